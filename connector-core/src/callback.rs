@@ -1,0 +1,138 @@
+//! What the consent's callback means. The state is checked before anything else; no request is sent unless all is right.
+//!
+//! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407: consent comes back as `code` and `state`,
+//! refusal as the four letters `null` in `code` plus `error`. Installs from TikTok's App Store come back without a state
+//! (…/seller-authorization-guide).
+
+use crate::error::{Cause, Error, scrubbed};
+use crate::secret::{AuthorizationCode, State};
+use alloc::format;
+use alloc::string::String;
+
+/// Longest query that is looked at, in bytes.
+const MAX_QUERY_BYTES: usize = 8192;
+
+/// What the callback must carry.
+pub enum StateCheck {
+    /// The state of a consent this host started.
+    Expected(State),
+    /// None: an install from the App Store, after the host has signed the customer in.
+    AppStoreInstall,
+}
+
+/// Where the code comes from.
+pub enum Grant {
+    /// The host checked the callback itself.
+    Code(AuthorizationCode),
+    /// The raw query of the callback's address, without `?`.
+    Callback {
+        /// As it arrived.
+        query: String,
+        /// What it must carry.
+        state: StateCheck,
+    },
+}
+
+impl Grant {
+    /// The code, once everything around it is right.
+    ///
+    /// # Errors
+    /// Invalid request (`state-mismatch`, `callback-malformed`), reauthorize (`consent-refused`), in this order of checks:
+    /// size, state, `error`, `code`.
+    pub fn into_code(self) -> Result<AuthorizationCode, Error> {
+        match self {
+            Self::Code(code) => code_or_refusal(Some(code)),
+            Self::Callback { query, state } => read(&query, &state),
+        }
+    }
+}
+
+fn read(query: &str, check: &StateCheck) -> Result<AuthorizationCode, Error> {
+    if query.len() > MAX_QUERY_BYTES {
+        return Err(Error::new(Cause::CallbackMalformed));
+    }
+    let state = only(query, "state").ok_or_else(|| Error::new(Cause::StateMismatch))?.map(State::new);
+    let matches = match (check, &state) {
+        (StateCheck::Expected(expected), Some(state)) => !expected.expose().is_empty() && expected.same_as(state),
+        (StateCheck::Expected(_), None) => false,
+        // One that does carry a state belongs to a consent somebody started: it is not an install.
+        (StateCheck::AppStoreInstall, state) => state.is_none(),
+    };
+    if !matches {
+        return Err(Error::new(Cause::StateMismatch));
+    }
+    if let Some(error) = only(query, "error").ok_or_else(|| Error::new(Cause::CallbackMalformed))? {
+        return Err(Error::new(Cause::ConsentRefused).noting(&format!("error: {}", scrubbed(&error, &[]))));
+    }
+    let code = only(query, "code").ok_or_else(|| Error::new(Cause::CallbackMalformed))?;
+    code_or_refusal(code.map(AuthorizationCode::new))
+}
+
+fn code_or_refusal(code: Option<AuthorizationCode>) -> Result<AuthorizationCode, Error> {
+    code.filter(|code| !matches!(code.expose().trim(), "" | "null")).ok_or_else(|| Error::new(Cause::ConsentRefused))
+}
+
+/// The value of a name that stands at most once: `Some(None)` where it is absent or empty, `None` where it is repeated.
+fn only(query: &str, name: &str) -> Option<Option<String>> {
+    let mut values =
+        form_urlencoded::parse(query.as_bytes()).filter(|(given, _)| given == name).map(|(_, value)| value);
+    let value = values.next();
+    values.next().is_none().then(|| value.filter(|value| !value.is_empty()).map(|value| value.into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    fn outcome(query: &str, state: Option<&str>) -> Result<String, Cause> {
+        let state =
+            state.map_or(StateCheck::AppStoreInstall, |state| StateCheck::Expected(State::new(state.to_string())));
+        let grant = Grant::Callback { query: query.to_string(), state };
+        grant.into_code().map(|code| code.expose().to_string()).map_err(|error| error.cause)
+    }
+
+    #[test]
+    fn callbacks_table() {
+        let ok = |code: &str| Ok(code.to_string());
+        let table = [
+            ("code=GCP_1&state=s%2B1", Some("s+1"), ok("GCP_1")),
+            ("app_key=k&code=a%20b&locale=en&shop_region=GB&state=s", Some("s"), ok("a b")),
+            ("code=c&state=S", Some("s"), Err(Cause::StateMismatch)),
+            ("code=c&state=s1", Some("s"), Err(Cause::StateMismatch)),
+            ("code=c", Some("s"), Err(Cause::StateMismatch)),
+            ("code=c&state=", Some(""), Err(Cause::StateMismatch)),
+            ("code=c&state=s&state=s", Some("s"), Err(Cause::StateMismatch)),
+            ("error=x&code=null&state=wrong", Some("s"), Err(Cause::StateMismatch)),
+            ("code=null&error=auth_denied&state=s", Some("s"), Err(Cause::ConsentRefused)),
+            ("code=real&error=access_denied&state=s", Some("s"), Err(Cause::ConsentRefused)),
+            ("code=null&state=s", Some("s"), Err(Cause::ConsentRefused)),
+            ("code=%20&state=s", Some("s"), Err(Cause::ConsentRefused)),
+            ("state=s", Some("s"), Err(Cause::ConsentRefused)),
+            ("", Some("s"), Err(Cause::StateMismatch)),
+            ("code=a&code=b&state=s", Some("s"), Err(Cause::CallbackMalformed)),
+            ("error=a&error=b&code=c&state=s", Some("s"), Err(Cause::CallbackMalformed)),
+            ("code=c", None, ok("c")),
+            ("code=c&state=", None, ok("c")),
+            ("code=c&state=s", None, Err(Cause::StateMismatch)),
+            ("code=null&error=auth_denied", None, Err(Cause::ConsentRefused)),
+        ];
+        for (query, state, expected) in table {
+            assert_eq!(outcome(query, state), expected, "{query} {state:?}");
+        }
+    }
+
+    #[test]
+    fn an_endless_query_is_not_read() {
+        let query = "x".repeat(MAX_QUERY_BYTES + 1);
+        assert_eq!(outcome(&query, Some("s")), Err(Cause::CallbackMalformed));
+    }
+
+    #[test]
+    fn the_text_null_is_no_code_wherever_it_comes_from() {
+        for text in ["null", "", "  "] {
+            let grant = Grant::Code(AuthorizationCode::new(text.to_string()));
+            assert_eq!(grant.into_code().map(|_| ()).map_err(|e| e.cause), Err(Cause::ConsentRefused));
+        }
+    }
+}

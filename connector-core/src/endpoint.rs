@@ -1,0 +1,4 @@
+//! One file per call to TikTok Shop: how the request is built and how its answer is read.
+
+pub mod shops;
+pub mod token;

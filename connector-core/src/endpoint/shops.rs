@@ -1,0 +1,112 @@
+//! Get Authorized Shops: every shop of the consent, with its cipher.
+//!
+//! Source: partner.tiktokshop.com/docv2/page/get-authorized-shops-202309. No paging, no parameter of its own, no cipher.
+
+use crate::connection::ListedShop;
+use crate::envelope::{self, Acted, Fault};
+use crate::error::{Cause, Error};
+use crate::http::{Authority, Request, Response};
+use crate::json::Members;
+use crate::ports::Credentials;
+use crate::secret::{AccessToken, RequestTarget, ShopCipher};
+use crate::signing::{Signable, percent_encoded};
+use crate::time::UnixSeconds;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+const PATH: &str = "/authorization/202309/shops";
+/// Some hundred bytes a shop; a seller has a handful.
+const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+/// A shop id has up to 19 digits.
+const MAX_ID_BYTES: usize = 64;
+
+/// The signed request.
+#[must_use]
+pub fn request(app: &Credentials, token: &AccessToken, now: UnixSeconds) -> Request {
+    let timestamp = now.seconds().to_string();
+    let signable = Signable { path: PATH, query: &[("app_key", &app.app_key), ("timestamp", &timestamp)], body: None };
+    let sign = signable.signature(&app.app_secret);
+    Request {
+        authority: Authority::Api,
+        path_and_query: RequestTarget::new(format!(
+            "{PATH}?app_key={}&sign={sign}&timestamp={timestamp}",
+            percent_encoded(&app.app_key)
+        )),
+        access_token: Some(token.duplicate()),
+        max_response_bytes: MAX_RESPONSE_BYTES,
+    }
+}
+
+fn listed(row: &Members<'_>) -> Option<ListedShop> {
+    let text = |name: &str| row.text_or_digits(name).filter(|text| !text.is_empty());
+    Some(ListedShop {
+        id: text("id").filter(|id| id.len() <= MAX_ID_BYTES)?,
+        name: text("name").unwrap_or_default(),
+        region: text("region").unwrap_or_default(),
+        seller_type: text("seller_type").unwrap_or_default(),
+        cipher: text("cipher").map(ShopCipher::new),
+        code: text("code").unwrap_or_default(),
+        raw: row.without("cipher")?,
+    })
+}
+
+/// Reads the answer: every shop of it. An empty list is a valid answer.
+///
+/// # Errors
+/// As [`envelope::read`]; a list that cannot be read whole is `answer-unreadable`, so the shops known before stay.
+pub fn read(response: &Response, secrets: &[&str]) -> Result<Vec<ListedShop>, Fault> {
+    let success = envelope::read(response, secrets)?;
+    let rows = success.data.and_then(|text| Members::parse(text.as_bytes())?.list("shops"));
+    let shops = rows.and_then(|rows| rows.iter().map(|row| listed(&Members::parse(row.get().as_bytes())?)).collect());
+    shops.ok_or_else(|| {
+        let mut error = Error::new(Cause::AnswerUnreadable).noting("the list of shops");
+        error.http_status = Some(response.status);
+        error.request_id = success.request_id;
+        Fault { error, acted: Acted::No }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(data: &str) -> Response {
+        let body = format!(r#"{{"code":0,"message":"success","request_id":"A","data":{data}}}"#).into_bytes();
+        Response { status: 200, content_type: Some("application/json".into()), retry_after: None, body }
+    }
+
+    #[test]
+    fn unknown_members_survive_as_written_and_the_cipher_does_not() {
+        let response = answer(
+            r#"{"shops":[{"id":"7490000000000000001","cipher":"ROW_x","zeta":{"b":1e400,"a":12345678901234567890123},"name":"Ä\u00e4","region":"GB","cipher":"ROW_y"}]}"#,
+        );
+        let shops = read(&response, &[]).expect("shops");
+        let [shop] = shops.as_slice() else { panic!("one shop") };
+        assert_eq!(
+            shop.raw,
+            r#"{"id":"7490000000000000001","zeta":{"b":1e400,"a":12345678901234567890123},"name":"Ä\u00e4","region":"GB"}"#
+        );
+        assert_eq!(shop.name, "Ää");
+        assert_eq!(shop.cipher.as_ref().map(ShopCipher::expose), Some("ROW_x"));
+    }
+
+    #[test]
+    fn an_absent_empty_or_null_cipher_is_none() {
+        let response = answer(
+            r#"{"shops":[{"id":"1"},{"id":"2","cipher":""},{"id":"3","cipher":null},{"id":7490000000000000004}]}"#,
+        );
+        let shops = read(&response, &[]).expect("shops");
+        assert!(shops.iter().all(|shop| shop.cipher.is_none()));
+        assert_eq!(shops.last().map(|shop| shop.id.as_str()), Some("7490000000000000004"), "a number keeps its digits");
+    }
+
+    #[test]
+    fn an_empty_list_is_an_answer_and_a_broken_one_is_not() {
+        assert_eq!(read(&answer(r#"{"shops":[]}"#), &[]).expect("none").len(), 0);
+        for data in ["null", "[]", "{}", r#"{"shops":[{"name":"no id"}]}"#, r#"{"shops":[1]}"#, r#"{"shops":null}"#] {
+            let fault = read(&answer(data), &[]).err().expect(data);
+            assert_eq!(fault.error.cause, Cause::AnswerUnreadable, "{data}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What an answer of TikTok Shop means: HTTP status first, then the envelope's `code`, then, for 36009004, words of its
+//! message. Failures come with HTTP 200 too, and gateways answer with pages of their own.
+//!
+//! Sources: partner.tiktokshop.com/docv2/page/common-errors (2026) and …/rate-limits (2026).
+
+use crate::error::{Cause, Error, scrubbed};
+use crate::http::{Response, TransportFailure};
+use crate::json::Members;
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+/// Whether TikTok may have acted on a request that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acted {
+    /// It certainly did not.
+    No,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// A request that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What to tell the host.
+    pub error: Error,
+    /// What may have happened.
+    pub acted: Acted,
+}
+
+/// An envelope with `code` 0.
+#[derive(Debug)]
+pub struct Success<'a> {
+    /// The text of `data`; absent or `null` in answers that have none.
+    pub data: Option<&'a str>,
+    /// For the errors of whoever reads `data`.
+    pub request_id: Option<String>,
+}
+
+/// Reads an answer. `secrets` are those of the request, so that an echo of them does not get into an error.
+///
+/// # Errors
+/// Everything but an envelope with code 0 in a 2xx answer.
+pub fn read<'a>(response: &'a Response, secrets: &[&str]) -> Result<Success<'a>, Fault> {
+    let status = response.status;
+    match status {
+        429 => return Err(limited(response, DEFAULT_LIMIT_DELAY)),
+        408 | 425 | 500.. => {
+            return Err(fault(Cause::TikTokUnavailable, Acted::Unknown, status));
+        }
+        300..=399 => return Err(fault(Cause::Redirected, Acted::Unknown, status)),
+        200..=299 | 400..=499 => {}
+        0..=199 => return Err(fault(Cause::AnswerUnreadable, Acted::Unknown, status)),
+    }
+    let unreadable = || fault(Cause::AnswerUnreadable, Acted::Unknown, status);
+    if !says_json(response.content_type.as_deref()) {
+        // A pair in a mislabelled answer is still a pair; a refusal in one proves nothing.
+        return parse(response)
+            .filter(|(code, _)| *code == 0 && status < 300)
+            .map(|(_, e)| success(&e))
+            .ok_or_else(unreadable);
+    }
+    let (code, envelope) = parse(response).ok_or_else(unreadable)?;
+    if code == 0 {
+        return if status < 300 { Ok(success(&envelope)) } else { Err(unreadable()) };
+    }
+    let message = envelope.text("message").unwrap_or_default();
+    let (cause, acted) = meaning(code, &message);
+    let mut fault = if cause == Cause::RateLimited {
+        limited(response, if code == HOURLY_LIMIT { HOURLY_LIMIT_DELAY } else { DEFAULT_LIMIT_DELAY })
+    } else {
+        fault(cause, acted, status)
+    };
+    fault.error = fault.error.noting(&format!("TikTok code {code}: {}", scrubbed(&message, secrets)));
+    fault.error.request_id = request_id(&envelope);
+    Err(fault)
+}
+
+/// What a failed exchange means.
+#[must_use]
+pub fn transport(failure: TransportFailure) -> Fault {
+    let (cause, acted) = match failure {
+        TransportFailure::Denied => (Cause::EgressDenied, Acted::No),
+        TransportFailure::NotConnected => (Cause::TikTokUnreachable, Acted::No),
+        TransportFailure::Interrupted => (Cause::AnswerIncomplete, Acted::Unknown),
+        TransportFailure::TooLarge => (Cause::AnswerTooLarge, Acted::Unknown),
+    };
+    Fault { error: Error::new(cause).after(TRANSIENT_DELAY), acted }
+}
+
+/// Asked for again after a fault that passes by itself.
+const TRANSIENT_DELAY: Duration = Duration::from_secs(5);
+/// Asked for again after a 429 without `Retry-After`.
+const DEFAULT_LIMIT_DELAY: Duration = Duration::from_secs(60);
+const HOURLY_LIMIT: i64 = 36_009_037;
+const HOURLY_LIMIT_DELAY: Duration = Duration::from_secs(3600);
+
+fn fault(cause: Cause, acted: Acted, status: u16) -> Fault {
+    let mut error = Error::new(cause).after(TRANSIENT_DELAY);
+    error.http_status = Some(status);
+    Fault { error, acted }
+}
+
+/// `Retry-After` in seconds (RFC 9110, section 10.2.3); its date form is rare and counts as absent.
+fn limited(response: &Response, default: Duration) -> Fault {
+    let named = response.retry_after.as_deref().and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    let mut fault = fault(Cause::RateLimited, Acted::No, response.status);
+    fault.error = fault.error.after(named.unwrap_or(default));
+    fault
+}
+
+fn parse(response: &Response) -> Option<(i64, Members<'_>)> {
+    let envelope = Members::parse(&response.body)?;
+    Some((envelope.whole_number("code")?, envelope))
+}
+
+fn success<'a>(envelope: &Members<'a>) -> Success<'a> {
+    Success { data: envelope.raw("data"), request_id: request_id(envelope) }
+}
+
+fn request_id(envelope: &Members<'_>) -> Option<String> {
+    let plain = |text: &String| text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    envelope.text("request_id").filter(plain)
+}
+
+/// Absent, or a JSON media type whose charset, if named, is UTF-8.
+fn says_json(content_type: Option<&str>) -> bool {
+    let Some(text) = content_type else {
+        return true;
+    };
+    let mut parts = text.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let json = media == "application/json" || media == "text/json" || media.ends_with("+json");
+    json && parts.all(|part| {
+        let lower = part.to_ascii_lowercase();
+        lower.strip_prefix("charset=").is_none_or(|charset| matches!(charset.trim_matches('"'), "utf-8" | "utf8"))
+    })
+}
+
+fn meaning(code: i64, message: &str) -> (Cause, Acted) {
+    let (cause, acted) = match code {
+        101_000 => (Cause::WrongUserType, Acted::No),
+        105_001 => (Cause::TokenInvalid, Acted::No),
+        105_002 => (Cause::TokenExpired, Acted::No),
+        105_005 => (Cause::MissingPermission, Acted::No),
+        106_001 => (Cause::SignatureRejected, Acted::No),
+        36_004_001 => (Cause::AuthorizationExpired, Acted::No),
+        36_004_004 => (Cause::AuthorizationCodeSpent, Acted::No),
+        36_004_005 => (Cause::AuthorizationRevoked, Acted::No),
+        36_009_002 | HOURLY_LIMIT => (Cause::RateLimited, Acted::No),
+        36_009_003 | 36_009_007 => (Cause::TikTokUnavailable, Acted::Unknown),
+        36_009_004 => (refused_parameter(message), Acted::No),
+        36_009_033 => (Cause::IpNotAllowed, Acted::No),
+        36_009_043 => (Cause::ShopInactive, Acted::No),
+        36_009_044 => (Cause::SellerInactive, Acted::No),
+        106_013 | 36_009_009 | 36_009_010 | 36_009_014 | 36_009_021..=36_009_023 => (Cause::TikTokRefused, Acted::No),
+        _ => (Cause::UnrecognisedAnswer, Acted::Unknown),
+    };
+    (cause, acted)
+}
+
+/// 36009004 says many things. Real texts carry tails and differing quote marks, so words are looked for, not sentences.
+fn refused_parameter(message: &str) -> Cause {
+    let text = message.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if has(&["timestamp"]) {
+        Cause::ClockSkewed
+    } else if has(&["app_key", "app key", "app_secret", "app secret"]) {
+        Cause::AppRejected
+    } else {
+        Cause::TikTokRefused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn answer(status: u16, content_type: &str, body: &str) -> Response {
+        Response { status, content_type: Some(content_type.into()), retry_after: None, body: Vec::from(body) }
+    }
+
+    fn cause(response: &Response) -> (Cause, Acted) {
+        let fault = read(response, &[]).expect_err("a failure");
+        (fault.error.cause, fault.acted)
+    }
+
+    #[test]
+    fn status_and_code_decide() {
+        let json = "application/json; charset=utf-8";
+        let code = |code: &str| format!(r#"{{"code":{code},"message":"m","request_id":"A1","data":null}}"#);
+        let table = [
+            (answer(200, json, &code("36004001")), Cause::AuthorizationExpired, Acted::No),
+            (answer(200, json, &code("\"36004005\"")), Cause::AuthorizationRevoked, Acted::No),
+            (answer(200, json, &code("36004004")), Cause::AuthorizationCodeSpent, Acted::No),
+            (answer(401, json, &code("105001")), Cause::TokenInvalid, Acted::No),
+            (answer(200, json, &code("105002")), Cause::TokenExpired, Acted::No),
+            (answer(401, json, &code("105005")), Cause::MissingPermission, Acted::No),
+            (answer(401, json, &code("106001")), Cause::SignatureRejected, Acted::No),
+            (answer(400, json, &code("36009033")), Cause::IpNotAllowed, Acted::No),
+            (answer(200, json, &code("36009003")), Cause::TikTokUnavailable, Acted::Unknown),
+            (answer(200, json, &code("98001004")), Cause::UnrecognisedAnswer, Acted::Unknown),
+            (answer(200, json, &code("1.5")), Cause::AnswerUnreadable, Acted::Unknown),
+            (answer(200, json, "{}"), Cause::AnswerUnreadable, Acted::Unknown),
+            (answer(404, "text/plain", "404 page not found"), Cause::AnswerUnreadable, Acted::Unknown),
+            (answer(403, "text/html", "<html>blocked</html>"), Cause::AnswerUnreadable, Acted::Unknown),
+            (answer(200, "text/html", &code("36004005")), Cause::AnswerUnreadable, Acted::Unknown),
+            (
+                answer(200, "application/json; charset=utf-16", &code("36004005")),
+                Cause::AnswerUnreadable,
+                Acted::Unknown,
+            ),
+            (answer(500, json, &code("36004005")), Cause::TikTokUnavailable, Acted::Unknown),
+            (answer(503, "text/html", "busy"), Cause::TikTokUnavailable, Acted::Unknown),
+            (answer(408, json, &code("36009007")), Cause::TikTokUnavailable, Acted::Unknown),
+            (answer(425, json, ""), Cause::TikTokUnavailable, Acted::Unknown),
+            (answer(429, "text/html", "slow down"), Cause::RateLimited, Acted::No),
+            (answer(302, json, &code("0")), Cause::Redirected, Acted::Unknown),
+            (answer(401, json, &code("0")), Cause::AnswerUnreadable, Acted::Unknown),
+        ];
+        for (response, expected, acted) in table {
+            let body = String::from_utf8_lossy(&response.body).into_owned();
+            assert_eq!(cause(&response), (expected, acted), "{} {body}", response.status);
+        }
+    }
+
+    #[test]
+    fn words_of_36009004_tell_its_kinds_apart() {
+        let of = |message: &str| {
+            cause(&answer(400, "application/json", &format!(r#"{{"code":36009004,"message":"{message}"}}"#))).0
+        };
+        assert_eq!(of("Invalid timestamp. For more details: https://x"), Cause::ClockSkewed);
+        assert_eq!(of("The 'app_key' is invalid or disabled"), Cause::AppRejected);
+        assert_eq!(of("Unexpected identifier shop_cipher"), Cause::TikTokRefused);
+    }
+
+    #[test]
+    fn retry_after_is_honoured_within_an_hour() {
+        let mut response = answer(429, "text/plain", "");
+        let delay = |response: &Response| read(response, &[]).expect_err("limited").error.delay.as_secs();
+        assert_eq!(delay(&response), 60);
+        for (header, seconds) in
+            [("7", 7), (" 7 ", 7), ("99999999", 3600), ("Wed, 21 Oct 2026 07:28:00 GMT", 60), ("-1", 60)]
+        {
+            response.retry_after = Some(header.into());
+            assert_eq!(delay(&response), seconds, "{header}");
+        }
+    }
+
+    #[test]
+    fn a_pair_in_a_mislabelled_answer_is_still_read() {
+        let response = answer(200, "text/plain", r#"{"code":0,"data":{"a":1}}"#);
+        assert_eq!(read(&response, &[]).expect("success").data, Some(r#"{"a":1}"#));
+    }
+
+    #[test]
+    fn an_echoed_secret_does_not_reach_the_error() {
+        let response =
+            answer(400, "application/json", r#"{"code":36009004,"message":"bad app_secret s3cretvalue here"}"#);
+        let error = read(&response, &["s3cretvalue"]).expect_err("refused").error;
+        assert_eq!(
+            error.detail(),
+            format!("{} [TikTok code 36009004: bad app_secret […] here]", Cause::AppRejected.sentence())
+        );
+    }
+}

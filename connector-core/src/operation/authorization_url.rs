@@ -1,0 +1,15 @@
+//! `authorization-url`: the consent link with the host's state. No network, no storage.
+
+use crate::authorization_link;
+use crate::error::Error;
+use crate::ports::Effects;
+use crate::secret::State;
+use alloc::string::String;
+
+/// # Errors
+/// Misconfigured (`authorization-link-missing`, `authorization-link-invalid`, `credentials-refused`), storage failed
+/// (`credentials-unavailable`), invalid request (`state-invalid`).
+pub async fn authorization_url(effects: &impl Effects, state: State) -> Result<String, Error> {
+    let app = super::credentials(effects).await?;
+    authorization_link::with_state(app.authorization_link.as_deref(), &state)
+}

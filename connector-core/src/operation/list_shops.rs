@@ -1,0 +1,21 @@
+//! `list-shops`: every linked shop of a customer over all accounts, from storage. No network, no secret opened.
+
+use super::list_connections::list_connections;
+use crate::connection::Shop;
+use crate::error::Error;
+use crate::identity::{AccountId, CustomerId};
+use crate::ports::Effects;
+use alloc::vec::Vec;
+
+/// Each shop with the account that serves it.
+///
+/// # Errors
+/// As [`list_connections`].
+pub async fn list_shops(effects: &impl Effects, customer: CustomerId) -> Result<Vec<(AccountId, Shop)>, Error> {
+    let connections = list_connections(effects, customer).await?;
+    let shops = connections.into_iter().flat_map(|connection| {
+        let account = connection.key.account;
+        connection.shops.into_iter().map(move |shop| (account.clone(), shop))
+    });
+    Ok(shops.filter(|(_, shop)| shop.linked).collect())
+}

@@ -1,0 +1,58 @@
+//! Reads the shops of a grant and brings row and token record up to date with what came of it.
+
+use super::rows;
+use super::tokens::{self, Held};
+use crate::connection::{Connection, ListedShop, News, PastFailure, ShopNews};
+use crate::endpoint::shops;
+use crate::envelope::{self, Acted, Fault};
+use crate::error::{Cause, Error};
+use crate::identity::ConnectionKey;
+use crate::ports::{Credentials, Effects};
+use crate::rotation;
+use alloc::vec::Vec;
+
+/// What TikTok lists for the record's access token.
+pub(super) async fn read_shops(
+    effects: &impl Effects,
+    app: &Credentials,
+    held: &Held,
+) -> Result<Vec<ListedShop>, Fault> {
+    let Some(access) = &held.record.current.access else {
+        return Err(Fault { error: Error::new(Cause::TokenAnswerIncomplete), acted: Acted::No });
+    };
+    let request = shops::request(app, access, effects.now().wall);
+    match effects.send(request).await {
+        Ok(response) => shops::read(&response, &[app.app_secret.expose(), access.expose()]),
+        Err(failure) => Err(envelope::transport(failure)),
+    }
+}
+
+/// Whether TikTok refused the access token itself.
+pub(super) fn token_refused(error: &Error) -> bool {
+    matches!(error.cause, Cause::TokenExpired | Cause::TokenInvalid)
+}
+
+/// Writes down what came of reading the shops: the row first, then the record's real due time. None: the grant is gone
+/// or replaced meanwhile.
+pub(super) async fn record_shops(
+    effects: &impl Effects,
+    key: &ConnectionKey,
+    mut held: Held,
+    shops: ShopNews,
+    failure: Option<&Error>,
+    consented: bool,
+) -> Result<Option<Connection>, Error> {
+    let at = effects.now().wall;
+    let news = News { at, shops, failure: failure.map(|error| PastFailure::new(at, error)), consented };
+    let connection = rows::write(effects, key, held.record.lineage, &news).await?;
+    // An inactive seller's shops were read as far as they can be: nothing to come back for soon.
+    match (failure, news.shops) {
+        (Some(error), ShopNews::Unread) => rotation::hold_back(&mut held.record, error, at, effects.random_number()),
+        (Some(_) | None, ShopNews::Listed(_) | ShopNews::Inactive) | (None, ShopNews::Unread) => {
+            rotation::settle(&mut held.record);
+        }
+    }
+    // Whoever overtook this write has set a due time of their own, and one that failed leaves the earlier: both are safe.
+    let _overtaken_or_late = tokens::swap(effects, key, Some(&held.revision), &held.record, at).await;
+    Ok(connection)
+}

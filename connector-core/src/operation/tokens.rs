@@ -1,0 +1,99 @@
+//! Loads and swaps of the token record, decoded.
+
+use super::storage_error;
+use crate::error::{Cause, Error};
+use crate::identity::{AccountId, ConnectionKey, CustomerId};
+use crate::ports::{Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite};
+use crate::record::{DecodeError, TokenRecord};
+use crate::rotation::next_due;
+use crate::time::UnixSeconds;
+use alloc::boxed::Box;
+use core::time::Duration;
+
+/// A token record as stored.
+pub(super) struct Held {
+    pub(super) revision: Revision,
+    pub(super) record: Box<TokenRecord>,
+    /// By the storage's clock, when it was read.
+    pub(super) age: Duration,
+}
+
+impl Held {
+    /// A record just written.
+    pub(super) const fn written(revision: Revision, record: Box<TokenRecord>) -> Self {
+        Self { revision, record, age: Duration::ZERO }
+    }
+
+    pub(super) fn read(entry: Entry<TokenValue>) -> Result<Self, Error> {
+        let record = TokenRecord::decode(entry.value.bytes.expose()).map_err(|error| match error {
+            DecodeError::TooNew => Error::new(Cause::TokenRecordTooNew),
+            DecodeError::Unreadable => Error::new(Cause::TokenRecordUnreadable),
+        })?;
+        Ok(Self { revision: entry.revision, record: Box::new(record), age: Duration::from_millis(entry.value.age_ms) })
+    }
+}
+
+pub(super) async fn load(effects: &impl Effects, key: &ConnectionKey) -> Result<Option<Held>, Error> {
+    effects.load_token(key).await.map_err(storage_error)?.map(Held::read).transpose()
+}
+
+/// How a swap of one record ended.
+pub(super) enum Swap {
+    Stored(Revision),
+    /// What stands there instead: it was read after the write was refused, so a pair may be judged by it.
+    Stale(Option<Held>),
+    /// Nobody knows whether it was written.
+    Unavailable(Error),
+    /// Certainly not written, or what stands there cannot be read.
+    Failed(Error),
+}
+
+/// Writes a record, due when its own state says so.
+pub(super) async fn swap(
+    effects: &impl Effects,
+    key: &ConnectionKey,
+    expected: Option<&Revision>,
+    record: &TokenRecord,
+    now: UnixSeconds,
+) -> Swap {
+    swap_due_at(effects, key, expected, record, next_due(record, now)).await
+}
+
+/// Writes a record, due at a given time.
+pub(super) async fn swap_due_at(
+    effects: &impl Effects,
+    key: &ConnectionKey,
+    expected: Option<&Revision>,
+    record: &TokenRecord,
+    refresh_due_at: Option<UnixSeconds>,
+) -> Swap {
+    let write = TokenWrite { bytes: record.encode(), refresh_due_at };
+    match effects.swap_token(key, expected, Some(write)).await {
+        Ok(Swapped::Stored(revision)) => Swap::Stored(revision),
+        Ok(Swapped::Stale(entry)) => match entry.map(Held::read).transpose() {
+            Ok(held) => Swap::Stale(held),
+            Err(error) => Swap::Failed(error),
+        },
+        // A write was asked for: a host that answers "deleted" did something, and nobody knows what.
+        Ok(Swapped::Deleted) => Swap::Unavailable(Error::new(Cause::StorageUnavailable)),
+        Err(StorageError::Unavailable(text)) => Swap::Unavailable(storage_error(StorageError::Unavailable(text))),
+        Err(StorageError::Refused(text)) => Swap::Failed(storage_error(StorageError::Refused(text))),
+    }
+}
+
+/// The connection that is meant: none means the customer's only account.
+pub(super) async fn resolve(
+    effects: &impl Effects,
+    customer: CustomerId,
+    account: Option<AccountId>,
+) -> Result<ConnectionKey, Error> {
+    if let Some(account) = account {
+        return Ok(ConnectionKey { customer, account });
+    }
+    let mut accounts = effects.accounts(&customer).await.map_err(storage_error)?.into_iter();
+    match (accounts.next(), accounts.next()) {
+        (None, _) => Err(Error::new(Cause::NotConnected)),
+        (Some(account), None) => Ok(ConnectionKey { customer, account }),
+        (Some(_), Some(_)) => Err(Error::new(Cause::AccountRequired)),
+    }
+}

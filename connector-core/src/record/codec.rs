@@ -1,0 +1,193 @@
+//! Version 1 of the stored form: JSON, names short and stable, secrets in clear (the host seals what it stores).
+//!
+//! A reader of version N+1 ships one release before its writer. Golden files: `tests/golden/token-record-v*.json`.
+
+use super::{Claim, CurrentPair, DeadReason, DecodeError, Lineage, MOST_FALLBACKS, Profile, Spent, TokenRecord};
+use crate::connection::ShopPolicy;
+use crate::json::Members;
+use crate::secret::{AccessToken, RefreshToken, SecretBytes};
+use crate::time::UnixSeconds;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::str::FromStr;
+use serde::Serialize;
+
+/// What this version writes, and the newest it reads.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Wire<'a> {
+    version: u32,
+    lineage: String,
+    generation: u64,
+    app_key: &'a str,
+    access: Option<&'a str>,
+    access_ends: Option<u64>,
+    refresh: Option<&'a str>,
+    refresh_ends: Option<u64>,
+    due_at: u64,
+    fallbacks: Vec<&'a str>,
+    claim: Option<WireClaim>,
+    presented: u32,
+    failures: u32,
+    not_before: Option<u64>,
+    granted_at: u64,
+    rotated_at: u64,
+    verify: bool,
+    dead: Option<&'static str>,
+    profile: WireProfile<'a>,
+}
+
+#[derive(Serialize)]
+struct WireClaim {
+    nonce: String,
+    spends: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct WireProfile<'a> {
+    shop_policy: &'static str,
+    seller_name: &'a str,
+    base_region: &'a str,
+    scopes: &'a [String],
+}
+
+/// A record with another number of members was not written by this version: rewriting it would lose some.
+const MEMBERS: usize = 19;
+
+impl TokenRecord {
+    /// The stored form. Holds both tokens in clear.
+    #[must_use]
+    pub fn encode(&self) -> SecretBytes {
+        let wire = Wire {
+            version: VERSION,
+            lineage: self.lineage.to_text(),
+            generation: self.generation,
+            app_key: &self.app_key,
+            access: self.current.access.as_ref().map(AccessToken::expose),
+            access_ends: self.current.access_ends.map(UnixSeconds::seconds),
+            refresh: self.current.refresh.as_ref().map(RefreshToken::expose),
+            refresh_ends: self.current.refresh_ends.map(UnixSeconds::seconds),
+            due_at: self.due_at.seconds(),
+            fallbacks: self.fallbacks.iter().map(RefreshToken::expose).collect(),
+            claim: self
+                .claim
+                .map(|claim| WireClaim { nonce: hex::encode(claim.nonce), spends: hex::encode(claim.spends.0) }),
+            presented: self.presented,
+            failures: self.failures,
+            not_before: self.not_before.map(UnixSeconds::seconds),
+            granted_at: self.granted_at.seconds(),
+            rotated_at: self.rotated_at.seconds(),
+            verify: self.verify,
+            dead: self.dead.map(reason_to_text),
+            profile: WireProfile {
+                shop_policy: policy_to_text(self.profile.shop_policy),
+                seller_name: &self.profile.seller_name,
+                base_region: &self.profile.base_region,
+                scopes: &self.profile.scopes,
+            },
+        };
+        // Text, numbers and lists only: nothing that JSON cannot write.
+        SecretBytes::new(serde_json::to_vec(&wire).unwrap_or_default())
+    }
+
+    /// Reads a stored record.
+    ///
+    /// # Errors
+    /// [`DecodeError::TooNew`] for a version after the one this crate writes, [`DecodeError::Unreadable`] for anything
+    /// else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let wire = Members::parse(bytes).ok_or(DecodeError::Unreadable)?;
+        match wire.whole_number("version") {
+            Some(version) if version > i64::from(VERSION) => Err(DecodeError::TooNew),
+            Some(version) if version == i64::from(VERSION) && wire.count() == MEMBERS => {
+                read(&wire).ok_or(DecodeError::Unreadable)
+            }
+            Some(_) | None => Err(DecodeError::Unreadable),
+        }
+    }
+}
+
+fn read(wire: &Members<'_>) -> Option<TokenRecord> {
+    let fallbacks = wire.texts("fallbacks").filter(|tokens| tokens.len() <= MOST_FALLBACKS)?;
+    let profile = wire.members("profile")?;
+    Some(TokenRecord {
+        lineage: Lineage(bytes(&wire.text("lineage")?)?),
+        generation: number(wire, "generation")?,
+        app_key: wire.text("app-key")?,
+        current: CurrentPair {
+            access: optional(wire, "access", Members::text)?.map(AccessToken::new),
+            access_ends: optional(wire, "access-ends", point)?,
+            refresh: optional(wire, "refresh", Members::text)?.map(RefreshToken::new),
+            refresh_ends: optional(wire, "refresh-ends", point)?,
+        },
+        due_at: point(wire, "due-at")?,
+        fallbacks: fallbacks.into_iter().map(RefreshToken::new).collect(),
+        claim: optional(wire, "claim", |wire, name| {
+            let claim = wire.members(name)?;
+            Some(Claim { nonce: bytes(&claim.text("nonce")?)?, spends: Spent(bytes(&claim.text("spends")?)?) })
+        })?,
+        presented: number(wire, "presented")?,
+        failures: number(wire, "failures")?,
+        not_before: optional(wire, "not-before", point)?,
+        granted_at: point(wire, "granted-at")?,
+        rotated_at: point(wire, "rotated-at")?,
+        verify: wire.flag("verify")?,
+        dead: optional(wire, "dead", |wire, name| reason_from_text(&wire.text(name)?))?,
+        profile: Profile {
+            shop_policy: policy_from_text(&profile.text("shop-policy")?)?,
+            seller_name: profile.text("seller-name")?,
+            base_region: profile.text("base-region")?,
+            scopes: profile.texts("scopes")?,
+        },
+    })
+}
+
+/// A member that may be `null`; the outer none is one that is missing or cannot be read.
+fn optional<'a, T>(
+    wire: &Members<'a>,
+    name: &str,
+    read: impl Fn(&Members<'a>, &str) -> Option<T>,
+) -> Option<Option<T>> {
+    if wire.raw(name)? == "null" { Some(None) } else { read(wire, name).map(Some) }
+}
+
+fn number<T: FromStr>(wire: &Members<'_>, name: &str) -> Option<T> {
+    wire.raw(name)?.parse().ok()
+}
+
+fn point(wire: &Members<'_>, name: &str) -> Option<UnixSeconds> {
+    number(wire, name).map(UnixSeconds::new)
+}
+
+fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)
+}
+
+const fn policy_to_text(policy: ShopPolicy) -> &'static str {
+    match policy {
+        ShopPolicy::All => "all",
+        ShopPolicy::ExactlyOne => "exactly-one",
+    }
+}
+
+fn policy_from_text(text: &str) -> Option<ShopPolicy> {
+    [ShopPolicy::All, ShopPolicy::ExactlyOne].into_iter().find(|policy| policy_to_text(*policy) == text)
+}
+
+const fn reason_to_text(reason: DeadReason) -> &'static str {
+    match reason {
+        DeadReason::AuthorizationExpired => "authorization-expired",
+        DeadReason::AuthorizationRevoked => "authorization-revoked",
+        DeadReason::RefreshOutcomeUnknown => "refresh-outcome-unknown",
+    }
+}
+
+fn reason_from_text(text: &str) -> Option<DeadReason> {
+    use DeadReason::{AuthorizationExpired, AuthorizationRevoked, RefreshOutcomeUnknown};
+    let all = [AuthorizationExpired, AuthorizationRevoked, RefreshOutcomeUnknown];
+    all.into_iter().find(|reason| reason_to_text(*reason) == text)
+}

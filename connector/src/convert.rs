@@ -1,0 +1,245 @@
+//! Core types to WIT types and back. Exhaustive matches only; generated types stay here and in `effects.rs`, because
+//! their `Debug` prints what they hold.
+
+use crate::bindings::exports::tiktok_shop::connector::connector as export;
+use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storage, types};
+use core::time::Duration;
+use tiktok_shop_connector_core::callback::{Grant, StateCheck};
+use tiktok_shop_connector_core::connection::{
+    Connection, ListedShop, PastFailure, Row, Shop, ShopPolicy, ShopStanding, Status,
+};
+use tiktok_shop_connector_core::error::{Action, Error};
+use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
+use tiktok_shop_connector_core::operation::refresh::Rotation;
+use tiktok_shop_connector_core::ports::{Credentials, StorageError};
+use tiktok_shop_connector_core::record::DeadReason;
+use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode, ShopCipher, State};
+use tiktok_shop_connector_core::time::UnixSeconds;
+
+/// The one place where a cause becomes what the host reads.
+pub(crate) fn error(error: Error) -> types::Error {
+    let failure = types::Failure {
+        code: error.cause.code().to_owned(),
+        detail: error.detail(),
+        http_status: error.http_status,
+        request_id: error.request_id.clone(),
+    };
+    match error.cause.action() {
+        Action::Internal => types::Error::Internal(failure),
+        Action::InvalidRequest => types::Error::InvalidRequest(failure),
+        Action::Misconfigured => types::Error::Misconfigured(failure),
+        Action::Reauthorize => types::Error::Reauthorize(failure),
+        Action::RetryAfter => types::Error::RetryAfter(types::Retry { after_ms: milliseconds(error.delay), failure }),
+        Action::StorageConflict => types::Error::StorageConflict(failure),
+        Action::StorageFailed => types::Error::StorageFailed(failure),
+        Action::Upstream => types::Error::Upstream(failure),
+    }
+}
+
+fn milliseconds(delay: Duration) -> u32 {
+    u32::try_from(delay.as_millis()).unwrap_or(u32::MAX)
+}
+
+pub(crate) fn grant(grant: export::Grant) -> Grant {
+    match grant {
+        export::Grant::Code(code) => Grant::Code(AuthorizationCode::new(code)),
+        export::Grant::Callback(callback) => Grant::Callback {
+            query: callback.query,
+            state: match callback.state {
+                export::StateCheck::Expected(state) => StateCheck::Expected(State::new(state)),
+                export::StateCheck::AppStoreInstall => StateCheck::AppStoreInstall,
+            },
+        },
+    }
+}
+
+pub(crate) fn rotation(rotation: export::Rotation) -> Rotation {
+    match rotation {
+        export::Rotation::WhenDue => Rotation::WhenDue,
+        export::Rotation::Forced => Rotation::Forced,
+    }
+}
+
+pub(crate) fn shop_policy(policy: types::ShopPolicy) -> ShopPolicy {
+    match policy {
+        types::ShopPolicy::All => ShopPolicy::All,
+        types::ShopPolicy::ExactlyOne => ShopPolicy::ExactlyOne,
+    }
+}
+
+fn shop_policy_to_wit(policy: ShopPolicy) -> types::ShopPolicy {
+    match policy {
+        ShopPolicy::All => types::ShopPolicy::All,
+        ShopPolicy::ExactlyOne => types::ShopPolicy::ExactlyOne,
+    }
+}
+
+pub(crate) fn credentials(app: app_credentials::Credentials) -> Credentials {
+    Credentials {
+        app_key: app.app_key,
+        app_secret: AppSecret::new(app.app_secret),
+        authorization_link: app.authorization_link,
+    }
+}
+
+pub(crate) fn key_to_wit(key: &ConnectionKey) -> types::ConnectionKey {
+    types::ConnectionKey { customer: key.customer.as_str().to_owned(), account: key.account.as_str().to_owned() }
+}
+
+/// An identifier that no call could have stored: the host's storage gives back something else than it took.
+fn not_what_was_stored<E>(_: E) -> StorageError {
+    StorageError::Refused("an identifier in storage is not one that was written".to_owned())
+}
+
+pub(crate) fn stored_account(text: String) -> Result<AccountId, StorageError> {
+    AccountId::parse(text).map_err(not_what_was_stored)
+}
+
+fn key_from_wit(key: types::ConnectionKey) -> Result<ConnectionKey, StorageError> {
+    let customer = CustomerId::parse(key.customer).map_err(not_what_was_stored)?;
+    Ok(ConnectionKey { customer, account: stored_account(key.account)? })
+}
+
+pub(crate) fn row_to_wit(row: &Row) -> connection_storage::Write {
+    connection_storage::Write {
+        connection: connection_to_wit(&row.connection),
+        token_lineage: row.lineage.clone(),
+        token_generation: row.generation,
+    }
+}
+
+pub(crate) fn row_from_wit(write: connection_storage::Write) -> Result<Row, StorageError> {
+    Ok(Row {
+        connection: connection_from_wit(write.connection)?,
+        lineage: write.token_lineage,
+        generation: write.token_generation,
+    })
+}
+
+pub(crate) fn connection_to_wit(connection: &Connection) -> types::Connection {
+    let account = connection.key.account.as_str();
+    types::Connection {
+        shops: connection.shops.iter().map(|shop| shop_to_wit(account, shop)).collect(),
+        key: key_to_wit(&connection.key),
+        seller_name: connection.seller_name.clone(),
+        seller_base_region: connection.base_region.clone(),
+        granted_scopes: connection.scopes.clone(),
+        shop_policy: shop_policy_to_wit(connection.shop_policy),
+        status: match connection.status {
+            Status::Active => types::ConnectionStatus::Active,
+            Status::AuthorizationEnding(end) => types::ConnectionStatus::AuthorizationEnding(end.seconds()),
+            Status::ReauthorizationRequired(reason) => {
+                types::ConnectionStatus::ReauthorizationRequired(reason_to_wit(reason))
+            }
+        },
+        access_expires_at: connection.access_ends.map(UnixSeconds::seconds),
+        refresh_expires_at: connection.refresh_ends.map(UnixSeconds::seconds),
+        authorization_ends_at: connection.authorization_ends.map(UnixSeconds::seconds),
+        connected_at: connection.connected_at.seconds(),
+        refreshed_at: connection.refreshed_at.seconds(),
+        shops_synced_at: connection.shops_synced_at.map(UnixSeconds::seconds),
+        last_failure: connection.last_failure.as_ref().map(past_failure_to_wit),
+    }
+}
+
+fn connection_from_wit(connection: types::Connection) -> Result<Connection, StorageError> {
+    Ok(Connection {
+        key: key_from_wit(connection.key)?,
+        seller_name: connection.seller_name,
+        base_region: connection.seller_base_region,
+        scopes: connection.granted_scopes,
+        shop_policy: shop_policy(connection.shop_policy),
+        status: match connection.status {
+            types::ConnectionStatus::Active => Status::Active,
+            types::ConnectionStatus::AuthorizationEnding(end) => Status::AuthorizationEnding(UnixSeconds::new(end)),
+            types::ConnectionStatus::ReauthorizationRequired(reason) => {
+                Status::ReauthorizationRequired(reason_from_wit(reason))
+            }
+        },
+        access_ends: connection.access_expires_at.map(UnixSeconds::new),
+        refresh_ends: connection.refresh_expires_at.map(UnixSeconds::new),
+        authorization_ends: connection.authorization_ends_at.map(UnixSeconds::new),
+        connected_at: UnixSeconds::new(connection.connected_at),
+        refreshed_at: UnixSeconds::new(connection.refreshed_at),
+        shops_synced_at: connection.shops_synced_at.map(UnixSeconds::new),
+        shops: connection.shops.into_iter().map(shop_from_wit).collect(),
+        last_failure: connection.last_failure.map(past_failure_from_wit),
+    })
+}
+
+fn reason_to_wit(reason: DeadReason) -> types::ReauthorizationReason {
+    match reason {
+        DeadReason::AuthorizationExpired => types::ReauthorizationReason::AuthorizationExpired,
+        DeadReason::AuthorizationRevoked => types::ReauthorizationReason::AuthorizationRevoked,
+        DeadReason::RefreshOutcomeUnknown => types::ReauthorizationReason::RefreshOutcomeUnknown,
+    }
+}
+
+fn reason_from_wit(reason: types::ReauthorizationReason) -> DeadReason {
+    match reason {
+        types::ReauthorizationReason::AuthorizationExpired => DeadReason::AuthorizationExpired,
+        types::ReauthorizationReason::AuthorizationRevoked => DeadReason::AuthorizationRevoked,
+        types::ReauthorizationReason::RefreshOutcomeUnknown => DeadReason::RefreshOutcomeUnknown,
+    }
+}
+
+pub(crate) fn shop_to_wit(account: &str, shop: &Shop) -> types::Shop {
+    types::Shop {
+        id: shop.listed.id.clone(),
+        account: account.to_owned(),
+        name: shop.listed.name.clone(),
+        region: shop.listed.region.clone(),
+        seller_type: shop.listed.seller_type.clone(),
+        cipher: shop.listed.cipher.as_ref().map(|cipher| cipher.expose().to_owned()),
+        code: shop.listed.code.clone(),
+        raw: shop.listed.raw.clone(),
+        standing: match shop.standing {
+            ShopStanding::Granted => types::ShopStanding::Granted,
+            ShopStanding::Inactive => types::ShopStanding::Inactive,
+            ShopStanding::NoLongerGranted => types::ShopStanding::NoLongerGranted,
+        },
+        linked: shop.linked,
+    }
+}
+
+fn shop_from_wit(shop: types::Shop) -> Shop {
+    Shop {
+        listed: ListedShop {
+            id: shop.id,
+            name: shop.name,
+            region: shop.region,
+            seller_type: shop.seller_type,
+            cipher: shop.cipher.map(ShopCipher::new),
+            code: shop.code,
+            raw: shop.raw,
+        },
+        standing: match shop.standing {
+            types::ShopStanding::Granted => ShopStanding::Granted,
+            types::ShopStanding::Inactive => ShopStanding::Inactive,
+            types::ShopStanding::NoLongerGranted => ShopStanding::NoLongerGranted,
+        },
+        linked: shop.linked,
+    }
+}
+
+fn past_failure_to_wit(past: &PastFailure) -> types::PastFailure {
+    types::PastFailure {
+        at: past.at.seconds(),
+        failure: types::Failure {
+            code: past.code.clone(),
+            detail: past.detail.clone(),
+            http_status: past.http_status,
+            request_id: past.request_id.clone(),
+        },
+    }
+}
+
+fn past_failure_from_wit(past: types::PastFailure) -> PastFailure {
+    PastFailure {
+        at: UnixSeconds::new(past.at),
+        code: past.failure.code,
+        detail: past.failure.detail,
+        http_status: past.failure.http_status,
+        request_id: past.failure.request_id,
+    }
+}

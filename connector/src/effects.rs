@@ -1,0 +1,112 @@
+//! The core's effects over this component's imports. Every import blocks, so no future here ever waits.
+
+use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storage, storage_types, token_storage};
+use crate::bindings::wasi::clocks::{monotonic_clock, wall_clock};
+use crate::bindings::wasi::random::random;
+use crate::{convert, http};
+use core::time::Duration;
+use tiktok_shop_connector_core::connection::Row;
+use tiktok_shop_connector_core::http::{Request, Response, TransportFailure};
+use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
+use tiktok_shop_connector_core::ports::{
+    Credentials, Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite,
+};
+use tiktok_shop_connector_core::record::Nonce;
+use tiktok_shop_connector_core::secret::SecretBytes;
+use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
+
+pub(crate) struct Imports;
+
+impl Effects for Imports {
+    fn now(&self) -> Moment {
+        Moment {
+            wall: UnixSeconds::new(wall_clock::now().seconds),
+            monotonic: Duration::from_nanos(monotonic_clock::now()),
+        }
+    }
+
+    fn random(&self) -> Nonce {
+        let halves = [random::get_random_u64(), random::get_random_u64()].map(u128::from);
+        let [high, low] = halves;
+        (high << 64 | low).to_le_bytes()
+    }
+
+    async fn credentials(&self) -> Result<Credentials, StorageError> {
+        app_credentials::current().map(convert::credentials).map_err(storage_error)
+    }
+
+    async fn send(&self, request: Request) -> Result<Response, TransportFailure> {
+        http::send(request)
+    }
+
+    async fn accounts(&self, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
+        let accounts = token_storage::accounts(customer.as_str()).map_err(storage_error)?;
+        accounts.into_iter().map(convert::stored_account).collect()
+    }
+
+    async fn load_token(&self, key: &ConnectionKey) -> Result<Option<Entry<TokenValue>>, StorageError> {
+        let loaded = token_storage::load(&convert::key_to_wit(key)).map_err(storage_error)?;
+        Ok(loaded.entry.map(token_entry))
+    }
+
+    async fn swap_token(
+        &self,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<TokenWrite>,
+    ) -> Result<Swapped<TokenValue>, StorageError> {
+        let write = next.map(|next| token_storage::Write {
+            value: next.bytes.expose().to_vec(),
+            refresh_due_at: next.refresh_due_at.map(UnixSeconds::seconds),
+        });
+        let expected = expected.map(|revision| revision.0.as_str());
+        let outcome = token_storage::swap(&convert::key_to_wit(key), expected, write.as_ref());
+        Ok(match outcome.map_err(storage_error)? {
+            token_storage::SwapOutcome::Stored(revision) => Swapped::Stored(Revision(revision)),
+            token_storage::SwapOutcome::Deleted => Swapped::Deleted,
+            token_storage::SwapOutcome::Stale(entry) => Swapped::Stale(entry.map(token_entry)),
+        })
+    }
+
+    async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<Row>, StorageError> {
+        let rows = connection_storage::list(customer.as_str()).map_err(storage_error)?;
+        rows.into_iter().map(|entry| convert::row_from_wit(entry.stored)).collect()
+    }
+
+    async fn load_row(&self, key: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError> {
+        let loaded = connection_storage::load(&convert::key_to_wit(key)).map_err(storage_error)?;
+        loaded.entry.map(row_entry).transpose()
+    }
+
+    async fn swap_row(
+        &self,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Row>,
+    ) -> Result<Swapped<Row>, StorageError> {
+        let write = next.map(convert::row_to_wit);
+        let expected = expected.map(|revision| revision.0.as_str());
+        let outcome = connection_storage::swap(&convert::key_to_wit(key), expected, write.as_ref());
+        Ok(match outcome.map_err(storage_error)? {
+            connection_storage::SwapOutcome::Stored(revision) => Swapped::Stored(Revision(revision)),
+            connection_storage::SwapOutcome::Deleted => Swapped::Deleted,
+            connection_storage::SwapOutcome::Stale(entry) => Swapped::Stale(entry.map(row_entry).transpose()?),
+        })
+    }
+}
+
+fn token_entry(entry: token_storage::Entry) -> Entry<TokenValue> {
+    let value = TokenValue { bytes: SecretBytes::new(entry.value), age_ms: entry.age_ms };
+    Entry { revision: Revision(entry.revision), value }
+}
+
+fn row_entry(entry: connection_storage::Entry) -> Result<Entry<Row>, StorageError> {
+    Ok(Entry { revision: Revision(entry.revision), value: convert::row_from_wit(entry.stored)? })
+}
+
+fn storage_error(error: storage_types::StorageError) -> StorageError {
+    match error {
+        storage_types::StorageError::Unavailable(text) => StorageError::Unavailable(text),
+        storage_types::StorageError::Refused(text) => StorageError::Refused(text),
+    }
+}

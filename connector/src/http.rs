@@ -1,0 +1,82 @@
+//! The only file that names waki: one request over `wasi:http`, its body read in chunks under a cap, no redirect followed
+//! (`wasi:http` follows none, and an answer of 3xx is returned as it is).
+
+use tiktok_shop_connector_core::http::{Request, Response, TransportFailure};
+use waki::{Client, ErrorCode};
+use zeroize::Zeroizing;
+
+const CHUNK_BYTES: u64 = 16 * 1024;
+
+pub(crate) fn send(request: Request) -> Result<Response, TransportFailure> {
+    // Path and query are complete and encoded; waki passes them on as they are.
+    let url = Zeroizing::new(format!("https://{}{}", request.authority.host(), request.path_and_query.expose()));
+    let mut builder = Client::new().get(&url).header("content-length", "0").header("accept", "application/json");
+    if let Some(token) = &request.access_token {
+        builder = builder.header("x-tts-access-token", token.expose()).header("content-type", "application/json");
+    }
+    let answer = builder.send().map_err(failure)?;
+
+    let header = |name: &str| answer.header(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut response = Response {
+        status: answer.status_code(),
+        content_type: header("content-type"),
+        retry_after: header("retry-after"),
+        body: Vec::new(),
+    };
+    // A body that breaks off carries no code: whether TikTok acted is not known.
+    while let Some(chunk) = answer.chunk(CHUNK_BYTES).map_err(|_| TransportFailure::Interrupted)? {
+        if response.body.len() + chunk.len() > request.max_response_bytes {
+            return Err(TransportFailure::TooLarge);
+        }
+        response.body.extend_from_slice(&chunk);
+    }
+    Ok(response)
+}
+
+/// waki's error is `anyhow`'s; the code of `wasi:http` is inside. What carries none is an outcome nobody knows.
+fn failure(error: anyhow::Error) -> TransportFailure {
+    error.downcast_ref::<ErrorCode>().map_or(TransportFailure::Interrupted, classified)
+}
+
+fn classified(code: &ErrorCode) -> TransportFailure {
+    match code {
+        ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => TransportFailure::Denied,
+        ErrorCode::DnsTimeout
+        | ErrorCode::DnsError(_)
+        | ErrorCode::DestinationNotFound
+        | ErrorCode::DestinationUnavailable
+        | ErrorCode::DestinationIpUnroutable
+        | ErrorCode::ConnectionRefused
+        | ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionLimitReached
+        | ErrorCode::TlsCertificateError => TransportFailure::NotConnected,
+        ErrorCode::HttpResponseBodySize(_) => TransportFailure::TooLarge,
+        ErrorCode::ConnectionTerminated
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::TlsProtocolError
+        | ErrorCode::TlsAlertReceived(_)
+        | ErrorCode::HttpRequestLengthRequired
+        | ErrorCode::HttpRequestBodySize(_)
+        | ErrorCode::HttpRequestMethodInvalid
+        | ErrorCode::HttpRequestUriInvalid
+        | ErrorCode::HttpRequestUriTooLong
+        | ErrorCode::HttpRequestHeaderSectionSize(_)
+        | ErrorCode::HttpRequestHeaderSize(_)
+        | ErrorCode::HttpRequestTrailerSectionSize(_)
+        | ErrorCode::HttpRequestTrailerSize(_)
+        | ErrorCode::HttpResponseIncomplete
+        | ErrorCode::HttpResponseHeaderSectionSize(_)
+        | ErrorCode::HttpResponseHeaderSize(_)
+        | ErrorCode::HttpResponseTrailerSectionSize(_)
+        | ErrorCode::HttpResponseTrailerSize(_)
+        | ErrorCode::HttpResponseTransferCoding(_)
+        | ErrorCode::HttpResponseContentCoding(_)
+        | ErrorCode::HttpResponseTimeout
+        | ErrorCode::HttpUpgradeFailed
+        | ErrorCode::HttpProtocolError
+        | ErrorCode::LoopDetected
+        | ErrorCode::ConfigurationError
+        | ErrorCode::InternalError(_) => TransportFailure::Interrupted,
+    }
+}

@@ -1,0 +1,78 @@
+//! The TikTok Shop connector as a WebAssembly component: translation only, no decision.
+//!
+//! Every export turns WIT values into the core's types, runs one operation of `tiktok-shop-connector-core` over this
+//! component's imports, and turns the outcome back. An instance lives for one call and keeps nothing.
+
+#[cfg(target_arch = "wasm32")]
+mod allocator;
+mod bindings;
+mod convert;
+mod effects;
+mod http;
+
+use bindings::exports::tiktok_shop::connector::connector as export;
+use bindings::tiktok_shop::connector::types;
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use effects::Imports;
+use tiktok_shop_connector_core::error::{Cause, Error};
+use tiktok_shop_connector_core::identity::{AccountId, CustomerId};
+use tiktok_shop_connector_core::operation;
+use tiktok_shop_connector_core::secret::State;
+
+struct Connector;
+
+impl export::Guest for Connector {
+    fn authorization_url(state: String) -> Result<String, types::Error> {
+        finish(operation::authorization_url::authorization_url(&Imports, State::new(state)), |url| url)
+    }
+
+    fn connect(
+        customer: String,
+        grant: export::Grant,
+        shops: types::ShopPolicy,
+    ) -> Result<types::Connection, types::Error> {
+        let customer = CustomerId::parse(customer).map_err(convert::error)?;
+        let operation =
+            operation::connect::connect(&Imports, customer, convert::grant(grant), convert::shop_policy(shops));
+        finish(operation, |connection| convert::connection_to_wit(&connection))
+    }
+
+    fn refresh(
+        customer: String,
+        account: Option<String>,
+        rotation: export::Rotation,
+    ) -> Result<types::Connection, types::Error> {
+        let customer = CustomerId::parse(customer).map_err(convert::error)?;
+        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
+        let operation = operation::refresh::refresh(&Imports, customer, account, convert::rotation(rotation));
+        finish(operation, |connection| convert::connection_to_wit(&connection))
+    }
+
+    fn list_shops(customer: String) -> Result<Vec<types::Shop>, types::Error> {
+        let customer = CustomerId::parse(customer).map_err(convert::error)?;
+        finish(operation::list_shops::list_shops(&Imports, customer), |shops| {
+            shops.iter().map(|(account, shop)| convert::shop_to_wit(account.as_str(), shop)).collect()
+        })
+    }
+
+    fn list_connections(customer: String) -> Result<Vec<types::Connection>, types::Error> {
+        let customer = CustomerId::parse(customer).map_err(convert::error)?;
+        finish(operation::list_connections::list_connections(&Imports, customer), |connections| {
+            connections.iter().map(convert::connection_to_wit).collect()
+        })
+    }
+}
+
+/// Runs an operation to its end. Every import blocks, so one poll is all it takes; an operation that waited for anything
+/// else would be a bug.
+fn finish<T, U>(
+    operation: impl Future<Output = Result<T, Error>>,
+    convert: impl FnOnce(T) -> U,
+) -> Result<U, types::Error> {
+    match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome.map(convert).map_err(convert::error),
+        Poll::Pending => Err(convert::error(Error::new(Cause::Internal))),
+    }
+}
