@@ -1,0 +1,167 @@
+//! `open-api.tiktokglobalshop.com`: what every signed call has to get past before its endpoint answers.
+//!
+//! Official pages `sign-your-api-request` and `common-errors` (as of 2026). Where the documentation is silent (HTTP
+//! status of a wrong method, order of the checks) the choice is the fake's own.
+
+use axum::http::{Method, StatusCode};
+
+use crate::app::App;
+use crate::envelope::{Answer, Failure};
+use crate::grants::{AccessRefusal, Authorization};
+use crate::marketplace::Marketplace;
+use crate::seller::Seller;
+use crate::shops;
+use crate::signature::{Signed, sign};
+use crate::vendor_request::VendorRequest;
+
+/// A timestamp may be this many seconds old …
+const MAX_AGE: u64 = 5 * 60;
+
+/// … or ahead of the service's clock by this many.
+const MAX_AHEAD: u64 = 30;
+
+/// `user_type` of a seller.
+const SELLER: u8 = 0;
+
+/// A call of the API. All calls so far are a seller's.
+pub(crate) struct Endpoint {
+    pub method: Method,
+    pub path: &'static str,
+    /// The scope that the app and the grant must both have.
+    pub scope: &'static str,
+    pub answer: fn(&Caller<'_>, &VendorRequest) -> Answer,
+}
+
+const ENDPOINTS: [Endpoint; 1] = [shops::LIST_SHOPS];
+
+/// For whom a call is made.
+pub(crate) struct Caller<'a> {
+    pub seller: &'a Seller,
+    pub authorization: &'a Authorization,
+}
+
+pub(crate) fn answer(marketplace: &Marketplace, request: &VendorRequest) -> Answer {
+    let endpoint = endpoint(request)?;
+    let app = verify_signature(marketplace, request)?;
+    let caller = authenticate(marketplace, app, request)?;
+    let granted = |scopes: &[String]| scopes.iter().any(|scope| scope == endpoint.scope);
+    if !granted(&app.scopes) || !granted(&caller.authorization.scopes) {
+        let message = format!(
+            "Access denied, the scope {} was not granted",
+            endpoint.scope
+        );
+        return Err(Failure::new(StatusCode::UNAUTHORIZED, 105_005, message));
+    }
+    (endpoint.answer)(&caller, request)
+}
+
+fn endpoint(request: &VendorRequest) -> Result<Endpoint, Failure> {
+    let mut known_path = false;
+    for endpoint in ENDPOINTS {
+        if endpoint.path == request.path {
+            known_path = true;
+            if endpoint.method == request.method {
+                return Ok(endpoint);
+            }
+        }
+    }
+    Err(if known_path {
+        Failure::new(StatusCode::METHOD_NOT_ALLOWED, 36_009_010, "Invalid method")
+    } else {
+        Failure::new(StatusCode::NOT_FOUND, 36_009_009, "Invalid path")
+    })
+}
+
+/// The app that has signed the request.
+fn verify_signature<'a>(
+    marketplace: &'a Marketplace,
+    request: &VendorRequest,
+) -> Result<&'a App, Failure> {
+    let query = &request.query;
+    // Implementations sign the first, the last or all values of a name that stands twice: nobody should send one.
+    if let Some(name) = query.repeated() {
+        return Err(Failure::bad_request(format!(
+            "Invalid query: the parameter {name:?} stands more than once"
+        )));
+    }
+    let app = query
+        .first("app_key")
+        .and_then(|app_key| marketplace.app_by_key(app_key))
+        .ok_or_else(|| Failure::bad_request("Invalid app_key"))?;
+
+    let timestamp: u64 = query
+        .first("timestamp")
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| Failure::bad_request("Invalid timestamp"))?;
+    let now = marketplace.clock.now();
+    if timestamp.saturating_add(MAX_AGE) < now || timestamp > now.saturating_add(MAX_AHEAD) {
+        return Err(Failure::bad_request(
+            "Expired timestamp: it is outside the valid window",
+        ));
+    }
+
+    let presented = query
+        .first("sign")
+        .ok_or_else(|| Failure::bad_request("Missing sign"))?;
+    let signed = Signed {
+        path: &request.path,
+        query: query.pairs(),
+        content_type: request.header("content-type"),
+        body: &request.body,
+    };
+    // A GET that carries a body has been seen to fail like a wrong signature, whatever was signed.
+    let body_on_get = request.method == Method::GET && !request.body.is_empty();
+    if body_on_get || presented != sign(&signed, &app.app_secret) {
+        return Err(Failure::new(
+            StatusCode::UNAUTHORIZED,
+            106_001,
+            "The sign is invalid",
+        ));
+    }
+    Ok(app)
+}
+
+/// The seller whose access token the request carries.
+fn authenticate<'a>(
+    marketplace: &'a Marketplace,
+    app: &App,
+    request: &VendorRequest,
+) -> Result<Caller<'a>, Failure> {
+    let token = request
+        .header("x-tts-access-token")
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| {
+            Failure::bad_request("Missing or malformed access token in x-tts-access-token")
+        })?;
+    let switches = &marketplace.switches;
+    let invalid = || {
+        let message = "Access token is invalid: the seller has deauthorized the app, or it is another kind of token";
+        Failure::new(switches.status_105001.into(), 105_001, message)
+    };
+    let key = marketplace
+        .grants
+        .access(token, &app.service_id, marketplace.clock.now(), switches)
+        .map_err(|refusal| match refusal {
+            AccessRefusal::Expired => Failure::new(
+                switches.status_105002.into(),
+                105_002,
+                "Expired credentials: the access token has expired",
+            ),
+            AccessRefusal::Invalid => invalid(),
+        })?;
+    let seller = marketplace.seller(&key.seller).map_err(|_| invalid())?;
+    let authorization = marketplace.grants.authorization(key).ok_or_else(invalid)?;
+    if seller.user_type != SELLER {
+        let message = "The user type of the access token does not fit the request";
+        return Err(Failure::new(
+            switches.status_101000.into(),
+            101_000,
+            message,
+        ));
+    }
+    Ok(Caller {
+        seller,
+        authorization,
+    })
+}

@@ -1,0 +1,227 @@
+//! The fake's clock, on which codes and tokens end and timestamps are judged.
+//!
+//! It never runs past the year 9999, so that adding a lifetime to a reading cannot overflow.
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// 9999-12-31T23:59:59Z, the last second that has a four-digit year.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// A clock that either stands still until told or runs with real time.
+///
+/// ```
+/// use fake_tiktok_shop::Clock;
+///
+/// assert_eq!(Clock::fixed(1_767_225_600).now(), 1_767_225_600);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    reading: Duration,
+    running_since: Option<Instant>,
+}
+
+impl Clock {
+    /// A clock that stands at `unix_seconds` until it is set or advanced: what a test wants.
+    pub fn fixed(unix_seconds: u64) -> Self {
+        let mut clock = Self {
+            reading: Duration::ZERO,
+            running_since: None,
+        };
+        clock.set(unix_seconds);
+        clock
+    }
+
+    /// A clock that shows the system's time and runs with it.
+    pub fn ticking() -> Self {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the one place where the fake reads the system's time"
+        )]
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Self::ticking_from(now.as_secs())
+    }
+
+    /// A clock that shows `unix_seconds` at this moment and runs from there.
+    pub fn ticking_from(unix_seconds: u64) -> Self {
+        let mut clock = Self {
+            reading: Duration::ZERO,
+            running_since: Some(instant()),
+        };
+        clock.set(unix_seconds);
+        clock
+    }
+
+    /// The time, in Unix seconds.
+    pub fn now(&self) -> u64 {
+        self.elapsed().as_secs().min(LAST_SECOND)
+    }
+
+    /// Whether the clock runs with real time.
+    pub fn is_ticking(&self) -> bool {
+        self.running_since.is_some()
+    }
+
+    pub(crate) fn set(&mut self, unix_seconds: u64) {
+        self.restart(Duration::from_secs(unix_seconds));
+    }
+
+    pub(crate) fn advance(&mut self, by: Duration) {
+        self.restart(self.elapsed().saturating_add(by));
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.running_since.map_or(self.reading, |since| {
+            self.reading.saturating_add(instant().duration_since(since))
+        })
+    }
+
+    fn restart(&mut self, reading: Duration) {
+        self.reading = reading.min(Duration::from_secs(LAST_SECOND));
+        self.running_since = self.running_since.map(|_| instant());
+    }
+}
+
+fn instant() -> Instant {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a ticking clock needs a source of real time"
+    )]
+    Instant::now()
+}
+
+/// A date and time of day in UTC.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Utc {
+    year: u64,
+    month: u64,
+    day: u64,
+    seconds: u64,
+}
+
+impl Utc {
+    pub(crate) fn from_unix_seconds(unix_seconds: u64) -> Self {
+        let unix_seconds = unix_seconds.min(LAST_SECOND);
+        let mut day = unix_seconds / 86_400;
+        let mut year = 1970;
+        while day >= days_in_year(year) {
+            day -= days_in_year(year);
+            year += 1;
+        }
+        let mut month = 1;
+        while day >= days_in_month(year, month) {
+            day -= days_in_month(year, month);
+            month += 1;
+        }
+        Self {
+            year,
+            month,
+            day: day + 1,
+            seconds: unix_seconds % 86_400,
+        }
+    }
+
+    fn time_of_day(&self) -> (u64, u64, u64) {
+        (
+            self.seconds / 3_600,
+            self.seconds / 60 % 60,
+            self.seconds % 60,
+        )
+    }
+
+    /// `20260101000000`: how a `request_id` of TikTok Shop begins.
+    pub(crate) fn digits(&self) -> String {
+        let (hour, minute, second) = self.time_of_day();
+        format!(
+            "{:04}{:02}{:02}{hour:02}{minute:02}{second:02}",
+            self.year, self.month, self.day
+        )
+    }
+
+    /// `2026-01-01 00:00:00 UTC`, for people.
+    pub(crate) fn text(&self) -> String {
+        let (hour, minute, second) = self.time_of_day();
+        format!(
+            "{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC",
+            self.year, self.month, self.day
+        )
+    }
+}
+
+fn is_leap(year: u64) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}
+
+fn days_in_year(year: u64) -> u64 {
+    if is_leap(year) { 366 } else { 365 }
+}
+
+fn days_in_month(year: u64, month: u64) -> u64 {
+    match month {
+        2 if is_leap(year) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fixed_clock_moves_only_when_told() {
+        let mut clock = Clock::fixed(1_000);
+        assert_eq!(clock.now(), 1_000);
+        clock.advance(Duration::from_secs(7));
+        assert_eq!(clock.now(), 1_007);
+        clock.set(5);
+        assert_eq!(clock.now(), 5);
+        assert!(!clock.is_ticking());
+    }
+
+    #[test]
+    fn parts_of_a_second_add_up() {
+        let mut clock = Clock::fixed(10);
+        clock.advance(Duration::from_millis(600));
+        clock.advance(Duration::from_millis(600));
+        assert_eq!(clock.now(), 11);
+    }
+
+    #[test]
+    fn a_clock_stops_at_the_end_of_the_year_9999() {
+        let mut clock = Clock::fixed(u64::MAX);
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.now(), LAST_SECOND);
+        let mut clock = Clock::ticking_from(u64::MAX);
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.now(), LAST_SECOND);
+    }
+
+    #[test]
+    fn a_ticking_clock_can_be_advanced() {
+        let mut clock = Clock::ticking_from(1_000);
+        clock.advance(Duration::from_secs(86_400));
+        assert!((87_400..87_460).contains(&clock.now()), "{}", clock.now());
+        assert!(clock.is_ticking());
+    }
+
+    #[test]
+    fn dates_follow_the_calendar() {
+        for (unix_seconds, text) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_767_225_600, "2026-01-01 00:00:00 UTC"),
+            (1_767_225_599, "2025-12-31 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+            (u64::MAX, "9999-12-31 23:59:59 UTC"),
+        ] {
+            assert_eq!(Utc::from_unix_seconds(unix_seconds).text(), text);
+        }
+        assert_eq!(
+            Utc::from_unix_seconds(1_767_229_261).digits(),
+            "20260101010101"
+        );
+    }
+}

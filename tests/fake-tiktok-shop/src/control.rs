@@ -1,0 +1,208 @@
+//! The other side of the fake: what tests and people do to it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::consent::Decision;
+use crate::grants::GrantKey;
+use crate::issued::Issued;
+use crate::marketplace::Marketplace;
+use crate::request_log::RequestRecord;
+use crate::seller::{Seller, Shop};
+use crate::switches::Switches;
+
+/// A handle on a running fake: its clock, switches, sellers, grants and the requests it saw.
+///
+/// Cheap to clone. Apps are named by `service_id`, sellers by [`Seller::id`].
+#[derive(Clone)]
+pub struct Control {
+    marketplace: Arc<Mutex<Marketplace>>,
+    address: SocketAddr,
+}
+
+/// An operation named something the fake does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// A seller has a shop with this id already.
+    #[error("there is a shop {0:?} already")]
+    ShopExists(String),
+    /// No seller has this id.
+    #[error("no seller {0:?}")]
+    UnknownSeller(String),
+    /// No app has this `service_id`.
+    #[error("no app with the service id {0:?}")]
+    UnknownService(String),
+    /// The seller has no shop with this id.
+    #[error("the seller has no shop {0:?}")]
+    UnknownShop(String),
+}
+
+impl Control {
+    pub(crate) fn new(marketplace: Marketplace, address: SocketAddr) -> Self {
+        Self {
+            marketplace: Arc::new(Mutex::new(marketplace)),
+            address,
+        }
+    }
+
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Marketplace) -> T) -> T {
+        // Nothing panics under the lock; should it happen, the state is still the best there is.
+        work(
+            &mut self
+                .marketplace
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Where the fake listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The fake's time, in Unix seconds.
+    pub fn now(&self) -> u64 {
+        self.clock().now()
+    }
+
+    /// The clock as it is now.
+    pub fn clock(&self) -> Clock {
+        self.with(|marketplace| marketplace.clock)
+    }
+
+    /// Sets the clock, forward or back. A ticking clock goes on from there.
+    pub fn set_now(&self, unix_seconds: u64) {
+        self.with(|marketplace| marketplace.clock.set(unix_seconds));
+    }
+
+    /// Moves the clock forward, at most to the end of the year 9999.
+    pub fn advance(&self, by: Duration) {
+        self.with(|marketplace| marketplace.clock.advance(by));
+    }
+
+    /// The switches as they are now.
+    pub fn switches(&self) -> Switches {
+        self.with(|marketplace| marketplace.switches)
+    }
+
+    /// Sets all switches.
+    pub fn set_switches(&self, switches: Switches) {
+        self.with(|marketplace| marketplace.switches = switches);
+    }
+
+    /// Changes some switches.
+    pub fn update_switches(&self, change: impl FnOnce(&mut Switches)) {
+        self.with(|marketplace| change(&mut marketplace.switches));
+    }
+
+    /// The apps, in the order they were given.
+    pub fn apps(&self) -> Vec<App> {
+        self.with(|marketplace| marketplace.apps.clone())
+    }
+
+    /// The sellers, in the order they were given.
+    pub fn sellers(&self) -> Vec<Seller> {
+        self.with(|marketplace| marketplace.sellers.clone())
+    }
+
+    /// Changes a seller in place: its shops, scopes, kind, or how long its authorizations last. The id must stay.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSeller`]
+    pub fn update_seller(
+        &self,
+        seller: &str,
+        change: impl FnOnce(&mut Seller),
+    ) -> Result<(), ControlError> {
+        self.with(|marketplace| marketplace.seller_mut(seller).map(change))
+    }
+
+    /// Adds a shop at the end of the seller's listing.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSeller`], [`ControlError::ShopExists`]
+    pub fn add_shop(&self, seller: &str, shop: Shop) -> Result<(), ControlError> {
+        self.with(|marketplace| marketplace.add_shop(seller, shop))
+    }
+
+    /// Takes a shop out of the seller's listing and returns it.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSeller`], [`ControlError::UnknownShop`]
+    pub fn remove_shop(&self, seller: &str, shop_id: &str) -> Result<Shop, ControlError> {
+        self.with(|marketplace| marketplace.remove_shop(seller, shop_id))
+    }
+
+    /// Decides as the seller on the app's consent page and returns the query of the callback, `code=…&state=…`.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`]
+    pub fn consent(
+        &self,
+        service_id: &str,
+        seller: &str,
+        state: Option<&str>,
+        decision: Decision,
+    ) -> Result<String, ControlError> {
+        self.with(|marketplace| marketplace.decide(service_id, seller, state, decision))
+    }
+
+    /// Lets everything the seller has granted so far run out, at every app: a refresh gets 36004001. Access tokens live
+    /// on to their own end.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSeller`]
+    pub fn end_authorization(&self, seller: &str) -> Result<(), ControlError> {
+        self.with(|marketplace| marketplace.end_authorization(seller))
+    }
+
+    /// Takes back everything the seller has granted so far, at every app: a refresh gets 36004005, a call 105001, an
+    /// exchange 36004004.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSeller`]
+    pub fn revoke(&self, seller: &str) -> Result<(), ControlError> {
+        self.with(|marketplace| marketplace.revoke(seller))
+    }
+
+    /// The tokens issued to an app for a seller, and which of them are honoured now.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`]
+    pub fn issued(&self, service_id: &str, seller: &str) -> Result<Issued, ControlError> {
+        self.with(|marketplace| {
+            marketplace.app_by_service_id(service_id)?;
+            marketplace.seller(seller)?;
+            let key = GrantKey {
+                service_id: service_id.to_owned(),
+                seller: seller.to_owned(),
+            };
+            Ok(marketplace
+                .grants
+                .issued(&key, marketplace.clock.now(), &marketplace.switches))
+        })
+    }
+
+    /// The requests that reached TikTok Shop's hosts, oldest first, at most the last 10,000. Secrets are not masked.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.with(|marketplace| marketplace.log.records().cloned().collect())
+    }
+
+    /// Forgets the requests seen so far.
+    pub fn clear_requests(&self) {
+        self.with(|marketplace| marketplace.log.clear());
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,58 @@
+//! The envelope `{code, message, request_id, data}` and the failures TikTok Shop reports in it.
+//!
+//! Codes and statuses follow the official page `common-errors` (as of 2026) and published reports of live answers.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+/// What a call of TikTok Shop comes to: the `data` of a success, or a failure.
+pub(crate) type Answer = Result<Value, Failure>;
+
+/// A failure with the status and code that the caller sees.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub status: StatusCode,
+    pub code: u32,
+    pub message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// 36009004, the code for many faults of the request itself; only the message tells which.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, 36_009_004, message)
+    }
+}
+
+/// Status, code and body of an answer.
+pub(crate) fn render(answer: Answer, request_id: String) -> (StatusCode, u32, Value) {
+    match answer {
+        Ok(data) => {
+            let body =
+                json!({ "code": 0, "message": "success", "request_id": request_id, "data": data });
+            (StatusCode::OK, 0, body)
+        }
+        Err(Failure {
+            status,
+            code,
+            message,
+        }) => {
+            // Real messages end like this; whoever compares whole texts finds out here.
+            let message = format!(
+                "{message}. For more details: https://partner.tiktokshop.com/docv2/page/common-errors?code={code}"
+            );
+            (
+                status,
+                code,
+                json!({ "code": code, "message": message, "request_id": request_id, "data": null }),
+            )
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The apps and sellers a fake starts with unless told otherwise. All values are invented.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::seller::{Seller, Shop};
+use crate::shops::LIST_SHOPS_SCOPE;
+
+const DAY: u64 = 86_400;
+
+/// What most real authorizations show: an end about 99 years ahead, beyond 32 bits.
+const NINETY_NINE_YEARS: Duration = Duration::from_secs(36_135 * DAY);
+
+/// What older notes and the documentation's sample show.
+const ONE_YEAR: Duration = Duration::from_secs(365 * DAY);
+
+/// Two apps, so that two tenants can be told apart.
+pub fn apps() -> Vec<App> {
+    vec![
+        App {
+            name: "Northwind Sync".to_owned(),
+            app_key: "6fakeapp00001".to_owned(),
+            app_secret: "1f0e8a5b7c2d4396a1b2c3d4e5f60718293a4b5c".to_owned(),
+            service_id: "7480000000000000001".to_owned(),
+            scopes: scopes(),
+            redirect_address: None,
+        },
+        App {
+            name: "Harbour Orders".to_owned(),
+            app_key: "6fakeapp00002".to_owned(),
+            app_secret: "9c8b7a6f5e4d3c2b1a09f8e7d6c5b4a392817060".to_owned(),
+            service_id: "7480000000000000002".to_owned(),
+            scopes: scopes(),
+            redirect_address: None,
+        },
+    ]
+}
+
+/// The kinds of account that consent: `one-shop`, `several-regions`, `cross-border`, `no-shop` and `creator`.
+///
+/// The Irish shop of `several-regions` has no cipher, and the German one has members that no documentation names.
+pub fn sellers() -> Vec<Seller> {
+    vec![
+        seller(
+            "one-shop",
+            "Teapot Corner",
+            "GB",
+            vec![shop(1, "Teapot Corner", "GB", "LOCAL")],
+        ),
+        Seller {
+            authorization_lasts: ONE_YEAR,
+            ..seller(
+                "several-regions",
+                "Lantern & Loom",
+                "DE",
+                vec![
+                    Shop {
+                        extra: unknown_members(),
+                        ..shop(2, "Lantern & Loom DE", "DE", "LOCAL")
+                    },
+                    shop(3, "Lantern & Loom FR", "FR", "LOCAL"),
+                    Shop {
+                        cipher: None,
+                        ..shop(4, "Lantern & Loom IE", "IE", "LOCAL")
+                    },
+                ],
+            )
+        },
+        seller(
+            "cross-border",
+            "Yunhe Trading",
+            "CN",
+            vec![
+                shop(5, "Yunhe UK", "GB", "CROSS_BORDER"),
+                shop(6, "Yunhe US", "US", "CROSS_BORDER"),
+                shop(7, "Yunhe Malaysia", "MY", "CROSS_BORDER"),
+                shop(8, "Yunhe ไทย", "TH", "CROSS_BORDER"),
+                shop(9, "Yunhe Việt Nam", "VN", "CROSS_BORDER"),
+            ],
+        ),
+        seller("no-shop", "Just Registered", "GB", Vec::new()),
+        Seller {
+            user_type: 1,
+            ..seller("creator", "Mira Creates", "GB", Vec::new())
+        },
+    ]
+}
+
+fn scopes() -> Vec<String> {
+    vec![LIST_SHOPS_SCOPE.to_owned(), "seller.shop.info".to_owned()]
+}
+
+fn seller(id: &str, name: &str, base_region: &str, shops: Vec<Shop>) -> Seller {
+    Seller {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        base_region: base_region.to_owned(),
+        user_type: 0,
+        shops,
+        granted_scopes: None,
+        authorization_lasts: NINETY_NINE_YEARS,
+    }
+}
+
+fn shop(number: u8, name: &str, region: &str, seller_type: &str) -> Shop {
+    Shop {
+        id: format!("74900000000000000{number:02}"),
+        name: name.to_owned(),
+        region: region.to_owned(),
+        seller_type: seller_type.to_owned(),
+        cipher: Some(format!("ROW_fixture{number:02}cipherOf{region}")),
+        code: format!("{region}LCFIX{number:03}"),
+        extra: Map::new(),
+    }
+}
+
+fn unknown_members() -> Map<String, Value> {
+    let mut members = Map::new();
+    members.insert("store_tier".to_owned(), json!("gold"));
+    members.insert("opened_at".to_owned(), json!(9_007_199_254_740_993_u64));
+    members.insert(
+        "warehouses".to_owned(),
+        json!([{ "id": "7491000000000000001", "default": true, "note": null }]),
+    );
+    members
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_have_nineteen_digits_and_none_stands_twice() {
+        let mut seen = HashSet::new();
+        let shops = sellers()
+            .into_iter()
+            .flat_map(|seller| seller.shops)
+            .map(|shop| shop.id);
+        for id in apps().into_iter().map(|app| app.service_id).chain(shops) {
+            assert!(
+                id.len() == 19 && id.bytes().all(|byte| byte.is_ascii_digit()),
+                "{id}"
+            );
+            assert!(seen.insert(id.clone()), "{id}");
+        }
+    }
+}

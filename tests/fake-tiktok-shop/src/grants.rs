@@ -1,0 +1,445 @@
+//! Authorization codes, and the tokens that were issued for them.
+//!
+//! Invariant: nothing is forgotten. A token keeps what happened to it (replaced, ended, revoked), and the switches
+//! decide only when it is presented what that means.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::issued::{Issued, IssuedToken};
+use crate::signature::{hex, hmac_sha256};
+use crate::switches::{
+    CiphersOnConsent, EarlierToken, RefreshTokenOnRefresh, ReplacedRefreshToken, Switches,
+};
+
+/// A code lives 30 minutes.
+const CODE_LIFE: u64 = 30 * 60;
+
+/// An access token lives seven days.
+const ACCESS_TOKEN_LIFE: u64 = 7 * 86_400;
+
+/// An authorization is one app's, by one seller.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct GrantKey {
+    pub service_id: String,
+    pub seller: String,
+}
+
+/// What a seller has granted an app, over all its consents.
+pub(crate) struct Authorization {
+    pub open_id: String,
+    /// Scopes of the latest consent.
+    pub scopes: Vec<String>,
+    /// Consents whose code was exchanged; the tokens of a consent carry its number.
+    consents: u32,
+    /// Refresh tokens of the consents up to this one are over.
+    ended_through: u32,
+    /// Tokens of the consents up to this one are revoked.
+    revoked_through: u32,
+    /// How often the ciphers of the seller's shops have changed for this app.
+    cipher_changes: u32,
+}
+
+impl Authorization {
+    /// The cipher of a shop whose first one is `first`.
+    pub(crate) fn cipher(&self, first: &str) -> String {
+        match self.cipher_changes {
+            0 => first.to_owned(),
+            changes => format!("{first}v{changes}"),
+        }
+    }
+}
+
+struct Code {
+    key: GrantKey,
+    scopes: Vec<String>,
+    expires_at: u64,
+}
+
+struct AccessToken {
+    key: GrantKey,
+    consent: u32,
+    number: u64,
+    issued_at: u64,
+    expires_at: u64,
+    /// The refresh token it came with was used again.
+    replaced: bool,
+}
+
+struct RefreshToken {
+    key: GrantKey,
+    consent: u32,
+    number: u64,
+    issued_at: u64,
+    expires_at: u64,
+    /// The access token that was last issued for it.
+    access_token: String,
+    replaced_at: Option<u64>,
+}
+
+/// A pair of tokens as it is handed out.
+pub(crate) struct Pair {
+    pub key: GrantKey,
+    pub access_token: String,
+    pub access_token_expires_at: u64,
+    pub refresh_token: String,
+    pub refresh_token_expires_at: u64,
+}
+
+/// The code is unknown, used, too old, or another app's.
+#[derive(Debug)]
+pub(crate) struct InvalidCode;
+
+/// Why a refresh token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefreshRefusal {
+    /// The authorization has ended.
+    Ended,
+    /// No authorization belongs to the token: unknown, replaced, revoked, or another app's.
+    NoAuthorization,
+}
+
+/// Why an access token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccessRefusal {
+    /// It was honoured once, and its time is over.
+    Expired,
+    /// Unknown, replaced, revoked, or another app's.
+    Invalid,
+}
+
+/// All codes, authorizations and tokens.
+pub(crate) struct Grants {
+    seed: [u8; 32],
+    issued: u64,
+    codes: HashMap<String, Code>,
+    authorizations: BTreeMap<GrantKey, Authorization>,
+    access_tokens: HashMap<String, AccessToken>,
+    refresh_tokens: HashMap<String, RefreshToken>,
+}
+
+impl Grants {
+    /// Values drawn from `seed` cannot be guessed without it.
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        Self {
+            seed,
+            issued: 0,
+            codes: HashMap::new(),
+            authorizations: BTreeMap::new(),
+            access_tokens: HashMap::new(),
+            refresh_tokens: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn authorization(&self, key: &GrantKey) -> Option<&Authorization> {
+        self.authorizations.get(key)
+    }
+
+    /// 32 hexadecimal digits that were never issued before.
+    pub(crate) fn opaque(&mut self) -> String {
+        self.issued += 1;
+        let mut value = hex(&hmac_sha256(&self.seed, &self.issued.to_be_bytes()));
+        value.truncate(32);
+        value
+    }
+
+    pub(crate) fn issue_code(&mut self, key: GrantKey, scopes: Vec<String>, now: u64) -> String {
+        let code = format!("ROW_{}", self.opaque());
+        self.codes.insert(
+            code.clone(),
+            Code {
+                key,
+                scopes,
+                expires_at: now.saturating_add(CODE_LIFE),
+            },
+        );
+        code
+    }
+
+    /// The authorization a code stands for, as long as it can be exchanged by the app with this `service_id`.
+    pub(crate) fn pending(
+        &self,
+        code: &str,
+        service_id: &str,
+        now: u64,
+    ) -> Result<&GrantKey, InvalidCode> {
+        self.codes
+            .get(code)
+            .filter(|code| code.key.service_id == service_id && now < code.expires_at)
+            .map(|code| &code.key)
+            .ok_or(InvalidCode)
+    }
+
+    /// Exchanges a code for the first pair of a new consent, which lasts for `lasts` seconds.
+    pub(crate) fn exchange(
+        &mut self,
+        code: &str,
+        service_id: &str,
+        lasts: u64,
+        now: u64,
+        switches: &Switches,
+    ) -> Result<Pair, InvalidCode> {
+        self.pending(code, service_id, now)?;
+        let Code { key, scopes, .. } = self.codes.remove(code).ok_or(InvalidCode)?;
+        let authorization =
+            self.authorizations
+                .entry(key.clone())
+                .or_insert_with(|| Authorization {
+                    open_id: open_id(&key),
+                    scopes: Vec::new(),
+                    consents: 0,
+                    ended_through: 0,
+                    revoked_through: 0,
+                    cipher_changes: 0,
+                });
+        if authorization.consents > 0 && switches.ciphers_on_consent == CiphersOnConsent::New {
+            authorization.cipher_changes += 1;
+        }
+        authorization.scopes = scopes;
+        authorization.consents += 1;
+        let consent = authorization.consents;
+
+        let (access_token, access_token_expires_at) = self.issue_access_token(&key, consent, now);
+        let refresh_token_expires_at = now.saturating_add(lasts);
+        let refresh_token =
+            self.issue_refresh_token(&key, consent, now, refresh_token_expires_at, &access_token);
+        Ok(Pair {
+            key,
+            access_token,
+            access_token_expires_at,
+            refresh_token,
+            refresh_token_expires_at,
+        })
+    }
+
+    /// Renews the pair that `presented` belongs to.
+    pub(crate) fn refresh(
+        &mut self,
+        presented: &str,
+        service_id: &str,
+        rotation: RefreshTokenOnRefresh,
+        now: u64,
+        switches: &Switches,
+    ) -> Result<Pair, RefreshRefusal> {
+        let token = self
+            .refresh_tokens
+            .get(presented)
+            .ok_or(RefreshRefusal::NoAuthorization)?;
+        if token.key.service_id != service_id {
+            return Err(RefreshRefusal::NoAuthorization);
+        }
+        self.judge_refresh_token(token, now, switches)?;
+        let (key, consent, expires_at) = (token.key.clone(), token.consent, token.expires_at);
+
+        if let Some(earlier) = self.access_tokens.get_mut(&token.access_token) {
+            earlier.replaced = true;
+        }
+        let (access_token, access_token_expires_at) = self.issue_access_token(&key, consent, now);
+        let refresh_token = match rotation {
+            RefreshTokenOnRefresh::New => {
+                if let Some(token) = self.refresh_tokens.get_mut(presented) {
+                    token.replaced_at.get_or_insert(now);
+                }
+                self.issue_refresh_token(&key, consent, now, expires_at, &access_token)
+            }
+            RefreshTokenOnRefresh::Unchanged => {
+                if let Some(token) = self.refresh_tokens.get_mut(presented) {
+                    token.access_token.clone_from(&access_token);
+                }
+                presented.to_owned()
+            }
+        };
+        Ok(Pair {
+            key,
+            access_token,
+            access_token_expires_at,
+            refresh_token,
+            refresh_token_expires_at: expires_at,
+        })
+    }
+
+    /// The authorization behind an access token that the app with this `service_id` presents.
+    pub(crate) fn access(
+        &self,
+        presented: &str,
+        service_id: &str,
+        now: u64,
+        switches: &Switches,
+    ) -> Result<&GrantKey, AccessRefusal> {
+        let token = self
+            .access_tokens
+            .get(presented)
+            .ok_or(AccessRefusal::Invalid)?;
+        if token.key.service_id != service_id {
+            return Err(AccessRefusal::Invalid);
+        }
+        self.judge_access_token(token, now, switches)?;
+        Ok(&token.key)
+    }
+
+    /// Ends what the seller has granted so far: refresh tokens are over, access tokens live on to their end.
+    pub(crate) fn end(&mut self, seller: &str) {
+        for authorization in self.authorizations_of(seller) {
+            authorization.ended_through = authorization.consents;
+        }
+    }
+
+    /// Revokes what the seller has granted so far, codes that were not exchanged included.
+    pub(crate) fn revoke(&mut self, seller: &str) {
+        self.codes.retain(|_, code| code.key.seller != seller);
+        for authorization in self.authorizations_of(seller) {
+            authorization.revoked_through = authorization.consents;
+        }
+    }
+
+    fn authorizations_of<'a>(
+        &'a mut self,
+        seller: &'a str,
+    ) -> impl Iterator<Item = &'a mut Authorization> {
+        self.authorizations
+            .iter_mut()
+            .filter(move |(key, _)| key.seller == seller)
+            .map(|(_, grant)| grant)
+    }
+
+    /// What was issued to an app for a seller.
+    pub(crate) fn issued(&self, key: &GrantKey, now: u64, switches: &Switches) -> Issued {
+        let access_tokens = self
+            .access_tokens
+            .iter()
+            .filter(|(_, token)| token.key == *key)
+            .map(|(value, token)| {
+                let honoured = self.judge_access_token(token, now, switches).is_ok();
+                (
+                    token.number,
+                    IssuedToken::new(value, token.issued_at, token.expires_at, honoured),
+                )
+            });
+        let refresh_tokens = self
+            .refresh_tokens
+            .iter()
+            .filter(|(_, token)| token.key == *key)
+            .map(|(value, token)| {
+                let honoured = self.judge_refresh_token(token, now, switches).is_ok();
+                (
+                    token.number,
+                    IssuedToken::new(value, token.issued_at, token.expires_at, honoured),
+                )
+            });
+        Issued {
+            open_id: self
+                .authorizations
+                .get(key)
+                .map(|authorization| authorization.open_id.clone()),
+            access_tokens: access_tokens
+                .collect::<BTreeMap<_, _>>()
+                .into_values()
+                .collect(),
+            refresh_tokens: refresh_tokens
+                .collect::<BTreeMap<_, _>>()
+                .into_values()
+                .collect(),
+        }
+    }
+
+    fn judge_access_token(
+        &self,
+        token: &AccessToken,
+        now: u64,
+        switches: &Switches,
+    ) -> Result<(), AccessRefusal> {
+        let authorization = self
+            .authorizations
+            .get(&token.key)
+            .ok_or(AccessRefusal::Invalid)?;
+        let refused = token.consent <= authorization.revoked_through
+            || (token.replaced && switches.access_token_after_refresh == EarlierToken::Refused)
+            || (token.consent < authorization.consents
+                && switches.access_token_after_consent == EarlierToken::Refused);
+        if refused {
+            Err(AccessRefusal::Invalid)
+        } else if now >= token.expires_at {
+            Err(AccessRefusal::Expired)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn judge_refresh_token(
+        &self,
+        token: &RefreshToken,
+        now: u64,
+        switches: &Switches,
+    ) -> Result<(), RefreshRefusal> {
+        let authorization = self
+            .authorizations
+            .get(&token.key)
+            .ok_or(RefreshRefusal::NoAuthorization)?;
+        let replaced = token
+            .replaced_at
+            .is_some_and(|at| match switches.replaced_refresh_token {
+                ReplacedRefreshToken::Refused => true,
+                ReplacedRefreshToken::HonouredForSeconds(seconds) => {
+                    now >= at.saturating_add(seconds)
+                }
+                ReplacedRefreshToken::Honoured => false,
+            });
+        let refused = token.consent <= authorization.revoked_through
+            || replaced
+            || (token.consent < authorization.consents
+                && switches.refresh_token_after_consent == EarlierToken::Refused);
+        if refused {
+            Err(RefreshRefusal::NoAuthorization)
+        } else if token.consent <= authorization.ended_through || now >= token.expires_at {
+            Err(RefreshRefusal::Ended)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn issue_access_token(&mut self, key: &GrantKey, consent: u32, now: u64) -> (String, u64) {
+        let value = format!("ROW_{}{}", self.opaque(), self.opaque());
+        let expires_at = now.saturating_add(ACCESS_TOKEN_LIFE);
+        let token = AccessToken {
+            key: key.clone(),
+            consent,
+            number: self.issued,
+            issued_at: now,
+            expires_at,
+            replaced: false,
+        };
+        self.access_tokens.insert(value.clone(), token);
+        (value, expires_at)
+    }
+
+    fn issue_refresh_token(
+        &mut self,
+        key: &GrantKey,
+        consent: u32,
+        now: u64,
+        expires_at: u64,
+        access_token: &str,
+    ) -> String {
+        let value = format!("ROW_{}{}", self.opaque(), self.opaque());
+        let token = RefreshToken {
+            key: key.clone(),
+            consent,
+            number: self.issued,
+            issued_at: now,
+            expires_at,
+            access_token: access_token.to_owned(),
+            replaced_at: None,
+        };
+        self.refresh_tokens.insert(value.clone(), token);
+        value
+    }
+}
+
+/// The same for every consent of a seller to an app, in every run of the fake; another for each app.
+fn open_id(key: &GrantKey) -> String {
+    let mut digest = hex(&hmac_sha256(
+        key.service_id.as_bytes(),
+        key.seller.as_bytes(),
+    ));
+    digest.truncate(27);
+    format!("o{digest}")
+}

@@ -1,0 +1,67 @@
+//! What tests are told about issued tokens.
+
+use std::fmt;
+
+/// What the fake has issued to one app for one seller, oldest first.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Issued {
+    /// The seller's identity towards the app, once a code was exchanged.
+    pub open_id: Option<String>,
+    /// Every access token.
+    pub access_tokens: Vec<IssuedToken>,
+    /// Every refresh token.
+    pub refresh_tokens: Vec<IssuedToken>,
+}
+
+impl Issued {
+    /// Whether `token` is an access token that a call made now would be let in with.
+    pub fn honours_access_token(&self, token: &str) -> bool {
+        self.access_tokens
+            .iter()
+            .any(|issued| issued.honoured && issued.token == token)
+    }
+
+    /// Whether `token` is a refresh token that a refresh made now would accept.
+    pub fn honours_refresh_token(&self, token: &str) -> bool {
+        self.refresh_tokens
+            .iter()
+            .any(|issued| issued.honoured && issued.token == token)
+    }
+}
+
+/// One token the fake has issued.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct IssuedToken {
+    /// The token itself.
+    pub token: String,
+    /// Unix seconds of the fake's clock.
+    pub issued_at: u64,
+    /// Unix seconds of the fake's clock.
+    pub expires_at: u64,
+    /// Whether it would be accepted now, by the present time and switches.
+    pub honoured: bool,
+}
+
+impl IssuedToken {
+    pub(crate) fn new(token: &str, issued_at: u64, expires_at: u64, honoured: bool) -> Self {
+        Self {
+            token: token.to_owned(),
+            issued_at,
+            expires_at,
+            honoured,
+        }
+    }
+}
+
+impl fmt::Debug for IssuedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuedToken")
+            .field("token", &"[redacted]")
+            .field("issued_at", &self.issued_at)
+            .field("expires_at", &self.expires_at)
+            .field("honoured", &self.honoured)
+            .finish()
+    }
+}

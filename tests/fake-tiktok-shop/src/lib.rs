@@ -1,0 +1,187 @@
+//! A TikTok Shop that keeps state, over real HTTP on loopback: for tests and demos.
+//!
+//! It stands in for three hosts on one listener: `auth.tiktok-shops.com` (tokens), `open-api.tiktokglobalshop.com`
+//! (signed calls) and `services.tiktokshop.com` (the consent page). It has apps and sellers, single-use authorization
+//! codes and tokens that end by its own clock, and it verifies signatures with its own code. Where the documentation of
+//! TikTok Shop is silent, [`Switches`] choose the answer. It never speaks TLS, and never listens beyond loopback.
+//!
+//! ```
+//! use fake_tiktok_shop::{Clock, Decision, FakeTikTokShop, Options};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let fake = FakeTikTokShop::start(Options { clock: Clock::fixed(1_767_225_600), ..Options::default() })?;
+//! let control = fake.control();
+//! let app = &control.apps()[0];
+//!
+//! // The seller allows; a browser would now follow the redirect to the app with this query.
+//! let callback = control.consent(&app.service_id, "one-shop", Some("state"), Decision::Allow)?;
+//! assert!(callback.starts_with("code=ROW_"));
+//!
+//! // A client of TikTok Shop is pointed at `fake.address()`. What it sent stands in `control.requests()`.
+//! assert!(fake.address().ip().is_loopback());
+//! assert_eq!(control.requests(), []);
+//! # Ok(())
+//! # }
+//! ```
+
+mod api_host;
+mod app;
+mod clock;
+mod consent;
+mod consent_page;
+mod control;
+mod control_http;
+mod envelope;
+pub mod fixtures;
+mod grants;
+mod issued;
+mod marketplace;
+mod page;
+mod query;
+mod request_log;
+mod seller;
+mod server;
+mod shops;
+mod signature;
+mod start_page;
+mod switches;
+mod token_host;
+mod vendor_request;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use axum::http::{HeaderValue, Uri};
+use axum::serve::ListenerExt as _;
+use tokio::sync::oneshot;
+
+pub use app::App;
+pub use clock::Clock;
+pub use consent::Decision;
+pub use control::{Control, ControlError};
+pub use issued::{Issued, IssuedToken};
+pub use request_log::RequestRecord;
+pub use seller::{Seller, Shop};
+pub use switches::{
+    CallbackExtras, CiphersOnConsent, EarlierToken, FailureStatus, GrantedScopesField,
+    RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, Switches,
+    WrongSecret,
+};
+
+/// What a fake starts with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its clock; by default the system's time, ticking.
+    pub clock: Clock,
+    /// Port on 127.0.0.1; 0, the default, is any free one.
+    pub port: u16,
+    /// The apps; by default [`fixtures::apps`].
+    pub apps: Vec<App>,
+    /// The sellers; by default [`fixtures::sellers`].
+    pub sellers: Vec<Seller>,
+    /// How open questions are answered.
+    pub switches: Switches,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            clock: Clock::ticking(),
+            port: 0,
+            apps: fixtures::apps(),
+            sellers: fixtures::sellers(),
+            switches: Switches::default(),
+        }
+    }
+}
+
+/// A running fake. Dropping it stops the server.
+#[derive(Debug)]
+pub struct FakeTikTokShop {
+    control: Control,
+    /// The server stops when this end of the channel is gone.
+    _running: oneshot::Sender<()>,
+}
+
+impl FakeTikTokShop {
+    /// Binds the port and serves from a task of the current Tokio runtime.
+    ///
+    /// # Errors
+    /// The port cannot be bound, a redirect address is not an absolute `http` or `https` address
+    /// ([`io::ErrorKind::InvalidInput`]), the system has no randomness, or no Tokio runtime is running.
+    pub fn start(options: Options) -> io::Result<Self> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
+        for address in options
+            .apps
+            .iter()
+            .filter_map(|app| app.redirect_address.as_deref())
+        {
+            check_redirect_address(address)?;
+        }
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let listener = tokio::net::TcpListener::from_std(listener)?.tap_io(|stream| {
+            // Without it small answers may wait for the client's next acknowledgement; failing to set it only costs time.
+            let _ = stream.set_nodelay(true);
+        });
+
+        let marketplace = marketplace::Marketplace {
+            clock: options.clock,
+            switches: options.switches,
+            apps: options.apps,
+            sellers: options.sellers,
+            grants: grants::Grants::new(seed),
+            log: request_log::RequestLog::default(),
+            callback_page: format!("http://{address}{}", page::CALLBACK_PATH),
+        };
+        let control = Control::new(marketplace, address);
+        let (running, stopped) = oneshot::channel::<()>();
+        let server =
+            axum::serve(listener, server::router(control.clone())).with_graceful_shutdown(async {
+                // An error is the signal: the sender was dropped.
+                let _ = stopped.await;
+            });
+        runtime.spawn(async move { server.await });
+        Ok(Self {
+            control,
+            _running: running,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.control.address()
+    }
+
+    /// A handle on its clock, switches, sellers, grants and requests.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// The address of an app's consent page on this fake.
+    pub fn consent_address(&self, service_id: &str, state: &str) -> String {
+        format!(
+            "http://{}{}",
+            self.address(),
+            start_page::consent_link(service_id, state)
+        )
+    }
+}
+
+fn check_redirect_address(address: &str) -> io::Result<()> {
+    let absolute = address.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+    });
+    if absolute && !address.contains('#') && HeaderValue::from_str(address).is_ok() {
+        Ok(())
+    } else {
+        let message =
+            format!("the redirect address {address:?} is not an absolute http or https address");
+        Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+    }
+}

@@ -1,0 +1,176 @@
+//! What was asked of TikTok Shop's hosts, for tests to assert on and for people to read.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::vendor_request::VendorRequest;
+
+/// The log forgets the oldest requests beyond this number.
+const CAPACITY: usize = 10_000;
+
+/// Headers that the connector's behaviour shows in.
+const HEADERS: [&str; 7] = [
+    "accept",
+    "authorization",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "user-agent",
+    ACCESS_TOKEN_HEADER,
+];
+
+const ACCESS_TOKEN_HEADER: &str = "x-tts-access-token";
+
+/// Query parameters that are secrets, or good for one use of one.
+const SECRET_PARAMETERS: [&str; 8] = [
+    "access_token",
+    "app_secret",
+    "auth_code",
+    "code",
+    "refresh_token",
+    "shop_cipher",
+    "sign",
+    "state",
+];
+
+const MASK: &str = "[masked]";
+
+/// One request to the token host, the API host or the consent page.
+///
+/// In process nothing is masked; `Debug` and the control interface mask what is secret.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RequestRecord {
+    /// Counts from 1, also across [`clear_requests`](crate::Control::clear_requests).
+    pub number: u64,
+    /// The fake's time at which it was answered, in Unix seconds.
+    pub at: u64,
+    /// The `Host` it was sent to, as it was sent.
+    pub host: String,
+    /// The method, in upper case.
+    pub method: String,
+    /// The path, not decoded.
+    pub path: String,
+    /// Decoded query parameters, in the order they were sent.
+    pub query: Vec<(String, String)>,
+    /// Headers of interest in the order of their names, which are in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Length of the body, in bytes.
+    pub body_length: usize,
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// `code` of the answer's envelope, if it had one.
+    pub code: Option<u32>,
+}
+
+impl RequestRecord {
+    pub(crate) fn new(request: &VendorRequest, at: u64, status: u16, code: Option<u32>) -> Self {
+        let header = |name: &str| {
+            let value = request.headers.get(name)?;
+            Some((
+                name.to_owned(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            ))
+        };
+        Self {
+            number: 0,
+            at,
+            host: request.host.clone(),
+            method: request.method.as_str().to_owned(),
+            path: request.path.clone(),
+            query: request.query.pairs().to_vec(),
+            headers: HEADERS.into_iter().filter_map(header).collect(),
+            body_length: request.body.len(),
+            status,
+            code,
+        }
+    }
+
+    /// The first value of a query parameter.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a header of interest; its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// A copy without secrets.
+    pub(crate) fn masked(&self) -> Self {
+        let mut masked = self.clone();
+        for (name, value) in &mut masked.query {
+            if SECRET_PARAMETERS.contains(&name.as_str()) {
+                MASK.clone_into(value);
+            }
+        }
+        for (name, value) in &mut masked.headers {
+            if name == ACCESS_TOKEN_HEADER || name == "authorization" {
+                MASK.clone_into(value);
+            }
+        }
+        masked
+    }
+}
+
+impl fmt::Debug for RequestRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            number,
+            at,
+            host,
+            method,
+            path,
+            query,
+            headers,
+            body_length,
+            status,
+            code,
+        } = self.masked();
+        f.debug_struct("RequestRecord")
+            .field("number", &number)
+            .field("at", &at)
+            .field("host", &host)
+            .field("method", &method)
+            .field("path", &path)
+            .field("query", &query)
+            .field("headers", &headers)
+            .field("body_length", &body_length)
+            .field("status", &status)
+            .field("code", &code)
+            .finish()
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct RequestLog {
+    last_number: u64,
+    records: VecDeque<RequestRecord>,
+}
+
+impl RequestLog {
+    pub(crate) fn record(&mut self, mut record: RequestRecord) {
+        if self.records.len() == CAPACITY {
+            self.records.pop_front();
+        }
+        self.last_number += 1;
+        record.number = self.last_number;
+        self.records.push_back(record);
+    }
+
+    pub(crate) fn records(&self) -> impl DoubleEndedIterator<Item = &RequestRecord> {
+        self.records.iter()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.records.clear();
+    }
+}

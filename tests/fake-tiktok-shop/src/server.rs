@@ -1,0 +1,116 @@
+//! One listener for all hosts: the `Host` of a request says which one it is for, on loopback its path does.
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use serde_json::Value;
+
+use crate::control::Control;
+use crate::envelope;
+use crate::marketplace::Marketplace;
+use crate::request_log::RequestRecord;
+use crate::vendor_request::{HostName, Service, VendorRequest};
+use crate::{api_host, consent_page, control_http, page, start_page, token_host};
+
+pub(crate) fn router(control: Control) -> Router {
+    Router::new()
+        .route("/", get(start_page::show))
+        .route(page::CALLBACK_PATH, get(page::callback))
+        .nest("/_control", control_http::router())
+        .fallback(by_path)
+        .layer(from_fn_with_state(control.clone(), by_host))
+        .with_state(control)
+}
+
+/// Production names reach TikTok Shop only, never the fake's own pages.
+async fn by_host(State(control): State<Control>, request: Request, next: Next) -> Response {
+    match HostName::of(&request) {
+        HostName::Production(service) => serve(&control, service, request).await,
+        HostName::Loopback => next.run(request).await,
+        HostName::Foreign => (
+            StatusCode::MISDIRECTED_REQUEST,
+            "this fake answers for localhost and the hosts of TikTok Shop\n",
+        )
+            .into_response(),
+    }
+}
+
+async fn by_path(State(control): State<Control>, request: Request) -> Response {
+    let service = Service::by_path(request.uri().path());
+    serve(&control, service, request).await
+}
+
+async fn serve(control: &Control, service: Service, request: Request) -> Response {
+    let Some(request) = VendorRequest::receive(request).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let reply = control.with(|marketplace| {
+        let reply = Reply::to(service, marketplace, &request);
+        let at = marketplace.clock.now();
+        marketplace.log.record(RequestRecord::new(
+            &request,
+            at,
+            reply.status().as_u16(),
+            reply.code(),
+        ));
+        reply
+    });
+    reply.into_response()
+}
+
+/// What a host of TikTok Shop sends back.
+pub(crate) enum Reply {
+    /// The plain text of a path that the token host does not know.
+    NoSuchPage,
+    Envelope(StatusCode, u32, Value),
+    Page(StatusCode, String),
+    /// 302 to this address.
+    Redirect(String),
+}
+
+impl Reply {
+    fn to(service: Service, marketplace: &mut Marketplace, request: &VendorRequest) -> Self {
+        let answer = match service {
+            Service::ConsentPage => return consent_page::answer(marketplace, request),
+            Service::TokenHost => match token_host::answer(marketplace, request) {
+                Some(answer) => answer,
+                None => return Self::NoSuchPage,
+            },
+            Service::ApiHost => api_host::answer(marketplace, request),
+        };
+        let (status, code, body) = envelope::render(answer, marketplace.request_id());
+        Self::Envelope(status, code, body)
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchPage => StatusCode::NOT_FOUND,
+            Self::Envelope(status, ..) | Self::Page(status, _) => *status,
+            Self::Redirect(_) => StatusCode::FOUND,
+        }
+    }
+
+    fn code(&self) -> Option<u32> {
+        match self {
+            Self::Envelope(_, code, _) => Some(*code),
+            Self::NoSuchPage | Self::Page(..) | Self::Redirect(_) => None,
+        }
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        match self {
+            Self::NoSuchPage => (StatusCode::NOT_FOUND, "404 page not found").into_response(),
+            Self::Envelope(status, _, body) => (status, Json(body)).into_response(),
+            Self::Page(status, html) => (status, page::HEADERS, Html(html)).into_response(),
+            Self::Redirect(address) => {
+                (StatusCode::FOUND, [(header::LOCATION, address)]).into_response()
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `auth.tiktok-shops.com`: authorization codes and refresh tokens become pairs of tokens.
+//!
+//! Official pages `authorization-guide-202309` and `authorization-overview-202407` (as of December 2025). Failures come
+//! with HTTP 200. The documentation does not say what a wrong grant type or a missing parameter is answered with; here it
+//! is 36009004, and a missing code or refresh token is a wrong one.
+
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::envelope::{Answer, Failure};
+use crate::grants::{Pair, RefreshRefusal};
+use crate::marketplace::Marketplace;
+use crate::query::Query;
+use crate::switches::{GrantedScopesField, RefreshTokenField, RefreshTokenOnRefresh, WrongSecret};
+use crate::vendor_request::VendorRequest;
+
+/// `None`: there is no such page. A POST is such a case too.
+pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> Option<Answer> {
+    match (&request.method, request.path.as_str()) {
+        (&Method::GET, "/api/v2/token/get") => Some(exchange_code(marketplace, &request.query)),
+        (&Method::GET, "/api/v2/token/refresh") => Some(refresh(marketplace, &request.query)),
+        _ => None,
+    }
+}
+
+fn exchange_code(marketplace: &mut Marketplace, query: &Query) -> Answer {
+    let service_id = authenticate(marketplace, query, invalid_code)?
+        .service_id
+        .clone();
+    require_grant_type(query, "authorized_code")?;
+    let code = query.first("auth_code").ok_or_else(invalid_code)?;
+
+    let now = marketplace.clock.now();
+    let pending = marketplace
+        .grants
+        .pending(code, &service_id, now)
+        .map_err(|_| invalid_code())?;
+    let lasts = marketplace
+        .seller(&pending.seller)
+        .map_err(|_| invalid_code())?
+        .authorization_lasts
+        .as_secs();
+    let pair = marketplace
+        .grants
+        .exchange(code, &service_id, lasts, now, &marketplace.switches)
+        .map_err(|_| invalid_code())?;
+    token_data(marketplace, &pair, RefreshTokenField::Present)
+}
+
+fn refresh(marketplace: &mut Marketplace, query: &Query) -> Answer {
+    let service_id = authenticate(marketplace, query, no_authorization)?
+        .service_id
+        .clone();
+    require_grant_type(query, "refresh_token")?;
+    let presented = query.first("refresh_token").ok_or_else(no_authorization)?;
+
+    let switches = marketplace.switches;
+    let rotation = match switches.refresh_token_field {
+        RefreshTokenField::Present => switches.refresh_token_on_refresh,
+        RefreshTokenField::Missing | RefreshTokenField::Empty => RefreshTokenOnRefresh::Unchanged,
+    };
+    let now = marketplace.clock.now();
+    let pair = marketplace
+        .grants
+        .refresh(presented, &service_id, rotation, now, &switches)
+        .map_err(|refusal| match refusal {
+            RefreshRefusal::Ended => Failure::new(StatusCode::OK, 36_004_001, "rt has expired"),
+            RefreshRefusal::NoAuthorization => no_authorization(),
+        })?;
+    token_data(marketplace, &pair, switches.refresh_token_field)
+}
+
+/// The app that the request is from; `bad_grant` is what the call says to a wrong code or token.
+fn authenticate<'a>(
+    marketplace: &'a Marketplace,
+    query: &Query,
+    bad_grant: fn() -> Failure,
+) -> Result<&'a App, Failure> {
+    query
+        .first("app_key")
+        .and_then(|app_key| marketplace.app_by_key(app_key))
+        .filter(|app| query.first("app_secret") == Some(&app.app_secret))
+        .ok_or_else(|| {
+            let status = match marketplace.switches.wrong_secret {
+                WrongSecret::BadGrant => return bad_grant(),
+                WrongSecret::BadRequest => StatusCode::BAD_REQUEST,
+                WrongSecret::Unauthorized => StatusCode::UNAUTHORIZED,
+            };
+            Failure::new(status, 36_009_004, "Invalid app_key or app_secret")
+        })
+}
+
+fn require_grant_type(query: &Query, expected: &str) -> Result<(), Failure> {
+    if query.first("grant_type") == Some(expected) {
+        Ok(())
+    } else {
+        Err(Failure::new(
+            StatusCode::OK,
+            36_009_004,
+            "Invalid grant_type",
+        ))
+    }
+}
+
+fn invalid_code() -> Failure {
+    Failure::new(StatusCode::OK, 36_004_004, "invalid auth code")
+}
+
+fn no_authorization() -> Failure {
+    Failure::new(
+        StatusCode::OK,
+        36_004_005,
+        "can not find related auth record",
+    )
+}
+
+fn token_data(
+    marketplace: &Marketplace,
+    pair: &Pair,
+    refresh_token_field: RefreshTokenField,
+) -> Answer {
+    let seller = marketplace
+        .seller(&pair.key.seller)
+        .map_err(|_| no_authorization())?;
+    let authorization = marketplace
+        .grants
+        .authorization(&pair.key)
+        .ok_or_else(no_authorization)?;
+    let mut data = json!({
+        "access_token": pair.access_token,
+        "access_token_expire_in": pair.access_token_expires_at,
+        "refresh_token": pair.refresh_token,
+        "refresh_token_expire_in": pair.refresh_token_expires_at,
+        "open_id": authorization.open_id,
+        "seller_name": seller.name,
+        "seller_base_region": seller.base_region,
+        "user_type": seller.user_type,
+        "granted_scopes": authorization.scopes,
+    });
+    if let Value::Object(members) = &mut data {
+        match refresh_token_field {
+            RefreshTokenField::Present => {}
+            RefreshTokenField::Missing => drop(members.shift_remove("refresh_token")),
+            RefreshTokenField::Empty => drop(members.insert("refresh_token".to_owned(), json!(""))),
+        }
+        match marketplace.switches.granted_scopes_field {
+            GrantedScopesField::Present => {}
+            GrantedScopesField::Missing => drop(members.shift_remove("granted_scopes")),
+        }
+    }
+    Ok(data)
+}

@@ -1,0 +1,110 @@
+//! A request to one of the hosts of TikTok Shop, read to its end.
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, header};
+
+use crate::query::Query;
+
+/// No request of the connector comes near; the fake must not be filled up by accident.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// The part of TikTok Shop that a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// `auth.tiktok-shops.com`
+    TokenHost,
+    /// `open-api.tiktokglobalshop.com`
+    ApiHost,
+    /// `services.tiktokshop.com` and `services.us.tiktokshop.com`
+    ConsentPage,
+}
+
+impl Service {
+    /// The service that has a path of this shape; for a tester whose requests name no production host.
+    pub(crate) fn by_path(path: &str) -> Self {
+        if path == crate::consent_page::PATH {
+            Self::ConsentPage
+        } else if path.starts_with("/api/v2/token/") {
+            Self::TokenHost
+        } else {
+            Self::ApiHost
+        }
+    }
+}
+
+/// Whom the `Host` of a request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostName {
+    /// A production host of TikTok Shop: the client was redirected here below HTTP.
+    Production(Service),
+    /// This machine, or nobody.
+    Loopback,
+    /// Anyone else.
+    Foreign,
+}
+
+impl HostName {
+    pub(crate) fn of(request: &Request) -> Self {
+        let name = host(request);
+        let Ok(authority) = name.parse::<Authority>() else {
+            return if name.is_empty() {
+                Self::Loopback
+            } else {
+                Self::Foreign
+            };
+        };
+        match authority.host().to_ascii_lowercase().as_str() {
+            "auth.tiktok-shops.com" => Self::Production(Service::TokenHost),
+            "open-api.tiktokglobalshop.com" => Self::Production(Service::ApiHost),
+            "services.tiktokshop.com" | "services.us.tiktokshop.com" => {
+                Self::Production(Service::ConsentPage)
+            }
+            "localhost" | "127.0.0.1" | "[::1]" => Self::Loopback,
+            _ => Self::Foreign,
+        }
+    }
+}
+
+/// The `Host` header as it was sent, or the authority of an absolute request target; empty when there is neither.
+fn host(request: &Request) -> &str {
+    let header = request
+        .headers()
+        .get(header::HOST)
+        .map(|value| value.to_str().unwrap_or("?"));
+    header
+        .or_else(|| request.uri().authority().map(Authority::as_str))
+        .unwrap_or_default()
+}
+
+pub(crate) struct VendorRequest {
+    pub host: String,
+    pub method: Method,
+    /// As it was sent: nothing is decoded, as the signature covers it.
+    pub path: String,
+    pub query: Query,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl VendorRequest {
+    /// Reads the body; `None` if it is too long or breaks off.
+    pub(crate) async fn receive(request: Request) -> Option<Self> {
+        let host = host(&request).to_owned();
+        let (parts, body) = request.into_parts();
+        Some(Self {
+            host,
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            query: Query::parse(parts.uri.query().unwrap_or_default().as_bytes()),
+            headers: parts.headers,
+            body: to_bytes(body, MAX_BODY).await.ok()?,
+        })
+    }
+
+    /// A header's text; `None` if it is missing or not text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}

@@ -1,0 +1,179 @@
+//! Which host answers for what, and that nothing breaks the server.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::client::{API_HOST, SHOPS, TOKEN_HOST, World, send, send_raw};
+
+const TOKEN_PATH: &str = "/api/v2/token/get";
+
+#[tokio::test]
+async fn a_production_host_has_its_own_paths_only() {
+    let world = World::new();
+    for target in [SHOPS, "/open/authorize", "/", "/_control", "/callback"] {
+        let reply = send(world.address(), "GET", TOKEN_HOST, target, &[], "").await;
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (404, "404 page not found"),
+            "{target}"
+        );
+    }
+    for target in [TOKEN_PATH, "/open/authorize", "/", "/_control", "/callback"] {
+        let reply = send(world.address(), "GET", API_HOST, target, &[], "").await;
+        assert_eq!(reply.verdict(), (404, 36_009_009), "{target}");
+    }
+    for target in [TOKEN_PATH, SHOPS, "/", "/_control"] {
+        let reply = send(
+            world.address(),
+            "GET",
+            "services.tiktokshop.com",
+            target,
+            &[],
+            "",
+        )
+        .await;
+        assert_eq!(reply.status, 404, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn on_loopback_the_path_decides() {
+    let world = World::new();
+    assert_eq!(
+        world.local("GET", TOKEN_PATH, "").await.verdict(),
+        (400, 36_009_004)
+    );
+    assert_eq!(
+        world.local("POST", TOKEN_PATH, "").await.body,
+        "404 page not found"
+    );
+    assert_eq!(
+        world.local("GET", SHOPS, "").await.verdict(),
+        (400, 36_009_004)
+    );
+    assert_eq!(
+        world.local("GET", "/nowhere", "").await.verdict(),
+        (404, 36_009_009)
+    );
+    assert_eq!(world.local("GET", "/", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_name_of_a_host_is_read_without_case_and_port() {
+    let world = World::new();
+    for host in ["AUTH.TikTok-Shops.com", "auth.tiktok-shops.com:443"] {
+        assert_eq!(
+            send(world.address(), "GET", host, "/", &[], "").await.body,
+            "404 page not found",
+            "{host}"
+        );
+    }
+    for host in ["[::1]:80", "LOCALHOST"] {
+        assert_eq!(
+            send(world.address(), "GET", host, "/", &[], "")
+                .await
+                .status,
+            200,
+            "{host}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_other_host_is_answered_for() {
+    let world = World::new();
+    for host in [
+        "evil.example",
+        "auth.tiktok-shops.com.evil.example",
+        "auth.tiktok-shops.com.",
+        "a b",
+    ] {
+        assert_eq!(
+            send(world.address(), "GET", host, "/_control", &[], "")
+                .await
+                .status,
+            421,
+            "{host}"
+        );
+    }
+    assert_eq!(world.control.requests(), []);
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_is_a_testers() {
+    let world = World::new();
+    assert_eq!(
+        send_raw(world.address(), b"GET / HTTP/1.0\r\n\r\n")
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn strange_requests_are_answered_and_the_server_lives_on() {
+    let world = World::new();
+    for target in [
+        "/api/v2/token/get?%ff=%00&&&=&app_key=%F0%9F",
+        "/api/v2/token/refresh?app_key=%zz",
+        "/authorization/202309/shops?timestamp=99999999999999999999999&app_key=6fakeapp00001",
+        "/open/authorize?service_id=%00%ff",
+        "/callback?%ff%00",
+        "/_control/sellers/%ff/end",
+        "//",
+        "/%2e%2e/%00",
+    ] {
+        for method in ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "BREW"] {
+            for host in ["localhost", TOKEN_HOST, API_HOST, "services.tiktokshop.com"] {
+                let reply = send(world.address(), method, host, target, &[], "").await;
+                assert!(
+                    (200..500).contains(&reply.status),
+                    "{method} {host} {target}: {}",
+                    reply.status
+                );
+            }
+        }
+    }
+    let headers = [("x-tts-access-token", "\u{fc}"), ("content-type", "\u{fc}")];
+    assert_eq!(
+        send(world.address(), "GET", API_HOST, SHOPS, &headers, "")
+            .await
+            .verdict(),
+        (400, 36_009_004)
+    );
+    world.connect("one-shop").await;
+}
+
+#[tokio::test]
+async fn a_body_beyond_a_mebibyte_is_refused() {
+    let world = World::new();
+    let head = format!(
+        "POST {SHOPS} HTTP/1.1\r\nhost: {API_HOST}\r\nconnection: close\r\ncontent-length: 1048577\r\n\r\n"
+    );
+    let mut request = head.into_bytes();
+    request.resize(request.len() + 1_048_577, b'x');
+    assert_eq!(send_raw(world.address(), &request).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_dropped_fake_listens_no_more() {
+    let world = World::new();
+    let address = world.address();
+    let mut kept_alive = TcpStream::connect(address).await.unwrap();
+    kept_alive
+        .write_all(b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = [0; 4096];
+    assert_ne!(kept_alive.read(&mut answer).await.unwrap(), 0);
+
+    drop(world);
+    while kept_alive.read(&mut answer).await.unwrap() > 0 {}
+    // What arrives while the listener closes may still be accepted or reset.
+    loop {
+        match TcpStream::connect(address).await {
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => break,
+            _ => tokio::task::yield_now().await,
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The fake, spoken to over real HTTP by a client that shares no code with it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets the unexpected is to fail on the spot"
+)]
+
+mod client;
+mod consent;
+mod control;
+mod hosts;
+mod program;
+mod shops;
+mod switches;
+mod tokens;

@@ -1,0 +1,69 @@
+//! The program that serves a fake until it is stopped.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+use crate::client::send;
+
+#[tokio::test]
+async fn it_says_where_it_listens_and_serves_there() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop"))
+        .args(["--json", "--redirect", "https://platform.example/cb"])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let line = BufReader::new(program.stdout.take().unwrap())
+        .lines()
+        .next_line()
+        .await
+        .unwrap()
+        .unwrap();
+    let told: Value = serde_json::from_str(&line).unwrap();
+    let address = told["address"].as_str().unwrap().parse().unwrap();
+    let consent = told["apps"][0]["consent"].as_str().unwrap();
+    let target = consent.strip_prefix(&format!("http://{address}")).unwrap();
+    assert_eq!(
+        send(address, "GET", "localhost", target, &[], "")
+            .await
+            .status,
+        200
+    );
+    let apps = send(address, "GET", "localhost", "/_control/apps", &[], "")
+        .await
+        .json();
+    assert_eq!(apps[0]["redirect_address"], "https://platform.example/cb");
+    assert_eq!(apps[0]["app_secret"], told["apps"][0]["app_secret"]);
+    program.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_one_clear_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let output = Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop"))
+        .args(["--port", &port.to_string()])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+    let expected = format!("fake-tiktok-shop: port {port} is in use; choose another with --port\n");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_redirect_address_that_is_none_is_one_clear_line() {
+    let output = Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop"))
+        .args(["--redirect", "/cb"])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let expected =
+        "fake-tiktok-shop: the redirect address \"/cb\" is not an absolute http or https address\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
+}
