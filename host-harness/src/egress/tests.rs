@@ -1,0 +1,313 @@
+//! The client against a scripted server on loopback. The clock is paused: it jumps when everything waits, so deadlines
+//! pass at once.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+
+use super::connect::{Connector, Dialer, Resolver};
+use super::{Authority, Client, EgressPolicy, NotLoopback};
+use crate::deadlines::Deadlines;
+
+const TOKEN_URL: &str = "https://auth.tiktok-shops.com/api/v2/token/get?app_secret=s3cret&b=%2F";
+const RESPONSE_BYTES: u64 = 64;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What the server does with a connection once it has read the head of a request.
+#[derive(Clone)]
+enum Answer {
+    /// Sends this and keeps the connection open.
+    Send(&'static str),
+    /// Sends this and closes.
+    Last(&'static str),
+    /// Sends this, then a byte every four seconds.
+    Drip(&'static str),
+}
+
+/// A server on loopback. Gives the heads of the requests it saw and counts connections.
+struct Server {
+    address: SocketAddr,
+    heads: mpsc::UnboundedReceiver<String>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Server {
+    async fn start(answer: Answer) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (seen, heads) = mpsc::unbounded_channel();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(serve(stream, answer.clone(), seen.clone()));
+            }
+        });
+        Self { address, heads, connections }
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+async fn serve(mut stream: TcpStream, answer: Answer, seen: mpsc::UnboundedSender<String>) -> io::Result<()> {
+    let mut head = Vec::new();
+    loop {
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await?);
+        }
+        let _ = seen.send(String::from_utf8_lossy(&head).into_owned());
+        head.clear();
+        match answer {
+            Answer::Send(text) => stream.write_all(text.as_bytes()).await?,
+            Answer::Last(text) => return stream.write_all(text.as_bytes()).await,
+            Answer::Drip(text) => {
+                stream.write_all(text.as_bytes()).await?;
+                loop {
+                    tokio::time::sleep(4 * SECOND).await;
+                    stream.write_all(b"x").await?;
+                }
+            }
+        }
+    }
+}
+
+/// Answers with these addresses, or not at all.
+struct Scripted(Option<io::Result<Vec<IpAddr>>>);
+
+#[async_trait]
+impl Resolver for Scripted {
+    async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+        match &self.0 {
+            Some(Ok(addresses)) => Ok(addresses.clone()),
+            Some(Err(error)) => Err(error.kind().into()),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn client(policy: EgressPolicy) -> Client {
+    Client::new(policy, Deadlines::default(), RESPONSE_BYTES).unwrap()
+}
+
+fn client_to(server: &Server) -> Client {
+    client(EgressPolicy::production().stand_in(Authority::Auth, server.address).unwrap())
+}
+
+fn client_resolving(addresses: Option<io::Result<Vec<IpAddr>>>) -> Client {
+    client(EgressPolicy::production().resolver(Arc::new(Scripted(addresses))))
+}
+
+/// A client that takes the TLS path to a local port, past the address check.
+fn client_over_tls(address: SocketAddr, admits: fn(IpAddr) -> bool) -> Client {
+    let deadlines = Deadlines::default();
+    let dialer = Dialer {
+        resolver: Arc::new(Scripted(Some(Ok(vec![address.ip()])))),
+        limit: deadlines.connect,
+        admits,
+        port: address.port(),
+    };
+    let connector = Connector::over(dialer, BTreeMap::new(), deadlines.connect, deadlines.tls).unwrap();
+    Client::over(connector, deadlines, RESPONSE_BYTES)
+}
+
+fn get(url: &str) -> Request<WasiBody> {
+    let body = Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync();
+    Request::builder().uri(url).body(body).unwrap()
+}
+
+async fn send(client: &Client) -> Result<Response<WasiBody>, Error> {
+    client.send(get(TOKEN_URL), RequestOptions::default()).await
+}
+
+async fn refusal(client: &Client) -> String {
+    format!("{:?}", send(client).await.unwrap_err())
+}
+
+async fn body_error(client: &Client) -> String {
+    format!("{:?}", send(client).await.unwrap().into_body().collect().await.unwrap_err())
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+
+#[tokio::test(start_paused = true)]
+async fn a_stand_in_gets_the_request_as_the_production_host_would() {
+    let mut server = Server::start(Answer::Send(OK)).await;
+    let response = send(&client_to(&server)).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "{}");
+    let head = server.heads.recv().await.unwrap();
+    assert_eq!(head, "GET /api/v2/token/get?app_secret=s3cret&b=%2F HTTP/1.1\r\nhost: auth.tiktok-shops.com\r\n\r\n");
+}
+
+#[test]
+fn a_stand_in_is_on_this_machine() {
+    let address = SocketAddr::from(([192, 168, 1, 1], 80));
+    let error = EgressPolicy::production().stand_in(Authority::Api, address).unwrap_err();
+    assert_eq!(error, NotLoopback(address));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stand_in_for_one_host_is_none_for_the_other() {
+    let server = Server::start(Answer::Send(OK)).await;
+    let policy = EgressPolicy::production()
+        .resolver(Arc::new(Scripted(Some(Ok(vec![Ipv4Addr::LOCALHOST.into()])))))
+        .stand_in(Authority::Auth, server.address)
+        .unwrap();
+    let request = get("https://open-api.tiktokglobalshop.com/");
+    let error = client(policy).send(request, RequestOptions::default()).await.unwrap_err();
+    assert_eq!(format!("{error:?}"), "DestinationIpProhibited");
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_is_returned_and_not_followed() {
+    let server = Server::start(Answer::Send(
+        "HTTP/1.1 302 Found\r\nlocation: https://open-api.tiktokglobalshop.com/\r\ncontent-length: 0\r\n\r\n",
+    ))
+    .await;
+    let response = send(&client_to(&server)).await.unwrap();
+    assert_eq!(response.status(), 302);
+    assert_eq!(response.headers()["location"], "https://open-api.tiktokglobalshop.com/");
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_request_is_not_even_resolved() {
+    let request = get("https://example.com/");
+    let error = client_resolving(None).send(request, RequestOptions::default()).await.unwrap_err();
+    assert_eq!(format!("{error:?}"), "HttpRequestDenied");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_admitted_name_that_points_inside_is_not_connected_to() {
+    let inside = ["127.0.0.1", "169.254.169.254", "10.0.0.1", "::1", "::ffff:127.0.0.1", "fd00:ec2::254"];
+    let addresses = inside.iter().map(|address| address.parse().unwrap()).collect();
+    assert_eq!(refusal(&client_resolving(Some(Ok(addresses)))).await, "DestinationIpProhibited");
+    assert_eq!(refusal(&client_resolving(Some(Ok(Vec::new())))).await, "DestinationIpProhibited");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_addresses_that_passed_the_check_are_connected_to() {
+    let server = Server::start(Answer::Send(OK)).await;
+    let client = client_over_tls(server.address, |address| address != IpAddr::V4(Ipv4Addr::LOCALHOST));
+    assert_eq!(refusal(&client).await, "DestinationIpProhibited");
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_before_a_connection_say_so() {
+    assert_eq!(refusal(&client_resolving(None)).await, "DnsTimeout");
+    let failed = Err(io::ErrorKind::NotFound.into());
+    assert_eq!(refusal(&client_resolving(Some(failed))).await, "DnsError { rcode: None, info_code: None }");
+
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let closed = listener.local_addr().unwrap();
+    drop(listener);
+    let client = client(EgressPolicy::production().stand_in(Authority::Auth, closed).unwrap());
+    assert_eq!(refusal(&client).await, "ConnectionRefused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_stalls_or_fails_is_no_connection() {
+    let server = Server::start(Answer::Send("")).await;
+    let started = Instant::now();
+    assert_eq!(refusal(&client_over_tls(server.address, |_| true)).await, "ConnectionTimeout");
+    assert_eq!(started.elapsed().as_secs(), 10);
+
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let greeting = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await?;
+        stream.write_all(b"220 this is not TLS\r\n").await?;
+        stream.read_to_end(&mut Vec::new()).await
+    });
+    assert_eq!(refusal(&client_over_tls(address, |_| true)).await, "TlsProtocolError");
+    drop(greeting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_does_not_begin_is_given_up() {
+    let server = Server::start(Answer::Send("")).await;
+    let started = Instant::now();
+    assert_eq!(refusal(&client_to(&server)).await, "ConnectionReadTimeout");
+    assert_eq!(started.elapsed().as_secs(), 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shorter_deadline_of_the_guest_counts_and_a_longer_one_does_not() {
+    let server = Server::start(Answer::Send("")).await;
+    let client = client_to(&server);
+    for (asked, waited) in [(2, 2), (3_600, 15)] {
+        let options = RequestOptions { first_byte_timeout: Some(asked * SECOND), ..RequestOptions::default() };
+        let started = Instant::now();
+        let error = client.send(get(TOKEN_URL), options).await.unwrap_err();
+        assert_eq!(format!("{error:?}"), "ConnectionReadTimeout");
+        assert_eq!(started.elapsed().as_secs(), waited);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalls_is_given_up() {
+    let server = Server::start(Answer::Send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")).await;
+    let started = Instant::now();
+    assert_eq!(body_error(&client_to(&server)).await, "ConnectionReadTimeout");
+    assert_eq!(started.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_drips_is_given_up_in_the_end() {
+    let server = Server::start(Answer::Drip("HTTP/1.1 200 OK\r\ncontent-length: 60\r\n\r\n")).await;
+    let started = Instant::now();
+    assert_eq!(body_error(&client_to(&server)).await, "HttpResponseTimeout");
+    assert_eq!(started.elapsed().as_secs(), 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_over_the_cap_is_refused_announced_or_not() {
+    let server = Server::start(Answer::Send("HTTP/1.1 200 OK\r\ncontent-length: 65\r\n\r\n")).await;
+    assert_eq!(refusal(&client_to(&server)).await, "HttpResponseBodySize(Some(65))");
+
+    let server = Server::start(Answer::Send(concat!(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        "32\r\n12345678901234567890123456789012345678901234567890\r\n",
+        "f\r\n123456789012345\r\n",
+    )))
+    .await;
+    assert_eq!(body_error(&client_to(&server)).await, "HttpResponseBodySize(None)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_breaks_after_the_request_is_not_called_refused() {
+    let server = Server::start(Answer::Last("")).await;
+    assert_eq!(refusal(&client_to(&server)).await, "ConnectionTerminated");
+    let server = Server::start(Answer::Last("not http\r\n\r\n")).await;
+    assert_eq!(refusal(&client_to(&server)).await, "HttpProtocolError");
+    let server = Server::start(Answer::Last("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")).await;
+    assert_eq!(body_error(&client_to(&server)).await, "HttpResponseIncomplete");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_share_a_connection() {
+    let server = Server::start(Answer::Send(OK)).await;
+    let client = client_to(&server);
+    for _ in 0..3 {
+        send(&client.clone()).await.unwrap().into_body().collect().await.unwrap();
+    }
+    assert_eq!(server.connections(), 1);
+}

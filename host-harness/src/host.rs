@@ -1,0 +1,272 @@
+//! Runs calls: a fresh instance for each, on a task of its own, under one deadline.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+use wasmtime::component::ResourceTable;
+use wasmtime::{Store, UpdateDeadline};
+use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi_http::WasiHttpCtx;
+
+use crate::bindings::{ContractPre, export, types};
+use crate::builder::ConnectorHostBuilder;
+use crate::clock::{Clock, GuestClock};
+use crate::connection::{Connection, Grant, Rotation, Shop, ShopPolicy};
+use crate::credentials::CredentialsProvider;
+use crate::deadlines::Deadlines;
+use crate::egress::{Client, Egress};
+use crate::engine::{Ticker, ticks};
+use crate::error::{CallError, ConnectorError, Plugin, Resource, Trap};
+use crate::id::{AccountId, CustomerId, InvalidId, TenantId};
+use crate::imports::{Imports, Scope};
+use crate::limits::{Exceeded, Growth, Limits};
+use crate::randomness::{GuestRandomness, Randomness};
+use crate::secret::Secret;
+use crate::state::CallState;
+use crate::storage::HostStorage;
+
+/// The connector in its sandbox. Cheap to clone; every method is a call of its own, and calls run side by side.
+///
+/// A call runs on its own task: dropping the future that waits for it neither ends the call nor the save it is in. Calls
+/// therefore need a tokio runtime with time and I/O enabled, and a host that shuts down should let calls finish.
+#[derive(Clone)]
+pub struct ConnectorHost {
+    shared: Arc<Shared>,
+}
+
+/// What all calls share.
+pub(crate) struct Shared {
+    pub(crate) plugin: Plugin,
+    pub(crate) contract: ContractPre<CallState>,
+    /// One permit per instance of the pool.
+    pub(crate) free: Arc<Semaphore>,
+    pub(crate) storage: Arc<dyn HostStorage>,
+    pub(crate) credentials: Arc<dyn CredentialsProvider>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) client: Client,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) limits: Limits,
+    pub(crate) _ticker: Ticker,
+}
+
+impl ConnectorHost {
+    /// Starts to put a host together.
+    #[must_use]
+    pub fn builder() -> ConnectorHostBuilder {
+        ConnectorHostBuilder::default()
+    }
+
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The plugin this host runs.
+    #[must_use]
+    pub fn plugin(&self) -> &Plugin {
+        &self.shared.plugin
+    }
+
+    /// The link under which the tenant's sellers consent, carrying the state. No network.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn authorization_url(&self, tenant: &TenantId, state: Secret) -> Result<String, CallError> {
+        let scope = Scope { tenant: tenant.clone(), customer: None };
+        self.call(scope, move |guest, wasm_store| {
+            async move { guest.call_authorization_url(wasm_store, state.expose()).await }.boxed()
+        })
+        .await
+    }
+
+    /// Turns a grant into a stored connection. Succeeds even if the shops could not be read. An account that is connected
+    /// already is replaced in place.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn connect(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        grant: Grant,
+        shops: ShopPolicy,
+    ) -> Result<Connection, CallError> {
+        let (grant, shops, named) = (export::Grant::from(grant), shops.into(), String::from(customer.clone()));
+        let connection = self
+            .call(Scope::of(tenant, customer), move |guest, wasm_store| {
+                async move { guest.call_connect(wasm_store, &named, &grant, shops).await }.boxed()
+            })
+            .await?;
+        self.well_formed(Connection::try_from(connection))
+    }
+
+    /// Renews the access token if due, and re-reads the shops that TikTok lists. `account: None` means the customer's only
+    /// account.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn refresh(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        account: Option<&AccountId>,
+        rotation: Rotation,
+    ) -> Result<Connection, CallError> {
+        let (account, rotation, named) =
+            (account.cloned().map(String::from), rotation.into(), String::from(customer.clone()));
+        let connection = self
+            .call(Scope::of(tenant, customer), move |guest, wasm_store| {
+                async move { guest.call_refresh(wasm_store, &named, account.as_ref(), rotation).await }.boxed()
+            })
+            .await?;
+        self.well_formed(Connection::try_from(connection))
+    }
+
+    /// The customer's linked shops over all accounts, from storage. No network.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn list_shops(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<Shop>, CallError> {
+        let named = String::from(customer.clone());
+        let shops = self
+            .call(Scope::of(tenant, customer), move |guest, wasm_store| {
+                async move { guest.call_list_shops(wasm_store, &named).await }.boxed()
+            })
+            .await?;
+        self.well_formed(shops.into_iter().map(Shop::try_from).collect())
+    }
+
+    /// The customer's connections with all their shops, from storage. No network.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn list_connections(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+    ) -> Result<Vec<Connection>, CallError> {
+        let named = String::from(customer.clone());
+        let connections = self
+            .call(Scope::of(tenant, customer), move |guest, wasm_store| {
+                async move { guest.call_list_connections(wasm_store, &named).await }.boxed()
+            })
+            .await?;
+        self.well_formed(connections.into_iter().map(Connection::try_from).collect())
+    }
+
+    /// Waits for a free instance, then runs `export` in a fresh one, on a task that outlives the caller.
+    async fn call<T, F>(&self, scope: Scope, export: F) -> Result<T, CallError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>> + Send + 'static,
+    {
+        let plugin = || self.shared.plugin.clone();
+        let permit = tokio::time::timeout(self.shared.deadlines.queue, Arc::clone(&self.shared.free).acquire_owned());
+        let Ok(Ok(permit)) = permit.await else {
+            return Err(CallError::Busy { plugin: plugin() });
+        };
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::spawn(async move {
+            let deadline = shared.deadlines.call;
+            // On a late call, dropping the future drops the instance with it.
+            let answer = tokio::time::timeout(deadline, shared.run(scope, export)).await;
+            drop(permit);
+            match answer {
+                Ok(Ok(Ok(value))) => Ok(value),
+                Ok(Ok(Err(error))) => Err(shared.connector_error(error)),
+                Ok(Err(error)) => Err(shared.call_error(&error)),
+                Err(_late) => Err(CallError::DeadlineExceeded { plugin: shared.plugin.clone(), deadline }),
+            }
+        });
+        task.await.unwrap_or_else(|_| Err(CallError::Aborted { plugin: plugin() }))
+    }
+
+    fn well_formed<T>(&self, value: Result<T, InvalidId>) -> Result<T, CallError> {
+        value.map_err(|_| CallError::ContractBroken {
+            plugin: self.shared.plugin.clone(),
+            what: "an identifier in its answer is malformed",
+        })
+    }
+}
+
+impl std::fmt::Debug for ConnectorHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectorHost").field("plugin", &self.shared.plugin).finish_non_exhaustive()
+    }
+}
+
+/// What an export gives: a trap, or a result that may be the connector's own error.
+type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+
+impl Shared {
+    async fn run<T>(
+        &self,
+        scope: Scope,
+        export: impl for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
+    ) -> Answer<T> {
+        let mut wasm_store = self.wasm_store(scope);
+        let instance = self.contract.instantiate_async(&mut wasm_store).await?;
+        export(instance.tiktok_shop_connector_connector(), &mut wasm_store).await
+    }
+
+    fn wasm_store(&self, scope: Scope) -> Store<CallState> {
+        let limits = &self.limits;
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.handles);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(limits.header_bytes);
+        let wasi = WasiCtx::builder()
+            .wall_clock(GuestClock(Arc::clone(&self.clock)))
+            .monotonic_clock(GuestClock(Arc::clone(&self.clock)))
+            .build();
+        let state = CallState {
+            table,
+            wasi,
+            http,
+            egress: Egress { client: self.client.clone() },
+            randomness: GuestRandomness { source: Arc::clone(&self.randomness), most: limits.random_bytes },
+            imports: Imports {
+                scope,
+                storage: Arc::clone(&self.storage),
+                credentials: Arc::clone(&self.credentials),
+                randomness: Arc::clone(&self.randomness),
+                save: self.deadlines.save,
+                token_save: None,
+                row_save: None,
+            },
+            growth: Growth::new(limits),
+            ticks_left: ticks(self.deadlines.cpu),
+        };
+
+        let mut wasm_store = Store::new(self.contract.engine(), state);
+        wasm_store.limiter(|state| &mut state.growth);
+        wasm_store.set_hostcall_fuel(limits.hostcall_bytes);
+        wasm_store.set_max_component_handles(limits.handles);
+        // Ticks pass while the guest waits, too. Extended by one at a time, the deadline costs a wait one tick, however long
+        // it was, and computing one per 10 ms.
+        wasm_store.set_epoch_deadline(1);
+        wasm_store.epoch_deadline_callback(|mut wasm_store| {
+            let left = &mut wasm_store.data_mut().ticks_left;
+            *left = left.checked_sub(1).ok_or(Exceeded(Resource::Cpu))?;
+            Ok(UpdateDeadline::Yield(1))
+        });
+        wasm_store
+    }
+
+    fn connector_error(&self, error: types::Error) -> CallError {
+        let (action, failure) = error.into();
+        CallError::Connector(ConnectorError { plugin: self.plugin.clone(), action, failure })
+    }
+
+    fn call_error(&self, error: &wasmtime::Error) -> CallError {
+        let plugin = self.plugin.clone();
+        if let Some(Exceeded(resource)) = error.downcast_ref() {
+            return CallError::Exhausted { plugin, resource: *resource };
+        }
+        let trap = Trap::from_error(error);
+        tracing::error!(%plugin, %trap, functions = ?trap.functions(), "the guest trapped");
+        CallError::Trapped { plugin, trap }
+    }
+}

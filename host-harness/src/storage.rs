@@ -1,0 +1,183 @@
+//! Where tokens and connections are kept: the trait a platform implements on its own database.
+
+mod memory;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use self::memory::MemoryStorage;
+use crate::connection::{Connection, ConnectionKey, UnixSeconds};
+use crate::id::{AccountId, CustomerId, Revision, ShopId, TenantId};
+
+/// Storage of every tenant's tokens and connections.
+///
+/// # What an implementation promises
+///
+/// - **Swaps are linearizable per key and durable when they answer.** Of two swaps that expect the same revision one
+///   wins; the other gets [`Swapped::Stale`] with what won. `expected: None` expects that there is no record.
+/// - **Reads may be old.** A load may return less than the newest write; the swap after it then loses, and nothing
+///   else happens.
+/// - **Revisions are kept as given**, each with its record. The host draws them (128 random bits) and repeats one only
+///   to retry the write it was drawn for.
+/// - **The age of a token record** is measured by the storage's own clock, from the write of its revision; no other
+///   machine's clock takes part.
+/// - **Keys are compared byte for byte**, and tenant, customer and account are separate parts of a key: ids may hold any
+///   character, separators included.
+/// - Tokens and rows are independent of each other.
+///
+/// A panic, an error or an answer that comes too late reaches the connector as an error value; the call goes on.
+#[async_trait]
+pub trait HostStorage: Send + Sync {
+    /// The customer's accounts that have a token record, in byte order.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError>;
+
+    /// The token record, if there is one.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError>;
+
+    /// Writes the token record, or deletes it (`next: None`), only while its revision is `expected`.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. A lost race is not an error.
+    async fn swap_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Next<TokenWrite>>,
+    ) -> Result<Swapped<TokenEntry>, StorageError>;
+
+    /// The customer's connections, by account in byte order.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError>;
+
+    /// The connection's row, if there is one.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError>;
+
+    /// Writes the row, or deletes it (`next: None`), only while its revision is `expected`.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. A lost race is not an error.
+    async fn swap_row(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Next<Row>>,
+    ) -> Result<Swapped<RowEntry>, StorageError>;
+
+    /// The tenant's connections whose row holds this shop, linked or not, in byte order.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError>;
+}
+
+/// Why storage did not answer. The text reaches error details and logs: name the cause, never a stored value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// Nobody knows whether a write happened. It is tried again.
+    #[error("storage unavailable: {0}")]
+    Unavailable(String),
+    /// Certainly not written: quota, size, a missing key.
+    #[error("storage refused: {0}")]
+    Refused(String),
+}
+
+/// What a write puts in place, and the revision it gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next<T> {
+    /// Drawn by the host.
+    pub revision: Revision,
+    /// The record.
+    pub value: T,
+}
+
+/// How a swap ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swapped<E> {
+    /// Written, or deleted.
+    Done,
+    /// Not written: another revision stands there, or no record.
+    Stale(Option<E>),
+}
+
+/// The connector's token record: bytes that only the connector reads. `Debug` prints their number.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenValue(Vec<u8>);
+
+impl TokenValue {
+    /// Takes bytes as they were stored.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, tokens among them.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl fmt::Debug for TokenValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[redacted, {} bytes]", self.0.len())
+    }
+}
+
+/// What a swap of a token record writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenWrite {
+    /// The record.
+    pub value: TokenValue,
+    /// When `refresh` should next be called; `None`: not due. In clear, so that a storage can index it.
+    pub refresh_due_at: Option<UnixSeconds>,
+}
+
+/// A stored token record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenEntry {
+    /// Of the write that put it there.
+    pub revision: Revision,
+    /// The record.
+    pub value: TokenValue,
+    /// How long ago that was, by the storage's own clock.
+    pub age: Duration,
+}
+
+/// The customer's view of a connection: a projection of its token record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The connection, with its shops.
+    pub connection: Connection,
+    /// The lineage of the token record it was made from.
+    pub token_lineage: String,
+    /// The connector's counter within that lineage.
+    pub token_generation: u64,
+}
+
+/// A stored row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowEntry {
+    /// Of the write that put it there.
+    pub revision: Revision,
+    /// The row.
+    pub row: Row,
+}
