@@ -1,0 +1,111 @@
+//! What the story is played with: a host with the component, a fake TikTok Shop, and two clocks that move together.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use fake_tiktok_shop::{App, Control, FakeTikTokShop, Options};
+use tiktok_shop_host_harness::{
+    AppCredentials, Authority, Clock as _, Component, ConnectorHost, CredentialsError, CredentialsProvider,
+    EgressPolicy, ManualClock, MemoryStorage, Randomness as _, Secret, SystemRandomness, TenantId, UnixSeconds,
+};
+
+/// 2026-01-01T00:00:00Z, so that two runs show the same dates.
+const OPENING: Duration = Duration::from_secs(1_767_225_600);
+
+pub(crate) struct Stage {
+    pub(crate) host: ConnectorHost,
+    pub(crate) tenant: TenantId,
+    /// The tenant's app, as TikTok Shop knows it.
+    pub(crate) app: App,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) tiktok: Control,
+    clock: Arc<ManualClock>,
+    _fake: FakeTikTokShop,
+}
+
+impl Stage {
+    /// Starts the fake and builds a host whose egress leads to it.
+    pub(crate) fn set(component: PathBuf) -> Result<Self> {
+        let clock = Arc::new(ManualClock::at(OPENING));
+        let fake = FakeTikTokShop::start(Options {
+            clock: fake_tiktok_shop::Clock::fixed(OPENING.as_secs()),
+            ..Options::default()
+        })
+        .context("cannot start the fake TikTok Shop")?;
+        let tiktok = fake.control();
+        let app = tiktok.apps().into_iter().next().context("the fake has no app")?;
+        let tenant: TenantId = "acme".parse()?;
+        let vault = Arc::new(Vault::of(&app));
+
+        let egress = EgressPolicy::production()
+            .stand_in(Authority::Auth, fake.address())?
+            .stand_in(Authority::Api, fake.address())?;
+        let host = ConnectorHost::builder()
+            .component(Component::File(component.clone()))
+            .storage(Arc::new(MemoryStorage::new(clock.clone())))
+            .credentials(vault.clone())
+            .clock(clock.clone())
+            .egress(egress)
+            .build()
+            .with_context(|| format!("cannot run {}", component.display()))?;
+        Ok(Self { host, tenant, app, vault, tiktok, clock, _fake: fake })
+    }
+
+    /// The link that Partner Center shows for the app. Consent pages are opened by browsers, so no egress leads there.
+    pub(crate) fn authorization_link(&self) -> String {
+        authorization_link(&self.app)
+    }
+
+    pub(crate) fn now(&self) -> UnixSeconds {
+        UnixSeconds(self.clock.wall().as_secs())
+    }
+
+    /// Lets time pass for the platform and for TikTok Shop.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.tiktok.advance(by);
+    }
+
+    /// A state for one consent: 128 random bits, in hexadecimal.
+    pub(crate) fn draw_state() -> Result<String> {
+        let mut bits = [0; 16];
+        SystemRandomness.fill(&mut bits)?;
+        Ok(format!("{:032x}", u128::from_be_bytes(bits)))
+    }
+}
+
+/// Where the platform keeps the credentials of its app. Read anew for each call, so an operator's change needs no restart.
+pub(crate) struct Vault {
+    credentials: Mutex<AppCredentials>,
+}
+
+impl Vault {
+    fn of(app: &App) -> Self {
+        Self {
+            credentials: Mutex::new(AppCredentials {
+                app_key: app.app_key.clone(),
+                app_secret: app.app_secret.as_str().into(),
+                previous_app_secret: None,
+                authorization_link: Some(authorization_link(app)),
+            }),
+        }
+    }
+
+    pub(crate) fn set_app_secret(&self, app_secret: Secret) {
+        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).app_secret = app_secret;
+    }
+}
+
+#[async_trait]
+impl CredentialsProvider for Vault {
+    async fn current(&self, _only: &TenantId) -> Result<AppCredentials, CredentialsError> {
+        Ok(self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+fn authorization_link(app: &App) -> String {
+    format!("https://services.tiktokshop.com/open/authorize?service_id={}", app.service_id)
+}
