@@ -1,0 +1,233 @@
+//! Runs cargo on this workspace and reads what it reports.
+//!
+//! The library runs inside `cargo test` and `cargo run`. What those set for their own child must not reach a nested
+//! cargo: build scripts that watch such a variable would run again on every switch between the two.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::iter;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use anyhow::{Context as _, Result, bail};
+use cargo_metadata::camino::Utf8PathBuf;
+use cargo_metadata::{Artifact, DependencyKind, Message, Metadata, MetadataCommand, PackageId};
+
+use crate::toolchain::Toolchain;
+
+/// What cargo reports while it builds.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum BuildEvent<'a> {
+    /// One more package has its first artifact: compiled now, or found as it was.
+    Package,
+    /// A line of cargo's own text, such as `Downloaded serde v1.0.229` or a compiler's warning.
+    Text(&'a str),
+}
+
+/// The folder of the workspace's `Cargo.toml`.
+#[must_use]
+pub fn workspace_root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
+/// Builds the only executable of `package` in the dev profile and returns its path.
+///
+/// # Errors
+/// If cargo fails (its messages have gone to standard error then) or the package has no executable.
+pub fn build_executable(package: &str, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["build", "--locked", "--package", package, "--bins"]);
+    let artifacts = build(command, report)?;
+    artifacts
+        .into_iter()
+        .filter(|artifact| artifact.target.is_bin())
+        .find_map(|artifact| artifact.executable)
+        .map(PathBuf::from)
+        .with_context(|| format!("package {package} has no executable"))
+}
+
+/// How many packages [`build_executable`] passes through: the length of a progress bar.
+///
+/// On a fresh machine this downloads the dependencies; cargo then shows its own progress on standard error.
+///
+/// # Errors
+/// If cargo can't resolve the workspace, for example without a network.
+pub fn executable_package_count(package: &str) -> Result<usize> {
+    package_count(package, &[&Toolchain::active()?.about.host])
+}
+
+/// How many packages a build of `package` for these platforms passes through, itself included.
+pub(crate) fn package_count(package: &str, platforms: &[&str]) -> Result<usize> {
+    let filters = platforms.iter().flat_map(|platform| ["--filter-platform", platform]);
+    let metadata = MetadataCommand::new()
+        .cargo_path(cargo_program())
+        .current_dir(workspace_root())
+        .verbose(true)
+        .other_options(iter::once("--locked").chain(filters).map(str::to_owned).collect::<Vec<_>>())
+        .exec()?;
+    Ok(reachable(&metadata, package)?.len())
+}
+
+/// The folder that cargo builds into; `CARGO_TARGET_DIR` and cargo's configuration decide.
+pub(crate) fn target_directory() -> Result<Utf8PathBuf> {
+    let metadata = MetadataCommand::new().cargo_path(cargo_program()).current_dir(workspace_root()).no_deps().exec()?;
+    Ok(metadata.target_directory)
+}
+
+/// Cargo's home, where it keeps the sources of dependencies.
+pub(crate) fn home() -> Result<PathBuf> {
+    let home = variable("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    Ok(std::path::absolute(home.context("neither CARGO_HOME nor a home folder is known")?)?)
+}
+
+/// Cargo, in the workspace's folder, without what an outer cargo has set for its child.
+pub(crate) fn cargo() -> Command {
+    let mut command = program(cargo_program());
+    for name in variables().filter(|name| is_set_for_child(name)) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A program that runs in the workspace's folder, where `rust-toolchain.toml` decides which toolchain is active.
+#[expect(clippy::disallowed_methods, reason = "this is where the workspace starts programs")]
+pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(name);
+    command.current_dir(workspace_root()).stdin(Stdio::null());
+    command
+}
+
+#[expect(clippy::disallowed_methods, reason = "cargo and rustup speak to their children by environment variables")]
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the variables of an outer cargo are known by prefix only")]
+fn variables() -> impl Iterator<Item = String> {
+    env::vars_os().filter_map(|(name, _)| name.into_string().ok())
+}
+
+/// Runs `command`, a `cargo build`, and returns the artifacts it names, old ones included.
+///
+/// Silent on success. On failure cargo's text, the compiler's messages included, goes to standard error.
+pub(crate) fn build(mut command: Command, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Vec<Artifact>> {
+    command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("can't start {}", command.get_program().display()))?;
+    let stdout = child.stdout.take().context("cargo has no standard output")?;
+    let stderr = child.stderr.take().context("cargo has no standard error")?;
+
+    let (artifacts, text) = thread::scope(|scope| {
+        let text = scope.spawn(|| read_text(stderr, report));
+        let artifacts = read_artifacts(stdout, report);
+        (artifacts, text.join())
+    });
+    let status = child.wait()?;
+    if !status.success() {
+        if let Ok(text) = text {
+            // Not `eprint!`: a test harness would keep it with the one test that came first.
+            io::stderr().write_all(text.as_bytes())?;
+        }
+        bail!("cargo build failed ({status}); its messages stand above");
+    }
+    artifacts
+}
+
+fn read_text(stderr: impl Read, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> String {
+    let mut text = String::new();
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        report(BuildEvent::Text(&line));
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+fn read_artifacts(stdout: impl Read, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Vec<Artifact>> {
+    let mut artifacts: Vec<Artifact> = Vec::new();
+    for message in Message::parse_stream(BufReader::new(stdout)) {
+        let Message::CompilerArtifact(artifact) = message.context("cargo's messages can't be read")? else {
+            continue;
+        };
+        if artifacts.iter().all(|earlier| earlier.package_id != artifact.package_id) {
+            report(BuildEvent::Package);
+        }
+        artifacts.push(artifact);
+    }
+    Ok(artifacts)
+}
+
+/// The packages that a build of `package` needs: itself and everything below it but dev-dependencies.
+fn reachable<'a>(metadata: &'a Metadata, package: &str) -> Result<Vec<&'a PackageId>> {
+    let root = metadata.workspace_packages().into_iter().find(|candidate| candidate.name.as_str() == package);
+    let root = root.with_context(|| format!("no package {package} in the workspace"))?;
+    let nodes = &metadata.resolve.as_ref().context("cargo metadata names no dependencies")?.nodes;
+
+    let mut found = vec![&root.id];
+    let mut next = 0;
+    while let Some(&id) = found.get(next) {
+        next += 1;
+        let dependencies = nodes.iter().filter(|node| node.id == *id).flat_map(|node| &node.deps);
+        for dependency in dependencies {
+            let builds = dependency.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development);
+            if builds && !found.contains(&&dependency.pkg) {
+                found.push(&dependency.pkg);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The cargo that runs us, if one does: then the nested build uses the same.
+fn cargo_program() -> OsString {
+    variable("CARGO").unwrap_or_else(|| env!("CARGO").into())
+}
+
+/// Whether cargo sets this variable for the program it runs, to describe that program's package.
+fn is_set_for_child(name: &str) -> bool {
+    const PREFIXES: [&str; 4] = ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_"];
+    const NAMES: [&str; 3] = ["CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR"];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn what_describes_the_outer_package_is_kept_from_a_nested_cargo() {
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_BIN_EXE_demo", "OUT_DIR"] {
+            assert!(is_set_for_child(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_user_configures_reaches_a_nested_cargo() {
+        for name in ["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_NET_OFFLINE", "RUSTUP_TOOLCHAIN", "PATH"] {
+            assert!(!is_set_for_child(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_package_is_reported_once_however_many_artifacts_it_has() {
+        let artifact = |name: &str, kind: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","package_id":"registry+x#{name}@1.0.0","manifest_path":"/Cargo.toml","target":{{"kind":["{kind}"],"crate_types":["{kind}"],"name":"{name}","src_path":"/lib.rs"}},"profile":{{"opt_level":"0","debuginfo":0,"debug_assertions":true,"overflow_checks":true,"test":false}},"features":[],"filenames":[],"executable":null,"fresh":true}}"#
+            )
+        };
+        let stream = [artifact("serde", "custom-build"), artifact("serde", "lib"), artifact("http", "lib")].join("\n");
+        let reported = AtomicUsize::new(0);
+        let artifacts = read_artifacts(stream.as_bytes(), &|event| {
+            assert!(matches!(event, BuildEvent::Package));
+            reported.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(artifacts.unwrap().len(), 3);
+        assert_eq!(reported.into_inner(), 2);
+    }
+}

@@ -1,0 +1,151 @@
+//! Takes out of a module what can do nothing in a component: the printing of panics.
+//!
+//! A panic on `wasm32-unknown-unknown` ends in `unreachable`, and before that the standard library formats a message and a
+//! backtrace for a standard error that does not exist there. That code is a fifth of the module. Here each of its
+//! functions becomes a bare `unreachable`, what only they called goes, and so do the names: a panic is a trap, a little
+//! earlier. Everything else stays as the compiler made it.
+
+use anyhow::{Context as _, Result, bail};
+use walrus::{FunctionBuilder, FunctionId, FunctionKind, Module};
+
+/// Where the paths of those functions begin, demangled. What a program asks about panics while it works (whether one is
+/// under way, whether to take a backtrace) is not among them.
+const PRINTS_PANICS: [&str; 11] = [
+    // Panics begin here, and never return.
+    "core::panicking::",
+    "core::str::slice_error_fail",
+    // The standard library's handler and its default hook.
+    "__rustc::rust_begin_unwind",
+    "std::panicking::default_hook",
+    "std::panicking::panic_handler",
+    "std::panicking::panic_with_hook",
+    // What the hook would print.
+    "std::backtrace_rs::",
+    "std::backtrace::Backtrace as core::fmt::",
+    "std::sys::backtrace::",
+    "rustc_demangle::",
+    // `Debug` of `anyhow::Error`, for whoever unwraps one; the component only looks inside.
+    "anyhow::fmt::<impl anyhow::error::ErrorImpl>::debug",
+];
+
+/// The module without the printing of panics and without names.
+///
+/// # Errors
+/// If this is not a module, or names no function that handles panics: then the standard library has changed, and the
+/// list above no longer fits it.
+pub(crate) fn prune(module: &[u8]) -> Result<Vec<u8>> {
+    let mut module = Module::from_buffer(module).context("the compiler's output is not a WebAssembly module")?;
+    let printing: Vec<FunctionId> = module
+        .funcs
+        .iter()
+        .filter(|function| function.name.as_deref().is_some_and(prints_panics))
+        .map(|function| function.id())
+        .collect();
+    if printing.is_empty() {
+        bail!("no function of the module handles panics, or it has no names: see the list in xtask/src/prune.rs");
+    }
+    for id in printing {
+        trap_instead(&mut module, id);
+    }
+    walrus::passes::gc::run(&mut module);
+    for function in module.funcs.iter_mut() {
+        function.name = None;
+    }
+    Ok(module.emit_wasm())
+}
+
+/// The path in the symbol decides, not the crate that happened to instantiate it, which mangled names carry too.
+fn prints_panics(symbol: &str) -> bool {
+    let path = format!("{:#}", rustc_demangle::demangle(symbol));
+    let path = path.trim_start_matches(['<', '&']);
+    PRINTS_PANICS.iter().any(|begin| path.starts_with(begin))
+}
+
+fn trap_instead(module: &mut Module, id: FunctionId) {
+    let kind = module.types.get(module.funcs.get(id).ty());
+    let (parameters, results) = (kind.params().to_vec(), kind.results().to_vec());
+    let mut body = FunctionBuilder::new(&mut module.types, &parameters, &results);
+    body.func_body().unreachable();
+    let arguments = parameters.iter().map(|kind| module.locals.add(*kind)).collect();
+    module.funcs.get_mut(id).kind = FunctionKind::Local(body.local_func(arguments));
+}
+
+/// The component without the section that names its parts for debuggers; unchanged should it be cut short somewhere.
+pub(crate) fn without_names(component: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(component.len());
+    let mut copied_to = 0;
+    for payload in wasmparser::Parser::new(0).parse_all(component) {
+        let Ok(wasmparser::Payload::CustomSection(section)) = payload else { continue };
+        let end = section.range().end;
+        // One byte for the kind of section, then the length of what follows, in LEB128.
+        let Some(begin) = section_begin(component, &section.range()) else { continue };
+        if section.name() == "component-name" && begin >= copied_to {
+            kept.extend_from_slice(component.get(copied_to..begin).unwrap_or_default());
+            copied_to = end;
+        }
+    }
+    kept.extend_from_slice(component.get(copied_to..).unwrap_or_default());
+    kept
+}
+
+/// Where the section whose content is `range` begins: before its kind and its length.
+fn section_begin(component: &[u8], range: &std::ops::Range<usize>) -> Option<usize> {
+    let mut begin = range.start;
+    let length_bytes = leb128_length(range.len());
+    begin = begin.checked_sub(length_bytes + 1)?;
+    (component.get(begin) == Some(&0)).then_some(begin)
+}
+
+fn leb128_length(mut number: usize) -> usize {
+    let mut bytes = 1;
+    while number > 127 {
+        number >>= 7;
+        bytes += 1;
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_says_nothing_of_panics_is_refused() {
+        let error = prune(b"\0asm\x01\0\0\0").unwrap_err();
+        assert!(error.to_string().contains("handles panics"), "{error}");
+    }
+
+    #[test]
+    fn names_go_and_everything_else_stays() {
+        let plain = b"\0asm\x0d\0\x01\0".to_vec();
+        let section = |name: &str, content: &[u8]| {
+            let mut section = vec![0, u8::try_from(name.len() + 1 + content.len()).unwrap()];
+            section.push(u8::try_from(name.len()).unwrap());
+            section.extend(name.as_bytes());
+            section.extend(content);
+            section
+        };
+        let other = section("producers", b"\0");
+        let named = [plain.clone(), section("component-name", b"xyz"), other.clone()].concat();
+        assert_eq!(without_names(&named), [plain, other].concat());
+    }
+
+    #[test]
+    fn the_path_of_a_symbol_decides_and_not_who_instantiated_it() {
+        for symbol in [
+            "_RNvNtCsgXGp5Oqx2Ny_4core9panicking9panic_fmt",
+            "_RNvMs4_NtCsowIhRXm7bo_14rustc_demangle2v0NtB5_7Printer10print_path",
+            "_ZN6anyhow3fmt42_$LT$impl$u20$anyhow..error..ErrorImpl$GT$5debug17h0123456789abcdefE",
+        ] {
+            assert!(prints_panics(symbol), "{:#}", rustc_demangle::demangle(symbol));
+        }
+        for symbol in [
+            "_RNvMNtCsgXGp5Oqx2Ny_4core5sliceSh11starts_withCsowIhRXm7bo_14rustc_demangle",
+            "_ZN3std9backtrace9Backtrace7capture17h0123456789abcdefE",
+            "_ZN3std9panicking11panic_count17is_zero_slow_path17h0123456789abcdefE",
+            "_ZN26tiktok_shop_connector_core8rotation9take_pair17h0123456789abcdefE",
+        ] {
+            assert!(!prints_panics(symbol), "{:#}", rustc_demangle::demangle(symbol));
+        }
+    }
+}
