@@ -18,16 +18,19 @@ use crate::error::Plugin;
 use crate::host::{ConnectorHost, Shared};
 use crate::limits::Limits;
 use crate::randomness::{Randomness, SystemRandomness};
-use crate::state::link;
+use crate::state::{CallState, link};
 use crate::storage::HostStorage;
 
-/// Where the component comes from: as shipped, not precompiled.
+/// Where the component comes from.
 #[derive(Debug, Clone)]
 pub enum Component {
     /// A file.
     File(PathBuf),
     /// Its bytes.
     Bytes(Vec<u8>),
+    /// The one that another host runs, without compiling it again: for hosts with storages or egress of their own in
+    /// one process. They share that host's pool of instances, and its [`Limits`] hold for both.
+    SharedWith(ConnectorHost),
 }
 
 /// Why there is no host.
@@ -147,10 +150,45 @@ impl ConnectorHostBuilder {
         let credentials = self.credentials.ok_or(BuildError::Missing("credentials provider"))?;
         self.deadlines.check()?;
         self.limits.check().map_err(BuildError::ZeroLimit)?;
-        let bytes = read(component, self.limits.component_bytes)?;
+        let (program, limits) = match component {
+            Component::SharedWith(host) => host.program(),
+            Component::File(path) => (Program::compile(read_file(path, &self.limits)?, &self.limits)?, self.limits),
+            Component::Bytes(bytes) => (Program::compile(bytes, &self.limits)?, self.limits),
+        };
 
+        let client = Client::new(self.egress, self.deadlines, limits.response_bytes)
+            .map_err(|error| BuildError::Engine(error.to_string()))?;
+        Ok(ConnectorHost::new(Shared {
+            program,
+            storage,
+            credentials,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            randomness: self.randomness.unwrap_or_else(|| Arc::new(SystemRandomness)),
+            client,
+            deadlines: self.deadlines,
+            limits,
+        }))
+    }
+}
+
+/// A component compiled and linked, and the pool its instances come from.
+#[derive(Clone)]
+pub(crate) struct Program {
+    pub(crate) plugin: Plugin,
+    pub(crate) contract: ContractPre<CallState>,
+    /// One permit per instance of the pool.
+    pub(crate) free: Arc<Semaphore>,
+    _ticker: Arc<Ticker>,
+}
+
+impl Program {
+    fn compile(bytes: Vec<u8>, limits: &Limits) -> Result<Self, BuildError> {
+        let limit = limits.component_bytes;
+        if bytes.len() as u64 > limit {
+            return Err(BuildError::TooLarge { limit });
+        }
         let unavailable = |error: wasmtime::Error| BuildError::Engine(format!("{error:#}"));
-        let engine = engine(&self.limits).map_err(unavailable)?;
+        let engine = engine(limits).map_err(unavailable)?;
         let compiled =
             Compiled::new(&engine, bytes).map_err(|error| BuildError::NotAComponent(format!("{error:#}")))?;
         let mut linker = Linker::new(&engine);
@@ -158,38 +196,22 @@ impl ConnectorHostBuilder {
         let linked =
             linker.instantiate_pre(&compiled).map_err(|error| BuildError::ImportNotOffered(format!("{error:#}")))?;
         let contract = ContractPre::new(linked).map_err(|error| BuildError::NotAConnector(format!("{error:#}")))?;
-
-        let client = Client::new(self.egress, self.deadlines, self.limits.response_bytes)
-            .map_err(|error| BuildError::Engine(error.to_string()))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| BuildError::Engine(error.to_string()))?;
-        Ok(ConnectorHost::new(Shared {
+        Ok(Self {
             plugin: plugin(&compiled, &engine),
-            free: Arc::new(Semaphore::new(self.limits.concurrent_calls as usize)),
             contract,
-            storage,
-            credentials,
-            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
-            randomness: self.randomness.unwrap_or_else(|| Arc::new(SystemRandomness)),
-            client,
-            deadlines: self.deadlines,
-            limits: self.limits,
-            _ticker: ticker,
-        }))
+            free: Arc::new(Semaphore::new(limits.concurrent_calls as usize)),
+            _ticker: Arc::new(ticker),
+        })
     }
 }
 
-/// Reads a component, but never more of it than the limit.
-fn read(component: Component, limit: u64) -> Result<Vec<u8>, BuildError> {
-    let bytes = match component {
-        Component::Bytes(bytes) => bytes,
-        Component::File(path) => {
-            let mut bytes = Vec::new();
-            let file = File::open(path).map_err(BuildError::Unreadable)?;
-            file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(BuildError::Unreadable)?;
-            bytes
-        }
-    };
-    if bytes.len() as u64 > limit { Err(BuildError::TooLarge { limit }) } else { Ok(bytes) }
+/// Reads a component's file, but never more of it than one byte past the limit.
+fn read_file(path: PathBuf, limits: &Limits) -> Result<Vec<u8>, BuildError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(BuildError::Unreadable)?;
+    file.take(limits.component_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(BuildError::Unreadable)?;
+    Ok(bytes)
 }
 
 /// The name under which the component exports the connector, without the interface: package and version.

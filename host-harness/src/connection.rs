@@ -38,7 +38,7 @@ pub struct Connection {
     pub refresh_expires_at: Option<UnixSeconds>,
     /// When the seller's authorization ends, as the latest notice since the consent says.
     pub authorization_ends_at: Option<UnixSeconds>,
-    /// When the seller consented last.
+    /// When this connection began; a later consent of the same account keeps it.
     pub connected_at: UnixSeconds,
     /// When the tokens were issued last.
     pub refreshed_at: UnixSeconds,

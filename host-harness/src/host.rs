@@ -4,20 +4,19 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::WasiHttpCtx;
 
-use crate::bindings::{ContractPre, export, types};
-use crate::builder::ConnectorHostBuilder;
+use crate::bindings::{export, types};
+use crate::builder::{ConnectorHostBuilder, Program};
 use crate::clock::{Clock, GuestClock};
 use crate::connection::{Connection, Grant, Rotation, Shop, ShopPolicy};
 use crate::credentials::CredentialsProvider;
 use crate::deadlines::Deadlines;
 use crate::egress::{Client, Egress};
-use crate::engine::{Ticker, ticks};
+use crate::engine::ticks;
 use crate::error::{CallError, ConnectorError, Plugin, Resource, Trap};
 use crate::id::{AccountId, CustomerId, InvalidId, TenantId};
 use crate::imports::{Imports, Scope};
@@ -38,10 +37,7 @@ pub struct ConnectorHost {
 
 /// What all calls share.
 pub(crate) struct Shared {
-    pub(crate) plugin: Plugin,
-    pub(crate) contract: ContractPre<CallState>,
-    /// One permit per instance of the pool.
-    pub(crate) free: Arc<Semaphore>,
+    pub(crate) program: Program,
     pub(crate) storage: Arc<dyn HostStorage>,
     pub(crate) credentials: Arc<dyn CredentialsProvider>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -49,7 +45,6 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) deadlines: Deadlines,
     pub(crate) limits: Limits,
-    pub(crate) _ticker: Ticker,
 }
 
 impl ConnectorHost {
@@ -66,7 +61,12 @@ impl ConnectorHost {
     /// The plugin this host runs.
     #[must_use]
     pub fn plugin(&self) -> &Plugin {
-        &self.shared.plugin
+        &self.shared.program.plugin
+    }
+
+    /// What it runs, and under which limits: for a host beside it.
+    pub(crate) fn program(&self) -> (Program, Limits) {
+        (self.shared.program.clone(), self.shared.limits)
     }
 
     /// The link under which the tenant's sellers consent, carrying the state. No network.
@@ -162,8 +162,9 @@ impl ConnectorHost {
         T: Send + 'static,
         F: for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>> + Send + 'static,
     {
-        let plugin = || self.shared.plugin.clone();
-        let permit = tokio::time::timeout(self.shared.deadlines.queue, Arc::clone(&self.shared.free).acquire_owned());
+        let plugin = || self.shared.program.plugin.clone();
+        let permit =
+            tokio::time::timeout(self.shared.deadlines.queue, Arc::clone(&self.shared.program.free).acquire_owned());
         let Ok(Ok(permit)) = permit.await else {
             return Err(CallError::Busy { plugin: plugin() });
         };
@@ -177,7 +178,7 @@ impl ConnectorHost {
                 Ok(Ok(Ok(value))) => Ok(value),
                 Ok(Ok(Err(error))) => Err(shared.connector_error(error)),
                 Ok(Err(error)) => Err(shared.call_error(&error)),
-                Err(_late) => Err(CallError::DeadlineExceeded { plugin: shared.plugin.clone(), deadline }),
+                Err(_late) => Err(CallError::DeadlineExceeded { plugin: shared.program.plugin.clone(), deadline }),
             }
         });
         task.await.unwrap_or_else(|_| Err(CallError::Aborted { plugin: plugin() }))
@@ -185,7 +186,7 @@ impl ConnectorHost {
 
     fn well_formed<T>(&self, value: Result<T, InvalidId>) -> Result<T, CallError> {
         value.map_err(|_| CallError::ContractBroken {
-            plugin: self.shared.plugin.clone(),
+            plugin: self.shared.program.plugin.clone(),
             what: "an identifier in its answer is malformed",
         })
     }
@@ -193,7 +194,7 @@ impl ConnectorHost {
 
 impl std::fmt::Debug for ConnectorHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ConnectorHost").field("plugin", &self.shared.plugin).finish_non_exhaustive()
+        f.debug_struct("ConnectorHost").field("plugin", &self.shared.program.plugin).finish_non_exhaustive()
     }
 }
 
@@ -207,7 +208,7 @@ impl Shared {
         export: impl for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
     ) -> Answer<T> {
         let mut wasm_store = self.wasm_store(scope);
-        let instance = self.contract.instantiate_async(&mut wasm_store).await?;
+        let instance = self.program.contract.instantiate_async(&mut wasm_store).await?;
         export(instance.tiktok_shop_connector_connector(), &mut wasm_store).await
     }
 
@@ -240,7 +241,7 @@ impl Shared {
             ticks_left: ticks(self.deadlines.cpu),
         };
 
-        let mut wasm_store = Store::new(self.contract.engine(), state);
+        let mut wasm_store = Store::new(self.program.contract.engine(), state);
         wasm_store.limiter(|state| &mut state.growth);
         wasm_store.set_hostcall_fuel(limits.hostcall_bytes);
         wasm_store.set_max_component_handles(limits.handles);
@@ -257,11 +258,11 @@ impl Shared {
 
     fn connector_error(&self, error: types::Error) -> CallError {
         let (action, failure) = error.into();
-        CallError::Connector(ConnectorError { plugin: self.plugin.clone(), action, failure })
+        CallError::Connector(ConnectorError { plugin: self.program.plugin.clone(), action, failure })
     }
 
     fn call_error(&self, error: &wasmtime::Error) -> CallError {
-        let plugin = self.plugin.clone();
+        let plugin = self.program.plugin.clone();
         if let Some(Exceeded(resource)) = error.downcast_ref() {
             return CallError::Exhausted { plugin, resource: *resource };
         }

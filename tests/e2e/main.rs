@@ -1,1 +1,19 @@
-//! Under construction.
+//! The shipped component, in the real host, against the fake TikTok Shop, over real HTTP.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "tests: a broken expectation is a failed test"
+)]
+
+mod authorization_url;
+mod component;
+mod connect;
+mod egress;
+mod embedding;
+mod isolation;
+mod lists;
+mod refresh;
+mod storage_faults;

@@ -1,1 +1,240 @@
-//! Under construction.
+//! What every test that crosses boundaries needs: the shipped component, a fake TikTok Shop, and hosts between them whose
+//! clocks move together.
+//!
+//! The component is built and compiled once per process. Nothing here sleeps: time moves when a test says so.
+#![allow(clippy::expect_used, reason = "a test that can't set its stage has nothing to assert")]
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use fake_tiktok_shop::{App, Clock as FakeClock, Control, Decision, FakeTikTokShop, Options};
+use tiktok_shop_host_harness::{
+    Action, AppCredentials, Authority, CallError, Component, Connection, ConnectorHost, ConnectorHostBuilder,
+    CustomerId, EgressPolicy, Grant, HostStorage, ManualClock, MemoryStorage, Rotation, Secret, ShopPolicy, StateCheck,
+    StaticCredentials, TenantId,
+};
+
+/// When every stage begins: 2026-01-01T00:00:00Z.
+pub const BEGIN: u64 = 1_767_225_600;
+/// A day, in seconds.
+pub const DAY: u64 = 86_400;
+/// The state of the consents that a stage starts.
+pub const STATE: &str = "st-8kQ2vXw0Zr5LmN7pTfBh3A";
+
+/// A fake TikTok Shop with a host in front of it.
+pub struct Stage {
+    /// The other side.
+    pub fake: Control,
+    /// The clock of every host on this stage.
+    pub clock: Arc<ManualClock>,
+    /// What the hosts share.
+    pub storage: Arc<dyn HostStorage>,
+    /// The host most tests need.
+    pub host: ConnectorHost,
+    running: FakeTikTokShop,
+}
+
+impl Stage {
+    /// Both clocks at [`BEGIN`], storage in memory, a tenant for each app of the fake.
+    ///
+    /// # Panics
+    /// If the component can't be built, or the fake can't start.
+    #[must_use]
+    pub fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(Duration::from_secs(BEGIN)));
+        let storage = Arc::new(MemoryStorage::new(Arc::clone(&clock) as Arc<_>));
+        Self::with(clock, storage)
+    }
+
+    /// The same over another storage.
+    ///
+    /// # Panics
+    /// As [`Stage::new`].
+    #[must_use]
+    pub fn with(clock: Arc<ManualClock>, storage: Arc<dyn HostStorage>) -> Self {
+        let options = Options { clock: FakeClock::fixed(BEGIN), ..Options::default() };
+        let running = FakeTikTokShop::start(options).expect("a fake TikTok Shop on loopback");
+        let fake = running.control();
+        let parts = || builder(&running, &clock, &storage, credentials(&fake.apps()));
+        let first = first_host(parts);
+        let host = parts().component(Component::SharedWith(first)).build().expect("a host");
+        Self { fake, clock, storage, host, running }
+    }
+
+    /// A further host over the same storage, clock and fake, to be changed at will.
+    #[must_use]
+    pub fn host_builder(&self) -> ConnectorHostBuilder {
+        builder(&self.running, &self.clock, &self.storage, credentials(&self.fake.apps()))
+            .component(Component::SharedWith(self.host.clone()))
+    }
+
+    /// A further host with credentials of its own.
+    ///
+    /// # Panics
+    /// Never: its parts fit.
+    #[must_use]
+    pub fn host_with(&self, credentials: StaticCredentials) -> ConnectorHost {
+        self.host_builder().credentials(Arc::new(credentials)).build().expect("a host")
+    }
+
+    /// Lets time pass for TikTok Shop and for every host.
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+        self.fake.advance(Duration::from_secs(seconds));
+    }
+
+    /// The query of the callback after this seller decided on the first app's consent page.
+    ///
+    /// # Panics
+    /// If there is no such seller.
+    #[must_use]
+    pub fn callback(&self, seller: &str, decision: Decision) -> String {
+        self.callback_of(0, seller, Some(STATE), decision)
+    }
+
+    /// The same for one of the apps and any state.
+    ///
+    /// # Panics
+    /// If there is no such app or seller.
+    #[must_use]
+    pub fn callback_of(&self, app: usize, seller: &str, state: Option<&str>, decision: Decision) -> String {
+        let app = self.fake.apps().into_iter().nth(app).expect("an app");
+        self.fake.consent(&app.service_id, seller, state, decision).expect("a known seller")
+    }
+
+    /// Connects a seller to a customer of the first tenant.
+    ///
+    /// # Errors
+    /// As the host's `connect`.
+    pub async fn connect(&self, customer: &str, seller: &str) -> Result<Connection, CallError> {
+        let grant = grant(&self.callback(seller, Decision::Allow));
+        self.host.connect(&tenant(0), &customer_id(customer), grant, ShopPolicy::All).await
+    }
+
+    /// Refreshes the only connection of a customer of the first tenant.
+    ///
+    /// # Errors
+    /// As the host's `refresh`.
+    pub async fn refresh(&self, customer: &str, rotation: Rotation) -> Result<Connection, CallError> {
+        self.host.refresh(&tenant(0), &customer_id(customer), None, rotation).await
+    }
+
+    /// How many requests TikTok Shop saw at this path.
+    #[must_use]
+    pub fn requests_to(&self, path: &str) -> usize {
+        self.fake.requests().iter().filter(|request| request.path == path).count()
+    }
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where a code is exchanged.
+pub const TOKEN_GET: &str = "/api/v2/token/get";
+/// Where a refresh token is spent.
+pub const TOKEN_REFRESH: &str = "/api/v2/token/refresh";
+/// Where the shops are listed.
+pub const SHOPS: &str = "/authorization/202309/shops";
+
+/// The tenant of the fake's app at this place.
+///
+/// # Panics
+/// Never: the names are valid.
+#[must_use]
+pub fn tenant(app: usize) -> TenantId {
+    format!("tenant-{app}").parse().expect("a tenant id")
+}
+
+/// A customer id.
+///
+/// # Panics
+/// If the text is none.
+#[must_use]
+pub fn customer_id(text: &str) -> CustomerId {
+    text.parse().expect("a customer id")
+}
+
+/// A callback that must carry [`STATE`].
+#[must_use]
+pub fn grant(query: &str) -> Grant {
+    Grant::Callback { query: query.into(), state: StateCheck::Expected(STATE.into()) }
+}
+
+/// One tenant per app, as Partner Center would have it.
+#[must_use]
+pub fn credentials(apps: &[App]) -> StaticCredentials {
+    apps.iter().enumerate().fold(StaticCredentials::new(), |all, (at, app)| all.with(tenant(at), app_credentials(app)))
+}
+
+/// The credentials of one app.
+#[must_use]
+pub fn app_credentials(app: &App) -> AppCredentials {
+    AppCredentials {
+        app_key: app.app_key.clone(),
+        app_secret: Secret::from(app.app_secret.as_str()),
+        previous_app_secret: None,
+        authorization_link: Some(format!(
+            "https://services.tiktokshop.com/open/authorize?service_id={}",
+            app.service_id
+        )),
+    }
+}
+
+/// Case and code of the connector's error.
+///
+/// # Panics
+/// If the call succeeded or the host ended it.
+#[must_use]
+pub fn refusal<T>(outcome: Result<T, CallError>) -> (&'static str, String) {
+    match outcome {
+        Err(CallError::Connector(error)) => {
+            let case = match error.action() {
+                Action::RetryAfter(_) => "retry-after",
+                Action::Reauthorize => "reauthorize",
+                Action::Misconfigured => "misconfigured",
+                Action::InvalidRequest => "invalid-request",
+                Action::Upstream => "upstream",
+                Action::StorageConflict => "storage-conflict",
+                Action::StorageFailed => "storage-failed",
+                Action::Internal => "internal",
+            };
+            (case, error.failure().code.clone())
+        }
+        Err(other) => ("ended by the host", other.to_string()),
+        Ok(_) => ("no error", String::new()),
+    }
+}
+
+/// The component as shipped.
+///
+/// # Panics
+/// If it can't be built.
+#[must_use]
+pub fn component() -> std::path::PathBuf {
+    xtask::component().expect("the component")
+}
+
+fn builder(
+    fake: &FakeTikTokShop,
+    clock: &Arc<ManualClock>,
+    storage: &Arc<dyn HostStorage>,
+    credentials: StaticCredentials,
+) -> ConnectorHostBuilder {
+    let egress = [Authority::Auth, Authority::Api].into_iter().fold(EgressPolicy::production(), |policy, authority| {
+        policy.stand_in(authority, fake.address()).expect("the fake listens on loopback")
+    });
+    ConnectorHost::builder()
+        .storage(Arc::clone(storage))
+        .credentials(Arc::new(credentials))
+        .clock(Arc::clone(clock) as Arc<_>)
+        .egress(egress)
+}
+
+/// The first host of the process, whose compiled component all others share.
+fn first_host(builder: impl Fn() -> ConnectorHostBuilder) -> ConnectorHost {
+    static FIRST: OnceLock<ConnectorHost> = OnceLock::new();
+    FIRST.get_or_init(|| builder().component(Component::File(component())).build().expect("a host")).clone()
+}

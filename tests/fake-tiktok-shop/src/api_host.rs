@@ -46,10 +46,7 @@ pub(crate) fn answer(marketplace: &Marketplace, request: &VendorRequest) -> Answ
     let caller = authenticate(marketplace, app, request)?;
     let granted = |scopes: &[String]| scopes.iter().any(|scope| scope == endpoint.scope);
     if !granted(&app.scopes) || !granted(&caller.authorization.scopes) {
-        let message = format!(
-            "Access denied, the scope {} was not granted",
-            endpoint.scope
-        );
+        let message = format!("Access denied, the scope {} was not granted", endpoint.scope);
         return Err(Failure::new(StatusCode::UNAUTHORIZED, 105_005, message));
     }
     (endpoint.answer)(&caller, request)
@@ -73,16 +70,11 @@ fn endpoint(request: &VendorRequest) -> Result<Endpoint, Failure> {
 }
 
 /// The app that has signed the request.
-fn verify_signature<'a>(
-    marketplace: &'a Marketplace,
-    request: &VendorRequest,
-) -> Result<&'a App, Failure> {
+fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -> Result<&'a App, Failure> {
     let query = &request.query;
     // Implementations sign the first, the last or all values of a name that stands twice: nobody should send one.
     if let Some(name) = query.repeated() {
-        return Err(Failure::bad_request(format!(
-            "Invalid query: the parameter {name:?} stands more than once"
-        )));
+        return Err(Failure::bad_request(format!("Invalid query: the parameter {name:?} stands more than once")));
     }
     let app = query
         .first("app_key")
@@ -96,14 +88,10 @@ fn verify_signature<'a>(
         .ok_or_else(|| Failure::bad_request("Invalid timestamp"))?;
     let now = marketplace.clock.now();
     if timestamp.saturating_add(MAX_AGE) < now || timestamp > now.saturating_add(MAX_AHEAD) {
-        return Err(Failure::bad_request(
-            "Expired timestamp: it is outside the valid window",
-        ));
+        return Err(Failure::bad_request("Expired timestamp: it is outside the valid window"));
     }
 
-    let presented = query
-        .first("sign")
-        .ok_or_else(|| Failure::bad_request("Missing sign"))?;
+    let presented = query.first("sign").ok_or_else(|| Failure::bad_request("Missing sign"))?;
     let signed = Signed {
         path: &request.path,
         query: query.pairs(),
@@ -113,55 +101,38 @@ fn verify_signature<'a>(
     // A GET that carries a body has been seen to fail like a wrong signature, whatever was signed.
     let body_on_get = request.method == Method::GET && !request.body.is_empty();
     if body_on_get || presented != sign(&signed, &app.app_secret) {
-        return Err(Failure::new(
-            StatusCode::UNAUTHORIZED,
-            106_001,
-            "The sign is invalid",
-        ));
+        return Err(Failure::new(StatusCode::UNAUTHORIZED, 106_001, "The sign is invalid"));
     }
     Ok(app)
 }
 
 /// The seller whose access token the request carries.
-fn authenticate<'a>(
-    marketplace: &'a Marketplace,
-    app: &App,
-    request: &VendorRequest,
-) -> Result<Caller<'a>, Failure> {
+fn authenticate<'a>(marketplace: &'a Marketplace, app: &App, request: &VendorRequest) -> Result<Caller<'a>, Failure> {
     let token = request
         .header("x-tts-access-token")
         .filter(|token| !token.is_empty())
-        .ok_or_else(|| {
-            Failure::bad_request("Missing or malformed access token in x-tts-access-token")
-        })?;
+        .ok_or_else(|| Failure::bad_request("Missing or malformed access token in x-tts-access-token"))?;
     let switches = &marketplace.switches;
     let invalid = || {
         let message = "Access token is invalid: the seller has deauthorized the app, or it is another kind of token";
         Failure::new(switches.status_105001.into(), 105_001, message)
     };
-    let key = marketplace
-        .grants
-        .access(token, &app.service_id, marketplace.clock.now(), switches)
-        .map_err(|refusal| match refusal {
-            AccessRefusal::Expired => Failure::new(
-                switches.status_105002.into(),
-                105_002,
-                "Expired credentials: the access token has expired",
-            ),
-            AccessRefusal::Invalid => invalid(),
+    let key =
+        marketplace.grants.access(token, &app.service_id, marketplace.clock.now(), switches).map_err(|refusal| {
+            match refusal {
+                AccessRefusal::Expired => Failure::new(
+                    switches.status_105002.into(),
+                    105_002,
+                    "Expired credentials: the access token has expired",
+                ),
+                AccessRefusal::Invalid => invalid(),
+            }
         })?;
     let seller = marketplace.seller(&key.seller).map_err(|_| invalid())?;
     let authorization = marketplace.grants.authorization(key).ok_or_else(invalid)?;
     if seller.user_type != SELLER {
         let message = "The user type of the access token does not fit the request";
-        return Err(Failure::new(
-            switches.status_101000.into(),
-            101_000,
-            message,
-        ));
+        return Err(Failure::new(switches.status_101000.into(), 101_000, message));
     }
-    Ok(Caller {
-        seller,
-        authorization,
-    })
+    Ok(Caller { seller, authorization })
 }

@@ -23,32 +23,21 @@ pub struct Clock {
 impl Clock {
     /// A clock that stands at `unix_seconds` until it is set or advanced: what a test wants.
     pub fn fixed(unix_seconds: u64) -> Self {
-        let mut clock = Self {
-            reading: Duration::ZERO,
-            running_since: None,
-        };
+        let mut clock = Self { reading: Duration::ZERO, running_since: None };
         clock.set(unix_seconds);
         clock
     }
 
     /// A clock that shows the system's time and runs with it.
     pub fn ticking() -> Self {
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "the one place where the fake reads the system's time"
-        )]
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        #[allow(clippy::disallowed_methods, reason = "the one place where the fake reads the system's time")]
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self::ticking_from(now.as_secs())
     }
 
     /// A clock that shows `unix_seconds` at this moment and runs from there.
     pub fn ticking_from(unix_seconds: u64) -> Self {
-        let mut clock = Self {
-            reading: Duration::ZERO,
-            running_since: Some(instant()),
-        };
+        let mut clock = Self { reading: Duration::ZERO, running_since: Some(instant()) };
         clock.set(unix_seconds);
         clock
     }
@@ -72,9 +61,7 @@ impl Clock {
     }
 
     fn elapsed(&self) -> Duration {
-        self.running_since.map_or(self.reading, |since| {
-            self.reading.saturating_add(instant().duration_since(since))
-        })
+        self.running_since.map_or(self.reading, |since| self.reading.saturating_add(instant().duration_since(since)))
     }
 
     fn restart(&mut self, reading: Duration) {
@@ -84,10 +71,7 @@ impl Clock {
 }
 
 fn instant() -> Instant {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a ticking clock needs a source of real time"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "a ticking clock needs a source of real time")]
     Instant::now()
 }
 
@@ -114,38 +98,23 @@ impl Utc {
             day -= days_in_month(year, month);
             month += 1;
         }
-        Self {
-            year,
-            month,
-            day: day + 1,
-            seconds: unix_seconds % 86_400,
-        }
+        Self { year, month, day: day + 1, seconds: unix_seconds % 86_400 }
     }
 
     fn time_of_day(&self) -> (u64, u64, u64) {
-        (
-            self.seconds / 3_600,
-            self.seconds / 60 % 60,
-            self.seconds % 60,
-        )
+        (self.seconds / 3_600, self.seconds / 60 % 60, self.seconds % 60)
     }
 
     /// `20260101000000`: how a `request_id` of TikTok Shop begins.
     pub(crate) fn digits(&self) -> String {
         let (hour, minute, second) = self.time_of_day();
-        format!(
-            "{:04}{:02}{:02}{hour:02}{minute:02}{second:02}",
-            self.year, self.month, self.day
-        )
+        format!("{:04}{:02}{:02}{hour:02}{minute:02}{second:02}", self.year, self.month, self.day)
     }
 
     /// `2026-01-01 00:00:00 UTC`, for people.
     pub(crate) fn text(&self) -> String {
         let (hour, minute, second) = self.time_of_day();
-        format!(
-            "{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC",
-            self.year, self.month, self.day
-        )
+        format!("{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", self.year, self.month, self.day)
     }
 }
 
@@ -219,9 +188,6 @@ mod tests {
         ] {
             assert_eq!(Utc::from_unix_seconds(unix_seconds).text(), text);
         }
-        assert_eq!(
-            Utc::from_unix_seconds(1_767_229_261).digits(),
-            "20260101010101"
-        );
+        assert_eq!(Utc::from_unix_seconds(1_767_229_261).digits(), "20260101010101");
     }
 }

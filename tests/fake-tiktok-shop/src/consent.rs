@@ -39,53 +39,31 @@ impl Marketplace {
         let code;
         let mut callback = match decision {
             Decision::Allow => {
-                let key = GrantKey {
-                    service_id: service_id.to_owned(),
-                    seller: seller_id.to_owned(),
-                };
+                let key = GrantKey { service_id: service_id.to_owned(), seller: seller_id.to_owned() };
                 code = self.grants.issue_code(key, scopes, self.clock.now());
                 vec![("code", code.as_str())]
             }
-            Decision::Refuse => vec![
-                ("code", "null"),
-                ("error", self.switches.refusal_error.text()),
-            ],
+            Decision::Refuse => vec![("code", "null"), ("error", self.switches.refusal_error.text())],
         };
         callback.extend(state.map(|state| ("state", state)));
         match self.switches.callback_extras {
             CallbackExtras::None => {}
             CallbackExtras::AppKeyLocaleAndRegion => {
-                callback.extend([
-                    ("app_key", app_key.as_str()),
-                    ("locale", "en"),
-                    ("shop_region", region.as_str()),
-                ]);
+                callback.extend([("app_key", app_key.as_str()), ("locale", "en"), ("shop_region", region.as_str())]);
             }
         }
         Ok(query::encode(callback))
     }
 
     /// Where the browser goes with the callback's query.
-    pub(crate) fn callback_address(
-        &self,
-        service_id: &str,
-        callback_query: &str,
-    ) -> Result<String, ControlError> {
+    pub(crate) fn callback_address(&self, service_id: &str, callback_query: &str) -> Result<String, ControlError> {
         let app = self.app_by_service_id(service_id)?;
-        let address = app
-            .redirect_address
-            .as_deref()
-            .unwrap_or(&self.callback_page);
+        let address = app.redirect_address.as_deref().unwrap_or(&self.callback_page);
         Ok(query::append(address, callback_query))
     }
 }
 
 fn granted_scopes(app: &App, seller: &Seller) -> Vec<String> {
-    let granted = |scope: &&String| {
-        seller
-            .granted_scopes
-            .as_ref()
-            .is_none_or(|scopes| scopes.contains(scope))
-    };
+    let granted = |scope: &&String| seller.granted_scopes.as_ref().is_none_or(|scopes| scopes.contains(scope));
     app.scopes.iter().filter(granted).cloned().collect()
 }

@@ -27,10 +27,7 @@ fn ask(marketplace: &Marketplace, query: &Query) -> Reply {
         return problem(StatusCode::BAD_REQUEST, "The link has no service_id.");
     };
     match marketplace.app_by_service_id(service_id) {
-        Ok(app) => Reply::Page(
-            StatusCode::OK,
-            form(app, &marketplace.sellers, query.first("state")),
-        ),
+        Ok(app) => Reply::Page(StatusCode::OK, form(app, &marketplace.sellers, query.first("state"))),
         Err(error) => refused(&error),
     }
 }
@@ -57,32 +54,13 @@ fn refused(error: &ControlError) -> Reply {
 }
 
 fn problem(status: StatusCode, text: &str) -> Reply {
-    Reply::Page(
-        status,
-        document(
-            "This link does not work",
-            &format!("<p>{}</p>\n", escape(text)),
-        ),
-    )
+    Reply::Page(status, document("This link does not work", &format!("<p>{}</p>\n", escape(text))))
 }
 
 fn form(app: &App, sellers: &[Seller], state: Option<&str>) -> String {
-    let scopes: String = app
-        .scopes
-        .iter()
-        .map(|scope| format!("<li>{}</li>", code(scope)))
-        .collect();
-    let sellers: String = sellers
-        .iter()
-        .enumerate()
-        .map(|(position, seller)| choice(seller, position == 0))
-        .collect();
-    let state = state.map(|state| {
-        format!(
-            "<input type=\"hidden\" name=\"state\" value=\"{}\">\n",
-            escape(state)
-        )
-    });
+    let scopes: String = app.scopes.iter().map(|scope| format!("<li>{}</li>", code(scope))).collect();
+    let sellers: String = sellers.iter().enumerate().map(|(position, seller)| choice(seller, position == 0)).collect();
+    let state = state.map(|state| format!("<input type=\"hidden\" name=\"state\" value=\"{}\">\n", escape(state)));
     let content = format!(
         "<p><strong>{name}</strong> asks for access to your TikTok Shop account:</p>\n<ul>{scopes}</ul>\n\
          <form method=\"post\" action=\"{PATH}\">\n\

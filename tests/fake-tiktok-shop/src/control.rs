@@ -44,20 +44,12 @@ pub enum ControlError {
 
 impl Control {
     pub(crate) fn new(marketplace: Marketplace, address: SocketAddr) -> Self {
-        Self {
-            marketplace: Arc::new(Mutex::new(marketplace)),
-            address,
-        }
+        Self { marketplace: Arc::new(Mutex::new(marketplace)), address }
     }
 
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Marketplace) -> T) -> T {
         // Nothing panics under the lock; should it happen, the state is still the best there is.
-        work(
-            &mut self
-                .marketplace
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        work(&mut self.marketplace.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Where the fake listens.
@@ -114,11 +106,7 @@ impl Control {
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`]
-    pub fn update_seller(
-        &self,
-        seller: &str,
-        change: impl FnOnce(&mut Seller),
-    ) -> Result<(), ControlError> {
+    pub fn update_seller(&self, seller: &str, change: impl FnOnce(&mut Seller)) -> Result<(), ControlError> {
         self.with(|marketplace| marketplace.seller_mut(seller).map(change))
     }
 
@@ -161,6 +149,14 @@ impl Control {
         self.with(|marketplace| marketplace.end_authorization(seller))
     }
 
+    /// Ends the seller's access tokens before their time, at every app: a call gets 105002. Refresh tokens live on.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownSeller`]
+    pub fn end_access_tokens(&self, seller: &str) -> Result<(), ControlError> {
+        self.with(|marketplace| marketplace.end_access_tokens(seller))
+    }
+
     /// Takes back everything the seller has granted so far, at every app: a refresh gets 36004005, a call 105001, an
     /// exchange 36004004.
     ///
@@ -178,13 +174,8 @@ impl Control {
         self.with(|marketplace| {
             marketplace.app_by_service_id(service_id)?;
             marketplace.seller(seller)?;
-            let key = GrantKey {
-                service_id: service_id.to_owned(),
-                seller: seller.to_owned(),
-            };
-            Ok(marketplace
-                .grants
-                .issued(&key, marketplace.clock.now(), &marketplace.switches))
+            let key = GrantKey { service_id: service_id.to_owned(), seller: seller.to_owned() };
+            Ok(marketplace.grants.issued(&key, marketplace.clock.now(), &marketplace.switches))
         })
     }
 
@@ -201,8 +192,6 @@ impl Control {
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Control").field("address", &self.address).finish_non_exhaustive()
     }
 }

@@ -26,56 +26,24 @@ pub(crate) struct Operation {
 }
 
 pub(crate) const OPERATIONS: [Operation; 16] = [
-    Operation {
-        call: "GET /_control",
-        body: "",
-        does: "Describes the control interface and every switch.",
-    },
-    Operation {
-        call: "GET /_control/clock",
-        body: "",
-        does: "The fake's time in Unix seconds, and whether it ticks.",
-    },
-    Operation {
-        call: "PUT /_control/clock",
-        body: r#"{"now": 1767225600}"#,
-        does: "Sets the clock.",
-    },
+    Operation { call: "GET /_control", body: "", does: "Describes the control interface and every switch." },
+    Operation { call: "GET /_control/clock", body: "", does: "The fake's time in Unix seconds, and whether it ticks." },
+    Operation { call: "PUT /_control/clock", body: r#"{"now": 1767225600}"#, does: "Sets the clock." },
     Operation {
         call: "POST /_control/clock/advance",
         body: r#"{"seconds": 604800}"#,
         does: "Moves the clock forward.",
     },
-    Operation {
-        call: "GET /_control/switches",
-        body: "",
-        does: "The switches as they are.",
-    },
+    Operation { call: "GET /_control/switches", body: "", does: "The switches as they are." },
     Operation {
         call: "PATCH /_control/switches",
         body: r#"{"refusal_error": "access_denied"}"#,
         does: "Sets the switches that are named.",
     },
-    Operation {
-        call: "GET /_control/requests",
-        body: "",
-        does: "The requests seen, with secrets masked.",
-    },
-    Operation {
-        call: "DELETE /_control/requests",
-        body: "",
-        does: "Forgets the requests seen.",
-    },
-    Operation {
-        call: "GET /_control/apps",
-        body: "",
-        does: "The apps, with their (invented) secrets.",
-    },
-    Operation {
-        call: "GET /_control/sellers",
-        body: "",
-        does: "The sellers and their shops.",
-    },
+    Operation { call: "GET /_control/requests", body: "", does: "The requests seen, with secrets masked." },
+    Operation { call: "DELETE /_control/requests", body: "", does: "Forgets the requests seen." },
+    Operation { call: "GET /_control/apps", body: "", does: "The apps, with their (invented) secrets." },
+    Operation { call: "GET /_control/sellers", body: "", does: "The sellers and their shops." },
     Operation {
         call: "POST /_control/consent",
         body: r#"{"service_id": "…", "seller": "one-shop", "state": "…", "decision": "allow"}"#,
@@ -91,21 +59,13 @@ pub(crate) const OPERATIONS: [Operation; 16] = [
         body: "",
         does: "Takes the seller's authorizations back: a refresh gets 36004005, a call 105001.",
     },
-    Operation {
-        call: "GET /_control/sellers/{seller}/shops",
-        body: "",
-        does: "The seller's shops.",
-    },
+    Operation { call: "GET /_control/sellers/{seller}/shops", body: "", does: "The seller's shops." },
     Operation {
         call: "POST /_control/sellers/{seller}/shops",
         body: r#"{"id": "7490000000000000042", "name": "…", "region": "GB", "seller_type": "LOCAL", "cipher": "…", "code": "…", "extra": {}}"#,
         does: "Adds a shop; cipher and extra (further members of its row) are optional.",
     },
-    Operation {
-        call: "DELETE /_control/sellers/{seller}/shops/{shop}",
-        body: "",
-        does: "Removes a shop.",
-    },
+    Operation { call: "DELETE /_control/sellers/{seller}/shops/{shop}", body: "", does: "Removes a shop." },
 ];
 
 pub(crate) fn router() -> Router<Control> {
@@ -122,12 +82,7 @@ pub(crate) fn router() -> Router<Control> {
         .route("/sellers/{seller}/shops", get(show_shops).post(add_shop))
         .route("/sellers/{seller}/shops/{shop}", delete(remove_shop))
         .route("/consent", post(consent))
-        .fallback(|| async {
-            Refusal(
-                StatusCode::NOT_FOUND,
-                "no such operation; GET /_control lists them".to_owned(),
-            )
-        })
+        .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "no such operation; GET /_control lists them".to_owned()) })
         .method_not_allowed_fallback(|| async {
             let text = "not with this method; GET /_control lists the operations";
             Refusal(StatusCode::METHOD_NOT_ALLOWED, text.to_owned())
@@ -147,9 +102,9 @@ impl From<ControlError> for Refusal {
     fn from(error: ControlError) -> Self {
         let status = match error {
             ControlError::ShopExists(_) => StatusCode::CONFLICT,
-            ControlError::UnknownSeller(_)
-            | ControlError::UnknownService(_)
-            | ControlError::UnknownShop(_) => StatusCode::NOT_FOUND,
+            ControlError::UnknownSeller(_) | ControlError::UnknownService(_) | ControlError::UnknownShop(_) => {
+                StatusCode::NOT_FOUND
+            }
         };
         Self(status, error.to_string())
     }
@@ -158,8 +113,7 @@ impl From<ControlError> for Refusal {
 type Outcome = Result<Json<Value>, Refusal>;
 
 fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
-    serde_json::from_slice(body)
-        .map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))
+    serde_json::from_slice(body).map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 async fn describe() -> Json<Value> {
@@ -216,13 +170,7 @@ async fn change_switches(State(control): State<Control>, body: Bytes) -> Outcome
 }
 
 async fn show_requests(State(control): State<Control>) -> Json<Vec<RequestRecord>> {
-    Json(
-        control
-            .requests()
-            .iter()
-            .map(RequestRecord::masked)
-            .collect(),
-    )
+    Json(control.requests().iter().map(RequestRecord::masked).collect())
 }
 
 async fn clear_requests(State(control): State<Control>) -> Json<Value> {
@@ -260,11 +208,7 @@ async fn show_sellers(State(control): State<Control>) -> Json<Value> {
 }
 
 async fn show_shops(State(control): State<Control>, Path(seller): Path<String>) -> Outcome {
-    Ok(control.with(|marketplace| {
-        marketplace
-            .seller(&seller)
-            .map(|seller| Json(shops(seller)))
-    })?)
+    Ok(control.with(|marketplace| marketplace.seller(&seller).map(|seller| Json(shops(seller))))?)
 }
 
 /// The rows of the seller's listing without the ciphers, which are secret-like.
@@ -272,20 +216,13 @@ fn shops(seller: &Seller) -> Value {
     seller.shops.iter().map(|shop| shop.row(None)).collect()
 }
 
-async fn add_shop(
-    State(control): State<Control>,
-    Path(seller): Path<String>,
-    body: Bytes,
-) -> Outcome {
+async fn add_shop(State(control): State<Control>, Path(seller): Path<String>, body: Bytes) -> Outcome {
     let shop: Shop = parse(&body)?;
     control.add_shop(&seller, shop)?;
     show_shops(State(control), Path(seller)).await
 }
 
-async fn remove_shop(
-    State(control): State<Control>,
-    Path((seller, shop)): Path<(String, String)>,
-) -> Outcome {
+async fn remove_shop(State(control): State<Control>, Path((seller, shop)): Path<(String, String)>) -> Outcome {
     control.remove_shop(&seller, &shop)?;
     show_shops(State(control), Path(seller)).await
 }
@@ -297,9 +234,7 @@ async fn end_authorization(State(control): State<Control>, Path(seller): Path<St
 
 async fn revoke(State(control): State<Control>, Path(seller): Path<String>) -> Outcome {
     control.revoke(&seller)?;
-    Ok(Json(
-        json!({ "seller": seller, "authorizations": "revoked" }),
-    ))
+    Ok(Json(json!({ "seller": seller, "authorizations": "revoked" })))
 }
 
 #[derive(Deserialize)]
@@ -313,18 +248,11 @@ struct Consent {
 }
 
 async fn consent(State(control): State<Control>, body: Bytes) -> Outcome {
-    let Consent {
-        service_id,
-        seller,
-        state,
-        decision,
-    } = parse(&body)?;
+    let Consent { service_id, seller, state, decision } = parse(&body)?;
     let (callback_query, redirect) = control.with(|marketplace| {
         let query = marketplace.decide(&service_id, &seller, state.as_deref(), decision)?;
         let redirect = marketplace.callback_address(&service_id, &query)?;
         Ok::<_, ControlError>((query, redirect))
     })?;
-    Ok(Json(
-        json!({ "callback_query": callback_query, "redirect": redirect }),
-    ))
+    Ok(Json(json!({ "callback_query": callback_query, "redirect": redirect })))
 }

@@ -18,11 +18,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-        }
+        Self { status, code, message: message.into() }
     }
 
     /// 36009004, the code for many faults of the request itself; only the message tells which.
@@ -35,24 +31,15 @@ impl Failure {
 pub(crate) fn render(answer: Answer, request_id: String) -> (StatusCode, u32, Value) {
     match answer {
         Ok(data) => {
-            let body =
-                json!({ "code": 0, "message": "success", "request_id": request_id, "data": data });
+            let body = json!({ "code": 0, "message": "success", "request_id": request_id, "data": data });
             (StatusCode::OK, 0, body)
         }
-        Err(Failure {
-            status,
-            code,
-            message,
-        }) => {
+        Err(Failure { status, code, message }) => {
             // Real messages end like this; whoever compares whole texts finds out here.
             let message = format!(
                 "{message}. For more details: https://partner.tiktokshop.com/docv2/page/common-errors?code={code}"
             );
-            (
-                status,
-                code,
-                json!({ "code": code, "message": message, "request_id": request_id, "data": null }),
-            )
+            (status, code, json!({ "code": code, "message": message, "request_id": request_id, "data": null }))
         }
     }
 }

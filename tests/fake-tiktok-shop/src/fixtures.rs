@@ -43,12 +43,7 @@ pub fn apps() -> Vec<App> {
 /// The Irish shop of `several-regions` has no cipher, and the German one has members that no documentation names.
 pub fn sellers() -> Vec<Seller> {
     vec![
-        seller(
-            "one-shop",
-            "Teapot Corner",
-            "GB",
-            vec![shop(1, "Teapot Corner", "GB", "LOCAL")],
-        ),
+        seller("one-shop", "Teapot Corner", "GB", vec![shop(1, "Teapot Corner", "GB", "LOCAL")]),
         Seller {
             authorization_lasts: ONE_YEAR,
             ..seller(
@@ -56,15 +51,9 @@ pub fn sellers() -> Vec<Seller> {
                 "Lantern & Loom",
                 "DE",
                 vec![
-                    Shop {
-                        extra: unknown_members(),
-                        ..shop(2, "Lantern & Loom DE", "DE", "LOCAL")
-                    },
+                    Shop { extra: unknown_members(), ..shop(2, "Lantern & Loom DE", "DE", "LOCAL") },
                     shop(3, "Lantern & Loom FR", "FR", "LOCAL"),
-                    Shop {
-                        cipher: None,
-                        ..shop(4, "Lantern & Loom IE", "IE", "LOCAL")
-                    },
+                    Shop { cipher: None, ..shop(4, "Lantern & Loom IE", "IE", "LOCAL") },
                 ],
             )
         },
@@ -81,10 +70,7 @@ pub fn sellers() -> Vec<Seller> {
             ],
         ),
         seller("no-shop", "Just Registered", "GB", Vec::new()),
-        Seller {
-            user_type: 1,
-            ..seller("creator", "Mira Creates", "GB", Vec::new())
-        },
+        Seller { user_type: 1, ..seller("creator", "Mira Creates", "GB", Vec::new()) },
     ]
 }
 
@@ -120,10 +106,7 @@ fn unknown_members() -> Map<String, Value> {
     let mut members = Map::new();
     members.insert("store_tier".to_owned(), json!("gold"));
     members.insert("opened_at".to_owned(), json!(9_007_199_254_740_993_u64));
-    members.insert(
-        "warehouses".to_owned(),
-        json!([{ "id": "7491000000000000001", "default": true, "note": null }]),
-    );
+    members.insert("warehouses".to_owned(), json!([{ "id": "7491000000000000001", "default": true, "note": null }]));
     members
 }
 
@@ -136,15 +119,9 @@ mod tests {
     #[test]
     fn ids_have_nineteen_digits_and_none_stands_twice() {
         let mut seen = HashSet::new();
-        let shops = sellers()
-            .into_iter()
-            .flat_map(|seller| seller.shops)
-            .map(|shop| shop.id);
+        let shops = sellers().into_iter().flat_map(|seller| seller.shops).map(|shop| shop.id);
         for id in apps().into_iter().map(|app| app.service_id).chain(shops) {
-            assert!(
-                id.len() == 19 && id.bytes().all(|byte| byte.is_ascii_digit()),
-                "{id}"
-            );
+            assert!(id.len() == 19 && id.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
             assert!(seen.insert(id.clone()), "{id}");
         }
     }

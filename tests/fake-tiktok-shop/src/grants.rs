@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::issued::{Issued, IssuedToken};
 use crate::signature::{hex, hmac_sha256};
-use crate::switches::{
-    CiphersOnConsent, EarlierToken, RefreshTokenOnRefresh, ReplacedRefreshToken, Switches,
-};
+use crate::switches::{CiphersOnConsent, EarlierToken, RefreshTokenOnRefresh, ReplacedRefreshToken, Switches};
 
 /// A code lives 30 minutes.
 const CODE_LIFE: u64 = 30 * 60;
@@ -31,6 +29,8 @@ pub(crate) struct Authorization {
     pub scopes: Vec<String>,
     /// Consents whose code was exchanged; the tokens of a consent carry its number.
     consents: u32,
+    /// Number of the last token issued before the latest consent.
+    issued_before: u64,
     /// Refresh tokens of the consents up to this one are over.
     ended_through: u32,
     /// Tokens of the consents up to this one are revoked.
@@ -144,24 +144,12 @@ impl Grants {
 
     pub(crate) fn issue_code(&mut self, key: GrantKey, scopes: Vec<String>, now: u64) -> String {
         let code = format!("ROW_{}", self.opaque());
-        self.codes.insert(
-            code.clone(),
-            Code {
-                key,
-                scopes,
-                expires_at: now.saturating_add(CODE_LIFE),
-            },
-        );
+        self.codes.insert(code.clone(), Code { key, scopes, expires_at: now.saturating_add(CODE_LIFE) });
         code
     }
 
     /// The authorization a code stands for, as long as it can be exchanged by the app with this `service_id`.
-    pub(crate) fn pending(
-        &self,
-        code: &str,
-        service_id: &str,
-        now: u64,
-    ) -> Result<&GrantKey, InvalidCode> {
+    pub(crate) fn pending(&self, code: &str, service_id: &str, now: u64) -> Result<&GrantKey, InvalidCode> {
         self.codes
             .get(code)
             .filter(|code| code.key.service_id == service_id && now < code.expires_at)
@@ -180,35 +168,27 @@ impl Grants {
     ) -> Result<Pair, InvalidCode> {
         self.pending(code, service_id, now)?;
         let Code { key, scopes, .. } = self.codes.remove(code).ok_or(InvalidCode)?;
-        let authorization =
-            self.authorizations
-                .entry(key.clone())
-                .or_insert_with(|| Authorization {
-                    open_id: open_id(&key),
-                    scopes: Vec::new(),
-                    consents: 0,
-                    ended_through: 0,
-                    revoked_through: 0,
-                    cipher_changes: 0,
-                });
+        let authorization = self.authorizations.entry(key.clone()).or_insert_with(|| Authorization {
+            open_id: open_id(&key),
+            scopes: Vec::new(),
+            consents: 0,
+            issued_before: 0,
+            ended_through: 0,
+            revoked_through: 0,
+            cipher_changes: 0,
+        });
         if authorization.consents > 0 && switches.ciphers_on_consent == CiphersOnConsent::New {
             authorization.cipher_changes += 1;
         }
         authorization.scopes = scopes;
         authorization.consents += 1;
+        authorization.issued_before = self.issued;
         let consent = authorization.consents;
 
         let (access_token, access_token_expires_at) = self.issue_access_token(&key, consent, now);
         let refresh_token_expires_at = now.saturating_add(lasts);
-        let refresh_token =
-            self.issue_refresh_token(&key, consent, now, refresh_token_expires_at, &access_token);
-        Ok(Pair {
-            key,
-            access_token,
-            access_token_expires_at,
-            refresh_token,
-            refresh_token_expires_at,
-        })
+        let refresh_token = self.issue_refresh_token(&key, consent, now, refresh_token_expires_at, &access_token);
+        Ok(Pair { key, access_token, access_token_expires_at, refresh_token, refresh_token_expires_at })
     }
 
     /// Renews the pair that `presented` belongs to.
@@ -220,10 +200,7 @@ impl Grants {
         now: u64,
         switches: &Switches,
     ) -> Result<Pair, RefreshRefusal> {
-        let token = self
-            .refresh_tokens
-            .get(presented)
-            .ok_or(RefreshRefusal::NoAuthorization)?;
+        let token = self.refresh_tokens.get(presented).ok_or(RefreshRefusal::NoAuthorization)?;
         if token.key.service_id != service_id {
             return Err(RefreshRefusal::NoAuthorization);
         }
@@ -248,13 +225,7 @@ impl Grants {
                 presented.to_owned()
             }
         };
-        Ok(Pair {
-            key,
-            access_token,
-            access_token_expires_at,
-            refresh_token,
-            refresh_token_expires_at: expires_at,
-        })
+        Ok(Pair { key, access_token, access_token_expires_at, refresh_token, refresh_token_expires_at: expires_at })
     }
 
     /// The authorization behind an access token that the app with this `service_id` presents.
@@ -265,10 +236,7 @@ impl Grants {
         now: u64,
         switches: &Switches,
     ) -> Result<&GrantKey, AccessRefusal> {
-        let token = self
-            .access_tokens
-            .get(presented)
-            .ok_or(AccessRefusal::Invalid)?;
+        let token = self.access_tokens.get(presented).ok_or(AccessRefusal::Invalid)?;
         if token.key.service_id != service_id {
             return Err(AccessRefusal::Invalid);
         }
@@ -283,6 +251,13 @@ impl Grants {
         }
     }
 
+    /// Ends every access token of the seller at `now`; refresh tokens live on.
+    pub(crate) fn end_access_tokens(&mut self, seller: &str, now: u64) {
+        for token in self.access_tokens.values_mut().filter(|token| token.key.seller == seller) {
+            token.expires_at = token.expires_at.min(now);
+        }
+    }
+
     /// Revokes what the seller has granted so far, codes that were not exchanged included.
     pub(crate) fn revoke(&mut self, seller: &str) {
         self.codes.retain(|_, code| code.key.seller != seller);
@@ -291,69 +266,32 @@ impl Grants {
         }
     }
 
-    fn authorizations_of<'a>(
-        &'a mut self,
-        seller: &'a str,
-    ) -> impl Iterator<Item = &'a mut Authorization> {
-        self.authorizations
-            .iter_mut()
-            .filter(move |(key, _)| key.seller == seller)
-            .map(|(_, grant)| grant)
+    fn authorizations_of<'a>(&'a mut self, seller: &'a str) -> impl Iterator<Item = &'a mut Authorization> {
+        self.authorizations.iter_mut().filter(move |(key, _)| key.seller == seller).map(|(_, grant)| grant)
     }
 
     /// What was issued to an app for a seller.
     pub(crate) fn issued(&self, key: &GrantKey, now: u64, switches: &Switches) -> Issued {
-        let access_tokens = self
-            .access_tokens
-            .iter()
-            .filter(|(_, token)| token.key == *key)
-            .map(|(value, token)| {
-                let honoured = self.judge_access_token(token, now, switches).is_ok();
-                (
-                    token.number,
-                    IssuedToken::new(value, token.issued_at, token.expires_at, honoured),
-                )
-            });
-        let refresh_tokens = self
-            .refresh_tokens
-            .iter()
-            .filter(|(_, token)| token.key == *key)
-            .map(|(value, token)| {
-                let honoured = self.judge_refresh_token(token, now, switches).is_ok();
-                (
-                    token.number,
-                    IssuedToken::new(value, token.issued_at, token.expires_at, honoured),
-                )
-            });
+        let access_tokens = self.access_tokens.iter().filter(|(_, token)| token.key == *key).map(|(value, token)| {
+            let honoured = self.judge_access_token(token, now, switches).is_ok();
+            (token.number, IssuedToken::new(value, token.issued_at, token.expires_at, honoured))
+        });
+        let refresh_tokens = self.refresh_tokens.iter().filter(|(_, token)| token.key == *key).map(|(value, token)| {
+            let honoured = self.judge_refresh_token(token, now, switches).is_ok();
+            (token.number, IssuedToken::new(value, token.issued_at, token.expires_at, honoured))
+        });
         Issued {
-            open_id: self
-                .authorizations
-                .get(key)
-                .map(|authorization| authorization.open_id.clone()),
-            access_tokens: access_tokens
-                .collect::<BTreeMap<_, _>>()
-                .into_values()
-                .collect(),
-            refresh_tokens: refresh_tokens
-                .collect::<BTreeMap<_, _>>()
-                .into_values()
-                .collect(),
+            open_id: self.authorizations.get(key).map(|authorization| authorization.open_id.clone()),
+            access_tokens: access_tokens.collect::<BTreeMap<_, _>>().into_values().collect(),
+            refresh_tokens: refresh_tokens.collect::<BTreeMap<_, _>>().into_values().collect(),
         }
     }
 
-    fn judge_access_token(
-        &self,
-        token: &AccessToken,
-        now: u64,
-        switches: &Switches,
-    ) -> Result<(), AccessRefusal> {
-        let authorization = self
-            .authorizations
-            .get(&token.key)
-            .ok_or(AccessRefusal::Invalid)?;
+    fn judge_access_token(&self, token: &AccessToken, now: u64, switches: &Switches) -> Result<(), AccessRefusal> {
+        let authorization = self.authorizations.get(&token.key).ok_or(AccessRefusal::Invalid)?;
         let refused = token.consent <= authorization.revoked_through
             || (token.replaced && switches.access_token_after_refresh == EarlierToken::Refused)
-            || (token.consent < authorization.consents
+            || (token.number <= authorization.issued_before
                 && switches.access_token_after_consent == EarlierToken::Refused);
         if refused {
             Err(AccessRefusal::Invalid)
@@ -364,28 +302,16 @@ impl Grants {
         }
     }
 
-    fn judge_refresh_token(
-        &self,
-        token: &RefreshToken,
-        now: u64,
-        switches: &Switches,
-    ) -> Result<(), RefreshRefusal> {
-        let authorization = self
-            .authorizations
-            .get(&token.key)
-            .ok_or(RefreshRefusal::NoAuthorization)?;
-        let replaced = token
-            .replaced_at
-            .is_some_and(|at| match switches.replaced_refresh_token {
-                ReplacedRefreshToken::Refused => true,
-                ReplacedRefreshToken::HonouredForSeconds(seconds) => {
-                    now >= at.saturating_add(seconds)
-                }
-                ReplacedRefreshToken::Honoured => false,
-            });
+    fn judge_refresh_token(&self, token: &RefreshToken, now: u64, switches: &Switches) -> Result<(), RefreshRefusal> {
+        let authorization = self.authorizations.get(&token.key).ok_or(RefreshRefusal::NoAuthorization)?;
+        let replaced = token.replaced_at.is_some_and(|at| match switches.replaced_refresh_token {
+            ReplacedRefreshToken::Refused => true,
+            ReplacedRefreshToken::HonouredForSeconds(seconds) => now >= at.saturating_add(seconds),
+            ReplacedRefreshToken::Honoured => false,
+        });
         let refused = token.consent <= authorization.revoked_through
             || replaced
-            || (token.consent < authorization.consents
+            || (token.number <= authorization.issued_before
                 && switches.refresh_token_after_consent == EarlierToken::Refused);
         if refused {
             Err(RefreshRefusal::NoAuthorization)
@@ -399,14 +325,8 @@ impl Grants {
     fn issue_access_token(&mut self, key: &GrantKey, consent: u32, now: u64) -> (String, u64) {
         let value = format!("ROW_{}{}", self.opaque(), self.opaque());
         let expires_at = now.saturating_add(ACCESS_TOKEN_LIFE);
-        let token = AccessToken {
-            key: key.clone(),
-            consent,
-            number: self.issued,
-            issued_at: now,
-            expires_at,
-            replaced: false,
-        };
+        let token =
+            AccessToken { key: key.clone(), consent, number: self.issued, issued_at: now, expires_at, replaced: false };
         self.access_tokens.insert(value.clone(), token);
         (value, expires_at)
     }
@@ -436,10 +356,7 @@ impl Grants {
 
 /// The same for every consent of a seller to an app, in every run of the fake; another for each app.
 fn open_id(key: &GrantKey) -> String {
-    let mut digest = hex(&hmac_sha256(
-        key.service_id.as_bytes(),
-        key.seller.as_bytes(),
-    ));
+    let mut digest = hex(&hmac_sha256(key.service_id.as_bytes(), key.seller.as_bytes()));
     digest.truncate(27);
     format!("o{digest}")
 }

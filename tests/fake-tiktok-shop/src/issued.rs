@@ -17,16 +17,12 @@ pub struct Issued {
 impl Issued {
     /// Whether `token` is an access token that a call made now would be let in with.
     pub fn honours_access_token(&self, token: &str) -> bool {
-        self.access_tokens
-            .iter()
-            .any(|issued| issued.honoured && issued.token == token)
+        self.access_tokens.iter().any(|issued| issued.honoured && issued.token == token)
     }
 
     /// Whether `token` is a refresh token that a refresh made now would accept.
     pub fn honours_refresh_token(&self, token: &str) -> bool {
-        self.refresh_tokens
-            .iter()
-            .any(|issued| issued.honoured && issued.token == token)
+        self.refresh_tokens.iter().any(|issued| issued.honoured && issued.token == token)
     }
 }
 
@@ -46,12 +42,7 @@ pub struct IssuedToken {
 
 impl IssuedToken {
     pub(crate) fn new(token: &str, issued_at: u64, expires_at: u64, honoured: bool) -> Self {
-        Self {
-            token: token.to_owned(),
-            issued_at,
-            expires_at,
-            honoured,
-        }
+        Self { token: token.to_owned(), issued_at, expires_at, honoured }
     }
 }
 

@@ -64,9 +64,8 @@ pub use issued::{Issued, IssuedToken};
 pub use request_log::RequestRecord;
 pub use seller::{Seller, Shop};
 pub use switches::{
-    CallbackExtras, CiphersOnConsent, EarlierToken, FailureStatus, GrantedScopesField,
-    RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, Switches,
-    WrongSecret,
+    CallbackExtras, CiphersOnConsent, EarlierToken, FailureStatus, GrantedScopesField, RefreshTokenField,
+    RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, Switches, WrongSecret,
 };
 
 /// What a fake starts with.
@@ -112,11 +111,7 @@ impl FakeTikTokShop {
     /// ([`io::ErrorKind::InvalidInput`]), the system has no randomness, or no Tokio runtime is running.
     pub fn start(options: Options) -> io::Result<Self> {
         let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
-        for address in options
-            .apps
-            .iter()
-            .filter_map(|app| app.redirect_address.as_deref())
-        {
+        for address in options.apps.iter().filter_map(|app| app.redirect_address.as_deref()) {
             check_redirect_address(address)?;
         }
         let mut seed = [0; 32];
@@ -141,16 +136,12 @@ impl FakeTikTokShop {
         };
         let control = Control::new(marketplace, address);
         let (running, stopped) = oneshot::channel::<()>();
-        let server =
-            axum::serve(listener, server::router(control.clone())).with_graceful_shutdown(async {
-                // An error is the signal: the sender was dropped.
-                let _ = stopped.await;
-            });
+        let server = axum::serve(listener, server::router(control.clone())).with_graceful_shutdown(async {
+            // An error is the signal: the sender was dropped.
+            let _ = stopped.await;
+        });
         runtime.spawn(async move { server.await });
-        Ok(Self {
-            control,
-            _running: running,
-        })
+        Ok(Self { control, _running: running })
     }
 
     /// Where it listens.
@@ -165,23 +156,18 @@ impl FakeTikTokShop {
 
     /// The address of an app's consent page on this fake.
     pub fn consent_address(&self, service_id: &str, state: &str) -> String {
-        format!(
-            "http://{}{}",
-            self.address(),
-            start_page::consent_link(service_id, state)
-        )
+        format!("http://{}{}", self.address(), start_page::consent_link(service_id, state))
     }
 }
 
 fn check_redirect_address(address: &str) -> io::Result<()> {
-    let absolute = address.parse::<Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
-    });
+    let absolute = address
+        .parse::<Uri>()
+        .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some());
     if absolute && !address.contains('#') && HeaderValue::from_str(address).is_ok() {
         Ok(())
     } else {
-        let message =
-            format!("the redirect address {address:?} is not an absolute http or https address");
+        let message = format!("the redirect address {address:?} is not an absolute http or https address");
         Err(io::Error::new(io::ErrorKind::InvalidInput, message))
     }
 }

@@ -33,10 +33,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            #[allow(
-                clippy::print_stderr,
-                reason = "this is the program's own message to its user"
-            )]
+            #[allow(clippy::print_stderr, reason = "this is the program's own message to its user")]
             {
                 eprintln!("fake-tiktok-shop: {message}");
             }
@@ -46,10 +43,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), String> {
-    let mut options = Options {
-        port: arguments.port,
-        ..Options::default()
-    };
+    let mut options = Options { port: arguments.port, ..Options::default() };
     if let Some(now) = arguments.now {
         options.clock = Clock::ticking_from(now);
     }
@@ -60,28 +54,17 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     }
     let fake = FakeTikTokShop::start(options).map_err(|error| {
         if error.kind() == io::ErrorKind::AddrInUse {
-            format!(
-                "port {} is in use; choose another with --port",
-                arguments.port
-            )
+            format!("port {} is in use; choose another with --port", arguments.port)
         } else {
             error.to_string()
         }
     })?;
 
-    let text = if arguments.json {
-        format!("{}\n", as_json(&fake))
-    } else {
-        as_text(&fake)
-    };
+    let text = if arguments.json { format!("{}\n", as_json(&fake)) } else { as_text(&fake) };
     // Nobody may be reading; the fake serves all the same.
-    let _ = io::stdout()
-        .write_all(text.as_bytes())
-        .and_then(|()| io::stdout().flush());
+    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 
-    tokio::signal::ctrl_c()
-        .await
-        .map_err(|error| error.to_string())
+    tokio::signal::ctrl_c().await.map_err(|error| error.to_string())
 }
 
 fn consent(fake: &FakeTikTokShop, app: &App) -> String {

@@ -32,22 +32,22 @@ impl Marketplace {
     }
 
     pub(crate) fn seller(&self, id: &str) -> Result<&Seller, ControlError> {
-        self.sellers
-            .iter()
-            .find(|seller| seller.id == id)
-            .ok_or_else(|| ControlError::UnknownSeller(id.to_owned()))
+        self.sellers.iter().find(|seller| seller.id == id).ok_or_else(|| ControlError::UnknownSeller(id.to_owned()))
     }
 
     pub(crate) fn seller_mut(&mut self, id: &str) -> Result<&mut Seller, ControlError> {
-        self.sellers
-            .iter_mut()
-            .find(|seller| seller.id == id)
-            .ok_or_else(|| ControlError::UnknownSeller(id.to_owned()))
+        self.sellers.iter_mut().find(|seller| seller.id == id).ok_or_else(|| ControlError::UnknownSeller(id.to_owned()))
     }
 
     pub(crate) fn end_authorization(&mut self, seller: &str) -> Result<(), ControlError> {
         self.seller(seller)?;
         self.grants.end(seller);
+        Ok(())
+    }
+
+    pub(crate) fn end_access_tokens(&mut self, seller: &str) -> Result<(), ControlError> {
+        self.seller(seller)?;
+        self.grants.end_access_tokens(seller, self.clock.now());
         Ok(())
     }
 
@@ -58,23 +58,14 @@ impl Marketplace {
     }
 
     pub(crate) fn add_shop(&mut self, seller: &str, shop: Shop) -> Result<(), ControlError> {
-        if self
-            .sellers
-            .iter()
-            .flat_map(|seller| &seller.shops)
-            .any(|other| other.id == shop.id)
-        {
+        if self.sellers.iter().flat_map(|seller| &seller.shops).any(|other| other.id == shop.id) {
             return Err(ControlError::ShopExists(shop.id));
         }
         self.seller_mut(seller)?.shops.push(shop);
         Ok(())
     }
 
-    pub(crate) fn remove_shop(
-        &mut self,
-        seller: &str,
-        shop_id: &str,
-    ) -> Result<Shop, ControlError> {
+    pub(crate) fn remove_shop(&mut self, seller: &str, shop_id: &str) -> Result<Shop, ControlError> {
         let shops = &mut self.seller_mut(seller)?.shops;
         match shops.iter().position(|shop| shop.id == shop_id) {
             Some(position) => Ok(shops.remove(position)),

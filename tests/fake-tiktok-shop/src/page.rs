@@ -14,10 +14,7 @@ pub(crate) const CALLBACK_PATH: &str = "/callback";
 /// Nothing is loaded or run, kept, or told to the next page.
 pub(crate) const HEADERS: [(HeaderName, &str); 3] = [
     (CACHE_CONTROL, "no-store"),
-    (
-        CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'unsafe-inline'",
-    ),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
     (REFERRER_POLICY, "no-referrer"),
 ];
 
@@ -41,22 +38,11 @@ pub(crate) fn document(title: &str, content: &str) -> String {
 }
 
 /// A table. Heads are escaped here; cells are HTML.
-pub(crate) fn table<const N: usize>(
-    heads: [&str; N],
-    rows: impl IntoIterator<Item = [String; N]>,
-) -> String {
-    let heads: String = heads
-        .iter()
-        .map(|head| format!("<th>{}</th>", escape(head)))
-        .collect();
+pub(crate) fn table<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let heads: String = heads.iter().map(|head| format!("<th>{}</th>", escape(head))).collect();
     let rows: String = rows
         .into_iter()
-        .map(|row| {
-            format!(
-                "<tr>{}</tr>\n",
-                row.map(|cell| format!("<td>{cell}</td>")).concat()
-            )
-        })
+        .map(|row| format!("<tr>{}</tr>\n", row.map(|cell| format!("<td>{cell}</td>")).concat()))
         .collect();
     format!("<table><thead><tr>{heads}</tr></thead><tbody>\n{rows}</tbody></table>\n")
 }
@@ -85,10 +71,7 @@ pub(crate) fn escape(text: &str) -> String {
 pub(crate) async fn callback(RawQuery(query): RawQuery) -> impl IntoResponse {
     let raw = query.unwrap_or_default();
     let parameters = Query::parse(raw.as_bytes());
-    let rows = parameters
-        .pairs()
-        .iter()
-        .map(|(name, value)| [code(name), code(value)]);
+    let rows = parameters.pairs().iter().map(|(name, value)| [code(name), code(value)]);
     let content = format!(
         "<p>The seller has decided, and TikTok Shop has sent the browser back to the app. A platform's callback would \
          take it from here; no redirect address is set, so the fake shows what it would receive.</p>\n{}\
@@ -105,9 +88,6 @@ mod tests {
 
     #[test]
     fn markup_in_text_is_escaped() {
-        assert_eq!(
-            escape(r#"<a href="x" id='y'>&</a>"#),
-            "&lt;a href=&quot;x&quot; id=&#39;y&#39;&gt;&amp;&lt;/a&gt;"
-        );
+        assert_eq!(escape(r#"<a href="x" id='y'>&</a>"#), "&lt;a href=&quot;x&quot; id=&#39;y&#39;&gt;&amp;&lt;/a&gt;");
     }
 }

@@ -14,10 +14,7 @@ impl Query {
     }
 
     pub(crate) fn first(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// A name that stands more than once.
@@ -31,9 +28,7 @@ impl Query {
 }
 
 pub(crate) fn encode<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .finish()
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// `address` with `query` added to the query it may already have.
@@ -54,14 +49,8 @@ mod tests {
 
     #[test]
     fn a_query_is_added_to_the_one_that_is_there() {
-        assert_eq!(
-            append("https://app.example/cb", "code=1"),
-            "https://app.example/cb?code=1"
-        );
-        assert_eq!(
-            append("https://app.example/cb?t=2", "code=1"),
-            "https://app.example/cb?t=2&code=1"
-        );
+        assert_eq!(append("https://app.example/cb", "code=1"), "https://app.example/cb?code=1");
+        assert_eq!(append("https://app.example/cb?t=2", "code=1"), "https://app.example/cb?t=2&code=1");
     }
 
     #[test]

@@ -24,16 +24,8 @@ const HEADERS: [&str; 7] = [
 const ACCESS_TOKEN_HEADER: &str = "x-tts-access-token";
 
 /// Query parameters that are secrets, or good for one use of one.
-const SECRET_PARAMETERS: [&str; 8] = [
-    "access_token",
-    "app_secret",
-    "auth_code",
-    "code",
-    "refresh_token",
-    "shop_cipher",
-    "sign",
-    "state",
-];
+const SECRET_PARAMETERS: [&str; 8] =
+    ["access_token", "app_secret", "auth_code", "code", "refresh_token", "shop_cipher", "sign", "state"];
 
 const MASK: &str = "[masked]";
 
@@ -69,10 +61,7 @@ impl RequestRecord {
     pub(crate) fn new(request: &VendorRequest, at: u64, status: u16, code: Option<u32>) -> Self {
         let header = |name: &str| {
             let value = request.headers.get(name)?;
-            Some((
-                name.to_owned(),
-                String::from_utf8_lossy(value.as_bytes()).into_owned(),
-            ))
+            Some((name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         };
         Self {
             number: 0,
@@ -90,18 +79,12 @@ impl RequestRecord {
 
     /// The first value of a query parameter.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        self.query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// The value of a header of interest; its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// A copy without secrets.
@@ -123,18 +106,7 @@ impl RequestRecord {
 
 impl fmt::Debug for RequestRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            number,
-            at,
-            host,
-            method,
-            path,
-            query,
-            headers,
-            body_length,
-            status,
-            code,
-        } = self.masked();
+        let Self { number, at, host, method, path, query, headers, body_length, status, code } = self.masked();
         f.debug_struct("RequestRecord")
             .field("number", &number)
             .field("at", &at)

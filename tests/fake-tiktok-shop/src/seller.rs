@@ -51,12 +51,9 @@ impl Shop {
     /// The row as it is listed, with `cipher` in place of the shop's own.
     pub(crate) fn row(&self, cipher: Option<String>) -> Value {
         let mut row = Map::new();
-        for (name, value) in [
-            ("id", &self.id),
-            ("name", &self.name),
-            ("region", &self.region),
-            ("seller_type", &self.seller_type),
-        ] {
+        for (name, value) in
+            [("id", &self.id), ("name", &self.name), ("region", &self.region), ("seller_type", &self.seller_type)]
+        {
             row.insert(name.to_owned(), json!(value));
         }
         if let Some(cipher) = cipher {

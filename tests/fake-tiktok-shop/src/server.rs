@@ -31,11 +31,10 @@ async fn by_host(State(control): State<Control>, request: Request, next: Next) -
     match HostName::of(&request) {
         HostName::Production(service) => serve(&control, service, request).await,
         HostName::Loopback => next.run(request).await,
-        HostName::Foreign => (
-            StatusCode::MISDIRECTED_REQUEST,
-            "this fake answers for localhost and the hosts of TikTok Shop\n",
-        )
-            .into_response(),
+        HostName::Foreign => {
+            (StatusCode::MISDIRECTED_REQUEST, "this fake answers for localhost and the hosts of TikTok Shop\n")
+                .into_response()
+        }
     }
 }
 
@@ -51,12 +50,7 @@ async fn serve(control: &Control, service: Service, request: Request) -> Respons
     let reply = control.with(|marketplace| {
         let reply = Reply::to(service, marketplace, &request);
         let at = marketplace.clock.now();
-        marketplace.log.record(RequestRecord::new(
-            &request,
-            at,
-            reply.status().as_u16(),
-            reply.code(),
-        ));
+        marketplace.log.record(RequestRecord::new(&request, at, reply.status().as_u16(), reply.code()));
         reply
     });
     reply.into_response()
@@ -108,9 +102,7 @@ impl IntoResponse for Reply {
             Self::NoSuchPage => (StatusCode::NOT_FOUND, "404 page not found").into_response(),
             Self::Envelope(status, _, body) => (status, Json(body)).into_response(),
             Self::Page(status, html) => (status, page::HEADERS, Html(html)).into_response(),
-            Self::Redirect(address) => {
-                (StatusCode::FOUND, [(header::LOCATION, address)]).into_response()
-            }
+            Self::Redirect(address) => (StatusCode::FOUND, [(header::LOCATION, address)]).into_response(),
         }
     }
 }

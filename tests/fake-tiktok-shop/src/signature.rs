@@ -21,18 +21,12 @@ pub(crate) struct Signed<'a> {
 
 /// The value `sign` must have: 64 lowercase hexadecimal digits.
 pub(crate) fn sign(request: &Signed<'_>, app_secret: &str) -> String {
-    hex(&hmac_sha256(
-        app_secret.as_bytes(),
-        &string_to_sign(request, app_secret),
-    ))
+    hex(&hmac_sha256(app_secret.as_bytes(), &string_to_sign(request, app_secret)))
 }
 
 fn string_to_sign(request: &Signed<'_>, app_secret: &str) -> Vec<u8> {
-    let mut parameters: Vec<_> = request
-        .query
-        .iter()
-        .filter(|(name, _)| name != "sign" && name != "access_token")
-        .collect();
+    let mut parameters: Vec<_> =
+        request.query.iter().filter(|(name, _)| name != "sign" && name != "access_token").collect();
     parameters.sort_by(|(left, _), (right, _)| left.as_bytes().cmp(right.as_bytes()));
 
     let mut text = Vec::new();
@@ -53,11 +47,7 @@ fn string_to_sign(request: &Signed<'_>, app_secret: &str) -> Vec<u8> {
 fn is_multipart(content_type: Option<&str>) -> bool {
     content_type
         .and_then(|value| value.split(';').next())
-        .is_some_and(|media_type| {
-            media_type
-                .trim()
-                .eq_ignore_ascii_case("multipart/form-data")
-        })
+        .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("multipart/form-data"))
 }
 
 /// HMAC-SHA256 with a key of any length.
@@ -74,11 +64,7 @@ pub(crate) fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     for (slot, byte) in block.iter_mut().zip(key) {
         *slot = *byte;
     }
-    Hmac::<Sha256>::new(&block)
-        .chain_update(message)
-        .finalize()
-        .into_bytes()
-        .into()
+    Hmac::<Sha256>::new(&block).chain_update(message).finalize().into_bytes().into()
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -90,8 +76,7 @@ mod tests {
     use super::*;
     use serde::Deserialize;
 
-    const VECTORS: &str =
-        include_str!("../../../connector-core/tests/vectors/request-signing.json");
+    const VECTORS: &str = include_str!("../../../connector-core/tests/vectors/request-signing.json");
 
     #[derive(Deserialize)]
     struct Vector {
@@ -118,11 +103,7 @@ mod tests {
         let vectors: Vec<Vector> = serde_json::from_str(VECTORS).unwrap();
         assert_eq!(vectors.len(), 13);
         for vector in vectors {
-            let mut query: Vec<_> = vector
-                .query
-                .into_iter()
-                .map(|p| (p.name, p.value))
-                .collect();
+            let mut query: Vec<_> = vector.query.into_iter().map(|p| (p.name, p.value)).collect();
             query.push(("timestamp".to_owned(), vector.timestamp.to_string()));
             query.push(("app_key".to_owned(), vector.app_key));
             let request = Signed {
@@ -133,12 +114,7 @@ mod tests {
             };
             let text = String::from_utf8(string_to_sign(&request, &vector.app_secret)).unwrap();
             assert_eq!(text, vector.string_to_sign, "{}", vector.id);
-            assert_eq!(
-                sign(&request, &vector.app_secret),
-                vector.sign,
-                "{}",
-                vector.id
-            );
+            assert_eq!(sign(&request, &vector.app_secret), vector.sign, "{}", vector.id);
         }
     }
 
@@ -158,13 +134,7 @@ mod tests {
     #[test]
     fn hmac_takes_keys_longer_than_a_block() {
         // RFC 4231, test case 6: a key of 131 bytes.
-        let digest = hmac_sha256(
-            &[0xaa; 131],
-            b"Test Using Larger Than Block-Size Key - Hash Key First",
-        );
-        assert_eq!(
-            hex(&digest),
-            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
-        );
+        let digest = hmac_sha256(&[0xaa; 131], b"Test Using Larger Than Block-Size Key - Hash Key First");
+        assert_eq!(hex(&digest), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
     }
 }

@@ -25,33 +25,18 @@ pub(crate) async fn show(State(control): State<Control>) -> impl IntoResponse {
 
 /// The consent link of an app, as a path on this fake.
 pub(crate) fn consent_link(service_id: &str, state: &str) -> String {
-    query::append(
-        consent_page::PATH,
-        &query::encode([("service_id", service_id), ("state", state)]),
-    )
+    query::append(consent_page::PATH, &query::encode([("service_id", service_id), ("state", state)]))
 }
 
 fn content(marketplace: &Marketplace) -> String {
     let now = marketplace.clock.now();
     let switches = marketplace.switches.to_json();
     let switch_rows = EXPLANATIONS.iter().map(|switch| {
-        let value = switches
-            .get(switch.name)
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        [
-            code(switch.name),
-            code(value),
-            format!("{}<br>{}", escape(switch.question), code(switch.values)),
-        ]
+        let value = switches.get(switch.name).map(ToString::to_string).unwrap_or_default();
+        [code(switch.name), code(value), format!("{}<br>{}", escape(switch.question), code(switch.values))]
     });
-    let operation_rows = OPERATIONS.iter().map(|operation| {
-        [
-            code(operation.call),
-            code(operation.body),
-            escape(operation.does),
-        ]
-    });
+    let operation_rows =
+        OPERATIONS.iter().map(|operation| [code(operation.call), code(operation.body), escape(operation.does)]);
     format!(
         "<p>A TikTok Shop for tests and demos, on this machine only. It keeps state, checks signatures and lets you \
          decide as the seller. Everything on this page is invented.</p>\n\
@@ -62,14 +47,8 @@ fn content(marketplace: &Marketplace) -> String {
          <h2>Control interface</h2>\n<p>JSON, for example \
          <code>curl -X PATCH -d '{{\"refusal_error\": \"access_denied\"}}' …/_control/switches</code></p>\n{operations}",
         time = Utc::from_unix_seconds(now).text(),
-        apps = table(
-            ["name", "app key", "app secret", "service id", "consent"],
-            marketplace.apps.iter().map(app_row)
-        ),
-        sellers = table(
-            ["seller", "name", "region", "user type", "shops"],
-            marketplace.sellers.iter().map(seller_row)
-        ),
+        apps = table(["name", "app key", "app secret", "service id", "consent"], marketplace.apps.iter().map(app_row)),
+        sellers = table(["seller", "name", "region", "user type", "shops"], marketplace.sellers.iter().map(seller_row)),
         requests = requests(marketplace),
         switches = table(["switch", "value", "what it decides"], switch_rows),
         operations = table(["call", "body", "what it does"], operation_rows),
@@ -88,36 +67,19 @@ fn app_row(app: &App) -> [String; 5] {
 }
 
 fn seller_row(seller: &Seller) -> [String; 5] {
-    let shop = |shop: &Shop| {
-        format!(
-            "{} ({}, {})",
-            escape(&shop.name),
-            escape(&shop.region),
-            escape(&shop.seller_type)
-        )
-    };
+    let shop =
+        |shop: &Shop| format!("{} ({}, {})", escape(&shop.name), escape(&shop.region), escape(&shop.seller_type));
     [
         code(&seller.id),
         escape(&seller.name),
         escape(&seller.base_region),
         seller.user_type.to_string(),
-        seller
-            .shops
-            .iter()
-            .map(shop)
-            .collect::<Vec<_>>()
-            .join("<br>"),
+        seller.shops.iter().map(shop).collect::<Vec<_>>().join("<br>"),
     ]
 }
 
 fn requests(marketplace: &Marketplace) -> String {
-    let rows: Vec<_> = marketplace
-        .log
-        .records()
-        .rev()
-        .take(SHOWN_REQUESTS)
-        .map(request_row)
-        .collect();
+    let rows: Vec<_> = marketplace.log.records().rev().take(SHOWN_REQUESTS).map(request_row).collect();
     if rows.is_empty() {
         return "<p class=\"note\">None so far.</p>\n".to_owned();
     }

@@ -294,10 +294,7 @@ mod tests {
         assert_eq!(members.keys().collect::<Vec<_>>(), explained);
         for Explanation { name, values, .. } in EXPLANATIONS {
             let values: Vec<Value> = serde_json::from_str(&format!("[{values}]")).unwrap();
-            assert!(
-                values.contains(&members[name]),
-                "{name}: the default is among the values"
-            );
+            assert!(values.contains(&members[name]), "{name}: the default is among the values");
             for value in values {
                 let merged = Switches::default().merged(json!({ name: value })).unwrap();
                 assert_eq!(merged.to_json()[name], value, "{name}");
@@ -307,20 +304,13 @@ mod tests {
 
     #[test]
     fn an_unknown_name_or_value_is_answered_with_the_known_ones() {
-        let error = Switches::default()
-            .merged(json!({ "rotation": true }))
-            .unwrap_err();
+        let error = Switches::default().merged(json!({ "rotation": true })).unwrap_err();
         assert!(error.contains("unknown field `rotation`"), "{error}");
         for explanation in EXPLANATIONS {
             assert!(error.contains(explanation.name), "{error}");
         }
-        let error = Switches::default()
-            .merged(json!({ "refusal_error": "no" }))
-            .unwrap_err();
-        assert_eq!(
-            error,
-            "unknown variant `no`, expected `auth_denied` or `access_denied`"
-        );
+        let error = Switches::default().merged(json!({ "refusal_error": "no" })).unwrap_err();
+        assert_eq!(error, "unknown variant `no`, expected `auth_denied` or `access_denied`");
         let error = Switches::default().merged(json!([])).unwrap_err();
         assert_eq!(error, "expected a JSON object of switches");
     }

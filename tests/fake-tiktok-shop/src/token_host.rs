@@ -25,22 +25,13 @@ pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> 
 }
 
 fn exchange_code(marketplace: &mut Marketplace, query: &Query) -> Answer {
-    let service_id = authenticate(marketplace, query, invalid_code)?
-        .service_id
-        .clone();
+    let service_id = authenticate(marketplace, query, invalid_code)?.service_id.clone();
     require_grant_type(query, "authorized_code")?;
     let code = query.first("auth_code").ok_or_else(invalid_code)?;
 
     let now = marketplace.clock.now();
-    let pending = marketplace
-        .grants
-        .pending(code, &service_id, now)
-        .map_err(|_| invalid_code())?;
-    let lasts = marketplace
-        .seller(&pending.seller)
-        .map_err(|_| invalid_code())?
-        .authorization_lasts
-        .as_secs();
+    let pending = marketplace.grants.pending(code, &service_id, now).map_err(|_| invalid_code())?;
+    let lasts = marketplace.seller(&pending.seller).map_err(|_| invalid_code())?.authorization_lasts.as_secs();
     let pair = marketplace
         .grants
         .exchange(code, &service_id, lasts, now, &marketplace.switches)
@@ -49,9 +40,7 @@ fn exchange_code(marketplace: &mut Marketplace, query: &Query) -> Answer {
 }
 
 fn refresh(marketplace: &mut Marketplace, query: &Query) -> Answer {
-    let service_id = authenticate(marketplace, query, no_authorization)?
-        .service_id
-        .clone();
+    let service_id = authenticate(marketplace, query, no_authorization)?.service_id.clone();
     require_grant_type(query, "refresh_token")?;
     let presented = query.first("refresh_token").ok_or_else(no_authorization)?;
 
@@ -61,13 +50,13 @@ fn refresh(marketplace: &mut Marketplace, query: &Query) -> Answer {
         RefreshTokenField::Missing | RefreshTokenField::Empty => RefreshTokenOnRefresh::Unchanged,
     };
     let now = marketplace.clock.now();
-    let pair = marketplace
-        .grants
-        .refresh(presented, &service_id, rotation, now, &switches)
-        .map_err(|refusal| match refusal {
-            RefreshRefusal::Ended => Failure::new(StatusCode::OK, 36_004_001, "rt has expired"),
-            RefreshRefusal::NoAuthorization => no_authorization(),
-        })?;
+    let pair =
+        marketplace.grants.refresh(presented, &service_id, rotation, now, &switches).map_err(
+            |refusal| match refusal {
+                RefreshRefusal::Ended => Failure::new(StatusCode::OK, 36_004_001, "rt has expired"),
+                RefreshRefusal::NoAuthorization => no_authorization(),
+            },
+        )?;
     token_data(marketplace, &pair, switches.refresh_token_field)
 }
 
@@ -95,11 +84,7 @@ fn require_grant_type(query: &Query, expected: &str) -> Result<(), Failure> {
     if query.first("grant_type") == Some(expected) {
         Ok(())
     } else {
-        Err(Failure::new(
-            StatusCode::OK,
-            36_009_004,
-            "Invalid grant_type",
-        ))
+        Err(Failure::new(StatusCode::OK, 36_009_004, "Invalid grant_type"))
     }
 }
 
@@ -108,25 +93,12 @@ fn invalid_code() -> Failure {
 }
 
 fn no_authorization() -> Failure {
-    Failure::new(
-        StatusCode::OK,
-        36_004_005,
-        "can not find related auth record",
-    )
+    Failure::new(StatusCode::OK, 36_004_005, "can not find related auth record")
 }
 
-fn token_data(
-    marketplace: &Marketplace,
-    pair: &Pair,
-    refresh_token_field: RefreshTokenField,
-) -> Answer {
-    let seller = marketplace
-        .seller(&pair.key.seller)
-        .map_err(|_| no_authorization())?;
-    let authorization = marketplace
-        .grants
-        .authorization(&pair.key)
-        .ok_or_else(no_authorization)?;
+fn token_data(marketplace: &Marketplace, pair: &Pair, refresh_token_field: RefreshTokenField) -> Answer {
+    let seller = marketplace.seller(&pair.key.seller).map_err(|_| no_authorization())?;
+    let authorization = marketplace.grants.authorization(&pair.key).ok_or_else(no_authorization)?;
     let mut data = json!({
         "access_token": pair.access_token,
         "access_token_expire_in": pair.access_token_expires_at,

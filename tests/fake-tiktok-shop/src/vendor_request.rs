@@ -49,18 +49,12 @@ impl HostName {
     pub(crate) fn of(request: &Request) -> Self {
         let name = host(request);
         let Ok(authority) = name.parse::<Authority>() else {
-            return if name.is_empty() {
-                Self::Loopback
-            } else {
-                Self::Foreign
-            };
+            return if name.is_empty() { Self::Loopback } else { Self::Foreign };
         };
         match authority.host().to_ascii_lowercase().as_str() {
             "auth.tiktok-shops.com" => Self::Production(Service::TokenHost),
             "open-api.tiktokglobalshop.com" => Self::Production(Service::ApiHost),
-            "services.tiktokshop.com" | "services.us.tiktokshop.com" => {
-                Self::Production(Service::ConsentPage)
-            }
+            "services.tiktokshop.com" | "services.us.tiktokshop.com" => Self::Production(Service::ConsentPage),
             "localhost" | "127.0.0.1" | "[::1]" => Self::Loopback,
             _ => Self::Foreign,
         }
@@ -69,13 +63,8 @@ impl HostName {
 
 /// The `Host` header as it was sent, or the authority of an absolute request target; empty when there is neither.
 fn host(request: &Request) -> &str {
-    let header = request
-        .headers()
-        .get(header::HOST)
-        .map(|value| value.to_str().unwrap_or("?"));
-    header
-        .or_else(|| request.uri().authority().map(Authority::as_str))
-        .unwrap_or_default()
+    let header = request.headers().get(header::HOST).map(|value| value.to_str().unwrap_or("?"));
+    header.or_else(|| request.uri().authority().map(Authority::as_str)).unwrap_or_default()
 }
 
 pub(crate) struct VendorRequest {

@@ -45,10 +45,7 @@ impl Reply {
     }
 
     pub(crate) fn text(&self, field: &str) -> String {
-        self.data()[field]
-            .as_str()
-            .unwrap_or_else(|| panic!("no {field}: {}", self.body))
-            .to_owned()
+        self.data()[field].as_str().unwrap_or_else(|| panic!("no {field}: {}", self.body)).to_owned()
     }
 }
 
@@ -59,15 +56,9 @@ pub(crate) async fn send_raw(address: SocketAddr, request: &[u8]) -> Reply {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("no HTTP answer: {answer}"));
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP answer: {answer}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Reply {
-        status,
-        head: head.to_owned(),
-        body: body.to_owned(),
-    }
+    Reply { status, head: head.to_owned(), body: body.to_owned() }
 }
 
 pub(crate) async fn send(
@@ -78,8 +69,7 @@ pub(crate) async fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Reply {
-    let mut request =
-        format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
+    let mut request = format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -92,15 +82,11 @@ pub(crate) async fn send(
 }
 
 pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
-    form_urlencoded::parse(query.as_bytes())
-        .find(|(n, _)| n == name)
-        .map(|(_, value)| value.into_owned())
+    form_urlencoded::parse(query.as_bytes()).find(|(n, _)| n == name).map(|(_, value)| value.into_owned())
 }
 
 fn encode(pairs: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .finish()
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// A fake whose clock stands still, and the first of its apps.
@@ -112,10 +98,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self::with(Options {
-            clock: Clock::fixed(START),
-            ..Options::default()
-        })
+        Self::with(Options { clock: Clock::fixed(START), ..Options::default() })
     }
 
     pub(crate) fn with(options: Options) -> Self {
@@ -147,10 +130,7 @@ impl World {
     }
 
     pub(crate) fn code(&self, seller: &str) -> String {
-        let callback = self
-            .control
-            .consent(&self.app.service_id, seller, None, Decision::Allow)
-            .unwrap();
+        let callback = self.control.consent(&self.app.service_id, seller, None, Decision::Allow).unwrap();
         parameter(&callback, "code").unwrap()
     }
 
@@ -190,36 +170,14 @@ impl World {
     }
 
     pub(crate) async fn signed(&self, call: &SignedCall<'_>, access_token: &str) -> Reply {
-        let timestamp = call
-            .timestamp
-            .unwrap_or_else(|| self.control.now())
-            .to_string();
-        let mut query = vec![
-            ("app_key", call.app_key.unwrap_or(&self.app.app_key)),
-            ("timestamp", &timestamp),
-        ];
+        let timestamp = call.timestamp.unwrap_or_else(|| self.control.now()).to_string();
+        let mut query = vec![("app_key", call.app_key.unwrap_or(&self.app.app_key)), ("timestamp", &timestamp)];
         query.extend_from_slice(call.query);
-        let sign = (call.distort)(sign(
-            call.path,
-            &query,
-            call.signed_body,
-            &self.app.app_secret,
-        ));
+        let sign = (call.distort)(sign(call.path, &query, call.signed_body, &self.app.app_secret));
         query.push(("sign", &sign));
         let target = format!("{}?{}", call.path, encode(&query));
-        let headers = [
-            ("x-tts-access-token", access_token),
-            ("content-type", "application/json"),
-        ];
-        send(
-            self.address(),
-            call.method,
-            API_HOST,
-            &target,
-            &headers,
-            call.sent_body,
-        )
-        .await
+        let headers = [("x-tts-access-token", access_token), ("content-type", "application/json")];
+        send(self.address(), call.method, API_HOST, &target, &headers, call.sent_body).await
     }
 }
 
@@ -253,15 +211,8 @@ impl Default for SignedCall<'_> {
 fn sign(path: &str, query: &[(&str, &str)], body: &str, secret: &str) -> String {
     let mut sorted = query.to_vec();
     sorted.sort_unstable();
-    let parameters: String = sorted
-        .iter()
-        .map(|(name, value)| format!("{name}{value}"))
-        .collect();
+    let parameters: String = sorted.iter().map(|(name, value)| format!("{name}{value}")).collect();
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("{secret}{path}{parameters}{body}{secret}").as_bytes());
-    mac.finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -10,12 +10,7 @@ const AUTHORIZE: &str = "/open/authorize";
 async fn the_page_names_the_app_its_scopes_and_the_sellers() {
     let world = World::new();
     let target = format!("{AUTHORIZE}?service_id={}&state=abc", world.app.service_id);
-    for host in [
-        "services.tiktokshop.com",
-        "services.us.tiktokshop.com",
-        "localhost",
-        "127.0.0.1:8080",
-    ] {
+    for host in ["services.tiktokshop.com", "services.us.tiktokshop.com", "localhost", "127.0.0.1:8080"] {
         let page = send(world.address(), "GET", host, &target, &[], "").await;
         assert_eq!(page.status, 200, "{host}");
         for text in [
@@ -36,10 +31,7 @@ async fn the_page_names_the_app_its_scopes_and_the_sellers() {
 async fn an_unknown_service_is_told_so() {
     let world = World::new();
     for (query, text) in [
-        (
-            "?service_id=%3Cb%3E",
-            "There is no app with the service id &quot;&lt;b&gt;&quot;.",
-        ),
+        ("?service_id=%3Cb%3E", "There is no app with the service id &quot;&lt;b&gt;&quot;."),
         ("", "The link has no service_id."),
     ] {
         let page = world.local("GET", &format!("{AUTHORIZE}{query}"), "").await;
@@ -55,17 +47,10 @@ async fn hostile_text_stays_text() {
     hostile.clone_into(&mut apps[0].name);
     let mut sellers = fixtures::sellers();
     hostile.clone_into(&mut sellers[0].name);
-    let world = World::with(Options {
-        apps,
-        sellers,
-        ..Options::default()
-    });
+    let world = World::with(Options { apps, sellers, ..Options::default() });
     let state: String = form_urlencoded::byte_serialize(hostile.as_bytes()).collect();
     for target in [
-        format!(
-            "{AUTHORIZE}?service_id={}&state={state}",
-            world.app.service_id
-        ),
+        format!("{AUTHORIZE}?service_id={}&state={state}", world.app.service_id),
         format!("/callback?code={state}&{state}=1"),
         "/".to_owned(),
     ] {
@@ -73,90 +58,45 @@ async fn hostile_text_stays_text() {
         assert_eq!(page.status, 200);
         assert!(page.body.contains("&lt;script&gt;"), "{target}");
         assert!(!page.body.contains("<script"), "{target}");
-        assert_eq!(
-            page.header("content-security-policy"),
-            Some("default-src 'none'; style-src 'unsafe-inline'")
-        );
+        assert_eq!(page.header("content-security-policy"), Some("default-src 'none'; style-src 'unsafe-inline'"));
     }
 }
 
 #[tokio::test]
 async fn allow_leads_back_to_the_app_with_a_code_that_works() {
     let world = World::new();
-    let form = format!(
-        "service_id={}&state=a+b%26c&seller=one-shop&decision=allow",
-        world.app.service_id
-    );
+    let form = format!("service_id={}&state=a+b%26c&seller=one-shop&decision=allow", world.app.service_id);
     let reply = world.local("POST", AUTHORIZE, &form).await;
     assert_eq!(reply.status, 302);
     let location = reply.header("location").unwrap();
     let (address, query) = location.split_once('?').unwrap();
     assert_eq!(address, format!("http://{}/callback", world.address()));
     assert_eq!(parameter(query, "state").as_deref(), Some("a b&c"));
-    assert_eq!(
-        world
-            .exchange(&parameter(query, "code").unwrap())
-            .await
-            .text("seller_name"),
-        "Teapot Corner"
-    );
+    assert_eq!(world.exchange(&parameter(query, "code").unwrap()).await.text("seller_name"), "Teapot Corner");
 
-    let page = world
-        .local(
-            "GET",
-            location
-                .strip_prefix(&format!("http://{}", world.address()))
-                .unwrap(),
-            "",
-        )
-        .await;
+    let page = world.local("GET", location.strip_prefix(&format!("http://{}", world.address())).unwrap(), "").await;
     assert_eq!(page.status, 200);
-    assert!(
-        page.body.contains("<code>a b&amp;c</code>"),
-        "{}",
-        page.body
-    );
+    assert!(page.body.contains("<code>a b&amp;c</code>"), "{}", page.body);
 }
 
 #[tokio::test]
 async fn refuse_leads_back_to_the_app_without_a_code() {
     let world = World::new();
-    let form = format!(
-        "service_id={}&state=s&seller=one-shop&decision=refuse",
-        world.app.service_id
-    );
+    let form = format!("service_id={}&state=s&seller=one-shop&decision=refuse", world.app.service_id);
     let reply = world.local("POST", AUTHORIZE, &form).await;
     assert_eq!(reply.status, 302);
-    let expected = format!(
-        "http://{}/callback?code=null&error=auth_denied&state=s",
-        world.address()
-    );
+    let expected = format!("http://{}/callback?code=null&error=auth_denied&state=s", world.address());
     assert_eq!(reply.header("location"), Some(expected.as_str()));
 }
 
 #[tokio::test]
 async fn a_state_that_was_not_given_is_not_returned() {
     let world = World::new();
-    let page = world
-        .local(
-            "GET",
-            &format!("{AUTHORIZE}?service_id={}", world.app.service_id),
-            "",
-        )
-        .await;
+    let page = world.local("GET", &format!("{AUTHORIZE}?service_id={}", world.app.service_id), "").await;
     assert!(!page.body.contains("name=\"state\""), "{}", page.body);
-    let form = format!(
-        "service_id={}&seller=one-shop&decision=allow",
-        world.app.service_id
-    );
+    let form = format!("service_id={}&seller=one-shop&decision=allow", world.app.service_id);
     let reply = world.local("POST", AUTHORIZE, &form).await;
-    assert_eq!(
-        parameter(
-            reply.header("location").unwrap().split_once('?').unwrap().1,
-            "state"
-        ),
-        None
-    );
+    assert_eq!(parameter(reply.header("location").unwrap().split_once('?').unwrap().1, "state"), None);
 }
 
 #[tokio::test]
@@ -165,18 +105,9 @@ async fn a_form_that_is_not_whole_is_told_so() {
     let service_id = &world.app.service_id;
     for (form, text) in [
         (String::new(), "The form has no decision."),
-        (
-            format!("service_id={service_id}&seller=one-shop&decision=perhaps"),
-            "The form has no decision.",
-        ),
-        (
-            format!("service_id={service_id}&seller=nobody&decision=allow"),
-            "no seller &quot;nobody&quot;",
-        ),
-        (
-            "seller=one-shop&decision=allow".to_owned(),
-            "no app with the service id &quot;&quot;",
-        ),
+        (format!("service_id={service_id}&seller=one-shop&decision=perhaps"), "The form has no decision."),
+        (format!("service_id={service_id}&seller=nobody&decision=allow"), "no seller &quot;nobody&quot;"),
+        ("seller=one-shop&decision=allow".to_owned(), "no app with the service id &quot;&quot;"),
     ] {
         let reply = world.local("POST", AUTHORIZE, &form).await;
         assert_eq!(reply.status, 400, "{form}");
@@ -188,15 +119,8 @@ async fn a_form_that_is_not_whole_is_told_so() {
 async fn an_app_can_have_a_redirect_address_of_its_own() {
     let mut apps = fixtures::apps();
     apps[0].redirect_address = Some("https://platform.example/callback?tenant=1".to_owned());
-    let world = World::with(Options {
-        clock: Clock::fixed(START),
-        apps,
-        ..Options::default()
-    });
-    let form = format!(
-        "service_id={}&seller=one-shop&decision=refuse",
-        world.app.service_id
-    );
+    let world = World::with(Options { clock: Clock::fixed(START), apps, ..Options::default() });
+    let form = format!("service_id={}&seller=one-shop&decision=refuse", world.app.service_id);
     let reply = world.local("POST", AUTHORIZE, &form).await;
     let expected = "https://platform.example/callback?tenant=1&code=null&error=auth_denied";
     assert_eq!(reply.header("location"), Some(expected));
@@ -204,23 +128,11 @@ async fn an_app_can_have_a_redirect_address_of_its_own() {
 
 #[tokio::test]
 async fn a_redirect_address_must_be_absolute() {
-    for address in [
-        "/callback",
-        "callback.example",
-        "ftp://app.example/",
-        "https://app.example/#top",
-        "https://a b/",
-        "",
-    ] {
-        let app = App {
-            redirect_address: Some(address.to_owned()),
-            ..fixtures::apps().remove(0)
-        };
-        let error = FakeTikTokShop::start(Options {
-            apps: vec![app],
-            ..Options::default()
-        })
-        .unwrap_err();
+    for address in
+        ["/callback", "callback.example", "ftp://app.example/", "https://app.example/#top", "https://a b/", ""]
+    {
+        let app = App { redirect_address: Some(address.to_owned()), ..fixtures::apps().remove(0) };
+        let error = FakeTikTokShop::start(Options { apps: vec![app], ..Options::default() }).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{address}");
     }
 }

@@ -13,15 +13,9 @@ async fn the_description_names_every_operation_and_switch() {
     assert_eq!(description["switches"].as_array().unwrap().len(), 14);
     for operation in description["operations"].as_array().unwrap() {
         let (method, path) = operation["call"].as_str().unwrap().split_once(' ').unwrap();
-        let path = path
-            .replace("{seller}", "one-shop")
-            .replace("{shop}", "7490000000000000001");
+        let path = path.replace("{seller}", "one-shop").replace("{shop}", "7490000000000000001");
         let reply = world.local(method, &path, "").await;
-        assert!(
-            [200, 400].contains(&reply.status),
-            "{method} {path}: {}",
-            reply.status
-        );
+        assert!([200, 400].contains(&reply.status), "{method} {path}: {}", reply.status);
     }
 }
 
@@ -29,40 +23,13 @@ async fn the_description_names_every_operation_and_switch() {
 async fn the_clock_is_read_set_and_advanced() {
     let world = World::new();
     let clock = |now: u64| json!({ "now": now, "ticking": false });
-    assert_eq!(
-        world.local("GET", "/_control/clock", "").await.json(),
-        clock(START)
-    );
-    assert_eq!(
-        world
-            .local("POST", "/_control/clock/advance", r#"{"seconds":60}"#)
-            .await
-            .json(),
-        clock(START + 60)
-    );
-    assert_eq!(
-        world
-            .local("PUT", "/_control/clock", r#"{"now":7}"#)
-            .await
-            .json(),
-        clock(7)
-    );
+    assert_eq!(world.local("GET", "/_control/clock", "").await.json(), clock(START));
+    assert_eq!(world.local("POST", "/_control/clock/advance", r#"{"seconds":60}"#).await.json(), clock(START + 60));
+    assert_eq!(world.local("PUT", "/_control/clock", r#"{"now":7}"#).await.json(), clock(7));
     assert_eq!(world.control.now(), 7);
     let end = format!(r#"{{"seconds":{}}}"#, u64::MAX);
-    assert_eq!(
-        world
-            .local("POST", "/_control/clock/advance", &end)
-            .await
-            .json(),
-        clock(253_402_300_799)
-    );
-    for body in [
-        "",
-        "{}",
-        r#"{"seconds":-1}"#,
-        r#"{"seconds":1,"minutes":1}"#,
-        "\u{fc}",
-    ] {
+    assert_eq!(world.local("POST", "/_control/clock/advance", &end).await.json(), clock(253_402_300_799));
+    for body in ["", "{}", r#"{"seconds":-1}"#, r#"{"seconds":1,"minutes":1}"#, "\u{fc}"] {
         let reply = world.local("POST", "/_control/clock/advance", body).await;
         assert_eq!(reply.status, 400, "{body}");
         assert!(reply.json()["error"].is_string());
@@ -72,45 +39,19 @@ async fn the_clock_is_read_set_and_advanced() {
 #[tokio::test]
 async fn switches_are_read_and_changed() {
     let world = World::new();
-    let change =
-        r#"{"refusal_error":"access_denied","replaced_refresh_token":{"honoured-for-seconds":60}}"#;
-    let changed = world
-        .local("PATCH", "/_control/switches", change)
-        .await
-        .json();
+    let change = r#"{"refusal_error":"access_denied","replaced_refresh_token":{"honoured-for-seconds":60}}"#;
+    let changed = world.local("PATCH", "/_control/switches", change).await.json();
     assert_eq!(changed["refusal_error"], "access_denied");
-    assert_eq!(
-        changed["replaced_refresh_token"],
-        json!({ "honoured-for-seconds": 60 })
-    );
+    assert_eq!(changed["replaced_refresh_token"], json!({ "honoured-for-seconds": 60 }));
     assert_eq!(changed["wrong_secret"], "bad-request");
-    assert_eq!(
-        world.control.switches().refusal_error,
-        RefusalError::AccessDenied
-    );
-    assert_eq!(
-        world.local("GET", "/_control/switches", "").await.json(),
-        changed
-    );
+    assert_eq!(world.control.switches().refusal_error, RefusalError::AccessDenied);
+    assert_eq!(world.local("GET", "/_control/switches", "").await.json(), changed);
 
-    let reply = world
-        .local(
-            "PATCH",
-            "/_control/switches",
-            r#"{"refusal_error":"auth_denied","rotate":true}"#,
-        )
-        .await;
+    let reply = world.local("PATCH", "/_control/switches", r#"{"refusal_error":"auth_denied","rotate":true}"#).await;
     assert_eq!(reply.status, 400);
     let error = reply.json()["error"].as_str().unwrap().to_owned();
-    assert!(
-        error.contains("unknown field `rotate`") && error.contains("`refresh_token_on_refresh`"),
-        "{error}"
-    );
-    assert_eq!(
-        world.control.switches().refusal_error,
-        RefusalError::AccessDenied,
-        "a wrong change changes nothing"
-    );
+    assert!(error.contains("unknown field `rotate`") && error.contains("`refresh_token_on_refresh`"), "{error}");
+    assert_eq!(world.control.switches().refusal_error, RefusalError::AccessDenied, "a wrong change changes nothing");
 }
 
 #[tokio::test]
@@ -123,31 +64,20 @@ async fn requests_are_recorded_with_their_verdict() {
     world.list_shops("ROW_unknown").await;
 
     let requests = world.control.requests();
-    let seen: Vec<_> = requests
-        .iter()
-        .map(|r| (r.number, r.host.as_str(), r.path.as_str(), r.status, r.code))
-        .collect();
+    let seen: Vec<_> =
+        requests.iter().map(|r| (r.number, r.host.as_str(), r.path.as_str(), r.status, r.code)).collect();
     assert_eq!(
         seen,
         [
             (1, TOKEN_HOST, "/api/v2/token/get", 200, Some(0)),
             (2, API_HOST, "/authorization/202309/shops", 200, Some(0)),
-            (
-                3,
-                API_HOST,
-                "/authorization/202309/shops",
-                401,
-                Some(105_001)
-            ),
+            (3, API_HOST, "/authorization/202309/shops", 401, Some(105_001)),
         ]
     );
     assert_eq!(requests[0].method, "GET");
     assert_eq!(requests[0].at, START);
     assert_eq!(requests[0].parameter("auth_code"), Some(code.as_str()));
-    assert_eq!(
-        requests[1].header("x-tts-access-token"),
-        Some(access_token.as_str())
-    );
+    assert_eq!(requests[1].header("x-tts-access-token"), Some(access_token.as_str()));
     assert_eq!(requests[1].header("content-type"), Some("application/json"));
 
     world.control.clear_requests();
@@ -163,32 +93,16 @@ async fn secrets_are_masked_outside_the_process() {
     let (access_token, refresh_token) = (reply.text("access_token"), reply.text("refresh_token"));
     world.refresh(&refresh_token).await;
     world.list_shops(&access_token).await;
-    world
-        .local(
-            "GET",
-            "/open/authorize?service_id=7480000000000000001&state=the-state",
-            "",
-        )
-        .await;
+    world.local("GET", "/open/authorize?service_id=7480000000000000001&state=the-state", "").await;
 
-    let sign = world.control.requests()[2]
-        .parameter("sign")
-        .unwrap()
-        .to_owned();
+    let sign = world.control.requests()[2].parameter("sign").unwrap().to_owned();
     let over_http = world.local("GET", "/_control/requests", "").await.body;
     let start_page = world.local("GET", "/", "").await.body;
     let (_, listed) = start_page.split_once("Last requests").unwrap();
     let debug = format!("{:?}", world.control.requests());
     for text in [over_http.as_str(), listed, &debug] {
         assert!(text.contains("[masked]"), "{text}");
-        for secret in [
-            &code,
-            &access_token,
-            &refresh_token,
-            &sign,
-            &world.app.app_secret,
-            "the-state",
-        ] {
+        for secret in [&code, &access_token, &refresh_token, &sign, &world.app.app_secret, "the-state"] {
             assert!(!text.contains(secret), "{secret} in {text}");
         }
     }
@@ -196,10 +110,7 @@ async fn secrets_are_masked_outside_the_process() {
     assert_eq!(first["query"][0], json!(["app_key", "6fakeapp00001"]));
     assert_eq!(first["query"][1], json!(["app_secret", "[masked]"]));
 
-    assert_eq!(
-        world.local("DELETE", "/_control/requests", "").await.json(),
-        json!([])
-    );
+    assert_eq!(world.local("DELETE", "/_control/requests", "").await.json(), json!([]));
     assert_eq!(world.control.requests(), []);
 }
 
@@ -207,68 +118,28 @@ async fn secrets_are_masked_outside_the_process() {
 async fn a_consent_over_http_is_the_one_of_the_page() {
     let world = World::new();
     let body = json!({ "service_id": world.app.service_id, "seller": "one-shop", "state": "s", "decision": "allow" });
-    let callback = world
-        .local("POST", "/_control/consent", &body.to_string())
-        .await
-        .json();
+    let callback = world.local("POST", "/_control/consent", &body.to_string()).await.json();
     let query = callback["callback_query"].as_str().unwrap();
-    assert_eq!(
-        callback["redirect"],
-        format!("http://{}/callback?{query}", world.address())
-    );
+    assert_eq!(callback["redirect"], format!("http://{}/callback?{query}", world.address()));
     assert_eq!(parameter(query, "state").as_deref(), Some("s"));
-    assert_eq!(
-        world
-            .exchange(&parameter(query, "code").unwrap())
-            .await
-            .verdict(),
-        (200, 0)
-    );
+    assert_eq!(world.exchange(&parameter(query, "code").unwrap()).await.verdict(), (200, 0));
 
     let body = json!({ "service_id": "1", "seller": "one-shop", "decision": "refuse" });
-    let reply = world
-        .local("POST", "/_control/consent", &body.to_string())
-        .await;
-    assert_eq!(
-        (reply.status, reply.json()),
-        (404, json!({ "error": "no app with the service id \"1\"" }))
-    );
+    let reply = world.local("POST", "/_control/consent", &body.to_string()).await;
+    assert_eq!((reply.status, reply.json()), (404, json!({ "error": "no app with the service id \"1\"" })));
 }
 
 #[tokio::test]
 async fn sellers_are_ended_revoked_and_given_shops_over_http() {
     let world = World::new();
     let (_, refresh_token) = world.connect("one-shop").await;
-    assert_eq!(
-        world
-            .local("POST", "/_control/sellers/one-shop/end", "")
-            .await
-            .status,
-        200
-    );
-    assert_eq!(
-        world.refresh(&refresh_token).await.verdict(),
-        (200, 36_004_001)
-    );
-    assert_eq!(
-        world
-            .local("POST", "/_control/sellers/one-shop/revoke", "")
-            .await
-            .status,
-        200
-    );
-    assert_eq!(
-        world.refresh(&refresh_token).await.verdict(),
-        (200, 36_004_005)
-    );
+    assert_eq!(world.local("POST", "/_control/sellers/one-shop/end", "").await.status, 200);
+    assert_eq!(world.refresh(&refresh_token).await.verdict(), (200, 36_004_001));
+    assert_eq!(world.local("POST", "/_control/sellers/one-shop/revoke", "").await.status, 200);
+    assert_eq!(world.refresh(&refresh_token).await.verdict(), (200, 36_004_005));
     for operation in ["end", "revoke"] {
-        let reply = world
-            .local("POST", &format!("/_control/sellers/nobody/{operation}"), "")
-            .await;
-        assert_eq!(
-            (reply.status, reply.json()),
-            (404, json!({ "error": "no seller \"nobody\"" }))
-        );
+        let reply = world.local("POST", &format!("/_control/sellers/nobody/{operation}"), "").await;
+        assert_eq!((reply.status, reply.json()), (404, json!({ "error": "no seller \"nobody\"" })));
     }
 
     let shops = "/_control/sellers/no-shop/shops";
@@ -276,28 +147,10 @@ async fn sellers_are_ended_revoked_and_given_shops_over_http() {
         "id": "7490000000000000042", "name": "N", "region": "NL", "seller_type": "LOCAL", "code": "NL1", "extra": { "x": 1 },
     });
     let listed = world.local("POST", shops, &shop.to_string()).await.json();
-    assert_eq!(
-        (&listed[0]["id"], &listed[0]["x"]),
-        (&json!("7490000000000000042"), &json!(1))
-    );
-    assert_eq!(
-        world.local("POST", shops, &shop.to_string()).await.status,
-        409
-    );
-    assert_eq!(
-        world
-            .local("DELETE", &format!("{shops}/7490000000000000042"), "")
-            .await
-            .json(),
-        json!([])
-    );
-    assert_eq!(
-        world
-            .local("DELETE", &format!("{shops}/7490000000000000042"), "")
-            .await
-            .status,
-        404
-    );
+    assert_eq!((&listed[0]["id"], &listed[0]["x"]), (&json!("7490000000000000042"), &json!(1)));
+    assert_eq!(world.local("POST", shops, &shop.to_string()).await.status, 409);
+    assert_eq!(world.local("DELETE", &format!("{shops}/7490000000000000042"), "").await.json(), json!([]));
+    assert_eq!(world.local("DELETE", &format!("{shops}/7490000000000000042"), "").await.status, 404);
 }
 
 #[tokio::test]
@@ -306,22 +159,8 @@ async fn apps_and_sellers_are_listed() {
     let apps = world.local("GET", "/_control/apps", "").await.json();
     assert_eq!(apps[1]["app_key"], "6fakeapp00002");
     let sellers = world.local("GET", "/_control/sellers", "").await.json();
-    let ids: Vec<_> = sellers
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|seller| &seller["id"])
-        .collect();
-    assert_eq!(
-        ids,
-        [
-            "one-shop",
-            "several-regions",
-            "cross-border",
-            "no-shop",
-            "creator"
-        ]
-    );
+    let ids: Vec<_> = sellers.as_array().unwrap().iter().map(|seller| &seller["id"]).collect();
+    assert_eq!(ids, ["one-shop", "several-regions", "cross-border", "no-shop", "creator"]);
     assert_eq!(sellers[2]["shops"].as_array().unwrap().len(), 5);
     assert!(!sellers.to_string().contains("cipher"), "{sellers}");
 }
@@ -329,20 +168,10 @@ async fn apps_and_sellers_are_listed() {
 #[tokio::test]
 async fn unknown_operations_are_told_where_to_look() {
     let world = World::new();
-    for (method, path, status) in [
-        ("GET", "/_control/nothing", 404),
-        ("DELETE", "/_control/clock", 405),
-    ] {
+    for (method, path, status) in [("GET", "/_control/nothing", 404), ("DELETE", "/_control/clock", 405)] {
         let reply = world.local(method, path, "").await;
         assert_eq!(reply.status, status, "{method} {path}");
-        assert!(
-            reply.json()["error"]
-                .as_str()
-                .unwrap()
-                .contains("GET /_control"),
-            "{}",
-            reply.body
-        );
+        assert!(reply.json()["error"].as_str().unwrap().contains("GET /_control"), "{}", reply.body);
     }
 }
 
@@ -350,35 +179,13 @@ async fn unknown_operations_are_told_where_to_look() {
 async fn unknown_names_are_exact_errors() {
     let control = World::new().control;
     let (service_id, nobody) = ("7480000000000000001", "nobody".to_owned());
-    let consent = |service_id, seller| {
-        control
-            .consent(service_id, seller, None, Decision::Allow)
-            .unwrap_err()
-    };
-    assert_eq!(
-        consent(service_id, "nobody"),
-        ControlError::UnknownSeller(nobody.clone())
-    );
-    assert_eq!(
-        consent("nobody", "one-shop"),
-        ControlError::UnknownService(nobody.clone())
-    );
-    assert_eq!(
-        control.revoke("nobody"),
-        Err(ControlError::UnknownSeller(nobody.clone()))
-    );
-    assert_eq!(
-        control.end_authorization("nobody"),
-        Err(ControlError::UnknownSeller(nobody.clone()))
-    );
-    assert_eq!(
-        control.issued("nobody", "one-shop").unwrap_err(),
-        ControlError::UnknownService(nobody.clone())
-    );
-    assert_eq!(
-        control.remove_shop("one-shop", "nobody").unwrap_err(),
-        ControlError::UnknownShop(nobody)
-    );
+    let consent = |service_id, seller| control.consent(service_id, seller, None, Decision::Allow).unwrap_err();
+    assert_eq!(consent(service_id, "nobody"), ControlError::UnknownSeller(nobody.clone()));
+    assert_eq!(consent("nobody", "one-shop"), ControlError::UnknownService(nobody.clone()));
+    assert_eq!(control.revoke("nobody"), Err(ControlError::UnknownSeller(nobody.clone())));
+    assert_eq!(control.end_authorization("nobody"), Err(ControlError::UnknownSeller(nobody.clone())));
+    assert_eq!(control.issued("nobody", "one-shop").unwrap_err(), ControlError::UnknownService(nobody.clone()));
+    assert_eq!(control.remove_shop("one-shop", "nobody").unwrap_err(), ControlError::UnknownShop(nobody));
     let shop = control.sellers()[0].shops[0].clone();
     let exists = ControlError::ShopExists(shop.id.clone());
     assert_eq!(control.add_shop("cross-border", shop), Err(exists));

@@ -12,26 +12,14 @@ async fn a_production_host_has_its_own_paths_only() {
     let world = World::new();
     for target in [SHOPS, "/open/authorize", "/", "/_control", "/callback"] {
         let reply = send(world.address(), "GET", TOKEN_HOST, target, &[], "").await;
-        assert_eq!(
-            (reply.status, reply.body.as_str()),
-            (404, "404 page not found"),
-            "{target}"
-        );
+        assert_eq!((reply.status, reply.body.as_str()), (404, "404 page not found"), "{target}");
     }
     for target in [TOKEN_PATH, "/open/authorize", "/", "/_control", "/callback"] {
         let reply = send(world.address(), "GET", API_HOST, target, &[], "").await;
         assert_eq!(reply.verdict(), (404, 36_009_009), "{target}");
     }
     for target in [TOKEN_PATH, SHOPS, "/", "/_control"] {
-        let reply = send(
-            world.address(),
-            "GET",
-            "services.tiktokshop.com",
-            target,
-            &[],
-            "",
-        )
-        .await;
+        let reply = send(world.address(), "GET", "services.tiktokshop.com", target, &[], "").await;
         assert_eq!(reply.status, 404, "{target}");
     }
 }
@@ -39,22 +27,10 @@ async fn a_production_host_has_its_own_paths_only() {
 #[tokio::test]
 async fn on_loopback_the_path_decides() {
     let world = World::new();
-    assert_eq!(
-        world.local("GET", TOKEN_PATH, "").await.verdict(),
-        (400, 36_009_004)
-    );
-    assert_eq!(
-        world.local("POST", TOKEN_PATH, "").await.body,
-        "404 page not found"
-    );
-    assert_eq!(
-        world.local("GET", SHOPS, "").await.verdict(),
-        (400, 36_009_004)
-    );
-    assert_eq!(
-        world.local("GET", "/nowhere", "").await.verdict(),
-        (404, 36_009_009)
-    );
+    assert_eq!(world.local("GET", TOKEN_PATH, "").await.verdict(), (400, 36_009_004));
+    assert_eq!(world.local("POST", TOKEN_PATH, "").await.body, "404 page not found");
+    assert_eq!(world.local("GET", SHOPS, "").await.verdict(), (400, 36_009_004));
+    assert_eq!(world.local("GET", "/nowhere", "").await.verdict(), (404, 36_009_009));
     assert_eq!(world.local("GET", "/", "").await.status, 200);
 }
 
@@ -62,39 +38,18 @@ async fn on_loopback_the_path_decides() {
 async fn the_name_of_a_host_is_read_without_case_and_port() {
     let world = World::new();
     for host in ["AUTH.TikTok-Shops.com", "auth.tiktok-shops.com:443"] {
-        assert_eq!(
-            send(world.address(), "GET", host, "/", &[], "").await.body,
-            "404 page not found",
-            "{host}"
-        );
+        assert_eq!(send(world.address(), "GET", host, "/", &[], "").await.body, "404 page not found", "{host}");
     }
     for host in ["[::1]:80", "LOCALHOST"] {
-        assert_eq!(
-            send(world.address(), "GET", host, "/", &[], "")
-                .await
-                .status,
-            200,
-            "{host}"
-        );
+        assert_eq!(send(world.address(), "GET", host, "/", &[], "").await.status, 200, "{host}");
     }
 }
 
 #[tokio::test]
 async fn no_other_host_is_answered_for() {
     let world = World::new();
-    for host in [
-        "evil.example",
-        "auth.tiktok-shops.com.evil.example",
-        "auth.tiktok-shops.com.",
-        "a b",
-    ] {
-        assert_eq!(
-            send(world.address(), "GET", host, "/_control", &[], "")
-                .await
-                .status,
-            421,
-            "{host}"
-        );
+    for host in ["evil.example", "auth.tiktok-shops.com.evil.example", "auth.tiktok-shops.com.", "a b"] {
+        assert_eq!(send(world.address(), "GET", host, "/_control", &[], "").await.status, 421, "{host}");
     }
     assert_eq!(world.control.requests(), []);
 }
@@ -102,12 +57,7 @@ async fn no_other_host_is_answered_for() {
 #[tokio::test]
 async fn a_request_without_a_host_is_a_testers() {
     let world = World::new();
-    assert_eq!(
-        send_raw(world.address(), b"GET / HTTP/1.0\r\n\r\n")
-            .await
-            .status,
-        200
-    );
+    assert_eq!(send_raw(world.address(), b"GET / HTTP/1.0\r\n\r\n").await.status, 200);
 }
 
 #[tokio::test]
@@ -126,30 +76,20 @@ async fn strange_requests_are_answered_and_the_server_lives_on() {
         for method in ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "BREW"] {
             for host in ["localhost", TOKEN_HOST, API_HOST, "services.tiktokshop.com"] {
                 let reply = send(world.address(), method, host, target, &[], "").await;
-                assert!(
-                    (200..500).contains(&reply.status),
-                    "{method} {host} {target}: {}",
-                    reply.status
-                );
+                assert!((200..500).contains(&reply.status), "{method} {host} {target}: {}", reply.status);
             }
         }
     }
     let headers = [("x-tts-access-token", "\u{fc}"), ("content-type", "\u{fc}")];
-    assert_eq!(
-        send(world.address(), "GET", API_HOST, SHOPS, &headers, "")
-            .await
-            .verdict(),
-        (400, 36_009_004)
-    );
+    assert_eq!(send(world.address(), "GET", API_HOST, SHOPS, &headers, "").await.verdict(), (400, 36_009_004));
     world.connect("one-shop").await;
 }
 
 #[tokio::test]
 async fn a_body_beyond_a_mebibyte_is_refused() {
     let world = World::new();
-    let head = format!(
-        "POST {SHOPS} HTTP/1.1\r\nhost: {API_HOST}\r\nconnection: close\r\ncontent-length: 1048577\r\n\r\n"
-    );
+    let head =
+        format!("POST {SHOPS} HTTP/1.1\r\nhost: {API_HOST}\r\nconnection: close\r\ncontent-length: 1048577\r\n\r\n");
     let mut request = head.into_bytes();
     request.resize(request.len() + 1_048_577, b'x');
     assert_eq!(send_raw(world.address(), &request).await.status, 413);
@@ -160,10 +100,7 @@ async fn a_dropped_fake_listens_no_more() {
     let world = World::new();
     let address = world.address();
     let mut kept_alive = TcpStream::connect(address).await.unwrap();
-    kept_alive
-        .write_all(b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        .await
-        .unwrap();
+    kept_alive.write_all(b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut answer = [0; 4096];
     assert_ne!(kept_alive.read(&mut answer).await.unwrap(), 0);
 

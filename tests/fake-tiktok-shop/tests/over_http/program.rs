@@ -16,25 +16,13 @@ async fn it_says_where_it_listens_and_serves_there() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let line = BufReader::new(program.stdout.take().unwrap())
-        .lines()
-        .next_line()
-        .await
-        .unwrap()
-        .unwrap();
+    let line = BufReader::new(program.stdout.take().unwrap()).lines().next_line().await.unwrap().unwrap();
     let told: Value = serde_json::from_str(&line).unwrap();
     let address = told["address"].as_str().unwrap().parse().unwrap();
     let consent = told["apps"][0]["consent"].as_str().unwrap();
     let target = consent.strip_prefix(&format!("http://{address}")).unwrap();
-    assert_eq!(
-        send(address, "GET", "localhost", target, &[], "")
-            .await
-            .status,
-        200
-    );
-    let apps = send(address, "GET", "localhost", "/_control/apps", &[], "")
-        .await
-        .json();
+    assert_eq!(send(address, "GET", "localhost", target, &[], "").await.status, 200);
+    let apps = send(address, "GET", "localhost", "/_control/apps", &[], "").await.json();
     assert_eq!(apps[0]["redirect_address"], "https://platform.example/cb");
     assert_eq!(apps[0]["app_secret"], told["apps"][0]["app_secret"]);
     program.kill().await.unwrap();
@@ -57,13 +45,9 @@ async fn a_port_in_use_is_one_clear_line() {
 
 #[tokio::test]
 async fn a_redirect_address_that_is_none_is_one_clear_line() {
-    let output = Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop"))
-        .args(["--redirect", "/cb"])
-        .output()
-        .await
-        .unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop")).args(["--redirect", "/cb"]).output().await.unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let expected =
-        "fake-tiktok-shop: the redirect address \"/cb\" is not an absolute http or https address\n";
+    let expected = "fake-tiktok-shop: the redirect address \"/cb\" is not an absolute http or https address\n";
     assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
 }

@@ -13,21 +13,13 @@ async fn every_kind_of_seller_has_its_listing() {
     for (seller, regions, seller_type) in [
         ("one-shop", vec!["GB"], "LOCAL"),
         ("several-regions", vec!["DE", "FR", "IE"], "LOCAL"),
-        (
-            "cross-border",
-            vec!["GB", "US", "MY", "TH", "VN"],
-            "CROSS_BORDER",
-        ),
+        ("cross-border", vec!["GB", "US", "MY", "TH", "VN"], "CROSS_BORDER"),
         ("no-shop", vec![], ""),
     ] {
         let (access_token, _) = world.connect(seller).await;
         let data = world.list_shops(&access_token).await.data();
         let shops = data["shops"].as_array().unwrap();
-        assert_eq!(
-            shops.iter().map(|shop| &shop["region"]).collect::<Vec<_>>(),
-            regions,
-            "{seller}"
-        );
+        assert_eq!(shops.iter().map(|shop| &shop["region"]).collect::<Vec<_>>(), regions, "{seller}");
         for shop in shops {
             assert_eq!(shop["seller_type"], seller_type);
             assert_eq!(shop["id"].as_str().unwrap().len(), 19);
@@ -70,18 +62,9 @@ async fn shops_come_and_go() {
         extra: Map::new(),
     };
     world.control.add_shop("no-shop", shop).unwrap();
-    assert_eq!(
-        world.list_shops(&access_token).await.data()["shops"][0]["region"],
-        "NL"
-    );
-    world
-        .control
-        .remove_shop("no-shop", "7490000000000000099")
-        .unwrap();
-    assert_eq!(
-        world.list_shops(&access_token).await.data(),
-        json!({ "shops": [] })
-    );
+    assert_eq!(world.list_shops(&access_token).await.data()["shops"][0]["region"], "NL");
+    world.control.remove_shop("no-shop", "7490000000000000099").unwrap();
+    assert_eq!(world.list_shops(&access_token).await.data(), json!({ "shops": [] }));
 }
 
 #[tokio::test]
@@ -89,22 +72,12 @@ async fn a_signed_parameter_counts_decoded() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     let call = SignedCall {
-        query: &[
-            ("Zed", "Áo & mũ +1 100%/a=b?#"),
-            ("a_b", ""),
-            ("access_token", ""),
-        ],
+        query: &[("Zed", "Áo & mũ +1 100%/a=b?#"), ("a_b", ""), ("access_token", "")],
         ..SignedCall::default()
     };
     // The test's signature covers `access_token`, the rule's does not.
-    assert_eq!(
-        world.signed(&call, &access_token).await.verdict(),
-        (401, 106_001)
-    );
-    let call = SignedCall {
-        query: &[("Zed", "Áo & mũ +1 100%/a=b?#"), ("a_b", "")],
-        ..SignedCall::default()
-    };
+    assert_eq!(world.signed(&call, &access_token).await.verdict(), (401, 106_001));
+    let call = SignedCall { query: &[("Zed", "Áo & mũ +1 100%/a=b?#"), ("a_b", "")], ..SignedCall::default() };
     assert_eq!(world.signed(&call, &access_token).await.verdict(), (200, 0));
 }
 
@@ -112,20 +85,9 @@ async fn a_signed_parameter_counts_decoded() {
 async fn a_signature_that_is_wrong_or_in_upper_case_is_refused() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
-    for distort in [
-        |sign: String| sign.to_uppercase(),
-        |sign: String| sign.chars().rev().collect(),
-        |_| String::new(),
-    ] {
-        let reply = world
-            .signed(
-                &SignedCall {
-                    distort,
-                    ..SignedCall::default()
-                },
-                &access_token,
-            )
-            .await;
+    for distort in [|sign: String| sign.to_uppercase(), |sign: String| sign.chars().rev().collect(), |_| String::new()]
+    {
+        let reply = world.signed(&SignedCall { distort, ..SignedCall::default() }, &access_token).await;
         assert_eq!(reply.verdict(), (401, 106_001));
         assert_eq!(reply.json()["data"], Value::Null);
     }
@@ -136,15 +98,8 @@ async fn a_get_with_a_body_is_refused_signed_or_not() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     for signed_body in ["{}", ""] {
-        let call = SignedCall {
-            signed_body,
-            sent_body: "{}",
-            ..SignedCall::default()
-        };
-        assert_eq!(
-            world.signed(&call, &access_token).await.verdict(),
-            (401, 106_001)
-        );
+        let call = SignedCall { signed_body, sent_body: "{}", ..SignedCall::default() };
+        assert_eq!(world.signed(&call, &access_token).await.verdict(), (401, 106_001));
     }
 }
 
@@ -160,15 +115,8 @@ async fn the_timestamp_may_be_five_minutes_old_or_thirty_seconds_ahead() {
         (START * 1_000, (400, 36_009_004)),
         (u64::MAX, (400, 36_009_004)),
     ] {
-        let call = SignedCall {
-            timestamp: Some(timestamp),
-            ..SignedCall::default()
-        };
-        assert_eq!(
-            world.signed(&call, &access_token).await.verdict(),
-            verdict,
-            "{timestamp}"
-        );
+        let call = SignedCall { timestamp: Some(timestamp), ..SignedCall::default() };
+        assert_eq!(world.signed(&call, &access_token).await.verdict(), verdict, "{timestamp}");
     }
 }
 
@@ -183,21 +131,9 @@ async fn what_a_request_lacks_is_named() {
         ("app_key=6fakeapp00001&timestamp=1767225600", "sign"),
         ("app_key=6fakeapp00001&app_key=6fakeapp00001", "app_key"),
     ] {
-        let reply = send(
-            world.address(),
-            "GET",
-            API_HOST,
-            &format!("{SHOPS}?{query}"),
-            &[],
-            "",
-        )
-        .await;
+        let reply = send(world.address(), "GET", API_HOST, &format!("{SHOPS}?{query}"), &[], "").await;
         assert_eq!(reply.verdict(), (400, 36_009_004), "{query}");
-        assert!(
-            reply.json()["message"].as_str().unwrap().contains(named),
-            "{}",
-            reply.body
-        );
+        assert!(reply.json()["message"].as_str().unwrap().contains(named), "{}", reply.body);
     }
 }
 
@@ -206,69 +142,45 @@ async fn the_access_token_must_be_known_and_alive() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     assert_eq!(world.list_shops("").await.verdict(), (400, 36_009_004));
-    assert_eq!(
-        world.list_shops("ROW_unknown").await.verdict(),
-        (401, 105_001)
-    );
+    assert_eq!(world.list_shops("ROW_unknown").await.verdict(), (401, 105_001));
     world.control.advance(Duration::from_secs(7 * 86_400 - 1));
     assert_eq!(world.list_shops(&access_token).await.verdict(), (200, 0));
     world.control.advance(Duration::from_secs(1));
-    assert_eq!(
-        world.list_shops(&access_token).await.verdict(),
-        (401, 105_002)
-    );
+    assert_eq!(world.list_shops(&access_token).await.verdict(), (401, 105_002));
 }
 
 #[tokio::test]
 async fn a_creators_token_does_not_fit() {
     let world = World::new();
     let (access_token, _) = world.connect("creator").await;
-    assert_eq!(
-        world.list_shops(&access_token).await.verdict(),
-        (401, 101_000)
-    );
+    assert_eq!(world.list_shops(&access_token).await.verdict(), (401, 101_000));
 }
 
 #[tokio::test]
 async fn a_scope_that_was_not_granted_is_named() {
     let world = World::new();
-    let some = |seller: &mut fake_tiktok_shop::Seller| {
-        seller.granted_scopes = Some(vec!["seller.shop.info".to_owned()])
-    };
+    let some =
+        |seller: &mut fake_tiktok_shop::Seller| seller.granted_scopes = Some(vec!["seller.shop.info".to_owned()]);
     world.control.update_seller("one-shop", some).unwrap();
     let data = world.exchange(&world.code("one-shop")).await.data();
     assert_eq!(data["granted_scopes"], json!(["seller.shop.info"]));
     let access_token = data["access_token"].as_str().unwrap();
 
     // An old grant does not gain a scope later.
-    world
-        .control
-        .update_seller("one-shop", |seller| seller.granted_scopes = None)
-        .unwrap();
+    world.control.update_seller("one-shop", |seller| seller.granted_scopes = None).unwrap();
     let reply = world.list_shops(access_token).await;
     assert_eq!(reply.verdict(), (401, 105_005));
-    assert!(
-        reply.body.contains("seller.authorization.info"),
-        "{}",
-        reply.body
-    );
+    assert!(reply.body.contains("seller.authorization.info"), "{}", reply.body);
 }
 
 #[tokio::test]
 async fn a_cipher_is_not_wanted_here() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
-    let call = SignedCall {
-        query: &[("shop_cipher", "ROW_fixture01cipherOfGB")],
-        ..SignedCall::default()
-    };
+    let call = SignedCall { query: &[("shop_cipher", "ROW_fixture01cipherOfGB")], ..SignedCall::default() };
     let reply = world.signed(&call, &access_token).await;
     assert_eq!(reply.verdict(), (400, 36_009_004));
-    assert!(
-        reply.body.contains("Unexpected identifier"),
-        "{}",
-        reply.body
-    );
+    assert!(reply.body.contains("Unexpected identifier"), "{}", reply.body);
 }
 
 #[tokio::test]
@@ -276,36 +188,17 @@ async fn other_paths_and_methods_do_not_exist() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     for path in ["/authorization/202309/shops/", "/authorization/202309", "/"] {
-        let call = SignedCall {
-            path,
-            ..SignedCall::default()
-        };
-        assert_eq!(
-            world.signed(&call, &access_token).await.verdict(),
-            (404, 36_009_009),
-            "{path}"
-        );
+        let call = SignedCall { path, ..SignedCall::default() };
+        assert_eq!(world.signed(&call, &access_token).await.verdict(), (404, 36_009_009), "{path}");
     }
-    let call = SignedCall {
-        method: "POST",
-        ..SignedCall::default()
-    };
-    assert_eq!(
-        world.signed(&call, &access_token).await.verdict(),
-        (405, 36_009_010)
-    );
+    let call = SignedCall { method: "POST", ..SignedCall::default() };
+    assert_eq!(world.signed(&call, &access_token).await.verdict(), (405, 36_009_010));
 }
 
 #[tokio::test]
 async fn another_app_key_does_not_fit_the_signature() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
-    let call = SignedCall {
-        app_key: Some("6fakeapp00002"),
-        ..SignedCall::default()
-    };
-    assert_eq!(
-        world.signed(&call, &access_token).await.verdict(),
-        (401, 106_001)
-    );
+    let call = SignedCall { app_key: Some("6fakeapp00002"), ..SignedCall::default() };
+    assert_eq!(world.signed(&call, &access_token).await.verdict(), (401, 106_001));
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fake_tiktok_shop::{
-    CallbackExtras, CiphersOnConsent, Decision, EarlierToken, FailureStatus, GrantedScopesField,
-    RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, WrongSecret,
+    CallbackExtras, CiphersOnConsent, Decision, EarlierToken, FailureStatus, GrantedScopesField, RefreshTokenField,
+    RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, WrongSecret,
 };
 use serde_json::json;
 
@@ -16,10 +16,7 @@ const INVALID_ACCESS_TOKEN: (u16, i64) = (401, 105_001);
 
 #[tokio::test]
 async fn refresh_token_on_refresh() {
-    for (answer, same) in [
-        (RefreshTokenOnRefresh::New, false),
-        (RefreshTokenOnRefresh::Unchanged, true),
-    ] {
+    for (answer, same) in [(RefreshTokenOnRefresh::New, false), (RefreshTokenOnRefresh::Unchanged, true)] {
         let world = World::with_switches(|switches| switches.refresh_token_on_refresh = answer);
         let (_, first) = world.connect("one-shop").await;
         let second = world.refresh(&first).await.text("refresh_token");
@@ -31,40 +28,18 @@ async fn refresh_token_on_refresh() {
 #[tokio::test]
 async fn replaced_refresh_token() {
     for (answer, at_once, after_a_minute, after_a_year) in [
-        (
-            ReplacedRefreshToken::Refused,
-            NO_AUTHORIZATION,
-            NO_AUTHORIZATION,
-            NO_AUTHORIZATION,
-        ),
-        (
-            ReplacedRefreshToken::HonouredForSeconds(60),
-            OK,
-            NO_AUTHORIZATION,
-            NO_AUTHORIZATION,
-        ),
+        (ReplacedRefreshToken::Refused, NO_AUTHORIZATION, NO_AUTHORIZATION, NO_AUTHORIZATION),
+        (ReplacedRefreshToken::HonouredForSeconds(60), OK, NO_AUTHORIZATION, NO_AUTHORIZATION),
         (ReplacedRefreshToken::Honoured, OK, OK, OK),
     ] {
         let world = World::with_switches(|switches| switches.replaced_refresh_token = answer);
         let (_, replaced) = world.connect("one-shop").await;
         let current = world.refresh(&replaced).await.text("refresh_token");
-        assert_eq!(
-            world.refresh(&replaced).await.verdict(),
-            at_once,
-            "{answer:?}"
-        );
+        assert_eq!(world.refresh(&replaced).await.verdict(), at_once, "{answer:?}");
         world.control.advance(Duration::from_secs(60));
-        assert_eq!(
-            world.refresh(&replaced).await.verdict(),
-            after_a_minute,
-            "{answer:?}"
-        );
+        assert_eq!(world.refresh(&replaced).await.verdict(), after_a_minute, "{answer:?}");
         world.control.advance(Duration::from_secs(365 * 86_400));
-        assert_eq!(
-            world.refresh(&replaced).await.verdict(),
-            after_a_year,
-            "{answer:?}"
-        );
+        assert_eq!(world.refresh(&replaced).await.verdict(), after_a_year, "{answer:?}");
         assert_eq!(world.refresh(&current).await.verdict(), OK, "{answer:?}");
     }
 }
@@ -74,21 +49,9 @@ async fn refresh_token_field() {
     let world = World::new();
     let (_, mut refresh_token) = world.connect("one-shop").await;
     refresh_token = world.refresh(&refresh_token).await.text("refresh_token");
-    for (answer, field) in [
-        (RefreshTokenField::Missing, None),
-        (RefreshTokenField::Empty, Some(&json!(""))),
-    ] {
-        world
-            .control
-            .update_switches(|switches| switches.refresh_token_field = answer);
-        assert_eq!(
-            world
-                .refresh(&refresh_token)
-                .await
-                .data()
-                .get("refresh_token"),
-            field
-        );
+    for (answer, field) in [(RefreshTokenField::Missing, None), (RefreshTokenField::Empty, Some(&json!("")))] {
+        world.control.update_switches(|switches| switches.refresh_token_field = answer);
+        assert_eq!(world.refresh(&refresh_token).await.data().get("refresh_token"), field);
         // What is not handed out does not replace anything.
         assert_eq!(world.refresh(&refresh_token).await.verdict(), OK);
         // The exchange of a code always brings one.
@@ -98,10 +61,7 @@ async fn refresh_token_field() {
 
 #[tokio::test]
 async fn access_token_after_refresh() {
-    for (answer, verdict) in [
-        (EarlierToken::Honoured, OK),
-        (EarlierToken::Refused, INVALID_ACCESS_TOKEN),
-    ] {
+    for (answer, verdict) in [(EarlierToken::Honoured, OK), (EarlierToken::Refused, INVALID_ACCESS_TOKEN)] {
         for rotation in [RefreshTokenOnRefresh::New, RefreshTokenOnRefresh::Unchanged] {
             let world = World::with_switches(|switches| {
                 switches.access_token_after_refresh = answer;
@@ -112,10 +72,7 @@ async fn access_token_after_refresh() {
             let second = reply.text("access_token");
             assert_eq!(world.list_shops(&first).await.verdict(), verdict);
             assert_eq!(world.list_shops(&second).await.verdict(), OK);
-            let third = world
-                .refresh(&reply.text("refresh_token"))
-                .await
-                .text("access_token");
+            let third = world.refresh(&reply.text("refresh_token")).await.text("access_token");
             assert_eq!(world.list_shops(&second).await.verdict(), verdict);
             assert_eq!(world.list_shops(&third).await.verdict(), OK);
         }
@@ -124,18 +81,11 @@ async fn access_token_after_refresh() {
 
 #[tokio::test]
 async fn access_token_after_consent() {
-    for (answer, verdict) in [
-        (EarlierToken::Honoured, OK),
-        (EarlierToken::Refused, INVALID_ACCESS_TOKEN),
-    ] {
+    for (answer, verdict) in [(EarlierToken::Honoured, OK), (EarlierToken::Refused, INVALID_ACCESS_TOKEN)] {
         let world = World::with_switches(|switches| switches.access_token_after_consent = answer);
         let (first, first_refresh_token) = world.connect("one-shop").await;
         let code = world.code("one-shop");
-        assert_eq!(
-            world.list_shops(&first).await.verdict(),
-            OK,
-            "a code alone replaces nothing"
-        );
+        assert_eq!(world.list_shops(&first).await.verdict(), OK, "a code alone replaces nothing");
         let second = world.exchange(&code).await.text("access_token");
         assert_eq!(world.list_shops(&first).await.verdict(), verdict);
         assert_eq!(world.list_shops(&second).await.verdict(), OK);
@@ -145,10 +95,7 @@ async fn access_token_after_consent() {
 
 #[tokio::test]
 async fn refresh_token_after_consent() {
-    for (answer, verdict) in [
-        (EarlierToken::Honoured, OK),
-        (EarlierToken::Refused, NO_AUTHORIZATION),
-    ] {
+    for (answer, verdict) in [(EarlierToken::Honoured, OK), (EarlierToken::Refused, NO_AUTHORIZATION)] {
         let world = World::with_switches(|switches| switches.refresh_token_after_consent = answer);
         let (access_token, first) = world.connect("one-shop").await;
         let (_, second) = world.connect("one-shop").await;
@@ -168,17 +115,10 @@ async fn callback_extras() {
         ),
     ] {
         let world = World::with_switches(|switches| switches.callback_extras = answer);
-        let consent = |decision| {
-            world
-                .control
-                .consent(&world.app.service_id, "cross-border", Some("s"), decision)
-        };
+        let consent = |decision| world.control.consent(&world.app.service_id, "cross-border", Some("s"), decision);
         assert_eq!(consent(Decision::Refuse).unwrap(), expected);
         let allowed = consent(Decision::Allow).unwrap();
-        assert_eq!(
-            allowed.contains("&app_key=6fakeapp00001&locale=en&shop_region=CN"),
-            answer != CallbackExtras::None
-        );
+        assert_eq!(allowed.contains("&app_key=6fakeapp00001&locale=en&shop_region=CN"), answer != CallbackExtras::None);
     }
 }
 
@@ -189,10 +129,7 @@ async fn refusal_error() {
         (RefusalError::AccessDenied, "code=null&error=access_denied"),
     ] {
         let world = World::with_switches(|switches| switches.refusal_error = answer);
-        let callback = world
-            .control
-            .consent(&world.app.service_id, "one-shop", None, Decision::Refuse)
-            .unwrap();
+        let callback = world.control.consent(&world.app.service_id, "one-shop", None, Decision::Refuse).unwrap();
         assert_eq!(callback, expected);
     }
 }
@@ -200,38 +137,19 @@ async fn refusal_error() {
 #[tokio::test]
 async fn wrong_secret() {
     for (answer, on_exchange, on_refresh) in [
-        (
-            WrongSecret::BadRequest,
-            (400, 36_009_004),
-            (400, 36_009_004),
-        ),
-        (
-            WrongSecret::Unauthorized,
-            (401, 36_009_004),
-            (401, 36_009_004),
-        ),
+        (WrongSecret::BadRequest, (400, 36_009_004), (400, 36_009_004)),
+        (WrongSecret::Unauthorized, (401, 36_009_004), (401, 36_009_004)),
         (WrongSecret::BadGrant, (200, 36_004_004), (200, 36_004_005)),
     ] {
         let mut world = World::with_switches(|switches| switches.wrong_secret = answer);
         let (_, refresh_token) = world.connect("one-shop").await;
         let code = world.code("one-shop");
         let app = world.app.clone();
-        for (app_key, app_secret) in [
-            ("nobody", app.app_secret.as_str()),
-            (app.app_key.as_str(), "wrong"),
-        ] {
+        for (app_key, app_secret) in [("nobody", app.app_secret.as_str()), (app.app_key.as_str(), "wrong")] {
             app_key.clone_into(&mut world.app.app_key);
             app_secret.clone_into(&mut world.app.app_secret);
-            assert_eq!(
-                world.exchange(&code).await.verdict(),
-                on_exchange,
-                "{answer:?}"
-            );
-            assert_eq!(
-                world.refresh(&refresh_token).await.verdict(),
-                on_refresh,
-                "{answer:?}"
-            );
+            assert_eq!(world.exchange(&code).await.verdict(), on_exchange, "{answer:?}");
+            assert_eq!(world.refresh(&refresh_token).await.verdict(), on_refresh, "{answer:?}");
         }
         world.app = app;
         assert_eq!(world.exchange(&code).await.verdict(), OK);
@@ -244,10 +162,7 @@ async fn status_101000() {
     for (answer, status) in [(FailureStatus::Unauthorized, 401), (FailureStatus::Ok, 200)] {
         let world = World::with_switches(|switches| switches.status_101000 = answer);
         let (access_token, _) = world.connect("creator").await;
-        assert_eq!(
-            world.list_shops(&access_token).await.verdict(),
-            (status, 101_000)
-        );
+        assert_eq!(world.list_shops(&access_token).await.verdict(), (status, 101_000));
     }
 }
 
@@ -255,10 +170,7 @@ async fn status_101000() {
 async fn status_105001() {
     for (answer, status) in [(FailureStatus::Unauthorized, 401), (FailureStatus::Ok, 200)] {
         let world = World::with_switches(|switches| switches.status_105001 = answer);
-        assert_eq!(
-            world.list_shops("ROW_unknown").await.verdict(),
-            (status, 105_001)
-        );
+        assert_eq!(world.list_shops("ROW_unknown").await.verdict(), (status, 105_001));
     }
 }
 
@@ -268,53 +180,32 @@ async fn status_105002() {
         let world = World::with_switches(|switches| switches.status_105002 = answer);
         let (access_token, _) = world.connect("one-shop").await;
         world.control.advance(Duration::from_secs(7 * 86_400));
-        assert_eq!(
-            world.list_shops(&access_token).await.verdict(),
-            (status, 105_002)
-        );
+        assert_eq!(world.list_shops(&access_token).await.verdict(), (status, 105_002));
     }
 }
 
 #[tokio::test]
 async fn granted_scopes_field() {
-    for (answer, present) in [
-        (GrantedScopesField::Present, true),
-        (GrantedScopesField::Missing, false),
-    ] {
+    for (answer, present) in [(GrantedScopesField::Present, true), (GrantedScopesField::Missing, false)] {
         let world = World::with_switches(|switches| switches.granted_scopes_field = answer);
         let data = world.exchange(&world.code("one-shop")).await.data();
         assert_eq!(data.get("granted_scopes").is_some(), present);
-        let refreshed = world
-            .refresh(data["refresh_token"].as_str().unwrap())
-            .await
-            .data();
+        let refreshed = world.refresh(data["refresh_token"].as_str().unwrap()).await.data();
         assert_eq!(refreshed.get("granted_scopes").is_some(), present);
     }
 }
 
 #[tokio::test]
 async fn ciphers_on_consent() {
-    for (answer, same) in [
-        (CiphersOnConsent::Unchanged, true),
-        (CiphersOnConsent::New, false),
-    ] {
+    for (answer, same) in [(CiphersOnConsent::Unchanged, true), (CiphersOnConsent::New, false)] {
         let world = World::with_switches(|switches| switches.ciphers_on_consent = answer);
         let (first_token, _) = world.connect("cross-border").await;
         let first = world.list_shops(&first_token).await.data()["shops"].take();
         let (second_token, _) = world.connect("cross-border").await;
         let second = world.list_shops(&second_token).await.data()["shops"].take();
-        for (first, second) in first
-            .as_array()
-            .unwrap()
-            .iter()
-            .zip(second.as_array().unwrap())
-        {
+        for (first, second) in first.as_array().unwrap().iter().zip(second.as_array().unwrap()) {
             assert_eq!(first["id"], second["id"]);
-            assert_eq!(
-                first["cipher"] == second["cipher"],
-                same,
-                "{first} {second}"
-            );
+            assert_eq!(first["cipher"] == second["cipher"], same, "{first} {second}");
         }
         // Another app's authorization is not touched.
         let other = world.seen_by_second_app();

@@ -16,10 +16,7 @@ async fn a_token_answer_has_every_documented_field() {
     let envelope = reply.json();
     assert_eq!(envelope["message"], "success");
     let request_id = envelope["request_id"].as_str().unwrap();
-    assert!(
-        request_id.starts_with("20260101000000") && request_id.len() == 34,
-        "{request_id}"
-    );
+    assert!(request_id.starts_with("20260101000000") && request_id.len() == 34, "{request_id}");
 
     let mut data = reply.data();
     for field in ["access_token", "refresh_token"] {
@@ -53,10 +50,7 @@ async fn an_authorization_can_also_last_one_year() {
 #[tokio::test]
 async fn a_creator_has_another_user_type() {
     let world = World::new();
-    assert_eq!(
-        world.exchange(&world.code("creator")).await.data()["user_type"],
-        1
-    );
+    assert_eq!(world.exchange(&world.code("creator")).await.data()["user_type"], 1);
 }
 
 #[tokio::test]
@@ -68,10 +62,7 @@ async fn a_code_works_once() {
     assert_eq!(again.verdict(), (200, 36_004_004));
     assert_eq!(again.json()["data"], Value::Null);
     let message = again.json()["message"].as_str().unwrap().to_owned();
-    assert!(
-        message.starts_with("invalid auth code. For more details: https://"),
-        "{message}"
-    );
+    assert!(message.starts_with("invalid auth code. For more details: https://"), "{message}");
 }
 
 #[tokio::test]
@@ -87,40 +78,21 @@ async fn a_code_lives_thirty_minutes() {
 #[tokio::test]
 async fn codes_and_tokens_belong_to_one_app() {
     let world = World::new();
-    let (code, (access_token, refresh_token)) =
-        (world.code("one-shop"), world.connect("one-shop").await);
+    let (code, (access_token, refresh_token)) = (world.code("one-shop"), world.connect("one-shop").await);
     let other = world.seen_by_second_app();
     assert_eq!(other.exchange(&code).await.verdict(), (200, 36_004_004));
-    assert_eq!(
-        other.refresh(&refresh_token).await.verdict(),
-        (200, 36_004_005)
-    );
-    assert_eq!(
-        other.list_shops(&access_token).await.verdict(),
-        (401, 105_001)
-    );
+    assert_eq!(other.refresh(&refresh_token).await.verdict(), (200, 36_004_005));
+    assert_eq!(other.list_shops(&access_token).await.verdict(), (401, 105_001));
 }
 
 #[tokio::test]
 async fn the_open_id_is_stable_for_an_app_and_another_for_the_next() {
     let world = World::new();
-    let first = world
-        .exchange(&world.code("one-shop"))
-        .await
-        .text("open_id");
-    let again = world
-        .exchange(&world.code("one-shop"))
-        .await
-        .text("open_id");
-    let other_seller = world
-        .exchange(&world.code("cross-border"))
-        .await
-        .text("open_id");
+    let first = world.exchange(&world.code("one-shop")).await.text("open_id");
+    let again = world.exchange(&world.code("one-shop")).await.text("open_id");
+    let other_seller = world.exchange(&world.code("cross-border")).await.text("open_id");
     let world = world.seen_by_second_app();
-    let other_app = world
-        .exchange(&world.code("one-shop"))
-        .await
-        .text("open_id");
+    let other_app = world.exchange(&world.code("one-shop")).await.text("open_id");
     assert_eq!(first, again);
     assert_ne!(first, other_seller);
     assert_ne!(first, other_app);
@@ -132,18 +104,8 @@ async fn the_grant_type_is_the_one_of_tiktok_shop() {
     let (_, refresh_token) = world.connect("one-shop").await;
     let code = world.code("one-shop");
     for (path, name, value, grant_type) in [
-        (
-            "/api/v2/token/get",
-            "auth_code",
-            &code,
-            "authorization_code",
-        ),
-        (
-            "/api/v2/token/refresh",
-            "refresh_token",
-            &refresh_token,
-            "authorized_code",
-        ),
+        ("/api/v2/token/get", "auth_code", &code, "authorization_code"),
+        ("/api/v2/token/refresh", "refresh_token", &refresh_token, "authorized_code"),
     ] {
         let query = [
             ("app_key", world.app.app_key.as_str()),
@@ -151,11 +113,7 @@ async fn the_grant_type_is_the_one_of_tiktok_shop() {
             (name, value),
             ("grant_type", grant_type),
         ];
-        assert_eq!(
-            world.token_call(path, &query).await.verdict(),
-            (200, 36_009_004),
-            "{path}"
-        );
+        assert_eq!(world.token_call(path, &query).await.verdict(), (200, 36_009_004), "{path}");
     }
     // Neither was spent.
     assert_eq!(world.exchange(&code).await.verdict(), (200, 0));
@@ -165,20 +123,12 @@ async fn the_grant_type_is_the_one_of_tiktok_shop() {
 #[tokio::test]
 async fn a_missing_code_or_refresh_token_is_a_wrong_one() {
     let world = World::new();
-    let credentials = [
-        ("app_key", world.app.app_key.as_str()),
-        ("app_secret", &world.app.app_secret),
-    ];
-    for (path, grant_type, code) in [
-        ("/api/v2/token/get", "authorized_code", 36_004_004),
-        ("/api/v2/token/refresh", "refresh_token", 36_004_005),
-    ] {
+    let credentials = [("app_key", world.app.app_key.as_str()), ("app_secret", &world.app.app_secret)];
+    for (path, grant_type, code) in
+        [("/api/v2/token/get", "authorized_code", 36_004_004), ("/api/v2/token/refresh", "refresh_token", 36_004_005)]
+    {
         let query = [credentials[0], credentials[1], ("grant_type", grant_type)];
-        assert_eq!(
-            world.token_call(path, &query).await.verdict(),
-            (200, code),
-            "{path}"
-        );
+        assert_eq!(world.token_call(path, &query).await.verdict(), (200, code), "{path}");
     }
 }
 
@@ -191,10 +141,7 @@ async fn a_post_gets_a_plain_404_and_spends_nothing() {
         world.app.app_key, world.app.app_secret
     );
     let reply = send(world.address(), "POST", TOKEN_HOST, &target, &[], "").await;
-    assert_eq!(
-        (reply.status, reply.body.as_str()),
-        (404, "404 page not found")
-    );
+    assert_eq!((reply.status, reply.body.as_str()), (404, "404 page not found"));
     assert_eq!(world.exchange(&code).await.verdict(), (200, 0));
 }
 
@@ -203,17 +150,11 @@ async fn a_refresh_replaces_the_pair_and_keeps_the_end_of_the_authorization() {
     let world = World::new();
     let first = world.exchange(&world.code("one-shop")).await.data();
     world.control.advance(Duration::from_secs(6 * DAY));
-    let second = world
-        .refresh(first["refresh_token"].as_str().unwrap())
-        .await
-        .data();
+    let second = world.refresh(first["refresh_token"].as_str().unwrap()).await.data();
     assert_ne!(second["access_token"], first["access_token"]);
     assert_ne!(second["refresh_token"], first["refresh_token"]);
     assert_eq!(second["access_token_expire_in"], START + 13 * DAY);
-    assert_eq!(
-        second["refresh_token_expire_in"],
-        first["refresh_token_expire_in"]
-    );
+    assert_eq!(second["refresh_token_expire_in"], first["refresh_token_expire_in"]);
     assert_eq!(second["open_id"], first["open_id"]);
 }
 
@@ -224,10 +165,7 @@ async fn an_authorization_ends_in_its_time() {
     world.control.advance(Duration::from_secs(365 * DAY - 1));
     let refresh_token = world.refresh(&refresh_token).await.text("refresh_token");
     world.control.advance(Duration::from_secs(1));
-    assert_eq!(
-        world.refresh(&refresh_token).await.verdict(),
-        (200, 36_004_001)
-    );
+    assert_eq!(world.refresh(&refresh_token).await.verdict(), (200, 36_004_001));
 }
 
 #[tokio::test]
@@ -235,17 +173,11 @@ async fn an_ended_authorization_lets_the_access_token_live_on() {
     let world = World::new();
     let (access_token, refresh_token) = world.connect("one-shop").await;
     world.control.end_authorization("one-shop").unwrap();
-    assert_eq!(
-        world.refresh(&refresh_token).await.verdict(),
-        (200, 36_004_001)
-    );
+    assert_eq!(world.refresh(&refresh_token).await.verdict(), (200, 36_004_001));
     assert_eq!(world.list_shops(&access_token).await.verdict(), (200, 0));
     let (_, renewed) = world.connect("one-shop").await;
     assert_eq!(world.refresh(&renewed).await.verdict(), (200, 0));
-    assert_eq!(
-        world.refresh(&refresh_token).await.verdict(),
-        (200, 36_004_001)
-    );
+    assert_eq!(world.refresh(&refresh_token).await.verdict(), (200, 36_004_001));
 }
 
 #[tokio::test]
@@ -255,78 +187,42 @@ async fn a_revoked_authorization_takes_tokens_and_codes_along() {
     let (other_access_token, _) = world.connect("cross-border").await;
     let code = world.code("one-shop");
     world.control.revoke("one-shop").unwrap();
-    assert_eq!(
-        world.refresh(&refresh_token).await.verdict(),
-        (200, 36_004_005)
-    );
-    assert_eq!(
-        world.list_shops(&access_token).await.verdict(),
-        (401, 105_001)
-    );
+    assert_eq!(world.refresh(&refresh_token).await.verdict(), (200, 36_004_005));
+    assert_eq!(world.list_shops(&access_token).await.verdict(), (401, 105_001));
     assert_eq!(world.exchange(&code).await.verdict(), (200, 36_004_004));
-    assert_eq!(
-        world.list_shops(&other_access_token).await.verdict(),
-        (200, 0)
-    );
+    assert_eq!(world.list_shops(&other_access_token).await.verdict(), (200, 0));
 
     let (renewed, _) = world.connect("one-shop").await;
     assert_eq!(world.list_shops(&renewed).await.verdict(), (200, 0));
-    assert_eq!(
-        world.list_shops(&access_token).await.verdict(),
-        (401, 105_001)
-    );
+    assert_eq!(world.list_shops(&access_token).await.verdict(), (401, 105_001));
 }
 
 #[tokio::test]
 async fn what_was_issued_is_known() {
     let world = World::new();
     let (service_id, seller) = (world.app.service_id.as_str(), "one-shop");
-    assert_eq!(
-        world.control.issued(service_id, seller).unwrap().open_id,
-        None
-    );
+    assert_eq!(world.control.issued(service_id, seller).unwrap().open_id, None);
     let (access_token, first) = world.connect(seller).await;
     let second = world.refresh(&first).await.text("refresh_token");
 
     let issued = world.control.issued(service_id, seller).unwrap();
-    assert_eq!(
-        issued
-            .refresh_tokens
-            .iter()
-            .map(|t| &t.token)
-            .collect::<Vec<_>>(),
-        [&first, &second]
-    );
+    assert_eq!(issued.refresh_tokens.iter().map(|t| &t.token).collect::<Vec<_>>(), [&first, &second]);
     assert!(!issued.honours_refresh_token(&first));
     assert!(issued.honours_refresh_token(&second));
     assert!(issued.honours_access_token(&access_token));
     assert_eq!(issued.access_tokens[0].expires_at, START + 7 * DAY);
     let debug = format!("{issued:?}");
-    assert!(
-        !debug.contains(&access_token) && !debug.contains(&second),
-        "{debug}"
-    );
+    assert!(!debug.contains(&access_token) && !debug.contains(&second), "{debug}");
 
     world.control.advance(Duration::from_secs(7 * DAY));
-    assert!(
-        !world
-            .control
-            .issued(service_id, seller)
-            .unwrap()
-            .honours_access_token(&access_token)
-    );
+    assert!(!world.control.issued(service_id, seller).unwrap().honours_access_token(&access_token));
 }
 
 #[tokio::test]
 async fn a_clock_at_its_end_breaks_nothing() {
     let world = World::new();
     world.control.advance(Duration::MAX);
-    world
-        .control
-        .update_seller("one-shop", |seller| {
-            seller.authorization_lasts = Duration::MAX
-        })
-        .unwrap();
+    world.control.update_seller("one-shop", |seller| seller.authorization_lasts = Duration::MAX).unwrap();
     let (access_token, refresh_token) = world.connect("one-shop").await;
     assert_eq!(world.refresh(&refresh_token).await.verdict(), (200, 0));
     assert_eq!(world.list_shops(&access_token).await.verdict(), (200, 0));
@@ -335,16 +231,7 @@ async fn a_clock_at_its_end_breaks_nothing() {
 #[tokio::test]
 async fn the_callback_of_a_refusal_carries_no_code_to_exchange() {
     let world = World::new();
-    let callback = world
-        .control
-        .consent(&world.app.service_id, "one-shop", None, Decision::Refuse)
-        .unwrap();
+    let callback = world.control.consent(&world.app.service_id, "one-shop", None, Decision::Refuse).unwrap();
     assert_eq!(callback, "code=null&error=auth_denied");
-    assert_eq!(
-        world
-            .exchange(&parameter(&callback, "code").unwrap())
-            .await
-            .verdict(),
-        (200, 36_004_004)
-    );
+    assert_eq!(world.exchange(&parameter(&callback, "code").unwrap()).await.verdict(), (200, 36_004_004));
 }

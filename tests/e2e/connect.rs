@@ -1,0 +1,317 @@
+//! `connect`: every kind of seller, both kinds of grant, both state checks, both shop policies.
+
+use fake_tiktok_shop::{CallbackExtras, Decision, GrantedScopesField, RefusalError, Shop, WrongSecret};
+use serde_json::Map;
+use tiktok_shop_host_harness::{
+    ConnectionStatus, Grant, Rotation, Secret, ShopPolicy, ShopStanding, StateCheck, StaticCredentials, UnixSeconds,
+};
+use tiktok_shop_tests::{
+    BEGIN, DAY, SHOPS, STATE, Stage, TOKEN_GET, app_credentials, customer_id, grant, refusal, tenant,
+};
+
+#[tokio::test]
+async fn one_shop_connects_with_one_token_request_and_one_listing() {
+    let stage = Stage::new();
+    let connection = stage.connect("alice", "one-shop").await.unwrap();
+
+    assert_eq!(connection.status, ConnectionStatus::Active);
+    assert_eq!(connection.seller_name, "Teapot Corner");
+    assert_eq!(connection.seller_base_region, "GB");
+    assert_eq!(connection.granted_scopes, ["seller.authorization.info", "seller.shop.info"]);
+    assert_eq!(connection.access_expires_at, Some(UnixSeconds(BEGIN + 7 * DAY)));
+    assert!(connection.refresh_expires_at.unwrap() > UnixSeconds(u64::from(u32::MAX)), "an end beyond 32 bits");
+    assert_eq!(connection.connected_at, UnixSeconds(BEGIN));
+    assert_eq!(connection.shops_synced_at, Some(UnixSeconds(BEGIN)));
+    assert_eq!(connection.last_failure, None);
+    let [shop] = connection.shops.as_slice() else { panic!("one shop") };
+    assert_eq!(shop.id.as_str(), "7490000000000000001");
+    assert_eq!(shop.cipher.as_ref().map(Secret::expose), Some("ROW_fixture01cipherOfGB"));
+    assert_eq!((shop.standing, shop.linked), (ShopStanding::Granted, true));
+
+    let requests = stage.fake.requests();
+    let [exchange, listing] = requests.as_slice() else { panic!("two requests, not {requests:?}") };
+    assert_eq!((exchange.method.as_str(), exchange.path.as_str(), exchange.status), ("GET", TOKEN_GET, 200));
+    assert_eq!(exchange.host, "auth.tiktok-shops.com");
+    assert_eq!(exchange.parameter("grant_type"), Some("authorized_code"));
+    assert_eq!((listing.method.as_str(), listing.path.as_str(), listing.code), ("GET", SHOPS, Some(0)));
+    assert_eq!(listing.host, "open-api.tiktokglobalshop.com");
+    for request in [exchange, listing] {
+        assert_eq!((request.body_length, request.header("transfer-encoding")), (0, None));
+    }
+}
+
+#[tokio::test]
+async fn every_shop_of_every_region_is_kept_with_its_cipher() {
+    let stage = Stage::new();
+    for seller in ["several-regions", "cross-border"] {
+        let connection = stage.connect(seller, seller).await.unwrap();
+        let known = stage.fake.sellers().into_iter().find(|known| known.id == seller).unwrap();
+        let listed: Vec<_> = known
+            .shops
+            .iter()
+            .map(|shop| (shop.id.as_str(), shop.region.as_str(), shop.seller_type.as_str(), shop.cipher.as_deref()))
+            .collect();
+        let kept: Vec<_> = connection
+            .shops
+            .iter()
+            .map(|shop| {
+                let cipher = shop.cipher.as_ref().map(Secret::expose);
+                (shop.id.as_str(), shop.region.as_str(), shop.seller_type.as_str(), cipher)
+            })
+            .collect();
+        assert_eq!(kept, listed, "{seller}");
+        assert!(connection.shops.iter().all(|shop| shop.linked));
+    }
+}
+
+#[tokio::test]
+async fn an_absent_cipher_stays_absent_and_unknown_members_survive_as_they_were_written() {
+    let stage = Stage::new();
+    let connection = stage.connect("alice", "several-regions").await.unwrap();
+    let shop = |region: &str| connection.shops.iter().find(|shop| shop.region == region).unwrap();
+    assert_eq!(shop("IE").cipher, None);
+    assert!(!shop("IE").raw.contains("cipher"));
+    let german = &shop("DE").raw;
+    assert!(!german.contains("cipher"), "{german}");
+    for member in [
+        r#""store_tier":"gold""#,
+        r#""opened_at":9007199254740993"#,
+        r#""warehouses":[{"id":"7491000000000000001","default":true,"note":null}]"#,
+    ] {
+        assert!(german.contains(member), "{member} in {german}");
+    }
+}
+
+#[tokio::test]
+async fn a_seller_without_a_shop_is_connected_and_has_none() {
+    let stage = Stage::new();
+    let connection = stage.connect("alice", "no-shop").await.unwrap();
+    assert_eq!(connection.shops, []);
+    assert_eq!((connection.status, connection.shops_synced_at), (ConnectionStatus::Active, Some(UnixSeconds(BEGIN))));
+}
+
+#[tokio::test]
+async fn a_creator_is_refused_and_nothing_is_stored() {
+    let stage = Stage::new();
+    let outcome = stage.connect("alice", "creator").await;
+    assert_eq!(refusal(outcome), ("invalid-request", "not-a-seller".to_owned()));
+    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), []);
+    assert_eq!(stage.requests_to(SHOPS), 0);
+}
+
+#[tokio::test]
+async fn a_refused_consent_asks_for_another_and_sends_nothing() {
+    let stage = Stage::new();
+    for error in [RefusalError::AuthDenied, RefusalError::AccessDenied] {
+        stage.fake.update_switches(|switches| switches.refusal_error = error);
+        let query = stage.callback("one-shop", Decision::Refuse);
+        assert!(query.contains("code=null"), "{query}");
+        let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+        assert_eq!(refusal(outcome), ("reauthorize", "consent-refused".to_owned()));
+    }
+    assert_eq!(stage.requests_to(TOKEN_GET), 0);
+}
+
+#[tokio::test]
+async fn the_text_null_is_never_exchanged() {
+    let stage = Stage::new();
+    let grants =
+        [grant(&format!("code=null&state={STATE}")), grant(&format!("state={STATE}")), Grant::Code("null".into())];
+    for grant in grants {
+        let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant, ShopPolicy::All).await;
+        assert_eq!(refusal(outcome), ("reauthorize", "consent-refused".to_owned()));
+    }
+    assert_eq!(stage.fake.requests(), []);
+}
+
+#[tokio::test]
+async fn a_wrong_state_means_no_token_request() {
+    let stage = Stage::new();
+    let query = stage.callback("one-shop", Decision::Allow);
+    let (code, _) = query.split_once("&state=").unwrap();
+    let queries = [
+        code.to_owned(),
+        format!("{code}&state="),
+        format!("{code}&state={}", &STATE[..STATE.len() - 1]),
+        format!("{code}&state={STATE}x"),
+        format!("{code}&state={}", STATE.to_lowercase()),
+        format!("{code}&state={STATE}&state={STATE}"),
+        format!("{code}&state=other&state={STATE}"),
+        "error=auth_denied&code=null&state=other".to_string(),
+    ];
+    for query in queries {
+        let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+        assert_eq!(refusal(outcome), ("invalid-request", "state-mismatch".to_owned()), "{query}");
+    }
+    assert_eq!(stage.fake.requests(), []);
+
+    // The code was never shown to TikTok: with the right state it still works.
+    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+    assert_eq!(outcome.unwrap().status, ConnectionStatus::Active);
+}
+
+#[tokio::test]
+async fn an_install_from_the_app_store_connects_without_a_state_and_only_without() {
+    let stage = Stage::new();
+    let install = |query: &str| Grant::Callback { query: query.into(), state: StateCheck::AppStoreInstall };
+    let with_state = stage.callback("one-shop", Decision::Allow);
+    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), install(&with_state), ShopPolicy::All).await;
+    assert_eq!(refusal(outcome), ("invalid-request", "state-mismatch".to_owned()));
+    assert_eq!(stage.fake.requests(), []);
+
+    let without = stage.callback_of(0, "one-shop", None, Decision::Allow);
+    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), install(&without), ShopPolicy::All).await;
+    assert_eq!(outcome.unwrap().shops.len(), 1);
+}
+
+#[tokio::test]
+async fn a_code_the_host_took_itself_connects() {
+    let stage = Stage::new();
+    let query = stage.callback("one-shop", Decision::Allow);
+    let code = query.strip_prefix("code=").and_then(|rest| rest.split('&').next()).unwrap();
+    let outcome =
+        stage.host.connect(&tenant(0), &customer_id("alice"), Grant::Code(code.into()), ShopPolicy::All).await;
+    assert_eq!(outcome.unwrap().shops.len(), 1);
+}
+
+#[tokio::test]
+async fn further_parameters_of_the_callback_are_hints_at_most() {
+    let stage = Stage::new();
+    stage.fake.update_switches(|switches| switches.callback_extras = CallbackExtras::AppKeyLocaleAndRegion);
+    let query = stage.callback("one-shop", Decision::Allow);
+    assert!(query.contains("app_key="), "{query}");
+    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+    assert_eq!(outcome.unwrap().status, ConnectionStatus::Active);
+}
+
+#[tokio::test]
+async fn a_second_callback_with_a_used_code_leaves_a_healthy_connection_alone() {
+    let stage = Stage::new();
+    let query = stage.callback("several-regions", Decision::Allow);
+    let (tenant, alice) = (tenant(0), customer_id("alice"));
+    let connect = || stage.host.connect(&tenant, &alice, grant(&query), ShopPolicy::All);
+    let first = connect().await.unwrap();
+    assert_eq!(refusal(connect().await), ("reauthorize", "authorization-code-spent".to_owned()));
+    assert_eq!(stage.host.list_connections(&tenant, &alice).await.unwrap(), [first]);
+    assert_eq!(stage.refresh("alice", Rotation::WhenDue).await.unwrap().status, ConnectionStatus::Active);
+}
+
+#[tokio::test]
+async fn a_code_is_too_old_after_thirty_minutes() {
+    let stage = Stage::new();
+    let query = stage.callback("one-shop", Decision::Allow);
+    stage.advance(30 * 60 + 1);
+    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+    assert_eq!(refusal(outcome), ("reauthorize", "authorization-code-spent".to_owned()));
+}
+
+#[tokio::test]
+async fn exactly_one_links_the_only_shop_and_of_several_none() {
+    let stage = Stage::new();
+    for (seller, linked) in [("one-shop", 1), ("several-regions", 0), ("cross-border", 0), ("no-shop", 0)] {
+        let grant = grant(&stage.callback(seller, Decision::Allow));
+        let connection =
+            stage.host.connect(&tenant(0), &customer_id(seller), grant, ShopPolicy::ExactlyOne).await.unwrap();
+        assert_eq!(connection.shop_policy, ShopPolicy::ExactlyOne);
+        assert_eq!(connection.shops.iter().filter(|shop| shop.linked).count(), linked, "{seller}");
+        let listed = stage.host.list_shops(&tenant(0), &customer_id(seller)).await.unwrap();
+        assert_eq!(listed.len(), linked, "{seller}");
+    }
+}
+
+#[tokio::test]
+async fn the_policy_decides_about_shops_that_appear_later() {
+    let stage = Stage::new();
+    for (customer, policy) in [("all", ShopPolicy::All), ("one", ShopPolicy::ExactlyOne)] {
+        let grant = grant(&stage.callback("one-shop", Decision::Allow));
+        stage.host.connect(&tenant(0), &customer_id(customer), grant, policy).await.unwrap();
+    }
+    let new = Shop {
+        id: "7490000000000000099".to_owned(),
+        name: "Teapot Corner FR".to_owned(),
+        region: "FR".to_owned(),
+        seller_type: "LOCAL".to_owned(),
+        cipher: None,
+        code: "FRLCFIX099".to_owned(),
+        extra: Map::new(),
+    };
+    stage.fake.add_shop("one-shop", new).unwrap();
+    for (customer, linked) in [("all", [true, true]), ("one", [true, false])] {
+        let connection = stage.refresh(customer, Rotation::WhenDue).await.unwrap();
+        let found: Vec<_> = connection.shops.iter().map(|shop| shop.linked).collect();
+        assert_eq!(found, linked, "{customer}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_app_secret_says_what_to_compare_where_tiktok_says_so() {
+    for (answer, expected) in [
+        (WrongSecret::BadRequest, ("misconfigured", "app-rejected")),
+        (WrongSecret::Unauthorized, ("misconfigured", "app-rejected")),
+        // TikTok may call the code wrong instead: nobody can tell that from a code that was used.
+        (WrongSecret::BadGrant, ("reauthorize", "authorization-code-spent")),
+    ] {
+        let stage = Stage::new();
+        stage.fake.update_switches(|switches| switches.wrong_secret = answer);
+        let mut wrong = app_credentials(&stage.fake.apps()[0]);
+        wrong.app_secret = "0000000000000000000000000000000000000000".into();
+        let host = stage.host_with(StaticCredentials::new().with(tenant(0), wrong));
+        let query = stage.callback("one-shop", Decision::Allow);
+        let outcome = host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+        assert_eq!(refusal(outcome), (expected.0, expected.1.to_owned()), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn shops_that_cannot_be_read_do_not_undo_a_connection() {
+    let stage = Stage::new();
+    stage
+        .fake
+        .update_seller("one-shop", |seller| seller.granted_scopes = Some(vec!["seller.shop.info".to_owned()]))
+        .unwrap();
+    let connection = stage.connect("alice", "one-shop").await.unwrap();
+    assert_eq!((connection.shops_synced_at, connection.shops.len()), (None, 0));
+    assert_eq!(connection.last_failure.unwrap().failure.code, "missing-permission");
+
+    // The seller allows more; nothing has to be connected again.
+    let query = stage.callback("one-shop", Decision::Allow);
+    assert!(query.starts_with("code="));
+    let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+    assert_eq!(refusal(outcome), ("misconfigured", "missing-permission".to_owned()));
+    assert_eq!(stage.requests_to("/api/v2/token/refresh"), 0, "a missing scope is no token problem");
+}
+
+#[tokio::test]
+async fn a_consent_of_the_same_account_replaces_in_place() {
+    let stage = Stage::new();
+    let first = stage.connect("alice", "several-regions").await.unwrap();
+    stage.advance(DAY);
+    stage.fake.remove_shop("several-regions", "7490000000000000003").unwrap();
+    let second = stage.connect("alice", "several-regions").await.unwrap();
+    assert_eq!(second.key, first.key);
+    assert_eq!(second.connected_at, first.connected_at);
+    assert_eq!(second.refreshed_at, UnixSeconds(BEGIN + DAY));
+    let gone = second.shops.iter().find(|shop| shop.id.as_str() == "7490000000000000003").unwrap();
+    assert_eq!((gone.standing, gone.linked), (ShopStanding::NoLongerGranted, true));
+    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), [second]);
+}
+
+#[tokio::test]
+async fn missing_scopes_in_the_token_answer_are_no_obstacle() {
+    let stage = Stage::new();
+    stage.fake.update_switches(|switches| switches.granted_scopes_field = GrantedScopesField::Missing);
+    let connection = stage.connect("alice", "one-shop").await.unwrap();
+    assert_eq!(connection.granted_scopes, [""; 0]);
+}
+
+#[tokio::test]
+async fn malformed_arguments_are_refused_before_anything_is_sent() {
+    let stage = Stage::new();
+    let long = format!("code={}&state={STATE}", "x".repeat(9000));
+    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&long), ShopPolicy::All).await;
+    assert_eq!(refusal(outcome), ("invalid-request", "callback-malformed".to_owned()));
+    let twice = format!("code=a&code=b&state={STATE}");
+    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&twice), ShopPolicy::All).await;
+    assert_eq!(refusal(outcome), ("invalid-request", "callback-malformed".to_owned()));
+    assert_eq!(stage.fake.requests(), []);
+}

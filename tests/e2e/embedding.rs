@@ -1,0 +1,67 @@
+//! The README's example, compiled and run as it stands there.
+
+// README: begin
+use std::{error::Error, path::PathBuf, sync::Arc};
+use tiktok_shop_host_harness::*;
+
+async fn embed(
+    component: PathBuf,
+    egress: EgressPolicy,
+    app: AppCredentials,
+    seller_consents: impl AsyncFn(String) -> String,
+) -> Result<Vec<Shop>, Box<dyn Error>> {
+    let (tenant, customer): (TenantId, CustomerId) = ("acme".parse()?, "customer-7".parse()?);
+    let host = ConnectorHost::builder()
+        .component(Component::File(component)) // target/dist/tiktok_shop_connector.wasm
+        .storage(Arc::new(MemoryStorage::new(Arc::new(SystemClock::new()))))
+        .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), app)))
+        .egress(egress) // the default is TikTok's two hosts over https
+        .build()?;
+
+    let state = "128 random bits, kept with the customer's session"; // yours to draw and to keep
+    let link = host.authorization_url(&tenant, state.into()).await?;
+    let query = seller_consents(link).await; // the query with which the browser returns to your callback
+    let grant = Grant::Callback { query: query.into(), state: StateCheck::Expected(state.into()) };
+
+    match host.connect(&tenant, &customer, grant, ShopPolicy::All).await {
+        Ok(connection) => println!("{} is connected", connection.seller_name),
+        Err(CallError::Connector(error)) => match error.action() {
+            Action::RetryAfter(pause) => println!("call again in {pause:?}"),
+            Action::Reauthorize => println!("send the seller to the link again: {error}"),
+            _ => return Err(error.into()), // for an operator, the caller, or support: see the table below
+        },
+        Err(other) => return Err(other.into()), // the sandbox ended the call: a trap, a deadline, a limit
+    }
+    host.refresh(&tenant, &customer, None, Rotation::WhenDue).await?; // from a timer, or before you need the token
+    Ok(host.list_shops(&tenant, &customer).await?)
+}
+// README: end
+
+use fake_tiktok_shop::{Decision, FakeTikTokShop, Options};
+use tiktok_shop_tests::{app_credentials, component};
+
+#[tokio::test]
+async fn the_example_of_the_readme_runs() {
+    let fake = FakeTikTokShop::start(Options::default()).unwrap();
+    let control = fake.control();
+    let app = control.apps().remove(0);
+    let egress = EgressPolicy::production()
+        .stand_in(Authority::Auth, fake.address())
+        .and_then(|policy| policy.stand_in(Authority::Api, fake.address()))
+        .unwrap();
+    let consent = async |link: String| {
+        let state = link.split_once("&state=").unwrap().1.replace("%20", " ").replace("%2C", ",").replace("%27", "'");
+        control.consent(&app.service_id, "several-regions", Some(&state), Decision::Allow).unwrap()
+    };
+    let shops = embed(component(), egress, app_credentials(&app), consent).await.unwrap();
+    assert_eq!(shops.len(), 3);
+}
+
+#[test]
+fn the_readme_shows_the_example_that_runs() {
+    let this = include_str!("embedding.rs");
+    let begin = this.find("// README: begin\n").unwrap() + "// README: begin\n".len();
+    let end = this.find("// README: end").unwrap();
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&this[begin..end]), "copy the example from tests/e2e/embedding.rs into README.md");
+}

@@ -1,0 +1,273 @@
+//! `refresh`: once when due, never twice, and what TikTok's answers make of it.
+
+use std::time::Duration;
+
+use fake_tiktok_shop::{
+    Decision, EarlierToken, FailureStatus, RefreshTokenField, RefreshTokenOnRefresh, ReplacedRefreshToken,
+};
+use tiktok_shop_host_harness::{
+    CallError, ConnectionStatus, ReauthorizationReason, Rotation, ShopPolicy, ShopStanding, StaticCredentials,
+    UnixSeconds,
+};
+use tiktok_shop_tests::{
+    BEGIN, DAY, SHOPS, Stage, TOKEN_REFRESH, app_credentials, customer_id, grant, refusal, tenant,
+};
+
+#[tokio::test]
+async fn a_fresh_token_is_kept_and_the_shops_are_read_again() {
+    let stage = Stage::new();
+    stage.connect("alice", "several-regions").await.unwrap();
+    stage.advance(5 * DAY);
+    stage.fake.remove_shop("several-regions", "7490000000000000002").unwrap();
+    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    assert_eq!((stage.requests_to(TOKEN_REFRESH), stage.requests_to(SHOPS)), (0, 2));
+    assert_eq!(connection.shops_synced_at, Some(UnixSeconds(BEGIN + 5 * DAY)));
+    let standing: Vec<_> = connection.shops.iter().map(|shop| (shop.region.as_str(), shop.standing)).collect();
+    assert_eq!(
+        standing,
+        [("FR", ShopStanding::Granted), ("IE", ShopStanding::Granted), ("DE", ShopStanding::NoLongerGranted)]
+    );
+}
+
+#[tokio::test]
+async fn a_due_token_is_renewed_once_and_the_next_call_finds_it_fresh() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    stage.advance(7 * DAY - 3600);
+    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    assert_eq!(connection.access_expires_at, Some(UnixSeconds(BEGIN + 14 * DAY - 3600)));
+    assert_eq!(connection.refreshed_at, UnixSeconds(BEGIN + 7 * DAY - 3600));
+    stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 1);
+    let refresh = stage.fake.requests().into_iter().find(|request| request.path == TOKEN_REFRESH).unwrap();
+    assert_eq!((refresh.method.as_str(), refresh.parameter("grant_type")), ("GET", Some("refresh_token")));
+}
+
+#[tokio::test]
+async fn every_answer_of_the_token_host_to_a_refresh_keeps_the_connection_alive_for_months() {
+    for rotate in [RefreshTokenOnRefresh::New, RefreshTokenOnRefresh::Unchanged] {
+        for replaced in [
+            ReplacedRefreshToken::Refused,
+            ReplacedRefreshToken::HonouredForSeconds(60),
+            ReplacedRefreshToken::Honoured,
+        ] {
+            for field in [RefreshTokenField::Present, RefreshTokenField::Missing, RefreshTokenField::Empty] {
+                for earlier in [EarlierToken::Honoured, EarlierToken::Refused] {
+                    let stage = Stage::new();
+                    stage.fake.update_switches(|switches| {
+                        switches.refresh_token_on_refresh = rotate;
+                        switches.replaced_refresh_token = replaced;
+                        switches.refresh_token_field = field;
+                        switches.access_token_after_refresh = earlier;
+                    });
+                    stage.connect("alice", "one-shop").await.unwrap();
+                    for week in 1..=8 {
+                        stage.advance(6 * DAY + 3 * 3600);
+                        let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+                        assert_eq!(connection.status, ConnectionStatus::Active);
+                        assert_eq!(
+                            stage.requests_to(TOKEN_REFRESH),
+                            week,
+                            "{rotate:?} {replaced:?} {field:?} {earlier:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_forced_refresh_renews_at_once_and_an_unforced_one_does_not() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 0);
+    stage.refresh("alice", Rotation::Forced).await.unwrap();
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 1);
+}
+
+#[tokio::test]
+async fn an_ended_authorization_asks_for_a_new_consent_which_revives_the_connection() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    stage.fake.end_authorization("one-shop").unwrap();
+    stage.advance(8 * DAY);
+    let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+    assert_eq!(refusal(outcome), ("reauthorize", "authorization-expired".to_owned()));
+    let row = stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap().remove(0);
+    assert_eq!(row.status, ConnectionStatus::ReauthorizationRequired(ReauthorizationReason::AuthorizationExpired));
+    assert_eq!(row.last_failure.unwrap().failure.code, "authorization-expired");
+
+    // A dead grant is not hammered.
+    let seen = stage.fake.requests().len();
+    for _ in 0..3 {
+        let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+        assert_eq!(refusal(outcome), ("reauthorize", "authorization-expired".to_owned()));
+    }
+    assert_eq!(stage.fake.requests().len(), seen);
+
+    let revived = stage.connect("alice", "one-shop").await.unwrap();
+    assert_eq!((revived.status, revived.last_failure), (ConnectionStatus::Active, None));
+    assert_eq!(stage.refresh("alice", Rotation::Forced).await.unwrap().status, ConnectionStatus::Active);
+}
+
+#[tokio::test]
+async fn the_newest_token_tells_why_a_grant_is_over_and_not_the_replaced_ones_before_it() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    for _ in 0..4 {
+        stage.advance(7 * DAY);
+        stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    }
+    stage.fake.end_authorization("one-shop").unwrap();
+    stage.fake.clear_requests();
+    let outcome = stage.refresh("alice", Rotation::Forced).await;
+    assert_eq!(refusal(outcome), ("reauthorize", "authorization-expired".to_owned()));
+    let codes: Vec<_> = stage.fake.requests().iter().map(|request| request.code).collect();
+    let replaced = Some(36_004_005);
+    assert_eq!(codes, [Some(36_004_001), replaced, replaced, replaced], "the current token, then three fallbacks");
+}
+
+#[tokio::test]
+async fn a_removed_app_is_noticed_at_the_next_reading_of_the_shops() {
+    for status in [FailureStatus::Unauthorized, FailureStatus::Ok] {
+        let stage = Stage::new();
+        stage.fake.update_switches(|switches| switches.status_105001 = status);
+        stage.connect("alice", "one-shop").await.unwrap();
+        stage.advance(DAY);
+        stage.fake.revoke("one-shop").unwrap();
+        let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+        assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()), "{status:?}");
+        assert_eq!(stage.requests_to(TOKEN_REFRESH), 1, "one refresh, to be sure");
+    }
+}
+
+#[tokio::test]
+async fn a_host_whose_clock_is_off_is_told_so_and_spends_nothing() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    for wrong in [BEGIN - 301, BEGIN + 31] {
+        stage.clock.set_wall(Duration::from_secs(wrong));
+        let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+        assert_eq!(refusal(outcome), ("misconfigured", "clock-skewed".to_owned()), "{wrong}");
+    }
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 0);
+    stage.clock.set_wall(Duration::from_secs(BEGIN + 30));
+    assert_eq!(stage.refresh("alice", Rotation::WhenDue).await.unwrap().last_failure, None);
+}
+
+#[tokio::test]
+async fn an_access_token_that_tiktok_calls_expired_is_renewed_once() {
+    for status in [FailureStatus::Unauthorized, FailureStatus::Ok] {
+        let stage = Stage::new();
+        stage.fake.update_switches(|switches| switches.status_105002 = status);
+        stage.connect("alice", "one-shop").await.unwrap();
+        // At the end of its life, with a host's clock that is within the window but behind: fresh here, expired there.
+        stage.advance(6 * DAY);
+        stage.refresh("alice", Rotation::Forced).await.unwrap();
+        let spent = stage.requests_to(TOKEN_REFRESH);
+        stage.fake.end_access_tokens("one-shop").unwrap();
+        stage.advance(3600);
+        let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+        assert_eq!(connection.status, ConnectionStatus::Active);
+        assert_eq!(stage.requests_to(TOKEN_REFRESH), spent + 1, "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_consent_that_ends_the_first_access_token_is_survived() {
+    let stage = Stage::new();
+    stage.fake.update_switches(|switches| {
+        switches.access_token_after_consent = EarlierToken::Refused;
+        switches.refresh_token_after_consent = EarlierToken::Refused;
+    });
+    stage.connect("alice", "one-shop").await.unwrap();
+    stage.advance(DAY);
+    stage.connect("alice", "one-shop").await.unwrap();
+    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    assert_eq!(connection.status, ConnectionStatus::Active);
+    assert_eq!(stage.refresh("alice", Rotation::Forced).await.unwrap().status, ConnectionStatus::Active);
+}
+
+#[tokio::test]
+async fn the_other_customer_of_the_same_seller_gets_a_new_token_when_a_consent_ended_theirs() {
+    let stage = Stage::new();
+    stage.fake.update_switches(|switches| switches.access_token_after_consent = EarlierToken::Refused);
+    stage.connect("alice", "one-shop").await.unwrap();
+    stage.advance(DAY);
+    stage.connect("bob", "one-shop").await.unwrap();
+    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    assert_eq!(connection.status, ConnectionStatus::Active);
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 1, "105001 causes one refresh");
+}
+
+#[tokio::test]
+async fn another_app_key_than_the_one_that_connected_sends_nothing() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    let seen = stage.fake.requests().len();
+    let other = app_credentials(&stage.fake.apps()[1]);
+    let host = stage.host_with(StaticCredentials::new().with(tenant(0), other));
+    stage.advance(7 * DAY);
+    let outcome = host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await;
+    assert_eq!(refusal(outcome), ("misconfigured", "app-key-changed".to_owned()));
+    assert_eq!(stage.fake.requests().len(), seen);
+    assert_eq!(stage.refresh("alice", Rotation::WhenDue).await.unwrap().status, ConnectionStatus::Active);
+}
+
+#[tokio::test]
+async fn nobody_to_refresh_and_too_many_to_choose_from_are_invalid() {
+    let stage = Stage::new();
+    let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+    assert_eq!(refusal(outcome), ("invalid-request", "not-connected".to_owned()));
+
+    let first = stage.connect("alice", "one-shop").await.unwrap();
+    stage.connect("alice", "several-regions").await.unwrap();
+    let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+    assert_eq!(refusal(outcome), ("invalid-request", "account-required".to_owned()));
+    let named =
+        stage.host.refresh(&tenant(0), &customer_id("alice"), Some(&first.key.account), Rotation::WhenDue).await;
+    assert_eq!(named.unwrap().key, first.key);
+}
+
+#[tokio::test]
+async fn many_callers_of_a_due_token_cause_one_request() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    stage.advance(8 * DAY);
+    let hosts: Vec<_> = (0..3).map(|_| stage.host_with(tiktok_shop_tests::credentials(&stage.fake.apps()))).collect();
+    let calls: Vec<_> = (0..24)
+        .map(|at| {
+            let host = hosts[at % hosts.len()].clone();
+            tokio::spawn(async move { host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await })
+        })
+        .collect();
+    let mut renewed = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(connection) => {
+                renewed += 1;
+                assert_eq!(connection.status, ConnectionStatus::Active);
+            }
+            Err(CallError::Connector(error)) => {
+                assert_eq!(error.failure().code, "refresh-in-progress");
+                assert!(error.retry_after().unwrap().as_millis() <= 1500);
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(renewed >= 1);
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 1);
+}
+
+#[tokio::test]
+async fn a_policy_is_kept_by_a_refresh() {
+    let stage = Stage::new();
+    let query = stage.callback("several-regions", Decision::Allow);
+    stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::ExactlyOne).await.unwrap();
+    stage.advance(7 * DAY);
+    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    assert_eq!(connection.shop_policy, ShopPolicy::ExactlyOne);
+    assert!(connection.shops.iter().all(|shop| !shop.linked));
+}
