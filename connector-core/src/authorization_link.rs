@@ -3,6 +3,7 @@
 //! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407: `state` is added by hand and comes back
 //! unchanged. The link's host differs per market and moves, so the whole link is configuration.
 
+use crate::callback;
 use crate::error::{Cause, Error};
 use crate::secret::State;
 use crate::signing::percent_encoded;
@@ -36,7 +37,7 @@ pub fn with_state(link: Option<&str>, state: &State) -> Result<String, Error> {
 
 fn acceptable(link: &str) -> bool {
     let (address, query) = link.split_once('?').unwrap_or((link, ""));
-    let names_state = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "state");
+    let names_state = callback::parameters(query).any(|(name, _)| name == "state");
     let printable = link.bytes().all(|byte| byte.is_ascii_graphic()) && !link.contains('#');
     let has_host = address.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
     has_host && printable && !names_state && link.len() <= MAX_LINK_BYTES

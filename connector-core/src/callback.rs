@@ -61,21 +61,28 @@ fn read(query: &str, check: &StateCheck) -> Result<AuthorizationCode, Error> {
     if !matches {
         return Err(Error::new(Cause::StateMismatch));
     }
-    if let Some(error) = only(query, "error").ok_or_else(|| Error::new(Cause::CallbackMalformed))? {
-        return Err(Error::new(Cause::ConsentRefused).noting(&format!("error: {}", scrubbed(&error, &[]))));
+    let error = only(query, "error").ok_or_else(|| Error::new(Cause::CallbackMalformed))?;
+    let code = only(query, "code").map(|code| code.map(AuthorizationCode::new));
+    if let Some(error) = error {
+        let code = code.as_ref().and_then(Option::as_ref).map(AuthorizationCode::expose);
+        let secrets = [state.as_ref().map(State::expose), code].map(Option::unwrap_or_default);
+        return Err(Error::new(Cause::ConsentRefused).noting(&format!("error: {}", scrubbed(&error, &secrets))));
     }
-    let code = only(query, "code").ok_or_else(|| Error::new(Cause::CallbackMalformed))?;
-    code_or_refusal(code.map(AuthorizationCode::new))
+    code_or_refusal(code.ok_or_else(|| Error::new(Cause::CallbackMalformed))?)
 }
 
 fn code_or_refusal(code: Option<AuthorizationCode>) -> Result<AuthorizationCode, Error> {
     code.filter(|code| !matches!(code.expose().trim(), "" | "null")).ok_or_else(|| Error::new(Cause::ConsentRefused))
 }
 
+/// The decoded pairs of a query.
+pub(crate) fn parameters(query: &str) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(query.as_bytes())
+}
+
 /// The value of a name that stands at most once: `Some(None)` where it is absent or empty, `None` where it is repeated.
 fn only(query: &str, name: &str) -> Option<Option<String>> {
-    let mut values =
-        form_urlencoded::parse(query.as_bytes()).filter(|(given, _)| given == name).map(|(_, value)| value);
+    let mut values = parameters(query).filter(|(given, _)| given == name).map(|(_, value)| value);
     let value = values.next();
     values.next().is_none().then(|| value.filter(|value| !value.is_empty()).map(|value| value.into_owned()))
 }

@@ -3,7 +3,7 @@
 //!
 //! Sources: partner.tiktokshop.com/docv2/page/common-errors (2026) and …/rate-limits (2026).
 
-use crate::error::{Cause, Error, scrubbed};
+use crate::error::{Cause, Error, scrubbed, shares_a_part};
 use crate::http::{Response, TransportFailure};
 use crate::json::Members;
 use alloc::format;
@@ -57,12 +57,12 @@ pub fn read<'a>(response: &'a Response, secrets: &[&str]) -> Result<Success<'a>,
         // A pair in a mislabelled answer is still a pair; a refusal in one proves nothing.
         return parse(response)
             .filter(|(code, _)| *code == 0 && status < 300)
-            .map(|(_, e)| success(&e))
+            .map(|(_, e)| success(&e, secrets))
             .ok_or_else(unreadable);
     }
     let (code, envelope) = parse(response).ok_or_else(unreadable)?;
     if code == 0 {
-        return if status < 300 { Ok(success(&envelope)) } else { Err(unreadable()) };
+        return if status < 300 { Ok(success(&envelope, secrets)) } else { Err(unreadable()) };
     }
     let message = envelope.text("message").unwrap_or_default();
     let (cause, acted) = meaning(code, &message);
@@ -72,7 +72,7 @@ pub fn read<'a>(response: &'a Response, secrets: &[&str]) -> Result<Success<'a>,
         fault(cause, acted, status)
     };
     fault.error = fault.error.noting(&format!("TikTok code {code}: {}", scrubbed(&message, secrets)));
-    fault.error.request_id = request_id(&envelope);
+    fault.error.request_id = request_id(&envelope, secrets);
     Err(fault)
 }
 
@@ -114,13 +114,15 @@ fn parse(response: &Response) -> Option<(i64, Members<'_>)> {
     Some((envelope.whole_number("code")?, envelope))
 }
 
-fn success<'a>(envelope: &Members<'a>) -> Success<'a> {
-    Success { data: envelope.raw("data"), request_id: request_id(envelope) }
+fn success<'a>(envelope: &Members<'a>, secrets: &[&str]) -> Success<'a> {
+    Success { data: envelope.raw("data"), request_id: request_id(envelope, secrets) }
 }
 
-fn request_id(envelope: &Members<'_>) -> Option<String> {
+/// Too long and too token-like for [`scrubbed`], so it is taken whole or not at all.
+fn request_id(envelope: &Members<'_>, secrets: &[&str]) -> Option<String> {
     let plain = |text: &String| text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    envelope.text("request_id").filter(plain)
+    let echoes = |text: &String| secrets.iter().any(|secret| shares_a_part(text, secret));
+    envelope.text("request_id").filter(|text| plain(text) && !echoes(text))
 }
 
 /// Absent, or a JSON media type whose charset, if named, is UTF-8.

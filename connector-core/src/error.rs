@@ -227,7 +227,8 @@ pub fn scrubbed(text: &str, secrets: &[&str]) -> String {
     printable(&kept)
 }
 
-fn shares_a_part(word: &str, secret: &str) -> bool {
+/// Whether a word holds eight bytes in a row of a secret, or the whole of a shorter one.
+pub(crate) fn shares_a_part(word: &str, secret: &str) -> bool {
     let secret = secret.as_bytes();
     if secret.is_empty() {
         return false;

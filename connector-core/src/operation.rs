@@ -1,4 +1,4 @@
-//! One file per export, straight-line over [`Effects`](crate::ports::Effects); beneath them what they share:
+//! One file per export, straight-line over [`Effects`]; beneath them what they share:
 //! `renewal` (claim, call, persist), `tokens` (loads and swaps of the record), `rows` (the order of row writes) and
 //! `shop_sync` (reading the shops with a token that TikTok may refuse).
 

@@ -147,12 +147,18 @@ pub fn take_pair(record: &mut TokenRecord, pair: &Pair, now: UnixSeconds, random
         record.current.access_ends = pair.access_expiry.known();
     }
     record.current.refresh_ends = pair.refresh_ends.or(record.current.refresh_ends);
-    record.due_at = due_at(record.current.access_expiry(), now, random);
+    // Due before it may be renewed again, it would only make a sweep spin.
+    let earliest = now.plus(ROTATION_INTERVAL);
+    record.due_at = match &record.current.access {
+        Some(_) => due_at(record.current.access_expiry(), now, random).max(earliest),
+        None => earliest,
+    };
     record.claim = None;
     record.dead = None;
     record.presented = 0;
     record.failures = 0;
-    record.not_before = None;
+    // A refresh token that came alone is not what was asked for: nothing is tried again before it may be renewed.
+    record.not_before = pair.access.is_none().then_some(earliest);
     record.rotated_at = now;
     record.generation = record.generation.saturating_add(1);
     if let Some(name) = &pair.seller_name {
@@ -256,7 +262,7 @@ pub fn reject(record: &mut TokenRecord, cause: Cause, nonce: Nonce) {
     });
 }
 
-/// Rule 7, and rule 3 without a failure: the claim goes.
+/// Rules 3 and 7: the claim goes. Without a failure where it came to stand over another token, and the call goes on.
 pub fn release(record: &mut TokenRecord, failure: Option<&Error>, now: UnixSeconds, random: u64) {
     record.claim = None;
     if let Some(error) = failure {
@@ -268,6 +274,12 @@ pub fn release(record: &mut TokenRecord, failure: Option<&Error>, now: UnixSecon
 pub fn hold_back(record: &mut TokenRecord, error: &Error, now: UnixSeconds, random: u64) {
     record.failures = record.failures.saturating_add(1);
     record.not_before = Some(now.plus(back_off(record.failures, error.delay, random)));
+}
+
+/// Whether an attempt is still held back.
+#[must_use]
+pub fn held_back(record: &TokenRecord, now: UnixSeconds) -> bool {
+    record.not_before.is_some_and(|not_before| not_before > now)
 }
 
 /// After the shops were read: a notice is verified and nothing is held back any longer.

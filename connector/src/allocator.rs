@@ -1,7 +1,7 @@
 //! The guest's memory: handed out upwards, zeroed when given back, taken again only from the end.
 //!
 //! An instance lives for one call, so nothing is gained by keeping books of free pieces; the host bounds the memory of a
-//! call. What is freed is zeroed, because buffers of `serde_json`, waki and the canonical ABI hold tokens too.
+//! call, and nobody else grows it. What is freed is zeroed, because buffers of `serde_json`, waki and the canonical ABI hold tokens too.
 #![expect(unsafe_code, reason = "a global allocator is made of raw pointers")]
 
 use core::alloc::{GlobalAlloc, Layout};

@@ -37,7 +37,7 @@ pub(crate) fn error(error: Error) -> types::Error {
 }
 
 fn milliseconds(delay: Duration) -> u32 {
-    u32::try_from(delay.as_millis()).unwrap_or(u32::MAX)
+    u32::try_from(delay.as_secs() * 1000 + u64::from(delay.subsec_millis())).unwrap_or(u32::MAX)
 }
 
 pub(crate) fn grant(grant: export::Grant) -> Grant {

@@ -10,7 +10,7 @@ const CHUNK_BYTES: u64 = 16 * 1024;
 pub(crate) fn send(request: Request) -> Result<Response, TransportFailure> {
     // Path and query are complete and encoded; waki passes them on as they are.
     let url = Zeroizing::new(format!("https://{}{}", request.authority.host(), request.path_and_query.expose()));
-    let mut builder = Client::new().get(&url).header("content-length", "0").header("accept", "application/json");
+    let mut builder = Client::new().get(&url).header("content-length", "0");
     if let Some(token) = &request.access_token {
         builder = builder.header("x-tts-access-token", token.expose()).header("content-type", "application/json");
     }
@@ -33,7 +33,8 @@ pub(crate) fn send(request: Request) -> Result<Response, TransportFailure> {
     Ok(response)
 }
 
-/// waki's error is `anyhow`'s; the code of `wasi:http` is inside. What carries none is an outcome nobody knows.
+/// waki's error is `anyhow`'s; the code of `wasi:http` is inside. What carries none is an outcome nobody knows. Never
+/// format such an error: its text may hold the URL, and the builder has taken its `Debug` out of the component.
 fn failure(error: anyhow::Error) -> TransportFailure {
     error.downcast_ref::<ErrorCode>().map_or(TransportFailure::Interrupted, classified)
 }

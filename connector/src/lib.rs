@@ -3,7 +3,8 @@
 //! Every export turns WIT values into the core's types, runs one operation of `tiktok-shop-connector-core` over this
 //! component's imports, and turns the outcome back. An instance lives for one call and keeps nothing.
 
-#[cfg(target_arch = "wasm32")]
+// Elsewhere a C library has memory of its own.
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod allocator;
 mod bindings;
 mod convert;

@@ -18,8 +18,7 @@ use alloc::vec::Vec;
 const PATH: &str = "/authorization/202309/shops";
 /// Some hundred bytes a shop; a seller has a handful.
 const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
-/// A shop id has up to 19 digits.
-const MAX_ID_BYTES: usize = 64;
+const MAX_ID_DIGITS: usize = 19;
 
 /// The signed request.
 #[must_use]
@@ -38,10 +37,15 @@ pub fn request(app: &Credentials, token: &AccessToken, now: UnixSeconds) -> Requ
     }
 }
 
+/// Digits, as text: an id compares with the ones in webhooks, and no part of it is ever computed with.
+fn is_shop_id(text: &str) -> bool {
+    text.len() <= MAX_ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn listed(row: &Members<'_>) -> Option<ListedShop> {
     let text = |name: &str| row.text_or_digits(name).filter(|text| !text.is_empty());
     Some(ListedShop {
-        id: text("id").filter(|id| id.len() <= MAX_ID_BYTES)?,
+        id: text("id").filter(|id| is_shop_id(id))?,
         name: text("name").unwrap_or_default(),
         region: text("region").unwrap_or_default(),
         seller_type: text("seller_type").unwrap_or_default(),
@@ -104,7 +108,16 @@ mod tests {
     #[test]
     fn an_empty_list_is_an_answer_and_a_broken_one_is_not() {
         assert_eq!(read(&answer(r#"{"shops":[]}"#), &[]).expect("none").len(), 0);
-        for data in ["null", "[]", "{}", r#"{"shops":[{"name":"no id"}]}"#, r#"{"shops":[1]}"#, r#"{"shops":null}"#] {
+        for data in [
+            "null",
+            "[]",
+            "{}",
+            r#"{"shops":[{"name":"no id"}]}"#,
+            r#"{"shops":[{"id":"12345678901234567890"}]}"#,
+            r#"{"shops":[{"id":"1"},{"id":"one"}]}"#,
+            r#"{"shops":[1]}"#,
+            r#"{"shops":null}"#,
+        ] {
             let fault = read(&answer(data), &[]).err().expect(data);
             assert_eq!(fault.error.cause, Cause::AnswerUnreadable, "{data}");
         }

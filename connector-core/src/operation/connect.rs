@@ -126,7 +126,9 @@ async fn store(
             Swap::Failed(error) if error.cause != Cause::StorageRefused => return Err(error),
             Swap::Failed(error) => return Err(spent(&error)),
         };
-        if let Some(found) = stored.take_if(|found| rotation::contains(&found.record, pair)) {
+        // Written by an earlier try. The pair alone proves nothing: TikTok may answer a consent with one it issued before.
+        let ours = |found: &mut Held| found.record.granted_at == now && rotation::contains(&found.record, pair);
+        if let Some(found) = stored.take_if(ours) {
             return Ok(found);
         }
     }

@@ -97,7 +97,15 @@ async fn sync(
                 just_rotated = true;
                 held
             }
-            Ok(Renewed::Waiting { error, .. }) => return Err(error),
+            Ok(Renewed::Waiting { held, error }) => {
+                let told = fault.error.clone().after(error.delay);
+                // A claim brings a sweep back when it lapses; after a recent renewal only this keeps it from spinning.
+                if error.cause == Cause::BackingOff && !rotation::held_back(&held.record, effects.now().wall) {
+                    let _row_is_a_projection =
+                        record_shops(effects, key, held, ShopNews::Unread, Some(&told), false).await;
+                }
+                return Err(error);
+            }
             Err(failed) => return Err(write_down(effects, key, failed).await),
         };
         reading = read_shops(effects, app, &held).await;

@@ -128,11 +128,14 @@ async fn spend(
     key: &ConnectionKey,
     mut claimed: Claimed,
 ) -> Result<Next<Renewed>, NotRenewed> {
+    // What TikTok says of the newest token tells why the grant is over; of the fallbacks it may only say "replaced".
+    let mut first_rejection = None;
     loop {
         // 3. Not too late.
         if rotation::too_late(&claimed.at, &effects.now()) {
-            let held = release(effects, key, claimed.held, None).await;
-            return Err(NotRenewed { error: Error::new(Cause::RefreshTooLate), held });
+            let error = Error::new(Cause::RefreshTooLate);
+            let held = release(effects, key, claimed.held, Some(&error)).await;
+            return Err(NotRenewed { error, held });
         }
         // 4. Send.
         let Some(refresh) = &claimed.held.record.current.refresh else {
@@ -159,7 +162,8 @@ async fn spend(
         match (fault.error.cause, fault.acted) {
             // 6. Rejected.
             (Cause::AuthorizationExpired | Cause::AuthorizationRevoked, _) => {
-                match reject(effects, key, claimed, &fault.error).await? {
+                let reason = first_rejection.get_or_insert(fault.error);
+                match reject(effects, key, claimed, reason).await? {
                     Next::Go(promoted) => claimed = promoted,
                     Next::Again(stored) => return Ok(Next::Again(stored)),
                 }
@@ -248,9 +252,10 @@ async fn reject(
     mut claimed: Claimed,
     error: &Error,
 ) -> Result<Next<Claimed>, NotRenewed> {
+    // One nonce for all tries: whichever of them was written, it is ours.
+    let at = effects.now();
+    let nonce = effects.random();
     for _ in 0..MOST_TRIES {
-        let at = effects.now();
-        let nonce = effects.random();
         let Held { revision: expected, mut record, .. } = claimed.held;
         rotation::reject(&mut record, error.cause, nonce);
         let found = match tokens::swap(effects, key, Some(&expected), &record, at.wall).await {
@@ -262,7 +267,8 @@ async fn reject(
         let Some(found) = found else {
             return Ok(Next::Again(None));
         };
-        if let Some(reason) = found.record.dead {
+        // A record that was dead before, and is tried again, keeps its death beside the claim until this is decided.
+        if let (Some(reason), None) = (found.record.dead, found.record.claim) {
             let mut told = dead(reason);
             (told.http_status, told.request_id) = (error.http_status, error.request_id.clone());
             return Err(NotRenewed { error: told, held: Some(found) });

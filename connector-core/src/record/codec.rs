@@ -4,12 +4,11 @@
 
 use super::{Claim, CurrentPair, DeadReason, DecodeError, Lineage, MOST_FALLBACKS, Profile, Spent, TokenRecord};
 use crate::connection::ShopPolicy;
-use crate::json::Members;
+use crate::json::{self, Members};
 use crate::secret::{AccessToken, RefreshToken, SecretBytes};
 use crate::time::UnixSeconds;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::str::FromStr;
 use serde::Serialize;
 
 /// What this version writes, and the newest it reads.
@@ -54,8 +53,10 @@ struct WireProfile<'a> {
     scopes: &'a [String],
 }
 
-/// A record with another number of members was not written by this version: rewriting it would lose some.
+/// An object with another number of members was not written by this version: rewriting it would lose some.
 const MEMBERS: usize = 19;
+const CLAIM_MEMBERS: usize = 2;
+const PROFILE_MEMBERS: usize = 4;
 
 impl TokenRecord {
     /// The stored form. Holds both tokens in clear.
@@ -111,8 +112,8 @@ impl TokenRecord {
 }
 
 fn read(wire: &Members<'_>) -> Option<TokenRecord> {
-    let fallbacks = wire.texts("fallbacks").filter(|tokens| tokens.len() <= MOST_FALLBACKS)?;
-    let profile = wire.members("profile")?;
+    let fallbacks = texts(wire, "fallbacks").filter(|tokens| tokens.len() <= MOST_FALLBACKS)?;
+    let profile = object(wire, "profile", PROFILE_MEMBERS)?;
     Some(TokenRecord {
         lineage: Lineage(bytes(&wire.text("lineage")?)?),
         generation: number(wire, "generation")?,
@@ -126,11 +127,11 @@ fn read(wire: &Members<'_>) -> Option<TokenRecord> {
         due_at: point(wire, "due-at")?,
         fallbacks: fallbacks.into_iter().map(RefreshToken::new).collect(),
         claim: optional(wire, "claim", |wire, name| {
-            let claim = wire.members(name)?;
+            let claim = object(wire, name, CLAIM_MEMBERS)?;
             Some(Claim { nonce: bytes(&claim.text("nonce")?)?, spends: Spent(bytes(&claim.text("spends")?)?) })
         })?,
-        presented: number(wire, "presented")?,
-        failures: number(wire, "failures")?,
+        presented: count(wire, "presented")?,
+        failures: count(wire, "failures")?,
         not_before: optional(wire, "not-before", point)?,
         granted_at: point(wire, "granted-at")?,
         rotated_at: point(wire, "rotated-at")?,
@@ -140,7 +141,7 @@ fn read(wire: &Members<'_>) -> Option<TokenRecord> {
             shop_policy: policy_from_text(&profile.text("shop-policy")?)?,
             seller_name: profile.text("seller-name")?,
             base_region: profile.text("base-region")?,
-            scopes: profile.texts("scopes")?,
+            scopes: texts(&profile, "scopes")?,
         },
     })
 }
@@ -154,8 +155,21 @@ fn optional<'a, T>(
     if wire.raw(name)? == "null" { Some(None) } else { read(wire, name).map(Some) }
 }
 
-fn number<T: FromStr>(wire: &Members<'_>, name: &str) -> Option<T> {
+fn object<'a>(wire: &Members<'a>, name: &str, count: usize) -> Option<Members<'a>> {
+    wire.members(name).filter(|members| members.count() == count)
+}
+
+/// Every item of a list; none if one is not text.
+fn texts(wire: &Members<'_>, name: &str) -> Option<Vec<String>> {
+    wire.list(name)?.iter().map(|item| json::text(item.get())).collect()
+}
+
+fn number(wire: &Members<'_>, name: &str) -> Option<u64> {
     wire.raw(name)?.parse().ok()
+}
+
+fn count(wire: &Members<'_>, name: &str) -> Option<u32> {
+    number(wire, name)?.try_into().ok()
 }
 
 fn point(wire: &Members<'_>, name: &str) -> Option<UnixSeconds> {

@@ -1,0 +1,162 @@
+//! Every reader of foreign bytes: none panics, whatever arrives, and none lets a secret of the request into an error.
+
+use crate::samples::{NOW, pair_data};
+use proptest::prelude::*;
+use serde_json::json;
+use tiktok_shop_connector_core::callback::{Grant, StateCheck};
+use tiktok_shop_connector_core::endpoint::{shops, token};
+use tiktok_shop_connector_core::envelope;
+use tiktok_shop_connector_core::error::{Cause, Error};
+use tiktok_shop_connector_core::http::Response;
+use tiktok_shop_connector_core::json::Members;
+use tiktok_shop_connector_core::record::{DecodeError, TokenRecord};
+use tiktok_shop_connector_core::secret::State;
+
+const RECORD: &str = include_str!("../golden/token-record-v1.json");
+
+/// As long and as shaped as real ones.
+const SECRETS: [&str; 3] =
+    ["9d1c2e7b5a4f40e6b8137c0d5e2a9f61c3d4b7e8", "ROW_Qw3rTyUiOpAsDfGhJkLzXcVbNm0123456789-_", "ROW_shortTok8"];
+
+fn response(status: u16, body: &[u8]) -> Response {
+    let content_type = Some("application/json".into());
+    Response { status, content_type, retry_after: None, body: body.to_vec() }
+}
+
+fn shop_list() -> String {
+    json!({"code": 0, "message": "success", "request_id": "req-1", "data": {"shops": [
+        {"id": "7490000000000000001", "name": "Ä", "region": "GB", "seller_type": "LOCAL", "cipher": "c", "code": "GB1"},
+        {"id": "7490000000000000002", "odd": [1, {"a": null}]},
+    ]}})
+    .to_string()
+}
+
+fn token_answer() -> String {
+    json!({"code": 0, "message": "success", "request_id": "req-1", "data": pair_data(1)}).to_string()
+}
+
+/// Everything that reads these bytes, with everything it returns looked at.
+fn read_by_all(status: u16, bytes: &[u8]) {
+    let response = response(status, bytes);
+    let faults = [
+        envelope::read(&response, &SECRETS).err(),
+        token::read(&response, &SECRETS, NOW).err(),
+        shops::read(&response, &SECRETS).err(),
+    ];
+    for fault in faults.into_iter().flatten() {
+        assert!(fault.error.detail().chars().count() < 600);
+    }
+    if let Some(members) = Members::parse(bytes) {
+        for name in ["code", "data", "shops", ""] {
+            let _ = (members.text(name), members.whole_number(name), members.flag(name), members.texts(name));
+            let _ = (members.text_or_digits(name), members.without(name), members.members(name).is_some());
+        }
+    }
+    if let Err(error) = TokenRecord::decode(bytes) {
+        assert!(matches!(error, DecodeError::TooNew | DecodeError::Unreadable));
+    }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        for state in [StateCheck::AppStoreInstall, StateCheck::Expected(State::new("s".into()))] {
+            let grant = Grant::Callback { query: text.into(), state };
+            if let Err(error) = grant.into_code() {
+                let expected = [Cause::StateMismatch, Cause::CallbackMalformed, Cause::ConsentRefused];
+                assert!(expected.contains(&error.cause), "{error}");
+            }
+        }
+    }
+}
+
+/// A valid sample with a few bytes overwritten, taken out or put in.
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let samples = vec![
+        RECORD.to_owned(),
+        shop_list(),
+        token_answer(),
+        "app_key=k&code=ROW_code%2B&locale=en&shop_region=GB&state=s".to_owned(),
+    ];
+    let mutation = (any::<prop::sample::Index>(), any::<u8>(), 0..3_u8);
+    (prop::sample::select(samples), prop::collection::vec(mutation, 0..6)).prop_map(|(sample, mutations)| {
+        let mut bytes = sample.into_bytes();
+        for (at, byte, kind) in mutations {
+            let at = at.index(bytes.len());
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => drop(bytes.drain(at..(at + usize::from(byte)).min(bytes.len() - 1))),
+            }
+        }
+        bytes
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_make_a_reader_panic(status in any::<u16>(), bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        read_by_all(status, &bytes);
+        read_by_all(200, &bytes);
+    }
+
+    #[test]
+    fn no_text_makes_a_reader_panic(text in r#"[\[\]{}",:0-9a-z\\&=%+ ]{0,80}"#) {
+        read_by_all(200, text.as_bytes());
+    }
+
+    #[test]
+    fn no_damage_to_a_valid_answer_makes_a_reader_panic(bytes in mutated()) {
+        read_by_all(200, &bytes);
+    }
+
+    /// TikTok's message may echo what it was sent, at any place and in any company.
+    #[test]
+    fn no_error_shows_a_secret_of_the_request(
+        code in prop::sample::select(vec![36_009_004, 36_004_004, 105_001, 98_001_004, 36_009_002]),
+        before in r#"[a-z ,.:;='"\[(\n\t]{0,40}"#,
+        after in r#"[a-z ,.:;='"\])&\n\t]{0,40}"#,
+        secret in prop::sample::select(SECRETS.to_vec()),
+        repeated in 1..4_usize,
+    ) {
+        let message = [before, secret.repeat(repeated), after].concat();
+        let body = json!({"code": code, "message": message, "request_id": "req-1", "data": secret}).to_string();
+        let response = response(200, body.as_bytes());
+        for fault in [
+            envelope::read(&response, &SECRETS).unwrap_err(),
+            token::read(&response, &SECRETS, NOW).err().unwrap(),
+            shops::read(&response, &SECRETS).err().unwrap(),
+        ] {
+            prop_assert_eq!(shown_part(&fault.error, secret), None);
+            prop_assert_eq!(fault.error.request_id.as_deref(), Some("req-1"));
+        }
+    }
+}
+
+/// A part of the secret, eight bytes or longer, that some rendering of the error shows.
+fn shown_part(error: &Error, secret: &str) -> Option<String> {
+    let shown = format!("{error} {error:?} {}", error.detail());
+    (0..=secret.len() - 8).map(|at| &secret[at..at + 8]).find(|part| shown.contains(part)).map(str::to_owned)
+}
+
+#[test]
+fn a_secret_echoed_as_the_request_id_is_not_shown() {
+    for secret in ["9d1c2e7b5a4f40e6b8137c0d5e2a9f61c3d4b7e8", "rowShortTok8"] {
+        let body = json!({"code": 105_001, "message": "no", "request_id": secret}).to_string();
+        let fault = envelope::read(&response(401, body.as_bytes()), &[secret]).unwrap_err();
+        assert_eq!(fault.error.request_id, None);
+        assert_eq!(shown_part(&fault.error, secret), None);
+    }
+}
+
+#[test]
+fn a_refusal_that_repeats_code_or_state_does_not_show_them() {
+    let (code, state) = ("ROW_code123", "state-4711-abcd");
+    for echoed in [code, state] {
+        let grant = Grant::Callback {
+            query: format!("error=denied_{echoed}&code={code}&state={state}"),
+            state: StateCheck::Expected(State::new(state.into())),
+        };
+        let error = grant.into_code().err().expect("refused");
+        assert_eq!(error.cause, Cause::ConsentRefused);
+        assert_eq!(shown_part(&error, echoed), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! Tests of the core from outside: vectors, golden files, properties, the rules as tables, and every operation over
+//! scripted effects.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; clippy.toml allows it in test functions only, not in what they call"
+)]
+
+mod decoders;
+mod golden;
+mod operations;
+mod rotation;
+mod samples;
+mod scripted_host;
+mod signing;

@@ -1,0 +1,48 @@
+//! Every operation over scripted effects: the exact cause, what is stored, and which requests were sent.
+
+mod connect;
+mod kill;
+mod lists;
+mod races;
+mod reconnect;
+mod refresh;
+mod shops;
+mod storage_faults;
+mod sweep;
+
+use crate::samples::{account, customer, key, row_of};
+use crate::scripted_host::{ScriptedHost, run};
+use tiktok_shop_connector_core::callback::Grant;
+use tiktok_shop_connector_core::connection::{Connection, ShopPolicy};
+use tiktok_shop_connector_core::error::Error;
+use tiktok_shop_connector_core::operation;
+use tiktok_shop_connector_core::operation::refresh::Rotation;
+use tiktok_shop_connector_core::record::TokenRecord;
+use tiktok_shop_connector_core::secret::AuthorizationCode;
+
+/// Connected with this record, and its row shows the shops 1 and 2.
+fn connected(record: &TokenRecord) -> ScriptedHost {
+    let host = ScriptedHost::holding(record);
+    host.put_row(&row_of(&key(), record, &["1", "2"]));
+    host
+}
+
+fn code() -> Grant {
+    Grant::Code(AuthorizationCode::new("CODE-1".into()))
+}
+
+fn connect_with(host: &ScriptedHost, policy: ShopPolicy) -> Result<Connection, Error> {
+    run(operation::connect::connect(host, customer(), code(), policy))
+}
+
+fn connect_all(host: &ScriptedHost) -> Result<Connection, Error> {
+    connect_with(host, ShopPolicy::All)
+}
+
+fn refresh_when_due(host: &ScriptedHost) -> Result<Connection, Error> {
+    run(operation::refresh::refresh(host, customer(), Some(account()), Rotation::WhenDue))
+}
+
+fn refresh_forced(host: &ScriptedHost) -> Result<Connection, Error> {
+    run(operation::refresh::refresh(host, customer(), Some(account()), Rotation::Forced))
+}

@@ -1,0 +1,212 @@
+//! Killed at every effect, before it happens and after it: what is stored is legal, and a later call goes on from there.
+
+use super::{code, connect_all, connected, refresh_forced, refresh_when_due};
+use crate::samples::{
+    NOW, account, customer, due, key, last_failure, outcome, pair_answer, refresh_token, shops_answer, shops_of,
+    stored_form, tokens, with,
+};
+use crate::scripted_host::{Answer, Kill, ScriptedHost, Step, run_or_die};
+use tiktok_shop_connector_core::connection::{ShopPolicy, Status};
+use tiktok_shop_connector_core::http::TransportFailure;
+use tiktok_shop_connector_core::operation;
+use tiktok_shop_connector_core::operation::refresh::Rotation;
+
+/// What TikTok does with a refresh token that it has replaced; nobody outside knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replaced {
+    Lives,
+    IsRevoked,
+}
+
+/// A TikTok that remembers: its pairs are numbered, and `CODE-1` works once.
+fn tiktok(replaced: Replaced, mut newest: u32) -> impl FnMut(&str) -> Answer {
+    let mut code_spent = false;
+    move |request| {
+        let (verb, token) = request.split_once(' ').unwrap();
+        let number = token.split_once('-').unwrap().1.parse::<u32>().unwrap();
+        match verb {
+            "shops" => shops_answer(&["1", "2"]),
+            "exchange" if code_spent => Answer::code(36_004_004),
+            "refresh" if number < newest && replaced == Replaced::IsRevoked => Answer::code(36_004_005),
+            _ => {
+                code_spent |= verb == "exchange";
+                newest += 1;
+                pair_answer(newest)
+            }
+        }
+    }
+}
+
+fn points(effects: usize) -> impl Iterator<Item = Kill> {
+    (1..=effects).flat_map(|number| [Kill::Before(number), Kill::After(number)])
+}
+
+fn dies_refreshing(host: &ScriptedHost) {
+    let call = operation::refresh::refresh(host, customer(), Some(account()), Rotation::WhenDue);
+    assert!(run_or_die(call).is_none(), "killed");
+}
+
+fn dies_connecting(host: &ScriptedHost) {
+    let call = operation::connect::connect(host, customer(), code(), ShopPolicy::All);
+    assert!(run_or_die(call).is_none(), "killed");
+}
+
+/// A later call, once every claim has lapsed.
+fn later(host: &ScriptedHost) {
+    host.restart();
+    host.pass(121);
+}
+
+fn is_whole(host: &ScriptedHost, point: Kill) {
+    let row = host.row().expect("a row").connection;
+    assert_eq!((row.status, last_failure(&row)), (Status::Active, None), "{point:?}");
+    assert_eq!(shops_of(&row), "1 granted linked, 2 granted linked", "{point:?}");
+    assert!(host.refresh_due_at() > Some(host.wall()), "{point:?}");
+}
+
+#[test]
+fn a_refresh_killed_anywhere_leaves_the_old_pair_a_claim_or_the_new_pair() {
+    for point in points(10) {
+        let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1)).killed(point);
+        dies_refreshing(&host);
+        let stored = tokens(&host.record());
+        let expected = match point {
+            Kill::Before(1..=3) | Kill::After(1..=2) => "AT-1 RT-1 []",
+            Kill::Before(4..=5) | Kill::After(3..=4) => "AT-1 RT-1 [] claimed",
+            Kill::Before(_) | Kill::After(_) => "AT-2 RT-2 [RT-1]",
+        };
+        assert_eq!(stored, expected, "{point:?}");
+        assert!(host.refresh_due_at().is_some(), "{point:?}: a sweep comes back");
+
+        later(&host);
+        assert_eq!(outcome(&refresh_when_due(&host)), "ok", "{point:?}");
+        is_whole(&host, point);
+    }
+}
+
+#[test]
+fn before_its_claim_lapses_a_killed_refresh_is_waited_for() {
+    let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1)).killed(Kill::After(4));
+    dies_refreshing(&host);
+    host.restart();
+    host.pass(119);
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok", "the access token is valid");
+    assert!(host.sent().is_empty());
+}
+
+/// R-REL-3: where TikTok spent the token and revokes it, and only there, the connection is lost.
+#[test]
+fn a_refresh_is_lost_only_where_tiktok_spent_the_token_unanswered() {
+    let mut lost = Vec::new();
+    for point in points(10) {
+        let host = connected(&due()).tiktok(tiktok(Replaced::IsRevoked, 1)).killed(point);
+        dies_refreshing(&host);
+        later(&host);
+        match outcome(&refresh_when_due(&host)) {
+            "ok" => is_whole(&host, point),
+            "refresh-outcome-unknown" => {
+                assert_eq!(host.sent(), ["refresh RT-1"], "{point:?}: replayed once");
+                lost.push(point);
+            }
+            other => panic!("{point:?}: {other}"),
+        }
+    }
+    assert_eq!(lost, [Kill::After(4), Kill::Before(5)]);
+}
+
+/// R-REL-4: TikTok has acted and its answer is lost on the way.
+#[test]
+fn a_lost_answer_is_asked_for_once_more_after_the_claim_lapsed() {
+    let mut provider = tiktok(Replaced::Lives, 1);
+    let mut lose = true;
+    let host = connected(&due()).tiktok(move |request| {
+        let answer = provider(request);
+        if std::mem::take(&mut lose) { Answer::Broken(TransportFailure::Interrupted) } else { answer }
+    });
+    assert_eq!(outcome(&refresh_when_due(&host)), "answer-incomplete");
+    assert_eq!(host.record().dead, None);
+    host.pass(120);
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-1", "shops AT-3"]);
+    assert_eq!(tokens(&host.record()), "AT-3 RT-3 [RT-1]");
+}
+
+#[test]
+fn a_promotion_killed_anywhere_ends_with_the_fallback_spent() {
+    let record = with(due(), |record| record.fallbacks = vec![refresh_token("RT-0")]);
+    let answer = |request: &str| match request {
+        "refresh RT-1" => Answer::code(36_004_005),
+        "refresh RT-0" => pair_answer(2),
+        _ => shops_answer(&["1", "2"]),
+    };
+    // Two effects more than a plain refresh: the promotion's swap and the second request.
+    for point in points(12) {
+        let host = connected(&record).tiktok(answer).killed(point);
+        dies_refreshing(&host);
+        let legal = ["AT-1 RT-1 [RT-0]", "AT-1 RT-1 [RT-0] claimed", "AT-1 RT-0 [] claimed", "AT-2 RT-2 [RT-0]"];
+        let stored = tokens(&host.record());
+        assert!(legal.contains(&stored.as_str()), "{point:?}: {stored}");
+        later(&host);
+        assert_eq!(outcome(&refresh_when_due(&host)), "ok", "{point:?}");
+        is_whole(&host, point);
+    }
+}
+
+#[test]
+fn a_connect_killed_anywhere_is_connected_or_not_at_all() {
+    for point in points(10) {
+        let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 0)).killed(point);
+        dies_connecting(&host);
+        let is_connected = host.find_record(&key()).is_some();
+        assert_eq!(is_connected, !matches!(point, Kill::Before(1..=4) | Kill::After(1..=3)), "{point:?}");
+        if is_connected {
+            assert!(host.refresh_due_at().is_some(), "{point:?}: a sweep finishes it");
+            later(&host);
+            assert_eq!(outcome(&refresh_when_due(&host)), "ok", "{point:?}");
+            is_whole(&host, point);
+        } else {
+            let spent = host.sent() == ["exchange CODE-1"];
+            later(&host);
+            let expected = if spent { "authorization-code-spent" } else { "ok" };
+            assert_eq!(outcome(&connect_all(&host)), expected, "{point:?}");
+            assert_eq!(host.find_record(&key()).is_some(), !spent, "{point:?}");
+        }
+    }
+}
+
+#[test]
+fn a_connect_killed_before_its_row_is_due_at_once() {
+    let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 0)).killed(Kill::After(4));
+    dies_connecting(&host);
+    assert_eq!((host.refresh_due_at(), host.row().is_none()), (Some(NOW), true));
+}
+
+/// R-REL-19: the old connection still works or the new one does.
+#[test]
+fn a_reconnect_killed_anywhere_leaves_a_connection_that_works() {
+    for point in points(10) {
+        let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1)).killed(point);
+        dies_connecting(&host);
+        let replaced = tokens(&host.record()) == "AT-2 RT-2 [RT-1]";
+        assert!(replaced || stored_form(&host.record()) == stored_form(&due()), "{point:?}");
+        later(&host);
+        assert_eq!(outcome(&refresh_forced(&host)), "ok", "{point:?}");
+        is_whole(&host, point);
+    }
+}
+
+#[test]
+fn the_numbers_of_effects_above_are_those_of_undisturbed_calls() {
+    let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1));
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!((host.effects().len(), host.effects()[3], host.effects()[4]), (10, Step::Send, Step::SwapToken));
+
+    let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 0));
+    assert_eq!(outcome(&connect_all(&host)), "ok");
+    assert_eq!((host.effects().len(), host.effects()[2], host.effects()[3]), (10, Step::Send, Step::SwapToken));
+
+    let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1));
+    assert_eq!(outcome(&connect_all(&host)), "ok");
+    // One swap more, which expected nothing and learns what stands there; one load less, as the row was there.
+    assert_eq!((host.effects().len(), host.effects()[3], host.effects()[4]), (10, Step::SwapToken, Step::SwapToken));
+}

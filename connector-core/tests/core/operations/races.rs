@@ -1,0 +1,311 @@
+//! Callers that meet: whoever loses is harmless, and no pair in hand is lost.
+
+use super::{connected, refresh_forced, refresh_when_due};
+use crate::samples::{
+    DAY, LINEAGE, NOW, access, due, expired, fresh, key, last_failure, outcome, pair, pair_answer, pair_answer_with,
+    refresh_token, refused, row_of, shops_answer, shops_of, stored_form, their_claim, tokens, with,
+};
+use crate::scripted_host::{Answer, Fault, ScriptedHost, Step};
+use serde_json::json;
+use std::cell::RefCell;
+use std::rc::Rc;
+use tiktok_shop_connector_core::connection::Status;
+use tiktok_shop_connector_core::error::Cause;
+use tiktok_shop_connector_core::record::{DeadReason, Lineage, TokenRecord};
+use tiktok_shop_connector_core::rotation::{regrant, take_pair};
+
+fn renewing(record: &TokenRecord) -> ScriptedHost {
+    connected(record).answers([pair_answer(2)]).tiktok(|_| shops_answer(&["1", "2"]))
+}
+
+#[test]
+fn a_second_caller_during_the_request_sends_nothing() {
+    let heard = Rc::new(RefCell::new(Vec::new()));
+    let (first, second) = (heard.clone(), heard.clone());
+    let valid = renewing(&due()).meanwhile(Step::Send, 1, move |host| {
+        first.borrow_mut().push(outcome(&refresh_when_due(host)));
+        first.borrow_mut().push(outcome(&refresh_forced(host)));
+        assert_eq!(host.sent(), Vec::<String>::new());
+    });
+    assert_eq!(outcome(&refresh_when_due(&valid)), "ok");
+    assert_eq!(valid.sent(), ["refresh RT-1", "shops AT-2"]);
+
+    let ended = renewing(&expired()).meanwhile(Step::Send, 1, move |host| {
+        let error = refresh_when_due(host).err().unwrap();
+        assert!((1000..1500).contains(&error.delay.as_millis()), "{:?}", error.delay);
+        second.borrow_mut().push(error.cause.code());
+    });
+    assert_eq!(outcome(&refresh_when_due(&ended)), "ok");
+    assert_eq!(*heard.borrow(), ["ok", "ok", "refresh-in-progress"]);
+}
+
+#[test]
+fn whoever_meets_a_live_claim_leaves_everything_as_it_is() {
+    for (record, expected) in [(due(), "ok"), (expired(), "refresh-in-progress")] {
+        let record = with(record, |record| record.claim = Some(their_claim("RT-1")));
+        let host = connected(&record);
+        host.pass(119);
+        let result = refresh_forced(&host);
+        assert_eq!(outcome(&result), expected);
+        if let Ok(connection) = result {
+            assert_eq!(shops_of(&connection), "1 granted linked, 2 granted linked", "the row as it stands");
+        } else {
+            assert!(refused(result).1 <= 1, "never longer than the claim has left");
+        }
+        assert!(host.sent().is_empty());
+        assert_eq!(host.history().len(), 1, "nothing was written");
+    }
+}
+
+#[test]
+fn a_connection_without_a_row_gets_one_even_while_another_renews() {
+    let host = ScriptedHost::holding(&with(due(), |record| record.claim = Some(their_claim("RT-1"))));
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(host.row().unwrap().connection.seller_name, "Seller");
+    assert_eq!(host.history().len(), 1);
+}
+
+#[test]
+fn a_lapsed_claim_is_taken_over_and_counted() {
+    let host = renewing(&with(due(), |record| record.claim = Some(their_claim("RT-1"))));
+    host.pass(120);
+    let host = host.meanwhile(Step::Send, 1, |host| assert_eq!(host.record().presented, 1));
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!((tokens(&host.record()).as_str(), host.record().presented), ("AT-2 RT-2 [RT-1]", 0));
+}
+
+#[test]
+fn a_race_lost_at_the_claim_is_decided_anew_from_what_won() {
+    // The other one has renewed already.
+    let host = connected(&due())
+        .tiktok(|_| shops_answer(&["1"]))
+        .meanwhile(Step::SwapToken, 1, |host| host.edit(|record| take_pair(record, &pair(5), NOW, 0)));
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(host.sent(), ["shops AT-5"]);
+    // The other one has claimed.
+    let host = connected(&expired()).meanwhile(Step::SwapToken, 1, |host| {
+        host.edit(|record| record.claim = Some(their_claim("RT-1")));
+    });
+    assert_eq!(outcome(&refresh_when_due(&host)), "refresh-in-progress");
+    assert!(host.sent().is_empty());
+    // The other one has disconnected.
+    let host = connected(&due()).meanwhile(Step::SwapToken, 1, |host| host.delete(&key()));
+    assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
+    assert!(host.find_record(&key()).is_none() && host.row().is_none());
+}
+
+#[test]
+fn who_is_always_overtaken_says_so_and_sends_nothing() {
+    let mut host = connected(&due());
+    for nth in 1..=8 {
+        host = host.meanwhile(Step::SwapToken, nth, |host| host.edit(|record| record.failures += 1));
+    }
+    assert_eq!(outcome(&refresh_when_due(&host)), "storage-conflict");
+    assert!(host.sent().is_empty());
+    assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
+}
+
+#[test]
+fn a_claim_that_came_to_stand_over_another_token_is_given_back() {
+    // The swap of the claim is ambiguous; before it is looked at, a late answer puts another pair beneath it.
+    let host = connected(&due())
+        .tiktok(|_| shops_answer(&["1"]))
+        .fault(Step::SwapToken, 1, Fault::AnswerLost)
+        .meanwhile(Step::LoadToken, 2, |host| {
+            host.edit(|record| {
+                let claim = record.claim;
+                take_pair(record, &pair(5), NOW, 0);
+                record.claim = claim;
+            });
+        });
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(host.sent(), ["shops AT-5"], "what the claim names is not current: nothing is sent under it");
+    assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
+}
+
+/// Step 5 after a save that came too late: what another writer put there between the request and the save.
+#[test]
+fn a_pair_that_is_saved_too_late_finds_its_place() {
+    type Edit = fn(&mut TokenRecord);
+    let table: [(&str, Edit, &str, &str); 5] = [
+        (
+            "taken over, outcome open",
+            |record| {
+                record.claim = Some(their_claim("RT-1"));
+                record.presented = 1;
+            },
+            "AT-2 RT-2 [RT-1]",
+            "shops AT-2",
+        ),
+        ("taken over and renewed", |record| take_pair(record, &pair(5), NOW, 0), "AT-5 RT-5 [RT-2 RT-1]", "shops AT-5"),
+        (
+            "taken over and killed",
+            |record| {
+                record.claim = None;
+                record.dead = Some(DeadReason::RefreshOutcomeUnknown);
+            },
+            "AT-2 RT-2 [RT-1]",
+            "shops AT-2",
+        ),
+        (
+            "ours already, by a host that retried",
+            |record| take_pair(record, &pair(2), NOW, 0),
+            "AT-2 RT-2 [RT-1]",
+            "shops AT-2",
+        ),
+        (
+            "reconnected in place",
+            |record| regrant(record, record.profile.shop_policy, &pair(5), NOW, 0),
+            "AT-5 RT-5 [RT-2 RT-1]",
+            "shops AT-5",
+        ),
+    ];
+    for (case, edit, stored, reading) in table {
+        let host = renewing(&due()).meanwhile(Step::SwapToken, 2, move |host| host.edit(edit));
+        assert_eq!(outcome(&refresh_when_due(&host)), "ok", "{case}");
+        assert_eq!(tokens(&host.record()), stored, "{case}");
+        assert_eq!(host.sent(), ["refresh RT-1", reading], "{case}");
+        assert_eq!(host.row().unwrap().connection.status, Status::Active, "{case}");
+    }
+}
+
+#[test]
+fn a_late_answer_without_a_refresh_token_changes_nothing_of_a_newer_pair() {
+    let host = connected(&due())
+        .answers([pair_answer_with(2, &json!({"refresh_token": ""}))])
+        .tiktok(|_| shops_answer(&["1"]))
+        .meanwhile(Step::SwapToken, 2, |host| host.edit(|record| take_pair(record, &pair(5), NOW, 0)));
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
+}
+
+/// R-REL-8, with a whole second call in between: the first one's claim lapses while TikTok answers it.
+#[test]
+fn the_answer_to_a_lapsed_claim_becomes_a_fallback_of_the_successors_pair() {
+    let host = connected(&due())
+        .answers([pair_answer(3)])
+        .tiktok(|request| if request == "refresh RT-1" { pair_answer(2) } else { shops_answer(&["1"]) })
+        .meanwhile(Step::Send, 1, |host| {
+            host.pass(120);
+            assert_eq!(outcome(&refresh_when_due(host)), "ok");
+            assert_eq!(tokens(&host.record()), "AT-3 RT-3 [RT-1]");
+        });
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(host.sent(), ["refresh RT-1", "shops AT-3", "refresh RT-1", "shops AT-3"]);
+    assert_eq!(tokens(&host.record()), "AT-3 RT-3 [RT-2 RT-1]");
+}
+
+/// R-REL-8: the successor was refused and wrote a death; the pair that arrives late revives the grant.
+#[test]
+fn the_answer_to_a_lapsed_claim_revives_a_grant_that_its_successor_buried() {
+    let host = connected(&due())
+        .answers([Answer::code(36_004_005)])
+        .tiktok(|request| if request == "refresh RT-1" { pair_answer(2) } else { shops_answer(&["1"]) })
+        .meanwhile(Step::Send, 1, |host| {
+            host.pass(120);
+            assert_eq!(outcome(&refresh_when_due(host)), "refresh-outcome-unknown");
+        });
+    let connection = refresh_when_due(&host).unwrap();
+    assert_eq!((connection.status, tokens(&host.record()).as_str()), (Status::Active, "AT-2 RT-2 [RT-1]"));
+    assert_eq!(last_failure(&connection), None);
+}
+
+#[test]
+fn a_pair_for_a_grant_that_is_gone_is_knowingly_discarded() {
+    let host = renewing(&due()).meanwhile(Step::SwapToken, 2, |host| host.delete(&key()));
+    assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
+    assert!(host.find_record(&key()).is_none(), "disconnected stays disconnected");
+    assert!(host.row().is_none());
+
+    let anew = with(fresh(), |record| {
+        record.lineage = Lineage([0x22; 16]);
+        record.current.access = Some(access("AT-8"));
+        record.current.refresh = Some(refresh_token("RT-8"));
+    });
+    let expected = stored_form(&anew);
+    let host = renewing(&due()).meanwhile(Step::SwapToken, 2, move |host| {
+        host.put(&key(), &anew);
+        host.put_row(&row_of(&key(), &anew, &["1"]));
+    });
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(host.sent(), ["refresh RT-1", "shops AT-8"]);
+    assert_eq!(stored_form(&host.record()), expected, "connected anew: nothing of the old grant gets in");
+}
+
+#[test]
+fn a_rejection_under_a_lost_claim_kills_nothing() {
+    // Taken over by another caller: its claim decides.
+    let host = connected(&expired()).answers([Answer::code(36_004_005)]).meanwhile(Step::SwapToken, 2, |host| {
+        host.edit(|record| record.claim = Some(their_claim("RT-1")));
+    });
+    assert_eq!(outcome(&refresh_when_due(&host)), "refresh-in-progress");
+    assert_eq!(tokens(&host.record()), "AT-1 RT-1 [] claimed");
+    // Renewed by another caller.
+    let host = connected(&due()).answers([Answer::code(36_004_005), shops_answer(&["1"])]).meanwhile(
+        Step::SwapToken,
+        2,
+        |host| host.edit(|record| take_pair(record, &pair(5), NOW, 0)),
+    );
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(host.sent(), ["refresh RT-1", "shops AT-5"]);
+    // Disconnected.
+    let host = connected(&due()).answers([Answer::code(36_004_005)]).meanwhile(Step::SwapToken, 2, |host| {
+        host.delete(&key());
+    });
+    assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
+}
+
+#[test]
+fn a_rejection_is_decided_again_where_the_claim_still_stands() {
+    // A fallback arrived meanwhile: it is tried instead of death.
+    let host = connected(&due()).answers([Answer::code(36_004_005), pair_answer(2), shops_answer(&["1"])]).meanwhile(
+        Step::SwapToken,
+        2,
+        |host| host.edit(|record| record.fallbacks = vec![refresh_token("RT-0")]),
+    );
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-0", "shops AT-2"]);
+    // A notice arrived meanwhile: it is confirmed by the death.
+    let host = connected(&due()).answers([Answer::code(36_004_001)]).meanwhile(Step::SwapToken, 2, |host| {
+        host.edit(|record| record.verify = true);
+    });
+    assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");
+    assert_eq!(tokens(&host.record()), "- - [] dead");
+}
+
+#[test]
+fn a_release_that_lost_its_race_leaves_what_won() {
+    let host = connected(&due()).answers([Answer::limited(None)]).meanwhile(Step::SwapToken, 2, |host| {
+        host.edit(|record| take_pair(record, &pair(5), NOW, 0));
+    });
+    assert_eq!(refused(refresh_when_due(&host)).0, Cause::RateLimited);
+    assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
+    assert_eq!(host.record().failures, 0);
+}
+
+#[test]
+fn a_row_written_from_a_newer_record_keeps_what_it_says_of_the_grant() {
+    let host = connected(&fresh()).answers([shops_answer(&["1"])]);
+    let mut newer = row_of(&key(), &fresh(), &["1", "2"]);
+    newer.generation = 9;
+    newer.connection.status = Status::ReauthorizationRequired(DeadReason::AuthorizationRevoked);
+    newer.connection.seller_name = "Newer".into();
+    newer.connection.refreshed_at = NOW.plus(DAY);
+    host.put_row(&newer);
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    let row = host.row().unwrap();
+    assert_eq!((row.generation, row.lineage), (9, LINEAGE.to_text()));
+    assert_eq!(row.connection.status, newer.connection.status);
+    assert_eq!((row.connection.seller_name.as_str(), row.connection.refreshed_at), ("Newer", NOW.plus(DAY)));
+    assert_eq!(shops_of(&row.connection), "1 granted linked, 2 gone linked", "the list is news all the same");
+}
+
+#[test]
+fn a_row_that_is_always_overtaken_is_a_storage_conflict() {
+    let mut host = connected(&fresh()).answers([shops_answer(&["1"])]);
+    for nth in 1..=3 {
+        host = host.meanwhile(Step::SwapRow, nth, |host| host.put_row(&row_of(&key(), &fresh(), &["7"])));
+    }
+    assert_eq!(outcome(&refresh_when_due(&host)), "storage-conflict");
+    assert_eq!(shops_of(&host.row().unwrap().connection), "7 granted linked");
+}

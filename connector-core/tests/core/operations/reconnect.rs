@@ -1,0 +1,148 @@
+//! `connect` for an account that is connected: in place, nothing of the old grant is lost before the new one is stored.
+
+use super::{connect_all, connected};
+use crate::samples::{
+    DAY, LINEAGE, NOW, due, expired, fresh, key, outcome, pair_answer, pair_answer_with, refresh_token, row_of,
+    shops_answer, shops_of, stored_form, their_claim, tokens, with,
+};
+use crate::scripted_host::{Answer, Fault, ScriptedHost, Step};
+use serde_json::json;
+use tiktok_shop_connector_core::connection::{PastFailure, Status};
+use tiktok_shop_connector_core::error::{Cause, Error};
+use tiktok_shop_connector_core::record::{DeadReason, TokenRecord};
+
+fn consents_again(record: &TokenRecord) -> ScriptedHost {
+    connected(record).answers([pair_answer(2), shops_answer(&["1", "2"])])
+}
+
+#[test]
+fn a_consent_in_place_keeps_lineage_and_links_and_clears_what_was_said_of_the_grant() {
+    let dead = with(expired(), |record| {
+        record.dead = Some(DeadReason::RefreshOutcomeUnknown);
+        record.claim = Some(their_claim("RT-1"));
+        record.fallbacks = vec![refresh_token("RT-0")];
+        (record.verify, record.presented, record.failures) = (true, 3, 4);
+        record.not_before = Some(NOW.plus(100));
+    });
+    let host = consents_again(&dead);
+    let mut row = row_of(&key(), &dead, &["1", "2"]);
+    row.connection.shops[1].linked = false;
+    row.connection.authorization_ends = Some(NOW.plus(DAY));
+    row.connection.last_failure = Some(PastFailure::new(NOW, &Error::new(Cause::AuthorizationExpired)));
+    host.put_row(&row);
+
+    let connection = connect_all(&host).unwrap();
+    assert_eq!(shops_of(&connection), "1 granted linked, 2 granted");
+    assert_eq!((connection.status, connection.authorization_ends), (Status::Active, None));
+    assert_eq!((connection.connected_at, connection.refreshed_at), (dead.granted_at, NOW));
+    assert_eq!(connection.last_failure, None);
+
+    let record = host.record();
+    assert_eq!(tokens(&record), "AT-2 RT-2 [RT-1 RT-0]");
+    assert_eq!((record.lineage, record.generation, record.granted_at), (LINEAGE, 5, NOW));
+    assert_eq!((record.verify, record.presented, record.failures, record.not_before), (false, 0, 0, None));
+    assert_eq!(host.refresh_due_at(), Some(record.due_at));
+}
+
+/// A provider may answer a second consent with the pair that it issued before.
+#[test]
+fn a_consent_that_brings_the_stored_pair_again_still_revives_the_grant() {
+    let kept = with(fresh(), |record| record.fallbacks = vec![refresh_token("RT-2")]);
+    for (case, number, record, expected) in
+        [("the current pair", 1, fresh(), "AT-1 RT-1 []"), ("a pair among the fallbacks", 2, kept, "AT-2 RT-2 [RT-1]")]
+    {
+        let dead = with(record, |record| {
+            record.dead = Some(DeadReason::RefreshOutcomeUnknown);
+            record.verify = true;
+        });
+        let host = connected(&dead).answers([pair_answer(number), shops_answer(&["1", "2"])]);
+        let connection = connect_all(&host).unwrap();
+        assert_eq!(connection.status, Status::Active, "{case}");
+        assert_eq!(tokens(&host.record()), expected, "{case}");
+        assert_eq!((host.record().verify, host.record().granted_at), (false, NOW), "{case}");
+    }
+}
+
+#[test]
+fn another_app_key_begins_a_new_lineage() {
+    let host = consents_again(&with(fresh(), |record| record.app_key = "app-key-0".into()));
+    let connection = connect_all(&host).unwrap();
+    let record = host.record();
+    assert_ne!(record.lineage, LINEAGE);
+    assert_eq!((record.app_key.as_str(), record.generation), ("app-key-1", 1));
+    assert_eq!(tokens(&record), "AT-2 RT-2 []", "a token of another app is no fallback");
+    assert_eq!(connection.connected_at, NOW, "the row is replaced whole");
+    assert_eq!(host.row().unwrap().lineage, record.lineage.to_text());
+}
+
+#[test]
+fn a_lost_exchange_leaves_the_old_grant_as_it_was() {
+    for answer in [Answer::page(500), Answer::code(36_004_004), pair_answer_with(2, &json!({"user_type": 2}))] {
+        let host = connected(&due()).answers([answer]);
+        assert_ne!(outcome(&connect_all(&host)), "ok");
+        assert_eq!(stored_form(&host.record()), stored_form(&due()));
+    }
+}
+
+#[test]
+fn an_ambiguous_write_in_place_is_recognised() {
+    for lagging in [false, true] {
+        let mut host = consents_again(&due()).fault(Step::SwapToken, 2, Fault::AnswerLost);
+        if lagging {
+            host = host.fault(Step::LoadToken, 1, Fault::Lagging);
+        }
+        // The first swap expects no record and learns what stands there.
+        assert_eq!(outcome(&connect_all(&host)), "ok");
+        assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
+        assert_eq!(host.record().generation, 5, "written once");
+    }
+}
+
+#[test]
+fn a_save_that_fails_in_place_keeps_the_old_grant() {
+    let host = connected(&due()).answers([pair_answer(2)]).fault(Step::SwapToken, 2, Fault::Refused);
+    assert_eq!(outcome(&connect_all(&host)), "authorization-code-spent");
+    assert_eq!(stored_form(&host.record()), stored_form(&due()));
+}
+
+#[test]
+fn a_consent_wins_over_writers_that_overtake_it() {
+    let host = consents_again(&due())
+        .meanwhile(Step::SwapToken, 2, |host| host.edit(|record| record.claim = Some(their_claim("RT-1"))))
+        .meanwhile(Step::SwapToken, 3, |host| host.edit(|record| record.failures = 1));
+    assert_eq!(outcome(&connect_all(&host)), "ok");
+    assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
+}
+
+#[test]
+fn a_consent_that_is_always_overtaken_says_that_its_code_is_spent() {
+    let mut host = connected(&due()).answers([pair_answer(2)]);
+    for nth in 1..=8 {
+        host = host.meanwhile(Step::SwapToken, nth, |host| host.edit(|record| record.failures += 1));
+    }
+    assert_eq!(outcome(&connect_all(&host)), "authorization-code-spent");
+    assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_not_overwritten() {
+    let too_new = br#"{"version":2}"#.as_slice();
+    for (bytes, expected) in [(too_new, "token-record-too-new"), (b"?", "token-record-unreadable")] {
+        let host = ScriptedHost::new().answers([pair_answer(2)]);
+        host.put_bytes(&key(), bytes);
+        assert_eq!(outcome(&connect_all(&host)), expected);
+        assert_eq!(host.stored_bytes(), bytes);
+    }
+}
+
+#[test]
+fn a_row_of_an_earlier_life_is_replaced_whole() {
+    let host = ScriptedHost::new().answers([pair_answer(1), shops_answer(&["3"])]);
+    let mut orphan = row_of(&key(), &fresh(), &["1", "2"]);
+    orphan.lineage = "22".repeat(16);
+    host.put_row(&orphan);
+    assert_eq!(outcome(&connect_all(&host)), "ok");
+    let row = host.row().unwrap();
+    assert_eq!(shops_of(&row.connection), "3 granted linked", "no cipher of an earlier grant survives");
+    assert_eq!((row.connection.connected_at, row.generation), (NOW, 1));
+}

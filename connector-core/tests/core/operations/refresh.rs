@@ -1,0 +1,390 @@
+//! `refresh`: one request per claim, every answer in its class, the pair stored before anything that can fail.
+
+use super::{connected, refresh_forced, refresh_when_due};
+use crate::samples::{
+    DAY, NOW, access, customer, due, expired, fresh, key, key_of, last_failure, outcome, pair_answer, pair_answer_with,
+    refresh_token, refused, row_of, shops_answer, shops_of, stored_form, their_claim, tokens, with,
+};
+use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
+use serde_json::{Value, json};
+use tiktok_shop_connector_core::connection::Status;
+use tiktok_shop_connector_core::error::Cause;
+use tiktok_shop_connector_core::http::TransportFailure;
+use tiktok_shop_connector_core::operation::refresh::{Rotation, refresh};
+use tiktok_shop_connector_core::record::{CurrentPair, DeadReason, Spent, TokenRecord};
+
+/// TikTok renews and lists the two shops.
+fn renewing(record: &TokenRecord) -> ScriptedHost {
+    connected(record).answers([pair_answer(2), shops_answer(&["1", "2"])])
+}
+
+#[test]
+fn a_due_pair_is_renewed_and_the_shops_are_read_with_the_new_one() {
+    let host = renewing(&due());
+    let connection = refresh_when_due(&host).unwrap();
+    assert_eq!(host.sent(), ["refresh RT-1", "shops AT-2"]);
+    assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
+    assert_eq!((host.record().generation, host.record().rotated_at), (5, NOW));
+    assert_eq!(host.refresh_due_at(), Some(host.record().due_at));
+    assert_eq!((connection.refreshed_at, connection.shops_synced_at), (NOW, Some(NOW)));
+    assert_eq!(connection.access_ends, Some(NOW.plus(14 * DAY)));
+    assert_eq!(host.row().unwrap().generation, 5);
+}
+
+#[test]
+fn the_claim_is_stored_before_the_request_and_the_pair_before_the_next() {
+    let host = renewing(&due())
+        .meanwhile(Step::Send, 1, |host| {
+            let claim = host.record().claim.expect("a claim");
+            assert_eq!(claim.spends, Spent::of(&refresh_token("RT-1")));
+            assert_eq!(host.refresh_due_at(), Some(NOW.plus(120)), "due when it lapses");
+        })
+        .meanwhile(Step::Send, 2, |host| assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]"));
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    let order = [
+        Step::Credentials,
+        Step::LoadToken,
+        Step::SwapToken,
+        Step::Send,
+        Step::SwapToken,
+        Step::Send,
+        Step::LoadRow,
+        Step::LoadToken,
+        Step::SwapRow,
+        Step::SwapToken,
+    ];
+    assert_eq!(host.effects(), order);
+}
+
+#[test]
+fn a_fresh_pair_is_not_renewed_unless_forced() {
+    let host = connected(&fresh()).answers([shops_answer(&["1", "2"])]);
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(host.sent(), ["shops AT-1"]);
+
+    let host = renewing(&fresh());
+    assert_eq!(outcome(&refresh_forced(&host)), "ok");
+    assert_eq!(host.sent(), ["refresh RT-1", "shops AT-2"]);
+}
+
+#[test]
+fn nobody_is_refreshed_who_is_not_connected() {
+    let host = ScriptedHost::new();
+    assert_eq!(refused(refresh_when_due(&host)).0, Cause::NotConnected);
+    let any_account = |host: &ScriptedHost| outcome(&run(refresh(host, customer(), None, Rotation::WhenDue)));
+    assert_eq!(any_account(&host), "not-connected");
+
+    let one = connected(&fresh()).answers([shops_answer(&["1"])]);
+    assert_eq!(any_account(&one), "ok");
+    let two = connected(&fresh());
+    two.put(&key_of("customer-1", "account-2"), &fresh());
+    assert_eq!(any_account(&two), "account-required");
+    assert!(two.sent().is_empty());
+}
+
+#[test]
+fn a_row_whose_record_is_gone_is_deleted_and_a_row_that_is_missing_is_written() {
+    let orphan = ScriptedHost::new();
+    orphan.put_row(&row_of(&key(), &fresh(), &["1"]));
+    assert_eq!(outcome(&refresh_when_due(&orphan)), "not-connected");
+    assert!(orphan.row().is_none());
+
+    let rowless = ScriptedHost::holding(&fresh()).answers([shops_answer(&["1"])]);
+    assert_eq!(outcome(&refresh_when_due(&rowless)), "ok");
+    let row = rowless.row().unwrap();
+    assert_eq!((row.connection.seller_name.as_str(), row.connection.base_region.as_str()), ("Seller", "GB"));
+    assert_eq!(row.connection.connected_at, fresh().granted_at);
+    assert_eq!(shops_of(&row.connection), "1 granted linked");
+}
+
+#[test]
+fn another_app_key_is_misconfigured_and_nothing_is_sent() {
+    let record = with(expired(), |record| record.app_key = "app-key-0".into());
+    let host = connected(&record);
+    for result in [refresh_when_due(&host), refresh_forced(&host)] {
+        assert_eq!(outcome(&result), "app-key-changed");
+    }
+    assert!(host.sent().is_empty());
+    assert_eq!(stored_form(&host.record()), stored_form(&record));
+    assert_eq!(last_failure(&host.row().unwrap().connection), Some("app-key-changed"));
+}
+
+#[test]
+fn a_dead_grant_is_left_alone_unless_forced() {
+    let dead = with(expired(), |record| record.dead = Some(DeadReason::RefreshOutcomeUnknown));
+    let host = connected(&dead);
+    assert_eq!(outcome(&refresh_when_due(&host)), "refresh-outcome-unknown");
+    assert!(host.sent().is_empty());
+    let status = host.row().unwrap().connection.status;
+    assert_eq!(status, Status::ReauthorizationRequired(DeadReason::RefreshOutcomeUnknown));
+
+    let host = renewing(&dead);
+    assert_eq!(refresh_forced(&host).unwrap().status, Status::Active);
+    assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
+
+    let erased = with(dead, |record| record.current = CurrentPair::default());
+    let host = connected(&erased);
+    assert_eq!(outcome(&refresh_forced(&host)), "refresh-outcome-unknown");
+    assert!(host.sent().is_empty(), "nothing left to spend");
+}
+
+#[test]
+fn a_dead_grant_that_is_refused_again_stays_dead_whatever_storage_says() {
+    let dead = with(expired(), |record| record.dead = Some(DeadReason::RefreshOutcomeUnknown));
+    for fault in [None, Some(Fault::Unavailable), Some(Fault::AnswerLost)] {
+        let mut host = connected(&dead).answers([Answer::code(36_004_005)]);
+        if let Some(fault) = fault {
+            host = host.fault(Step::SwapToken, 2, fault);
+        }
+        assert_eq!(outcome(&refresh_forced(&host)), "authorization-revoked", "{fault:?}");
+        assert_eq!(tokens(&host.record()), "AT-1 RT-1 [] dead", "{fault:?}: the claim is gone");
+        assert_eq!(host.refresh_due_at(), None);
+    }
+}
+
+/// Steps 6 to 8 for a lone refresh token: what the host is told, and whether the claim is left, gone or replaced by death.
+#[test]
+fn every_answer_to_a_refresh_has_its_class() {
+    let broken = Answer::Broken;
+    let released = "AT-1 RT-1 []";
+    let left = "AT-1 RT-1 [] claimed";
+    let dead = "AT-1 RT-1 [] dead";
+    let not_json = |body: &str| Answer::Reply {
+        status: 200,
+        content_type: "application/json",
+        retry_after: None,
+        body: body.into(),
+    };
+    let odd_charset = Answer::Reply {
+        status: 200,
+        content_type: "application/json; charset=utf-16",
+        retry_after: None,
+        body: r#"{"code":36004005}"#.into(),
+    };
+    let table = [
+        // 6. Rejected.
+        (Answer::code(36_004_001), "authorization-expired", dead),
+        (Answer::code(36_004_005), "authorization-revoked", dead),
+        // 7. Refused before TikTok acted.
+        (broken(TransportFailure::NotConnected), "tiktok-unreachable", released),
+        (broken(TransportFailure::Denied), "egress-denied", released),
+        (Answer::limited(None), "rate-limited", released),
+        (Answer::code(36_009_002), "rate-limited", released),
+        (Answer::code(36_009_033), "ip-not-allowed", released),
+        (Answer::code(36_009_004), "tiktok-refused", released),
+        (Answer::code(106_001), "signature-rejected", released),
+        // 8. Everything else.
+        (broken(TransportFailure::Interrupted), "answer-incomplete", left),
+        (broken(TransportFailure::TooLarge), "answer-too-large", left),
+        (Answer::page(500), "tiktok-unavailable", left),
+        (Answer::page(408), "tiktok-unavailable", left),
+        (Answer::page(425), "tiktok-unavailable", left),
+        (Answer::page(403), "answer-unreadable", left),
+        (Answer::page(200), "answer-unreadable", left),
+        (Answer::page(302), "redirected", left),
+        (Answer::json(500, &json!({"code": 36_004_005})), "tiktok-unavailable", left),
+        (not_json(r#"{"code":0,"data":{"access_to"#), "answer-unreadable", left),
+        (odd_charset, "answer-unreadable", left),
+        (Answer::code(36_009_003), "tiktok-unavailable", left),
+        (Answer::code(36_009_007), "tiktok-unavailable", left),
+        (Answer::code(98_001_004), "unrecognised-answer", left),
+        (Answer::code(36_004_004), "unrecognised-answer", left),
+        (Answer::success(&json!(null)), "token-answer-incomplete", left),
+        (Answer::success(&json!({"open_id": "account-1"})), "token-answer-incomplete", left),
+    ];
+    for (answer, expected, stored) in table {
+        let host = connected(&due()).answers([answer.clone()]);
+        assert_eq!(outcome(&refresh_when_due(&host)), expected, "{answer:?}");
+        assert_eq!(host.sent(), ["refresh RT-1"], "{answer:?}");
+        let record = host.record();
+        assert_eq!(tokens(&record), stored, "{answer:?}");
+        let due_at = match stored {
+            _ if stored == dead => None,
+            _ if stored == left => Some(NOW.plus(120)),
+            _ => record.not_before,
+        };
+        assert_eq!(host.refresh_due_at(), due_at, "{answer:?}");
+        assert_eq!((record.failures, record.presented), (u32::from(stored == released), 0), "{answer:?}");
+        assert_eq!(last_failure(&host.row().unwrap().connection), Some(expected));
+        let status = host.row().unwrap().connection.status;
+        assert_eq!(matches!(status, Status::ReauthorizationRequired(_)), stored == dead, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_rejected_token_gives_way_to_the_fallbacks_one_claim_each() {
+    let record = with(due(), |record| record.fallbacks = vec![refresh_token("RT-0"), refresh_token("RT-00")]);
+    let host = connected(&record)
+        .answers([Answer::code(36_004_001), Answer::code(36_004_005), pair_answer(2), shops_answer(&["1"])])
+        .meanwhile(Step::Send, 2, |host| assert_eq!(tokens(&host.record()), "AT-1 RT-0 [RT-00] claimed"))
+        .meanwhile(Step::Send, 3, |host| assert_eq!(tokens(&host.record()), "AT-1 RT-00 [] claimed"));
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-0", "refresh RT-00", "shops AT-2"]);
+    assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-00]");
+
+    let rejected = || Answer::code(36_004_001);
+    let host = connected(&record).answers([rejected(), rejected(), rejected()]);
+    assert_eq!(outcome(&refresh_when_due(&host)), "authorization-expired");
+    assert_eq!(tokens(&host.record()), "AT-1 RT-00 [] dead", "the last token stays for a forced refresh");
+}
+
+#[test]
+fn the_newest_tokens_rejection_is_the_reason_of_a_death() {
+    let record = with(due(), |record| record.fallbacks = vec![refresh_token("RT-0")]);
+    for (newest, fallback, expected) in
+        [(36_004_001, 36_004_005, "authorization-expired"), (36_004_005, 36_004_001, "authorization-revoked")]
+    {
+        let host = connected(&record).answers([Answer::code(newest), Answer::code(fallback)]);
+        assert_eq!(outcome(&refresh_when_due(&host)), expected);
+        assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-0"]);
+    }
+}
+
+#[test]
+fn the_reason_of_a_death_depends_on_what_went_before() {
+    for (verify, presented, code, expected, left) in [
+        (false, 1, 36_004_001, "refresh-outcome-unknown", "AT-1 RT-1 [] dead"),
+        (false, 2, 36_004_005, "refresh-outcome-unknown", "AT-1 RT-1 [] dead"),
+        (true, 0, 36_004_001, "authorization-revoked", "- - [] dead"),
+        (true, 2, 36_004_005, "authorization-revoked", "- - [] dead"),
+    ] {
+        let host = connected(&with(due(), |record| (record.verify, record.presented) = (verify, presented)))
+            .answers([Answer::code(code)]);
+        let error = refresh_when_due(&host).err().unwrap();
+        assert_eq!((error.cause.code(), error.request_id.as_deref()), (expected, Some("req-1")));
+        assert_eq!(tokens(&host.record()), left);
+    }
+}
+
+#[test]
+fn a_limit_is_obeyed_before_the_next_attempt() {
+    let host = connected(&due()).answers([Answer::limited(Some("300"))]);
+    assert_eq!(refused(refresh_when_due(&host)), (Cause::RateLimited, 300));
+    assert!(host.record().not_before >= Some(NOW.plus(300)));
+    host.pass(200);
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok", "the old access token is valid");
+    assert_eq!(host.sent().len(), 1, "and nothing was sent");
+    host.edit(|record| record.current.access_ends = Some(NOW));
+    let (cause, delay) = refused(refresh_when_due(&host));
+    assert!(cause == Cause::BackingOff && (100..=175).contains(&delay), "{delay}");
+}
+
+#[test]
+fn an_unrecognised_answer_is_shown_once_it_came_after_five_failures() {
+    let host = connected(&due()).tiktok(|_| Answer::code(98_001_004));
+    for attempt in 0..7 {
+        let expected = if attempt < 5 { "unrecognised-answer" } else { "unrecognised-answer-repeated" };
+        assert_eq!(outcome(&refresh_when_due(&host)), expected, "{attempt}");
+        host.pass(120);
+    }
+    assert_eq!(host.sent(), ["refresh RT-1"; 7]);
+    assert_eq!(tokens(&host.record()), "AT-1 RT-1 [] claimed", "and no number of them kills");
+}
+
+#[test]
+fn a_request_is_not_sent_once_its_claim_could_lapse_under_it() {
+    for (case, jump) in [
+        ("wall clock", (|host| host.wall_clock_jumps(81)) as fn(&ScriptedHost)),
+        ("monotonic clock", |host| host.monotonic_clock_jumps(81)),
+    ] {
+        let host = connected(&expired()).meanwhile(Step::SwapToken, 1, jump);
+        assert_eq!(outcome(&refresh_when_due(&host)), "refresh-too-late", "{case}");
+        assert!(host.sent().is_empty(), "{case}");
+        assert_eq!(tokens(&host.record()), "AT-1 RT-1 []", "{case}: released");
+        assert!(host.refresh_due_at() > Some(host.wall()), "{case}: a sweep must not spin");
+    }
+    let host = renewing(&due()).meanwhile(Step::SwapToken, 1, |host| host.pass(80));
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+}
+
+#[test]
+fn a_promoted_fallback_has_clocks_of_its_own() {
+    let record = with(due(), |record| record.fallbacks = vec![refresh_token("RT-0")]);
+    let host = connected(&record)
+        .answers([Answer::code(36_004_001), pair_answer(2), shops_answer(&["1"])])
+        .meanwhile(Step::Send, 1, |host| host.pass(25))
+        .meanwhile(Step::SwapToken, 2, |host| host.pass(70));
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok", "95 seconds after the first claim, 70 after its own");
+}
+
+#[test]
+fn what_an_answer_leaves_out_never_costs_what_it_brings() {
+    let table: [(Value, &str, &str); 8] = [
+        (json!({"refresh_token": null}), "ok", "AT-2 RT-1 []"),
+        (json!({"refresh_token": ""}), "ok", "AT-2 RT-1 []"),
+        (json!({"refresh_token": "  \t"}), "ok", "AT-2 RT-1 []"),
+        (json!({"refresh_token": 7}), "ok", "AT-2 RT-1 []"),
+        (json!({"refresh_token": "RT-1"}), "ok", "AT-2 RT-1 []"),
+        (json!({"access_token": " "}), "token-answer-incomplete", "AT-1 RT-2 [RT-1]"),
+        (json!({"open_id": null, "granted_scopes": 1, "user_type": {}}), "ok", "AT-2 RT-2 [RT-1]"),
+        (json!({"access_token_expire_in": "NaN", "refresh_token_expire_in": -1}), "ok", "AT-2 RT-2 [RT-1]"),
+    ];
+    for (changes, expected, stored) in table {
+        let host = connected(&due()).answers([pair_answer_with(2, &changes)]).tiktok(|_| shops_answer(&["1", "2"]));
+        assert_eq!(outcome(&refresh_when_due(&host)), expected, "{changes}");
+        assert_eq!(tokens(&host.record()), stored, "{changes}");
+    }
+}
+
+#[test]
+fn another_account_in_the_answer_is_kept_under_the_old_key_and_shown() {
+    let host = connected(&due()).answers([pair_answer_with(2, &json!({"open_id": "account-9"})), shops_answer(&["1"])]);
+    let connection = refresh_when_due(&host).unwrap();
+    assert_eq!((connection.key.clone(), last_failure(&connection)), (key(), Some("account-changed")));
+    assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
+    assert!(host.find_record(&key_of("customer-1", "account-9")).is_none());
+}
+
+#[test]
+fn a_refused_access_token_costs_one_renewal_and_one_more_reading() {
+    for code in [105_001, 105_002] {
+        let refusal = || Answer::code(code);
+        // The renewal helps.
+        let host = connected(&fresh()).answers([refusal(), pair_answer(2), shops_answer(&["1"])]);
+        assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+        assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1", "shops AT-2"]);
+        // It does not.
+        let host = connected(&fresh()).answers([refusal(), pair_answer(2), refusal()]);
+        assert_eq!(outcome(&refresh_when_due(&host)), "token-refused");
+        assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1", "shops AT-2"]);
+        assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
+        assert_eq!(host.refresh_due_at(), host.record().not_before, "backed off");
+        // The pair was renewed in this very call.
+        let host = connected(&due()).answers([pair_answer(2), refusal()]);
+        assert_eq!(outcome(&refresh_when_due(&host)), "token-refused");
+        assert_eq!(host.sent(), ["refresh RT-1", "shops AT-2"]);
+        // The renewal is refused too.
+        let host = connected(&fresh()).answers([refusal(), Answer::code(36_004_005)]);
+        assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");
+        assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1"]);
+    }
+}
+
+#[test]
+fn an_access_token_refused_within_ten_minutes_of_its_renewal_waits_for_them_to_pass() {
+    for code in [105_001, 105_002] {
+        let record = with(fresh(), |record| record.rotated_at = NOW.minus(400));
+        let host = connected(&record).answers([Answer::code(code)]);
+        assert_eq!(refused(refresh_when_due(&host)), (Cause::BackingOff, 200));
+        assert_eq!(host.sent(), ["shops AT-1"]);
+        assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
+    }
+}
+
+#[test]
+fn a_refused_access_token_proves_nothing_while_another_holds_the_claim() {
+    let record = with(fresh(), |record| record.claim = Some(their_claim("RT-1")));
+    let host = connected(&record).answers([Answer::code(105_001)]);
+    assert_eq!(outcome(&refresh_when_due(&host)), "refresh-in-progress");
+    assert_eq!(stored_form(&host.record()), stored_form(&record));
+}
+
+#[test]
+fn a_refused_access_token_that_was_replaced_meanwhile_costs_no_renewal() {
+    let host =
+        connected(&fresh())
+            .answers([Answer::code(105_002), shops_answer(&["1"])])
+            .meanwhile(Step::Send, 1, |host| host.edit(|record| record.current.access = Some(access("AT-7"))));
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(host.sent(), ["shops AT-1", "shops AT-7"]);
+}

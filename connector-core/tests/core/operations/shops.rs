@@ -1,0 +1,151 @@
+//! What becomes of the shops: every one TikTok lists, in its order; the customer's choice survives.
+
+use super::{connect_with, connected, refresh_when_due};
+use crate::samples::{
+    NOW, due, fresh, key, last_failure, outcome, pair_answer, refused, row_of, shops_answer, shops_of, tokens, with,
+};
+use crate::scripted_host::{Answer, ScriptedHost};
+use serde_json::json;
+use tiktok_shop_connector_core::connection::{ShopPolicy, ShopStanding, Status};
+use tiktok_shop_connector_core::error::Cause;
+use tiktok_shop_connector_core::http::TransportFailure;
+use tiktok_shop_connector_core::record::TokenRecord;
+use tiktok_shop_connector_core::secret::ShopCipher;
+
+/// The shops after a consent and after each later list.
+fn through(policy: ShopPolicy, lists: &[&[&str]]) -> Vec<String> {
+    let answers = lists.iter().map(|ids| shops_answer(ids));
+    let host = ScriptedHost::new().answers([pair_answer(1)]).answers(answers);
+    let first = connect_with(&host, policy).unwrap();
+    let later = lists[1..].iter().map(|_| refresh_when_due(&host).unwrap());
+    std::iter::once(first).chain(later).map(|connection| shops_of(&connection)).collect()
+}
+
+#[test]
+fn the_policy_of_the_consent_decides_what_is_linked() {
+    use ShopPolicy::{All, ExactlyOne};
+    type Lists = &'static [&'static [&'static str]];
+    let table: [(&str, ShopPolicy, Lists, &[&str]); 8] = [
+        ("none, then two", All, &[&[], &["1", "2"]], &["", "1 granted linked, 2 granted linked"]),
+        ("one", All, &[&["1"]], &["1 granted linked"]),
+        ("a later one", All, &[&["1"], &["1", "2"]], &["1 granted linked", "1 granted linked, 2 granted linked"]),
+        ("none, then the only one", ExactlyOne, &[&[], &["1"]], &["", "1 granted linked"]),
+        ("the only one", ExactlyOne, &[&["1"]], &["1 granted linked"]),
+        ("a choice to make", ExactlyOne, &[&["1", "2"]], &["1 granted, 2 granted"]),
+        (
+            "a later one is not used",
+            ExactlyOne,
+            &[&["1"], &["1", "2"]],
+            &["1 granted linked", "1 granted linked, 2 granted"],
+        ),
+        ("two become one", ExactlyOne, &[&["1", "2"], &["2"]], &["1 granted, 2 granted", "2 granted, 1 gone"]),
+    ];
+    for (case, policy, lists, expected) in table {
+        assert_eq!(through(policy, lists), expected, "{case}");
+    }
+}
+
+#[test]
+fn a_shop_that_vanishes_is_marked_and_comes_back_as_it_was() {
+    let lists: [&[&str]; 3] = [&["1", "2"], &["2"], &["2", "1"]];
+    let expected =
+        ["1 granted linked, 2 granted linked", "2 granted linked, 1 gone linked", "2 granted linked, 1 granted linked"];
+    assert_eq!(through(ShopPolicy::All, &lists), expected);
+    assert_eq!(
+        through(ShopPolicy::All, &[&["1"], &[], &["1"]]),
+        ["1 granted linked", "1 gone linked", "1 granted linked"]
+    );
+}
+
+#[test]
+fn a_shop_that_the_customer_unlinked_stays_unlinked() {
+    let host = ScriptedHost::holding(&fresh()).answers([shops_answer(&["1", "2"])]);
+    let mut row = row_of(&key(), &fresh(), &["1", "2"]);
+    row.connection.shops[0].linked = false;
+    host.put_row(&row);
+    assert_eq!(shops_of(&refresh_when_due(&host).unwrap()), "1 granted, 2 granted linked");
+}
+
+#[test]
+fn a_shop_listed_twice_is_one_shop() {
+    assert_eq!(through(ShopPolicy::ExactlyOne, &[&["1", "1"]]), ["1 granted linked"]);
+    assert_eq!(through(ShopPolicy::All, &[&["1", "2", "1"]]), ["1 granted linked, 2 granted linked"]);
+}
+
+#[test]
+fn everything_but_the_choice_is_overwritten_by_the_list_the_ciphers_absence_included() {
+    let list = json!({"shops": [
+        {"id": "1", "name": "Renamed", "region": "DE", "seller_type": "CROSS_BORDER", "cipher": "new", "code": "D", "extra": [1]},
+        {"id": "2"},
+    ]});
+    let host = connected(&fresh()).answers([Answer::success(&list)]);
+    let connection = refresh_when_due(&host).unwrap();
+    let [first, second] = connection.shops.as_slice() else { panic!("two shops") };
+    let listed = &first.listed;
+    assert_eq!((listed.name.as_str(), listed.region.as_str(), listed.code.as_str()), ("Renamed", "DE", "D"));
+    assert_eq!(listed.cipher.as_ref().map(ShopCipher::expose), Some("new"));
+    assert!(listed.raw.contains(r#""extra":[1]"#) && !listed.raw.contains("cipher"), "{}", listed.raw);
+    assert!(second.listed.cipher.is_none());
+    assert_eq!((second.listed.name.as_str(), second.linked), ("", true));
+}
+
+#[test]
+fn a_list_that_cannot_be_read_leaves_the_shops_known_before() {
+    for (answer, cause) in [
+        (Answer::Broken(TransportFailure::Interrupted), Cause::AnswerIncomplete),
+        (Answer::Broken(TransportFailure::NotConnected), Cause::TikTokUnreachable),
+        (Answer::Broken(TransportFailure::Denied), Cause::EgressDenied),
+        (Answer::limited(None), Cause::RateLimited),
+        (Answer::page(500), Cause::TikTokUnavailable),
+        (Answer::page(403), Cause::AnswerUnreadable),
+        (Answer::code(106_001), Cause::SignatureRejected),
+        (Answer::success(&json!({"shops": [{"id": "1"}, {"name": "no id"}]})), Cause::AnswerUnreadable),
+        (Answer::success(&json!(null)), Cause::AnswerUnreadable),
+    ] {
+        let host = connected(&fresh()).answers([answer]);
+        assert_eq!(refused(refresh_when_due(&host)).0, cause);
+        let connection = host.row().unwrap().connection;
+        assert_eq!(shops_of(&connection), "1 granted linked, 2 granted linked", "{cause:?}");
+        assert_eq!(connection.shops_synced_at, Some(fresh().rotated_at), "{cause:?}");
+        assert_eq!(last_failure(&connection), Some(cause.code()));
+        assert_eq!(host.refresh_due_at(), host.record().not_before, "{cause:?}");
+        assert_eq!(tokens(&host.record()), "AT-1 RT-1 []", "{cause:?}: the pair has nothing to do with it");
+    }
+}
+
+#[test]
+fn the_next_success_clears_the_failure_before() {
+    let host = connected(&fresh()).answers([Answer::page(500), shops_answer(&["1", "2"])]);
+    assert_eq!(outcome(&refresh_when_due(&host)), "tiktok-unavailable");
+    assert_eq!((host.record().failures, host.record().not_before.is_some()), (1, true));
+    assert_eq!(last_failure(&refresh_when_due(&host).unwrap()), None);
+    assert_eq!((host.record().failures, host.record().not_before), (0, None));
+    assert_eq!(host.refresh_due_at(), Some(fresh().due_at));
+}
+
+#[test]
+fn an_inactive_seller_keeps_the_grant_and_the_shops_show_it() {
+    for (code, failure) in [(36_009_044, "seller-inactive"), (36_009_043, "shop-inactive")] {
+        let host = connected(&with(due(), |record| record.verify = true)).answers([pair_answer(2), Answer::code(code)]);
+        let mut row = row_of(&key(), &due(), &["1", "2"]);
+        row.connection.shops[1].standing = ShopStanding::NoLongerGranted;
+        host.put_row(&row);
+        let connection = refresh_when_due(&host).unwrap();
+        assert_eq!(shops_of(&connection), "1 inactive linked, 2 gone linked");
+        assert_eq!((connection.status, last_failure(&connection)), (Status::Active, Some(failure)));
+        assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
+        assert_eq!((host.record().verify, host.refresh_due_at()), (false, Some(host.record().due_at)));
+    }
+}
+
+#[test]
+fn an_authorization_that_ends_within_thirty_days_is_shown_as_ending() {
+    let ending = |days: u64| {
+        let record =
+            with(fresh(), |record: &mut TokenRecord| record.current.refresh_ends = Some(NOW.plus(days * 86_400)));
+        let host = connected(&record).answers([shops_answer(&["1"])]);
+        refresh_when_due(&host).unwrap().status
+    };
+    assert_eq!(ending(30), Status::AuthorizationEnding(NOW.plus(30 * 86_400)));
+    assert_eq!(ending(31), Status::Active);
+}

@@ -1,0 +1,267 @@
+//! Storage that fails during `refresh`: the exact cause, and no pair that TikTok issued is lost while storage takes it.
+
+use super::{connected, refresh_when_due};
+use crate::samples::{
+    NOW, account, customer, due, key, last_failure, outcome, pair, pair_answer, pair_answer_with, refresh_token,
+    refused, shops_answer, shops_of, stored_form, tokens, with,
+};
+use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
+use serde_json::json;
+use tiktok_shop_connector_core::error::{Action, Cause};
+use tiktok_shop_connector_core::http::TransportFailure;
+use tiktok_shop_connector_core::operation::refresh::{Rotation, refresh};
+use tiktok_shop_connector_core::record::{DeadReason, TokenRecord};
+use tiktok_shop_connector_core::rotation::take_pair;
+
+const OLD: &str = "AT-1 RT-1 []";
+const CLAIMED: &str = "AT-1 RT-1 [] claimed";
+const NEW: &str = "AT-2 RT-2 [RT-1]";
+
+fn renewing(record: &TokenRecord) -> ScriptedHost {
+    connected(record).answers([pair_answer(2)]).tiktok(|_| shops_answer(&["1", "2"]))
+}
+
+fn with_faults(mut host: ScriptedHost, step: Step, faults: &[Fault]) -> ScriptedHost {
+    for (at, fault) in faults.iter().enumerate() {
+        // The save is the second swap of a refresh, its first look at storage the second load.
+        host = host.fault(step, at + 2, *fault);
+    }
+    host
+}
+
+#[test]
+fn every_effect_on_storage_fails_in_its_own_way() {
+    use Fault::{AnswerLost, Refused, Unavailable};
+    use Step::{LoadRow, LoadToken, SwapRow, SwapToken};
+    type Row = (Step, usize, &'static [Fault], &'static str, &'static str, usize);
+    let table: [Row; 13] = [
+        // The record is not even known.
+        (LoadToken, 1, &[Unavailable, AnswerLost], "storage-unavailable", OLD, 0),
+        (LoadToken, 1, &[Refused], "storage-refused", OLD, 0),
+        // The claim: an ambiguous one is looked for, and tried again.
+        (SwapToken, 1, &[Unavailable, AnswerLost], "ok", NEW, 2),
+        (SwapToken, 1, &[Refused], "storage-refused", OLD, 0),
+        // The save: an ambiguous one is looked for, and tried again; a refused one leaves the claim as its mark.
+        (SwapToken, 2, &[Unavailable, AnswerLost], "ok", NEW, 2),
+        (SwapToken, 2, &[Refused], "token-not-saved", CLAIMED, 1),
+        // The row: the pair is stored by then.
+        (LoadRow, 1, &[Unavailable, AnswerLost], "storage-unavailable", NEW, 2),
+        (LoadRow, 1, &[Refused], "storage-refused", NEW, 2),
+        (LoadToken, 2, &[Unavailable, AnswerLost], "storage-unavailable", NEW, 2),
+        (LoadToken, 2, &[Refused], "storage-refused", NEW, 2),
+        (SwapRow, 1, &[Unavailable, AnswerLost], "storage-unavailable", NEW, 2),
+        (SwapRow, 1, &[Refused], "storage-refused", NEW, 2),
+        // The due time after the shops: the one of the save stands.
+        (SwapToken, 3, &[Unavailable, AnswerLost, Refused], "ok", NEW, 2),
+    ];
+    for (step, nth, faults, expected, stored, requests) in table {
+        for fault in faults {
+            let host = renewing(&due()).fault(step, nth, *fault);
+            let case = format!("{step:?} {nth} {fault:?}");
+            assert_eq!(outcome(&refresh_when_due(&host)), expected, "{case}");
+            assert_eq!(tokens(&host.record()), stored, "{case}");
+            assert_eq!(host.sent(), &["refresh RT-1", "shops AT-2"][..requests], "{case}");
+        }
+    }
+}
+
+#[test]
+fn the_customers_accounts_are_asked_for_only_where_none_is_named() {
+    for (fault, expected) in [(Fault::Unavailable, "storage-unavailable"), (Fault::Refused, "storage-refused")] {
+        let host = renewing(&due()).fault(Step::Accounts, 1, fault);
+        assert_eq!(outcome(&run(refresh(&host, customer(), None, Rotation::WhenDue))), expected);
+        assert_eq!(outcome(&run(refresh(&host, customer(), Some(account()), Rotation::WhenDue))), "ok");
+    }
+}
+
+/// R-REL-5: a save that fails some times and then works, and one that never does.
+#[test]
+fn a_pair_in_hand_is_saved_by_the_third_try_or_said_not_to_be_saved() {
+    use Fault::{AnswerLost, Refused, Unavailable};
+    let table: [(&[Fault], &[Fault], &str, &str); 9] = [
+        (&[Unavailable], &[], "ok", NEW),
+        (&[Unavailable, Unavailable], &[], "ok", NEW),
+        (&[Unavailable, AnswerLost], &[], "ok", NEW),
+        (&[Unavailable, Unavailable, Unavailable], &[], "token-not-saved", CLAIMED),
+        (&[Unavailable, Refused], &[], "token-not-saved", CLAIMED),
+        // The third try happened: the load behind it says so.
+        (&[Unavailable, Unavailable, AnswerLost], &[], "ok", NEW),
+        // A load that lags or fails proves nothing: the next swap does.
+        (&[AnswerLost], &[Fault::Lagging], "ok", NEW),
+        (&[AnswerLost], &[Unavailable], "ok", NEW),
+        (&[Unavailable, AnswerLost], &[Unavailable, Fault::Lagging], "ok", NEW),
+    ];
+    for (swaps, loads, expected, stored) in table {
+        let host = with_faults(with_faults(renewing(&due()), Step::SwapToken, swaps), Step::LoadToken, loads);
+        let result = refresh_when_due(&host);
+        assert_eq!((outcome(&result), tokens(&host.record()).as_str()), (expected, stored), "{swaps:?} {loads:?}");
+        assert_eq!(host.sent().len(), if expected == "ok" { 2 } else { 1 });
+        if stored == NEW {
+            assert_eq!(host.record().generation, due().generation + 1, "{swaps:?}: saved once");
+        }
+    }
+}
+
+#[test]
+fn a_pair_not_saved_is_asked_for_again_once_storage_works() {
+    let host = connected(&due()).answers([pair_answer(2), pair_answer(3), shops_answer(&["1"])]).fault(
+        Step::SwapToken,
+        2,
+        Fault::Refused,
+    );
+    let error = refresh_when_due(&host).err().unwrap();
+    assert_eq!((error.cause, error.cause.action()), (Cause::TokenNotSaved, Action::StorageFailed));
+    assert_eq!(host.refresh_due_at(), Some(host.wall().plus(120)), "the mark brings a sweep back");
+    host.pass(120);
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-1", "shops AT-3"], "the old token, once more");
+    assert_eq!(tokens(&host.record()), "AT-3 RT-3 [RT-1]");
+}
+
+#[test]
+fn while_a_pair_is_in_hand_only_the_budget_ends_the_race_for_its_save() {
+    let overtaken = |times: usize, seconds: u64| {
+        let mut host = renewing(&due());
+        for nth in 2..times + 2 {
+            host = host.meanwhile(Step::SwapToken, nth, move |host| {
+                host.edit(|record| record.presented += 1);
+                host.pass(seconds);
+            });
+        }
+        host
+    };
+    let host = overtaken(30, 0);
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(tokens(&host.record()), NEW);
+
+    let host = overtaken(30, 6);
+    assert_eq!(refused(refresh_when_due(&host)).0, Cause::TokenNotSaved);
+    assert_eq!(host.sent(), ["refresh RT-1"]);
+}
+
+#[test]
+fn an_ambiguous_save_that_another_writer_overtook_is_adopted() {
+    let host = renewing(&due())
+        .fault(Step::SwapToken, 2, Fault::Unavailable)
+        .meanwhile(Step::LoadToken, 2, |host| host.edit(|record| take_pair(record, &pair(5), NOW, 0)));
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+    assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-2 RT-1]");
+}
+
+#[test]
+fn a_claim_that_stays_ambiguous_sends_nothing() {
+    use Fault::{AnswerLost, Lagging, Unavailable};
+    let table: [(&[Fault], &[Fault], &str, &str); 5] = [
+        (&[Unavailable, Unavailable, Unavailable], &[], "storage-unavailable", OLD),
+        (&[Unavailable], &[Unavailable], "storage-unavailable", OLD),
+        (&[AnswerLost], &[Unavailable], "storage-unavailable", CLAIMED),
+        // The claim is there, the load does not show it, and the next swap does.
+        (&[AnswerLost], &[Lagging], "ok", NEW),
+        (&[Unavailable, Unavailable], &[], "ok", NEW),
+    ];
+    for (swaps, loads, expected, stored) in table {
+        let mut host = renewing(&due());
+        for (at, fault) in swaps.iter().enumerate() {
+            host = host.fault(Step::SwapToken, at + 1, *fault);
+        }
+        let host = with_faults(host, Step::LoadToken, loads);
+        // A load that lags needs something to lag behind.
+        host.put(&key(), &due());
+        assert_eq!(outcome(&refresh_when_due(&host)), expected, "{swaps:?} {loads:?}");
+        assert_eq!(tokens(&host.record()), stored, "{swaps:?} {loads:?}");
+        assert_eq!(host.sent().is_empty(), expected != "ok", "{swaps:?} {loads:?}");
+    }
+}
+
+#[test]
+fn a_rejection_is_written_through_ambiguous_storage_or_left_to_the_claim() {
+    use Fault::{AnswerLost, Refused, Unavailable};
+    let table: [(&[Fault], &[Fault], &str, &str); 6] = [
+        (&[Unavailable], &[], "authorization-revoked", "AT-1 RT-1 [] dead"),
+        (&[AnswerLost], &[], "authorization-revoked", "AT-1 RT-1 [] dead"),
+        (&[AnswerLost], &[Fault::Lagging], "authorization-revoked", "AT-1 RT-1 [] dead"),
+        (&[Refused], &[], "storage-refused", CLAIMED),
+        (&[Unavailable], &[Unavailable], "storage-unavailable", CLAIMED),
+        (&[Unavailable, Unavailable, Unavailable], &[], "storage-unavailable", CLAIMED),
+    ];
+    for (swaps, loads, expected, stored) in table {
+        let host = connected(&due()).answers([Answer::code(36_004_005)]);
+        let host = with_faults(with_faults(host, Step::SwapToken, swaps), Step::LoadToken, loads);
+        assert_eq!(outcome(&refresh_when_due(&host)), expected, "{swaps:?} {loads:?}");
+        assert_eq!(tokens(&host.record()), stored, "{swaps:?} {loads:?}");
+    }
+}
+
+#[test]
+fn a_promotion_is_written_through_ambiguous_storage() {
+    let record = with(due(), |record| record.fallbacks = vec![refresh_token("RT-0")]);
+    for (swaps, loads) in [
+        ([Fault::Unavailable].as_slice(), [].as_slice()),
+        (&[Fault::AnswerLost], &[]),
+        (&[Fault::AnswerLost], &[Fault::Lagging]),
+    ] {
+        let host = connected(&record).answers([Answer::code(36_004_005), pair_answer(2), shops_answer(&["1"])]);
+        let host = with_faults(with_faults(host, Step::SwapToken, swaps), Step::LoadToken, loads);
+        assert_eq!(outcome(&refresh_when_due(&host)), "ok", "{swaps:?} {loads:?}");
+        assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-0", "shops AT-2"], "{swaps:?} {loads:?}");
+    }
+}
+
+#[test]
+fn a_release_that_fails_is_left_to_the_claims_end() {
+    for fault in [Fault::Unavailable, Fault::Refused] {
+        let host = connected(&due()).answers([Answer::Broken(TransportFailure::NotConnected)]);
+        let host = host.fault(Step::SwapToken, 2, fault);
+        assert_eq!(outcome(&refresh_when_due(&host)), "tiktok-unreachable", "the first cause, not the second");
+        assert_eq!(tokens(&host.record()), CLAIMED);
+    }
+}
+
+#[test]
+fn a_failure_is_told_even_where_the_row_cannot_learn_of_it() {
+    for step in [Step::LoadRow, Step::SwapRow] {
+        let host = connected(&due()).answers([Answer::code(36_004_001)]).fault(step, 1, Fault::Unavailable);
+        assert_eq!(outcome(&refresh_when_due(&host)), "authorization-expired");
+        assert_eq!(host.record().dead, Some(DeadReason::AuthorizationExpired));
+        assert_eq!(last_failure(&host.row().unwrap().connection), None);
+    }
+    let host = connected(&due()).answers([pair_answer(2), Answer::page(500)]).fault(Step::SwapRow, 1, Fault::Refused);
+    assert_eq!(outcome(&refresh_when_due(&host)), "tiktok-unavailable", "the reading's failure, not the row's");
+}
+
+#[test]
+fn a_new_row_whose_record_went_meanwhile_is_deleted() {
+    let rowless = || ScriptedHost::holding(&due()).answers([pair_answer(2), shops_answer(&["1"])]);
+    // After the load that allowed the row, before the look that follows it.
+    let host = rowless().meanwhile(Step::SwapRow, 1, |host| host.delete(&key()));
+    assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
+    assert!(host.row().is_none());
+    // Before the load that would allow it.
+    let host = rowless().meanwhile(Step::LoadRow, 1, |host| host.delete(&key()));
+    assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
+    assert!(!host.effects().contains(&Step::SwapRow));
+}
+
+#[test]
+fn records_that_cannot_be_read_are_left_alone() {
+    for (bytes, expected, action) in [
+        (br#"{"version":2}"#.as_slice(), "token-record-too-new", Action::Misconfigured),
+        (b"{}", "token-record-unreadable", Action::StorageFailed),
+    ] {
+        let host = connected(&due());
+        host.put_bytes(&key(), bytes);
+        let error = refresh_when_due(&host).err().unwrap();
+        assert_eq!((error.cause.code(), error.cause.action()), (expected, action));
+        assert_eq!(host.stored_bytes(), bytes);
+        assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked, 2 granted linked");
+    }
+}
+
+#[test]
+fn a_refresh_token_alone_is_stored_before_anything_is_said() {
+    let host = connected(&due()).answers([pair_answer_with(2, &json!({"access_token": null}))]);
+    let host = host.fault(Step::SwapToken, 2, Fault::AnswerLost);
+    assert_eq!(refused(refresh_when_due(&host)).0, Cause::TokenAnswerIncomplete);
+    assert_eq!(tokens(&host.record()), "AT-1 RT-2 [RT-1]");
+    assert_ne!(stored_form(&host.record()), stored_form(&due()));
+}

@@ -1,0 +1,137 @@
+//! A sweep calls `refresh` for what is due. Whatever a completed call met, the record is then due later or never, so a
+//! sweep never spins on a key; and what it sends stays within a bound.
+
+use super::{connected, refresh_when_due};
+use crate::samples::{
+    DAY, NOW, due, expired, fresh, outcome, pair_answer, pair_answer_with, refresh_token, shops_answer, their_claim,
+    with,
+};
+use crate::scripted_host::{Answer, ScriptedHost};
+use serde_json::json;
+use tiktok_shop_connector_core::http::TransportFailure;
+use tiktok_shop_connector_core::record::{DeadReason, TokenRecord};
+
+fn records() -> Vec<(&'static str, TokenRecord)> {
+    let claimed = |record| with(record, |record| record.claim = Some(their_claim("RT-1")));
+    let just_granted = with(fresh(), |record| (record.granted_at, record.rotated_at) = (NOW, NOW));
+    vec![
+        ("fresh", fresh()),
+        ("just granted", just_granted),
+        ("due", due()),
+        ("expired", expired()),
+        ("unknown end", with(due(), |record| record.current.access_ends = None)),
+        ("no access token", with(due(), |record| (record.current.access, record.current.access_ends) = (None, None))),
+        ("claimed", claimed(due())),
+        ("claimed and expired", claimed(expired())),
+        ("fallback", with(due(), |record| record.fallbacks = vec![refresh_token("RT-0")])),
+        ("notice", with(fresh(), |record| record.verify = true)),
+        ("held back", with(expired(), |record| (record.failures, record.not_before) = (2, Some(NOW.plus(60))))),
+        ("held back by a wrong clock", with(due(), |record| record.not_before = Some(NOW.plus(DAY)))),
+        ("dead", with(expired(), |record| record.dead = Some(DeadReason::AuthorizationExpired))),
+    ]
+}
+
+fn token_answers() -> Vec<Answer> {
+    vec![
+        pair_answer(2),
+        pair_answer_with(2, &json!({"access_token_expire_in": NOW.plus(400).seconds()})),
+        pair_answer_with(2, &json!({"access_token_expire_in": 604_800})),
+        pair_answer_with(2, &json!({"access_token": ""})),
+        pair_answer_with(2, &json!({"refresh_token": ""})),
+        pair_answer_with(2, &json!({"open_id": "account-9"})),
+        Answer::success(&json!({})),
+        Answer::code(36_004_001),
+        Answer::code(98_001_004),
+        Answer::code(106_001),
+        Answer::limited(None),
+        Answer::page(500),
+        Answer::Broken(TransportFailure::Interrupted),
+        Answer::Broken(TransportFailure::NotConnected),
+        Answer::Broken(TransportFailure::Denied),
+    ]
+}
+
+fn shop_answers() -> Vec<Answer> {
+    vec![
+        shops_answer(&["1", "2"]),
+        shops_answer(&[]),
+        Answer::code(105_001),
+        Answer::code(105_002),
+        Answer::code(105_005),
+        Answer::code(36_009_044),
+        Answer::success(&json!(null)),
+        Answer::limited(Some("900")),
+        Answer::page(500),
+        Answer::Broken(TransportFailure::Interrupted),
+    ]
+}
+
+#[test]
+fn after_every_completed_refresh_the_record_is_due_later_or_never() {
+    for (state, record) in records() {
+        for token_answer in token_answers() {
+            for shop_answer in shop_answers() {
+                let (to_refresh, to_list) = (token_answer.clone(), shop_answer.clone());
+                let host = connected(&record).tiktok(move |request| {
+                    if request.starts_with("refresh") { to_refresh.clone() } else { to_list.clone() }
+                });
+                // What a crash of `connect` leaves behind is met by a sweep at once; it is alive and held by nothing.
+                if record.claim.is_none() && record.not_before.is_none() && record.dead.is_none() {
+                    host.put_due_now(&record);
+                }
+                for round in 0..4 {
+                    let heard = outcome(&refresh_when_due(&host));
+                    let case = || format!("{state}, {token_answer:?}, {shop_answer:?}, round {round}: {heard}");
+                    let Some(due_at) = host.refresh_due_at() else {
+                        assert!(host.record().dead.is_some(), "{}", case());
+                        break;
+                    };
+                    assert!(due_at > host.wall(), "{}", case());
+                    host.pass(due_at.since(host.wall()));
+                }
+            }
+        }
+    }
+}
+
+/// A day of sweeping, one case per kind of failure that lasts.
+#[test]
+fn a_failure_that_lasts_costs_a_bounded_number_of_requests() {
+    let day = |record: &TokenRecord, token_answer: Answer, shop_answer: Answer| {
+        let host = connected(record).tiktok(move |request| {
+            if request.starts_with("refresh") { token_answer.clone() } else { shop_answer.clone() }
+        });
+        host.put_due_now(record);
+        let end = NOW.plus(DAY);
+        while let Some(due_at) = host.refresh_due_at().filter(|due_at| *due_at < end) {
+            host.pass(due_at.since(host.wall()));
+            let _any_outcome = refresh_when_due(&host);
+        }
+        host.sent().len()
+    };
+    let shops = || shops_answer(&["1"]);
+    assert_eq!(day(&expired(), Answer::code(36_004_001), shops()), 1, "dead: asked once");
+    assert_eq!(day(&fresh(), pair_answer(2), shops()), 1, "fresh: the shops are read once");
+    assert!(day(&expired(), Answer::Broken(TransportFailure::NotConnected), shops()) <= 32);
+    assert!(day(&fresh(), pair_answer(2), Answer::page(500)) <= 32);
+    // Nobody knows whether TikTok acted: the claim's life is the pace.
+    assert!(day(&expired(), Answer::page(500), shops()) <= 86_400 / 120);
+}
+
+/// R-REL-12: tokens of seven days, swept for a year.
+#[test]
+fn a_year_of_seven_day_tokens_costs_at_most_65_rotations() {
+    let mut host = ScriptedHost::holding(&due());
+    let mut rotations = 0;
+    while host.wall() < NOW.plus(365 * DAY) {
+        rotations += 1;
+        let ends = host.wall().plus(7 * DAY);
+        let pair = pair_answer_with(rotations + 1, &json!({"access_token_expire_in": ends.seconds()}));
+        host = host.answers([pair, shops_answer(&["1"])]);
+        assert_eq!(outcome(&refresh_when_due(&host)), "ok");
+        let due_at = host.refresh_due_at().unwrap();
+        assert!(due_at < ends.minus(DAY / 2), "renewed well before the end");
+        host.pass(due_at.since(host.wall()));
+    }
+    assert!((58..=65).contains(&rotations), "{rotations}");
+}

@@ -1,0 +1,266 @@
+//! One customer, one account, and tokens that are told apart by a number: the pair `AT-1`/`RT-1` is stored, TikTok
+//! issues `AT-2`/`RT-2`, and so on.
+
+use crate::scripted_host::Answer;
+use serde_json::{Value, json};
+use tiktok_shop_connector_core::connection::{Connection, ListedShop, Row, Shop, ShopPolicy, ShopStanding, Status};
+use tiktok_shop_connector_core::endpoint::token::Pair;
+use tiktok_shop_connector_core::error::{Cause, Error};
+use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
+use tiktok_shop_connector_core::record::{Claim, CurrentPair, Lineage, Profile, Spent, TokenRecord};
+use tiktok_shop_connector_core::secret::{AccessToken, RefreshToken, ShopCipher};
+use tiktok_shop_connector_core::time::UnixSeconds;
+use tiktok_shop_connector_core::token::Expiry;
+
+/// Where every scripted clock starts.
+pub(crate) const NOW: UnixSeconds = UnixSeconds::new(1_767_225_600);
+pub(crate) const DAY: u64 = 86_400;
+pub(crate) const APP_KEY: &str = "app-key-1";
+pub(crate) const APP_SECRET: &str = "app-secret-canary-9d1c2e7b5a4f";
+pub(crate) const LINEAGE: Lineage = Lineage([0x11; 16]);
+/// The nonce of a claim that somebody else wrote.
+pub(crate) const THEIR_NONCE: [u8; 16] = [0xee; 16];
+pub(crate) const SELLER: i64 = 0;
+
+pub(crate) fn customer() -> CustomerId {
+    CustomerId::parse("customer-1".into()).unwrap()
+}
+
+pub(crate) fn account() -> AccountId {
+    AccountId::parse("account-1".into()).unwrap()
+}
+
+pub(crate) fn key() -> ConnectionKey {
+    ConnectionKey { customer: customer(), account: account() }
+}
+
+pub(crate) fn key_of(customer: &str, account: &str) -> ConnectionKey {
+    ConnectionKey {
+        customer: CustomerId::parse(customer.into()).unwrap(),
+        account: AccountId::parse(account.into()).unwrap(),
+    }
+}
+
+pub(crate) fn access(text: &str) -> AccessToken {
+    AccessToken::new(text.into())
+}
+
+pub(crate) fn refresh_token(text: &str) -> RefreshToken {
+    RefreshToken::new(text.into())
+}
+
+/// A claim of somebody else on this refresh token.
+pub(crate) fn their_claim(spends: &str) -> Claim {
+    Claim { nonce: THEIR_NONCE, spends: Spent::of(&refresh_token(spends)) }
+}
+
+/// Connected a month ago, renewed yesterday, due in five days.
+pub(crate) fn fresh() -> TokenRecord {
+    TokenRecord {
+        lineage: LINEAGE,
+        generation: 4,
+        app_key: APP_KEY.into(),
+        current: CurrentPair {
+            access: Some(access("AT-1")),
+            access_ends: Some(NOW.plus(6 * DAY)),
+            refresh: Some(refresh_token("RT-1")),
+            refresh_ends: Some(NOW.plus(365 * DAY)),
+        },
+        due_at: NOW.plus(5 * DAY),
+        fallbacks: Vec::new(),
+        claim: None,
+        presented: 0,
+        failures: 0,
+        not_before: None,
+        granted_at: NOW.minus(30 * DAY),
+        rotated_at: NOW.minus(DAY),
+        verify: false,
+        dead: None,
+        profile: Profile {
+            shop_policy: ShopPolicy::All,
+            seller_name: "Seller".into(),
+            base_region: "GB".into(),
+            scopes: vec!["seller.authorization.info".into()],
+        },
+    }
+}
+
+/// Due a minute ago; the access token is valid for another day.
+pub(crate) fn due() -> TokenRecord {
+    let mut record = fresh();
+    record.due_at = NOW.minus(60);
+    record.current.access_ends = Some(NOW.plus(DAY));
+    record.rotated_at = NOW.minus(6 * DAY);
+    record
+}
+
+/// Due, and the access token has ended.
+pub(crate) fn expired() -> TokenRecord {
+    let mut record = due();
+    record.current.access_ends = Some(NOW.minus(1));
+    record
+}
+
+pub(crate) fn with(mut record: TokenRecord, edit: impl FnOnce(&mut TokenRecord)) -> TokenRecord {
+    edit(&mut record);
+    record
+}
+
+/// `TokenRecord` is deliberately no `Clone`.
+pub(crate) fn duplicate(record: &TokenRecord) -> TokenRecord {
+    TokenRecord::decode(record.encode().expose()).unwrap()
+}
+
+/// The stored form as text: what two records are compared by.
+pub(crate) fn stored_form(record: &TokenRecord) -> String {
+    String::from_utf8(record.encode().expose().to_vec()).unwrap()
+}
+
+/// `AT-2 RT-2 [RT-1]`: the current pair, then the fallbacks; `-` for none; `claimed` and `dead` if they are.
+pub(crate) fn tokens(record: &TokenRecord) -> String {
+    let access = record.current.access.as_ref().map_or("-", AccessToken::expose);
+    let refresh = record.current.refresh.as_ref().map_or("-", RefreshToken::expose);
+    let fallbacks: Vec<_> = record.fallbacks.iter().map(RefreshToken::expose).collect();
+    let claimed = if record.claim.is_some() { " claimed" } else { "" };
+    let dead = if record.dead.is_some() { " dead" } else { "" };
+    format!("{access} {refresh} [{}]{claimed}{dead}", fallbacks.join(" "))
+}
+
+/// The pair with this number, as the core reads it.
+pub(crate) fn pair(number: u32) -> Pair {
+    Pair {
+        access: Some(access(&format!("AT-{number}"))),
+        access_expiry: Expiry::At(NOW.plus(7 * DAY)),
+        refresh: Some(refresh_token(&format!("RT-{number}"))),
+        refresh_ends: Some(NOW.plus(365 * DAY)),
+        account: Some("account-1".into()),
+        user_type: Some(SELLER),
+        seller_name: Some("Seller".into()),
+        base_region: Some("GB".into()),
+        scopes: Some(vec!["seller.authorization.info".into()]),
+    }
+}
+
+/// The pair with this number, as TikTok sends it.
+pub(crate) fn pair_data(number: u32) -> Value {
+    json!({
+        "access_token": format!("AT-{number}"),
+        "access_token_expire_in": NOW.plus(14 * DAY).seconds(),
+        "refresh_token": format!("RT-{number}"),
+        "refresh_token_expire_in": 4_903_858_076_u64,
+        "open_id": "account-1",
+        "seller_name": "Seller",
+        "seller_base_region": "GB",
+        "user_type": SELLER,
+        "granted_scopes": ["seller.authorization.info"],
+    })
+}
+
+pub(crate) fn pair_answer(number: u32) -> Answer {
+    Answer::success(&pair_data(number))
+}
+
+/// The pair with this number and some members changed; `null` takes one away.
+pub(crate) fn pair_answer_with(number: u32, changes: &Value) -> Answer {
+    let mut data = pair_data(number);
+    for (name, value) in changes.as_object().unwrap() {
+        data[name] = value.clone();
+    }
+    Answer::success(&data)
+}
+
+/// A list of these shops; each has a cipher.
+pub(crate) fn shops_answer(ids: &[&str]) -> Answer {
+    let rows: Vec<_> = ids
+        .iter()
+        .map(|id| json!({"id": id, "name": format!("Shop {id}"), "region": "GB", "seller_type": "LOCAL", "cipher": format!("cipher-{id}"), "code": "GBCODE"}))
+        .collect();
+    Answer::success(&json!({ "shops": rows }))
+}
+
+pub(crate) fn shop(id: &str) -> Shop {
+    let listed = ListedShop {
+        id: id.into(),
+        name: format!("Shop {id}"),
+        region: "GB".into(),
+        seller_type: "LOCAL".into(),
+        cipher: Some(ShopCipher::new(format!("cipher-{id}"))),
+        code: "GBCODE".into(),
+        raw: format!(r#"{{"id":"{id}"}}"#),
+    };
+    Shop { listed, standing: ShopStanding::Granted, linked: true }
+}
+
+/// The row that belongs to a record, with these shops, all linked.
+pub(crate) fn row_of(key: &ConnectionKey, record: &TokenRecord, shops: &[&str]) -> Row {
+    Row {
+        connection: Connection {
+            key: key.clone(),
+            seller_name: record.profile.seller_name.clone(),
+            base_region: record.profile.base_region.clone(),
+            scopes: record.profile.scopes.clone(),
+            shop_policy: record.profile.shop_policy,
+            status: record.dead.map_or(Status::Active, Status::ReauthorizationRequired),
+            access_ends: record.current.access_ends,
+            refresh_ends: record.current.refresh_ends,
+            authorization_ends: None,
+            connected_at: record.granted_at,
+            refreshed_at: record.rotated_at,
+            shops_synced_at: Some(record.rotated_at),
+            shops: shops.iter().map(|id| shop(id)).collect(),
+            last_failure: None,
+        },
+        lineage: record.lineage.to_text(),
+        generation: record.generation,
+    }
+}
+
+/// `Row` is deliberately no `Clone`: it holds ciphers.
+pub(crate) fn duplicate_row(row: &Row) -> Row {
+    let connection = &row.connection;
+    let shops = connection.shops.iter();
+    Row {
+        connection: Connection {
+            key: connection.key.clone(),
+            seller_name: connection.seller_name.clone(),
+            base_region: connection.base_region.clone(),
+            scopes: connection.scopes.clone(),
+            shops: shops
+                .map(|shop| Shop { listed: shop.listed.duplicate(), standing: shop.standing, linked: shop.linked })
+                .collect(),
+            last_failure: connection.last_failure.clone(),
+            ..*connection
+        },
+        lineage: row.lineage.clone(),
+        generation: row.generation,
+    }
+}
+
+/// `1 granted linked, 2 gone`: the shops of a connection in their order.
+pub(crate) fn shops_of(connection: &Connection) -> String {
+    let shop = |shop: &Shop| {
+        let standing = match shop.standing {
+            ShopStanding::Granted => "granted",
+            ShopStanding::Inactive => "inactive",
+            ShopStanding::NoLongerGranted => "gone",
+        };
+        format!("{} {standing}{}", shop.listed.id, if shop.linked { " linked" } else { "" })
+    };
+    connection.shops.iter().map(shop).collect::<Vec<_>>().join(", ")
+}
+
+/// `ok`, or the code of the error: `Connection` has no `Debug`.
+pub(crate) fn outcome<T>(result: &Result<T, Error>) -> &'static str {
+    result.as_ref().map_or_else(|error| error.cause.code(), |_| "ok")
+}
+
+/// The code of the failure that a connection shows.
+pub(crate) fn last_failure(connection: &Connection) -> Option<&str> {
+    connection.last_failure.as_ref().map(|failure| failure.code.as_str())
+}
+
+/// Cause and delay of an operation that had to fail.
+pub(crate) fn refused<T>(result: Result<T, Error>) -> (Cause, u64) {
+    let error = result.err().expect("an error");
+    (error.cause, error.delay.as_secs())
+}

@@ -1,0 +1,395 @@
+//! The effects of one call, scripted: storage in memory that is linearizable per key, TikTok's answers as the test
+//! states them, clocks that the test moves, and random bits that only count upwards.
+//!
+//! Every effect is a numbered point at which a call can be killed: before it happens, or after it happened and before
+//! the caller hears of it. Nothing here waits: a killed call stays pending and is dropped.
+
+mod effects;
+
+use crate::samples::{APP_KEY, NOW, duplicate_row, key};
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tiktok_shop_connector_core::connection::Row;
+use tiktok_shop_connector_core::http::TransportFailure;
+use tiktok_shop_connector_core::identity::ConnectionKey;
+use tiktok_shop_connector_core::ports::{Entry, Revision, StorageError, TokenValue};
+use tiktok_shop_connector_core::record::TokenRecord;
+use tiktok_shop_connector_core::rotation::next_due;
+use tiktok_shop_connector_core::secret::SecretBytes;
+use tiktok_shop_connector_core::time::UnixSeconds;
+
+/// The kinds of effects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    Credentials,
+    Send,
+    Accounts,
+    LoadToken,
+    SwapToken,
+    ListRows,
+    LoadRow,
+    SwapRow,
+}
+
+/// What goes wrong with one effect on storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing happens and the caller hears `unavailable`.
+    Unavailable,
+    /// It happens and the caller hears `unavailable`.
+    AnswerLost,
+    /// Nothing happens and the caller hears `refused`.
+    Refused,
+    /// A load shows what stood before the newest write.
+    Lagging,
+}
+
+/// Where a call dies; effects are counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kill {
+    Before(usize),
+    After(usize),
+}
+
+/// TikTok's answer to one request.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Reply { status: u16, content_type: &'static str, retry_after: Option<&'static str>, body: String },
+    Broken(TransportFailure),
+}
+
+impl Answer {
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self::Reply {
+            status,
+            content_type: "application/json; charset=utf-8",
+            retry_after: None,
+            body: body.to_string(),
+        }
+    }
+
+    pub(crate) fn success(data: &Value) -> Self {
+        Self::json(200, &json!({"code": 0, "message": "success", "request_id": "req-1", "data": data}))
+    }
+
+    /// A failure as the token host sends it: with HTTP 200.
+    pub(crate) fn code(code: i64) -> Self {
+        Self::json(200, &json!({"code": code, "message": "no", "request_id": "req-1", "data": null}))
+    }
+
+    /// A gateway's page.
+    pub(crate) fn page(status: u16) -> Self {
+        Self::Reply { status, content_type: "text/html", retry_after: None, body: "<html>busy</html>".into() }
+    }
+
+    pub(crate) fn limited(retry_after: Option<&'static str>) -> Self {
+        Self::Reply { status: 429, content_type: "text/plain", retry_after, body: String::new() }
+    }
+}
+
+struct StoredToken {
+    revision: Revision,
+    bytes: Vec<u8>,
+    due_at: Option<UnixSeconds>,
+    written_at: Duration,
+}
+
+type Meanwhile = Box<dyn FnOnce(&ScriptedHost)>;
+type TikTok = Box<dyn FnMut(&str) -> Answer>;
+
+struct State {
+    wall: UnixSeconds,
+    monotonic: Duration,
+    storage_clock: Duration,
+    drawn: u128,
+    credentials: Result<&'static str, StorageError>,
+    link: Option<String>,
+    answers: VecDeque<Answer>,
+    tiktok: Option<TikTok>,
+    sent: Vec<String>,
+    /// Every version of every record, the newest last; none: deleted.
+    tokens: BTreeMap<ConnectionKey, Vec<Option<StoredToken>>>,
+    rows: BTreeMap<ConnectionKey, (Revision, Row)>,
+    effects: Vec<Step>,
+    faults: Vec<(Step, usize, Fault)>,
+    meanwhile: Vec<(Step, usize, Meanwhile)>,
+    kill: Option<Kill>,
+}
+
+/// A host as the core sees it.
+pub(crate) struct ScriptedHost(RefCell<State>);
+
+impl ScriptedHost {
+    /// Nobody is connected.
+    pub(crate) fn new() -> Self {
+        Self(RefCell::new(State {
+            wall: NOW,
+            monotonic: Duration::from_secs(7),
+            storage_clock: Duration::from_secs(1_000_000),
+            drawn: 0,
+            credentials: Ok(APP_KEY),
+            link: None,
+            answers: VecDeque::new(),
+            tiktok: None,
+            sent: Vec::new(),
+            tokens: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            effects: Vec::new(),
+            faults: Vec::new(),
+            meanwhile: Vec::new(),
+            kill: None,
+        }))
+    }
+
+    /// The sample customer is connected with this record; its row has not been written.
+    pub(crate) fn holding(record: &TokenRecord) -> Self {
+        let host = Self::new();
+        host.put(&key(), record);
+        host
+    }
+
+    // What the test arranges.
+
+    /// Answers in the order of the requests. A request beyond them, without [`Self::tiktok`], fails the test.
+    pub(crate) fn answers(self, answers: impl IntoIterator<Item = Answer>) -> Self {
+        self.0.borrow_mut().answers.extend(answers);
+        self
+    }
+
+    /// Answers by request, once the scripted ones are used up.
+    pub(crate) fn tiktok(self, tiktok: impl FnMut(&str) -> Answer + 'static) -> Self {
+        self.0.borrow_mut().tiktok = Some(Box::new(tiktok));
+        self
+    }
+
+    /// The `nth` effect of this kind goes wrong.
+    pub(crate) fn fault(self, step: Step, nth: usize, fault: Fault) -> Self {
+        self.0.borrow_mut().faults.push((step, nth, fault));
+        self
+    }
+
+    /// Something else happens just before the `nth` effect of this kind.
+    pub(crate) fn meanwhile(self, step: Step, nth: usize, happens: impl FnOnce(&Self) + 'static) -> Self {
+        self.0.borrow_mut().meanwhile.push((step, nth, Box::new(happens)));
+        self
+    }
+
+    pub(crate) fn killed(self, kill: Kill) -> Self {
+        self.0.borrow_mut().kill = Some(kill);
+        self
+    }
+
+    pub(crate) fn credentials_are(self, credentials: Result<&'static str, StorageError>) -> Self {
+        self.0.borrow_mut().credentials = credentials;
+        self
+    }
+
+    pub(crate) fn link_is(self, link: &str) -> Self {
+        self.0.borrow_mut().link = Some(link.into());
+        self
+    }
+
+    /// The crash is over: a later call runs on the same storage, and effects are counted anew.
+    pub(crate) fn restart(&self) {
+        let mut state = self.0.borrow_mut();
+        state.kill = None;
+        state.faults.clear();
+        state.meanwhile.clear();
+        state.effects.clear();
+        state.answers.clear();
+        state.sent.clear();
+    }
+
+    pub(crate) fn pass(&self, seconds: u64) {
+        let mut state = self.0.borrow_mut();
+        let span = Duration::from_secs(seconds);
+        state.wall = state.wall.plus(seconds);
+        state.monotonic += span;
+        state.storage_clock += span;
+    }
+
+    pub(crate) fn wall_clock_jumps(&self, seconds: u64) {
+        let mut state = self.0.borrow_mut();
+        state.wall = state.wall.plus(seconds);
+    }
+
+    pub(crate) fn monotonic_clock_jumps(&self, seconds: u64) {
+        self.0.borrow_mut().monotonic += Duration::from_secs(seconds);
+    }
+
+    /// Another writer's record, under a revision of its own.
+    pub(crate) fn put(&self, key: &ConnectionKey, record: &TokenRecord) {
+        let mut state = self.0.borrow_mut();
+        let due_at = next_due(record, state.wall);
+        state.write_token(key, Some((record.encode().expose().to_vec(), due_at)));
+    }
+
+    /// What a crash leaves behind: a record that a sweep meets although it is not due by itself.
+    pub(crate) fn put_due_now(&self, record: &TokenRecord) {
+        let mut state = self.0.borrow_mut();
+        let due_at = Some(state.wall);
+        state.write_token(&key(), Some((record.encode().expose().to_vec(), due_at)));
+    }
+
+    /// Another writer changes the sample customer's record.
+    pub(crate) fn edit(&self, edit: impl FnOnce(&mut TokenRecord)) {
+        let mut record = self.record();
+        edit(&mut record);
+        self.put(&key(), &record);
+    }
+
+    pub(crate) fn put_bytes(&self, key: &ConnectionKey, bytes: &[u8]) {
+        self.0.borrow_mut().write_token(key, Some((bytes.to_vec(), None)));
+    }
+
+    /// Another caller disconnects: the record goes first.
+    pub(crate) fn delete(&self, key: &ConnectionKey) {
+        self.0.borrow_mut().write_token(key, None);
+    }
+
+    pub(crate) fn put_row(&self, row: &Row) {
+        let mut state = self.0.borrow_mut();
+        let revision = state.next_revision();
+        state.rows.insert(row.connection.key.clone(), (revision, duplicate_row(row)));
+    }
+
+    // What the test looks at.
+
+    pub(crate) fn wall(&self) -> UnixSeconds {
+        self.0.borrow().wall
+    }
+
+    /// `refresh RT-1`, `exchange CODE-1`, `shops AT-1`, in the order they were sent.
+    pub(crate) fn sent(&self) -> Vec<String> {
+        self.0.borrow().sent.clone()
+    }
+
+    /// The effects so far.
+    pub(crate) fn effects(&self) -> Vec<Step> {
+        self.0.borrow().effects.clone()
+    }
+
+    pub(crate) fn record(&self) -> TokenRecord {
+        self.find_record(&key()).expect("a token record")
+    }
+
+    pub(crate) fn find_record(&self, key: &ConnectionKey) -> Option<TokenRecord> {
+        self.0.borrow().newest(key).map(|stored| TokenRecord::decode(&stored.bytes).unwrap())
+    }
+
+    pub(crate) fn stored_bytes(&self) -> Vec<u8> {
+        self.0.borrow().newest(&key()).expect("a token record").bytes.clone()
+    }
+
+    /// Every version of the sample customer's record that ever stood in storage.
+    pub(crate) fn history(&self) -> Vec<Option<TokenRecord>> {
+        let state = self.0.borrow();
+        let versions = state.tokens.get(&key()).into_iter().flatten();
+        versions.map(|version| version.as_ref().map(|stored| TokenRecord::decode(&stored.bytes).unwrap())).collect()
+    }
+
+    /// What a sweep would look at.
+    pub(crate) fn refresh_due_at(&self) -> Option<UnixSeconds> {
+        self.0.borrow().newest(&key()).expect("a token record").due_at
+    }
+
+    pub(crate) fn row(&self) -> Option<Row> {
+        self.0.borrow().rows.get(&key()).map(|(_, row)| duplicate_row(row))
+    }
+
+    // How an effect happens.
+
+    async fn effect<T>(&self, step: Step, act: impl FnOnce(&mut State, bool) -> T) -> Result<T, StorageError> {
+        let (number, nth) = {
+            let mut state = self.0.borrow_mut();
+            state.effects.push(step);
+            (state.effects.len(), state.effects.iter().filter(|earlier| **earlier == step).count())
+        };
+        self.die_at(Kill::Before(number)).await;
+        // Bound first: what happens meanwhile is another call on this host.
+        let meanwhile = self.0.borrow_mut().take_meanwhile(step, nth);
+        if let Some(happens) = meanwhile {
+            happens(self);
+        }
+        let outcome = {
+            let mut state = self.0.borrow_mut();
+            let fault = state.faults.iter().find(|fault| (fault.0, fault.1) == (step, nth)).map(|fault| fault.2);
+            match fault {
+                None => Ok(act(&mut state, false)),
+                Some(Fault::Lagging) => Ok(act(&mut state, true)),
+                Some(Fault::Unavailable) => Err(StorageError::Unavailable("scripted".into())),
+                Some(Fault::Refused) => Err(StorageError::Refused("scripted".into())),
+                Some(Fault::AnswerLost) => {
+                    act(&mut state, false);
+                    Err(StorageError::Unavailable("scripted".into()))
+                }
+            }
+        };
+        self.die_at(Kill::After(number)).await;
+        outcome
+    }
+
+    async fn die_at(&self, point: Kill) {
+        let dies = self.0.borrow().kill == Some(point);
+        if dies {
+            pending::<()>().await;
+        }
+    }
+}
+
+impl State {
+    fn next_revision(&mut self) -> Revision {
+        self.drawn += 1;
+        Revision(format!("revision-{}", self.drawn))
+    }
+
+    fn take_meanwhile(&mut self, step: Step, nth: usize) -> Option<Meanwhile> {
+        let at = self.meanwhile.iter().position(|waiting| (waiting.0, waiting.1) == (step, nth))?;
+        Some(self.meanwhile.remove(at).2)
+    }
+
+    fn newest(&self, key: &ConnectionKey) -> Option<&StoredToken> {
+        self.tokens.get(key)?.last()?.as_ref()
+    }
+
+    fn write_token(&mut self, key: &ConnectionKey, next: Option<(Vec<u8>, Option<UnixSeconds>)>) -> Revision {
+        let revision = self.next_revision();
+        let written_at = self.storage_clock;
+        let version = next.map(|(bytes, due_at)| StoredToken { revision: revision.clone(), bytes, due_at, written_at });
+        self.tokens.entry(key.clone()).or_default().push(version);
+        revision
+    }
+
+    fn token_entry(&self, stored: &StoredToken) -> Entry<TokenValue> {
+        let age_ms = u64::try_from((self.storage_clock - stored.written_at).as_millis()).unwrap();
+        let value = TokenValue { bytes: SecretBytes::new(stored.bytes.clone()), age_ms };
+        Entry { revision: stored.revision.clone(), value }
+    }
+
+    fn answer(&mut self, request: &str) -> Answer {
+        self.sent.push(request.into());
+        match (self.answers.pop_front(), &mut self.tiktok) {
+            (Some(answer), _) => answer,
+            (None, Some(tiktok)) => tiktok(request),
+            (None, None) => panic!("nobody expected the request {request}"),
+        }
+    }
+}
+
+/// Runs a call to its end; none: it was killed, and is dropped here.
+pub(crate) fn run_or_die<T>(call: impl Future<Output = T>) -> Option<T> {
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+/// Runs a call that nothing kills.
+pub(crate) fn run<T>(call: impl Future<Output = T>) -> T {
+    run_or_die(call).expect("the call ends")
+}

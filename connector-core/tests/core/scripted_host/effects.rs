@@ -1,0 +1,153 @@
+//! The script as the core meets it.
+
+use super::{Answer, ScriptedHost, Step};
+use crate::samples::{APP_SECRET, duplicate_row};
+use std::collections::BTreeMap;
+use tiktok_shop_connector_core::connection::Row;
+use tiktok_shop_connector_core::http::{Authority, Request, Response, TransportFailure};
+use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
+use tiktok_shop_connector_core::ports::{
+    Credentials, Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite,
+};
+use tiktok_shop_connector_core::record::Nonce;
+use tiktok_shop_connector_core::secret::{AccessToken, AppSecret};
+use tiktok_shop_connector_core::time::Moment;
+
+impl Effects for ScriptedHost {
+    fn now(&self) -> Moment {
+        let state = self.0.borrow();
+        Moment { wall: state.wall, monotonic: state.monotonic }
+    }
+
+    fn random(&self) -> Nonce {
+        let mut state = self.0.borrow_mut();
+        state.drawn += 1;
+        state.drawn.to_le_bytes()
+    }
+
+    async fn credentials(&self) -> Result<Credentials, StorageError> {
+        self.effect(Step::Credentials, |state, _| {
+            state.credentials.clone().map(|app_key| Credentials {
+                app_key: app_key.into(),
+                app_secret: AppSecret::new(APP_SECRET.into()),
+                authorization_link: state.link.clone(),
+            })
+        })
+        .await?
+    }
+
+    async fn send(&self, request: Request) -> Result<Response, TransportFailure> {
+        let named = name_of(&request);
+        let answer = self.effect(Step::Send, |state, _| state.answer(&named)).await.expect("faults are for storage");
+        match answer {
+            Answer::Broken(failure) => Err(failure),
+            Answer::Reply { status, content_type, retry_after, body } => Ok(Response {
+                status,
+                content_type: Some(content_type.into()),
+                retry_after: retry_after.map(Into::into),
+                body: body.into_bytes(),
+            }),
+        }
+    }
+
+    async fn accounts(&self, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
+        self.effect(Step::Accounts, |state, _| {
+            let keys = state.tokens.keys().filter(|key| &key.customer == customer && state.newest(key).is_some());
+            keys.map(|key| key.account.clone()).collect()
+        })
+        .await
+    }
+
+    async fn load_token(&self, key: &ConnectionKey) -> Result<Option<Entry<TokenValue>>, StorageError> {
+        self.effect(Step::LoadToken, |state, lagging| {
+            let versions = state.tokens.get(key)?;
+            let version = if lagging { versions.iter().rev().nth(1)? } else { versions.last()? };
+            version.as_ref().map(|stored| state.token_entry(stored))
+        })
+        .await
+    }
+
+    async fn swap_token(
+        &self,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<TokenWrite>,
+    ) -> Result<Swapped<TokenValue>, StorageError> {
+        self.effect(Step::SwapToken, |state, _| {
+            let stands = state.newest(key);
+            if stands.map(|stored| &stored.revision) != expected {
+                return Swapped::Stale(stands.map(|stored| state.token_entry(stored)));
+            }
+            let deletes = next.is_none();
+            let next = next.map(|write| (write.bytes.expose().to_vec(), write.refresh_due_at));
+            let revision = state.write_token(key, next);
+            if deletes { Swapped::Deleted } else { Swapped::Stored(revision) }
+        })
+        .await
+    }
+
+    async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<Row>, StorageError> {
+        self.effect(Step::ListRows, |state, _| {
+            let rows = state.rows.iter().filter(|(key, _)| &key.customer == customer);
+            rows.map(|(_, (_, row))| duplicate_row(row)).collect()
+        })
+        .await
+    }
+
+    async fn load_row(&self, key: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError> {
+        self.effect(Step::LoadRow, |state, _| {
+            let (revision, row) = state.rows.get(key)?;
+            Some(Entry { revision: revision.clone(), value: duplicate_row(row) })
+        })
+        .await
+    }
+
+    async fn swap_row(
+        &self,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Row>,
+    ) -> Result<Swapped<Row>, StorageError> {
+        self.effect(Step::SwapRow, |state, _| {
+            let stands = state.rows.get(key);
+            if stands.map(|(revision, _)| revision) != expected {
+                let found =
+                    stands.map(|(revision, row)| Entry { revision: revision.clone(), value: duplicate_row(row) });
+                return Swapped::Stale(found);
+            }
+            let Some(row) = next else {
+                state.rows.remove(key);
+                return Swapped::Deleted;
+            };
+            let revision = state.next_revision();
+            state.rows.insert(key.clone(), (revision.clone(), duplicate_row(row)));
+            Swapped::Stored(revision)
+        })
+        .await
+    }
+}
+
+/// What a request is for, once everything else about it is right.
+fn name_of(request: &Request) -> String {
+    let (path, query) = request.path_and_query.expose().split_once('?').expect("a query");
+    let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let names: Vec<_> = query.keys().map(String::as_str).collect();
+    let token_request = |value: &str, grant_type: &str| {
+        assert_eq!(request.authority, Authority::TokenHost);
+        assert_eq!(query["app_secret"], APP_SECRET);
+        assert_eq!(query["grant_type"], grant_type);
+        assert_eq!(query.len(), 4, "{names:?}");
+        assert!(request.access_token.is_none());
+        query[value].clone()
+    };
+    match path {
+        "/api/v2/token/get" => format!("exchange {}", token_request("auth_code", "authorized_code")),
+        "/api/v2/token/refresh" => format!("refresh {}", token_request("refresh_token", "refresh_token")),
+        "/authorization/202309/shops" => {
+            assert_eq!(request.authority, Authority::Api);
+            assert_eq!(names, ["app_key", "sign", "timestamp"]);
+            format!("shops {}", request.access_token.as_ref().map(AccessToken::expose).expect("an access token"))
+        }
+        other => panic!("no request of the connector has the path {other}"),
+    }
+}
