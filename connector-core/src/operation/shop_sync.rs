@@ -5,7 +5,7 @@ use super::tokens::{self, Held};
 use crate::connection::{Connection, ListedShop, News, PastFailure, ShopNews};
 use crate::endpoint::shops;
 use crate::envelope::{self, Acted, Fault};
-use crate::error::{Cause, Error};
+use crate::error::{Action, Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::{Credentials, Effects};
 use crate::rotation;
@@ -44,15 +44,27 @@ pub(super) async fn record_shops(
 ) -> Result<Option<Connection>, Error> {
     let at = effects.now().wall;
     let news = News { at, shops, failure: failure.map(|error| PastFailure::new(at, error)), consented };
-    let connection = rows::write(effects, key, held.record.lineage, &news).await?;
-    // An inactive seller's shops were read as far as they can be: nothing to come back for soon.
-    match (failure, news.shops) {
-        (Some(error), ShopNews::Unread) => rotation::hold_back(&mut held.record, error, at, effects.random_number()),
-        (Some(_) | None, ShopNews::Listed(_) | ShopNews::Inactive) | (None, ShopNews::Unread) => {
-            rotation::settle(&mut held.record);
-        }
+    let connection = rows::write(effects, key, held.record.lineage, &news).await.map_err(row_not_saved);
+    // What is left to be done comes first: a row that was not saved, then shops that were not read. An inactive seller's
+    // were read as far as they can be.
+    let left = match (&connection, failure, news.shops) {
+        (Err(error), _, _) | (Ok(_), Some(error), ShopNews::Unread) => Some(error),
+        (Ok(_), Some(_) | None, ShopNews::Listed(_) | ShopNews::Inactive) | (Ok(_), None, ShopNews::Unread) => None,
+    };
+    match left {
+        Some(error) => rotation::hold_back(&mut held.record, error, at, effects.random_number()),
+        None => rotation::settle(&mut held.record),
     }
     // Whoever overtook this write has set a due time of their own, and one that failed leaves the earlier: both are safe.
     let _overtaken_or_late = tokens::swap(effects, key, Some(&held.revision), &held.record, at).await;
-    Ok(connection)
+    connection
+}
+
+/// The tokens are stored whatever becomes of the row.
+fn row_not_saved(error: Error) -> Error {
+    if error.cause.action() == Action::StorageFailed {
+        Error::new(Cause::ConnectionRowNotSaved).noting(&error.detail())
+    } else {
+        error
+    }
 }

@@ -236,7 +236,8 @@ fn a_row_that_cannot_be_written_is_left_to_refresh() {
         let connection = connect_all(&host).unwrap();
         assert_eq!(last_failure(&connection), Some("connection-row-not-saved"), "{step:?}");
         assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
-        assert_eq!(host.refresh_due_at(), Some(NOW), "{step:?}: a sweep finishes it");
+        let due = host.refresh_due_at().unwrap();
+        assert!(due >= NOW && due < NOW.plus(60), "{step:?}: a sweep finishes it");
         assert!(host.row().is_none());
     }
 }

@@ -233,6 +233,25 @@ fn a_pair_for_a_grant_that_is_gone_is_knowingly_discarded() {
 }
 
 #[test]
+fn a_row_is_written_for_the_grant_that_the_work_began_with_or_not_at_all() {
+    let anew = || with(fresh(), |record| record.lineage = Lineage([0x22; 16]));
+    // Before the load that allows the write, and between it and the look that follows a new row.
+    for (step, nth) in [(Step::LoadRow, 1), (Step::SwapRow, 1)] {
+        let host = ScriptedHost::holding(&fresh()).answers([shops_answer(&["1"])]);
+        let host = host.meanwhile(step, nth, move |host| host.put(&key(), &anew()));
+        assert_eq!(outcome(&refresh_when_due(&host)), "not-connected", "{step:?}");
+        assert!(host.row().is_none(), "{step:?}: shops of another grant");
+        assert_eq!(stored_form(&host.record()), stored_form(&anew()), "{step:?}");
+    }
+    let host = connected(&fresh()).answers([shops_answer(&["1"])]).meanwhile(Step::LoadRow, 1, move |host| {
+        host.put(&key(), &anew());
+        host.put_row(&row_of(&key(), &anew(), &["9"]));
+    });
+    assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
+    assert_eq!(shops_of(&host.row().unwrap().connection), "9 granted linked");
+}
+
+#[test]
 fn a_rejection_under_a_lost_claim_kills_nothing() {
     // Taken over by another caller: its claim decides.
     let host = connected(&expired()).answers([Answer::code(36_004_005)]).meanwhile(Step::SwapToken, 2, |host| {
