@@ -28,8 +28,7 @@ pub struct Fault {
     pub acted: Acted,
 }
 
-/// An envelope with `code` 0.
-#[derive(Debug)]
+/// An envelope with `code` 0. No `Debug`: `data` holds tokens.
 pub struct Success<'a> {
     /// The text of `data`; absent or `null` in answers that have none.
     pub data: Option<&'a str>,
@@ -184,7 +183,7 @@ mod tests {
     }
 
     fn cause(response: &Response) -> (Cause, Acted) {
-        let fault = read(response, &[]).expect_err("a failure");
+        let fault = read(response, &[]).err().expect("a failure");
         (fault.error.cause, fault.acted)
     }
 
@@ -240,7 +239,7 @@ mod tests {
     #[test]
     fn retry_after_is_honoured_within_an_hour() {
         let mut response = answer(429, "text/plain", "");
-        let delay = |response: &Response| read(response, &[]).expect_err("limited").error.delay.as_secs();
+        let delay = |response: &Response| read(response, &[]).err().expect("limited").error.delay.as_secs();
         assert_eq!(delay(&response), 60);
         for (header, seconds) in
             [("7", 7), (" 7 ", 7), ("99999999", 3600), ("Wed, 21 Oct 2026 07:28:00 GMT", 60), ("-1", 60)]
@@ -260,7 +259,7 @@ mod tests {
     fn an_echoed_secret_does_not_reach_the_error() {
         let response =
             answer(400, "application/json", r#"{"code":36009004,"message":"bad app_secret s3cretvalue here"}"#);
-        let error = read(&response, &["s3cretvalue"]).expect_err("refused").error;
+        let error = read(&response, &["s3cretvalue"]).err().expect("refused").error;
         assert_eq!(
             error.detail(),
             format!("{} [TikTok code 36009004: bad app_secret […] here]", Cause::AppRejected.sentence())

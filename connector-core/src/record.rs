@@ -118,6 +118,9 @@ pub struct TokenRecord {
     pub due_at: UnixSeconds,
     /// Up to three other refresh tokens, newest first; never the current one, none twice.
     pub fallbacks: Vec<RefreshToken>,
+    /// Refresh tokens that TikTok has rejected since the latest pair, newest first. They come back when the record dies,
+    /// so that a forced refresh can try them again after a fault on TikTok's side or a mistyped app secret.
+    pub rejected: Vec<RefreshToken>,
     /// Who is spending the refresh token.
     pub claim: Option<Claim>,
     /// Requests whose outcome nobody knows, since the last stored pair or consent.

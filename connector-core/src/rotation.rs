@@ -69,29 +69,25 @@ pub fn plan(record: &TokenRecord, age: Duration, now: UnixSeconds, mode: Mode<'_
         Some(reason) if !forced || record.current.refresh.is_none() => return Plan::Dead(reason),
         Some(_) | None => {}
     }
-    if !forced {
-        let due = match mode {
-            Mode::Refused(token) => record.current.access.as_ref().is_some_and(|current| current.same_as(token)),
-            Mode::WhenDue | Mode::Forced => now >= record.due_at,
-        };
-        let since_rotation = now.since(record.rotated_at);
-        // A rotation ahead of now was written by another clock and counts as long ago.
-        let just_rotated = record.rotated_at <= now && since_rotation < ROTATION_INTERVAL;
-        match (due, just_rotated, mode) {
-            (false, _, _) | (true, true, Mode::WhenDue | Mode::Forced) => return Plan::Fresh,
-            (true, true, Mode::Refused(_)) => {
-                return Plan::Wait(
-                    Cause::BackingOff,
-                    Duration::from_secs(ROTATION_INTERVAL.saturating_sub(since_rotation)),
-                );
-            }
-            (true, false, _) => {}
-        }
-    }
     if record.claim.is_some() && age < CLAIM_LIFE {
         // About a second, so that waiting callers do not return as one crowd; never longer than the claim has left.
         let pause = Duration::from_millis(1000 + random % 500);
         return Plan::Wait(Cause::RefreshInProgress, pause.min(CLAIM_LIFE.saturating_sub(age)));
+    }
+    // A claim that lapsed stands for a request whose outcome nobody knows: finding out is due, however fresh the token.
+    if !forced && record.claim.is_none() {
+        let since_rotation = now.since(record.rotated_at);
+        // A rotation ahead of now was written by another clock and counts as long ago.
+        let just_rotated = record.rotated_at <= now && since_rotation < ROTATION_INTERVAL;
+        let rest = Duration::from_secs(ROTATION_INTERVAL.saturating_sub(since_rotation));
+        match mode {
+            Mode::Refused(token) if !record.current.access.as_ref().is_some_and(|current| current.same_as(token)) => {
+                return Plan::Fresh;
+            }
+            Mode::Refused(_) if just_rotated => return Plan::Wait(Cause::BackingOff, rest),
+            Mode::WhenDue if now < record.due_at || just_rotated => return Plan::Fresh,
+            Mode::Refused(_) | Mode::WhenDue | Mode::Forced => {}
+        }
     }
     if let (Some(not_before), false) = (record.not_before, forced) {
         let left = not_before.since(now);
@@ -112,6 +108,8 @@ pub fn claim(record: &mut TokenRecord, nonce: Nonce) -> bool {
         record.failures = record.failures.saturating_add(1);
     }
     record.claim = Some(Claim { nonce, spends });
+    // It held back this attempt, which is made now.
+    record.not_before = None;
     true
 }
 
@@ -155,6 +153,7 @@ pub fn take_pair(record: &mut TokenRecord, pair: &Pair, now: UnixSeconds, random
     };
     record.claim = None;
     record.dead = None;
+    record.rejected.clear();
     record.presented = 0;
     record.failures = 0;
     // A refresh token that came alone is not what was asked for: nothing is tried again before it may be renewed.
@@ -243,7 +242,8 @@ pub fn reject(record: &mut TokenRecord, cause: Cause, nonce: Nonce) {
     if !record.fallbacks.is_empty() {
         let next = record.fallbacks.remove(0);
         record.claim = Some(Claim { nonce, spends: Spent::of(&next) });
-        record.current.refresh = Some(next);
+        record.rejected.extend(record.current.refresh.replace(next));
+        record.rejected.truncate(MOST_FALLBACKS);
         return;
     }
     record.claim = None;
@@ -252,6 +252,7 @@ pub fn reject(record: &mut TokenRecord, cause: Cause, nonce: Nonce) {
         // The seller's own notice is confirmed: nothing of the grant is worth keeping.
         record.verify = false;
         record.current = CurrentPair::default();
+        record.rejected.clear();
         DeadReason::AuthorizationRevoked
     } else if record.presented > 0 {
         DeadReason::RefreshOutcomeUnknown
@@ -260,6 +261,12 @@ pub fn reject(record: &mut TokenRecord, cause: Cause, nonce: Nonce) {
     } else {
         DeadReason::AuthorizationRevoked
     });
+    // The newest token is the likeliest to work again, should TikTok have been wrong.
+    if !record.rejected.is_empty() {
+        let newest = record.rejected.remove(0);
+        record.rejected.extend(record.current.refresh.replace(newest));
+        record.fallbacks = core::mem::take(&mut record.rejected);
+    }
 }
 
 /// Rules 3 and 7: the claim goes. Without a failure where it came to stand over another token, and the call goes on.
@@ -306,6 +313,7 @@ pub fn granted(
         current: CurrentPair::default(),
         due_at: now,
         fallbacks: Vec::new(),
+        rejected: Vec::new(),
         claim: None,
         presented: 0,
         failures: 0,

@@ -93,7 +93,7 @@ mod tests {
     const NOW: UnixSeconds = UnixSeconds::new(1_767_225_600);
     const DAY: u64 = 86_400;
 
-    /// R-REL-10: every shape of an end that was seen or feared.
+    /// Every shape of an end that was seen or feared: none panics, none is fresh for ever, none makes a storm of refreshes.
     #[test]
     fn expiry_table() {
         let week = NOW.plus(7 * DAY);

@@ -19,53 +19,71 @@ struct Upwards {
     next: Cell<usize>,
 }
 
+impl Upwards {
+    /// So many bytes behind what is in use. None if the host gives no more memory.
+    fn take(&self, bytes: usize, align: usize) -> Option<usize> {
+        let begin = match self.next.get() {
+            // All memory that the module itself uses lies below what it starts with.
+            0 => memory_size::<0>() * PAGE,
+            next => next,
+        };
+        let at = begin.checked_next_multiple_of(align)?;
+        let end = at.checked_add(bytes)?;
+        let missing = end.saturating_sub(memory_size::<0>() * PAGE).div_ceil(PAGE);
+        if missing > 0 && memory_grow::<0>(missing) == usize::MAX {
+            return None;
+        }
+        self.next.set(end);
+        Some(at)
+    }
+}
+
 // SAFETY: the component has no threads.
 unsafe impl Sync for Upwards {}
 
 // SAFETY: what is handed out lies between the heap's base and the end of memory and never overlaps what is in use.
 unsafe impl GlobalAlloc for Upwards {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let begin = match self.next.get() {
-            // All memory that the module itself uses lies below what it starts with.
-            0 => memory_size::<0>() * PAGE,
-            next => next,
-        };
-        let end =
-            begin.checked_next_multiple_of(layout.align()).and_then(|at| Some((at, at.checked_add(layout.size())?)));
-        let Some((at, end)) = end else { return null_mut() };
-        let missing = end.saturating_sub(memory_size::<0>() * PAGE).div_ceil(PAGE);
-        if missing > 0 && memory_grow::<0>(missing) == usize::MAX {
-            return null_mut();
-        }
-        self.next.set(end);
-        at as *mut u8
+        self.take(layout.size(), layout.align()).map_or(null_mut(), |at| at as *mut u8)
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let is_last = at as usize + layout.size() == self.next.get();
-        if is_last && new_size >= layout.size() {
-            self.next.set(at as usize);
-        }
-        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else { return null_mut() };
-        // SAFETY: the new piece is the old one, longer, or a piece of its own; both hold what is copied.
-        unsafe {
-            let new = self.alloc(new_layout);
-            if new.is_null() {
-                self.next.set(self.next.get().max(at as usize + layout.size()));
-            } else if new != at {
-                new.copy_from_nonoverlapping(at, layout.size().min(new_size));
-                self.dealloc(at, layout);
+        let Some(more) = new_size.checked_sub(layout.size()) else {
+            // Shorter: the rest is given back where it lies.
+            // SAFETY: `new_size` is less than the size of the caller's piece.
+            unsafe { wipe(at.add(new_size), layout.size() - new_size) };
+            if is_last {
+                self.next.set(at as usize + new_size);
             }
-            new
+            return at;
+        };
+        if is_last {
+            return self.take(more, 1).map_or(null_mut(), |_| at);
         }
+        let Some(new) = self.take(new_size, layout.align()) else { return null_mut() };
+        // SAFETY: both pieces hold what is copied, and the old one is the caller's to give back.
+        unsafe {
+            (new as *mut u8).copy_from_nonoverlapping(at, layout.size());
+            self.dealloc(at, layout);
+        }
+        new as *mut u8
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller gives back what it was handed, so these bytes are its own. Volatile, byte for byte: a store
-        // that nobody reads afterwards would otherwise be removed.
-        (0..layout.size()).for_each(|offset| unsafe { at.add(offset).write_volatile(0) });
+        // SAFETY: the caller gives back what it was handed.
+        unsafe { wipe(at, layout.size()) };
         if at as usize + layout.size() == self.next.get() {
             self.next.set(at as usize);
         }
     }
+}
+
+/// Volatile, byte for byte: a store that nobody reads afterwards would otherwise be removed.
+///
+/// # Safety
+/// The bytes are the caller's.
+unsafe fn wipe(at: *mut u8, bytes: usize) {
+    // SAFETY: as promised.
+    (0..bytes).for_each(|offset| unsafe { at.add(offset).write_volatile(0) });
 }

@@ -1,4 +1,4 @@
-//! What `wit-bindgen` makes of world `contract`. The only file with unsafe code.
+//! What `wit-bindgen` makes of world `contract`. Beside the allocator the only file with unsafe code.
 #![allow(unsafe_code, reason = "the canonical ABI is made of raw pointers")]
 #![allow(
     missing_docs,

@@ -1,9 +1,5 @@
 //! The README's example, compiled and run as it stands there.
-#![allow(
-    clippy::print_stdout,
-    clippy::wildcard_enum_match_arm,
-    reason = "what the example shows a reader, it prints; and it names two of eight cases"
-)]
+#![allow(clippy::print_stdout, reason = "what the example shows a reader, it prints")]
 
 // README: begin
 use std::{error::Error, path::PathBuf, sync::Arc};
@@ -13,6 +9,7 @@ async fn embed(
     component: PathBuf,
     egress: EgressPolicy,
     app: AppCredentials,
+    state: String, // 128 random bits of yours, kept with the customer's session, good for one callback
     seller_consents: impl AsyncFn(String) -> String,
 ) -> Result<Vec<Shop>, Box<dyn Error>> {
     let (tenant, customer): (TenantId, CustomerId) = ("acme".parse()?, "customer-7".parse()?);
@@ -23,17 +20,17 @@ async fn embed(
         .egress(egress) // the default is TikTok's two hosts over https
         .build()?;
 
-    let state = "128 random bits, kept with the customer's session"; // yours to draw and to keep
-    let link = host.authorization_url(&tenant, state.into()).await?;
+    let link = host.authorization_url(&tenant, state.as_str().into()).await?;
     let query = seller_consents(link).await; // the query with which the browser returns to your callback
     let grant = Grant::Callback { query: query.into(), state: StateCheck::Expected(state.into()) };
 
     match host.connect(&tenant, &customer, grant, ShopPolicy::All).await {
         Ok(connection) => println!("{} is connected", connection.seller_name),
         Err(CallError::Connector(error)) => match error.action() {
-            Action::RetryAfter(pause) => println!("call again in {pause:?}"),
-            Action::Reauthorize => println!("send the seller to the link again: {error}"),
-            _ => return Err(error.into()), // for an operator, the caller, or support: see the table below
+            Action::RetryAfter(pause) => return Err(format!("the same call again in {pause:?}").into()),
+            Action::Reauthorize => return Err("a new link for the seller".into()),
+            Action::Misconfigured | Action::InvalidRequest | Action::Upstream => return Err(error.into()),
+            Action::StorageConflict | Action::StorageFailed | Action::Internal => return Err(error.into()),
         },
         Err(other) => return Err(other.into()), // the sandbox ended the call: a trap, a deadline, a limit
     }
@@ -43,7 +40,7 @@ async fn embed(
 // README: end
 
 use fake_tiktok_shop::{Decision, FakeTikTokShop, Options};
-use tiktok_shop_tests::{app_credentials, component};
+use tiktok_shop_tests::{STATE, app_credentials, component};
 
 #[tokio::test]
 async fn the_example_of_the_readme_runs() {
@@ -55,10 +52,10 @@ async fn the_example_of_the_readme_runs() {
         .and_then(|policy| policy.stand_in(Authority::Api, fake.address()))
         .unwrap();
     let consent = async |link: String| {
-        let state = link.split_once("&state=").unwrap().1.replace("%20", " ").replace("%2C", ",").replace("%27", "'");
-        control.consent(&app.service_id, "several-regions", Some(&state), Decision::Allow).unwrap()
+        let (_, state) = link.split_once("&state=").unwrap();
+        control.consent(&app.service_id, "several-regions", Some(state), Decision::Allow).unwrap()
     };
-    let shops = embed(component(), egress, app_credentials(&app), consent).await.unwrap();
+    let shops = embed(component(), egress, app_credentials(&app), STATE.to_owned(), consent).await.unwrap();
     assert_eq!(shops.len(), 3);
 }
 

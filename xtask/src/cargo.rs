@@ -84,6 +84,15 @@ pub(crate) fn home() -> Result<PathBuf> {
     Ok(std::path::absolute(home.context("neither CARGO_HOME nor a home folder is known")?)?)
 }
 
+/// Brings the crates of the lock file to this machine; cargo shows its own progress on standard error if there are any.
+pub(crate) fn fetch() -> Result<()> {
+    let status = cargo().args(["fetch", "--locked"]).status().context("can't start cargo")?;
+    if !status.success() {
+        bail!("cargo can't fetch the dependencies");
+    }
+    Ok(())
+}
+
 /// Cargo, in the workspace's folder, without what an outer cargo has set for its child.
 pub(crate) fn cargo() -> Command {
     let mut command = program(cargo_program());

@@ -65,6 +65,8 @@ pub fn build_component(report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Compo
     lock.lock()?;
 
     let target = wasm_target::ensure()?;
+    // The folders that are mapped to fixed names have to be there before the compiler runs.
+    cargo::fetch()?;
     let artifacts = cargo::build(compile(&target, &target_directory)?, report)?;
     let module = artifacts
         .iter()
@@ -117,14 +119,20 @@ fn compile(target: &WasmTarget, target_directory: &Utf8Path) -> Result<Command> 
 }
 
 /// Folders of this machine that could stand in the module, and what stands there instead. The last match wins.
-fn path_prefixes(toolchain: &Toolchain, target_directory: &Utf8Path) -> Result<[(PathBuf, String); 4]> {
-    Ok([
+fn path_prefixes(toolchain: &Toolchain, target_directory: &Utf8Path) -> Result<Vec<(PathBuf, String)>> {
+    let home = cargo::home()?;
+    let mut prefixes = vec![
         (cargo::workspace_root().to_owned(), "/workspace".to_owned()),
         (target_directory.into(), "/target".to_owned()),
-        (cargo::home()?, "/cargo".to_owned()),
+        (home.clone(), "/cargo".to_owned()),
         // The name that the Rust project's own builds of the standard library use.
         (toolchain.std_sources(), format!("/rustc/{}", toolchain.about.commit_hash)),
-    ])
+    ];
+    // A crate is the same from whichever registry it came; the folder is named after the registry's address.
+    for registry in fs::read_dir(home.join("registry/src")).into_iter().flatten() {
+        prefixes.push((registry?.path(), "/cargo/registry".to_owned()));
+    }
+    Ok(prefixes)
 }
 
 /// A module with the sections that `wit-bindgen` left in it becomes a validated component.

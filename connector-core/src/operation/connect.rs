@@ -32,16 +32,18 @@ pub async fn connect(
     // A code works once: storage that is down is better found before it is spent.
     effects.accounts(&customer).await.map_err(storage_error)?;
 
+    // Drawn before the code is spent: from TikTok's answer to the swap of the tokens, nothing is asked of anybody.
+    let drawn = (Lineage(effects.random()), effects.random_number());
     let (pair, now) = exchange(effects, &app, &code).await?;
     if pair.user_type.is_some_and(|kind| kind != 0) {
         return Err(Error::new(Cause::NotASeller));
     }
     let account = pair.account.clone().and_then(|text| AccountId::parse(text).ok());
     let (Some(account), Some(_)) = (account, &pair.refresh) else {
-        return Err(Error::new(Cause::TokenAnswerIncomplete));
+        return Err(Error::new(Cause::AuthorizationCodeSpent).noting(Cause::TokenAnswerIncomplete.code()));
     };
     let key = ConnectionKey { customer, account };
-    let held = store(effects, &app, &key, policy, &pair, now).await?;
+    let held = store(effects, &app, &key, policy, &pair, now, drawn).await?;
 
     // From here on the connection exists: what fails now is a failure of the row, and `refresh` repairs it.
     let reading = read_shops(effects, &app, &held).await.map_err(|fault| match fault.error {
@@ -95,9 +97,8 @@ async fn store(
     policy: ShopPolicy,
     pair: &Pair,
     now: UnixSeconds,
+    (lineage, random): (Lineage, u64),
 ) -> Result<Held, Error> {
-    let lineage = Lineage(effects.random());
-    let random = effects.random_number();
     let spent = |error: &Error| Error::new(Cause::AuthorizationCodeSpent).noting(error.cause.code());
     let mut unavailable = 0;
     let mut stored = None;

@@ -58,7 +58,7 @@ pub(super) async fn renew(
     key: &ConnectionKey,
     mode: Mode<'_>,
 ) -> Result<Renewed, NotRenewed> {
-    let mut stored = tokens::load(effects, key).await?;
+    let mut stored = tokens::load_surely(effects, key).await?;
     for _ in 0..MOST_ROUNDS {
         let Some(held) = stored else {
             return Err(Error::new(Cause::NotConnected).into());
@@ -141,6 +141,8 @@ async fn spend(
         let Some(refresh) = &claimed.held.record.current.refresh else {
             return Err(Error::new(Cause::Internal).into());
         };
+        // Drawn before the request: from its answer to the swap of what it brought, nothing is asked of anybody.
+        let random = effects.random_number();
         let request = token::refresh_request(app, refresh);
         let answer = effects.send(request).await;
         let now = effects.now().wall;
@@ -152,7 +154,7 @@ async fn spend(
         let fault = match outcome {
             // 5. A pair.
             Ok(pair) if pair.access.is_some() || pair.refresh.is_some() => {
-                return save(effects, key, claimed, &pair, now).await;
+                return save(effects, key, claimed, &pair, now, random).await;
             }
             Ok(_) => {
                 return Err(unknown(Error::new(Cause::TokenAnswerIncomplete), claimed.held));
@@ -194,9 +196,9 @@ async fn save(
     claimed: Claimed,
     pair: &Pair,
     now: UnixSeconds,
+    random: u64,
 ) -> Result<Next<Renewed>, NotRenewed> {
     let began = effects.now();
-    let random = effects.random_number();
     let (lineage, spends) = (claimed.held.record.lineage, claimed.spends);
     let mut expected = claimed.held.revision;
     let mut record = claimed.held.record;

@@ -18,7 +18,7 @@ pub(super) async fn write(
 ) -> Result<Option<Connection>, Error> {
     for _ in 0..MOST_TRIES {
         let before = effects.load_row(key).await.map_err(storage_error)?;
-        let Some(held) = tokens::load(effects, key).await?.filter(|held| held.record.lineage == lineage) else {
+        let Some(held) = tokens::load_of(effects, key, lineage).await? else {
             return Ok(None);
         };
         let (expected, before) = before.map(|entry| (entry.revision, entry.value)).unzip();
@@ -26,7 +26,7 @@ pub(super) async fn write(
         match effects.swap_row(key, expected.as_ref(), Some(&row)).await.map_err(storage_error)? {
             Swapped::Stale(_) => {}
             Swapped::Stored(revision) if expected.is_none() => {
-                if tokens::load(effects, key).await?.is_some_and(|held| held.record.lineage == lineage) {
+                if tokens::load_of(effects, key, lineage).await?.is_some() {
                     return Ok(Some(row.connection));
                 }
                 effects.swap_row(key, Some(&revision), None).await.map_err(storage_error)?;
@@ -49,7 +49,7 @@ pub(super) async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -
     let Some(entry) = effects.load_row(key).await.map_err(storage_error)? else {
         return Ok(());
     };
-    if tokens::load(effects, key).await?.is_none() {
+    if tokens::load_surely(effects, key).await?.is_none() {
         effects.swap_row(key, Some(&entry.revision), None).await.map_err(storage_error)?;
     }
     Ok(())

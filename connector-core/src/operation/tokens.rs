@@ -4,7 +4,7 @@ use super::storage_error;
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::{Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite};
-use crate::record::{DecodeError, TokenRecord};
+use crate::record::{DecodeError, Lineage, TokenRecord};
 use crate::rotation::next_due;
 use crate::time::UnixSeconds;
 use alloc::boxed::Box;
@@ -37,6 +37,34 @@ pub(super) async fn load(effects: &impl Effects, key: &ConnectionKey) -> Result<
     effects.load_token(key).await.map_err(storage_error)?.map(Held::read).transpose()
 }
 
+/// The record as it stands, if any. A load may be older than the newest write, so none is believed only of a swap that
+/// changes nothing.
+pub(super) async fn load_surely(effects: &impl Effects, key: &ConnectionKey) -> Result<Option<Held>, Error> {
+    let loaded = load(effects, key).await?;
+    if loaded.is_some() { Ok(loaded) } else { read_by_swap(effects, key).await }
+}
+
+/// The record of this lineage; none once a swap has shown that it is gone or replaced.
+pub(super) async fn load_of(
+    effects: &impl Effects,
+    key: &ConnectionKey,
+    lineage: Lineage,
+) -> Result<Option<Held>, Error> {
+    let ours = |held: &Held| held.record.lineage == lineage;
+    if let Some(held) = load(effects, key).await?.filter(ours) {
+        return Ok(Some(held));
+    }
+    Ok(read_by_swap(effects, key).await?.filter(ours))
+}
+
+/// Deletes nothing where nothing is: the one read that cannot be old.
+async fn read_by_swap(effects: &impl Effects, key: &ConnectionKey) -> Result<Option<Held>, Error> {
+    match effects.swap_token(key, None, None).await.map_err(storage_error)? {
+        Swapped::Stale(found) => found.map(Held::read).transpose(),
+        Swapped::Deleted | Swapped::Stored(_) => Ok(None),
+    }
+}
+
 /// How a swap of one record ended.
 pub(super) enum Swap {
     Stored(Revision),
@@ -67,7 +95,8 @@ pub(super) async fn swap_due_at(
     record: &TokenRecord,
     refresh_due_at: Option<UnixSeconds>,
 ) -> Swap {
-    let write = TokenWrite { bytes: record.encode(), refresh_due_at };
+    let Some(bytes) = record.encode() else { return Swap::Failed(Error::new(Cause::Internal)) };
+    let write = TokenWrite { bytes, refresh_due_at };
     match effects.swap_token(key, expected, Some(write)).await {
         Ok(Swapped::Stored(revision)) => Swap::Stored(revision),
         Ok(Swapped::Stale(entry)) => match entry.map(Held::read).transpose() {

@@ -27,6 +27,7 @@ struct Wire<'a> {
     refresh_ends: Option<u64>,
     due_at: u64,
     fallbacks: Vec<&'a str>,
+    rejected: Vec<&'a str>,
     claim: Option<WireClaim>,
     presented: u32,
     failures: u32,
@@ -54,14 +55,15 @@ struct WireProfile<'a> {
 }
 
 /// An object with another number of members was not written by this version: rewriting it would lose some.
-const MEMBERS: usize = 19;
+const MEMBERS: usize = 20;
 const CLAIM_MEMBERS: usize = 2;
 const PROFILE_MEMBERS: usize = 4;
 
 impl TokenRecord {
-    /// The stored form. Holds both tokens in clear.
+    /// The stored form. Holds both tokens in clear. None if it could not be written, which no content of a record causes;
+    /// nothing may be stored then.
     #[must_use]
-    pub fn encode(&self) -> SecretBytes {
+    pub fn encode(&self) -> Option<SecretBytes> {
         let wire = Wire {
             version: VERSION,
             lineage: self.lineage.to_text(),
@@ -73,6 +75,7 @@ impl TokenRecord {
             refresh_ends: self.current.refresh_ends.map(UnixSeconds::seconds),
             due_at: self.due_at.seconds(),
             fallbacks: self.fallbacks.iter().map(RefreshToken::expose).collect(),
+            rejected: self.rejected.iter().map(RefreshToken::expose).collect(),
             claim: self
                 .claim
                 .map(|claim| WireClaim { nonce: hex::encode(claim.nonce), spends: hex::encode(claim.spends.0) }),
@@ -90,8 +93,7 @@ impl TokenRecord {
                 scopes: &self.profile.scopes,
             },
         };
-        // Text, numbers and lists only: nothing that JSON cannot write.
-        SecretBytes::new(serde_json::to_vec(&wire).unwrap_or_default())
+        serde_json::to_vec(&wire).ok().map(SecretBytes::new)
     }
 
     /// Reads a stored record.
@@ -113,6 +115,7 @@ impl TokenRecord {
 
 fn read(wire: &Members<'_>) -> Option<TokenRecord> {
     let fallbacks = texts(wire, "fallbacks").filter(|tokens| tokens.len() <= MOST_FALLBACKS)?;
+    let rejected = texts(wire, "rejected").filter(|tokens| tokens.len() <= MOST_FALLBACKS)?;
     let profile = object(wire, "profile", PROFILE_MEMBERS)?;
     Some(TokenRecord {
         lineage: Lineage(bytes(&wire.text("lineage")?)?),
@@ -126,6 +129,7 @@ fn read(wire: &Members<'_>) -> Option<TokenRecord> {
         },
         due_at: point(wire, "due-at")?,
         fallbacks: fallbacks.into_iter().map(RefreshToken::new).collect(),
+        rejected: rejected.into_iter().map(RefreshToken::new).collect(),
         claim: optional(wire, "claim", |wire, name| {
             let claim = object(wire, name, CLAIM_MEMBERS)?;
             Some(Claim { nonce: bytes(&claim.text("nonce")?)?, spends: Spent(bytes(&claim.text("spends")?)?) })

@@ -121,7 +121,7 @@ proptest! {
         let body = json!({"code": code, "message": message, "request_id": "req-1", "data": secret}).to_string();
         let response = response(200, body.as_bytes());
         for fault in [
-            envelope::read(&response, &SECRETS).unwrap_err(),
+            envelope::read(&response, &SECRETS).err().unwrap(),
             token::read(&response, &SECRETS, NOW).err().unwrap(),
             shops::read(&response, &SECRETS).err().unwrap(),
         ] {
@@ -141,7 +141,7 @@ fn shown_part(error: &Error, secret: &str) -> Option<String> {
 fn a_secret_echoed_as_the_request_id_is_not_shown() {
     for secret in ["9d1c2e7b5a4f40e6b8137c0d5e2a9f61c3d4b7e8", "rowShortTok8"] {
         let body = json!({"code": 105_001, "message": "no", "request_id": secret}).to_string();
-        let fault = envelope::read(&response(401, body.as_bytes()), &[secret]).unwrap_err();
+        let fault = envelope::read(&response(401, body.as_bytes()), &[secret]).err().unwrap();
         assert_eq!(fault.error.request_id, None);
         assert_eq!(shown_part(&fault.error, secret), None);
     }

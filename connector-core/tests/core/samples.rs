@@ -68,6 +68,7 @@ pub(crate) fn fresh() -> TokenRecord {
         },
         due_at: NOW.plus(5 * DAY),
         fallbacks: Vec::new(),
+        rejected: Vec::new(),
         claim: None,
         presented: 0,
         failures: 0,
@@ -108,12 +109,12 @@ pub(crate) fn with(mut record: TokenRecord, edit: impl FnOnce(&mut TokenRecord))
 
 /// `TokenRecord` is deliberately no `Clone`.
 pub(crate) fn duplicate(record: &TokenRecord) -> TokenRecord {
-    TokenRecord::decode(record.encode().expose()).unwrap()
+    TokenRecord::decode(record.encode().unwrap().expose()).unwrap()
 }
 
 /// The stored form as text: what two records are compared by.
 pub(crate) fn stored_form(record: &TokenRecord) -> String {
-    String::from_utf8(record.encode().expose().to_vec()).unwrap()
+    String::from_utf8(record.encode().unwrap().expose().to_vec()).unwrap()
 }
 
 /// `AT-2 RT-2 [RT-1]`: the current pair, then the fallbacks; `-` for none; `claimed` and `dead` if they are.

@@ -226,14 +226,14 @@ impl ScriptedHost {
     pub(crate) fn put(&self, key: &ConnectionKey, record: &TokenRecord) {
         let mut state = self.0.borrow_mut();
         let due_at = next_due(record, state.wall);
-        state.write_token(key, Some((record.encode().expose().to_vec(), due_at)));
+        state.write_token(key, Some((record.encode().unwrap().expose().to_vec(), due_at)));
     }
 
     /// What a crash leaves behind: a record that a sweep meets although it is not due by itself.
     pub(crate) fn put_due_now(&self, record: &TokenRecord) {
         let mut state = self.0.borrow_mut();
         let due_at = Some(state.wall);
-        state.write_token(&key(), Some((record.encode().expose().to_vec(), due_at)));
+        state.write_token(&key(), Some((record.encode().unwrap().expose().to_vec(), due_at)));
     }
 
     /// Another writer changes the sample customer's record.

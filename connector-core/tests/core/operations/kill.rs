@@ -94,7 +94,7 @@ fn before_its_claim_lapses_a_killed_refresh_is_waited_for() {
     assert!(host.sent().is_empty());
 }
 
-/// R-REL-3: where TikTok spent the token and revokes it, and only there, the connection is lost.
+/// Killed before and after every effect: where TikTok spent the token and revokes it, and only there, the connection is lost.
 #[test]
 fn a_refresh_is_lost_only_where_tiktok_spent_the_token_unanswered() {
     let mut lost = Vec::new();
@@ -114,7 +114,7 @@ fn a_refresh_is_lost_only_where_tiktok_spent_the_token_unanswered() {
     assert_eq!(lost, [Kill::After(4), Kill::Before(5)]);
 }
 
-/// R-REL-4: TikTok has acted and its answer is lost on the way.
+/// TikTok has acted and its answer is lost on the way: the token is replayed once, and no new consent is asked for.
 #[test]
 fn a_lost_answer_is_asked_for_once_more_after_the_claim_lapsed() {
     let mut provider = tiktok(Replaced::Lives, 1);
@@ -181,7 +181,7 @@ fn a_connect_killed_before_its_row_is_due_at_once() {
     assert_eq!((host.refresh_due_at(), host.row().is_none()), (Some(NOW), true));
 }
 
-/// R-REL-19: the old connection still works or the new one does.
+/// The old connection still works or the new one does.
 #[test]
 fn a_reconnect_killed_anywhere_leaves_a_connection_that_works() {
     for point in points(10) {

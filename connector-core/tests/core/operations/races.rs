@@ -179,7 +179,8 @@ fn a_late_answer_without_a_refresh_token_changes_nothing_of_a_newer_pair() {
     assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
 }
 
-/// R-REL-8, with a whole second call in between: the first one's claim lapses while TikTok answers it.
+/// A whole second call in between: the first one's claim lapses while TikTok answers it, and its pair must not replace
+/// the newer one.
 #[test]
 fn the_answer_to_a_lapsed_claim_becomes_a_fallback_of_the_successors_pair() {
     let host = connected(&due())
@@ -195,7 +196,7 @@ fn the_answer_to_a_lapsed_claim_becomes_a_fallback_of_the_successors_pair() {
     assert_eq!(tokens(&host.record()), "AT-3 RT-3 [RT-2 RT-1]");
 }
 
-/// R-REL-8: the successor was refused and wrote a death; the pair that arrives late revives the grant.
+/// The successor was refused and wrote a death; the pair that arrives late revives the grant.
 #[test]
 fn the_answer_to_a_lapsed_claim_revives_a_grant_that_its_successor_buried() {
     let host = connected(&due())

@@ -2,8 +2,8 @@
 
 use super::{connected, refresh_forced, refresh_when_due};
 use crate::samples::{
-    DAY, NOW, access, customer, due, expired, fresh, key, key_of, last_failure, outcome, pair_answer, pair_answer_with,
-    refresh_token, refused, row_of, shops_answer, shops_of, stored_form, their_claim, tokens, with,
+    DAY, NOW, access, account, customer, due, expired, fresh, key, key_of, last_failure, outcome, pair_answer,
+    pair_answer_with, refresh_token, refused, row_of, shops_answer, shops_of, stored_form, their_claim, tokens, with,
 };
 use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::{Value, json};
@@ -225,7 +225,7 @@ fn a_rejected_token_gives_way_to_the_fallbacks_one_claim_each() {
     let rejected = || Answer::code(36_004_001);
     let host = connected(&record).answers([rejected(), rejected(), rejected()]);
     assert_eq!(outcome(&refresh_when_due(&host)), "authorization-expired");
-    assert_eq!(tokens(&host.record()), "AT-1 RT-00 [] dead", "the last token stays for a forced refresh");
+    assert_eq!(tokens(&host.record()), "AT-1 RT-1 [RT-0 RT-00] dead", "all of them stay for a forced refresh");
 }
 
 #[test]
@@ -372,11 +372,34 @@ fn an_access_token_refused_within_ten_minutes_of_its_renewal_waits_for_them_to_p
 }
 
 #[test]
-fn a_refused_access_token_proves_nothing_while_another_holds_the_claim() {
+fn while_another_holds_the_claim_of_a_fresh_token_nothing_is_asked() {
     let record = with(fresh(), |record| record.claim = Some(their_claim("RT-1")));
-    let host = connected(&record).answers([Answer::code(105_001)]);
-    assert_eq!(outcome(&refresh_when_due(&host)), "refresh-in-progress");
+    let host = connected(&record);
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok", "the connection as it is");
+    assert_eq!(host.sent(), [""; 0]);
     assert_eq!(stored_form(&host.record()), stored_form(&record));
+}
+
+#[test]
+fn tokens_rejected_by_mistake_work_again_when_forced() {
+    let record = with(due(), |record| record.fallbacks = vec![refresh_token("RT-0")]);
+    let rejected = || Answer::code(36_004_005);
+    let host = connected(&record).answers([rejected(), rejected(), pair_answer(2), shops_answer(&["1"])]);
+    assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");
+    assert_eq!(tokens(&host.record()), "AT-1 RT-1 [RT-0] dead");
+    assert_eq!(outcome(&run(refresh(&host, customer(), None, Rotation::Forced))), "ok");
+    assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-0", "refresh RT-1", "shops AT-2"]);
+    assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1 RT-0]");
+}
+
+#[test]
+fn a_load_that_lags_behind_the_first_write_costs_neither_connection_nor_row() {
+    for nth in 1..=3 {
+        let host = connected(&due()).answers([pair_answer(2), shops_answer(&["1"])]);
+        assert_eq!(outcome(&refresh_when_due(&host.fault(Step::LoadToken, nth, Fault::Lagging))), "ok", "{nth}");
+    }
+    let gone = ScriptedHost::new();
+    assert_eq!(outcome(&run(refresh(&gone, customer(), Some(account()), Rotation::WhenDue))), "not-connected");
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn the_customers_accounts_are_asked_for_only_where_none_is_named() {
     }
 }
 
-/// R-REL-5: a save that fails some times and then works, and one that never does.
+/// A save that fails some times and then works, and one that never does.
 #[test]
 fn a_pair_in_hand_is_saved_by_the_third_try_or_said_not_to_be_saved() {
     use Fault::{AnswerLost, Refused, Unavailable};

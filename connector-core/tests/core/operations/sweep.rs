@@ -22,6 +22,7 @@ fn records() -> Vec<(&'static str, TokenRecord)> {
         ("unknown end", with(due(), |record| record.current.access_ends = None)),
         ("no access token", with(due(), |record| (record.current.access, record.current.access_ends) = (None, None))),
         ("claimed", claimed(due())),
+        ("claimed and fresh", claimed(fresh())),
         ("claimed and expired", claimed(expired())),
         ("fallback", with(due(), |record| record.fallbacks = vec![refresh_token("RT-0")])),
         ("notice", with(fresh(), |record| record.verify = true)),
@@ -121,7 +122,7 @@ fn a_failure_that_lasts_costs_a_bounded_number_of_requests() {
     assert!(day(&expired(), Answer::page(500), shops()) <= 86_400 / 120);
 }
 
-/// R-REL-12: tokens of seven days, swept for a year.
+/// Tokens of seven days, swept for a year: a day ahead of the end means one rotation about every six days.
 #[test]
 fn a_year_of_seven_day_tokens_costs_at_most_65_rotations() {
     let mut host = ScriptedHost::holding(&due());
