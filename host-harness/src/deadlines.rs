@@ -12,7 +12,8 @@ pub const SAVE: Duration = Duration::from_secs(10);
 // A claim covers one request and the save of its answer.
 const _: () = assert!(REQUEST.as_secs() + SAVE.as_secs() < CLAIM.as_secs());
 
-/// The longest sequence one call makes: read or exchange, refresh, list the shops.
+/// What a call sends while no refresh token is rejected: read or exchange, refresh, list the shops. Each rejected one adds
+/// a request and a save; [`Deadlines::last_token_request`] keeps those from being cut off.
 const REQUESTS_PER_CALL: u32 = 3;
 /// What it saves on the way: claim, tokens, row.
 const SAVES_PER_CALL: u32 = 3;
@@ -22,7 +23,8 @@ const SAVES_PER_CALL: u32 = 3;
 pub struct Deadlines {
     /// Waiting for a free instance.
     pub queue: Duration,
-    /// The whole call. Ends it whatever it waits for, so it must be long enough for every save to finish.
+    /// The whole call. Ends it whatever it waits for. Once less than `request` + `save` of it is left, no request is sent to
+    /// the token host any more: the tokens it brings could be lost before they are saved.
     pub call: Duration,
     /// Time the guest may compute, waiting excluded. Measured in ticks of 10 ms.
     pub cpu: Duration,
@@ -72,7 +74,7 @@ pub enum DeadlinesError {
     /// `connect` + `tls`, `first_byte` or `between_bytes` is longer than `request`, and would never be reached.
     #[error("`{0}` is longer than `request`")]
     LongerThanRequest(&'static str),
-    /// The whole call could be cut off in a save.
+    /// The whole call could be cut off between its requests and saves although no token was rejected.
     #[error("`call` must be at least {} s: {REQUESTS_PER_CALL} requests and {SAVES_PER_CALL} saves", .least.as_secs_f64())]
     CallTooShort {
         /// The least that fits the other deadlines.
@@ -81,7 +83,13 @@ pub enum DeadlinesError {
 }
 
 impl Deadlines {
-    /// Checks that a save always finishes: within the claim it is made under, and within the call.
+    /// How far into a call a request to the token host may begin, so that its answer can still be saved.
+    pub(crate) fn last_token_request(&self) -> Duration {
+        self.call.saturating_sub(self.request + self.save)
+    }
+
+    /// Checks that a request and the save of its answer fit the claim they are made under, and that a call has time for its
+    /// requests and saves while no token is rejected.
     pub(crate) fn check(&self) -> Result<(), DeadlinesError> {
         let Self { queue, call, cpu, save, connect, tls, first_byte, between_bytes, request } = *self;
         let named = [
@@ -129,6 +137,12 @@ mod tests {
     #[test]
     fn the_defaults_fit_the_contract() {
         assert_eq!(Deadlines::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn the_last_token_request_leaves_time_for_itself_and_the_save_of_its_answer() {
+        assert_eq!(Deadlines::default().last_token_request(), 85 * SECOND);
+        assert_eq!(Deadlines { call: SECOND, ..Deadlines::default() }.last_token_request(), Duration::ZERO);
     }
 
     #[test]

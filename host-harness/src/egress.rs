@@ -13,11 +13,14 @@ mod exchange;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
+use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 pub use self::allow::Authority;
+use self::allow::admit;
 pub use self::connect::{Resolver, SystemResolver};
 pub(crate) use self::exchange::Client;
 
@@ -76,6 +79,21 @@ impl std::fmt::Debug for EgressPolicy {
 /// How `wasi:http` hands over the guest's requests.
 pub(crate) struct Egress {
     pub(crate) client: Client,
+    pub(crate) call_started: Instant,
+    /// How far into the call. Later, the call may end before what the token host answers is saved.
+    pub(crate) last_token_request: Duration,
+}
+
+impl Egress {
+    /// Layer 1, and that tokens are not asked for too late. Both errors say that nothing was sent.
+    fn admit(&self, request: &mut Request<WasiBody>) -> Result<Authority, Error> {
+        let authority = admit(request).inspect_err(|_| tracing::warn!("request denied by the egress policy"))?;
+        if authority == Authority::Auth && self.call_started.elapsed() > self.last_token_request {
+            tracing::warn!(host = authority.host(), "not sent: too little of the call is left to save the answer");
+            return Err(Error::ConnectionTimeout);
+        }
+        Ok(authority)
+    }
 }
 
 /// Boxed as [`WasiHttpHooks`] wants it. The second value of the result would report errors after the response.
@@ -97,13 +115,14 @@ impl WasiHttpHooks for Egress {
 
     fn send_request(
         &mut self,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _after_response: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sending {
+        let admitted = self.admit(&mut request);
         let client = self.client.clone();
         Box::new(async move {
-            let response = client.send(request, options.unwrap_or_default()).await?;
+            let response = client.send(admitted?, request, options.unwrap_or_default()).await?;
             let done: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
             Ok((response, done))
         })

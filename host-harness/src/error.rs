@@ -65,6 +65,12 @@ pub enum CallError {
         /// Who is busy.
         plugin: Plugin,
     },
+    /// The host's source of randomness failed. Nothing was started; call again later.
+    #[error("{plugin}: no randomness to start with")]
+    NoRandomness {
+        /// Who was to start.
+        plugin: Plugin,
+    },
     /// The task of the call ended without a result: the runtime is shutting down, or a part of the host panicked.
     #[error("{plugin}: the call ended without a result")]
     Aborted {

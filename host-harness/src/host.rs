@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
@@ -18,7 +19,7 @@ use crate::deadlines::Deadlines;
 use crate::egress::{Client, Egress};
 use crate::engine::ticks;
 use crate::error::{CallError, ConnectorError, Plugin, Resource, Trap};
-use crate::id::{AccountId, CustomerId, InvalidId, TenantId};
+use crate::id::{AccountId, CustomerId, InvalidId, Revisions, TenantId};
 use crate::imports::{Imports, Scope};
 use crate::limits::{Exceeded, Growth, Limits};
 use crate::randomness::{GuestRandomness, Randomness};
@@ -171,8 +172,9 @@ impl ConnectorHost {
         let shared = Arc::clone(&self.shared);
         let task = tokio::spawn(async move {
             let deadline = shared.deadlines.call;
+            let wasm_store = shared.wasm_store(scope)?;
             // On a late call, dropping the future drops the instance with it.
-            let answer = tokio::time::timeout(deadline, shared.run(scope, export)).await;
+            let answer = tokio::time::timeout(deadline, shared.run(wasm_store, export)).await;
             drop(permit);
             match answer {
                 Ok(Ok(Ok(value))) => Ok(value),
@@ -204,16 +206,21 @@ type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 impl Shared {
     async fn run<T>(
         &self,
-        scope: Scope,
+        mut wasm_store: Store<CallState>,
         export: impl for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
     ) -> Answer<T> {
-        let mut wasm_store = self.wasm_store(scope);
         let instance = self.program.contract.instantiate_async(&mut wasm_store).await?;
         export(instance.tiktok_shop_connector_connector(), &mut wasm_store).await
     }
 
-    fn wasm_store(&self, scope: Scope) -> Store<CallState> {
+    /// The state of a call that starts now.
+    fn wasm_store(&self, scope: Scope) -> Result<Store<CallState>, CallError> {
         let limits = &self.limits;
+        let revisions = Revisions::draw(&*self.randomness).map_err(|error| {
+            tracing::error!(%error, "no randomness");
+            CallError::NoRandomness { plugin: self.program.plugin.clone() }
+        })?;
+        let (storage, credentials) = (Arc::clone(&self.storage), Arc::clone(&self.credentials));
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         let mut http = WasiHttpCtx::new();
@@ -226,17 +233,13 @@ impl Shared {
             table,
             wasi,
             http,
-            egress: Egress { client: self.client.clone() },
-            randomness: GuestRandomness { source: Arc::clone(&self.randomness), most: limits.random_bytes },
-            imports: Imports {
-                scope,
-                storage: Arc::clone(&self.storage),
-                credentials: Arc::clone(&self.credentials),
-                randomness: Arc::clone(&self.randomness),
-                save: self.deadlines.save,
-                token_save: None,
-                row_save: None,
+            egress: Egress {
+                client: self.client.clone(),
+                call_started: Instant::now(),
+                last_token_request: self.deadlines.last_token_request(),
             },
+            randomness: GuestRandomness { source: Arc::clone(&self.randomness), most: limits.random_bytes },
+            imports: Imports::new(scope, storage, credentials, revisions, self.deadlines.save),
             growth: Growth::new(limits),
             ticks_left: ticks(self.deadlines.cpu),
         };
@@ -253,7 +256,7 @@ impl Shared {
             *left = left.checked_sub(1).ok_or(Exceeded(Resource::Cpu))?;
             Ok(UpdateDeadline::Yield(1))
         });
-        wasm_store
+        Ok(wasm_store)
     }
 
     fn connector_error(&self, error: types::Error) -> CallError {

@@ -87,16 +87,26 @@ identifier! {
     Revision, "revision", revision
 }
 
-impl Revision {
-    /// Draws a revision: 128 random bits in hexadecimal, so that none is ever issued twice, not after deletion,
-    /// restore or fail-over.
-    ///
+/// The revisions of one call: 128 random bits, drawn once, and a count. So none is ever issued twice, not after deletion,
+/// restore or fail-over, and a pair of tokens that has come is saved without asking for randomness again.
+#[derive(Debug)]
+pub(crate) struct Revisions {
+    call: u128,
+    issued: u64,
+}
+
+impl Revisions {
     /// # Errors
     /// The source of randomness failed.
-    pub fn draw(randomness: &dyn Randomness) -> std::io::Result<Self> {
+    pub(crate) fn draw(randomness: &dyn Randomness) -> std::io::Result<Self> {
         let mut bits = [0; 16];
         randomness.fill(&mut bits)?;
-        Ok(Self(format!("{:032x}", u128::from_be_bytes(bits))))
+        Ok(Self { call: u128::from_be_bytes(bits), issued: 0 })
+    }
+
+    pub(crate) fn issue(&mut self) -> Revision {
+        self.issued += 1;
+        Revision(format!("{:032x}-{}", self.call, self.issued))
     }
 }
 
@@ -118,6 +128,8 @@ fn revision(text: &str) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
     use super::*;
 
     #[test]
@@ -135,15 +147,46 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_revision_is_the_drawn_bits_in_hexadecimal() {
-        struct Ones;
-        impl Randomness for Ones {
-            fn fill(&self, bytes: &mut [u8]) -> std::io::Result<()> {
-                bytes.fill(1);
-                Ok(())
-            }
+    /// Gives different bytes each time, as often as it is told to, then fails.
+    struct Fails(AtomicU8);
+
+    impl Randomness for Fails {
+        fn fill(&self, bytes: &mut [u8]) -> std::io::Result<()> {
+            let left = self.0.load(Ordering::Relaxed).checked_sub(1).ok_or(std::io::ErrorKind::Other)?;
+            self.0.store(left, Ordering::Relaxed);
+            bytes.fill(left);
+            Ok(())
         }
-        assert_eq!(Revision::draw(&Ones).unwrap().as_str(), "01010101010101010101010101010101");
+    }
+
+    #[test]
+    fn no_two_revisions_are_equal_within_a_call_or_between_calls() {
+        let randomness = Fails(AtomicU8::new(2));
+        let mut calls = [Revisions::draw(&randomness).unwrap(), Revisions::draw(&randomness).unwrap()];
+        let issued: Vec<_> = calls.iter_mut().flat_map(|call| [call.issue(), call.issue()]).collect();
+        let issued: Vec<_> = issued.iter().map(Revision::as_str).collect();
+        assert_eq!(
+            issued,
+            [
+                "01010101010101010101010101010101-1",
+                "01010101010101010101010101010101-2",
+                "00000000000000000000000000000000-1",
+                "00000000000000000000000000000000-2",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_revision_stays_within_its_length() {
+        let mut last = Revisions { call: u128::MAX, issued: u64::MAX - 1 };
+        assert_eq!(revision(last.issue().as_str()), Ok(()));
+    }
+
+    #[test]
+    fn only_the_first_revision_of_a_call_needs_randomness() {
+        let randomness = Fails(AtomicU8::new(1));
+        let mut revisions = Revisions::draw(&randomness).unwrap();
+        assert_eq!(Revisions::draw(&randomness).unwrap_err().kind(), std::io::ErrorKind::Other);
+        assert_ne!(revisions.issue(), revisions.issue());
     }
 }

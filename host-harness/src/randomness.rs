@@ -10,7 +10,7 @@ pub trait Randomness: Send + Sync {
     /// Fills the slice.
     ///
     /// # Errors
-    /// The source failed. Whatever asked for the bytes fails too; there is no weaker fallback.
+    /// The source failed. The call that asked for the bytes ends; there is no weaker fallback.
     fn fill(&self, bytes: &mut [u8]) -> io::Result<()>;
 }
 

@@ -19,8 +19,8 @@ use crate::id::{AccountId, CustomerId, Revision, ShopId, TenantId};
 ///   wins; the other gets [`Swapped::Stale`] with what won. `expected: None` expects that there is no record.
 /// - **Reads may be old.** A load may return less than the newest write; the swap after it then loses, and nothing
 ///   else happens.
-/// - **Revisions are kept as given**, each with its record. The host draws them (128 random bits) and repeats one only
-///   to retry the write it was drawn for.
+/// - **Revisions are kept as given**, each with its record. The host issues them (from 128 random bits) and repeats one
+///   only to retry the write it was drawn for.
 /// - **The age of a token record** is measured by the storage's own clock, from the write of its revision; no other
 ///   machine's clock takes part.
 /// - **Keys are compared byte for byte**, and tenant, customer and account are separate parts of a key: ids may hold any
@@ -99,7 +99,7 @@ pub enum StorageError {
 /// What a write puts in place, and the revision it gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Next<T> {
-    /// Drawn by the host.
+    /// Issued by the host.
     pub revision: Revision,
     /// The record.
     pub value: T,

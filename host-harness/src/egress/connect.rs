@@ -74,9 +74,9 @@ impl From<ConnectFailure> for Error {
             ConnectFailure::NoPublicAddress => Self::DestinationIpProhibited,
             ConnectFailure::Timeout | ConnectFailure::TlsTimeout => Self::ConnectionTimeout,
             ConnectFailure::Refused => Self::ConnectionRefused,
-            ConnectFailure::Unreachable => Self::DestinationUnavailable,
+            // `TlsProtocolError` could also come later, and would not say that nothing was sent.
+            ConnectFailure::Unreachable | ConnectFailure::Tls => Self::DestinationUnavailable,
             ConnectFailure::Certificate => Self::TlsCertificateError,
-            ConnectFailure::Tls => Self::TlsProtocolError,
         }
     }
 }
@@ -215,5 +215,36 @@ fn failure(error: &(dyn std::error::Error + 'static)) -> ConnectFailure {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => failure(inner),
         None => ConnectFailure::Tls,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_to_connect_is_an_error_that_says_nothing_was_sent() {
+        for (failure, error) in [
+            (ConnectFailure::ResolveTimeout, "DnsTimeout"),
+            (ConnectFailure::Resolve, "DnsError { rcode: None, info_code: None }"),
+            (ConnectFailure::NoPublicAddress, "DestinationIpProhibited"),
+            (ConnectFailure::Timeout, "ConnectionTimeout"),
+            (ConnectFailure::Refused, "ConnectionRefused"),
+            (ConnectFailure::Unreachable, "DestinationUnavailable"),
+            (ConnectFailure::TlsTimeout, "ConnectionTimeout"),
+            (ConnectFailure::Certificate, "TlsCertificateError"),
+            (ConnectFailure::Tls, "DestinationUnavailable"),
+        ] {
+            assert_eq!(format!("{:?}", Error::from(failure)), error);
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_accepted_is_told_from_a_handshake_that_fails() {
+        let certificate = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+        assert_eq!(failure(&io::Error::other(io::Error::other(certificate))), ConnectFailure::Certificate);
+        assert_eq!(failure(&io::Error::other(rustls::Error::HandshakeNotComplete)), ConnectFailure::Tls);
+        assert_eq!(failure(&io::Error::from(io::ErrorKind::ConnectionReset)), ConnectFailure::Tls);
+        assert_eq!(failure(&io::Error::other(ConnectFailure::Refused)), ConnectFailure::Refused);
     }
 }

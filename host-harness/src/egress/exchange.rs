@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::EgressPolicy;
-use super::allow::admit;
+use super::allow::Authority;
 use super::connect::{ConnectFailure, Connector};
 use crate::deadlines::Deadlines;
 
@@ -57,17 +57,17 @@ impl Client {
         Self { connections, deadlines, response_bytes }
     }
 
-    /// Sends a request. The guest's own deadlines count where they are shorter.
+    /// Sends an admitted request. The guest's own deadlines count where they are shorter.
     pub(super) async fn send(
         &self,
-        mut request: Request<WasiBody>,
+        authority: Authority,
+        request: Request<WasiBody>,
         options: RequestOptions,
     ) -> Result<Response<WasiBody>, Error> {
         let started = Instant::now();
         let end = started + self.deadlines.request;
         let shorter = |own: Duration, guest: Option<Duration>| guest.map_or(own, |guest| guest.min(own));
 
-        let authority = admit(&mut request).inspect_err(|_| tracing::warn!("request denied by the egress policy"))?;
         let method = request.method().clone();
         let connected_by = started + shorter(self.deadlines.request, options.connect_timeout);
         let first_byte = shorter(self.deadlines.first_byte, options.first_byte_timeout);
@@ -122,13 +122,16 @@ impl Client {
 
 /// Names a failure without its text, which may quote what was sent or received.
 fn request_error(error: &legacy::Error) -> Error {
-    let Some(cause) = error.source() else {
-        return Error::ConnectionTerminated;
-    };
-    if let Some(failure) = cause.downcast_ref::<ConnectFailure>() {
+    let cause = error.source();
+    if let Some(failure) = cause.and_then(|cause| cause.downcast_ref::<ConnectFailure>()) {
+        tracing::warn!(%failure, "not connected");
         return (*failure).into();
     }
-    match cause.downcast_ref::<hyper::Error>() {
+    // Only an error that comes after a connection has taken the request knows that connection.
+    if error.connect_info().is_none() {
+        return Error::DestinationUnavailable;
+    }
+    match cause.and_then(|cause| cause.downcast_ref::<hyper::Error>()) {
         Some(error) if error.is_parse_too_large() => Error::HttpResponseHeaderSectionSize(None),
         Some(error) if error.is_parse() => Error::HttpProtocolError,
         Some(_) | None => Error::ConnectionTerminated,

@@ -16,13 +16,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks as _};
 
 use super::connect::{Connector, Dialer, Resolver};
-use super::{Authority, Client, EgressPolicy, NotLoopback};
+use super::{Authority, Client, Egress, EgressPolicy, NotLoopback};
 use crate::deadlines::Deadlines;
 
 const TOKEN_URL: &str = "https://auth.tiktok-shops.com/api/v2/token/get?app_secret=s3cret&b=%2F";
+const API_URL: &str = "https://open-api.tiktokglobalshop.com/authorization/202309/shops";
 const RESPONSE_BYTES: u64 = 64;
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -131,8 +132,25 @@ fn get(url: &str) -> Request<WasiBody> {
     Request::builder().uri(url).body(body).unwrap()
 }
 
+/// What the guest of a call that has time left gets.
+async fn fetch(client: &Client, url: &str, options: RequestOptions) -> Result<Response<WasiBody>, Error> {
+    fetch_in_call(Instant::now(), client, url, options).await
+}
+
+/// Drives the hook as `wasi:http` does.
+async fn fetch_in_call(
+    call_started: Instant,
+    client: &Client,
+    url: &str,
+    options: RequestOptions,
+) -> Result<Response<WasiBody>, Error> {
+    let mut egress = Egress { client: client.clone(), call_started, last_token_request: SECOND };
+    let sending = egress.send_request(get(url), Some(options), Box::new(std::future::ready(Ok(()))));
+    Ok(Box::into_pin(sending).await?.0)
+}
+
 async fn send(client: &Client) -> Result<Response<WasiBody>, Error> {
-    client.send(get(TOKEN_URL), RequestOptions::default()).await
+    fetch(client, TOKEN_URL, RequestOptions::default()).await
 }
 
 async fn refusal(client: &Client) -> String {
@@ -169,8 +187,7 @@ async fn a_stand_in_for_one_host_is_none_for_the_other() {
         .resolver(Arc::new(Scripted(Some(Ok(vec![Ipv4Addr::LOCALHOST.into()])))))
         .stand_in(Authority::Auth, server.address)
         .unwrap();
-    let request = get("https://open-api.tiktokglobalshop.com/");
-    let error = client(policy).send(request, RequestOptions::default()).await.unwrap_err();
+    let error = fetch(&client(policy), API_URL, RequestOptions::default()).await.unwrap_err();
     assert_eq!(format!("{error:?}"), "DestinationIpProhibited");
     assert_eq!(server.connections(), 0);
 }
@@ -188,10 +205,60 @@ async fn a_redirect_is_returned_and_not_followed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_denied_request_is_not_even_resolved() {
-    let request = get("https://example.com/");
-    let error = client_resolving(None).send(request, RequestOptions::default()).await.unwrap_err();
-    assert_eq!(format!("{error:?}"), "HttpRequestDenied");
+async fn a_request_to_anywhere_else_is_denied_and_not_even_resolved() {
+    let server = Server::start(Answer::Send(OK)).await;
+    let local = [
+        format!("https://{}/", server.address),
+        format!("http://{}/", server.address),
+        format!("https://auth.tiktok-shops.com:{}/", server.address.port()),
+    ];
+    let elsewhere = [
+        "https://example.com/",
+        "https://auth.tiktok-shops.com.example.com/",
+        "https://example.com/auth.tiktok-shops.com",
+        "https://auth.tiktok-shops.com@example.com/",
+        "https://services.tiktokshop.com/",
+        "http://auth.tiktok-shops.com/",
+        "http://auth.tiktok-shops.com:443/",
+        "ws://auth.tiktok-shops.com/",
+        "https://auth.tiktok-shops.com:80/",
+        "https://auth.tiktok-shops.com./",
+        "https://open-api.tiktokglobalshop.com:8443/",
+        "https://localhost/",
+        "https://127.0.0.1/",
+        "https://1.1.1.1/",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://[::1]/",
+        "https://[2606:4700::1111]/",
+    ];
+    let started = Instant::now();
+    // The resolver never answers: what was let through would end in `DnsTimeout`, after its deadline.
+    let policy = EgressPolicy::production().resolver(Arc::new(Scripted(None)));
+    let client = client(policy.stand_in(Authority::Auth, server.address).unwrap());
+    for url in local.iter().map(String::as_str).chain(elsewhere) {
+        let error = fetch(&client, url, RequestOptions::default()).await.unwrap_err();
+        assert_eq!(format!("{error:?}"), "HttpRequestDenied", "{url}");
+    }
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_not_asked_for_when_they_could_not_be_saved_any_more() {
+    let server = Server::start(Answer::Send(OK)).await;
+    let policy = EgressPolicy::production().stand_in(Authority::Auth, server.address).unwrap();
+    let client = client(policy.stand_in(Authority::Api, server.address).unwrap());
+    let started = Instant::now();
+    let options = RequestOptions::default;
+    tokio::time::advance(SECOND).await;
+    assert_eq!(fetch_in_call(started, &client, TOKEN_URL, options()).await.unwrap().status(), 200);
+
+    let asked = server.connections();
+    tokio::time::advance(Duration::from_millis(1)).await;
+    let error = fetch_in_call(started, &client, TOKEN_URL, options()).await.unwrap_err();
+    assert_eq!(format!("{error:?}"), "ConnectionTimeout");
+    assert_eq!(server.connections(), asked);
+    assert_eq!(fetch_in_call(started, &client, API_URL, options()).await.unwrap().status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,7 +304,7 @@ async fn a_handshake_that_stalls_or_fails_is_no_connection() {
         stream.write_all(b"220 this is not TLS\r\n").await?;
         stream.read_to_end(&mut Vec::new()).await
     });
-    assert_eq!(refusal(&client_over_tls(address, |_| true)).await, "TlsProtocolError");
+    assert_eq!(refusal(&client_over_tls(address, |_| true)).await, "DestinationUnavailable");
     drop(greeting);
 }
 
@@ -256,7 +323,7 @@ async fn a_shorter_deadline_of_the_guest_counts_and_a_longer_one_does_not() {
     for (asked, waited) in [(2, 2), (3_600, 15)] {
         let options = RequestOptions { first_byte_timeout: Some(asked * SECOND), ..RequestOptions::default() };
         let started = Instant::now();
-        let error = client.send(get(TOKEN_URL), options).await.unwrap_err();
+        let error = fetch(&client, TOKEN_URL, options).await.unwrap_err();
         assert_eq!(format!("{error:?}"), "ConnectionReadTimeout");
         assert_eq!(started.elapsed().as_secs(), waited);
     }

@@ -1,118 +1,132 @@
-//! Saves under failures, and whom the guest may name. The clock is paused: pauses pass at once.
+//! What a guest may ask for, over a storage in memory. The clock is paused: pauses pass at once.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
+use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::credentials::StaticCredentials;
+use crate::id::ShopId;
 use crate::randomness::SystemRandomness;
-use crate::storage::{MemoryStorage, TokenValue};
+use crate::storage::MemoryStorage;
 
-const BUDGET: Duration = Duration::from_secs(10);
+const SAVE: Duration = Duration::from_secs(10);
 
-fn unavailable() -> Result<Swapped<TokenEntry>, StorageError> {
-    Err(StorageError::Unavailable("down".to_owned()))
+fn memory() -> MemoryStorage {
+    MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))
 }
 
-fn stale(revision: &str) -> Result<Swapped<TokenEntry>, StorageError> {
-    let value = TokenValue::new(Vec::new());
-    Ok(Swapped::Stale(Some(TokenEntry { revision: revision.parse().unwrap(), value, age: Duration::ZERO })))
-}
-
-/// Saves over a storage that gives these answers, the last of them for ever; tells how often it was asked.
-async fn saved(
-    revision: Option<&str>,
-    answers: Vec<Result<Swapped<TokenEntry>, StorageError>>,
-) -> (Result<Swapped<TokenEntry>, StorageError>, usize) {
-    let answers = Mutex::new((VecDeque::from(answers), 0));
-    let revision = revision.map(|text| text.parse().unwrap());
-    let result = save(&mut None, BUDGET, revision.as_ref(), async || {
-        let mut answers = answers.lock().unwrap();
-        answers.1 += 1;
-        if answers.0.len() > 1 { answers.0.pop_front().unwrap() } else { answers.0[0].clone() }
-    })
-    .await;
-    let asked = answers.lock().unwrap().1;
-    (result, asked)
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_write_that_failed_is_repeated_until_storage_answers() {
-    let answers = vec![unavailable(), unavailable(), Ok(Swapped::Done)];
-    assert_eq!(saved(Some("mine"), answers).await, (Ok(Swapped::Done), 3));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_write_that_happened_after_all_is_recognised_by_its_revision() {
-    assert_eq!(saved(Some("mine"), vec![unavailable(), stale("mine")]).await, (Ok(Swapped::Done), 2));
-    assert_eq!(saved(Some("mine"), vec![unavailable(), stale("other")]).await, (stale("other"), 2));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_deletion_that_happened_after_all_is_recognised_only_when_repeated() {
-    let gone = || Ok(Swapped::Stale(None));
-    assert_eq!(saved(None, vec![unavailable(), gone()]).await, (Ok(Swapped::Done), 2));
-    assert_eq!(saved(None, vec![gone()]).await, (gone(), 1));
-    assert_eq!(saved(Some("mine"), vec![unavailable(), gone()]).await, (gone(), 2));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_write_is_not_repeated() {
-    let refused = || Err(StorageError::Refused("quota".to_owned()));
-    assert_eq!(saved(Some("mine"), vec![refused()]).await, (refused(), 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_tries_of_the_guest_and_of_the_host_share_one_budget() {
-    let (started, mut unfinished) = (Instant::now(), None);
-    for _ in 0..3 {
-        let result = save(&mut unfinished, BUDGET, None, async || unavailable()).await;
-        assert_eq!(result, unavailable());
-    }
-    assert!(started.elapsed() <= BUDGET, "{:?}", started.elapsed());
-
-    let done = save(&mut unfinished, BUDGET, None, async || Ok::<_, StorageError>(Swapped::<TokenEntry>::Done)).await;
-    assert_eq!((done, unfinished), (Ok(Swapped::Done), None));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_write_without_an_answer_ends_with_the_budget() {
-    let started = Instant::now();
-    let result: Result<Swapped<TokenEntry>, _> =
-        save(&mut None, BUDGET, None, std::future::pending::<Result<Swapped<TokenEntry>, StorageError>>).await;
-    assert_eq!(result, Err(StorageError::Unavailable("the backend did not answer in time".to_owned())));
-    assert_eq!(started.elapsed(), BUDGET);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_panic_of_the_backend_is_an_unavailable_storage() {
-    let read = answered_within(BUDGET, async { panic!("a bug in the backend") });
-    let read: Result<(), _> = read.await;
-    assert_eq!(read, Err(StorageError::Unavailable("the backend panicked".to_owned())));
+fn imports_over(storage: Arc<dyn HostStorage>, customer: Option<&str>) -> Imports {
+    let scope = Scope { tenant: "acme".parse().unwrap(), customer: customer.map(|id| id.parse().unwrap()) };
+    let revisions = Revisions::draw(&SystemRandomness).unwrap();
+    Imports::new(scope, storage, Arc::new(StaticCredentials::new()), revisions, SAVE)
 }
 
 fn imports(customer: Option<&str>) -> Imports {
-    Imports {
-        scope: Scope { tenant: "acme".parse().unwrap(), customer: customer.map(|id| id.parse().unwrap()) },
-        storage: Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))),
-        credentials: Arc::new(StaticCredentials::new()),
-        randomness: Arc::new(SystemRandomness),
-        save: BUDGET,
-        token_save: None,
-        row_save: None,
+    imports_over(Arc::new(memory()), customer)
+}
+
+fn key(customer: &str) -> types::ConnectionKey {
+    types::ConnectionKey { customer: customer.to_owned(), account: "a".to_owned() }
+}
+
+fn write(value: u8) -> token_storage::Write {
+    token_storage::Write { value: vec![value], refresh_due_at: Some(7) }
+}
+
+/// Takes 50 ms for each swap of a token record, and does not say before `up` whether it wrote.
+struct Slow {
+    memory: MemoryStorage,
+    up: Instant,
+}
+
+#[async_trait]
+impl HostStorage for Slow {
+    async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
+        self.memory.accounts(tenant, customer).await
     }
+
+    async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
+        self.memory.load_token(tenant, key).await
+    }
+
+    async fn swap_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Next<TokenWrite>>,
+    ) -> Result<Swapped<TokenEntry>, StorageError> {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let swapped = self.memory.swap_token(tenant, key, expected, next).await;
+        if Instant::now() < self.up { Err(StorageError::Unavailable("down".to_owned())) } else { swapped }
+    }
+
+    async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError> {
+        self.memory.list_rows(tenant, customer).await
+    }
+
+    async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
+        self.memory.load_row(tenant, key).await
+    }
+
+    async fn swap_row(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Next<Row>>,
+    ) -> Result<Swapped<RowEntry>, StorageError> {
+        self.memory.swap_row(tenant, key, expected, next).await
+    }
+
+    async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
+        self.memory.owners(tenant, shop).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_has_a_budget_of_its_own_after_a_claim_that_used_up_its_own() {
+    let started = Instant::now();
+    let slow = Slow { memory: memory(), up: started + SAVE };
+    let mut imports = imports_over(Arc::new(slow), Some("mine"));
+
+    let claimed = imports.swap_token(key("mine"), None, Some(write(1))).await;
+    assert!(matches!(claimed, Err(StorageError::Unavailable(_))), "{claimed:?}");
+    // Written all the same, as the guest sees by its nonce.
+    let claim = imports.load_token(key("mine")).await.unwrap().unwrap();
+    assert_eq!(claim.value.expose(), [1]);
+
+    tokio::time::advance(started + SAVE - Instant::now()).await;
+    let saved = imports.swap_token(key("mine"), Some(claim.revision.into()), Some(write(2))).await;
+    assert!(matches!(saved, Ok(token_storage::SwapOutcome::Stored(_))), "{saved:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_repeats_its_swap_has_no_more_time_for_it() {
+    let started = Instant::now();
+    let slow = Slow { memory: memory(), up: started + 10 * SAVE };
+    let mut imports = imports_over(Arc::new(slow), Some("mine"));
+    for _ in 0..3 {
+        let swapped = imports.swap_token(key("mine"), None, Some(write(1))).await;
+        assert!(matches!(swapped, Err(StorageError::Unavailable(_))), "{swapped:?}");
+    }
+    assert!(started.elapsed() <= SAVE, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn no_guest_learns_which_customers_hold_a_shop() {
+    let refused = storage_types::StorageError::Refused("no call may look across customers".to_owned());
+    let answer = connection_storage::Host::owners(&mut imports(Some("mine")), "1".to_owned()).await.unwrap();
+    assert_eq!(format!("{answer:?}"), format!("{:?}", Err::<(), _>(refused)));
 }
 
 #[tokio::test]
 async fn a_guest_reads_and_writes_for_the_customer_of_its_call_only() {
-    let key = |customer: &str| types::ConnectionKey { customer: customer.to_owned(), account: "a".to_owned() };
-    let write = || Some(token_storage::Write { value: vec![1], refresh_due_at: Some(7) });
     let mut imports = imports(Some("mine"));
 
-    let stored = imports.swap_token(key("mine"), None, write()).await.unwrap();
+    let stored = imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
     let token_storage::SwapOutcome::Stored(revision) = stored else { panic!("not stored") };
-    assert_eq!(revision.len(), 32);
     let loaded = imports.load_token(key("mine")).await.unwrap().unwrap();
     assert_eq!((loaded.revision.as_str(), loaded.value.expose()), (revision.as_str(), [1].as_slice()));
 
@@ -120,7 +134,7 @@ async fn a_guest_reads_and_writes_for_the_customer_of_its_call_only() {
     assert_eq!(imports.load_token(key("other")).await.unwrap_err(), denied);
     assert_eq!(imports.list_accounts("other".to_owned()).await.unwrap_err(), denied);
     assert_eq!(imports.list_rows("other".to_owned()).await.unwrap_err(), denied);
-    let swapped = imports.swap_token(key("other"), None, write()).await;
+    let swapped = imports.swap_token(key("other"), None, Some(write(1))).await;
     assert!(matches!(swapped, Err(error) if error == denied));
 }
 
@@ -136,7 +150,6 @@ async fn malformed_identifiers_of_a_guest_are_refused() {
     let key = |account: &str| types::ConnectionKey { customer: "mine".to_owned(), account: account.to_owned() };
     let refused = |why: &str| StorageError::Refused(why.to_owned());
     assert_eq!(imports.load_token(key("")).await.unwrap_err(), refused("account id: 1 to 256 bytes"));
-    assert_eq!(imports.list_owners("x".to_owned()).await.unwrap_err(), refused("shop id: 1 to 19 digits"));
     let swapped = imports.swap_token(key("a"), Some(String::new()), None).await;
     assert!(matches!(swapped, Err(error) if error == refused("revision: 1 to 64 bytes")));
 }

@@ -1,27 +1,32 @@
 //! Calls that end badly, and the host that goes on.
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tiktok_shop_host_harness::{
-    AppCredentials, CallError, Component, ConnectorHost, CredentialsError, CredentialsProvider, CustomerId, Deadlines,
-    Grant, Limits, ManualClock, MemoryStorage, Resource, ShopPolicy, StaticCredentials, TenantId,
+    AppCredentials, CallError, Component, ConnectorHost, ConnectorHostBuilder, CredentialsError, CredentialsProvider,
+    CustomerId, Deadlines, Grant, Limits, ManualClock, MemoryStorage, Randomness, Resource, ShopPolicy,
+    StaticCredentials, TenantId,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::guest::{self, Body};
 
-fn host(body: Body, credentials: Arc<dyn CredentialsProvider>) -> ConnectorHost {
+fn builder(body: Body, credentials: Arc<dyn CredentialsProvider>) -> ConnectorHostBuilder {
     ConnectorHost::builder()
         .component(Component::Bytes(guest::component("plugin", body)))
         .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))))
         .credentials(credentials)
         .limits(Limits { concurrent_calls: 1, ..Limits::default() })
         .deadlines(Deadlines { cpu: Duration::from_millis(50), ..Deadlines::default() })
-        .build()
-        .unwrap()
+}
+
+fn host(body: Body, credentials: Arc<dyn CredentialsProvider>) -> ConnectorHost {
+    builder(body, credentials).build().unwrap()
 }
 
 fn tenant() -> TenantId {
@@ -42,6 +47,35 @@ async fn a_trap_ends_the_call_and_the_next_one_runs() {
         assert!(matches!(error, CallError::Trapped { .. }), "{error:?}");
         assert!(error.to_string().starts_with("tiktok-shop:connector@0.1.0: wasm trap: wasm `unreachable`"), "{error}");
         assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
+    }
+}
+
+/// Gives bytes as often as it is told to, then fails.
+struct Drying(AtomicUsize);
+
+impl Randomness for Drying {
+    fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
+        let spend = |left: usize| left.checked_sub(1);
+        let left =
+            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).map_err(|_| io::ErrorKind::Other)?;
+        bytes.fill(u8::try_from(left).unwrap());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_call_does_not_start_without_the_randomness_for_its_revisions() {
+    let host = builder(Body::Trap, Arc::new(StaticCredentials::new()))
+        .randomness(Arc::new(Drying(AtomicUsize::new(2))))
+        .build()
+        .unwrap();
+    for _ in 0..2 {
+        let error = url(&host).await;
+        assert!(matches!(error, CallError::Trapped { .. }), "it started: {error:?}");
+    }
+    for _ in 0..2 {
+        let error = url(&host).await;
+        assert!(matches!(error, CallError::NoRandomness { .. }), "{error:?}");
     }
 }
 

@@ -1,0 +1,119 @@
+//! Saves under failures. The clock is paused: pauses pass at once.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use super::*;
+use crate::storage::TokenValue;
+
+const WHOLE: Duration = Duration::from_secs(10);
+
+fn key(account: &str) -> ConnectionKey {
+    ConnectionKey { customer: "c".parse().unwrap(), account: account.parse().unwrap() }
+}
+
+fn unavailable() -> Result<Swapped<TokenEntry>, StorageError> {
+    Err(StorageError::Unavailable("down".to_owned()))
+}
+
+fn stale(revision: &str) -> Result<Swapped<TokenEntry>, StorageError> {
+    let value = TokenValue::new(Vec::new());
+    Ok(Swapped::Stale(Some(TokenEntry { revision: revision.parse().unwrap(), value, age: Duration::ZERO })))
+}
+
+/// Saves over a storage that gives these answers, the last of them for ever; tells how often it was asked.
+async fn saved(
+    revision: Option<&str>,
+    answers: Vec<Result<Swapped<TokenEntry>, StorageError>>,
+) -> (Result<Swapped<TokenEntry>, StorageError>, usize) {
+    let answers = Mutex::new((VecDeque::from(answers), 0));
+    let revision = revision.map(|text| text.parse().unwrap());
+    let mut budget = SaveBudget::new(WHOLE);
+    let result = save(budget.of(&key("a"), None), revision.as_ref(), async || {
+        let mut answers = answers.lock().unwrap();
+        answers.1 += 1;
+        if answers.0.len() > 1 { answers.0.pop_front().unwrap() } else { answers.0[0].clone() }
+    })
+    .await;
+    let asked = answers.lock().unwrap().1;
+    (result, asked)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_failed_is_repeated_until_storage_answers() {
+    let answers = vec![unavailable(), unavailable(), Ok(Swapped::Done)];
+    assert_eq!(saved(Some("mine"), answers).await, (Ok(Swapped::Done), 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_happened_after_all_is_recognised_by_its_revision() {
+    assert_eq!(saved(Some("mine"), vec![unavailable(), stale("mine")]).await, (Ok(Swapped::Done), 2));
+    assert_eq!(saved(Some("mine"), vec![unavailable(), stale("other")]).await, (stale("other"), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_happened_after_all_is_recognised_only_when_repeated() {
+    let gone = || Ok(Swapped::Stale(None));
+    assert_eq!(saved(None, vec![unavailable(), gone()]).await, (Ok(Swapped::Done), 2));
+    assert_eq!(saved(None, vec![gone()]).await, (gone(), 1));
+    assert_eq!(saved(Some("mine"), vec![unavailable(), gone()]).await, (gone(), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_write_is_not_repeated() {
+    let refused = || Err(StorageError::Refused("quota".to_owned()));
+    assert_eq!(saved(Some("mine"), vec![refused()]).await, (refused(), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tries_of_the_guest_and_of_the_host_share_one_budget() {
+    let (started, mut budget) = (Instant::now(), SaveBudget::new(WHOLE));
+    for _ in 0..3 {
+        let result = save(budget.of(&key("a"), None), None, async || unavailable()).await;
+        assert_eq!(result, unavailable());
+    }
+    assert!(started.elapsed() <= WHOLE, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_is_for_one_record_and_one_expected_revision() {
+    let (started, mut budget) = (Instant::now(), SaveBudget::new(WHOLE));
+    let first: Revision = "1".parse().unwrap();
+    let mut end_after = |elapsed: u64, account: &str, expected: Option<&Revision>| {
+        (budget.of(&key(account), expected).end - started).as_secs() - elapsed
+    };
+    assert_eq!(end_after(0, "a", None), 10);
+    tokio::time::advance(Duration::from_secs(4)).await;
+    assert_eq!(end_after(4, "a", None), 6);
+    assert_eq!(end_after(4, "a", Some(&first)), 10);
+    tokio::time::advance(Duration::from_secs(4)).await;
+    assert_eq!(end_after(8, "a", Some(&first)), 6);
+    assert_eq!(end_after(8, "b", Some(&first)), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_save_that_is_settled_leaves_the_next_one_a_whole_budget() {
+    for settled in [Ok(Swapped::Done), stale("other"), Err(StorageError::Refused("quota".to_owned()))] {
+        let mut budget = SaveBudget::new(WHOLE);
+        assert_eq!(save(budget.of(&key("a"), None), None, async || unavailable()).await, unavailable());
+        assert_eq!(save(budget.of(&key("a"), None), None, async || settled.clone()).await, settled);
+        assert_eq!(budget.of(&key("a"), None).end, Instant::now() + WHOLE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_without_an_answer_ends_with_the_budget() {
+    let started = Instant::now();
+    let mut budget = SaveBudget::new(WHOLE);
+    let result: Result<Swapped<TokenEntry>, _> =
+        save(budget.of(&key("a"), None), None, std::future::pending::<Result<Swapped<TokenEntry>, StorageError>>).await;
+    assert_eq!(result, Err(StorageError::Unavailable("the backend did not answer in time".to_owned())));
+    assert_eq!(started.elapsed(), WHOLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_backend_is_an_unavailable_storage() {
+    let read = answered_within(WHOLE, async { panic!("a bug in the backend") });
+    let read: Result<(), _> = read.await;
+    assert_eq!(read, Err(StorageError::Unavailable("the backend panicked".to_owned())));
+}
