@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::identity::ConnectionKey;
-use crate::record::{DeadReason, TokenRecord};
+use crate::record::{DeadReason, ShopPolicy, TokenRecord};
 use crate::secret::ShopCipher;
 use crate::time::UnixSeconds;
 use alloc::string::{String, ToString};
@@ -11,15 +11,6 @@ use alloc::vec::Vec;
 
 /// An authorization that ends within this many seconds is shown as ending.
 pub const ENDING_NOTICE: u64 = 30 * 86_400;
-
-/// Which shops a consent links, and which of the shops that appear later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShopPolicy {
-    /// All of them.
-    All,
-    /// The only one; more than one: none until the customer chooses.
-    ExactlyOne,
-}
 
 /// What TikTok says of a shop today.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

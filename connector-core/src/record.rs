@@ -4,7 +4,6 @@
 
 mod codec;
 
-use crate::connection::ShopPolicy;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::time::UnixSeconds;
 use crate::token::Expiry;
@@ -89,6 +88,15 @@ pub enum DeadReason {
     AuthorizationRevoked,
     /// A refresh was never answered, and the token is refused now.
     RefreshOutcomeUnknown,
+}
+
+/// Which shops a consent links, and which of the shops that appear later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShopPolicy {
+    /// All of them.
+    All,
+    /// The only one; more than one: none until the customer chooses.
+    ExactlyOne,
 }
 
 /// What a row is rebuilt from.

@@ -13,10 +13,11 @@
 //!
 //! Transitions change a record in memory; what was stored changes only by the swap that follows.
 
-use crate::connection::ShopPolicy;
 use crate::endpoint::token::Pair;
 use crate::error::{Cause, Error};
-use crate::record::{Claim, CurrentPair, DeadReason, Lineage, MOST_FALLBACKS, Nonce, Profile, Spent, TokenRecord};
+use crate::record::{
+    Claim, CurrentPair, DeadReason, Lineage, MOST_FALLBACKS, Nonce, Profile, ShopPolicy, Spent, TokenRecord,
+};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::time::{Moment, UnixSeconds};
 use crate::token::{LONGEST_BACK_OFF, ROTATION_INTERVAL, back_off, due_at};

@@ -5,14 +5,12 @@ use crate::bindings::exports::tiktok_shop::connector::connector as export;
 use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storage, types};
 use core::time::Duration;
 use tiktok_shop_connector_core::callback::{Grant, StateCheck};
-use tiktok_shop_connector_core::connection::{
-    Connection, ListedShop, PastFailure, Row, Shop, ShopPolicy, ShopStanding, Status,
-};
+use tiktok_shop_connector_core::connection::{Connection, ListedShop, PastFailure, Row, Shop, ShopStanding, Status};
 use tiktok_shop_connector_core::error::{Action, Error};
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
 use tiktok_shop_connector_core::operation::refresh::Rotation;
 use tiktok_shop_connector_core::ports::{Credentials, StorageError};
-use tiktok_shop_connector_core::record::DeadReason;
+use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy};
 use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode, ShopCipher, State};
 use tiktok_shop_connector_core::time::UnixSeconds;
 

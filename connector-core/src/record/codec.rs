@@ -2,8 +2,9 @@
 //!
 //! A reader of version N+1 ships one release before its writer. Golden files: `tests/golden/token-record-v*.json`.
 
-use super::{Claim, CurrentPair, DeadReason, DecodeError, Lineage, MOST_FALLBACKS, Profile, Spent, TokenRecord};
-use crate::connection::ShopPolicy;
+use super::{
+    Claim, CurrentPair, DeadReason, DecodeError, Lineage, MOST_FALLBACKS, Profile, ShopPolicy, Spent, TokenRecord,
+};
 use crate::json::{self, Members};
 use crate::secret::{AccessToken, RefreshToken, SecretBytes};
 use crate::time::UnixSeconds;

@@ -4,9 +4,8 @@
 use crate::samples::{access, refresh_token, stored_form};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tiktok_shop_connector_core::connection::ShopPolicy;
 use tiktok_shop_connector_core::record::{
-    Claim, CurrentPair, DeadReason, DecodeError, Lineage, Profile, Spent, TokenRecord,
+    Claim, CurrentPair, DeadReason, DecodeError, Lineage, Profile, ShopPolicy, Spent, TokenRecord,
 };
 use tiktok_shop_connector_core::time::UnixSeconds;
 

@@ -13,11 +13,11 @@ mod sweep;
 use crate::samples::{account, customer, key, row_of};
 use crate::scripted_host::{ScriptedHost, run};
 use tiktok_shop_connector_core::callback::Grant;
-use tiktok_shop_connector_core::connection::{Connection, ShopPolicy};
+use tiktok_shop_connector_core::connection::Connection;
 use tiktok_shop_connector_core::error::Error;
 use tiktok_shop_connector_core::operation;
 use tiktok_shop_connector_core::operation::refresh::Rotation;
-use tiktok_shop_connector_core::record::TokenRecord;
+use tiktok_shop_connector_core::record::{ShopPolicy, TokenRecord};
 use tiktok_shop_connector_core::secret::AuthorizationCode;
 
 /// Connected with this record, and its row shows the shops 1 and 2.

@@ -3,11 +3,11 @@
 
 use crate::scripted_host::Answer;
 use serde_json::{Value, json};
-use tiktok_shop_connector_core::connection::{Connection, ListedShop, Row, Shop, ShopPolicy, ShopStanding, Status};
+use tiktok_shop_connector_core::connection::{Connection, ListedShop, Row, Shop, ShopStanding, Status};
 use tiktok_shop_connector_core::endpoint::token::Pair;
 use tiktok_shop_connector_core::error::{Cause, Error};
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
-use tiktok_shop_connector_core::record::{Claim, CurrentPair, Lineage, Profile, Spent, TokenRecord};
+use tiktok_shop_connector_core::record::{Claim, CurrentPair, Lineage, Profile, ShopPolicy, Spent, TokenRecord};
 use tiktok_shop_connector_core::secret::{AccessToken, RefreshToken, ShopCipher};
 use tiktok_shop_connector_core::time::UnixSeconds;
 use tiktok_shop_connector_core::token::Expiry;

@@ -7,11 +7,12 @@ use crate::samples::{
 use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::json;
 use tiktok_shop_connector_core::callback::{Grant, StateCheck};
-use tiktok_shop_connector_core::connection::{ShopPolicy, Status};
+use tiktok_shop_connector_core::connection::Status;
 use tiktok_shop_connector_core::error::{Action, Cause};
 use tiktok_shop_connector_core::http::TransportFailure;
 use tiktok_shop_connector_core::operation::connect::connect;
 use tiktok_shop_connector_core::ports::StorageError;
+use tiktok_shop_connector_core::record::ShopPolicy;
 use tiktok_shop_connector_core::secret::{AuthorizationCode, ShopCipher, State};
 
 /// TikTok accepts the code and lists two shops.

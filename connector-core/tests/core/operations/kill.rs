@@ -6,10 +6,11 @@ use crate::samples::{
     stored_form, tokens, with,
 };
 use crate::scripted_host::{Answer, Kill, ScriptedHost, Step, run_or_die};
-use tiktok_shop_connector_core::connection::{ShopPolicy, Status};
+use tiktok_shop_connector_core::connection::Status;
 use tiktok_shop_connector_core::http::TransportFailure;
 use tiktok_shop_connector_core::operation;
 use tiktok_shop_connector_core::operation::refresh::Rotation;
+use tiktok_shop_connector_core::record::ShopPolicy;
 
 /// What TikTok does with a refresh token that it has replaced; nobody outside knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

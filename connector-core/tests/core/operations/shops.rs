@@ -6,10 +6,10 @@ use crate::samples::{
 };
 use crate::scripted_host::{Answer, ScriptedHost};
 use serde_json::json;
-use tiktok_shop_connector_core::connection::{ShopPolicy, ShopStanding, Status};
+use tiktok_shop_connector_core::connection::{ShopStanding, Status};
 use tiktok_shop_connector_core::error::Cause;
 use tiktok_shop_connector_core::http::TransportFailure;
-use tiktok_shop_connector_core::record::TokenRecord;
+use tiktok_shop_connector_core::record::{ShopPolicy, TokenRecord};
 use tiktok_shop_connector_core::secret::ShopCipher;
 
 /// The shops after a consent and after each later list.

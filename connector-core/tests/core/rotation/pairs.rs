@@ -5,9 +5,8 @@ use crate::samples::{
     DAY, LINEAGE, NOW, access, due, duplicate, fresh, pair, refresh_token, stored_form, their_claim, tokens, with,
 };
 use proptest::prelude::*;
-use tiktok_shop_connector_core::connection::ShopPolicy;
 use tiktok_shop_connector_core::endpoint::token::Pair;
-use tiktok_shop_connector_core::record::{DeadReason, Lineage, MOST_FALLBACKS, Spent, TokenRecord};
+use tiktok_shop_connector_core::record::{DeadReason, Lineage, MOST_FALLBACKS, ShopPolicy, Spent, TokenRecord};
 use tiktok_shop_connector_core::rotation::{Adoption, adopt, claim, contains, granted, regrant, take_pair};
 use tiktok_shop_connector_core::secret::RefreshToken;
 use tiktok_shop_connector_core::token::Expiry;
