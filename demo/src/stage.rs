@@ -17,6 +17,8 @@ const OPENING: Duration = Duration::from_secs(1_767_225_600);
 
 pub(crate) struct Stage {
     pub(crate) host: ConnectorHost,
+    /// Another server of the same platform: it shares the storage and nothing else.
+    pub(crate) second_host: ConnectorHost,
     pub(crate) tenant: TenantId,
     /// The tenant's app, as TikTok Shop knows it.
     pub(crate) app: App,
@@ -27,7 +29,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts the fake and builds a host whose egress leads to it.
+    /// Starts the fake and builds two hosts whose egress leads to it.
     pub(crate) fn set(component: PathBuf) -> Result<Self> {
         let clock = Arc::new(ManualClock::at(OPENING));
         let fake = FakeTikTokShop::start(Options {
@@ -43,15 +45,20 @@ impl Stage {
         let egress = EgressPolicy::production()
             .stand_in(Authority::Auth, fake.address())?
             .stand_in(Authority::Api, fake.address())?;
-        let host = ConnectorHost::builder()
-            .component(Component::File(component.clone()))
-            .storage(Arc::new(MemoryStorage::new(clock.clone())))
-            .credentials(vault.clone())
-            .clock(clock.clone())
-            .egress(egress)
-            .build()
-            .with_context(|| format!("cannot run {}", component.display()))?;
-        Ok(Self { host, tenant, app, vault, tiktok, clock, _fake: fake })
+        let storage = Arc::new(MemoryStorage::new(clock.clone()));
+        let server = |runs: Component| {
+            ConnectorHost::builder()
+                .component(runs)
+                .storage(storage.clone())
+                .credentials(vault.clone())
+                .clock(clock.clone())
+                .egress(egress.clone())
+                .build()
+                .with_context(|| format!("cannot run {}", component.display()))
+        };
+        let host = server(Component::File(component.clone()))?;
+        let second_host = server(Component::SharedWith(host.clone()))?;
+        Ok(Self { host, second_host, tenant, app, vault, tiktok, clock, _fake: fake })
     }
 
     /// The link that Partner Center shows for the app. Consent pages are opened by browsers, so no egress leads there.

@@ -17,3 +17,4 @@ mod isolation;
 mod lists;
 mod refresh;
 mod storage_faults;
+mod transport;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fake_tiktok_shop::{
-    Decision, EarlierToken, FailureStatus, RefreshTokenField, RefreshTokenOnRefresh, ReplacedRefreshToken,
+    Decision, EarlierToken, FailureStatus, RefreshTokenField, RefreshTokenOnRefresh, ReplacedRefreshToken, WrongSecret,
 };
 use tiktok_shop_host_harness::{
     CallError, ConnectionStatus, ReauthorizationReason, Rotation, ShopPolicy, ShopStanding, StaticCredentials,
@@ -127,6 +127,41 @@ async fn the_newest_token_tells_why_a_grant_is_over_and_not_the_replaced_ones_be
     let codes: Vec<_> = stage.fake.requests().iter().map(|request| request.code).collect();
     let replaced = Some(36_004_005);
     assert_eq!(codes, [Some(36_004_001), replaced, replaced, replaced], "the current token, then three fallbacks");
+}
+
+#[tokio::test]
+async fn a_connection_that_a_mistyped_secret_buried_is_revived_by_a_forced_refresh() {
+    for fallbacks in [0, 3] {
+        let stage = Stage::new();
+        stage.fake.update_switches(|switches| switches.wrong_secret = WrongSecret::BadGrant);
+        stage.connect("alice", "one-shop").await.unwrap();
+        for _ in 0..fallbacks {
+            stage.advance(7 * DAY);
+            stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+        }
+        stage.advance(7 * DAY);
+        stage.fake.clear_requests();
+        let mut mistyped = app_credentials(&stage.fake.apps()[0]);
+        mistyped.app_secret = "0000000000000000000000000000000000000000".into();
+        let host = stage.host_with(StaticCredentials::new().with(tenant(0), mistyped));
+        let outcome = host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await;
+        assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()));
+        let refused = stage.fake.requests();
+        let codes: Vec<_> = refused.iter().map(|request| request.code).collect();
+        assert_eq!(codes, vec![Some(36_004_005); 1 + fallbacks], "the current token, then the fallbacks");
+
+        // The right secret alone changes nothing: no sweep hammers what looks dead.
+        let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+        assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()));
+        assert_eq!(stage.fake.requests().len(), refused.len());
+
+        stage.fake.clear_requests();
+        let connection = stage.refresh("alice", Rotation::Forced).await.unwrap();
+        assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));
+        let revived = stage.fake.requests().remove(0);
+        assert_eq!((revived.path.as_str(), revived.code), (TOKEN_REFRESH, Some(0)), "{fallbacks}: at the first try");
+        assert_eq!(revived.parameter("refresh_token"), refused[0].parameter("refresh_token"));
+    }
 }
 
 #[tokio::test]
