@@ -1,9 +1,12 @@
 //! `connect`: every kind of seller, both kinds of grant, both state checks, both shop policies.
 
-use fake_tiktok_shop::{CallbackExtras, Decision, GrantedScopesField, RefusalError, Shop, WrongSecret};
+use fake_tiktok_shop::{
+    CallbackExtras, CiphersOnConsent, Decision, GrantedScopesField, RefusalError, Shop, WrongSecret,
+};
 use serde_json::Map;
 use tiktok_shop_host_harness::{
-    ConnectionStatus, Grant, Rotation, Secret, ShopPolicy, ShopStanding, StateCheck, StaticCredentials, UnixSeconds,
+    Connection, ConnectionStatus, Grant, Rotation, Secret, ShopPolicy, ShopStanding, StateCheck, StaticCredentials,
+    UnixSeconds,
 };
 use tiktok_shop_tests::{
     BEGIN, DAY, SHOPS, STATE, Stage, TOKEN_GET, app_credentials, customer_id, grant, refusal, tenant,
@@ -294,6 +297,20 @@ async fn a_consent_of_the_same_account_replaces_in_place() {
     let gone = second.shops.iter().find(|shop| shop.id.as_str() == "7490000000000000003").unwrap();
     assert_eq!((gone.standing, gone.linked), (ShopStanding::NoLongerGranted, true));
     assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), [second]);
+}
+
+#[tokio::test]
+async fn ciphers_that_change_with_a_consent_are_overwritten() {
+    let stage = Stage::new();
+    stage.fake.update_switches(|switches| switches.ciphers_on_consent = CiphersOnConsent::New);
+    let ciphers = |connection: &Connection| -> Vec<_> {
+        connection.shops.iter().map(|shop| shop.cipher.as_ref().map(|cipher| cipher.expose().to_owned())).collect()
+    };
+    let first = ciphers(&stage.connect("alice", "several-regions").await.unwrap());
+    let second = ciphers(&stage.connect("alice", "several-regions").await.unwrap());
+    let changed = |cipher: &Option<String>| cipher.as_ref().map(|cipher| format!("{cipher}v1"));
+    assert_eq!(second, first.iter().map(changed).collect::<Vec<_>>());
+    assert_eq!(second[2], None, "an absent one stays absent");
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ async fn claim(effects: &impl Effects, key: &ConnectionKey, mut held: Held) -> R
         let found = match tokens::swap(effects, key, Some(&expected), &held.record, at.wall).await {
             Swap::Stored(revision) => Some(Held::written(revision, held.record)),
             Swap::Stale(found) => found,
-            Swap::Unavailable(_) => tokens::load(effects, key).await?,
+            Swap::Unavailable(_) => tokens::load_surely(effects, key).await?,
             Swap::Failed(error) => return Err(error.into()),
         };
         let Some(found) = found else {
@@ -263,7 +263,7 @@ async fn reject(
         let found = match tokens::swap(effects, key, Some(&expected), &record, at.wall).await {
             Swap::Stored(revision) => Some(Held::written(revision, record)),
             Swap::Stale(found) => found,
-            Swap::Unavailable(_) => tokens::load(effects, key).await?,
+            Swap::Unavailable(_) => tokens::load_surely(effects, key).await?,
             Swap::Failed(error) => return Err(error.into()),
         };
         let Some(found) = found else {
