@@ -34,17 +34,20 @@ pub fn workspace_root() -> &'static Path {
     package.parent().unwrap_or(package)
 }
 
-/// Builds the only executable of `package` in the dev profile and returns its path.
+/// Builds the executable that is named like its package in the dev profile and returns its path.
+///
+/// The whole workspace is named to cargo, and one target of it: features are then those of every other build of the
+/// workspace, and nothing is compiled a second time for a smaller set of them.
 ///
 /// # Errors
 /// If cargo fails (its messages have gone to standard error then) or the package has no executable.
 pub fn build_executable(package: &str, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(["build", "--locked", "--package", package, "--bins"]);
+    command.args(["build", "--locked", "--workspace", "--bin", package]);
     let artifacts = build(command, report)?;
     artifacts
         .into_iter()
-        .filter(|artifact| artifact.target.is_bin())
+        .filter(|artifact| artifact.target.is_bin() && artifact.target.name == package)
         .find_map(|artifact| artifact.executable)
         .map(PathBuf::from)
         .with_context(|| format!("package {package} has no executable"))
