@@ -1,9 +1,12 @@
-//! The signature of a request to the API host, and its encoded query.
+//! The signatures of requests to the API host and of webhooks, and a request's encoded query.
 //!
-//! Source: partner.tiktokshop.com/docv2/page/sign-your-api-request (2026). HMAC-SHA256, key = app secret, over
+//! Requests. Source: partner.tiktokshop.com/docv2/page/sign-your-api-request (2026). HMAC-SHA256, key = app secret, over
 //! secret ‖ path ‖ (name ‖ value, decoded, by name in byte order) ‖ body ‖ secret, in lowercase hexadecimal. `sign` and
 //! `access_token` are not signed; neither is a body of media type `multipart/form-data`. Checked against vectors that
 //! nine public implementations agree on (`tests/vectors`).
+//!
+//! Webhooks. Source: partner.tiktokshop.com/docv2/page/tts-webhooks-overview (2026). HMAC-SHA256, key = app secret, over
+//! app key ‖ body as it arrived, in lowercase hexadecimal: the whole value of the header `Authorization`.
 
 use crate::secret::{AppSecret, SecretBytes};
 use alloc::string::String;
@@ -11,6 +14,7 @@ use alloc::vec::Vec;
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// RFC 3986, section 2.3: what stands in a query as it is.
@@ -66,6 +70,53 @@ impl Signable<'_> {
     }
 }
 
+/// A webhook as it arrived.
+pub struct Webhook<'a> {
+    /// Of the app that the webhook is for.
+    pub app_key: &'a str,
+    /// Every byte of it, before anything has parsed it.
+    pub body: &'a [u8],
+    /// The value of the header `Authorization`.
+    pub authorization: &'a [u8],
+}
+
+/// Which of an app's secrets signed a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedWith {
+    /// The one that is in use.
+    CurrentSecret,
+    /// The one before: the webhook was signed before the secret was changed.
+    PreviousSecret,
+}
+
+impl Webhook<'_> {
+    /// What `authorization` is if `secret` signed this: 64 lowercase hexadecimal digits.
+    #[must_use]
+    pub fn signature(&self, secret: &AppSecret) -> String {
+        hex::encode(hmac_sha256(secret.expose().as_bytes(), &[self.app_key.as_bytes(), self.body]))
+    }
+
+    /// Which secret signed this; none: it is not from TikTok Shop, or not as TikTok Shop sent it. Says nothing about its
+    /// age, nor whether it came before.
+    ///
+    /// Compares in constant time, letter by letter: digits in upper case or space around them are refused. An empty
+    /// secret signs nothing, as anybody could.
+    #[must_use]
+    pub fn signed_with(&self, current: &AppSecret, previous: Option<&AppSecret>) -> Option<SignedWith> {
+        let signed = |secret: &AppSecret| {
+            let matches = self.signature(secret).as_bytes().ct_eq(self.authorization);
+            !secret.expose().is_empty() && bool::from(matches)
+        };
+        if signed(current) {
+            Some(SignedWith::CurrentSecret)
+        } else if previous.is_some_and(signed) {
+            Some(SignedWith::PreviousSecret)
+        } else {
+            None
+        }
+    }
+}
+
 /// HMAC-SHA256 over the concatenation of `parts`. The key is brought to the block size here (RFC 2104, section 2), so
 /// that no length can be refused.
 #[must_use]
@@ -81,8 +132,10 @@ pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// The media type alone decides, whatever boundary follows.
-fn is_multipart(content_type: Option<&str>) -> bool {
+/// Whether a body of this `content-type` is left out of the signature. The media type alone decides, whatever boundary
+/// follows.
+#[must_use]
+pub fn is_multipart(content_type: Option<&str>) -> bool {
     let media = content_type.and_then(|text| text.split(';').next()).map(str::trim).unwrap_or_default();
     media.eq_ignore_ascii_case("multipart/form-data")
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tiktok_shop_connector_core::endpoint::{shops, token};
 use tiktok_shop_connector_core::ports::Credentials;
 use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode};
-use tiktok_shop_connector_core::signing::{Signable, hmac_sha256, percent_encoded};
+use tiktok_shop_connector_core::signing::{Signable, SignedWith, Webhook, hmac_sha256, percent_encoded};
 
 /// Where each comes from: `tests/vectors/README.md`.
 const VECTORS: &str = include_str!("../vectors/request-signing.json");
@@ -25,13 +25,56 @@ fn decoded(query: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_digest_beneath_agrees_with_published_webhooks() {
+fn every_webhook_vector_is_signed_as_published() {
     let vectors: Vec<Value> = serde_json::from_str(include_str!("../vectors/webhook-signing.json")).unwrap();
     assert_eq!(vectors.len(), 3);
     for vector in &vectors {
-        let bytes = |name: &str| vector[name].as_str().unwrap().as_bytes();
-        let digest = hmac_sha256(bytes("app_secret"), &[bytes("app_key"), bytes("body")]);
-        assert_eq!(hex::encode(digest).as_bytes(), bytes("authorization"), "{}", vector["id"]);
+        let text = |name: &str| vector[name].as_str().unwrap();
+        let authorization = text("authorization").as_bytes();
+        let webhook = Webhook { app_key: text("app_key"), body: text("body").as_bytes(), authorization };
+        let secret = secret(text("app_secret"));
+        assert_eq!(webhook.signature(&secret), text("authorization"), "{}", text("id"));
+        assert_eq!(webhook.signed_with(&secret, None), Some(SignedWith::CurrentSecret), "{}", text("id"));
+    }
+}
+
+#[test]
+fn a_webhook_that_differs_in_anything_is_not_signed() {
+    let [current, other, empty] = ["current", "other", ""].map(secret);
+    let signed_with = |app_key, body: &str, authorization: &str, current, previous| {
+        let (body, authorization) = (body.as_bytes(), authorization.as_bytes());
+        Webhook { app_key, body, authorization }.signed_with(current, previous)
+    };
+    let digest = |secret| Webhook { app_key: "key", body: br#"{"type":6}"#, authorization: b"" }.signature(secret);
+    let (sign, by_empty) = (digest(&current), digest(&empty));
+
+    let accepted = [
+        (&current, None, SignedWith::CurrentSecret),
+        (&current, Some(&current), SignedWith::CurrentSecret),
+        (&other, Some(&current), SignedWith::PreviousSecret),
+    ];
+    for (current, previous, expected) in accepted {
+        assert_eq!(signed_with("key", r#"{"type":6}"#, &sign, current, previous), Some(expected));
+    }
+    let flipped = format!("{}{}", if sign.starts_with('0') { '1' } else { '0' }, &sign[1..]);
+    let (upper, spaced) = (sign.to_uppercase(), format!("{sign} "));
+    assert_ne!(upper, sign);
+    let refused = [
+        ("key", r#"{"type":7}"#, &*sign, &current, None),
+        ("key", r#"{"type": 6}"#, &sign, &current, None),
+        ("Key", r#"{"type":6}"#, &sign, &current, None),
+        ("key", r#"{"type":6}"#, &sign, &other, None),
+        ("key", r#"{"type":6}"#, &sign, &other, Some(&other)),
+        ("key", r#"{"type":6}"#, &upper, &current, Some(&current)),
+        ("key", r#"{"type":6}"#, &spaced, &current, None),
+        ("key", r#"{"type":6}"#, &flipped, &current, None),
+        ("key", r#"{"type":6}"#, &sign[..63], &current, None),
+        ("key", r#"{"type":6}"#, "", &current, Some(&empty)),
+        ("key", r#"{"type":6}"#, &by_empty, &empty, None),
+        ("key", r#"{"type":6}"#, &by_empty, &current, Some(&empty)),
+    ];
+    for (at, (app_key, body, authorization, current, previous)) in refused.into_iter().enumerate() {
+        assert_eq!(signed_with(app_key, body, authorization, current, previous), None, "row {at}");
     }
 }
 
