@@ -1,0 +1,77 @@
+//! The program `tiktok-shop-harness`, run as its users do. No expectation is computed with the connector's own code: digests
+//! are the published ones or come from Python's `hmac`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod examples;
+mod help;
+mod malformed;
+mod output;
+mod sign;
+mod verify_webhook;
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tiktok-shop-harness");
+const REQUESTS: &str = include_str!("../../../connector-core/tests/vectors/request-signing.json");
+const WEBHOOKS: &str = include_str!("../../../connector-core/tests/vectors/webhook-signing.json");
+
+/// How a run ended.
+#[derive(Debug, PartialEq)]
+struct Run {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// A program whose colours do not depend on who runs the tests.
+fn command(program: impl AsRef<OsStr>) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "the subject is the program")]
+    let mut command = Command::new(program);
+    for name in ["CLICOLOR", "CLICOLOR_FORCE", "NO_COLOR"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn harness(arguments: &str) -> Command {
+    let mut command = command(PROGRAM);
+    command.args(arguments.split_whitespace());
+    command
+}
+
+/// Gives the command all of `input`, then its end.
+fn run(mut command: Command, input: impl AsRef<[u8]>) -> Run {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_ref()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Run {
+        status: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn vectors(text: &str) -> Vec<Value> {
+    serde_json::from_str(text).unwrap()
+}
+
+fn lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
+    lines.into_iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// `sample`, a request or a webhook, with these members in place of its own.
+fn changed(sample: &Value, members: &Value) -> Value {
+    let mut changed = sample.clone();
+    changed.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    changed
+}
