@@ -1,6 +1,9 @@
 //! Input that cannot be used: one line on standard error with the place and without the content, status 2, nothing on
 //! standard output.
 
+use std::io::{ErrorKind, Write as _};
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use crate::{REQUESTS, Run, WEBHOOKS, changed, harness, run, vectors};
@@ -73,7 +76,18 @@ fn input_of_more_than_16_mib_is_refused() {
 }
 
 #[test]
-fn depth_and_number_of_what_is_passed_over_do_no_harm() {
+fn input_without_end_is_not_read_to_its_end() {
+    let mut child = harness("sign").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let written = stdin.write_all(&vec![b' '; 32 * 1024 * 1024]);
+    assert_eq!(written.unwrap_err().kind(), ErrorKind::BrokenPipe, "it has ended before");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: standard input is longer than 16 MiB\n");
+}
+
+#[test]
+fn depth_of_what_is_passed_over_does_no_harm() {
     let request = vectors(REQUESTS)[0].to_string();
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let request = request.replacen('{', &format!("{{\"deep\": {deep},"), 1);
