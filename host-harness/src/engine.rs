@@ -72,3 +72,21 @@ impl Ticker {
         Ok(Self { _stop: stop })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_come_from_a_pool_of_as_many_as_calls_run_at_once() {
+        let engine = engine(&Limits { concurrent_calls: 1, ..Limits::default() }).unwrap();
+        assert!(engine.pooling_allocator_metrics().is_some());
+    }
+
+    #[test]
+    fn less_than_a_tick_of_computing_is_one_tick() {
+        assert_eq!(ticks(Duration::from_millis(1)), 1);
+        assert_eq!(ticks(Duration::from_millis(59)), 5);
+        assert_eq!(ticks(Duration::MAX), u64::MAX);
+    }
+}

@@ -185,8 +185,18 @@ impl fmt::Display for Failure {
 pub enum Resource {
     /// Time on the processor.
     Cpu,
+    /// Handles: requests, bodies, header fields, things to wait for.
+    Handles,
+    /// Size of one set of HTTP header fields.
+    HeaderBytes,
+    /// What one call between guest and host may carry.
+    HostcallBytes,
     /// Linear memory, over all memories together.
     Memory,
+    /// Random bytes that it gets at once.
+    RandomBytes,
+    /// Nested calls: 512 KiB of stack.
+    Stack,
     /// Elements of one table.
     Table,
 }
@@ -195,7 +205,12 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Cpu => "time on the processor",
+            Self::Handles => "handles",
+            Self::HeaderBytes => "header fields",
+            Self::HostcallBytes => "bytes of one host call",
             Self::Memory => "memory",
+            Self::RandomBytes => "random bytes",
+            Self::Stack => "stack",
             Self::Table => "table elements",
         })
     }

@@ -21,7 +21,7 @@ use crate::engine::ticks;
 use crate::error::{CallError, ConnectorError, Plugin, Resource, Trap};
 use crate::id::{AccountId, CustomerId, InvalidId, Revisions, TenantId};
 use crate::imports::{Imports, Scope};
-use crate::limits::{Exceeded, Growth, Limits};
+use crate::limits::{Exceeded, Growth, Limits, exhausted};
 use crate::randomness::{GuestRandomness, Randomness};
 use crate::secret::Secret;
 use crate::state::CallState;
@@ -266,8 +266,9 @@ impl Shared {
 
     fn call_error(&self, error: &wasmtime::Error) -> CallError {
         let plugin = self.program.plugin.clone();
-        if let Some(Exceeded(resource)) = error.downcast_ref() {
-            return CallError::Exhausted { plugin, resource: *resource };
+        if let Some(resource) = exhausted(error) {
+            tracing::error!(%plugin, %resource, "the guest used up what it is given");
+            return CallError::Exhausted { plugin, resource };
         }
         let trap = Trap::from_error(error);
         tracing::error!(%plugin, %trap, functions = ?trap.functions(), "the guest trapped");

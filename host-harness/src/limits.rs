@@ -1,6 +1,8 @@
 //! How much one call may use.
 
-use wasmtime::ResourceLimiter;
+use wasmtime::component::ResourceTableError;
+use wasmtime::{ResourceLimiter, Trap};
+use wasmtime_wasi_http::FieldMapError;
 
 use crate::error::Resource;
 
@@ -15,11 +17,11 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Elements of each table.
     pub table_elements: usize,
-    /// What one host call may copy out of the guest.
+    /// What one host call, or the result of the whole call, may copy out of the guest.
     pub hostcall_bytes: usize,
     /// Handles a guest holds at once: requests, bodies, streams.
     pub handles: usize,
-    /// Random bytes of one request for them.
+    /// Random bytes that the guest gets at once.
     pub random_bytes: u64,
     /// In-memory size of one set of HTTP header fields.
     pub header_bytes: usize,
@@ -77,6 +79,31 @@ impl Limits {
 #[error("used up its {0}")]
 pub(crate) struct Exceeded(pub(crate) Resource);
 
+/// What a guest used up, if that is what ended it.
+pub(crate) fn exhausted(error: &wasmtime::Error) -> Option<Resource> {
+    if let Some(Exceeded(resource)) = error.downcast_ref() {
+        return Some(*resource);
+    }
+    if let Some(Trap::StackOverflow) = error.downcast_ref() {
+        return Some(Resource::Stack);
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return Some(Resource::Handles);
+    }
+    if let Some(FieldMapError::TooManyFields | FieldMapError::TotalSizeTooBig) = error.downcast_ref() {
+        return Some(Resource::HeaderBytes);
+    }
+    // wasmtime has words for these, but no type that can be named here.
+    let words = error.root_cause().to_string();
+    if words.ends_with("store handle limit exceeded") {
+        Some(Resource::Handles)
+    } else if words.ends_with("fuel allocated for hostcalls has been exhausted") {
+        Some(Resource::HostcallBytes)
+    } else {
+        None
+    }
+}
+
 /// Ends a call that outgrows [`Limits`]. A refused growth raises an error instead of returning -1 to the guest: its
 /// allocator could only turn that into a trap that looks like a bug.
 pub(crate) struct Growth {
@@ -107,5 +134,50 @@ impl ResourceLimiter for Growth {
             return Err(Exceeded(Resource::Table).into());
         }
         Ok(maximum.is_none_or(|maximum| desired <= maximum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 1 << 16;
+
+    fn growth() -> Growth {
+        Growth::new(&Limits { memory_bytes: 4 * PAGE, table_elements: 10, ..Limits::default() })
+    }
+
+    fn end(grown: wasmtime::Result<bool>) -> Option<Resource> {
+        exhausted(&grown.unwrap_err())
+    }
+
+    #[test]
+    fn memories_share_one_limit() {
+        let mut growth = growth();
+        assert!(growth.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert!(growth.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert_eq!(end(growth.memory_growing(2 * PAGE, 3 * PAGE, None)), Some(Resource::Memory));
+    }
+
+    #[test]
+    fn growth_beyond_a_memorys_own_maximum_fails_in_the_guest_and_costs_nothing() {
+        let mut growth = growth();
+        assert!(!growth.memory_growing(0, 4 * PAGE, Some(PAGE)).unwrap());
+        assert!(growth.memory_growing(0, 4 * PAGE, None).unwrap());
+    }
+
+    #[test]
+    fn each_table_has_the_limit_to_itself() {
+        let mut growth = growth();
+        assert!(growth.table_growing(0, 10, None).unwrap());
+        assert!(growth.table_growing(0, 10, None).unwrap());
+        assert_eq!(end(growth.table_growing(10, 11, None)), Some(Resource::Table));
+    }
+
+    #[test]
+    fn a_trap_of_another_kind_is_no_limit() {
+        assert_eq!(exhausted(&Trap::UnreachableCodeReached.into()), None);
+        assert_eq!(exhausted(&ResourceTableError::NotPresent.into()), None);
+        assert_eq!(exhausted(&FieldMapError::Forbidden.into()), None);
     }
 }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use wasmtime_wasi::p2::bindings::random::random;
 
+use crate::error::Resource;
+use crate::limits::Exceeded;
+
 /// A source of random bytes that nobody can predict.
 pub trait Randomness: Send + Sync {
     /// Fills the slice.
@@ -34,7 +37,7 @@ pub(crate) struct GuestRandomness {
 impl random::Host for GuestRandomness {
     fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
         if len > self.most {
-            wasmtime::bail!("more random bytes asked for than one request gives");
+            return Err(Exceeded(Resource::RandomBytes).into());
         }
         let mut bytes = vec![0; usize::try_from(len)?];
         self.source.fill(&mut bytes)?;

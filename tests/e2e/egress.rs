@@ -1,25 +1,39 @@
 //! The host in front of the shipped component: nothing but TikTok Shop's two hosts, and not even those where the policy
 //! does not lead there.
 
+mod deadlines;
+mod hostile;
+
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use fake_tiktok_shop::Decision;
 use tiktok_shop_host_harness::{EgressPolicy, Resolver, Rotation, ShopPolicy};
 use tiktok_shop_tests::{Stage, customer_id, grant, refusal, tenant};
 
-/// Resolves every name to one address and counts how often it was asked.
+/// Resolves every name to the same addresses and notes which it was asked for.
+#[derive(Default)]
 struct Leads {
-    to: IpAddr,
-    asked: AtomicUsize,
+    to: Vec<IpAddr>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Leads {
+    fn to(address: IpAddr) -> Arc<Self> {
+        Arc::new(Self { to: vec![address], asked: Mutex::default() })
+    }
+
+    /// The names since the last time.
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
 }
 
 #[async_trait::async_trait]
 impl Resolver for Leads {
-    async fn resolve(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        Ok(vec![self.to])
+    async fn resolve(&self, name: &str) -> std::io::Result<Vec<IpAddr>> {
+        self.asked.lock().unwrap().push(name.to_owned());
+        Ok(self.to.clone())
     }
 }
 
@@ -33,13 +47,13 @@ async fn production_names_that_resolve_to_this_machine_or_its_neighbours_are_den
         "::ffff:127.0.0.1".parse().unwrap(),
     ] {
         let stage = Stage::new();
-        let resolver = Arc::new(Leads { to, asked: AtomicUsize::new(0) });
+        let resolver = Leads::to(to);
         let policy = EgressPolicy::production().resolver(Arc::clone(&resolver) as Arc<_>);
         let host = stage.host_builder().egress(policy).build().unwrap();
         let query = stage.callback("one-shop", Decision::Allow);
         let outcome = host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
         assert_eq!(refusal(outcome), ("misconfigured", "egress-denied".to_owned()), "{to}");
-        assert_eq!(resolver.asked.load(Ordering::SeqCst), 1);
+        assert_eq!(resolver.asked(), ["auth.tiktok-shops.com"]);
         assert_eq!(stage.fake.requests(), []);
     }
 }

@@ -1,8 +1,16 @@
-//! Two customers and two tenants never see each other's data, whatever their names look like.
+//! Two customers and two tenants never see each other's data, whatever their names look like and whatever the guest does.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use fake_tiktok_shop::Decision;
-use tiktok_shop_host_harness::{Rotation, ShopPolicy};
-use tiktok_shop_tests::{STATE, Stage, customer_id, grant, refusal, tenant};
+use tiktok_shop_host_harness::{
+    Action, CallError, ConnectionKey, Deadlines, EgressPolicy, HostStorage as _, Limits, ManualClock, MemoryStorage,
+    Next, Rotation, Secret, ShopPolicy, TokenValue, TokenWrite,
+};
+use tiktok_shop_tests::{BEGIN, STATE, Stage, customer_id, grant, refusal, tenant};
+
+use crate::hostile_guest::{self, LIMITS};
 
 #[tokio::test]
 async fn customers_with_look_alike_names_are_strangers() {
@@ -62,4 +70,63 @@ async fn the_code_of_one_tenants_app_is_worth_nothing_to_the_other() {
     let outcome = stage.host.connect(&tenant(0), &customer_id("mallory"), grant(&query), ShopPolicy::All).await;
     assert_eq!(refusal(outcome), ("reauthorize", "authorization-code-spent".to_owned()));
     assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("mallory")).await.unwrap(), []);
+}
+
+/// A secret that a guest leaves in its memory, in the form in which one can be told to look for it.
+fn inverted(secret: &str) -> String {
+    secret.bytes().map(|byte| format!("{:02x}", !byte)).collect()
+}
+
+#[tokio::test]
+async fn what_a_guest_leaves_in_memory_is_gone_when_the_next_tenant_gets_the_same_instance_of_the_pool() {
+    // One memory, one table, one stack: the next call cannot get others.
+    let host =
+        hostile_guest::alone(Limits { concurrent_calls: 1, ..LIMITS }).deadlines(Deadlines::default()).build().unwrap();
+    let secret = inverted("refresh-token-of-the-first-tenant");
+    let order = |what| Secret::from(format!("{what}\n{secret}"));
+    let found = |outcome: String| outcome.split_once(" in ").unwrap().0.parse::<usize>().unwrap();
+
+    for round in 0..3 {
+        let left = host.authorization_url(&tenant(0), order("leave")).await.unwrap();
+        assert!(found(left) > 100_000, "round {round}: the search finds what is there");
+        let looked = host.authorization_url(&tenant(1), order("look")).await.unwrap();
+        let pages: usize = looked.trim_start_matches("0 in ").trim_end_matches(" pages").parse().unwrap();
+        assert!(pages > 128, "round {round}: it has seen {looked}, the pages that were filled among them");
+    }
+}
+
+/// The hostile guest lists connections by loading the token record of customer `alice`, whomever the call is for.
+#[tokio::test]
+async fn a_guest_reaches_the_storage_of_no_other_customer_and_of_no_other_tenant() {
+    let storage = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::from_secs(BEGIN)))));
+    let alice = ConnectionKey { customer: customer_id("alice"), account: "one-shop".parse().unwrap() };
+    let record = Next {
+        revision: "revision".parse().unwrap(),
+        value: TokenWrite { value: TokenValue::new(b"canary".to_vec()), refresh_due_at: None },
+    };
+    storage.swap_token(&tenant(0), &alice, None, Some(&record)).await.unwrap();
+    let host = hostile_guest::builder().storage(storage).build().unwrap();
+    for (tenant, customer, loaded) in [
+        (tenant(0), "alice", "Ok(Loaded { entry: Some("),
+        (tenant(1), "alice", "Ok(Loaded { entry: None })"),
+        (tenant(0), "bob", "Err(StorageError::Refused(\"not the customer of this call\"))"),
+        (tenant(0), "alice\0", "Err(StorageError::Refused(\"not the customer of this call\"))"),
+        (tenant(1), "bob", "Err(StorageError::Refused(\"not the customer of this call\"))"),
+    ] {
+        let (case, told) = match host.list_connections(&tenant, &customer_id(customer)).await {
+            Err(CallError::Connector(error)) => (error.action(), error.failure().detail.clone()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(case, Action::Internal);
+        assert!(told.starts_with(loaded), "{tenant}, {customer:?}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_with_a_malformed_id_reaches_nobody() {
+    let host = hostile_guest::host(EgressPolicy::production());
+    for id in ["seven", "70007145328762734201", "-1", "7 or 1"] {
+        let outcome = host.list_shops(&tenant(0), &customer_id(id)).await;
+        assert!(matches!(outcome, Err(CallError::ContractBroken { .. })), "{id:?}: {outcome:?}");
+    }
 }

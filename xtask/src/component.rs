@@ -18,14 +18,24 @@ use crate::prune;
 use crate::toolchain::Toolchain;
 use crate::wasm_target::{self, Origin, TRIPLE, WasmTarget};
 
-const PACKAGE: &str = "tiktok-shop-connector";
-const LIBRARY: &str = "tiktok_shop_connector";
+/// A package of the workspace that becomes a component.
+#[derive(Clone, Copy, Debug)]
+struct Guest {
+    package: &'static str,
+    library: &'static str,
+    /// Where the component goes, in cargo's target folder.
+    folder: &'static str,
+}
 
-/// The component as it stands on disk.
+const CONNECTOR: Guest = Guest { package: "tiktok-shop-connector", library: "tiktok_shop_connector", folder: "dist" };
+/// Not for `dist`: tests alone load it.
+const HOSTILE_GUEST: Guest = Guest { package: "hostile-guest", library: "hostile_guest", folder: "test-guests" };
+
+/// A component as it stands on disk.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Component {
-    /// `dist/tiktok_shop_connector.wasm` in cargo's target folder.
+    /// In cargo's target folder; the connector is `dist/tiktok_shop_connector.wasm`.
     pub path: PathBuf,
     /// Its content.
     pub bytes: Vec<u8>,
@@ -44,7 +54,20 @@ pub struct Component {
 /// standard error then), or the result is not a component. Later calls get the first one's error.
 pub fn component() -> Result<PathBuf> {
     static PATH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PATH.get_or_init(|| match build_component(&|_| {}) {
+    once(&PATH, CONNECTOR)
+}
+
+/// Builds the guest that breaks the rules, for tests of the host, as [`component`] builds the connector.
+///
+/// # Errors
+/// As [`component`].
+pub fn hostile_guest() -> Result<PathBuf> {
+    static PATH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    once(&PATH, HOSTILE_GUEST)
+}
+
+fn once(path: &OnceLock<Result<PathBuf, String>>, guest: Guest) -> Result<PathBuf> {
+    path.get_or_init(|| match build(guest, &|_| {}) {
         Ok(component) => Ok(component.path),
         Err(error) => Err(format!("{error:#}")),
     })
@@ -57,26 +80,30 @@ pub fn component() -> Result<PathBuf> {
 /// # Errors
 /// As [`component`].
 pub fn build_component(report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Component> {
+    build(CONNECTOR, report)
+}
+
+fn build(guest: Guest, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Component> {
     let target_directory = cargo::target_directory()?;
-    let dist = target_directory.join("dist");
-    fs::create_dir_all(&dist)?;
+    let folder = target_directory.join(guest.folder);
+    fs::create_dir_all(&folder)?;
     // Held to the end: neither rustup nor the file in place is meant for two at a time.
-    let lock = File::create(dist.join(".lock"))?;
+    let lock = File::create(target_directory.join(".guest-lock"))?;
     lock.lock()?;
 
     let target = wasm_target::ensure()?;
     // The folders that are mapped to fixed names have to be there before the compiler runs.
     cargo::fetch()?;
-    let artifacts = cargo::build(compile(&target, &target_directory)?, report)?;
+    let artifacts = cargo::build(compile(guest, &target, &target_directory)?, report)?;
     let module = artifacts
         .iter()
-        .filter(|artifact| artifact.target.name == LIBRARY)
+        .filter(|artifact| artifact.target.name == guest.library)
         .flat_map(|artifact| &artifact.filenames)
         .find(|file| file.extension() == Some("wasm"))
         .context("cargo names no WebAssembly module")?;
 
     let bytes = encode(&prune::prune(&fs::read(module)?)?)?;
-    let path = dist.join(LIBRARY).with_extension("wasm");
+    let path = folder.join(guest.library).with_extension("wasm");
     put_in_place(path.as_std_path(), &bytes)?;
     Ok(Component { path: path.into(), bytes, rustc: target.toolchain.about.line, target: target.origin })
 }
@@ -89,15 +116,15 @@ pub fn build_component(report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Compo
 /// # Errors
 /// If cargo can't resolve the workspace, for example without a network.
 pub fn component_package_count() -> Result<usize> {
-    cargo::package_count(PACKAGE, &[TRIPLE, &Toolchain::active()?.about.host])
+    cargo::package_count(CONNECTOR.package, &[TRIPLE, &Toolchain::active()?.about.host])
 }
 
 /// The cargo command that compiles the module.
-fn compile(target: &WasmTarget, target_directory: &Utf8Path) -> Result<Command> {
+fn compile(guest: Guest, target: &WasmTarget, target_directory: &Utf8Path) -> Result<Command> {
     let mut cargo = cargo::cargo();
     // These would replace the flags below, and they are meant for the outer, native build.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env("CARGO_INCREMENTAL", "0");
-    cargo.args(["build", "--locked", "--package", PACKAGE, "--profile", "component", "--target", TRIPLE]);
+    cargo.args(["build", "--locked", "--package", guest.package, "--profile", "component", "--target", TRIPLE]);
 
     // The smaller of two implementations of SHA-256; a request hashes some hundred bytes.
     let mut flags = vec![toml_string(r#"--cfg=sha2_backend_soft="compact""#)];

@@ -19,6 +19,6 @@ mod wasm_target;
 mod world;
 
 pub use cargo::{BuildEvent, build_executable, executable_package_count, workspace_root};
-pub use component::{Component, build_component, component, component_package_count};
+pub use component::{Component, build_component, component, component_package_count, hostile_guest};
 pub use wasm_target::Origin;
 pub use world::{Checked, Extern, check, check_imports, plugin_imports};

@@ -80,15 +80,9 @@ async fn a_call_does_not_start_without_the_randomness_for_its_revisions() {
 }
 
 #[tokio::test]
-async fn a_guest_that_computes_for_ever_is_ended() {
-    let error = url(&host(Body::Spin, Arc::new(StaticCredentials::new()))).await;
-    assert!(matches!(error, CallError::Exhausted { resource: Resource::Cpu, .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_guest_that_takes_memory_for_ever_is_ended() {
-    let error = url(&host(Body::Grow, Arc::new(StaticCredentials::new()))).await;
-    assert!(matches!(error, CallError::Exhausted { resource: Resource::Memory, .. }), "{error:?}");
+async fn a_guest_that_takes_table_elements_for_ever_is_ended() {
+    let error = url(&host(Body::GrowTable, Arc::new(StaticCredentials::new()))).await;
+    assert!(matches!(error, CallError::Exhausted { resource: Resource::Table, .. }), "{error:?}");
 }
 
 /// Never answers.

@@ -11,10 +11,8 @@ use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 pub(crate) enum Body {
     /// Traps.
     Trap,
-    /// Computes for ever.
-    Spin,
-    /// Grows its memory for ever.
-    Grow,
+    /// Grows a table for ever.
+    GrowTable,
     /// Asks for the app's credentials, then traps.
     AskOnce,
     /// Asks for the app's credentials for ever.
@@ -77,18 +75,26 @@ fn with_bodies(module: &[u8], body: Body) -> Vec<u8> {
                     code.extend(instructions);
                     code.push(END);
                 }
-                push_section(&mut copy, 10, &code);
+                push_section(&mut copy, CODE_SECTION, &code);
                 continue;
             }
             _ => {}
         }
         if let Some((id, range)) = section {
             push_section(&mut copy, id, &module[range]);
+            if id == FUNCTION_SECTION && matches!(body, Body::GrowTable) {
+                push_section(&mut copy, TABLE_SECTION, &[1, FUNCREF, 0, 0]);
+            }
         }
     }
     copy
 }
 
+const FUNCTION_SECTION: u8 = 3;
+const TABLE_SECTION: u8 = 4;
+const CODE_SECTION: u8 = 10;
+
+const FUNCREF: u8 = 0x70;
 const UNREACHABLE: u8 = 0x00;
 const LOOP: [u8; 2] = [0x03, 0x40];
 const CONTINUE: [u8; 2] = [0x0c, 0x00];
@@ -97,6 +103,8 @@ const CALL: u8 = 0x10;
 const DROP: u8 = 0x1a;
 const MEMORY_GROW: [u8; 2] = [0x40, 0x00];
 const I32_CONST: u8 = 0x41;
+const REF_NULL_FUNC: [u8; 2] = [0xd0, FUNCREF];
+const TABLE_GROW: [u8; 3] = [0xfc, 0x0f, 0x00];
 /// The allocator: a page more, so that there is one, and always the same address.
 const ONE_PAGE_THEN_8: [u8; 7] = [I32_CONST, 1, MEMORY_GROW[0], MEMORY_GROW[1], DROP, I32_CONST, 8];
 
@@ -106,11 +114,10 @@ fn instructions(body: Body, credentials: Option<usize>) -> Vec<u8> {
         ask.extend(leb(credentials.unwrap()));
         ask
     };
-    let grow = vec![I32_CONST, 16, MEMORY_GROW[0], MEMORY_GROW[1], DROP];
+    let grow = [&REF_NULL_FUNC, [I32_CONST, 16].as_slice(), &TABLE_GROW, &[DROP]].concat();
     match body {
         Body::Trap => vec![UNREACHABLE],
-        Body::Spin => for_ever(&[]),
-        Body::Grow => for_ever(&grow),
+        Body::GrowTable => for_ever(&grow),
         Body::AskOnce => [ask(), vec![UNREACHABLE]].concat(),
         Body::AskForEver => for_ever(&ask()),
     }

@@ -1,0 +1,89 @@
+//! A deadline of the egress that passes under the shipped component: what the platform is told, and whether TikTok may have
+//! acted, which decides how long a refresh token's claim stands. The clock is paused: deadlines pass at once.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tiktok_shop_host_harness::{Action, Authority, CallError, EgressPolicy, Resolver, Rotation};
+use tiktok_shop_tests::{DAY, Stage, customer_id, tenant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+/// Never answers.
+struct Silent;
+
+#[async_trait::async_trait]
+impl Resolver for Silent {
+    async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+        std::future::pending().await
+    }
+}
+
+/// What a server does once it has read a request.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    /// Nothing.
+    Silence,
+    /// Sends this, and nothing more.
+    Stall(&'static str),
+    /// Sends this, then a byte every nine seconds.
+    Drip(&'static str),
+}
+
+async fn server(then: Then) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(converse(stream, then));
+        }
+    });
+    address
+}
+
+async fn converse(mut stream: TcpStream, then: Then) -> io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    let (Then::Stall(begin) | Then::Drip(begin)) = then else { return std::future::pending().await };
+    stream.write_all(begin.as_bytes()).await?;
+    while let Then::Drip(_) = then {
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        stream.write_all(b" ").await?;
+    }
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_tells_whether_tiktok_may_have_acted() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n";
+    let acted = Action::RetryAfter(Duration::from_secs(120));
+    let not = Action::RetryAfter(Duration::from_secs(5));
+    for (then, seconds, action, code) in [
+        (None, 5, not, "tiktok-unreachable"),
+        (Some(Then::Silence), 15, acted, "answer-incomplete"),
+        (Some(Then::Stall(HEAD)), 10, acted, "answer-incomplete"),
+        (Some(Then::Drip(HEAD)), 25, acted, "answer-incomplete"),
+    ] {
+        let stage = Stage::new();
+        stage.connect("alice", "one-shop").await.unwrap();
+        stage.advance(8 * DAY);
+        let policy = match then {
+            None => EgressPolicy::production().resolver(Arc::new(Silent)),
+            Some(then) => EgressPolicy::production().stand_in(Authority::Auth, server(then).await).unwrap(),
+        };
+        let host = stage.host_builder().egress(policy).build().unwrap();
+        tokio::time::pause();
+        let started = Instant::now();
+        let outcome = host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await;
+        let elapsed = started.elapsed().as_secs();
+        tokio::time::resume();
+        let Err(CallError::Connector(error)) = outcome else { panic!("{then:?}: {outcome:?}") };
+        assert_eq!((error.action(), error.failure().code.as_str()), (action, code), "{then:?}");
+        assert_eq!(elapsed, seconds, "{then:?}");
+    }
+}

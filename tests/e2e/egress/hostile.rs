@@ -1,0 +1,305 @@
+//! A guest that asks for everything else, through the real `wasi:http`.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use tiktok_shop_host_harness::{Authority, ConnectorHost, EgressPolicy};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::Leads;
+use crate::hostile_guest::{self, obey};
+
+const DENIED: &str = "ErrorCode::HttpRequestDenied";
+const PROHIBITED: &str = "ErrorCode::DestinationIpProhibited";
+
+/// A host whose guest reaches a resolver at most.
+fn host() -> (ConnectorHost, Arc<Leads>) {
+    let resolver = Leads::to(Ipv4Addr::LOCALHOST.into());
+    (hostile_guest::host(EgressPolicy::production().resolver(Arc::clone(&resolver) as Arc<_>)), resolver)
+}
+
+async fn asks_for(host: &ConnectorHost, method: &str, scheme: &str, authority: &str, path: &str) -> String {
+    obey(host, &format!("request\n{method}\n{scheme}\n{authority}\n{path}")).await.unwrap()
+}
+
+#[tokio::test]
+async fn only_the_two_names_are_resolved_however_they_are_written() {
+    let (host, resolver) = host();
+    for (authority, name) in [
+        ("auth.tiktok-shops.com", "auth.tiktok-shops.com"),
+        ("open-api.tiktokglobalshop.com", "open-api.tiktokglobalshop.com"),
+        ("AUTH.TikTok-Shops.COM", "auth.tiktok-shops.com"),
+        ("auth.tiktok-shops.com:443", "auth.tiktok-shops.com"),
+    ] {
+        assert_eq!(asks_for(&host, "GET", "https", authority, "/").await, PROHIBITED, "{authority}");
+        assert_eq!(resolver.asked(), [name], "{authority}");
+    }
+}
+
+#[tokio::test]
+async fn every_other_authority_is_denied_before_it_is_resolved() {
+    let (host, resolver) = host();
+    for authority in [
+        // Other hosts, and TikTok's own.
+        "evil.example",
+        "localhost",
+        "tiktok-shops.com",
+        "services.tiktokshop.com",
+        "metadata.google.internal",
+        // Names that look alike.
+        "auth.tiktok-shops.com.evil.example",
+        "evil.auth.tiktok-shops.com",
+        "evil-auth.tiktok-shops.com",
+        "xauth.tiktok-shops.com",
+        "auth.tiktok-shops.comx",
+        "auth.tiktok-shops.co",
+        "auth-tiktok-shops.com",
+        "auth.tiktok--shops.com",
+        "auth.tiktok_shops.com",
+        "xn--auth-tiktok-shops-com.example",
+        "xn--uth-5cd.tiktok-shops.com",
+        "auth.tiktok-shops.com.",
+        ".auth.tiktok-shops.com",
+        "auth..tiktok-shops.com",
+        // Ports.
+        "auth.tiktok-shops.com:",
+        "auth.tiktok-shops.com:80",
+        "auth.tiktok-shops.com:8443",
+        "auth.tiktok-shops.com:0443",
+        "auth.tiktok-shops.com:4430",
+        // User names.
+        "user@auth.tiktok-shops.com",
+        "user:password@auth.tiktok-shops.com",
+        "user:443@auth.tiktok-shops.com",
+        "@auth.tiktok-shops.com",
+        "auth.tiktok-shops.com@evil.example",
+        "auth.tiktok-shops.com:443@evil.example",
+        // Addresses, in every notation.
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.0.0.1",
+        "0177.0.0.1",
+        "017700000001",
+        "169.254.169.254",
+        "1.1.1.1",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[fd00:ec2::254]",
+        "[2606:4700::1111]",
+    ] {
+        assert_eq!(asks_for(&host, "GET", "https", authority, "/").await, DENIED, "{authority}");
+    }
+    assert!(resolver.asked().is_empty());
+}
+
+#[tokio::test]
+async fn text_that_is_no_authority_is_not_even_taken() {
+    let (host, resolver) = host();
+    for authority in [
+        "auth.tiktok-shops.com/",
+        "auth.tiktok-shops.com#@evil.example",
+        "auth.tiktok-shops.com?@evil.example",
+        "auth.tiktok-shops.com\\@evil.example",
+        "auth.tiktok-shops.com evil.example",
+        "auth.tiktok-shops.com\t",
+        "auth.tiktok-shops.com\0.evil.example",
+        "auth.tiktok-shops.com:443:443",
+        "auth.tiktok-shops.com%40evil.example",
+        "evil.example%23auth.tiktok-shops.com",
+        "аuth.tiktok-shops.com",
+        "auth。tiktok-shops。com",
+        "ａuth.tiktok-shops.com",
+        "::1",
+        "[fe80::1%25eth0",
+    ] {
+        assert_eq!(asks_for(&host, "GET", "https", authority, "/").await, "malformed authority", "{authority:?}");
+    }
+    assert!(resolver.asked().is_empty());
+}
+
+#[tokio::test]
+async fn every_other_scheme_and_method_is_denied() {
+    let (host, resolver) = host();
+    for scheme in ["http", "ftp", "ws", "wss", "file", "gopher", "https-evil"] {
+        assert_eq!(asks_for(&host, "GET", scheme, "auth.tiktok-shops.com", "/").await, DENIED, "{scheme}");
+    }
+    for method in ["CONNECT", "HEAD", "OPTIONS", "PATCH", "TRACE", "PRI", "get"] {
+        assert_eq!(asks_for(&host, method, "https", "auth.tiktok-shops.com", "/").await, DENIED, "{method}");
+    }
+    assert!(resolver.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_listener_on_this_machine_sees_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (host, _) = host();
+    for authority in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "auth.tiktok-shops.com"] {
+        for scheme in ["http", "https"] {
+            let denied = asks_for(&host, "GET", scheme, &format!("{authority}:{port}"), "/").await;
+            assert_eq!(denied, DENIED, "{scheme}, {authority}");
+        }
+    }
+    assert!(listener.accept().now_or_never().is_none());
+}
+
+/// Hosts, the letters that divide an authority, and whatever else there is.
+fn authorities() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        4 => prop::sample::select(vec![
+            "auth.tiktok-shops.com", "open-api.tiktokglobalshop.com", "AUTH.tiktok-shops.com", "evil.example",
+            "127.0.0.1", "[::1]", "2130706433", ":443", ":80", ":", "@", ".", "%2e", "%40", "\\", "#", "?", "/", "xn--",
+        ]).prop_map(str::to_owned),
+        1 => "[^\r\n]{0,4}",
+    ];
+    prop::collection::vec(part, 0..4).prop_map(|parts| parts.concat())
+}
+
+#[test]
+fn whatever_a_guest_asks_for_only_the_two_names_are_resolved() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (host, resolver) = host();
+    let schemes = prop::sample::select(vec!["https", "http", "HTTPS", "ftp"]);
+    let paths = prop_oneof![Just("/".to_owned()), "[^\r\n]{0,20}", authorities().prop_map(|text| format!("//{text}"))];
+    let reached = RefCell::new(BTreeSet::new());
+    TestRunner::deterministic()
+        .run(&(schemes, authorities(), paths), |(scheme, authority, path)| {
+            let outcome = runtime.block_on(asks_for(&host, "GET", scheme, &authority, &path));
+            let asked = resolver.asked();
+            let named = Authority::Auth.host() == asked.concat() || Authority::Api.host() == asked.concat();
+            prop_assert_eq!(!asked.is_empty(), named, "{:?}", asked);
+            prop_assert_eq!(outcome == PROHIBITED, named, "{}", outcome);
+            reached.borrow_mut().extend(asked);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(reached.into_inner().len(), 2, "the two names are among what is tried");
+}
+
+/// Answers one request and returns its head, as it came.
+async fn one_request(listener: TcpListener) -> String {
+    let mut connection = listener.accept().await.unwrap().0;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(connection.read_u8().await.unwrap());
+    }
+    connection.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
+    String::from_utf8(head).unwrap()
+}
+
+async fn stand_in() -> (ConnectorHost, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    let policy = EgressPolicy::production().stand_in(Authority::Auth, address).unwrap();
+    (hostile_guest::host(policy), listener)
+}
+
+#[tokio::test]
+async fn headers_that_would_lead_elsewhere_are_not_taken_from_the_guest() {
+    let (host, resolver) = host();
+    for header in [
+        "Host: evil.example",
+        "hOST: evil.example",
+        "Connection: upgrade",
+        "Keep-Alive: timeout=600",
+        "Proxy-Authenticate: Basic",
+        "Proxy-Authorization: Basic eDp5",
+        "Proxy-Connection: keep-alive",
+        "Transfer-Encoding: chunked",
+        "Upgrade: h2c",
+        "HTTP2-Settings: AAMAAABkAAQAAP__",
+    ] {
+        let order = format!("request\nGET\nhttps\nauth.tiktok-shops.com\n/\n{header}");
+        let name = header.split(':').next().unwrap();
+        assert_eq!(obey(&host, &order).await, Ok(format!("{name}: HeaderError::Forbidden")));
+    }
+    // The names of HTTP/2's pseudo-headers are no names at all.
+    for header in [":authority: evil.example", ":scheme: http", ":path: /", "host\0: evil.example"] {
+        let order = format!("request\nGET\nhttps\nauth.tiktok-shops.com\n/\n{header}");
+        let outcome = obey(&host, &order).await.unwrap();
+        assert!(outcome.ends_with("HeaderError::InvalidSyntax"), "{header:?}: {outcome}");
+    }
+    assert!(resolver.asked().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_guest_writes_changes_neither_host_nor_framing() {
+    for (path, line) in [
+        ("/a?b=c", "GET /a?b=c HTTP/1.1"),
+        ("//evil.example/", "GET //evil.example/ HTTP/1.1"),
+        ("/http://evil.example/", "GET /http://evil.example/ HTTP/1.1"),
+        ("?x=@evil.example", "GET /?x=@evil.example HTTP/1.1"),
+    ] {
+        let (host, listener) = stand_in().await;
+        let order = format!(
+            "request\nGET\nhttps\nAuth.TikTok-Shops.com:443\n{path}\n\
+             Forwarded: host=evil.example\nX-Forwarded-Host: evil.example\nX-HTTP-Method-Override: CONNECT"
+        );
+        let (answered, head) = tokio::join!(obey(&host, &order), one_request(listener));
+        assert_eq!(answered.as_deref(), Ok("204"), "{path}");
+        let mut lines: Vec<_> = head.trim_end().split("\r\n").collect();
+        assert_eq!(lines.remove(0), line);
+        lines.sort_unstable();
+        let expected = [
+            "forwarded: host=evil.example",
+            "host: auth.tiktok-shops.com",
+            "x-forwarded-host: evil.example",
+            "x-http-method-override: CONNECT",
+        ];
+        assert_eq!(lines, expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_an_address_is_not_taken() {
+    let (host, resolver) = host();
+    for path in
+        ["https://evil.example/", "http://evil.example/", "evil.example:443", "@evil.example", " /", "/ HTTP/1.1"]
+    {
+        let outcome = asks_for(&host, "GET", "https", "auth.tiktok-shops.com", path).await;
+        assert_eq!(outcome, "malformed path", "{path:?}");
+    }
+    assert!(resolver.asked().is_empty());
+}
+
+#[tokio::test]
+async fn addresses_that_are_not_of_the_public_internet_are_not_connected_to() {
+    for inside in [
+        "0.0.0.0",
+        "10.0.0.1",
+        "100.64.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "172.16.0.1",
+        "192.168.0.1",
+        "198.51.100.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b:1::7f00:1",
+        "2001:db8::1",
+        "2002:7f00:1::",
+        "fd00:ec2::254",
+        "fe80::1",
+        "ff02::1",
+    ] {
+        let resolver = Leads::to(inside.parse::<IpAddr>().unwrap());
+        let host = hostile_guest::host(EgressPolicy::production().resolver(resolver));
+        assert_eq!(asks_for(&host, "GET", "https", "auth.tiktok-shops.com", "/").await, PROHIBITED, "{inside}");
+    }
+}

@@ -1,0 +1,59 @@
+//! Requests to wherever the test says, part by part as `wasi:http` takes them.
+
+use crate::bindings::wasi::http::outgoing_handler::handle;
+use crate::bindings::wasi::http::types::{Fields, Method, OutgoingRequest, Scheme};
+
+/// Sends what the lines say (method, scheme, authority, path; then headers) and returns the status, or who refused what.
+pub(crate) fn send<'a>(method: &str, mut lines: impl Iterator<Item = &'a str>) -> String {
+    let mut part = || lines.next().unwrap_or_default();
+    let (scheme, authority, path) = (part(), part(), part());
+    let headers = Fields::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        if let Err(error) = headers.append(name, value.as_bytes()) {
+            return format!("{name}: {error:?}");
+        }
+    }
+    let request = OutgoingRequest::new(headers);
+    let set = [
+        ("method", request.set_method(&named(method))),
+        ("scheme", request.set_scheme(Some(&scheme_named(scheme)))),
+        ("authority", request.set_authority(Some(authority))),
+        ("path", request.set_path_with_query(Some(path))),
+    ];
+    if let Some((part, _)) = set.iter().find(|(_, set)| set.is_err()) {
+        return format!("malformed {part}");
+    }
+    let answer = match handle(request, None) {
+        Ok(answer) => answer,
+        Err(error) => return format!("{error:?}"),
+    };
+    answer.subscribe().block();
+    match answer.get() {
+        Some(Ok(Ok(response))) => response.status().to_string(),
+        Some(Ok(Err(error))) => format!("{error:?}"),
+        Some(Err(())) | None => "no answer".to_owned(),
+    }
+}
+
+fn named(method: &str) -> Method {
+    match method {
+        "CONNECT" => Method::Connect,
+        "DELETE" => Method::Delete,
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "OPTIONS" => Method::Options,
+        "PATCH" => Method::Patch,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "TRACE" => Method::Trace,
+        other => Method::Other(other.to_owned()),
+    }
+}
+
+fn scheme_named(scheme: &str) -> Scheme {
+    match scheme {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        other => Scheme::Other(other.to_owned()),
+    }
+}
