@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
@@ -81,6 +82,11 @@ impl From<ConnectFailure> for Error {
     }
 }
 
+/// The certificate authorities that Mozilla trusts, as compiled in: nothing of this machine adds one.
+pub(super) fn production_roots() -> RootCertStore {
+    RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
+}
+
 type Stream = TokioIo<TcpStream>;
 type Connecting<S> = Pin<Box<dyn Future<Output = Result<S, ConnectFailure>> + Send>>;
 
@@ -103,17 +109,24 @@ impl Connector {
         tls: Duration,
     ) -> Result<Self, rustls::Error> {
         let dialer = Dialer { resolver, limit: connect, admits: is_public, port: HTTPS_PORT };
-        Self::over(dialer, stand_ins, connect, tls)
+        Self::over(dialer, production_roots(), stand_ins, connect, tls)
     }
 
+    /// With roots of trust, port and address check of a test. Nothing else about TLS can be chosen, not even here, and none
+    /// of it outside this module: no embedder can switch verification off.
     pub(super) fn over(
         dialer: Dialer,
+        roots: RootCertStore,
         stand_ins: BTreeMap<Authority, SocketAddr>,
         connect: Duration,
         tls: Duration,
     ) -> Result<Self, rustls::Error> {
+        let verified = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         let https = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
+            .with_tls_config(verified)
             .https_only()
             .enable_all_versions()
             .wrap_connector(dialer);
@@ -220,7 +233,44 @@ fn failure(error: &(dyn std::error::Error + 'static)) -> ConnectFailure {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::{TcpListener, TcpSocket};
+
     use super::*;
+
+    /// An address that swallows packets: what is listened to there is not accepted, and no more fits the queue.
+    async fn black_hole() -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(connected) = timeout(Duration::from_secs(1), TcpStream::connect(address)).await {
+            queued.push(connected.unwrap());
+        }
+        (address, (listener, queued))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_swallows_packets_costs_the_deadline_and_no_more() {
+        let (address, _held) = black_hole().await;
+        let started = Instant::now();
+        let outcome = dial(&[address], started + Duration::from_secs(5)).await;
+        assert_eq!(outcome.err(), Some(ConnectFailure::Timeout));
+        assert_eq!(started.elapsed().as_secs(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_swallows_packets_leaves_the_next_ones_their_share() {
+        let (address, _held) = black_hole().await;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let started = Instant::now();
+        let both = [address, listener.local_addr().unwrap()];
+        let stream = dial(&both, started + Duration::from_secs(5)).await.unwrap();
+        assert_eq!(stream.inner().peer_addr().unwrap(), both[1]);
+        assert_eq!(started.elapsed().as_millis(), 2_500);
+    }
 
     #[test]
     fn every_failure_to_connect_is_an_error_that_says_nothing_was_sent() {

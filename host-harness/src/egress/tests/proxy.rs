@@ -1,0 +1,47 @@
+//! There is no proxy: none is read from the environment, and none can be set.
+
+use std::process::{Command, Stdio};
+
+use super::tls::{Root, TlsServer, valid};
+use super::*;
+
+const VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+const CHILD: &str = "EGRESS_TEST_CHILD";
+const NAME: &str = "egress::tests::proxy::proxies_of_the_environment_are_not_asked";
+
+/// Runs itself again with the variables set: they must not change the process that runs the other tests.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the environment is what is tested, in a process of its own")]
+fn proxies_of_the_environment_are_not_asked() {
+    if std::env::var_os(CHILD).is_some() {
+        return the_requests_of_the_child();
+    }
+    let proxy = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", NAME])
+        .envs(VARIABLES.map(|name| (name, address.as_str())))
+        .env_remove("REQUEST_METHOD")
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .env(CHILD, "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let output = String::from_utf8(child.stdout).unwrap();
+    assert!(output.contains("test result: ok. 1 passed"), "{output}");
+    assert_eq!(proxy.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "the proxy was connected to");
+}
+
+/// On the way to a stand-in, and on the way through TLS.
+fn the_requests_of_the_child() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let server = Server::start(Answer::Send(OK)).await;
+        assert_eq!(send(&client_to(&server)).await.unwrap().status(), 200);
+        let root = Root::new();
+        let server = TlsServer::start(root.issue(&valid()), &[], rustls::ALL_VERSIONS).await;
+        assert_eq!(send(&client_over_tls(server.address, root.trusted())).await.unwrap().status(), 200);
+    });
+}

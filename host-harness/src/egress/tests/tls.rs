@@ -1,0 +1,298 @@
+//! TLS for real: a certificate authority of the test's own, servers that are who they should be, and servers that are not.
+//! Roots of trust, port and address check are the test's; the rest is what production runs.
+
+use http::Version;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ProtocolVersion, ServerConfig};
+use tokio_rustls::LazyConfigAcceptor;
+
+use super::*;
+
+/// A certificate authority.
+pub(super) struct Root {
+    certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// What a server shows, and the key to it.
+pub(super) struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Root {
+    pub(super) fn new() -> Self {
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap().der().clone();
+        Self { certificate, issuer: Issuer::new(parameters, key) }
+    }
+
+    /// A store that trusts this authority alone.
+    pub(super) fn trusted(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        roots
+    }
+
+    pub(super) fn issue(&self, parameters: &CertificateParams) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
+        Identity { chain: vec![certificate.der().clone()], key: PrivateKeyDer::try_from(key.serialize_der()).unwrap() }
+    }
+}
+
+fn named(names: &[&str]) -> CertificateParams {
+    CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
+}
+
+pub(super) fn valid() -> CertificateParams {
+    named(&[Authority::Auth.host(), Authority::Api.host()])
+}
+
+/// What a server saw of one connection.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    /// Which name the client asked for, and the protocols it offered.
+    name: String,
+    offered: Vec<String>,
+    /// Nothing, if the client did not finish the handshake.
+    spoken: Option<ProtocolVersion>,
+}
+
+/// A request, and the number of the connection on which it came.
+type Requested = (usize, Version, String);
+
+pub(super) struct TlsServer {
+    pub(super) address: SocketAddr,
+    seen: mpsc::UnboundedReceiver<Seen>,
+    requests: mpsc::UnboundedReceiver<Requested>,
+}
+
+impl TlsServer {
+    pub(super) async fn start(
+        identity: Identity,
+        protocols: &[&str],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Self {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(identity.chain, identity.key)
+            .unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        let config = Arc::new(config);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, seen) = mpsc::unbounded_channel();
+        let (requested, requests) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            for number in 0.. {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve_tls(stream, number, Arc::clone(&config), tell.clone(), requested.clone()));
+            }
+        });
+        Self { address, seen, requests }
+    }
+
+    /// Whether there was an HTTP request in the end: asked once every connection is known to be over.
+    fn saw_a_request(&mut self) -> bool {
+        self.requests.try_recv().is_ok()
+    }
+}
+
+async fn serve_tls(
+    stream: TcpStream,
+    number: usize,
+    config: Arc<ServerConfig>,
+    tell: mpsc::UnboundedSender<Seen>,
+    requested: mpsc::UnboundedSender<Requested>,
+) {
+    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.unwrap();
+    let hello = start.client_hello();
+    let name = hello.server_name().unwrap_or_default().to_owned();
+    let offered =
+        hello.alpn().into_iter().flatten().map(|protocol| String::from_utf8_lossy(protocol).into_owned()).collect();
+    let accepted = start.into_stream(config).await;
+    let spoken = accepted.as_ref().ok().and_then(|stream| stream.get_ref().1.protocol_version());
+    tell.send(Seen { name, offered, spoken }).unwrap();
+    let Ok(stream) = accepted else { return };
+    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let service = service_fn(move |request: Request<Incoming>| {
+        let host = request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());
+        let host = host.or_else(|| request.uri().authority().map(ToString::to_string)).unwrap();
+        requested.send((number, request.version(), host)).unwrap();
+        async { Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(b"{}")))) }
+    });
+    let served = if is_h2 {
+        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await
+    } else {
+        http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
+    };
+    // The client hangs up when its test is over.
+    drop(served);
+}
+
+async fn text(response: Result<Response<WasiBody>, Error>) -> Bytes {
+    response.unwrap().into_body().collect().await.unwrap().to_bytes()
+}
+
+#[tokio::test]
+async fn a_request_goes_to_the_server_that_proves_its_name_over_either_protocol() {
+    let root = Root::new();
+    let (tls12, tls13) = (&rustls::version::TLS12, &rustls::version::TLS13);
+    for (protocols, versions, spoken, http) in [
+        (["h2", "http/1.1"].as_slice(), [tls12, tls13].as_slice(), ProtocolVersion::TLSv1_3, Version::HTTP_2),
+        (&["http/1.1"], &[tls13], ProtocolVersion::TLSv1_3, Version::HTTP_11),
+        (&[], &[tls13], ProtocolVersion::TLSv1_3, Version::HTTP_11),
+        (&["h2"], &[tls12], ProtocolVersion::TLSv1_2, Version::HTTP_2),
+        (&["http/1.1"], &[tls12], ProtocolVersion::TLSv1_2, Version::HTTP_11),
+    ] {
+        let mut server = TlsServer::start(root.issue(&valid()), protocols, versions).await;
+        let client = client_over_tls(server.address, root.trusted());
+        for _ in 0..3 {
+            assert_eq!(text(send(&client).await).await, "{}");
+        }
+        let offered = ["h2", "http/1.1"].map(str::to_owned).to_vec();
+        let name = "auth.tiktok-shops.com".to_owned();
+        assert_eq!(server.seen.recv().await, Some(Seen { name: name.clone(), offered, spoken: Some(spoken) }));
+        for _ in 0..3 {
+            assert_eq!(server.requests.recv().await, Some((0, http, name.clone())), "{protocols:?}, one connection");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_prove_its_name_is_sent_nothing() {
+    let (root, other) = (Root::new(), Root::new());
+    let changed = |change: fn(&mut CertificateParams)| {
+        let mut parameters = valid();
+        change(&mut parameters);
+        root.issue(&parameters)
+    };
+    let self_signed = {
+        let key = KeyPair::generate().unwrap();
+        let certificate = valid().self_signed(&key).unwrap();
+        Identity { chain: vec![certificate.der().clone()], key: PrivateKeyDer::try_from(key.serialize_der()).unwrap() }
+    };
+    let by_a_leaf = {
+        let key = KeyPair::generate().unwrap();
+        let leaf = named(&["evil.example"]).signed_by(&key, &root.issuer).unwrap();
+        let mut identity = Root { certificate: leaf.der().clone(), issuer: Issuer::new(named(&["evil.example"]), key) }
+            .issue(&valid());
+        identity.chain.push(leaf.der().clone());
+        identity
+    };
+    for (why, identity, roots) in [
+        ("the other host's name", root.issue(&named(&[Authority::Api.host()])), root.trusted()),
+        ("another name", root.issue(&named(&["auth.tiktok-shops.com.evil.example"])), root.trusted()),
+        ("a wildcard too short", root.issue(&named(&["*.com"])), root.trusted()),
+        ("a wildcard too deep", root.issue(&named(&["*.auth.tiktok-shops.com"])), root.trusted()),
+        ("no name", root.issue(&named(&[])), root.trusted()),
+        (
+            "an address as name",
+            changed(|parameters| {
+                parameters.subject_alt_names = vec![SanType::IpAddress(Ipv4Addr::LOCALHOST.into())];
+            }),
+            root.trusted(),
+        ),
+        ("expired", changed(|parameters| parameters.not_after = date_time_ymd(2020, 1, 1)), root.trusted()),
+        ("not yet valid", changed(|parameters| parameters.not_before = date_time_ymd(4000, 1, 1)), root.trusted()),
+        (
+            "for clients",
+            changed(|parameters| parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]),
+            root.trusted(),
+        ),
+        ("of another authority", other.issue(&valid()), root.trusted()),
+        ("of one that is no authority", by_a_leaf, root.trusted()),
+        ("of itself", self_signed, root.trusted()),
+        ("of an authority that production does not know", root.issue(&valid()), production_roots()),
+    ] {
+        let mut server = TlsServer::start(identity, &["h2", "http/1.1"], rustls::ALL_VERSIONS).await;
+        let client = client_over_tls(server.address, roots);
+        assert_eq!(refusal(&client).await, "TlsCertificateError", "{why}");
+        assert_eq!(server.seen.recv().await.unwrap().spoken, None, "{why}: no handshake, so no byte of HTTP");
+        drop(client);
+        assert!(!server.saw_a_request(), "{why}");
+    }
+}
+
+/// Answers whatever comes with these bytes, and gives what came until the client hung up.
+async fn raw_server(answer: &'static [u8]) -> (SocketAddr, tokio::task::JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let received = tokio::spawn(async move {
+        let mut stream = listener.accept().await.unwrap().0;
+        let mut received = Vec::new();
+        stream.read_buf(&mut received).await.unwrap();
+        stream.write_all(answer).await.unwrap();
+        let _hung_up = stream.read_to_end(&mut received).await;
+        received
+    });
+    (address, received)
+}
+
+/// Records of a handshake or an alert, and nothing of the request.
+fn is_only_a_handshake(received: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(received);
+    received.first() == Some(&0x16) && ["GET", "HTTP/", "s3cret", "/api/"].iter().all(|part| !text.contains(part))
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_of_today_is_sent_nothing() {
+    for (what, answer) in [
+        ("HTTP", b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n".as_slice()),
+        ("something else", b"220 mail.example ESMTP\r\n"),
+        // ServerHello of version 3.2, 32 random bytes, no session, TLS_RSA_WITH_AES_128_CBC_SHA, no compression.
+        (
+            "TLS 1.1",
+            b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02\
+              0123456789abcdef0123456789abcdef\x00\x00\x2f\x00",
+        ),
+        ("TLS 1.1, and says so", b"\x15\x03\x02\x00\x02\x02\x46"),
+    ] {
+        let (address, received) = raw_server(answer).await;
+        let client = client_over_tls(address, production_roots());
+        assert_eq!(refusal(&client).await, "DestinationUnavailable", "{what}");
+        let received = received.await.unwrap();
+        assert!(is_only_a_handshake(&received), "{what}: {}", String::from_utf8_lossy(&received));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_in_the_handshake_is_given_up_and_sent_nothing() {
+    let (address, received) = raw_server(b"").await;
+    let started = Instant::now();
+    assert_eq!(refusal(&client_over_tls(address, production_roots())).await, "ConnectionTimeout");
+    assert_eq!(started.elapsed().as_secs(), 10);
+    assert!(is_only_a_handshake(&received.await.unwrap()));
+}
+
+/// HTTP/2 would allow it: the certificate is valid for both names, and both lead to one address.
+#[tokio::test]
+async fn the_two_authorities_never_share_a_connection() {
+    let root = Root::new();
+    let mut server = TlsServer::start(root.issue(&valid()), &["h2"], rustls::ALL_VERSIONS).await;
+    let client = client_over_tls(server.address, root.trusted());
+    let mut expected = Vec::new();
+    for (connection, url, host) in
+        [(0, TOKEN_URL, Authority::Auth.host()), (1, API_URL, Authority::Api.host())].repeat(2)
+    {
+        text(fetch(&client, url, RequestOptions::default()).await).await;
+        expected.push((connection, Version::HTTP_2, host.to_owned()));
+    }
+    for request in expected {
+        assert_eq!(server.requests.recv().await, Some(request));
+    }
+    let names = [server.seen.recv().await.unwrap().name, server.seen.recv().await.unwrap().name];
+    assert_eq!(names, [Authority::Auth.host(), Authority::Api.host()]);
+}
