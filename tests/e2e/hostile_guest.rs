@@ -1,11 +1,13 @@
 //! A guest that breaks the rules, in the real host. `tests/hostile-guest` says which orders it takes.
 
+use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tiktok_shop_host_harness::{
     CallError, Component, ConnectorHost, ConnectorHostBuilder, Deadlines, EgressPolicy, Limits, ManualClock,
-    MemoryStorage, Resource, StaticCredentials,
+    MemoryStorage, Resolver, Resource, StaticCredentials,
 };
 use tiktok_shop_tests::tenant;
 
@@ -21,6 +23,16 @@ pub(crate) const LIMITS: Limits = Limits {
     header_bytes: 16 << 10,
     response_bytes: 64 << 10,
 };
+
+/// A resolver that never answers: no request leaves the machine, and none comes to an end by itself.
+pub(crate) struct Silent;
+
+#[async_trait::async_trait]
+impl Resolver for Silent {
+    async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+        std::future::pending().await
+    }
+}
 
 /// A guest that computes is ended soon.
 pub(crate) fn deadlines() -> Deadlines {
@@ -43,11 +55,8 @@ fn parts() -> ConnectorHostBuilder {
     ConnectorHost::builder()
         .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))))
         .credentials(Arc::new(StaticCredentials::new()))
+        .egress(EgressPolicy::production().resolver(Arc::new(Silent)))
         .deadlines(deadlines())
-}
-
-pub(crate) fn host(egress: EgressPolicy) -> ConnectorHost {
-    builder().egress(egress).build().unwrap()
 }
 
 /// What comes of an order.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use fake_tiktok_shop::Decision;
 use tiktok_shop_host_harness::{
-    Action, CallError, ConnectionKey, Deadlines, EgressPolicy, HostStorage as _, Limits, ManualClock, MemoryStorage,
-    Next, Rotation, Secret, ShopPolicy, TokenValue, TokenWrite,
+    Action, CallError, ConnectionKey, Deadlines, HostStorage as _, Limits, ManualClock, MemoryStorage, Next, Rotation,
+    Secret, ShopPolicy, TokenValue, TokenWrite,
 };
 use tiktok_shop_tests::{BEGIN, STATE, Stage, customer_id, grant, refusal, tenant};
 
@@ -124,7 +124,7 @@ async fn a_guest_reaches_the_storage_of_no_other_customer_and_of_no_other_tenant
 
 #[tokio::test]
 async fn an_answer_with_a_malformed_id_reaches_nobody() {
-    let host = hostile_guest::host(EgressPolicy::production());
+    let host = hostile_guest::builder().build().unwrap();
     for id in ["seven", "70007145328762734201", "-1", "7 or 1"] {
         let outcome = host.list_shops(&tenant(0), &customer_id(id)).await;
         assert!(matches!(outcome, Err(CallError::ContractBroken { .. })), "{id:?}: {outcome:?}");

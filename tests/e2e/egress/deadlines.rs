@@ -2,25 +2,17 @@
 //! acted, which decides how long a refresh token's claim stands. The clock is paused: deadlines pass at once.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tiktok_shop_host_harness::{Action, Authority, CallError, EgressPolicy, Resolver, Rotation};
+use tiktok_shop_host_harness::{Action, Authority, CallError, EgressPolicy, Rotation};
 use tiktok_shop_tests::{DAY, Stage, customer_id, tenant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-/// Never answers.
-struct Silent;
-
-#[async_trait::async_trait]
-impl Resolver for Silent {
-    async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
-        std::future::pending().await
-    }
-}
+use crate::hostile_guest::Silent;
 
 /// What a server does once it has read a request.
 #[derive(Clone, Copy, Debug)]

@@ -21,7 +21,11 @@ const PROHIBITED: &str = "ErrorCode::DestinationIpProhibited";
 /// A host whose guest reaches a resolver at most.
 fn host() -> (ConnectorHost, Arc<Leads>) {
     let resolver = Leads::to(Ipv4Addr::LOCALHOST.into());
-    (hostile_guest::host(EgressPolicy::production().resolver(Arc::clone(&resolver) as Arc<_>)), resolver)
+    (over(EgressPolicy::production().resolver(Arc::clone(&resolver) as Arc<_>)), resolver)
+}
+
+fn over(egress: EgressPolicy) -> ConnectorHost {
+    hostile_guest::builder().egress(egress).build().unwrap()
 }
 
 async fn asks_for(host: &ConnectorHost, method: &str, scheme: &str, authority: &str, path: &str) -> String {
@@ -203,7 +207,7 @@ async fn stand_in() -> (ConnectorHost, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let policy = EgressPolicy::production().stand_in(Authority::Auth, address).unwrap();
-    (hostile_guest::host(policy), listener)
+    (over(policy), listener)
 }
 
 #[tokio::test]
@@ -299,7 +303,7 @@ async fn addresses_that_are_not_of_the_public_internet_are_not_connected_to() {
         "ff02::1",
     ] {
         let resolver = Leads::to(inside.parse::<IpAddr>().unwrap());
-        let host = hostile_guest::host(EgressPolicy::production().resolver(resolver));
+        let host = over(EgressPolicy::production().resolver(resolver));
         assert_eq!(asks_for(&host, "GET", "https", "auth.tiktok-shops.com", "/").await, PROHIBITED, "{inside}");
     }
 }

@@ -20,7 +20,10 @@ impl export::Guest for Hostile {
         let what = lines.next().unwrap_or_default();
         let with = lines.next().unwrap_or_default();
         Ok(match what {
-            "credentials" => ask(),
+            "abandon" => {
+                let _under_way = request::start(with);
+                ask()
+            }
             "request" => request::send(with, lines),
             "leave" => leak::leave(with),
             "look" => leak::look(with),

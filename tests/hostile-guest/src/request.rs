@@ -1,7 +1,7 @@
 //! Requests to wherever the test says, part by part as `wasi:http` takes them.
 
 use crate::bindings::wasi::http::outgoing_handler::handle;
-use crate::bindings::wasi::http::types::{Fields, Method, OutgoingRequest, Scheme};
+use crate::bindings::wasi::http::types::{ErrorCode, Fields, FutureIncomingResponse, Method, OutgoingRequest, Scheme};
 
 /// Sends what the lines say (method, scheme, authority, path; then headers) and returns the status, or who refused what.
 pub(crate) fn send<'a>(method: &str, mut lines: impl Iterator<Item = &'a str>) -> String {
@@ -33,6 +33,13 @@ pub(crate) fn send<'a>(method: &str, mut lines: impl Iterator<Item = &'a str>) -
         Some(Ok(Err(error))) => format!("{error:?}"),
         Some(Err(())) | None => "no answer".to_owned(),
     }
+}
+
+/// Sends one, and does not wait for the answer.
+pub(crate) fn start(authority: &str) -> Result<FutureIncomingResponse, ErrorCode> {
+    let request = OutgoingRequest::new(Fields::new());
+    let _set = (request.set_authority(Some(authority)), request.set_path_with_query(Some("/")));
+    handle(request, None)
 }
 
 fn named(method: &str) -> Method {

@@ -4,9 +4,9 @@ use core::hint::black_box;
 
 use crate::bindings::tiktok_shop::connector::token_storage;
 use crate::bindings::wasi::clocks::{monotonic_clock, wall_clock};
-use crate::bindings::wasi::http::outgoing_handler::handle;
-use crate::bindings::wasi::http::types::{Fields, OutgoingRequest};
+use crate::bindings::wasi::http::types::Fields;
 use crate::bindings::wasi::random::random;
+use crate::request;
 
 pub(crate) fn time() -> ! {
     loop {
@@ -64,9 +64,7 @@ pub(crate) fn random_bytes(bytes: u64) -> String {
 /// Requests that nobody waits for.
 pub(crate) fn requests(authority: &str) -> ! {
     loop {
-        let request = OutgoingRequest::new(Fields::new());
-        let _set = (request.set_authority(Some(authority)), request.set_path_with_query(Some("/")));
-        core::mem::forget(handle(request, None));
+        core::mem::forget(request::start(authority));
     }
 }
 
