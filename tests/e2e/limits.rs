@@ -30,9 +30,9 @@ async fn each_limit_ends_the_call_and_is_named() {
         ("large host calls\n1000000", Resource::Cpu),
         ("large host calls\n2000000", Resource::HostcallBytes),
         ("text\n2000000", Resource::HostcallBytes),
-        ("handles", Resource::Handles),
+        ("handles\n101", Resource::Handles),
         ("requests\nauth.tiktok-shops.com", Resource::Handles),
-        ("headers", Resource::HeaderBytes),
+        ("headers\n17", Resource::HeaderBytes),
         ("memory", Resource::Memory),
         ("random bytes\n4097", Resource::RandomBytes),
         ("random bytes\n18446744073709551615", Resource::RandomBytes),
@@ -45,7 +45,9 @@ async fn each_limit_ends_the_call_and_is_named() {
 #[tokio::test]
 async fn what_stays_within_the_limits_passes() {
     let host = host();
-    for (order, outcome) in [("random bytes\n4096", "4096"), ("stack\n500", "500")] {
+    for (order, outcome) in
+        [("handles\n99", "99"), ("headers\n15", "15"), ("random bytes\n4096", "4096"), ("stack\n500", "500")]
+    {
         assert_eq!(obey(&host, order).await.as_deref(), Ok(outcome), "{order}");
     }
     assert_eq!(obey(&host, "text\n1000000").await.map(|text| text.len()), Ok(1_000_000));
@@ -137,7 +139,7 @@ async fn a_guest_that_waits_for_ever_ends_at_the_calls_deadline() {
 #[tokio::test]
 async fn a_call_after_each_ended_one_finds_nothing_amiss() {
     let host = hostile_guest::alone(Limits { concurrent_calls: 1, ..LIMITS }).build().unwrap();
-    for order in ["compute", "handles", "memory", "stack\n1000000"] {
+    for order in ["compute", "handles\n101", "memory", "stack\n1000000"] {
         used_up(obey(&host, order).await);
         assert_eq!(obey(&host, "random bytes\n16").await.as_deref(), Ok("16"), "after {order}");
     }

@@ -31,8 +31,8 @@ impl export::Guest for Hostile {
                 ask();
                 take::time()
             }
-            "handles" => take::handles(),
-            "headers" => take::headers(),
+            "handles" => take::handles(number(with)).to_string(),
+            "headers" => take::headers(number(with)).to_string(),
             "host calls" => take::host_calls(),
             "large host calls" => take::large_host_calls(number(with)),
             "memory" => take::memory(),

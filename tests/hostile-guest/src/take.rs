@@ -26,21 +26,16 @@ pub(crate) fn stack(depth: usize) -> usize {
     black_box(depth).checked_sub(1).map_or(0, |less| stack(less) + 1)
 }
 
-/// Handles that are not given back.
-pub(crate) fn handles() -> ! {
-    loop {
-        core::mem::forget(Fields::new());
-    }
+/// So many handles at once.
+pub(crate) fn handles(count: usize) -> usize {
+    let held: Vec<_> = (0..count).map(|_| Fields::new()).collect();
+    held.len()
 }
 
-/// One set of header fields that grows.
-pub(crate) fn headers() -> String {
+/// One set of header fields with so many kilobytes.
+pub(crate) fn headers(kilobytes: usize) -> usize {
     let fields = Fields::new();
-    loop {
-        if let Err(error) = fields.append("x-more", &[b'x'; 1024]) {
-            return format!("{error:?}");
-        }
-    }
+    (0..kilobytes).filter(|_| fields.append("x-more", &[b'x'; 1024]).is_ok()).count()
 }
 
 pub(crate) fn host_calls() -> ! {
