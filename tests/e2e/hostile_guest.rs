@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tiktok_shop_host_harness::{
-    CallError, Component, ConnectorHost, ConnectorHostBuilder, Deadlines, EgressPolicy, Limits, ManualClock,
-    MemoryStorage, Resolver, Resource, StaticCredentials,
+    CallError, Component, ConnectorHost, ConnectorHostBuilder, EgressPolicy, Limits, ManualClock, MemoryStorage,
+    Resolver, Resource, StaticCredentials,
 };
 use tiktok_shop_tests::tenant;
 
@@ -34,11 +34,6 @@ impl Resolver for Silent {
     }
 }
 
-/// A guest that computes is ended soon.
-pub(crate) fn deadlines() -> Deadlines {
-    Deadlines { cpu: Duration::from_millis(50), ..Deadlines::default() }
-}
-
 /// A host of the guest, with a storage of its own. Compiled once per process; [`LIMITS`] hold.
 pub(crate) fn builder() -> ConnectorHostBuilder {
     static FIRST: OnceLock<ConnectorHost> = OnceLock::new();
@@ -56,7 +51,6 @@ fn parts() -> ConnectorHostBuilder {
         .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))))
         .credentials(Arc::new(StaticCredentials::new()))
         .egress(EgressPolicy::production().resolver(Arc::new(Silent)))
-        .deadlines(deadlines())
 }
 
 /// What comes of an order.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use fake_tiktok_shop::Decision;
 use tiktok_shop_host_harness::{
-    Action, CallError, ConnectionKey, Deadlines, HostStorage as _, Limits, ManualClock, MemoryStorage, Next, Rotation,
-    Secret, ShopPolicy, TokenValue, TokenWrite,
+    Action, CallError, ConnectionKey, HostStorage as _, Limits, ManualClock, MemoryStorage, Next, Rotation, Secret,
+    ShopPolicy, TokenValue, TokenWrite,
 };
 use tiktok_shop_tests::{BEGIN, STATE, Stage, customer_id, grant, refusal, tenant};
 
@@ -80,8 +80,7 @@ fn inverted(secret: &str) -> String {
 #[tokio::test]
 async fn what_a_guest_leaves_in_memory_is_gone_when_the_next_tenant_gets_the_same_instance_of_the_pool() {
     // One memory, one table, one stack: the next call cannot get others.
-    let host =
-        hostile_guest::alone(Limits { concurrent_calls: 1, ..LIMITS }).deadlines(Deadlines::default()).build().unwrap();
+    let host = hostile_guest::alone(Limits { concurrent_calls: 1, ..LIMITS }).build().unwrap();
     let secret = inverted("refresh-token-of-the-first-tenant");
     let order = |what| Secret::from(format!("{what}\n{secret}"));
     let found = |outcome: String| outcome.split_once(" in ").unwrap().0.parse::<usize>().unwrap();
