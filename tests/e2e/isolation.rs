@@ -79,7 +79,7 @@ fn inverted(secret: &str) -> String {
 
 #[tokio::test]
 async fn what_a_guest_leaves_in_memory_is_gone_when_the_next_tenant_gets_the_same_instance_of_the_pool() {
-    // One memory, one table, one stack: the next call cannot get others.
+    // One call at a time has one memory in the pool: the next call cannot get another.
     let host = hostile_guest::alone(Limits { concurrent_calls: 1, ..LIMITS }).build().unwrap();
     let secret = inverted("refresh-token-of-the-first-tenant");
     let order = |what| Secret::from(format!("{what}\n{secret}"));
