@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::consent::Decision;
+use crate::fault::{Fault, FaultScript};
 use crate::grants::GrantKey;
 use crate::issued::Issued;
 use crate::marketplace::Marketplace;
@@ -177,6 +178,27 @@ impl Control {
             let key = GrantKey { service_id: service_id.to_owned(), seller: seller.to_owned() };
             Ok(marketplace.grants.issued(&key, marketplace.clock.now(), &marketplace.switches))
         })
+    }
+
+    /// Lets the next request to `path` meet a fault, after those that faults were scripted for before. The request log
+    /// calls it `name`.
+    pub fn fault_next(&self, path: &str, name: &str, fault: Fault) {
+        self.with(|marketplace| marketplace.faults.add(path, name, fault, Some(1)));
+    }
+
+    /// Lets every request to `path` meet a fault until [`clear_faults`](Self::clear_faults).
+    pub fn fault_every(&self, path: &str, name: &str, fault: Fault) {
+        self.with(|marketplace| marketplace.faults.add(path, name, fault, None));
+    }
+
+    /// The scripts that are not used up. One with `met` 0 was never played.
+    pub fn faults(&self) -> Vec<FaultScript> {
+        self.with(|marketplace| marketplace.faults.all().to_vec())
+    }
+
+    /// Takes the scripts away and returns those that were not used up.
+    pub fn clear_faults(&self) -> Vec<FaultScript> {
+        self.with(|marketplace| marketplace.faults.take())
     }
 
     /// The requests that reached TikTok Shop's hosts, oldest first, at most the last 10,000. Secrets are not masked.

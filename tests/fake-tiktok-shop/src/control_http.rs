@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::consent::Decision;
 use crate::control::{Control, ControlError};
+use crate::fault::{Fault, FaultScript, catalogue};
 use crate::request_log::RequestRecord;
 use crate::seller::{Seller, Shop};
 use crate::switches::EXPLANATIONS;
@@ -25,7 +26,7 @@ pub(crate) struct Operation {
     pub does: &'static str,
 }
 
-pub(crate) const OPERATIONS: [Operation; 16] = [
+pub(crate) const OPERATIONS: [Operation; 19] = [
     Operation { call: "GET /_control", body: "", does: "Describes the control interface and every switch." },
     Operation { call: "GET /_control/clock", body: "", does: "The fake's time in Unix seconds, and whether it ticks." },
     Operation { call: "PUT /_control/clock", body: r#"{"now": 1767225600}"#, does: "Sets the clock." },
@@ -42,6 +43,18 @@ pub(crate) const OPERATIONS: [Operation; 16] = [
     },
     Operation { call: "GET /_control/requests", body: "", does: "The requests seen, with secrets masked." },
     Operation { call: "DELETE /_control/requests", body: "", does: "Forgets the requests seen." },
+    Operation { call: "GET /_control/faults", body: "", does: "The faults scripted and not used up; names to script." },
+    Operation {
+        call: "POST /_control/faults",
+        body: r#"{"path": "/api/v2/token/get", "name": "HTTP 429, Retry-After: 7", "times": 1}"#,
+        does: "Lets the next requests to a path meet a fault; without times every one. A fault of your own goes along as \
+               fault, for example {\"acts\": true, \"sends\": [{\"text\": \"HTTP/1.1 200 OK\\r\\n\"}], \"then\": \"reset\"}.",
+    },
+    Operation {
+        call: "DELETE /_control/faults",
+        body: "",
+        does: "Takes the scripts away and returns the unused ones.",
+    },
     Operation { call: "GET /_control/apps", body: "", does: "The apps, with their (invented) secrets." },
     Operation { call: "GET /_control/sellers", body: "", does: "The sellers and their shops." },
     Operation {
@@ -75,6 +88,7 @@ pub(crate) fn router() -> Router<Control> {
         .route("/clock/advance", post(advance_clock))
         .route("/switches", get(show_switches).patch(change_switches))
         .route("/requests", get(show_requests).delete(clear_requests))
+        .route("/faults", get(show_faults).post(script_fault).delete(clear_faults))
         .route("/apps", get(show_apps))
         .route("/sellers", get(show_sellers))
         .route("/sellers/{seller}/end", post(end_authorization))
@@ -176,6 +190,36 @@ async fn show_requests(State(control): State<Control>) -> Json<Vec<RequestRecord
 async fn clear_requests(State(control): State<Control>) -> Json<Value> {
     control.clear_requests();
     Json(json!([]))
+}
+
+async fn show_faults(State(control): State<Control>) -> Json<Value> {
+    let names: Vec<_> = catalogue().into_iter().map(|(name, _)| name).collect();
+    Json(json!({ "scripted": control.faults(), "catalogue": names }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScriptFault {
+    path: String,
+    name: String,
+    #[serde(default)]
+    fault: Option<Fault>,
+    #[serde(default)]
+    times: Option<u64>,
+}
+
+async fn script_fault(State(control): State<Control>, body: Bytes) -> Outcome {
+    let ScriptFault { path, name, fault, times } = parse(&body)?;
+    let fault = fault.or_else(|| Fault::named(&name)).ok_or_else(|| {
+        let text = format!("no fault {name:?} in the catalogue; GET /_control/faults lists the names");
+        Refusal(StatusCode::NOT_FOUND, text)
+    })?;
+    control.with(|marketplace| marketplace.faults.add(&path, &name, fault, times));
+    Ok(show_faults(State(control)).await)
+}
+
+async fn clear_faults(State(control): State<Control>) -> Json<Vec<FaultScript>> {
+    Json(control.clear_faults())
 }
 
 async fn show_apps(State(control): State<Control>) -> Json<Value> {

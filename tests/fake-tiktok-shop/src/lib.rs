@@ -3,7 +3,8 @@
 //! It stands in for three hosts on one listener: `auth.tiktok-shops.com` (tokens), `open-api.tiktokglobalshop.com`
 //! (signed calls) and `services.tiktokshop.com` (the consent page). It has apps and sellers, single-use authorization
 //! codes and tokens that end by its own clock, and it verifies signatures with its own code. Where the documentation of
-//! TikTok Shop is silent, [`Switches`] choose the answer. It never speaks TLS, and never listens beyond loopback.
+//! TikTok Shop is silent, [`Switches`] choose the answer. Single answers can be made to go wrong: a [`Fault`] is scripted for
+//! the next requests to a path and played byte by byte, whether or not TikTok Shop acted on them. It never speaks TLS, and never listens beyond loopback.
 //!
 //! ```
 //! use fake_tiktok_shop::{Clock, Decision, FakeTikTokShop, Options};
@@ -28,11 +29,13 @@
 mod api_host;
 mod app;
 mod clock;
+mod connection;
 mod consent;
 mod consent_page;
 mod control;
 mod control_http;
 mod envelope;
+mod fault;
 pub mod fixtures;
 mod grants;
 mod issued;
@@ -53,13 +56,13 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use axum::http::{HeaderValue, Uri};
-use axum::serve::ListenerExt as _;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 pub use app::App;
 pub use clock::Clock;
 pub use consent::Decision;
 pub use control::{Control, ControlError};
+pub use fault::{Ending, Fault, FaultScript, Piece, catalogue};
 pub use issued::{Issued, IssuedToken};
 pub use request_log::RequestRecord;
 pub use seller::{Seller, Shop};
@@ -100,7 +103,7 @@ impl Default for Options {
 pub struct FakeTikTokShop {
     control: Control,
     /// The server stops when this end of the channel is gone.
-    _running: oneshot::Sender<()>,
+    _running: watch::Sender<()>,
 }
 
 impl FakeTikTokShop {
@@ -120,10 +123,7 @@ impl FakeTikTokShop {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let listener = tokio::net::TcpListener::from_std(listener)?.tap_io(|stream| {
-            // Without it small answers may wait for the client's next acknowledgement; failing to set it only costs time.
-            let _ = stream.set_nodelay(true);
-        });
+        let listener = tokio::net::TcpListener::from_std(listener)?;
 
         let marketplace = marketplace::Marketplace {
             clock: options.clock,
@@ -132,15 +132,12 @@ impl FakeTikTokShop {
             sellers: options.sellers,
             grants: grants::Grants::new(seed),
             log: request_log::RequestLog::default(),
+            faults: fault::FaultScripts::default(),
             callback_page: format!("http://{address}{}", page::CALLBACK_PATH),
         };
         let control = Control::new(marketplace, address);
-        let (running, stopped) = oneshot::channel::<()>();
-        let server = axum::serve(listener, server::router(control.clone())).with_graceful_shutdown(async {
-            // An error is the signal: the sender was dropped.
-            let _ = stopped.await;
-        });
-        runtime.spawn(async move { server.await });
+        let (running, watched) = watch::channel(());
+        runtime.spawn(connection::serve(listener, server::router(control.clone()), watched));
         Ok(Self { control, _running: running })
     }
 

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::clock::{Clock, Utc};
 use crate::control::ControlError;
+use crate::fault::FaultScripts;
 use crate::grants::Grants;
 use crate::request_log::RequestLog;
 use crate::seller::{Seller, Shop};
@@ -15,6 +16,7 @@ pub(crate) struct Marketplace {
     pub sellers: Vec<Seller>,
     pub grants: Grants,
     pub log: RequestLog,
+    pub faults: FaultScripts,
     /// Where a browser goes after the consent when the app names no address of its own.
     pub callback_page: String,
 }

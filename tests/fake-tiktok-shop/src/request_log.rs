@@ -3,25 +3,17 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use axum::http::header;
 use serde::Serialize;
 
+use crate::server::Reply;
 use crate::vendor_request::VendorRequest;
 
 /// The log forgets the oldest requests beyond this number.
 const CAPACITY: usize = 10_000;
 
-/// Headers that the connector's behaviour shows in.
-const HEADERS: [&str; 7] = [
-    "accept",
-    "authorization",
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "user-agent",
-    ACCESS_TOKEN_HEADER,
-];
-
-const ACCESS_TOKEN_HEADER: &str = "x-tts-access-token";
+/// Headers that are secrets, or may be.
+const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "x-tts-access-token"];
 
 /// Query parameters that are secrets, or good for one use of one.
 const SECRET_PARAMETERS: [&str; 8] =
@@ -47,22 +39,27 @@ pub struct RequestRecord {
     pub path: String,
     /// Decoded query parameters, in the order they were sent.
     pub query: Vec<(String, String)>,
-    /// Headers of interest in the order of their names, which are in lower case.
+    /// All headers but `host`, in the order of their names, which are in lower case.
     pub headers: Vec<(String, String)>,
     /// Length of the body, in bytes.
     pub body_length: usize,
-    /// HTTP status of the answer.
+    /// HTTP status of what TikTok Shop answered; 0 if a fault kept it from acting.
     pub status: u16,
-    /// `code` of the answer's envelope, if it had one.
+    /// `code` of that answer's envelope, if it had one.
     pub code: Option<u32>,
+    /// Name of the fault that the answer met. The client got what the fault sends in its place.
+    pub fault: Option<String>,
 }
 
 impl RequestRecord {
-    pub(crate) fn new(request: &VendorRequest, at: u64, status: u16, code: Option<u32>) -> Self {
-        let header = |name: &str| {
-            let value = request.headers.get(name)?;
-            Some((name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        };
+    pub(crate) fn new(request: &VendorRequest, at: u64, reply: Option<&Reply>, fault: Option<String>) -> Self {
+        let mut headers: Vec<_> = request
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != header::HOST)
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        headers.sort();
         Self {
             number: 0,
             at,
@@ -70,10 +67,11 @@ impl RequestRecord {
             method: request.method.as_str().to_owned(),
             path: request.path.clone(),
             query: request.query.pairs().to_vec(),
-            headers: HEADERS.into_iter().filter_map(header).collect(),
+            headers,
             body_length: request.body.len(),
-            status,
-            code,
+            status: reply.map_or(0, |reply| reply.status().as_u16()),
+            code: reply.and_then(Reply::code),
+            fault,
         }
     }
 
@@ -82,7 +80,7 @@ impl RequestRecord {
         self.query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value of a header of interest; its name in lower case.
+    /// The value of a header; its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
@@ -96,7 +94,7 @@ impl RequestRecord {
             }
         }
         for (name, value) in &mut masked.headers {
-            if name == ACCESS_TOKEN_HEADER || name == "authorization" {
+            if SECRET_HEADERS.contains(&name.as_str()) {
                 MASK.clone_into(value);
             }
         }
@@ -106,7 +104,7 @@ impl RequestRecord {
 
 impl fmt::Debug for RequestRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { number, at, host, method, path, query, headers, body_length, status, code } = self.masked();
+        let Self { number, at, host, method, path, query, headers, body_length, status, code, fault } = self.masked();
         f.debug_struct("RequestRecord")
             .field("number", &number)
             .field("at", &at)
@@ -118,6 +116,7 @@ impl fmt::Debug for RequestRecord {
             .field("body_length", &body_length)
             .field("status", &status)
             .field("code", &code)
+            .field("fault", &fault)
             .finish()
     }
 }

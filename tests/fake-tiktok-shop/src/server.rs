@@ -9,6 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde_json::Value;
 
+use crate::connection::{Playback, TakeOver};
 use crate::control::Control;
 use crate::envelope;
 use crate::marketplace::Marketplace;
@@ -43,18 +44,32 @@ async fn by_path(State(control): State<Control>, request: Request) -> Response {
     serve(&control, service, request).await
 }
 
-async fn serve(control: &Control, service: Service, request: Request) -> Response {
+async fn serve(control: &Control, service: Service, mut request: Request) -> Response {
+    let Some(take_over) = request.extensions_mut().remove::<TakeOver>() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     let Some(request) = VendorRequest::receive(request).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    let reply = control.with(|marketplace| {
-        let reply = Reply::to(service, marketplace, &request);
+    let outcome = control.with(|marketplace| {
         let at = marketplace.clock.now();
-        marketplace.log.record(RequestRecord::new(&request, at, reply.status().as_u16(), reply.code()));
-        reply
+        let Some((name, fault)) = marketplace.faults.next(&request.path) else {
+            let reply = Reply::to(service, marketplace, &request);
+            marketplace.log.record(RequestRecord::new(&request, at, Some(&reply), None));
+            return Ok(reply);
+        };
+        let reply = fault.acts.then(|| Reply::to(service, marketplace, &request));
+        marketplace.log.record(RequestRecord::new(&request, at, reply.as_ref(), Some(name)));
+        let answer = reply.map(Reply::body).unwrap_or_default();
+        Err(Playback { bytes: fault.bytes(&answer), then: fault.then })
     });
-    reply.into_response()
+    match outcome {
+        Ok(reply) => reply.into_response(),
+        Err(playback) => take_over.play(playback).await,
+    }
 }
+
+const NO_SUCH_PAGE: &str = "404 page not found";
 
 /// What a host of TikTok Shop sends back.
 pub(crate) enum Reply {
@@ -80,7 +95,7 @@ impl Reply {
         Self::Envelope(status, code, body)
     }
 
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::Envelope(status, ..) | Self::Page(status, _) => *status,
@@ -88,10 +103,19 @@ impl Reply {
         }
     }
 
-    fn code(&self) -> Option<u32> {
+    pub(crate) fn code(&self) -> Option<u32> {
         match self {
             Self::Envelope(_, code, _) => Some(*code),
             Self::NoSuchPage | Self::Page(..) | Self::Redirect(_) => None,
+        }
+    }
+
+    fn body(self) -> Vec<u8> {
+        match self {
+            Self::NoSuchPage => NO_SUCH_PAGE.into(),
+            Self::Envelope(_, _, body) => body.to_string().into(),
+            Self::Page(_, html) => html.into(),
+            Self::Redirect(_) => Vec::new(),
         }
     }
 }
@@ -99,7 +123,7 @@ impl Reply {
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
         match self {
-            Self::NoSuchPage => (StatusCode::NOT_FOUND, "404 page not found").into_response(),
+            Self::NoSuchPage => (StatusCode::NOT_FOUND, NO_SUCH_PAGE).into_response(),
             Self::Envelope(status, _, body) => (status, Json(body)).into_response(),
             Self::Page(status, html) => (status, page::HEADERS, Html(html)).into_response(),
             Self::Redirect(address) => (StatusCode::FOUND, [(header::LOCATION, address)]).into_response(),

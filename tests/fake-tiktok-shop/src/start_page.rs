@@ -83,10 +83,10 @@ fn requests(marketplace: &Marketplace) -> String {
     if rows.is_empty() {
         return "<p class=\"note\">None so far.</p>\n".to_owned();
     }
-    table(["no.", "time", "request", "status", "code"], rows)
+    table(["no.", "time", "request", "status", "code", "fault"], rows)
 }
 
-fn request_row(record: &RequestRecord) -> [String; 5] {
+fn request_row(record: &RequestRecord) -> [String; 6] {
     let masked = record.masked();
     let mut target = format!("{} {}", masked.method, masked.path);
     for (position, (name, value)) in masked.query.iter().enumerate() {
@@ -99,5 +99,6 @@ fn request_row(record: &RequestRecord) -> [String; 5] {
         code(target),
         masked.status.to_string(),
         masked.code.map(|code| code.to_string()).unwrap_or_default(),
+        masked.fault.as_deref().map(escape).unwrap_or_default(),
     ]
 }

@@ -11,6 +11,7 @@
 mod client;
 mod consent;
 mod control;
+mod faults;
 mod hosts;
 mod program;
 mod shops;
