@@ -3,7 +3,7 @@
 //!
 //! Sources: partner.tiktokshop.com/docv2/page/common-errors (2026) and …/rate-limits (2026).
 
-use crate::error::{Cause, Error, scrubbed, shares_a_part};
+use crate::error::{Cause, Error, LONGEST_DELAY, scrubbed, shares_a_part};
 use crate::http::{Response, TransportFailure};
 use crate::json::Members;
 use alloc::format;
@@ -42,37 +42,35 @@ pub struct Success<'a> {
 /// Everything but an envelope with code 0 in a 2xx answer.
 pub fn read<'a>(response: &'a Response, secrets: &[&str]) -> Result<Success<'a>, Fault> {
     let status = response.status;
-    match status {
-        429 => return Err(limited(response, DEFAULT_LIMIT_DELAY)),
-        408 | 425 | 500.. => {
-            return Err(fault(Cause::TikTokUnavailable, Acted::Unknown, status));
-        }
-        300..=399 => return Err(fault(Cause::Redirected, Acted::Unknown, status)),
-        200..=299 | 400..=499 => {}
-        0..=199 => return Err(fault(Cause::AnswerUnreadable, Acted::Unknown, status)),
-    }
-    let unreadable = || fault(Cause::AnswerUnreadable, Acted::Unknown, status);
-    if !says_json(response.content_type.as_deref()) {
-        // A pair in a mislabelled answer is still a pair; a refusal in one proves nothing.
-        return parse(response)
-            .filter(|(code, _)| *code == 0 && status < 300)
-            .map(|(_, e)| success(&e, secrets))
-            .ok_or_else(unreadable);
-    }
-    let (code, envelope) = parse(response).ok_or_else(unreadable)?;
-    if code == 0 {
-        return if status < 300 { Ok(success(&envelope, secrets)) } else { Err(unreadable()) };
-    }
+    let envelope = Members::parse(response.body.as_bytes());
+    let code = envelope.as_ref().and_then(|envelope| envelope.whole_number("code"));
+    let envelope = envelope.unwrap_or_default();
     let message = envelope.text("message").unwrap_or_default();
-    let (cause, acted) = meaning(code, &message);
-    let mut fault = if cause == Cause::RateLimited {
-        limited(response, if code == HOURLY_LIMIT { HOURLY_LIMIT_DELAY } else { DEFAULT_LIMIT_DELAY })
-    } else {
-        fault(cause, acted, status)
+    let (cause, acted) = match (status, code) {
+        (429, _) => (Cause::RateLimited, Acted::No),
+        (408 | 425 | 500.., _) => (Cause::TikTokUnavailable, Acted::Unknown),
+        (300..=399, _) => (Cause::Redirected, Acted::Unknown),
+        // A pair in a mislabelled answer is still a pair; a refusal in one proves nothing.
+        (200..=299, Some(0)) => {
+            return Ok(Success { data: envelope.raw("data"), request_id: request_id(&envelope, secrets) });
+        }
+        (200..=299 | 400..=499, Some(code)) if code != 0 && says_json(response.content_type.as_deref()) => {
+            meaning(code, &message)
+        }
+        (_, _) => (Cause::AnswerUnreadable, Acted::Unknown),
     };
-    fault.error = fault.error.noting(&format!("TikTok code {code}: {}", scrubbed(&message, secrets)));
-    fault.error.request_id = request_id(&envelope, secrets);
-    Err(fault)
+    let usual = match cause {
+        Cause::RateLimited if code == Some(HOURLY_LIMIT) => LONGEST_DELAY,
+        Cause::RateLimited => LIMIT_DELAY,
+        _ => TRANSIENT_DELAY,
+    };
+    let mut error = Error::new(cause).after(retry_after(response).unwrap_or(usual));
+    error.http_status = Some(status);
+    error.request_id = request_id(&envelope, secrets);
+    if let Some(code) = code {
+        error = error.noting(&format!("TikTok code {code}: {}", scrubbed(&message, secrets)));
+    }
+    Err(Fault { error, acted })
 }
 
 /// What a failed exchange means.
@@ -88,33 +86,18 @@ pub fn transport(failure: TransportFailure) -> Fault {
 }
 
 /// Asked for again after a fault that passes by itself.
-const TRANSIENT_DELAY: Duration = Duration::from_secs(5);
+pub(crate) const TRANSIENT_DELAY: Duration = Duration::from_secs(5);
 /// Asked for again after a 429 without `Retry-After`.
-const DEFAULT_LIMIT_DELAY: Duration = Duration::from_secs(60);
+const LIMIT_DELAY: Duration = Duration::from_secs(60);
+/// The limit of test shops, which is counted by the hour.
 const HOURLY_LIMIT: i64 = 36_009_037;
-const HOURLY_LIMIT_DELAY: Duration = Duration::from_secs(3600);
 
-fn fault(cause: Cause, acted: Acted, status: u16) -> Fault {
-    let mut error = Error::new(cause).after(TRANSIENT_DELAY);
-    error.http_status = Some(status);
-    Fault { error, acted }
-}
-
-/// `Retry-After` in seconds (RFC 9110, section 10.2.3); its date form is rare and counts as absent.
-fn limited(response: &Response, default: Duration) -> Fault {
-    let named = response.retry_after.as_deref().and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-    let mut fault = fault(Cause::RateLimited, Acted::No, response.status);
-    fault.error = fault.error.after(named.unwrap_or(default));
-    fault
-}
-
-fn parse(response: &Response) -> Option<(i64, Members<'_>)> {
-    let envelope = Members::parse(&response.body)?;
-    Some((envelope.whole_number("code")?, envelope))
-}
-
-fn success<'a>(envelope: &Members<'a>, secrets: &[&str]) -> Success<'a> {
-    Success { data: envelope.raw("data"), request_id: request_id(envelope, secrets) }
+/// `Retry-After` in seconds (RFC 9110, section 10.2.3), at least one. Its date form is rare and counts as absent.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.retry_after.as_deref()?.trim();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // More than fits is a long time.
+    digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX).max(1)))
 }
 
 /// Too long and too token-like for [`scrubbed`], so it is taken whole or not at all.
@@ -176,10 +159,9 @@ fn refused_parameter(message: &str) -> Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
 
     fn answer(status: u16, content_type: &str, body: &str) -> Response {
-        Response { status, content_type: Some(content_type.into()), retry_after: None, body: Vec::from(body) }
+        Response { status, content_type: Some(content_type.into()), retry_after: None, body: body.into() }
     }
 
     fn cause(response: &Response) -> (Cause, Acted) {
@@ -221,8 +203,7 @@ mod tests {
             (answer(401, json, &code("0")), Cause::AnswerUnreadable, Acted::Unknown),
         ];
         for (response, expected, acted) in table {
-            let body = String::from_utf8_lossy(&response.body).into_owned();
-            assert_eq!(cause(&response), (expected, acted), "{} {body}", response.status);
+            assert_eq!(cause(&response), (expected, acted), "{} {}", response.status, response.body);
         }
     }
 
@@ -241,18 +222,42 @@ mod tests {
         let mut response = answer(429, "text/plain", "");
         let delay = |response: &Response| read(response, &[]).err().expect("limited").error.delay.as_secs();
         assert_eq!(delay(&response), 60);
-        for (header, seconds) in
-            [("7", 7), (" 7 ", 7), ("99999999", 3600), ("Wed, 21 Oct 2026 07:28:00 GMT", 60), ("-1", 60)]
-        {
+        for (header, seconds) in [
+            ("7", 7),
+            (" 7 ", 7),
+            ("0", 1),
+            ("99999999", 3600),
+            ("99999999999999999999999", 3600),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", 60),
+            ("-1", 60),
+            ("+7", 60),
+            ("", 60),
+        ] {
             response.retry_after = Some(header.into());
             assert_eq!(delay(&response), seconds, "{header}");
         }
+        response = answer(503, "text/html", "busy");
+        assert_eq!(delay(&response), 5);
+        response.retry_after = Some("300".into());
+        assert_eq!(delay(&response), 300);
+        response = answer(429, "application/json", r#"{"code":36009037}"#);
+        assert_eq!(delay(&response), 3600, "counted by the hour");
     }
 
     #[test]
     fn a_pair_in_a_mislabelled_answer_is_still_read() {
         let response = answer(200, "text/plain", r#"{"code":0,"data":{"a":1}}"#);
         assert_eq!(read(&response, &[]).expect("success").data, Some(r#"{"a":1}"#));
+    }
+
+    #[test]
+    fn what_a_failed_answer_says_goes_along_whatever_its_status_and_label() {
+        for (status, content_type) in [(200, "text/html"), (408, "application/json"), (429, "text/plain"), (500, "")] {
+            let response = answer(status, content_type, r#"{"code":7,"message":"words","request_id":"A1"}"#);
+            let error = read(&response, &[]).err().expect("a failure").error;
+            assert!(error.detail().ends_with(" [TikTok code 7: words]"), "{}", error.detail());
+            assert_eq!((error.http_status, error.request_id.as_deref()), (Some(status), Some("A1")));
+        }
     }
 
     #[test]

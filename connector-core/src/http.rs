@@ -1,6 +1,7 @@
 //! Requests the core asks for and answers it reads. Plain data.
 
 use crate::secret::{AccessToken, RequestTarget};
+use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -44,8 +45,16 @@ pub struct Response {
     pub content_type: Option<String>,
     /// Header `retry-after`, if it is text.
     pub retry_after: Option<String>,
-    /// At most [`Request::max_response_bytes`] bytes.
-    pub body: Vec<u8>,
+    /// As [`body_text`] reads it.
+    pub body: String,
+}
+
+/// A body of at most [`Request::max_response_bytes`] bytes as text. What is not UTF-8 becomes U+FFFD, and a byte order
+/// mark goes (RFC 8259, section 8.1): a name that was cut off within a letter must not cost the tokens beside it.
+#[must_use]
+pub fn body_text(bytes: Vec<u8>) -> String {
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text)
 }
 
 /// Why there is no answer.
@@ -59,4 +68,17 @@ pub enum TransportFailure {
     NotConnected,
     /// The body is larger than allowed.
     TooLarge,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_bytes_cost_themselves_alone() {
+        let text = |bytes: &[u8]| body_text(bytes.to_vec());
+        assert_eq!(text("{\"Ä\":1}".as_bytes()), "{\"Ä\":1}");
+        assert_eq!(text(b"{\"a\":\"Caf\xe9\",\"b\":\"\xe4\xb8\"}"), "{\"a\":\"Caf\u{fffd}\",\"b\":\"\u{fffd}\"}");
+        assert_eq!(text("\u{feff}{}\u{feff}".as_bytes()), "{}\u{feff}");
+    }
 }

@@ -361,11 +361,13 @@ pub fn serves(record: &TokenRecord, now: UnixSeconds) -> bool {
 /// So many answers in a row that nobody could make sense of are shown to the host instead of retried silently.
 pub const SHOWN_AFTER_FAILURES: u32 = 5;
 
-/// What the host is told after an outcome nobody knows: come back when the claim has lapsed; a code that stays
+/// What the host is told after an outcome nobody knows: come back when the claim has lapsed, or later if TikTok says so; a
+/// code that stays
 /// unrecognised is shown at last.
 #[must_use]
 pub fn outcome_unknown(error: Error, record: &TokenRecord) -> Error {
     let shown = error.cause == Cause::UnrecognisedAnswer && record.failures >= SHOWN_AFTER_FAILURES;
-    let error = error.after(CLAIM_LIFE);
+    let delay = error.delay.max(CLAIM_LIFE);
+    let error = error.after(delay);
     if shown { error.becoming(Cause::UnrecognisedAnswerRepeated) } else { error }
 }

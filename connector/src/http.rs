@@ -1,11 +1,13 @@
 //! The only file that names waki: one request over `wasi:http`, its body read in chunks under a cap, no redirect followed
 //! (`wasi:http` follows none, and an answer of 3xx is returned as it is).
 
-use tiktok_shop_connector_core::http::{Request, Response, TransportFailure};
+use tiktok_shop_connector_core::http::{Request, Response, TransportFailure, body_text};
 use waki::{Client, ErrorCode};
 use zeroize::Zeroizing;
 
 const CHUNK_BYTES: u64 = 16 * 1024;
+/// A body may come in so many pieces. Each costs a call to the host: one of single bytes would use up the guest's time.
+const MOST_CHUNKS: u32 = 4096;
 
 pub(crate) fn send(request: Request) -> Result<Response, TransportFailure> {
     // Path and query are complete and encoded; waki passes them on as they are.
@@ -17,20 +19,17 @@ pub(crate) fn send(request: Request) -> Result<Response, TransportFailure> {
     let answer = builder.send().map_err(failure)?;
 
     let header = |name: &str| answer.header(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut response = Response {
-        status: answer.status_code(),
-        content_type: header("content-type"),
-        retry_after: header("retry-after"),
-        body: Vec::new(),
-    };
+    let (status, content_type, retry_after) = (answer.status_code(), header("content-type"), header("retry-after"));
+    let (mut body, mut chunks) = (Vec::new(), 0);
     // A body that breaks off carries no code: whether TikTok acted is not known.
     while let Some(chunk) = answer.chunk(CHUNK_BYTES).map_err(|_| TransportFailure::Interrupted)? {
-        if response.body.len() + chunk.len() > request.max_response_bytes {
+        chunks += 1;
+        if chunks > MOST_CHUNKS || body.len() + chunk.len() > request.max_response_bytes {
             return Err(TransportFailure::TooLarge);
         }
-        response.body.extend_from_slice(&chunk);
+        body.extend_from_slice(&chunk);
     }
-    Ok(response)
+    Ok(Response { status, content_type, retry_after, body: body_text(body) })
 }
 
 /// waki's error is `anyhow`'s; the code of `wasi:http` is inside. What carries none is an outcome nobody knows. Never

@@ -3,7 +3,7 @@
 //! Source: partner.tiktokshop.com/docv2/page/get-authorized-shops-202309. No paging, no parameter of its own, no cipher.
 
 use crate::connection::ListedShop;
-use crate::envelope::{self, Acted, Fault};
+use crate::envelope::{self, Acted, Fault, TRANSIENT_DELAY};
 use crate::error::{Cause, Error};
 use crate::http::{Authority, Request, Response};
 use crate::json::Members;
@@ -64,7 +64,7 @@ pub fn read(response: &Response, secrets: &[&str]) -> Result<Vec<ListedShop>, Fa
     let rows = success.data.and_then(|text| Members::parse(text.as_bytes())?.list("shops"));
     let shops = rows.and_then(|rows| rows.iter().map(|row| listed(&Members::parse(row.get().as_bytes())?)).collect());
     shops.ok_or_else(|| {
-        let mut error = Error::new(Cause::AnswerUnreadable).noting("the list of shops");
+        let mut error = Error::new(Cause::AnswerUnreadable).after(TRANSIENT_DELAY).noting("the list of shops");
         error.http_status = Some(response.status);
         error.request_id = success.request_id;
         Fault { error, acted: Acted::No }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn answer(data: &str) -> Response {
-        let body = format!(r#"{{"code":0,"message":"success","request_id":"A","data":{data}}}"#).into_bytes();
+        let body = format!(r#"{{"code":0,"message":"success","request_id":"A","data":{data}}}"#);
         Response { status: 200, content_type: Some("application/json".into()), retry_after: None, body }
     }
 

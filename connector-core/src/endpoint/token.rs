@@ -5,6 +5,7 @@
 //! `authorization_code`.
 
 use crate::envelope::{self, Fault};
+use crate::error::{Cause, Error};
 use crate::http::{Authority, Request, Response};
 use crate::json::Members;
 use crate::ports::Credentials;
@@ -78,6 +79,21 @@ pub struct Pair {
     pub base_region: Option<String>,
     /// None when absent.
     pub scopes: Option<Vec<String>>,
+    /// HTTP status of the answer, for [`Pair::error`].
+    pub status: u16,
+    /// TikTok's id of the request, for the same.
+    pub request_id: Option<String>,
+}
+
+impl Pair {
+    /// What to tell the host of an answer that lacks what the call needs.
+    #[must_use]
+    pub fn error(&self, cause: Cause) -> Error {
+        let mut error = Error::new(cause);
+        error.http_status = Some(self.status);
+        error.request_id.clone_from(&self.request_id);
+        error
+    }
 }
 
 /// Reads the answer to either request. `now` is when it came.
@@ -99,5 +115,7 @@ pub fn read(response: &Response, secrets: &[&str], now: UnixSeconds) -> Result<P
         seller_name: text("seller_name"),
         base_region: text("seller_base_region"),
         scopes: data.texts("granted_scopes"),
+        status: response.status,
+        request_id: success.request_id,
     })
 }

@@ -36,11 +36,11 @@ pub async fn connect(
     let drawn = (Lineage(effects.random()), effects.random_number());
     let (pair, now) = exchange(effects, &app, &code).await?;
     if pair.user_type.is_some_and(|kind| kind != 0) {
-        return Err(Error::new(Cause::NotASeller));
+        return Err(pair.error(Cause::NotASeller));
     }
     let account = pair.account.clone().and_then(|text| AccountId::parse(text).ok());
     let (Some(account), Some(_)) = (account, &pair.refresh) else {
-        return Err(Error::new(Cause::AuthorizationCodeSpent).noting(Cause::TokenAnswerIncomplete.code()));
+        return Err(pair.error(Cause::AuthorizationCodeSpent).noting(Cause::TokenAnswerIncomplete.code()));
     };
     let key = ConnectionKey { customer, account };
     let held = store(effects, &app, &key, policy, &pair, now, drawn).await?;

@@ -156,8 +156,8 @@ async fn spend(
             Ok(pair) if pair.access.is_some() || pair.refresh.is_some() => {
                 return save(effects, key, claimed, &pair, now, random).await;
             }
-            Ok(_) => {
-                return Err(unknown(Error::new(Cause::TokenAnswerIncomplete), claimed.held));
+            Ok(pair) => {
+                return Err(unknown(pair.error(Cause::TokenAnswerIncomplete), claimed.held));
             }
             Err(fault) => fault,
         };
@@ -170,8 +170,8 @@ async fn spend(
                     Next::Again(stored) => return Ok(Next::Again(stored)),
                 }
             }
-            // The answer to a code is no answer to a refresh token.
-            (Cause::AuthorizationCodeSpent, _) => {
+            // What is said of a code or of an access token is no answer to a refresh token.
+            (Cause::AuthorizationCodeSpent | Cause::TokenExpired | Cause::TokenInvalid, _) => {
                 return Err(unknown(fault.error.becoming(Cause::UnrecognisedAnswer), claimed.held));
             }
             // 7. Refused before TikTok acted.

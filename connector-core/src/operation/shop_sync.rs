@@ -11,7 +11,8 @@ use crate::ports::{Credentials, Effects};
 use crate::rotation;
 use alloc::vec::Vec;
 
-/// What TikTok lists for the record's access token.
+/// What TikTok lists for the record's access token. What is said of a code or of a refresh token is no answer to it:
+/// whether the grant lives, only the token host can tell.
 pub(super) async fn read_shops(
     effects: &impl Effects,
     app: &Credentials,
@@ -21,10 +22,14 @@ pub(super) async fn read_shops(
         return Err(Fault { error: Error::new(Cause::TokenAnswerIncomplete), acted: Acted::No });
     };
     let request = shops::request(app, access, effects.now().wall);
-    match effects.send(request).await {
+    let outcome = match effects.send(request).await {
         Ok(response) => shops::read(&response, &[app.app_secret.expose(), access.expose()]),
         Err(failure) => Err(envelope::transport(failure)),
-    }
+    };
+    outcome.map_err(|fault| match fault.error.cause.action() {
+        Action::Reauthorize => Fault { error: fault.error.becoming(Cause::UnrecognisedAnswer), acted: Acted::Unknown },
+        _ => fault,
+    })
 }
 
 /// Whether TikTok refused the access token itself.

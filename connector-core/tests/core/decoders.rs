@@ -7,7 +7,7 @@ use tiktok_shop_connector_core::callback::{Grant, StateCheck};
 use tiktok_shop_connector_core::endpoint::{shops, token};
 use tiktok_shop_connector_core::envelope;
 use tiktok_shop_connector_core::error::{Cause, Error};
-use tiktok_shop_connector_core::http::Response;
+use tiktok_shop_connector_core::http::{Response, body_text};
 use tiktok_shop_connector_core::json::Members;
 use tiktok_shop_connector_core::record::{DecodeError, TokenRecord};
 use tiktok_shop_connector_core::secret::State;
@@ -20,7 +20,7 @@ const SECRETS: [&str; 3] =
 
 fn response(status: u16, body: &[u8]) -> Response {
     let content_type = Some("application/json".into());
-    Response { status, content_type, retry_after: None, body: body.to_vec() }
+    Response { status, content_type, retry_after: None, body: body_text(body.to_vec()) }
 }
 
 fn shop_list() -> String {

@@ -139,6 +139,8 @@ pub(crate) fn pair(number: u32) -> Pair {
         seller_name: Some("Seller".into()),
         base_region: Some("GB".into()),
         scopes: Some(vec!["seller.authorization.info".into()]),
+        status: 200,
+        request_id: None,
     }
 }
 

@@ -189,6 +189,8 @@ fn every_answer_to_a_refresh_has_its_class() {
         (Answer::code(36_009_007), "tiktok-unavailable", left),
         (Answer::code(98_001_004), "unrecognised-answer", left),
         (Answer::code(36_004_004), "unrecognised-answer", left),
+        (Answer::code(105_001), "unrecognised-answer", left),
+        (Answer::code(105_002), "unrecognised-answer", left),
         (Answer::success(&json!(null)), "token-answer-incomplete", left),
         (Answer::success(&json!({"open_id": "account-1"})), "token-answer-incomplete", left),
     ];

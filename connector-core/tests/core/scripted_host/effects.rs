@@ -45,7 +45,7 @@ impl Effects for ScriptedHost {
                 status,
                 content_type: Some(content_type.into()),
                 retry_after: retry_after.map(Into::into),
-                body: body.into_bytes(),
+                body,
             }),
         }
     }
