@@ -13,6 +13,7 @@
 
 mod cargo;
 mod component;
+pub mod fault_matrix;
 mod prune;
 mod toolchain;
 mod wasm_target;

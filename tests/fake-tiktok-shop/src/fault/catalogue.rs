@@ -279,7 +279,7 @@ fn heads() -> Vec<(&'static str, Fault)> {
             let sends = [text(head), Piece::AnswerLength, text("\r\n\r\n"), ANSWER, text(second)];
             Fault { acts: true, ..Fault::sends(sends) }.then(Ending::Stall)
         }),
-        ("one header of 100 kB", long(Piece::Repeat(format!("x-long: {}\r\n", "x".repeat(100_000)), 1))),
+        ("one header of 1 MB", long(Piece::Repeat(format!("x-long: {}\r\n", "x".repeat(1_000_000)), 1))),
         ("10 000 headers", long(Piece::Repeat("x-many: 1\r\n".into(), 10_000))),
         ("headers without end", Fault::sends([text(HEAD)]).then(Ending::Endless("x-endless: 1\r\n".into()))),
         ("a header without a colon", Fault::sends([text(format!("{HEAD}no colon\r\n\r\n{NOTHING}"))])),

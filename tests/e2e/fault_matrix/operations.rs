@@ -1,0 +1,293 @@
+//! The operations that send requests, and how it is found out what a fault did to each.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::time::Duration;
+
+use fake_tiktok_shop::{Decision, Ending, Fault};
+use tiktok_shop_host_harness::{
+    Authority, CallError, Connection, ConnectionStatus, ConnectorHost, Deadlines, EgressPolicy, Rotation, ShopPolicy,
+    ShopStanding,
+};
+use tiktok_shop_tests::{DAY, SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant};
+use tokio::net::TcpSocket;
+use xtask::fault_matrix::Row;
+
+/// The one fault that no answer can play: nobody listens.
+pub(super) const CONNECTION_REFUSED: &str = "connection refused";
+
+/// One kind of request of one call.
+pub(super) struct Operation {
+    pub(super) name: &'static str,
+    /// The request that meets the fault, every time it is sent.
+    path: &'static str,
+    run: for<'a> fn(&'a Faulty) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>>,
+}
+
+pub(super) const OPERATIONS: [Operation; 4] = [
+    Operation { name: "connect: code", path: TOKEN_GET, run: |faulty| Box::pin(connect_code(faulty)) },
+    Operation { name: "connect: shops", path: SHOPS, run: |faulty| Box::pin(connect_shops(faulty)) },
+    Operation { name: "refresh: tokens", path: TOKEN_REFRESH, run: |faulty| Box::pin(refresh_tokens(faulty)) },
+    Operation { name: "refresh: shops", path: SHOPS, run: |faulty| Box::pin(refresh_shops(faulty)) },
+];
+
+/// How a call ended, what it sent, and what stands.
+struct Ended {
+    outcome: Result<Connection, CallError>,
+    requests: String,
+    then: String,
+}
+
+impl Operation {
+    /// Runs it with a fault on a stage of its own.
+    pub(super) async fn measure(&self, fault: &str) -> Row {
+        let faulty = Faulty::new(self.path, fault);
+        let Ended { outcome, requests, then } = (self.run)(&faulty).await;
+        let failure = match &outcome {
+            Ok(connection) => connection.last_failure.as_ref().map(|past| &past.failure),
+            Err(CallError::Connector(error)) => Some(error.failure()),
+            Err(_) => None,
+        };
+        let seconds = match &outcome {
+            Err(CallError::Connector(error)) => error.retry_after().map(|pause| {
+                assert_eq!(pause.subsec_nanos(), 0, "a pause is whole seconds");
+                pause.as_secs()
+            }),
+            Ok(_) | Err(_) => None,
+        };
+        Row {
+            operation: self.name.to_owned(),
+            fault: fault.to_owned(),
+            code: failure.map(|failure| failure.code.clone()),
+            status: failure.and_then(|failure| failure.http_status),
+            case: case(outcome),
+            seconds,
+            requests,
+            then,
+        }
+    }
+}
+
+/// `ok`, one of the eight, or how the host ended the call.
+fn case(outcome: Result<Connection, CallError>) -> String {
+    match outcome {
+        Ok(_) => "ok".to_owned(),
+        Err(other @ CallError::Connector(_)) => refusal::<Connection>(Err(other)).0.to_owned(),
+        Err(other) => format!("ended by the host: {other}"),
+    }
+}
+
+/// A stage, and a host before it for which one kind of request goes wrong as soon as it is told to.
+struct Faulty {
+    stage: Stage,
+    host: ConnectorHost,
+    path: &'static str,
+    fault: String,
+    _nobody: Option<TcpSocket>,
+}
+
+const ALICE: &str = "alice";
+
+impl Faulty {
+    fn new(path: &'static str, name: &str) -> Self {
+        let stage = Stage::new();
+        let mut builder = stage.host_builder();
+        let mut nobody = None;
+        match Fault::named(name) {
+            // What never comes is waited for, so not for long.
+            Some(Fault { then: Ending::Stall, .. }) => {
+                let wait = Duration::from_secs(3);
+                builder =
+                    builder.deadlines(Deadlines { first_byte: wait, between_bytes: wait, ..Deadlines::default() });
+            }
+            Some(_) => {}
+            None => {
+                assert_eq!(name, CONNECTION_REFUSED);
+                // Bound and not listening: connections are refused, and nobody else gets the port meanwhile.
+                let port = TcpSocket::new_v4().unwrap();
+                port.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+                let refusing = port.local_addr().unwrap();
+                nobody = Some(port);
+                let (played, other) = match path {
+                    SHOPS => (Authority::Api, Authority::Auth),
+                    _ => (Authority::Auth, Authority::Api),
+                };
+                let egress = EgressPolicy::production().stand_in(played, refusing);
+                let egress = egress.and_then(|policy| policy.stand_in(other, stage.fake.address()));
+                builder = builder.egress(egress.unwrap());
+            }
+        }
+        Self { host: builder.build().unwrap(), path, fault: name.to_owned(), _nobody: nobody, stage }
+    }
+
+    /// Makes a call while the fault lasts, and tells what was sent during it.
+    async fn call<T>(&self, call: impl Future<Output = T>) -> (T, String) {
+        let fake = &self.stage.fake;
+        fake.clear_requests();
+        if let Some(fault) = Fault::named(&self.fault) {
+            fake.fault_every(self.path, &self.fault, fault);
+        }
+        let outcome = call.await;
+        for script in fake.clear_faults() {
+            assert_ne!(script.met, 0, "nothing was sent to {}", self.path);
+        }
+        let requests = fake.requests();
+        let name = |path: &str| match path {
+            TOKEN_GET => "get",
+            TOKEN_REFRESH => "refresh",
+            SHOPS => "shops",
+            _ => "another path",
+        };
+        let names: Vec<_> = requests.iter().map(|request| name(&request.path)).collect();
+        fake.clear_requests();
+        (outcome, names.join(" "))
+    }
+
+    /// The connection as the customer sees it.
+    async fn row(&self) -> Option<Connection> {
+        self.stage.host.list_connections(&tenant(0), &customer_id(ALICE)).await.unwrap().pop()
+    }
+
+    async fn connect(&self, host: &ConnectorHost, query: &str) -> Result<Connection, CallError> {
+        host.connect(&tenant(0), &customer_id(ALICE), grant(query), ShopPolicy::All).await
+    }
+
+    /// A refresh with TikTok in order: `ok` with all its shops and no failure left, or case and code; then what was sent.
+    async fn refresh(&self, rotation: Rotation) -> String {
+        let told = match self.stage.refresh(ALICE, rotation).await {
+            Ok(connection) if in_order(&connection) => "ok".to_owned(),
+            Ok(connection) => format!("{connection:?}"),
+            Err(error) => {
+                let (case, code) = refusal::<Connection>(Err(error));
+                format!("{case} {code}")
+            }
+        };
+        let sent = (self.stage.requests_to(TOKEN_REFRESH), self.stage.requests_to(SHOPS));
+        assert_eq!(self.stage.requests_to(TOKEN_GET), 0);
+        self.stage.fake.clear_requests();
+        match sent {
+            (0, 0) => told,
+            (tokens, shops) => format!("{told}, tokens {tokens}, shops {shops}"),
+        }
+    }
+
+    /// Another consent of the same seller.
+    async fn connects_anew(&self) -> bool {
+        self.stage.connect(ALICE, "one-shop").await.is_ok_and(|connection| in_order(&connection))
+    }
+}
+
+fn in_order(connection: &Connection) -> bool {
+    connection.status == ConnectionStatus::Active
+        && connection.last_failure.is_none()
+        && connection.shops.iter().map(|shop| shop.standing).eq([ShopStanding::Granted])
+}
+
+/// A refresh that renews, then reads the shops; one that only reads them.
+const RENEWS: &str = "ok, tokens 1, shops 1";
+const READS: &str = "ok, tokens 0, shops 1";
+const IN_PROGRESS: &str = "retry-after refresh-in-progress";
+
+async fn connect_code(faulty: &Faulty) -> Ended {
+    let query = faulty.stage.callback("one-shop", Decision::Allow);
+    let (outcome, requests) = faulty.call(faulty.connect(&faulty.host, &query)).await;
+    let row = faulty.row().await;
+    let again = faulty.connect(&faulty.stage.host, &query).await;
+    let then = match (&outcome, row) {
+        (Ok(connection), Some(row)) if in_order(connection) && in_order(&row) => "done".to_owned(),
+        (Err(_), None) => match again {
+            Ok(connection) if in_order(&connection) => "the same call works".to_owned(),
+            Err(error)
+                if refusal::<()>(Err(error.clone())) == ("reauthorize", "authorization-code-spent".to_owned()) =>
+            {
+                if faulty.connects_anew().await { "a new consent works" } else { "a new consent fails" }.to_owned()
+            }
+            other => format!("{other:?}"),
+        },
+        (_, row) => format!("{row:?}"),
+    };
+    Ended { outcome, requests, then }
+}
+
+async fn connect_shops(faulty: &Faulty) -> Ended {
+    let query = faulty.stage.callback("one-shop", Decision::Allow);
+    let (outcome, requests) = faulty.call(faulty.connect(&faulty.host, &query)).await;
+    let row = faulty.row().await;
+    let then = match (&outcome, row) {
+        (Ok(connection), Some(row)) if in_order(connection) && in_order(&row) => "done".to_owned(),
+        (Ok(connection), Some(row)) if *connection == row && row.status == ConnectionStatus::Active => {
+            assert_eq!(row.shops.len(), 0);
+            match faulty.refresh(Rotation::WhenDue).await.as_str() {
+                READS => "the next refresh reads the shops".to_owned(),
+                other => other.to_owned(),
+            }
+        }
+        (_, row) => format!("{row:?}"),
+    };
+    Ended { outcome, requests, then }
+}
+
+async fn refresh_tokens(faulty: &Faulty) -> Ended {
+    let stage = &faulty.stage;
+    assert!(faulty.connects_anew().await);
+    stage.advance(8 * DAY);
+    let (tenant, alice) = (tenant(0), customer_id(ALICE));
+    let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, Rotation::WhenDue)).await;
+    let row = faulty.row().await.unwrap();
+    let then = match &outcome {
+        Ok(connection) if in_order(connection) && in_order(&row) => "done".to_owned(),
+        Ok(connection) => format!("{connection:?}"),
+        Err(error) => {
+            let (case, code) = refusal::<()>(Err(error.clone()));
+            assert_eq!(row.last_failure.map(|past| past.failure.code), Some(code.clone()), "in the row");
+            assert_eq!(row.shops.len(), 1, "the shops stay known");
+            let told = faulty.refresh(Rotation::WhenDue).await;
+            let forced = faulty.refresh(Rotation::Forced).await;
+            match (told.as_str(), forced.as_str()) {
+                ("retry-after backing-off", RENEWS) => "the claim is given back".to_owned(),
+                (IN_PROGRESS, IN_PROGRESS) => {
+                    stage.advance(120);
+                    match faulty.refresh(Rotation::WhenDue).await.as_str() {
+                        RENEWS => "the claim stands for 120 s".to_owned(),
+                        "reauthorize refresh-outcome-unknown, tokens 1, shops 0" if faulty.connects_anew().await => {
+                            "the claim stands for 120 s; then a new consent works".to_owned()
+                        }
+                        other => format!("the claim stands for 120 s, then {other}"),
+                    }
+                }
+                (told, RENEWS) if case == "reauthorize" && told == format!("{case} {code}") => {
+                    "ended; a forced refresh finds out whether it lives".to_owned()
+                }
+                (told, forced) => format!("{told}; forced: {forced}"),
+            }
+        }
+    };
+    Ended { outcome, requests, then }
+}
+
+async fn refresh_shops(faulty: &Faulty) -> Ended {
+    assert!(faulty.connects_anew().await);
+    // So long after the consent that a token which is refused may be renewed.
+    faulty.stage.advance(700);
+    let (tenant, alice) = (tenant(0), customer_id(ALICE));
+    let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, Rotation::WhenDue)).await;
+    let row = faulty.row().await.unwrap();
+    let standing = row.shops.iter().map(|shop| shop.standing).collect::<Vec<_>>();
+    let then = match (&outcome, standing.as_slice()) {
+        (Ok(connection), _) if in_order(connection) && in_order(&row) => "done".to_owned(),
+        (outcome, &[standing]) => {
+            assert_eq!(row.status, ConnectionStatus::Active);
+            if let Err(error) = outcome {
+                let (_, code) = refusal::<()>(Err(error.clone()));
+                assert_eq!(row.last_failure.map(|past| past.failure.code), Some(code), "in the row");
+            }
+            match (standing, faulty.refresh(Rotation::WhenDue).await.as_str()) {
+                (ShopStanding::Granted, READS) => "the shops known before stay".to_owned(),
+                (ShopStanding::Inactive, READS) => "the shops are marked inactive until they are read again".to_owned(),
+                (standing, other) => format!("{standing:?}, then {other}"),
+            }
+        }
+        (_, shops) => format!("{shops:?}"),
+    };
+    Ended { outcome, requests, then }
+}
