@@ -59,10 +59,10 @@ pub fn read<'a>(response: &'a Response, secrets: &[&str]) -> Result<Success<'a>,
         }
         (_, _) => (Cause::AnswerUnreadable, Acted::Unknown),
     };
-    let usual = match cause {
-        Cause::RateLimited if code == Some(HOURLY_LIMIT) => LONGEST_DELAY,
-        Cause::RateLimited => LIMIT_DELAY,
-        _ => TRANSIENT_DELAY,
+    let usual = match (cause, code) {
+        (Cause::RateLimited, Some(HOURLY_LIMIT)) => LONGEST_DELAY,
+        (Cause::RateLimited, _) => LIMIT_DELAY,
+        (_, _) => TRANSIENT_DELAY,
     };
     let mut error = Error::new(cause).after(retry_after(response).unwrap_or(usual));
     error.http_status = Some(status);

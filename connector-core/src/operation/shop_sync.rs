@@ -26,9 +26,11 @@ pub(super) async fn read_shops(
         Ok(response) => shops::read(&response, &[app.app_secret.expose(), access.expose()]),
         Err(failure) => Err(envelope::transport(failure)),
     };
-    outcome.map_err(|fault| match fault.error.cause.action() {
-        Action::Reauthorize => Fault { error: fault.error.becoming(Cause::UnrecognisedAnswer), acted: Acted::Unknown },
-        _ => fault,
+    outcome.map_err(|mut fault| {
+        if fault.error.cause.action() == Action::Reauthorize {
+            fault.error = fault.error.becoming(Cause::UnrecognisedAnswer);
+        }
+        fault
     })
 }
 
