@@ -1,5 +1,7 @@
 //! Causes (open, they grow) and the one total function from a cause to what the host should do (closed).
 
+mod advice;
+
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::format;
@@ -7,6 +9,8 @@ use alloc::string::String;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
+
+pub use advice::Advice;
 
 /// What the host should do next. Closed within a major version of the WIT package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,7 +46,10 @@ async fn every_fault_has_its_exact_error_in_every_operation() {
     let mut measured = 0;
     for (pair, row) in running {
         let rows = listed.remove(&pair).unwrap_or_default();
-        let expected = rows.iter().map(|row| text(row)).collect::<Vec<_>>().join("\n         and ");
+        let expected = match rows.iter().map(|row| text(row)).collect::<Vec<_>>() {
+            none if none.is_empty() => "a row".to_owned(),
+            rows => rows.join("\n         and "),
+        };
         match row.await {
             Ok(row) if rows == [&row] => measured += 1,
             Ok(row) => differences.push(format!("expected {expected}\n     got {}", text(&row))),

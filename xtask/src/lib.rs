@@ -22,4 +22,4 @@ mod world;
 pub use cargo::{BuildEvent, build_executable, executable_package_count, workspace_root};
 pub use component::{Component, build_component, component, component_package_count, hostile_guest};
 pub use wasm_target::Origin;
-pub use world::{Checked, Extern, check, check_imports, plugin_imports};
+pub use world::{Checked, Extern, check, check_imports, error_cases, plugin_imports};

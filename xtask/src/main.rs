@@ -3,6 +3,8 @@
 mod check_imports;
 mod demo;
 mod dist;
+mod docs;
+mod errors_page;
 mod progress;
 
 use std::io::{self, Write as _};
@@ -20,6 +22,7 @@ use clap::Parser;
 enum Task {
     Demo(demo::Demo),
     Dist(dist::Dist),
+    Docs(docs::Docs),
     CheckImports(check_imports::CheckImports),
 }
 
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Demo(task) => task.run(),
         Task::Dist(task) => task.run(),
+        Task::Docs(task) => task.run(),
         Task::CheckImports(task) => task.run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use wit_component::DecodedWasm;
-use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
+use wit_parser::{Docs, Resolve, TypeDefKind, TypeOwner, WorldId, WorldItem, WorldKey};
 
 use crate::cargo::workspace_root;
 
@@ -147,6 +147,24 @@ fn plugin() -> Result<(Resolve, WorldId)> {
     let (package, _) = resolve.push_dir(workspace_root().join("wit"))?;
     let world = resolve.select_world(&[package], Some("plugin"))?;
     Ok((resolve, world))
+}
+
+/// The cases of `error` in `wit/types.wit` and what their documentation says, in their order.
+///
+/// # Errors
+/// If `wit/` can't be read or parsed, or has no such variant.
+pub fn error_cases() -> Result<Vec<(String, String)>> {
+    let (resolve, world) = plugin()?;
+    let package = resolve.worlds.get(world).and_then(|world| world.package);
+    let kind = resolve.types.iter().find_map(|(_, definition)| {
+        let TypeOwner::Interface(interface) = definition.owner else { return None };
+        let ours = resolve.interfaces.get(interface)?.package == package;
+        (ours && definition.name.as_deref() == Some("error")).then_some(&definition.kind)
+    });
+    let Some(TypeDefKind::Variant(error)) = kind else { bail!("no variant `error`") };
+    let meaning =
+        |docs: &Docs| docs.contents.as_deref().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+    Ok(error.cases.iter().map(|case| (case.name.clone(), meaning(&case.docs))).collect())
 }
 
 fn decode(component: &[u8]) -> Result<(Resolve, WorldId)> {

@@ -1,0 +1,217 @@
+//! `docs/errors.md`: the WIT package says what each case means, the core what each code does, the fault matrix what leads
+//! to it, and the host library how else a call may end. Nothing is said here that is said there.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use tiktok_shop_connector_core::error::{Action, Cause};
+use xtask::fault_matrix::{Row, fault_matrix};
+
+/// Where the page stands in the workspace.
+pub(crate) const PATH: &str = "docs/errors.md";
+
+const HOST_ERRORS: &str = "host-harness/src/error.rs";
+
+const INTRODUCTION: &str = "\
+# Errors
+
+<!-- Written by `cargo xtask docs`; a test fails while it is out of date. -->
+
+An error has a **case**, which says what the host does next; a **code** for counting and for this page; a `detail` for the
+log; and, where TikTok answered, its HTTP status and request id. Branch on the case, never on the code or the detail. A
+connection keeps the failure of its latest refresh as `last-failure`, with the same code.
+
+To deal with one: find its code below, do what stands under **Do**. **Afterwards** says what was sent and what is stored.
+
+- [The eight cases](#the-eight-cases), with all codes
+- [The codes](#the-codes)
+- [When the host ends the call](#when-the-host-ends-the-call)
+- [What leads to what](#what-leads-to-what): every fault that is tested, in every operation
+";
+
+const HOST_INTRODUCTION: &str = "
+## When the host ends the call
+
+The connector did not answer: the host library did, with another case of `CallError`. The next call runs in a fresh
+instance. Where it is unknown whether the call took effect, stored tokens are safe all the same: a refresh token is sent
+only under a stored claim, which lapses after 120 s.
+
+| `CallError` | meaning |
+| --- | --- |
+";
+
+const MATRIX_INTRODUCTION: &str = "\
+Each row was measured on the shipped component, through the host, over HTTP, against the fake TikTok Shop. The fault lasts
+for the whole call; *sent* is what TikTok's hosts received during it, and *afterwards* what was found with TikTok in order
+again. \"The answer\" is what TikTok really answered, and in its place stand a *refusal* (36004005) or other bytes. \"Reply
+lost\" means that TikTok acted, and what it issued is known to nobody: the fake then refuses the old refresh token, as
+strictly as TikTok may.
+";
+
+/// The page as it should be.
+pub(crate) fn page() -> Result<String> {
+    let rows = fault_matrix()?;
+    let mut page = INTRODUCTION.to_owned();
+    page.push_str(&cases()?);
+    page.push_str("\n## The codes\n");
+    for cause in Cause::ALL {
+        page.push_str(&code(*cause, &rows));
+    }
+    page.push_str(HOST_INTRODUCTION);
+    page.push_str(&host_errors()?);
+    page.push_str(&matrix(&rows));
+    Ok(page)
+}
+
+fn cases() -> Result<String> {
+    let mut text = String::from("\n## The eight cases\n\n| case | meaning | codes |\n| --- | --- | --- |\n");
+    for (name, meaning) in xtask::error_cases()? {
+        let codes = Cause::ALL.iter().filter(|cause| case(**cause) == name).map(|cause| link(cause.code()));
+        writeln!(text, "| `{name}` | {meaning} | {} |", codes.collect::<Vec<_>>().join(" · "))?;
+    }
+    Ok(text)
+}
+
+fn case(cause: Cause) -> &'static str {
+    match cause.action() {
+        Action::Internal => "internal",
+        Action::InvalidRequest => "invalid-request",
+        Action::Misconfigured => "misconfigured",
+        Action::Reauthorize => "reauthorize",
+        Action::RetryAfter => "retry-after",
+        Action::StorageConflict => "storage-conflict",
+        Action::StorageFailed => "storage-failed",
+        Action::Upstream => "upstream",
+    }
+}
+
+/// Two lines for whoever searches, and what was seen to lead there.
+fn code(cause: Cause, rows: &[Row]) -> String {
+    let code = cause.code();
+    let advice = cause.advice();
+    let mut text = format!(
+        "\n### {code}\n\n`{}` · {}\n\n- **Do:** {}\n- **Afterwards:** {}\n",
+        case(cause),
+        cause.sentence(),
+        advice.remedy,
+        advice.aftermath
+    );
+    let leading: Vec<_> = rows.iter().filter(|row| row.code.as_deref() == Some(code)).collect();
+    if !leading.is_empty() {
+        let operations: Vec<_> = distinct(leading.iter().map(|row| row.operation.as_str()));
+        let operations = operations.into_iter().map(|name| format!("[{name}](#{})", anchor(name))).collect::<Vec<_>>();
+        let faults = distinct(leading.iter().map(|row| row.fault.as_str()));
+        text.push_str(&format!(
+            "\n<details><summary>{}</summary>\n\n{}. In {}.\n\n</details>\n",
+            match faults.len() {
+                1 => "One fault leads here".to_owned(),
+                number => format!("{number} faults lead here"),
+            },
+            faults.join("; "),
+            operations.join(", ")
+        ));
+    }
+    text
+}
+
+/// In the order of their first appearance.
+fn distinct<'a>(items: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    items.filter(|item| seen.insert(*item)).collect()
+}
+
+/// The cases of `CallError` and what their documentation says.
+fn host_errors() -> Result<String> {
+    let source = fs::read_to_string(xtask::workspace_root().join(HOST_ERRORS)).context(HOST_ERRORS)?;
+    let (_, rest) = source.split_once("pub enum CallError {\n").context("no CallError")?;
+    let (body, _) = rest.split_once("\n}\n").context("CallError has no end")?;
+    let mut text = String::new();
+    let mut meaning = Vec::new();
+    // Deeper indentation belongs to the fields of a case.
+    for line in body.lines().filter_map(|line| line.strip_prefix("    ").filter(|line| !line.starts_with(' '))) {
+        if let Some(sentence) = line.strip_prefix("/// ") {
+            meaning.push(sentence);
+        } else if line.starts_with(|first: char| first.is_ascii_uppercase()) {
+            let name: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();
+            writeln!(text, "| `{name}` | {} |", meaning.join(" "))?;
+            meaning.clear();
+        }
+    }
+    Ok(text)
+}
+
+fn matrix(rows: &[Row]) -> String {
+    let operations = distinct(rows.iter().map(|row| row.operation.as_str()));
+    let faults = distinct(rows.iter().map(|row| row.fault.as_str())).len();
+    let mut text =
+        format!("\n## What leads to what\n\n{faults} faults in {} requests. {MATRIX_INTRODUCTION}", operations.len());
+    for operation in operations {
+        text.push_str(&format!(
+            "\n### {operation}\n\n| fault | case | code | HTTP | sent | afterwards |\n| --- | --- | --- | --- | --- | --- |\n"
+        ));
+        for row in rows.iter().filter(|row| row.operation == operation) {
+            let seconds = row.seconds.map(|seconds| format!(" {seconds} s")).unwrap_or_default();
+            let sent = if row.requests.is_empty() { "nothing" } else { &row.requests };
+            text.push_str(&format!(
+                "| {} | `{}`{seconds} | {} | {} | {sent} | {} |\n",
+                row.fault,
+                row.case,
+                row.code.as_deref().map(link).unwrap_or_default(),
+                row.status.map(|status| status.to_string()).unwrap_or_default(),
+                row.then
+            ));
+        }
+    }
+    text
+}
+
+fn link(code: &str) -> String {
+    format!("[{code}](#{code})")
+}
+
+/// Of a heading, as code hosts make it.
+fn anchor(heading: &str) -> String {
+    heading.chars().filter(|c| c.is_alphanumeric() || *c == ' ').map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_link_has_its_heading() {
+        let page = page().unwrap();
+        let headings: BTreeSet<_> = page
+            .lines()
+            .filter(|line| line.starts_with('#'))
+            .map(|line| anchor(&line.trim_start_matches(['#', ' ']).replace('-', " ")))
+            .map(|anchor| anchor.to_lowercase())
+            .collect();
+        let links: BTreeSet<_> = page.split("](#").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+        assert!(links.len() > Cause::ALL.len());
+        for link in links {
+            assert!(headings.contains(link), "{link}");
+        }
+    }
+
+    #[test]
+    fn every_code_of_the_matrix_is_a_code_of_the_connector_in_its_own_case() {
+        for row in fault_matrix().unwrap() {
+            let Some(code) = &row.code else { continue };
+            let cause = Cause::ALL.iter().find(|cause| cause.code() == code).unwrap_or_else(|| panic!("{code}"));
+            assert!(row.case == "ok" || row.case == case(*cause), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn each_way_the_host_ends_a_call_is_told_with_its_meaning() {
+        let text = host_errors().unwrap();
+        for line in text.lines() {
+            assert!(line.ends_with(". |"), "{line}");
+        }
+        assert!(text.contains("| `Trapped` | The guest trapped: a bug in it."), "{text}");
+        assert_eq!(text.lines().count(), 8, "{text}");
+    }
+}
