@@ -36,7 +36,10 @@ const HOST_INTRODUCTION: &str = "
 
 The connector did not answer: the host library did, with another case of `CallError`. The next call runs in a fresh
 instance. Where it is unknown whether the call took effect, stored tokens are safe all the same: a refresh token is sent
-only under a stored claim, which lapses after 120 s.
+only under a stored claim, which lapses after 120 s. Only a code that `connect` has sent may be used up.
+
+- **Do:** Call again, after some seconds. If it lasts, look at the load and the storage of the host for what was late or
+  busy, and report a trap, a broken contract and what was used up, with the name and version in the error.
 
 | `CallError` | meaning |
 | --- | --- |

@@ -16,7 +16,6 @@ use tower_service::Service as _;
 use crate::fault::Ending;
 
 /// What a fault plays on the connection of its request.
-#[derive(Debug)]
 pub(crate) struct Playback {
     pub bytes: Vec<u8>,
     pub then: Ending,
