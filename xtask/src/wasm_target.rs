@@ -3,7 +3,7 @@
 //! In this order: the active toolchain has the target; rustup adds it; a compiler whose standard library is here as
 //! source builds it. The last one serves machines that reach a registry of crates and a distribution's packages, but
 //! not the Rust project's downloads: a stable compiler does it under `RUSTC_BOOTSTRAP=1`, and cargo takes the few crates
-//! below the standard library from crates.io.
+//! below the standard library from there.
 
 use std::ffi::OsStr;
 use std::fmt;
