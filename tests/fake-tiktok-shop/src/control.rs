@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::consent::Decision;
 use crate::fault::{Fault, FaultScript};
 use crate::grants::GrantKey;
-use crate::issued::Issued;
+use crate::issued::{Issued, IssuedSecret};
 use crate::marketplace::Marketplace;
 use crate::request_log::RequestRecord;
 use crate::seller::{Seller, Shop};
@@ -199,6 +199,17 @@ impl Control {
     /// Takes the scripts away and returns those that were not used up.
     pub fn clear_faults(&self) -> Vec<FaultScript> {
         self.with(|marketplace| marketplace.faults.take())
+    }
+
+    /// Every code, token and cipher handed out so far, to search for where none may be. Ciphers are those of the shops
+    /// that sellers have now.
+    pub fn issued_secrets(&self) -> Vec<IssuedSecret> {
+        self.with(|marketplace| {
+            let shops = marketplace.sellers.iter().flat_map(|seller| seller.shops.iter().map(move |s| (seller, s)));
+            let ciphers = shops.filter_map(|(seller, shop)| Some((seller.id.as_str(), shop.cipher.as_deref()?)));
+            let ciphers = ciphers.flat_map(|(seller, first)| marketplace.grants.ciphers(seller, first));
+            marketplace.grants.secrets().chain(ciphers).collect()
+        })
     }
 
     /// The requests that reached TikTok Shop's hosts, oldest first, at most the last 10,000. Secrets are not masked.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::issued::{Issued, IssuedToken};
+use crate::issued::{Issued, IssuedSecret, IssuedToken, SecretKind};
 use crate::signature::{hex, hmac_sha256};
 use crate::switches::{CiphersOnConsent, EarlierToken, RefreshTokenOnRefresh, ReplacedRefreshToken, Switches};
 
@@ -42,7 +42,11 @@ pub(crate) struct Authorization {
 impl Authorization {
     /// The cipher of a shop whose first one is `first`.
     pub(crate) fn cipher(&self, first: &str) -> String {
-        match self.cipher_changes {
+        Self::cipher_after(first, self.cipher_changes)
+    }
+
+    fn cipher_after(first: &str, changes: u32) -> String {
+        match changes {
             0 => first.to_owned(),
             changes => format!("{first}v{changes}"),
         }
@@ -112,6 +116,8 @@ pub(crate) struct Grants {
     seed: [u8; 32],
     issued: u64,
     codes: HashMap<String, Code>,
+    /// Every code with the app it was for, exchanged or not.
+    codes_issued: Vec<(String, String)>,
     authorizations: BTreeMap<GrantKey, Authorization>,
     access_tokens: HashMap<String, AccessToken>,
     refresh_tokens: HashMap<String, RefreshToken>,
@@ -124,6 +130,7 @@ impl Grants {
             seed,
             issued: 0,
             codes: HashMap::new(),
+            codes_issued: Vec::new(),
             authorizations: BTreeMap::new(),
             access_tokens: HashMap::new(),
             refresh_tokens: HashMap::new(),
@@ -144,6 +151,7 @@ impl Grants {
 
     pub(crate) fn issue_code(&mut self, key: GrantKey, scopes: Vec<String>, now: u64) -> String {
         let code = format!("ROW_{}", self.opaque());
+        self.codes_issued.push((key.service_id.clone(), code.clone()));
         self.codes.insert(code.clone(), Code { key, scopes, expires_at: now.saturating_add(CODE_LIFE) });
         code
     }
@@ -285,6 +293,24 @@ impl Grants {
             access_tokens: access_tokens.collect::<BTreeMap<_, _>>().into_values().collect(),
             refresh_tokens: refresh_tokens.collect::<BTreeMap<_, _>>().into_values().collect(),
         }
+    }
+
+    /// Every code and token there ever was.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = IssuedSecret> {
+        let codes = self.codes_issued.iter().map(|(app, code)| (SecretKind::AuthorizationCode, app, code));
+        let access = self.access_tokens.iter().map(|(value, t)| (SecretKind::AccessToken, &t.key.service_id, value));
+        let refresh = self.refresh_tokens.iter().map(|(value, t)| (SecretKind::RefreshToken, &t.key.service_id, value));
+        codes.chain(access).chain(refresh).map(|(kind, app, value)| IssuedSecret::new(kind, app, value))
+    }
+
+    /// Every cipher that apps were shown, or could have been, for a shop of the seller whose first one is `first`.
+    pub(crate) fn ciphers<'a>(&'a self, seller: &'a str, first: &'a str) -> impl Iterator<Item = IssuedSecret> {
+        self.authorizations.iter().filter(move |(key, _)| key.seller == seller).flat_map(move |(key, authorization)| {
+            (0..=authorization.cipher_changes).map(move |changes| {
+                let cipher = Authorization::cipher_after(first, changes);
+                IssuedSecret::new(SecretKind::ShopCipher, &key.service_id, &cipher)
+            })
+        })
     }
 
     fn judge_access_token(&self, token: &AccessToken, now: u64, switches: &Switches) -> Result<(), AccessRefusal> {

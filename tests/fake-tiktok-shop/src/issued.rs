@@ -26,6 +26,47 @@ impl Issued {
     }
 }
 
+/// What kind of secret it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretKind {
+    /// The `x-tts-access-token` of calls.
+    AccessToken,
+    /// The `auth_code` of an exchange.
+    AuthorizationCode,
+    /// The `refresh_token` of a refresh.
+    RefreshToken,
+    /// The `shop_cipher` of calls for one shop.
+    ShopCipher,
+}
+
+/// A secret that was handed out, in use or not.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct IssuedSecret {
+    /// What it is.
+    pub kind: SecretKind,
+    /// The app it was handed out to.
+    pub service_id: String,
+    /// The secret itself.
+    pub value: String,
+}
+
+impl IssuedSecret {
+    pub(crate) fn new(kind: SecretKind, service_id: &str, value: &str) -> Self {
+        Self { kind, service_id: service_id.to_owned(), value: value.to_owned() }
+    }
+}
+
+impl fmt::Debug for IssuedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuedSecret")
+            .field("kind", &self.kind)
+            .field("service_id", &self.service_id)
+            .field("value", &"[redacted]")
+            .finish()
+    }
+}
+
 /// One token the fake has issued.
 #[derive(Clone)]
 #[non_exhaustive]
