@@ -13,19 +13,24 @@ mod rows;
 mod shop_sync;
 mod tokens;
 
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, scrubbed};
 use crate::ports::{Credentials, Effects, StorageError};
 
 async fn credentials(effects: &impl Effects) -> Result<Credentials, Error> {
     effects.credentials().await.map_err(|error| match error {
-        StorageError::Unavailable(text) => Error::new(Cause::CredentialsUnavailable).noting(&text),
-        StorageError::Refused(text) => Error::new(Cause::CredentialsRefused).noting(&text),
+        StorageError::Unavailable(text) => said_by_the_host(Cause::CredentialsUnavailable, &text),
+        StorageError::Refused(text) => said_by_the_host(Cause::CredentialsRefused, &text),
     })
 }
 
 fn storage_error(error: StorageError) -> Error {
     match error {
-        StorageError::Unavailable(text) => Error::new(Cause::StorageUnavailable).noting(&text),
-        StorageError::Refused(text) => Error::new(Cause::StorageRefused).noting(&text),
+        StorageError::Unavailable(text) => said_by_the_host(Cause::StorageUnavailable, &text),
+        StorageError::Refused(text) => said_by_the_host(Cause::StorageRefused, &text),
     }
+}
+
+/// A database's error may quote the record it was given, and would take it into the row's last failure.
+fn said_by_the_host(cause: Cause, text: &str) -> Error {
+    Error::new(cause).noting(&scrubbed(text, &[]))
 }
