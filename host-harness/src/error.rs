@@ -138,18 +138,30 @@ pub enum Action {
     Internal,
 }
 
+impl Action {
+    /// The case's name in WIT.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RetryAfter(_) => "retry-after",
+            Self::Reauthorize => "reauthorize",
+            Self::Misconfigured => "misconfigured",
+            Self::InvalidRequest => "invalid-request",
+            Self::Upstream => "upstream",
+            Self::StorageConflict => "storage-conflict",
+            Self::StorageFailed => "storage-failed",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::RetryAfter(pause) => write!(f, "retry-after {} ms", pause.as_millis()),
-            Self::Reauthorize => f.write_str("reauthorize"),
-            Self::Misconfigured => f.write_str("misconfigured"),
-            Self::InvalidRequest => f.write_str("invalid-request"),
-            Self::Upstream => f.write_str("upstream"),
-            Self::StorageConflict => f.write_str("storage-conflict"),
-            Self::StorageFailed => f.write_str("storage-failed"),
-            Self::Internal => f.write_str("internal"),
+        f.write_str(self.as_str())?;
+        if let Self::RetryAfter(pause) = self {
+            write!(f, " {} ms", pause.as_millis())?;
         }
+        Ok(())
     }
 }
 

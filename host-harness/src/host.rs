@@ -1,10 +1,13 @@
 //! Runs calls: a fresh instance for each, on a task of its own, under one deadline.
 
+use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
@@ -12,6 +15,7 @@ use wasmtime_wasi_http::WasiHttpCtx;
 
 use crate::bindings::{export, types};
 use crate::builder::{ConnectorHostBuilder, Program};
+use crate::call_log::{CallLog, Operation};
 use crate::clock::{Clock, GuestClock};
 use crate::connection::{Connection, Grant, Rotation, Shop, ShopPolicy};
 use crate::credentials::CredentialsProvider;
@@ -76,10 +80,19 @@ impl ConnectorHost {
     /// See [`CallError`].
     pub async fn authorization_url(&self, tenant: &TenantId, state: Secret) -> Result<String, CallError> {
         let scope = Scope { tenant: tenant.clone(), customer: None };
-        self.call(scope, move |guest, wasm_store| {
-            async move { guest.call_authorization_url(wasm_store, state.expose()).await }.boxed()
-        })
-        .await
+        let log = CallLog::begin(Operation::AuthorizationUrl, &scope, None);
+        // The link carries the state, so the log must not show it.
+        let link = self
+            .call(
+                log,
+                scope,
+                |link| Ok(Secret::from(link)),
+                move |guest, wasm_store| {
+                    async move { guest.call_authorization_url(wasm_store, state.expose()).await }.boxed()
+                },
+            )
+            .await?;
+        Ok(link.expose().to_owned())
     }
 
     /// Turns a grant into a stored connection. Succeeds even if the shops could not be read. An account that is connected
@@ -94,13 +107,13 @@ impl ConnectorHost {
         grant: Grant,
         shops: ShopPolicy,
     ) -> Result<Connection, CallError> {
+        let scope = Scope::of(tenant, customer);
+        let log = CallLog::begin(Operation::Connect, &scope, None);
         let (grant, shops, named) = (export::Grant::from(grant), shops.into(), String::from(customer.clone()));
-        let connection = self
-            .call(Scope::of(tenant, customer), move |guest, wasm_store| {
-                async move { guest.call_connect(wasm_store, &named, &grant, shops).await }.boxed()
-            })
-            .await?;
-        self.well_formed(Connection::try_from(connection))
+        self.call(log, scope, Connection::try_from, move |guest, wasm_store| {
+            async move { guest.call_connect(wasm_store, &named, &grant, shops).await }.boxed()
+        })
+        .await
     }
 
     /// Renews the access token if due, and re-reads the shops that TikTok lists. `account: None` means the customer's only
@@ -115,14 +128,14 @@ impl ConnectorHost {
         account: Option<&AccountId>,
         rotation: Rotation,
     ) -> Result<Connection, CallError> {
+        let scope = Scope::of(tenant, customer);
+        let log = CallLog::begin(Operation::Refresh, &scope, account);
         let (account, rotation, named) =
             (account.cloned().map(String::from), rotation.into(), String::from(customer.clone()));
-        let connection = self
-            .call(Scope::of(tenant, customer), move |guest, wasm_store| {
-                async move { guest.call_refresh(wasm_store, &named, account.as_ref(), rotation).await }.boxed()
-            })
-            .await?;
-        self.well_formed(Connection::try_from(connection))
+        self.call(log, scope, Connection::try_from, move |guest, wasm_store| {
+            async move { guest.call_refresh(wasm_store, &named, account.as_ref(), rotation).await }.boxed()
+        })
+        .await
     }
 
     /// The customer's linked shops over all accounts, from storage. No network.
@@ -130,13 +143,13 @@ impl ConnectorHost {
     /// # Errors
     /// See [`CallError`].
     pub async fn list_shops(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<Shop>, CallError> {
+        let scope = Scope::of(tenant, customer);
+        let log = CallLog::begin(Operation::ListShops, &scope, None);
         let named = String::from(customer.clone());
-        let shops = self
-            .call(Scope::of(tenant, customer), move |guest, wasm_store| {
-                async move { guest.call_list_shops(wasm_store, &named).await }.boxed()
-            })
-            .await?;
-        self.well_formed(shops.into_iter().map(Shop::try_from).collect())
+        self.call(log, scope, all, move |guest, wasm_store| {
+            async move { guest.call_list_shops(wasm_store, &named).await }.boxed()
+        })
+        .await
     }
 
     /// The customer's connections with all their shops, from storage. No network.
@@ -148,54 +161,61 @@ impl ConnectorHost {
         tenant: &TenantId,
         customer: &CustomerId,
     ) -> Result<Vec<Connection>, CallError> {
+        let scope = Scope::of(tenant, customer);
+        let log = CallLog::begin(Operation::ListConnections, &scope, None);
         let named = String::from(customer.clone());
-        let connections = self
-            .call(Scope::of(tenant, customer), move |guest, wasm_store| {
-                async move { guest.call_list_connections(wasm_store, &named).await }.boxed()
-            })
-            .await?;
-        self.well_formed(connections.into_iter().map(Connection::try_from).collect())
+        self.call(log, scope, all, move |guest, wasm_store| {
+            async move { guest.call_list_connections(wasm_store, &named).await }.boxed()
+        })
+        .await
     }
 
-    /// Waits for a free instance, then runs `export` in a fresh one, on a task that outlives the caller.
-    async fn call<T, F>(&self, scope: Scope, export: F) -> Result<T, CallError>
+    /// Waits for a free instance, then runs `export` in a fresh one, on a task that outlives the caller. `read` makes the
+    /// library's type of the answer; nothing generated is logged.
+    async fn call<T, U, F>(
+        &self,
+        log: CallLog,
+        scope: Scope,
+        read: fn(T) -> Result<U, InvalidId>,
+        export: F,
+    ) -> Result<U, CallError>
     where
         T: Send + 'static,
+        U: fmt::Debug + Send + 'static,
         F: for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>> + Send + 'static,
     {
-        let plugin = || self.shared.program.plugin.clone();
-        let permit =
-            tokio::time::timeout(self.shared.deadlines.queue, Arc::clone(&self.shared.program.free).acquire_owned());
-        let Ok(Ok(permit)) = permit.await else {
-            return Err(CallError::Busy { plugin: plugin() });
-        };
         let shared = Arc::clone(&self.shared);
-        let task = tokio::spawn(async move {
-            let deadline = shared.deadlines.call;
-            let wasm_store = shared.wasm_store(scope)?;
-            // On a late call, dropping the future drops the instance with it.
-            let answer = tokio::time::timeout(deadline, shared.run(wasm_store, export)).await;
+        let permit = tokio::time::timeout(shared.deadlines.queue, Arc::clone(&shared.program.free).acquire_owned());
+        let Ok(Ok(permit)) = permit.await else {
+            return log.end(Err(CallError::Busy { plugin: shared.program.plugin.clone() }));
+        };
+        let span = log.span();
+        let running = async move {
+            // Unwind safety: after a panic nothing of the call is looked at again. Its text may quote anything.
+            let answer = AssertUnwindSafe(shared.answer(scope, export)).catch_unwind().await;
             drop(permit);
-            match answer {
-                Ok(Ok(Ok(value))) => Ok(value),
-                Ok(Ok(Err(error))) => Err(shared.connector_error(error)),
-                Ok(Err(error)) => Err(shared.call_error(&error)),
-                Err(_late) => Err(CallError::DeadlineExceeded { plugin: shared.program.plugin.clone(), deadline }),
-            }
-        });
-        task.await.unwrap_or_else(|_| Err(CallError::Aborted { plugin: plugin() }))
-    }
-
-    fn well_formed<T>(&self, value: Result<T, InvalidId>) -> Result<T, CallError> {
-        value.map_err(|_| CallError::ContractBroken {
-            plugin: self.shared.program.plugin.clone(),
-            what: "an identifier in its answer is malformed",
-        })
+            let plugin = || shared.program.plugin.clone();
+            log.end(match answer {
+                Ok(Ok(value)) => read(value).map_err(|_| CallError::ContractBroken {
+                    plugin: plugin(),
+                    what: "an identifier in its answer is malformed",
+                }),
+                Ok(Err(error)) => Err(error),
+                Err(_panic) => Err(CallError::Aborted { plugin: plugin() }),
+            })
+        };
+        let task = tokio::spawn(running.instrument(span));
+        task.await.unwrap_or_else(|_| Err(CallError::Aborted { plugin: self.shared.program.plugin.clone() }))
     }
 }
 
-impl std::fmt::Debug for ConnectorHost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Reads a list, or nothing of it.
+fn all<T, U: TryFrom<T, Error = InvalidId>>(items: Vec<T>) -> Result<Vec<U>, InvalidId> {
+    items.into_iter().map(U::try_from).collect()
+}
+
+impl fmt::Debug for ConnectorHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectorHost").field("plugin", &self.shared.program.plugin).finish_non_exhaustive()
     }
 }
@@ -204,6 +224,23 @@ impl std::fmt::Debug for ConnectorHost {
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 
 impl Shared {
+    /// One call in a fresh instance, under the deadline.
+    async fn answer<T>(
+        &self,
+        scope: Scope,
+        export: impl for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
+    ) -> Result<T, CallError> {
+        let deadline = self.deadlines.call;
+        let wasm_store = self.wasm_store(scope)?;
+        // On a late call, dropping the future drops the instance with it.
+        match tokio::time::timeout(deadline, self.run(wasm_store, export)).await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(error))) => Err(self.connector_error(error)),
+            Ok(Err(error)) => Err(self.call_error(&error)),
+            Err(_late) => Err(CallError::DeadlineExceeded { plugin: self.program.plugin.clone(), deadline }),
+        }
+    }
+
     async fn run<T>(
         &self,
         mut wasm_store: Store<CallState>,
@@ -270,8 +307,6 @@ impl Shared {
             tracing::error!(%plugin, %resource, "the guest used up what it is given");
             return CallError::Exhausted { plugin, resource };
         }
-        let trap = Trap::from_error(error);
-        tracing::error!(%plugin, %trap, functions = ?trap.functions(), "the guest trapped");
-        CallError::Trapped { plugin, trap }
+        CallError::Trapped { plugin, trap: Trap::from_error(error) }
     }
 }

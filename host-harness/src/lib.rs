@@ -43,11 +43,33 @@
 //!
 //! # Logs
 //!
-//! This library logs no secret at any level. `wasmtime-wasi-http`, `hyper` and `h2` print whole requests at `TRACE`, and
-//! requests to TikTok Shop carry the app secret and tokens in their URL: keep those targets below `TRACE`.
+//! This library logs through `tracing` and no secret at any level. Every call is a span `call` (`operation`, `tenant`,
+//! `customer`, `account` where one was named) and one event at its end, whoever still waits for it:
+//!
+//! | level | what |
+//! | --- | --- |
+//! | `ERROR` | a call that the host had to end (`outcome` is `trapped`, `deadline-exceeded`, `exhausted`, …), or `internal` |
+//! | `WARN` | a call that ended in one of the connector's errors (`outcome` names the case; `code`, `http_status`, `request_id`, `retry_after_ms`) or found no free instance (`busy`); a request without a response |
+//! | `INFO` | a `connect` or `refresh` that is done |
+//! | `DEBUG` | a call that only read; each response's host, method and status |
+//! | `TRACE` | what each call answers, its secrets redacted |
+//!
+//! The crates under it are not as careful: requests to TikTok Shop carry the app secret, codes and tokens in their URL, and
+//! `wasmtime-wasi-http` prints it at `TRACE`. Put a [`LogFilter`] on every layer that writes logs; with it any level is safe:
+//!
+//! ```
+//! use tiktok_shop_host_harness::LogFilter;
+//! use tracing_subscriber::filter::{EnvFilter, FilterExt as _};
+//! use tracing_subscriber::prelude::*;
+//!
+//! let wanted = EnvFilter::new("info,tiktok_shop_host_harness=trace");
+//! let subscriber = tracing_subscriber::registry().with(tracing_subscriber::fmt::layer().with_filter(wanted.and(LogFilter)));
+//! # drop(subscriber);
+//! ```
 
 mod bindings;
 mod builder;
+mod call_log;
 mod clock;
 mod connection;
 mod convert;
@@ -60,6 +82,7 @@ mod host;
 mod id;
 mod imports;
 mod limits;
+mod log_filter;
 mod randomness;
 mod secret;
 mod state;
@@ -78,6 +101,7 @@ pub use error::{Action, CallError, ConnectorError, Failure, Plugin, Resource, Tr
 pub use host::ConnectorHost;
 pub use id::{AccountId, CustomerId, InvalidId, Revision, ShopId, TenantId};
 pub use limits::Limits;
+pub use log_filter::LogFilter;
 pub use randomness::{Randomness, SystemRandomness};
 pub use secret::Secret;
 pub use storage::{

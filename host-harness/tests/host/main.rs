@@ -12,3 +12,4 @@
 mod build;
 mod calls;
 mod guest;
+mod logs;
