@@ -6,7 +6,7 @@ use tiktok_shop_tests::{Stage, customer_id, tenant};
 async fn lists_need_no_network_and_no_credentials() {
     let stage = Stage::new();
     let connected = stage.connect("alice", "cross-border").await.unwrap();
-    stage.fake.clear_requests();
+    stage.clear_requests();
     let host = stage.host_with(tiktok_shop_host_harness::StaticCredentials::new());
     assert_eq!(
         host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(),

@@ -20,4 +20,5 @@ mod limits;
 mod lists;
 mod refresh;
 mod requests;
+mod secrets;
 mod storage_faults;

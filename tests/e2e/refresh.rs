@@ -121,7 +121,7 @@ async fn the_newest_token_tells_why_a_grant_is_over_and_not_the_replaced_ones_be
         stage.refresh("alice", Rotation::WhenDue).await.unwrap();
     }
     stage.fake.end_authorization("one-shop").unwrap();
-    stage.fake.clear_requests();
+    stage.clear_requests();
     let outcome = stage.refresh("alice", Rotation::Forced).await;
     assert_eq!(refusal(outcome), ("reauthorize", "authorization-expired".to_owned()));
     let codes: Vec<_> = stage.fake.requests().iter().map(|request| request.code).collect();
@@ -140,7 +140,7 @@ async fn a_connection_that_a_mistyped_secret_buried_is_revived_by_a_forced_refre
             stage.refresh("alice", Rotation::WhenDue).await.unwrap();
         }
         stage.advance(7 * DAY);
-        stage.fake.clear_requests();
+        stage.clear_requests();
         let mut mistyped = app_credentials(&stage.fake.apps()[0]);
         mistyped.app_secret = "0000000000000000000000000000000000000000".into();
         let host = stage.host_with(StaticCredentials::new().with(tenant(0), mistyped));
@@ -155,7 +155,7 @@ async fn a_connection_that_a_mistyped_secret_buried_is_revived_by_a_forced_refre
         assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()));
         assert_eq!(stage.fake.requests().len(), refused.len());
 
-        stage.fake.clear_requests();
+        stage.clear_requests();
         let connection = stage.refresh("alice", Rotation::Forced).await.unwrap();
         assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));
         let revived = stage.fake.requests().remove(0);

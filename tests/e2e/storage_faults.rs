@@ -1,5 +1,6 @@
 //! Storage that fails under the shipped component: nothing is lost that can be kept, and the error says which.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -21,6 +22,10 @@ enum Fault {
     RowWrites,
     /// The first write of a token record, a claim or a new record, works.
     TokenWritesButOne,
+    /// The next write of a token record panics, and its text quotes the record.
+    TokenWritePanics,
+    /// Writes of token records are refused, and the error quotes the record.
+    TokenWritesQuoted,
 }
 
 /// Memory behind a fault.
@@ -40,6 +45,19 @@ impl Faulty {
             self.set(Fault::TokenWrites);
         } else if now == Fault::Everything as u8 || faults.iter().any(|fault| *fault as u8 == now) {
             return Err(StorageError::Refused("out of space".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn betray(&self, next: Option<&Next<TokenWrite>>) -> Result<(), StorageError> {
+        let record = || String::from_utf8(next.unwrap().value.value.expose().to_vec()).unwrap();
+        let now = self.fault.load(Ordering::SeqCst);
+        if now == Fault::TokenWritePanics as u8 {
+            self.set(Fault::Nothing);
+            // Past the panic hook: what that prints is the embedder's own.
+            resume_unwind(Box::new(format!("cannot store {}", record())));
+        } else if now == Fault::TokenWritesQuoted as u8 {
+            return Err(StorageError::Refused(format!("invalid input {} near line 1", record())));
         }
         Ok(())
     }
@@ -65,6 +83,7 @@ impl HostStorage for Faulty {
         next: Option<&Next<TokenWrite>>,
     ) -> Result<Swapped<TokenEntry>, StorageError> {
         self.refuse(&[Fault::TokenWrites])?;
+        self.betray(next)?;
         self.memory.swap_token(tenant, key, expected, next).await
     }
 
@@ -165,4 +184,18 @@ async fn a_rotated_pair_that_cannot_be_stored_is_no_success_and_the_old_token_is
     stage.advance(120);
     assert_eq!(stage.refresh("alice", Rotation::WhenDue).await.unwrap().status, ConnectionStatus::Active);
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 2);
+}
+
+#[tokio::test]
+async fn a_record_that_storage_quotes_stays_out_of_errors_rows_and_logs() {
+    let (stage, storage) = stage();
+    stage.connect("alice", "one-shop").await.unwrap();
+    storage.set(Fault::TokenWritePanics);
+    assert_eq!(stage.refresh("alice", Rotation::Forced).await.unwrap().status, ConnectionStatus::Active);
+    storage.set(Fault::TokenWritesQuoted);
+    let outcome = stage.refresh("alice", Rotation::Forced).await;
+    let text = outcome.as_ref().unwrap_err().to_string();
+    assert!(text.contains("[invalid input […] ") && text.ends_with(" near line 1]"), "{text}");
+    assert_eq!(refusal(outcome), ("storage-failed", "storage-refused".to_owned()));
+    stage.assert_nothing_got_out();
 }

@@ -1,18 +1,29 @@
 //! What every test that crosses boundaries needs: the shipped component, a fake TikTok Shop, and hosts between them whose
 //! clocks move together.
 //!
-//! The component is built and compiled once per process. Nothing here sleeps: time moves when a test says so.
+//! The component is built and compiled once per process. Nothing here sleeps: time moves when a test says so. When a
+//! stage ends, all that was written meanwhile is searched for its secrets.
 #![allow(clippy::expect_used, reason = "a test that can't set its stage has nothing to assert")]
 
-use std::sync::{Arc, OnceLock};
+mod secrets;
+mod watch;
+mod watched_storage;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use fake_tiktok_shop::{App, Clock as FakeClock, Control, Decision, FakeTikTokShop, Options};
+use tiktok_shop_canaries::Canaries;
 use tiktok_shop_host_harness::{
-    Action, AppCredentials, Authority, CallError, Component, Connection, ConnectorHost, ConnectorHostBuilder,
-    CustomerId, EgressPolicy, Grant, HostStorage, ManualClock, MemoryStorage, Rotation, Secret, ShopPolicy, StateCheck,
-    StaticCredentials, TenantId,
+    AppCredentials, Authority, CallError, Component, Connection, ConnectorHost, ConnectorHostBuilder, CustomerId,
+    EgressPolicy, Grant, HostStorage, ManualClock, MemoryStorage, Randomness as _, Rotation, Secret, ShopPolicy,
+    StateCheck, StaticCredentials, SystemRandomness, TenantId,
 };
+
+pub use watch::{Leak, LogBridge, Sink, Watch};
+use watched_storage::WatchedStorage;
 
 /// When every stage begins: 2026-01-01T00:00:00Z.
 pub const BEGIN: u64 = 1_767_225_600;
@@ -31,6 +42,11 @@ pub struct Stage {
     pub storage: Arc<dyn HostStorage>,
     /// The host most tests need.
     pub host: ConnectorHost,
+    /// What was written since the stage began.
+    pub watch: Watch,
+    watched: Arc<WatchedStorage>,
+    /// Of the consents that were started.
+    states: Mutex<BTreeSet<String>>,
     running: FakeTikTokShop,
 }
 
@@ -52,13 +68,17 @@ impl Stage {
     /// As [`Stage::new`].
     #[must_use]
     pub fn with(clock: Arc<ManualClock>, storage: Arc<dyn HostStorage>) -> Self {
-        let options = Options { clock: FakeClock::fixed(BEGIN), ..Options::default() };
+        let watch = Watch::begin();
+        let watched = Arc::new(WatchedStorage::new(storage));
+        let storage = Arc::clone(&watched) as Arc<dyn HostStorage>;
+        let options = Options { clock: FakeClock::fixed(BEGIN), apps: apps(), ..Options::default() };
         let running = FakeTikTokShop::start(options).expect("a fake TikTok Shop on loopback");
         let fake = running.control();
         let parts = || builder(&running, &clock, &storage, credentials(&fake.apps()));
         let first = first_host(parts);
         let host = parts().component(Component::SharedWith(first)).build().expect("a host");
-        Self { fake, clock, storage, host, running }
+        let states = Mutex::new(BTreeSet::from([STATE.to_owned()]));
+        Self { fake, clock, storage, host, watch, watched, states, running }
     }
 
     /// A further host over the same storage, clock and fake, to be changed at will.
@@ -99,6 +119,7 @@ impl Stage {
     #[must_use]
     pub fn callback_of(&self, app: usize, seller: &str, state: Option<&str>, decision: Decision) -> String {
         let app = self.fake.apps().into_iter().nth(app).expect("an app");
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).extend(state.map(str::to_owned));
         self.fake.consent(&app.service_id, seller, state, decision).expect("a known seller")
     }
 
@@ -124,6 +145,59 @@ impl Stage {
     pub fn requests_to(&self, path: &str) -> usize {
         self.fake.requests().iter().filter(|request| request.path == path).count()
     }
+
+    /// Forgets the requests seen so far, once they are found to carry no secret where it does not belong.
+    ///
+    /// # Panics
+    /// If one does.
+    pub fn clear_requests(&self) {
+        assert_eq!(self.misplaced_secrets(), BTreeSet::new());
+        self.fake.clear_requests();
+    }
+
+    /// All that is secret on this stage.
+    #[must_use]
+    pub fn canaries(&self) -> Canaries {
+        let mut canaries = secrets::canaries(&self.fake);
+        secrets::add_states(&mut canaries, &*self.states.lock().unwrap_or_else(PoisonError::into_inner));
+        secrets::add_ciphers(&mut canaries, &self.watched.ciphers());
+        canaries
+    }
+
+    /// What the end of a stage asserts: nothing that was written holds a secret of this stage, and no request held one
+    /// where it does not belong.
+    ///
+    /// # Panics
+    /// If there is such a secret; the text names its kind.
+    pub fn assert_nothing_got_out(&self) {
+        let leaks: Vec<_> = self.watch.leaks(&self.canaries()).iter().map(|(s, f)| format!("{f} in {s:?}")).collect();
+        assert!(leaks.is_empty(), "secrets got out: {leaks:?}");
+        assert_eq!(self.misplaced_secrets(), BTreeSet::new(), "secrets in requests where they do not belong");
+    }
+
+    /// Secrets that requests carried where they do not belong, in words.
+    #[must_use]
+    pub fn misplaced_secrets(&self) -> BTreeSet<String> {
+        secrets::misplaced(&self.fake, &self.canaries())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.assert_nothing_got_out();
+        }
+    }
+}
+
+/// The fake's apps, their secrets drawn for one stage.
+fn apps() -> Vec<App> {
+    let drawn = |app| {
+        let mut secret = [0; 20];
+        SystemRandomness.fill(&mut secret).expect("randomness");
+        App { app_secret: secret.iter().map(|byte| format!("{byte:02x}")).collect(), ..app }
+    };
+    fake_tiktok_shop::fixtures::apps().into_iter().map(drawn).collect()
 }
 
 impl Default for Stage {
@@ -175,7 +249,7 @@ pub fn app_credentials(app: &App) -> AppCredentials {
     AppCredentials {
         app_key: app.app_key.clone(),
         app_secret: Secret::from(app.app_secret.as_str()),
-        previous_app_secret: None,
+        previous_app_secret: Some(secrets::previous_app_secret(app).into()),
         authorization_link: Some(format!(
             "https://services.tiktokshop.com/open/authorize?service_id={}",
             app.service_id
@@ -190,19 +264,7 @@ pub fn app_credentials(app: &App) -> AppCredentials {
 #[must_use]
 pub fn refusal<T>(outcome: Result<T, CallError>) -> (&'static str, String) {
     match outcome {
-        Err(CallError::Connector(error)) => {
-            let case = match error.action() {
-                Action::RetryAfter(_) => "retry-after",
-                Action::Reauthorize => "reauthorize",
-                Action::Misconfigured => "misconfigured",
-                Action::InvalidRequest => "invalid-request",
-                Action::Upstream => "upstream",
-                Action::StorageConflict => "storage-conflict",
-                Action::StorageFailed => "storage-failed",
-                Action::Internal => "internal",
-            };
-            (case, error.failure().code.clone())
-        }
+        Err(CallError::Connector(error)) => (error.action().as_str(), error.failure().code.clone()),
         Err(other) => ("ended by the host", other.to_string()),
         Ok(_) => ("no error", String::new()),
     }
