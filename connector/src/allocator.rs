@@ -5,32 +5,60 @@
 #![expect(unsafe_code, reason = "a global allocator is made of raw pointers")]
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::arch::wasm32::{memory_grow, memory_size};
 use core::cell::Cell;
 use core::ptr::null_mut;
 
 const PAGE: usize = 65_536;
 
+#[cfg(target_arch = "wasm32")]
 #[global_allocator]
-static ALLOCATOR: Upwards = Upwards { next: Cell::new(0) };
+static ALLOCATOR: Upwards<LinearMemory> = Upwards::new(LinearMemory);
 
-struct Upwards {
+/// Where memory comes from: an area that grows at its end, a page at a time.
+trait Area {
+    /// The address behind the last page.
+    fn end(&self) -> usize;
+    /// Adds pages; whether there were as many.
+    fn grow(&self, pages: usize) -> bool;
+}
+
+/// The module's own.
+#[cfg(target_arch = "wasm32")]
+struct LinearMemory;
+
+#[cfg(target_arch = "wasm32")]
+impl Area for LinearMemory {
+    fn end(&self) -> usize {
+        core::arch::wasm32::memory_size::<0>() * PAGE
+    }
+
+    fn grow(&self, pages: usize) -> bool {
+        core::arch::wasm32::memory_grow::<0>(pages) != usize::MAX
+    }
+}
+
+struct Upwards<A> {
+    area: A,
     /// The first free byte; 0 before the first allocation.
     next: Cell<usize>,
 }
 
-impl Upwards {
+impl<A: Area> Upwards<A> {
+    const fn new(area: A) -> Self {
+        Self { area, next: Cell::new(0) }
+    }
+
     /// So many bytes behind what is in use. None if the host gives no more memory.
     fn take(&self, bytes: usize, align: usize) -> Option<usize> {
         let begin = match self.next.get() {
             // All memory that the module itself uses lies below what it starts with.
-            0 => memory_size::<0>() * PAGE,
+            0 => self.area.end(),
             next => next,
         };
         let at = begin.checked_next_multiple_of(align)?;
         let end = at.checked_add(bytes)?;
-        let missing = end.saturating_sub(memory_size::<0>() * PAGE).div_ceil(PAGE);
-        if missing > 0 && memory_grow::<0>(missing) == usize::MAX {
+        let missing = end.saturating_sub(self.area.end()).div_ceil(PAGE);
+        if missing > 0 && !self.area.grow(missing) {
             return None;
         }
         self.next.set(end);
@@ -39,10 +67,11 @@ impl Upwards {
 }
 
 // SAFETY: the component has no threads.
-unsafe impl Sync for Upwards {}
+#[cfg(target_arch = "wasm32")]
+unsafe impl Sync for Upwards<LinearMemory> {}
 
 // SAFETY: what is handed out lies between the heap's base and the end of memory and never overlaps what is in use.
-unsafe impl GlobalAlloc for Upwards {
+unsafe impl<A: Area> GlobalAlloc for Upwards<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.take(layout.size(), layout.align()).map_or(null_mut(), |at| at as *mut u8)
     }
@@ -87,3 +116,6 @@ unsafe fn wipe(at: *mut u8, bytes: usize) {
     // SAFETY: as promised.
     (0..bytes).for_each(|offset| unsafe { at.add(offset).write_volatile(0) });
 }
+
+#[cfg(test)]
+mod tests;

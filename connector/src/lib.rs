@@ -4,7 +4,7 @@
 //! component's imports, and turns the outcome back. An instance lives for one call and keeps nothing.
 
 // Elsewhere a C library has memory of its own.
-#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+#[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
 mod allocator;
 mod bindings;
 mod convert;
