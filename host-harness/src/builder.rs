@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
 
 use crate::bindings::ContractPre;
@@ -187,23 +188,28 @@ impl Program {
         if bytes.len() as u64 > limit {
             return Err(BuildError::TooLarge { limit });
         }
-        let unavailable = |error: wasmtime::Error| BuildError::Engine(format!("{error:#}"));
-        let engine = engine(limits).map_err(unavailable)?;
-        let compiled =
-            Compiled::new(&engine, bytes).map_err(|error| BuildError::NotAComponent(format!("{error:#}")))?;
-        let mut linker = Linker::new(&engine);
+        Self::on(&engine(limits).map_err(unavailable)?, bytes, limits)
+    }
+
+    pub(crate) fn on(engine: &Engine, bytes: Vec<u8>, limits: &Limits) -> Result<Self, BuildError> {
+        let compiled = Compiled::new(engine, bytes).map_err(|error| BuildError::NotAComponent(format!("{error:#}")))?;
+        let mut linker = Linker::new(engine);
         link(&mut linker).map_err(unavailable)?;
         let linked =
             linker.instantiate_pre(&compiled).map_err(|error| BuildError::ImportNotOffered(format!("{error:#}")))?;
         let contract = ContractPre::new(linked).map_err(|error| BuildError::NotAConnector(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| BuildError::Engine(error.to_string()))?;
         Ok(Self {
-            plugin: plugin(&compiled, &engine),
+            plugin: plugin(&compiled, engine),
             contract,
             free: Arc::new(Semaphore::new(limits.concurrent_calls as usize)),
             _ticker: Arc::new(ticker),
         })
     }
+}
+
+fn unavailable(error: wasmtime::Error) -> BuildError {
+    BuildError::Engine(format!("{error:#}"))
 }
 
 /// Reads a component's file, but never more of it than one byte past the limit.
@@ -215,7 +221,7 @@ fn read_file(path: PathBuf, limits: &Limits) -> Result<Vec<u8>, BuildError> {
 }
 
 /// The name under which the component exports the connector, without the interface: package and version.
-fn plugin(compiled: &Compiled, engine: &wasmtime::Engine) -> Plugin {
+fn plugin(compiled: &Compiled, engine: &Engine) -> Plugin {
     let exports = compiled.component_type();
     let name = exports.exports(engine).find_map(|(name, _)| {
         let (package, interface) = name.split_once('/')?;

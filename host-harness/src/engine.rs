@@ -30,6 +30,14 @@ pub(crate) fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
     })
 }
 
+/// An engine whose guests get their memory from the test.
+#[cfg(test)]
+pub(crate) fn engine_over(memories: std::sync::Arc<dyn wasmtime::MemoryCreator>) -> wasmtime::Result<Engine> {
+    let mut config = config();
+    config.with_host_memory(memories).memory_init_cow(false).memory_reservation(0).memory_guard_size(0);
+    Engine::new(&config)
+}
+
 fn config() -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);

@@ -78,6 +78,8 @@ mod deadlines;
 mod egress;
 mod engine;
 mod error;
+#[cfg(test)]
+mod guest_memory;
 mod host;
 mod id;
 mod imports;
