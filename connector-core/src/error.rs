@@ -210,15 +210,22 @@ const LONGEST_WORD: usize = 24;
 const SECRET_WINDOW: usize = 8;
 
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(NOTE_CHARS).collect()
+    text.chars().map(|c| if is_invisible(c) { ' ' } else { c }).take(NOTE_CHARS).collect()
 }
 
-/// Foreign text made fit for an error: capped, without control characters, and without any word that is long enough to
+/// Control characters, and those that reverse, join or break a line without being seen (Unicode's `Cf`, `Zl` and `Zp`, as
+/// far as terminals and log viewers obey them).
+fn is_invisible(c: char) -> bool {
+    let obeyed = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c.is_control() || obeyed
+}
+
+/// Foreign text made fit for an error: capped, without control or invisible characters, and without any word that is long enough to
 /// be a token in some encoding or holds a part of one of `secrets`.
 #[must_use]
 pub fn scrubbed(text: &str, secrets: &[&str]) -> String {
     let mut kept = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+    for word in text.split(|c: char| c.is_whitespace() || is_invisible(c)).filter(|word| !word.is_empty()) {
         if !kept.is_empty() {
             kept.push(' ');
         }

@@ -8,7 +8,9 @@
     reason = "a test fails by panicking; clippy.toml allows it in test functions only, not in what they call"
 )]
 
+mod compile_fail;
 mod decoders;
+mod free_text;
 mod golden;
 mod operations;
 mod rotation;

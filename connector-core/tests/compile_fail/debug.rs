@@ -1,0 +1,35 @@
+//! What is secret, and what holds it, has no `Debug`.
+
+use core::fmt::Debug;
+use tiktok_shop_connector_core::ports::TokenValue;
+use tiktok_shop_connector_core::secret::*;
+use tiktok_shop_connector_core::*;
+
+fn needs<T: Debug>() {}
+
+fn main() {
+    needs::<AccessToken>();
+    needs::<AppSecret>();
+    needs::<AuthorizationCode>();
+    needs::<RefreshToken>();
+    needs::<RequestTarget>();
+    needs::<SecretBytes>();
+    needs::<ShopCipher>();
+    needs::<State>();
+
+    needs::<callback::Grant>();
+    needs::<callback::StateCheck>();
+    needs::<connection::Connection>();
+    needs::<connection::ListedShop>();
+    needs::<connection::Row>();
+    needs::<endpoint::token::Pair>();
+    needs::<envelope::Success<'static>>();
+    needs::<http::Request>();
+    needs::<http::Response>();
+    needs::<ports::Credentials>();
+    needs::<ports::Entry<TokenValue>>();
+    needs::<TokenValue>();
+    needs::<ports::TokenWrite>();
+    needs::<record::CurrentPair>();
+    needs::<record::TokenRecord>();
+}
