@@ -155,17 +155,29 @@ async fn a_stage_notices_a_secret_at_the_wrong_place_of_a_request() {
         ),
     ];
     for (host, target, header, expected) in table {
-        let address = stage.fake.address();
-        let mut connection = TcpStream::connect(address).await.unwrap();
-        let request = format!(
-            "GET {target} HTTP/1.1\r\nhost: {host}\r\nx-tts-access-token: {header}\r\nconnection: close\r\n\r\n"
-        );
-        connection.write_all(request.as_bytes()).await.unwrap();
-        connection.read_to_end(&mut Vec::new()).await.unwrap();
+        get(&stage, host, &target, header).await;
         assert_eq!(stage.misplaced_secrets(), [expected.to_owned()].into());
         stage.fake.clear_requests();
     }
     stage.watch = Watch::begin();
+}
+
+/// What the fake answers, head and body.
+async fn get(stage: &Stage, host: &str, target: &str, token: &str) -> Vec<u8> {
+    let mut connection = TcpStream::connect(stage.fake.address()).await.unwrap();
+    let head = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nx-tts-access-token: {token}\r\nconnection: close");
+    connection.write_all(format!("{head}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn the_requests_that_the_fake_shows_are_masked() {
+    let stage = stage().await;
+    let answer = get(&stage, &stage.fake.address().to_string(), "/_control/requests", "").await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK") && answer.windows(8).any(|part| part == b"[masked]"));
+    assert_eq!(stage.canaries().found_in(&answer), BTreeSet::new());
 }
 
 fn hex(text: &str) -> String {
