@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 pub use self::allow::Authority;
@@ -121,11 +122,13 @@ impl WasiHttpHooks for Egress {
     ) -> Sending {
         let admitted = self.admit(&mut request);
         let client = self.client.clone();
-        Box::new(async move {
+        let sending = async move {
             let response = client.send(admitted?, request, options.unwrap_or_default()).await?;
             let done: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
             Ok((response, done))
-        })
+        };
+        // Run on a task of its own: its log lines are still the call's.
+        Box::new(sending.in_current_span())
     }
 }
 

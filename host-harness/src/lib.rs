@@ -16,7 +16,7 @@
 //! let tenant: TenantId = "acme".parse()?;
 //! let credentials = AppCredentials {
 //!     app_key: "6a1b2c3d4e5f6".to_owned(),
-//!     app_secret: std::fs::read_to_string("app-secret")?.into(),
+//!     app_secret: std::fs::read_to_string("app-secret")?.trim_end().into(),
 //!     previous_app_secret: None,
 //!     authorization_link: Some("https://services.tiktokshop.com/open/authorize?service_id=1".to_owned()),
 //! };

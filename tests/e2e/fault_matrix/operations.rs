@@ -123,7 +123,7 @@ impl Faulty {
     /// Makes a call while the fault lasts, and tells what was sent during it.
     async fn call<T>(&self, call: impl Future<Output = T>) -> (T, String) {
         let fake = &self.stage.fake;
-        fake.clear_requests();
+        self.stage.clear_requests();
         if let Some(fault) = Fault::named(&self.fault) {
             fake.fault_every(self.path, &self.fault, fault);
         }
@@ -139,7 +139,7 @@ impl Faulty {
             _ => "another path",
         };
         let names: Vec<_> = requests.iter().map(|request| name(&request.path)).collect();
-        fake.clear_requests();
+        self.stage.clear_requests();
         (outcome, names.join(" "))
     }
 
@@ -164,7 +164,7 @@ impl Faulty {
         };
         let sent = (self.stage.requests_to(TOKEN_REFRESH), self.stage.requests_to(SHOPS));
         assert_eq!(self.stage.requests_to(TOKEN_GET), 0);
-        self.stage.fake.clear_requests();
+        self.stage.clear_requests();
         match sent {
             (0, 0) => told,
             (tokens, shops) => format!("{told}, tokens {tokens}, shops {shops}"),
