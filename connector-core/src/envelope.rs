@@ -36,13 +36,13 @@ pub struct Success<'a> {
     pub request_id: Option<String>,
 }
 
-/// Reads an answer. `secrets` are those of the request, so that an echo of them does not get into an error.
+/// Reads an answer whose body is `text`. `secrets` are those of the request, so that an echo of them does not get into an error.
 ///
 /// # Errors
 /// Everything but an envelope with code 0 in a 2xx answer.
-pub fn read<'a>(response: &'a Response, secrets: &[&str]) -> Result<Success<'a>, Fault> {
+pub fn read<'a>(response: &Response, text: &'a str, secrets: &[&str]) -> Result<Success<'a>, Fault> {
     let status = response.status;
-    let envelope = Members::parse(response.body.as_bytes());
+    let envelope = Members::parse(text.as_bytes());
     let code = envelope.as_ref().and_then(|envelope| envelope.whole_number("code"));
     let envelope = envelope.unwrap_or_default();
     let message = envelope.text("message").unwrap_or_default();
@@ -83,6 +83,21 @@ pub fn transport(failure: TransportFailure) -> Fault {
         TransportFailure::TooLarge => (Cause::AnswerTooLarge, Acted::Unknown),
     };
     Fault { error: Error::new(cause).after(TRANSIENT_DELAY), acted }
+}
+
+impl Fault {
+    /// A request that was not even sent.
+    #[must_use]
+    pub fn before_sending(cause: Cause) -> Self {
+        Self { error: Error::new(cause), acted: Acted::No }
+    }
+}
+
+/// The envelope's code and request id, whatever the status says; none where the body is no envelope.
+#[must_use]
+pub fn named(text: &str, secrets: &[&str]) -> (Option<i64>, Option<String>) {
+    let Some(envelope) = Members::parse(text.as_bytes()) else { return (None, None) };
+    (envelope.whole_number("code"), request_id(&envelope, secrets))
 }
 
 /// Asked for again after a fault that passes by itself.
@@ -161,11 +176,15 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, content_type: &str, body: &str) -> Response {
-        Response { status, content_type: Some(content_type.into()), retry_after: None, body: body.into() }
+        Response { status, content_type: Some(content_type.into()), retry_after: None, date: None, body: body.into() }
+    }
+
+    fn failure(response: &Response) -> Fault {
+        read(response, &response.text(), &[]).err().expect("a failure")
     }
 
     fn cause(response: &Response) -> (Cause, Acted) {
-        let fault = read(response, &[]).err().expect("a failure");
+        let fault = failure(response);
         (fault.error.cause, fault.acted)
     }
 
@@ -203,7 +222,7 @@ mod tests {
             (answer(401, json, &code("0")), Cause::AnswerUnreadable, Acted::Unknown),
         ];
         for (response, expected, acted) in table {
-            assert_eq!(cause(&response), (expected, acted), "{} {}", response.status, response.body);
+            assert_eq!(cause(&response), (expected, acted), "{} {}", response.status, response.text());
         }
     }
 
@@ -220,7 +239,7 @@ mod tests {
     #[test]
     fn retry_after_is_honoured_within_an_hour() {
         let mut response = answer(429, "text/plain", "");
-        let delay = |response: &Response| read(response, &[]).err().expect("limited").error.delay.as_secs();
+        let delay = |response: &Response| failure(response).error.delay.as_secs();
         assert_eq!(delay(&response), 60);
         for (header, seconds) in [
             ("7", 7),
@@ -247,14 +266,14 @@ mod tests {
     #[test]
     fn a_pair_in_a_mislabelled_answer_is_still_read() {
         let response = answer(200, "text/plain", r#"{"code":0,"data":{"a":1}}"#);
-        assert_eq!(read(&response, &[]).expect("success").data, Some(r#"{"a":1}"#));
+        assert_eq!(read(&response, &response.text(), &[]).expect("success").data, Some(r#"{"a":1}"#));
     }
 
     #[test]
     fn what_a_failed_answer_says_goes_along_whatever_its_status_and_label() {
         for (status, content_type) in [(200, "text/html"), (408, "application/json"), (429, "text/plain"), (500, "")] {
             let response = answer(status, content_type, r#"{"code":7,"message":"words","request_id":"A1"}"#);
-            let error = read(&response, &[]).err().expect("a failure").error;
+            let error = failure(&response).error;
             assert!(error.detail().ends_with(" [TikTok code 7: words]"), "{}", error.detail());
             assert_eq!((error.http_status, error.request_id.as_deref()), (Some(status), Some("A1")));
         }
@@ -264,7 +283,7 @@ mod tests {
     fn an_echoed_secret_does_not_reach_the_error() {
         let response =
             answer(400, "application/json", r#"{"code":36009004,"message":"bad app_secret s3cretvalue here"}"#);
-        let error = read(&response, &["s3cretvalue"]).err().expect("refused").error;
+        let error = read(&response, &response.text(), &["s3cretvalue"]).err().expect("refused").error;
         assert_eq!(
             error.detail(),
             format!("{} [TikTok code 36009004: bad app_secret […] here]", Cause::AppRejected.sentence())

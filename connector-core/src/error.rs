@@ -82,6 +82,7 @@ causes! {
     AuthorizationLinkMissing, "authorization-link-missing", Misconfigured, "No authorization link is configured: copy it from Partner Center.";
     AuthorizationRevoked, "authorization-revoked", Reauthorize, "The seller has removed the app, or TikTok no longer knows the authorization.";
     BackingOff, "backing-off", RetryAfter, "The last attempts to renew failed; the next one is not due yet.";
+    CallMalformed, "call-malformed", InvalidRequest, "This request can't be signed so that TikTok reads it as it is meant.";
     CallbackMalformed, "callback-malformed", InvalidRequest, "The callback's query is longer than 8192 bytes or repeats a parameter.";
     ClockSkewed, "clock-skewed", Misconfigured, "The host's clock is outside TikTok's window of 5 minutes back to 30 seconds ahead.";
     ConnectionRowNotSaved, "connection-row-not-saved", StorageFailed, "The tokens are stored, the connection's row is not: call refresh once storage works.";
@@ -95,6 +96,7 @@ causes! {
     MissingPermission, "missing-permission", Misconfigured, "The app or the seller's grant lacks a scope this call needs: add it in Partner Center, then ask the seller to consent again.";
     NotASeller, "not-a-seller", InvalidRequest, "The consent was given by a creator or partner, not by a seller. Nothing was stored.";
     NotConnected, "not-connected", InvalidRequest, "The customer has no such connection.";
+    OutcomeUnknown, "outcome-unknown", Upstream, "The answer to a request that changes something was lost: find out whether TikTok acted before it is sent again.";
     RateLimited, "rate-limited", RetryAfter, "TikTok limits the rate of requests.";
     Redirected, "redirected", Upstream, "TikTok answered with a redirect, which is never followed.";
     RefreshInProgress, "refresh-in-progress", RetryAfter, "Another call is renewing these tokens.";
@@ -102,6 +104,8 @@ causes! {
     RefreshTooLate, "refresh-too-late", RetryAfter, "Too much time passed before the refresh token could be sent safely.";
     SellerInactive, "seller-inactive", Upstream, "TikTok reports the seller as inactive. The authorization lives.";
     ShopInactive, "shop-inactive", Upstream, "TikTok reports the shop as inactive. The authorization lives.";
+    ShopNoLongerGranted, "shop-no-longer-granted", Reauthorize, "TikTok no longer lists this shop for the connection.";
+    ShopNotLinked, "shop-not-linked", InvalidRequest, "The customer has not linked this shop.";
     SignatureRejected, "signature-rejected", Misconfigured, "TikTok does not accept the request's signature: compare the app secret with Partner Center.";
     StateInvalid, "state-invalid", InvalidRequest, "A state has 1 to 512 bytes and no spaces at its ends.";
     StateMismatch, "state-mismatch", InvalidRequest, "The callback's state is not the expected one. No request was sent.";
@@ -118,8 +122,10 @@ causes! {
     TokenRecordUnreadable, "token-record-unreadable", StorageFailed, "The stored tokens cannot be decoded: restore them, or disconnect and connect anew. Nothing was overwritten.";
     TokenRefused, "token-refused", Upstream, "TikTok refuses an access token that was just renewed.";
     TokenInvalid, "token-invalid", RetryAfter, "TikTok does not accept the access token.";
+    UnknownShop, "unknown-shop", InvalidRequest, "The customer has no such shop: refresh reads the shops anew.";
     UnrecognisedAnswer, "unrecognised-answer", RetryAfter, "TikTok answered with a code the connector does not know.";
     UnrecognisedAnswerRepeated, "unrecognised-answer-repeated", Upstream, "TikTok keeps answering with a code the connector does not know.";
+    ValidityTooLong, "validity-too-long", InvalidRequest, "A token can be asked to be good for 3600 seconds at most.";
     WrongUserType, "wrong-user-type", Upstream, "The token's kind of user or shop does not fit this request.";
 }
 

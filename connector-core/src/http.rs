@@ -1,7 +1,7 @@
 //! Requests the core asks for and answers it reads. Plain data.
 
 use crate::secret::{AccessToken, RequestTarget};
-use alloc::borrow::ToOwned;
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -25,15 +25,36 @@ impl Authority {
     }
 }
 
-/// A GET request. Its query holds secrets (TikTok wants the app secret and tokens there), so it has no `Debug`.
-pub struct Request {
+/// What a request does. Only [`Method::Get`] is known to change nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Creates or acts.
+    Post,
+    /// Replaces.
+    Put,
+    /// Changes in part.
+    Patch,
+    /// Removes.
+    Delete,
+}
+
+/// A request. Its query holds secrets (TikTok wants the app secret and tokens there), so it has no `Debug`.
+pub struct Request<'a> {
     /// Where to.
     pub authority: Authority,
+    /// What it does.
+    pub method: Method,
     /// Path and query, percent-encoded, ready to send.
     pub path_and_query: RequestTarget,
     /// Header `x-tts-access-token`, for the API host.
     pub access_token: Option<AccessToken>,
-    /// A body larger than this is not read to its end.
+    /// Header `content-type`.
+    pub content_type: Option<&'a str>,
+    /// Sent byte for byte.
+    pub body: &'a [u8],
+    /// An answer with a larger body is not read to its end.
     pub max_response_bytes: usize,
 }
 
@@ -45,16 +66,19 @@ pub struct Response {
     pub content_type: Option<String>,
     /// Header `retry-after`, if it is text.
     pub retry_after: Option<String>,
-    /// As [`body_text`] reads it.
-    pub body: String,
+    /// Header `date`, if it is text.
+    pub date: Option<String>,
+    /// At most [`Request::max_response_bytes`] bytes.
+    pub body: Vec<u8>,
 }
 
-/// A body of at most [`Request::max_response_bytes`] bytes as text. What is not UTF-8 becomes U+FFFD, and a byte order
-/// mark goes (RFC 8259, section 8.1): a name that was cut off within a letter must not cost the tokens beside it.
-#[must_use]
-pub fn body_text(bytes: Vec<u8>) -> String {
-    let text = String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-    text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text)
+impl Response {
+    /// The body as text. What is not UTF-8 becomes U+FFFD, and a byte order mark goes (RFC 8259, section 8.1): a name that
+    /// was cut off within a letter must not cost the tokens beside it.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body))
+    }
 }
 
 /// Why there is no answer.
@@ -76,7 +100,10 @@ mod tests {
 
     #[test]
     fn odd_bytes_cost_themselves_alone() {
-        let text = |bytes: &[u8]| body_text(bytes.to_vec());
+        let text = |bytes: &[u8]| {
+            let body = bytes.to_vec();
+            Response { status: 200, content_type: None, retry_after: None, date: None, body }.text().into_owned()
+        };
         assert_eq!(text("{\"Ä\":1}".as_bytes()), "{\"Ä\":1}");
         assert_eq!(text(b"{\"a\":\"Caf\xe9\",\"b\":\"\xe4\xb8\"}"), "{\"a\":\"Caf\u{fffd}\",\"b\":\"\u{fffd}\"}");
         assert_eq!(text("\u{feff}{}\u{feff}".as_bytes()), "{}\u{feff}");

@@ -2,7 +2,9 @@
 //! `renewal` (claim, call, persist), `tokens` (loads and swaps of the record), `rows` (the order of row writes) and
 //! `shop_sync` (reading the shops with a token that TikTok may refuse).
 
+pub mod access_token;
 pub mod authorization_url;
+pub mod call;
 pub mod connect;
 pub mod list_connections;
 pub mod list_shops;
@@ -11,7 +13,9 @@ pub mod refresh;
 mod renewal;
 mod rows;
 mod shop_sync;
+mod signed;
 mod tokens;
+mod valid_token;
 
 use crate::error::{Cause, Error, scrubbed};
 use crate::ports::{Credentials, Effects, StorageError};

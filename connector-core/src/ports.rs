@@ -80,7 +80,7 @@ pub trait Effects {
     /// The tenant's app, asked for once per call.
     async fn credentials(&self) -> Result<Credentials, StorageError>;
     /// Sends a request and reads the whole answer.
-    async fn send(&self, request: Request) -> Result<Response, TransportFailure>;
+    async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure>;
 
     /// Accounts with a token record, in byte order.
     async fn accounts(&self, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError>;

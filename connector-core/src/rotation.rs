@@ -43,6 +43,8 @@ pub const MOST_ROUNDS: u32 = 8;
 pub enum Mode<'a> {
     /// Only when due, and at most once in ten minutes.
     WhenDue,
+    /// When due, or when the access token is good for less than this time; at most once in ten minutes.
+    GoodFor(Duration),
     /// Now, under the same claim rules.
     Forced,
     /// TikTok refused this access token.
@@ -86,8 +88,13 @@ pub fn plan(record: &TokenRecord, age: Duration, now: UnixSeconds, mode: Mode<'_
                 return Plan::Fresh;
             }
             Mode::Refused(_) if just_rotated => return Plan::Wait(Cause::BackingOff, rest),
-            Mode::WhenDue if now < record.due_at || just_rotated => return Plan::Fresh,
-            Mode::Refused(_) | Mode::WhenDue | Mode::Forced => {}
+            Mode::GoodFor(_) if just_rotated && !serves(record, now) => return Plan::Wait(Cause::BackingOff, rest),
+            Mode::WhenDue | Mode::GoodFor(_) if just_rotated => return Plan::Fresh,
+            Mode::WhenDue if now < record.due_at => return Plan::Fresh,
+            Mode::GoodFor(least) if now < record.due_at && serves(record, now.plus(least.as_secs())) => {
+                return Plan::Fresh;
+            }
+            Mode::Refused(_) | Mode::WhenDue | Mode::GoodFor(_) | Mode::Forced => {}
         }
     }
     if let (Some(not_before), false) = (record.not_before, forced) {

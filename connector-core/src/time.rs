@@ -41,6 +41,36 @@ impl UnixSeconds {
     }
 }
 
+/// The date of an HTTP answer in the one form that servers must send (IMF-fixdate, RFC 9110, section 5.6.7), such as
+/// `Sun, 06 Nov 1994 08:49:37 GMT`. None: another form, or no such day. The name of the weekday is not checked.
+#[must_use]
+pub fn http_date(text: &str) -> Option<UnixSeconds> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (_weekday, rest) = text.trim().split_once(", ")?;
+    let mut words = rest.split(' ');
+    let number = |separated: &str, digits: usize| -> Option<u64> {
+        (separated.len() == digits && separated.bytes().all(|b| b.is_ascii_digit())).then(|| separated.parse().ok())?
+    };
+    let day = number(words.next()?, 2)?;
+    let name = words.next()?;
+    let month = (1..).zip(MONTHS).find(|(_, month)| *month == name)?.0;
+    let year = number(words.next()?, 4)?;
+    let mut clock = words.next()?.split(':');
+    let (hour, minute, second) = (number(clock.next()?, 2)?, number(clock.next()?, 2)?, number(clock.next()?, 2)?);
+    let fits = (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60 && year >= 1970;
+    if !fits || clock.next().is_some() || words.next() != Some("GMT") || words.next().is_some() {
+        return None;
+    }
+    Some(UnixSeconds::new(days_before(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second))
+}
+
+/// Days from 1970-01-01 to a day of the Gregorian calendar. Years begin in March here, so that the leap day comes last.
+const fn days_before(year: u64, month: u64, day: u64) -> u64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let before_1970_march = 719_468;
+    year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - before_1970_march
+}
+
 /// Both clocks at one moment. A deadline that guards a refresh token trusts neither alone: a wall clock can be set back,
 /// and a monotonic clock stands still while a machine sleeps.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +100,39 @@ mod tests {
         let at = |wall, monotonic| Moment { wall: UnixSeconds::new(wall), monotonic: Duration::from_secs(monotonic) };
         assert_eq!(at(110, 5).elapsed_since(&at(100, 0)), Duration::from_secs(10));
         assert_eq!(at(90, 5).elapsed_since(&at(100, 0)), Duration::from_secs(5), "a wall clock set back");
+    }
+
+    #[test]
+    fn the_date_of_an_answer_is_a_point_in_time() {
+        for (text, seconds) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777),
+            ("Tue, 29 Feb 2000 23:59:59 GMT", 951_868_799),
+            ("Thu, 01 Jan 2026 00:00:00 GMT", 1_767_225_600),
+            ("Wed, 29 Feb 2028 12:00:00 GMT", 1_835_438_400),
+            ("Fri, 01 Mar 2100 00:00:00 GMT", 4_107_542_400),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", UnixSeconds::MAX.0),
+        ] {
+            assert_eq!(http_date(text).map(UnixSeconds::seconds), Some(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1969 08:49:37 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Sun, 06 nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Nov 1994 08:49:37:00 GMT",
+            "Sun, +6 Nov 1994 08:49:37 GMT",
+            "120",
+        ] {
+            assert_eq!(http_date(text), None, "{text}");
+        }
     }
 
     #[test]

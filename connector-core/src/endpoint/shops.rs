@@ -2,40 +2,29 @@
 //!
 //! Source: partner.tiktokshop.com/docv2/page/get-authorized-shops-202309. No paging, no parameter of its own, no cipher.
 
+use super::api::ApiRequest;
 use crate::connection::ListedShop;
 use crate::envelope::{self, Acted, Fault, TRANSIENT_DELAY};
 use crate::error::{Cause, Error};
-use crate::http::{Authority, Request, Response};
+use crate::http::{Method, Response};
 use crate::json::Members;
-use crate::ports::Credentials;
-use crate::secret::{AccessToken, RequestTarget, ShopCipher};
-use crate::signing::{Signable, percent_encoded};
-use crate::time::UnixSeconds;
-use alloc::format;
-use alloc::string::ToString;
+use crate::secret::ShopCipher;
 use alloc::vec::Vec;
 
-const PATH: &str = "/authorization/202309/shops";
 /// Some hundred bytes a shop; a seller has a handful.
 const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 const MAX_ID_DIGITS: usize = 19;
 
-/// The signed request.
-#[must_use]
-pub fn request(app: &Credentials, token: &AccessToken, now: UnixSeconds) -> Request {
-    let timestamp = now.seconds().to_string();
-    let signable = Signable { path: PATH, query: &[("app_key", &app.app_key), ("timestamp", &timestamp)], body: None };
-    let sign = signable.signature(&app.app_secret);
-    Request {
-        authority: Authority::Api,
-        path_and_query: RequestTarget::new(format!(
-            "{PATH}?app_key={}&sign={sign}&timestamp={timestamp}",
-            percent_encoded(&app.app_key)
-        )),
-        access_token: Some(token.duplicate()),
-        max_response_bytes: MAX_RESPONSE_BYTES,
-    }
-}
+/// The request, to be signed.
+pub const REQUEST: ApiRequest<'static> = ApiRequest {
+    method: Method::Get,
+    path: "/authorization/202309/shops",
+    query: &[],
+    shop_cipher: None,
+    content_type: None,
+    body: &[],
+    max_response_bytes: MAX_RESPONSE_BYTES,
+};
 
 /// Digits, as text: an id compares with the ones in webhooks, and no part of it is ever computed with.
 fn is_shop_id(text: &str) -> bool {
@@ -60,7 +49,8 @@ fn listed(row: &Members<'_>) -> Option<ListedShop> {
 /// # Errors
 /// As [`envelope::read`]; a list that cannot be read whole is `answer-unreadable`, so the shops known before stay.
 pub fn read(response: &Response, secrets: &[&str]) -> Result<Vec<ListedShop>, Fault> {
-    let success = envelope::read(response, secrets)?;
+    let text = response.text();
+    let success = envelope::read(response, &text, secrets)?;
     let rows = success.data.and_then(|text| Members::parse(text.as_bytes())?.list("shops"));
     let shops = rows.and_then(|rows| rows.iter().map(|row| listed(&Members::parse(row.get().as_bytes())?)).collect());
     shops.ok_or_else(|| {
@@ -74,10 +64,17 @@ pub fn read(response: &Response, secrets: &[&str]) -> Result<Vec<ListedShop>, Fa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
 
     fn answer(data: &str) -> Response {
         let body = format!(r#"{{"code":0,"message":"success","request_id":"A","data":{data}}}"#);
-        Response { status: 200, content_type: Some("application/json".into()), retry_after: None, body }
+        Response {
+            status: 200,
+            content_type: Some("application/json".into()),
+            retry_after: None,
+            date: None,
+            body: body.into_bytes(),
+        }
     }
 
     #[test]

@@ -4,13 +4,13 @@
 //! "404 page not found") that carry the app secret in their query. The grant type is `authorized_code`, not OAuth's
 //! `authorization_code`.
 
+use super::api::target;
 use crate::envelope::{self, Fault};
 use crate::error::{Cause, Error};
-use crate::http::{Authority, Request, Response};
+use crate::http::{Authority, Method, Request, Response};
 use crate::json::Members;
 use crate::ports::Credentials;
-use crate::secret::{AccessToken, AuthorizationCode, RefreshToken, RequestTarget};
-use crate::signing::percent_encoding;
+use crate::secret::{AccessToken, AuthorizationCode, RefreshToken};
 use crate::time::UnixSeconds;
 use crate::token::{Expiry, point_in_time};
 use alloc::string::String;
@@ -21,39 +21,30 @@ const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 /// The request that exchanges a code.
 #[must_use]
-pub fn exchange_request(app: &Credentials, code: &AuthorizationCode) -> Request {
+pub fn exchange_request(app: &Credentials, code: &AuthorizationCode) -> Request<'static> {
     request("/api/v2/token/get", app, "auth_code", code.expose(), "authorized_code")
 }
 
 /// The request that spends a refresh token.
 #[must_use]
-pub fn refresh_request(app: &Credentials, token: &RefreshToken) -> Request {
+pub fn refresh_request(app: &Credentials, token: &RefreshToken) -> Request<'static> {
     request("/api/v2/token/refresh", app, "refresh_token", token.expose(), "refresh_token")
 }
 
-fn request(path: &str, app: &Credentials, name: &str, value: &str, grant_type: &str) -> Request {
+fn request(path: &str, app: &Credentials, name: &str, value: &str, grant_type: &str) -> Request<'static> {
     let pairs = [
         ("app_key", app.app_key.as_str()),
         ("app_secret", app.app_secret.expose()),
         (name, value),
         ("grant_type", grant_type),
     ];
-    // Room for the worst case up front: a text that grew would leave copies of the secrets behind.
-    let room = pairs.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum::<usize>();
-    let mut text = String::with_capacity(path.len() + room);
-    text.push_str(path);
-    let mut separator = '?';
-    for (name, value) in pairs {
-        text.push(separator);
-        text.push_str(name);
-        text.push('=');
-        text.extend(percent_encoding(value));
-        separator = '&';
-    }
     Request {
         authority: Authority::TokenHost,
-        path_and_query: RequestTarget::new(text),
+        method: Method::Get,
+        path_and_query: target(path, &pairs),
         access_token: None,
+        content_type: None,
+        body: &[],
         max_response_bytes: MAX_RESPONSE_BYTES,
     }
 }
@@ -101,7 +92,8 @@ impl Pair {
 /// # Errors
 /// As [`envelope::read`]. A success without `data` is a [`Pair`] without tokens.
 pub fn read(response: &Response, secrets: &[&str], now: UnixSeconds) -> Result<Pair, Fault> {
-    let success = envelope::read(response, secrets)?;
+    let answer = response.text();
+    let success = envelope::read(response, &answer, secrets)?;
     let data = success.data.and_then(|text| Members::parse(text.as_bytes())).unwrap_or_default();
     let text = |name: &str| data.text(name).filter(|text| !text.trim().is_empty());
     let end = |name: &str| point_in_time(data.whole_number(name));

@@ -72,6 +72,7 @@ impl Cause {
                  wait.",
                 NOTHING_SENT,
             ),
+            Self::CallMalformed => ("Correct what the detail names: path, query, body or content type.", NOTHING_SENT),
             Self::CallbackMalformed => (
                 "Pass the query of the callback as the browser brought it, once, without the question mark.",
                 NOTHING_SENT,
@@ -109,6 +110,10 @@ impl Cause {
                 "TikTok issued tokens for an account that is no seller's; they were not stored.",
             ),
             Self::NotConnected => ("Connect the customer first, or correct the account.", NOTHING_SENT),
+            Self::OutcomeUnknown => (
+                "Ask TikTok what became of it (search for the order, the product, …) before it is sent again.",
+                "A request that changes something was sent, and nobody knows whether TikTok acted. The connection is as it was.",
+            ),
             Self::RateLimited => (
                 "Call again after the delay, not sooner. If it lasts, spread refreshes over time: they need not run at once.",
                 NOT_ACTED,
@@ -135,6 +140,11 @@ impl Cause {
                 "Ask the seller to look into Seller Center. A later `refresh` finds out when it is active again.",
                 "TikTok did not act. The connection stands; the shops it knows are shown as inactive.",
             ),
+            Self::ShopNoLongerGranted => (
+                "Ask the seller whether they removed the shop; a new consent brings it back. `refresh` reads the list anew.",
+                NOTHING_SENT,
+            ),
+            Self::ShopNotLinked => ("Link the shop first, or call for another.", NOTHING_SENT),
             Self::SignatureRejected => (
                 "Compare the app secret with Partner Center. If it is the right one, report it: the signature would be wrong.",
                 NOT_ACTED,
@@ -192,6 +202,10 @@ impl Cause {
                 "Call again later. If it lasts, report it with the request id: TikTok issues tokens and refuses them.",
                 "The new tokens are stored. The shops known before stay.",
             ),
+            Self::UnknownShop => (
+                "Correct the shop's id as `list-shops` names it. A shop that was added since: `refresh` reads the list anew.",
+                NOTHING_SENT,
+            ),
             Self::UnrecognisedAnswer => (
                 "Call again after the delay. The detail has TikTok's code and words: if it lasts, report them, so that the \
                  code gets a meaning of its own.",
@@ -200,6 +214,7 @@ impl Cause {
             Self::UnrecognisedAnswerRepeated => {
                 ("Report the code and words in the detail. Do not ask the seller for anything yet.", UNKNOWN)
             }
+            Self::ValidityTooLong => ("Ask for at most 3600 seconds, and again when they are over.", NOTHING_SENT),
             Self::WrongUserType => (
                 "Ask the seller to consent with the account of their shop; creators and partners have other rights.",
                 NOT_ACTED,

@@ -1,11 +1,11 @@
 //! `refresh`: renews the tokens if due, re-reads the shops, repairs what a crash left half done.
 
 use super::credentials;
-use super::renewal::{self, NotRenewed, Renewed};
+use super::renewal::{self, Renewed};
 use super::rows;
 use super::shop_sync::{read_shops, record_shops, token_refused};
 use super::tokens::{self, Held};
-use crate::connection::{Connection, News, PastFailure, ShopNews};
+use crate::connection::{Connection, News, ShopNews};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::{Credentials, Effects};
@@ -41,7 +41,7 @@ pub async fn refresh(
         Ok(Renewed::NotDue(held)) => (held, false, false),
         Ok(Renewed::Rotated { held, account_changed }) => (held, true, account_changed),
         Ok(Renewed::Waiting { held, error }) => return waiting(effects, &key, held, error).await,
-        Err(failed) => return Err(write_down(effects, &key, failed).await),
+        Err(failed) => return Err(rows::write_down(effects, &key, failed).await.1),
     };
     sync(effects, &app, &key, held, just_rotated, account_changed).await
 }
@@ -58,21 +58,6 @@ async fn waiting(effects: &impl Effects, key: &ConnectionKey, held: Held, error:
     }
     let news = News { at, shops: ShopNews::Unread, failure: None, consented: false };
     rows::write(effects, key, lineage, &news).await?.ok_or_else(|| Error::new(Cause::NotConnected))
-}
-
-/// The customer's row learns of the failure; the row's own failure would only hide the first.
-async fn write_down(effects: &impl Effects, key: &ConnectionKey, failed: NotRenewed) -> Error {
-    let NotRenewed { error, held } = failed;
-    let _row_is_a_projection = if let Some(held) = held {
-        let at = effects.now().wall;
-        let news = News { at, shops: ShopNews::Unread, failure: Some(PastFailure::new(at, &error)), consented: false };
-        rows::write(effects, key, held.record.lineage, &news).await.map(|_| ())
-    } else if error.cause == Cause::NotConnected {
-        rows::delete_orphan(effects, key).await
-    } else {
-        Ok(())
-    };
-    error
 }
 
 /// Reads the shops. A token that TikTok refuses causes one renewal, unless it was renewed a moment ago.
@@ -106,7 +91,7 @@ async fn sync(
                 }
                 return Err(error);
             }
-            Err(failed) => return Err(write_down(effects, key, failed).await),
+            Err(failed) => return Err(rows::write_down(effects, key, failed).await.1),
         };
         reading = read_shops(effects, app, &held).await;
     }

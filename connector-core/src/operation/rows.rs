@@ -1,8 +1,9 @@
 //! The order of row writes: the row is loaded first, then the token record it must belong to; a row that was created is
 //! deleted again if its record went meanwhile.
 
+use super::renewal::NotRenewed;
 use super::{storage_error, tokens};
-use crate::connection::{Connection, News, Row, project};
+use crate::connection::{Connection, News, PastFailure, Row, ShopNews, project};
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::{Effects, Swapped};
@@ -45,7 +46,7 @@ pub(super) async fn read(effects: &impl Effects, key: &ConnectionKey, lineage: L
 }
 
 /// Deletes a row whose token record is gone.
-pub(super) async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
+async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
     let Some(entry) = effects.load_row(key).await.map_err(storage_error)? else {
         return Ok(());
     };
@@ -53,4 +54,23 @@ pub(super) async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -
         effects.swap_row(key, Some(&entry.revision), None).await.map_err(storage_error)?;
     }
     Ok(())
+}
+
+/// The customer's row learns that a renewal failed; a failure to write that would only hide the first.
+pub(super) async fn write_down(
+    effects: &impl Effects,
+    key: &ConnectionKey,
+    failed: NotRenewed,
+) -> (Option<tokens::Held>, Error) {
+    let NotRenewed { error, held } = failed;
+    let _row_is_a_projection = if let Some(held) = &held {
+        let at = effects.now().wall;
+        let news = News { at, shops: ShopNews::Unread, failure: Some(PastFailure::new(at, &error)), consented: false };
+        write(effects, key, held.record.lineage, &news).await.map(|_| ())
+    } else if error.cause == Cause::NotConnected {
+        delete_orphan(effects, key).await
+    } else {
+        Ok(())
+    };
+    (held, error)
 }

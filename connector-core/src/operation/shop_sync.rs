@@ -1,10 +1,10 @@
 //! Reads the shops of a grant and brings row and token record up to date with what came of it.
 
-use super::rows;
 use super::tokens::{self, Held};
+use super::{rows, signed};
 use crate::connection::{Connection, ListedShop, News, PastFailure, ShopNews};
 use crate::endpoint::shops;
-use crate::envelope::{self, Acted, Fault};
+use crate::envelope::Fault;
 use crate::error::{Action, Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::{Credentials, Effects};
@@ -19,13 +19,11 @@ pub(super) async fn read_shops(
     held: &Held,
 ) -> Result<Vec<ListedShop>, Fault> {
     let Some(access) = &held.record.current.access else {
-        return Err(Fault { error: Error::new(Cause::TokenAnswerIncomplete), acted: Acted::No });
+        return Err(Fault::before_sending(Cause::TokenAnswerIncomplete));
     };
-    let request = shops::request(app, access, effects.now().wall);
-    let outcome = match effects.send(request).await {
-        Ok(response) => shops::read(&response, &[app.app_secret.expose(), access.expose()]),
-        Err(failure) => Err(envelope::transport(failure)),
-    };
+    let secrets = [app.app_secret.expose(), access.expose()];
+    let outcome =
+        signed::exchange(effects, app, access, &shops::REQUEST, |response| shops::read(&response, &secrets)).await;
     outcome.map_err(|mut fault| {
         if fault.error.cause.action() == Action::Reauthorize {
             fault.error = fault.error.becoming(Cause::UnrecognisedAnswer);

@@ -7,7 +7,7 @@ use tiktok_shop_connector_core::callback::{Grant, StateCheck};
 use tiktok_shop_connector_core::endpoint::{shops, token};
 use tiktok_shop_connector_core::envelope;
 use tiktok_shop_connector_core::error::{Cause, Error};
-use tiktok_shop_connector_core::http::{Response, body_text};
+use tiktok_shop_connector_core::http::Response;
 use tiktok_shop_connector_core::json::Members;
 use tiktok_shop_connector_core::record::{DecodeError, TokenRecord};
 use tiktok_shop_connector_core::secret::State;
@@ -20,7 +20,7 @@ const SECRETS: [&str; 3] =
 
 fn response(status: u16, body: &[u8]) -> Response {
     let content_type = Some("application/json".into());
-    Response { status, content_type, retry_after: None, body: body_text(body.to_vec()) }
+    Response { status, content_type, retry_after: None, date: None, body: body.to_vec() }
 }
 
 fn shop_list() -> String {
@@ -39,7 +39,7 @@ fn token_answer() -> String {
 fn read_by_all(status: u16, bytes: &[u8]) {
     let response = response(status, bytes);
     let faults = [
-        envelope::read(&response, &SECRETS).err(),
+        envelope::read(&response, &response.text(), &SECRETS).err(),
         token::read(&response, &SECRETS, NOW).err(),
         shops::read(&response, &SECRETS).err(),
     ];
@@ -121,7 +121,7 @@ proptest! {
         let body = json!({"code": code, "message": message, "request_id": "req-1", "data": secret}).to_string();
         let response = response(200, body.as_bytes());
         for fault in [
-            envelope::read(&response, &SECRETS).err().unwrap(),
+            envelope::read(&response, &response.text(), &SECRETS).err().unwrap(),
             token::read(&response, &SECRETS, NOW).err().unwrap(),
             shops::read(&response, &SECRETS).err().unwrap(),
         ] {
@@ -141,7 +141,8 @@ fn shown_part(error: &Error, secret: &str) -> Option<String> {
 fn a_secret_echoed_as_the_request_id_is_not_shown() {
     for secret in ["9d1c2e7b5a4f40e6b8137c0d5e2a9f61c3d4b7e8", "rowShortTok8"] {
         let body = json!({"code": 105_001, "message": "no", "request_id": secret}).to_string();
-        let fault = envelope::read(&response(401, body.as_bytes()), &[secret]).err().unwrap();
+        let response = response(401, body.as_bytes());
+        let fault = envelope::read(&response, &response.text(), &[secret]).err().unwrap();
         assert_eq!(fault.error.request_id, None);
         assert_eq!(shown_part(&fault.error, secret), None);
     }

@@ -1,5 +1,7 @@
 //! Every operation over scripted effects: the exact cause, what is stored, and which requests were sent.
 
+mod access_token;
+mod call;
 mod connect;
 mod kill;
 mod lists;

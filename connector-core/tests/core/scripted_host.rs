@@ -59,7 +59,13 @@ pub(crate) enum Kill {
 /// TikTok's answer to one request.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    Reply { status: u16, content_type: &'static str, retry_after: Option<&'static str>, body: String },
+    Reply {
+        status: u16,
+        content_type: &'static str,
+        retry_after: Option<&'static str>,
+        date: Option<&'static str>,
+        body: String,
+    },
     Broken(TransportFailure),
 }
 
@@ -69,6 +75,7 @@ impl Answer {
             status,
             content_type: "application/json; charset=utf-8",
             retry_after: None,
+            date: None,
             body: body.to_string(),
         }
     }
@@ -84,11 +91,27 @@ impl Answer {
 
     /// A gateway's page.
     pub(crate) fn page(status: u16) -> Self {
-        Self::Reply { status, content_type: "text/html", retry_after: None, body: "<html>busy</html>".into() }
+        Self::Reply {
+            status,
+            content_type: "text/html",
+            retry_after: None,
+            date: None,
+            body: "<html>busy</html>".into(),
+        }
+    }
+
+    /// The same answer with a `Date` header.
+    pub(crate) fn dated(self, text: &'static str) -> Self {
+        match self {
+            Self::Reply { status, content_type, retry_after, body, .. } => {
+                Self::Reply { status, content_type, retry_after, date: Some(text), body }
+            }
+            Self::Broken(_) => self,
+        }
     }
 
     pub(crate) fn limited(retry_after: Option<&'static str>) -> Self {
-        Self::Reply { status: 429, content_type: "text/plain", retry_after, body: String::new() }
+        Self::Reply { status: 429, content_type: "text/plain", retry_after, date: None, body: String::new() }
     }
 }
 
@@ -264,7 +287,7 @@ impl ScriptedHost {
         self.0.borrow().wall
     }
 
-    /// `refresh RT-1`, `exchange CODE-1`, `shops AT-1`, in the order they were sent.
+    /// `refresh RT-1`, `exchange CODE-1`, `shops AT-1`, `POST /p?a=b AT-1 cipher-1 @1767225600`, in the order they were sent.
     pub(crate) fn sent(&self) -> Vec<String> {
         self.0.borrow().sent.clone()
     }

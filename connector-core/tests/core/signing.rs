@@ -137,7 +137,7 @@ fn a_multipart_body_is_not_signed_whatever_its_boundary() {
 #[test]
 fn the_shops_request_carries_the_signature_of_what_it_sends() {
     let app = Credentials { app_key: "key +/&=é".into(), app_secret: secret("secret"), authorization_link: None };
-    let request = shops::request(&app, &access("AT-1"), NOW);
+    let request = shops::REQUEST.signed(&app, &access("AT-1"), NOW);
     let (path, query) = request.path_and_query.expose().split_once('?').unwrap();
     let mut query = decoded(query);
     let sign = query.remove("sign").unwrap();

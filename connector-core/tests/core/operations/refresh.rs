@@ -153,12 +153,14 @@ fn every_answer_to_a_refresh_has_its_class() {
         status: 200,
         content_type: "application/json",
         retry_after: None,
+        date: None,
         body: body.into(),
     };
     let odd_charset = Answer::Reply {
         status: 200,
         content_type: "application/json; charset=utf-16",
         retry_after: None,
+        date: None,
         body: r#"{"code":36004005}"#.into(),
     };
     let table = [

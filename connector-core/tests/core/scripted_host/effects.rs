@@ -1,7 +1,7 @@
 //! The script as the core meets it.
 
 use super::{Answer, ScriptedHost, Step};
-use crate::samples::{APP_SECRET, duplicate_row};
+use crate::samples::{APP_KEY, APP_SECRET, duplicate_row};
 use std::collections::BTreeMap;
 use tiktok_shop_connector_core::connection::Row;
 use tiktok_shop_connector_core::http::{Authority, Request, Response, TransportFailure};
@@ -11,6 +11,7 @@ use tiktok_shop_connector_core::ports::{
 };
 use tiktok_shop_connector_core::record::Nonce;
 use tiktok_shop_connector_core::secret::{AccessToken, AppSecret};
+use tiktok_shop_connector_core::signing::Signable;
 use tiktok_shop_connector_core::time::Moment;
 
 impl Effects for ScriptedHost {
@@ -36,16 +37,17 @@ impl Effects for ScriptedHost {
         .await?
     }
 
-    async fn send(&self, request: Request) -> Result<Response, TransportFailure> {
+    async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure> {
         let named = name_of(&request);
         let answer = self.effect(Step::Send, |state, _| state.answer(&named)).await.expect("faults are for storage");
         match answer {
             Answer::Broken(failure) => Err(failure),
-            Answer::Reply { status, content_type, retry_after, body } => Ok(Response {
+            Answer::Reply { status, content_type, retry_after, date, body } => Ok(Response {
                 status,
                 content_type: Some(content_type.into()),
                 retry_after: retry_after.map(Into::into),
-                body,
+                date: date.map(Into::into),
+                body: body.into_bytes(),
             }),
         }
     }
@@ -128,7 +130,7 @@ impl Effects for ScriptedHost {
 }
 
 /// What a request is for, once everything else about it is right.
-fn name_of(request: &Request) -> String {
+fn name_of(request: &Request<'_>) -> String {
     let (path, query) = request.path_and_query.expose().split_once('?').expect("a query");
     let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let names: Vec<_> = query.keys().map(String::as_str).collect();
@@ -137,7 +139,7 @@ fn name_of(request: &Request) -> String {
         assert_eq!(query["app_secret"], APP_SECRET);
         assert_eq!(query["grant_type"], grant_type);
         assert_eq!(query.len(), 4, "{names:?}");
-        assert!(request.access_token.is_none());
+        assert!(request.access_token.is_none() && request.content_type.is_none() && request.body.is_empty());
         query[value].clone()
     };
     match path {
@@ -148,6 +150,27 @@ fn name_of(request: &Request) -> String {
             assert_eq!(names, ["app_key", "sign", "timestamp"]);
             format!("shops {}", request.access_token.as_ref().map(AccessToken::expose).expect("an access token"))
         }
-        other => panic!("no request of the connector has the path {other}"),
+        _ => business_call(request, path, &query),
     }
+}
+
+/// A `call`: its signature covers exactly what is sent.
+fn business_call(request: &Request<'_>, path: &str, query: &BTreeMap<String, String>) -> String {
+    assert_eq!(request.authority, Authority::Api);
+    let signed: Vec<_> = query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let body = (!request.body.is_empty()).then_some((request.body, request.content_type));
+    let sign = Signable { path, query: &signed, body }.signature(&AppSecret::new(APP_SECRET.into()));
+    assert_eq!(query["sign"], sign);
+    assert_eq!(query["app_key"], APP_KEY);
+    let own = ["app_key", "sign", "timestamp", "shop_cipher"];
+    let theirs: Vec<_> = query
+        .iter()
+        .filter(|(name, _)| !own.contains(&name.as_str()))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let token = request.access_token.as_ref().map(AccessToken::expose).expect("an access token");
+    let cipher = query.get("shop_cipher").map(|cipher| format!(" {cipher}")).unwrap_or_default();
+    let method = format!("{:?}", request.method).to_uppercase();
+    let separator = if theirs.is_empty() { "" } else { "?" };
+    format!("{method} {path}{separator}{} {token}{cipher} @{}", theirs.join("&"), query["timestamp"])
 }

@@ -1,0 +1,52 @@
+//! An access token to be used now, for `access-token` and `call`: renewed if due, the valid one if it can't be renewed.
+
+use super::renewal::{self, Renewed};
+use super::rows;
+use super::tokens::Held;
+use crate::connection::{News, PastFailure, ShopNews};
+use crate::error::{Cause, Error};
+use crate::identity::ConnectionKey;
+use crate::ports::{Credentials, Effects};
+use crate::rotation::{self, Mode};
+
+/// A record whose access token may be used.
+pub(super) struct Served {
+    pub(super) held: Held,
+    /// This call renewed it.
+    pub(super) just_rotated: bool,
+}
+
+/// Whatever happens to a renewal, a token that is valid is served (rule 9), but for a pair that could not be saved.
+pub(super) async fn valid_token(
+    effects: &impl Effects,
+    app: &Credentials,
+    key: &ConnectionKey,
+    mode: Mode<'_>,
+) -> Result<Served, Error> {
+    let (held, error) = match renewal::renew(effects, app, key, mode).await {
+        Ok(Renewed::Rotated { held, account_changed }) => {
+            let at = effects.now().wall;
+            let failure = account_changed.then(|| PastFailure::new(at, &Error::new(Cause::AccountChanged)));
+            let news = News { at, shops: ShopNews::Unread, failure, consented: false };
+            let _row_is_a_projection = rows::write(effects, key, held.record.lineage, &news).await;
+            return Ok(Served { held, just_rotated: true });
+        }
+        Ok(Renewed::NotDue(held)) => return Ok(Served { held, just_rotated: false }),
+        Ok(Renewed::Waiting { held, error }) => (Some(held), error),
+        Err(failed) => rows::write_down(effects, key, failed).await,
+    };
+    let refused = |held: &Held| match mode {
+        Mode::Refused(token) => held.record.current.access.as_ref().is_some_and(|current| current.same_as(token)),
+        Mode::WhenDue | Mode::Forced | Mode::GoodFor(_) => false,
+    };
+    match held {
+        Some(held)
+            if rotation::serves(&held.record, effects.now().wall)
+                && !refused(&held)
+                && held.record.app_key == app.app_key =>
+        {
+            Ok(Served { held, just_rotated: false })
+        }
+        Some(_) | None => Err(error),
+    }
+}

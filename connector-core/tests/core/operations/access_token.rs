@@ -1,0 +1,154 @@
+//! `access-token`: renewed in time, served while it is valid whatever happens to its renewal.
+
+use super::connected;
+use crate::samples::{
+    DAY, NOW, access, account, customer, due, expired, fresh, key_of, last_failure, outcome, pair_answer,
+    pair_answer_with, refused, their_claim, tokens, with,
+};
+use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
+use serde_json::{Value, json};
+use tiktok_shop_connector_core::error::{Cause, Error};
+use tiktok_shop_connector_core::http::TransportFailure;
+use tiktok_shop_connector_core::operation::access_token::{LONGEST_VALIDITY, ValidToken, access_token};
+use tiktok_shop_connector_core::record::{DeadReason, TokenRecord};
+use tiktok_shop_connector_core::time::UnixSeconds;
+
+fn ask(host: &ScriptedHost, seconds: u32) -> Result<ValidToken, Error> {
+    run(access_token(host, customer(), Some(account()), seconds))
+}
+
+/// The token that is served and its end.
+fn served(host: &ScriptedHost, seconds: u32) -> (String, Option<UnixSeconds>) {
+    let token = ask(host, seconds).map_err(|error| error.to_string()).unwrap();
+    assert_eq!(token.account, account());
+    (token.token.expose().to_owned(), token.expires)
+}
+
+fn ending_in(seconds: u64) -> TokenRecord {
+    with(fresh(), |record| record.current.access_ends = Some(NOW.plus(seconds)))
+}
+
+#[test]
+fn a_fresh_token_is_served_from_storage_alone() {
+    let host = connected(&fresh());
+    assert_eq!(served(&host, 3600), ("AT-1".into(), Some(NOW.plus(6 * DAY))));
+    assert_eq!(host.effects(), [Step::Credentials, Step::LoadToken]);
+}
+
+#[test]
+fn a_due_token_is_renewed_and_the_row_learns_of_it() {
+    let host = connected(&due()).answers([pair_answer(2)]);
+    assert_eq!(served(&host, 0), ("AT-2".into(), Some(NOW.plus(14 * DAY))));
+    assert_eq!(host.sent(), ["refresh RT-1"]);
+    let row = host.row().unwrap();
+    assert_eq!((row.connection.refreshed_at, row.connection.access_ends), (NOW, Some(NOW.plus(14 * DAY))));
+    assert_eq!(row.connection.shops.len(), 2, "the shops stay as they were");
+}
+
+#[test]
+fn a_token_that_ends_too_soon_is_renewed_before_it_is_due() {
+    for (left, asked, renewed) in
+        [(3660, 3600, true), (3661, 3600, false), (660, 600, true), (61, 0, false), (60, 0, true)]
+    {
+        let host = connected(&ending_in(left)).answers([pair_answer(2)]);
+        assert_eq!(served(&host, asked).0, if renewed { "AT-2" } else { "AT-1" }, "{left} {asked}");
+        assert_eq!(host.sent().len(), usize::from(renewed), "{left} {asked}");
+    }
+}
+
+#[test]
+fn a_token_without_a_believable_end_is_served_until_it_is_due() {
+    let host = connected(&with(fresh(), |record| record.current.access_ends = None));
+    assert_eq!(served(&host, 3600), ("AT-1".into(), None));
+    assert!(host.sent().is_empty());
+}
+
+#[test]
+fn at_most_one_renewal_in_ten_minutes_however_short_tiktoks_tokens_are() {
+    let short = with(ending_in(400), |record| record.rotated_at = NOW.minus(599));
+    let host = connected(&short);
+    assert_eq!(served(&host, 3600), ("AT-1".into(), Some(NOW.plus(400))), "the valid one, with its real end");
+    let ended = with(short, |record| record.current.access_ends = Some(NOW.plus(59)));
+    assert_eq!(refused(ask(&connected(&ended), 0)), (Cause::BackingOff, 1));
+    assert!(host.sent().is_empty());
+}
+
+#[test]
+fn a_valid_token_is_served_whatever_becomes_of_its_renewal() {
+    let answers = [
+        ("backing off", Answer::limited(Some("60"))),
+        ("nobody knows", Answer::Broken(TransportFailure::Interrupted)),
+        ("refused", Answer::Broken(TransportFailure::NotConnected)),
+        ("a page", Answer::page(403)),
+        ("expired", Answer::code(36_004_001)),
+        ("revoked", Answer::code(36_004_005)),
+        ("the app", Answer::json(200, &json!({"code": 36_009_004, "message": "app_key is invalid"}))),
+    ];
+    for (name, answer) in answers {
+        let host = connected(&due()).answers([answer]);
+        assert_eq!(served(&host, 3600), ("AT-1".into(), Some(NOW.plus(DAY))), "{name}");
+        assert!(last_failure(&host.row().unwrap().connection).is_some(), "{name}: the row says what happened");
+        // And again, without another request.
+        assert_eq!(served(&host, 3600).0, "AT-1", "{name}");
+        assert_eq!(host.sent(), ["refresh RT-1"], "{name}");
+    }
+    let claimed = connected(&with(due(), |record| record.claim = Some(their_claim("RT-1"))));
+    assert_eq!(served(&claimed, 60).0, "AT-1");
+}
+
+#[test]
+fn without_a_valid_token_the_failure_is_told() {
+    for (answer, cause) in [
+        (Answer::limited(Some("60")), Cause::RateLimited),
+        (Answer::Broken(TransportFailure::Interrupted), Cause::AnswerIncomplete),
+        (Answer::code(36_004_005), Cause::AuthorizationRevoked),
+    ] {
+        assert_eq!(refused(ask(&connected(&expired()).answers([answer]), 0)).0, cause);
+    }
+    let claimed = connected(&with(expired(), |record| record.claim = Some(their_claim("RT-1"))));
+    assert_eq!(refused(ask(&claimed, 0)).0, Cause::RefreshInProgress);
+    let dead = connected(&with(expired(), |record| record.dead = Some(DeadReason::AuthorizationExpired)));
+    assert_eq!(outcome(&ask(&dead, 0)), "authorization-expired");
+}
+
+#[test]
+fn a_pair_that_was_not_saved_is_never_a_success() {
+    let host = (1..=3).fold(connected(&due()).answers([pair_answer(2)]), |host, nth| {
+        host.fault(Step::SwapToken, 1 + nth, Fault::Unavailable)
+    });
+    assert_eq!(outcome(&ask(&host, 0)), "token-not-saved");
+    host.restart();
+    assert_eq!(served(&host, 0).0, "AT-1", "the claim stands, and the old token is valid");
+}
+
+#[test]
+fn another_apps_token_is_not_served() {
+    let host = connected(&with(due(), |record| record.app_key = "app-key-0".into()));
+    assert_eq!(outcome(&ask(&host, 0)), "app-key-changed");
+}
+
+#[test]
+fn a_refresh_token_that_came_alone_serves_nothing_and_waits() {
+    let host = connected(&expired()).answers([pair_answer_with(2, &json!({"access_token": Value::Null}))]);
+    assert_eq!(outcome(&ask(&host, 0)), "token-answer-incomplete");
+    assert_eq!(tokens(&host.record()), "AT-1 RT-2 [RT-1]");
+    assert_eq!(refused(ask(&host, 0)), (Cause::BackingOff, 600));
+}
+
+#[test]
+fn an_account_that_answers_as_another_is_noted_and_served() {
+    let host = connected(&due()).answers([pair_answer_with(2, &json!({"open_id": "account-2"}))]);
+    assert_eq!(served(&host, 0).0, "AT-2");
+    assert_eq!(last_failure(&host.row().unwrap().connection), Some("account-changed"));
+}
+
+#[test]
+fn who_is_meant_must_be_clear_and_the_validity_possible() {
+    assert_eq!(refused(ask(&connected(&fresh()), LONGEST_VALIDITY + 1)).0, Cause::ValidityTooLong);
+    assert_eq!(refused(ask(&ScriptedHost::new(), 0)).0, Cause::NotConnected);
+    let two = connected(&fresh());
+    two.put(&key_of("customer-1", "account-2"), &with(fresh(), |record| record.current.access = Some(access("AT-9"))));
+    assert_eq!(refused(run(access_token(&two, customer(), None, 0))).0, Cause::AccountRequired);
+    let other = run(access_token(&two, customer(), Some(key_of("customer-1", "account-2").account), 0));
+    assert_eq!(other.ok().map(|token| token.token.expose().to_owned()).as_deref(), Some("AT-9"));
+}
