@@ -6,8 +6,12 @@ use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storag
 use core::time::Duration;
 use tiktok_shop_connector_core::callback::{Grant, StateCheck};
 use tiktok_shop_connector_core::connection::{Connection, ListedShop, PastFailure, Row, Shop, ShopStanding, Status};
+use tiktok_shop_connector_core::endpoint::business::{BusinessRequest, BusinessResponse};
 use tiktok_shop_connector_core::error::{Action, Error};
+use tiktok_shop_connector_core::http::Method;
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
+use tiktok_shop_connector_core::operation::access_token::ValidToken;
+use tiktok_shop_connector_core::operation::call::Scope;
 use tiktok_shop_connector_core::operation::refresh::Rotation;
 use tiktok_shop_connector_core::ports::{Credentials, StorageError};
 use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy};
@@ -55,6 +59,46 @@ pub(crate) fn rotation(rotation: export::Rotation) -> Rotation {
     match rotation {
         export::Rotation::WhenDue => Rotation::WhenDue,
         export::Rotation::Forced => Rotation::Forced,
+    }
+}
+
+pub(crate) fn valid_token(token: ValidToken) -> export::ValidToken {
+    export::ValidToken {
+        account: token.account.as_str().to_owned(),
+        token: token.token.expose().to_owned(),
+        expires_at: token.expires.map(UnixSeconds::seconds),
+    }
+}
+
+pub(crate) fn call_request(request: export::CallRequest) -> Result<(Scope, BusinessRequest), Error> {
+    let scope = match request.scope {
+        export::CallScope::Shop(id) => Scope::Shop(id),
+        export::CallScope::Seller(account) => Scope::Seller(account.map(AccountId::parse).transpose()?),
+    };
+    let request = BusinessRequest {
+        method: match request.method {
+            export::HttpMethod::Get => Method::Get,
+            export::HttpMethod::Post => Method::Post,
+            export::HttpMethod::Put => Method::Put,
+            export::HttpMethod::Patch => Method::Patch,
+            export::HttpMethod::Delete => Method::Delete,
+        },
+        path: request.path,
+        query: request.query,
+        content_type: request.content_type,
+        body: request.body.unwrap_or_default(),
+        max_response_bytes: request.max_response_bytes,
+    };
+    Ok((scope, request))
+}
+
+pub(crate) fn call_response(response: BusinessResponse) -> export::CallResponse {
+    export::CallResponse {
+        http_status: response.status,
+        code: response.code.map(|code| code.to_string()),
+        request_id: response.request_id,
+        content_type: response.content_type,
+        body: response.body,
     }
 }
 

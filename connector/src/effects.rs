@@ -35,7 +35,7 @@ impl Effects for Imports {
         app_credentials::current().map(convert::credentials).map_err(storage_error)
     }
 
-    async fn send(&self, request: Request) -> Result<Response, TransportFailure> {
+    async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure> {
         http::send(request)
     }
 

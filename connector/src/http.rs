@@ -1,7 +1,7 @@
 //! The only file that names waki: one request over `wasi:http`, its body read in chunks under a cap, no redirect followed
 //! (`wasi:http` follows none, and an answer of 3xx is returned as it is).
 
-use tiktok_shop_connector_core::http::{Request, Response, TransportFailure, body_text};
+use tiktok_shop_connector_core::http::{Method, Request, Response, TransportFailure};
 use waki::{Client, ErrorCode};
 use zeroize::Zeroizing;
 
@@ -9,27 +9,50 @@ const CHUNK_BYTES: u64 = 16 * 1024;
 /// A body may come in so many pieces. Each costs a call to the host: one of single bytes would use up the guest's time.
 const MOST_CHUNKS: u32 = 4096;
 
-pub(crate) fn send(request: Request) -> Result<Response, TransportFailure> {
+pub(crate) fn send(request: Request<'_>) -> Result<Response, TransportFailure> {
     // Path and query are complete and encoded; waki passes them on as they are.
     let url = Zeroizing::new(format!("https://{}{}", request.authority.host(), request.path_and_query.expose()));
-    let mut builder = Client::new().get(&url).header("content-length", "0");
+    let length = request.body.len().to_string();
+    let mut builder = Client::new().request(method(request.method), &url).header("content-length", &length);
     if let Some(token) = &request.access_token {
-        builder = builder.header("x-tts-access-token", token.expose()).header("content-type", "application/json");
+        builder = builder.header("x-tts-access-token", token.expose());
+    }
+    if let Some(content_type) = request.content_type {
+        builder = builder.header("content-type", content_type);
+    }
+    if !request.body.is_empty() {
+        builder = builder.body(request.body);
     }
     let answer = builder.send().map_err(failure)?;
 
     let header = |name: &str| answer.header(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (status, content_type, retry_after) = (answer.status_code(), header("content-type"), header("retry-after"));
-    let (mut body, mut chunks) = (Vec::new(), 0);
+    let mut response = Response {
+        status: answer.status_code(),
+        content_type: header("content-type"),
+        retry_after: header("retry-after"),
+        date: header("date"),
+        body: Vec::new(),
+    };
+    let mut chunks = 0;
     // A body that breaks off carries no code: whether TikTok acted is not known.
     while let Some(chunk) = answer.chunk(CHUNK_BYTES).map_err(|_| TransportFailure::Interrupted)? {
         chunks += 1;
-        if chunks > MOST_CHUNKS || body.len() + chunk.len() > request.max_response_bytes {
+        if chunks > MOST_CHUNKS || response.body.len() + chunk.len() > request.max_response_bytes {
             return Err(TransportFailure::TooLarge);
         }
-        body.extend_from_slice(&chunk);
+        response.body.extend_from_slice(&chunk);
     }
-    Ok(Response { status, content_type, retry_after, body: body_text(body) })
+    Ok(response)
+}
+
+fn method(method: Method) -> waki::Method {
+    match method {
+        Method::Get => waki::Method::Get,
+        Method::Post => waki::Method::Post,
+        Method::Put => waki::Method::Put,
+        Method::Patch => waki::Method::Patch,
+        Method::Delete => waki::Method::Delete,
+    }
 }
 
 /// waki's error is `anyhow`'s; the code of `wasi:http` is inside. What carries none is an outcome nobody knows. Never

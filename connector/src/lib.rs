@@ -64,6 +64,23 @@ impl export::Guest for Connector {
             connections.iter().map(convert::connection_to_wit).collect()
         })
     }
+
+    fn access_token(
+        customer: String,
+        account: Option<String>,
+        min_validity_seconds: u32,
+    ) -> Result<export::ValidToken, types::Error> {
+        let customer = CustomerId::parse(customer).map_err(convert::error)?;
+        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
+        let operation = operation::access_token::access_token(&Imports, customer, account, min_validity_seconds);
+        finish(operation, convert::valid_token)
+    }
+
+    fn call(customer: String, request: export::CallRequest) -> Result<export::CallResponse, types::Error> {
+        let customer = CustomerId::parse(customer).map_err(convert::error)?;
+        let (scope, request) = convert::call_request(request).map_err(convert::error)?;
+        finish(operation::call::call(&Imports, customer, scope, &request), convert::call_response)
+    }
 }
 
 /// Runs an operation to its end. Every import blocks, so one poll is all it takes; an operation that waited for anything
