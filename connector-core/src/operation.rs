@@ -6,6 +6,7 @@ pub mod access_token;
 pub mod authorization_url;
 pub mod call;
 pub mod connect;
+pub mod disconnect;
 pub mod list_connections;
 pub mod list_shops;
 pub mod refresh;

@@ -46,14 +46,20 @@ pub(super) async fn read(effects: &impl Effects, key: &ConnectionKey, lineage: L
 }
 
 /// Deletes a row whose token record is gone.
-async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
-    let Some(entry) = effects.load_row(key).await.map_err(storage_error)? else {
-        return Ok(());
-    };
-    if tokens::load_surely(effects, key).await?.is_none() {
-        effects.swap_row(key, Some(&entry.revision), None).await.map_err(storage_error)?;
+pub(super) async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
+    for _ in 0..MOST_TRIES {
+        let Some(entry) = effects.load_row(key).await.map_err(storage_error)? else {
+            return Ok(());
+        };
+        if tokens::load_surely(effects, key).await?.is_some() {
+            return Ok(());
+        }
+        match effects.swap_row(key, Some(&entry.revision), None).await.map_err(storage_error)? {
+            Swapped::Stale(Some(_)) => {}
+            Swapped::Deleted | Swapped::Stored(_) | Swapped::Stale(None) => return Ok(()),
+        }
     }
-    Ok(())
+    Err(Error::new(Cause::StorageConflict))
 }
 
 /// The customer's row learns that a renewal failed; a failure to write that would only hide the first.

@@ -5,7 +5,7 @@ use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::{Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite};
 use crate::record::{DecodeError, Lineage, TokenRecord};
-use crate::rotation::next_due;
+use crate::rotation::{MOST_ROUNDS, MOST_TRIES, next_due};
 use crate::time::UnixSeconds;
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -108,6 +108,27 @@ pub(super) async fn swap_due_at(
         Err(StorageError::Unavailable(text)) => Swap::Unavailable(storage_error(StorageError::Unavailable(text))),
         Err(StorageError::Refused(text)) => Swap::Failed(storage_error(StorageError::Refused(text))),
     }
+}
+
+/// Deletes the record, readable or not. There being none is as good.
+pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
+    // Expecting nothing finds what is there, without waiting for a load that lags.
+    let mut expected = None;
+    let mut unavailable = 0;
+    for _ in 0..MOST_ROUNDS {
+        expected = match effects.swap_token(key, expected.as_ref(), None).await {
+            Ok(Swapped::Deleted | Swapped::Stale(None)) => return Ok(()),
+            Ok(Swapped::Stale(Some(entry))) => Some(entry.revision),
+            Err(error @ StorageError::Refused(_)) => return Err(storage_error(error)),
+            Err(error @ StorageError::Unavailable(_)) if unavailable + 1 >= MOST_TRIES => return Err(storage_error(error)),
+            // Perhaps deleted: asked anew.
+            Ok(Swapped::Stored(_)) | Err(StorageError::Unavailable(_)) => {
+                unavailable += 1;
+                None
+            }
+        };
+    }
+    Err(Error::new(Cause::StorageConflict))
 }
 
 /// The connection that is meant: none means the customer's only account.

@@ -1,0 +1,273 @@
+//! The host of one call: its effects over the shared world. Every effect can be a pause, and the end of the process.
+
+use crate::provider::Answer;
+use crate::world::{Access, Passage, World, decoded};
+use serde_json::json;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+use tiktok_shop_connector_core::connection::{Connection, ListedShop, Row, Shop};
+use tiktok_shop_connector_core::http::{Request, Response, TransportFailure};
+use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
+use tiktok_shop_connector_core::ports::{
+    Credentials, Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite,
+};
+use tiktok_shop_connector_core::record::Nonce;
+use tiktok_shop_connector_core::rotation::REQUEST_BUDGET;
+use tiktok_shop_connector_core::secret::{AccessToken, AppSecret, SecretBytes};
+use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
+
+pub(crate) struct Host {
+    pub(crate) world: Rc<RefCell<World>>,
+    pub(crate) call: usize,
+    /// How far this machine's wall clock is off.
+    pub(crate) skew: i64,
+    /// Pairs that reached this process, and what they came for.
+    pub(crate) received: RefCell<Vec<(u32, String)>>,
+}
+
+impl Host {
+    pub(crate) fn new(world: &Rc<RefCell<World>>, call: usize, skew: i64) -> Self {
+        Self { world: Rc::clone(world), call, skew, received: RefCell::default() }
+    }
+
+    fn world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
+        act(&mut self.world.borrow_mut())
+    }
+
+    /// The scheduler may let others go first, let time pass, or never come back.
+    async fn pause(&self) {
+        let mut paused = false;
+        poll_fn(|_| if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// One access of storage, which may fail without saying whether it happened.
+    async fn access<T>(&self, name: &str, act: impl FnOnce(&mut World, bool) -> T) -> Result<T, StorageError> {
+        self.pause().await;
+        let unknown = || StorageError::Unavailable("simulated".into());
+        let outcome = self.world(|world| match world.access() {
+            Access::Answered => Ok(act(world, false)),
+            Access::Lagging => Ok(act(world, true)),
+            Access::Dropped => {
+                world.tell(self.call, format!("{name} does not happen"));
+                Err(unknown())
+            }
+            Access::AnswerLost => {
+                act(world, false);
+                world.tell(self.call, format!("{name} happens, and nobody knows"));
+                Err(unknown())
+            }
+        });
+        self.pause().await;
+        outcome
+    }
+
+    /// The answer of a token host that was reached, and what the sender makes of it.
+    fn token_answer(&self, path: &str, value: &str) -> Response {
+        self.world(|world| match world.token_request(path, value) {
+            Answer::Pair(pair) => {
+                world.tell(self.call, format!("is given pair {} for {value}", pair.number));
+                self.received.borrow_mut().push((pair.number, value.to_owned()));
+                envelope(0, &json!({
+                    "access_token": format!("AT-{}", pair.number),
+                    "access_token_expire_in": pair.access_ends,
+                    "refresh_token": format!("RT-{}", pair.number),
+                    "refresh_token_expire_in": 4_903_858_076_u64,
+                    "open_id": "account-1",
+                    "user_type": 0,
+                }))
+            }
+            Answer::CodeSpent => envelope(36_004_004, &json!(null)),
+            Answer::Rejected => {
+                world.tell(self.call, format!("is told that {value} is worth nothing"));
+                envelope(36_004_005, &json!(null))
+            }
+        })
+    }
+
+    fn api_answer(&self, path: &str, token: &str) -> Response {
+        let shops = json!({"shops": [{"id": "1", "cipher": "cipher-1"}]});
+        self.world(|world| {
+            if !world.provider.serves(token, world.now) {
+                world.tell(self.call, format!("{token} is refused"));
+                return envelope(105_002, &json!(null));
+            }
+            envelope(0, &if path.ends_with("/shops") { shops } else { json!({}) })
+        })
+    }
+}
+
+fn envelope(code: i64, data: &serde_json::Value) -> Response {
+    answer(200, "application/json", &json!({"code": code, "message": "m", "request_id": "r", "data": data}).to_string())
+}
+
+fn answer(status: u16, content_type: &str, body: &str) -> Response {
+    let content_type = Some(content_type.into());
+    Response { status, content_type, retry_after: None, date: None, body: body.as_bytes().to_vec() }
+}
+
+impl Effects for Host {
+    fn now(&self) -> Moment {
+        let now = self.world(|world| world.now);
+        Moment { wall: UnixSeconds::new(now.saturating_add_signed(self.skew)), monotonic: Duration::from_secs(now) }
+    }
+
+    fn random(&self) -> Nonce {
+        self.world(|world| world.rng.u128(..)).to_le_bytes()
+    }
+
+    async fn credentials(&self) -> Result<Credentials, StorageError> {
+        let app_secret = AppSecret::new("app-secret".into());
+        Ok(Credentials { app_key: "app-key".into(), app_secret, authorization_link: None })
+    }
+
+    async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure> {
+        let (path, query) = request.path_and_query.expose().split_once('?').unwrap();
+        let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let refresh_token = query.get("refresh_token");
+        let began = self.world(|world| {
+            world.tell(self.call, format!("sends {path} {}", refresh_token.map_or("", String::as_str)));
+            refresh_token.inspect(|token| world.sends(token));
+            world.now
+        });
+        let passage = self.world(World::passage);
+        self.pause().await;
+        // The host's deadline ends what takes longer.
+        let late = |host: &Self| host.world(|world| world.now - began > REQUEST_BUDGET.as_secs());
+        let lost = |what: &str| {
+            self.world(|world| world.tell(self.call, what));
+            Err(TransportFailure::Interrupted)
+        };
+        let certainly_nothing = |reply: Result<Response, TransportFailure>| {
+            self.world(|world| {
+                world.tell(self.call, format!("is told that nothing happened ({passage:?})"));
+                refresh_token.inspect(|token| world.resolved(token));
+            });
+            reply
+        };
+        if late(self) || passage == Passage::LostBefore {
+            return lost("loses the request");
+        }
+        let reply = match passage {
+            Passage::NotConnected => return certainly_nothing(Err(TransportFailure::NotConnected)),
+            Passage::Limited => return certainly_nothing(Ok(answer(429, "text/plain", ""))),
+            Passage::Page => answer(403, "text/html", "<html>"),
+            Passage::Answered | Passage::LostAfter | Passage::LostBefore => {
+                let received = self.received.borrow().len();
+                let reply = match (query.get("auth_code"), refresh_token, &request.access_token) {
+                    (Some(value), ..) | (_, Some(value), _) => self.token_answer(path, value),
+                    (None, None, token) => self.api_answer(path, token.as_ref().map(AccessToken::expose).unwrap()),
+                };
+                self.pause().await;
+                if passage == Passage::LostAfter || late(self) {
+                    self.received.borrow_mut().truncate(received);
+                    return lost("loses the answer");
+                }
+                if let (Some(token), true) = (refresh_token, self.received.borrow().len() == received) {
+                    self.world(|world| world.resolved(token));
+                }
+                reply
+            }
+        };
+        Ok(reply)
+    }
+
+    async fn accounts(&self, _: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
+        let account = AccountId::parse("account-1".into()).unwrap();
+        self.access("listing accounts", |world, _| world.newest().map(|_| account).into_iter().collect()).await
+    }
+
+    async fn load_token(&self, _: &ConnectionKey) -> Result<Option<Entry<TokenValue>>, StorageError> {
+        self.access("a load", |world, lagging| {
+            let version = if lagging { world.versions.iter().rev().nth(1) } else { world.versions.last() };
+            version.cloned().flatten().map(|version| entry(world, version))
+        })
+        .await
+    }
+
+    async fn swap_token(
+        &self,
+        _: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<TokenWrite>,
+    ) -> Result<Swapped<TokenValue>, StorageError> {
+        self.access("a swap", |world, _| {
+            let stands = world.newest().cloned();
+            if stands.as_ref().map(|(revision, ..)| revision) != expected {
+                return Swapped::Stale(stands.map(|version| entry(world, version)));
+            }
+            if stands.is_none() && next.is_none() {
+                return Swapped::Deleted;
+            }
+            let bytes = next.map(|next| next.bytes.expose().to_vec());
+            // The pair that a claim was for is stored by this very process: nobody wonders about it any longer.
+            let (deletes, settles) = (bytes.is_none(), bytes.as_deref().is_some_and(|b| decoded(b).claim.is_none()));
+            if let (true, Some((_, before, _))) = (settles, &stands)
+                && let Some(token) = decoded(before).current.refresh
+                && decoded(before).claim.is_some()
+            {
+                world.resolved(token.expose());
+            }
+            let revision = world.write(self.call, bytes);
+            if deletes { Swapped::Deleted } else { Swapped::Stored(revision) }
+        })
+        .await
+    }
+
+    async fn list_rows(&self, _: &CustomerId) -> Result<Vec<Row>, StorageError> {
+        self.access("listing rows", |world, _| world.row.iter().map(|(_, row)| copy(row)).collect()).await
+    }
+
+    async fn load_row(&self, _: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError> {
+        self.access("loading the row", |world, _| {
+            world.row.as_ref().map(|(revision, row)| Entry { revision: revision.clone(), value: copy(row) })
+        })
+        .await
+    }
+
+    async fn swap_row(
+        &self,
+        _: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Row>,
+    ) -> Result<Swapped<Row>, StorageError> {
+        self.access("swapping the row", |world, _| {
+            let stands = world.row.as_ref();
+            if stands.map(|(revision, _)| revision) != expected {
+                return Swapped::Stale(
+                    stands.map(|(revision, row)| Entry { revision: revision.clone(), value: copy(row) }),
+                );
+            }
+            let revision = world.next_revision();
+            world.row = next.map(|row| (revision.clone(), copy(row)));
+            if next.is_some() { Swapped::Stored(revision) } else { Swapped::Deleted }
+        })
+        .await
+    }
+}
+
+fn entry(world: &World, (revision, bytes, at): (Revision, Vec<u8>, u64)) -> Entry<TokenValue> {
+    Entry { revision, value: TokenValue { bytes: SecretBytes::new(bytes), age_ms: (world.now - at) * 1000 } }
+}
+
+/// `Row` is deliberately no `Clone`: it holds ciphers.
+fn copy(row: &Row) -> Row {
+    let connection = &row.connection;
+    let shop = |shop: &Shop| Shop { listed: ListedShop::duplicate(&shop.listed), ..*shop };
+    Row {
+        connection: Connection {
+            key: connection.key.clone(),
+            seller_name: connection.seller_name.clone(),
+            base_region: connection.base_region.clone(),
+            scopes: connection.scopes.clone(),
+            shops: connection.shops.iter().map(shop).collect(),
+            last_failure: connection.last_failure.clone(),
+            ..*connection
+        },
+        lineage: row.lineage.clone(),
+        generation: row.generation,
+    }
+}

@@ -1,0 +1,68 @@
+//! The refresh protocol against a random scheduler: calls on many machines interleave at every effect, crash, pause
+//! beyond their claims, lose requests and answers, and meet storage that does not say whether it wrote.
+//!
+//! One seed is one run, the same every time. `TIKTOK_SHOP_SIMULATION_SEEDS` says how many runs each policy gets, and
+//! `TIKTOK_SHOP_SIMULATION_SEED` runs one of them alone.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+mod host;
+mod provider;
+mod run;
+mod world;
+
+use provider::Policy;
+use std::env;
+
+/// Enough to find each of the faults that the mutants plant, in some seconds.
+const SEEDS: u64 = 2_000;
+
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+}
+
+fn holds_under(policy: Policy) {
+    let alone = number("TIKTOK_SHOP_SIMULATION_SEED");
+    let seeds = match alone {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("TIKTOK_SHOP_SIMULATION_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut seen = run::Seen::default();
+    for seed in seeds.clone() {
+        match run::run(seed, policy) {
+            Ok(one) => seen.add(&one),
+            Err((law, history)) => {
+                panic!("{policy:?}, seed {seed}: {law}\n{}", history.join("\n"));
+            }
+        }
+    }
+    println!("{policy:?}: {} runs, {seen:?}", seeds.end - seeds.start);
+    // A simulation in which nothing happens proves nothing.
+    if alone.is_none() {
+        assert!(seen.crashes > 0 && seen.refreshes > 0 && seen.contended > 0 && seen.pairs_lost > 0, "{seen:?}");
+    }
+}
+
+#[test]
+fn no_token_is_lost_where_refresh_tokens_are_reusable() {
+    holds_under(Policy::Reusable);
+}
+
+#[test]
+fn no_token_is_lost_where_a_replay_within_ten_minutes_gets_a_new_pair() {
+    holds_under(Policy::GraceWithNewPair);
+}
+
+#[test]
+fn no_token_is_lost_where_a_replay_within_ten_minutes_gets_the_same_pair() {
+    holds_under(Policy::GraceWithSamePair);
+}
+
+#[test]
+fn no_token_is_lost_where_a_replaced_refresh_token_is_refused() {
+    holds_under(Policy::Strict);
+}
+
+#[test]
+fn no_token_is_lost_where_a_replay_ends_the_whole_grant() {
+    holds_under(Policy::RevokesFamily);
+}

@@ -1,0 +1,140 @@
+//! The marketplace of a simulation: what it does with a refresh token that it has replaced is one of five policies;
+//! which of them TikTok follows is not documented.
+
+use std::collections::BTreeMap;
+
+/// How long a replaced refresh token is honoured where there is a grace period.
+const GRACE: u64 = 600;
+const ACCESS_LIFE: u64 = 7 * 86_400;
+
+/// What becomes of a refresh token that was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// It lives on.
+    Reusable,
+    /// It gets further pairs for ten minutes.
+    GraceWithNewPair,
+    /// It gets the same pair again for ten minutes.
+    GraceWithSamePair,
+    /// It is refused.
+    Strict,
+    /// It is refused, and everything that came of the consent ends with it.
+    RevokesFamily,
+}
+
+
+struct RefreshToken {
+    consent: usize,
+    /// When it was first used, and what it got.
+    used: Option<(u64, Issued)>,
+}
+
+/// A pair, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Issued {
+    pub(crate) number: u32,
+    pub(crate) access_ends: u64,
+}
+
+/// A token request as it was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Pair(Issued),
+    /// 36004004: no such code.
+    CodeSpent,
+    /// 36004005: no such authorization.
+    Rejected,
+}
+
+pub(crate) struct Provider {
+    policy: Policy,
+    /// A new consent ends what came of the ones before.
+    consent_replaces: bool,
+    /// Whether each consent lives.
+    consents: Vec<bool>,
+    codes: BTreeMap<String, Option<usize>>,
+    refresh_tokens: BTreeMap<String, RefreshToken>,
+    access_tokens: BTreeMap<String, (usize, u64)>,
+    issued: u32,
+}
+
+impl Provider {
+    pub(crate) fn new(policy: Policy, consent_replaces: bool) -> Self {
+        Self {
+            policy,
+            consent_replaces,
+            consents: Vec::new(),
+            codes: BTreeMap::new(),
+            refresh_tokens: BTreeMap::new(),
+            access_tokens: BTreeMap::new(),
+            issued: 0,
+        }
+    }
+
+    /// The seller consents.
+    pub(crate) fn code(&mut self) -> String {
+        if self.consent_replaces {
+            self.consents.fill(false);
+        }
+        self.consents.push(true);
+        let code = format!("CODE-{}", self.consents.len());
+        self.codes.insert(code.clone(), Some(self.consents.len() - 1));
+        code
+    }
+
+    pub(crate) fn exchange(&mut self, code: &str, now: u64) -> Answer {
+        match self.codes.get_mut(code).and_then(Option::take) {
+            Some(consent) => Answer::Pair(self.issue(consent, now)),
+            None => Answer::CodeSpent,
+        }
+    }
+
+    pub(crate) fn refresh(&mut self, token: &str, now: u64) -> Answer {
+        let policy = self.policy;
+        let Some(found) = self.refresh_tokens.get(token) else { return Answer::Rejected };
+        let (consent, used) = (found.consent, found.used);
+        if !self.consents[consent] {
+            return Answer::Rejected;
+        }
+        let Some((at, before)) = used else {
+            let issued = self.issue(consent, now);
+            self.refresh_tokens.get_mut(token).unwrap().used = Some((now, issued));
+            return Answer::Pair(issued);
+        };
+        match policy {
+            Policy::Reusable => Answer::Pair(self.issue(consent, now)),
+            Policy::GraceWithNewPair if now - at <= GRACE => Answer::Pair(self.issue(consent, now)),
+            Policy::GraceWithSamePair if now - at <= GRACE => Answer::Pair(before),
+            Policy::GraceWithNewPair | Policy::GraceWithSamePair | Policy::Strict => Answer::Rejected,
+            Policy::RevokesFamily => {
+                self.consents[consent] = false;
+                Answer::Rejected
+            }
+        }
+    }
+
+    /// Whether a refresh with this token would bring a pair now.
+    pub(crate) fn honours(&self, token: &str, now: u64) -> bool {
+        self.refresh_tokens.get(token).is_some_and(|found| {
+            self.consents[found.consent]
+                && match (found.used, self.policy) {
+                    (None, _) | (Some(_), Policy::Reusable) => true,
+                    (Some((at, _)), Policy::GraceWithNewPair | Policy::GraceWithSamePair) => now - at <= GRACE,
+                    (Some(_), Policy::Strict | Policy::RevokesFamily) => false,
+                }
+        })
+    }
+
+    /// Whether a call with this access token is served.
+    pub(crate) fn serves(&self, token: &str, now: u64) -> bool {
+        self.access_tokens.get(token).is_some_and(|(consent, ends)| self.consents[*consent] && now < *ends)
+    }
+
+    fn issue(&mut self, consent: usize, now: u64) -> Issued {
+        self.issued += 1;
+        let issued = Issued { number: self.issued, access_ends: now + ACCESS_LIFE };
+        self.refresh_tokens.insert(format!("RT-{}", issued.number), RefreshToken { consent, used: None });
+        self.access_tokens.insert(format!("AT-{}", issued.number), (consent, issued.access_ends));
+        issued
+    }
+}

@@ -1,0 +1,226 @@
+//! One run: a connection is made, calls interleave on it at random, then the weather clears and it must work again.
+
+use crate::host::Host;
+use crate::provider::Policy;
+use crate::world::{Weather, World};
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use tiktok_shop_connector_core::callback::Grant;
+use tiktok_shop_connector_core::endpoint::business::BusinessRequest;
+use tiktok_shop_connector_core::http::Method;
+use tiktok_shop_connector_core::identity::{AccountId, CustomerId};
+use tiktok_shop_connector_core::operation::access_token::access_token;
+use tiktok_shop_connector_core::operation::call::{Scope, call};
+use tiktok_shop_connector_core::operation::connect::connect;
+use tiktok_shop_connector_core::operation::disconnect::disconnect;
+use tiktok_shop_connector_core::operation::refresh::{Rotation, refresh};
+use tiktok_shop_connector_core::record::ShopPolicy;
+use tiktok_shop_connector_core::secret::AuthorizationCode;
+
+/// What happened over many runs.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) crashes: u64,
+    pub(crate) refreshes: u64,
+    /// Calls that met another's claim.
+    pub(crate) contended: u64,
+    /// Pairs that TikTok issued and nobody received or saved: lost answers, crashes, storage that never worked.
+    pub(crate) pairs_lost: u64,
+    /// Runs that ended in need of a new consent.
+    pub(crate) reauthorizations: u64,
+}
+
+impl Seen {
+    pub(crate) fn add(&mut self, one: &Self) {
+        self.crashes += one.crashes;
+        self.refreshes += one.refreshes;
+        self.contended += one.contended;
+        self.pairs_lost += one.pairs_lost;
+        self.reauthorizations += one.reauthorizations;
+    }
+}
+
+/// What a call came to: `ok`, or the code of its error.
+type Outcome = &'static str;
+type Call = Pin<Box<dyn Future<Output = Outcome>>>;
+
+fn customer() -> CustomerId {
+    CustomerId::parse("customer-1".into()).unwrap()
+}
+
+fn account() -> Option<AccountId> {
+    AccountId::parse("account-1".into()).ok()
+}
+
+fn outcome<T>(result: Result<T, tiktok_shop_connector_core::error::Error>) -> Outcome {
+    result.map_or_else(|error| error.cause.code(), |_| "ok")
+}
+
+fn refreshing(host: Rc<Host>, rotation: Rotation) -> Call {
+    Box::pin(async move { outcome(refresh(&*host, customer(), account(), rotation).await) })
+}
+
+fn connecting(host: Rc<Host>, code: String) -> Call {
+    let grant = Grant::Code(AuthorizationCode::new(code));
+    Box::pin(async move { outcome(connect(&*host, customer(), grant, ShopPolicy::All).await) })
+}
+
+fn calling(host: Rc<Host>) -> Call {
+    Box::pin(async move {
+        let request = BusinessRequest {
+            method: Method::Post,
+            path: "/order/202309/orders/search".into(),
+            query: Vec::new(),
+            content_type: None,
+            body: b"{}".to_vec(),
+            max_response_bytes: 1 << 16,
+        };
+        outcome(call(&*host, customer(), Scope::Shop("1".into()), &request).await)
+    })
+}
+
+fn asking(host: Rc<Host>) -> Call {
+    Box::pin(async move { outcome(access_token(&*host, customer(), account(), 600).await) })
+}
+
+fn disconnecting(host: Rc<Host>) -> Call {
+    Box::pin(async move { outcome(disconnect(&*host, customer(), account()).await) })
+}
+
+struct Running {
+    host: Rc<Host>,
+    call: Option<Call>,
+}
+
+fn poll(call: &mut Call) -> Poll<Outcome> {
+    call.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Runs one call to its end, alone.
+fn alone(world: &Rc<RefCell<World>>, number: usize, make: impl FnOnce(Rc<Host>) -> Call) -> Outcome {
+    let host = Rc::new(Host::new(world, number, 0));
+    let mut running = make(Rc::clone(&host));
+    let outcome = loop {
+        if let Poll::Ready(outcome) = poll(&mut running) {
+            break outcome;
+        }
+    };
+    finished(world, &host, outcome);
+    outcome
+}
+
+/// A call that ended by itself keeps what it was given, or says that it could not.
+fn finished(world: &Rc<RefCell<World>>, host: &Host, outcome: Outcome) {
+    let mut world = world.borrow_mut();
+    world.tell(host.call, format!("ends: {outcome}"));
+    let says_so = matches!(outcome, "token-not-saved" | "authorization-code-spent" | "storage-conflict");
+    for (pair, spent) in host.received.borrow().iter().filter(|_| !says_so) {
+        world.keeps(*pair, spent);
+    }
+}
+
+pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String>)> {
+    let world = Rc::new(RefCell::new(World::new(seed, policy)));
+    let mut seen = Seen::default();
+    let code = world.borrow_mut().provider.code();
+    assert_eq!(alone(&world, 0, |host| connecting(host, code)), "ok");
+
+    // Somewhere in the life of the token: fresh, due, ended.
+    {
+        let mut world = world.borrow_mut();
+        let days = world.rng.u64(0..9);
+        world.now += 700 + days * 86_400;
+        let weather = Weather::draw(&mut world.rng);
+        world.weather = Some(weather);
+    }
+    let calls = world.borrow_mut().rng.usize(2..7);
+    let mut running: Vec<Running> = Vec::new();
+    for number in 1..=calls {
+        let (kind, skew) = {
+            let rng = &mut world.borrow_mut().rng;
+            (rng.u32(0..12), if rng.bool() { 0 } else { rng.i64(-600..=600) })
+        };
+        let host = Rc::new(Host::new(&world, number, skew));
+        let (name, call) = match kind {
+            0..=3 => ("refresh", refreshing(Rc::clone(&host), Rotation::WhenDue)),
+            4..=6 => ("refresh, forced", refreshing(Rc::clone(&host), Rotation::Forced)),
+            7 => ("access-token", asking(Rc::clone(&host))),
+            8 | 9 => ("call", calling(Rc::clone(&host))),
+            10 => {
+                let code = world.borrow_mut().provider.code();
+                ("connect", connecting(Rc::clone(&host), code))
+            }
+            _ => ("disconnect", disconnecting(Rc::clone(&host))),
+        };
+        world.borrow_mut().tell(number, format!("is a {name}, its clock off by {skew} s"));
+        running.push(Running { host, call: Some(call) });
+    }
+    interleave(&world, &mut running, &mut seen);
+    repair(&world, calls + 1, &mut seen);
+    let mut world = world.borrow_mut();
+    world.violation.take().map_or(Ok(seen), |law| Err((law, std::mem::take(&mut world.history))))
+}
+
+fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Seen) {
+    loop {
+        let waiting: Vec<usize> = (0..running.len()).filter(|at| running[*at].call.is_some()).collect();
+        if waiting.is_empty() || world.borrow().violation.is_some() {
+            break;
+        }
+        let (chosen, crashes) = {
+            let mut world = world.borrow_mut();
+            let pause = world.pause();
+            world.now += pause;
+            (waiting[world.rng.usize(0..waiting.len())], world.crashes())
+        };
+        let Running { host, call } = &mut running[chosen];
+        if crashes {
+            seen.crashes += 1;
+            seen.pairs_lost += u64::from(!host.received.borrow().is_empty());
+            world.borrow_mut().tell(host.call, "crashes");
+            *call = None;
+        } else if let Some(Poll::Ready(outcome)) = call.as_mut().map(poll) {
+            *call = None;
+            seen.refreshes += u64::from(!host.received.borrow().is_empty());
+            seen.contended += u64::from(outcome == "refresh-in-progress");
+            seen.pairs_lost += u64::from(outcome == "token-not-saved");
+            finished(world, host, outcome);
+        }
+    }
+}
+
+/// Nothing fails any more: what TikTok honours of the record makes the connection work again.
+fn repair(world: &Rc<RefCell<World>>, mut number: usize, seen: &mut Seen) {
+    let promising = {
+        let mut world = world.borrow_mut();
+        world.weather = None;
+        world.now += 121;
+        if world.violation.is_some() {
+            return;
+        }
+        world.tell(number, "the weather clears");
+        world.record().map(|record| world.honoured(&record))
+    };
+    let mut last = "";
+    for _ in 0..3 {
+        last = alone(world, number, |host| refreshing(host, Rotation::Forced));
+        number += 1;
+        world.borrow_mut().now += 1000;
+    }
+    let mut world = world.borrow_mut();
+    let (record, row) = (world.record(), world.row.as_ref().map(|(_, row)| row.lineage.clone()));
+    let law = match (promising, last) {
+        (Some(true), "ok") | (Some(false), _) | (None, "not-connected") => None,
+        (Some(true), other) => Some(format!("TikTok honours a token of the record, and a refresh says {other}")),
+        (None, other) => Some(format!("there is no record, and a refresh says {other}")),
+    };
+    let row_law = (row != record.as_ref().map(|record| record.lineage.to_text()))
+        .then(|| "the row is not of the record's lineage".to_owned());
+    seen.reauthorizations += u64::from(record.is_some_and(|record| record.dead.is_some()));
+    if let Some(law) = law.or(row_law) {
+        world.violation.get_or_insert(law);
+    }
+}
