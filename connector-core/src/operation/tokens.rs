@@ -120,7 +120,9 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Resul
             Ok(Swapped::Deleted | Swapped::Stale(None)) => return Ok(()),
             Ok(Swapped::Stale(Some(entry))) => Some(entry.revision),
             Err(error @ StorageError::Refused(_)) => return Err(storage_error(error)),
-            Err(error @ StorageError::Unavailable(_)) if unavailable + 1 >= MOST_TRIES => return Err(storage_error(error)),
+            Err(error @ StorageError::Unavailable(_)) if unavailable + 1 >= MOST_TRIES => {
+                return Err(storage_error(error));
+            }
             // Perhaps deleted: asked anew.
             Ok(Swapped::Stored(_)) | Err(StorageError::Unavailable(_)) => {
                 unavailable += 1;

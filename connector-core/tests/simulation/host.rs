@@ -71,14 +71,17 @@ impl Host {
             Answer::Pair(pair) => {
                 world.tell(self.call, format!("is given pair {} for {value}", pair.number));
                 self.received.borrow_mut().push((pair.number, value.to_owned()));
-                envelope(0, &json!({
-                    "access_token": format!("AT-{}", pair.number),
-                    "access_token_expire_in": pair.access_ends,
-                    "refresh_token": format!("RT-{}", pair.number),
-                    "refresh_token_expire_in": 4_903_858_076_u64,
-                    "open_id": "account-1",
-                    "user_type": 0,
-                }))
+                envelope(
+                    0,
+                    &json!({
+                        "access_token": format!("AT-{}", pair.number),
+                        "access_token_expire_in": pair.access_ends,
+                        "refresh_token": format!("RT-{}", pair.number),
+                        "refresh_token_expire_in": 4_903_858_076_u64,
+                        "open_id": "account-1",
+                        "user_type": 0,
+                    }),
+                )
             }
             Answer::CodeSpent => envelope(36_004_004, &json!(null)),
             Answer::Rejected => {

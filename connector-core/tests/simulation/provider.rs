@@ -22,7 +22,6 @@ pub(crate) enum Policy {
     RevokesFamily,
 }
 
-
 struct RefreshToken {
     consent: usize,
     /// When it was first used, and what it got.

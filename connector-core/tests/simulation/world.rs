@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use tiktok_shop_connector_core::connection::Row;
 use tiktok_shop_connector_core::ports::Revision;
 use tiktok_shop_connector_core::record::{Lineage, TokenRecord};
-use tiktok_shop_connector_core::rotation::CLAIM_LIFE;
 use tiktok_shop_connector_core::secret::RefreshToken;
+
+/// How long a claim lives, in seconds: stated here anew, so that the connector can't change it unnoticed.
+const CLAIM_LIFE: u64 = 120;
 
 /// One version of the token record; none: deleted.
 pub(crate) type Version = Option<(Revision, Vec<u8>, u64)>;
@@ -29,8 +31,10 @@ pub(crate) struct World {
     lineages: BTreeMap<String, (usize, bool)>,
     /// Refresh tokens that were sent without anybody knowing what came of it, and when.
     unresolved: BTreeMap<String, u64>,
-    /// Every refresh token that ever stood in storage, and in whose record first.
+    /// Every refresh token that ever stood in storage, and in whose record last.
     stored: BTreeMap<String, Lineage>,
+    /// Which refresh token or code bought a refresh token.
+    came_for: BTreeMap<String, String>,
 }
 
 /// One fault in so many steps, of each kind.
@@ -89,6 +93,7 @@ impl World {
             lineages: BTreeMap::new(),
             unresolved: BTreeMap::new(),
             stored: BTreeMap::new(),
+            came_for: BTreeMap::new(),
         }
     }
 
@@ -176,7 +181,11 @@ impl World {
         }
         let Some(after) = after else { return };
         for token in refresh_tokens(after) {
-            self.stored.entry(token.to_owned()).or_insert(after.lineage);
+            let origin = self.came_for.get(token).and_then(|spent| self.stored.get(spent)).copied();
+            if origin.is_some_and(|origin| origin != after.lineage) {
+                self.violation.get_or_insert(format!("{token} of another grant was taken over"));
+            }
+            self.stored.insert(token.to_owned(), after.lineage);
         }
         // A consent that is being stored while somebody disconnects may come after it: its own writer may begin again.
         let (creator, ended) = self.lineages.entry(after.lineage.to_text()).or_insert((who, false));
@@ -201,7 +210,7 @@ impl World {
     pub(crate) fn sends(&mut self, token: &str) {
         let claimed_at = self.newest().map_or(0, |(_, _, at)| *at);
         let before = self.unresolved.insert(token.to_owned(), claimed_at);
-        if before.is_some_and(|before| self.now < before + CLAIM_LIFE.as_secs()) {
+        if before.is_some_and(|before| self.now < before + CLAIM_LIFE) {
             self.broken(format!("{token} was sent again before the claim on it had lapsed"));
         }
     }
@@ -222,7 +231,12 @@ impl World {
 
     pub(crate) fn token_request(&mut self, path: &str, value: &str) -> Answer {
         let now = self.now;
-        if path == "/api/v2/token/get" { self.provider.exchange(value, now) } else { self.provider.refresh(value, now) }
+        let exchange = path == "/api/v2/token/get";
+        let answer = if exchange { self.provider.exchange(value, now) } else { self.provider.refresh(value, now) };
+        if let Answer::Pair(pair) = answer {
+            self.came_for.insert(format!("RT-{}", pair.number), value.to_owned());
+        }
+        answer
     }
 }
 
