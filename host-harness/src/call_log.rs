@@ -20,6 +20,8 @@ pub(crate) enum Operation {
     Refresh,
     ListShops,
     ListConnections,
+    AccessToken,
+    Call,
 }
 
 impl Operation {
@@ -30,6 +32,8 @@ impl Operation {
             Self::Refresh => "refresh",
             Self::ListShops => "list-shops",
             Self::ListConnections => "list-connections",
+            Self::AccessToken => "access-token",
+            Self::Call => "call",
         }
     }
 
@@ -37,7 +41,9 @@ impl Operation {
     fn level_of_success(self) -> Level {
         match self {
             Self::Connect | Self::Refresh => Level::INFO,
-            Self::AuthorizationUrl | Self::ListShops | Self::ListConnections => Level::DEBUG,
+            Self::AuthorizationUrl | Self::ListShops | Self::ListConnections | Self::AccessToken | Self::Call => {
+                Level::DEBUG
+            },
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -13,6 +14,7 @@ use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::WasiHttpCtx;
 
+use crate::api_call::{CallRequest, CallResponse, ValidToken};
 use crate::bindings::{export, types};
 use crate::builder::{ConnectorHostBuilder, Program};
 use crate::call_log::{CallLog, Operation};
@@ -83,7 +85,7 @@ impl ConnectorHost {
         let log = CallLog::begin(Operation::AuthorizationUrl, &scope, None);
         // The link carries the state, so the log must not show it.
         let link = self
-            .call(
+            .in_fresh_instance(
                 log,
                 scope,
                 |link| Ok(Secret::from(link)),
@@ -110,7 +112,7 @@ impl ConnectorHost {
         let scope = Scope::of(tenant, customer);
         let log = CallLog::begin(Operation::Connect, &scope, None);
         let (grant, shops, named) = (export::Grant::from(grant), shops.into(), String::from(customer.clone()));
-        self.call(log, scope, Connection::try_from, move |guest, wasm_store| {
+        self.in_fresh_instance(log, scope, Connection::try_from, move |guest, wasm_store| {
             async move { guest.call_connect(wasm_store, &named, &grant, shops).await }.boxed()
         })
         .await
@@ -132,7 +134,7 @@ impl ConnectorHost {
         let log = CallLog::begin(Operation::Refresh, &scope, account);
         let (account, rotation, named) =
             (account.cloned().map(String::from), rotation.into(), String::from(customer.clone()));
-        self.call(log, scope, Connection::try_from, move |guest, wasm_store| {
+        self.in_fresh_instance(log, scope, Connection::try_from, move |guest, wasm_store| {
             async move { guest.call_refresh(wasm_store, &named, account.as_ref(), rotation).await }.boxed()
         })
         .await
@@ -146,7 +148,7 @@ impl ConnectorHost {
         let scope = Scope::of(tenant, customer);
         let log = CallLog::begin(Operation::ListShops, &scope, None);
         let named = String::from(customer.clone());
-        self.call(log, scope, all, move |guest, wasm_store| {
+        self.in_fresh_instance(log, scope, all, move |guest, wasm_store| {
             async move { guest.call_list_shops(wasm_store, &named).await }.boxed()
         })
         .await
@@ -164,15 +166,76 @@ impl ConnectorHost {
         let scope = Scope::of(tenant, customer);
         let log = CallLog::begin(Operation::ListConnections, &scope, None);
         let named = String::from(customer.clone());
-        self.call(log, scope, all, move |guest, wasm_store| {
+        self.in_fresh_instance(log, scope, all, move |guest, wasm_store| {
             async move { guest.call_list_connections(wasm_store, &named).await }.boxed()
         })
         .await
     }
 
+    /// An access token that is good for at least so long, at most an hour; renewed if need be. Where that is impossible
+    /// now: the valid one, with its real end.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn access_token(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        account: Option<&AccountId>,
+        min_validity: Duration,
+    ) -> Result<ValidToken, CallError> {
+        let scope = Scope::of(tenant, customer);
+        let log = CallLog::begin(Operation::AccessToken, &scope, account);
+        let (account, named) = (account.cloned().map(String::from), String::from(customer.clone()));
+        // What is longer than the connector allows stays so.
+        let seconds = u32::try_from(min_validity.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+        self.in_fresh_instance(log, scope, ValidToken::try_from, move |guest, wasm_store| {
+            async move { guest.call_access_token(wasm_store, &named, account.as_ref(), seconds).await }.boxed()
+        })
+        .await
+    }
+
+    /// Signs a request, adds token and cipher, sends it, and gives back what TikTok answers, business errors included. A
+    /// token that TikTok refuses is renewed once, and the request sent again.
+    ///
+    /// # Errors
+    /// See [`CallError`]. `Upstream` with code `outcome-unknown`: nobody knows whether TikTok acted.
+    pub async fn call(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        request: CallRequest,
+    ) -> Result<CallResponse, CallError> {
+        let scope = Scope::of(tenant, customer);
+        let log = CallLog::begin(Operation::Call, &scope, request.account());
+        let (request, named) = (export::CallRequest::from(request), String::from(customer.clone()));
+        self.in_fresh_instance(
+            log,
+            scope,
+            |response| Ok(CallResponse::from(response)),
+            move |guest, wasm_store| {
+                async move { guest.call_call(wasm_store, &named, &request).await }.boxed()
+            },
+        )
+        .await
+    }
+
+    pub(crate) fn storage(&self) -> &dyn HostStorage {
+        &*self.shared.storage
+    }
+
+    /// A random part of a span; all of it, should the source fail.
+    pub(crate) fn part_of(&self, whole: Duration) -> Duration {
+        let mut bytes = [0; 4];
+        match self.shared.randomness.fill(&mut bytes) {
+            Ok(()) => whole.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)),
+            Err(_) => whole,
+        }
+    }
+
     /// Waits for a free instance, then runs `export` in a fresh one, on a task that outlives the caller. `read` makes the
     /// library's type of the answer; nothing generated is logged.
-    async fn call<T, U, F>(
+    async fn in_fresh_instance<T, U, F>(
         &self,
         log: CallLog,
         scope: Scope,

@@ -67,6 +67,7 @@
 //! # drop(subscriber);
 //! ```
 
+mod api_call;
 mod bindings;
 mod builder;
 mod call_log;
@@ -89,7 +90,9 @@ mod randomness;
 mod secret;
 mod state;
 mod storage;
+mod sweep;
 
+pub use api_call::{CallRequest, CallResponse, CallScope, HttpMethod, ValidToken};
 pub use builder::{BuildError, Component, ConnectorHostBuilder};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use connection::{
@@ -107,5 +110,6 @@ pub use log_filter::LogFilter;
 pub use randomness::{Randomness, SystemRandomness};
 pub use secret::Secret;
 pub use storage::{
-    HostStorage, MemoryStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenValue, TokenWrite,
+    Due, HostStorage, MemoryStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenValue, TokenWrite,
 };
+pub use sweep::{Sweep, SweepError, Swept};

@@ -78,11 +78,30 @@ pub trait HostStorage: Send + Sync {
         next: Option<&Next<Row>>,
     ) -> Result<Swapped<RowEntry>, StorageError>;
 
+    /// Connections of all tenants whose token record is due, that is, whose [`TokenWrite::refresh_due_at`] is not after
+    /// `now`: in the order of [`Due`], those after `after`, at most `limit`. For a sweep; what is written meanwhile may or
+    /// may not be seen.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError>;
+
     /// The tenant's connections whose row holds this shop, linked or not, in byte order.
     ///
     /// # Errors
     /// See [`StorageError`].
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError>;
+}
+
+/// A connection to be refreshed. Ordered by time, then by tenant and key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Due {
+    /// Since when.
+    pub at: UnixSeconds,
+    /// Whose customer's.
+    pub tenant: TenantId,
+    /// Which.
+    pub key: ConnectionKey,
 }
 
 /// Why storage did not answer. The text reaches error details and logs: name the cause, never a stored value.

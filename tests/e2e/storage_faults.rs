@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tiktok_shop_host_harness::{
-    AccountId, ConnectionKey, ConnectionStatus, CustomerId, HostStorage, ManualClock, MemoryStorage, Next, Revision,
+    AccountId, ConnectionKey, ConnectionStatus, CustomerId, Due, HostStorage, ManualClock, MemoryStorage, Next, Revision,
     Rotation, Row, RowEntry, ShopId, StorageError, Swapped, TenantId, TokenEntry, TokenWrite,
 };
 use tiktok_shop_tests::{BEGIN, DAY, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, refusal, tenant};
@@ -106,6 +106,11 @@ impl HostStorage for Faulty {
     ) -> Result<Swapped<RowEntry>, StorageError> {
         self.refuse(&[Fault::RowWrites])?;
         self.memory.swap_row(tenant, key, expected, next).await
+    }
+
+    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
+        self.refuse(&[])?;
+        self.memory.due(now, after, limit).await
     }
 
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {

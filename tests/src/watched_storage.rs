@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tiktok_shop_host_harness::{
-    AccountId, ConnectionKey, CustomerId, HostStorage, Next, Revision, Row, RowEntry, Secret, ShopId, StorageError,
+    AccountId, ConnectionKey, CustomerId, Due, HostStorage, Next, Revision, Row, RowEntry, Secret, ShopId, StorageError,
     Swapped, TenantId, TokenEntry, TokenWrite,
 };
 
@@ -72,6 +72,10 @@ impl HostStorage for WatchedStorage {
         // What a storage says in its own error is its own.
         Sink::Rows.write(format_args!("{tenant} {key:?} {expected:?} {next:?} {:?}", swapped.as_ref().ok()));
         swapped
+    }
+
+    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
+        self.storage.due(now, after, limit).await
     }
 
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {

@@ -9,7 +9,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The connector's own bound on an answer.
-pub const MOST_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
+pub const MOST_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
+/// And on a body that is sent: an image, a video cover.
+const MOST_BODY_BYTES: usize = 16 * 1024 * 1024;
 const MOST_TARGET_BYTES: usize = 8 * 1024;
 const MOST_CONTENT_TYPE_BYTES: usize = 256;
 /// Added by the connector, so a caller can't name them.
@@ -78,6 +80,8 @@ impl BusinessRequest {
             Some("a parameter is repeated: write its values as one, with commas")
         } else if self.method == Method::Get && !self.body.is_empty() {
             Some("a GET has no body")
+        } else if self.body.len() > MOST_BODY_BYTES {
+            Some("a body has more than 16 MiB")
         } else if self.content_type.as_ref().is_some_and(|text| {
             text.trim().is_empty() || text.len() > MOST_CONTENT_TYPE_BYTES || !text.bytes().all(visible)
         }) {

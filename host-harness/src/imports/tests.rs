@@ -8,7 +8,7 @@ use crate::clock::ManualClock;
 use crate::credentials::StaticCredentials;
 use crate::id::ShopId;
 use crate::randomness::SystemRandomness;
-use crate::storage::MemoryStorage;
+use crate::storage::{Due, MemoryStorage};
 
 const SAVE: Duration = Duration::from_secs(10);
 
@@ -78,6 +78,10 @@ impl HostStorage for Slow {
         next: Option<&Next<Row>>,
     ) -> Result<Swapped<RowEntry>, StorageError> {
         self.memory.swap_row(tenant, key, expected, next).await
+    }
+
+    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
+        self.memory.due(now, after, limit).await
     }
 
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {

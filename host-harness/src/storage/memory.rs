@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenValue, TokenWrite};
+use super::{Due, HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenValue, TokenWrite};
 use crate::clock::Clock;
-use crate::connection::ConnectionKey;
+use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::id::{AccountId, CustomerId, Revision, ShopId, TenantId};
 
 /// Storage in memory. Ages come from the monotonic time of the clock it is given.
@@ -26,6 +26,7 @@ struct Records {
 struct StoredToken {
     revision: Revision,
     value: TokenValue,
+    refresh_due_at: Option<UnixSeconds>,
     written_at: Duration,
 }
 
@@ -88,6 +89,7 @@ impl HostStorage for MemoryStorage {
                 StoredToken {
                     revision: revision.clone(),
                     value: value.value.clone(),
+                    refresh_due_at: value.refresh_due_at,
                     written_at: self.clock.monotonic(),
                 },
             ),
@@ -126,6 +128,21 @@ impl HostStorage for MemoryStorage {
             None => rows.remove(key),
         };
         Ok(Swapped::Done)
+    }
+
+    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
+        let records = self.lock();
+        let all = records.iter().flat_map(|(tenant, records)| records.tokens.iter().map(move |(key, stored)| (tenant, key, stored)));
+        let mut due: Vec<_> = all
+            .filter_map(|(tenant, key, stored)| {
+                let at = stored.refresh_due_at.filter(|at| *at <= now)?;
+                Some(Due { at, tenant: tenant.clone(), key: key.clone() })
+            })
+            .filter(|due| after.is_none_or(|after| due > after))
+            .collect();
+        due.sort();
+        due.truncate(limit);
+        Ok(due)
     }
 
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {

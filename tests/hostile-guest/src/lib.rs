@@ -63,6 +63,16 @@ impl export::Guest for Hostile {
         })
     }
 
+    /// Nothing.
+    fn access_token(_: String, _: Option<String>, _: u32) -> Result<export::ValidToken, types::Error> {
+        Err(types::Error::Internal(failure(String::new())))
+    }
+
+    /// Nothing.
+    fn call(_: String, _: export::CallRequest) -> Result<export::CallResponse, types::Error> {
+        Err(types::Error::Internal(failure(String::new())))
+    }
+
     /// An error whose text tells what loading the token record of customer `alice` gave.
     fn list_connections(_: String) -> Result<Vec<types::Connection>, types::Error> {
         let alice = types::ConnectionKey { customer: "alice".to_owned(), account: "one-shop".to_owned() };

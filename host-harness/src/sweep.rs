@@ -1,0 +1,136 @@
+//! Refreshes what is due, over all tenants.
+
+use std::fmt;
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+
+use crate::connection::{Connection, Rotation, UnixSeconds};
+use crate::error::CallError;
+use crate::host::ConnectorHost;
+use crate::storage::{Due, StorageError};
+
+/// How a sweep goes about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// What was due by then is refreshed.
+    pub now: UnixSeconds,
+    /// Connections refreshed side by side. Leave some of [`Limits::concurrent_calls`](crate::Limits::concurrent_calls) to
+    /// other calls.
+    pub concurrency: NonZeroUsize,
+    /// The sweep starts after a random part of this time, so that the hosts of a fleet that begin at the same minute do not
+    /// meet at the same connections.
+    pub jitter: Duration,
+}
+
+impl Sweep {
+    /// What is due at `now`, so many side by side, started within 30 seconds.
+    #[must_use]
+    pub const fn new(now: UnixSeconds, concurrency: NonZeroUsize) -> Self {
+        Self { now, concurrency, jitter: Duration::from_secs(30) }
+    }
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Connections in order now.
+    pub refreshed: u64,
+    /// Connections that could not be refreshed. Each keeps its failure; most are due again later.
+    pub failed: u64,
+    /// It was told to stop before all was done. What had begun was finished.
+    pub stopped: bool,
+}
+
+/// Why a sweep ended early: what is due could not be listed. What had begun was finished.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("what is due can't be listed: {source}")]
+pub struct SweepError {
+    /// What storage said.
+    pub source: StorageError,
+    /// What was done until then.
+    pub swept: Swept,
+}
+
+/// One page of the list of what is due: enough to keep many calls going, little to hold.
+const PAGE: usize = 500;
+
+impl ConnectorHost {
+    /// Refreshes every connection that is due, once, until none is left or `stop` is ready. `on_each` hears of each one as
+    /// it ends. A connection that is slow or broken takes up one of `concurrency` places and holds up no other.
+    ///
+    /// A fleet may sweep on every machine at once: of two hosts that meet at one connection, one refreshes it.
+    ///
+    /// # Errors
+    /// [`SweepError`]
+    pub async fn sweep(
+        &self,
+        sweep: Sweep,
+        stop: impl Future<Output = ()>,
+        mut on_each: impl FnMut(&Due, &Result<Connection, CallError>),
+    ) -> Result<Swept, SweepError> {
+        let mut swept = Swept::default();
+        let mut stop = pin!(stop);
+        let start = pin!(tokio::time::sleep(self.part_of(sweep.jitter)));
+        if let Either::Right(_) = select(start, stop.as_mut()).await {
+            return Ok(Swept { stopped: true, ..swept });
+        }
+        let mut waiting = Vec::new().into_iter();
+        let mut last: Option<Due> = None;
+        let mut listed_all = None;
+        let mut running = FuturesUnordered::new();
+        loop {
+            while running.len() < sweep.concurrency.get() && !swept.stopped && listed_all.is_none() {
+                match waiting.next() {
+                    Some(due) => running.push(self.refresh_due(due)),
+                    None => match self.storage().due(sweep.now, last.as_ref(), PAGE).await {
+                        Ok(page) if page.is_empty() => listed_all = Some(Ok(())),
+                        Ok(page) => {
+                            last = page.last().cloned();
+                            waiting = page.into_iter();
+                        }
+                        Err(source) => listed_all = Some(Err(source)),
+                    },
+                }
+            }
+            let ended = if swept.stopped {
+                running.next().await
+            } else {
+                match select(running.next(), stop.as_mut()).await {
+                    Either::Left((ended, _)) => ended,
+                    Either::Right(_) => {
+                        swept.stopped = true;
+                        continue;
+                    }
+                }
+            };
+            let Some((due, outcome)) = ended else { break };
+            match outcome {
+                Ok(_) => swept.refreshed += 1,
+                Err(_) => swept.failed += 1,
+            }
+            on_each(&due, &outcome);
+        }
+        match listed_all {
+            Some(Err(source)) => Err(SweepError { source, swept }),
+            Some(Ok(())) | None => Ok(swept),
+        }
+    }
+
+    async fn refresh_due(&self, due: Due) -> (Due, Result<Connection, CallError>) {
+        let Due { tenant, key, .. } = &due;
+        let outcome = self.refresh(tenant, &key.customer, Some(&key.account), Rotation::WhenDue).await;
+        (due, outcome)
+    }
+}
+
+impl fmt::Display for Swept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { refreshed, failed, stopped } = self;
+        write!(f, "{refreshed} refreshed, {failed} failed{}", if *stopped { ", stopped" } else { "" })
+    }
+}
