@@ -43,7 +43,7 @@ impl Operation {
             Self::Connect | Self::Refresh => Level::INFO,
             Self::AuthorizationUrl | Self::ListShops | Self::ListConnections | Self::AccessToken | Self::Call => {
                 Level::DEBUG
-            },
+            }
         }
     }
 }

@@ -213,9 +213,7 @@ impl ConnectorHost {
             log,
             scope,
             |response| Ok(CallResponse::from(response)),
-            move |guest, wasm_store| {
-                async move { guest.call_call(wasm_store, &named, &request).await }.boxed()
-            },
+            move |guest, wasm_store| async move { guest.call_call(wasm_store, &named, &request).await }.boxed(),
         )
         .await
     }

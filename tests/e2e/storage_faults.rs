@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tiktok_shop_host_harness::{
-    AccountId, ConnectionKey, ConnectionStatus, CustomerId, Due, HostStorage, ManualClock, MemoryStorage, Next, Revision,
-    Rotation, Row, RowEntry, ShopId, StorageError, Swapped, TenantId, TokenEntry, TokenWrite,
+    AccountId, ConnectionKey, ConnectionStatus, CustomerId, Due, HostStorage, ManualClock, MemoryStorage, Next,
+    Revision, Rotation, Row, RowEntry, ShopId, StorageError, Swapped, TenantId, TokenEntry, TokenWrite, UnixSeconds,
 };
 use tiktok_shop_tests::{BEGIN, DAY, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, refusal, tenant};
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tiktok_shop_host_harness::{
-    AccountId, ConnectionKey, CustomerId, Due, HostStorage, Next, Revision, Row, RowEntry, Secret, ShopId, StorageError,
-    Swapped, TenantId, TokenEntry, TokenWrite,
+    AccountId, ConnectionKey, CustomerId, Due, HostStorage, Next, Revision, Row, RowEntry, Secret, ShopId,
+    StorageError, Swapped, TenantId, TokenEntry, TokenWrite, UnixSeconds,
 };
 
 use crate::watch::Sink;

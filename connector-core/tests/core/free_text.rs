@@ -8,7 +8,7 @@ use tiktok_shop_canaries::Canaries;
 use tiktok_shop_connector_core::callback::{Grant, StateCheck};
 use tiktok_shop_connector_core::envelope;
 use tiktok_shop_connector_core::error::{Cause, Error};
-use tiktok_shop_connector_core::http::{Response, body_text};
+use tiktok_shop_connector_core::http::Response;
 use tiktok_shop_connector_core::secret::State;
 use tiktok_shop_connector_core::signing::percent_encoded;
 
@@ -86,8 +86,8 @@ fn text() -> impl Strategy<Value = String> {
 
 fn read(status: u16, body: Vec<u8>) -> Option<Error> {
     let content_type = Some("application/json".to_owned());
-    let response = Response { status, content_type, retry_after: None, body: body_text(body) };
-    envelope::read(&response, &SECRETS).err().map(|fault| fault.error)
+    let response = Response { status, content_type, retry_after: None, date: None, body };
+    envelope::read(&response, &response.text(), &SECRETS).err().map(|fault| fault.error)
 }
 
 proptest! {

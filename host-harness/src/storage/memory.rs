@@ -132,7 +132,9 @@ impl HostStorage for MemoryStorage {
 
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
         let records = self.lock();
-        let all = records.iter().flat_map(|(tenant, records)| records.tokens.iter().map(move |(key, stored)| (tenant, key, stored)));
+        let all = records
+            .iter()
+            .flat_map(|(tenant, records)| records.tokens.iter().map(move |(key, stored)| (tenant, key, stored)));
         let mut due: Vec<_> = all
             .filter_map(|(tenant, key, stored)| {
                 let at = stored.refresh_due_at.filter(|at| *at <= now)?;
