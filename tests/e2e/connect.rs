@@ -20,7 +20,15 @@ async fn one_shop_connects_with_one_token_request_and_one_listing() {
     assert_eq!(connection.status, ConnectionStatus::Active);
     assert_eq!(connection.seller_name, "Teapot Corner");
     assert_eq!(connection.seller_base_region, "GB");
-    assert_eq!(connection.granted_scopes, ["seller.authorization.info", "seller.shop.info"]);
+    let scopes = [
+        "seller.authorization.info",
+        "seller.shop.info",
+        "seller.order.info",
+        "seller.fulfillment.basic",
+        "seller.product.basic",
+        "seller.product.write",
+    ];
+    assert_eq!(connection.granted_scopes, scopes);
     assert_eq!(connection.access_expires_at, Some(UnixSeconds(BEGIN + 7 * DAY)));
     assert!(connection.refresh_expires_at.unwrap() > UnixSeconds(u64::from(u32::MAX)), "an end beyond 32 bits");
     assert_eq!(connection.connected_at, UnixSeconds(BEGIN));

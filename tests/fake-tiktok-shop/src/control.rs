@@ -180,6 +180,13 @@ impl Control {
         })
     }
 
+    /// Whether a refresh with this token would be answered with tokens now, whichever app and seller it belongs to.
+    pub fn honours(&self, refresh_token: &str) -> bool {
+        self.with(|marketplace| {
+            marketplace.grants.honours(refresh_token, marketplace.clock.now(), &marketplace.switches)
+        })
+    }
+
     /// Lets the next request to `path` meet a fault, after those that faults were scripted for before. The request log
     /// calls it `name`.
     pub fn fault_next(&self, path: &str, name: &str, fault: Fault) {

@@ -3,7 +3,7 @@
 //! Invariant: nothing is forgotten. A token keeps what happened to it (replaced, ended, revoked), and the switches
 //! decide only when it is presented what that means.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::issued::{Issued, IssuedSecret, IssuedToken, SecretKind};
 use crate::signature::{hex, hmac_sha256};
@@ -33,8 +33,8 @@ pub(crate) struct Authorization {
     issued_before: u64,
     /// Refresh tokens of the consents up to this one are over.
     ended_through: u32,
-    /// Tokens of the consents up to this one are revoked.
-    revoked_through: u32,
+    /// Consents whose tokens are revoked.
+    revoked: BTreeSet<u32>,
     /// How often the ciphers of the seller's shops have changed for this app.
     cipher_changes: u32,
 }
@@ -77,10 +77,17 @@ struct RefreshToken {
     expires_at: u64,
     /// The access token that was last issued for it.
     access_token: String,
-    replaced_at: Option<u64>,
+    replacement: Option<Replacement>,
+}
+
+/// What the first refresh with a token has put in its place.
+struct Replacement {
+    at: u64,
+    pair: Pair,
 }
 
 /// A pair of tokens as it is handed out.
+#[derive(Clone)]
 pub(crate) struct Pair {
     pub key: GrantKey,
     pub access_token: String,
@@ -182,7 +189,7 @@ impl Grants {
             consents: 0,
             issued_before: 0,
             ended_through: 0,
-            revoked_through: 0,
+            revoked: BTreeSet::new(),
             cipher_changes: 0,
         });
         if authorization.consents > 0 && switches.ciphers_on_consent == CiphersOnConsent::New {
@@ -199,7 +206,7 @@ impl Grants {
         Ok(Pair { key, access_token, access_token_expires_at, refresh_token, refresh_token_expires_at })
     }
 
-    /// Renews the pair that `presented` belongs to.
+    /// Renews the pair that `presented` belongs to. A replay may revoke the whole family.
     pub(crate) fn refresh(
         &mut self,
         presented: &str,
@@ -212,20 +219,30 @@ impl Grants {
         if token.key.service_id != service_id {
             return Err(RefreshRefusal::NoAuthorization);
         }
-        self.judge_refresh_token(token, now, switches)?;
         let (key, consent, expires_at) = (token.key.clone(), token.consent, token.expires_at);
+        if let Some(first) = &token.replacement {
+            match switches.replaced_refresh_token {
+                ReplacedRefreshToken::RevokesFamily => {
+                    let authorization = self.authorizations.get_mut(&key).ok_or(RefreshRefusal::NoAuthorization)?;
+                    authorization.revoked.insert(consent);
+                }
+                ReplacedRefreshToken::AnsweredAgainForSeconds(_) => {
+                    self.judge_refresh_token(token, now, switches)?;
+                    return Ok(first.pair.clone());
+                }
+                ReplacedRefreshToken::Refused
+                | ReplacedRefreshToken::HonouredForSeconds(_)
+                | ReplacedRefreshToken::Honoured => {}
+            }
+        }
+        self.judge_refresh_token(token, now, switches)?;
 
         if let Some(earlier) = self.access_tokens.get_mut(&token.access_token) {
             earlier.replaced = true;
         }
         let (access_token, access_token_expires_at) = self.issue_access_token(&key, consent, now);
         let refresh_token = match rotation {
-            RefreshTokenOnRefresh::New => {
-                if let Some(token) = self.refresh_tokens.get_mut(presented) {
-                    token.replaced_at.get_or_insert(now);
-                }
-                self.issue_refresh_token(&key, consent, now, expires_at, &access_token)
-            }
+            RefreshTokenOnRefresh::New => self.issue_refresh_token(&key, consent, now, expires_at, &access_token),
             RefreshTokenOnRefresh::Unchanged => {
                 if let Some(token) = self.refresh_tokens.get_mut(presented) {
                     token.access_token.clone_from(&access_token);
@@ -233,7 +250,14 @@ impl Grants {
                 presented.to_owned()
             }
         };
-        Ok(Pair { key, access_token, access_token_expires_at, refresh_token, refresh_token_expires_at: expires_at })
+        let pair =
+            Pair { key, access_token, access_token_expires_at, refresh_token, refresh_token_expires_at: expires_at };
+        if rotation == RefreshTokenOnRefresh::New
+            && let Some(token) = self.refresh_tokens.get_mut(presented)
+        {
+            token.replacement.get_or_insert_with(|| Replacement { at: now, pair: pair.clone() });
+        }
+        Ok(pair)
     }
 
     /// The authorization behind an access token that the app with this `service_id` presents.
@@ -270,12 +294,18 @@ impl Grants {
     pub(crate) fn revoke(&mut self, seller: &str) {
         self.codes.retain(|_, code| code.key.seller != seller);
         for authorization in self.authorizations_of(seller) {
-            authorization.revoked_through = authorization.consents;
+            authorization.revoked.extend(1..=authorization.consents);
         }
     }
 
     fn authorizations_of<'a>(&'a mut self, seller: &'a str) -> impl Iterator<Item = &'a mut Authorization> {
         self.authorizations.iter_mut().filter(move |(key, _)| key.seller == seller).map(|(_, grant)| grant)
+    }
+
+    /// Whether a refresh with this token would be answered with tokens now, if its app asked.
+    pub(crate) fn honours(&self, refresh_token: &str, now: u64, switches: &Switches) -> bool {
+        let token = self.refresh_tokens.get(refresh_token);
+        token.is_some_and(|token| self.judge_refresh_token(token, now, switches).is_ok())
     }
 
     /// What was issued to an app for a seller.
@@ -315,7 +345,7 @@ impl Grants {
 
     fn judge_access_token(&self, token: &AccessToken, now: u64, switches: &Switches) -> Result<(), AccessRefusal> {
         let authorization = self.authorizations.get(&token.key).ok_or(AccessRefusal::Invalid)?;
-        let refused = token.consent <= authorization.revoked_through
+        let refused = authorization.revoked.contains(&token.consent)
             || (token.replaced && switches.access_token_after_refresh == EarlierToken::Refused)
             || (token.number <= authorization.issued_before
                 && switches.access_token_after_consent == EarlierToken::Refused);
@@ -330,12 +360,13 @@ impl Grants {
 
     fn judge_refresh_token(&self, token: &RefreshToken, now: u64, switches: &Switches) -> Result<(), RefreshRefusal> {
         let authorization = self.authorizations.get(&token.key).ok_or(RefreshRefusal::NoAuthorization)?;
-        let replaced = token.replaced_at.is_some_and(|at| match switches.replaced_refresh_token {
-            ReplacedRefreshToken::Refused => true,
-            ReplacedRefreshToken::HonouredForSeconds(seconds) => now >= at.saturating_add(seconds),
+        let replaced = token.replacement.as_ref().is_some_and(|first| match switches.replaced_refresh_token {
+            ReplacedRefreshToken::Refused | ReplacedRefreshToken::RevokesFamily => true,
+            ReplacedRefreshToken::HonouredForSeconds(seconds)
+            | ReplacedRefreshToken::AnsweredAgainForSeconds(seconds) => now >= first.at.saturating_add(seconds),
             ReplacedRefreshToken::Honoured => false,
         });
-        let refused = token.consent <= authorization.revoked_through
+        let refused = authorization.revoked.contains(&token.consent)
             || replaced
             || (token.number <= authorization.issued_before
                 && switches.refresh_token_after_consent == EarlierToken::Refused);
@@ -373,7 +404,7 @@ impl Grants {
             issued_at: now,
             expires_at,
             access_token: access_token.to_owned(),
-            replaced_at: None,
+            replacement: None,
         };
         self.refresh_tokens.insert(value.clone(), token);
         value

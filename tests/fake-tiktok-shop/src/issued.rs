@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// What the fake has issued to one app for one seller, oldest first.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -64,6 +66,22 @@ impl fmt::Debug for IssuedSecret {
             .field("service_id", &self.service_id)
             .field("value", &"[redacted]")
             .finish()
+    }
+}
+
+/// The tokens that one answer of the token host hands out.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct IssuedPair {
+    /// The access token.
+    pub access_token: String,
+    /// The refresh token that goes with it, also where a switch left it out of the answer.
+    pub refresh_token: String,
+}
+
+impl fmt::Debug for IssuedPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuedPair").finish_non_exhaustive()
     }
 }
 

@@ -63,7 +63,7 @@ pub use clock::Clock;
 pub use consent::Decision;
 pub use control::{Control, ControlError};
 pub use fault::{Ending, Fault, FaultScript, Piece, catalogue};
-pub use issued::{Issued, IssuedSecret, IssuedToken, SecretKind};
+pub use issued::{Issued, IssuedPair, IssuedSecret, IssuedToken, SecretKind};
 pub use request_log::RequestRecord;
 pub use seller::{Seller, Shop};
 pub use switches::{

@@ -6,6 +6,7 @@ use std::fmt;
 use axum::http::header;
 use serde::Serialize;
 
+use crate::issued::IssuedPair;
 use crate::server::Reply;
 use crate::vendor_request::VendorRequest;
 
@@ -47,6 +48,8 @@ pub struct RequestRecord {
     pub status: u16,
     /// `code` of that answer's envelope, if it had one.
     pub code: Option<u32>,
+    /// The tokens in that answer, also if it was lost on its way.
+    pub issued: Option<IssuedPair>,
     /// Name of the fault that the answer met. The client got what the fault sends in its place.
     pub fault: Option<String>,
 }
@@ -71,6 +74,7 @@ impl RequestRecord {
             body_length: request.body.len(),
             status: reply.map_or(0, |reply| reply.status().as_u16()),
             code: reply.and_then(Reply::code),
+            issued: reply.and_then(Reply::issued).cloned(),
             fault,
         }
     }
@@ -98,13 +102,18 @@ impl RequestRecord {
                 MASK.clone_into(value);
             }
         }
+        if let Some(pair) = &mut masked.issued {
+            MASK.clone_into(&mut pair.access_token);
+            MASK.clone_into(&mut pair.refresh_token);
+        }
         masked
     }
 }
 
 impl fmt::Debug for RequestRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { number, at, host, method, path, query, headers, body_length, status, code, fault } = self.masked();
+        let Self { number, at, host, method, path, query, headers, body_length, status, code, issued, fault } =
+            self.masked();
         f.debug_struct("RequestRecord")
             .field("number", &number)
             .field("at", &at)
@@ -116,6 +125,7 @@ impl fmt::Debug for RequestRecord {
             .field("body_length", &body_length)
             .field("status", &status)
             .field("code", &code)
+            .field("issued", &issued)
             .field("fault", &fault)
             .finish()
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::connection::{Playback, TakeOver};
 use crate::control::Control;
 use crate::envelope;
+use crate::issued::IssuedPair;
 use crate::marketplace::Marketplace;
 use crate::request_log::RequestRecord;
 use crate::vendor_request::{HostName, Service, VendorRequest};
@@ -75,7 +76,13 @@ const NO_SUCH_PAGE: &str = "404 page not found";
 pub(crate) enum Reply {
     /// The plain text of a path that the token host does not know.
     NoSuchPage,
-    Envelope(StatusCode, u32, Value),
+    Envelope {
+        status: StatusCode,
+        code: u32,
+        body: Value,
+        /// The tokens in it.
+        issued: Option<IssuedPair>,
+    },
     Page(StatusCode, String),
     /// 302 to this address.
     Redirect(String),
@@ -83,29 +90,36 @@ pub(crate) enum Reply {
 
 impl Reply {
     fn to(service: Service, marketplace: &mut Marketplace, request: &VendorRequest) -> Self {
-        let answer = match service {
+        let (answer, issued) = match service {
             Service::ConsentPage => return consent_page::answer(marketplace, request),
             Service::TokenHost => match token_host::answer(marketplace, request) {
                 Some(answer) => answer,
                 None => return Self::NoSuchPage,
             },
-            Service::ApiHost => api_host::answer(marketplace, request),
+            Service::ApiHost => (api_host::answer(marketplace, request), None),
         };
         let (status, code, body) = envelope::render(answer, marketplace.request_id());
-        Self::Envelope(status, code, body)
+        Self::Envelope { status, code, body, issued }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::NoSuchPage => StatusCode::NOT_FOUND,
-            Self::Envelope(status, ..) | Self::Page(status, _) => *status,
+            Self::Envelope { status, .. } | Self::Page(status, _) => *status,
             Self::Redirect(_) => StatusCode::FOUND,
         }
     }
 
     pub(crate) fn code(&self) -> Option<u32> {
         match self {
-            Self::Envelope(_, code, _) => Some(*code),
+            Self::Envelope { code, .. } => Some(*code),
+            Self::NoSuchPage | Self::Page(..) | Self::Redirect(_) => None,
+        }
+    }
+
+    pub(crate) fn issued(&self) -> Option<&IssuedPair> {
+        match self {
+            Self::Envelope { issued, .. } => issued.as_ref(),
             Self::NoSuchPage | Self::Page(..) | Self::Redirect(_) => None,
         }
     }
@@ -113,7 +127,7 @@ impl Reply {
     fn body(self) -> Vec<u8> {
         match self {
             Self::NoSuchPage => NO_SUCH_PAGE.into(),
-            Self::Envelope(_, _, body) => body.to_string().into(),
+            Self::Envelope { body, .. } => body.to_string().into(),
             Self::Page(_, html) => html.into(),
             Self::Redirect(_) => Vec::new(),
         }
@@ -124,7 +138,7 @@ impl IntoResponse for Reply {
     fn into_response(self) -> Response {
         match self {
             Self::NoSuchPage => (StatusCode::NOT_FOUND, NO_SUCH_PAGE).into_response(),
-            Self::Envelope(status, _, body) => (status, Json(body)).into_response(),
+            Self::Envelope { status, body, .. } => (status, Json(body)).into_response(),
             Self::Page(status, html) => (status, page::HEADERS, Html(html)).into_response(),
             Self::Redirect(address) => (StatusCode::FOUND, [(header::LOCATION, address)]).into_response(),
         }

@@ -75,17 +75,26 @@ pub enum RefreshTokenOnRefresh {
     Unchanged,
 }
 
-/// What becomes of a refresh token after a refresh has replaced it. Others of the same seller are not touched.
+/// What becomes of a refresh token after a refresh has replaced it.
+///
+/// With [`RefreshTokenOnRefresh`] this is the provider's policy: a token is reusable (`Unchanged`, or `Honoured`), it
+/// rotates with a grace in which a replay gets another pair (`HonouredForSeconds`) or the first one again
+/// (`AnsweredAgainForSeconds`), it rotates strictly (`Refused`), or a replay ends everything (`RevokesFamily`).
+/// What a replay does not revoke stays as it was: other tokens of the same consent, and those of other consents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplacedRefreshToken {
     /// 36004005 from then on.
     #[default]
     Refused,
-    /// Honoured this many seconds longer.
+    /// Honoured this many seconds longer; every replay gets a pair of its own.
     HonouredForSeconds(u64),
-    /// Honoured until its end.
+    /// For this many seconds more a replay gets the pair that the first refresh got, and nothing is issued.
+    AnsweredAgainForSeconds(u64),
+    /// Honoured until its end; every replay gets a pair of its own.
     Honoured,
+    /// 36004005, and all tokens that came from the same consent are revoked: refreshes get 36004005, calls 105001.
+    RevokesFamily,
 }
 
 /// The field `refresh_token` of a refresh answer.
@@ -214,8 +223,9 @@ pub(crate) const EXPLANATIONS: [Explanation; 14] = [
     },
     Explanation {
         name: "replaced_refresh_token",
-        values: r#""refused", {"honoured-for-seconds": 60}, "honoured""#,
-        question: "What becomes of a refresh token after a refresh has replaced it?",
+        values: r#""refused", {"honoured-for-seconds": 60}, {"answered-again-for-seconds": 60}, "honoured", "revokes-family""#,
+        question: "What becomes of a refresh token after a refresh has replaced it? answered-again repeats the first \
+                   answer; revokes-family ends all tokens of the consent at a replay.",
     },
     Explanation {
         name: "refresh_token_field",

@@ -10,21 +10,29 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::envelope::{Answer, Failure};
 use crate::grants::{Pair, RefreshRefusal};
+use crate::issued::IssuedPair;
 use crate::marketplace::Marketplace;
 use crate::query::Query;
 use crate::switches::{GrantedScopesField, RefreshTokenField, RefreshTokenOnRefresh, WrongSecret};
 use crate::vendor_request::VendorRequest;
 
-/// `None`: there is no such page. A POST is such a case too.
-pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> Option<Answer> {
-    match (&request.method, request.path.as_str()) {
-        (&Method::GET, "/api/v2/token/get") => Some(exchange_code(marketplace, &request.query)),
-        (&Method::GET, "/api/v2/token/refresh") => Some(refresh(marketplace, &request.query)),
-        _ => None,
-    }
+/// The answer and the tokens it hands out. `None`: there is no such page. A POST is such a case too.
+pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> Option<(Answer, Option<IssuedPair>)> {
+    let (pair, refresh_token_field) = match (&request.method, request.path.as_str()) {
+        (&Method::GET, "/api/v2/token/get") => (exchange_code(marketplace, &request.query), RefreshTokenField::Present),
+        (&Method::GET, "/api/v2/token/refresh") => {
+            (refresh(marketplace, &request.query), marketplace.switches.refresh_token_field)
+        }
+        _ => return None,
+    };
+    let issued = pair
+        .as_ref()
+        .ok()
+        .map(|pair| IssuedPair { access_token: pair.access_token.clone(), refresh_token: pair.refresh_token.clone() });
+    Some((pair.and_then(|pair| token_data(marketplace, &pair, refresh_token_field)), issued))
 }
 
-fn exchange_code(marketplace: &mut Marketplace, query: &Query) -> Answer {
+fn exchange_code(marketplace: &mut Marketplace, query: &Query) -> Result<Pair, Failure> {
     let service_id = authenticate(marketplace, query, invalid_code)?.service_id.clone();
     require_grant_type(query, "authorized_code")?;
     let code = query.first("auth_code").ok_or_else(invalid_code)?;
@@ -32,14 +40,10 @@ fn exchange_code(marketplace: &mut Marketplace, query: &Query) -> Answer {
     let now = marketplace.clock.now();
     let pending = marketplace.grants.pending(code, &service_id, now).map_err(|_| invalid_code())?;
     let lasts = marketplace.seller(&pending.seller).map_err(|_| invalid_code())?.authorization_lasts.as_secs();
-    let pair = marketplace
-        .grants
-        .exchange(code, &service_id, lasts, now, &marketplace.switches)
-        .map_err(|_| invalid_code())?;
-    token_data(marketplace, &pair, RefreshTokenField::Present)
+    marketplace.grants.exchange(code, &service_id, lasts, now, &marketplace.switches).map_err(|_| invalid_code())
 }
 
-fn refresh(marketplace: &mut Marketplace, query: &Query) -> Answer {
+fn refresh(marketplace: &mut Marketplace, query: &Query) -> Result<Pair, Failure> {
     let service_id = authenticate(marketplace, query, no_authorization)?.service_id.clone();
     require_grant_type(query, "refresh_token")?;
     let presented = query.first("refresh_token").ok_or_else(no_authorization)?;
@@ -50,14 +54,10 @@ fn refresh(marketplace: &mut Marketplace, query: &Query) -> Answer {
         RefreshTokenField::Missing | RefreshTokenField::Empty => RefreshTokenOnRefresh::Unchanged,
     };
     let now = marketplace.clock.now();
-    let pair =
-        marketplace.grants.refresh(presented, &service_id, rotation, now, &switches).map_err(
-            |refusal| match refusal {
-                RefreshRefusal::Ended => Failure::new(StatusCode::OK, 36_004_001, "rt has expired"),
-                RefreshRefusal::NoAuthorization => no_authorization(),
-            },
-        )?;
-    token_data(marketplace, &pair, switches.refresh_token_field)
+    marketplace.grants.refresh(presented, &service_id, rotation, now, &switches).map_err(|refusal| match refusal {
+        RefreshRefusal::Ended => Failure::new(StatusCode::OK, 36_004_001, "rt has expired"),
+        RefreshRefusal::NoAuthorization => no_authorization(),
+    })
 }
 
 /// The app that the request is from; `bad_grant` is what the call says to a wrong code or token.

@@ -14,6 +14,7 @@ mod control;
 mod faults;
 mod hosts;
 mod program;
+mod refresh_policies;
 mod shops;
 mod switches;
 mod tokens;

@@ -30,6 +30,7 @@ async fn replaced_refresh_token() {
     for (answer, at_once, after_a_minute, after_a_year) in [
         (ReplacedRefreshToken::Refused, NO_AUTHORIZATION, NO_AUTHORIZATION, NO_AUTHORIZATION),
         (ReplacedRefreshToken::HonouredForSeconds(60), OK, NO_AUTHORIZATION, NO_AUTHORIZATION),
+        (ReplacedRefreshToken::AnsweredAgainForSeconds(60), OK, NO_AUTHORIZATION, NO_AUTHORIZATION),
         (ReplacedRefreshToken::Honoured, OK, OK, OK),
     ] {
         let world = World::with_switches(|switches| switches.replaced_refresh_token = answer);
