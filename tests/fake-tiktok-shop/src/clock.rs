@@ -81,6 +81,7 @@ pub(crate) struct Utc {
     year: u64,
     month: u64,
     day: u64,
+    weekday: &'static str,
     seconds: u64,
 }
 
@@ -88,6 +89,7 @@ impl Utc {
     pub(crate) fn from_unix_seconds(unix_seconds: u64) -> Self {
         let unix_seconds = unix_seconds.min(LAST_SECOND);
         let mut day = unix_seconds / 86_400;
+        let weekday = weekday(day);
         let mut year = 1970;
         while day >= days_in_year(year) {
             day -= days_in_year(year);
@@ -98,7 +100,7 @@ impl Utc {
             day -= days_in_month(year, month);
             month += 1;
         }
-        Self { year, month, day: day + 1, seconds: unix_seconds % 86_400 }
+        Self { year, month, day: day + 1, weekday, seconds: unix_seconds % 86_400 }
     }
 
     fn time_of_day(&self) -> (u64, u64, u64) {
@@ -115,6 +117,43 @@ impl Utc {
     pub(crate) fn text(&self) -> String {
         let (hour, minute, second) = self.time_of_day();
         format!("{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", self.year, self.month, self.day)
+    }
+
+    /// `Thu, 01 Jan 2026 00:00:00 GMT`: the IMF-fixdate of a `Date` header (RFC 9110, section 5.6.7).
+    pub(crate) fn imf_fixdate(&self) -> String {
+        let (hour, minute, second) = self.time_of_day();
+        let (weekday, month) = (self.weekday, month_name(self.month));
+        format!("{weekday}, {:02} {month} {:04} {hour:02}:{minute:02}:{second:02} GMT", self.day, self.year)
+    }
+}
+
+/// Of a day since 1970-01-01, which was a Thursday.
+fn weekday(day: u64) -> &'static str {
+    match day % 7 {
+        0 => "Thu",
+        1 => "Fri",
+        2 => "Sat",
+        3 => "Sun",
+        4 => "Mon",
+        5 => "Tue",
+        _ => "Wed",
+    }
+}
+
+fn month_name(month: u64) -> &'static str {
+    match month {
+        1 => "Jan",
+        2 => "Feb",
+        3 => "Mar",
+        4 => "Apr",
+        5 => "May",
+        6 => "Jun",
+        7 => "Jul",
+        8 => "Aug",
+        9 => "Sep",
+        10 => "Oct",
+        11 => "Nov",
+        _ => "Dec",
     }
 }
 
@@ -174,6 +213,23 @@ mod tests {
         clock.advance(Duration::from_secs(86_400));
         assert!((87_400..87_460).contains(&clock.now()), "{}", clock.now());
         assert!(clock.is_ticking());
+    }
+
+    #[test]
+    fn headers_name_weekday_and_month() {
+        for (unix_seconds, date) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            // The example of RFC 9110, section 5.6.7.
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (1_767_225_599, "Wed, 31 Dec 2025 23:59:59 GMT"),
+            (u64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
+        ] {
+            assert_eq!(Utc::from_unix_seconds(unix_seconds).imf_fixdate(), date);
+        }
+        let months = (0..12).map(|month| Utc::from_unix_seconds(month * 2_629_800 + 86_400).imf_fixdate());
+        let names: String = months.map(|date| date[8..11].to_owned()).collect();
+        assert_eq!(names, "JanFebMarAprMayJunJulAugSepOctNovDec");
     }
 
     #[test]

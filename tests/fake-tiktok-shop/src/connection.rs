@@ -55,7 +55,8 @@ async fn converse(stream: TcpStream, router: Router, mut running: watch::Receive
         request.extensions_mut().insert(take_over.clone());
         router.clone().call(request)
     });
-    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // `Date` is the fake's time, or there is none: never the system's.
+    let mut connection = http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
     let mut stopping = false;
     let playback = loop {
         tokio::select! {

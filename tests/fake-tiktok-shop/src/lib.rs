@@ -3,8 +3,9 @@
 //! It stands in for three hosts on one listener: `auth.tiktok-shops.com` (tokens), `open-api.tiktokglobalshop.com`
 //! (signed calls) and `services.tiktokshop.com` (the consent page). It has apps and sellers, single-use authorization
 //! codes and tokens that end by its own clock, and it verifies signatures with its own code. Where the documentation of
-//! TikTok Shop is silent, [`Switches`] choose the answer. Single answers can be made to go wrong: a [`Fault`] is scripted for
-//! the next requests to a path and played byte by byte, whether or not TikTok Shop acted on them. It never speaks TLS, and never listens beyond loopback.
+//! TikTok Shop is silent, [`Switches`] choose the answer. The `Date` of an answer is the fake's time. Single answers can be
+//! made to go wrong: a [`Fault`] is scripted for the next requests to a path and played byte by byte, whether or not TikTok
+//! Shop acted on them. It never speaks TLS, and never listens beyond loopback.
 //!
 //! ```
 //! use fake_tiktok_shop::{Clock, Decision, FakeTikTokShop, Options};

@@ -3,12 +3,13 @@
 use axum::Json;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde_json::Value;
 
+use crate::clock::Utc;
 use crate::connection::{Playback, TakeOver};
 use crate::control::Control;
 use crate::envelope;
@@ -25,7 +26,18 @@ pub(crate) fn router(control: Control) -> Router {
         .nest("/_control", control_http::router())
         .fallback(by_path)
         .layer(from_fn_with_state(control.clone(), by_host))
+        .layer(from_fn_with_state(control.clone(), date))
         .with_state(control)
+}
+
+/// Every answer carries the fake's time. A fault sends what it says and nothing else, so it has a `Date` only if it
+/// spells one out.
+async fn date(State(control): State<Control>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Ok(date) = HeaderValue::try_from(Utc::from_unix_seconds(control.now()).imf_fixdate()) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }
 
 /// Production names reach TikTok Shop only, never the fake's own pages.

@@ -55,6 +55,23 @@ async fn no_other_host_is_answered_for() {
 }
 
 #[tokio::test]
+async fn every_answer_carries_the_fakes_time() {
+    let world = World::new();
+    for host in [TOKEN_HOST, API_HOST, "services.tiktokshop.com", "localhost", "evil.example"] {
+        for (now, date) in [(1_767_225_600, "Thu, 01 Jan 2026 00:00:00 GMT"), (5, "Thu, 01 Jan 1970 00:00:05 GMT")] {
+            world.control.set_now(now);
+            for target in [TOKEN_PATH, SHOPS, "/open/authorize", "/_control/clock", "/nowhere"] {
+                let reply = send(world.address(), "GET", host, target, &[], "").await;
+                assert_eq!(reply.header("date"), Some(date), "{host} {target}");
+            }
+        }
+    }
+    // Nor is the system's time told where nobody was asked.
+    let unreadable = send_raw(world.address(), b"GET / HTTP/1.1\r\nno colon\r\n\r\n").await;
+    assert_eq!((unreadable.status, unreadable.header("date")), (400, None));
+}
+
+#[tokio::test]
 async fn a_request_without_a_host_is_a_testers() {
     let world = World::new();
     assert_eq!(send_raw(world.address(), b"GET / HTTP/1.0\r\n\r\n").await.status, 200);
