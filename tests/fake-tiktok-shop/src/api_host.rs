@@ -3,14 +3,14 @@
 //! Official pages `sign-your-api-request` and `common-errors` (as of 2026). Where the documentation is silent (HTTP
 //! status of a wrong method, order of the checks) the choice is the fake's own.
 
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 
 use crate::app::App;
+use crate::endpoint::{Answers, Caller, Endpoint, malformed};
 use crate::envelope::{Answer, Failure};
-use crate::grants::{AccessRefusal, Authorization};
+use crate::grants::AccessRefusal;
 use crate::marketplace::Marketplace;
-use crate::seller::Seller;
-use crate::shops;
+use crate::seller::Shop;
 use crate::signature::{Signed, sign};
 use crate::vendor_request::VendorRequest;
 
@@ -23,25 +23,8 @@ const MAX_AHEAD: u64 = 30;
 /// `user_type` of a seller.
 const SELLER: u8 = 0;
 
-/// A call of the API. All calls so far are a seller's.
-pub(crate) struct Endpoint {
-    pub method: Method,
-    pub path: &'static str,
-    /// The scope that the app and the grant must both have.
-    pub scope: &'static str,
-    pub answer: fn(&Caller<'_>, &VendorRequest) -> Answer,
-}
-
-const ENDPOINTS: [Endpoint; 1] = [shops::LIST_SHOPS];
-
-/// For whom a call is made.
-pub(crate) struct Caller<'a> {
-    pub seller: &'a Seller,
-    pub authorization: &'a Authorization,
-}
-
-pub(crate) fn answer(marketplace: &Marketplace, request: &VendorRequest) -> Answer {
-    let endpoint = endpoint(request)?;
+pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> Answer {
+    let endpoint = Endpoint::of(request)?;
     let app = verify_signature(marketplace, request)?;
     let caller = authenticate(marketplace, app, request)?;
     let granted = |scopes: &[String]| scopes.iter().any(|scope| scope == endpoint.scope);
@@ -49,24 +32,28 @@ pub(crate) fn answer(marketplace: &Marketplace, request: &VendorRequest) -> Answ
         let message = format!("Access denied, the scope {} was not granted", endpoint.scope);
         return Err(Failure::new(StatusCode::UNAUTHORIZED, 105_005, message));
     }
-    (endpoint.answer)(&caller, request)
-}
-
-fn endpoint(request: &VendorRequest) -> Result<Endpoint, Failure> {
-    let mut known_path = false;
-    for endpoint in ENDPOINTS {
-        if endpoint.path == request.path {
-            known_path = true;
-            if endpoint.method == request.method {
-                return Ok(endpoint);
+    match endpoint.answers {
+        Answers::Seller(answer) => {
+            if request.query.first("shop_cipher").is_some() {
+                return Err(Failure::bad_request("Unexpected identifier: shop_cipher is not supported by this API"));
             }
+            answer(&caller, request)
+        }
+        Answers::Shop(answer) => {
+            let shop = named_shop(&caller, request)
+                .map_err(|message| Failure::new(marketplace.switches.status_106013.into(), 106_013, message))?;
+            answer(marketplace, &caller, shop, request)
         }
     }
-    Err(if known_path {
-        Failure::new(StatusCode::METHOD_NOT_ALLOWED, 36_009_010, "Invalid method")
-    } else {
-        Failure::new(StatusCode::NOT_FOUND, 36_009_009, "Invalid path")
-    })
+}
+
+/// The caller's shop that `shop_cipher` names. That a wrong cipher is answered like a missing one is the fake's own
+/// choice.
+fn named_shop<'a>(caller: &'a Caller, request: &VendorRequest) -> Result<&'a Shop, &'static str> {
+    let presented = request.query.first("shop_cipher").ok_or("Missing shop_cipher: shop_cipher is required")?;
+    let named =
+        |shop: &&Shop| shop.cipher.as_deref().is_some_and(|first| caller.authorization.cipher(first) == presented);
+    caller.seller.shops.iter().find(named).ok_or("Invalid shop_cipher: it names no authorized shop")
 }
 
 /// The app that has signed the request.
@@ -75,6 +62,9 @@ fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -
     // Implementations sign the first, the last or all values of a name that stands twice: nobody should send one.
     if let Some(name) = query.repeated() {
         return Err(Failure::bad_request(format!("Invalid query: the parameter {name:?} stands more than once")));
+    }
+    if request.headers.get_all(header::CONTENT_TYPE).iter().count() > 1 {
+        return Err(malformed("the content type stands more than once"));
     }
     let app = query
         .first("app_key")
@@ -107,7 +97,7 @@ fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -
 }
 
 /// The seller whose access token the request carries.
-fn authenticate<'a>(marketplace: &'a Marketplace, app: &App, request: &VendorRequest) -> Result<Caller<'a>, Failure> {
+fn authenticate(marketplace: &Marketplace, app: &App, request: &VendorRequest) -> Result<Caller, Failure> {
     let token = request
         .header("x-tts-access-token")
         .filter(|token| !token.is_empty())
@@ -134,5 +124,5 @@ fn authenticate<'a>(marketplace: &'a Marketplace, app: &App, request: &VendorReq
         let message = "The user type of the access token does not fit the request";
         return Err(Failure::new(switches.status_101000.into(), 101_000, message));
     }
-    Ok(Caller { seller, authorization })
+    Ok(Caller { service_id: app.service_id.clone(), seller: seller.clone(), authorization: authorization.clone() })
 }

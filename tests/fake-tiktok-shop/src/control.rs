@@ -187,6 +187,12 @@ impl Control {
         })
     }
 
+    /// The ids of the packages that were shipped. Of several requests for one package only the first ships it; the
+    /// others get 21011006, and stand in the log like any request.
+    pub fn shipped_packages(&self) -> Vec<String> {
+        self.with(|marketplace| marketplace.shipments.packages().cloned().collect())
+    }
+
     /// Lets the next request to `path` meet a fault, after those that faults were scripted for before. The request log
     /// calls it `name`.
     pub fn fault_next(&self, path: &str, name: &str, fault: Fault) {

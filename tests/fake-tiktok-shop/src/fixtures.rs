@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::endpoint::scope;
 use crate::seller::{Seller, Shop};
-use crate::shops::LIST_SHOPS_SCOPE;
 
 const DAY: u64 = 86_400;
 
@@ -16,7 +16,8 @@ const NINETY_NINE_YEARS: Duration = Duration::from_secs(36_135 * DAY);
 /// What older notes and the documentation's sample show.
 const ONE_YEAR: Duration = Duration::from_secs(365 * DAY);
 
-/// Two apps, so that two tenants can be told apart.
+/// Two apps, so that two tenants can be told apart. The first asks for all that the calls need, the second for no more
+/// than shops and orders.
 pub fn apps() -> Vec<App> {
     vec![
         App {
@@ -24,7 +25,7 @@ pub fn apps() -> Vec<App> {
             app_key: "6fakeapp00001".to_owned(),
             app_secret: "1f0e8a5b7c2d4396a1b2c3d4e5f60718293a4b5c".to_owned(),
             service_id: "7480000000000000001".to_owned(),
-            scopes: scopes(),
+            scopes: scopes([scope::ORDERS, scope::FULFILLMENT, scope::PRODUCTS, scope::PRODUCTS_WRITE]),
             redirect_address: None,
         },
         App {
@@ -32,7 +33,7 @@ pub fn apps() -> Vec<App> {
             app_key: "6fakeapp00002".to_owned(),
             app_secret: "9c8b7a6f5e4d3c2b1a09f8e7d6c5b4a392817060".to_owned(),
             service_id: "7480000000000000002".to_owned(),
-            scopes: scopes(),
+            scopes: scopes([scope::ORDERS]),
             redirect_address: None,
         },
     ]
@@ -74,8 +75,8 @@ pub fn sellers() -> Vec<Seller> {
     ]
 }
 
-fn scopes() -> Vec<String> {
-    vec![LIST_SHOPS_SCOPE.to_owned(), "seller.shop.info".to_owned()]
+fn scopes<const N: usize>(more: [&str; N]) -> Vec<String> {
+    [scope::AUTHORIZED_SHOPS, scope::SHOP].into_iter().chain(more).map(str::to_owned).collect()
 }
 
 fn seller(id: &str, name: &str, base_region: &str, shops: Vec<Shop>) -> Seller {

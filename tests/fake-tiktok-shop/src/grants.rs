@@ -23,6 +23,7 @@ pub(crate) struct GrantKey {
 }
 
 /// What a seller has granted an app, over all its consents.
+#[derive(Clone)]
 pub(crate) struct Authorization {
     pub open_id: String,
     /// Scopes of the latest consent.

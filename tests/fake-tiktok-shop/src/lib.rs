@@ -2,10 +2,11 @@
 //!
 //! It stands in for three hosts on one listener: `auth.tiktok-shops.com` (tokens), `open-api.tiktokglobalshop.com`
 //! (signed calls) and `services.tiktokshop.com` (the consent page). It has apps and sellers, single-use authorization
-//! codes and tokens that end by its own clock, and it verifies signatures with its own code. Where the documentation of
-//! TikTok Shop is silent, [`Switches`] choose the answer. The `Date` of an answer is the fake's time. Single answers can be
-//! made to go wrong: a [`Fault`] is scripted for the next requests to a path and played byte by byte, whether or not TikTok
-//! Shop acted on them. It never speaks TLS, and never listens beyond loopback.
+//! codes and tokens that end by its own clock, and it verifies signatures with its own code. Behind the signature a few
+//! calls of the API check token, scope and cipher, and remember what they did. Where the documentation of TikTok Shop is
+//! silent, [`Switches`] choose the answer. The `Date` of an answer is the fake's time. Single answers can be made to go
+//! wrong: a [`Fault`] is scripted for the next requests to a path and played byte by byte, whether or not TikTok Shop
+//! acted on them. It never speaks TLS, and never listens beyond loopback.
 //!
 //! ```
 //! use fake_tiktok_shop::{Clock, Decision, FakeTikTokShop, Options};
@@ -35,18 +36,19 @@ mod consent;
 mod consent_page;
 mod control;
 mod control_http;
+mod endpoint;
 mod envelope;
 mod fault;
 pub mod fixtures;
 mod grants;
 mod issued;
 mod marketplace;
+mod multipart;
 mod page;
 mod query;
 mod request_log;
 mod seller;
 mod server;
-mod shops;
 mod signature;
 mod start_page;
 mod switches;
@@ -68,8 +70,8 @@ pub use issued::{Issued, IssuedPair, IssuedSecret, IssuedToken, SecretKind};
 pub use request_log::RequestRecord;
 pub use seller::{Seller, Shop};
 pub use switches::{
-    CallbackExtras, CiphersOnConsent, EarlierToken, FailureStatus, GrantedScopesField, RefreshTokenField,
-    RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, Switches, WrongSecret,
+    CallbackExtras, CipherFailureStatus, CiphersOnConsent, EarlierToken, FailureStatus, GrantedScopesField,
+    RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, Switches, WrongSecret,
 };
 
 /// What a fake starts with.
@@ -134,6 +136,8 @@ impl FakeTikTokShop {
             grants: grants::Grants::new(seed),
             log: request_log::RequestLog::default(),
             faults: fault::FaultScripts::default(),
+            shipments: endpoint::Shipments::default(),
+            webhooks: endpoint::Webhooks::default(),
             callback_page: format!("http://{address}{}", page::CALLBACK_PATH),
         };
         let control = Control::new(marketplace, address);

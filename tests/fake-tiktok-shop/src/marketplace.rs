@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::clock::{Clock, Utc};
 use crate::control::ControlError;
+use crate::endpoint::{Shipments, Webhooks};
 use crate::fault::FaultScripts;
 use crate::grants::Grants;
 use crate::request_log::RequestLog;
@@ -17,6 +18,8 @@ pub(crate) struct Marketplace {
     pub grants: Grants,
     pub log: RequestLog,
     pub faults: FaultScripts,
+    pub shipments: Shipments,
+    pub webhooks: Webhooks,
     /// Where a browser goes after the consent when the app names no address of its own.
     pub callback_page: String,
 }

@@ -37,6 +37,8 @@ pub struct Switches {
     pub status_105001: FailureStatus,
     /// HTTP status of 105002: the access token has expired.
     pub status_105002: FailureStatus,
+    /// HTTP status of 106013: the shop's cipher is missing, or not one of the caller's.
+    pub status_106013: CipherFailureStatus,
     /// Do token answers carry the field `granted_scopes`?
     pub granted_scopes_field: GrantedScopesField,
     /// Do the ciphers of a seller's shops change when the code of another consent is exchanged?
@@ -185,6 +187,26 @@ impl From<FailureStatus> for StatusCode {
     }
 }
 
+/// HTTP status of a missing or wrong shop cipher.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CipherFailureStatus {
+    /// 400.
+    #[default]
+    BadRequest,
+    /// 200.
+    Ok,
+}
+
+impl From<CipherFailureStatus> for StatusCode {
+    fn from(status: CipherFailureStatus) -> Self {
+        match status {
+            CipherFailureStatus::BadRequest => Self::BAD_REQUEST,
+            CipherFailureStatus::Ok => Self::OK,
+        }
+    }
+}
+
 /// The field `granted_scopes` of a token answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -215,7 +237,7 @@ pub(crate) struct Explanation {
 }
 
 /// Every switch, in the order of [`Switches`].
-pub(crate) const EXPLANATIONS: [Explanation; 14] = [
+pub(crate) const EXPLANATIONS: [Explanation; 15] = [
     Explanation {
         name: "refresh_token_on_refresh",
         values: r#""new", "unchanged""#,
@@ -277,6 +299,11 @@ pub(crate) const EXPLANATIONS: [Explanation; 14] = [
         name: "status_105002",
         values: r#""unauthorized", "ok""#,
         question: "HTTP status when the access token has expired: 401 or 200?",
+    },
+    Explanation {
+        name: "status_106013",
+        values: r#""bad-request", "ok""#,
+        question: "HTTP status when the shop's cipher is missing or wrong: 400 or 200?",
     },
     Explanation {
         name: "granted_scopes_field",

@@ -92,6 +92,12 @@ impl VendorRequest {
         })
     }
 
+    /// The media type of the body, in lower case and without parameters.
+    pub(crate) fn media_type(&self) -> Option<String> {
+        let media_type = self.header("content-type")?.split(';').next()?;
+        Some(media_type.trim().to_ascii_lowercase())
+    }
+
     /// A header's text; `None` if it is missing or not text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

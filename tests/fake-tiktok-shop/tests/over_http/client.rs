@@ -67,8 +67,9 @@ pub(crate) async fn send(
     host: &str,
     target: &str,
     headers: &[(&str, &str)],
-    body: &str,
+    body: impl AsRef<[u8]>,
 ) -> Reply {
+    let body = body.as_ref();
     let mut request = format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
@@ -77,8 +78,7 @@ pub(crate) async fn send(
         request.push_str(&format!("content-length: {}\r\n", body.len()));
     }
     request.push_str("\r\n");
-    request.push_str(body);
-    send_raw(address, request.as_bytes()).await
+    send_raw(address, &[request.as_bytes(), body].concat()).await
 }
 
 pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
@@ -176,8 +176,13 @@ impl World {
         let sign = (call.distort)(sign(call.path, &query, call.signed_body, &self.app.app_secret));
         query.push(("sign", &sign));
         let target = format!("{}?{}", call.path, encode(&query));
-        let headers = [("x-tts-access-token", access_token), ("content-type", "application/json")];
+        let headers = [&[("x-tts-access-token", access_token)], call.headers].concat();
         send(self.address(), call.method, API_HOST, &target, &headers, call.sent_body).await
+    }
+
+    /// The cipher of the seller's first shop, as it is listed.
+    pub(crate) async fn cipher(&self, access_token: &str) -> String {
+        self.list_shops(access_token).await.data()["shops"][0]["cipher"].as_str().unwrap().to_owned()
     }
 }
 
@@ -189,7 +194,9 @@ pub(crate) struct SignedCall<'a> {
     pub(crate) timestamp: Option<u64>,
     pub(crate) query: &'a [(&'a str, &'a str)],
     pub(crate) signed_body: &'a str,
-    pub(crate) sent_body: &'a str,
+    pub(crate) sent_body: &'a [u8],
+    /// Besides the access token.
+    pub(crate) headers: &'a [(&'a str, &'a str)],
     pub(crate) distort: fn(String) -> String,
 }
 
@@ -202,7 +209,8 @@ impl Default for SignedCall<'_> {
             timestamp: None,
             query: &[],
             signed_body: "",
-            sent_body: "",
+            sent_body: b"",
+            headers: &[("content-type", "application/json")],
             distort: |sign| sign,
         }
     }

@@ -8,10 +8,12 @@
     reason = "a test that meets the unexpected is to fail on the spot"
 )]
 
+mod business_calls;
 mod client;
 mod consent;
 mod control;
 mod faults;
+mod gate;
 mod hosts;
 mod program;
 mod refresh_policies;

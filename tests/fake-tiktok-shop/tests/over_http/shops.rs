@@ -98,7 +98,7 @@ async fn a_get_with_a_body_is_refused_signed_or_not() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     for signed_body in ["{}", ""] {
-        let call = SignedCall { signed_body, sent_body: "{}", ..SignedCall::default() };
+        let call = SignedCall { signed_body, sent_body: b"{}", ..SignedCall::default() };
         assert_eq!(world.signed(&call, &access_token).await.verdict(), (401, 106_001));
     }
 }

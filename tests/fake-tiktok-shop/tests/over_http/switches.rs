@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use fake_tiktok_shop::{
-    CallbackExtras, CiphersOnConsent, Decision, EarlierToken, FailureStatus, GrantedScopesField, RefreshTokenField,
-    RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, WrongSecret,
+    CallbackExtras, CipherFailureStatus, CiphersOnConsent, Decision, EarlierToken, FailureStatus, GrantedScopesField,
+    RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, WrongSecret,
 };
 use serde_json::json;
 
-use crate::client::World;
+use crate::client::{SignedCall, World};
 
 const OK: (u16, i64) = (200, 0);
 const NO_AUTHORIZATION: (u16, i64) = (200, 36_004_005);
@@ -182,6 +182,16 @@ async fn status_105002() {
         let (access_token, _) = world.connect("one-shop").await;
         world.control.advance(Duration::from_secs(7 * 86_400));
         assert_eq!(world.list_shops(&access_token).await.verdict(), (status, 105_002));
+    }
+}
+
+#[tokio::test]
+async fn status_106013() {
+    for (answer, status) in [(CipherFailureStatus::BadRequest, 400), (CipherFailureStatus::Ok, 200)] {
+        let world = World::with_switches(|switches| switches.status_106013 = answer);
+        let (access_token, _) = world.connect("one-shop").await;
+        let call = SignedCall { path: "/event/202309/webhooks", ..SignedCall::default() };
+        assert_eq!(world.signed(&call, &access_token).await.verdict(), (status, 106_013));
     }
 }
 

@@ -34,7 +34,14 @@ async fn a_token_answer_has_every_documented_field() {
         "seller_name": "Teapot Corner",
         "seller_base_region": "GB",
         "user_type": 0,
-        "granted_scopes": ["seller.authorization.info", "seller.shop.info"],
+        "granted_scopes": [
+            "seller.authorization.info",
+            "seller.shop.info",
+            "seller.order.info",
+            "seller.fulfillment.basic",
+            "seller.product.basic",
+            "seller.product.write",
+        ],
     });
     assert_eq!(data, expected);
     assert!(expected["refresh_token_expire_in"].as_u64().unwrap() > u64::from(u32::MAX));

@@ -1,0 +1,54 @@
+//! Get Order List: official page `get-order-list-202309` (as of December 2025). Of the filters only `order_status`
+//! works.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::{Answers, Caller, Endpoint, id, json_body, packages, page, scope};
+use crate::envelope::Answer;
+use crate::marketplace::Marketplace;
+use crate::seller::Shop;
+use crate::vendor_request::VendorRequest;
+
+pub(super) const SEARCH: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/order/202309/orders/search",
+    scope: scope::ORDERS,
+    answers: Answers::Shop(search),
+};
+
+/// As many orders has every shop, each with one package: more than the largest page.
+pub(super) const ORDERS: u16 = 120;
+
+fn search(marketplace: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest) -> Answer {
+    let body = json_body(request)?;
+    let wanted = body.get("order_status");
+    let rows = (1..=ORDERS).map(|number| row(marketplace, shop, number));
+    page(request, "orders", rows.filter(|row| wanted.is_none_or(|status| row.get("status") == Some(status))).collect())
+}
+
+/// About one kilobyte, so that a page of 100 is about 100.
+fn row(marketplace: &Marketplace, shop: &Shop, number: u16) -> Value {
+    let package = packages::package_id(shop, number);
+    let status = if marketplace.shipments.contains(&package) { "AWAITING_COLLECTION" } else { "AWAITING_SHIPMENT" };
+    let line_items = [1, 2, 3].map(|line| {
+        json!({
+            "id": id(577, shop, number * 10 + line),
+            "product_id": id(172, shop, number % 40 + 1),
+            "product_name": "Teapot, hand-painted, 1.2 litres",
+            "sku_name": "Blue, with strainer",
+            "sale_price": "24.90",
+            "currency": "GBP",
+            "package_id": package,
+        })
+    });
+    json!({
+        "id": id(576, shop, number),
+        "status": status,
+        "create_time": 1_767_139_200 + u64::from(number),
+        "line_items": line_items,
+        "packages": [{ "id": package }],
+        "payment": { "currency": "GBP", "total_amount": "74.70" },
+        "recipient_address": { "name": "J*** D**", "region_code": shop.region, "postal_code": "A1*** ***" },
+    })
+}

@@ -1,0 +1,66 @@
+//! Search Products and Upload Product Image: official pages `search-products-202502` and `upload-product-image-202309`
+//! (as of December 2025). Of the filters only `status` and `seller_skus` work.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{Answers, Caller, Endpoint, id, json_body, malformed, page, scope};
+use crate::envelope::{Answer, Failure};
+use crate::marketplace::Marketplace;
+use crate::multipart;
+use crate::seller::Shop;
+use crate::signature::hex;
+use crate::vendor_request::VendorRequest;
+
+pub(super) const SEARCH: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/product/202502/products/search",
+    scope: scope::PRODUCTS,
+    answers: Answers::Shop(search),
+};
+
+/// An image belongs to no shop yet.
+pub(super) const UPLOAD_IMAGE: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/product/202309/images/upload",
+    scope: scope::PRODUCTS_WRITE,
+    answers: Answers::Seller(upload_image),
+};
+
+/// As many products has every shop.
+const PRODUCTS: u16 = 40;
+
+fn search(_: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest) -> Answer {
+    let body = json_body(request)?;
+    let status = body.get("status").filter(|status| *status != "ALL");
+    let skus = body.get("seller_skus").and_then(Value::as_array);
+    let rows = (1..=PRODUCTS).filter_map(|number| {
+        let sku = format!("MŨ-Đỏ-{number}");
+        let wanted = skus.is_none_or(|skus| skus.iter().any(|wanted| *wanted == sku));
+        let row = json!({
+            "id": id(172, shop, number),
+            "title": format!("Teapot no. {number} 🫖"),
+            "status": if number.is_multiple_of(4) { "DRAFT" } else { "ACTIVATE" },
+            "skus": [{ "id": id(173, shop, number), "seller_sku": sku }],
+        });
+        (wanted && status.is_none_or(|status| row.get("status") == Some(status))).then_some(row)
+    });
+    page(request, "products", rows.collect())
+}
+
+/// `size` and `sha256` are the fake's own: they prove that the bytes arrived as they were given.
+fn upload_image(_: &Caller, request: &VendorRequest) -> Answer {
+    let boundary = request.header("content-type").and_then(multipart::boundary);
+    let boundary = boundary.ok_or_else(|| malformed("the content type is not multipart/form-data with a boundary"))?;
+    let fields = multipart::parse(&request.body, &boundary).ok_or_else(|| malformed("it is not multipart"))?;
+    let field = |name: &str| fields.iter().find(|field| field.name == name).map(|field| field.content);
+    let image = field("data").ok_or_else(|| Failure::bad_request("Invalid body: the part data is required"))?;
+    let digest = hex(&Sha256::digest(image));
+    Ok(json!({
+        "uri": format!("tos-fixture/{digest}"),
+        "use_case": field("use_case").map(String::from_utf8_lossy),
+        "size": image.len(),
+        "sha256": digest,
+    }))
+}

@@ -1,0 +1,110 @@
+//! Bodies of `multipart/form-data` (RFC 7578, RFC 2046 section 5.1), read strictly: whoever frames a part wrongly finds
+//! out here.
+
+/// One part.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Field<'a> {
+    pub name: String,
+    pub content: &'a [u8],
+}
+
+/// The boundary in a `content-type` header of `multipart/form-data`, if it has a legal one.
+pub(crate) fn boundary(content_type: &str) -> Option<String> {
+    let mut parameters = content_type.split(';').map(str::trim);
+    if !parameters.next()?.eq_ignore_ascii_case("multipart/form-data") {
+        return None;
+    }
+    let boundary = parameters.find_map(|parameter| value(parameter, "boundary"))?;
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
+    ((1..=70).contains(&boundary.len()) && boundary.bytes().all(legal)).then_some(boundary)
+}
+
+/// The parts of a body; `None` if it does not begin and end with the boundary, or a part has no name.
+pub(crate) fn parse<'a>(body: &'a [u8], boundary: &str) -> Option<Vec<Field<'a>>> {
+    let delimiter = format!("\r\n--{boundary}");
+    let mut rest = body.strip_prefix(delimiter.trim_start().as_bytes())?;
+    let mut fields = Vec::new();
+    loop {
+        if rest == b"--" || rest == b"--\r\n" {
+            return Some(fields);
+        }
+        let (part, next) = split_once(rest.strip_prefix(b"\r\n")?, delimiter.as_bytes())?;
+        let (head, content) = split_once(part, b"\r\n\r\n")?;
+        fields.push(Field { name: name(std::str::from_utf8(head).ok()?)?, content });
+        rest = next;
+    }
+}
+
+/// The `name` of `content-disposition: form-data` among the header lines of a part.
+fn name(head: &str) -> Option<String> {
+    let dispositions = head.split("\r\n").filter_map(|line| line.split_once(':'));
+    let (_, disposition) =
+        dispositions.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("content-disposition"))?;
+    let mut parameters = disposition.split(';').map(str::trim);
+    parameters.next().filter(|kind| kind.eq_ignore_ascii_case("form-data"))?;
+    parameters.find_map(|parameter| value(parameter, "name"))
+}
+
+/// The value of a parameter `name=value` or `name="value"`.
+fn value(parameter: &str, name: &str) -> Option<String> {
+    let (n, value) = parameter.split_once('=')?;
+    let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    n.eq_ignore_ascii_case(name).then(|| quoted.unwrap_or(value).to_owned())
+}
+
+fn split_once<'a>(bytes: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = bytes.windows(separator.len()).position(|window| window == separator)?;
+    let (before, after) = bytes.split_at_checked(at)?;
+    Some((before, after.strip_prefix(separator)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boundary_is_a_parameter_quoted_or_not() {
+        for (content_type, expected) in [
+            ("multipart/form-data; boundary=bnd", Some("bnd")),
+            ("Multipart/Form-Data; charset=utf-8; Boundary=\"a b\"", Some("a b")),
+            ("multipart/form-data", None),
+            ("multipart/form-data; boundary=", None),
+            ("multipart/form-data; boundary=a\"b", None),
+            ("multipart/mixed; boundary=bnd", None),
+            ("application/json", None),
+        ] {
+            assert_eq!(boundary(content_type).as_deref(), expected, "{content_type}");
+        }
+        assert_eq!(boundary(&format!("multipart/form-data; boundary={}", "x".repeat(71))), None);
+    }
+
+    #[test]
+    fn a_part_is_every_byte_between_its_head_and_the_next_delimiter() {
+        let body = b"--bnd\r\nContent-Disposition: form-data; name=\"use_case\"\r\n\r\nMAIN_IMAGE\r\n\
+            --bnd\r\ncontent-type: image/png\r\ncontent-disposition: form-data; name=data; filename=\"a.png\"\r\n\r\n\
+            \x89PNG\r\n--bn\r\n\r\n\x00\xff\r\n\r\n--bnd--\r\n";
+        let fields = parse(body, "bnd").unwrap();
+        let expected = [("use_case", &b"MAIN_IMAGE"[..]), ("data", b"\x89PNG\r\n--bn\r\n\r\n\x00\xff\r\n")];
+        assert_eq!(fields, expected.map(|(name, content)| Field { name: name.to_owned(), content }));
+    }
+
+    #[test]
+    fn a_body_that_is_framed_wrongly_is_none() {
+        let part = "\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1";
+        assert!(parse(format!("--b{part}\r\n--b--").as_bytes(), "b").is_some());
+        for body in [
+            String::new(),
+            format!("--b{part}"),
+            format!("--b{part}\r\n--b"),
+            format!("--b{part}\n--b--"),
+            format!("--b{part}\r\n--c--"),
+            format!("x--b{part}\r\n--b--"),
+            format!("--b{part}\r\n--b--x"),
+            "--b\r\nContent-Disposition: form-data\r\n\r\n1\r\n--b--".to_owned(),
+            "--b\r\nContent-Disposition: attachment; name=\"a\"\r\n\r\n1\r\n--b--".to_owned(),
+            "--b\r\n\r\n1\r\n--b--".to_owned(),
+        ] {
+            assert_eq!(parse(body.as_bytes(), "b"), None, "{body:?}");
+        }
+    }
+}
