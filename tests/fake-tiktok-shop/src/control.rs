@@ -98,6 +98,14 @@ impl Control {
         self.with(|marketplace| marketplace.apps.clone())
     }
 
+    /// Changes an app in place: its secret or its scopes. The service id and the redirect address must stay.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownService`]
+    pub fn update_app(&self, service_id: &str, change: impl FnOnce(&mut App)) -> Result<(), ControlError> {
+        self.with(|marketplace| marketplace.app_mut(service_id).map(change))
+    }
+
     /// The sellers, in the order they were given.
     pub fn sellers(&self) -> Vec<Seller> {
         self.with(|marketplace| marketplace.sellers.clone())

@@ -32,6 +32,13 @@ impl Marketplace {
             .ok_or_else(|| ControlError::UnknownService(service_id.to_owned()))
     }
 
+    pub(crate) fn app_mut(&mut self, service_id: &str) -> Result<&mut App, ControlError> {
+        self.apps
+            .iter_mut()
+            .find(|app| app.service_id == service_id)
+            .ok_or_else(|| ControlError::UnknownService(service_id.to_owned()))
+    }
+
     pub(crate) fn app_by_key(&self, app_key: &str) -> Option<&App> {
         self.apps.iter().find(|app| app.app_key == app_key)
     }

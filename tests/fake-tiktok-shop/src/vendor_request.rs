@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Method, header};
 
 use crate::query::Query;
 
-/// No request of the connector comes near; the fake must not be filled up by accident.
+/// Enough for the uploads of tests; the fake must not be filled up by accident.
 const MAX_BODY: usize = 1024 * 1024;
 
 /// The part of TikTok Shop that a request is for.

@@ -185,6 +185,7 @@ async fn unknown_names_are_exact_errors() {
     assert_eq!(control.revoke("nobody"), Err(ControlError::UnknownSeller(nobody.clone())));
     assert_eq!(control.end_authorization("nobody"), Err(ControlError::UnknownSeller(nobody.clone())));
     assert_eq!(control.issued("nobody", "one-shop").unwrap_err(), ControlError::UnknownService(nobody.clone()));
+    assert_eq!(control.update_app("nobody", |_| ()), Err(ControlError::UnknownService(nobody.clone())));
     assert_eq!(control.remove_shop("one-shop", "nobody").unwrap_err(), ControlError::UnknownShop(nobody));
     let shop = control.sellers()[0].shops[0].clone();
     let exists = ControlError::ShopExists(shop.id.clone());

@@ -89,6 +89,16 @@ async fn an_app_that_did_not_ask_for_a_scope_lacks_it() {
 }
 
 #[tokio::test]
+async fn a_scope_that_is_taken_from_the_app_is_gone_from_its_grants() {
+    let world = World::new();
+    let (access_token, _) = world.connect("one-shop").await;
+    let call = SignedCall { path: ACTIVE_SHOPS, ..SignedCall::default() };
+    assert_eq!(world.signed(&call, &access_token).await.verdict(), (200, 0));
+    world.control.update_app(&world.app.service_id, |app| app.scopes.clear()).unwrap();
+    assert_eq!(world.signed(&call, &access_token).await.verdict(), (401, 105_005));
+}
+
+#[tokio::test]
 async fn calls_of_the_seller_carry_no_cipher() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
