@@ -1,5 +1,5 @@
-//! Get Order List: official page `get-order-list-202309` (as of December 2025). Of the filters only `order_status`
-//! works.
+//! Get Order List: official page `get-order-list-202309`. Rows have a part of the documented members, and of the filters
+//! only `order_status` works.
 
 use axum::http::Method;
 use serde_json::{Value, json};

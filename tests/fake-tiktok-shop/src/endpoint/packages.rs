@@ -1,5 +1,5 @@
-//! Ship Package: official page `ship-package-202309` (as of December 2025). The call must not be repeated blindly: what
-//! is shipped is remembered, and shipping it again refused with a code known from live use.
+//! Ship Package: official page `ship-package-202309`. The call must not be repeated blindly: what is shipped is remembered,
+//! and shipping it again is refused, with the code that a public client expects there.
 
 use std::collections::BTreeSet;
 

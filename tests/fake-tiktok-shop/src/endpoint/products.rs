@@ -1,5 +1,5 @@
-//! Search Products and Upload Product Image: official pages `search-products-202502` and `upload-product-image-202309`
-//! (as of December 2025). Of the filters only `status` and `seller_skus` work.
+//! Search Products and Upload Product Image: official pages `search-products-202502` and `upload-product-image-202309`.
+//! Rows have a part of the documented members, and of the filters only `status` and `seller_skus` work.
 
 use axum::http::Method;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! Get Authorized Shops and Get Active Shops: official pages `get-authorized-shops` and `get-active-shops` (as of
-//! December 2025).
+//! Get Authorized Shops and Get Active Shops: official pages `get-authorized-shops` (as of December 2025) and
+//! `get-active-shops-202309`.
 
 use axum::http::Method;
 use serde_json::{Value, json};

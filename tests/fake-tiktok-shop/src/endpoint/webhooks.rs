@@ -1,6 +1,6 @@
-//! Get, Update and Delete Shop Webhook: official pages `get-shop-webhooks`, `update-shop-webhook` and
-//! `delete-shop-webhook` (as of December 2025). One address per app, shop and event; nothing is sent to it. Which scope the
-//! calls need is not documented; here it is the one that every app has.
+//! Get, Update and Delete Shop Webhook: official pages `get-shop-webhooks-202309`, `update-shop-webhook-202309` and
+//! `delete-shop-webhook-202309`. One address per app, shop and event; nothing is sent to it. Which scope the calls need
+//! is not known here; it is the one that every app has.
 
 use std::collections::BTreeMap;
 
