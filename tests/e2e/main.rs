@@ -8,12 +8,15 @@
     reason = "tests: a broken expectation is a failed test"
 )]
 
+mod access_token;
 mod authorization_url;
+mod call;
 mod component;
 mod connect;
 mod egress;
 mod embedding;
 mod fault_matrix;
+mod fleet;
 mod hostile_guest;
 mod isolation;
 mod limits;
@@ -22,3 +25,4 @@ mod refresh;
 mod requests;
 mod secrets;
 mod storage_faults;
+mod sweep;

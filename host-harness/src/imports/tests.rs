@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::connection::UnixSeconds;
 use crate::credentials::StaticCredentials;
 use crate::id::ShopId;
 use crate::randomness::SystemRandomness;
