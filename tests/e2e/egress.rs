@@ -75,7 +75,7 @@ async fn each_secret_goes_only_where_it_belongs() {
     for request in stage.fake.requests() {
         let names: Vec<_> = request.query.iter().map(|(name, _)| name.as_str()).collect();
         if request.host == "open-api.tiktokglobalshop.com" {
-            assert_eq!(names, ["app_key", "sign", "timestamp"]);
+            assert_eq!(names, ["app_key", "timestamp", "sign"]);
             assert!(request.header("x-tts-access-token").is_some());
         } else {
             assert!(names.contains(&"app_secret"));

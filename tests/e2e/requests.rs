@@ -14,7 +14,7 @@ async fn a_request_is_a_get_that_says_that_it_has_no_body() {
         ["content-length: 0", "content-type: application/json", "x-tts-access-token: [a token]"].as_slice();
     let (token_host, api_host) = ("auth.tiktok-shops.com", "open-api.tiktokglobalshop.com");
     let token_names = |credential| ["app_key", "app_secret", credential, "grant_type"].to_vec();
-    let shops = (api_host, SHOPS, vec!["app_key", "sign", "timestamp"], api_headers);
+    let shops = (api_host, SHOPS, vec!["app_key", "timestamp", "sign"], api_headers);
     let expected = [
         (token_host, TOKEN_GET, token_names("auth_code"), token_headers),
         shops.clone(),

@@ -22,10 +22,12 @@ fn main() {
     needs::<connection::Connection>();
     needs::<connection::ListedShop>();
     needs::<connection::Row>();
+    needs::<endpoint::api::ApiRequest<'static>>();
     needs::<endpoint::token::Pair>();
     needs::<envelope::Success<'static>>();
-    needs::<http::Request>();
+    needs::<http::Request<'static>>();
     needs::<http::Response>();
+    needs::<operation::access_token::ValidToken>();
     needs::<ports::Credentials>();
     needs::<ports::Entry<TokenValue>>();
     needs::<TokenValue>();

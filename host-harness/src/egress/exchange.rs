@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
@@ -27,6 +27,8 @@ const IDLE: Duration = Duration::from_secs(20);
 const IDLE_PER_HOST: usize = 32;
 /// Head of a response.
 const HEAD_BYTES: usize = 64 << 10;
+/// Body of a request: what the connector's `call` allows.
+const REQUEST_BODY_BYTES: usize = 16 << 20;
 
 /// Sends admitted requests. Cheap to clone; clones share their connections.
 #[derive(Clone)]
@@ -73,9 +75,8 @@ impl Client {
         let first_byte = shorter(self.deadlines.first_byte, options.first_byte_timeout);
         let between_bytes = shorter(self.deadlines.between_bytes, options.between_bytes_timeout);
 
-        let result = timeout_at(end, self.head(request, connected_by, first_byte))
-            .await
-            .unwrap_or(Err(Error::HttpResponseTimeout));
+        let head = async { self.head(whole(request).await?, connected_by, first_byte).await };
+        let result = timeout_at(end, head).await.unwrap_or(Err(Error::HttpResponseTimeout));
         let elapsed = started.elapsed().as_millis();
         match &result {
             Ok(response) => {
@@ -118,6 +119,17 @@ impl Client {
         };
         response.map_err(|error| request_error(&error))
     }
+}
+
+/// The request with its body in memory. Nothing is sent of a request that its guest does not finish; and a guest that has
+/// still to flush finds its stream open, which a client that has read all announced bytes would have closed.
+async fn whole(request: Request<WasiBody>) -> Result<Request<WasiBody>, Error> {
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, REQUEST_BODY_BYTES).collect().await.map_err(|error| {
+        error.downcast().map_or(Error::HttpRequestBodySize(Some(REQUEST_BODY_BYTES as u64)), |error| *error)
+    })?;
+    let body = Full::new(body.to_bytes()).map_err(|never| match never {});
+    Ok(Request::from_parts(head, body.boxed_unsync()))
 }
 
 /// Names a failure without its text, which may quote what was sent or received.

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt as _;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use rustls::RootCertStore;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks as _};
 
@@ -360,6 +362,39 @@ async fn a_connection_that_breaks_after_the_request_is_not_called_refused() {
     assert_eq!(refusal(&client_to(&server)).await, "HttpProtocolError");
     let server = Server::start(Answer::Last("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")).await;
     assert_eq!(body_error(&client_to(&server)).await, "HttpResponseIncomplete");
+}
+
+/// A body of which the first piece is there, and the rest comes when it is let go.
+fn unfinished(first: &'static str) -> (WasiBody, oneshot::Sender<()>) {
+    let (finish, finished) = oneshot::channel::<()>();
+    let pieces = futures::stream::once(async move { Ok(Frame::data(Bytes::from_static(first.as_bytes()))) });
+    let end = futures::stream::once(finished)
+        .filter_map(|outcome| async move { outcome.is_err().then_some(Err(Error::HttpRequestBodySize(None))) });
+    (StreamBody::new(pieces.chain(end)).boxed_unsync(), finish)
+}
+
+#[tokio::test]
+async fn a_request_leaves_when_it_is_whole_and_never_if_it_is_abandoned() {
+    let mut server = Server::start(Answer::Send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
+    let client = client_to(&server);
+    let post = |body| {
+        let request = Request::post(TOKEN_URL).header("content-length", "2").body(body).unwrap();
+        client.send(Authority::Auth, request, RequestOptions::default())
+    };
+    let (body, finish) = unfinished("{}");
+    let mut sending = std::pin::pin!(post(body));
+    assert!(futures::poll!(&mut sending).is_pending());
+    assert_eq!(server.connections(), 0, "all its bytes are there, and its end is not");
+    finish.send(()).unwrap();
+    assert_eq!(sending.await.unwrap().status(), 200);
+    assert!(server.heads.recv().await.unwrap().starts_with("POST "));
+
+    let (body, abandoned) = unfinished("{}");
+    drop(abandoned);
+    assert!(matches!(post(body).await.unwrap_err(), Error::HttpRequestBodySize(None)));
+    let large = Full::new(Bytes::from(vec![b'x'; (16 << 20) + 1])).map_err(|never| match never {}).boxed_unsync();
+    assert!(matches!(post(large).await.unwrap_err(), Error::HttpRequestBodySize(Some(0x0100_0000))));
+    assert!(server.heads.try_recv().is_err(), "nothing of either was sent");
 }
 
 #[tokio::test(start_paused = true)]

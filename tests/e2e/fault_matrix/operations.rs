@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use fake_tiktok_shop::{Decision, Ending, Fault};
 use tiktok_shop_host_harness::{
-    Authority, CallError, Connection, ConnectionStatus, ConnectorHost, Deadlines, EgressPolicy, Rotation, ShopPolicy,
-    ShopStanding,
+    Authority, CallError, CallRequest, CallResponse, CallScope, Connection, ConnectionStatus, ConnectorHost, Deadlines,
+    EgressPolicy, HttpMethod, Rotation, ShopPolicy, ShopStanding, ValidToken,
 };
 use tiktok_shop_tests::{DAY, SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant};
 use tokio::net::TcpSocket;
@@ -24,56 +24,96 @@ pub(super) struct Operation {
     run: for<'a> fn(&'a Faulty) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>>,
 }
 
-pub(super) const OPERATIONS: [Operation; 4] = [
+pub(super) const OPERATIONS: [Operation; 7] = [
     Operation { name: "connect: code", path: TOKEN_GET, run: |faulty| Box::pin(connect_code(faulty)) },
     Operation { name: "connect: shops", path: SHOPS, run: |faulty| Box::pin(connect_shops(faulty)) },
     Operation { name: "refresh: tokens", path: TOKEN_REFRESH, run: |faulty| Box::pin(refresh_tokens(faulty)) },
     Operation { name: "refresh: shops", path: SHOPS, run: |faulty| Box::pin(refresh_shops(faulty)) },
+    Operation { name: "access-token: tokens", path: TOKEN_REFRESH, run: |faulty| Box::pin(access_token(faulty)) },
+    Operation { name: "call: GET", path: WEBHOOKS, run: |faulty| Box::pin(call(faulty, HttpMethod::Get, WEBHOOKS)) },
+    Operation { name: "call: POST", path: ORDERS, run: |faulty| Box::pin(call(faulty, HttpMethod::Post, ORDERS)) },
 ];
+
+const WEBHOOKS: &str = "/event/202309/webhooks";
+const ORDERS: &str = "/order/202309/orders/search";
 
 /// How a call ended, what it sent, and what stands.
 struct Ended {
-    outcome: Result<Connection, CallError>,
+    told: Told,
     requests: String,
     then: String,
+}
+
+/// What the caller was told.
+struct Told {
+    /// `ok`, `answer` for TikTok's own answer to a `call`, one of the eight cases, or how the host ended the call.
+    case: String,
+    /// Of the error, of the failure in the row, or TikTok's own of an `answer`.
+    code: Option<String>,
+    status: Option<u16>,
+    pause: Option<Duration>,
+}
+
+impl Told {
+    fn of<T>(outcome: &Result<T, CallError>, success: impl FnOnce(&T) -> Self) -> Self {
+        let error = match outcome {
+            Ok(value) => return success(value),
+            Err(error) => error,
+        };
+        let (case, failure, pause) = match error {
+            CallError::Connector(told) => {
+                let case = refusal::<()>(Err(error.clone())).0.to_owned();
+                (case, Some(told.failure()), told.retry_after())
+            }
+            other => (format!("ended by the host: {other}"), None, None),
+        };
+        Self {
+            case,
+            code: failure.map(|failure| failure.code.clone()),
+            status: failure.and_then(|failure| failure.http_status),
+            pause,
+        }
+    }
+
+    /// A connection, with the failure that its row shows.
+    fn connection(outcome: &Result<Connection, CallError>) -> Self {
+        Self::of(outcome, |connection| {
+            let failure = connection.last_failure.as_ref().map(|past| &past.failure);
+            Self {
+                case: "ok".to_owned(),
+                code: failure.map(|failure| failure.code.clone()),
+                status: failure.and_then(|failure| failure.http_status),
+                pause: None,
+            }
+        })
+    }
+
+    fn response(outcome: &Result<CallResponse, CallError>) -> Self {
+        Self::of(outcome, |response| Self {
+            case: if response.is_success() { "ok" } else { "answer" }.to_owned(),
+            code: response.code.clone().filter(|_| !response.is_success()),
+            status: Some(response.http_status).filter(|_| !response.is_success()),
+            pause: None,
+        })
+    }
+
+    fn token(outcome: &Result<ValidToken, CallError>) -> Self {
+        Self::of(outcome, |_| Self { case: "ok".to_owned(), code: None, status: None, pause: None })
+    }
 }
 
 impl Operation {
     /// Runs it with a fault on a stage of its own.
     pub(super) async fn measure(&self, fault: &str) -> Row {
         let faulty = Faulty::new(self.path, fault);
-        let Ended { outcome, requests, then } = (self.run)(&faulty).await;
-        let failure = match &outcome {
-            Ok(connection) => connection.last_failure.as_ref().map(|past| &past.failure),
-            Err(CallError::Connector(error)) => Some(error.failure()),
-            Err(_) => None,
-        };
-        let seconds = match &outcome {
-            Err(CallError::Connector(error)) => error.retry_after().map(|pause| {
-                assert_eq!(pause.subsec_nanos(), 0, "a pause is whole seconds");
-                pause.as_secs()
-            }),
-            Ok(_) | Err(_) => None,
-        };
-        Row {
-            operation: self.name.to_owned(),
-            fault: fault.to_owned(),
-            code: failure.map(|failure| failure.code.clone()),
-            status: failure.and_then(|failure| failure.http_status),
-            case: case(outcome),
-            seconds,
-            requests,
-            then,
-        }
-    }
-}
-
-/// `ok`, one of the eight, or how the host ended the call.
-fn case(outcome: Result<Connection, CallError>) -> String {
-    match outcome {
-        Ok(_) => "ok".to_owned(),
-        Err(other @ CallError::Connector(_)) => refusal::<Connection>(Err(other)).0.to_owned(),
-        Err(other) => format!("ended by the host: {other}"),
+        let Ended { told, requests, then } = (self.run)(&faulty).await;
+        let Told { case, code, status, pause } = told;
+        let seconds = pause.map(|pause| {
+            assert_eq!(pause.subsec_nanos(), 0, "a pause is whole seconds");
+            pause.as_secs()
+        });
+        let (operation, fault) = (self.name.to_owned(), fault.to_owned());
+        Row { operation, fault, case, seconds, code, status, requests, then }
     }
 }
 
@@ -109,8 +149,8 @@ impl Faulty {
                 let refusing = port.local_addr().unwrap();
                 nobody = Some(port);
                 let (played, other) = match path {
-                    SHOPS => (Authority::Api, Authority::Auth),
-                    _ => (Authority::Auth, Authority::Api),
+                    TOKEN_GET | TOKEN_REFRESH => (Authority::Auth, Authority::Api),
+                    _ => (Authority::Api, Authority::Auth),
                 };
                 let egress = EgressPolicy::production().stand_in(played, refusing);
                 let egress = egress.and_then(|policy| policy.stand_in(other, stage.fake.address()));
@@ -136,6 +176,7 @@ impl Faulty {
             TOKEN_GET => "get",
             TOKEN_REFRESH => "refresh",
             SHOPS => "shops",
+            ORDERS | WEBHOOKS => "call",
             _ => "another path",
         };
         let names: Vec<_> = requests.iter().map(|request| name(&request.path)).collect();
@@ -168,6 +209,39 @@ impl Faulty {
         match sent {
             (0, 0) => told,
             (tokens, shops) => format!("{told}, tokens {tokens}, shops {shops}"),
+        }
+    }
+
+    async fn ask(&self, host: &ConnectorHost, ask: &Ask) -> Told {
+        let (tenant, alice) = (tenant(0), customer_id(ALICE));
+        match ask {
+            Ask::Token => Told::token(&host.access_token(&tenant, &alice, None, Duration::from_secs(60)).await),
+            Ask::Call(request) => Told::response(&host.call(&tenant, &alice, request.clone()).await),
+        }
+    }
+
+    /// The same call again with TikTok in order, at once and after the pause that it asks for.
+    async fn again(&self, ask: &Ask) -> String {
+        let told = self.ask(&self.stage.host, ask).await;
+        let (pause, works) = match (told.case.as_str(), told.code.as_deref()) {
+            ("ok", _) => return "the same call works".to_owned(),
+            ("retry-after", Some("refresh-in-progress")) => (120, "the same call works once the claim has lapsed"),
+            ("retry-after", Some("backing-off")) => (3600, "the same call works after the pause"),
+            ("reauthorize", _) => (0, "only a new consent works"),
+            (case, code) => return format!("{case} {code:?}"),
+        };
+        self.stage.advance(pause);
+        let told = self.ask(&self.stage.host, ask).await;
+        match told.case.as_str() {
+            "ok" => works.to_owned(),
+            "reauthorize" if self.connects_anew().await && self.ask(&self.stage.host, ask).await.case == "ok" => {
+                if pause == 0 {
+                    works.to_owned()
+                } else {
+                    format!("{pause} s later only a new consent works")
+                }
+            }
+            case => format!("{pause} s later {case} {:?}", told.code),
         }
     }
 
@@ -206,7 +280,7 @@ async fn connect_code(faulty: &Faulty) -> Ended {
         },
         (_, row) => format!("{row:?}"),
     };
-    Ended { outcome, requests, then }
+    Ended { told: Told::connection(&outcome), requests, then }
 }
 
 async fn connect_shops(faulty: &Faulty) -> Ended {
@@ -224,7 +298,7 @@ async fn connect_shops(faulty: &Faulty) -> Ended {
         }
         (_, row) => format!("{row:?}"),
     };
-    Ended { outcome, requests, then }
+    Ended { told: Told::connection(&outcome), requests, then }
 }
 
 async fn refresh_tokens(faulty: &Faulty) -> Ended {
@@ -262,7 +336,7 @@ async fn refresh_tokens(faulty: &Faulty) -> Ended {
             }
         }
     };
-    Ended { outcome, requests, then }
+    Ended { told: Told::connection(&outcome), requests, then }
 }
 
 async fn refresh_shops(faulty: &Faulty) -> Ended {
@@ -289,5 +363,37 @@ async fn refresh_shops(faulty: &Faulty) -> Ended {
         }
         (_, shops) => format!("{shops:?}"),
     };
-    Ended { outcome, requests, then }
+    Ended { told: Told::connection(&outcome), requests, then }
+}
+
+/// What has no side to show but its answer.
+enum Ask {
+    Token,
+    Call(CallRequest),
+}
+
+/// The token has ended: nothing can be served in its place.
+async fn access_token(faulty: &Faulty) -> Ended {
+    assert!(faulty.connects_anew().await);
+    faulty.stage.advance(8 * DAY);
+    let (told, requests) = faulty.call(faulty.ask(&faulty.host, &Ask::Token)).await;
+    let row = faulty.row().await.unwrap();
+    assert_eq!(row.last_failure.map(|past| past.failure.code), told.code, "in the row");
+    Ended { told, requests, then: faulty.again(&Ask::Token).await }
+}
+
+/// So long after the consent that a token which is refused may be renewed.
+async fn call(faulty: &Faulty, method: HttpMethod, path: &str) -> Ended {
+    assert!(faulty.connects_anew().await);
+    faulty.stage.advance(700);
+    let shop = faulty.row().await.unwrap().shops.remove(0).id;
+    let request = CallRequest::new(CallScope::Shop(shop), method, path);
+    let ask = Ask::Call(match method {
+        HttpMethod::Post => request.query("page_size", "1").json("{}"),
+        _ => request,
+    });
+    let (told, requests) = faulty.call(faulty.ask(&faulty.host, &ask)).await;
+    let then = faulty.again(&ask).await;
+    assert_eq!(faulty.row().await.unwrap().status, ConnectionStatus::Active);
+    Ended { told, requests, then }
 }
