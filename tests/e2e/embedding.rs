@@ -34,8 +34,15 @@ async fn embed(
         },
         Err(other) => return Err(other.into()), // the sandbox ended the call: a trap, a deadline, a limit
     }
-    host.refresh(&tenant, &customer, None, Rotation::WhenDue).await?; // from a timer, or before you need the token
-    Ok(host.list_shops(&tenant, &customer).await?)
+    host.refresh(&tenant, &customer, None, Rotation::WhenDue).await?; // or host.sweep(…) from a timer, for all that is due
+    let shops = host.list_shops(&tenant, &customer).await?;
+    if let Some(shop) = shops.first() {
+        let search =
+            CallRequest::new(CallScope::Shop(shop.id.clone()), HttpMethod::Post, "/order/202309/orders/search");
+        let answer = host.call(&tenant, &customer, search.query("page_size", "20").json("{}")).await?;
+        println!("HTTP {}, code {:?}, {} bytes", answer.http_status, answer.code, answer.body.len());
+    }
+    Ok(shops)
 }
 // README: end
 
@@ -57,6 +64,7 @@ async fn the_example_of_the_readme_runs() {
     };
     let shops = embed(component(), egress, app_credentials(&app), STATE.to_owned(), consent).await.unwrap();
     assert_eq!(shops.len(), 3);
+    assert!(control.requests().iter().any(|request| request.path == "/order/202309/orders/search"));
 }
 
 #[test]

@@ -181,7 +181,11 @@ fn link(code: &str) -> String {
 
 /// Of a heading, as code hosts make it.
 fn anchor(heading: &str) -> String {
-    heading.chars().filter(|c| c.is_alphanumeric() || *c == ' ').map(|c| if c == ' ' { '-' } else { c }).collect()
+    heading
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -".contains(*c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -194,7 +198,7 @@ mod tests {
         let headings: BTreeSet<_> = page
             .lines()
             .filter(|line| line.starts_with('#'))
-            .map(|line| anchor(&line.trim_start_matches(['#', ' ']).replace('-', " ")))
+            .map(|line| anchor(line.trim_start_matches(['#', ' '])))
             .map(|anchor| anchor.to_lowercase())
             .collect();
         let links: BTreeSet<_> = page.split("](#").skip(1).filter_map(|rest| rest.split(')').next()).collect();

@@ -60,12 +60,11 @@ impl Told {
             Ok(value) => return success(value),
             Err(error) => error,
         };
-        let (case, failure, pause) = match error {
-            CallError::Connector(told) => {
-                let case = refusal::<()>(Err(error.clone())).0.to_owned();
-                (case, Some(told.failure()), told.retry_after())
-            }
-            other => (format!("ended by the host: {other}"), None, None),
+        let (case, failure, pause) = if let CallError::Connector(told) = error {
+            let case = refusal::<()>(Err(error.clone())).0.to_owned();
+            (case, Some(told.failure()), told.retry_after())
+        } else {
+            (format!("ended by the host: {error}"), None, None)
         };
         Self {
             case,
@@ -388,10 +387,7 @@ async fn call(faulty: &Faulty, method: HttpMethod, path: &str) -> Ended {
     faulty.stage.advance(700);
     let shop = faulty.row().await.unwrap().shops.remove(0).id;
     let request = CallRequest::new(CallScope::Shop(shop), method, path);
-    let ask = Ask::Call(match method {
-        HttpMethod::Post => request.query("page_size", "1").json("{}"),
-        _ => request,
-    });
+    let ask = Ask::Call(if method == HttpMethod::Post { request.query("page_size", "1").json("{}") } else { request });
     let (told, requests) = faulty.call(faulty.ask(&faulty.host, &ask)).await;
     let then = faulty.again(&ask).await;
     assert_eq!(faulty.row().await.unwrap().status, ConnectionStatus::Active);
