@@ -183,7 +183,7 @@ impl World {
         for token in refresh_tokens(after) {
             let origin = self.came_for.get(token).and_then(|spent| self.stored.get(spent)).copied();
             if origin.is_some_and(|origin| origin != after.lineage) {
-                self.violation.get_or_insert(format!("{token} of another grant was taken over"));
+                self.violation = Some(format!("{token} of another grant was taken over"));
             }
             self.stored.insert(token.to_owned(), after.lineage);
         }
