@@ -199,7 +199,6 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with('#'))
             .map(|line| anchor(line.trim_start_matches(['#', ' '])))
-            .map(|anchor| anchor.to_lowercase())
             .collect();
         let links: BTreeSet<_> = page.split("](#").skip(1).filter_map(|rest| rest.split(')').next()).collect();
         assert!(links.len() > Cause::ALL.len());
