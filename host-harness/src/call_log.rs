@@ -130,4 +130,4 @@ fn failed(error: &CallError, elapsed_ms: u64) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -179,6 +179,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        crate::call_log::tests::reach_every_event();
         let options = Options { clock: FakeClock::fixed(BEGIN), ..Options::default() };
         let fake = FakeTikTokShop::start(options).unwrap();
         let app = fake.control().apps().remove(0);

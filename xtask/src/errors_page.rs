@@ -184,7 +184,7 @@ fn anchor(heading: &str) -> String {
     heading
         .chars()
         .filter(|c| c.is_alphanumeric() || " -".contains(*c))
-        .map(|c| if c == ' ' { '-' } else { c })
+        .map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() })
         .collect()
 }
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests: a broken expectation is a failed test")]
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use tracing_subscriber::filter::LevelFilter;
@@ -24,10 +24,27 @@ impl Write for Lines {
     }
 }
 
+/// Reaches every event once under a subscriber that takes everything, before any test with another one: what an event
+/// learns of its subscribers when it is first reached, while another is being added, it may keep.
+pub(crate) fn reach_every_event() {
+    static REACHED: Once = Once::new();
+    REACHED.call_once(|| {
+        tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap();
+        let scope = Scope::of(&"acme".parse().unwrap(), &"customer".parse().unwrap());
+        let log = |operation| CallLog::begin(operation, &scope, None);
+        log(Operation::Refresh).end(Ok(())).unwrap();
+        log(Operation::ListShops).end(Ok(())).unwrap();
+        for action in [Action::Internal, Action::Upstream] {
+            log(Operation::Refresh).end::<()>(Err(refusal(action))).unwrap_err();
+        }
+    });
+}
+
 const CALL: &str = r#"call{operation="refresh" tenant="acme" customer="customer\n7" account="o_1"}: "#;
 
 /// The lines that a refresh of 250 ms leaves at this level and above, without their common part.
 async fn lines<T: Debug>(level: LevelFilter, outcome: Result<T, CallError>) -> Vec<String> {
+    reach_every_event();
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()

@@ -1,6 +1,7 @@
 //! Guests that do one thing, whatever is called: dummy modules of a world with their function bodies replaced.
 
 use std::path::Path;
+use std::sync::Once;
 
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
@@ -19,8 +20,16 @@ pub(crate) enum Body {
     AskForEver,
 }
 
+/// Gives the process a subscriber that takes everything and writes nothing. What an event learns of its subscribers when
+/// it is first reached, it may keep: reached while there is none, it would be silent in the tests of logs.
+fn subscribe() {
+    static SUBSCRIBED: Once = Once::new();
+    SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());
+}
+
 /// A component of a world of the project's WIT package, or of one under it.
 pub(crate) fn component(world: &str, body: Body) -> Vec<u8> {
+    subscribe();
     let mut resolve = Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
     let (package, _) = resolve.push_dir(wit).unwrap();
