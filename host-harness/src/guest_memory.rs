@@ -22,6 +22,7 @@ use tiktok_shop_canaries::Canaries;
 use wasmparser::{DataKind, Operator, Parser, Payload};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
+use crate::api_call::{CallRequest, CallScope, HttpMethod};
 use crate::builder::Program;
 use crate::clock::{Clock, ManualClock};
 use crate::connection::{Grant, Rotation, ShopPolicy, StateCheck};
@@ -290,10 +291,24 @@ async fn a_call_leaves_no_secret_in_the_guests_memory() {
     }
     assert_eq!(after, NOTHING, "refresh");
 
-    assert_eq!(scene.host.list_shops(&tenant(), &customer()).await.unwrap().len(), 1);
+    let shops = scene.host.list_shops(&tenant(), &customer()).await.unwrap();
     assert_eq!(scene.look().1, NOTHING, "list-shops");
     assert_eq!(scene.host.list_connections(&tenant(), &customer()).await.unwrap().len(), 1);
     assert_eq!(scene.look().1, NOTHING, "list-connections");
+
+    let token = scene.host.access_token(&tenant(), &customer(), None, Duration::from_secs(60)).await.unwrap();
+    assert!(!token.token.expose().is_empty());
+    assert_eq!(scene.look().1, NOTHING, "access-token");
+
+    let [shop] = shops.as_slice() else { panic!("{shops:?}") };
+    let search = CallRequest::new(CallScope::Shop(shop.id.clone()), HttpMethod::Post, "/order/202309/orders/search");
+    let response = scene.host.call(&tenant(), &customer(), search.query("page_size", "1").json("{}")).await.unwrap();
+    assert!(response.is_success(), "{response:?}");
+    let (during, after) = scene.look();
+    for kind in ["access token", "app secret", "shop cipher"] {
+        assert!(during.contains(kind), "the search finds what is there: {during:?}");
+    }
+    assert_eq!(after, NOTHING, "call");
 }
 
 #[tokio::test]
