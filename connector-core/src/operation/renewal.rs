@@ -96,12 +96,16 @@ async fn claim(effects: &impl Effects, key: &ConnectionKey, mut held: Held) -> R
         if !rotation::claim(&mut held.record, nonce) {
             return Err(Error::new(Cause::Internal).into());
         }
-        let expected = held.revision;
+        let expected = held.revision.clone();
         let found = match tokens::swap(effects, key, Some(&expected), &held.record, at.wall).await {
             Swap::Stored(revision) => Some(Held::written(revision, held.record)),
             Swap::Stale(found) => found,
             Swap::Unavailable(_) => tokens::load_surely(effects, key).await?,
-            Swap::Failed(error) => return Err(error.into()),
+            Swap::Failed(error) => {
+                // A storage that takes no write may still serve what it has; a record that can't be read serves nobody.
+                let held = (error.cause == Cause::StorageRefused).then_some(held);
+                return Err(NotRenewed { error, held });
+            }
         };
         let Some(found) = found else {
             return Ok(Next::Again(None));
@@ -118,7 +122,7 @@ async fn claim(effects: &impl Effects, key: &ConnectionKey, mut held: Held) -> R
         }
         held = found;
     }
-    Err(Error::new(Cause::StorageUnavailable).into())
+    Err(NotRenewed { error: Error::new(Cause::StorageUnavailable), held: Some(held) })
 }
 
 /// 3 to 8: one request per claim, a new claim for each fallback.

@@ -122,6 +122,19 @@ fn a_pair_that_was_not_saved_is_never_a_success() {
 }
 
 #[test]
+fn a_storage_that_takes_no_write_serves_what_it_has() {
+    for fault in [Fault::Refused, Fault::Unavailable] {
+        let readable =
+            |record: &TokenRecord| (1..=3).fold(connected(record), |host, nth| host.fault(Step::SwapToken, nth, fault));
+        let host = readable(&due());
+        assert_eq!(served(&host, 3600).0, "AT-1", "{fault:?}");
+        assert!(host.sent().is_empty(), "nothing is sent that could not be claimed");
+        let ended = ask(&readable(&expired()), 0).err().expect("an error");
+        assert!(matches!(ended.cause, Cause::StorageRefused | Cause::StorageUnavailable), "{ended}");
+    }
+}
+
+#[test]
 fn another_apps_token_is_not_served() {
     let host = connected(&with(due(), |record| record.app_key = "app-key-0".into()));
     assert_eq!(outcome(&ask(&host, 0)), "app-key-changed");
