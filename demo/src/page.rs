@@ -144,7 +144,7 @@ impl Page {
         writeln!(self.out, "\n{BOLD}{} steps, {} checks, all of them held.{BOLD:#}\n", self.steps, self.checks)?;
         for (command, purpose) in [
             ("README.md", "how to embed the connector in a host of your own"),
-            ("cargo run -p fake-tiktok-shop", "a TikTok Shop to click through, and for your tests"),
+            ("cargo run --bin fake-tiktok-shop", "a TikTok Shop to click through, and for your tests"),
             ("cargo doc --open -p tiktok-shop-host-harness", "the host library, with an example"),
         ] {
             writeln!(self.out, "{INDENT}{command:<46}{purpose}")?;
