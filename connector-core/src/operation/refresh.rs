@@ -1,7 +1,7 @@
 //! `refresh`: renews the tokens if due, re-reads the shops, repairs what a crash left half done.
 
 use super::credentials;
-use super::renewal::{self, Renewed};
+use super::renewal::{self, NotRenewed, Renewed};
 use super::rows;
 use super::shop_sync::{read_shops, record_shops, token_refused};
 use super::tokens::{self, Held};
@@ -41,6 +41,9 @@ pub async fn refresh(
         Ok(Renewed::NotDue(held)) => (held, false, false),
         Ok(Renewed::Rotated { held, account_changed }) => (held, true, account_changed),
         Ok(Renewed::Waiting { held, error }) => return waiting(effects, &key, held, error).await,
+        Ok(Renewed::Dead { held, error }) => {
+            return Err(rows::write_down(effects, &key, NotRenewed { error, held: Some(held) }).await.1);
+        }
         Err(failed) => return Err(rows::write_down(effects, &key, failed).await.1),
     };
     sync(effects, &app, &key, held, just_rotated, account_changed).await
@@ -90,6 +93,9 @@ async fn sync(
                         record_shops(effects, key, held, ShopNews::Unread, Some(&told), false).await;
                 }
                 return Err(error);
+            }
+            Ok(Renewed::Dead { held, error }) => {
+                return Err(rows::write_down(effects, key, NotRenewed { error, held: Some(held) }).await.1);
             }
             Err(failed) => return Err(rows::write_down(effects, key, failed).await.1),
         };

@@ -22,6 +22,8 @@ pub(super) enum Renewed {
     },
     /// Not now, for this reason. The access token may be served while it is valid.
     Waiting { held: Held, error: Error },
+    /// It was dead before this call: only a new consent helps.
+    Dead { held: Held, error: Error },
 }
 
 /// How it did not: what to tell the host, and the record as last seen.
@@ -69,9 +71,7 @@ pub(super) async fn renew(
         // 1. Plan.
         match rotation::plan(&held.record, held.age, effects.now().wall, mode, effects.random_number()) {
             Plan::Claim => {}
-            Plan::Dead(reason) => {
-                return Err(NotRenewed { error: dead(reason), held: Some(held) });
-            }
+            Plan::Dead(reason) => return Ok(Renewed::Dead { held, error: dead(reason) }),
             Plan::Fresh => return Ok(Renewed::NotDue(held)),
             Plan::Wait(cause, delay) => {
                 return Ok(Renewed::Waiting { held, error: Error::new(cause).after(delay) });

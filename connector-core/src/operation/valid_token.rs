@@ -1,6 +1,6 @@
 //! An access token to be used now, for `access-token` and `call`: renewed if due, the valid one if it can't be renewed.
 
-use super::renewal::{self, Renewed};
+use super::renewal::{self, NotRenewed, Renewed};
 use super::rows;
 use super::tokens::Held;
 use crate::connection::{News, PastFailure, ShopNews};
@@ -23,7 +23,15 @@ pub(super) async fn valid_token(
     key: &ConnectionKey,
     mode: Mode<'_>,
 ) -> Result<Served, Error> {
-    let (held, error) = match renewal::renew(effects, app, key, mode).await {
+    let serves = |held: &Held| {
+        let record = &held.record;
+        let refused = match mode {
+            Mode::Refused(token) => record.current.access.as_ref().is_some_and(|current| current.same_as(token)),
+            Mode::WhenDue | Mode::Forced | Mode::GoodFor(_) => false,
+        };
+        !refused && record.app_key == app.app_key && rotation::serves(record, effects.now().wall)
+    };
+    let failed = match renewal::renew(effects, app, key, mode).await {
         Ok(Renewed::Rotated { held, account_changed }) => {
             let at = effects.now().wall;
             let failure = account_changed.then(|| PastFailure::new(at, &Error::new(Cause::AccountChanged)));
@@ -32,21 +40,14 @@ pub(super) async fn valid_token(
             return Ok(Served { held, just_rotated: true });
         }
         Ok(Renewed::NotDue(held)) => return Ok(Served { held, just_rotated: false }),
-        Ok(Renewed::Waiting { held, error }) => (Some(held), error),
-        Err(failed) => rows::write_down(effects, key, failed).await,
-    };
-    let refused = |held: &Held| match mode {
-        Mode::Refused(token) => held.record.current.access.as_ref().is_some_and(|current| current.same_as(token)),
-        Mode::WhenDue | Mode::Forced | Mode::GoodFor(_) => false,
-    };
-    match held {
-        Some(held)
-            if rotation::serves(&held.record, effects.now().wall)
-                && !refused(&held)
-                && held.record.app_key == app.app_key =>
-        {
-            Ok(Served { held, just_rotated: false })
+        // Nothing new happened: the row is not written for every token that is asked for.
+        Ok(Renewed::Waiting { held, .. } | Renewed::Dead { held, .. }) if serves(&held) => {
+            return Ok(Served { held, just_rotated: false });
         }
-        Some(_) | None => Err(error),
-    }
+        Ok(Renewed::Waiting { error, .. }) => return Err(error),
+        Ok(Renewed::Dead { held, error }) => NotRenewed { error, held: Some(held) },
+        Err(failed) => failed,
+    };
+    let (held, error) = rows::write_down(effects, key, failed).await;
+    held.filter(serves).map(|held| Served { held, just_rotated: false }).ok_or(error)
 }

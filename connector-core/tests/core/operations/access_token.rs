@@ -112,6 +112,13 @@ fn without_a_valid_token_the_failure_is_told() {
 }
 
 #[test]
+fn a_dead_grants_valid_token_costs_one_read_and_no_write() {
+    let host = connected(&with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationRevoked)));
+    assert_eq!(served(&host, 60).0, "AT-1");
+    assert_eq!(host.effects(), [Step::Credentials, Step::LoadToken]);
+}
+
+#[test]
 fn a_pair_that_was_not_saved_is_never_a_success() {
     let host = (1..=3).fold(connected(&due()).answers([pair_answer(2)]), |host, nth| {
         host.fault(Step::SwapToken, 1 + nth, Fault::Unavailable)
