@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use wasmtime::component::{Component as Compiled, Linker};
 use crate::bindings::ContractPre;
 use crate::clock::{Clock, SystemClock};
 use crate::credentials::CredentialsProvider;
+use crate::crossing::{Crossing, OnCrossing};
 use crate::deadlines::{Deadlines, DeadlinesError};
 use crate::egress::{Client, EgressPolicy};
 use crate::engine::{Ticker, engine};
@@ -81,6 +83,7 @@ pub struct ConnectorHostBuilder {
     egress: EgressPolicy,
     deadlines: Deadlines,
     limits: Limits,
+    on_crossing: Option<OnCrossing>,
 }
 
 impl ConnectorHostBuilder {
@@ -140,6 +143,20 @@ impl ConnectorHostBuilder {
         self
     }
 
+    /// For crash tests: asks at every crossing between guest and host whether the call goes on. On `Break` it ends there with
+    /// [`CallError::Aborted`](crate::CallError::Aborted), as if its process had died: a function that was being called does
+    /// not run, one that ran has done what it did, and nothing after it happens. What a crash leaves in an embedder's own
+    /// storage is tested by breaking at each number in turn, up to that of a call that was left alone.
+    ///
+    /// An HTTP request that was handed over before may still be on its way: to end that too, drop the runtime. Not for
+    /// production: a guest of such a host is never interrupted, and neither [`Deadlines::cpu`] nor [`Deadlines::call`] ends one
+    /// that computes for ever. By default nothing is asked, and it costs nothing.
+    #[must_use]
+    pub fn on_crossing(mut self, ask: impl Fn(Crossing) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
+        self.on_crossing = Some(Arc::new(ask));
+        self
+    }
+
     /// Compiles and links the component. Takes tenths of a second: call it once per process, and off the async runtime's
     /// threads if it already serves.
     ///
@@ -168,6 +185,7 @@ impl ConnectorHostBuilder {
             client,
             deadlines: self.deadlines,
             limits,
+            on_crossing: self.on_crossing,
         }))
     }
 }

@@ -71,7 +71,7 @@ pub enum CallError {
         /// Who was to start.
         plugin: Plugin,
     },
-    /// The task of the call ended without a result: the runtime is shutting down, or a part of the host panicked.
+    /// The call ended without a result: the runtime is shutting down, a part of the host panicked, or a crash test ended it.
     #[error("{plugin}: the call ended without a result")]
     Aborted {
         /// Whose call it was.

@@ -211,6 +211,7 @@ impl Scene {
             client: Client::new(egress, deadlines, limits.response_bytes).unwrap(),
             deadlines,
             limits,
+            on_crossing: None,
         });
         Self { fake, app, memories, clock, host, end_of_stack }
     }

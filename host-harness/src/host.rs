@@ -21,6 +21,7 @@ use crate::call_log::{CallLog, Operation};
 use crate::clock::{Clock, GuestClock};
 use crate::connection::{Connection, Grant, Rotation, Shop, ShopPolicy};
 use crate::credentials::CredentialsProvider;
+use crate::crossing::{self, OnCrossing};
 use crate::deadlines::Deadlines;
 use crate::egress::{Client, Egress};
 use crate::engine::ticks;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) deadlines: Deadlines,
     pub(crate) limits: Limits,
+    pub(crate) on_crossing: Option<OnCrossing>,
 }
 
 impl ConnectorHost {
@@ -354,6 +356,9 @@ impl Shared {
             *left = left.checked_sub(1).ok_or(Exceeded(Resource::Cpu))?;
             Ok(UpdateDeadline::Yield(1))
         });
+        if let Some(on_crossing) = &self.on_crossing {
+            crossing::ask(&mut wasm_store, Arc::clone(on_crossing));
+        }
         Ok(wasm_store)
     }
 
@@ -367,6 +372,9 @@ impl Shared {
         if let Some(resource) = exhausted(error) {
             tracing::error!(%plugin, %resource, "the guest used up what it is given");
             return CallError::Exhausted { plugin, resource };
+        }
+        if error.is::<crossing::Ended>() {
+            return CallError::Aborted { plugin };
         }
         CallError::Trapped { plugin, trap: Trap::from_error(error) }
     }

@@ -75,6 +75,7 @@ mod clock;
 mod connection;
 mod convert;
 mod credentials;
+mod crossing;
 mod deadlines;
 mod egress;
 mod engine;
@@ -100,6 +101,7 @@ pub use connection::{
     ShopStanding, StateCheck, UnixSeconds,
 };
 pub use credentials::{AppCredentials, CredentialsError, CredentialsProvider, StaticCredentials};
+pub use crossing::{Crossing, Direction};
 pub use deadlines::{CLAIM, Deadlines, DeadlinesError, REQUEST, SAVE};
 pub use egress::{Authority, EgressPolicy, NotLoopback, Resolver, SystemResolver};
 pub use error::{Action, CallError, ConnectorError, Failure, Plugin, Resource, Trap};

@@ -11,5 +11,6 @@
 
 mod build;
 mod calls;
+mod crossing;
 mod guest;
 mod logs;
