@@ -34,12 +34,22 @@ impl TakeOver {
     }
 }
 
-/// Accepts until the other end of `running` is gone; connections finish what they are at.
-pub(crate) async fn serve(mut listener: TcpListener, router: Router, mut running: watch::Receiver<()>) {
+/// Accepts until the other end of `running` is gone; connections finish what they are at. `open` is how many there are.
+pub(crate) async fn serve(
+    mut listener: TcpListener,
+    router: Router,
+    mut running: watch::Receiver<()>,
+    open: watch::Sender<usize>,
+) {
     loop {
         tokio::select! {
             (stream, _) = Listener::accept(&mut listener) => {
-                tokio::spawn(converse(stream, router.clone(), running.clone()));
+                open.send_modify(|open| *open += 1);
+                let (conversation, open) = (converse(stream, router.clone(), running.clone()), open.clone());
+                tokio::spawn(async move {
+                    conversation.await;
+                    open.send_modify(|open| *open -= 1);
+                });
             }
             _ = running.changed() => return,
         }

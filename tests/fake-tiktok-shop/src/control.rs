@@ -32,6 +32,9 @@ pub enum ControlError {
     /// A seller has a shop with this id already.
     #[error("there is a shop {0:?} already")]
     ShopExists(String),
+    /// This refresh token was never issued.
+    #[error("no such refresh token")]
+    UnknownRefreshToken,
     /// No seller has this id.
     #[error("no seller {0:?}")]
     UnknownSeller(String),
@@ -173,6 +176,14 @@ impl Control {
     /// [`ControlError::UnknownSeller`]
     pub fn revoke(&self, seller: &str) -> Result<(), ControlError> {
         self.with(|marketplace| marketplace.revoke(seller))
+    }
+
+    /// Takes back one refresh token: a refresh with it gets 36004005. All else that the seller has granted lives on.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownRefreshToken`]
+    pub fn revoke_refresh_token(&self, token: &str) -> Result<(), ControlError> {
+        self.with(|marketplace| marketplace.grants.revoke_refresh_token(token).ok_or(ControlError::UnknownRefreshToken))
     }
 
     /// The tokens issued to an app for a seller, and which of them are honoured now.

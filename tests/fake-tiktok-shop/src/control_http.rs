@@ -116,9 +116,10 @@ impl From<ControlError> for Refusal {
     fn from(error: ControlError) -> Self {
         let status = match error {
             ControlError::ShopExists(_) => StatusCode::CONFLICT,
-            ControlError::UnknownSeller(_) | ControlError::UnknownService(_) | ControlError::UnknownShop(_) => {
-                StatusCode::NOT_FOUND
-            }
+            ControlError::UnknownRefreshToken
+            | ControlError::UnknownSeller(_)
+            | ControlError::UnknownService(_)
+            | ControlError::UnknownShop(_) => StatusCode::NOT_FOUND,
         };
         Self(status, error.to_string())
     }

@@ -79,6 +79,8 @@ struct RefreshToken {
     /// The access token that was last issued for it.
     access_token: String,
     replacement: Option<Replacement>,
+    /// Ended by itself.
+    revoked: bool,
 }
 
 /// What the first refresh with a token has put in its place.
@@ -299,6 +301,11 @@ impl Grants {
         }
     }
 
+    /// Revokes one refresh token; what came with it lives on.
+    pub(crate) fn revoke_refresh_token(&mut self, token: &str) -> Option<()> {
+        self.refresh_tokens.get_mut(token).map(|token| token.revoked = true)
+    }
+
     fn authorizations_of<'a>(&'a mut self, seller: &'a str) -> impl Iterator<Item = &'a mut Authorization> {
         self.authorizations.iter_mut().filter(move |(key, _)| key.seller == seller).map(|(_, grant)| grant)
     }
@@ -368,6 +375,7 @@ impl Grants {
             ReplacedRefreshToken::Honoured => false,
         });
         let refused = authorization.revoked.contains(&token.consent)
+            || token.revoked
             || replaced
             || (token.number <= authorization.issued_before
                 && switches.refresh_token_after_consent == EarlierToken::Refused);
@@ -406,6 +414,7 @@ impl Grants {
             expires_at,
             access_token: access_token.to_owned(),
             replacement: None,
+            revoked: false,
         };
         self.refresh_tokens.insert(value.clone(), token);
         value

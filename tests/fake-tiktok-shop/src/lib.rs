@@ -59,6 +59,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use axum::http::{HeaderValue, Uri};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 pub use app::App;
@@ -105,6 +107,8 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct FakeTikTokShop {
     control: Control,
+    /// How many connections are open.
+    open: watch::Receiver<usize>,
     /// The server stops when this end of the channel is gone.
     _running: watch::Sender<()>,
 }
@@ -142,13 +146,29 @@ impl FakeTikTokShop {
         };
         let control = Control::new(marketplace, address);
         let (running, watched) = watch::channel(());
-        runtime.spawn(connection::serve(listener, server::router(control.clone()), watched));
-        Ok(Self { control, _running: running })
+        let (counted, open) = watch::channel(0);
+        runtime.spawn(connection::serve(listener, server::router(control.clone()), watched, counted));
+        Ok(Self { control, open, _running: running })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.control.address()
+    }
+
+    /// Waits until every connection that was begun so far is accepted and closed. What clients that are gone had sent is
+    /// then in the log, or never will be. A client that keeps a connection open is waited for.
+    ///
+    /// # Errors
+    /// The fake can't be connected to.
+    pub async fn quiet(&self) -> io::Result<()> {
+        // Connections are accepted in the order they came, so this one after those.
+        let mut last = TcpStream::connect(self.address()).await?;
+        last.shutdown().await?;
+        last.read_to_end(&mut Vec::new()).await?;
+        // The other end of the channel is gone only if the server is, and every connection with it.
+        let _ = self.open.clone().wait_for(|open| *open == 0).await;
+        Ok(())
     }
 
     /// A handle on its clock, switches, sellers, grants and requests.

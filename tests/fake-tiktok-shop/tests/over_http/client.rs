@@ -124,6 +124,10 @@ impl World {
         self.fake.address()
     }
 
+    pub(crate) async fn quiet(&self) {
+        self.fake.quiet().await.unwrap();
+    }
+
     /// A request of a tester, who names no production host.
     pub(crate) async fn local(&self, method: &str, target: &str, body: &str) -> Reply {
         send(self.address(), method, "localhost", target, &[], body).await

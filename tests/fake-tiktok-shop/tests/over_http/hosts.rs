@@ -1,5 +1,8 @@
 //! Which host answers for what, and that nothing breaks the server.
 
+use std::io::Write as _;
+use std::pin::pin;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -110,6 +113,27 @@ async fn a_body_beyond_a_mebibyte_is_refused() {
     let mut request = head.into_bytes();
     request.resize(request.len() + 1_048_577, b'x');
     assert_eq!(send_raw(world.address(), &request).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_quiet_fake_has_served_every_client_that_is_gone_and_waits_for_those_that_are_not() {
+    let world = World::new();
+    let kept_alive = TcpStream::connect(world.address()).await.unwrap();
+    for _ in 0..20 {
+        let mut client = std::net::TcpStream::connect(world.address()).unwrap();
+        write!(client, "GET {SHOPS} HTTP/1.1\r\nhost: {API_HOST}\r\n\r\n").unwrap();
+    }
+    assert_eq!(world.control.requests(), [], "the fake had no time yet");
+
+    let mut quiet = pin!(world.quiet());
+    tokio::select! {
+        biased;
+        () = &mut quiet => panic!("a connection is open"),
+        reply = world.local("GET", "/nowhere", "") => assert_eq!(reply.status, 404),
+    }
+    drop(kept_alive);
+    quiet.await;
+    assert_eq!(world.control.requests().iter().filter(|request| request.path == SHOPS).count(), 20);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fake_tiktok_shop::{Fault, RefreshTokenField, RefreshTokenOnRefresh, ReplacedRefreshToken};
+use fake_tiktok_shop::{ControlError, Fault, RefreshTokenField, RefreshTokenOnRefresh, ReplacedRefreshToken};
 
 use crate::client::World;
 
@@ -172,4 +172,18 @@ async fn a_refresh_token_that_the_answer_leaves_out_is_in_the_log() {
     let issued = world.control.requests().pop().unwrap().issued.unwrap();
     assert_eq!(data["access_token"], issued.access_token);
     assert_eq!(issued.refresh_token, refresh_token);
+}
+
+#[tokio::test]
+async fn one_refresh_token_can_be_taken_back_and_all_else_lives_on() {
+    let world = World::new();
+    let (_, earlier) = world.connect("one-shop").await;
+    let (access_token, refresh_token) = world.connect("one-shop").await;
+    world.control.revoke_refresh_token(&refresh_token).unwrap();
+    assert!(!world.control.honours(&refresh_token));
+    assert_eq!(world.refresh(&refresh_token).await.verdict(), NO_AUTHORIZATION);
+    assert_eq!(world.list_shops(&access_token).await.verdict(), OK);
+    assert_eq!(world.refresh(&earlier).await.verdict(), OK);
+    let unknown = world.control.revoke_refresh_token("ROW_never-issued");
+    assert_eq!(unknown, Err(ControlError::UnknownRefreshToken));
 }
