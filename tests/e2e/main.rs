@@ -19,6 +19,7 @@ mod fault_matrix;
 mod fleet;
 mod hostile_guest;
 mod isolation;
+mod kill_points;
 mod limits;
 mod lists;
 mod refresh;

@@ -5,6 +5,7 @@
 //! stage ends, all that was written meanwhile is searched for its secrets.
 #![allow(clippy::expect_used, reason = "a test that can't set its stage has nothing to assert")]
 
+pub mod kill_points;
 mod secrets;
 mod watch;
 mod watched_storage;
@@ -153,6 +154,15 @@ impl Stage {
     pub fn clear_requests(&self) {
         assert_eq!(self.misplaced_secrets(), BTreeSet::new());
         self.fake.clear_requests();
+    }
+
+    /// Waits until whatever hosts that are gone had sent is in TikTok Shop's log, or never will be. A host that lives keeps
+    /// its connections open, and is waited for.
+    ///
+    /// # Panics
+    /// If the fake can't be connected to.
+    pub async fn quiet(&self) {
+        self.running.quiet().await.expect("a connection to the fake");
     }
 
     /// All that is secret on this stage.

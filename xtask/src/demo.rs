@@ -1,9 +1,9 @@
 //! `cargo xtask demo`
 
 use std::ffi::OsString;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 
 use crate::progress;
@@ -24,14 +24,7 @@ impl Demo {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let packages = xtask::component_package_count();
         let component = progress::show("Building the component", packages, xtask::build_component)?;
-        let packages = xtask::executable_package_count(PACKAGE);
-        let demo = progress::show("Building the demo", packages, |report| xtask::build_executable(PACKAGE, report))?;
-
-        #[expect(clippy::disallowed_methods, reason = "the demo is a program of its own: it links wasmtime")]
-        let mut command = Command::new(&demo);
-        command.arg("--component").arg(&component.path).args(self.arguments);
-        let status = command.status().with_context(|| format!("can't start {}", demo.display()))?;
-        // A demo that a signal ended has no code.
-        Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+        let arguments = [OsString::from("--component"), component.path.into()].into_iter().chain(self.arguments);
+        crate::run_executable("Building the demo", PACKAGE, arguments)
     }
 }

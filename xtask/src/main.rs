@@ -5,12 +5,14 @@ mod demo;
 mod dist;
 mod docs;
 mod errors_page;
+mod kill_points;
 mod progress;
 
+use std::ffi::OsStr;
 use std::io::{self, Write as _};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser;
 
 /// Tasks of the TikTok Shop connector's workspace.
@@ -24,6 +26,7 @@ enum Task {
     Dist(dist::Dist),
     Docs(docs::Docs),
     CheckImports(check_imports::CheckImports),
+    KillPoints(kill_points::KillPoints),
 }
 
 fn main() -> ExitCode {
@@ -32,12 +35,29 @@ fn main() -> ExitCode {
         Task::Dist(task) => task.run(),
         Task::Docs(task) => task.run(),
         Task::CheckImports(task) => task.run(),
+        Task::KillPoints(task) => task.run(),
     };
     outcome.unwrap_or_else(|error| {
         // Nothing is left to do if standard error is closed as well.
         let _ = writeln!(io::stderr(), "error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Builds the executable of a package that links wasmtime, which this program does not, and runs it. The exit status is
+/// the executable's.
+fn run_executable(
+    title: &'static str,
+    package: &str,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Result<ExitCode> {
+    let packages = xtask::executable_package_count(package);
+    let program = progress::show(title, packages, |report| xtask::build_executable(package, report))?;
+    #[expect(clippy::disallowed_methods, reason = "a program of its own, with this one's standard streams")]
+    let status = Command::new(&program).args(arguments).status();
+    let status = status.with_context(|| format!("can't start {}", program.display()))?;
+    // What a signal ended has no code.
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// Writes a whole report to standard output.

@@ -1,0 +1,48 @@
+//! The short form of `cargo xtask kill-points`: every operation, killed before each function of the host's that it calls,
+//! where TikTok Shop refuses a refresh token that it has replaced.
+
+use std::collections::BTreeMap;
+
+use tiktok_shop_tests::kill_points::{Operation, Policy, Trial};
+
+/// Why it was lost, where it was.
+async fn killed(operation: Operation) -> Vec<&'static str> {
+    let trial = Trial::measure(operation, Policy::STRICT).await.unwrap();
+    let tally = trial.kill_at(trial.points_before(), || {}).await;
+    assert!(tally.illegal.is_empty(), "{} illegal:\n{}", tally.illegal.len(), tally.illegal.join("\n"));
+    assert!(tally.survived > 0);
+    tally.lost.into_keys().collect()
+}
+
+#[tokio::test]
+async fn a_connect_killed_before_any_call_of_the_host_is_connected_or_not_at_all() {
+    assert_eq!(killed(Operation::Connect).await, ["answer lost after TikTok had spent the code"]);
+}
+
+#[tokio::test]
+async fn a_reconnect_killed_before_any_call_of_the_host_leaves_a_connection_that_works() {
+    assert_eq!(killed(Operation::Reconnect).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_refresh_killed_before_any_call_of_the_host_is_lost_only_with_tiktoks_answer() {
+    assert_eq!(killed(Operation::Refresh).await, ["answer lost after TikTok had replaced the token"]);
+}
+
+#[tokio::test]
+async fn a_promotion_killed_before_any_call_of_the_host_is_lost_only_with_tiktoks_answer() {
+    assert_eq!(killed(Operation::Promotion).await, ["answer lost after TikTok had replaced the token"]);
+}
+
+/// A number names the same point in every run.
+#[tokio::test]
+async fn the_same_call_crosses_equally_often() {
+    let mut crossings = BTreeMap::<_, Vec<_>>::new();
+    for operation in Operation::ALL {
+        for policy in Policy::ALL {
+            let trial = Trial::measure(operation, policy).await.unwrap();
+            crossings.entry(operation.to_string()).or_default().push(trial.points().count());
+        }
+    }
+    assert!(crossings.values().all(|counts| counts.iter().all(|count| *count == counts[0])), "{crossings:?}");
+}

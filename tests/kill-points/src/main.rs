@@ -1,0 +1,76 @@
+//! Kills the connector's calls at every crossing between guest and host, under each policy of TikTok Shop, and shows what
+//! became of the connections. `cargo xtask kill-points` builds and runs it.
+
+mod progress;
+mod report;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::{Error, Result};
+use clap::Parser;
+use tiktok_shop_tests::kill_points::{Operation, Policy, Tally, Trial};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::progress::Progress;
+
+/// Kills connect, reconnect, refresh and promotion at every crossing between guest and host, under each policy of TikTok
+/// Shop for a refresh token that it has replaced.
+///
+/// Exit status 1 if a kill left what must not be; it is printed with what TikTok Shop saw and what is stored.
+#[derive(Debug, Parser)]
+#[command(name = "kill-points")]
+struct Arguments {
+    /// Print one JSON object in place of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(status) => status,
+        Err(error) => {
+            // Nothing is left to do if standard error is closed as well.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let mut trials = Vec::new();
+    for operation in Operation::ALL {
+        for policy in Policy::ALL {
+            trials.push(Trial::measure(operation, policy).await.map_err(Error::msg)?);
+        }
+    }
+    let tallies = kill(trials).await?;
+
+    let report = if arguments.json { report::object(&tallies) } else { report::table(&tallies) };
+    io::stdout().lock().write_all(report.as_bytes())?;
+    let is_legal = tallies.iter().all(|(_, tally)| tally.illegal.is_empty());
+    Ok(if is_legal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// As many trials at once as there are processors, in the order they were given.
+async fn kill(trials: Vec<Trial>) -> Result<Vec<(Trial, Tally)>> {
+    let progress = Arc::new(Progress::over(trials.iter().map(|trial| trial.points().count() as u64).sum())?);
+    let free = Arc::new(Semaphore::new(thread::available_parallelism()?.get()));
+    let mut running = JoinSet::new();
+    for (at, trial) in trials.into_iter().enumerate() {
+        let (progress, free) = (Arc::clone(&progress), Arc::clone(&free));
+        running.spawn(async move {
+            let _permit = free.acquire_owned().await?;
+            let tally = trial.kill_at(trial.points(), || progress.point()).await;
+            Ok::<_, Error>((at, trial, tally))
+        });
+    }
+    let mut tallies = running.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
+    tallies.sort_by_key(|(at, ..)| *at);
+    progress.end();
+    Ok(tallies.into_iter().map(|(_, trial, tally)| (trial, tally)).collect())
+}

@@ -1,0 +1,79 @@
+//! What became of the connections: operation and policy, points, survived, lost and why.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use tiktok_shop_tests::kill_points::{Tally, Trial};
+
+/// What one broken rule does to neighbouring points is the same.
+const MOST_SHOWN: usize = 3;
+
+pub(crate) fn table(tallies: &[(Trial, Tally)]) -> String {
+    let mut table = format!(
+        "{:9}  {:16}  {:>6}  {:>8}  {:>4}  {}\n",
+        "operation", "a replaced token", "points", "survived", "lost", "cause"
+    );
+    for (trial, tally) in tallies {
+        let causes: Vec<_> = tally.lost.keys().copied().collect();
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            table,
+            "{:9}  {:16}  {:>6}  {:>8}  {:>4}  {}",
+            trial.operation,
+            trial.policy.name,
+            trial.points().count(),
+            tally.survived,
+            lost(tally),
+            if causes.is_empty() { "-".to_owned() } else { causes.join("; ") },
+        );
+    }
+    let [points, survived, lost, illegal] = totals(tallies);
+    let _ = writeln!(table, "\n{points} points: {survived} survived, {lost} lost, {illegal} illegal");
+    for (_, tally) in tallies {
+        for what in tally.illegal.iter().take(MOST_SHOWN) {
+            let _ = writeln!(table, "\nillegal: {what}");
+        }
+        if let Some(more @ 1..) = tally.illegal.len().checked_sub(MOST_SHOWN) {
+            let _ = writeln!(table, "\n... and {more} more of this row; --json prints all");
+        }
+    }
+    table
+}
+
+pub(crate) fn object(tallies: &[(Trial, Tally)]) -> String {
+    let trials = tallies.iter().map(|(trial, tally)| {
+        json!({
+            "operation": trial.operation.to_string(),
+            "policy": trial.policy.name,
+            "points": trial.points().count(),
+            "survived": tally.survived,
+            "lost": tally.lost.iter().map(|(cause, points)| json!({ "cause": cause, "points": points })).collect::<Value>(),
+            "illegal": tally.illegal,
+        })
+    });
+    let [points, survived, lost, illegal] = totals(tallies);
+    let object = json!({
+        "trials": trials.collect::<Value>(),
+        "points": points,
+        "survived": survived,
+        "lost": lost,
+        "illegal": illegal,
+    });
+    format!("{object:#}\n")
+}
+
+fn lost(tally: &Tally) -> u32 {
+    tally.lost.values().sum()
+}
+
+/// Points, survived, lost, illegal.
+fn totals(tallies: &[(Trial, Tally)]) -> [u64; 4] {
+    tallies.iter().fold([0; 4], |[points, survived, gone, illegal], (trial, tally)| {
+        [
+            points + trial.points().count() as u64,
+            survived + u64::from(tally.survived),
+            gone + u64::from(lost(tally)),
+            illegal + tally.illegal.len() as u64,
+        ]
+    })
+}
