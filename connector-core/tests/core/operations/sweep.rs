@@ -134,6 +134,7 @@ fn a_year_of_seven_day_tokens_costs_at_most_65_rotations() {
         host = host.answers([pair, shops_answer(&["1"])]);
         assert_eq!(outcome(&refresh_when_due(&host)), "ok");
         let due_at = host.refresh_due_at().unwrap();
+        assert!(due_at > host.wall(), "the sweep spins");
         assert!(due_at < ends.minus(DAY / 2), "renewed well before the end");
         host.pass(due_at.since(host.wall()));
     }
