@@ -3,6 +3,7 @@
 mod access_token;
 mod call;
 mod connect;
+mod disconnect;
 mod kill;
 mod lists;
 mod races;
