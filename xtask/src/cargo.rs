@@ -76,7 +76,10 @@ pub(crate) fn package_count(package: &str, platforms: &[&str]) -> Result<usize> 
 }
 
 /// The folder that cargo builds into; `CARGO_TARGET_DIR` and cargo's configuration decide.
-pub(crate) fn target_directory() -> Result<Utf8PathBuf> {
+///
+/// # Errors
+/// If cargo can't read the workspace.
+pub fn target_directory() -> Result<Utf8PathBuf> {
     let metadata = MetadataCommand::new().cargo_path(cargo_program()).current_dir(workspace_root()).no_deps().exec()?;
     Ok(metadata.target_directory)
 }
@@ -97,7 +100,8 @@ pub(crate) fn fetch() -> Result<()> {
 }
 
 /// Cargo, in the workspace's folder, without what an outer cargo has set for its child.
-pub(crate) fn cargo() -> Command {
+#[must_use]
+pub fn cargo() -> Command {
     let mut command = program(cargo_program());
     for name in variables().filter(|name| is_set_for_child(name)) {
         command.env_remove(name);
@@ -106,8 +110,9 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// A program that runs in the workspace's folder, where `rust-toolchain.toml` decides which toolchain is active.
+#[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is where the workspace starts programs")]
-pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
+pub fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     command.current_dir(workspace_root()).stdin(Stdio::null());
     command
@@ -123,10 +128,13 @@ fn variables() -> impl Iterator<Item = String> {
     env::vars_os().filter_map(|(name, _)| name.into_string().ok())
 }
 
-/// Runs `command`, a `cargo build`, and returns the artifacts it names, old ones included.
+/// Runs `command`, a `cargo build` or `cargo test --no-run`, and returns the artifacts it names, old ones included.
 ///
 /// Silent on success. On failure cargo's text, the compiler's messages included, goes to standard error.
-pub(crate) fn build(mut command: Command, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Vec<Artifact>> {
+///
+/// # Errors
+/// If cargo can't be started or fails.
+pub fn build(mut command: Command, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Vec<Artifact>> {
     command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("can't start {}", command.get_program().display()))?;
     let stdout = child.stdout.take().context("cargo has no standard output")?;

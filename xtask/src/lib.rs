@@ -19,7 +19,9 @@ mod toolchain;
 mod wasm_target;
 mod world;
 
-pub use cargo::{BuildEvent, build_executable, executable_package_count, workspace_root};
+pub use cargo::{
+    BuildEvent, build, build_executable, cargo, executable_package_count, program, target_directory, workspace_root,
+};
 pub use component::{Component, build_component, component, component_package_count, hostile_guest};
 pub use wasm_target::Origin;
 pub use world::{Checked, Extern, check, check_imports, error_cases, plugin_imports};

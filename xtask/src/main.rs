@@ -6,7 +6,10 @@ mod dist;
 mod docs;
 mod errors_page;
 mod kill_points;
+mod mutants;
 mod progress;
+mod simulate;
+mod table;
 
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
@@ -27,6 +30,8 @@ enum Task {
     Docs(docs::Docs),
     CheckImports(check_imports::CheckImports),
     KillPoints(kill_points::KillPoints),
+    Mutants(mutants::Mutants),
+    Simulate(simulate::Simulate),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +41,8 @@ fn main() -> ExitCode {
         Task::Docs(task) => task.run(),
         Task::CheckImports(task) => task.run(),
         Task::KillPoints(task) => task.run(),
+        Task::Mutants(task) => task.run(),
+        Task::Simulate(task) => task.run(),
     };
     outcome.unwrap_or_else(|error| {
         // Nothing is left to do if standard error is closed as well.

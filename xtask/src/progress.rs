@@ -51,6 +51,6 @@ pub(crate) fn show<T>(
 }
 
 /// A line for the person who waits; a closed standard error must not end the task.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

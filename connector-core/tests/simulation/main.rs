@@ -23,7 +23,7 @@ mod world;
 use provider::Policy;
 use std::env;
 
-/// Enough to find each of the faults that the mutants plant, in some seconds.
+/// Some seconds of it; `cargo xtask simulate` runs more.
 const SEEDS: u64 = 1_000;
 
 fn number(variable: &str) -> Option<u64> {
@@ -45,7 +45,7 @@ fn holds_under(policy: Policy) {
             }
         }
     }
-    println!("{policy:?}: {} runs, {seen:?}", seeds.end - seeds.start);
+    println!("{policy:?}: {} runs, {seen}", seeds.end - seeds.start);
     // A simulation in which nothing happens proves nothing.
     if alone.is_none() {
         assert!(seen.crashes > 0 && seen.refreshes > 0 && seen.contended > 0 && seen.pairs_lost > 0, "{seen:?}");

@@ -4,6 +4,7 @@ use crate::host::Host;
 use crate::provider::Policy;
 use crate::world::{Weather, World};
 use std::cell::RefCell;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -40,6 +41,17 @@ impl Seen {
         self.contended += one.contended;
         self.pairs_lost += one.pairs_lost;
         self.reauthorizations += one.reauthorizations;
+    }
+}
+
+/// As `cargo xtask simulate` reads it.
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { crashes, refreshes, contended, pairs_lost, reauthorizations } = self;
+        write!(
+            f,
+            "{crashes} crashes, {refreshes} refreshes, {contended} contended, {pairs_lost} pairs lost, {reauthorizations} reauthorizations"
+        )
     }
 }
 

@@ -1,0 +1,58 @@
+//! The rules, read from the page that states them.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, bail};
+
+const PAGE: &str = "docs/refresh.md";
+const HEADING: &str = "\n## The rules\n";
+
+/// One row of the tables under the heading.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Rule {
+    /// A number such as `2.1`, or the name of a promise.
+    pub(super) name: String,
+    pub(super) says: String,
+}
+
+impl Rule {
+    /// In the order of the page.
+    pub(super) fn all() -> Result<Vec<Self>> {
+        let page = fs::read_to_string(xtask::workspace_root().join(PAGE)).context(PAGE)?;
+        let rules = read(&page);
+        if rules.is_empty() {
+            bail!("{PAGE} states no rules");
+        }
+        Ok(rules)
+    }
+}
+
+fn read(page: &str) -> Vec<Rule> {
+    let section = page.split_once(HEADING).map_or("", |(_, rest)| rest);
+    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    let mut rules = Vec::new();
+    for line in section.lines() {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let (Some(name), Some(says)) = (cells.next(), cells.next()) else { continue };
+        if name == "---" {
+            // What came before was the table's heading.
+            rules.pop();
+        } else {
+            rules.push(Rule { name: name.to_owned(), says: says.to_owned() });
+        }
+    }
+    rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_a_row_of_the_tables_under_the_heading() {
+        let page = "| no | rule |\n\n## The rules\n\nWords.\n\n| promise | |\n| --- | --- |\n| alone | one sends |\n\n\
+                    | rule | |\n| --- | --- |\n| 1.1 | wait |\n\n## Why\n\n| 2 | no rule |\n";
+        let rule = |name: &str, says: &str| Rule { name: name.into(), says: says.into() };
+        assert_eq!(read(page), [rule("alone", "one sends"), rule("1.1", "wait")]);
+    }
+}
