@@ -6,8 +6,7 @@ use fake_tiktok_shop::{
     Decision, EarlierToken, FailureStatus, RefreshTokenField, RefreshTokenOnRefresh, ReplacedRefreshToken, WrongSecret,
 };
 use tiktok_shop_host_harness::{
-    CallError, ConnectionStatus, ReauthorizationReason, Rotation, ShopPolicy, ShopStanding, StaticCredentials,
-    UnixSeconds,
+    ConnectionStatus, ReauthorizationReason, Rotation, ShopPolicy, ShopStanding, StaticCredentials, UnixSeconds,
 };
 use tiktok_shop_tests::{
     BEGIN, DAY, SHOPS, Stage, TOKEN_REFRESH, app_credentials, customer_id, grant, refusal, tenant,
@@ -266,36 +265,6 @@ async fn nobody_to_refresh_and_too_many_to_choose_from_are_invalid() {
     let named =
         stage.host.refresh(&tenant(0), &customer_id("alice"), Some(&first.key.account), Rotation::WhenDue).await;
     assert_eq!(named.unwrap().key, first.key);
-}
-
-#[tokio::test]
-async fn many_callers_of_a_due_token_cause_one_request() {
-    let stage = Stage::new();
-    stage.connect("alice", "one-shop").await.unwrap();
-    stage.advance(8 * DAY);
-    let hosts: Vec<_> = (0..3).map(|_| stage.host_with(tiktok_shop_tests::credentials(&stage.fake.apps()))).collect();
-    let calls: Vec<_> = (0..24)
-        .map(|at| {
-            let host = hosts[at % hosts.len()].clone();
-            tokio::spawn(async move { host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await })
-        })
-        .collect();
-    let mut renewed = 0;
-    for call in calls {
-        match call.await.unwrap() {
-            Ok(connection) => {
-                renewed += 1;
-                assert_eq!(connection.status, ConnectionStatus::Active);
-            }
-            Err(CallError::Connector(error)) => {
-                assert_eq!(error.failure().code, "refresh-in-progress");
-                assert!(error.retry_after().unwrap().as_millis() <= 1500);
-            }
-            Err(other) => panic!("{other}"),
-        }
-    }
-    assert!(renewed >= 1);
-    assert_eq!(stage.requests_to(TOKEN_REFRESH), 1);
 }
 
 #[tokio::test]

@@ -3,14 +3,12 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use tiktok_shop_host_harness::{
-    AccountId, ConnectionKey, ConnectionStatus, CustomerId, Due, HostStorage, ManualClock, MemoryStorage, Next,
-    Revision, Rotation, Row, RowEntry, ShopId, StorageError, Swapped, TenantId, TokenEntry, TokenWrite, UnixSeconds,
+use tiktok_shop_host_harness::{ConnectionStatus, HostStorage, Next, Rotation, StorageError, TokenWrite};
+use tiktok_shop_tests::{
+    Access, DAY, Interceptor, Passage, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, refusal, tenant,
 };
-use tiktok_shop_tests::{BEGIN, DAY, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, refusal, tenant};
 
 /// What fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,102 +26,50 @@ enum Fault {
     TokenWritesQuoted,
 }
 
-/// Memory behind a fault.
-struct Faulty {
-    memory: MemoryStorage,
-    fault: AtomicU8,
-}
+/// The fault that storage has.
+struct Faulty(AtomicU8);
 
 impl Faulty {
     fn set(&self, fault: Fault) {
-        self.fault.store(fault as u8, Ordering::SeqCst);
+        self.0.store(fault as u8, Ordering::SeqCst);
     }
 
-    fn refuse(&self, faults: &[Fault]) -> Result<(), StorageError> {
-        let now = self.fault.load(Ordering::SeqCst);
-        if now == Fault::TokenWritesButOne as u8 && faults.contains(&Fault::TokenWrites) {
-            self.set(Fault::TokenWrites);
-        } else if now == Fault::Everything as u8 || faults.iter().any(|fault| *fault as u8 == now) {
-            return Err(StorageError::Refused("out of space".to_owned()));
-        }
-        Ok(())
-    }
-
-    fn betray(&self, next: Option<&Next<TokenWrite>>) -> Result<(), StorageError> {
-        let record = || String::from_utf8(next.unwrap().value.value.expose().to_vec()).unwrap();
-        let now = self.fault.load(Ordering::SeqCst);
-        if now == Fault::TokenWritePanics as u8 {
-            self.set(Fault::Nothing);
-            // Past the panic hook: what that prints is the embedder's own.
-            resume_unwind(Box::new(format!("cannot store {}", record())));
-        } else if now == Fault::TokenWritesQuoted as u8 {
-            return Err(StorageError::Refused(format!("invalid input {} near line 1", record())));
-        }
-        Ok(())
+    fn is(&self, fault: Fault) -> bool {
+        self.0.load(Ordering::SeqCst) == fault as u8
     }
 }
 
 #[async_trait]
-impl HostStorage for Faulty {
-    async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
-        self.refuse(&[])?;
-        self.memory.accounts(tenant, customer).await
-    }
-
-    async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
-        self.refuse(&[])?;
-        self.memory.load_token(tenant, key).await
-    }
-
-    async fn swap_token(
-        &self,
-        tenant: &TenantId,
-        key: &ConnectionKey,
-        expected: Option<&Revision>,
-        next: Option<&Next<TokenWrite>>,
-    ) -> Result<Swapped<TokenEntry>, StorageError> {
-        self.refuse(&[Fault::TokenWrites])?;
-        self.betray(next)?;
-        self.memory.swap_token(tenant, key, expected, next).await
-    }
-
-    async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError> {
-        self.refuse(&[])?;
-        self.memory.list_rows(tenant, customer).await
-    }
-
-    async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
-        self.refuse(&[])?;
-        self.memory.load_row(tenant, key).await
-    }
-
-    async fn swap_row(
-        &self,
-        tenant: &TenantId,
-        key: &ConnectionKey,
-        expected: Option<&Revision>,
-        next: Option<&Next<Row>>,
-    ) -> Result<Swapped<RowEntry>, StorageError> {
-        self.refuse(&[Fault::RowWrites])?;
-        self.memory.swap_row(tenant, key, expected, next).await
-    }
-
-    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
-        self.refuse(&[])?;
-        self.memory.due(now, after, limit).await
-    }
-
-    async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
-        self.refuse(&[])?;
-        self.memory.owners(tenant, shop).await
+impl Interceptor for Faulty {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        let refused = |text: String| Passage::Failed(StorageError::Refused(text));
+        if self.is(Fault::Everything) || (self.is(Fault::RowWrites) && matches!(access, Access::SwapRow(..))) {
+            return refused("out of space".to_owned());
+        }
+        let Access::SwapToken(.., next) = access else { return Passage::Made };
+        if self.is(Fault::TokenWrites) {
+            return refused("out of space".to_owned());
+        } else if self.is(Fault::TokenWritesButOne) {
+            self.set(Fault::TokenWrites);
+        } else if self.is(Fault::TokenWritePanics) {
+            self.set(Fault::Nothing);
+            // Past the panic hook: what that prints is the embedder's own.
+            resume_unwind(Box::new(format!("cannot store {}", text(next))));
+        } else if self.is(Fault::TokenWritesQuoted) {
+            return refused(format!("invalid input {} near line 1", text(next)));
+        }
+        Passage::Made
     }
 }
 
+fn text(next: Option<&Next<TokenWrite>>) -> String {
+    String::from_utf8(next.unwrap().value.value.expose().to_vec()).unwrap()
+}
+
 fn stage() -> (Stage, Arc<Faulty>) {
-    let clock = Arc::new(ManualClock::at(Duration::from_secs(BEGIN)));
-    let memory = MemoryStorage::new(Arc::clone(&clock) as Arc<_>);
-    let faulty = Arc::new(Faulty { memory, fault: AtomicU8::new(Fault::Nothing as u8) });
-    (Stage::with(clock, Arc::clone(&faulty) as Arc<_>), faulty)
+    let (stage, faulty) = (Stage::new(), Arc::new(Faulty(AtomicU8::new(Fault::Nothing as u8))));
+    stage.intercept(Arc::clone(&faulty) as Arc<_>);
+    (stage, faulty)
 }
 
 #[tokio::test]

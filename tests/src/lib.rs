@@ -5,6 +5,7 @@
 //! stage ends, all that was written meanwhile is searched for its secrets.
 #![allow(clippy::expect_used, reason = "a test that can't set its stage has nothing to assert")]
 
+mod intercept;
 pub mod kill_points;
 mod secrets;
 mod watch;
@@ -23,6 +24,7 @@ use tiktok_shop_host_harness::{
     StateCheck, StaticCredentials, SystemRandomness, TenantId,
 };
 
+pub use intercept::{Access, HoldsBackThePair, Interceptor, Passage};
 pub use watch::{Leak, LogBridge, Sink, Watch};
 use watched_storage::WatchedStorage;
 
@@ -80,6 +82,11 @@ impl Stage {
         let host = parts().component(Component::SharedWith(first)).build().expect("a host");
         let states = Mutex::new(BTreeSet::from([STATE.to_owned()]));
         Self { fake, clock, storage, host, watch, watched, states, running }
+    }
+
+    /// Lets every access of the storage, from now on and by all hosts, pass through this one instead of an earlier one.
+    pub fn intercept(&self, interceptor: Arc<dyn Interceptor>) {
+        self.watched.intercept(interceptor);
     }
 
     /// A further host over the same storage, clock and fake, to be changed at will.

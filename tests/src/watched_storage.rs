@@ -1,6 +1,7 @@
-//! Storage that notes what a row shows, and which ciphers it holds.
+//! Storage that notes what a row shows, and which ciphers it holds, and lets a test interfere.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -9,32 +10,65 @@ use tiktok_shop_host_harness::{
     StorageError, Swapped, TenantId, TokenEntry, TokenWrite, UnixSeconds,
 };
 
+use crate::intercept::{Access, Interceptor, Passage};
 use crate::watch::Sink;
 
 pub(crate) struct WatchedStorage {
     storage: Arc<dyn HostStorage>,
+    interceptor: Mutex<Option<Arc<dyn Interceptor>>>,
     ciphers: Mutex<BTreeSet<String>>,
 }
 
 impl WatchedStorage {
     pub(crate) fn new(storage: Arc<dyn HostStorage>) -> Self {
-        Self { storage, ciphers: Mutex::default() }
+        Self { storage, interceptor: Mutex::default(), ciphers: Mutex::default() }
+    }
+
+    pub(crate) fn intercept(&self, interceptor: Arc<dyn Interceptor>) {
+        *self.interceptor.lock().unwrap_or_else(PoisonError::into_inner) = Some(interceptor);
     }
 
     /// Every cipher that was ever to be stored.
     pub(crate) fn ciphers(&self) -> BTreeSet<String> {
         self.ciphers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    async fn passage(&self, access: Access<'_>) -> Passage {
+        let interceptor = self.interceptor.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match interceptor {
+            Some(interceptor) => interceptor.passage(access, &*self.storage).await,
+            None => Passage::Made,
+        }
+    }
+}
+
+async fn made<T, F>(passage: Passage, make: impl Fn() -> F) -> Result<T, StorageError>
+where
+    F: Future<Output = Result<T, StorageError>>,
+{
+    match passage {
+        Passage::Made | Passage::OldToken(_) | Passage::OldRow(_) => make().await,
+        Passage::AnswerLost => Err(make().await.err().unwrap_or(StorageError::Unavailable("answer lost".to_owned()))),
+        Passage::MadeTwice => {
+            make().await?;
+            make().await
+        }
+        Passage::Failed(error) => Err(error),
+    }
 }
 
 #[async_trait]
 impl HostStorage for WatchedStorage {
     async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
-        self.storage.accounts(tenant, customer).await
+        let passage = self.passage(Access::Accounts(customer)).await;
+        made(passage, || self.storage.accounts(tenant, customer)).await
     }
 
     async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
-        self.storage.load_token(tenant, key).await
+        match self.passage(Access::LoadToken(tenant, key)).await {
+            Passage::OldToken(entry) => Ok(entry),
+            passage => made(passage, || self.storage.load_token(tenant, key)).await,
+        }
     }
 
     async fn swap_token(
@@ -44,18 +78,23 @@ impl HostStorage for WatchedStorage {
         expected: Option<&Revision>,
         next: Option<&Next<TokenWrite>>,
     ) -> Result<Swapped<TokenEntry>, StorageError> {
-        let swapped = self.storage.swap_token(tenant, key, expected, next).await;
+        let passage = self.passage(Access::SwapToken(tenant, key, expected, next)).await;
+        let swapped = made(passage, || self.storage.swap_token(tenant, key, expected, next)).await;
         // What a storage says in its own error is its own.
         Sink::Rows.write(format_args!("{tenant} {key:?} {expected:?} {next:?} {:?}", swapped.as_ref().ok()));
         swapped
     }
 
     async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError> {
-        self.storage.list_rows(tenant, customer).await
+        let passage = self.passage(Access::ListRows(customer)).await;
+        made(passage, || self.storage.list_rows(tenant, customer)).await
     }
 
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
-        self.storage.load_row(tenant, key).await
+        match self.passage(Access::LoadRow(tenant, key)).await {
+            Passage::OldRow(entry) => Ok(entry),
+            passage => made(passage, || self.storage.load_row(tenant, key)).await,
+        }
     }
 
     async fn swap_row(
@@ -68,17 +107,20 @@ impl HostStorage for WatchedStorage {
         let shops = next.into_iter().flat_map(|next| &next.value.connection.shops);
         let ciphers = shops.filter_map(|shop| shop.cipher.as_ref()).map(Secret::expose).map(str::to_owned);
         self.ciphers.lock().unwrap_or_else(PoisonError::into_inner).extend(ciphers);
-        let swapped = self.storage.swap_row(tenant, key, expected, next).await;
+        let passage = self.passage(Access::SwapRow(tenant, key)).await;
+        let swapped = made(passage, || self.storage.swap_row(tenant, key, expected, next)).await;
         // What a storage says in its own error is its own.
         Sink::Rows.write(format_args!("{tenant} {key:?} {expected:?} {next:?} {:?}", swapped.as_ref().ok()));
         swapped
     }
 
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
-        self.storage.due(now, after, limit).await
+        let passage = self.passage(Access::Listing).await;
+        made(passage, || self.storage.due(now, after, limit)).await
     }
 
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
-        self.storage.owners(tenant, shop).await
+        let passage = self.passage(Access::Listing).await;
+        made(passage, || self.storage.owners(tenant, shop)).await
     }
 }
