@@ -88,6 +88,7 @@ mod imports;
 mod limits;
 mod log_filter;
 mod randomness;
+mod retry;
 mod secret;
 mod state;
 mod storage;
@@ -110,6 +111,7 @@ pub use id::{AccountId, CustomerId, InvalidId, Revision, ShopId, TenantId};
 pub use limits::Limits;
 pub use log_filter::LogFilter;
 pub use randomness::{Randomness, SystemRandomness};
+pub use retry::with_retries;
 pub use secret::Secret;
 pub use storage::{
     Due, HostStorage, MemoryStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenValue, TokenWrite,

@@ -24,6 +24,7 @@ mod limits;
 mod lists;
 mod refresh;
 mod requests;
+mod retries;
 mod secrets;
 mod storage_faults;
 mod sweep;

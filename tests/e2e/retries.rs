@@ -1,0 +1,112 @@
+//! `with_retries` around the shipped component: it comes back when it was told to, and gets what it came for.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fake_tiktok_shop::{Decision, Fault};
+use tiktok_shop_host_harness::{CallError, ConnectionStatus, Rotation, ShopPolicy, with_retries};
+use tiktok_shop_tests::{DAY, HoldsBackThePair, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant};
+use tokio::time::Instant;
+
+/// Makes the calls in real time and lets the pauses between them pass at once, at TikTok Shop and on the hosts as well.
+/// What came of it, and how long the pauses were.
+async fn repeated<T, F>(stage: &Stage, within: Duration, call: impl Fn() -> F) -> (Result<T, CallError>, Duration)
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    tokio::time::pause();
+    let (last, paused) = (Cell::new(Instant::now()), Cell::new(Duration::ZERO));
+    let outcome = with_retries(within, async || {
+        let pause = last.get().elapsed();
+        stage.clock.advance(pause);
+        stage.fake.advance(pause);
+        paused.set(paused.get() + pause);
+        tokio::time::resume();
+        let outcome = call().await;
+        tokio::time::pause();
+        last.set(Instant::now());
+        outcome
+    })
+    .await;
+    tokio::time::resume();
+    (outcome, paused.get())
+}
+
+const LIMITED: &str = "HTTP 429, Retry-After: 7";
+
+#[tokio::test]
+async fn a_consent_that_met_a_limit_is_connected_with_the_same_code() {
+    let stage = Stage::new();
+    let query = stage.callback("one-shop", Decision::Allow);
+    stage.fake.fault_next(TOKEN_GET, LIMITED, Fault::named(LIMITED).unwrap());
+    let (tenant, alice) = (tenant(0), customer_id("alice"));
+    let (connected, paused) = repeated(&stage, Duration::from_secs(60), || {
+        stage.host.connect(&tenant, &alice, grant(&query), ShopPolicy::All)
+    })
+    .await;
+    assert_eq!(connected.unwrap().status, ConnectionStatus::Active);
+    assert_eq!((paused.as_secs(), stage.requests_to(TOKEN_GET)), (7, 2));
+}
+
+#[tokio::test]
+async fn a_refresh_that_met_a_limit_is_done_when_the_back_off_is_over() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    stage.advance(8 * DAY);
+    stage.fake.fault_next(TOKEN_REFRESH, LIMITED, Fault::named(LIMITED).unwrap());
+    let (renewed, paused) =
+        repeated(&stage, Duration::from_secs(60), || stage.refresh("alice", Rotation::WhenDue)).await;
+    assert_eq!(renewed.unwrap().status, ConnectionStatus::Active);
+    assert!((30..=38).contains(&paused.as_secs()), "{paused:?}");
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 2);
+}
+
+#[tokio::test]
+async fn a_limit_that_outlasts_the_callers_patience_is_the_error() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    stage.advance(8 * DAY);
+    stage.fake.fault_every(TOKEN_REFRESH, LIMITED, Fault::named(LIMITED).unwrap());
+    let (refused, paused) =
+        repeated(&stage, Duration::from_secs(10), || stage.refresh("alice", Rotation::WhenDue)).await;
+    assert_eq!(refusal(refused), ("retry-after", "backing-off".to_owned()));
+    assert_eq!((paused.as_secs(), stage.requests_to(TOKEN_REFRESH)), (7, 1));
+}
+
+#[tokio::test]
+async fn a_caller_who_meets_anothers_claim_gets_the_token_that_it_brought() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    stage.advance(8 * DAY);
+    let storage = Arc::new(HoldsBackThePair::default());
+    stage.intercept(Arc::clone(&storage) as Arc<_>);
+    let other = stage.host_builder().build().unwrap();
+    let renewing =
+        tokio::spawn(async move { other.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await });
+    storage.held().await;
+
+    let renewing = Cell::new(Some(renewing));
+    let refusals = RefCell::new(Vec::new());
+    let (token, paused) = repeated(&stage, Duration::from_secs(10), async || {
+        let min_validity = Duration::from_secs(600);
+        let token = stage.host.access_token(&tenant(0), &customer_id("alice"), None, min_validity).await;
+        if let Some(renewing) = renewing.take() {
+            refusals.borrow_mut().push(refusal(token.clone()));
+            storage.release();
+            renewing.await.unwrap().unwrap();
+        }
+        token
+    })
+    .await;
+    assert_eq!(refusals.take(), [("retry-after", "refresh-in-progress".to_owned())]);
+    assert!(
+        stage
+            .fake
+            .issued(&stage.fake.apps()[0].service_id, "one-shop")
+            .unwrap()
+            .honours_access_token(token.unwrap().token.expose())
+    );
+    assert!(paused <= Duration::from_millis(1600), "{paused:?}");
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 1);
+}
