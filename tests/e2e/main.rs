@@ -11,6 +11,7 @@
 mod access_token;
 mod authorization_url;
 mod call;
+mod clocks;
 mod component;
 mod connect;
 mod egress;
