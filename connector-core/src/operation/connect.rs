@@ -121,7 +121,12 @@ async fn store(
                 if unavailable >= MOST_TRIES {
                     return Err(spent(&error));
                 }
-                tokens::load(effects, key).await.map_err(|error| spent(&error))?
+                let Ok(found) = tokens::load(effects, key).await else {
+                    // Nothing is known of what stands there: the same write once more finds out.
+                    stored = expected.map(|revision| Held::written(revision, record));
+                    continue;
+                };
+                found
             }
             // What stands there cannot be read, and is not overwritten: that has to be mended before a new consent.
             Swap::Failed(error) if error.cause != Cause::StorageRefused => return Err(error),

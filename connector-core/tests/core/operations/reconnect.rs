@@ -44,6 +44,23 @@ fn a_consent_in_place_keeps_lineage_and_links_and_clears_what_was_said_of_the_gr
     assert_eq!(host.refresh_due_at(), Some(record.due_at));
 }
 
+#[test]
+fn a_look_that_fails_after_an_ambiguous_write_in_place_costs_nothing() {
+    for fault in [Fault::Unavailable, Fault::AnswerLost] {
+        // The first swap finds the record that stands there.
+        let host = consents_again(&fresh())
+            .fault(Step::SwapToken, 2, fault)
+            .fault(Step::LoadToken, 1, Fault::Unavailable)
+            .meanwhile(Step::LoadRow, 1, |host| assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]", "tokens first"));
+        assert_eq!(outcome(&connect_all(&host)), "ok", "{fault:?}");
+        assert_eq!(
+            (tokens(&host.record()).as_str(), host.record().lineage),
+            ("AT-2 RT-2 [RT-1]", LINEAGE),
+            "{fault:?}"
+        );
+    }
+}
+
 /// A provider may answer a second consent with the pair that it issued before.
 #[test]
 fn a_consent_that_brings_the_stored_pair_again_still_revives_the_grant() {
