@@ -202,12 +202,13 @@ async fn save(
     now: UnixSeconds,
     random: u64,
 ) -> Result<Next<Renewed>, NotRenewed> {
-    let began = effects.now();
     let (lineage, spends) = (claimed.held.record.lineage, claimed.spends);
     let mut expected = claimed.held.revision;
     let mut record = claimed.held.record;
     rotation::take_pair(&mut record, pair, now, random);
     let mut unavailable = 0;
+    // From storage's first answer on: a machine that slept until then may hold the only pair that is left.
+    let mut began = None;
     let saved = loop {
         match tokens::swap(effects, key, Some(&expected), &record, now).await {
             Swap::Stored(revision) => break Held::written(revision, record),
@@ -235,7 +236,8 @@ async fn save(
             }
             Swap::Failed(error) => return Err(not_saved(&error)),
         }
-        if effects.now().elapsed_since(&began) > SAVE_BUDGET {
+        let answered = effects.now();
+        if answered.elapsed_since(began.get_or_insert(answered)) > SAVE_BUDGET {
             return Err(not_saved(&Error::new(Cause::StorageConflict)));
         }
     };

@@ -141,6 +141,20 @@ fn while_a_pair_is_in_hand_only_the_budget_ends_the_race_for_its_save() {
 }
 
 #[test]
+fn a_machine_that_sleeps_while_it_saves_still_finds_a_place_for_its_pair() {
+    let died = |record: &mut TokenRecord| (record.claim, record.dead) = (None, Some(DeadReason::RefreshOutcomeUnknown));
+    let renewed = |record: &mut TokenRecord| take_pair(record, &pair(5), NOW, 0);
+    for (meanwhile, expected) in [(died as fn(&mut TokenRecord), NEW), (renewed, "AT-5 RT-5 [RT-2 RT-1]")] {
+        let host = renewing(&due()).meanwhile(Step::SwapToken, 2, move |host| {
+            host.edit(meanwhile);
+            host.pass(121);
+        });
+        assert_eq!(outcome(&refresh_when_due(&host)), "ok", "{expected}");
+        assert_eq!(tokens(&host.record()), expected);
+    }
+}
+
+#[test]
 fn an_ambiguous_save_that_another_writer_overtook_is_adopted() {
     let host = renewing(&due())
         .fault(Step::SwapToken, 2, Fault::Unavailable)
