@@ -1,5 +1,6 @@
 //! `refresh`: once when due, never twice, and what TikTok's answers make of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fake_tiktok_shop::{
@@ -44,34 +45,56 @@ async fn a_due_token_is_renewed_once_and_the_next_call_finds_it_fresh() {
 
 #[tokio::test]
 async fn every_answer_of_the_token_host_to_a_refresh_keeps_the_connection_alive_for_months() {
+    use ReplacedRefreshToken::{AnsweredAgainForSeconds, Honoured, HonouredForSeconds, Refused, RevokesFamily};
+    // More renewals than a record keeps fallbacks.
+    const RENEWALS: usize = 8;
     for rotate in [RefreshTokenOnRefresh::New, RefreshTokenOnRefresh::Unchanged] {
-        for replaced in [
-            ReplacedRefreshToken::Refused,
-            ReplacedRefreshToken::HonouredForSeconds(60),
-            ReplacedRefreshToken::Honoured,
-        ] {
-            for field in [RefreshTokenField::Present, RefreshTokenField::Missing, RefreshTokenField::Empty] {
-                for earlier in [EarlierToken::Honoured, EarlierToken::Refused] {
-                    let stage = Stage::new();
-                    stage.fake.update_switches(|switches| {
-                        switches.refresh_token_on_refresh = rotate;
-                        switches.replaced_refresh_token = replaced;
-                        switches.refresh_token_field = field;
-                        switches.access_token_after_refresh = earlier;
-                    });
-                    stage.connect("alice", "one-shop").await.unwrap();
-                    for week in 1..=8 {
-                        stage.advance(6 * DAY + 3 * 3600);
-                        let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
-                        assert_eq!(connection.status, ConnectionStatus::Active);
-                        assert_eq!(
-                            stage.requests_to(TOKEN_REFRESH),
-                            week,
-                            "{rotate:?} {replaced:?} {field:?} {earlier:?}"
-                        );
-                    }
+        for replaced in [Refused, HonouredForSeconds(60), AnsweredAgainForSeconds(60), Honoured, RevokesFamily] {
+            for earlier in [EarlierToken::Honoured, EarlierToken::Refused] {
+                let stage = Stage::new();
+                stage.fake.update_switches(|switches| {
+                    switches.refresh_token_on_refresh = rotate;
+                    switches.replaced_refresh_token = replaced;
+                    switches.access_token_after_refresh = earlier;
+                });
+                stage.connect("alice", "one-shop").await.unwrap();
+                for renewals in 1..=RENEWALS {
+                    stage.advance(6 * DAY + 3 * 3600);
+                    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+                    assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));
+                    assert_eq!(stage.requests_to(TOKEN_REFRESH), renewals, "{rotate:?} {replaced:?} {earlier:?}");
                 }
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_an_answer_leaves_out_stays_and_works_for_another_host() {
+    for field in [RefreshTokenField::Missing, RefreshTokenField::Empty, RefreshTokenField::Blank] {
+        let stage = Stage::new();
+        stage.fake.update_switches(|switches| {
+            switches.refresh_token_field = field;
+            switches.replaced_refresh_token = ReplacedRefreshToken::RevokesFamily;
+        });
+        stage.connect("alice", "one-shop").await.unwrap();
+        let other = stage.host_builder().build().unwrap();
+        for host in [&stage.host, &other, &stage.host, &other] {
+            stage.advance(6 * DAY + 3 * 3600);
+            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await.unwrap();
+            assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None), "{field:?}");
+            assert_eq!(connection.access_expires_at, Some(UnixSeconds(stage.fake.now() + 7 * DAY)), "{field:?}");
+        }
+        let requests = stage.fake.requests();
+        let spent = requests.iter().filter_map(|request| request.parameter("refresh_token"));
+        let (times, tokens) = (spent.clone().count(), spent.collect::<BTreeSet<_>>().len());
+        assert_eq!((times, tokens), (4, 1), "{field:?}");
+
+        // As soon as an answer brings another one, that one is used.
+        stage.fake.update_switches(|switches| switches.refresh_token_field = RefreshTokenField::Present);
+        for host in [&stage.host, &other] {
+            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::Forced).await.unwrap();
+            assert_eq!(connection.status, ConnectionStatus::Active, "{field:?}");
         }
     }
 }

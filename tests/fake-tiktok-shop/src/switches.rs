@@ -110,6 +110,8 @@ pub enum RefreshTokenField {
     Missing,
     /// It is there with an empty text.
     Empty,
+    /// It is there with a space in it and nothing else.
+    Blank,
 }
 
 /// What becomes of a token when a later one is issued.

@@ -51,7 +51,9 @@ fn refresh(marketplace: &mut Marketplace, query: &Query) -> Result<Pair, Failure
     let switches = marketplace.switches;
     let rotation = match switches.refresh_token_field {
         RefreshTokenField::Present => switches.refresh_token_on_refresh,
-        RefreshTokenField::Missing | RefreshTokenField::Empty => RefreshTokenOnRefresh::Unchanged,
+        RefreshTokenField::Missing | RefreshTokenField::Empty | RefreshTokenField::Blank => {
+            RefreshTokenOnRefresh::Unchanged
+        }
     };
     let now = marketplace.clock.now();
     marketplace.grants.refresh(presented, &service_id, rotation, now, &switches).map_err(|refusal| match refusal {
@@ -115,6 +117,7 @@ fn token_data(marketplace: &Marketplace, pair: &Pair, refresh_token_field: Refre
             RefreshTokenField::Present => {}
             RefreshTokenField::Missing => drop(members.shift_remove("refresh_token")),
             RefreshTokenField::Empty => drop(members.insert("refresh_token".to_owned(), json!(""))),
+            RefreshTokenField::Blank => drop(members.insert("refresh_token".to_owned(), json!(" "))),
         }
         match marketplace.switches.granted_scopes_field {
             GrantedScopesField::Present => {}

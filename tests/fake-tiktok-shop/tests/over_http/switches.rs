@@ -50,7 +50,11 @@ async fn refresh_token_field() {
     let world = World::new();
     let (_, mut refresh_token) = world.connect("one-shop").await;
     refresh_token = world.refresh(&refresh_token).await.text("refresh_token");
-    for (answer, field) in [(RefreshTokenField::Missing, None), (RefreshTokenField::Empty, Some(&json!("")))] {
+    for (answer, field) in [
+        (RefreshTokenField::Missing, None),
+        (RefreshTokenField::Empty, Some(&json!(""))),
+        (RefreshTokenField::Blank, Some(&json!(" "))),
+    ] {
         world.control.update_switches(|switches| switches.refresh_token_field = answer);
         assert_eq!(world.refresh(&refresh_token).await.data().get("refresh_token"), field);
         // What is not handed out does not replace anything.
