@@ -6,6 +6,7 @@
 use crate::error::{Cause, Error, LONGEST_DELAY, scrubbed, shares_a_part};
 use crate::http::{Response, TransportFailure};
 use crate::json::Members;
+use crate::time::http_date;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
@@ -107,12 +108,17 @@ const LIMIT_DELAY: Duration = Duration::from_secs(60);
 /// The limit of test shops, which is counted by the hour.
 const HOURLY_LIMIT: i64 = 36_009_037;
 
-/// `Retry-After` in seconds (RFC 9110, section 10.2.3), at least one. Its date form is rare and counts as absent.
+/// `Retry-After`, at least a second: a number of seconds, or a date (RFC 9110, section 10.2.3). A date counts from the one
+/// of the answer itself, as the host's clock may be wrong; without that it counts as absent.
 fn retry_after(response: &Response) -> Option<Duration> {
     let text = response.retry_after.as_deref()?.trim();
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // More than fits is a long time.
-    digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX).max(1)))
+    let seconds = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than fits is a long time.
+        text.parse().unwrap_or(u64::MAX)
+    } else {
+        http_date(text)?.since(http_date(response.date.as_deref()?)?)
+    };
+    Some(Duration::from_secs(seconds.max(1)))
 }
 
 /// Too long and too token-like for [`scrubbed`], so it is taken whole or not at all.
@@ -251,6 +257,18 @@ mod tests {
             ("-1", 60),
             ("+7", 60),
             ("", 60),
+        ] {
+            response.retry_after = Some(header.into());
+            assert_eq!(delay(&response), seconds, "{header}");
+        }
+        response.date = Some("Wed, 21 Oct 2026 07:26:30 GMT".into());
+        for (header, seconds) in [
+            ("Wed, 21 Oct 2026 07:28:00 GMT", 90),
+            ("Thu, 21 Oct 2027 07:28:00 GMT", 3600),
+            ("Wed, 21 Oct 2026 07:26:30 GMT", 1),
+            ("Wed, 21 Oct 2026 07:26:00 GMT", 1),
+            ("Wed, 21 Oct 2026 07:28:00", 60),
+            ("7", 7),
         ] {
             response.retry_after = Some(header.into());
             assert_eq!(delay(&response), seconds, "{header}");
