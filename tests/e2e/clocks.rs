@@ -111,9 +111,10 @@ async fn a_year_of_sweeps_by_two_machines_twenty_minutes_apart_costs_at_most_65_
         assert_eq!(one.unwrap().failed + other.unwrap().failed, 0);
         good_until = stored_token_ends(&stage, &key).await;
         rotations += stage.requests_to(TOKEN_REFRESH);
+        assert!(rotations <= 65, "after {hour} hours");
         stage.clear_requests();
     }
-    assert!((55..=65).contains(&rotations), "{rotations} rotations");
+    assert!(rotations >= 55, "{rotations} rotations");
 }
 
 #[tokio::test]

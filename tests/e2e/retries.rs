@@ -67,7 +67,7 @@ async fn a_limit_that_outlasts_the_callers_patience_is_the_error() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     stage.advance(8 * DAY);
-    stage.fake.fault_every(TOKEN_REFRESH, LIMITED, Fault::named(LIMITED).unwrap());
+    stage.fake.fault_next(TOKEN_REFRESH, LIMITED, Fault::named(LIMITED).unwrap());
     let (refused, paused) =
         repeated(&stage, Duration::from_secs(10), || stage.refresh("alice", Rotation::WhenDue)).await;
     assert_eq!(refusal(refused), ("retry-after", "backing-off".to_owned()));

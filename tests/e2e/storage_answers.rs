@@ -43,6 +43,16 @@ impl Fault {
         matches!(self, Self::LastDone | Self::OddDone | Self::NothingDone)
     }
 
+    /// Whether the write is done, of which nobody hears: the first that meets the fault is the 0th.
+    fn writes(self, nth: usize) -> bool {
+        match self {
+            Self::Lost => true,
+            Self::LastDone => !nth.is_multiple_of(3),
+            Self::OddDone => nth.is_multiple_of(2),
+            Self::Dropped | Self::NothingDone | Self::Twice | Self::Old => false,
+        }
+    }
+
     fn can_strike(self, access: &str) -> bool {
         match self {
             Self::Dropped | Self::LastDone | Self::OddDone | Self::NothingDone => true,
@@ -72,7 +82,7 @@ impl Scripts {
     fn set(&self, customer: &CustomerId, fault: Option<(Fault, usize)>) {
         let mut scripts = self.0.lock().unwrap();
         let script = scripts.entry(customer.clone()).or_default();
-        (script.fault, script.accesses) = (fault, Vec::new());
+        (script.fault, script.accesses, script.writes) = (fault, Vec::new(), 0);
     }
 
     /// "load token 1", "swap token 1" and so on, in their order.
@@ -104,21 +114,18 @@ impl Interceptor for Scripts {
         script.accesses.push(name);
         let write = token.is_some() || row.is_some();
         let passage = match script.fault {
+            Some((Fault::Twice, first)) if at == first => Passage::MadeTwice,
+            Some((Fault::Old, first)) if at == first && name == "load row" => {
+                Passage::OldRow(script.old_row.clone().map(Box::new))
+            }
+            Some((Fault::Old, first)) if at == first => Passage::OldToken(script.old_token.clone()),
             Some((fault, first)) if at == first || (at > first && fault.lasts()) => {
                 let nth = script.writes;
                 script.writes += usize::from(write);
-                let done = match fault {
-                    Fault::Lost => true,
-                    Fault::LastDone => nth % 3 != 0,
-                    Fault::OddDone => nth % 2 == 0,
-                    Fault::Dropped | Fault::NothingDone | Fault::Twice | Fault::Old => false,
-                };
-                match fault {
-                    Fault::Twice => Passage::MadeTwice,
-                    Fault::Old if name == "load token" => Passage::OldToken(script.old_token.clone()),
-                    Fault::Old => Passage::OldRow(script.old_row.clone()),
-                    _ if write && done => Passage::AnswerLost,
-                    _ => Passage::Failed(StorageError::Unavailable("down".to_owned())),
+                if write && fault.writes(nth) {
+                    Passage::AnswerLost
+                } else {
+                    Passage::Failed(StorageError::Unavailable("down".to_owned()))
                 }
             }
             Some(_) | None => Passage::Made,
@@ -235,7 +242,7 @@ fn code(outcome: Result<Connection, CallError>) -> String {
     match outcome {
         Ok(connection) => {
             assert_eq!(connection.status, ConnectionStatus::Active);
-            connection.last_failure.map_or(OK.to_owned(), |past| past.failure.code)
+            connection.last_failure.map_or_else(|| OK.to_owned(), |past| past.failure.code)
         }
         Err(error) => refusal::<()>(Err(error)).1,
     }

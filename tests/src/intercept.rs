@@ -55,7 +55,7 @@ pub enum Passage {
     /// A load of a token record answers with this, an earlier version.
     OldToken(Option<TokenEntry>),
     /// A load of a row answers with this, an earlier version.
-    OldRow(Option<RowEntry>),
+    OldRow(Option<Box<RowEntry>>),
 }
 
 /// Decides what becomes of each access.

@@ -48,7 +48,10 @@ where
 {
     match passage {
         Passage::Made | Passage::OldToken(_) | Passage::OldRow(_) => make().await,
-        Passage::AnswerLost => Err(make().await.err().unwrap_or(StorageError::Unavailable("answer lost".to_owned()))),
+        Passage::AnswerLost => {
+            make().await?;
+            Err(StorageError::Unavailable("the answer was lost".to_owned()))
+        }
         Passage::MadeTwice => {
             make().await?;
             make().await
@@ -65,10 +68,11 @@ impl HostStorage for WatchedStorage {
     }
 
     async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
-        match self.passage(Access::LoadToken(tenant, key)).await {
-            Passage::OldToken(entry) => Ok(entry),
-            passage => made(passage, || self.storage.load_token(tenant, key)).await,
+        let passage = self.passage(Access::LoadToken(tenant, key)).await;
+        if let Passage::OldToken(entry) = passage {
+            return Ok(entry);
         }
+        made(passage, || self.storage.load_token(tenant, key)).await
     }
 
     async fn swap_token(
@@ -91,10 +95,11 @@ impl HostStorage for WatchedStorage {
     }
 
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
-        match self.passage(Access::LoadRow(tenant, key)).await {
-            Passage::OldRow(entry) => Ok(entry),
-            passage => made(passage, || self.storage.load_row(tenant, key)).await,
+        let passage = self.passage(Access::LoadRow(tenant, key)).await;
+        if let Passage::OldRow(entry) = passage {
+            return Ok(entry.map(|entry| *entry));
         }
+        made(passage, || self.storage.load_row(tenant, key)).await
     }
 
     async fn swap_row(
