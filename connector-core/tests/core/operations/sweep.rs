@@ -129,14 +129,15 @@ fn a_year_of_seven_day_tokens_costs_at_most_65_rotations() {
     let mut rotations = 0;
     while host.wall() < NOW.plus(365 * DAY) {
         rotations += 1;
+        // Not only at the end: a sweep that comes back too soon would take its time to get there.
+        assert!(rotations <= 65, "more than 65 by day {}", host.wall().since(NOW) / DAY);
         let ends = host.wall().plus(7 * DAY);
         let pair = pair_answer_with(rotations + 1, &json!({"access_token_expire_in": ends.seconds()}));
         host = host.answers([pair, shops_answer(&["1"])]);
         assert_eq!(outcome(&refresh_when_due(&host)), "ok");
         let due_at = host.refresh_due_at().unwrap();
-        assert!(due_at > host.wall(), "the sweep spins");
         assert!(due_at < ends.minus(DAY / 2), "renewed well before the end");
         host.pass(due_at.since(host.wall()));
     }
-    assert!((58..=65).contains(&rotations), "{rotations}");
+    assert!(rotations >= 58, "{rotations}");
 }
