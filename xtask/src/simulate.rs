@@ -43,10 +43,8 @@ impl Simulate {
         let mut rows = Vec::new();
         for line in BufReader::new(stdout).lines() {
             let line = line?;
-            match row(&line) {
-                Some(row) => rows.push(row),
-                None => progress::say(&line),
-            }
+            progress::say(&line);
+            rows.extend(row(&line));
         }
         let held = child.wait()?.success();
         ensure!(!held || !rows.is_empty(), "the simulation does not say what it met");
