@@ -10,8 +10,8 @@ use crate::endpoint::{Answers, Caller, Endpoint, malformed};
 use crate::envelope::{Answer, Failure};
 use crate::grants::AccessRefusal;
 use crate::marketplace::Marketplace;
-use crate::seller::Shop;
 use crate::signature::{Signed, sign};
+use crate::switches::{Switches, WrongCipher};
 use crate::vendor_request::VendorRequest;
 
 /// A timestamp may be this many seconds old …
@@ -40,20 +40,35 @@ pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> 
             answer(&caller, request)
         }
         Answers::Shop(answer) => {
-            let shop = named_shop(&caller, request)
-                .map_err(|message| Failure::new(marketplace.switches.status_106013.into(), 106_013, message))?;
+            let switches = &marketplace.switches;
+            let shop = caller.named_shop(presented_cipher(request, switches)?);
+            let shop = shop.filter(|shop| caller.authorization.covers(shop)).ok_or_else(|| refused_cipher(switches))?;
             answer(marketplace, &caller, shop, request)
         }
+        Answers::Cipher(answer) => answer(marketplace, &caller, request),
     }
 }
 
-/// The caller's shop that `shop_cipher` names. That a wrong cipher is answered like a missing one is the fake's own
-/// choice.
-fn named_shop<'a>(caller: &'a Caller, request: &VendorRequest) -> Result<&'a Shop, &'static str> {
-    let presented = request.query.first("shop_cipher").ok_or("Missing shop_cipher: shop_cipher is required")?;
-    let named =
-        |shop: &&Shop| shop.cipher.as_deref().is_some_and(|first| caller.authorization.cipher(first) == presented);
-    caller.seller.shops.iter().find(named).ok_or("Invalid shop_cipher: it names no authorized shop")
+/// The `shop_cipher` of the request.
+pub(crate) fn presented_cipher<'a>(request: &'a VendorRequest, switches: &Switches) -> Result<&'a str, Failure> {
+    request.query.first("shop_cipher").ok_or_else(|| {
+        let message = "Missing shop_cipher: shop_cipher is required";
+        Failure::new(switches.status_106013.into(), 106_013, message)
+    })
+}
+
+/// What a cipher is answered with that names no shop of the caller's grant.
+pub(crate) fn refused_cipher(switches: &Switches) -> Failure {
+    match switches.wrong_cipher {
+        WrongCipher::LikeMissing => {
+            let message = "Invalid shop_cipher: it names no authorized shop";
+            Failure::new(switches.status_106013.into(), 106_013, message)
+        }
+        WrongCipher::DoesNotFit => {
+            let message = "The shop does not fit the access token of the request";
+            Failure::new(switches.status_101000.into(), 101_000, message)
+        }
+    }
 }
 
 /// The app that has signed the request.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::app::App;
 use crate::clock::Clock;
 use crate::consent::Decision;
@@ -14,7 +16,9 @@ use crate::issued::{Issued, IssuedSecret};
 use crate::marketplace::Marketplace;
 use crate::request_log::RequestRecord;
 use crate::seller::{Seller, Shop};
-use crate::switches::Switches;
+use crate::signature::sign_webhook;
+use crate::switches::{DeauthorizeNotice, Switches};
+use crate::webhook::{Notice, WebhookDelivery, WebhookFate, post};
 
 /// A handle on a running fake: its clock, switches, sellers, grants and the requests it saw.
 ///
@@ -29,6 +33,12 @@ pub struct Control {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
+    /// The seller has not authorized the app, or no longer does.
+    #[error("the app has no authorization by {0:?}")]
+    NotAuthorized(String),
+    /// Webhooks are posted to this machine only.
+    #[error("{0} is not an address of this machine")]
+    NotLoopback(SocketAddr),
     /// A seller has a shop with this id already.
     #[error("there is a shop {0:?} already")]
     ShopExists(String),
@@ -41,9 +51,12 @@ pub enum ControlError {
     /// No app has this `service_id`.
     #[error("no app with the service id {0:?}")]
     UnknownService(String),
-    /// The seller has no shop with this id.
+    /// The seller has no shop with this id, or the grant does not cover it.
     #[error("the seller has no shop {0:?}")]
     UnknownShop(String),
+    /// No webhook waits under this number.
+    #[error("no webhook {0} waits")]
+    UnknownWebhook(u64),
 }
 
 impl Control {
@@ -169,8 +182,30 @@ impl Control {
         self.with(|marketplace| marketplace.end_access_tokens(seller))
     }
 
-    /// Takes back everything the seller has granted so far, at every app: a refresh gets 36004005, a call 105001, an
-    /// exchange 36004004.
+    /// Removes the app as the seller does it in Seller Center: a webhook of type 6 for each shop is queued, then a refresh
+    /// gets 36004005, a call 105001, an exchange 36004004.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`]
+    pub fn deauthorize(&self, service_id: &str, seller: &str) -> Result<(), ControlError> {
+        let key = GrantKey { service_id: service_id.to_owned(), seller: seller.to_owned() };
+        self.with(|marketplace| marketplace.deauthorize(&key, DeauthorizeNotice::Sent))
+    }
+
+    /// Removes one shop from what the seller has granted the app, until the next consent: a webhook of type 6 is queued,
+    /// the listing lacks the shop, and calls for it get 106013. With the last shop the grant goes, too, unless a switch
+    /// says otherwise.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`],
+    /// [`ControlError::UnknownShop`]
+    pub fn deauthorize_shop(&self, service_id: &str, seller: &str, shop_id: &str) -> Result<(), ControlError> {
+        let key = GrantKey { service_id: service_id.to_owned(), seller: seller.to_owned() };
+        self.with(|marketplace| marketplace.deauthorize_shop(&key, shop_id, DeauthorizeNotice::Sent))
+    }
+
+    /// Takes back everything the seller has granted so far, at every app and without a webhook: a refresh gets 36004005, a
+    /// call 105001, an exchange 36004004.
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`]
@@ -203,6 +238,81 @@ impl Control {
     pub fn honours(&self, refresh_token: &str) -> bool {
         self.with(|marketplace| {
             marketplace.grants.honours(refresh_token, marketplace.clock.now(), &marketplace.switches)
+        })
+    }
+
+    /// Queues a webhook of any type, with any data, and returns its `tts_notification_id`.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownService`]
+    pub fn queue_webhook(
+        &self,
+        service_id: &str,
+        event_type: u32,
+        shop_id: Option<&str>,
+        data: Value,
+    ) -> Result<String, ControlError> {
+        self.with(|marketplace| {
+            marketplace.app_by_service_id(service_id)?;
+            let notice = Notice {
+                service_id: service_id.to_owned(),
+                event_type,
+                shop_id: shop_id.map(str::to_owned),
+                at: marketplace.clock.now(),
+                data,
+            };
+            Ok(marketplace.outbox.queue(notice, marketplace.switches.webhook_copies))
+        })
+    }
+
+    /// The webhooks of all apps that are due now, in the order in which they are sent. Each stays due until
+    /// [`webhook_answered`](Self::webhook_answered).
+    pub fn webhooks_due(&self) -> Vec<WebhookDelivery> {
+        self.with(|marketplace| {
+            marketplace.announce_ends();
+            marketplace.outbox.due(marketplace.clock.now(), &marketplace.apps, &marketplace.switches)
+        })
+    }
+
+    /// Tells how a delivery was answered: the HTTP status, or `None` if there was no answer within three seconds. After a
+    /// failure it is sent again 2 minutes, 30 minutes, 3 hours and 12 hours later, each counted from the last one.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownWebhook`]
+    pub fn webhook_answered(&self, number: u64, status: Option<u16>) -> Result<WebhookFate, ControlError> {
+        self.with(|marketplace| {
+            let (now, switches) = (marketplace.clock.now(), marketplace.switches);
+            let fate = marketplace.outbox.answered(number, status, now, &switches);
+            fate.ok_or(ControlError::UnknownWebhook(number))
+        })
+    }
+
+    /// Posts what is due to a receiver on this machine, one after the other, and tells what becomes of each by its number.
+    /// The receiver has three seconds of real time for an answer.
+    ///
+    /// # Errors
+    /// [`ControlError::NotLoopback`]
+    pub async fn send_webhooks(&self, to: SocketAddr, path: &str) -> Result<Vec<(u64, WebhookFate)>, ControlError> {
+        if !to.ip().is_loopback() {
+            return Err(ControlError::NotLoopback(to));
+        }
+        let mut fates = Vec::new();
+        for delivery in self.webhooks_due() {
+            let status = post(&delivery, to, path).await;
+            // Somebody else may have answered it meanwhile.
+            fates.extend(self.webhook_answered(delivery.number, status).map(|fate| (delivery.number, fate)));
+        }
+        Ok(fates)
+    }
+
+    /// The `authorization` header that a webhook of the app with this body has: for bodies that TikTok Shop never sends.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownService`]
+    pub fn webhook_signature(&self, service_id: &str, body: &[u8]) -> Result<String, ControlError> {
+        self.with(|marketplace| {
+            let app = marketplace.app_by_service_id(service_id)?;
+            Ok(sign_webhook(&app.app_key, &app.app_secret, body))
         })
     }
 

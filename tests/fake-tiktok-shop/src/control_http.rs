@@ -1,12 +1,15 @@
 //! The control interface over HTTP: JSON under `/_control`. Bodies are read as JSON whatever their content type.
 
+mod operations;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -18,68 +21,9 @@ use crate::fault::{Fault, FaultScript, catalogue};
 use crate::request_log::RequestRecord;
 use crate::seller::{Seller, Shop};
 use crate::switches::EXPLANATIONS;
+use crate::webhook::{WebhookDelivery, WebhookFate};
 
-/// One operation, for people.
-pub(crate) struct Operation {
-    pub call: &'static str,
-    pub body: &'static str,
-    pub does: &'static str,
-}
-
-pub(crate) const OPERATIONS: [Operation; 19] = [
-    Operation { call: "GET /_control", body: "", does: "Describes the control interface and every switch." },
-    Operation { call: "GET /_control/clock", body: "", does: "The fake's time in Unix seconds, and whether it ticks." },
-    Operation { call: "PUT /_control/clock", body: r#"{"now": 1767225600}"#, does: "Sets the clock." },
-    Operation {
-        call: "POST /_control/clock/advance",
-        body: r#"{"seconds": 604800}"#,
-        does: "Moves the clock forward.",
-    },
-    Operation { call: "GET /_control/switches", body: "", does: "The switches as they are." },
-    Operation {
-        call: "PATCH /_control/switches",
-        body: r#"{"refusal_error": "access_denied"}"#,
-        does: "Sets the switches that are named.",
-    },
-    Operation { call: "GET /_control/requests", body: "", does: "The requests seen, with secrets masked." },
-    Operation { call: "DELETE /_control/requests", body: "", does: "Forgets the requests seen." },
-    Operation { call: "GET /_control/faults", body: "", does: "The faults scripted and not used up; names to script." },
-    Operation {
-        call: "POST /_control/faults",
-        body: r#"{"path": "/api/v2/token/get", "name": "HTTP 429, Retry-After: 7", "times": 1}"#,
-        does: "Lets the next requests to a path meet a fault; without times every one. A fault of your own goes along as \
-               fault, for example {\"acts\": true, \"sends\": [{\"text\": \"HTTP/1.1 200 OK\\r\\n\"}], \"then\": \"reset\"}.",
-    },
-    Operation {
-        call: "DELETE /_control/faults",
-        body: "",
-        does: "Takes the scripts away and returns the unused ones.",
-    },
-    Operation { call: "GET /_control/apps", body: "", does: "The apps, with their (invented) secrets." },
-    Operation { call: "GET /_control/sellers", body: "", does: "The sellers and their shops." },
-    Operation {
-        call: "POST /_control/consent",
-        body: r#"{"service_id": "…", "seller": "one-shop", "state": "…", "decision": "allow"}"#,
-        does: "Decides on the consent page (allow or refuse; state is optional) and returns the callback.",
-    },
-    Operation {
-        call: "POST /_control/sellers/{seller}/end",
-        body: "",
-        does: "Lets the seller's authorizations run out: a refresh gets 36004001.",
-    },
-    Operation {
-        call: "POST /_control/sellers/{seller}/revoke",
-        body: "",
-        does: "Takes the seller's authorizations back: a refresh gets 36004005, a call 105001.",
-    },
-    Operation { call: "GET /_control/sellers/{seller}/shops", body: "", does: "The seller's shops." },
-    Operation {
-        call: "POST /_control/sellers/{seller}/shops",
-        body: r#"{"id": "7490000000000000042", "name": "…", "region": "GB", "seller_type": "LOCAL", "cipher": "…", "code": "…", "extra": {}}"#,
-        does: "Adds a shop; cipher and extra (further members of its row) are optional.",
-    },
-    Operation { call: "DELETE /_control/sellers/{seller}/shops/{shop}", body: "", does: "Removes a shop." },
-];
+pub(crate) use operations::{OPERATIONS, Operation};
 
 pub(crate) fn router() -> Router<Control> {
     Router::new()
@@ -91,10 +35,15 @@ pub(crate) fn router() -> Router<Control> {
         .route("/faults", get(show_faults).post(script_fault).delete(clear_faults))
         .route("/apps", get(show_apps))
         .route("/sellers", get(show_sellers))
+        .route("/sellers/{seller}", patch(change_seller))
+        .route("/sellers/{seller}/deauthorize", post(deauthorize))
         .route("/sellers/{seller}/end", post(end_authorization))
         .route("/sellers/{seller}/revoke", post(revoke))
         .route("/sellers/{seller}/shops", get(show_shops).post(add_shop))
         .route("/sellers/{seller}/shops/{shop}", delete(remove_shop))
+        .route("/webhooks", get(show_webhooks).post(queue_webhook))
+        .route("/webhooks/send", post(send_webhooks))
+        .route("/webhooks/{number}/answer", post(answer_webhook))
         .route("/consent", post(consent))
         .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "no such operation; GET /_control lists them".to_owned()) })
         .method_not_allowed_fallback(|| async {
@@ -115,11 +64,13 @@ impl IntoResponse for Refusal {
 impl From<ControlError> for Refusal {
     fn from(error: ControlError) -> Self {
         let status = match error {
-            ControlError::ShopExists(_) => StatusCode::CONFLICT,
+            ControlError::NotAuthorized(_) | ControlError::ShopExists(_) => StatusCode::CONFLICT,
+            ControlError::NotLoopback(_) => StatusCode::BAD_REQUEST,
             ControlError::UnknownRefreshToken
             | ControlError::UnknownSeller(_)
             | ControlError::UnknownService(_)
-            | ControlError::UnknownShop(_) => StatusCode::NOT_FOUND,
+            | ControlError::UnknownShop(_)
+            | ControlError::UnknownWebhook(_) => StatusCode::NOT_FOUND,
         };
         Self(status, error.to_string())
     }
@@ -132,13 +83,14 @@ fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
 }
 
 async fn describe() -> Json<Value> {
-    let operations = OPERATIONS.map(|Operation { call, body, does }| match body {
+    let operations = OPERATIONS.iter().map(|Operation { call, body, does }| match *body {
         "" => json!({ "call": call, "does": does }),
         _ => json!({ "call": call, "body": body, "does": does }),
     });
-    let switches =
-        EXPLANATIONS.map(|switch| json!({ "name": switch.name, "values": switch.values, "question": switch.question }));
-    Json(json!({ "operations": operations, "switches": switches }))
+    let switches = EXPLANATIONS
+        .iter()
+        .map(|switch| json!({ "name": switch.name, "values": switch.values, "question": switch.question }));
+    Json(json!({ "operations": operations.collect::<Value>(), "switches": switches.collect::<Value>() }))
 }
 
 async fn show_clock(State(control): State<Control>) -> Json<Value> {
@@ -280,6 +232,85 @@ async fn end_authorization(State(control): State<Control>, Path(seller): Path<St
 async fn revoke(State(control): State<Control>, Path(seller): Path<String>) -> Outcome {
     control.revoke(&seller)?;
     Ok(Json(json!({ "seller": seller, "authorizations": "revoked" })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Deauthorize {
+    service_id: String,
+    #[serde(default)]
+    shop: Option<String>,
+}
+
+async fn deauthorize(State(control): State<Control>, Path(seller): Path<String>, body: Bytes) -> Outcome {
+    let Deauthorize { service_id, shop } = parse(&body)?;
+    match &shop {
+        Some(shop) => control.deauthorize_shop(&service_id, &seller, shop)?,
+        None => control.deauthorize(&service_id, &seller)?,
+    }
+    Ok(Json(json!({ "seller": seller, "deauthorized": shop })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeSeller {
+    authorization_lasts_seconds: u64,
+}
+
+async fn change_seller(State(control): State<Control>, Path(seller): Path<String>, body: Bytes) -> Outcome {
+    let ChangeSeller { authorization_lasts_seconds } = parse(&body)?;
+    let lasts = Duration::from_secs(authorization_lasts_seconds);
+    control.update_seller(&seller, |seller| seller.authorization_lasts = lasts)?;
+    Ok(Json(json!({ "seller": seller, "authorization_lasts_seconds": authorization_lasts_seconds })))
+}
+
+async fn show_webhooks(State(control): State<Control>) -> Json<Vec<WebhookDelivery>> {
+    Json(control.webhooks_due())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueueWebhook {
+    service_id: String,
+    r#type: u32,
+    #[serde(default)]
+    shop_id: Option<String>,
+    data: Value,
+}
+
+async fn queue_webhook(State(control): State<Control>, body: Bytes) -> Outcome {
+    let QueueWebhook { service_id, r#type, shop_id, data } = parse(&body)?;
+    let id = control.queue_webhook(&service_id, r#type, shop_id.as_deref(), data)?;
+    Ok(Json(json!({ "tts_notification_id": id })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnswerWebhook {
+    #[serde(default)]
+    status: Option<u16>,
+}
+
+async fn answer_webhook(State(control): State<Control>, Path(number): Path<u64>, body: Bytes) -> Outcome {
+    let AnswerWebhook { status } = parse(&body)?;
+    let fate = control.webhook_answered(number, status)?;
+    Ok(Json(fates([(number, fate)])))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SendWebhooks {
+    to: SocketAddr,
+    path: String,
+}
+
+async fn send_webhooks(State(control): State<Control>, body: Bytes) -> Outcome {
+    let SendWebhooks { to, path } = parse(&body)?;
+    Ok(Json(fates(control.send_webhooks(to, &path).await?)))
+}
+
+fn fates(fates: impl IntoIterator<Item = (u64, WebhookFate)>) -> Value {
+    fates.into_iter().map(|(number, fate)| json!({ "number": number, "fate": fate })).collect()
 }
 
 #[derive(Deserialize)]

@@ -45,6 +45,8 @@ pub(crate) enum Answers {
     Seller(fn(&Caller, &VendorRequest) -> Answer),
     /// Tag *Shop*: `shop_cipher` must name a shop of the caller.
     Shop(fn(&mut Marketplace, &Caller, &Shop, &VendorRequest) -> Answer),
+    /// As for a shop, but the call itself looks after `shop_cipher`, whose shop may be gone.
+    Cipher(fn(&mut Marketplace, &Caller, &VendorRequest) -> Answer),
 }
 
 /// Who makes a call.
@@ -54,9 +56,19 @@ pub(crate) struct Caller {
     pub authorization: Authorization,
 }
 
-const ENDPOINTS: [Endpoint; 9] = [
+impl Caller {
+    /// The shop of the seller with this cipher, in the grant or removed from it.
+    pub(crate) fn named_shop(&self, cipher: &str) -> Option<&Shop> {
+        let named =
+            |shop: &&Shop| shop.cipher.as_deref().is_some_and(|first| self.authorization.cipher(first) == cipher);
+        self.seller.shops.iter().find(named)
+    }
+}
+
+const ENDPOINTS: [Endpoint; 10] = [
     shops::LIST_SHOPS,
     shops::LIST_ACTIVE_SHOPS,
+    shops::DEAUTHORIZE,
     orders::SEARCH,
     products::SEARCH,
     products::UPLOAD_IMAGE,

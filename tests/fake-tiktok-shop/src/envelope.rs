@@ -3,7 +3,9 @@
 //! Codes and statuses follow the official page `common-errors` (as of 2026) and published reports of live answers.
 
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use crate::switches::EmptyData;
 
 /// What a call of TikTok Shop comes to: the `data` of a success, or a failure.
 pub(crate) type Answer = Result<Value, Failure>;
@@ -28,10 +30,18 @@ impl Failure {
 }
 
 /// Status, code and body of an answer.
-pub(crate) fn render(answer: Answer, request_id: String) -> (StatusCode, u32, Value) {
+pub(crate) fn render(answer: Answer, request_id: String, empty: EmptyData) -> (StatusCode, u32, Value) {
     match answer {
         Ok(data) => {
-            let body = json!({ "code": 0, "message": "success", "request_id": request_id, "data": data });
+            let data = match empty {
+                EmptyData::Null if is_empty(&data) => Some(Value::Null),
+                EmptyData::Missing if is_empty(&data) => None,
+                EmptyData::Object | EmptyData::Null | EmptyData::Missing => Some(data),
+            };
+            let mut body = json!({ "code": 0, "message": "success", "request_id": request_id });
+            if let Value::Object(members) = &mut body {
+                members.extend(data.map(|data| ("data".to_owned(), data)));
+            }
             (StatusCode::OK, 0, body)
         }
         Err(Failure { status, code, message }) => {
@@ -42,4 +52,8 @@ pub(crate) fn render(answer: Answer, request_id: String) -> (StatusCode, u32, Va
             (status, code, json!({ "code": code, "message": message, "request_id": request_id, "data": null }))
         }
     }
+}
+
+fn is_empty(data: &Value) -> bool {
+    data.as_object().is_some_and(Map::is_empty)
 }

@@ -3,11 +3,17 @@
 //! Invariant: nothing is forgotten. A token keeps what happened to it (replaced, ended, revoked), and the switches
 //! decide only when it is presented what that means.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod authorization;
+mod report;
 
-use crate::issued::{Issued, IssuedSecret, IssuedToken, SecretKind};
+use std::collections::{BTreeMap, HashMap};
+
 use crate::signature::{hex, hmac_sha256};
-use crate::switches::{CiphersOnConsent, EarlierToken, RefreshTokenOnRefresh, ReplacedRefreshToken, Switches};
+use crate::switches::{
+    CiphersOnConsent, EarlierToken, EndingNoticeZone, RefreshTokenOnRefresh, ReplacedRefreshToken, Switches,
+};
+
+pub(crate) use authorization::Authorization;
 
 /// A code lives 30 minutes.
 const CODE_LIFE: u64 = 30 * 60;
@@ -22,38 +28,6 @@ pub(crate) struct GrantKey {
     pub seller: String,
 }
 
-/// What a seller has granted an app, over all its consents.
-#[derive(Clone)]
-pub(crate) struct Authorization {
-    pub open_id: String,
-    /// Scopes of the latest consent.
-    pub scopes: Vec<String>,
-    /// Consents whose code was exchanged; the tokens of a consent carry its number.
-    consents: u32,
-    /// Number of the last token issued before the latest consent.
-    issued_before: u64,
-    /// Refresh tokens of the consents up to this one are over.
-    ended_through: u32,
-    /// Consents whose tokens are revoked.
-    revoked: BTreeSet<u32>,
-    /// How often the ciphers of the seller's shops have changed for this app.
-    cipher_changes: u32,
-}
-
-impl Authorization {
-    /// The cipher of a shop whose first one is `first`.
-    pub(crate) fn cipher(&self, first: &str) -> String {
-        Self::cipher_after(first, self.cipher_changes)
-    }
-
-    fn cipher_after(first: &str, changes: u32) -> String {
-        match changes {
-            0 => first.to_owned(),
-            changes => format!("{first}v{changes}"),
-        }
-    }
-}
-
 struct Code {
     key: GrantKey,
     scopes: Vec<String>,
@@ -66,6 +40,8 @@ struct AccessToken {
     number: u64,
     issued_at: u64,
     expires_at: u64,
+    /// When its consent ends.
+    authorization_ends_at: u64,
     /// The refresh token it came with was used again.
     replaced: bool,
 }
@@ -186,25 +162,17 @@ impl Grants {
     ) -> Result<Pair, InvalidCode> {
         self.pending(code, service_id, now)?;
         let Code { key, scopes, .. } = self.codes.remove(code).ok_or(InvalidCode)?;
-        let authorization = self.authorizations.entry(key.clone()).or_insert_with(|| Authorization {
-            open_id: open_id(&key),
-            scopes: Vec::new(),
-            consents: 0,
-            issued_before: 0,
-            ended_through: 0,
-            revoked: BTreeSet::new(),
-            cipher_changes: 0,
-        });
+        let authorization = self.authorizations.entry(key.clone()).or_insert_with(|| Authorization::new(&key));
         if authorization.consents > 0 && switches.ciphers_on_consent == CiphersOnConsent::New {
             authorization.cipher_changes += 1;
         }
-        authorization.scopes = scopes;
-        authorization.consents += 1;
+        let refresh_token_expires_at = now.saturating_add(lasts);
+        authorization.consent(scopes, now, refresh_token_expires_at);
         authorization.issued_before = self.issued;
         let consent = authorization.consents;
 
-        let (access_token, access_token_expires_at) = self.issue_access_token(&key, consent, now);
-        let refresh_token_expires_at = now.saturating_add(lasts);
+        let (access_token, access_token_expires_at) =
+            self.issue_access_token(&key, consent, now, refresh_token_expires_at);
         let refresh_token = self.issue_refresh_token(&key, consent, now, refresh_token_expires_at, &access_token);
         Ok(Pair { key, access_token, access_token_expires_at, refresh_token, refresh_token_expires_at })
     }
@@ -227,7 +195,7 @@ impl Grants {
             match switches.replaced_refresh_token {
                 ReplacedRefreshToken::RevokesFamily => {
                     let authorization = self.authorizations.get_mut(&key).ok_or(RefreshRefusal::NoAuthorization)?;
-                    authorization.revoked.insert(consent);
+                    authorization.revoke_consent(consent);
                 }
                 ReplacedRefreshToken::AnsweredAgainForSeconds(_) => {
                     self.judge_refresh_token(token, now, switches)?;
@@ -243,7 +211,7 @@ impl Grants {
         if let Some(earlier) = self.access_tokens.get_mut(&token.access_token) {
             earlier.replaced = true;
         }
-        let (access_token, access_token_expires_at) = self.issue_access_token(&key, consent, now);
+        let (access_token, access_token_expires_at) = self.issue_access_token(&key, consent, now, expires_at);
         let refresh_token = match rotation {
             RefreshTokenOnRefresh::New => self.issue_refresh_token(&key, consent, now, expires_at, &access_token),
             RefreshTokenOnRefresh::Unchanged => {
@@ -280,9 +248,9 @@ impl Grants {
     }
 
     /// Ends what the seller has granted so far: refresh tokens are over, access tokens live on to their end.
-    pub(crate) fn end(&mut self, seller: &str) {
+    pub(crate) fn end(&mut self, seller: &str, now: u64) {
         for authorization in self.authorizations_of(seller) {
-            authorization.ended_through = authorization.consents;
+            authorization.end(now);
         }
     }
 
@@ -297,8 +265,33 @@ impl Grants {
     pub(crate) fn revoke(&mut self, seller: &str) {
         self.codes.retain(|_, code| code.key.seller != seller);
         for authorization in self.authorizations_of(seller) {
-            authorization.revoked.extend(1..=authorization.consents);
+            authorization.revoke();
         }
+    }
+
+    /// Removes a grant, codes that were not exchanged included.
+    pub(crate) fn remove(&mut self, key: &GrantKey, now: u64) {
+        self.codes.retain(|_, code| code.key != *key);
+        if let Some(authorization) = self.authorizations.get_mut(key) {
+            authorization.remove(now);
+        }
+    }
+
+    /// Removes a shop from a grant, until the next consent.
+    pub(crate) fn remove_shop(&mut self, key: &GrantKey, shop_id: &str) {
+        if let Some(authorization) = self.authorizations.get_mut(key) {
+            authorization.remove_shop(shop_id);
+        }
+    }
+
+    /// Every grant there ever was.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &GrantKey> {
+        self.authorizations.keys()
+    }
+
+    /// The times up to `now` at which the coming end of a grant is to be announced, each returned once.
+    pub(crate) fn announcements(&mut self, key: &GrantKey, now: u64, zone: EndingNoticeZone) -> Vec<u64> {
+        self.authorizations.get_mut(key).map(|grant| grant.announcements(now, zone)).unwrap_or_default()
     }
 
     /// Revokes one refresh token; what came with it lives on.
@@ -310,50 +303,11 @@ impl Grants {
         self.authorizations.iter_mut().filter(move |(key, _)| key.seller == seller).map(|(_, grant)| grant)
     }
 
-    /// Whether a refresh with this token would be answered with tokens now, if its app asked.
-    pub(crate) fn honours(&self, refresh_token: &str, now: u64, switches: &Switches) -> bool {
-        let token = self.refresh_tokens.get(refresh_token);
-        token.is_some_and(|token| self.judge_refresh_token(token, now, switches).is_ok())
-    }
-
-    /// What was issued to an app for a seller.
-    pub(crate) fn issued(&self, key: &GrantKey, now: u64, switches: &Switches) -> Issued {
-        let access_tokens = self.access_tokens.iter().filter(|(_, token)| token.key == *key).map(|(value, token)| {
-            let honoured = self.judge_access_token(token, now, switches).is_ok();
-            (token.number, IssuedToken::new(value, token.issued_at, token.expires_at, honoured))
-        });
-        let refresh_tokens = self.refresh_tokens.iter().filter(|(_, token)| token.key == *key).map(|(value, token)| {
-            let honoured = self.judge_refresh_token(token, now, switches).is_ok();
-            (token.number, IssuedToken::new(value, token.issued_at, token.expires_at, honoured))
-        });
-        Issued {
-            open_id: self.authorizations.get(key).map(|authorization| authorization.open_id.clone()),
-            access_tokens: access_tokens.collect::<BTreeMap<_, _>>().into_values().collect(),
-            refresh_tokens: refresh_tokens.collect::<BTreeMap<_, _>>().into_values().collect(),
-        }
-    }
-
-    /// Every code and token there ever was.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = IssuedSecret> {
-        let codes = self.codes_issued.iter().map(|(app, code)| (SecretKind::AuthorizationCode, app, code));
-        let access = self.access_tokens.iter().map(|(value, t)| (SecretKind::AccessToken, &t.key.service_id, value));
-        let refresh = self.refresh_tokens.iter().map(|(value, t)| (SecretKind::RefreshToken, &t.key.service_id, value));
-        codes.chain(access).chain(refresh).map(|(kind, app, value)| IssuedSecret::new(kind, app, value))
-    }
-
-    /// Every cipher that apps were shown, or could have been, for a shop of the seller whose first one is `first`.
-    pub(crate) fn ciphers<'a>(&'a self, seller: &'a str, first: &'a str) -> impl Iterator<Item = IssuedSecret> {
-        self.authorizations.iter().filter(move |(key, _)| key.seller == seller).flat_map(move |(key, authorization)| {
-            (0..=authorization.cipher_changes).map(move |changes| {
-                let cipher = Authorization::cipher_after(first, changes);
-                IssuedSecret::new(SecretKind::ShopCipher, &key.service_id, &cipher)
-            })
-        })
-    }
-
     fn judge_access_token(&self, token: &AccessToken, now: u64, switches: &Switches) -> Result<(), AccessRefusal> {
         let authorization = self.authorizations.get(&token.key).ok_or(AccessRefusal::Invalid)?;
-        let refused = authorization.revoked.contains(&token.consent)
+        let ended = token.consent <= authorization.ended_through || now >= token.authorization_ends_at;
+        let refused = authorization.refuses(token.consent, now, switches)
+            || (ended && switches.access_token_after_end == EarlierToken::Refused)
             || (token.replaced && switches.access_token_after_refresh == EarlierToken::Refused)
             || (token.number <= authorization.issued_before
                 && switches.access_token_after_consent == EarlierToken::Refused);
@@ -374,7 +328,7 @@ impl Grants {
             | ReplacedRefreshToken::AnsweredAgainForSeconds(seconds) => now >= first.at.saturating_add(seconds),
             ReplacedRefreshToken::Honoured => false,
         });
-        let refused = authorization.revoked.contains(&token.consent)
+        let refused = authorization.refuses(token.consent, now, switches)
             || token.revoked
             || replaced
             || (token.number <= authorization.issued_before
@@ -388,11 +342,24 @@ impl Grants {
         }
     }
 
-    fn issue_access_token(&mut self, key: &GrantKey, consent: u32, now: u64) -> (String, u64) {
+    fn issue_access_token(
+        &mut self,
+        key: &GrantKey,
+        consent: u32,
+        now: u64,
+        authorization_ends_at: u64,
+    ) -> (String, u64) {
         let value = format!("ROW_{}{}", self.opaque(), self.opaque());
         let expires_at = now.saturating_add(ACCESS_TOKEN_LIFE);
-        let token =
-            AccessToken { key: key.clone(), consent, number: self.issued, issued_at: now, expires_at, replaced: false };
+        let token = AccessToken {
+            key: key.clone(),
+            consent,
+            number: self.issued,
+            issued_at: now,
+            expires_at,
+            authorization_ends_at,
+            replaced: false,
+        };
         self.access_tokens.insert(value.clone(), token);
         (value, expires_at)
     }

@@ -4,7 +4,8 @@
 //! (signed calls) and `services.tiktokshop.com` (the consent page). It has apps and sellers, single-use authorization
 //! codes and tokens that end by its own clock, and it verifies signatures with its own code. Behind the signature a few
 //! calls of the API check token, scope and cipher, and remember what they did. Where the documentation of TikTok Shop is
-//! silent, [`Switches`] choose the answer. The `Date` of an answer is the fake's time. Single answers can be made to go
+//! silent, [`Switches`] choose the answer. Grants lose shops, are removed and end, and the webhooks that tell of it are
+//! handed to whoever asks, signed, until they are answered or given up. The `Date` of an answer is the fake's time. Single answers can be made to go
 //! wrong: a [`Fault`] is scripted for the next requests to a path and played byte by byte, whether or not TikTok Shop
 //! acted on them. It never speaks TLS, and never listens beyond loopback.
 //!
@@ -36,6 +37,7 @@ mod consent;
 mod consent_page;
 mod control;
 mod control_http;
+mod deauthorization;
 mod endpoint;
 mod envelope;
 mod fault;
@@ -54,6 +56,7 @@ mod start_page;
 mod switches;
 mod token_host;
 mod vendor_request;
+mod webhook;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -72,9 +75,13 @@ pub use issued::{Issued, IssuedPair, IssuedSecret, IssuedToken, SecretKind};
 pub use request_log::RequestRecord;
 pub use seller::{Seller, Shop};
 pub use switches::{
-    CallbackExtras, CipherFailureStatus, CiphersOnConsent, EarlierToken, FailureStatus, GrantedScopesField,
-    RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, Switches, WrongSecret,
+    CallbackExtras, CipherFailureStatus, CiphersOnConsent, DeauthorizeAgain, DeauthorizeNotice, DeauthorizeShop,
+    EarlierToken, EmptyData, EndingNoticeZone, ExpirationTime, FailureStatus, GrantNotices, GrantedScopesField,
+    LastShopRemoved, NotificationId, RefreshTokenField, RefreshTokenOnRefresh, RefusalError, RefusedWebhook,
+    ReplacedRefreshToken, Switches, TokensAfterRemoval, WebhookBody, WebhookCopies, WebhookData, WebhookDelay,
+    WebhookOrder, WebhookShopId, WebhookTimestamp, WrongCipher, WrongSecret,
 };
+pub use webhook::{WebhookDelivery, WebhookFate};
 
 /// What a fake starts with.
 #[derive(Clone, Debug)]
@@ -142,6 +149,7 @@ impl FakeTikTokShop {
             faults: fault::FaultScripts::default(),
             shipments: endpoint::Shipments::default(),
             webhooks: endpoint::Webhooks::default(),
+            outbox: webhook::Outbox::default(),
             callback_page: format!("http://{address}{}", page::CALLBACK_PATH),
         };
         let control = Control::new(marketplace, address);

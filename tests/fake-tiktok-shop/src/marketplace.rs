@@ -9,6 +9,7 @@ use crate::grants::Grants;
 use crate::request_log::RequestLog;
 use crate::seller::{Seller, Shop};
 use crate::switches::Switches;
+use crate::webhook::Outbox;
 
 pub(crate) struct Marketplace {
     pub clock: Clock,
@@ -20,6 +21,7 @@ pub(crate) struct Marketplace {
     pub faults: FaultScripts,
     pub shipments: Shipments,
     pub webhooks: Webhooks,
+    pub outbox: Outbox,
     /// Where a browser goes after the consent when the app names no address of its own.
     pub callback_page: String,
 }
@@ -53,7 +55,8 @@ impl Marketplace {
 
     pub(crate) fn end_authorization(&mut self, seller: &str) -> Result<(), ControlError> {
         self.seller(seller)?;
-        self.grants.end(seller);
+        self.announce_ends_of(seller);
+        self.grants.end(seller, self.clock.now());
         Ok(())
     }
 
@@ -65,6 +68,7 @@ impl Marketplace {
 
     pub(crate) fn revoke(&mut self, seller: &str) -> Result<(), ControlError> {
         self.seller(seller)?;
+        self.announce_ends_of(seller);
         self.grants.revoke(seller);
         Ok(())
     }

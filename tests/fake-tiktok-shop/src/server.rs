@@ -110,7 +110,7 @@ impl Reply {
             },
             Service::ApiHost => (api_host::answer(marketplace, request), None),
         };
-        let (status, code, body) = envelope::render(answer, marketplace.request_id());
+        let (status, code, body) = envelope::render(answer, marketplace.request_id(), marketplace.switches.empty_data);
         Self::Envelope { status, code, body, issued }
     }
 

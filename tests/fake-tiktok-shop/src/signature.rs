@@ -1,7 +1,7 @@
-//! The signature of TikTok Shop requests, as the service checks it.
+//! The signatures of TikTok Shop: of requests, as the service checks it, and of webhooks, as it makes it.
 //!
-//! Written from the official page `sign-your-api-request` (as of 2026), on purpose without the connector's code: the
-//! fake is the second opinion.
+//! Written from the official pages `sign-your-api-request` and `tts-webhooks-overview` (as of 2026), on purpose without
+//! the connector's code: the fake is the second opinion.
 
 use hmac::digest::Key;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -22,6 +22,11 @@ pub(crate) struct Signed<'a> {
 /// The value `sign` must have: 64 lowercase hexadecimal digits.
 pub(crate) fn sign(request: &Signed<'_>, app_secret: &str) -> String {
     hex(&hmac_sha256(app_secret.as_bytes(), &string_to_sign(request, app_secret)))
+}
+
+/// The `Authorization` header of a webhook with this body: 64 lowercase hexadecimal digits.
+pub(crate) fn sign_webhook(app_key: &str, app_secret: &str, body: &[u8]) -> String {
+    hex(&hmac_sha256(app_secret.as_bytes(), &[app_key.as_bytes(), body].concat()))
 }
 
 fn string_to_sign(request: &Signed<'_>, app_secret: &str) -> Vec<u8> {
@@ -115,6 +120,25 @@ mod tests {
             let text = String::from_utf8(string_to_sign(&request, &vector.app_secret)).unwrap();
             assert_eq!(text, vector.string_to_sign, "{}", vector.id);
             assert_eq!(sign(&request, &vector.app_secret), vector.sign, "{}", vector.id);
+        }
+    }
+
+    #[test]
+    fn every_published_webhook_vector_is_reproduced() {
+        #[derive(Deserialize)]
+        struct Vector {
+            id: String,
+            app_key: String,
+            app_secret: String,
+            body: String,
+            authorization: String,
+        }
+
+        let vectors = include_str!("../../../connector-core/tests/vectors/webhook-signing.json");
+        let vectors: Vec<Vector> = serde_json::from_str(vectors).unwrap();
+        assert_eq!(vectors.len(), 3);
+        for Vector { id, app_key, app_secret, body, authorization } in vectors {
+            assert_eq!(sign_webhook(&app_key, &app_secret, body.as_bytes()), authorization, "{id}");
         }
     }
 

@@ -1,10 +1,25 @@
 //! Switches for what the documentation of TikTok Shop leaves open.
 //!
-//! A switch is read when a request is served, so it also holds for tokens issued before it was set.
+//! A switch is read when a request is served or a webhook is sent, so it also holds for tokens issued before it was set.
+//! Only how many webhooks an event leads to is settled when it happens.
 
-use axum::http::StatusCode;
+mod answers;
+mod explanation;
+mod webhooks;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use answers::{
+    CallbackExtras, CipherFailureStatus, CiphersOnConsent, DeauthorizeAgain, DeauthorizeNotice, DeauthorizeShop,
+    EarlierToken, EmptyData, FailureStatus, GrantedScopesField, LastShopRemoved, RefreshTokenField,
+    RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, TokensAfterRemoval, WrongCipher, WrongSecret,
+};
+pub(crate) use explanation::EXPLANATIONS;
+pub use webhooks::{
+    EndingNoticeZone, ExpirationTime, GrantNotices, NotificationId, RefusedWebhook, WebhookBody, WebhookCopies,
+    WebhookData, WebhookDelay, WebhookOrder, WebhookShopId, WebhookTimestamp,
+};
 
 /// How the fake answers where nobody documents what TikTok Shop does.
 ///
@@ -43,6 +58,46 @@ pub struct Switches {
     pub granted_scopes_field: GrantedScopesField,
     /// Do the ciphers of a seller's shops change when the code of another consent is exchanged?
     pub ciphers_on_consent: CiphersOnConsent,
+    /// `data` of a success that has nothing to tell.
+    pub empty_data: EmptyData,
+    /// What is a cipher that names no shop of the grant answered with?
+    pub wrong_cipher: WrongCipher,
+    /// What does Deauthorize Shop end: the shop, or the grant with all its shops?
+    pub deauthorize_shop: DeauthorizeShop,
+    /// Does a webhook of type 6 follow when the app itself deauthorizes a shop?
+    pub deauthorize_notice: DeauthorizeNotice,
+    /// What is Deauthorize Shop answered with for a shop that is gone from a grant that lives on?
+    pub deauthorize_again: DeauthorizeAgain,
+    /// What becomes of a grant when its last shop is removed?
+    pub last_shop_removed: LastShopRemoved,
+    /// What becomes of the tokens when the grant is removed?
+    pub tokens_after_removal: TokensAfterRemoval,
+    /// What becomes of access tokens that are still good when the authorization ends by time?
+    pub access_token_after_end: EarlierToken,
+    /// Is a removal or a coming end that concerns several shops told once for each?
+    pub grant_notices: GrantNotices,
+    /// In which time zone is 0:00, when the daily notices of a coming end are sent?
+    pub ending_notice_zone: EndingNoticeZone,
+    /// Shape of a webhook's `tts_notification_id`.
+    pub notification_id: NotificationId,
+    /// Shape of a webhook's `shop_id`.
+    pub webhook_shop_id: WebhookShopId,
+    /// Shape of a webhook's `timestamp`.
+    pub webhook_timestamp: WebhookTimestamp,
+    /// Shape of a webhook's `data`.
+    pub webhook_data: WebhookData,
+    /// Shape of `expiration_time` in a webhook of type 7.
+    pub expiration_time: ExpirationTime,
+    /// Is every webhook sent twice?
+    pub webhook_copies: WebhookCopies,
+    /// In which order are webhooks sent that are due together?
+    pub webhook_order: WebhookOrder,
+    /// Does a webhook's body arrive as it was signed?
+    pub webhook_body: WebhookBody,
+    /// How long after the event is a webhook first sent?
+    pub webhook_delay: WebhookDelay,
+    /// Is a webhook sent again when the receiver answers 401?
+    pub refused_webhook: RefusedWebhook,
 }
 
 impl Switches {
@@ -66,261 +121,9 @@ impl Switches {
     }
 }
 
-/// Whether a refresh issues another refresh token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RefreshTokenOnRefresh {
-    /// Another one, with the same end.
-    #[default]
-    New,
-    /// The one that was presented.
-    Unchanged,
-}
-
-/// What becomes of a refresh token after a refresh has replaced it.
-///
-/// With [`RefreshTokenOnRefresh`] this is the provider's policy: a token is reusable (`Unchanged`, or `Honoured`), it
-/// rotates with a grace in which a replay gets another pair (`HonouredForSeconds`) or the first one again
-/// (`AnsweredAgainForSeconds`), it rotates strictly (`Refused`), or a replay ends everything (`RevokesFamily`).
-/// What a replay does not revoke stays as it was: other tokens of the same consent, and those of other consents.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReplacedRefreshToken {
-    /// 36004005 from then on.
-    #[default]
-    Refused,
-    /// Honoured this many seconds longer; every replay gets a pair of its own.
-    HonouredForSeconds(u64),
-    /// For this many seconds more a replay gets the pair that the first refresh got, and nothing is issued.
-    AnsweredAgainForSeconds(u64),
-    /// Honoured until its end; every replay gets a pair of its own.
-    Honoured,
-    /// 36004005, and all tokens that came from the same consent are revoked: refreshes get 36004005, calls 105001.
-    RevokesFamily,
-}
-
-/// The field `refresh_token` of a refresh answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RefreshTokenField {
-    /// It is there.
-    #[default]
-    Present,
-    /// It is not.
-    Missing,
-    /// It is there with an empty text.
-    Empty,
-    /// It is there with a space in it and nothing else.
-    Blank,
-}
-
-/// What becomes of a token when a later one is issued.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EarlierToken {
-    /// Honoured until its end.
-    #[default]
-    Honoured,
-    /// Refused from then on.
-    Refused,
-}
-
-/// Parameters of the callback besides `code` and `state`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CallbackExtras {
-    /// None, as documented.
-    #[default]
-    None,
-    /// `app_key`, `locale` and `shop_region`, as reported.
-    AppKeyLocaleAndRegion,
-}
-
-/// Value of `error` in the callback of a refused consent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefusalError {
-    /// `auth_denied`.
-    #[default]
-    AuthDenied,
-    /// `access_denied`.
-    AccessDenied,
-}
-
-impl RefusalError {
-    pub(crate) fn text(self) -> &'static str {
-        match self {
-            Self::AuthDenied => "auth_denied",
-            Self::AccessDenied => "access_denied",
-        }
-    }
-}
-
-/// What the token host says to an unknown app key or a wrong app secret.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WrongSecret {
-    /// HTTP 400 and 36009004.
-    #[default]
-    BadRequest,
-    /// HTTP 401 and 36009004.
-    Unauthorized,
-    /// HTTP 200 and the code of a bad grant: 36004004 for a code, 36004005 for a refresh token.
-    BadGrant,
-}
-
-/// HTTP status that goes with a failure's code.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FailureStatus {
-    /// 401.
-    #[default]
-    Unauthorized,
-    /// 200.
-    Ok,
-}
-
-impl From<FailureStatus> for StatusCode {
-    fn from(status: FailureStatus) -> Self {
-        match status {
-            FailureStatus::Unauthorized => Self::UNAUTHORIZED,
-            FailureStatus::Ok => Self::OK,
-        }
-    }
-}
-
-/// HTTP status of a missing or wrong shop cipher.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CipherFailureStatus {
-    /// 400.
-    #[default]
-    BadRequest,
-    /// 200.
-    Ok,
-}
-
-impl From<CipherFailureStatus> for StatusCode {
-    fn from(status: CipherFailureStatus) -> Self {
-        match status {
-            CipherFailureStatus::BadRequest => Self::BAD_REQUEST,
-            CipherFailureStatus::Ok => Self::OK,
-        }
-    }
-}
-
-/// The field `granted_scopes` of a token answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum GrantedScopesField {
-    /// It is there.
-    #[default]
-    Present,
-    /// It is not, as in old answers.
-    Missing,
-}
-
-/// What another consent does to the ciphers of the seller's shops.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CiphersOnConsent {
-    /// They stay.
-    #[default]
-    Unchanged,
-    /// Each shop gets another one.
-    New,
-}
-
-/// One switch, for people: its name, its values and the question it answers.
-pub(crate) struct Explanation {
-    pub name: &'static str,
-    pub values: &'static str,
-    pub question: &'static str,
-}
-
-/// Every switch, in the order of [`Switches`].
-pub(crate) const EXPLANATIONS: [Explanation; 15] = [
-    Explanation {
-        name: "refresh_token_on_refresh",
-        values: r#""new", "unchanged""#,
-        question: "Does a refresh issue another refresh token?",
-    },
-    Explanation {
-        name: "replaced_refresh_token",
-        values: r#""refused", {"honoured-for-seconds": 60}, {"answered-again-for-seconds": 60}, "honoured", "revokes-family""#,
-        question: "What becomes of a refresh token after a refresh has replaced it? answered-again repeats the first \
-                   answer; revokes-family ends all tokens of the consent at a replay.",
-    },
-    Explanation {
-        name: "refresh_token_field",
-        values: r#""present", "missing", "empty""#,
-        question: "Does a refresh answer carry refresh_token? While it does not, the token stays the same.",
-    },
-    Explanation {
-        name: "access_token_after_refresh",
-        values: r#""honoured", "refused""#,
-        question: "What becomes of the earlier access token after a refresh?",
-    },
-    Explanation {
-        name: "access_token_after_consent",
-        values: r#""honoured", "refused""#,
-        question: "What becomes of earlier access tokens when the code of another consent is exchanged?",
-    },
-    Explanation {
-        name: "refresh_token_after_consent",
-        values: r#""honoured", "refused""#,
-        question: "What becomes of earlier refresh tokens when the code of another consent is exchanged?",
-    },
-    Explanation {
-        name: "callback_extras",
-        values: r#""none", "app-key-locale-and-region""#,
-        question: "Does the callback carry more than code and state?",
-    },
-    Explanation {
-        name: "refusal_error",
-        values: r#""auth_denied", "access_denied""#,
-        question: "Value of error in the callback of a refused consent.",
-    },
-    Explanation {
-        name: "wrong_secret",
-        values: r#""bad-request", "unauthorized", "bad-grant""#,
-        question: "What does the token host say to a wrong app key or secret: HTTP 400 or 401 with 36009004, or HTTP 200 \
-                   with 36004004 (code) and 36004005 (refresh token)?",
-    },
-    Explanation {
-        name: "status_101000",
-        values: r#""unauthorized", "ok""#,
-        question: "HTTP status when the token's user type does not fit the call: 401 or 200?",
-    },
-    Explanation {
-        name: "status_105001",
-        values: r#""unauthorized", "ok""#,
-        question: "HTTP status when the access token is invalid: 401 or 200?",
-    },
-    Explanation {
-        name: "status_105002",
-        values: r#""unauthorized", "ok""#,
-        question: "HTTP status when the access token has expired: 401 or 200?",
-    },
-    Explanation {
-        name: "status_106013",
-        values: r#""bad-request", "ok""#,
-        question: "HTTP status when the shop's cipher is missing or wrong: 400 or 200?",
-    },
-    Explanation {
-        name: "granted_scopes_field",
-        values: r#""present", "missing""#,
-        question: "Do token answers carry granted_scopes?",
-    },
-    Explanation {
-        name: "ciphers_on_consent",
-        values: r#""unchanged", "new""#,
-        question: "Do the shops' ciphers change when the code of another consent is exchanged?",
-    },
-];
-
 #[cfg(test)]
 mod tests {
+    use super::explanation::Explanation;
     use super::*;
     use serde_json::json;
 
@@ -331,7 +134,7 @@ mod tests {
         };
         let explained: Vec<_> = EXPLANATIONS.iter().map(|e| e.name).collect();
         assert_eq!(members.keys().collect::<Vec<_>>(), explained);
-        for Explanation { name, values, .. } in EXPLANATIONS {
+        for &Explanation { name, values, .. } in EXPLANATIONS {
             let values: Vec<Value> = serde_json::from_str(&format!("[{values}]")).unwrap();
             assert!(values.contains(&members[name]), "{name}: the default is among the values");
             for value in values {

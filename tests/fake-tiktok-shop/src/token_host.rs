@@ -38,7 +38,8 @@ fn exchange_code(marketplace: &mut Marketplace, query: &Query) -> Result<Pair, F
     let code = query.first("auth_code").ok_or_else(invalid_code)?;
 
     let now = marketplace.clock.now();
-    let pending = marketplace.grants.pending(code, &service_id, now).map_err(|_| invalid_code())?;
+    let pending = marketplace.grants.pending(code, &service_id, now).map_err(|_| invalid_code())?.clone();
+    marketplace.announce_end(&pending);
     let lasts = marketplace.seller(&pending.seller).map_err(|_| invalid_code())?.authorization_lasts.as_secs();
     marketplace.grants.exchange(code, &service_id, lasts, now, &marketplace.switches).map_err(|_| invalid_code())
 }
@@ -121,6 +122,10 @@ fn token_data(marketplace: &Marketplace, pair: &Pair, refresh_token_field: Refre
         }
         match marketplace.switches.granted_scopes_field {
             GrantedScopesField::Present => {}
+            GrantedScopesField::Requested => {
+                let app = marketplace.app_by_service_id(&pair.key.service_id).map_err(|_| no_authorization())?;
+                members.insert("granted_scopes".to_owned(), json!(app.scopes));
+            }
             GrantedScopesField::Missing => drop(members.shift_remove("granted_scopes")),
         }
     }

@@ -17,7 +17,7 @@ pub(crate) enum Service {
     TokenHost,
     /// `open-api.tiktokglobalshop.com`
     ApiHost,
-    /// `services.tiktokshop.com` and `services.us.tiktokshop.com`
+    /// `services.tiktokshop.com`, and for the US `services.us.tiktokshop.com` or `services.tiktokshops.us`: pages differ
     ConsentPage,
 }
 
@@ -54,7 +54,9 @@ impl HostName {
         match authority.host().to_ascii_lowercase().as_str() {
             "auth.tiktok-shops.com" => Self::Production(Service::TokenHost),
             "open-api.tiktokglobalshop.com" => Self::Production(Service::ApiHost),
-            "services.tiktokshop.com" | "services.us.tiktokshop.com" => Self::Production(Service::ConsentPage),
+            "services.tiktokshop.com" | "services.us.tiktokshop.com" | "services.tiktokshops.us" => {
+                Self::Production(Service::ConsentPage)
+            }
             "localhost" | "127.0.0.1" | "[::1]" => Self::Loopback,
             _ => Self::Foreign,
         }

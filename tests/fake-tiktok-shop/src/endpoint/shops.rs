@@ -1,11 +1,15 @@
-//! Get Authorized Shops and Get Active Shops: official pages `get-authorized-shops` (as of December 2025) and
-//! `get-active-shops-202309`.
+//! Get Authorized Shops, Get Active Shops and Deauthorize Shop: official pages `get-authorized-shops` (as of December
+//! 2025) and `get-active-shops-202309`, and the endpoint descriptions of the official command-line tool.
 
 use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::{Answers, Caller, Endpoint, scope};
+use crate::api_host::{presented_cipher, refused_cipher};
 use crate::envelope::Answer;
+use crate::grants::GrantKey;
+use crate::marketplace::Marketplace;
+use crate::switches::{DeauthorizeAgain, DeauthorizeShop};
 use crate::vendor_request::VendorRequest;
 
 pub(super) const LIST_SHOPS: Endpoint = Endpoint {
@@ -22,8 +26,17 @@ pub(super) const LIST_ACTIVE_SHOPS: Endpoint = Endpoint {
     answers: Answers::Seller(list_active_shops),
 };
 
+/// Which scope it needs is not known here; it is the one that every app has.
+pub(super) const DEAUTHORIZE: Endpoint = Endpoint {
+    method: Method::DELETE,
+    path: "/authorization/202403/shops",
+    scope: scope::AUTHORIZED_SHOPS,
+    answers: Answers::Cipher(deauthorize),
+};
+
 fn list_shops(caller: &Caller, _: &VendorRequest) -> Answer {
-    let rows = caller.seller.shops.iter().map(|shop| {
+    let granted = caller.seller.shops.iter().filter(|shop| caller.authorization.covers(shop));
+    let rows = granted.map(|shop| {
         let cipher = shop.cipher.as_deref().map(|first| caller.authorization.cipher(first));
         shop.row(cipher)
     });
@@ -33,4 +46,20 @@ fn list_shops(caller: &Caller, _: &VendorRequest) -> Answer {
 fn list_active_shops(caller: &Caller, _: &VendorRequest) -> Answer {
     let rows = caller.seller.shops.iter().map(|shop| json!({ "id": shop.id, "region": shop.region }));
     Ok(json!({ "shops": rows.collect::<Vec<Value>>() }))
+}
+
+/// What becomes of the grant's other shops, whether the app is told, and what a second call gets is open.
+fn deauthorize(marketplace: &mut Marketplace, caller: &Caller, request: &VendorRequest) -> Answer {
+    let switches = marketplace.switches;
+    let shop = caller.named_shop(presented_cipher(request, &switches)?).ok_or_else(|| refused_cipher(&switches))?;
+    let key = GrantKey { service_id: caller.service_id.clone(), seller: caller.seller.id.clone() };
+    let notice = switches.deauthorize_notice;
+    let deauthorized = match switches.deauthorize_shop {
+        DeauthorizeShop::Shop => marketplace.deauthorize_shop(&key, &shop.id, notice).is_ok(),
+        DeauthorizeShop::Grant => caller.authorization.covers(shop) && marketplace.deauthorize(&key, notice).is_ok(),
+    };
+    match switches.deauthorize_again {
+        DeauthorizeAgain::WrongCipher if !deauthorized => Err(refused_cipher(&switches)),
+        DeauthorizeAgain::WrongCipher | DeauthorizeAgain::Success => Ok(json!({})),
+    }
 }

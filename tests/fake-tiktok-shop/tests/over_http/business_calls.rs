@@ -5,7 +5,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::client::{API_HOST, Reply, START, SignedCall, World, send};
-use crate::gate::{ORDERS, PRODUCTS, SHIP, UPLOAD, WEBHOOKS};
+use crate::gate::{DEAUTHORIZE, ORDERS, PRODUCTS, SHIP, UPLOAD, WEBHOOKS};
 
 /// A connected seller with its access token and the cipher of its first shop.
 struct Connected {
@@ -266,7 +266,8 @@ async fn other_apps_and_shops_have_webhooks_of_their_own() {
 #[tokio::test]
 async fn other_methods_do_not_fit() {
     let shop = Connected::new().await;
-    for (method, path) in [("GET", ORDERS), ("PUT", UPLOAD), ("DELETE", SHIP), ("POST", WEBHOOKS)] {
+    for (method, path) in [("GET", ORDERS), ("PUT", UPLOAD), ("DELETE", SHIP), ("POST", WEBHOOKS), ("GET", DEAUTHORIZE)]
+    {
         let reply = send(shop.world.address(), method, API_HOST, path, &[], "").await;
         assert_eq!(reply.verdict(), (405, 36_009_010), "{method} {path}");
     }

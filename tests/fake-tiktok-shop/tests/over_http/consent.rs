@@ -10,7 +10,13 @@ const AUTHORIZE: &str = "/open/authorize";
 async fn the_page_names_the_app_its_scopes_and_the_sellers() {
     let world = World::new();
     let target = format!("{AUTHORIZE}?service_id={}&state=abc", world.app.service_id);
-    for host in ["services.tiktokshop.com", "services.us.tiktokshop.com", "localhost", "127.0.0.1:8080"] {
+    for host in [
+        "services.tiktokshop.com",
+        "services.us.tiktokshop.com",
+        "services.tiktokshops.us",
+        "localhost",
+        "127.0.0.1:8080",
+    ] {
         let page = send(world.address(), "GET", host, &target, &[], "").await;
         assert_eq!(page.status, 200, "{host}");
         for text in [

@@ -9,11 +9,12 @@ use crate::client::{API_HOST, START, TOKEN_HOST, World, parameter};
 async fn the_description_names_every_operation_and_switch() {
     let world = World::new();
     let description = world.local("GET", "/_control", "").await.json();
-    assert_eq!(description["operations"].as_array().unwrap().len(), 19);
-    assert_eq!(description["switches"].as_array().unwrap().len(), 15);
+    assert_eq!(description["operations"].as_array().unwrap().len(), 25);
+    assert_eq!(description["switches"].as_array().unwrap().len(), 35);
     for operation in description["operations"].as_array().unwrap() {
         let (method, path) = operation["call"].as_str().unwrap().split_once(' ').unwrap();
         let path = path.replace("{seller}", "one-shop").replace("{shop}", "7490000000000000001");
+        let path = path.replace("{number}", "1");
         let reply = world.local(method, &path, "").await;
         assert!([200, 400].contains(&reply.status), "{method} {path}: {}", reply.status);
     }

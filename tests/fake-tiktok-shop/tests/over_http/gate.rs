@@ -10,14 +10,22 @@ pub(crate) const ORDERS: &str = "/order/202309/orders/search";
 pub(crate) const PRODUCTS: &str = "/product/202502/products/search";
 pub(crate) const UPLOAD: &str = "/product/202309/images/upload";
 pub(crate) const WEBHOOKS: &str = "/event/202309/webhooks";
+pub(crate) const DEAUTHORIZE: &str = "/authorization/202403/shops";
 pub(crate) const ACTIVE_SHOPS: &str = "/seller/202309/shops";
 /// The package of the first order of `one-shop`.
 pub(crate) const SHIP: &str = "/fulfillment/202309/packages/1150000000000010001/ship";
 
 const OF_THE_SELLER: [(&str, &str); 3] = [("GET", SHOPS), ("GET", ACTIVE_SHOPS), ("POST", UPLOAD)];
 
-const OF_A_SHOP: [(&str, &str); 6] =
-    [("POST", ORDERS), ("POST", PRODUCTS), ("POST", SHIP), ("GET", WEBHOOKS), ("PUT", WEBHOOKS), ("DELETE", WEBHOOKS)];
+const OF_A_SHOP: [(&str, &str); 7] = [
+    ("POST", ORDERS),
+    ("POST", PRODUCTS),
+    ("POST", SHIP),
+    ("GET", WEBHOOKS),
+    ("PUT", WEBHOOKS),
+    ("DELETE", WEBHOOKS),
+    ("DELETE", DEAUTHORIZE),
+];
 
 fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     OF_THE_SELLER.into_iter().chain(OF_A_SHOP)

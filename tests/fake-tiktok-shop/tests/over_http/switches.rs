@@ -1,4 +1,5 @@
-//! Every switch, with each of its answers.
+//! Every switch of consents, tokens and calls, with each of its answers. Those of removals and webhooks are in the files
+//! on them.
 
 use std::time::Duration;
 
@@ -201,12 +202,23 @@ async fn status_106013() {
 
 #[tokio::test]
 async fn granted_scopes_field() {
-    for (answer, present) in [(GrantedScopesField::Present, true), (GrantedScopesField::Missing, false)] {
+    let granted = json!(["seller.shop.info"]);
+    let asked = json!(World::new().app.scopes);
+    for (answer, expected) in [
+        (GrantedScopesField::Present, Some(&granted)),
+        (GrantedScopesField::Requested, Some(&asked)),
+        (GrantedScopesField::Missing, None),
+    ] {
         let world = World::with_switches(|switches| switches.granted_scopes_field = answer);
+        let ticked = Some(vec!["seller.shop.info".to_owned()]);
+        world.control.update_seller("one-shop", |seller| seller.granted_scopes = ticked).unwrap();
         let data = world.exchange(&world.code("one-shop")).await.data();
-        assert_eq!(data.get("granted_scopes").is_some(), present);
+        assert_eq!(data.get("granted_scopes"), expected, "{answer:?}");
         let refreshed = world.refresh(data["refresh_token"].as_str().unwrap()).await.data();
-        assert_eq!(refreshed.get("granted_scopes").is_some(), present);
+        assert_eq!(refreshed.get("granted_scopes"), expected, "{answer:?}");
+        // Whatever it says, only what was granted works.
+        let listing = world.list_shops(data["access_token"].as_str().unwrap()).await;
+        assert_eq!(listing.verdict(), (401, 105_005));
     }
 }
 

@@ -1,0 +1,196 @@
+//! What a seller has granted an app.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::{once, successors};
+
+use super::{GrantKey, open_id};
+use crate::seller::Shop;
+use crate::switches::{EndingNoticeZone, Switches, TokensAfterRemoval};
+
+const DAY: u64 = 86_400;
+
+/// The end of an authorization is first announced so long before it.
+const ANNOUNCED_BEFORE: u64 = 30 * DAY;
+
+/// What a seller has granted an app, over all its consents.
+#[derive(Clone)]
+pub(crate) struct Authorization {
+    pub open_id: String,
+    /// Scopes of the latest consent.
+    pub scopes: Vec<String>,
+    /// When the latest consent ends.
+    pub ends_at: u64,
+    /// Consents whose code was exchanged; the tokens of a consent carry its number.
+    pub(super) consents: u32,
+    /// Number of the last token issued before the latest consent.
+    pub(super) issued_before: u64,
+    /// Refresh tokens of the consents up to this one are over.
+    pub(super) ended_through: u32,
+    /// How often the ciphers of the seller's shops have changed for this app.
+    pub(super) cipher_changes: u32,
+    /// Consents that were taken back.
+    revoked: BTreeMap<u32, Revocation>,
+    /// Shops that were removed since the latest consent.
+    removed_shops: BTreeSet<String>,
+    /// The coming end was announced as often as was due at this time.
+    announced_at: u64,
+}
+
+/// How a consent was taken back.
+#[derive(Clone, Copy)]
+enum Revocation {
+    /// Its tokens are refused from then on.
+    AtOnce,
+    /// The grant was removed at this time; a switch says what becomes of the tokens.
+    Removed(u64),
+}
+
+impl Authorization {
+    pub(super) fn new(key: &GrantKey) -> Self {
+        Self {
+            open_id: open_id(key),
+            scopes: Vec::new(),
+            ends_at: 0,
+            consents: 0,
+            issued_before: 0,
+            ended_through: 0,
+            cipher_changes: 0,
+            revoked: BTreeMap::new(),
+            removed_shops: BTreeSet::new(),
+            announced_at: 0,
+        }
+    }
+
+    /// Counts another consent, which covers all shops again.
+    pub(super) fn consent(&mut self, scopes: Vec<String>, now: u64, ends_at: u64) {
+        self.scopes = scopes;
+        self.ends_at = ends_at;
+        self.consents += 1;
+        self.removed_shops.clear();
+        self.announced_at = now;
+    }
+
+    /// The cipher of a shop whose first one is `first`.
+    pub(crate) fn cipher(&self, first: &str) -> String {
+        Self::cipher_after(first, self.cipher_changes)
+    }
+
+    pub(super) fn cipher_after(first: &str, changes: u32) -> String {
+        match changes {
+            0 => first.to_owned(),
+            changes => format!("{first}v{changes}"),
+        }
+    }
+
+    /// Whether it covers this shop of the seller.
+    pub(crate) fn covers(&self, shop: &Shop) -> bool {
+        !self.removed_shops.contains(&shop.id)
+    }
+
+    pub(super) fn remove_shop(&mut self, shop_id: &str) {
+        self.removed_shops.insert(shop_id.to_owned());
+    }
+
+    /// Whether its latest consent was not taken back. It may have ended by time.
+    pub(crate) fn stands(&self) -> bool {
+        !self.revoked.contains_key(&self.consents)
+    }
+
+    pub(super) fn end(&mut self, now: u64) {
+        self.ended_through = self.consents;
+        self.ends_at = self.ends_at.min(now);
+    }
+
+    pub(super) fn remove(&mut self, now: u64) {
+        for consent in 1..=self.consents {
+            self.revoked.entry(consent).or_insert(Revocation::Removed(now));
+        }
+    }
+
+    pub(super) fn revoke(&mut self) {
+        self.revoked.extend((1..=self.consents).map(|consent| (consent, Revocation::AtOnce)));
+    }
+
+    pub(super) fn revoke_consent(&mut self, consent: u32) {
+        self.revoked.insert(consent, Revocation::AtOnce);
+    }
+
+    /// Whether tokens of a consent are refused because it was taken back.
+    pub(super) fn refuses(&self, consent: u32, now: u64, switches: &Switches) -> bool {
+        self.revoked.get(&consent).is_some_and(|revocation| match (revocation, switches.tokens_after_removal) {
+            (Revocation::AtOnce, _) | (Revocation::Removed(_), TokensAfterRemoval::Refused) => true,
+            (Revocation::Removed(at), TokensAfterRemoval::HonouredForSeconds(seconds)) => {
+                now >= at.saturating_add(seconds)
+            }
+        })
+    }
+
+    /// The times up to `now` at which the coming end is to be announced, without those that were returned before: 30 days
+    /// before it, then daily at 0:00.
+    ///
+    /// Official page of the webhook `UPCOMING_AUTHORIZATION_EXPIRATION` (as of 2026).
+    pub(super) fn announcements(&mut self, now: u64, zone: EndingNoticeZone) -> Vec<u64> {
+        let since = self.announced_at;
+        self.announced_at = since.max(now);
+        if !self.stands() {
+            return Vec::new();
+        }
+        let first = self.ends_at.saturating_sub(ANNOUNCED_BEFORE);
+        let ahead = zone.ahead();
+        let next_midnight = ((first + ahead) / DAY + 1) * DAY - ahead;
+        let daily = successors(Some(next_midnight), |at| at.checked_add(DAY)).take_while(|at| *at < self.ends_at);
+        once(first).chain(daily).filter(|at| since < *at && *at <= now).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Noon of 2026-01-01.
+    const NOON: u64 = 1_767_268_800;
+    const MIDNIGHT: u64 = NOON + DAY / 2;
+    const NEVER: [u64; 0] = [];
+
+    fn ending_at(ends_at: u64, granted_at: u64) -> Authorization {
+        let key = GrantKey { service_id: "7480000000000000001".to_owned(), seller: "one-shop".to_owned() };
+        let mut authorization = Authorization::new(&key);
+        authorization.consent(Vec::new(), granted_at, ends_at);
+        authorization
+    }
+
+    #[test]
+    fn an_end_is_announced_thirty_days_before_and_then_at_every_midnight() {
+        let end = NOON + 30 * DAY;
+        let mut authorization = ending_at(end, NOON - 100 * DAY);
+        assert_eq!(authorization.announcements(NOON - 1, EndingNoticeZone::Utc), NEVER);
+        assert_eq!(authorization.announcements(NOON, EndingNoticeZone::Utc), [NOON]);
+        assert_eq!(authorization.announcements(MIDNIGHT - 1, EndingNoticeZone::Utc), NEVER);
+        assert_eq!(authorization.announcements(MIDNIGHT + DAY, EndingNoticeZone::Utc), [MIDNIGHT, MIDNIGHT + DAY]);
+        let rest: Vec<_> = (2..30).map(|day| MIDNIGHT + day * DAY).collect();
+        assert_eq!(authorization.announcements(end + 100 * DAY, EndingNoticeZone::Utc), rest);
+        assert_eq!(authorization.announcements(end + 200 * DAY, EndingNoticeZone::Utc), NEVER);
+    }
+
+    #[test]
+    fn midnight_is_that_of_the_zone() {
+        let mut authorization = ending_at(NOON + 30 * DAY, NOON - DAY);
+        let at = authorization.announcements(NOON + DAY, EndingNoticeZone::UtcPlus8);
+        assert_eq!(at, [NOON, MIDNIGHT - 8 * 3_600]);
+    }
+
+    #[test]
+    fn a_short_authorization_is_announced_from_its_first_midnight_on() {
+        let mut authorization = ending_at(NOON + 2 * DAY, NOON);
+        assert_eq!(authorization.announcements(u64::MAX, EndingNoticeZone::Utc), [MIDNIGHT, MIDNIGHT + DAY]);
+    }
+
+    #[test]
+    fn nothing_is_announced_of_what_was_taken_back_or_renewed() {
+        let mut authorization = ending_at(NOON + 30 * DAY, NOON - DAY);
+        authorization.consent(Vec::new(), NOON - 1, NOON + 99 * DAY);
+        assert_eq!(authorization.announcements(NOON + 30 * DAY, EndingNoticeZone::Utc), NEVER);
+        authorization.remove(NOON + 30 * DAY);
+        assert_eq!(authorization.announcements(NOON + 99 * DAY, EndingNoticeZone::Utc), NEVER);
+    }
+}
