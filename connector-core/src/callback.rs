@@ -33,21 +33,27 @@ pub enum Grant {
     },
 }
 
+/// What a grant holds once everything around it is right.
+pub struct Consented {
+    /// To be exchanged.
+    pub code: AuthorizationCode,
+    /// The app that the callback names; every app of a host has a callback of its own.
+    pub app_key: Option<String>,
+}
+
 impl Grant {
-    /// The code, once everything around it is right.
-    ///
     /// # Errors
     /// Invalid request (`state-mismatch`, `callback-malformed`), reauthorize (`consent-refused`), in this order of checks:
     /// size, state, `error`, `code`.
-    pub fn into_code(self) -> Result<AuthorizationCode, Error> {
+    pub fn into_consented(self) -> Result<Consented, Error> {
         match self {
-            Self::Code(code) => code_or_refusal(Some(code)),
+            Self::Code(code) => Ok(Consented { code: code_or_refusal(Some(code))?, app_key: None }),
             Self::Callback { query, state } => read(&query, &state),
         }
     }
 }
 
-fn read(query: &str, check: &StateCheck) -> Result<AuthorizationCode, Error> {
+fn read(query: &str, check: &StateCheck) -> Result<Consented, Error> {
     if query.len() > MAX_QUERY_BYTES {
         return Err(Error::new(Cause::CallbackMalformed));
     }
@@ -68,7 +74,9 @@ fn read(query: &str, check: &StateCheck) -> Result<AuthorizationCode, Error> {
         let secrets = [state.as_ref().map(State::expose), code].map(Option::unwrap_or_default);
         return Err(Error::new(Cause::ConsentRefused).noting(&format!("error: {}", scrubbed(&error, &secrets))));
     }
-    code_or_refusal(code.ok_or_else(|| Error::new(Cause::CallbackMalformed))?)
+    let app_key = only(query, "app_key").ok_or_else(|| Error::new(Cause::CallbackMalformed))?;
+    let code = code_or_refusal(code.ok_or_else(|| Error::new(Cause::CallbackMalformed))?)?;
+    Ok(Consented { code, app_key })
 }
 
 fn code_or_refusal(code: Option<AuthorizationCode>) -> Result<AuthorizationCode, Error> {
@@ -96,7 +104,7 @@ mod tests {
         let state =
             state.map_or(StateCheck::AppStoreInstall, |state| StateCheck::Expected(State::new(state.to_string())));
         let grant = Grant::Callback { query: query.to_string(), state };
-        grant.into_code().map(|code| code.expose().to_string()).map_err(|error| error.cause)
+        grant.into_consented().map(|consented| consented.code.expose().to_string()).map_err(|error| error.cause)
     }
 
     #[test]
@@ -119,6 +127,7 @@ mod tests {
             ("", Some("s"), Err(Cause::StateMismatch)),
             ("code=a&code=b&state=s", Some("s"), Err(Cause::CallbackMalformed)),
             ("error=a&error=b&code=c&state=s", Some("s"), Err(Cause::CallbackMalformed)),
+            ("app_key=a&app_key=b&code=c&state=s", Some("s"), Err(Cause::CallbackMalformed)),
             ("code=c", None, ok("c")),
             ("code=c&state=", None, ok("c")),
             ("code=c&state=s", None, Err(Cause::StateMismatch)),
@@ -139,7 +148,7 @@ mod tests {
     fn the_text_null_is_no_code_wherever_it_comes_from() {
         for text in ["null", "", "  "] {
             let grant = Grant::Code(AuthorizationCode::new(text.to_string()));
-            assert_eq!(grant.into_code().map(|_| ()).map_err(|e| e.cause), Err(Cause::ConsentRefused));
+            assert_eq!(grant.into_consented().map(|_| ()).map_err(|e| e.cause), Err(Cause::ConsentRefused));
         }
     }
 }

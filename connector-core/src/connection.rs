@@ -129,6 +129,8 @@ pub struct Connection {
     pub authorization_ends: Option<UnixSeconds>,
     /// When this connection began.
     pub connected_at: UnixSeconds,
+    /// The latest consent.
+    pub granted_at: UnixSeconds,
     /// When the latest pair came.
     pub refreshed_at: UnixSeconds,
     /// When the shops were last read; none: never.
@@ -155,8 +157,35 @@ pub enum ShopNews {
     Listed(Vec<ListedShop>),
     /// TikTok calls them inactive.
     Inactive,
+    /// The customer uses these, and no others.
+    Linked(Vec<String>),
+    /// TikTok took this one back when it was asked to; the customer uses it no longer.
+    Unlinked {
+        /// Its id.
+        id: String,
+        /// Whether TikTok has confirmed it.
+        revoked: bool,
+    },
     /// Not read.
     Unread,
+}
+
+/// What the call says of the connection's last failure.
+pub enum Outcome {
+    /// It went well: no failure is shown any longer.
+    Success,
+    /// This went wrong.
+    Failure(PastFailure),
+    /// The call had nothing to do with it.
+    Unchanged,
+}
+
+impl Outcome {
+    /// None: success.
+    #[must_use]
+    pub fn of(failure: Option<PastFailure>) -> Self {
+        failure.map_or(Self::Success, Self::Failure)
+    }
 }
 
 /// Everything a row takes from the call that writes it.
@@ -165,10 +194,26 @@ pub struct News {
     pub at: UnixSeconds,
     /// Of the shops.
     pub shops: ShopNews,
-    /// Of the call; none after a success, which clears the failure before.
-    pub failure: Option<PastFailure>,
+    /// Of the call.
+    pub outcome: Outcome,
+    /// TikTok announces that the authorization ends at this time.
+    pub ends: Option<UnixSeconds>,
     /// A consent was just given: what was said of the grant before it is void.
     pub consented: bool,
+}
+
+impl News {
+    /// Only how the call went.
+    #[must_use]
+    pub const fn outcome(at: UnixSeconds, outcome: Outcome) -> Self {
+        Self::shops(at, ShopNews::Unread, outcome)
+    }
+
+    /// And what it learnt of the shops.
+    #[must_use]
+    pub const fn shops(at: UnixSeconds, shops: ShopNews, outcome: Outcome) -> Self {
+        Self { at, shops, outcome, ends: None, consented: false }
+    }
 }
 
 /// The row that follows from the token record, the row before, and the news.
@@ -183,11 +228,15 @@ pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, n
     let generation = before.as_ref().map_or(0, |row| row.generation).max(record.generation);
     let before = before.map(|row| row.connection);
 
-    let authorization_ends = before.as_ref().filter(|_| !news.consented).and_then(|c| c.authorization_ends);
+    let announced = before.as_ref().filter(|_| !news.consented).and_then(|c| c.authorization_ends);
+    // Notices come out of order; one that names an earlier end was sent before.
+    let authorization_ends = announced.max(news.ends);
     let connected_at = before.as_ref().map_or(record.granted_at, |c| c.connected_at);
     let shops_synced_at = match news.shops {
         ShopNews::Listed(_) => Some(news.at),
-        ShopNews::Inactive | ShopNews::Unread => before.as_ref().and_then(|c| c.shops_synced_at),
+        ShopNews::Inactive | ShopNews::Linked(_) | ShopNews::Unlinked { .. } | ShopNews::Unread => {
+            before.as_ref().and_then(|c| c.shops_synced_at)
+        }
     };
     let mut connection = Connection {
         key: key.clone(),
@@ -200,10 +249,15 @@ pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, n
         refresh_ends: record.current.refresh_ends,
         authorization_ends,
         connected_at,
+        granted_at: record.granted_at,
         refreshed_at: record.rotated_at,
         shops_synced_at,
         shops: Vec::new(),
-        last_failure: news.failure.clone(),
+        last_failure: match &news.outcome {
+            Outcome::Success => None,
+            Outcome::Failure(failure) => Some(failure.clone()),
+            Outcome::Unchanged => before.as_ref().and_then(|c| c.last_failure.clone()),
+        },
     };
     let known = match before {
         Some(before) if is_newer => {
@@ -214,6 +268,7 @@ pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, n
             connection.status = before.status;
             connection.access_ends = before.access_ends;
             connection.refresh_ends = before.refresh_ends;
+            connection.granted_at = before.granted_at;
             connection.refreshed_at = before.refreshed_at;
             before.shops
         }
@@ -221,25 +276,55 @@ pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, n
         None => Vec::new(),
     };
     connection.shops = match &news.shops {
-        ShopNews::Listed(listed) => merged(known, listed, connection.shop_policy),
+        ShopNews::Listed(listed) => merged(known, listed, connection.shop_policy, news.consented),
         ShopNews::Inactive => known.into_iter().map(Shop::called_inactive).collect(),
+        ShopNews::Linked(chosen) => {
+            known.into_iter().map(|shop| Shop { linked: chosen.contains(&shop.listed.id), ..shop }).collect()
+        }
+        ShopNews::Unlinked { id, revoked } => known.into_iter().map(|shop| shop.unlinked(id, *revoked)).collect(),
         ShopNews::Unread => known,
     };
     Row { connection, lineage, generation }
 }
 
 fn status(record: &TokenRecord, authorization_ends: Option<UnixSeconds>, now: UnixSeconds) -> Status {
-    if let Some(reason) = record.dead {
-        return Status::ReauthorizationRequired(reason);
+    match record.dead {
+        Some(reason) => Status::ReauthorizationRequired(reason),
+        None => living(authorization_ends, record.current.refresh_ends, now),
     }
-    let ends = [authorization_ends, record.current.refresh_ends].into_iter().flatten().min();
-    match ends {
-        Some(end) if end <= now.plus(ENDING_NOTICE) => Status::AuthorizationEnding(end),
-        Some(_) | None => Status::Active,
+}
+
+/// An end that TikTok announced is near in any case; one that came with the tokens, once it is.
+fn living(announced: Option<UnixSeconds>, refresh_ends: Option<UnixSeconds>, now: UnixSeconds) -> Status {
+    let near = refresh_ends.filter(|end| *end <= now.plus(ENDING_NOTICE));
+    match [announced, near].into_iter().flatten().min() {
+        Some(end) => Status::AuthorizationEnding(end),
+        None => Status::Active,
+    }
+}
+
+impl Connection {
+    /// The same as it is to be shown later: an end has come near since the row was written.
+    #[must_use]
+    pub fn at(mut self, now: UnixSeconds) -> Self {
+        if self.status == Status::Active {
+            self.status = living(self.authorization_ends, self.refresh_ends, now);
+        }
+        self
     }
 }
 
 impl Shop {
+    fn unlinked(mut self, id: &str, revoked: bool) -> Self {
+        if self.listed.id == id {
+            self.linked = false;
+            if revoked {
+                self.standing = ShopStanding::NoLongerGranted;
+            }
+        }
+        self
+    }
+
     fn called_inactive(mut self) -> Self {
         if self.standing == ShopStanding::Granted {
             self.standing = ShopStanding::Inactive;
@@ -249,8 +334,8 @@ impl Shop {
 }
 
 /// TikTok's list in its order, each id once, then the shops it no longer lists. Everything but `linked` comes from the
-/// list, the cipher's absence included.
-fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy) -> Vec<Shop> {
+/// list, the cipher's absence included. A consent that brings a shop back links it like a new one.
+fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy, consented: bool) -> Vec<Shop> {
     let first_list = known.is_empty();
     let mut shops: Vec<Shop> = Vec::with_capacity(listed.len());
     for listed in listed {
@@ -258,7 +343,10 @@ fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy) -> Ve
             continue;
         }
         let before = known.iter().position(|shop| shop.listed.id == listed.id).map(|at| known.remove(at));
-        let linked = before.map_or(policy == ShopPolicy::All, |shop| shop.linked);
+        let is_back = |shop: &Shop| consented && shop.standing == ShopStanding::NoLongerGranted;
+        let keeps = before.as_ref().filter(|shop| !is_back(shop)).map(|shop| shop.linked);
+        let was_linked = before.is_some_and(|shop| shop.linked);
+        let linked = keeps.unwrap_or(was_linked || policy == ShopPolicy::All);
         shops.push(Shop { listed: listed.duplicate(), standing: ShopStanding::Granted, linked });
     }
     // The only shop there ever was needs no choice.

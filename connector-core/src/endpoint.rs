@@ -2,5 +2,6 @@
 
 pub mod api;
 pub mod business;
+pub mod deauthorize;
 pub mod shops;
 pub mod token;

@@ -84,6 +84,7 @@ causes! {
     BackingOff, "backing-off", RetryAfter, "The last attempts to renew failed; the next one is not due yet.";
     CallMalformed, "call-malformed", InvalidRequest, "This request can't be signed so that TikTok reads it as it is meant.";
     CallbackMalformed, "callback-malformed", InvalidRequest, "The callback's query is longer than 8192 bytes or repeats a parameter.";
+    CallbackOfAnotherApp, "callback-of-another-app", InvalidRequest, "The callback names another app than the tenant's. No request was sent.";
     ClockSkewed, "clock-skewed", Misconfigured, "The host's clock is outside TikTok's window of 5 minutes back to 30 seconds ahead.";
     ConnectionRowNotSaved, "connection-row-not-saved", StorageFailed, "The tokens are stored, the connection's row is not: call refresh once storage works.";
     ConsentRefused, "consent-refused", Reauthorize, "The seller refused, or the callback carries no code.";
@@ -102,6 +103,7 @@ causes! {
     RefreshInProgress, "refresh-in-progress", RetryAfter, "Another call is renewing these tokens.";
     RefreshOutcomeUnknown, "refresh-outcome-unknown", Reauthorize, "An earlier refresh was never answered, and TikTok now refuses the refresh token.";
     RefreshTooLate, "refresh-too-late", RetryAfter, "Too much time passed before the refresh token could be sent safely.";
+    RevocationNotTried, "revocation-not-tried", Upstream, "TikTok was not asked to take this shop back, for lack of time or of its cipher: the seller can remove the app in Seller Center.";
     SellerInactive, "seller-inactive", Upstream, "TikTok reports the seller as inactive. The authorization lives.";
     ShopInactive, "shop-inactive", Upstream, "TikTok reports the shop as inactive. The authorization lives.";
     ShopNoLongerGranted, "shop-no-longer-granted", Reauthorize, "TikTok no longer lists this shop for the connection.";
@@ -126,6 +128,8 @@ causes! {
     UnrecognisedAnswer, "unrecognised-answer", RetryAfter, "TikTok answered with a code the connector does not know.";
     UnrecognisedAnswerRepeated, "unrecognised-answer-repeated", Upstream, "TikTok keeps answering with a code the connector does not know.";
     ValidityTooLong, "validity-too-long", InvalidRequest, "A token can be asked to be good for 3600 seconds at most.";
+    WebhookMalformed, "webhook-malformed", InvalidRequest, "The webhook's body is larger than 1 MiB, or no event.";
+    WebhookSignatureInvalid, "webhook-signature-invalid", InvalidRequest, "The webhook was not signed with the app's secret, nor with the one before: it is not TikTok Shop's, or its body is not as it was sent. Nothing was recorded.";
     WrongUserType, "wrong-user-type", Upstream, "The token's kind of user or shop does not fit this request.";
 }
 

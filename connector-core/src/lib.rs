@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | what does this callback mean? | [`callback`] |
 //! | what does this answer mean? | [`envelope`], [`endpoint`] |
+//! | what does this webhook say? | [`webhook`] |
 //! | when is a token due, until when is it served? | [`token`] |
 //! | may this call spend the refresh token, and what is stored afterwards? | [`rotation`] |
 //! | what does the customer's row say? | [`connection`] |
@@ -47,3 +48,4 @@ pub mod secret;
 pub mod signing;
 pub mod time;
 pub mod token;
+pub mod webhook;

@@ -7,8 +7,10 @@ pub mod authorization_url;
 pub mod call;
 pub mod connect;
 pub mod disconnect;
+pub mod link_shops;
 pub mod list_connections;
 pub mod list_shops;
+pub mod receive_webhook;
 pub mod refresh;
 
 mod renewal;

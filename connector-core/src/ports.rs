@@ -28,6 +28,8 @@ pub struct Credentials {
     pub app_key: String,
     /// Signs requests and authenticates token requests.
     pub app_secret: AppSecret,
+    /// The secret before, for webhooks that were signed with it. Never used to sign.
+    pub previous_app_secret: Option<AppSecret>,
     /// As Partner Center shows it.
     pub authorization_link: Option<String>,
 }
@@ -105,4 +107,6 @@ pub trait Effects {
         expected: Option<&Revision>,
         next: Option<&Row>,
     ) -> Result<Swapped<Row>, StorageError>;
+    /// The connections of all customers that know this shop, linked or not.
+    async fn owners(&self, shop: &str) -> Result<Vec<ConnectionKey>, StorageError>;
 }

@@ -297,6 +297,29 @@ pub fn held_back(record: &TokenRecord, now: UnixSeconds) -> bool {
     record.not_before.is_some_and(|not_before| not_before > now)
 }
 
+/// What becomes of a notice that the grant may have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspicion {
+    /// It is from before the latest consent, or the grant is dead anyway: nothing changes.
+    Void,
+    /// It waits for verification already.
+    Known,
+    /// It is recorded now.
+    New,
+}
+
+/// A notice from `since` (none: now) says that the grant may have ended. The next `refresh` verifies it.
+pub fn suspect(record: &mut TokenRecord, since: Option<UnixSeconds>) -> Suspicion {
+    if record.dead.is_some() || since.is_some_and(|since| since < record.granted_at) {
+        return Suspicion::Void;
+    }
+    if record.verify {
+        return Suspicion::Known;
+    }
+    record.verify = true;
+    Suspicion::New
+}
+
 /// After the shops were read: a notice is verified and nothing is held back any longer.
 pub fn settle(record: &mut TokenRecord) {
     record.verify = false;

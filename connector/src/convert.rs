@@ -12,6 +12,8 @@ use tiktok_shop_connector_core::http::Method;
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
 use tiktok_shop_connector_core::operation::access_token::ValidToken;
 use tiktok_shop_connector_core::operation::call::Scope;
+use tiktok_shop_connector_core::operation::disconnect::{Disconnected, Ending, RemoteGrant};
+use tiktok_shop_connector_core::operation::receive_webhook::{Effect, Received};
 use tiktok_shop_connector_core::operation::refresh::Rotation;
 use tiktok_shop_connector_core::ports::{Credentials, StorageError};
 use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy};
@@ -20,12 +22,7 @@ use tiktok_shop_connector_core::time::UnixSeconds;
 
 /// The one place where a cause becomes what the host reads.
 pub(crate) fn error(error: Error) -> types::Error {
-    let failure = types::Failure {
-        code: error.cause.code().to_owned(),
-        detail: error.detail(),
-        http_status: error.http_status,
-        request_id: error.request_id.clone(),
-    };
+    let failure = failure(&error);
     match error.cause.action() {
         Action::Internal => types::Error::Internal(failure),
         Action::InvalidRequest => types::Error::InvalidRequest(failure),
@@ -35,6 +32,15 @@ pub(crate) fn error(error: Error) -> types::Error {
         Action::StorageConflict => types::Error::StorageConflict(failure),
         Action::StorageFailed => types::Error::StorageFailed(failure),
         Action::Upstream => types::Error::Upstream(failure),
+    }
+}
+
+fn failure(error: &Error) -> types::Failure {
+    types::Failure {
+        code: error.cause.code().to_owned(),
+        detail: error.detail(),
+        http_status: error.http_status,
+        request_id: error.request_id.clone(),
     }
 }
 
@@ -102,6 +108,51 @@ pub(crate) fn call_response(response: BusinessResponse) -> export::CallResponse 
     }
 }
 
+pub(crate) fn ending(target: export::DisconnectTarget) -> Result<Ending, Error> {
+    Ok(match target {
+        export::DisconnectTarget::All(account) => Ending::All(account.map(AccountId::parse).transpose()?),
+        export::DisconnectTarget::Shop(id) => Ending::Shop(id),
+    })
+}
+
+pub(crate) fn remote_grant(remote: export::RemoteGrant) -> RemoteGrant {
+    match remote {
+        export::RemoteGrant::Keep => RemoteGrant::Keep,
+        export::RemoteGrant::Revoke => RemoteGrant::Revoke,
+    }
+}
+
+pub(crate) fn disconnected(ended: Disconnected) -> export::Disconnected {
+    let not_revoked = ended.not_revoked.into_iter().map(|shop| export::NotRevoked {
+        account: shop.account.as_str().to_owned(),
+        shop: shop.shop,
+        failure: failure(&shop.error),
+    });
+    export::Disconnected {
+        remaining: ended.remaining.iter().map(connection_to_wit).collect(),
+        not_revoked: not_revoked.collect(),
+    }
+}
+
+pub(crate) fn webhook(received: Received) -> export::Webhook {
+    let owners = received.owners.iter();
+    export::Webhook {
+        owners: owners
+            .map(|owner| export::WebhookOwner { key: key_to_wit(&owner.key), linked: owner.linked })
+            .collect(),
+        notification_id: received.notification.id,
+        event_type: received.notification.event_type,
+        shop: received.notification.shop,
+        occurred_at: received.notification.occurred.map(UnixSeconds::seconds),
+        data: received.notification.data,
+        effect: match received.effect {
+            Effect::None => export::WebhookEffect::None,
+            Effect::VerificationDue => export::WebhookEffect::VerificationDue,
+            Effect::AuthorizationEnding => export::WebhookEffect::AuthorizationEnding,
+        },
+    }
+}
+
 pub(crate) fn shop_policy(policy: types::ShopPolicy) -> ShopPolicy {
     match policy {
         types::ShopPolicy::All => ShopPolicy::All,
@@ -120,6 +171,7 @@ pub(crate) fn credentials(app: app_credentials::Credentials) -> Credentials {
     Credentials {
         app_key: app.app_key,
         app_secret: AppSecret::new(app.app_secret),
+        previous_app_secret: app.previous_app_secret.map(AppSecret::new),
         authorization_link: app.authorization_link,
     }
 }
@@ -137,7 +189,7 @@ pub(crate) fn stored_account(text: String) -> Result<AccountId, StorageError> {
     AccountId::parse(text).map_err(not_what_was_stored)
 }
 
-fn key_from_wit(key: types::ConnectionKey) -> Result<ConnectionKey, StorageError> {
+pub(crate) fn key_from_wit(key: types::ConnectionKey) -> Result<ConnectionKey, StorageError> {
     let customer = CustomerId::parse(key.customer).map_err(not_what_was_stored)?;
     Ok(ConnectionKey { customer, account: stored_account(key.account)? })
 }
@@ -178,6 +230,7 @@ pub(crate) fn connection_to_wit(connection: &Connection) -> types::Connection {
         refresh_expires_at: connection.refresh_ends.map(UnixSeconds::seconds),
         authorization_ends_at: connection.authorization_ends.map(UnixSeconds::seconds),
         connected_at: connection.connected_at.seconds(),
+        granted_at: connection.granted_at.seconds(),
         refreshed_at: connection.refreshed_at.seconds(),
         shops_synced_at: connection.shops_synced_at.map(UnixSeconds::seconds),
         last_failure: connection.last_failure.as_ref().map(past_failure_to_wit),
@@ -202,6 +255,7 @@ fn connection_from_wit(connection: types::Connection) -> Result<Connection, Stor
         refresh_ends: connection.refresh_expires_at.map(UnixSeconds::new),
         authorization_ends: connection.authorization_ends_at.map(UnixSeconds::new),
         connected_at: UnixSeconds::new(connection.connected_at),
+        granted_at: UnixSeconds::new(connection.granted_at),
         refreshed_at: UnixSeconds::new(connection.refreshed_at),
         shops_synced_at: connection.shops_synced_at.map(UnixSeconds::new),
         shops: connection.shops.into_iter().map(shop_from_wit).collect(),

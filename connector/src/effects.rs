@@ -93,6 +93,11 @@ impl Effects for Imports {
             connection_storage::SwapOutcome::Stale(entry) => Swapped::Stale(entry.map(row_entry).transpose()?),
         })
     }
+
+    async fn owners(&self, shop: &str) -> Result<Vec<ConnectionKey>, StorageError> {
+        let keys = connection_storage::owners(shop).map_err(storage_error)?;
+        keys.into_iter().map(convert::key_from_wit).collect()
+    }
 }
 
 fn token_entry(entry: token_storage::Entry) -> Entry<TokenValue> {

@@ -81,6 +81,33 @@ impl export::Guest for Connector {
         let (scope, request) = convert::call_request(request).map_err(convert::error)?;
         finish(operation::call::call(&Imports, customer, scope, &request), convert::call_response)
     }
+
+    fn link_shops(
+        customer: String,
+        account: Option<String>,
+        shops: Vec<String>,
+    ) -> Result<types::Connection, types::Error> {
+        let customer = CustomerId::parse(customer).map_err(convert::error)?;
+        let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
+        let operation = operation::link_shops::link_shops(&Imports, customer, account, shops);
+        finish(operation, |connection| convert::connection_to_wit(&connection))
+    }
+
+    fn disconnect(
+        customer: String,
+        target: export::DisconnectTarget,
+        remote: export::RemoteGrant,
+    ) -> Result<export::Disconnected, types::Error> {
+        let customer = CustomerId::parse(customer).map_err(convert::error)?;
+        let ending = convert::ending(target).map_err(convert::error)?;
+        let operation = operation::disconnect::disconnect(&Imports, customer, ending, convert::remote_grant(remote));
+        finish(operation, convert::disconnected)
+    }
+
+    fn receive_webhook(signature: String, body: Vec<u8>) -> Result<export::Webhook, types::Error> {
+        let operation = operation::receive_webhook::receive_webhook(&Imports, signature.as_bytes(), &body);
+        finish(operation, convert::webhook)
+    }
 }
 
 /// Runs an operation to its end. Every import blocks, so one poll is all it takes; an operation that waited for anything

@@ -1,6 +1,7 @@
 //! The life of a connection on a terminal: the shipped component, the reference host and the fake TikTok Shop, in one
 //! process. Every step checks what it shows; the exit status is 1 as soon as a check fails.
 
+mod journal;
 mod page;
 mod stage;
 mod story;
@@ -25,12 +26,16 @@ struct Arguments {
     /// The connector's component, as `cargo xtask dist` builds it.
     #[arg(long, value_name = "FILE")]
     component: PathBuf,
+    /// Also show which imports the component called at each step, and when it sent its requests.
+    #[arg(long)]
+    explain: bool,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut page = Page::default();
-    match run(Arguments::parse(), &mut page).await {
+    let arguments = Arguments::parse();
+    let mut page = Page::new(arguments.explain);
+    match run(arguments, &mut page).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to do if standard error is closed as well.

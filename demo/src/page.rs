@@ -1,6 +1,8 @@
 //! What the reader sees: steps of labelled lines and tables, at most 100 columns wide. Colour only on a terminal that
 //! has not asked for none. Codes, tokens and ciphers never get here; a state is cut.
 
+mod words;
+
 use std::fmt::Debug;
 use std::io::{self, Write as _};
 use std::iter;
@@ -8,12 +10,10 @@ use std::iter;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Result, ensure};
 use comfy_table::{ContentArrangement, Table, presets};
-use fake_tiktok_shop::RequestRecord;
-use jiff::Timestamp;
-use tiktok_shop_host_harness::{
-    Action, Connection, ConnectionStatus, ConnectorError, ReauthorizationReason, Shop, ShopStanding, UnixSeconds,
-};
+use tiktok_shop_host_harness::{Connection, ConnectorError, Event, EventKind, Shop, UnixSeconds, Webhook};
 
+use self::words::{date, effect, end, kind, next_move, standing, status};
+use crate::journal::Entry;
 use crate::stage::Stage;
 
 const INDENT: &str = "   ";
@@ -23,7 +23,6 @@ const LABEL: usize = 10;
 const BESIDE_LABELS: u16 = 87;
 /// Columns left without labels.
 const BODY: u16 = 97;
-const DAY: u64 = 86_400;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -36,15 +35,15 @@ pub(crate) struct Page {
     steps: u32,
     title: &'static str,
     checks: u32,
-}
-
-impl Default for Page {
-    fn default() -> Self {
-        Self { out: anstream::stdout(), steps: 0, title: "", checks: 0 }
-    }
+    /// Whether imports are shown, too.
+    explain: bool,
 }
 
 impl Page {
+    pub(crate) fn new(explain: bool) -> Self {
+        Self { out: anstream::stdout(), steps: 0, title: "", checks: 0, explain }
+    }
+
     pub(crate) fn opening(&mut self, stage: &Stage) -> io::Result<()> {
         writeln!(self.out, "{BOLD}The life of a TikTok Shop connection{BOLD:#}\n")?;
         self.paragraph(&format!(
@@ -53,7 +52,15 @@ impl Page {
              time is moved, not waited for.",
             stage.host.plugin(),
             stage.tiktok.address(),
-        ))
+        ))?;
+        if self.explain {
+            writeln!(self.out)?;
+            self.paragraph(
+                "Imports are what each call asked of the host, in order, with its requests in between; clocks, \
+                 randomness and HTTP itself are left out. In brackets: what the host library asked of the same storage.",
+            )?;
+        }
+        Ok(())
     }
 
     /// Begins a step: what happens, and why a platform cares.
@@ -93,13 +100,12 @@ impl Page {
     }
 
     pub(crate) fn shops(&mut self, shops: &[Shop]) -> io::Result<()> {
-        let mut table = table(["id", "name", "region", "kind", "cipher", "standing", "linked"]);
+        let mut table = table(["id", "name", "region", "cipher", "standing", "linked"]);
         for shop in shops {
             table.add_row([
                 shop.id.as_str(),
                 &shop.name,
                 &shop.region,
-                &shop.seller_type,
                 if shop.cipher.is_some() { "present" } else { "none" },
                 standing(shop.standing),
                 if shop.linked { "yes" } else { "no" },
@@ -115,10 +121,45 @@ impl Page {
         self.labelled("next", BOLD, [next_move(error.action())])
     }
 
+    /// What a call says of itself in one line.
+    pub(crate) fn answer(&mut self, answer: &str) -> io::Result<()> {
+        self.labelled("answer", DIM, wrapped(answer, BESIDE_LABELS))
+    }
+
+    /// Shows what TikTok delivered, and the status of the platform's answer.
+    pub(crate) fn webhooks(&mut self, delivered: &[(Webhook, u16)]) -> io::Result<()> {
+        let mut table = table(["type", "shop", "of", "owners", "effect", "answered"]);
+        for (webhook, status) in delivered {
+            table.add_row([
+                webhook.event_type.to_string(),
+                webhook.shop.as_ref().map_or("none", |shop| shop.as_str()).to_owned(),
+                webhook.occurred_at.map_or_else(|| "unknown".to_owned(), date),
+                webhook.owners.iter().map(|owner| owner.key.customer.as_str()).collect::<Vec<_>>().join(", "),
+                effect(webhook.effect).to_owned(),
+                status.to_string(),
+            ]);
+        }
+        self.labelled("webhooks", DIM, table.lines())
+    }
+
+    /// Shows events, and checks that they are of these kinds and no others.
+    pub(crate) fn events(&mut self, events: &[Event], expected: &[EventKind]) -> Result<()> {
+        let mut table = table(["date", "customer", "event"]);
+        for Event { event, .. } in events {
+            table.add_row([date(event.at), event.key.customer.as_str().to_owned(), kind(event.kind)]);
+        }
+        self.labelled("events", DIM, table.lines())?;
+        let kinds: Vec<_> = events.iter().map(|event| event.event.kind).collect();
+        self.verify("the events", kinds.as_slice(), expected)
+    }
+
     /// Shows the requests that TikTok saw, equal ones counted, and checks that there were no others than `expected`:
-    /// how many, of which address, how answered.
-    pub(crate) fn requests(&mut self, seen: &[RequestRecord], expected: &[(usize, &str, &str)]) -> Result<()> {
-        let seen = counted(seen);
+    /// how many, of which address, how answered. Shows imports, if it is to.
+    pub(crate) fn requests(&mut self, seen: &[Entry], expected: &[(usize, &str, &str)]) -> Result<()> {
+        if self.explain {
+            self.imports(seen)?;
+        }
+        let seen = requests(seen);
         let lines = match seen.as_slice() {
             [] => vec!["none".to_owned()],
             seen => seen.iter().map(|(count, address, answer)| format!("{count} × {address:57}  {answer}")).collect(),
@@ -126,6 +167,17 @@ impl Page {
         self.labelled("requests", DIM, lines)?;
         let seen: Vec<_> = seen.iter().map(|(count, address, answer)| (*count, &**address, &**answer)).collect();
         self.verify("the requests that TikTok saw", seen.as_slice(), expected)
+    }
+
+    /// Shows what each call asked for, equal ones after each other counted.
+    fn imports(&mut self, seen: &[Entry]) -> io::Result<()> {
+        let calls: Vec<_> = seen.chunk_by(|_, next| !matches!(next, Entry::Call | Entry::Checks)).collect();
+        let shown = calls.into_iter().filter(|call| !matches!(call.first(), Some(Entry::Checks)));
+        let asked: Vec<_> = shown.map(in_order).filter(|asked| !asked.is_empty()).collect();
+        let lines = counted(&asked).flat_map(|(count, asked)| {
+            wrapped(&if count == 1 { asked.clone() } else { format!("{count} times {asked}") }, BESIDE_LABELS)
+        });
+        self.labelled("imports", DIM, lines)
     }
 
     /// Prints the claim if it holds, and ends the story if not.
@@ -143,6 +195,7 @@ impl Page {
     pub(crate) fn closing(&mut self) -> io::Result<()> {
         writeln!(self.out, "\n{BOLD}{} steps, {} checks, all of them held.{BOLD:#}\n", self.steps, self.checks)?;
         for (command, purpose) in [
+            ("cargo xtask demo --explain", "the same, with what the component asks of its host"),
             ("README.md", "how to embed the connector in a host of your own"),
             ("cargo run --bin fake-tiktok-shop", "a TikTok Shop to click through, and for your tests"),
             ("cargo doc --open -p tiktok-shop-host-harness", "the host library, with an example"),
@@ -192,9 +245,31 @@ fn wrapped(text: &str, width: u16) -> Vec<String> {
     table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
+/// What a call asked for, one after the other.
+fn in_order(call: &[Entry]) -> String {
+    let asked: Vec<_> = call
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Call | Entry::Checks => None,
+            Entry::Import(name) => Some((*name).to_owned()),
+            Entry::Host(name) => Some(format!("({name})")),
+            Entry::Request(request) => Some(format!("{} {}", request.method, request.path)),
+        })
+        .collect();
+    let told = counted(&asked).map(|(count, what)| if count == 1 { what.clone() } else { format!("{count} × {what}") });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+/// How often each comes in a row.
+fn counted<T: PartialEq>(items: &[T]) -> impl Iterator<Item = (usize, &T)> {
+    items.chunk_by(T::eq).filter_map(|run| Some((run.len(), run.first()?)))
+}
+
 /// Address and answer of each request, in the order in which they were first seen, and how often.
-fn counted(requests: &[RequestRecord]) -> Vec<(usize, String, String)> {
+fn requests(entries: &[Entry]) -> Vec<(usize, String, String)> {
     let mut counted: Vec<(usize, String, String)> = Vec::new();
+    let requests =
+        entries.iter().filter_map(|entry| if let Entry::Request(request) = entry { Some(request) } else { None });
     for request in requests {
         let address = format!("{}{}", request.host, request.path);
         let code = request.code.map_or_else(|| "none".to_owned(), |code| code.to_string());
@@ -215,83 +290,9 @@ fn with_state_cut(link: &str) -> String {
     }
 }
 
-fn status(status: ConnectionStatus) -> String {
-    match status {
-        ConnectionStatus::Active => "active".to_owned(),
-        ConnectionStatus::AuthorizationEnding(at) => format!("ending {}", date(at)),
-        ConnectionStatus::ReauthorizationRequired(reason) => match reason {
-            ReauthorizationReason::AuthorizationExpired => "dead: expired".to_owned(),
-            ReauthorizationReason::AuthorizationRevoked => "dead: revoked".to_owned(),
-            ReauthorizationReason::RefreshOutcomeUnknown => "dead: refresh unanswered".to_owned(),
-        },
-    }
-}
-
-fn standing(standing: ShopStanding) -> &'static str {
-    match standing {
-        ShopStanding::Granted => "granted",
-        ShopStanding::Inactive => "inactive",
-        ShopStanding::NoLongerGranted => "no longer granted",
-    }
-}
-
-/// What a host does about an error, whatever its code.
-fn next_move(action: Action) -> String {
-    match action {
-        Action::RetryAfter(pause) => {
-            format!("the host makes the same call again, {} s from now at the earliest", pause.as_secs_f64())
-        }
-        Action::Reauthorize => "the host sends the seller a new consent link".to_owned(),
-        Action::Misconfigured => "the host alerts an operator; it does not retry, nor trouble the seller".to_owned(),
-        Action::InvalidRequest => "the host's arguments are wrong: a bug in the host".to_owned(),
-        Action::Upstream => "the host shows it to a person; it does not loop".to_owned(),
-        Action::StorageConflict => "the host makes the same call again".to_owned(),
-        Action::StorageFailed => "the host makes the same call again once its storage works".to_owned(),
-        Action::Internal => "somebody reports a bug in the connector".to_owned(),
-    }
-}
-
-fn end(at: Option<UnixSeconds>, now: UnixSeconds) -> String {
-    at.map_or_else(|| "unknown".to_owned(), |at| format!("{}, {}", date(at), relative(at, now)))
-}
-
-fn relative(at: UnixSeconds, now: UnixSeconds) -> String {
-    let days = at.0.abs_diff(now.0) / DAY;
-    let unit = if days == 1 { "day" } else { "days" };
-    match days {
-        0 => "today".to_owned(),
-        _ if at > now => format!("in {days} {unit}"),
-        _ => format!("{days} {unit} ago"),
-    }
-}
-
-/// The date in UTC.
-fn date(at: UnixSeconds) -> String {
-    i64::try_from(at.0)
-        .ok()
-        .and_then(|seconds| Timestamp::from_second(seconds).ok())
-        .map_or_else(|| format!("second {}", at.0), |time| time.strftime("%Y-%m-%d").to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_end_is_told_as_a_date_and_as_days_from_now() {
-        let now = UnixSeconds(1_767_225_600);
-        for (at, told) in [
-            (now.0 + 7 * DAY, "2026-01-08, in 7 days"),
-            (now.0 + 2 * DAY - 1, "2026-01-02, in 1 day"),
-            (now.0, "2026-01-01, today"),
-            (now.0 - DAY, "2025-12-31, 1 day ago"),
-            (4_903_858_076, "2125-05-25, in 36303 days"),
-            (u64::MAX, "second 18446744073709551615, in 213503982314147 days"),
-        ] {
-            assert_eq!(end(Some(UnixSeconds(at)), now), told);
-        }
-        assert_eq!(end(None, now), "unknown");
-    }
 
     #[test]
     fn a_state_is_cut() {

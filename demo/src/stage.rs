@@ -8,12 +8,23 @@ use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use fake_tiktok_shop::{App, Control, FakeTikTokShop, Options};
 use tiktok_shop_host_harness::{
-    AppCredentials, Authority, Clock as _, Component, ConnectorHost, CredentialsError, CredentialsProvider,
-    EgressPolicy, ManualClock, MemoryStorage, Randomness as _, Secret, SystemRandomness, TenantId, UnixSeconds,
+    AppCredentials, Authority, BrowserSession, Clock as _, Component, ConnectorHost, CredentialsError,
+    CredentialsProvider, EgressPolicy, HostStorage, ManualClock, MemoryStorage, Randomness as _, Secret,
+    SystemRandomness, TenantId, UnixSeconds,
 };
+
+use crate::journal::{Journal, NotingStorage};
 
 /// 2026-01-01T00:00:00Z, so that two runs show the same dates.
 const OPENING: Duration = Duration::from_secs(1_767_225_600);
+
+/// The seller of the story, by its name in the fake: one account with several shops, and a consent for a year.
+pub(crate) const SELLER: &str = "several-regions";
+/// Its shops, when the story begins.
+pub(crate) const GERMAN_SHOP: &str = "7490000000000000002";
+pub(crate) const FRENCH_SHOP: &str = "7490000000000000003";
+/// Two shops are enough to choose from.
+const LEFT_OUT: &str = "7490000000000000004";
 
 pub(crate) struct Stage {
     pub(crate) host: ConnectorHost,
@@ -24,6 +35,9 @@ pub(crate) struct Stage {
     pub(crate) app: App,
     pub(crate) vault: Arc<Vault>,
     pub(crate) tiktok: Control,
+    pub(crate) storage: Arc<dyn HostStorage>,
+    /// What was asked of storage, credentials and TikTok Shop, in order.
+    pub(crate) journal: Arc<Journal>,
     clock: Arc<ManualClock>,
     _fake: FakeTikTokShop,
 }
@@ -39,13 +53,16 @@ impl Stage {
         .context("cannot start the fake TikTok Shop")?;
         let tiktok = fake.control();
         let app = tiktok.apps().into_iter().next().context("the fake has no app")?;
+        tiktok.remove_shop(SELLER, LEFT_OUT)?;
         let tenant: TenantId = "acme".parse()?;
-        let vault = Arc::new(Vault::of(&app));
+        let journal = Arc::new(Journal::of(tiktok.clone()));
+        let vault = Arc::new(Vault::of(&app, journal.clone()));
 
         let egress = EgressPolicy::production()
             .stand_in(Authority::Auth, fake.address())?
             .stand_in(Authority::Api, fake.address())?;
-        let storage = Arc::new(MemoryStorage::new(clock.clone()));
+        let memory = Box::new(MemoryStorage::new(clock.clone()));
+        let storage: Arc<dyn HostStorage> = Arc::new(NotingStorage::new(memory, journal.clone()));
         let server = |runs: Component| {
             ConnectorHost::builder()
                 .component(runs)
@@ -58,7 +75,7 @@ impl Stage {
         };
         let host = server(Component::File(component.clone()))?;
         let second_host = server(Component::SharedWith(host.clone()))?;
-        Ok(Self { host, second_host, tenant, app, vault, tiktok, clock, _fake: fake })
+        Ok(Self { host, second_host, tenant, app, vault, tiktok, storage, journal, clock, _fake: fake })
     }
 
     /// The link that Partner Center shows for the app. Consent pages are opened by browsers, so no egress leads there.
@@ -76,22 +93,24 @@ impl Stage {
         self.tiktok.advance(by);
     }
 
-    /// A state for one consent: 128 random bits, in hexadecimal.
-    pub(crate) fn draw_state() -> Result<String> {
+    /// What the browser of somebody who has just signed in to the platform knows: 128 random bits.
+    pub(crate) fn browser() -> Result<BrowserSession> {
         let mut bits = [0; 16];
         SystemRandomness.fill(&mut bits)?;
-        Ok(format!("{:032x}", u128::from_be_bytes(bits)))
+        BrowserSession::new(format!("{:032x}", u128::from_be_bytes(bits)).into()).context("a session that is no secret")
     }
 }
 
 /// Where the platform keeps the credentials of its app. Read anew for each call, so an operator's change needs no restart.
 pub(crate) struct Vault {
     credentials: Mutex<AppCredentials>,
+    journal: Arc<Journal>,
 }
 
 impl Vault {
-    fn of(app: &App) -> Self {
+    fn of(app: &App, journal: Arc<Journal>) -> Self {
         Self {
+            journal,
             credentials: Mutex::new(AppCredentials {
                 app_key: app.app_key.clone(),
                 app_secret: app.app_secret.as_str().into(),
@@ -109,6 +128,7 @@ impl Vault {
 #[async_trait]
 impl CredentialsProvider for Vault {
     async fn current(&self, _only: &TenantId) -> Result<AppCredentials, CredentialsError> {
+        self.journal.import("app-credentials.current");
         Ok(self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }

@@ -4,19 +4,19 @@
 use std::ffi::OsStr;
 use std::process::{Command, Output};
 
-fn demo(component: &OsStr) -> Output {
+fn demo(component: &OsStr, arguments: &[&str]) -> Output {
     #[expect(clippy::disallowed_methods, reason = "the subject is the program, with its exit status")]
     let mut demo = Command::new(env!("CARGO_BIN_EXE_tiktok-shop-demo"));
-    demo.arg("--component").arg(component).env_remove("CLICOLOR_FORCE").output().unwrap()
+    demo.arg("--component").arg(component).args(arguments).env_remove("CLICOLOR_FORCE").output().unwrap()
 }
 
-#[test]
-fn every_check_holds_and_no_secret_is_shown() {
-    let output = demo(xtask::component().unwrap().as_os_str());
+/// The page, once it is found to be whole, without secrets, and no wider or longer than a screen.
+fn page(arguments: &[&str], most_lines: usize) -> String {
+    let output = demo(xtask::component().unwrap().as_os_str(), arguments);
     let (page, complaints) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert_eq!((output.status.code(), &*complaints), (Some(0), ""), "{page}");
 
-    assert!(page.contains("9 steps, 26 checks, all of them held."), "{page}");
+    assert!(page.contains("15 steps, 69 checks, all of them held."), "{page}");
     assert!(!page.contains('\u{1b}'), "escape codes in a file:\n{page}");
     // Codes, tokens and ciphers begin with it.
     assert!(!page.contains("ROW_"), "{page}");
@@ -25,11 +25,32 @@ fn every_check_holds_and_no_secret_is_shown() {
     }
     let too_wide: Vec<_> = page.lines().filter(|line| line.chars().count() > 100).collect();
     assert_eq!(too_wide, [""; 0]);
+    let lines: Vec<_> = page.lines().collect();
+    // What stands at the margin begins a step.
+    let steps = lines.chunk_by(|_, next| next.is_empty() || next.starts_with(' '));
+    let too_long: Vec<_> = steps.filter(|step| step.len() > most_lines).filter_map(|step| step.first()).collect();
+    assert_eq!(too_long, [&""; 0]);
+    page
+}
+
+#[test]
+fn every_check_holds_and_no_secret_is_shown() {
+    let page = page(&[], 24);
+    assert!(!page.contains("   imports "), "{page}");
+}
+
+#[test]
+fn explained_it_shows_a_claim_before_the_refresh_and_a_save_right_after() {
+    let page = page(&["--explain"], 32);
+    let text = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    let refresh = "token-storage.load, token-storage.swap, GET /api/v2/token/refresh, token-storage.swap,";
+    assert!(text.contains(refresh), "{page}");
+    assert!(text.contains("imports app-credentials.current, (put_state) requests none"), "{page}");
 }
 
 #[test]
 fn a_component_that_is_none_ends_with_status_1_and_the_reason() {
-    let output = demo(OsStr::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")));
+    let output = demo(OsStr::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")), &[]);
     let complaints = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{complaints}");
     assert!(complaints.starts_with("\nfailed in the set-up: cannot run "), "{complaints}");

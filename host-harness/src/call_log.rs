@@ -22,6 +22,9 @@ pub(crate) enum Operation {
     ListConnections,
     AccessToken,
     Call,
+    LinkShops,
+    Disconnect,
+    ReceiveWebhook,
 }
 
 impl Operation {
@@ -34,16 +37,22 @@ impl Operation {
             Self::ListConnections => "list-connections",
             Self::AccessToken => "access-token",
             Self::Call => "call",
+            Self::LinkShops => "link-shops",
+            Self::Disconnect => "disconnect",
+            Self::ReceiveWebhook => "receive-webhook",
         }
     }
 
     /// What changes a connection is worth a line in production, what only reads is not.
     fn level_of_success(self) -> Level {
         match self {
-            Self::Connect | Self::Refresh => Level::INFO,
-            Self::AuthorizationUrl | Self::ListShops | Self::ListConnections | Self::AccessToken | Self::Call => {
-                Level::DEBUG
-            }
+            Self::Connect | Self::Refresh | Self::LinkShops | Self::Disconnect => Level::INFO,
+            Self::AuthorizationUrl
+            | Self::ListShops
+            | Self::ListConnections
+            | Self::AccessToken
+            | Self::Call
+            | Self::ReceiveWebhook => Level::DEBUG,
         }
     }
 }
@@ -74,7 +83,7 @@ impl CallLog {
             "call",
             operation = operation.as_str(),
             tenant = scope.tenant.as_str(),
-            customer = scope.customer.as_ref().map(CustomerId::as_str),
+            customer = scope.customer().map(CustomerId::as_str),
             account = account.map(AccountId::as_str),
         );
         Self { operation, span, started: Instant::now() }

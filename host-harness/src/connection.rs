@@ -40,6 +40,8 @@ pub struct Connection {
     pub authorization_ends_at: Option<UnixSeconds>,
     /// When this connection began; a later consent of the same account keeps it.
     pub connected_at: UnixSeconds,
+    /// When the seller consented last. What TikTok said of the grant before is void.
+    pub granted_at: UnixSeconds,
     /// When the tokens were issued last.
     pub refreshed_at: UnixSeconds,
     /// When the shops were read last; `None`: never, call `refresh`.
@@ -48,6 +50,14 @@ pub struct Connection {
     pub shops: Vec<Shop>,
     /// What went wrong last, if anything did since the last success.
     pub last_failure: Option<PastFailure>,
+}
+
+impl Connection {
+    /// When the seller's authorization ends, by whatever TikTok said that is earliest; `None`: it said nothing.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<UnixSeconds> {
+        [self.authorization_ends_at, self.refresh_expires_at].into_iter().flatten().min()
+    }
 }
 
 /// A shop under a connection.

@@ -213,6 +213,7 @@ impl From<Connection> for types::Connection {
             refresh_expires_at: connection.refresh_expires_at.map(seconds),
             authorization_ends_at: connection.authorization_ends_at.map(seconds),
             connected_at: seconds(connection.connected_at),
+            granted_at: seconds(connection.granted_at),
             refreshed_at: seconds(connection.refreshed_at),
             shops_synced_at: connection.shops_synced_at.map(seconds),
             shops: connection.shops.into_iter().map(Into::into).collect(),
@@ -238,6 +239,7 @@ impl TryFrom<types::Connection> for Connection {
             refresh_expires_at: connection.refresh_expires_at.map(UnixSeconds),
             authorization_ends_at: connection.authorization_ends_at.map(UnixSeconds),
             connected_at: UnixSeconds(connection.connected_at),
+            granted_at: UnixSeconds(connection.granted_at),
             refreshed_at: UnixSeconds(connection.refreshed_at),
             shops_synced_at: connection.shops_synced_at.map(UnixSeconds),
             shops: connection.shops.into_iter().map(Shop::try_from).collect::<Result<_, _>>()?,
@@ -350,6 +352,7 @@ mod tests {
             refresh_expires_at: Some(UnixSeconds(4_903_858_076)),
             authorization_ends_at: Some(UnixSeconds(3)),
             connected_at: UnixSeconds(4),
+            granted_at: UnixSeconds(5),
             refreshed_at: UnixSeconds(5),
             shops_synced_at: Some(UnixSeconds(6)),
             shops: vec![

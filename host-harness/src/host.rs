@@ -40,7 +40,7 @@ use crate::storage::HostStorage;
 /// therefore need a tokio runtime with time and I/O enabled, and a host that shuts down should let calls finish.
 #[derive(Clone)]
 pub struct ConnectorHost {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What all calls share.
@@ -83,7 +83,7 @@ impl ConnectorHost {
     /// # Errors
     /// See [`CallError`].
     pub async fn authorization_url(&self, tenant: &TenantId, state: Secret) -> Result<String, CallError> {
-        let scope = Scope { tenant: tenant.clone(), customer: None };
+        let scope = Scope::nobody(tenant);
         let log = CallLog::begin(Operation::AuthorizationUrl, &scope, None);
         // The link carries the state, so the log must not show it.
         let link = self
@@ -224,6 +224,11 @@ impl ConnectorHost {
         &*self.shared.storage
     }
 
+    /// How long a storage has for an answer.
+    pub(crate) fn answer(&self) -> Duration {
+        self.shared.deadlines.save
+    }
+
     /// A random part of a span; all of it, should the source fail.
     pub(crate) fn part_of(&self, whole: Duration) -> Duration {
         let mut bytes = [0; 4];
@@ -235,7 +240,7 @@ impl ConnectorHost {
 
     /// Waits for a free instance, then runs `export` in a fresh one, on a task that outlives the caller. `read` makes the
     /// library's type of the answer; nothing generated is logged.
-    async fn in_fresh_instance<T, U, F>(
+    pub(crate) async fn in_fresh_instance<T, U, F>(
         &self,
         log: CallLog,
         scope: Scope,
@@ -339,7 +344,7 @@ impl Shared {
                 last_token_request: self.deadlines.last_token_request(),
             },
             randomness: GuestRandomness { source: Arc::clone(&self.randomness), most: limits.random_bytes },
-            imports: Imports::new(scope, storage, credentials, revisions, self.deadlines.save),
+            imports: Imports::new(scope, storage, credentials, Arc::clone(&self.clock), revisions, self.deadlines.save),
             growth: Growth::new(limits),
             ticks_left: ticks(self.deadlines.cpu),
         };

@@ -5,27 +5,63 @@
 
 mod save;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::save::{SaveBudget, answered_within, save};
+pub(crate) use self::save::answered_within;
+use self::save::{SaveBudget, save};
 use crate::bindings::{app_credentials, connection_storage, storage_types, token_storage, types};
-use crate::connection::ConnectionKey;
+use crate::clock::Clock;
+use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::credentials::{CredentialsError, CredentialsProvider};
-use crate::id::{AccountId, CustomerId, InvalidId, Revision, Revisions, TenantId};
+use crate::event::caused_by;
+use crate::id::{AccountId, CustomerId, InvalidId, Revision, Revisions, ShopId, TenantId};
 use crate::storage::{HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenWrite};
 
-/// Whom a call is for. The guest may name this customer only; the tenant it cannot name at all.
+/// Whom a call is for. The guest may name these customers only; the tenant it cannot name at all.
 #[derive(Clone)]
 pub(crate) struct Scope {
     pub(crate) tenant: TenantId,
-    /// `None`: the call concerns no stored connection.
-    pub(crate) customer: Option<CustomerId>,
+    customers: Customers,
+}
+
+#[derive(Clone)]
+enum Customers {
+    /// The call concerns no stored connection.
+    Nobody,
+    One(CustomerId),
+    /// Those who have a shop that the guest named: TikTok's webhooks name shops, not customers.
+    Owners(BTreeSet<CustomerId>),
 }
 
 impl Scope {
     pub(crate) fn of(tenant: &TenantId, customer: &CustomerId) -> Self {
-        Self { tenant: tenant.clone(), customer: Some(customer.clone()) }
+        Self { tenant: tenant.clone(), customers: Customers::One(customer.clone()) }
+    }
+
+    pub(crate) fn nobody(tenant: &TenantId) -> Self {
+        Self { tenant: tenant.clone(), customers: Customers::Nobody }
+    }
+
+    pub(crate) fn owners(tenant: &TenantId) -> Self {
+        Self { tenant: tenant.clone(), customers: Customers::Owners(BTreeSet::new()) }
+    }
+
+    /// The one that the call is for.
+    pub(crate) fn customer(&self) -> Option<&CustomerId> {
+        match &self.customers {
+            Customers::One(customer) => Some(customer),
+            Customers::Nobody | Customers::Owners(_) => None,
+        }
+    }
+
+    fn covers(&self, customer: &CustomerId) -> bool {
+        match &self.customers {
+            Customers::Nobody => false,
+            Customers::One(only) => only == customer,
+            Customers::Owners(owners) => owners.contains(customer),
+        }
     }
 }
 
@@ -34,11 +70,14 @@ pub(crate) struct Imports {
     scope: Scope,
     storage: Arc<dyn HostStorage>,
     credentials: Arc<dyn CredentialsProvider>,
+    clock: Arc<dyn Clock>,
     revisions: Revisions,
     /// One answer of a backend.
     answer: Duration,
     token_save: SaveBudget,
     row_save: SaveBudget,
+    /// The row that the guest was shown or has written last: what its next swap most likely replaces.
+    row: Option<RowEntry>,
 }
 
 impl Imports {
@@ -47,16 +86,17 @@ impl Imports {
         scope: Scope,
         storage: Arc<dyn HostStorage>,
         credentials: Arc<dyn CredentialsProvider>,
+        clock: Arc<dyn Clock>,
         revisions: Revisions,
         save: Duration,
     ) -> Self {
         let (token_save, row_save) = (SaveBudget::new(save), SaveBudget::new(save));
-        Self { scope, storage, credentials, revisions, answer: save, token_save, row_save }
+        Self { scope, storage, credentials, clock, revisions, answer: save, token_save, row_save, row: None }
     }
 
     fn customer(&self, named: String) -> Result<CustomerId, StorageError> {
         let named = CustomerId::try_from(named).map_err(refused)?;
-        if self.scope.customer.as_ref() == Some(&named) {
+        if self.scope.covers(&named) {
             Ok(named)
         } else {
             Err(StorageError::Refused("not the customer of this call".to_owned()))
@@ -111,11 +151,30 @@ impl Imports {
         answered_within(self.answer, self.storage.list_rows(&self.scope.tenant, &customer)).await
     }
 
-    async fn load_row(&self, key: types::ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
-        let key = self.key(key)?;
-        answered_within(self.answer, self.storage.load_row(&self.scope.tenant, &key)).await
+    /// Names customers of the tenant, which only a webhook may learn.
+    async fn list_owners(&mut self, shop: String) -> Result<Vec<ConnectionKey>, StorageError> {
+        let Customers::Owners(customers) = &mut self.scope.customers else {
+            return Err(StorageError::Refused("this call may not look across customers".to_owned()));
+        };
+        let shop = ShopId::try_from(shop).map_err(refused)?;
+        let owners = answered_within(self.answer, self.storage.owners(&self.scope.tenant, &shop)).await?;
+        customers.extend(owners.iter().map(|key| key.customer.clone()));
+        Ok(owners)
     }
 
+    async fn load_row(&mut self, key: types::ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
+        let key = self.key(key)?;
+        let entry = self.stored_row(&key).await?;
+        self.row.clone_from(&entry);
+        Ok(entry)
+    }
+
+    async fn stored_row(&self, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
+        answered_within(self.answer, self.storage.load_row(&self.scope.tenant, key)).await
+    }
+
+    /// With the row go the events that its change means. Those are known only where the row it replaces is: one of any
+    /// other revision loses the swap.
     async fn swap_row(
         &mut self,
         key: types::ConnectionKey,
@@ -134,16 +193,36 @@ impl Imports {
             }
             None => None,
         };
+        let is_replaced =
+            |entry: &RowEntry| entry.row.connection.key == key && Some(&entry.revision) == expected.as_ref();
+        let before = match self.row.take().filter(is_replaced) {
+            None if expected.is_some() => {
+                let found = self.stored_row(&key).await?;
+                if !found.as_ref().is_some_and(is_replaced) {
+                    return Ok(connection_storage::SwapOutcome::Stale(found.map(Into::into)));
+                }
+                found
+            }
+            shown => shown,
+        };
+        let now = UnixSeconds(self.clock.wall().as_secs());
+        let events = caused_by(before.as_ref().map(|entry| &entry.row), next.as_ref().map(|next| &next.value), now);
         let (storage, tenant) = (&self.storage, &self.scope.tenant);
         let budget = self.row_save.of(&key, expected.as_ref());
         let swapped = save(budget, next.as_ref().map(|next| &next.revision), || {
-            storage.swap_row(tenant, &key, expected.as_ref(), next.as_ref())
+            storage.swap_row(tenant, &key, expected.as_ref(), next.as_ref(), &events)
         })
         .await?;
         Ok(match (swapped, next) {
-            (Swapped::Done, Some(next)) => connection_storage::SwapOutcome::Stored(next.revision.into()),
+            (Swapped::Done, Some(Next { revision, value })) => {
+                self.row = Some(RowEntry { revision: revision.clone(), row: value });
+                connection_storage::SwapOutcome::Stored(revision.into())
+            }
             (Swapped::Done, None) => connection_storage::SwapOutcome::Deleted,
-            (Swapped::Stale(entry), _) => connection_storage::SwapOutcome::Stale(entry.map(Into::into)),
+            (Swapped::Stale(entry), _) => {
+                self.row.clone_from(&entry);
+                connection_storage::SwapOutcome::Stale(entry.map(Into::into))
+            }
         })
     }
 }
@@ -202,9 +281,8 @@ impl connection_storage::Host for Imports {
         Ok(reply(self.swap_row(key, expected, next).await))
     }
 
-    /// Would name other customers of the tenant, and no operation needs it.
-    async fn owners(&mut self, _: String) -> Reply<Vec<types::ConnectionKey>> {
-        Ok(Err(StorageError::Refused("no call may look across customers".to_owned()).into()))
+    async fn owners(&mut self, shop: String) -> Reply<Vec<types::ConnectionKey>> {
+        Ok(reply(self.list_owners(shop).await.map(into_all)))
     }
 }
 

@@ -8,8 +8,8 @@
 //! use std::sync::Arc;
 //!
 //! use tiktok_shop_host_harness::{
-//!     Action, AppCredentials, CallError, Component, ConnectorHost, CustomerId, Grant, MemoryStorage, ShopPolicy, StateCheck,
-//!     StaticCredentials, SystemClock, TenantId,
+//!     Action, AppCredentials, BrowserSession, CallError, Component, ConnectorHost, ConsentError, CustomerId, MemoryStorage,
+//!     ShopPolicy, StaticCredentials, SystemClock, TenantId,
 //! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,15 +26,18 @@
 //!     .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), credentials)))
 //!     .build()?;
 //!
-//! // The seller consents under this link, and TikTok sends the browser back with a query.
-//! let link = host.authorization_url(&tenant, "the-state".into()).await?;
-//! # let query = link.as_str();
-//!
+//! // The seller consents under this link, and TikTok sends the same browser back with a query.
 //! let customer: CustomerId = "customer-7".parse()?;
-//! let grant = Grant::Callback { query: query.into(), state: StateCheck::Expected("the-state".into()) };
-//! match host.connect(&tenant, &customer, grant, ShopPolicy::All).await {
+//! # let (cookie, query) = ("", "");
+//! let browser = BrowserSession::new(cookie.into()).ok_or("nobody is signed in")?;
+//! let consent = host.begin_consent(&tenant, &customer, &browser, ShopPolicy::All).await?;
+//! println!("send the browser to {}", consent.url.expose());
+//!
+//! match host.finish_consent(&tenant, &browser, query.into()).await {
 //!     Ok(connection) => println!("{} shops", connection.shops.len()),
-//!     Err(CallError::Connector(error)) if error.action() == Action::Reauthorize => println!("ask again: {error}"),
+//!     Err(ConsentError::Call(CallError::Connector(error))) if error.action() == Action::Reauthorize => {
+//!         println!("ask again: {error}");
+//!     }
 //!     Err(error) => return Err(error.into()),
 //! }
 //! # Ok(())
@@ -49,8 +52,8 @@
 //! | level | what |
 //! | --- | --- |
 //! | `ERROR` | a call that the host had to end (`outcome` is `trapped`, `deadline-exceeded`, `exhausted`, …), or `internal` |
-//! | `WARN` | a call that ended in one of the connector's errors (`outcome` names the case; `code`, `http_status`, `request_id`, `retry_after_ms`) or found no free instance (`busy`); a request without a response |
-//! | `INFO` | a `connect` or `refresh` that is done |
+//! | `WARN` | a call that ended in one of the connector's errors (`outcome` names the case; `code`, `http_status`, `request_id`, `retry_after_ms`) or found no free instance (`busy`); a request without a response; a webhook that is handled but not remembered, a state that should be usable again and is not |
+//! | `INFO` | a `connect`, `refresh`, `link-shops` or `disconnect` that is done |
 //! | `DEBUG` | a call that only read; each response's host, method and status |
 //! | `TRACE` | what each call answers, its secrets redacted |
 //!
@@ -73,6 +76,7 @@ mod builder;
 mod call_log;
 mod clock;
 mod connection;
+mod consent;
 mod convert;
 mod credentials;
 mod crossing;
@@ -80,19 +84,23 @@ mod deadlines;
 mod egress;
 mod engine;
 mod error;
+mod event;
 #[cfg(test)]
 mod guest_memory;
 mod host;
 mod id;
 mod imports;
+mod lifecycle;
 mod limits;
 mod log_filter;
+mod notice;
 mod randomness;
 mod retry;
 mod secret;
 mod state;
 mod storage;
 mod sweep;
+mod webhook_entry;
 
 pub use api_call::{CallRequest, CallResponse, CallScope, HttpMethod, ValidToken};
 pub use builder::{BuildError, Component, ConnectorHostBuilder};
@@ -101,19 +109,24 @@ pub use connection::{
     Connection, ConnectionKey, ConnectionStatus, Grant, PastFailure, ReauthorizationReason, Rotation, Shop, ShopPolicy,
     ShopStanding, StateCheck, UnixSeconds,
 };
+pub use consent::{BrowserDigest, BrowserSession, Consent, ConsentError, ConsentRecord, StateDigest, StoredConsent};
 pub use credentials::{AppCredentials, CredentialsError, CredentialsProvider, StaticCredentials};
 pub use crossing::{Crossing, Direction};
 pub use deadlines::{CLAIM, Deadlines, DeadlinesError, REQUEST, SAVE};
 pub use egress::{Authority, EgressPolicy, NotLoopback, Resolver, SystemResolver};
 pub use error::{Action, CallError, ConnectorError, Failure, Plugin, Resource, Trap};
+pub use event::{Event, EventKind, EventPosition, NewEvent};
 pub use host::ConnectorHost;
 pub use id::{AccountId, CustomerId, InvalidId, Revision, ShopId, TenantId};
+pub use lifecycle::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, Webhook, WebhookEffect, WebhookOwner};
 pub use limits::Limits;
 pub use log_filter::LogFilter;
 pub use randomness::{Randomness, SystemRandomness};
 pub use retry::with_retries;
 pub use secret::Secret;
 pub use storage::{
-    Due, HostStorage, MemoryStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenValue, TokenWrite,
+    Due, Ending, HostStorage, MemoryStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenValue,
+    TokenWrite,
 };
 pub use sweep::{Sweep, SweepError, Swept};
+pub use webhook_entry::WebhookReply;

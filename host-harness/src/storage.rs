@@ -9,9 +9,11 @@ use async_trait::async_trait;
 
 pub use self::memory::MemoryStorage;
 use crate::connection::{Connection, ConnectionKey, UnixSeconds};
+use crate::consent::{ConsentRecord, StateDigest, StoredConsent};
+use crate::event::{Event, EventPosition, NewEvent};
 use crate::id::{AccountId, CustomerId, Revision, ShopId, TenantId};
 
-/// Storage of every tenant's tokens and connections.
+/// Storage of every tenant's tokens and connections, of the events they cause, and of what consents and webhooks need.
 ///
 /// # What an implementation promises
 ///
@@ -25,7 +27,9 @@ use crate::id::{AccountId, CustomerId, Revision, ShopId, TenantId};
 ///   machine's clock takes part.
 /// - **Keys are compared byte for byte**, and tenant, customer and account are separate parts of a key: ids may hold any
 ///   character, separators included.
-/// - Tokens and rows are independent of each other.
+/// - **A row and its events are one transaction**; a token record and a row are independent of each other.
+/// - **Events only grow.** Nothing ever appears before a position that was read. A database's sequence hands out numbers in
+///   another order than it commits them: let writers of one tenant wait for each other.
 ///
 /// A panic, an error or an answer that comes too late reaches the connector as an error value; the call goes on.
 #[async_trait]
@@ -66,7 +70,8 @@ pub trait HostStorage: Send + Sync {
     /// See [`StorageError`].
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError>;
 
-    /// Writes the row, or deletes it (`next: None`), only while its revision is `expected`.
+    /// Writes the row, or deletes it (`next: None`), only while its revision is `expected`; with it, and only with it, the
+    /// events are appended in their order.
     ///
     /// # Errors
     /// See [`StorageError`]. A lost race is not an error.
@@ -76,6 +81,7 @@ pub trait HostStorage: Send + Sync {
         key: &ConnectionKey,
         expected: Option<&Revision>,
         next: Option<&Next<Row>>,
+        events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError>;
 
     /// Connections of all tenants whose token record is due, that is, whose [`TokenWrite::refresh_due_at`] is not after
@@ -91,6 +97,89 @@ pub trait HostStorage: Send + Sync {
     /// # Errors
     /// See [`StorageError`].
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError>;
+
+    /// Connections of all tenants whose row is not [`ReauthorizationRequired`](crate::ConnectionStatus) and whose
+    /// [`Connection::ends_at`] is not after `by`: in the order of [`Ending`], those after `after`, at most `limit`. For a
+    /// sweep; what is written meanwhile may or may not be seen.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn endings(&self, by: UnixSeconds, after: Option<&Ending>, limit: usize)
+    -> Result<Vec<Ending>, StorageError>;
+
+    /// The tenant's events after this position (`None`: from the first), in order, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn events(
+        &self,
+        tenant: &TenantId,
+        after: Option<EventPosition>,
+        limit: usize,
+    ) -> Result<Vec<Event>, StorageError>;
+
+    /// Appends the event, unless one was appended for this connection (the event's key) under the same `once` before.
+    /// `true`: now; `false`: before.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn append_once(&self, tenant: &TenantId, once: &str, event: &NewEvent) -> Result<bool, StorageError>;
+
+    /// Keeps a consent that begins now, unused, for at least an hour. What [`load_state`](Self::load_state) then reads is
+    /// never older than this.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. `Refused`: the tenant has a consent with this state.
+    async fn put_state(
+        &self,
+        tenant: &TenantId,
+        state: &StateDigest,
+        consent: &ConsentRecord,
+    ) -> Result<(), StorageError>;
+
+    /// The tenant's consent with this state.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError>;
+
+    /// Uses the state up. Of all who try, one is answered `true`; `false`: it is used or unknown.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn use_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<bool, StorageError>;
+
+    /// Makes a used state usable again. Its age goes on. An unknown one stays unknown.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError>;
+
+    /// Whether the tenant has had this webhook.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn knows_webhook(&self, tenant: &TenantId, id: &str) -> Result<bool, StorageError>;
+
+    /// Notes that the tenant has had this webhook, for at least three days: TikTok repeats one for 15.5 hours. Twice is
+    /// once.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn remember_webhook(&self, tenant: &TenantId, id: &str) -> Result<(), StorageError>;
+}
+
+/// A living connection whose authorization ends. Ordered by time, then by tenant and key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ending {
+    /// When.
+    pub at: UnixSeconds,
+    /// Whose customer's.
+    pub tenant: TenantId,
+    /// Which.
+    pub key: ConnectionKey,
+    /// Which consent of it: [`Row::grant`].
+    pub grant: String,
 }
 
 /// A connection to be refreshed. Ordered by time, then by tenant and key.
@@ -192,6 +281,14 @@ pub struct Row {
     pub token_generation: u64,
 }
 
+impl Row {
+    /// Names the consent that the row stands for: another one has another name, and a refresh changes nothing.
+    #[must_use]
+    pub fn grant(&self) -> String {
+        format!("{}/{}", self.token_lineage, self.connection.granted_at.0)
+    }
+}
+
 /// A stored row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowEntry {
@@ -199,4 +296,29 @@ pub struct RowEntry {
     pub revision: Revision,
     /// The row.
     pub row: Row,
+}
+
+/// A row of a connection that works, and of which nothing else is known.
+#[cfg(test)]
+pub(crate) fn row_of(customer: &str, account: &str) -> Row {
+    use crate::connection::{ConnectionStatus, ShopPolicy};
+
+    let connection = Connection {
+        key: ConnectionKey { customer: customer.parse().unwrap(), account: account.parse().unwrap() },
+        seller_name: String::new(),
+        seller_base_region: String::new(),
+        granted_scopes: Vec::new(),
+        shop_policy: ShopPolicy::All,
+        status: ConnectionStatus::Active,
+        access_expires_at: None,
+        refresh_expires_at: None,
+        authorization_ends_at: None,
+        connected_at: UnixSeconds(0),
+        granted_at: UnixSeconds(0),
+        refreshed_at: UnixSeconds(0),
+        shops_synced_at: None,
+        shops: Vec::new(),
+        last_failure: None,
+    };
+    Row { connection, token_lineage: String::new(), token_generation: 0 }
 }

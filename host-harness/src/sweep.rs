@@ -1,4 +1,4 @@
-//! Refreshes what is due, over all tenants.
+//! Refreshes what is due, over all tenants, and gives notice of what ends.
 
 use std::fmt;
 use std::future::Future;
@@ -17,7 +17,7 @@ use crate::storage::{Due, StorageError};
 /// How a sweep goes about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sweep {
-    /// What was due by then is refreshed.
+    /// What was due by then is refreshed; notices count their days from it.
     pub now: UnixSeconds,
     /// Connections refreshed side by side. Leave some of [`Limits::concurrent_calls`](crate::Limits::concurrent_calls) to
     /// other calls.
@@ -42,13 +42,16 @@ pub struct Swept {
     pub refreshed: u64,
     /// Connections that could not be refreshed. Each keeps its failure; most are due again later.
     pub failed: u64,
+    /// Notices given of authorizations that end: see [`EventKind::Notice`](crate::EventKind::Notice).
+    pub notices: u64,
     /// It was told to stop before all was done. What had begun was finished.
     pub stopped: bool,
 }
 
-/// Why a sweep ended early: what is due could not be listed. What had begun was finished.
+/// Why a sweep ended early: storage did not say what is due or what ends, or did not take a notice. What had begun was
+/// finished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("what is due can't be listed: {source}")]
+#[error("the sweep ended early: {source}")]
 pub struct SweepError {
     /// What storage said.
     pub source: StorageError,
@@ -57,11 +60,12 @@ pub struct SweepError {
 }
 
 /// One page of the list of what is due: enough to keep many calls going, little to hold.
-const PAGE: usize = 500;
+pub(crate) const PAGE: usize = 500;
 
 impl ConnectorHost {
     /// Refreshes every connection that is due, once, until none is left or `stop` is ready. `on_each` hears of each one as
-    /// it ends. A connection that is slow or broken takes up one of `concurrency` places and holds up no other.
+    /// it ends. A connection that is slow or broken takes up one of `concurrency` places and holds up no other. Then gives
+    /// notice of the authorizations that end within 30, 7 or 1 days.
     ///
     /// A fleet may sweep on every machine at once: of two hosts that meet at one connection, one refreshes it.
     ///
@@ -115,9 +119,14 @@ impl ConnectorHost {
             }
             on_each(&due, &outcome);
         }
-        match listed_all {
-            Some(Err(source)) => Err(SweepError { source, swept }),
-            Some(Ok(())) | None => Ok(swept),
+        let done = match listed_all {
+            Some(Ok(())) if !swept.stopped => self.give_notices(sweep.now, stop, &mut swept).await,
+            Some(outcome) => outcome,
+            None => Ok(()),
+        };
+        match done {
+            Ok(()) => Ok(swept),
+            Err(source) => Err(SweepError { source, swept }),
         }
     }
 
@@ -130,7 +139,11 @@ impl ConnectorHost {
 
 impl fmt::Display for Swept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { refreshed, failed, stopped } = self;
-        write!(f, "{refreshed} refreshed, {failed} failed{}", if *stopped { ", stopped" } else { "" })
+        let Self { refreshed, failed, notices, stopped } = self;
+        write!(
+            f,
+            "{refreshed} refreshed, {failed} failed, notices: {notices}{}",
+            if *stopped { ", stopped" } else { "" }
+        )
     }
 }

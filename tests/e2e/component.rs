@@ -12,5 +12,5 @@ fn the_component_imports_exactly_what_its_world_allows() {
 #[test]
 fn the_component_is_small() {
     let size = std::fs::metadata(tiktok_shop_tests::component()).unwrap().len();
-    assert!(size <= 300_000, "{size} bytes");
+    assert!(size <= 340_000, "{size} bytes");
 }

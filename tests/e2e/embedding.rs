@@ -9,7 +9,7 @@ async fn embed(
     component: PathBuf,
     egress: EgressPolicy,
     app: AppCredentials,
-    state: String, // 128 random bits of yours, kept with the customer's session, good for one callback
+    cookie: String, // the secret of the customer's signed-in session with you
     seller_consents: impl AsyncFn(String) -> String,
 ) -> Result<Vec<Shop>, Box<dyn Error>> {
     let (tenant, customer): (TenantId, CustomerId) = ("acme".parse()?, "customer-7".parse()?);
@@ -20,19 +20,19 @@ async fn embed(
         .egress(egress) // the default is TikTok's two hosts over https
         .build()?;
 
-    let link = host.authorization_url(&tenant, state.as_str().into()).await?;
-    let query = seller_consents(link).await; // the query with which the browser returns to your callback
-    let grant = Grant::Callback { query: query.into(), state: StateCheck::Expected(state.into()) };
+    let browser = BrowserSession::new(cookie.into()).ok_or("a secret of 16 bytes at least")?;
+    let consent = host.begin_consent(&tenant, &customer, &browser, ShopPolicy::All).await?;
+    let query = seller_consents(consent.url.expose().to_owned()).await; // with which the browser returns to your callback
 
-    match host.connect(&tenant, &customer, grant, ShopPolicy::All).await {
+    match host.finish_consent(&tenant, &browser, query.into()).await {
         Ok(connection) => println!("{} is connected", connection.seller_name),
-        Err(CallError::Connector(error)) => match error.action() {
+        Err(ConsentError::Call(CallError::Connector(error))) => match error.action() {
             Action::RetryAfter(pause) => return Err(format!("the same call again in {pause:?}").into()),
             Action::Reauthorize => return Err("a new link for the seller".into()),
             Action::Misconfigured | Action::InvalidRequest | Action::Upstream => return Err(error.into()),
             Action::StorageConflict | Action::StorageFailed | Action::Internal => return Err(error.into()),
         },
-        Err(other) => return Err(other.into()), // the sandbox ended the call: a trap, a deadline, a limit
+        Err(other) => return Err(other.into()), // not a consent that this browser began, or a trap, a deadline, a limit
     }
     host.refresh(&tenant, &customer, None, Rotation::WhenDue).await?; // or host.sweep(…) from a timer, for all that is due
     let shops = host.list_shops(&tenant, &customer).await?;
@@ -47,7 +47,7 @@ async fn embed(
 // README: end
 
 use fake_tiktok_shop::{Decision, FakeTikTokShop, Options};
-use tiktok_shop_tests::{STATE, app_credentials, component};
+use tiktok_shop_tests::{app_credentials, component};
 
 #[tokio::test]
 async fn the_example_of_the_readme_runs() {
@@ -62,7 +62,8 @@ async fn the_example_of_the_readme_runs() {
         let (_, state) = link.split_once("&state=").unwrap();
         control.consent(&app.service_id, "several-regions", Some(state), Decision::Allow).unwrap()
     };
-    let shops = embed(component(), egress, app_credentials(&app), STATE.to_owned(), consent).await.unwrap();
+    let cookie = "the session cookie of customer 7".to_owned();
+    let shops = embed(component(), egress, app_credentials(&app), cookie, consent).await.unwrap();
     assert_eq!(shops.len(), 3);
     assert!(control.requests().iter().any(|request| request.path == "/order/202309/orders/search"));
 }

@@ -106,7 +106,7 @@ impl Interceptor for Scripts {
             Access::LoadRow(..) => ("load row", None, None),
             Access::SwapToken(tenant, key, ..) => ("swap token", Some(beneath.load_token(tenant, key).await), None),
             Access::SwapRow(tenant, key) => ("swap row", None, Some(beneath.load_row(tenant, key).await)),
-            Access::Accounts(_) | Access::ListRows(_) | Access::Listing => ("list", None, None),
+            Access::Accounts(_) | Access::ListRows(_) | Access::RememberWebhook | Access::Other => ("list", None, None),
         };
         let mut scripts = self.0.lock().unwrap();
         let script = scripts.entry(customer.clone()).or_default();

@@ -1,14 +1,21 @@
 //! Storage that fails under the shipped component: nothing is lost that can be kept, and the error says which.
 
+use std::convert::Infallible;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
-use tiktok_shop_host_harness::{ConnectionStatus, HostStorage, Next, Rotation, StorageError, TokenWrite};
-use tiktok_shop_tests::{
-    Access, DAY, Interceptor, Passage, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, refusal, tenant,
+use fake_tiktok_shop::Decision;
+use tiktok_shop_host_harness::{
+    BrowserSession, ConnectionStatus, ConsentError, HostStorage, Next, Rotation, ShopPolicy, StorageError, TokenWrite,
+    WebhookReply,
 };
+use tiktok_shop_tests::{
+    Access, BEGIN, DAY, Interceptor, Passage, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, refusal, tenant,
+};
+
+use crate::webhook_entry::{ends, signature};
 
 /// What fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +25,7 @@ enum Fault {
     Everything,
     TokenWrites,
     RowWrites,
+    WebhookIdWrites,
     /// The first write of a token record, a claim or a new record, works.
     TokenWritesButOne,
     /// The next write of a token record panics, and its text quotes the record.
@@ -43,7 +51,10 @@ impl Faulty {
 impl Interceptor for Faulty {
     async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
         let refused = |text: String| Passage::Failed(StorageError::Refused(text));
-        if self.is(Fault::Everything) || (self.is(Fault::RowWrites) && matches!(access, Access::SwapRow(..))) {
+        if self.is(Fault::Everything)
+            || (self.is(Fault::RowWrites) && matches!(access, Access::SwapRow(..)))
+            || (self.is(Fault::WebhookIdWrites) && matches!(access, Access::RememberWebhook))
+        {
             return refused("out of space".to_owned());
         }
         let Access::SwapToken(.., next) = access else { return Passage::Made };
@@ -149,4 +160,56 @@ async fn a_record_that_storage_quotes_stays_out_of_errors_rows_and_logs() {
     assert!(text.contains("[invalid input […] ") && text.ends_with(" near line 1]"), "{text}");
     assert_eq!(refusal(outcome), ("storage-failed", "storage-refused".to_owned()));
     stage.assert_nothing_got_out();
+}
+
+#[tokio::test]
+async fn a_consent_that_storage_cannot_find_is_neither_used_up_nor_exchanged() {
+    let (stage, storage) = stage();
+    let (ours, alice) = (tenant(0), customer_id("alice"));
+    let browser = BrowserSession::new("the session cookie of alice".into()).unwrap();
+    let refused = StorageError::Refused("out of space".to_owned());
+    storage.set(Fault::Everything);
+    let outcome = stage.host.begin_consent(&ours, &alice, &browser, ShopPolicy::All).await;
+    assert_eq!(outcome, Err(ConsentError::Storage(refused.clone())));
+
+    storage.set(Fault::Nothing);
+    let consent = stage.host.begin_consent(&ours, &alice, &browser, ShopPolicy::All).await.unwrap();
+    let (_, state) = consent.url.expose().split_once("&state=").unwrap();
+    let query = stage.callback_of(0, "one-shop", Some(state), Decision::Allow);
+    storage.set(Fault::Everything);
+    let outcome = stage.host.finish_consent(&ours, &browser, query.as_str().into()).await;
+    assert_eq!(outcome, Err(ConsentError::Storage(refused)));
+    assert_eq!(stage.fake.requests(), []);
+
+    storage.set(Fault::Nothing);
+    let connection = stage.host.finish_consent(&ours, &browser, query.as_str().into()).await.unwrap();
+    assert_eq!(connection.status, ConnectionStatus::Active);
+}
+
+#[tokio::test]
+async fn a_webhook_is_asked_for_again_until_storage_works() {
+    let (stage, storage) = stage();
+    stage.connect("alice", "one-shop").await.unwrap();
+    let body = ends("7600000000000000007", BEGIN + 20 * DAY, BEGIN + 5);
+    let authorization = signature(&stage, 0, &body);
+    let deliver = async |may_be_handled: bool| {
+        let handle = async |_| {
+            assert!(may_be_handled);
+            Ok::<_, Infallible>(())
+        };
+        stage.host.accept_webhook(&tenant(0), &authorization, body.as_str().into(), handle).await
+    };
+    for fault in [Fault::Everything, Fault::RowWrites] {
+        storage.set(fault);
+        let reply = deliver(false).await;
+        assert_eq!(reply.status(), 503, "{fault:?}");
+        let WebhookReply::NotReceived(error) = reply else { panic!("{reply:?}") };
+        assert_eq!(refusal(Err::<(), _>(error)), ("storage-failed", "storage-refused".to_owned()), "{fault:?}");
+    }
+    // The platform has it, though nobody will know that it has.
+    storage.set(Fault::WebhookIdWrites);
+    assert_eq!(deliver(true).await, WebhookReply::Handled);
+    storage.set(Fault::Nothing);
+    assert_eq!(deliver(true).await, WebhookReply::Handled);
+    assert_eq!(deliver(false).await, WebhookReply::Repeated);
 }

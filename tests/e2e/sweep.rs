@@ -33,7 +33,7 @@ async fn everything_that_is_due_is_refreshed_once() {
         let stage = due_stage().await;
         let mut seen = Vec::new();
         let swept = stage.host.sweep(at_once(concurrency), pending(), |due, _| seen.push(due.clone())).await.unwrap();
-        assert_eq!(swept, Swept { refreshed: 10, failed: 0, stopped: false });
+        assert_eq!(swept, Swept { refreshed: 10, failed: 0, notices: 0, stopped: false });
         seen.sort();
         seen.dedup();
         assert_eq!((seen.len(), stage.requests_to(TOKEN_REFRESH)), (CUSTOMERS, CUSTOMERS));
@@ -70,7 +70,7 @@ async fn an_account_that_never_answers_takes_one_place_and_holds_up_no_other() {
     let host = stage.host_builder().deadlines(deadlines).build().unwrap();
     let mut order = Vec::new();
     let swept = host.sweep(at_once(2), pending(), |_, outcome| order.push(outcome.is_ok())).await.unwrap();
-    assert_eq!(swept, Swept { refreshed: 9, failed: 1, stopped: false });
+    assert_eq!(swept, Swept { refreshed: 9, failed: 1, notices: 0, stopped: false });
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
     // Its claim stands, so it is not due again before that lapses.
     let swept = host.sweep(at_once(2), pending(), |_, _| ()).await.unwrap();
@@ -87,7 +87,7 @@ async fn a_connection_that_stays_due_is_tried_once_a_sweep() {
     app.app_key = "another-app".to_owned();
     let host = stage.host_with(tiktok_shop_host_harness::StaticCredentials::new().with(tenant(0), app));
     let swept = host.sweep(at_once(3), pending(), |_, _| ()).await.unwrap();
-    assert_eq!(swept, Swept { refreshed: 0, failed: 10, stopped: false });
+    assert_eq!(swept, Swept { refreshed: 0, failed: 10, notices: 0, stopped: false });
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 0);
 }
 

@@ -23,8 +23,10 @@ pub enum Access<'a> {
     LoadRow(&'a TenantId, &'a ConnectionKey),
     /// `swap_row`.
     SwapRow(&'a TenantId, &'a ConnectionKey),
-    /// `due` or `owners`, which no call makes.
-    Listing,
+    /// `remember_webhook`.
+    RememberWebhook,
+    /// Anything else: lists over customers, events, states.
+    Other,
 }
 
 impl<'a> Access<'a> {
@@ -36,7 +38,7 @@ impl<'a> Access<'a> {
             Self::LoadToken(_, key) | Self::SwapToken(_, key, ..) | Self::LoadRow(_, key) | Self::SwapRow(_, key) => {
                 Some(&key.customer)
             }
-            Self::Listing => None,
+            Self::RememberWebhook | Self::Other => None,
         }
     }
 }

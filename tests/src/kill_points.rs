@@ -2,16 +2,21 @@
 //! runs and after it: WASI's functions, which send the requests, are among them.
 //!
 //! One run is left alone and counts the crossings. Each further one dies at the next, and then is judged by the fake's
-//! log: what is stored must be legal after what TikTok Shop has seen. A claim's life later another process comes. It finds
-//! a connection that is whole, or one that is lost, and lost it may be only if TikTok Shop spent the token or the code and
-//! honours nothing of what is stored.
+//! log: what is stored must be legal after what TikTok Shop has seen. A claim's life later another process comes. Where the
+//! operation gets tokens, it finds a connection that is whole, or one that is lost, and lost it may be only if TikTok Shop
+//! spent the token or the code and honours nothing of what is stored. Every other operation it makes again, and that
+//! finishes it: nothing may be lost.
 
+mod call;
 mod legal;
+mod renewal;
+mod repetition;
 mod scene;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::slice;
 
 use fake_tiktok_shop::ReplacedRefreshToken;
 use tiktok_shop_host_harness::{Crossing, Direction};
@@ -30,11 +35,45 @@ pub enum Operation {
     Refresh,
     /// `refresh` of one that TikTok Shop rejects, so that a fallback is spent in its place.
     Promotion,
+    /// `link-shops`, which chooses one shop of three.
+    LinkShops,
+    /// `disconnect` of everything, TikTok Shop being asked to take the shops back.
+    Disconnect,
+    /// The same of one shop of three.
+    DisconnectShop,
+    /// `receive-webhook`: the seller has removed one shop of three.
+    Webhook6,
+    /// `receive-webhook`: the authorization ends in 30 days.
+    Webhook7,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Connect, Self::Reconnect, Self::Refresh, Self::Promotion];
+    pub const ALL: [Self; 9] = [
+        Self::Connect,
+        Self::Reconnect,
+        Self::Refresh,
+        Self::Promotion,
+        Self::LinkShops,
+        Self::Disconnect,
+        Self::DisconnectShop,
+        Self::Webhook6,
+        Self::Webhook7,
+    ];
+
+    /// Those that it can tell apart. Where no refresh token is spent, nor by what is made of a kill, one stands for all.
+    #[must_use]
+    pub const fn policies(self) -> &'static [Policy] {
+        match self {
+            Self::LinkShops | Self::Disconnect | Self::Webhook6 => slice::from_ref(&Policy::STRICT),
+            Self::Connect
+            | Self::Reconnect
+            | Self::Refresh
+            | Self::Promotion
+            | Self::DisconnectShop
+            | Self::Webhook7 => &Policy::ALL,
+        }
+    }
 }
 
 impl fmt::Display for Operation {
@@ -44,6 +83,11 @@ impl fmt::Display for Operation {
             Self::Reconnect => "reconnect",
             Self::Refresh => "refresh",
             Self::Promotion => "promotion",
+            Self::LinkShops => "link-shops",
+            Self::Disconnect => "disconnect",
+            Self::DisconnectShop => "disconnect one shop",
+            Self::Webhook6 => "webhook 6",
+            Self::Webhook7 => "webhook 7",
         })
     }
 }
@@ -87,7 +131,7 @@ pub struct Trial {
 /// What came of an operation that was killed at every point.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// After so many the connection was whole without the seller.
+    /// After so many the connection was whole, or the operation finished, without the seller.
     pub survived: u32,
     /// After so many a new consent was needed, and why.
     pub lost: BTreeMap<&'static str, u32>,
@@ -111,11 +155,11 @@ impl Trial {
         self.crossings.iter().map(|crossing| crossing.number)
     }
 
-    /// The points before a function of the host's. After one, the guest only computes until it calls the next: what a kill
-    /// leaves there is the same.
+    /// The points before a function of the host's, and the last. After one, the guest only computes until it calls the next:
+    /// what a kill leaves there is the same.
     pub fn points_before(&self) -> impl Iterator<Item = u32> {
         let before = self.crossings.iter().filter(|crossing| crossing.direction == Direction::ToHost);
-        before.map(|crossing| crossing.number)
+        before.chain(self.crossings.last()).map(|crossing| crossing.number)
     }
 
     /// Kills it at each of these points, and calls `done` after each.

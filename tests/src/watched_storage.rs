@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tiktok_shop_host_harness::{
-    AccountId, ConnectionKey, CustomerId, Due, HostStorage, Next, Revision, Row, RowEntry, Secret, ShopId,
-    StorageError, Swapped, TenantId, TokenEntry, TokenWrite, UnixSeconds,
+    AccountId, ConnectionKey, ConsentRecord, CustomerId, Due, Ending, Event, EventPosition, HostStorage, NewEvent,
+    Next, Revision, Row, RowEntry, Secret, ShopId, StateDigest, StorageError, StoredConsent, Swapped, TenantId,
+    TokenEntry, TokenWrite, UnixSeconds,
 };
 
 use crate::intercept::{Access, Interceptor, Passage};
@@ -99,7 +100,9 @@ impl HostStorage for WatchedStorage {
         if let Passage::OldRow(entry) = passage {
             return Ok(entry.map(|entry| *entry));
         }
-        made(passage, || self.storage.load_row(tenant, key)).await
+        let row = made(passage, || self.storage.load_row(tenant, key)).await;
+        meet().await;
+        row
     }
 
     async fn swap_row(
@@ -108,24 +111,95 @@ impl HostStorage for WatchedStorage {
         key: &ConnectionKey,
         expected: Option<&Revision>,
         next: Option<&Next<Row>>,
+        events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError> {
         let shops = next.into_iter().flat_map(|next| &next.value.connection.shops);
         let ciphers = shops.filter_map(|shop| shop.cipher.as_ref()).map(Secret::expose).map(str::to_owned);
         self.ciphers.lock().unwrap_or_else(PoisonError::into_inner).extend(ciphers);
         let passage = self.passage(Access::SwapRow(tenant, key)).await;
-        let swapped = made(passage, || self.storage.swap_row(tenant, key, expected, next)).await;
+        let swapped = made(passage, || self.storage.swap_row(tenant, key, expected, next, events)).await;
         // What a storage says in its own error is its own.
-        Sink::Rows.write(format_args!("{tenant} {key:?} {expected:?} {next:?} {:?}", swapped.as_ref().ok()));
+        Sink::Rows.write(format_args!("{tenant} {key:?} {expected:?} {next:?} {events:?} {:?}", swapped.as_ref().ok()));
         swapped
     }
 
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
-        let passage = self.passage(Access::Listing).await;
+        let passage = self.passage(Access::Other).await;
         made(passage, || self.storage.due(now, after, limit)).await
     }
 
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
-        let passage = self.passage(Access::Listing).await;
+        let passage = self.passage(Access::Other).await;
         made(passage, || self.storage.owners(tenant, shop)).await
     }
+
+    async fn endings(
+        &self,
+        by: UnixSeconds,
+        after: Option<&Ending>,
+        limit: usize,
+    ) -> Result<Vec<Ending>, StorageError> {
+        let passage = self.passage(Access::Other).await;
+        made(passage, || self.storage.endings(by, after, limit)).await
+    }
+
+    async fn events(
+        &self,
+        tenant: &TenantId,
+        after: Option<EventPosition>,
+        limit: usize,
+    ) -> Result<Vec<Event>, StorageError> {
+        let passage = self.passage(Access::Other).await;
+        made(passage, || self.storage.events(tenant, after, limit)).await
+    }
+
+    async fn append_once(&self, tenant: &TenantId, once: &str, event: &NewEvent) -> Result<bool, StorageError> {
+        Sink::Rows.write(format_args!("{tenant} {once} {event:?}"));
+        let passage = self.passage(Access::Other).await;
+        made(passage, || self.storage.append_once(tenant, once, event)).await
+    }
+
+    async fn put_state(
+        &self,
+        tenant: &TenantId,
+        state: &StateDigest,
+        consent: &ConsentRecord,
+    ) -> Result<(), StorageError> {
+        Sink::Rows.write(format_args!("{tenant} {state:?} {consent:?}"));
+        let passage = self.passage(Access::Other).await;
+        made(passage, || self.storage.put_state(tenant, state, consent)).await
+    }
+
+    async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError> {
+        let passage = self.passage(Access::Other).await;
+        let consent = made(passage, || self.storage.load_state(tenant, state)).await;
+        meet().await;
+        consent
+    }
+
+    async fn use_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<bool, StorageError> {
+        let passage = self.passage(Access::Other).await;
+        made(passage, || self.storage.use_state(tenant, state)).await
+    }
+
+    async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError> {
+        let passage = self.passage(Access::Other).await;
+        made(passage, || self.storage.release_state(tenant, state)).await
+    }
+
+    async fn knows_webhook(&self, tenant: &TenantId, id: &str) -> Result<bool, StorageError> {
+        let passage = self.passage(Access::Other).await;
+        made(passage, || self.storage.knows_webhook(tenant, id)).await
+    }
+
+    async fn remember_webhook(&self, tenant: &TenantId, id: &str) -> Result<(), StorageError> {
+        Sink::Rows.write(format_args!("{tenant} {id}"));
+        let passage = self.passage(Access::RememberWebhook).await;
+        made(passage, || self.storage.remember_webhook(tenant, id)).await
+    }
+}
+
+/// Between reading and writing, calls that run side by side take turns, so that a race has both in it.
+async fn meet() {
+    tokio::task::yield_now().await;
 }

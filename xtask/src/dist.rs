@@ -11,13 +11,13 @@ use xtask::{Checked, Component, Extern};
 use crate::{check_imports, progress};
 
 /// A larger component needs a reason, and then a larger number here.
-const SIZE_LIMIT: usize = 300_000;
+const SIZE_LIMIT: usize = 340_000;
 
 /// Build the component as it is shipped and check what it imports.
 ///
 /// Writes dist/tiktok_shop_connector.wasm in cargo's target folder, then prints size, SHA-256, compiler, imports and
 /// exports. Two machines with the pinned compiler print the same SHA-256. Exit status 1 if the component does not fit
-/// the world `plugin` of wit/world.wit or is larger than 300 000 bytes.
+/// the world `plugin` of wit/world.wit or is larger than 340 000 bytes.
 #[derive(Args, Debug)]
 pub(crate) struct Dist {
     /// Print one JSON object in place of the table.

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the tasks of this workspace.
 
+mod bench;
 mod check_imports;
 mod demo;
 mod dist;
@@ -26,6 +27,7 @@ use clap::Parser;
 #[command(name = "xtask", bin_name = "cargo xtask")]
 enum Task {
     Demo(demo::Demo),
+    Bench(bench::Bench),
     Dist(dist::Dist),
     Docs(docs::Docs),
     CheckImports(check_imports::CheckImports),
@@ -37,6 +39,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Demo(task) => task.run(),
+        Task::Bench(task) => task.run(),
         Task::Dist(task) => task.run(),
         Task::Docs(task) => task.run(),
         Task::CheckImports(task) => task.run(),

@@ -27,7 +27,7 @@ pub const REQUEST: ApiRequest<'static> = ApiRequest {
 };
 
 /// Digits, as text: an id compares with the ones in webhooks, and no part of it is ever computed with.
-fn is_shop_id(text: &str) -> bool {
+pub(crate) fn is_shop_id(text: &str) -> bool {
     text.len() <= MAX_ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 

@@ -77,6 +77,11 @@ impl Cause {
                 "Pass the query of the callback as the browser brought it, once, without the question mark.",
                 NOTHING_SENT,
             ),
+            Self::CallbackOfAnotherApp => (
+                "Give every app a callback address of its own. If each has one, somebody may have sent the customer a link of \
+                 another app.",
+                NOTHING_SENT,
+            ),
             Self::ClockSkewed => ("Set the clock of the host: synchronise it with a time server.", NOT_ACTED),
             Self::ConnectionRowNotSaved => (
                 "Restore storage, then call `refresh`: it writes the row anew.",
@@ -135,6 +140,10 @@ impl Cause {
             Self::RefreshTooLate => (
                 "Call again. If it lasts, the host's storage or clock is slow: between claim and request lay more than 80 s.",
                 "Nothing was sent to TikTok, and the claim is given back.",
+            ),
+            Self::RevocationNotTried => (
+                "Ask the seller to remove the app in Seller Center, if it must not stay authorized there.",
+                "Nothing was sent to TikTok for this shop. It is disconnected here.",
             ),
             Self::SellerInactive | Self::ShopInactive => (
                 "Ask the seller to look into Seller Center. A later `refresh` finds out when it is active again.",
@@ -215,6 +224,15 @@ impl Cause {
                 ("Report the code and words in the detail. Do not ask the seller for anything yet.", UNKNOWN)
             }
             Self::ValidityTooLong => ("Ask for at most 3600 seconds, and again when they are over.", NOTHING_SENT),
+            Self::WebhookMalformed => (
+                "Answer 200, so that TikTok does not repeat it, and keep the body: it is signed, but not an event as documented.",
+                NOTHING_SENT,
+            ),
+            Self::WebhookSignatureInvalid => (
+                "Answer 401 with an empty body. If it happens to every webhook, pass the raw bytes of the body (a framework may \
+                 have parsed and rewritten them) and compare the app secret with Partner Center.",
+                NOTHING_SENT,
+            ),
             Self::WrongUserType => (
                 "Ask the seller to consent with the account of their shop; creators and partners have other rights.",
                 NOT_ACTED,

@@ -41,26 +41,7 @@ pub async fn call(
     request.check()?;
     let target = Target::of(effects, customer, scope).await?;
     let app = credentials(effects).await?;
-    let mut served = target.token(effects, &app, Mode::GoodFor(Duration::ZERO)).await?;
-    let mut fault = match target.send(effects, &app, &served.held, request).await {
-        Ok(response) => return Ok(response),
-        Err(fault) => fault,
-    };
-    // TikTok did not act: a renewal and the same request once more, unless the token was renewed a moment ago.
-    if let (true, false, Some(access)) =
-        (token_refused(&fault.error), served.just_rotated, &served.held.record.current.access)
-    {
-        let refused = access.duplicate();
-        served = target.token(effects, &app, Mode::Refused(&refused)).await?;
-        fault = match target.send(effects, &app, &served.held, request).await {
-            Ok(response) => return Ok(response),
-            Err(fault) => fault,
-        };
-    }
-    if token_refused(&fault.error) && served.just_rotated {
-        return Err(target.hold_back(effects, served.held, fault.error).await);
-    }
-    Err(told(fault, request.method))
+    target.ask(effects, &app, request, || true).await
 }
 
 /// What the host is told: an answer that was lost is safe to ask for again only where nothing was to change.
@@ -73,7 +54,7 @@ fn told(fault: Fault, method: Method) -> Error {
 }
 
 /// Whose token, and for which shop.
-struct Target {
+pub(super) struct Target {
     key: ConnectionKey,
     shop: Option<TargetShop>,
 }
@@ -85,6 +66,42 @@ struct TargetShop {
 }
 
 impl Target {
+    /// A shop of a row of this lineage.
+    pub(super) const fn shop(key: ConnectionKey, lineage: String, cipher: Option<ShopCipher>) -> Self {
+        Self { key, shop: Some(TargetShop { cipher, lineage }) }
+    }
+
+    /// The whole exchange. A token that TikTok refuses is renewed and the request sent again, while there is time.
+    pub(super) async fn ask(
+        &self,
+        effects: &impl Effects,
+        app: &Credentials,
+        request: &BusinessRequest,
+        has_time: impl Fn() -> bool,
+    ) -> Result<BusinessResponse, Error> {
+        let mut served = self.token(effects, app, Mode::GoodFor(Duration::ZERO)).await?;
+        let mut fault = match self.send(effects, app, &served.held, request).await {
+            Ok(response) => return Ok(response),
+            Err(fault) => fault,
+        };
+        // TikTok did not act: a renewal and the same request once more, unless the token was renewed a moment ago.
+        if let (true, false, Some(access)) =
+            (token_refused(&fault.error), served.just_rotated, &served.held.record.current.access)
+            && has_time()
+        {
+            let refused = access.duplicate();
+            served = self.token(effects, app, Mode::Refused(&refused)).await?;
+            fault = match self.send(effects, app, &served.held, request).await {
+                Ok(response) => return Ok(response),
+                Err(fault) => fault,
+            };
+        }
+        if token_refused(&fault.error) && served.just_rotated {
+            return Err(self.hold_back(effects, served.held, fault.error).await);
+        }
+        Err(told(fault, request.method))
+    }
+
     async fn of(effects: &impl Effects, customer: CustomerId, scope: Scope) -> Result<Self, Error> {
         let id = match scope {
             Scope::Seller(account) => {
@@ -101,8 +118,7 @@ impl Target {
                 (true, ShopStanding::NoLongerGranted) => refusal = Cause::ShopNoLongerGranted,
                 (true, ShopStanding::Granted | ShopStanding::Inactive) => {
                     let dead = matches!(row.connection.status, Status::ReauthorizationRequired(_));
-                    let shop = TargetShop { cipher: shop.listed.cipher, lineage: row.lineage };
-                    found = Some(Self { key: row.connection.key, shop: Some(shop) });
+                    found = Some(Self::shop(row.connection.key, row.lineage, shop.listed.cipher));
                     // Several accounts may list one shop; a grant that lives comes first.
                     if !dead {
                         break;

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 pub async fn list_connections(effects: &impl Effects, customer: CustomerId) -> Result<Vec<Connection>, Error> {
     let rows = effects.list_rows(&customer).await.map_err(storage_error)?;
     let accounts = effects.accounts(&customer).await.map_err(storage_error)?;
-    let connections = rows.into_iter().map(|row| row.connection);
+    let now = effects.now().wall;
+    let connections = rows.into_iter().map(|row| row.connection.at(now));
     Ok(connections.filter(|connection| accounts.contains(&connection.key.account)).collect())
 }

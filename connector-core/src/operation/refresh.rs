@@ -5,7 +5,7 @@ use super::renewal::{self, NotRenewed, Renewed};
 use super::rows;
 use super::shop_sync::{read_shops, record_shops, token_refused};
 use super::tokens::{self, Held};
-use crate::connection::{Connection, News, ShopNews};
+use crate::connection::{Connection, News, Outcome, ShopNews};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::{Credentials, Effects};
@@ -57,10 +57,11 @@ async fn waiting(effects: &impl Effects, key: &ConnectionKey, held: Held, error:
     }
     let lineage = held.record.lineage;
     if let Some(row) = rows::read(effects, key, lineage).await? {
-        return Ok(row.connection);
+        return Ok(row.connection.at(at));
     }
-    let news = News { at, shops: ShopNews::Unread, failure: None, consented: false };
-    rows::write(effects, key, lineage, &news).await?.ok_or_else(|| Error::new(Cause::NotConnected))
+    rows::write(effects, key, lineage, &News::outcome(at, Outcome::Success))
+        .await?
+        .ok_or_else(|| Error::new(Cause::NotConnected))
 }
 
 /// Reads the shops. A token that TikTok refuses causes one renewal, unless it was renewed a moment ago.

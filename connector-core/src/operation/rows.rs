@@ -3,7 +3,7 @@
 
 use super::renewal::NotRenewed;
 use super::{storage_error, tokens};
-use crate::connection::{Connection, News, PastFailure, Row, ShopNews, project};
+use crate::connection::{Connection, News, Outcome, PastFailure, Row, project};
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::{Effects, Swapped};
@@ -71,7 +71,7 @@ pub(super) async fn write_down(
     let NotRenewed { error, held } = failed;
     let _row_is_a_projection = if let Some(held) = &held {
         let at = effects.now().wall;
-        let news = News { at, shops: ShopNews::Unread, failure: Some(PastFailure::new(at, &error)), consented: false };
+        let news = News::outcome(at, Outcome::Failure(PastFailure::new(at, &error)));
         write(effects, key, held.record.lineage, &news).await.map(|_| ())
     } else if error.cause == Cause::NotConnected {
         delete_orphan(effects, key).await

@@ -2,7 +2,7 @@
 
 use super::tokens::{self, Held};
 use super::{rows, signed};
-use crate::connection::{Connection, ListedShop, News, PastFailure, ShopNews};
+use crate::connection::{Connection, ListedShop, News, Outcome, PastFailure, ShopNews};
 use crate::endpoint::shops;
 use crate::envelope::Fault;
 use crate::error::{Action, Cause, Error};
@@ -48,13 +48,14 @@ pub(super) async fn record_shops(
     consented: bool,
 ) -> Result<Option<Connection>, Error> {
     let at = effects.now().wall;
-    let news = News { at, shops, failure: failure.map(|error| PastFailure::new(at, error)), consented };
+    let outcome = Outcome::of(failure.map(|error| PastFailure::new(at, error)));
+    let news = News { consented, ..News::shops(at, shops, outcome) };
     let connection = rows::write(effects, key, held.record.lineage, &news).await.map_err(row_not_saved);
     // What is left to be done comes first: a row that was not saved, then shops that were not read. An inactive seller's
     // were read as far as they can be.
     let left = match (&connection, failure, news.shops) {
         (Err(error), _, _) | (Ok(_), Some(error), ShopNews::Unread) => Some(error),
-        (Ok(_), Some(_) | None, ShopNews::Listed(_) | ShopNews::Inactive) | (Ok(_), None, ShopNews::Unread) => None,
+        (Ok(_), _, _) => None,
     };
     match left {
         Some(error) => rotation::hold_back(&mut held.record, error, at, effects.random_number()),

@@ -5,7 +5,7 @@ use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::{Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite};
 use crate::record::{DecodeError, Lineage, TokenRecord};
-use crate::rotation::{MOST_ROUNDS, MOST_TRIES, next_due};
+use crate::rotation::{self, MOST_ROUNDS, MOST_TRIES, Suspicion, next_due};
 use crate::time::UnixSeconds;
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -58,7 +58,7 @@ pub(super) async fn load_of(
 }
 
 /// Deletes nothing where nothing is: the one read that cannot be old.
-async fn read_by_swap(effects: &impl Effects, key: &ConnectionKey) -> Result<Option<Held>, Error> {
+pub(super) async fn read_by_swap(effects: &impl Effects, key: &ConnectionKey) -> Result<Option<Held>, Error> {
     match effects.swap_token(key, None, None).await.map_err(storage_error)? {
         Swapped::Stale(found) => found.map(Held::read).transpose(),
         Swapped::Deleted | Swapped::Stored(_) => Ok(None),
@@ -108,6 +108,34 @@ pub(super) async fn swap_due_at(
         Err(StorageError::Unavailable(text)) => Swap::Unavailable(storage_error(StorageError::Unavailable(text))),
         Err(StorageError::Refused(text)) => Swap::Failed(storage_error(StorageError::Refused(text))),
     }
+}
+
+/// Records that the grant may have ended since a time (none: now). Void where there is no record.
+pub(super) async fn suspect(
+    effects: &impl Effects,
+    key: &ConnectionKey,
+    since: Option<UnixSeconds>,
+) -> Result<Suspicion, Error> {
+    let mut stored = read_by_swap(effects, key).await?;
+    let mut unavailable = 0;
+    for _ in 0..MOST_ROUNDS {
+        let Some(Held { revision, mut record, .. }) = stored else { return Ok(Suspicion::Void) };
+        match rotation::suspect(&mut record, since) {
+            Suspicion::New => {}
+            settled @ (Suspicion::Void | Suspicion::Known) => return Ok(settled),
+        }
+        stored = match swap(effects, key, Some(&revision), &record, effects.now().wall).await {
+            Swap::Stored(_) => return Ok(Suspicion::New),
+            Swap::Stale(found) => found,
+            Swap::Failed(error) => return Err(error),
+            Swap::Unavailable(error) if unavailable + 1 >= MOST_TRIES => return Err(error),
+            Swap::Unavailable(_) => {
+                unavailable += 1;
+                read_by_swap(effects, key).await?
+            }
+        };
+    }
+    Err(Error::new(Cause::StorageConflict))
 }
 
 /// Deletes the record, readable or not. There being none is as good.

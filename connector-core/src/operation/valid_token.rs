@@ -3,7 +3,7 @@
 use super::renewal::{self, NotRenewed, Renewed};
 use super::rows;
 use super::tokens::Held;
-use crate::connection::{News, PastFailure, ShopNews};
+use crate::connection::{News, Outcome, PastFailure};
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::{Credentials, Effects};
@@ -35,7 +35,7 @@ pub(super) async fn valid_token(
         Ok(Renewed::Rotated { held, account_changed }) => {
             let at = effects.now().wall;
             let failure = account_changed.then(|| PastFailure::new(at, &Error::new(Cause::AccountChanged)));
-            let news = News { at, shops: ShopNews::Unread, failure, consented: false };
+            let news = News::outcome(at, Outcome::of(failure));
             let _row_is_a_projection = rows::write(effects, key, held.record.lineage, &news).await;
             return Ok(Served { held, just_rotated: true });
         }

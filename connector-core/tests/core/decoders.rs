@@ -58,7 +58,7 @@ fn read_by_all(status: u16, bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         for state in [StateCheck::AppStoreInstall, StateCheck::Expected(State::new("s".into()))] {
             let grant = Grant::Callback { query: text.into(), state };
-            if let Err(error) = grant.into_code() {
+            if let Err(error) = grant.into_consented() {
                 let expected = [Cause::StateMismatch, Cause::CallbackMalformed, Cause::ConsentRefused];
                 assert!(expected.contains(&error.cause), "{error}");
             }
@@ -156,7 +156,7 @@ fn a_refusal_that_repeats_code_or_state_does_not_show_them() {
             query: format!("error=denied_{echoed}&code={code}&state={state}"),
             state: StateCheck::Expected(State::new(state.into())),
         };
-        let error = grant.into_code().err().expect("refused");
+        let error = grant.into_consented().err().expect("refused");
         assert_eq!(error.cause, Cause::ConsentRefused);
         assert_eq!(shown_part(&error, echoed), None);
     }

@@ -115,7 +115,7 @@ proptest! {
         let query = format!("code={code}&state={state}&error={}", percent_encoded(&error));
         prop_assume!(query.len() <= 8_192 && !error.is_empty());
         let check = StateCheck::Expected(State::new(state.to_owned()));
-        let error = Grant::Callback { query, state: check }.into_code().err().expect("a refusal");
+        let error = Grant::Callback { query, state: check }.into_consented().err().expect("a refusal");
         prop_assert_eq!(error.cause, Cause::ConsentRefused);
         assert_fit_for_a_log(&error);
     }

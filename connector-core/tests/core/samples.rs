@@ -17,6 +17,7 @@ pub(crate) const NOW: UnixSeconds = UnixSeconds::new(1_767_225_600);
 pub(crate) const DAY: u64 = 86_400;
 pub(crate) const APP_KEY: &str = "app-key-1";
 pub(crate) const APP_SECRET: &str = "app-secret-canary-9d1c2e7b5a4f";
+pub(crate) const PREVIOUS_APP_SECRET: &str = "app-secret-canary-before-77aa";
 pub(crate) const LINEAGE: Lineage = Lineage([0x11; 16]);
 /// The nonce of a claim that somebody else wrote.
 pub(crate) const THEIR_NONCE: [u8; 16] = [0xee; 16];
@@ -208,6 +209,7 @@ pub(crate) fn row_of(key: &ConnectionKey, record: &TokenRecord, shops: &[&str]) 
             refresh_ends: record.current.refresh_ends,
             authorization_ends: None,
             connected_at: record.granted_at,
+            granted_at: record.granted_at,
             refreshed_at: record.rotated_at,
             shops_synced_at: Some(record.rotated_at),
             shops: shops.iter().map(|id| shop(id)).collect(),

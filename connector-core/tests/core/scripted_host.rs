@@ -34,6 +34,7 @@ pub(crate) enum Step {
     ListRows,
     LoadRow,
     SwapRow,
+    Owners,
 }
 
 /// What goes wrong with one effect on storage.

@@ -136,7 +136,12 @@ fn a_multipart_body_is_not_signed_whatever_its_boundary() {
 
 #[test]
 fn the_shops_request_carries_the_signature_of_what_it_sends() {
-    let app = Credentials { app_key: "key +/&=é".into(), app_secret: secret("secret"), authorization_link: None };
+    let app = Credentials {
+        app_key: "key +/&=é".into(),
+        app_secret: secret("secret"),
+        previous_app_secret: None,
+        authorization_link: None,
+    };
     let request = shops::REQUEST.signed(&app, &access("AT-1"), NOW);
     let (path, query) = request.path_and_query.expose().split_once('?').unwrap();
     let mut query = decoded(query);
@@ -160,7 +165,7 @@ proptest! {
 
     #[test]
     fn a_token_request_carries_exactly_what_it_was_given(key in any::<String>(), secret in any::<String>(), token in any::<String>()) {
-        let app = Credentials { app_key: key.clone(), app_secret: AppSecret::new(secret.clone()), authorization_link: None };
+        let app = Credentials { app_key: key.clone(), app_secret: AppSecret::new(secret.clone()), previous_app_secret: None, authorization_link: None };
         let requests = [
             (token::refresh_request(&app, &refresh_token(&token)), "refresh_token", "refresh_token"),
             (token::exchange_request(&app, &AuthorizationCode::new(token.clone())), "auth_code", "authorized_code"),

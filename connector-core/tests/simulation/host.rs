@@ -124,7 +124,7 @@ impl Effects for Host {
 
     async fn credentials(&self) -> Result<Credentials, StorageError> {
         let app_secret = AppSecret::new("app-secret".into());
-        Ok(Credentials { app_key: "app-key".into(), app_secret, authorization_link: None })
+        Ok(Credentials { app_key: "app-key".into(), app_secret, previous_app_secret: None, authorization_link: None })
     }
 
     async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure> {
@@ -247,6 +247,13 @@ impl Effects for Host {
             let revision = world.next_revision();
             world.row = next.map(|row| (revision.clone(), copy(row)));
             if next.is_some() { Swapped::Stored(revision) } else { Swapped::Deleted }
+        })
+        .await
+    }
+
+    async fn owners(&self, _: &str) -> Result<Vec<ConnectionKey>, StorageError> {
+        self.access("asking for owners", |world, _| {
+            world.row.iter().map(|(_, row)| row.connection.key.clone()).collect()
         })
         .await
     }

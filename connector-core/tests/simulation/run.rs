@@ -16,10 +16,12 @@ use tiktok_shop_connector_core::identity::{AccountId, CustomerId};
 use tiktok_shop_connector_core::operation::access_token::access_token;
 use tiktok_shop_connector_core::operation::call::{Scope, call};
 use tiktok_shop_connector_core::operation::connect::connect;
-use tiktok_shop_connector_core::operation::disconnect::disconnect;
+use tiktok_shop_connector_core::operation::disconnect::{Ending, RemoteGrant, disconnect};
+use tiktok_shop_connector_core::operation::receive_webhook::receive_webhook;
 use tiktok_shop_connector_core::operation::refresh::{Rotation, refresh};
 use tiktok_shop_connector_core::record::ShopPolicy;
-use tiktok_shop_connector_core::secret::AuthorizationCode;
+use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode};
+use tiktok_shop_connector_core::signing::Webhook;
 
 /// What happened over many runs.
 #[derive(Debug, Default)]
@@ -99,7 +101,15 @@ fn asking(host: Rc<Host>) -> Call {
 }
 
 fn disconnecting(host: Rc<Host>) -> Call {
-    Box::pin(async move { outcome(disconnect(&*host, customer(), account()).await) })
+    Box::pin(async move { outcome(disconnect(&*host, customer(), Ending::All(account()), RemoteGrant::Keep).await) })
+}
+
+/// TikTok says that the seller may have taken the shop back; it is not so.
+fn noticing(host: Rc<Host>, at: u64) -> Call {
+    let body = format!(r#"{{"type":6,"shop_id":"1","timestamp":{at}}}"#).into_bytes();
+    let signed = Webhook { app_key: "app-key", body: &body, authorization: b"" };
+    let signature = signed.signature(&AppSecret::new("app-secret".into()));
+    Box::pin(async move { outcome(receive_webhook(&*host, signature.as_bytes(), &body).await) })
 }
 
 struct Running {
@@ -153,7 +163,7 @@ pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String
     for number in 1..=calls {
         let (kind, skew) = {
             let rng = &mut world.borrow_mut().rng;
-            (rng.u32(0..12), if rng.bool() { 0 } else { rng.i64(-600..=600) })
+            (rng.u32(0..13), if rng.bool() { 0 } else { rng.i64(-600..=600) })
         };
         let host = Rc::new(Host::new(&world, number, skew));
         let (name, call) = match kind {
@@ -165,7 +175,11 @@ pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String
                 let code = world.borrow_mut().provider.code();
                 ("connect", connecting(Rc::clone(&host), code))
             }
-            _ => ("disconnect", disconnecting(Rc::clone(&host))),
+            11 => ("disconnect", disconnecting(Rc::clone(&host))),
+            _ => {
+                let at = world.borrow().now;
+                ("receive-webhook", noticing(Rc::clone(&host), at))
+            }
         };
         world.borrow_mut().tell(number, format!("is a {name}, its clock off by {skew} s"));
         running.push(Running { host, call: Some(call) });

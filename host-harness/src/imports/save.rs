@@ -50,7 +50,7 @@ pub(super) struct Budget<'a> {
     unfinished: &'a mut Option<UnfinishedSave>,
 }
 
-pub(super) async fn answered_within<T>(
+pub(crate) async fn answered_within<T>(
     limit: Duration,
     answer: impl Future<Output = Result<T, StorageError>>,
 ) -> Result<T, StorageError> {

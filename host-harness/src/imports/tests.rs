@@ -6,21 +6,25 @@ use tokio::time::Instant;
 use super::*;
 use crate::clock::ManualClock;
 use crate::connection::UnixSeconds;
+use crate::consent::{ConsentRecord, StateDigest, StoredConsent};
 use crate::credentials::StaticCredentials;
-use crate::id::ShopId;
+use crate::event::{Event, EventKind, EventPosition, NewEvent};
 use crate::randomness::SystemRandomness;
-use crate::storage::{Due, MemoryStorage};
+use crate::storage::{Due, Ending, MemoryStorage};
 
 const SAVE: Duration = Duration::from_secs(10);
+const NOW: Duration = Duration::from_secs(1_767_225_600);
 
 fn memory() -> MemoryStorage {
     MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))
 }
 
 fn imports_over(storage: Arc<dyn HostStorage>, customer: Option<&str>) -> Imports {
-    let scope = Scope { tenant: "acme".parse().unwrap(), customer: customer.map(|id| id.parse().unwrap()) };
+    let tenant = "acme".parse().unwrap();
+    let scope = customer.map_or_else(|| Scope::nobody(&tenant), |id| Scope::of(&tenant, &id.parse().unwrap()));
     let revisions = Revisions::draw(&SystemRandomness).unwrap();
-    Imports::new(scope, storage, Arc::new(StaticCredentials::new()), revisions, SAVE)
+    let clock = Arc::new(ManualClock::at(NOW));
+    Imports::new(scope, storage, Arc::new(StaticCredentials::new()), clock, revisions, SAVE)
 }
 
 fn imports(customer: Option<&str>) -> Imports {
@@ -35,9 +39,9 @@ fn write(value: u8) -> token_storage::Write {
     token_storage::Write { value: vec![value], refresh_due_at: Some(7) }
 }
 
-/// Takes 50 ms for each swap of a token record, and does not say before `up` whether it wrote.
+/// Takes 50 ms for each swap of a token record, and does not say before `up` whether it wrote that, or a row.
 struct Slow {
-    memory: MemoryStorage,
+    memory: Arc<MemoryStorage>,
     up: Instant,
 }
 
@@ -77,8 +81,10 @@ impl HostStorage for Slow {
         key: &ConnectionKey,
         expected: Option<&Revision>,
         next: Option<&Next<Row>>,
+        events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError> {
-        self.memory.swap_row(tenant, key, expected, next).await
+        let swapped = self.memory.swap_row(tenant, key, expected, next, events).await;
+        if Instant::now() < self.up { Err(StorageError::Unavailable("down".to_owned())) } else { swapped }
     }
 
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
@@ -88,12 +94,63 @@ impl HostStorage for Slow {
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
         self.memory.owners(tenant, shop).await
     }
+
+    async fn endings(
+        &self,
+        by: UnixSeconds,
+        after: Option<&Ending>,
+        limit: usize,
+    ) -> Result<Vec<Ending>, StorageError> {
+        self.memory.endings(by, after, limit).await
+    }
+
+    async fn events(
+        &self,
+        tenant: &TenantId,
+        after: Option<EventPosition>,
+        limit: usize,
+    ) -> Result<Vec<Event>, StorageError> {
+        self.memory.events(tenant, after, limit).await
+    }
+
+    async fn append_once(&self, tenant: &TenantId, once: &str, event: &NewEvent) -> Result<bool, StorageError> {
+        self.memory.append_once(tenant, once, event).await
+    }
+
+    async fn put_state(
+        &self,
+        tenant: &TenantId,
+        state: &StateDigest,
+        consent: &ConsentRecord,
+    ) -> Result<(), StorageError> {
+        self.memory.put_state(tenant, state, consent).await
+    }
+
+    async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError> {
+        self.memory.load_state(tenant, state).await
+    }
+
+    async fn use_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<bool, StorageError> {
+        self.memory.use_state(tenant, state).await
+    }
+
+    async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError> {
+        self.memory.release_state(tenant, state).await
+    }
+
+    async fn knows_webhook(&self, tenant: &TenantId, id: &str) -> Result<bool, StorageError> {
+        self.memory.knows_webhook(tenant, id).await
+    }
+
+    async fn remember_webhook(&self, tenant: &TenantId, id: &str) -> Result<(), StorageError> {
+        self.memory.remember_webhook(tenant, id).await
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pair_has_a_budget_of_its_own_after_a_claim_that_used_up_its_own() {
     let started = Instant::now();
-    let slow = Slow { memory: memory(), up: started + SAVE };
+    let slow = Slow { memory: Arc::new(memory()), up: started + SAVE };
     let mut imports = imports_over(Arc::new(slow), Some("mine"));
 
     let claimed = imports.swap_token(key("mine"), None, Some(write(1))).await;
@@ -110,7 +167,7 @@ async fn a_pair_has_a_budget_of_its_own_after_a_claim_that_used_up_its_own() {
 #[tokio::test(start_paused = true)]
 async fn a_guest_that_repeats_its_swap_has_no_more_time_for_it() {
     let started = Instant::now();
-    let slow = Slow { memory: memory(), up: started + 10 * SAVE };
+    let slow = Slow { memory: Arc::new(memory()), up: started + 10 * SAVE };
     let mut imports = imports_over(Arc::new(slow), Some("mine"));
     for _ in 0..3 {
         let swapped = imports.swap_token(key("mine"), None, Some(write(1))).await;
@@ -121,7 +178,7 @@ async fn a_guest_that_repeats_its_swap_has_no_more_time_for_it() {
 
 #[tokio::test]
 async fn no_guest_learns_which_customers_hold_a_shop() {
-    let refused = storage_types::StorageError::Refused("no call may look across customers".to_owned());
+    let refused = storage_types::StorageError::Refused("this call may not look across customers".to_owned());
     let answer = connection_storage::Host::owners(&mut imports(Some("mine")), "1".to_owned()).await.unwrap();
     assert_eq!(format!("{answer:?}"), format!("{:?}", Err::<(), _>(refused)));
 }
@@ -157,4 +214,82 @@ async fn malformed_identifiers_of_a_guest_are_refused() {
     assert_eq!(imports.load_token(key("")).await.unwrap_err(), refused("account id: 1 to 256 bytes"));
     let swapped = imports.swap_token(key("a"), Some(String::new()), None).await;
     assert!(matches!(swapped, Err(error) if error == refused("revision: 1 to 64 bytes")));
+}
+
+fn row(generation: u64, status: types::ConnectionStatus) -> connection_storage::Write {
+    let mut row = crate::storage::row_of("mine", "a");
+    row.token_generation = generation;
+    row.connection.status = status.into();
+    let entry = RowEntry { revision: "unused".parse().unwrap(), row };
+    connection_storage::Entry::from(entry).stored
+}
+
+async fn kinds(storage: &MemoryStorage) -> Vec<EventKind> {
+    let events = storage.events(&"acme".parse().unwrap(), None, 99).await.unwrap();
+    assert!(events.iter().all(|event| event.event.at == UnixSeconds(NOW.as_secs())));
+    events.into_iter().map(|event| event.event.kind).collect()
+}
+
+fn stored(outcome: connection_storage::SwapOutcome) -> String {
+    let connection_storage::SwapOutcome::Stored(revision) = outcome else { panic!("{outcome:?}") };
+    revision
+}
+
+const ENDING: types::ConnectionStatus = types::ConnectionStatus::AuthorizationEnding(9);
+
+#[tokio::test]
+async fn the_events_of_a_row_follow_from_the_row_it_replaces() {
+    let storage = Arc::new(memory());
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
+    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    // By the revision that its own write was given, without a load.
+    let second = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await.unwrap();
+    let revision = stored(second);
+
+    // Another call, of a host that has seen nothing of it.
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
+    let third = imports.swap_row(key("mine"), Some(revision), Some(row(3, ENDING))).await.unwrap();
+    let loaded = imports.load_row(key("mine")).await.unwrap().unwrap();
+    assert_eq!(loaded.revision.as_str(), stored(third));
+    imports.swap_row(key("mine"), Some(loaded.revision.into()), None).await.unwrap();
+
+    let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
+    assert_eq!(kinds(&storage).await, [EventKind::Connected, ending, EventKind::Disconnected]);
+}
+
+#[tokio::test]
+async fn a_row_of_a_revision_that_nobody_has_is_not_written() {
+    let storage = Arc::new(memory());
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
+    let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(1, ENDING))).await.unwrap();
+    assert!(matches!(lost, connection_storage::SwapOutcome::Stale(None)), "{lost:?}");
+    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(2, ENDING))).await.unwrap();
+    let connection_storage::SwapOutcome::Stale(Some(found)) = lost else { panic!("{lost:?}") };
+    assert_eq!(found.revision, stored(first));
+    assert_eq!(kinds(&storage).await, [EventKind::Connected]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_whose_answers_are_lost_have_their_events_once() {
+    let memory = Arc::new(memory());
+    let up = Instant::now() + Duration::from_secs(1);
+    let mut imports = imports_over(Arc::new(Slow { memory: Arc::clone(&memory), up }), Some("mine"));
+    let first = imports.swap_row(key("mine"), None, Some(row(1, ENDING))).await.unwrap();
+    assert!(Instant::now() >= up);
+    imports.storage = Arc::new(Slow { memory: Arc::clone(&memory), up: Instant::now() + Duration::from_secs(1) });
+    let ended = imports.swap_row(key("mine"), Some(stored(first)), None).await.unwrap();
+    assert!(matches!(ended, connection_storage::SwapOutcome::Deleted), "{ended:?}");
+
+    // One that never said so, and that the guest makes again.
+    imports.storage = Arc::new(Slow { memory: Arc::clone(&memory), up: Instant::now() + 2 * SAVE });
+    let lost = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await;
+    assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");
+    imports.storage = Arc::clone(&memory) as _;
+    let again = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    assert!(matches!(again, connection_storage::SwapOutcome::Stale(Some(_))), "{again:?}");
+
+    let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
+    let expected = [EventKind::Connected, ending, EventKind::Disconnected, EventKind::Connected];
+    assert_eq!(kinds(&memory).await, expected);
 }

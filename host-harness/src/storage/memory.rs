@@ -1,15 +1,22 @@
 //! Storage in this process's memory: one lock, so that every swap is atomic. Nothing survives the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Due, HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenValue, TokenWrite};
+use super::{Due, Ending, HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenValue, TokenWrite};
 use crate::clock::Clock;
-use crate::connection::{ConnectionKey, UnixSeconds};
+use crate::connection::{ConnectionKey, ConnectionStatus, UnixSeconds};
+use crate::consent::{ConsentRecord, StateDigest, StoredConsent};
+use crate::event::{Event, EventPosition, NewEvent};
 use crate::id::{AccountId, CustomerId, Revision, ShopId, TenantId};
+
+/// How long a state is kept: its consent is refused long before.
+const KEEPS_STATES: Duration = Duration::from_secs(3_600);
+/// How long a webhook is remembered.
+const REMEMBERS_WEBHOOKS: Duration = Duration::from_secs(3 * 86_400);
 
 /// Storage in memory. Ages come from the monotonic time of the clock it is given.
 pub struct MemoryStorage {
@@ -19,8 +26,30 @@ pub struct MemoryStorage {
 
 #[derive(Default)]
 struct Records {
-    tokens: BTreeMap<ConnectionKey, StoredToken>,
-    rows: BTreeMap<ConnectionKey, RowEntry>,
+    tokens: ByCustomer<StoredToken>,
+    rows: ByCustomer<RowEntry>,
+    /// Which connections' rows hold a shop.
+    owners: BTreeMap<ShopId, BTreeSet<ConnectionKey>>,
+    /// A position is a place in this list, counted from 1.
+    events: Vec<NewEvent>,
+    once: BTreeSet<(ConnectionKey, String)>,
+    states: BTreeMap<StateDigest, StoredState>,
+    webhooks: Webhooks,
+}
+
+type ByCustomer<T> = BTreeMap<CustomerId, BTreeMap<AccountId, T>>;
+
+struct StoredState {
+    record: ConsentRecord,
+    put_at: Duration,
+    used: bool,
+}
+
+#[derive(Default)]
+struct Webhooks {
+    known: BTreeSet<String>,
+    /// The same, oldest first.
+    since: VecDeque<(Duration, String)>,
 }
 
 struct StoredToken {
@@ -61,13 +90,14 @@ impl std::fmt::Debug for MemoryStorage {
 impl HostStorage for MemoryStorage {
     async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
         let records = self.lock();
-        let keys = records.get(tenant).into_iter().flat_map(|records| records.tokens.keys());
-        Ok(keys.filter(|key| key.customer == *customer).map(|key| key.account.clone()).collect())
+        let accounts = records.get(tenant).and_then(|records| records.tokens.get(customer));
+        Ok(accounts.into_iter().flat_map(BTreeMap::keys).cloned().collect())
     }
 
     async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
         let records = self.lock();
-        Ok(records.get(tenant).and_then(|records| records.tokens.get(key)).map(|stored| self.entry(stored)))
+        let accounts = records.get(tenant).and_then(|records| records.tokens.get(&key.customer));
+        Ok(accounts.and_then(|accounts| accounts.get(&key.account)).map(|stored| self.entry(stored)))
     }
 
     async fn swap_token(
@@ -79,13 +109,14 @@ impl HostStorage for MemoryStorage {
     ) -> Result<Swapped<TokenEntry>, StorageError> {
         let mut records = self.lock();
         let tokens = &mut records.entry(tenant.clone()).or_default().tokens;
-        let found = tokens.get(key);
+        let accounts = tokens.entry(key.customer.clone()).or_default();
+        let found = accounts.get(&key.account);
         if found.map(|stored| &stored.revision) != expected {
             return Ok(Swapped::Stale(found.map(|stored| self.entry(stored))));
         }
         match next {
-            Some(Next { revision, value }) => tokens.insert(
-                key.clone(),
+            Some(Next { revision, value }) => accounts.insert(
+                key.account.clone(),
                 StoredToken {
                     revision: revision.clone(),
                     value: value.value.clone(),
@@ -93,19 +124,21 @@ impl HostStorage for MemoryStorage {
                     written_at: self.clock.monotonic(),
                 },
             ),
-            None => tokens.remove(key),
+            None => accounts.remove(&key.account),
         };
         Ok(Swapped::Done)
     }
 
     async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError> {
         let records = self.lock();
-        let rows = records.get(tenant).into_iter().flat_map(|records| &records.rows);
-        Ok(rows.filter(|(key, _)| key.customer == *customer).map(|(_, entry)| entry.clone()).collect())
+        let accounts = records.get(tenant).and_then(|records| records.rows.get(customer));
+        Ok(accounts.into_iter().flat_map(BTreeMap::values).cloned().collect())
     }
 
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
-        Ok(self.lock().get(tenant).and_then(|records| records.rows.get(key)).cloned())
+        let records = self.lock();
+        let accounts = records.get(tenant).and_then(|records| records.rows.get(&key.customer));
+        Ok(accounts.and_then(|accounts| accounts.get(&key.account)).cloned())
     }
 
     async fn swap_row(
@@ -114,31 +147,44 @@ impl HostStorage for MemoryStorage {
         key: &ConnectionKey,
         expected: Option<&Revision>,
         next: Option<&Next<Row>>,
+        events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError> {
         let mut records = self.lock();
-        let rows = &mut records.entry(tenant.clone()).or_default().rows;
-        let found = rows.get(key);
+        let Records { rows, owners, events: all_events, .. } = records.entry(tenant.clone()).or_default();
+        let accounts = rows.entry(key.customer.clone()).or_default();
+        let found = accounts.get(&key.account);
         if found.map(|entry| &entry.revision) != expected {
             return Ok(Swapped::Stale(found.cloned()));
         }
+        for shop in found.into_iter().flat_map(|entry| &entry.row.connection.shops) {
+            owners.entry(shop.id.clone()).or_default().remove(key);
+        }
+        for shop in next.into_iter().flat_map(|next| &next.value.connection.shops) {
+            owners.entry(shop.id.clone()).or_default().insert(key.clone());
+        }
         match next {
             Some(Next { revision, value }) => {
-                rows.insert(key.clone(), RowEntry { revision: revision.clone(), row: value.clone() })
+                accounts.insert(key.account.clone(), RowEntry { revision: revision.clone(), row: value.clone() })
             }
-            None => rows.remove(key),
+            None => accounts.remove(&key.account),
         };
+        all_events.extend_from_slice(events);
         Ok(Swapped::Done)
     }
 
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
         let records = self.lock();
-        let all = records
-            .iter()
-            .flat_map(|(tenant, records)| records.tokens.iter().map(move |(key, stored)| (tenant, key, stored)));
+        let all = records.iter().flat_map(|(tenant, records)| {
+            let tokens = records.tokens.iter();
+            tokens.flat_map(move |(customer, accounts)| {
+                accounts.iter().map(move |(account, stored)| (tenant, customer, account, stored))
+            })
+        });
         let mut due: Vec<_> = all
-            .filter_map(|(tenant, key, stored)| {
+            .filter_map(|(tenant, customer, account, stored)| {
                 let at = stored.refresh_due_at.filter(|at| *at <= now)?;
-                Some(Due { at, tenant: tenant.clone(), key: key.clone() })
+                let key = ConnectionKey { customer: customer.clone(), account: account.clone() };
+                Some(Due { at, tenant: tenant.clone(), key })
             })
             .filter(|due| after.is_none_or(|after| due > after))
             .collect();
@@ -149,186 +195,114 @@ impl HostStorage for MemoryStorage {
 
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
         let records = self.lock();
-        let rows = records.get(tenant).into_iter().flat_map(|records| &records.rows);
-        Ok(rows
-            .filter(|(_, entry)| entry.row.connection.shops.iter().any(|held| held.id == *shop))
-            .map(|(key, _)| key.clone())
-            .collect())
+        let owners = records.get(tenant).and_then(|records| records.owners.get(shop));
+        Ok(owners.into_iter().flatten().cloned().collect())
+    }
+
+    async fn endings(
+        &self,
+        by: UnixSeconds,
+        after: Option<&Ending>,
+        limit: usize,
+    ) -> Result<Vec<Ending>, StorageError> {
+        let records = self.lock();
+        let all = records.iter().flat_map(|(tenant, records)| {
+            records.rows.values().flat_map(BTreeMap::values).map(move |entry| (tenant, &entry.row))
+        });
+        let mut endings: Vec<_> = all
+            .filter(|(_, row)| !matches!(row.connection.status, ConnectionStatus::ReauthorizationRequired(_)))
+            .filter_map(|(tenant, row)| {
+                let at = row.connection.ends_at().filter(|at| *at <= by)?;
+                Some(Ending { at, tenant: tenant.clone(), key: row.connection.key.clone(), grant: row.grant() })
+            })
+            .filter(|ending| after.is_none_or(|after| ending > after))
+            .collect();
+        endings.sort();
+        endings.truncate(limit);
+        Ok(endings)
+    }
+
+    async fn events(
+        &self,
+        tenant: &TenantId,
+        after: Option<EventPosition>,
+        limit: usize,
+    ) -> Result<Vec<Event>, StorageError> {
+        let records = self.lock();
+        let events = records.get(tenant).into_iter().flat_map(|records| &records.events);
+        let numbered = (1..).map(EventPosition).zip(events);
+        let wanted = numbered.filter(|(position, _)| after.is_none_or(|after| *position > after)).take(limit);
+        Ok(wanted.map(|(position, event)| Event { position, event: event.clone() }).collect())
+    }
+
+    async fn append_once(&self, tenant: &TenantId, once: &str, event: &NewEvent) -> Result<bool, StorageError> {
+        let mut records = self.lock();
+        let records = records.entry(tenant.clone()).or_default();
+        let is_first = records.once.insert((event.key.clone(), once.to_owned()));
+        if is_first {
+            records.events.push(event.clone());
+        }
+        Ok(is_first)
+    }
+
+    async fn put_state(
+        &self,
+        tenant: &TenantId,
+        state: &StateDigest,
+        consent: &ConsentRecord,
+    ) -> Result<(), StorageError> {
+        let now = self.clock.monotonic();
+        let mut records = self.lock();
+        let states = &mut records.entry(tenant.clone()).or_default().states;
+        states.retain(|_, stored| now.saturating_sub(stored.put_at) <= KEEPS_STATES);
+        if states.contains_key(state) {
+            return Err(StorageError::Refused("the state is stored already".to_owned()));
+        }
+        states.insert(*state, StoredState { record: consent.clone(), put_at: now, used: false });
+        Ok(())
+    }
+
+    async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError> {
+        let records = self.lock();
+        let stored = records.get(tenant).and_then(|records| records.states.get(state));
+        Ok(stored.map(|stored| StoredConsent {
+            record: stored.record.clone(),
+            age: self.clock.monotonic().saturating_sub(stored.put_at),
+            used: stored.used,
+        }))
+    }
+
+    async fn use_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<bool, StorageError> {
+        let mut records = self.lock();
+        let stored = records.get_mut(tenant).and_then(|records| records.states.get_mut(state));
+        Ok(stored.is_some_and(|stored| !std::mem::replace(&mut stored.used, true)))
+    }
+
+    async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError> {
+        let mut records = self.lock();
+        if let Some(stored) = records.get_mut(tenant).and_then(|records| records.states.get_mut(state)) {
+            stored.used = false;
+        }
+        Ok(())
+    }
+
+    async fn knows_webhook(&self, tenant: &TenantId, id: &str) -> Result<bool, StorageError> {
+        Ok(self.lock().get(tenant).is_some_and(|records| records.webhooks.known.contains(id)))
+    }
+
+    async fn remember_webhook(&self, tenant: &TenantId, id: &str) -> Result<(), StorageError> {
+        let now = self.clock.monotonic();
+        let mut records = self.lock();
+        let Webhooks { known, since } = &mut records.entry(tenant.clone()).or_default().webhooks;
+        while let Some((_, old)) = since.pop_front_if(|(at, _)| now.saturating_sub(*at) > REMEMBERS_WEBHOOKS) {
+            known.remove(&old);
+        }
+        if known.insert(id.to_owned()) {
+            since.push_back((now, id.to_owned()));
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::ManualClock;
-    use crate::connection::{Connection, ConnectionStatus, Shop, ShopPolicy, ShopStanding, UnixSeconds};
-
-    fn storage() -> (Arc<ManualClock>, MemoryStorage) {
-        let clock = Arc::new(ManualClock::at(Duration::from_secs(1_700_000_000)));
-        (Arc::clone(&clock), MemoryStorage::new(clock))
-    }
-
-    fn tenant(id: &str) -> TenantId {
-        id.parse().unwrap()
-    }
-
-    fn key(customer: &str, account: &str) -> ConnectionKey {
-        ConnectionKey { customer: customer.parse().unwrap(), account: account.parse().unwrap() }
-    }
-
-    fn revision(text: &str) -> Revision {
-        text.parse().unwrap()
-    }
-
-    fn token(text: &str, bytes: &str) -> Next<TokenWrite> {
-        let value = TokenWrite { value: TokenValue::new(bytes.into()), refresh_due_at: None };
-        Next { revision: revision(text), value }
-    }
-
-    fn row(text: &str, key: &ConnectionKey, shops: &[&str]) -> Next<Row> {
-        let shop = |id: &&str| Shop {
-            id: id.parse().unwrap(),
-            account: key.account.clone(),
-            name: String::new(),
-            region: String::new(),
-            seller_type: String::new(),
-            cipher: None,
-            code: String::new(),
-            raw: String::new(),
-            standing: ShopStanding::Granted,
-            linked: false,
-        };
-        let connection = Connection {
-            key: key.clone(),
-            seller_name: String::new(),
-            seller_base_region: String::new(),
-            granted_scopes: Vec::new(),
-            shop_policy: ShopPolicy::All,
-            status: ConnectionStatus::Active,
-            access_expires_at: None,
-            refresh_expires_at: None,
-            authorization_ends_at: None,
-            connected_at: UnixSeconds(0),
-            refreshed_at: UnixSeconds(0),
-            shops_synced_at: None,
-            shops: shops.iter().map(shop).collect(),
-            last_failure: None,
-        };
-        Next { revision: revision(text), value: Row { connection, token_lineage: String::new(), token_generation: 0 } }
-    }
-
-    fn stale(entry: Swapped<TokenEntry>) -> Option<(String, Vec<u8>)> {
-        match entry {
-            Swapped::Stale(entry) => {
-                entry.map(|entry| (entry.revision.as_str().to_owned(), entry.value.expose().to_owned()))
-            }
-            Swapped::Done => panic!("swapped"),
-        }
-    }
-
-    #[tokio::test]
-    async fn of_two_who_create_one_wins_and_the_other_gets_what_won() {
-        let (_, storage) = storage();
-        let (tenant, key) = (tenant("t"), key("c", "a"));
-        let (first, second) = (token("r1", "first"), token("r2", "second"));
-        assert_eq!(storage.swap_token(&tenant, &key, None, Some(&first)).await, Ok(Swapped::Done));
-        let lost = storage.swap_token(&tenant, &key, None, Some(&second)).await.unwrap();
-        assert_eq!(stale(lost), Some(("r1".to_owned(), b"first".to_vec())));
-    }
-
-    #[tokio::test]
-    async fn a_swap_on_an_old_revision_loses_even_if_the_value_is_the_same_again() {
-        let (_, storage) = storage();
-        let (tenant, key) = (tenant("t"), key("c", "a"));
-        storage.swap_token(&tenant, &key, None, Some(&token("r1", "A"))).await.unwrap();
-        storage.swap_token(&tenant, &key, Some(&revision("r1")), None).await.unwrap();
-        storage.swap_token(&tenant, &key, None, Some(&token("r2", "A"))).await.unwrap();
-        let lost = storage.swap_token(&tenant, &key, Some(&revision("r1")), Some(&token("r3", "B"))).await.unwrap();
-        assert_eq!(stale(lost), Some(("r2".to_owned(), b"A".to_vec())));
-    }
-
-    #[tokio::test]
-    async fn a_swap_after_deletion_finds_nothing() {
-        let (_, storage) = storage();
-        let (tenant, key) = (tenant("t"), key("c", "a"));
-        storage.swap_token(&tenant, &key, None, Some(&token("r1", "A"))).await.unwrap();
-        storage.swap_token(&tenant, &key, Some(&revision("r1")), None).await.unwrap();
-        for next in [Some(&token("r2", "B")), None] {
-            let lost = storage.swap_token(&tenant, &key, Some(&revision("r1")), next).await.unwrap();
-            assert_eq!(stale(lost), None);
-        }
-    }
-
-    #[tokio::test]
-    async fn the_age_is_that_of_the_write_and_ignores_the_wall_clock() {
-        let (clock, storage) = storage();
-        let (tenant, key) = (tenant("t"), key("c", "a"));
-        storage.swap_token(&tenant, &key, None, Some(&token("r1", "A"))).await.unwrap();
-        clock.advance(Duration::from_secs(90));
-        clock.set_wall(Duration::ZERO);
-        let age = async || storage.load_token(&tenant, &key).await.unwrap().unwrap().age;
-        assert_eq!(age().await, Duration::from_secs(90));
-        storage.swap_token(&tenant, &key, Some(&revision("r1")), Some(&token("r2", "A"))).await.unwrap();
-        assert_eq!(age().await, Duration::ZERO);
-    }
-
-    #[tokio::test]
-    async fn no_id_reaches_into_another_tenant_or_customer() {
-        let (_, storage) = storage();
-        let ids = ["a", "a/b", "b", "a\0b", "\0", "a:b", "a|b", "%2F", "../a", "A", "a ", "é", "e\u{301}"];
-        let mut written = 0;
-        for tenant_id in ids {
-            for customer in ids {
-                for account in ids {
-                    let text = format!("{written}");
-                    let (tenant, key) = (tenant(tenant_id), key(customer, account));
-                    let swapped = storage.swap_token(&tenant, &key, None, Some(&token(&text, &text))).await;
-                    assert_eq!(swapped, Ok(Swapped::Done), "{tenant_id:?} {customer:?} {account:?}");
-                    written += 1;
-                }
-            }
-        }
-        for customer in ids {
-            let accounts = storage.accounts(&tenant("a"), &customer.parse().unwrap()).await.unwrap();
-            let mut expected = ids;
-            expected.sort_unstable();
-            assert_eq!(accounts.iter().map(AccountId::as_str).collect::<Vec<_>>(), expected);
-        }
-    }
-
-    #[tokio::test]
-    async fn rows_are_listed_by_account_in_byte_order() {
-        let (_, storage) = storage();
-        let tenant = tenant("t");
-        for account in ["b", "B", "ä", "a"] {
-            let key = key("c", account);
-            storage.swap_row(&tenant, &key, None, Some(&row(account, &key, &[]))).await.unwrap();
-        }
-        let other = key("d", "a");
-        storage.swap_row(&tenant, &other, None, Some(&row("other", &other, &[]))).await.unwrap();
-        let rows = storage.list_rows(&tenant, &"c".parse().unwrap()).await.unwrap();
-        let accounts: Vec<_> = rows.iter().map(|entry| entry.row.connection.key.account.as_str()).collect();
-        assert_eq!(accounts, ["B", "a", "b", "ä"]);
-    }
-
-    #[tokio::test]
-    async fn owners_are_the_connections_of_one_tenant_that_hold_the_shop() {
-        let (_, storage) = storage();
-        let (ours, theirs) = (tenant("ours"), tenant("theirs"));
-        let (one, two, none) = (key("c1", "a"), key("c2", "a"), key("c3", "a"));
-        storage.swap_row(&ours, &two, None, Some(&row("r2", &two, &["1", "2"]))).await.unwrap();
-        storage.swap_row(&ours, &one, None, Some(&row("r1", &one, &["2"]))).await.unwrap();
-        storage.swap_row(&ours, &none, None, Some(&row("r3", &none, &["22"]))).await.unwrap();
-        storage.swap_row(&theirs, &none, None, Some(&row("r4", &none, &["2"]))).await.unwrap();
-        assert_eq!(storage.owners(&ours, &"2".parse().unwrap()).await, Ok(vec![one.clone(), two]));
-
-        storage.swap_row(&ours, &one, Some(&revision("r1")), None).await.unwrap();
-        assert_eq!(storage.owners(&ours, &"1".parse().unwrap()).await, Ok(vec![key("c2", "a")]));
-        assert_eq!(storage.load_row(&ours, &one).await, Ok(None));
-    }
-
-    #[test]
-    fn a_token_value_is_not_printed() {
-        assert_eq!(format!("{:?}", TokenValue::new(b"s3cret".to_vec())), "[redacted, 6 bytes]");
-    }
-}
+mod tests;

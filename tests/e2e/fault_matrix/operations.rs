@@ -7,7 +7,8 @@ use std::time::Duration;
 use fake_tiktok_shop::{Decision, Ending, Fault};
 use tiktok_shop_host_harness::{
     Authority, CallError, CallRequest, CallResponse, CallScope, Connection, ConnectionStatus, ConnectorHost, Deadlines,
-    EgressPolicy, HttpMethod, Rotation, ShopPolicy, ShopStanding, ValidToken,
+    DisconnectTarget, Disconnected, EgressPolicy, HttpMethod, RemoteGrant, Rotation, ShopPolicy, ShopStanding,
+    ValidToken,
 };
 use tiktok_shop_tests::{DAY, SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant};
 use tokio::net::TcpSocket;
@@ -24,7 +25,7 @@ pub(super) struct Operation {
     run: for<'a> fn(&'a Faulty) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>>,
 }
 
-pub(super) const OPERATIONS: [Operation; 7] = [
+pub(super) const OPERATIONS: [Operation; 8] = [
     Operation { name: "connect: code", path: TOKEN_GET, run: |faulty| Box::pin(connect_code(faulty)) },
     Operation { name: "connect: shops", path: SHOPS, run: |faulty| Box::pin(connect_shops(faulty)) },
     Operation { name: "refresh: tokens", path: TOKEN_REFRESH, run: |faulty| Box::pin(refresh_tokens(faulty)) },
@@ -32,7 +33,10 @@ pub(super) const OPERATIONS: [Operation; 7] = [
     Operation { name: "access-token: tokens", path: TOKEN_REFRESH, run: |faulty| Box::pin(access_token(faulty)) },
     Operation { name: "call: GET", path: WEBHOOKS, run: |faulty| Box::pin(call(faulty, HttpMethod::Get, WEBHOOKS)) },
     Operation { name: "call: POST", path: ORDERS, run: |faulty| Box::pin(call(faulty, HttpMethod::Post, ORDERS)) },
+    Operation { name: "disconnect: revoke", path: DEAUTHORIZE, run: |faulty| Box::pin(disconnect(faulty)) },
 ];
+
+const DEAUTHORIZE: &str = "/authorization/202403/shops";
 
 const WEBHOOKS: &str = "/event/202309/webhooks";
 const ORDERS: &str = "/order/202309/orders/search";
@@ -93,6 +97,19 @@ impl Told {
             code: response.code.clone().filter(|_| !response.is_success()),
             status: Some(response.http_status).filter(|_| !response.is_success()),
             pause: None,
+        })
+    }
+
+    /// Gone, with the failure of the one shop that TikTok did not take back.
+    fn disconnected(outcome: &Result<Disconnected, CallError>) -> Self {
+        Self::of(outcome, |ended| {
+            let failure = ended.not_revoked.first().map(|left| &left.failure);
+            Self {
+                case: "ok".to_owned(),
+                code: failure.map(|failure| failure.code.clone()),
+                status: failure.and_then(|failure| failure.http_status),
+                pause: None,
+            }
         })
     }
 
@@ -176,6 +193,7 @@ impl Faulty {
             TOKEN_REFRESH => "refresh",
             SHOPS => "shops",
             ORDERS | WEBHOOKS => "call",
+            DEAUTHORIZE => "deauthorize",
             _ => "another path",
         };
         let names: Vec<_> = requests.iter().map(|request| name(&request.path)).collect();
@@ -392,4 +410,24 @@ async fn call(faulty: &Faulty, method: HttpMethod, path: &str) -> Ended {
     let then = faulty.again(&ask).await;
     assert_eq!(faulty.row().await.unwrap().status, ConnectionStatus::Active);
     Ended { told, requests, then }
+}
+
+/// So long after the consent that a token which is refused may be renewed.
+async fn disconnect(faulty: &Faulty) -> Ended {
+    let stage = &faulty.stage;
+    assert!(faulty.connects_anew().await);
+    stage.advance(700);
+    let (tenant, alice) = (tenant(0), customer_id(ALICE));
+    let end = faulty.host.disconnect(&tenant, &alice, DisconnectTarget::All(None), RemoteGrant::Revoke);
+    let (outcome, requests) = faulty.call(end).await;
+    assert_eq!(stage.storage.accounts(&tenant, &alice).await.unwrap(), []);
+    assert_eq!(stage.storage.list_rows(&tenant, &alice).await.unwrap(), []);
+    let service = &stage.fake.apps()[0].service_id;
+    let granted = stage.fake.issued(service, "one-shop").unwrap().refresh_tokens.iter().any(|token| token.honoured);
+    let at_tiktok = if granted { "granted" } else { "taken back" };
+    let then = match faulty.connects_anew().await {
+        true => format!("gone here, {at_tiktok} at TikTok; a new consent works"),
+        false => format!("gone here, {at_tiktok} at TikTok; a new consent fails"),
+    };
+    Ended { told: Told::disconnected(&outcome), requests, then }
 }

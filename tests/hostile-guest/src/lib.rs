@@ -69,6 +69,25 @@ impl export::Guest for Hostile {
     }
 
     /// Nothing.
+    fn link_shops(_: String, _: Option<String>, _: Vec<String>) -> Result<types::Connection, types::Error> {
+        Err(types::Error::Internal(failure(String::new())))
+    }
+
+    /// Nothing.
+    fn disconnect(
+        _: String,
+        _: export::DisconnectTarget,
+        _: export::RemoteGrant,
+    ) -> Result<export::Disconnected, types::Error> {
+        Err(types::Error::Internal(failure(String::new())))
+    }
+
+    /// Nothing.
+    fn receive_webhook(_: String, _: Vec<u8>) -> Result<export::Webhook, types::Error> {
+        Err(types::Error::Internal(failure(String::new())))
+    }
+
+    /// Nothing.
     fn call(_: String, _: export::CallRequest) -> Result<export::CallResponse, types::Error> {
         Err(types::Error::Internal(failure(String::new())))
     }

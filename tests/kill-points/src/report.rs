@@ -10,7 +10,7 @@ const MOST_SHOWN: usize = 3;
 
 pub(crate) fn table(tallies: &[(Trial, Tally)]) -> String {
     let mut table = format!(
-        "{:9}  {:16}  {:>6}  {:>8}  {:>4}  {}\n",
+        "{:19}  {:16}  {:>6}  {:>8}  {:>4}  {}\n",
         "operation", "a replaced token", "points", "survived", "lost", "cause"
     );
     for (trial, tally) in tallies {
@@ -18,7 +18,7 @@ pub(crate) fn table(tallies: &[(Trial, Tally)]) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(
             table,
-            "{:9}  {:16}  {:>6}  {:>8}  {:>4}  {}",
+            "{:19}  {:16}  {:>6}  {:>8}  {:>4}  {}",
             trial.operation,
             trial.policy.name,
             trial.points().count(),

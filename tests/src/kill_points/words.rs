@@ -4,15 +4,30 @@ use fake_tiktok_shop::{Control, Issued, IssuedToken, RequestRecord};
 use tiktok_shop_connector_core::record::TokenRecord;
 use tiktok_shop_connector_core::secret::{AccessToken, RefreshToken};
 
+use tiktok_shop_host_harness::{Connection, ConnectionStatus, Shop, ShopStanding};
+
 use crate::{SHOPS, TOKEN_GET, TOKEN_REFRESH};
 
-/// The words for one seller's tokens.
-pub(super) struct Words(Issued);
+/// Where a shop is taken back.
+const DEAUTHORIZE: &str = "/authorization/202403/shops";
+
+/// The words for one seller's tokens and shops.
+pub(super) struct Words {
+    issued: Issued,
+    shops: Vec<fake_tiktok_shop::Shop>,
+}
 
 impl Words {
     pub(super) fn new(fake: &Control, seller: &str) -> Self {
         let app = fake.apps().into_iter().next().expect("an app");
-        Self(fake.issued(&app.service_id, seller).expect("a known app and seller"))
+        let issued = fake.issued(&app.service_id, seller).expect("a known app and seller");
+        let shops = fake.sellers().into_iter().find(|known| known.id == seller).expect("a known seller").shops;
+        Self { issued, shops }
+    }
+
+    /// How many refresh tokens TikTok Shop honours.
+    pub(super) fn honoured(&self) -> usize {
+        self.issued.refresh_tokens.iter().filter(|token| token.honoured).count()
     }
 
     /// What TikTok Shop has seen, in its order.
@@ -37,26 +52,34 @@ impl Words {
             SHOPS if request.code == Some(0) => {
                 format!("shops {}", self.access_token(request.header("x-tts-access-token").unwrap_or_default()))
             }
+            DEAUTHORIZE if request.code == Some(0) => format!("revoke {}", self.shop(request)),
             other => format!("{other}: {answer}"),
         }
     }
 
-    /// The access token, the refresh token, the fallbacks, and whether it is claimed or dead.
+    /// The region of the shop that a request is for. Ciphers stay the same until a second consent.
+    fn shop(&self, request: &RequestRecord) -> &str {
+        let cipher = request.parameter("shop_cipher");
+        self.shops.iter().find(|shop| shop.cipher.as_deref() == cipher).map_or("unknown", |shop| &shop.region)
+    }
+
+    /// The access token, the refresh token, the fallbacks, and whether it is claimed, dead or to be verified.
     pub(super) fn record(&self, record: &TokenRecord) -> String {
         let access = self.access_token(record.current.access.as_ref().map_or("", AccessToken::expose));
         let refresh = self.refresh_token(record.current.refresh.as_ref().map_or("", RefreshToken::expose));
         let fallbacks: Vec<_> = record.fallbacks.iter().map(|token| self.refresh_token(token.expose())).collect();
         let claimed = if record.claim.is_some() { " claimed" } else { "" };
         let dead = if record.dead.is_some() { " dead" } else { "" };
-        format!("{access} {refresh} [{}]{claimed}{dead}", fallbacks.join(" "))
+        let verify = if record.verify { " to be verified" } else { "" };
+        format!("{access} {refresh} [{}]{claimed}{dead}{verify}", fallbacks.join(" "))
     }
 
     fn access_token(&self, token: &str) -> String {
-        named("AT", &self.0.access_tokens, token)
+        named("AT", &self.issued.access_tokens, token)
     }
 
     fn refresh_token(&self, token: &str) -> String {
-        named("RT", &self.0.refresh_tokens, token)
+        named("RT", &self.issued.refresh_tokens, token)
     }
 }
 
@@ -65,4 +88,26 @@ fn named(kind: &str, issued: &[IssuedToken], token: &str) -> String {
         Some(at) => format!("{kind}-{}", at + 1),
         None => format!("{kind}-unknown"),
     }
+}
+
+/// The shops in their order, and whatever is not as at the first day.
+pub(super) fn row(connection: &Connection) -> String {
+    let shops: Vec<_> = connection.shops.iter().map(shop).collect();
+    let status = match connection.status {
+        ConnectionStatus::Active => String::new(),
+        ConnectionStatus::AuthorizationEnding(_) => "; ending".to_owned(),
+        ConnectionStatus::ReauthorizationRequired(reason) => format!("; {reason:?}"),
+    };
+    let failed = connection.last_failure.as_ref().map(|past| format!("; failed: {}", past.failure.code));
+    format!("{}{status}{}", shops.join(", "), failed.unwrap_or_default())
+}
+
+fn shop(shop: &Shop) -> String {
+    let unlinked = if shop.linked { "" } else { " unlinked" };
+    let standing = match shop.standing {
+        ShopStanding::Granted => "",
+        ShopStanding::Inactive => " inactive",
+        ShopStanding::NoLongerGranted => " gone",
+    };
+    format!("{}{unlinked}{standing}", shop.region)
 }

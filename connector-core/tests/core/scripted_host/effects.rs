@@ -1,7 +1,7 @@
 //! The script as the core meets it.
 
 use super::{Answer, ScriptedHost, Step};
-use crate::samples::{APP_KEY, APP_SECRET, duplicate_row};
+use crate::samples::{APP_KEY, APP_SECRET, PREVIOUS_APP_SECRET, duplicate_row};
 use std::collections::BTreeMap;
 use tiktok_shop_connector_core::connection::Row;
 use tiktok_shop_connector_core::http::{Authority, Request, Response, TransportFailure};
@@ -31,6 +31,7 @@ impl Effects for ScriptedHost {
             state.credentials.clone().map(|app_key| Credentials {
                 app_key: app_key.into(),
                 app_secret: AppSecret::new(APP_SECRET.into()),
+                previous_app_secret: Some(AppSecret::new(PREVIOUS_APP_SECRET.into())),
                 authorization_link: state.link.clone(),
             })
         })
@@ -124,6 +125,14 @@ impl Effects for ScriptedHost {
             let revision = state.next_revision();
             state.rows.insert(key.clone(), (revision.clone(), duplicate_row(row)));
             Swapped::Stored(revision)
+        })
+        .await
+    }
+
+    async fn owners(&self, shop: &str) -> Result<Vec<ConnectionKey>, StorageError> {
+        self.effect(Step::Owners, |state, _| {
+            let holds = |row: &Row| row.connection.shops.iter().any(|held| held.listed.id == shop);
+            state.rows.iter().filter(|(_, (_, row))| holds(row)).map(|(key, _)| key.clone()).collect()
         })
         .await
     }

@@ -1,0 +1,45 @@
+//! How fast the connector is: the shipped component in the reference host, in one process, compiled as for tests.
+
+mod webhooks;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Measures the connector in the reference host. Nothing is judged: the exit status is 0 whatever the numbers are.
+#[derive(Debug, Parser)]
+#[command(name = "tiktok-shop-bench")]
+struct Arguments {
+    /// The connector's component, as `cargo xtask dist` builds it.
+    #[arg(long, value_name = "FILE")]
+    component: PathBuf,
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Debug, Subcommand)]
+enum Benchmark {
+    Webhooks(webhooks::Webhooks),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut out = io::stdout();
+    let outcome: Result<()> = async {
+        let Arguments { component, benchmark: Benchmark::Webhooks(webhooks) } = Arguments::parse();
+        out.write_all(webhooks.run(component).await?.as_bytes())?;
+        Ok(())
+    }
+    .await;
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do if standard error is closed as well.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

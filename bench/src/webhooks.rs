@@ -1,0 +1,227 @@
+//! Webhooks at a steady rate: how long TikTok waits for each answer.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use fake_tiktok_shop::{App, Decision, FakeTikTokShop, Options};
+use futures::future::join_all;
+use serde_json::json;
+use tiktok_shop_connector_core::secret::AppSecret;
+use tiktok_shop_connector_core::signing;
+use tiktok_shop_host_harness::{
+    AppCredentials, Authority, Component, ConnectionKey, ConnectorHost, EgressPolicy, HostStorage, MemoryStorage, Next,
+    Revision, ShopId, ShopPolicy, StaticCredentials, SystemClock, TenantId, TokenWrite, WebhookReply,
+};
+use tokio::time::{Instant, sleep_until};
+
+/// TikTok takes a webhook for failed after this time.
+const TIKTOK_WAITS: Duration = Duration::from_secs(3);
+/// One event in so many announces the end of an authorization, and is written down; the others are orders.
+const ANNOUNCEMENTS: u64 = 20;
+/// Shops are numbered from here.
+const FIRST_SHOP: u64 = 7_490_000_000_000_000_000;
+
+/// Webhooks at a steady rate, over many connections in memory.
+///
+/// Each is signed, and each concerns another shop than the one before. Its time runs from the moment at which it was to be
+/// sent to the answer, so that a host that falls behind shows it; achieved is what was handled. A share of one in 20 announces the end of an authorization, which is
+/// written to its connection.
+#[derive(Args, Debug)]
+pub(crate) struct Webhooks {
+    /// Webhooks a second.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// How long.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// Connections in storage, each with a shop of its own.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: u32,
+    /// Print one JSON object in place of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Webhooks {
+    pub(crate) async fn run(self, component: PathBuf) -> Result<String> {
+        let platform = Platform::with(component, self.connections.into()).await?;
+        let webhooks: Vec<_> =
+            (0..u64::from(self.rate) * u64::from(self.seconds)).map(|number| platform.webhook(number)).collect();
+        let count = webhooks.len();
+
+        let (begin, pause) = (Instant::now(), Duration::from_secs(1) / self.rate);
+        let answers = join_all(webhooks.into_iter().zip(0..).map(|((authorization, body), number)| {
+            let (host, tenant) = (platform.host.clone(), platform.tenant.clone());
+            let due = begin + pause * number;
+            tokio::spawn(async move {
+                sleep_until(due).await;
+                let handle = async |_| Ok::<_, Infallible>(());
+                let reply = host.accept_webhook(&tenant, &authorization, body, handle).await;
+                (due.elapsed(), reply)
+            })
+        }))
+        .await;
+        let elapsed = begin.elapsed();
+
+        let mut latencies = Vec::with_capacity(count);
+        let mut handled = 0;
+        for answer in answers {
+            let (latency, reply) = answer?;
+            ensure!(matches!(reply, WebhookReply::Handled | WebhookReply::Late), "a webhook ended in {reply:?}");
+            handled += usize::from(reply == WebhookReply::Handled);
+            latencies.push(latency);
+        }
+        latencies.sort_unstable();
+        let report = Report {
+            connections: self.connections,
+            asked: self.rate,
+            achieved: handled as f64 / elapsed.as_secs_f64(),
+            p50: quantile(&latencies, 50),
+            p99: quantile(&latencies, 99),
+            longest: quantile(&latencies, 100),
+            handled,
+            in_time: latencies.iter().filter(|latency| **latency <= TIKTOK_WAITS).count(),
+            count,
+        };
+        Ok(if self.json { report.json() } else { report.text() })
+    }
+}
+
+/// The smallest latency that so many per cent do not exceed.
+fn quantile(sorted: &[Duration], percent: usize) -> Duration {
+    let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(at).copied().unwrap_or_default()
+}
+
+struct Report {
+    connections: u32,
+    asked: u32,
+    achieved: f64,
+    p50: Duration,
+    p99: Duration,
+    longest: Duration,
+    handled: usize,
+    in_time: usize,
+    count: usize,
+}
+
+impl Report {
+    fn profile() -> &'static str {
+        if cfg!(debug_assertions) { "dev" } else { "release" }
+    }
+
+    fn text(&self) -> String {
+        let Self { connections, asked, achieved, p50, p99, longest, handled, in_time, count } = self;
+        let (p50, p99, longest) = (milliseconds(*p50), milliseconds(*p99), milliseconds(*longest));
+        format!(
+            "webhooks     {count} over {connections} connections in memory, profile {}\nasked        {asked} a second\n\
+             achieved     {achieved:.1} a second\np50          {p50:.1} ms\np99          {p99:.1} ms\n\
+             longest      {longest:.1} ms\nhandled      {handled}\nwithin 3 s   {in_time}\n",
+            Self::profile(),
+        )
+    }
+
+    fn json(&self) -> String {
+        let report = json!({
+            "benchmark": "webhooks",
+            "profile": Self::profile(),
+            "connections": self.connections,
+            "webhooks": self.count,
+            "asked_per_second": self.asked,
+            "achieved_per_second": self.achieved,
+            "p50_ms": milliseconds(self.p50),
+            "p99_ms": milliseconds(self.p99),
+            "longest_ms": milliseconds(self.longest),
+            "handled": self.handled,
+            "within_3_s": self.in_time,
+        });
+        format!("{report:#}\n")
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// A host with connections in its storage.
+struct Platform {
+    host: ConnectorHost,
+    tenant: TenantId,
+    app: App,
+    connections: u64,
+    /// When the consents were given.
+    now: u64,
+}
+
+impl Platform {
+    /// One connection is made at the fake TikTok Shop, the others are copies of it.
+    async fn with(component: PathBuf, connections: u64) -> Result<Self> {
+        let fake = FakeTikTokShop::start(Options::default())?;
+        let control = fake.control();
+        let app = control.apps().into_iter().next().context("the fake has no app")?;
+        let tenant: TenantId = "acme".parse()?;
+        let credentials = AppCredentials {
+            app_key: app.app_key.clone(),
+            app_secret: app.app_secret.as_str().into(),
+            previous_app_secret: None,
+            authorization_link: None,
+        };
+        let storage = Arc::new(MemoryStorage::new(Arc::new(SystemClock::new())));
+        let egress = EgressPolicy::production()
+            .stand_in(Authority::Auth, fake.address())?
+            .stand_in(Authority::Api, fake.address())?;
+        let host = ConnectorHost::builder()
+            .component(Component::File(component))
+            .storage(Arc::clone(&storage) as Arc<_>)
+            .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), credentials)))
+            .egress(egress)
+            .build()?;
+        let query = control.consent(&app.service_id, "one-shop", None, Decision::Allow)?;
+        let connection =
+            host.finish_app_store_install(&tenant, &"first".parse()?, query.into(), ShopPolicy::All).await?;
+        copy(&storage, &tenant, &connection.key, connections).await?;
+        Ok(Self { host, tenant, app, connections, now: connection.granted_at.0 })
+    }
+
+    fn webhook(&self, number: u64) -> (String, Vec<u8>) {
+        // A step that meets all shops in turn, whatever their number.
+        let shop = FIRST_SHOP + number.wrapping_mul(7_919) % self.connections;
+        let (kind, data) = if number.is_multiple_of(ANNOUNCEMENTS) {
+            (7, json!({ "expiration_time": self.now + 20 * 86_400 }))
+        } else {
+            (1, json!({ "order_id": number.to_string(), "order_status": "AWAITING_SHIPMENT" }))
+        };
+        let body = json!({
+            "type": kind,
+            "tts_notification_id": number.to_string(),
+            "shop_id": shop.to_string(),
+            "timestamp": self.now + 1,
+            "data": data,
+        });
+        let body = body.to_string().into_bytes();
+        let unsigned = signing::Webhook { app_key: &self.app.app_key, body: &body, authorization: &[] };
+        (unsigned.signature(&AppSecret::new(self.app.app_secret.clone())), body)
+    }
+}
+
+/// Puts as many connections into storage, each a copy of this one under a customer and with a shop of its own.
+async fn copy(storage: &MemoryStorage, tenant: &TenantId, first: &ConnectionKey, connections: u64) -> Result<()> {
+    let token = storage.load_token(tenant, first).await?.context("no token record")?;
+    let row = storage.load_row(tenant, first).await?.context("no row")?.row;
+    for number in 0..connections {
+        let key = ConnectionKey { customer: format!("customer-{number}").parse()?, account: first.account.clone() };
+        let revision: Revision = "copied".parse()?;
+        let value = TokenWrite { value: token.value.clone(), refresh_due_at: None };
+        storage.swap_token(tenant, &key, None, Some(&Next { revision: revision.clone(), value })).await?;
+        let mut row = row.clone();
+        let shop: ShopId = (FIRST_SHOP + number).to_string().parse()?;
+        row.connection.key = key.clone();
+        row.connection.shops.iter_mut().for_each(|held| held.id = shop.clone());
+        storage.swap_row(tenant, &key, None, Some(&Next { revision, value: row }), &[]).await?;
+    }
+    Ok(())
+}

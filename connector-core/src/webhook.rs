@@ -1,0 +1,152 @@
+//! What a webhook says. Its signature is checked before anything here reads it ([`crate::signing::Webhook`]).
+//!
+//! Source: partner.tiktokshop.com/docv2/page/tts-webhooks-overview (2026). Deliveries repeat for 15.5 hours, come late, out
+//! of order or never, and not all pages show `tts_notification_id`.
+
+use crate::endpoint::shops::is_shop_id;
+use crate::json::{Members, text};
+use crate::time::UnixSeconds;
+use crate::token::point_in_time;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+
+/// A larger body is not looked at. TikTok's are some hundred bytes.
+pub const MOST_BODY_BYTES: usize = 1024 * 1024;
+/// A longer one is taken for none.
+const MOST_ID_BYTES: usize = 256;
+
+const SELLER_DEAUTHORIZATION: u32 = 6;
+const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
+
+/// An event of any type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// `tts_notification_id`: the same in every repetition.
+    pub id: Option<String>,
+    /// `type`; an open list.
+    pub event_type: u32,
+    /// `shop_id`; none where the event concerns no shop.
+    pub shop: Option<String>,
+    /// `timestamp`: when it happened, not when it was sent.
+    pub occurred: Option<UnixSeconds>,
+    /// `data` as sent.
+    pub data: String,
+}
+
+/// What an event means for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Type 6: the seller has taken the shop back, or all of them.
+    MayHaveEnded,
+    /// Type 7: the authorization ends at this time.
+    Ends(UnixSeconds),
+    /// Nothing.
+    Nothing,
+}
+
+impl Notification {
+    /// None: no JSON object with a type.
+    #[must_use]
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let event = Members::parse(body)?;
+        Some(Self {
+            id: event.text_or_digits("tts_notification_id").filter(|id| !id.is_empty() && id.len() <= MOST_ID_BYTES),
+            event_type: u32::try_from(event.whole_number("type")?).ok()?,
+            shop: event.text_or_digits("shop_id").filter(|id| !id.is_empty() && is_shop_id(id)),
+            occurred: moment(event.whole_number("timestamp")),
+            data: event.raw("data").unwrap_or("null").to_owned(),
+        })
+    }
+
+    /// What it means. A type 7 without a readable end says nothing that could be shown.
+    #[must_use]
+    pub fn meaning(&self) -> Meaning {
+        match self.event_type {
+            SELLER_DEAUTHORIZATION => Meaning::MayHaveEnded,
+            UPCOMING_AUTHORIZATION_EXPIRATION => {
+                // An object, or, nobody knows, one wrapped in a text.
+                let wrapped = text(&self.data);
+                let data = wrapped.as_ref().unwrap_or(&self.data);
+                let data = Members::parse(data.as_bytes()).unwrap_or_default();
+                moment(data.whole_number("expiration_time")).map_or(Meaning::Nothing, Meaning::Ends)
+            }
+            _ => Meaning::Nothing,
+        }
+    }
+}
+
+/// Documented are seconds. What is too late for them by a factor of a thousand is milliseconds.
+fn moment(named: Option<i64>) -> Option<UnixSeconds> {
+    point_in_time(named).or_else(|| point_in_time(named.map(|milliseconds| milliseconds / 1000)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    fn read(body: &str) -> Notification {
+        Notification::read(body.as_bytes()).expect(body)
+    }
+
+    #[test]
+    fn an_event_as_documented_is_read_whole() {
+        let body = r#"{"type":6,"tts_notification_id":"7600000000000000006","shop_id":"7490000000000000001","timestamp":1767225600,"data":{"message":"gone"}}"#;
+        let expected = Notification {
+            id: Some("7600000000000000006".to_owned()),
+            event_type: 6,
+            shop: Some("7490000000000000001".to_owned()),
+            occurred: Some(UnixSeconds::new(1_767_225_600)),
+            data: r#"{"message":"gone"}"#.to_owned(),
+        };
+        assert_eq!(read(body), expected);
+        assert_eq!(expected.meaning(), Meaning::MayHaveEnded);
+    }
+
+    #[test]
+    fn ids_may_be_numbers_and_all_but_the_type_may_be_missing() {
+        let event = read(r#"{"type":"68","shop_id":7490000000000000001}"#);
+        assert_eq!((event.event_type, event.shop.as_deref()), (68, Some("7490000000000000001")));
+        assert_eq!((event.id.as_ref(), event.occurred, event.data.as_str()), (None, None, "null"));
+        assert_eq!(event.meaning(), Meaning::Nothing);
+    }
+
+    #[test]
+    fn a_time_may_be_in_milliseconds() {
+        assert_eq!(read(r#"{"type":6,"timestamp":1767225600123}"#).occurred, Some(UnixSeconds::new(1_767_225_600)));
+        assert_eq!(read(r#"{"type":6,"timestamp":9223372036854775807}"#).occurred, None);
+    }
+
+    #[test]
+    fn odd_members_are_none() {
+        let event = read(r#"{"type":1,"tts_notification_id":"","shop_id":"shop one","timestamp":-5,"data":"text"}"#);
+        assert_eq!((event.id, event.shop, event.occurred, event.data.as_str()), (None, None, None, "\"text\""));
+    }
+
+    #[test]
+    fn what_has_no_type_is_no_event() {
+        for body in
+            ["", "null", "[]", "{}", r#"{"type":null}"#, r#"{"type":-1}"#, r#"{"type":4294967296}"#, r#"{"type":1"#]
+        {
+            assert_eq!(Notification::read(body.as_bytes()), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_end_that_type_7_announces_is_text_or_a_number() {
+        for (end, meaning) in [
+            (r#""1769817600""#, Meaning::Ends(UnixSeconds::new(1_769_817_600))),
+            ("1769817600", Meaning::Ends(UnixSeconds::new(1_769_817_600))),
+            (r#""1769817600000""#, Meaning::Ends(UnixSeconds::new(1_769_817_600))),
+            (r#""soon""#, Meaning::Nothing),
+            ("0", Meaning::Nothing),
+            ("null", Meaning::Nothing),
+        ] {
+            let event = read(&format!(r#"{{"type":7,"data":{{"expiration_time":{end}}}}}"#));
+            assert_eq!(event.meaning(), meaning, "{end}");
+        }
+        let wrapped = read(r#"{"type":7,"data":"{\"expiration_time\":\"1769817600\"}"}"#);
+        assert_eq!(wrapped.meaning(), Meaning::Ends(UnixSeconds::new(1_769_817_600)));
+        assert_eq!(read(r#"{"type":7}"#).meaning(), Meaning::Nothing);
+    }
+}

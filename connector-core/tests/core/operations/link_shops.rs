@@ -1,0 +1,92 @@
+//! `link-shops`: the customer's choice, without a request.
+
+use super::{connected, refresh_when_due};
+use crate::samples::{
+    account, customer, fresh, key, key_of, last_failure, outcome, row_of, shops_answer, shops_of, stored_form, with,
+};
+use crate::scripted_host::{ScriptedHost, Step, run};
+use tiktok_shop_connector_core::connection::{Connection, Outcome, PastFailure};
+use tiktok_shop_connector_core::error::{Cause, Error};
+use tiktok_shop_connector_core::operation::link_shops::link_shops;
+use tiktok_shop_connector_core::record::{DeadReason, Lineage};
+
+fn link(host: &ScriptedHost, shops: &[&str]) -> Result<Connection, Error> {
+    run(link_shops(host, customer(), None, shops.iter().map(|&id| id.to_owned()).collect()))
+}
+
+#[test]
+fn the_shops_named_are_used_and_no_others_until_the_next_choice() {
+    let host = connected(&fresh()).answers([shops_answer(&["2", "1", "3"])]);
+    assert_eq!(shops_of(&link(&host, &["2"]).unwrap()), "1 granted, 2 granted linked");
+    assert_eq!(shops_of(&link(&host, &["1", "1"]).unwrap()), "1 granted linked, 2 granted");
+    assert_eq!(shops_of(&link(&host, &[]).unwrap()), "1 granted, 2 granted");
+    assert!(host.sent().is_empty());
+    assert_eq!(stored_form(&host.record()), stored_form(&fresh()), "the tokens stay");
+    let later = refresh_when_due(&host).unwrap();
+    assert_eq!(shops_of(&later), "2 granted, 1 granted, 3 granted linked", "a list keeps the choice");
+}
+
+#[test]
+fn a_shop_that_no_list_had_changes_nothing() {
+    let host = connected(&fresh());
+    assert_eq!(outcome(&link(&host, &["2", "3"])), "unknown-shop");
+    assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked, 2 granted linked");
+}
+
+#[test]
+fn without_a_token_record_there_is_nothing_to_choose_from() {
+    let host = connected(&fresh());
+    host.delete(&key());
+    assert_eq!(outcome(&link(&host, &["1"])), "not-connected");
+    assert_eq!(outcome(&run(link_shops(&host, customer(), Some(account()), Vec::new()))), "not-connected");
+}
+
+#[test]
+fn of_several_accounts_one_must_be_named() {
+    let host = connected(&fresh());
+    host.put(&key_of("customer-1", "account-2"), &fresh());
+    assert_eq!(outcome(&link(&host, &["1"])), "account-required");
+}
+
+#[test]
+fn the_shops_of_an_earlier_grant_are_no_choice() {
+    let host = connected(&fresh());
+    host.edit(|record| record.lineage = Lineage([0x22; 16]));
+    assert_eq!(outcome(&link(&host, &["1"])), "unknown-shop");
+    assert_eq!(shops_of(&link(&host, &[]).unwrap()), "", "and none of them is a row that is up to date");
+}
+
+#[test]
+fn a_choice_says_nothing_of_the_failure_before() {
+    let host = ScriptedHost::holding(&fresh());
+    let mut row = row_of(&key(), &fresh(), &["1"]);
+    let failure = PastFailure::new(host.wall(), &Error::new(Cause::RateLimited));
+    row.connection.last_failure = match Outcome::of(Some(failure)) {
+        Outcome::Failure(failure) => Some(failure),
+        Outcome::Success | Outcome::Unchanged => None,
+    };
+    host.put_row(&row);
+    assert_eq!(last_failure(&link(&host, &["1"]).unwrap()), Some("rate-limited"));
+}
+
+#[test]
+fn a_dead_connection_may_be_chosen_for() {
+    let dead = with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationExpired));
+    let host = connected(&dead);
+    assert_eq!(shops_of(&link(&host, &["1"]).unwrap()), "1 granted linked, 2 granted");
+}
+
+#[test]
+fn a_choice_that_lost_its_race_is_made_on_the_row_that_won() {
+    let host = connected(&fresh()).meanwhile(Step::SwapRow, 1, |host| {
+        host.put_row(&row_of(&key(), &fresh(), &["1", "2", "3"]));
+    });
+    assert_eq!(shops_of(&link(&host, &["2"]).unwrap()), "1 granted, 2 granted linked, 3 granted");
+}
+
+#[test]
+fn a_disconnect_in_between_wins() {
+    let host = connected(&fresh()).meanwhile(Step::SwapRow, 1, |host| host.delete(&key()));
+    let _either = link(&host, &["1"]);
+    assert_eq!(outcome(&link(&host, &["1"])), "not-connected");
+}

@@ -1,0 +1,210 @@
+//! The entry point for webhooks: each is verified, handled once, and answered as TikTok needs it.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tiktok_shop_host_harness::{
+    AppCredentials, ConnectionStatus, CredentialsError, CredentialsProvider, TenantId, UnixSeconds, Webhook,
+    WebhookEffect, WebhookReply,
+};
+use tiktok_shop_tests::{BEGIN, DAY, Stage, customer_id, tenant};
+
+/// What TikTok puts into `Authorization` for one of its apps.
+pub(crate) fn signature(stage: &Stage, app: usize, body: &str) -> String {
+    let app = stage.fake.apps().swap_remove(app);
+    stage.fake.webhook_signature(&app.service_id, body.as_bytes()).unwrap()
+}
+
+/// The notice that an authorization ends, for the shop of `one-shop`.
+pub(crate) fn ends(id: &str, at: u64, occurred: u64) -> String {
+    format!(
+        r#"{{"type":7,"tts_notification_id":"{id}","shop_id":"7490000000000000001","timestamp":{occurred},"data":{{"expiration_time":{at}}}}}"#
+    )
+}
+
+/// A platform that notes what it is given.
+#[derive(Default)]
+struct Platform {
+    handled: RefCell<Vec<Webhook>>,
+}
+
+impl Platform {
+    async fn deliver(&self, stage: &Stage, body: &str) -> WebhookReply<Infallible> {
+        self.deliver_signed(stage, &signature(stage, 0, body), body).await
+    }
+
+    async fn deliver_signed(&self, stage: &Stage, authorization: &str, body: &str) -> WebhookReply<Infallible> {
+        let handle = async |webhook| {
+            self.handled.borrow_mut().push(webhook);
+            Ok(())
+        };
+        stage.host.accept_webhook(&tenant(0), authorization, body.into(), handle).await
+    }
+
+    fn count(&self) -> usize {
+        self.handled.borrow().len()
+    }
+}
+
+const ORDER: &str = r#"{"type":1,"tts_notification_id":"7600000000000000001","shop_id":"7490000000000000001","timestamp":1767225600,"data":{"order_id":"1"}}"#;
+
+#[tokio::test]
+async fn an_event_is_handled_once_with_its_owners() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    let platform = Platform::default();
+    let reply = platform.deliver(&stage, ORDER).await;
+    assert_eq!((reply.status(), reply), (200, WebhookReply::Handled));
+    // By another host, after a restart.
+    let stage_of_another_host = stage.host_builder().build().unwrap();
+    let authorization = signature(&stage, 0, ORDER);
+    let unreached = async |_| -> Result<(), Infallible> { panic!("handled twice") };
+    let reply = stage_of_another_host.accept_webhook(&tenant(0), &authorization, ORDER.into(), unreached).await;
+    assert_eq!((reply.status(), reply), (200, WebhookReply::Repeated));
+
+    let handled = platform.handled.take();
+    let [webhook] = handled.as_slice() else { panic!("{handled:?}") };
+    assert_eq!((webhook.event_type, webhook.effect), (1, WebhookEffect::None));
+    assert_eq!(webhook.data, r#"{"order_id":"1"}"#);
+    let owners: Vec<_> = webhook.owners.iter().map(|owner| (owner.key.customer.as_str(), owner.linked)).collect();
+    assert_eq!(owners, [("alice", true)]);
+}
+
+#[tokio::test]
+async fn an_event_that_could_not_be_handled_is_handled_when_it_comes_again() {
+    let stage = Stage::new();
+    let authorization = signature(&stage, 0, ORDER);
+    let fail = async |_| Err("the queue is full");
+    let reply = stage.host.accept_webhook(&tenant(0), &authorization, ORDER.into(), fail).await;
+    assert_eq!((reply.status(), reply), (500, WebhookReply::NotHandled("the queue is full")));
+
+    let platform = Platform::default();
+    assert_eq!(platform.deliver(&stage, ORDER).await, WebhookReply::Handled);
+    assert_eq!(platform.deliver(&stage, ORDER).await, WebhookReply::Repeated);
+    assert_eq!(platform.count(), 1);
+}
+
+#[tokio::test]
+async fn a_body_without_an_id_is_known_by_its_bytes() {
+    let stage = Stage::new();
+    let platform = Platform::default();
+    let (one, two) = (r#"{"type":1,"data":{"order_id":"1"}}"#, r#"{"type":1,"data":{"order_id":"2"}}"#);
+    for (body, expected) in [
+        (one, WebhookReply::Handled),
+        (two, WebhookReply::Handled),
+        (one, WebhookReply::Repeated),
+        (two, WebhookReply::Repeated),
+    ] {
+        assert_eq!(platform.deliver(&stage, body).await, expected, "{body}");
+    }
+    // The digest of a body is not an id that anybody could send.
+    let digest = "sha256 0000";
+    let named = format!(r#"{{"type":1,"tts_notification_id":"{digest}"}}"#);
+    assert_eq!(platform.deliver(&stage, &named).await, WebhookReply::Handled);
+}
+
+#[tokio::test]
+async fn what_tiktok_did_not_sign_for_this_app_changes_nothing() {
+    let stage = Stage::new();
+    let before = stage.connect("alice", "one-shop").await.unwrap();
+    let platform = Platform::default();
+    let body = ends("7600000000000000007", BEGIN + 20 * DAY, BEGIN + 5);
+    let right = signature(&stage, 0, &body);
+    let mut flipped = right.clone().into_bytes();
+    flipped[63] ^= 1;
+    let table = [
+        (String::from_utf8(flipped).unwrap(), body.clone()),
+        (right[..63].to_owned(), body.clone()),
+        (right.to_uppercase(), body.clone()),
+        (format!(" {right}"), body.clone()),
+        (String::new(), body.clone()),
+        (signature(&stage, 1, &body), body.clone()),
+        (right.clone(), body.replace("\"data\":", "\"data\": ")),
+        (right.clone(), format!("{body}\n")),
+        // Not even JSON: the signature comes first.
+        (right.clone(), "{".to_owned()),
+    ];
+    for (authorization, body) in table {
+        let reply = platform.deliver_signed(&stage, &authorization, &body).await;
+        assert_eq!((reply.status(), reply), (401, WebhookReply::Forged), "{body}");
+    }
+    assert_eq!(platform.count(), 0);
+    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), [before]);
+    // Nothing of it was remembered either.
+    assert_eq!(platform.deliver(&stage, &body).await, WebhookReply::Handled);
+}
+
+#[tokio::test]
+async fn what_is_no_event_is_not_asked_for_again() {
+    let stage = Stage::new();
+    let platform = Platform::default();
+    for body in ["", "{}", "[]", r#"{"type":"#] {
+        let reply = platform.deliver(&stage, body).await;
+        assert_eq!(reply.status(), 200, "{body}");
+        let WebhookReply::Malformed(error) = reply else { panic!("{reply:?}") };
+        assert_eq!(error.failure().code, "webhook-malformed");
+    }
+    assert_eq!(platform.count(), 0);
+}
+
+#[tokio::test]
+async fn a_body_above_a_mebibyte_is_not_looked_at() {
+    let stage = Stage::new();
+    let platform = Platform::default();
+    let body = format!(r#"{{"type":1,"data":"{}"}}"#, "x".repeat((1 << 20) - 20));
+    assert_eq!(body.len(), 1 << 20);
+    assert_eq!(platform.deliver(&stage, &body).await, WebhookReply::Handled);
+    let reply = platform.deliver(&stage, &format!("{body} ")).await;
+    assert_eq!((reply.status(), reply), (413, WebhookReply::TooLarge));
+    assert_eq!(platform.count(), 1);
+}
+
+#[tokio::test]
+async fn an_event_of_one_tenant_is_not_known_to_another() {
+    let stage = Stage::new();
+    for at in [0, 1] {
+        let authorization = signature(&stage, at, ORDER);
+        let handle = async |_| Ok::<_, Infallible>(());
+        let reply = stage.host.accept_webhook(&tenant(at), &authorization, ORDER.into(), handle).await;
+        assert_eq!(reply, WebhookReply::Handled, "tenant {at}");
+    }
+}
+
+#[tokio::test]
+async fn an_announced_end_is_on_the_connection_before_the_platform_handles_it() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    let body = ends("7600000000000000007", BEGIN + 20 * DAY, BEGIN + 5);
+    let handle = async |webhook: Webhook| {
+        assert_eq!(webhook.effect, WebhookEffect::AuthorizationEnding);
+        let listed = stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap();
+        assert_eq!(listed[0].status, ConnectionStatus::AuthorizationEnding(UnixSeconds(BEGIN + 20 * DAY)));
+        Ok::<_, Infallible>(())
+    };
+    let authorization = signature(&stage, 0, &body);
+    let reply = stage.host.accept_webhook(&tenant(0), &authorization, body.into(), handle).await;
+    assert_eq!(reply, WebhookReply::Handled);
+}
+
+/// A vault that never answers.
+struct Silent;
+
+#[async_trait]
+impl CredentialsProvider for Silent {
+    async fn current(&self, _: &TenantId) -> Result<AppCredentials, CredentialsError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_longer_than_tiktok_waits_is_asked_for_again() {
+    let stage = Stage::new();
+    let host = stage.host_builder().credentials(Arc::new(Silent)).build().unwrap();
+    let unreached = async |_| -> Result<(), Infallible> { panic!("handled") };
+    let started = tokio::time::Instant::now();
+    let reply = host.accept_webhook(&tenant(0), "", ORDER.into(), unreached).await;
+    assert_eq!((reply.status(), reply), (503, WebhookReply::Late));
+    assert_eq!(started.elapsed().as_secs(), 2, "of tokio's paused clock");
+}

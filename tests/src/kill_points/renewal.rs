@@ -1,0 +1,100 @@
+//! After a killed connect, reconnect, refresh or promotion: the connection is whole, or lost for a reason that counts.
+
+use fake_tiktok_shop::Decision;
+use tiktok_shop_connector_core::record::TokenRecord;
+use tiktok_shop_connector_core::secret::RefreshToken;
+use tiktok_shop_host_harness::{
+    CLAIM, CallError, Connection, ConnectionStatus, ReauthorizationReason, Rotation, ShopStanding,
+};
+
+use super::Operation;
+use super::call::{Answer, Call};
+use super::scene::{Found, SELLER, Scene};
+use crate::refusal;
+
+const SELLERS_SHOPS: usize = 3;
+
+const TOKEN_REPLACED: &str = "answer lost after TikTok had replaced the token";
+const CODE_SPENT: &str = "answer lost after TikTok had spent the code";
+
+impl Scene {
+    /// A claim's life later another process comes. `None`: the connection is whole; otherwise why it was lost.
+    pub(super) async fn renew(&self, found: &Found) -> Result<Option<&'static str>, String> {
+        self.stage.advance(CLAIM.as_secs() + 1);
+        let stored = self.stored().await;
+        let tokens = || stored.iter().flat_map(|(_, record)| refresh_tokens(record));
+        let mut issued = self.requests().into_iter().filter_map(|request| request.issued);
+        let answer_lost = issued.any(|pair| tokens().all(|token| token.expose() != pair.refresh_token));
+        // Where nothing is stored, the code is as good as its answer.
+        let lost = match &stored {
+            Some(_) => !tokens().any(|token| self.stage.fake.honours(token.expose())),
+            None => answer_lost,
+        };
+        if lost && !answer_lost {
+            return Err("TikTok Shop honours nothing that is stored, and has issued nothing else".to_owned());
+        }
+
+        let is_stored = stored.is_some();
+        let call = if self.operation == Operation::Connect && !is_stored {
+            self.call.clone()
+        } else if self.operation == Operation::Reconnect {
+            // The pair that stands may be fresh, and has to prove itself.
+            Call::Refresh(Rotation::Forced)
+        } else {
+            Call::Refresh(Rotation::WhenDue)
+        };
+        let (connection, cause) = match call.make(self.stage.host_builder()).await.map(Answer::connection) {
+            Ok(connection) if !lost => (connection, None),
+            Ok(_) => return Err("it came back although TikTok Shop honours nothing that was stored".to_owned()),
+            Err(error) if lost => {
+                (self.reconnect(error, is_stored).await?, Some(if is_stored { TOKEN_REPLACED } else { CODE_SPENT }))
+            }
+            Err(error) => return Err(format!("lost without need: {error} (stored after the kill: {})", found.stored)),
+        };
+        self.is_whole(&connection).await?;
+        Ok(cause)
+    }
+
+    /// A loss says what it is, and a new consent mends it.
+    async fn reconnect(&self, error: CallError, is_stored: bool) -> Result<Connection, String> {
+        let expected = if is_stored { "refresh-outcome-unknown" } else { "authorization-code-spent" };
+        let told = refusal::<()>(Err(error));
+        if told != ("reauthorize", expected.to_owned()) {
+            return Err(format!("it ended in {told:?} in place of {expected}"));
+        }
+        if is_stored {
+            let status = self.listed().await.first().map(|row| row.status);
+            let expected = ConnectionStatus::ReauthorizationRequired(ReauthorizationReason::RefreshOutcomeUnknown);
+            if status != Some(expected) {
+                return Err(format!("the row of a lost connection says {status:?}"));
+            }
+        }
+        let connect = Call::Connect(self.stage.callback(SELLER, Decision::Allow));
+        let outcome = connect.make(self.stage.host_builder()).await;
+        outcome.map(Answer::connection).map_err(|error| format!("a new consent did not mend it: {error}"))
+    }
+
+    /// All shops, no failure, no claim, and tokens that TikTok honours.
+    pub(super) async fn is_whole(&self, connection: &Connection) -> Result<(), String> {
+        let failed = connection.last_failure.as_ref().map(|past| past.failure.code.as_str());
+        let linked = connection.shops.iter().filter(|shop| shop.linked && shop.standing == ShopStanding::Granted);
+        let shops = linked.count();
+        if (connection.status, failed, shops) != (ConnectionStatus::Active, None, SELLERS_SHOPS) {
+            return Err(format!("not whole: {:?}, {failed:?}, {shops} shops", connection.status));
+        }
+        if self.listed().await != [connection.clone()] {
+            return Err("not whole: its row is another one".to_owned());
+        }
+        let Some((_, record)) = self.stored().await else { return Err("not whole: no record".to_owned()) };
+        // That the shops could be read says the same of the access token.
+        let honoured = record.current.refresh.as_ref().is_some_and(|token| self.stage.fake.honours(token.expose()));
+        if !honoured || record.claim.is_some() || record.dead.is_some() {
+            return Err(format!("not whole: {} is stored", self.words().record(&record)));
+        }
+        Ok(())
+    }
+}
+
+fn refresh_tokens(record: &TokenRecord) -> impl Iterator<Item = &RefreshToken> {
+    record.current.refresh.iter().chain(&record.fallbacks)
+}

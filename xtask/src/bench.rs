@@ -1,0 +1,28 @@
+//! `cargo xtask bench`
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::progress;
+
+/// Build the component and the benchmarks, then run one of them.
+///
+/// Compiled as for tests, wasmtime optimised; nothing is judged.
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// The benchmark and what it takes, such as `webhooks --json`; `cargo xtask bench -- --help` lists them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    arguments: Vec<OsString>,
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let packages = xtask::component_package_count();
+        let component = progress::show("Building the component", packages, xtask::build_component)?;
+        let arguments = [OsString::from("--component"), component.path.into()].into_iter().chain(self.arguments);
+        crate::run_executable("Building the benchmarks", "tiktok-shop-bench", arguments)
+    }
+}
