@@ -61,7 +61,7 @@ impl Operation {
         Self::Webhook7,
     ];
 
-    /// Those that it can tell apart. Where no refresh token is spent, nor by what is made of a kill, one stands for all.
+    /// Those that it can tell apart. Where no refresh token is replaced, nor by what follows a kill, one stands for all.
     #[must_use]
     pub const fn policies(self) -> &'static [Policy] {
         match self {

@@ -10,7 +10,8 @@ use crate::progress;
 const PACKAGE: &str = "tiktok-shop-kill-points";
 
 /// Kill the connector's calls at every crossing between guest and host, as crashes would, and show what becomes of the
-/// connections: for each operation and each policy of TikTok Shop for a refresh token that it has replaced.
+/// connections: for each operation and each policy of TikTok Shop for a refresh token that it has replaced, or under one
+/// policy where none is replaced.
 ///
 /// Takes some minutes; `cargo test` runs a short form. Exit status 1 if a kill left what must not be.
 #[derive(Args, Debug)]

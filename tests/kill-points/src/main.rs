@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::progress::Progress;
 
 /// Kills connect, reconnect, refresh, promotion, link-shops, disconnect and webhooks at every crossing between guest and
-/// host, under each policy of TikTok Shop for a refresh token that it has replaced; under one where no token is spent.
+/// host, under each policy of TikTok Shop for a refresh token that it has replaced; or under one where none is replaced.
 ///
 /// Exit status 1 if a kill left what must not be; it is printed with what TikTok Shop saw and what is stored.
 #[derive(Debug, Parser)]

@@ -29,6 +29,7 @@ pub(crate) fn table(tallies: &[(Trial, Tally)]) -> String {
     }
     let [points, survived, lost, illegal] = totals(tallies);
     let _ = writeln!(table, "\n{points} points: {survived} survived, {lost} lost, {illegal} illegal");
+    let _ = writeln!(table, "(an operation under one policy alone replaces no refresh token)");
     for (_, tally) in tallies {
         for what in tally.illegal.iter().take(MOST_SHOWN) {
             let _ = writeln!(table, "\nillegal: {what}");

@@ -53,7 +53,7 @@ pub(super) fn legal(operation: Operation) -> &'static [Legal] {
             ),
         ],
         Operation::Webhook6 => &[("", &["AT-1 RT-1 []; DE, FR, IE", "AT-1 RT-1 [] to be verified; DE, FR, IE"])],
-        Operation::Webhook7 => &[("", &["AT-1 RT-1 []; DE, FR, IE", "AT-1 RT-1 []; DE, FR, IE; ending"])],
+        Operation::Webhook7 => &[("", &["AT-1 RT-1 []; DE, FR, IE", "AT-1 RT-1 []; DE, FR, IE; ending as announced"])],
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) const fn end(operation: Operation) -> Option<End> {
         Operation::Webhook6 => (Some(Rotation::WhenDue), "AT-1 RT-1 []; FR, IE, DE gone", None),
         Operation::Webhook7 => (
             Some(Rotation::WhenDue),
-            "AT-2 RT-2 [RT-1]; DE, FR, IE; ending",
+            "AT-2 RT-2 [RT-1]; DE, FR, IE; ending as announced",
             Some(EventKind::AuthorizationEnding { ends: UnixSeconds(BEGIN + 365 * DAY) }),
         ),
     };

@@ -95,7 +95,7 @@ impl Scene {
         let last = crossings.last().copied();
         self.stage.quiet().await;
         let wrong = match end(self.operation) {
-            Some(_) => self.not_listed_as_stored().await,
+            Some(_) => self.lingers().await,
             None => self.not_good().await,
         };
         Found {

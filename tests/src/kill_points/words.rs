@@ -98,8 +98,9 @@ pub(super) fn row(connection: &Connection) -> String {
         ConnectionStatus::AuthorizationEnding(_) => "; ending".to_owned(),
         ConnectionStatus::ReauthorizationRequired(reason) => format!("; {reason:?}"),
     };
+    let announced = if connection.authorization_ends_at.is_some() { " as announced" } else { "" };
     let failed = connection.last_failure.as_ref().map(|past| format!("; failed: {}", past.failure.code));
-    format!("{}{status}{}", shops.join(", "), failed.unwrap_or_default())
+    format!("{}{status}{announced}{}", shops.join(", "), failed.unwrap_or_default())
 }
 
 fn shop(shop: &Shop) -> String {
