@@ -246,7 +246,8 @@ async fn a_removal_that_tiktok_does_not_announce_is_found_by_the_next_refresh() 
         "retry-after",
         "it was connected a moment ago"
     );
-    stage.advance(700);
+    // The rest of ten minutes, and a jitter of at most a quarter of them.
+    stage.advance(751);
     assert_eq!(
         refusal(stage.refresh("alice", Rotation::WhenDue).await),
         ("reauthorize", "authorization-revoked".to_owned())
