@@ -159,11 +159,11 @@ pub enum ShopNews {
     Inactive,
     /// The customer uses these, and no others.
     Linked(Vec<String>),
-    /// TikTok took this one back when it was asked to; the customer uses it no longer.
+    /// The customer uses this one no longer.
     Unlinked {
         /// Its id.
         id: String,
-        /// Whether TikTok has confirmed it.
+        /// TikTok has taken it back as well.
         revoked: bool,
     },
     /// Not read.
@@ -344,9 +344,10 @@ fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy, conse
         }
         let before = known.iter().position(|shop| shop.listed.id == listed.id).map(|at| known.remove(at));
         let is_back = |shop: &Shop| consented && shop.standing == ShopStanding::NoLongerGranted;
-        let keeps = before.as_ref().filter(|shop| !is_back(shop)).map(|shop| shop.linked);
-        let was_linked = before.is_some_and(|shop| shop.linked);
-        let linked = keeps.unwrap_or(was_linked || policy == ShopPolicy::All);
+        let linked = match before {
+            Some(shop) if shop.linked || !is_back(&shop) => shop.linked,
+            Some(_) | None => policy == ShopPolicy::All,
+        };
         shops.push(Shop { listed: listed.duplicate(), standing: ShopStanding::Granted, linked });
     }
     // The only shop there ever was needs no choice.

@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, bail};
 use fake_tiktok_shop::Decision;
 use tiktok_shop_host_harness::{
     Action, BrowserSession, CallError, Connection, ConnectionStatus, ConnectorError, ConsentError, CustomerId, Event,
-    EventPosition, Secret, Sweep, UnixSeconds,
+    EventPosition, Secret, ShopPolicy, Sweep, UnixSeconds,
 };
 
 use crate::page::Page;
-use crate::stage::Stage;
+use crate::stage::{SELLER, Stage};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
@@ -77,6 +77,18 @@ async fn listed(stage: &Stage, customer: &Customer) -> Result<Connection> {
         Ok([connection]) => Ok(connection),
         Err(connections) => bail!("expected one connection, found {}", connections.len()),
     }
+}
+
+/// The seller consents once more: the connection before, and what the callback gives.
+async fn consented_again(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<(Connection, Connection)> {
+    let (Stage { host, tenant, .. }, Customer { id, browser, .. }) = (stage, customer);
+    stage.journal.checks();
+    let before = listed(stage, customer).await?;
+    let consent = call!(stage, page, host.begin_consent(tenant, id, browser, ShopPolicy::ExactlyOne))?;
+    let query = decide(stage, SELLER, &consent.url, Decision::Allow)?;
+    let connection = call!(stage, page, host.finish_consent(tenant, browser, query))?;
+    stage.journal.checks();
+    Ok((before, connection))
 }
 
 /// The connector's error, where a call has to end in one.

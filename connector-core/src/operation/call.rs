@@ -41,7 +41,7 @@ pub async fn call(
     request.check()?;
     let target = Target::of(effects, customer, scope).await?;
     let app = credentials(effects).await?;
-    target.ask(effects, &app, request, || true).await
+    target.ask(effects, &app, request, || Ok(())).await
 }
 
 /// What the host is told: an answer that was lost is safe to ask for again only where nothing was to change.
@@ -71,15 +71,17 @@ impl Target {
         Self { key, shop: Some(TargetShop { cipher, lineage }) }
     }
 
-    /// The whole exchange. A token that TikTok refuses is renewed and the request sent again, while there is time.
+    /// The whole exchange. A token that TikTok refuses is renewed once and the request sent again. Nothing is sent, and
+    /// nothing renewed a second time, unless `in_time` agrees.
     pub(super) async fn ask(
         &self,
         effects: &impl Effects,
         app: &Credentials,
         request: &BusinessRequest,
-        has_time: impl Fn() -> bool,
+        in_time: impl Fn() -> Result<(), Error>,
     ) -> Result<BusinessResponse, Error> {
         let mut served = self.token(effects, app, Mode::GoodFor(Duration::ZERO)).await?;
+        in_time()?;
         let mut fault = match self.send(effects, app, &served.held, request).await {
             Ok(response) => return Ok(response),
             Err(fault) => fault,
@@ -87,10 +89,11 @@ impl Target {
         // TikTok did not act: a renewal and the same request once more, unless the token was renewed a moment ago.
         if let (true, false, Some(access)) =
             (token_refused(&fault.error), served.just_rotated, &served.held.record.current.access)
-            && has_time()
+            && in_time().is_ok()
         {
             let refused = access.duplicate();
             served = self.token(effects, app, Mode::Refused(&refused)).await?;
+            in_time()?;
             fault = match self.send(effects, app, &served.held, request).await {
                 Ok(response) => return Ok(response),
                 Err(fault) => fault,

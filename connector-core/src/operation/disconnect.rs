@@ -50,8 +50,8 @@ pub struct Disconnected {
     pub not_revoked: Vec<NotRevoked>,
 }
 
-/// No request for another shop begins after this time, so that the deletion always has some left: a request, with a
-/// renewal before it, takes 70 s at most, and a host ends a call after 105 s at the earliest.
+/// TikTok is asked for nothing more after this time, so that the deletion has some left: a request that was begun by then
+/// is over after 80 s, repeated for a wrong clock, a renewal after 70 s, and a host ends a call after 105 s at the earliest.
 const ASKING: Duration = Duration::from_secs(20);
 
 /// Ends connections of a customer. Twice is once.
@@ -132,16 +132,20 @@ async fn unlink(
         let shops = ShopNews::Unlinked { id: id.into(), revoked };
         let news = News::shops(effects.now().wall, shops, Outcome::Unchanged);
         let left = rows::write(effects, key, held.record.lineage, &news).await?;
-        if let Some(left) = left.filter(|left| left.shops.iter().any(|shop| shop.linked)) {
+        if left.as_ref().is_some_and(|left| left.shops.iter().any(|shop| shop.linked)) {
             if revoked {
                 // What becomes of the other shops is not documented: the next refresh finds out. If this is not
                 // recorded, it does so in its own time.
                 let _recorded = tokens::suspect(effects, key, None).await;
             }
-            return Ok(Some(left));
+            return Ok(left);
+        }
+        if left.is_some() {
+            tokens::delete(effects, key).await?;
         }
     }
-    end(effects, key).await?;
+    // Whose tokens are gone; those of a consent that came meanwhile are not touched.
+    rows::delete_orphan(effects, key).await?;
     Ok(None)
 }
 
@@ -187,12 +191,14 @@ impl Revocation {
 
     async fn ask(&self, effects: &impl Effects, row: &Row, shop: &Shop) -> Result<(), Error> {
         let app = self.app.as_ref().map_err(Error::clone)?;
-        let has_time = || effects.now().elapsed_since(&self.began) <= ASKING;
-        let Some(cipher) = shop.listed.cipher.as_ref().filter(|_| has_time()) else {
-            return Err(Error::new(Cause::RevocationNotTried));
+        let not_tried = || Error::new(Cause::RevocationNotTried);
+        let in_time = || {
+            let asking = effects.now().elapsed_since(&self.began) <= ASKING;
+            if asking { Ok(()) } else { Err(not_tried()) }
         };
-        let cipher = ShopCipher::duplicate(cipher);
+        in_time()?;
+        let cipher = shop.listed.cipher.as_ref().map(ShopCipher::duplicate).ok_or_else(not_tried)?;
         let target = Target::shop(row.connection.key.clone(), row.lineage.clone(), Some(cipher));
-        deauthorize::read(&target.ask(effects, app, &deauthorize::request(), has_time).await?)
+        deauthorize::read(&target.ask(effects, app, &deauthorize::request(), in_time).await?)
     }
 }

@@ -61,8 +61,9 @@ pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body:
         None => Vec::new(),
     };
     let mut effect = Effect::None;
+    let meaning = notification.meaning();
     for Owner { key, .. } in &owners {
-        match notification.meaning() {
+        match meaning {
             Meaning::Nothing => {}
             Meaning::MayHaveEnded => match tokens::suspect(effects, key, notification.occurred).await? {
                 Suspicion::New | Suspicion::Known => effect = Effect::VerificationDue,

@@ -11,8 +11,8 @@ use tiktok_shop_host_harness::{
 
 use super::webhooks::deliver_all;
 use super::{
-    Customer, DAY, EXCHANGE, LIST_SHOPS, OK, REFRESH, WEEK, WHAT_AND_WHY, decide, due_now, lasts, lasts_from, linked,
-    listed, new_events, refused, told,
+    Customer, DAY, EXCHANGE, LIST_SHOPS, OK, REFRESH, WEEK, WHAT_AND_WHY, consented_again, decide, due_now, lasts,
+    lasts_from, linked, listed, new_events, refused, told,
 };
 use crate::page::Page;
 use crate::stage::{GERMAN_SHOP, SELLER, Stage};
@@ -101,13 +101,7 @@ async fn the_seller_allows_again(stage: &Stage, page: &mut Page, customer: &mut 
         "A new link, a new state, a new consent, and with it the shop that was removed: same key, same choice, working \
          again.",
     )?;
-    let (Stage { host, tenant, .. }, Customer { id, browser, .. }) = (stage, &*customer);
-    stage.journal.checks();
-    let before = listed(stage, customer).await?;
-    let consent = call!(stage, page, host.begin_consent(tenant, id, browser, ShopPolicy::ExactlyOne))?;
-    let query = decide(stage, SELLER, &consent.url, Decision::Allow)?;
-    let connection = call!(stage, page, host.finish_consent(tenant, browser, query))?;
-    stage.journal.checks();
+    let (before, connection) = consented_again(stage, page, customer).await?;
     let after = listed(stage, customer).await?;
 
     page.connection(&connection, stage.now())?;

@@ -4,16 +4,16 @@ use std::future::pending;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use fake_tiktok_shop::{Decision, Shop as NewShop};
+use fake_tiktok_shop::Shop as NewShop;
 use futures::future::join;
 use tiktok_shop_host_harness::{
-    Action, ConnectionStatus, EventKind, Rotation, ShopPolicy, Swept, UnixSeconds, WebhookEffect, WebhookReply,
+    Action, ConnectionStatus, EventKind, Rotation, Swept, UnixSeconds, WebhookEffect, WebhookReply,
 };
 
 use super::webhooks::{accept, deliver_all};
 use super::{
-    Customer, EXCHANGE, LIST_SHOPS, OK, REFRESH, WEEK, WHAT_AND_WHY, decide, due_now, lasts, lasts_from, later, linked,
-    listed, new_events, refused, told,
+    Customer, EXCHANGE, LIST_SHOPS, OK, REFRESH, WEEK, WHAT_AND_WHY, consented_again, due_now, lasts, lasts_from,
+    later, linked, listed, new_events, refused, told,
 };
 use crate::page::Page;
 use crate::stage::{GERMAN_SHOP, SELLER, Stage};
@@ -168,13 +168,7 @@ async fn renewed(stage: &Stage, page: &mut Page, customer: &mut Customer, ends: 
         "The platform has shown a button, and the seller consents again. The account is known, so the connection is \
          replaced in place, and only when the new tokens are stored.",
     )?;
-    let (Stage { host, tenant, .. }, Customer { id, browser, .. }) = (stage, &*customer);
-    stage.journal.checks();
-    let before = listed(stage, customer).await?;
-    let consent = call!(stage, page, host.begin_consent(tenant, id, browser, ShopPolicy::ExactlyOne))?;
-    let query = decide(stage, SELLER, &consent.url, Decision::Allow)?;
-    let connection = call!(stage, page, host.finish_consent(tenant, browser, query))?;
-    stage.journal.checks();
+    let (before, connection) = consented_again(stage, page, customer).await?;
     let late = deliver_all(stage).await?;
     stage.journal.checks();
     let after = listed(stage, customer).await?;

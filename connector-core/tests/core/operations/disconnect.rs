@@ -196,6 +196,33 @@ fn asking_ends_after_a_while_so_that_the_deletion_has_its_time() {
     nothing_is_left(&host);
 }
 
+/// However long the token host takes, for the first shop or after a refusal: the deletion has its time.
+#[test]
+fn after_a_slow_renewal_tiktok_is_not_asked_any_more() {
+    let slow = |host: &ScriptedHost| host.pass(21);
+    let host = connected(&expired()).answers([pair_answer(2)]).meanwhile(Step::Send, 1, slow);
+    let expected = ["1: revocation-not-tried", "2: revocation-not-tried"];
+    assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), expected);
+    nothing_is_left(&host);
+
+    let host = connected(&fresh()).answers([Answer::code(105_002), pair_answer(2)]).meanwhile(Step::Send, 2, slow);
+    assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), expected);
+    nothing_is_left(&host);
+}
+
+#[test]
+fn the_last_shop_of_a_grant_that_is_replaced_meanwhile_leaves_the_new_one() {
+    let anew = || with(fresh(), |record| record.lineage = Lineage([0x22; 16]));
+    let host = ScriptedHost::holding(&fresh()).meanwhile(Step::LoadRow, 1, move |host| {
+        host.put(&key(), &anew());
+        host.put_row(&row_of(&key(), &anew(), &["1"]));
+    });
+    host.put_row(&row_of(&key(), &fresh(), &["1"]));
+    assert!(shop(&host, "1", RemoteGrant::Keep).remaining.is_empty());
+    assert_eq!(host.record().lineage, anew().lineage);
+    assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked");
+}
+
 #[test]
 fn tokens_that_cannot_be_read_are_deleted_all_the_same() {
     let host = connected(&fresh());
