@@ -13,8 +13,9 @@ use serde_json::json;
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_connector_core::signing;
 use tiktok_shop_host_harness::{
-    AppCredentials, Authority, Component, ConnectionKey, ConnectorHost, EgressPolicy, HostStorage, MemoryStorage, Next,
-    Revision, ShopId, ShopPolicy, StaticCredentials, SystemClock, TenantId, TokenWrite, WebhookReply,
+    AppCredentials, Authority, Component, ConnectionKey, ConnectorHost, EgressPolicy, HostKeys, HostStorage, Keyring,
+    MemoryStorage, Next, Revision, ShopId, ShopPolicy, StaticCredentials, SystemClock, SystemRandomness, TenantId,
+    TokenWrite, WebhookReply,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -171,19 +172,22 @@ impl Platform {
             authorization_link: None,
         };
         let storage = Arc::new(MemoryStorage::new(Arc::new(SystemClock::new())));
+        let keys = Arc::new(HostKeys::draw()?);
         let egress = EgressPolicy::production()
             .stand_in(Authority::Auth, fake.address())?
             .stand_in(Authority::Api, fake.address())?;
         let host = ConnectorHost::builder()
             .component(Component::File(component))
             .storage(Arc::clone(&storage) as Arc<_>)
+            .keys(Arc::clone(&keys) as Arc<_>)
             .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), credentials)))
             .egress(egress)
             .build()?;
         let query = control.consent(&app.service_id, "one-shop", None, Decision::Allow)?;
         let connection =
             host.finish_app_store_install(&tenant, &"first".parse()?, query.into(), ShopPolicy::All).await?;
-        copy(&storage, &tenant, &connection.key, connections).await?;
+        let keyring = Keyring::new(Arc::clone(&storage) as Arc<_>, keys, Arc::new(SystemRandomness));
+        copy(&storage, &keyring, &tenant, &connection.key, connections).await?;
         Ok(Self { host, tenant, app, connections, now: connection.granted_at.0 })
     }
 
@@ -209,18 +213,28 @@ impl Platform {
 }
 
 /// Puts as many connections into storage, each a copy of this one under a customer and with a shop of its own.
-async fn copy(storage: &MemoryStorage, tenant: &TenantId, first: &ConnectionKey, connections: u64) -> Result<()> {
+async fn copy(
+    storage: &MemoryStorage,
+    keyring: &Keyring,
+    tenant: &TenantId,
+    first: &ConnectionKey,
+    connections: u64,
+) -> Result<()> {
     let token = storage.load_token(tenant, first).await?.context("no token record")?;
-    let row = storage.load_row(tenant, first).await?.context("no row")?.row;
+    let record = keyring.open_token(tenant, first, &token.revision, &token.value).await?;
+    let row = storage.load_row(tenant, first).await?.context("no row")?;
+    let row = keyring.open_row(tenant, &row.revision, row.row).await?;
     for number in 0..connections {
         let key = ConnectionKey { customer: format!("customer-{number}").parse()?, account: first.account.clone() };
         let revision: Revision = "copied".parse()?;
-        let value = TokenWrite { value: token.value.clone(), refresh_due_at: None };
+        let value = keyring.seal_token(tenant, &key, &revision, &record).await?;
+        let value = TokenWrite { value, refresh_due_at: None };
         storage.swap_token(tenant, &key, None, Some(&Next { revision: revision.clone(), value })).await?;
         let mut row = row.clone();
         let shop: ShopId = (FIRST_SHOP + number).to_string().parse()?;
         row.connection.key = key.clone();
         row.connection.shops.iter_mut().for_each(|held| held.id = shop.clone());
+        let row = keyring.seal_row(tenant, &revision, row).await?;
         storage.swap_row(tenant, &key, None, Some(&Next { revision, value: row }), &[]).await?;
     }
     Ok(())

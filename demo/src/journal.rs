@@ -3,15 +3,12 @@
 //! Noted where it arrives. Clocks, randomness and HTTP are left out: the fake's log has the requests.
 
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use fake_tiktok_shop::{Control, RequestRecord};
-use tiktok_shop_host_harness::{
-    AccountId, ConnectionKey, ConsentRecord, CustomerId, Due, Ending, Event, EventPosition, HostStorage, NewEvent,
-    Next, Revision, Row, RowEntry, ShopId, StateDigest, StorageError, StoredConsent, Swapped, TenantId, TokenEntry,
-    TokenWrite, UnixSeconds,
-};
+use tiktok_shop_host_harness::HostStorage;
+use tiktok_shop_host_harness::contract_tests::{Access, Interceptor, Passage};
 
 /// One thing that was asked, or where a call begins.
 pub(crate) enum Entry {
@@ -88,130 +85,20 @@ impl Journal {
     }
 }
 
-/// A storage that notes what is asked of it.
-pub(crate) struct NotingStorage {
-    storage: Box<dyn HostStorage>,
-    journal: Arc<Journal>,
-}
-
-impl NotingStorage {
-    pub(crate) fn new(storage: Box<dyn HostStorage>, journal: Arc<Journal>) -> Self {
-        Self { storage, journal }
-    }
-}
-
+/// Notes what is asked of storage.
 #[async_trait]
-impl HostStorage for NotingStorage {
-    async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
-        self.journal.import("token-storage.accounts");
-        self.storage.accounts(tenant, customer).await
-    }
-
-    async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
-        self.journal.import("token-storage.load");
-        self.storage.load_token(tenant, key).await
-    }
-
-    async fn swap_token(
-        &self,
-        tenant: &TenantId,
-        key: &ConnectionKey,
-        expected: Option<&Revision>,
-        next: Option<&Next<TokenWrite>>,
-    ) -> Result<Swapped<TokenEntry>, StorageError> {
-        self.journal.import("token-storage.swap");
-        self.storage.swap_token(tenant, key, expected, next).await
-    }
-
-    async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError> {
-        self.journal.import("connection-storage.list");
-        self.storage.list_rows(tenant, customer).await
-    }
-
-    async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
-        self.journal.import("connection-storage.load");
-        self.storage.load_row(tenant, key).await
-    }
-
-    async fn swap_row(
-        &self,
-        tenant: &TenantId,
-        key: &ConnectionKey,
-        expected: Option<&Revision>,
-        next: Option<&Next<Row>>,
-        events: &[NewEvent],
-    ) -> Result<Swapped<RowEntry>, StorageError> {
-        self.journal.import("connection-storage.swap");
-        self.storage.swap_row(tenant, key, expected, next, events).await
-    }
-
-    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
-        self.journal.host("due");
-        self.storage.due(now, after, limit).await
-    }
-
-    async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
-        self.journal.import("connection-storage.owners");
-        self.storage.owners(tenant, shop).await
-    }
-
-    async fn endings(
-        &self,
-        by: UnixSeconds,
-        after: Option<&Ending>,
-        limit: usize,
-    ) -> Result<Vec<Ending>, StorageError> {
-        self.journal.host("endings");
-        self.storage.endings(by, after, limit).await
-    }
-
-    async fn events(
-        &self,
-        tenant: &TenantId,
-        after: Option<EventPosition>,
-        limit: usize,
-    ) -> Result<Vec<Event>, StorageError> {
-        self.journal.host("events");
-        self.storage.events(tenant, after, limit).await
-    }
-
-    async fn append_once(&self, tenant: &TenantId, once: &str, event: &NewEvent) -> Result<bool, StorageError> {
-        self.journal.host("append_once");
-        self.storage.append_once(tenant, once, event).await
-    }
-
-    async fn put_state(
-        &self,
-        tenant: &TenantId,
-        state: &StateDigest,
-        consent: &ConsentRecord,
-    ) -> Result<(), StorageError> {
-        self.journal.host("put_state");
-        self.storage.put_state(tenant, state, consent).await
-    }
-
-    async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError> {
-        self.journal.host("load_state");
-        self.storage.load_state(tenant, state).await
-    }
-
-    async fn use_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<bool, StorageError> {
-        self.journal.host("use_state");
-        self.storage.use_state(tenant, state).await
-    }
-
-    async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError> {
-        self.journal.host("release_state");
-        self.storage.release_state(tenant, state).await
-    }
-
-    async fn knows_webhook(&self, tenant: &TenantId, id: &str) -> Result<bool, StorageError> {
-        self.journal.host("knows_webhook");
-        self.storage.knows_webhook(tenant, id).await
-    }
-
-    async fn remember_webhook(&self, tenant: &TenantId, id: &str) -> Result<(), StorageError> {
-        self.journal.host("remember_webhook");
-        self.storage.remember_webhook(tenant, id).await
+impl Interceptor for Journal {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        match access.method() {
+            "accounts" => self.import("token-storage.accounts"),
+            "load_token" => self.import("token-storage.load"),
+            "swap_token" => self.import("token-storage.swap"),
+            "list_rows" => self.import("connection-storage.list"),
+            "load_row" => self.import("connection-storage.load"),
+            "swap_row" => self.import("connection-storage.swap"),
+            "owners" => self.import("connection-storage.owners"),
+            other => self.host(other),
+        }
+        Passage::Made
     }
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use fake_tiktok_shop::{App, Control, FakeTikTokShop, Options};
+use tiktok_shop_host_harness::contract_tests::Intercepted;
 use tiktok_shop_host_harness::{
     AppCredentials, Authority, BrowserSession, Clock as _, Component, ConnectorHost, CredentialsError,
-    CredentialsProvider, EgressPolicy, HostStorage, ManualClock, MemoryStorage, Randomness as _, Secret,
+    CredentialsProvider, EgressPolicy, HostKeys, HostStorage, ManualClock, MemoryStorage, Randomness as _, Secret,
     SystemRandomness, TenantId, UnixSeconds,
 };
 
-use crate::journal::{Journal, NotingStorage};
+use crate::journal::Journal;
 
 /// 2026-01-01T00:00:00Z, so that two runs show the same dates.
 const OPENING: Duration = Duration::from_secs(1_767_225_600);
@@ -61,12 +62,14 @@ impl Stage {
         let egress = EgressPolicy::production()
             .stand_in(Authority::Auth, fake.address())?
             .stand_in(Authority::Api, fake.address())?;
-        let memory = Box::new(MemoryStorage::new(clock.clone()));
-        let storage: Arc<dyn HostStorage> = Arc::new(NotingStorage::new(memory, journal.clone()));
+        let memory = Arc::new(MemoryStorage::new(clock.clone()));
+        let storage: Arc<dyn HostStorage> = Arc::new(Intercepted::new(memory, journal.clone()));
+        let keys = Arc::new(HostKeys::draw()?);
         let server = |runs: Component| {
             ConnectorHost::builder()
                 .component(runs)
                 .storage(storage.clone())
+                .keys(keys.clone())
                 .credentials(vault.clone())
                 .clock(clock.clone())
                 .egress(egress.clone())

@@ -21,6 +21,7 @@ use crate::error::Plugin;
 use crate::host::{ConnectorHost, Shared};
 use crate::limits::Limits;
 use crate::randomness::{Randomness, SystemRandomness};
+use crate::seal::{KeyProvider, Keyring, SealedStorage};
 use crate::state::{CallState, link};
 use crate::storage::HostStorage;
 
@@ -72,11 +73,12 @@ pub enum BuildError {
     Engine(String),
 }
 
-/// Builds a [`ConnectorHost`]. Component, storage and credentials have no default.
+/// Builds a [`ConnectorHost`]. Component, storage, keys and credentials have no default.
 #[derive(Default)]
 pub struct ConnectorHostBuilder {
     component: Option<Component>,
     storage: Option<Arc<dyn HostStorage>>,
+    keys: Option<Arc<dyn KeyProvider>>,
     credentials: Option<Arc<dyn CredentialsProvider>>,
     clock: Option<Arc<dyn Clock>>,
     randomness: Option<Arc<dyn Randomness>>,
@@ -98,6 +100,14 @@ impl ConnectorHostBuilder {
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn HostStorage>) -> Self {
         self.storage = Some(storage);
+        self
+    }
+
+    /// The host keys under which tokens and ciphers are sealed before they reach the storage. Required. Who loses them loses
+    /// every connection.
+    #[must_use]
+    pub fn keys(mut self, keys: Arc<dyn KeyProvider>) -> Self {
+        self.keys = Some(keys);
         self
     }
 
@@ -165,6 +175,7 @@ impl ConnectorHostBuilder {
     pub fn build(self) -> Result<ConnectorHost, BuildError> {
         let component = self.component.ok_or(BuildError::Missing("component"))?;
         let storage = self.storage.ok_or(BuildError::Missing("storage"))?;
+        let keys = self.keys.ok_or(BuildError::Missing("key provider"))?;
         let credentials = self.credentials.ok_or(BuildError::Missing("credentials provider"))?;
         self.deadlines.check()?;
         self.limits.check().map_err(BuildError::ZeroLimit)?;
@@ -176,12 +187,14 @@ impl ConnectorHostBuilder {
 
         let client = Client::new(self.egress, self.deadlines, limits.response_bytes)
             .map_err(|error| BuildError::Engine(error.to_string()))?;
+        let randomness = self.randomness.unwrap_or_else(|| Arc::new(SystemRandomness));
+        let keyring = Arc::new(Keyring::new(Arc::clone(&storage), keys, Arc::clone(&randomness)));
         Ok(ConnectorHost::new(Shared {
             program,
-            storage,
+            storage: SealedStorage::new(storage, keyring),
             credentials,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
-            randomness: self.randomness.unwrap_or_else(|| Arc::new(SystemRandomness)),
+            randomness,
             client,
             deadlines: self.deadlines,
             limits,

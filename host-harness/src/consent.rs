@@ -7,13 +7,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::connection::{Connection, Grant, ShopPolicy, StateCheck};
+use crate::digest::{StateDigest, sha256};
 use crate::error::{Action, CallError};
 use crate::host::ConnectorHost;
-use crate::id::{CustomerId, TenantId};
+use crate::id::{CustomerId, TenantId, random_bits};
 use crate::imports::answered_within;
 use crate::randomness::Randomness;
 use crate::secret::Secret;
@@ -38,7 +38,7 @@ impl BrowserSession {
     /// What a storage keeps of it.
     #[must_use]
     pub fn digest(&self) -> BrowserDigest {
-        BrowserDigest(sha256(&self.0))
+        BrowserDigest(sha256(self.0.expose()))
     }
 }
 
@@ -72,34 +72,6 @@ impl fmt::Debug for BrowserDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[digest]")
     }
-}
-
-/// SHA-256 of the state of a consent: the key that a storage finds it by.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StateDigest([u8; 32]);
-
-impl StateDigest {
-    /// Of a state.
-    #[must_use]
-    pub fn of(state: &Secret) -> Self {
-        Self(sha256(state))
-    }
-
-    /// To be stored.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for StateDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[digest]")
-    }
-}
-
-fn sha256(secret: &Secret) -> [u8; 32] {
-    Sha256::digest(secret.expose()).into()
 }
 
 /// What a state stands for. Never changes.
@@ -239,9 +211,7 @@ impl ConnectorHost {
 
 /// 128 random bits, in digits that need no encoding in a link.
 fn draw_state(randomness: &dyn Randomness) -> std::io::Result<Secret> {
-    let mut bits = [0; 16];
-    randomness.fill(&mut bits)?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bits)).into())
+    Ok(format!("{:032x}", random_bits(randomness)?).into())
 }
 
 /// The state that a query carries once.

@@ -10,8 +10,9 @@ use crate::connection::{
 use crate::credentials::AppCredentials;
 use crate::error::{Action, Failure};
 use crate::id::InvalidId;
+use crate::seal::{OpenToken, OpenWrite};
 use crate::secret::Secret;
-use crate::storage::{Row, RowEntry, StorageError, TokenEntry, TokenValue, TokenWrite};
+use crate::storage::{Row, RowEntry, StorageError};
 
 impl From<Grant> for export::Grant {
     fn from(grant: Grant) -> Self {
@@ -267,22 +268,23 @@ impl From<StorageError> for storage_types::StorageError {
         match error {
             StorageError::Unavailable(why) => Self::Unavailable(why),
             StorageError::Refused(why) => Self::Refused(why),
+            StorageError::KeyGone => Self::Refused(error.to_string()),
         }
     }
 }
 
-impl From<token_storage::Write> for TokenWrite {
+impl From<token_storage::Write> for OpenWrite {
     fn from(write: token_storage::Write) -> Self {
-        Self { value: TokenValue::new(write.value), refresh_due_at: write.refresh_due_at.map(UnixSeconds) }
+        Self { value: write.value.into(), refresh_due_at: write.refresh_due_at.map(UnixSeconds) }
     }
 }
 
-impl From<TokenEntry> for token_storage::Entry {
-    fn from(entry: TokenEntry) -> Self {
+impl From<OpenToken> for token_storage::Entry {
+    fn from(mut token: OpenToken) -> Self {
         Self {
-            revision: entry.revision.into(),
-            value: entry.value.into_bytes(),
-            age_ms: u64::try_from(entry.age.as_millis()).unwrap_or(u64::MAX),
+            revision: token.revision.into(),
+            value: std::mem::take(&mut *token.value),
+            age_ms: u64::try_from(token.age.as_millis()).unwrap_or(u64::MAX),
         }
     }
 }
@@ -293,6 +295,7 @@ impl TryFrom<connection_storage::Write> for Row {
     fn try_from(write: connection_storage::Write) -> Result<Self, InvalidId> {
         Ok(Self {
             connection: write.connection.try_into()?,
+            ciphers: None,
             token_lineage: write.token_lineage,
             token_generation: write.token_generation,
         })

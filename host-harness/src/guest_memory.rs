@@ -35,7 +35,8 @@ use crate::host::{ConnectorHost, Shared};
 use crate::id::{CustomerId, TenantId};
 use crate::limits::Limits;
 use crate::randomness::SystemRandomness;
-use crate::storage::MemoryStorage;
+use crate::seal::{HostKeys, Keyring, SealedStorage};
+use crate::storage::{HostStorage, MemoryStorage};
 
 const BEGIN: u64 = 1_767_225_600;
 const STATE: &str = "st-8kQ2vXw0Zr5LmN7pTfBh3A";
@@ -202,9 +203,13 @@ impl Scene {
             .unwrap();
         let (deadlines, limits) = (Deadlines::default(), Limits::default());
         let engine = engine_over(Arc::clone(&memories) as Arc<_>).unwrap();
+        let storage: Arc<dyn HostStorage> =
+            Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::from_secs(BEGIN)))));
+        let keys = Arc::new(HostKeys::draw().unwrap());
+        let keyring = Keyring::new(Arc::clone(&storage), keys, Arc::new(SystemRandomness));
         let host = ConnectorHost::new(Shared {
             program: Program::on(&engine, component, &limits).unwrap(),
-            storage: Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::from_secs(BEGIN))))),
+            storage: SealedStorage::new(storage, Arc::new(keyring)),
             credentials: Arc::new(StaticCredentials::new().with(tenant(), credentials)),
             clock: Arc::clone(&clock) as Arc<_>,
             randomness: Arc::new(SystemRandomness),

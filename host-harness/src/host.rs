@@ -30,6 +30,7 @@ use crate::id::{AccountId, CustomerId, InvalidId, Revisions, TenantId};
 use crate::imports::{Imports, Scope};
 use crate::limits::{Exceeded, Growth, Limits, exhausted};
 use crate::randomness::{GuestRandomness, Randomness};
+use crate::seal::SealedStorage;
 use crate::secret::Secret;
 use crate::state::CallState;
 use crate::storage::HostStorage;
@@ -46,7 +47,7 @@ pub struct ConnectorHost {
 /// What all calls share.
 pub(crate) struct Shared {
     pub(crate) program: Program,
-    pub(crate) storage: Arc<dyn HostStorage>,
+    pub(crate) storage: SealedStorage,
     pub(crate) credentials: Arc<dyn CredentialsProvider>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Randomness>,
@@ -111,7 +112,7 @@ impl ConnectorHost {
         grant: Grant,
         shops: ShopPolicy,
     ) -> Result<Connection, CallError> {
-        let scope = Scope::of(tenant, customer);
+        let scope = Scope::connecting(tenant, customer);
         let log = CallLog::begin(Operation::Connect, &scope, None);
         let (grant, shops, named) = (export::Grant::from(grant), shops.into(), String::from(customer.clone()));
         self.in_fresh_instance(log, scope, Connection::try_from, move |guest, wasm_store| {
@@ -156,7 +157,8 @@ impl ConnectorHost {
         .await
     }
 
-    /// The customer's connections with all their shops, from storage. No network.
+    /// The customer's connections with all their shops, from storage. No network. While the tenant's keys can't be had the
+    /// shops have no cipher; all else is told.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -165,7 +167,7 @@ impl ConnectorHost {
         tenant: &TenantId,
         customer: &CustomerId,
     ) -> Result<Vec<Connection>, CallError> {
-        let scope = Scope::of(tenant, customer);
+        let scope = Scope::telling(tenant, customer);
         let log = CallLog::begin(Operation::ListConnections, &scope, None);
         let named = String::from(customer.clone());
         self.in_fresh_instance(log, scope, all, move |guest, wasm_store| {
@@ -221,7 +223,7 @@ impl ConnectorHost {
     }
 
     pub(crate) fn storage(&self) -> &dyn HostStorage {
-        &*self.shared.storage
+        self.shared.storage.beneath()
     }
 
     /// How long a storage has for an answer.
@@ -325,7 +327,7 @@ impl Shared {
             tracing::error!(%error, "no randomness");
             CallError::NoRandomness { plugin: self.program.plugin.clone() }
         })?;
-        let (storage, credentials) = (Arc::clone(&self.storage), Arc::clone(&self.credentials));
+        let (storage, credentials) = (self.storage.clone(), Arc::clone(&self.credentials));
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         let mut http = WasiHttpCtx::new();

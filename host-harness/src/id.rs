@@ -87,6 +87,33 @@ identifier! {
     Revision, "revision", revision
 }
 
+identifier! {
+    /// Names a data key of a tenant. Opaque, 1 to 64 bytes; the host draws 128 random bits for each.
+    KeyId, "key id", revision
+}
+
+identifier! {
+    /// Names a host key, one that wraps data keys: at a key service, in a key file. 1 to 256 visible ASCII characters. Not
+    /// secret: errors name it.
+    HostKeyId, "host key id", visible
+}
+
+impl KeyId {
+    /// # Errors
+    /// The source of randomness failed.
+    pub(crate) fn draw(randomness: &dyn Randomness) -> std::io::Result<Self> {
+        Ok(Self(format!("{:032x}", random_bits(randomness)?)))
+    }
+}
+
+impl HostKeyId {
+    /// # Errors
+    /// The source of randomness failed.
+    pub(crate) fn draw(randomness: &dyn Randomness) -> std::io::Result<Self> {
+        Ok(Self(format!("host-{:016x}", random_bits(randomness)? >> 64)))
+    }
+}
+
 /// The revisions of one call: 128 random bits, drawn once, and a count. So none is ever issued twice, not after deletion,
 /// restore or fail-over, and a pair of tokens that has come is saved without asking for randomness again.
 #[derive(Debug)]
@@ -99,15 +126,19 @@ impl Revisions {
     /// # Errors
     /// The source of randomness failed.
     pub(crate) fn draw(randomness: &dyn Randomness) -> std::io::Result<Self> {
-        let mut bits = [0; 16];
-        randomness.fill(&mut bits)?;
-        Ok(Self { call: u128::from_be_bytes(bits), issued: 0 })
+        Ok(Self { call: random_bits(randomness)?, issued: 0 })
     }
 
     pub(crate) fn issue(&mut self) -> Revision {
         self.issued += 1;
         Revision(format!("{:032x}-{}", self.call, self.issued))
     }
+}
+
+pub(crate) fn random_bits(randomness: &dyn Randomness) -> std::io::Result<u128> {
+    let mut bits = [0; 16];
+    randomness.fill(&mut bits)?;
+    Ok(u128::from_be_bytes(bits))
 }
 
 fn opaque(text: &str) -> Result<(), &'static str> {
@@ -124,6 +155,14 @@ fn digits(text: &str) -> Result<(), &'static str> {
 
 fn revision(text: &str) -> Result<(), &'static str> {
     if (1..=64).contains(&text.len()) { Ok(()) } else { Err("1 to 64 bytes") }
+}
+
+fn visible(text: &str) -> Result<(), &'static str> {
+    if (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err("1 to 256 visible ASCII characters")
+    }
 }
 
 #[cfg(test)]

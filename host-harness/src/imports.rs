@@ -17,13 +17,26 @@ use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::credentials::{CredentialsError, CredentialsProvider};
 use crate::event::caused_by;
 use crate::id::{AccountId, CustomerId, InvalidId, Revision, Revisions, ShopId, TenantId};
-use crate::storage::{HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenWrite};
+use crate::seal::{OpenToken, OpenWrite, SealedStorage};
+use crate::storage::{Next, Row, RowEntry, StorageError, Swapped};
 
 /// Whom a call is for. The guest may name these customers only; the tenant it cannot name at all.
 #[derive(Clone)]
 pub(crate) struct Scope {
     pub(crate) tenant: TenantId,
     customers: Customers,
+    keys: Keys,
+}
+
+/// What a call is worth without the tenant's keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    /// Nothing, where something has to be opened.
+    WhenNeeded,
+    /// Nothing at all: what it can't seal at its end is lost, so they are looked for at its begin.
+    First,
+    /// All but ciphers.
+    IfPossible,
 }
 
 #[derive(Clone)]
@@ -37,15 +50,29 @@ enum Customers {
 
 impl Scope {
     pub(crate) fn of(tenant: &TenantId, customer: &CustomerId) -> Self {
-        Self { tenant: tenant.clone(), customers: Customers::One(customer.clone()) }
+        Self::new(tenant, Customers::One(customer.clone()))
+    }
+
+    /// Of a call that spends an authorization code.
+    pub(crate) fn connecting(tenant: &TenantId, customer: &CustomerId) -> Self {
+        Self { keys: Keys::First, ..Self::of(tenant, customer) }
+    }
+
+    /// Of a call that tells how connections are.
+    pub(crate) fn telling(tenant: &TenantId, customer: &CustomerId) -> Self {
+        Self { keys: Keys::IfPossible, ..Self::of(tenant, customer) }
     }
 
     pub(crate) fn nobody(tenant: &TenantId) -> Self {
-        Self { tenant: tenant.clone(), customers: Customers::Nobody }
+        Self::new(tenant, Customers::Nobody)
     }
 
     pub(crate) fn owners(tenant: &TenantId) -> Self {
-        Self { tenant: tenant.clone(), customers: Customers::Owners(BTreeSet::new()) }
+        Self::new(tenant, Customers::Owners(BTreeSet::new()))
+    }
+
+    fn new(tenant: &TenantId, customers: Customers) -> Self {
+        Self { tenant: tenant.clone(), customers, keys: Keys::WhenNeeded }
     }
 
     /// The one that the call is for.
@@ -68,7 +95,7 @@ impl Scope {
 /// What the imports of one call work on.
 pub(crate) struct Imports {
     scope: Scope,
-    storage: Arc<dyn HostStorage>,
+    storage: SealedStorage,
     credentials: Arc<dyn CredentialsProvider>,
     clock: Arc<dyn Clock>,
     revisions: Revisions,
@@ -84,7 +111,7 @@ impl Imports {
     /// `save` bounds one answer of a backend, and all tries of one save.
     pub(crate) fn new(
         scope: Scope,
-        storage: Arc<dyn HostStorage>,
+        storage: SealedStorage,
         credentials: Arc<dyn CredentialsProvider>,
         clock: Arc<dyn Clock>,
         revisions: Revisions,
@@ -116,10 +143,17 @@ impl Imports {
 
     async fn list_accounts(&self, customer: String) -> Result<Vec<AccountId>, StorageError> {
         let customer = self.customer(customer)?;
-        answered_within(self.answer, self.storage.accounts(&self.scope.tenant, &customer)).await
+        let tenant = &self.scope.tenant;
+        let accounts = async {
+            if self.scope.keys == Keys::First {
+                self.storage.keyring().ready(tenant).await?;
+            }
+            self.storage.beneath().accounts(tenant, &customer).await
+        };
+        answered_within(self.answer, accounts).await
     }
 
-    async fn load_token(&self, key: types::ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
+    async fn load_token(&self, key: types::ConnectionKey) -> Result<Option<OpenToken>, StorageError> {
         let key = self.key(key)?;
         answered_within(self.answer, self.storage.load_token(&self.scope.tenant, &key)).await
     }
@@ -132,7 +166,7 @@ impl Imports {
     ) -> Result<token_storage::SwapOutcome, StorageError> {
         let key = self.key(key)?;
         let expected = expected.map(Revision::try_from).transpose().map_err(refused)?;
-        let next = next.map(|write| self.next(TokenWrite::from(write)));
+        let next = next.map(|write| self.next(OpenWrite::from(write)));
         let (storage, tenant) = (&self.storage, &self.scope.tenant);
         let budget = self.token_save.of(&key, expected.as_ref());
         let swapped = save(budget, next.as_ref().map(|next| &next.revision), || {
@@ -148,7 +182,14 @@ impl Imports {
 
     async fn list_rows(&self, customer: String) -> Result<Vec<RowEntry>, StorageError> {
         let customer = self.customer(customer)?;
-        answered_within(self.answer, self.storage.list_rows(&self.scope.tenant, &customer)).await
+        let tenant = &self.scope.tenant;
+        let rows = async {
+            match self.scope.keys {
+                Keys::IfPossible => self.storage.list_rows_anyway(tenant, &customer).await,
+                Keys::First | Keys::WhenNeeded => self.storage.list_rows(tenant, &customer).await,
+            }
+        };
+        answered_within(self.answer, rows).await
     }
 
     /// Names customers of the tenant, which only a webhook may learn.
@@ -157,7 +198,7 @@ impl Imports {
             return Err(StorageError::Refused("this call may not look across customers".to_owned()));
         };
         let shop = ShopId::try_from(shop).map_err(refused)?;
-        let owners = answered_within(self.answer, self.storage.owners(&self.scope.tenant, &shop)).await?;
+        let owners = answered_within(self.answer, self.storage.beneath().owners(&self.scope.tenant, &shop)).await?;
         customers.extend(owners.iter().map(|key| key.customer.clone()));
         Ok(owners)
     }

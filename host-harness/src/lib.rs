@@ -8,8 +8,8 @@
 //! use std::sync::Arc;
 //!
 //! use tiktok_shop_host_harness::{
-//!     Action, AppCredentials, BrowserSession, CallError, Component, ConnectorHost, ConsentError, CustomerId, MemoryStorage,
-//!     ShopPolicy, StaticCredentials, SystemClock, TenantId,
+//!     Action, AppCredentials, BrowserSession, CallError, Component, ConnectorHost, ConsentError, CustomerId, HostKeys,
+//!     MemoryStorage, ShopPolicy, StaticCredentials, SystemClock, TenantId,
 //! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,6 +23,7 @@
 //! let host = ConnectorHost::builder()
 //!     .component(Component::File("tiktok_shop_connector.wasm".into()))
 //!     .storage(Arc::new(MemoryStorage::new(Arc::new(SystemClock::new()))))
+//!     .keys(Arc::new(HostKeys::draw()?))
 //!     .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), credentials)))
 //!     .build()?;
 //!
@@ -77,10 +78,13 @@ mod call_log;
 mod clock;
 mod connection;
 mod consent;
+#[cfg(any(test, feature = "contract-tests"))]
+pub mod contract_tests;
 mod convert;
 mod credentials;
 mod crossing;
 mod deadlines;
+mod digest;
 mod egress;
 mod engine;
 mod error;
@@ -94,8 +98,10 @@ mod lifecycle;
 mod limits;
 mod log_filter;
 mod notice;
+mod private_file;
 mod randomness;
 mod retry;
+mod seal;
 mod secret;
 mod state;
 mod storage;
@@ -109,24 +115,32 @@ pub use connection::{
     Connection, ConnectionKey, ConnectionStatus, Grant, PastFailure, ReauthorizationReason, Rotation, Shop, ShopPolicy,
     ShopStanding, StateCheck, UnixSeconds,
 };
-pub use consent::{BrowserDigest, BrowserSession, Consent, ConsentError, ConsentRecord, StateDigest, StoredConsent};
+pub use consent::{BrowserDigest, BrowserSession, Consent, ConsentError, ConsentRecord, StoredConsent};
 pub use credentials::{AppCredentials, CredentialsError, CredentialsProvider, StaticCredentials};
 pub use crossing::{Crossing, Direction};
 pub use deadlines::{CLAIM, Deadlines, DeadlinesError, REQUEST, SAVE};
+pub use digest::{OnceDigest, StateDigest, WebhookDigest};
 pub use egress::{Authority, EgressPolicy, NotLoopback, Resolver, SystemResolver};
 pub use error::{Action, CallError, ConnectorError, Failure, Plugin, Resource, Trap};
 pub use event::{Event, EventKind, EventPosition, NewEvent};
 pub use host::ConnectorHost;
-pub use id::{AccountId, CustomerId, InvalidId, Revision, ShopId, TenantId};
+pub use id::{AccountId, CustomerId, HostKeyId, InvalidId, KeyId, Revision, ShopId, TenantId};
 pub use lifecycle::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, Webhook, WebhookEffect, WebhookOwner};
 pub use limits::Limits;
 pub use log_filter::LogFilter;
+pub use private_file::PrivateFileError;
 pub use randomness::{Randomness, SystemRandomness};
 pub use retry::with_retries;
+pub use seal::{
+    DataKey, Erased, HostKeys, InvalidHostKeys, KeyError, KeyFile, KeyFileError, KeyProvider, KeyStatus, Keyring,
+    Rotated, RotationError, TenantKeyStatus,
+};
 pub use secret::Secret;
+#[cfg(feature = "sql")]
+pub use storage::{BootClock, MachineClock, OpenError, PostgresOptions, SqlStorage};
 pub use storage::{
-    Due, Ending, HostStorage, MemoryStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenValue,
-    TokenWrite,
+    Due, Ending, HostStorage, KeyUse, MemoryStorage, Next, Purpose, Row, RowEntry, Sealed, SealedRecord, StorageError,
+    Swapped, TenantKey, TokenEntry, TokenWrite, WrappedKey,
 };
 pub use sweep::{Sweep, SweepError, Swept};
 pub use webhook_entry::WebhookReply;

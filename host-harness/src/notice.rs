@@ -6,6 +6,7 @@ use std::pin::Pin;
 use futures::FutureExt as _;
 
 use crate::connection::UnixSeconds;
+use crate::digest::OnceDigest;
 use crate::event::{EventKind, NewEvent};
 use crate::host::ConnectorHost;
 use crate::storage::{Ending, StorageError};
@@ -18,11 +19,12 @@ const THRESHOLDS: [u8; 3] = [1, 7, 30];
 const EARLIEST: u64 = 30 * DAY;
 
 /// The notice of an end, and the name that lets it be given once. What ended already is told as what ends in a day.
-fn notice(ending: &Ending, now: UnixSeconds) -> Option<(String, NewEvent)> {
+fn notice(ending: &Ending, now: UnixSeconds) -> Option<(OnceDigest, NewEvent)> {
     let left = ending.at.0.saturating_sub(now.0);
     let days = THRESHOLDS.into_iter().find(|days| left <= u64::from(*days) * DAY)?;
     let kind = EventKind::Notice { days, ends: ending.at };
-    Some((format!("notice/{}/{days}", ending.grant), NewEvent { at: now, key: ending.key.clone(), kind }))
+    let once = OnceDigest::of(&format!("notice/{}/{days}", ending.grant));
+    Some((once, NewEvent { at: now, key: ending.key.clone(), kind }))
 }
 
 impl ConnectorHost {
@@ -80,7 +82,7 @@ mod tests {
             let ending = Ending { at, tenant: "t".parse().unwrap(), key: key.clone(), grant: "l/7".to_owned() };
             let told = expected.map(|days| {
                 let kind = EventKind::Notice { days, ends: at };
-                (format!("notice/l/7/{days}"), NewEvent { at: now, key, kind })
+                (OnceDigest::of(&format!("notice/l/7/{days}")), NewEvent { at: now, key, kind })
             });
             assert_eq!(notice(&ending, now), told, "{left} s left");
         }

@@ -1,6 +1,11 @@
 //! Where tokens and connections are kept: the trait a platform implements on its own database.
+//!
+//! [`HostStorage`] is the contract, `docs/storage.md` the way to an implementation, and `contract_tests` (feature
+//! `contract-tests`) what an implementation must pass. What arrives here is sealed already: see [`Sealed`].
 
 mod memory;
+#[cfg(feature = "sql")]
+mod sql;
 
 use std::fmt;
 use std::time::Duration;
@@ -8,28 +13,37 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::memory::MemoryStorage;
+#[cfg(feature = "sql")]
+pub use self::sql::{BootClock, MachineClock, OpenError, PostgresOptions, SqlStorage};
 use crate::connection::{Connection, ConnectionKey, UnixSeconds};
-use crate::consent::{ConsentRecord, StateDigest, StoredConsent};
+use crate::consent::{ConsentRecord, StoredConsent};
+use crate::digest::{OnceDigest, StateDigest, WebhookDigest};
 use crate::event::{Event, EventPosition, NewEvent};
-use crate::id::{AccountId, CustomerId, Revision, ShopId, TenantId};
+use crate::id::{AccountId, CustomerId, HostKeyId, KeyId, Revision, ShopId, TenantId};
 
-/// Storage of every tenant's tokens and connections, of the events they cause, and of what consents and webhooks need.
+/// Storage of every tenant's tokens and connections, of the events they cause, of what consents and webhooks need, and of
+/// the keys under which it is all sealed.
 ///
 /// # What an implementation promises
 ///
 /// - **Swaps are linearizable per key and durable when they answer.** Of two swaps that expect the same revision one
 ///   wins; the other gets [`Swapped::Stale`] with what won. `expected: None` expects that there is no record.
 /// - **Reads may be old.** A load may return less than the newest write; the swap after it then loses, and nothing
-///   else happens.
+///   else happens. A load never returns what was not written.
 /// - **Revisions are kept as given**, each with its record. The host issues them (from 128 random bits) and repeats one
 ///   only to retry the write it was drawn for.
+/// - **A write happens whole or not at all**, also if the caller no longer waits for it.
 /// - **The age of a token record** is measured by the storage's own clock, from the write of its revision; no other
-///   machine's clock takes part.
+///   machine's clock takes part. Where it can't be known, it is [`Duration::MAX`].
 /// - **Keys are compared byte for byte**, and tenant, customer and account are separate parts of a key: ids may hold any
-///   character, separators included.
+///   character, separators and NUL included. *In byte order* means that of their UTF-8.
+/// - **What is given comes back as it was given**: any text, of any length that the connector writes (up to 16 MiB).
 /// - **A row and its events are one transaction**; a token record and a row are independent of each other.
 /// - **Events only grow.** Nothing ever appears before a position that was read. A database's sequence hands out numbers in
 ///   another order than it commits them: let writers of one tenant wait for each other.
+/// - **Nothing is sealed under a key that is gone.** A swap whose value is sealed under a key that the tenant does not have, or
+///   has [erased](Self::rewrap_key), answers [`StorageError::KeyGone`] and writes nothing; a key under which something is
+///   sealed can't be [removed](Self::remove_key).
 ///
 /// A panic, an error or an answer that comes too late reaches the connector as an error value; the call goes on.
 #[async_trait]
@@ -58,6 +72,14 @@ pub trait HostStorage: Send + Sync {
         next: Option<&Next<TokenWrite>>,
     ) -> Result<Swapped<TokenEntry>, StorageError>;
 
+    /// Connections of all tenants whose token record is due, that is, whose [`TokenWrite::refresh_due_at`] is not after
+    /// `now`: in the order of [`Due`], those after `after`, at most `limit`. For a sweep; what is written meanwhile may or
+    /// may not be seen.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError>;
+
     /// The customer's connections, by account in byte order.
     ///
     /// # Errors
@@ -83,14 +105,6 @@ pub trait HostStorage: Send + Sync {
         next: Option<&Next<Row>>,
         events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError>;
-
-    /// Connections of all tenants whose token record is due, that is, whose [`TokenWrite::refresh_due_at`] is not after
-    /// `now`: in the order of [`Due`], those after `after`, at most `limit`. For a sweep; what is written meanwhile may or
-    /// may not be seen.
-    ///
-    /// # Errors
-    /// See [`StorageError`].
-    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError>;
 
     /// The tenant's connections whose row holds this shop, linked or not, in byte order.
     ///
@@ -123,7 +137,7 @@ pub trait HostStorage: Send + Sync {
     ///
     /// # Errors
     /// See [`StorageError`].
-    async fn append_once(&self, tenant: &TenantId, once: &str, event: &NewEvent) -> Result<bool, StorageError>;
+    async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError>;
 
     /// Keeps a consent that begins now, unused, for at least an hour. What [`load_state`](Self::load_state) then reads is
     /// never older than this.
@@ -159,14 +173,73 @@ pub trait HostStorage: Send + Sync {
     ///
     /// # Errors
     /// See [`StorageError`].
-    async fn knows_webhook(&self, tenant: &TenantId, id: &str) -> Result<bool, StorageError>;
+    async fn knows_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<bool, StorageError>;
 
     /// Notes that the tenant has had this webhook, for at least three days: TikTok repeats one for 15.5 hours. Twice is
     /// once.
     ///
     /// # Errors
     /// See [`StorageError`].
-    async fn remember_webhook(&self, tenant: &TenantId, id: &str) -> Result<(), StorageError>;
+    async fn remember_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<(), StorageError>;
+
+    /// The tenant's keys, in the order in which they were added.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn tenant_keys(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, StorageError>;
+
+    /// Adds a key, only while the tenant's newest is `newest` (`None`: while it has none). `false`: another is, and nothing
+    /// is added.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn add_key(&self, tenant: &TenantId, newest: Option<&KeyId>, key: &TenantKey) -> Result<bool, StorageError>;
+
+    /// Puts the same key in place, wrapped anew, or erases it for good (`next: None`), only while it is wrapped as in `key`.
+    /// `false`: it is not, and nothing changes.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn rewrap_key(
+        &self,
+        tenant: &TenantId,
+        key: &TenantKey,
+        next: Option<&WrappedKey>,
+    ) -> Result<bool, StorageError>;
+
+    /// Removes a key, erased or not, under which nothing is sealed. `false`: something is, or there is no such key, and
+    /// nothing changes.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn remove_key(&self, tenant: &TenantId, key: &KeyId) -> Result<bool, StorageError>;
+
+    /// The keys of all tenants, each with the number of records sealed under it: by tenant, then by key, in byte order; those
+    /// after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn key_uses(&self, after: Option<(&TenantId, &KeyId)>, limit: usize) -> Result<Vec<KeyUse>, StorageError>;
+
+    /// The records that are sealed under this key of the tenant, token records and rows with ciphers: by purpose, then by
+    /// connection in byte order; those after `after`, at most `limit`. What is written meanwhile may or may not be seen.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn sealed_under(
+        &self,
+        tenant: &TenantId,
+        key: &KeyId,
+        after: Option<(Purpose, &ConnectionKey)>,
+        limit: usize,
+    ) -> Result<Vec<SealedRecord>, StorageError>;
+
+    /// Puts `next` in the place of exactly this sealed value, and keeps everything else: revision, age, due time. `false`:
+    /// the record is gone or has been written since, and nothing changes.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn reseal(&self, tenant: &TenantId, record: &SealedRecord, next: &Sealed) -> Result<bool, StorageError>;
 }
 
 /// A living connection whose authorization ends. Ordered by time, then by tenant and key.
@@ -202,6 +275,9 @@ pub enum StorageError {
     /// Certainly not written: quota, size, a missing key.
     #[error("storage refused: {0}")]
     Refused(String),
+    /// Certainly not written: sealed under a key that the tenant has no longer. The host seals it anew and tries again.
+    #[error("storage refused: sealed under a key that is gone")]
+    KeyGone,
 }
 
 /// What a write puts in place, and the revision it gets.
@@ -222,39 +298,102 @@ pub enum Swapped<E> {
     Stale(Option<E>),
 }
 
-/// The connector's token record: bytes that only the connector reads. `Debug` prints their number.
+/// What the host has sealed, and the key it is under. A storage keeps both and understands neither. `Debug` shows the key
+/// and the number of bytes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct TokenValue(Vec<u8>);
+pub struct Sealed {
+    key: KeyId,
+    bytes: Vec<u8>,
+}
 
-impl TokenValue {
-    /// Takes bytes as they were stored.
+impl Sealed {
+    /// As it was stored.
     #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    pub const fn new(key: KeyId, bytes: Vec<u8>) -> Self {
+        Self { key, bytes }
     }
 
-    /// The bytes, tokens among them.
+    /// Which of the tenant's keys opens it. To be stored where it can be counted and searched.
     #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        &self.0
+    pub const fn key(&self) -> &KeyId {
+        &self.key
     }
 
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.0
+    /// To be stored.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
-impl fmt::Debug for TokenValue {
+impl fmt::Debug for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[redacted, {} bytes]", self.0.len())
+        write!(f, "[{} bytes under {}]", self.bytes.len(), self.key)
     }
+}
+
+/// A tenant's data key as a host key has wrapped it. Worth nothing without that.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// Which host key unwraps it.
+    pub host_key: HostKeyId,
+    /// As the [`KeyProvider`](crate::KeyProvider) made it.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for WrappedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} bytes under {}]", self.bytes.len(), self.host_key)
+    }
+}
+
+/// A key of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantKey {
+    /// Its name, in every record that is sealed under it.
+    pub id: KeyId,
+    /// `None`: erased. What is sealed under it opens never again.
+    pub wrapped: Option<WrappedKey>,
+}
+
+/// A key of a tenant, and how much is sealed under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUse {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which.
+    pub key: TenantKey,
+    /// Records: token records, and rows with ciphers.
+    pub records: u64,
+}
+
+/// What is sealed in a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// A token record.
+    Token,
+    /// The ciphers of a row's shops.
+    Ciphers,
+}
+
+/// A sealed value and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedRecord {
+    /// Of which connection.
+    pub key: ConnectionKey,
+    /// In which of its records.
+    pub purpose: Purpose,
+    /// The revision of that record.
+    pub revision: Revision,
+    /// The value.
+    pub sealed: Sealed,
 }
 
 /// What a swap of a token record writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenWrite {
     /// The record.
-    pub value: TokenValue,
+    pub value: Sealed,
     /// When `refresh` should next be called; `None`: not due. In clear, so that a storage can index it.
     pub refresh_due_at: Option<UnixSeconds>,
 }
@@ -265,7 +404,7 @@ pub struct TokenEntry {
     /// Of the write that put it there.
     pub revision: Revision,
     /// The record.
-    pub value: TokenValue,
+    pub value: Sealed,
     /// How long ago that was, by the storage's own clock.
     pub age: Duration,
 }
@@ -273,8 +412,10 @@ pub struct TokenEntry {
 /// The customer's view of a connection: a projection of its token record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// The connection, with its shops.
+    /// The connection, with its shops. None of them has its [`cipher`](crate::Shop::cipher) here.
     pub connection: Connection,
+    /// The ciphers of the shops; `None`: none has one.
+    pub ciphers: Option<Sealed>,
     /// The lineage of the token record it was made from.
     pub token_lineage: String,
     /// The connector's counter within that lineage.
@@ -285,7 +426,11 @@ impl Row {
     /// Names the consent that the row stands for: another one has another name, and a refresh changes nothing.
     #[must_use]
     pub fn grant(&self) -> String {
-        format!("{}/{}", self.token_lineage, self.connection.granted_at.0)
+        Self::grant_of(&self.token_lineage, self.connection.granted_at)
+    }
+
+    pub(crate) fn grant_of(token_lineage: &str, granted_at: UnixSeconds) -> String {
+        format!("{token_lineage}/{}", granted_at.0)
     }
 }
 
@@ -320,5 +465,5 @@ pub(crate) fn row_of(customer: &str, account: &str) -> Row {
         shops: Vec::new(),
         last_failure: None,
     };
-    Row { connection, token_lineage: String::new(), token_generation: 0 }
+    Row { connection, ciphers: None, token_lineage: String::new(), token_generation: 0 }
 }

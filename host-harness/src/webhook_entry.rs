@@ -6,9 +6,9 @@
 use std::future::Future;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use tiktok_shop_connector_core::webhook::MOST_BODY_BYTES;
 
+use crate::digest::WebhookDigest;
 use crate::error::{Action, CallError, ConnectorError};
 use crate::host::ConnectorHost;
 use crate::id::TenantId;
@@ -99,13 +99,10 @@ impl ConnectorHost {
         tenant: &TenantId,
         authorization: &str,
         body: Vec<u8>,
-    ) -> Result<(String, Webhook), WebhookReply<E>> {
-        let digest = Sha256::digest(&body);
+    ) -> Result<(WebhookDigest, Webhook), WebhookReply<E>> {
+        let of_body = WebhookDigest::of_body(&body);
         let webhook = self.receive_webhook(tenant, authorization, body).await.map_err(not_received)?;
-        let id = match &webhook.notification_id {
-            Some(id) => format!("id {id}"),
-            None => format!("sha256 {}", hex::encode(digest)),
-        };
+        let id = webhook.notification_id.as_deref().map_or(of_body, WebhookDigest::of_id);
         let known = answered_within(self.answer(), self.storage().knows_webhook(tenant, &id)).await;
         if known.map_err(WebhookReply::NotRead)? { Err(WebhookReply::Repeated) } else { Ok((id, webhook)) }
     }

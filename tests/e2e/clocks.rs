@@ -78,8 +78,7 @@ fn host(stage: &Stage, clock: &Arc<MachineClock>) -> ConnectorHost {
 
 /// The end of the access token that stands in storage, which TikTok honours now.
 async fn stored_token_ends(stage: &Stage, key: &ConnectionKey) -> u64 {
-    let entry = stage.storage.load_token(&tenant(0), key).await.unwrap().unwrap();
-    let record = str::from_utf8(entry.value.expose()).unwrap();
+    let record = String::from_utf8(stage.token_record(key).await.unwrap()).unwrap();
     let issued = stage.fake.issued(&stage.fake.apps()[0].service_id, "one-shop").unwrap().access_tokens;
     issued.into_iter().find(|issued| issued.honoured && record.contains(&issued.token)).unwrap().expires_at
 }

@@ -16,6 +16,7 @@ async fn embed(
     let host = ConnectorHost::builder()
         .component(Component::File(component)) // target/dist/tiktok_shop_connector.wasm
         .storage(Arc::new(MemoryStorage::new(Arc::new(SystemClock::new()))))
+        .keys(Arc::new(HostKeys::draw()?)) // seal what is stored
         .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), app)))
         .egress(egress) // the default is TikTok's two hosts over https
         .build()?;

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tiktok_shop_host_harness::{
-    CallError, Component, ConnectorHost, ConnectorHostBuilder, EgressPolicy, Limits, ManualClock, MemoryStorage,
-    Resolver, Resource, StaticCredentials,
+    CallError, Component, ConnectorHost, ConnectorHostBuilder, EgressPolicy, HostKeys, Limits, ManualClock,
+    MemoryStorage, Resolver, Resource, StaticCredentials,
 };
 use tiktok_shop_tests::tenant;
 
@@ -49,6 +49,7 @@ pub(crate) fn alone(limits: Limits) -> ConnectorHostBuilder {
 fn parts() -> ConnectorHostBuilder {
     ConnectorHost::builder()
         .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))))
+        .keys(Arc::new(HostKeys::draw().unwrap()))
         .credentials(Arc::new(StaticCredentials::new()))
         .egress(EgressPolicy::production().resolver(Arc::new(Silent)))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use fake_tiktok_shop::Decision;
 use tiktok_shop_host_harness::{
-    Action, CallError, ConnectionKey, HostStorage as _, Limits, ManualClock, MemoryStorage, Next, Rotation, Secret,
-    ShopPolicy, TokenValue, TokenWrite,
+    Action, CallError, ConnectionKey, HostKeys, HostStorage as _, Keyring, Limits, ManualClock, MemoryStorage, Next,
+    Revision, Rotation, Secret, ShopPolicy, SystemRandomness, TokenWrite,
 };
 use tiktok_shop_tests::{BEGIN, STATE, Stage, customer_id, grant, refusal, tenant};
 
@@ -99,12 +99,13 @@ async fn what_a_guest_leaves_in_memory_is_gone_when_the_next_tenant_gets_the_sam
 async fn a_guest_reaches_the_storage_of_no_other_customer_and_of_no_other_tenant() {
     let storage = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::from_secs(BEGIN)))));
     let alice = ConnectionKey { customer: customer_id("alice"), account: "one-shop".parse().unwrap() };
-    let record = Next {
-        revision: "revision".parse().unwrap(),
-        value: TokenWrite { value: TokenValue::new(b"canary".to_vec()), refresh_due_at: None },
-    };
+    let keys = Arc::new(HostKeys::draw().unwrap());
+    let keyring = Keyring::new(Arc::clone(&storage) as Arc<_>, Arc::clone(&keys) as Arc<_>, Arc::new(SystemRandomness));
+    let revision: Revision = "revision".parse().unwrap();
+    let value = keyring.seal_token(&tenant(0), &alice, &revision, b"canary").await.unwrap();
+    let record = Next { revision, value: TokenWrite { value, refresh_due_at: None } };
     storage.swap_token(&tenant(0), &alice, None, Some(&record)).await.unwrap();
-    let host = hostile_guest::builder().storage(storage).build().unwrap();
+    let host = hostile_guest::builder().storage(storage).keys(keys).build().unwrap();
     for (tenant, customer, loaded) in [
         (tenant(0), "alice", "Ok(Loaded { entry: Some("),
         (tenant(1), "alice", "Ok(Loaded { entry: None })"),

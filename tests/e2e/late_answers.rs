@@ -64,8 +64,7 @@ async fn a_pair_that_comes_after_its_claim_has_lapsed_is_kept() {
             assert_eq!(code(waiting.await.unwrap()), first, "{case}: the first");
             assert_eq!(stage.requests_to(TOKEN_REFRESH), 2, "{case}");
 
-            let entry = stage.storage.load_token(&tenant(0), &key).await.unwrap().unwrap();
-            let record = str::from_utf8(entry.value.expose()).unwrap();
+            let record = String::from_utf8(stage.token_record(&key).await.unwrap()).unwrap();
             let issued = stage.fake.issued(&stage.fake.apps()[0].service_id, "one-shop").unwrap();
             for honoured in issued.refresh_tokens.iter().filter(|issued| issued.honoured) {
                 assert!(record.contains(&honoured.token), "{case}: a pair is lost");

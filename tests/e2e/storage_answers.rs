@@ -105,8 +105,14 @@ impl Interceptor for Scripts {
             Access::LoadToken(..) => ("load token", None, None),
             Access::LoadRow(..) => ("load row", None, None),
             Access::SwapToken(tenant, key, ..) => ("swap token", Some(beneath.load_token(tenant, key).await), None),
-            Access::SwapRow(tenant, key) => ("swap row", None, Some(beneath.load_row(tenant, key).await)),
-            Access::Accounts(_) | Access::ListRows(_) | Access::RememberWebhook | Access::Other => ("list", None, None),
+            Access::SwapRow(tenant, key, ..) => ("swap row", None, Some(beneath.load_row(tenant, key).await)),
+            Access::Accounts(..)
+            | Access::ListRows(..)
+            | Access::AppendOnce(..)
+            | Access::PutState(..)
+            | Access::Reseal(..)
+            | Access::Read(_)
+            | Access::Write(_) => ("list", None, None),
         };
         let mut scripts = self.0.lock().unwrap();
         let script = scripts.entry(customer.clone()).or_default();
@@ -278,8 +284,8 @@ async fn no_answer_of_storage_costs_a_pair_or_spends_a_token_twice() {
         assert_eq!(scripts.accesses(customer), listed, "{operation:?}");
     }
 
-    // Memory answers at once, and no write is repeated.
-    let no_time = Deadlines { save: Duration::from_millis(1), ..Deadlines::default() };
+    // Memory answers at once, and no write is repeated: the first pause before that is longer.
+    let no_time = Deadlines { save: Duration::from_millis(40), ..Deadlines::default() };
     let repeats_nothing = stage.host_builder().deadlines(no_time).build().unwrap();
     stream::iter(&cases)
         .for_each_concurrent(AT_ONCE, async |case| {

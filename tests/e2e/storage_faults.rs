@@ -2,14 +2,13 @@
 
 use std::convert::Infallible;
 use std::panic::resume_unwind;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use fake_tiktok_shop::Decision;
 use tiktok_shop_host_harness::{
-    BrowserSession, ConnectionStatus, ConsentError, HostStorage, Next, Rotation, ShopPolicy, StorageError, TokenWrite,
-    WebhookReply,
+    BrowserSession, ConnectionStatus, ConsentError, HostStorage, Rotation, ShopPolicy, StorageError, WebhookReply,
 };
 use tiktok_shop_tests::{
     Access, BEGIN, DAY, Interceptor, Passage, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, refusal, tenant,
@@ -35,15 +34,24 @@ enum Fault {
 }
 
 /// The fault that storage has.
-struct Faulty(AtomicU8);
+#[derive(Default)]
+struct Faulty {
+    fault: AtomicU8,
+    /// A record in clear. Storage is given none; it is known to it from elsewhere.
+    record: Mutex<String>,
+}
 
 impl Faulty {
     fn set(&self, fault: Fault) {
-        self.0.store(fault as u8, Ordering::SeqCst);
+        self.fault.store(fault as u8, Ordering::SeqCst);
     }
 
     fn is(&self, fault: Fault) -> bool {
-        self.0.load(Ordering::SeqCst) == fault as u8
+        self.fault.load(Ordering::SeqCst) == fault as u8
+    }
+
+    fn record(&self) -> String {
+        self.record.lock().unwrap().clone()
     }
 }
 
@@ -53,11 +61,11 @@ impl Interceptor for Faulty {
         let refused = |text: String| Passage::Failed(StorageError::Refused(text));
         if self.is(Fault::Everything)
             || (self.is(Fault::RowWrites) && matches!(access, Access::SwapRow(..)))
-            || (self.is(Fault::WebhookIdWrites) && matches!(access, Access::RememberWebhook))
+            || (self.is(Fault::WebhookIdWrites) && access.method() == "remember_webhook")
         {
             return refused("out of space".to_owned());
         }
-        let Access::SwapToken(.., next) = access else { return Passage::Made };
+        let Access::SwapToken(..) = access else { return Passage::Made };
         if self.is(Fault::TokenWrites) {
             return refused("out of space".to_owned());
         } else if self.is(Fault::TokenWritesButOne) {
@@ -65,20 +73,16 @@ impl Interceptor for Faulty {
         } else if self.is(Fault::TokenWritePanics) {
             self.set(Fault::Nothing);
             // Past the panic hook: what that prints is the embedder's own.
-            resume_unwind(Box::new(format!("cannot store {}", text(next))));
+            resume_unwind(Box::new(format!("cannot store {}", self.record())));
         } else if self.is(Fault::TokenWritesQuoted) {
-            return refused(format!("invalid input {} near line 1", text(next)));
+            return refused(format!("invalid input {} near line 1", self.record()));
         }
         Passage::Made
     }
 }
 
-fn text(next: Option<&Next<TokenWrite>>) -> String {
-    String::from_utf8(next.unwrap().value.value.expose().to_vec()).unwrap()
-}
-
 fn stage() -> (Stage, Arc<Faulty>) {
-    let (stage, faulty) = (Stage::new(), Arc::new(Faulty(AtomicU8::new(Fault::Nothing as u8))));
+    let (stage, faulty) = (Stage::new(), Arc::new(Faulty::default()));
     stage.intercept(Arc::clone(&faulty) as Arc<_>);
     (stage, faulty)
 }
@@ -151,7 +155,8 @@ async fn a_rotated_pair_that_cannot_be_stored_is_no_success_and_the_old_token_is
 #[tokio::test]
 async fn a_record_that_storage_quotes_stays_out_of_errors_rows_and_logs() {
     let (stage, storage) = stage();
-    stage.connect("alice", "one-shop").await.unwrap();
+    let key = stage.connect("alice", "one-shop").await.unwrap().key;
+    *storage.record.lock().unwrap() = String::from_utf8(stage.token_record(&key).await.unwrap()).unwrap();
     storage.set(Fault::TokenWritePanics);
     assert_eq!(stage.refresh("alice", Rotation::Forced).await.unwrap().status, ConnectionStatus::Active);
     storage.set(Fault::TokenWritesQuoted);

@@ -1,70 +1,37 @@
-//! A say in every access of a stage's storage: for storage that is slow, old, or does not tell whether it wrote.
+//! What tests let happen between a host and its storage, and what they look at there.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use tiktok_shop_host_harness::{
-    ConnectionKey, CustomerId, HostStorage, Next, Revision, RowEntry, StorageError, TenantId, TokenEntry, TokenWrite,
-};
+use tiktok_shop_host_harness::HostStorage;
+use tiktok_shop_host_harness::contract_tests::{Access, Interceptor, Passage};
 use tokio::sync::Notify;
 
-/// An access of storage that is about to be made.
-#[derive(Clone, Copy, Debug)]
-pub enum Access<'a> {
-    /// `accounts`.
-    Accounts(&'a CustomerId),
-    /// `load_token`.
-    LoadToken(&'a TenantId, &'a ConnectionKey),
-    /// `swap_token`.
-    SwapToken(&'a TenantId, &'a ConnectionKey, Option<&'a Revision>, Option<&'a Next<TokenWrite>>),
-    /// `list_rows`.
-    ListRows(&'a CustomerId),
-    /// `load_row`.
-    LoadRow(&'a TenantId, &'a ConnectionKey),
-    /// `swap_row`.
-    SwapRow(&'a TenantId, &'a ConnectionKey),
-    /// `remember_webhook`.
-    RememberWebhook,
-    /// Anything else: lists over customers, events, states.
-    Other,
+use crate::watch::Sink;
+
+/// Notes what is asked of storage, and lets a test interfere.
+#[derive(Default)]
+pub(crate) struct Watcher {
+    interceptor: Mutex<Option<Arc<dyn Interceptor>>>,
 }
 
-impl<'a> Access<'a> {
-    /// Whose records it is about.
-    #[must_use]
-    pub fn customer(self) -> Option<&'a CustomerId> {
-        match self {
-            Self::Accounts(customer) | Self::ListRows(customer) => Some(customer),
-            Self::LoadToken(_, key) | Self::SwapToken(_, key, ..) | Self::LoadRow(_, key) | Self::SwapRow(_, key) => {
-                Some(&key.customer)
-            }
-            Self::RememberWebhook | Self::Other => None,
-        }
+impl Watcher {
+    pub(crate) fn intercept(&self, interceptor: Arc<dyn Interceptor>) {
+        *self.interceptor.lock().unwrap_or_else(PoisonError::into_inner) = Some(interceptor);
     }
 }
 
-/// What becomes of an access.
-#[derive(Debug)]
-pub enum Passage {
-    /// It is made.
-    Made,
-    /// It is made, and nobody hears of it.
-    AnswerLost,
-    /// It is made twice, as by a driver that repeats what it got no answer to; the second answer is heard.
-    MadeTwice,
-    /// It is not made.
-    Failed(StorageError),
-    /// A load of a token record answers with this, an earlier version.
-    OldToken(Option<TokenEntry>),
-    /// A load of a row answers with this, an earlier version.
-    OldRow(Option<Box<RowEntry>>),
-}
-
-/// Decides what becomes of each access.
 #[async_trait]
-pub trait Interceptor: Send + Sync {
-    /// What becomes of this one. `beneath` is the storage it is about to reach.
-    async fn passage(&self, access: Access<'_>, beneath: &dyn HostStorage) -> Passage;
+impl Interceptor for Watcher {
+    async fn passage(&self, access: Access<'_>, beneath: &dyn HostStorage) -> Passage {
+        Sink::Rows.write(format_args!("{access:?}"));
+        let interceptor = self.interceptor.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match interceptor {
+            Some(interceptor) => interceptor.passage(access, beneath).await,
+            None => Passage::Made,
+        }
+    }
 }
 
 /// Holds back the write of a new pair: the second swap of a token record that wins, as the first is the claim.

@@ -9,7 +9,6 @@ mod intercept;
 pub mod kill_points;
 mod secrets;
 mod watch;
-mod watched_storage;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,14 +18,16 @@ use std::time::Duration;
 use fake_tiktok_shop::{App, Clock as FakeClock, Control, Decision, FakeTikTokShop, Options};
 use tiktok_shop_canaries::Canaries;
 use tiktok_shop_host_harness::{
-    AppCredentials, Authority, CallError, Component, Connection, ConnectorHost, ConnectorHostBuilder, CustomerId,
-    EgressPolicy, Grant, HostStorage, ManualClock, MemoryStorage, Randomness as _, Rotation, Secret, ShopPolicy,
-    StateCheck, StaticCredentials, SystemRandomness, TenantId,
+    AppCredentials, Authority, CallError, Component, Connection, ConnectionKey, ConnectorHost, ConnectorHostBuilder,
+    CustomerId, EgressPolicy, Grant, HostKeys, HostStorage, KeyProvider, Keyring, ManualClock, MemoryStorage,
+    Randomness as _, Rotation, Secret, ShopPolicy, StateCheck, StaticCredentials, SystemRandomness, TenantId,
 };
 
-pub use intercept::{Access, HoldsBackThePair, Interceptor, Passage};
+pub use intercept::HoldsBackThePair;
+use intercept::Watcher;
+use tiktok_shop_host_harness::contract_tests::Intercepted;
+pub use tiktok_shop_host_harness::contract_tests::{Access, Interceptor, Passage};
 pub use watch::{Leak, LogBridge, Sink, Watch};
-use watched_storage::WatchedStorage;
 
 /// When every stage begins: 2026-01-01T00:00:00Z.
 pub const BEGIN: u64 = 1_767_225_600;
@@ -41,13 +42,15 @@ pub struct Stage {
     pub fake: Control,
     /// The clock of every host on this stage.
     pub clock: Arc<ManualClock>,
-    /// What the hosts share.
+    /// What the hosts share. Tokens and ciphers in it are sealed.
     pub storage: Arc<dyn HostStorage>,
+    /// Under which they are.
+    pub keys: Arc<dyn KeyProvider>,
     /// The host most tests need.
     pub host: ConnectorHost,
     /// What was written since the stage began.
     pub watch: Watch,
-    watched: Arc<WatchedStorage>,
+    watcher: Arc<Watcher>,
     /// Of the consents that were started.
     states: Mutex<BTreeSet<String>>,
     running: FakeTikTokShop,
@@ -72,27 +75,28 @@ impl Stage {
     #[must_use]
     pub fn with(clock: Arc<ManualClock>, storage: Arc<dyn HostStorage>) -> Self {
         let watch = Watch::begin();
-        let watched = Arc::new(WatchedStorage::new(storage));
-        let storage = Arc::clone(&watched) as Arc<dyn HostStorage>;
+        let watcher = Arc::new(Watcher::default());
+        let storage: Arc<dyn HostStorage> = Arc::new(Intercepted::new(storage, Arc::clone(&watcher) as Arc<_>));
+        let keys: Arc<dyn KeyProvider> = Arc::new(HostKeys::draw().expect("randomness"));
         let options = Options { clock: FakeClock::fixed(BEGIN), apps: apps(), ..Options::default() };
         let running = FakeTikTokShop::start(options).expect("a fake TikTok Shop on loopback");
         let fake = running.control();
-        let parts = || builder(&running, &clock, &storage, credentials(&fake.apps()));
+        let parts = || builder(&running, &clock, &storage, &keys, credentials(&fake.apps()));
         let first = first_host(parts);
         let host = parts().component(Component::SharedWith(first)).build().expect("a host");
         let states = Mutex::new(BTreeSet::from([STATE.to_owned()]));
-        Self { fake, clock, storage, host, watch, watched, states, running }
+        Self { fake, clock, storage, keys, host, watch, watcher, states, running }
     }
 
     /// Lets every access of the storage, from now on and by all hosts, pass through this one instead of an earlier one.
     pub fn intercept(&self, interceptor: Arc<dyn Interceptor>) {
-        self.watched.intercept(interceptor);
+        self.watcher.intercept(interceptor);
     }
 
     /// A further host over the same storage, clock and fake, to be changed at will.
     #[must_use]
     pub fn host_builder(&self) -> ConnectorHostBuilder {
-        builder(&self.running, &self.clock, &self.storage, credentials(&self.fake.apps()))
+        builder(&self.running, &self.clock, &self.storage, &self.keys, credentials(&self.fake.apps()))
             .component(Component::SharedWith(self.host.clone()))
     }
 
@@ -103,6 +107,22 @@ impl Stage {
     #[must_use]
     pub fn host_with(&self, credentials: StaticCredentials) -> ConnectorHost {
         self.host_builder().credentials(Arc::new(credentials)).build().expect("a host")
+    }
+
+    /// The token record of a connection of the first tenant, in clear.
+    ///
+    /// # Panics
+    /// If it can't be read, or does not open.
+    pub async fn token_record(&self, key: &ConnectionKey) -> Option<Vec<u8>> {
+        let entry = self.storage.load_token(&tenant(0), key).await.expect("storage that answers")?;
+        let opened = self.keyring().open_token(&tenant(0), key, &entry.revision, &entry.value).await;
+        Some(opened.expect("the stage's keys").to_vec())
+    }
+
+    /// Opens and seals what the hosts share.
+    #[must_use]
+    pub fn keyring(&self) -> Keyring {
+        Keyring::new(Arc::clone(&self.storage), Arc::clone(&self.keys), Arc::new(SystemRandomness))
     }
 
     /// Lets time pass for TikTok Shop and for every host.
@@ -177,7 +197,6 @@ impl Stage {
     pub fn canaries(&self) -> Canaries {
         let mut canaries = secrets::canaries(&self.fake);
         secrets::add_states(&mut canaries, &*self.states.lock().unwrap_or_else(PoisonError::into_inner));
-        secrets::add_ciphers(&mut canaries, &self.watched.ciphers());
         canaries
     }
 
@@ -302,6 +321,7 @@ fn builder(
     fake: &FakeTikTokShop,
     clock: &Arc<ManualClock>,
     storage: &Arc<dyn HostStorage>,
+    keys: &Arc<dyn KeyProvider>,
     credentials: StaticCredentials,
 ) -> ConnectorHostBuilder {
     let egress = [Authority::Auth, Authority::Api].into_iter().fold(EgressPolicy::production(), |policy, authority| {
@@ -309,6 +329,7 @@ fn builder(
     });
     ConnectorHost::builder()
         .storage(Arc::clone(storage))
+        .keys(Arc::clone(keys))
         .credentials(Arc::new(credentials))
         .clock(Arc::clone(clock) as Arc<_>)
         .egress(egress)

@@ -47,10 +47,6 @@ pub(crate) fn add_states<'a>(canaries: &mut Canaries, states: impl IntoIterator<
     states.into_iter().filter(|state| state.len() >= SHORTEST).for_each(|state| canaries.add(STATE, state));
 }
 
-pub(crate) fn add_ciphers(canaries: &mut Canaries, ciphers: &BTreeSet<String>) {
-    ciphers.iter().for_each(|cipher| canaries.add(name(SecretKind::ShopCipher), cipher));
-}
-
 /// The one kind of secret that a place of a request may hold.
 fn allowed(request: &RequestRecord, place: &str) -> Option<&'static str> {
     match (request.host.as_str(), request.path.as_str(), place) {

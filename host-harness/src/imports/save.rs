@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use crate::connection::ConnectionKey;
 use crate::id::Revision;
-use crate::storage::{RowEntry, StorageError, Swapped, TokenEntry};
+use crate::seal::OpenToken;
+use crate::storage::{RowEntry, StorageError, Swapped};
 
 /// Pause before the first repetition of a save; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -73,7 +74,7 @@ pub(super) trait Entry {
     fn revision(&self) -> &Revision;
 }
 
-impl Entry for TokenEntry {
+impl Entry for OpenToken {
     fn revision(&self) -> &Revision {
         &self.revision
     }
@@ -105,7 +106,7 @@ where
             Err(StorageError::Unavailable(why)) => return Err(StorageError::Unavailable(why)),
             Ok(Swapped::Stale(Some(found))) if Some(found.revision()) == revision => break Ok(Swapped::Done),
             Ok(Swapped::Stale(None)) if repeated && revision.is_none() => break Ok(Swapped::Done),
-            settled @ (Ok(_) | Err(StorageError::Refused(_))) => break settled,
+            settled @ (Ok(_) | Err(StorageError::Refused(_) | StorageError::KeyGone)) => break settled,
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
         repeated = true;

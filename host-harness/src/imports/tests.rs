@@ -1,16 +1,19 @@
 //! What a guest may ask for, over a storage in memory. The clock is paused: pauses pass at once.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::connection::UnixSeconds;
-use crate::consent::{ConsentRecord, StateDigest, StoredConsent};
+use crate::contract_tests::{Access, Intercepted, Interceptor, Passage};
 use crate::credentials::StaticCredentials;
-use crate::event::{Event, EventKind, EventPosition, NewEvent};
+use crate::event::EventKind;
 use crate::randomness::SystemRandomness;
-use crate::storage::{Due, Ending, MemoryStorage};
+use crate::seal::{HostKeys, Keyring};
+use crate::storage::{HostStorage, MemoryStorage};
 
 const SAVE: Duration = Duration::from_secs(10);
 const NOW: Duration = Duration::from_secs(1_767_225_600);
@@ -24,7 +27,14 @@ fn imports_over(storage: Arc<dyn HostStorage>, customer: Option<&str>) -> Import
     let scope = customer.map_or_else(|| Scope::nobody(&tenant), |id| Scope::of(&tenant, &id.parse().unwrap()));
     let revisions = Revisions::draw(&SystemRandomness).unwrap();
     let clock = Arc::new(ManualClock::at(NOW));
-    Imports::new(scope, storage, Arc::new(StaticCredentials::new()), clock, revisions, SAVE)
+    Imports::new(scope, sealed(storage), Arc::new(StaticCredentials::new()), clock, revisions, SAVE)
+}
+
+/// The storage, under the same host key each time.
+fn sealed(storage: Arc<dyn HostStorage>) -> SealedStorage {
+    static KEYS: LazyLock<HostKeys> = LazyLock::new(|| HostKeys::draw().unwrap());
+    let keyring = Keyring::new(Arc::clone(&storage), Arc::new(KEYS.clone()), Arc::new(SystemRandomness));
+    SealedStorage::new(storage, Arc::new(keyring))
 }
 
 fn imports(customer: Option<&str>) -> Imports {
@@ -41,123 +51,34 @@ fn write(value: u8) -> token_storage::Write {
 
 /// Takes 50 ms for each swap of a token record, and does not say before `up` whether it wrote that, or a row.
 struct Slow {
-    memory: Arc<MemoryStorage>,
     up: Instant,
 }
 
 #[async_trait]
-impl HostStorage for Slow {
-    async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
-        self.memory.accounts(tenant, customer).await
+impl Interceptor for Slow {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        if access.method() == "swap_token" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let is_swap = ["swap_row", "swap_token"].contains(&access.method());
+        if is_swap && Instant::now() < self.up { Passage::AnswerLost } else { Passage::Made }
     }
+}
 
-    async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
-        self.memory.load_token(tenant, key).await
-    }
-
-    async fn swap_token(
-        &self,
-        tenant: &TenantId,
-        key: &ConnectionKey,
-        expected: Option<&Revision>,
-        next: Option<&Next<TokenWrite>>,
-    ) -> Result<Swapped<TokenEntry>, StorageError> {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let swapped = self.memory.swap_token(tenant, key, expected, next).await;
-        if Instant::now() < self.up { Err(StorageError::Unavailable("down".to_owned())) } else { swapped }
-    }
-
-    async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError> {
-        self.memory.list_rows(tenant, customer).await
-    }
-
-    async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
-        self.memory.load_row(tenant, key).await
-    }
-
-    async fn swap_row(
-        &self,
-        tenant: &TenantId,
-        key: &ConnectionKey,
-        expected: Option<&Revision>,
-        next: Option<&Next<Row>>,
-        events: &[NewEvent],
-    ) -> Result<Swapped<RowEntry>, StorageError> {
-        let swapped = self.memory.swap_row(tenant, key, expected, next, events).await;
-        if Instant::now() < self.up { Err(StorageError::Unavailable("down".to_owned())) } else { swapped }
-    }
-
-    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
-        self.memory.due(now, after, limit).await
-    }
-
-    async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
-        self.memory.owners(tenant, shop).await
-    }
-
-    async fn endings(
-        &self,
-        by: UnixSeconds,
-        after: Option<&Ending>,
-        limit: usize,
-    ) -> Result<Vec<Ending>, StorageError> {
-        self.memory.endings(by, after, limit).await
-    }
-
-    async fn events(
-        &self,
-        tenant: &TenantId,
-        after: Option<EventPosition>,
-        limit: usize,
-    ) -> Result<Vec<Event>, StorageError> {
-        self.memory.events(tenant, after, limit).await
-    }
-
-    async fn append_once(&self, tenant: &TenantId, once: &str, event: &NewEvent) -> Result<bool, StorageError> {
-        self.memory.append_once(tenant, once, event).await
-    }
-
-    async fn put_state(
-        &self,
-        tenant: &TenantId,
-        state: &StateDigest,
-        consent: &ConsentRecord,
-    ) -> Result<(), StorageError> {
-        self.memory.put_state(tenant, state, consent).await
-    }
-
-    async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError> {
-        self.memory.load_state(tenant, state).await
-    }
-
-    async fn use_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<bool, StorageError> {
-        self.memory.use_state(tenant, state).await
-    }
-
-    async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError> {
-        self.memory.release_state(tenant, state).await
-    }
-
-    async fn knows_webhook(&self, tenant: &TenantId, id: &str) -> Result<bool, StorageError> {
-        self.memory.knows_webhook(tenant, id).await
-    }
-
-    async fn remember_webhook(&self, tenant: &TenantId, id: &str) -> Result<(), StorageError> {
-        self.memory.remember_webhook(tenant, id).await
-    }
+fn slow(memory: &Arc<MemoryStorage>, up: Instant) -> Arc<dyn HostStorage> {
+    Arc::new(Intercepted::new(Arc::clone(memory) as _, Arc::new(Slow { up })))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pair_has_a_budget_of_its_own_after_a_claim_that_used_up_its_own() {
     let started = Instant::now();
-    let slow = Slow { memory: Arc::new(memory()), up: started + SAVE };
-    let mut imports = imports_over(Arc::new(slow), Some("mine"));
+    let mut imports = imports_over(slow(&Arc::new(memory()), started + SAVE), Some("mine"));
 
     let claimed = imports.swap_token(key("mine"), None, Some(write(1))).await;
     assert!(matches!(claimed, Err(StorageError::Unavailable(_))), "{claimed:?}");
     // Written all the same, as the guest sees by its nonce.
     let claim = imports.load_token(key("mine")).await.unwrap().unwrap();
-    assert_eq!(claim.value.expose(), [1]);
+    assert_eq!(*claim.value, [1]);
 
     tokio::time::advance(started + SAVE - Instant::now()).await;
     let saved = imports.swap_token(key("mine"), Some(claim.revision.into()), Some(write(2))).await;
@@ -167,8 +88,7 @@ async fn a_pair_has_a_budget_of_its_own_after_a_claim_that_used_up_its_own() {
 #[tokio::test(start_paused = true)]
 async fn a_guest_that_repeats_its_swap_has_no_more_time_for_it() {
     let started = Instant::now();
-    let slow = Slow { memory: Arc::new(memory()), up: started + 10 * SAVE };
-    let mut imports = imports_over(Arc::new(slow), Some("mine"));
+    let mut imports = imports_over(slow(&Arc::new(memory()), started + 10 * SAVE), Some("mine"));
     for _ in 0..3 {
         let swapped = imports.swap_token(key("mine"), None, Some(write(1))).await;
         assert!(matches!(swapped, Err(StorageError::Unavailable(_))), "{swapped:?}");
@@ -190,7 +110,7 @@ async fn a_guest_reads_and_writes_for_the_customer_of_its_call_only() {
     let stored = imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
     let token_storage::SwapOutcome::Stored(revision) = stored else { panic!("not stored") };
     let loaded = imports.load_token(key("mine")).await.unwrap().unwrap();
-    assert_eq!((loaded.revision.as_str(), loaded.value.expose()), (revision.as_str(), [1].as_slice()));
+    assert_eq!((loaded.revision.as_str(), loaded.value.as_slice()), (revision.as_str(), [1].as_slice()));
 
     let denied = StorageError::Refused("not the customer of this call".to_owned());
     assert_eq!(imports.load_token(key("other")).await.unwrap_err(), denied);
@@ -274,18 +194,18 @@ async fn a_row_of_a_revision_that_nobody_has_is_not_written() {
 async fn writes_whose_answers_are_lost_have_their_events_once() {
     let memory = Arc::new(memory());
     let up = Instant::now() + Duration::from_secs(1);
-    let mut imports = imports_over(Arc::new(Slow { memory: Arc::clone(&memory), up }), Some("mine"));
+    let mut imports = imports_over(slow(&memory, up), Some("mine"));
     let first = imports.swap_row(key("mine"), None, Some(row(1, ENDING))).await.unwrap();
     assert!(Instant::now() >= up);
-    imports.storage = Arc::new(Slow { memory: Arc::clone(&memory), up: Instant::now() + Duration::from_secs(1) });
+    imports.storage = sealed(slow(&memory, Instant::now() + Duration::from_secs(1)));
     let ended = imports.swap_row(key("mine"), Some(stored(first)), None).await.unwrap();
     assert!(matches!(ended, connection_storage::SwapOutcome::Deleted), "{ended:?}");
 
     // One that never said so, and that the guest makes again.
-    imports.storage = Arc::new(Slow { memory: Arc::clone(&memory), up: Instant::now() + 2 * SAVE });
+    imports.storage = sealed(slow(&memory, Instant::now() + 2 * SAVE));
     let lost = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await;
     assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");
-    imports.storage = Arc::clone(&memory) as _;
+    imports.storage = sealed(Arc::clone(&memory) as _);
     let again = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
     assert!(matches!(again, connection_storage::SwapOutcome::Stale(Some(_))), "{again:?}");
 

@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Due, Ending, HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenValue, TokenWrite};
+use super::{
+    Due, Ending, HostStorage, KeyUse, Next, Purpose, Row, RowEntry, Sealed, SealedRecord, StorageError, Swapped,
+    TenantKey, TokenEntry, TokenWrite, WrappedKey,
+};
 use crate::clock::Clock;
 use crate::connection::{ConnectionKey, ConnectionStatus, UnixSeconds};
-use crate::consent::{ConsentRecord, StateDigest, StoredConsent};
+use crate::consent::{ConsentRecord, StoredConsent};
+use crate::digest::{OnceDigest, StateDigest, WebhookDigest};
 use crate::event::{Event, EventPosition, NewEvent};
-use crate::id::{AccountId, CustomerId, Revision, ShopId, TenantId};
+use crate::id::{AccountId, CustomerId, KeyId, Revision, ShopId, TenantId};
 
 /// How long a state is kept: its consent is refused long before.
 const KEEPS_STATES: Duration = Duration::from_secs(3_600);
@@ -32,9 +36,37 @@ struct Records {
     owners: BTreeMap<ShopId, BTreeSet<ConnectionKey>>,
     /// A position is a place in this list, counted from 1.
     events: Vec<NewEvent>,
-    once: BTreeSet<(ConnectionKey, String)>,
+    once: BTreeSet<(ConnectionKey, OnceDigest)>,
     states: BTreeMap<StateDigest, StoredState>,
     webhooks: Webhooks,
+    /// In the order in which they were added.
+    keys: Vec<TenantKey>,
+}
+
+impl Records {
+    /// Whether something may be sealed under this key.
+    fn has_key(&self, key: &KeyId) -> bool {
+        self.keys.iter().any(|known| known.id == *key && known.wrapped.is_some())
+    }
+
+    /// Everything that is sealed, by purpose, then by connection.
+    fn sealed(&self) -> impl Iterator<Item = SealedRecord> {
+        let record = |purpose, (customer, account): (&CustomerId, &AccountId), revision: &Revision, sealed: &Sealed| {
+            let key = ConnectionKey { customer: customer.clone(), account: account.clone() };
+            SealedRecord { key, purpose, revision: revision.clone(), sealed: sealed.clone() }
+        };
+        let tokens =
+            each(&self.tokens).map(move |(key, stored)| record(Purpose::Token, key, &stored.revision, &stored.value));
+        let ciphers = each(&self.rows).filter_map(move |(key, entry)| {
+            Some(record(Purpose::Ciphers, key, &entry.revision, entry.row.ciphers.as_ref()?))
+        });
+        tokens.chain(ciphers)
+    }
+}
+
+fn each<T>(all: &ByCustomer<T>) -> impl Iterator<Item = ((&CustomerId, &AccountId), &T)> {
+    all.iter()
+        .flat_map(|(customer, accounts)| accounts.iter().map(move |(account, stored)| ((customer, account), stored)))
 }
 
 type ByCustomer<T> = BTreeMap<CustomerId, BTreeMap<AccountId, T>>;
@@ -47,14 +79,14 @@ struct StoredState {
 
 #[derive(Default)]
 struct Webhooks {
-    known: BTreeSet<String>,
+    known: BTreeSet<WebhookDigest>,
     /// The same, oldest first.
-    since: VecDeque<(Duration, String)>,
+    since: VecDeque<(Duration, WebhookDigest)>,
 }
 
 struct StoredToken {
     revision: Revision,
-    value: TokenValue,
+    value: Sealed,
     refresh_due_at: Option<UnixSeconds>,
     written_at: Duration,
 }
@@ -108,12 +140,15 @@ impl HostStorage for MemoryStorage {
         next: Option<&Next<TokenWrite>>,
     ) -> Result<Swapped<TokenEntry>, StorageError> {
         let mut records = self.lock();
-        let tokens = &mut records.entry(tenant.clone()).or_default().tokens;
-        let accounts = tokens.entry(key.customer.clone()).or_default();
-        let found = accounts.get(&key.account);
+        let records = records.entry(tenant.clone()).or_default();
+        let found = records.tokens.get(&key.customer).and_then(|accounts| accounts.get(&key.account));
         if found.map(|stored| &stored.revision) != expected {
             return Ok(Swapped::Stale(found.map(|stored| self.entry(stored))));
         }
+        if next.is_some_and(|next| !records.has_key(next.value.value.key())) {
+            return Err(StorageError::KeyGone);
+        }
+        let accounts = records.tokens.entry(key.customer.clone()).or_default();
         match next {
             Some(Next { revision, value }) => accounts.insert(
                 key.account.clone(),
@@ -150,12 +185,18 @@ impl HostStorage for MemoryStorage {
         events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError> {
         let mut records = self.lock();
-        let Records { rows, owners, events: all_events, .. } = records.entry(tenant.clone()).or_default();
-        let accounts = rows.entry(key.customer.clone()).or_default();
-        let found = accounts.get(&key.account);
+        let records = records.entry(tenant.clone()).or_default();
+        let found = records.rows.get(&key.customer).and_then(|accounts| accounts.get(&key.account));
         if found.map(|entry| &entry.revision) != expected {
             return Ok(Swapped::Stale(found.cloned()));
         }
+        let sealed_under = next.and_then(|next| next.value.ciphers.as_ref()).map(Sealed::key);
+        if sealed_under.is_some_and(|key| !records.has_key(key)) {
+            return Err(StorageError::KeyGone);
+        }
+        let Records { rows, owners, events: all_events, .. } = records;
+        let accounts = rows.entry(key.customer.clone()).or_default();
+        let found = accounts.get(&key.account);
         for shop in found.into_iter().flat_map(|entry| &entry.row.connection.shops) {
             owners.entry(shop.id.clone()).or_default().remove(key);
         }
@@ -235,10 +276,10 @@ impl HostStorage for MemoryStorage {
         Ok(wanted.map(|(position, event)| Event { position, event: event.clone() }).collect())
     }
 
-    async fn append_once(&self, tenant: &TenantId, once: &str, event: &NewEvent) -> Result<bool, StorageError> {
+    async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
         let mut records = self.lock();
         let records = records.entry(tenant.clone()).or_default();
-        let is_first = records.once.insert((event.key.clone(), once.to_owned()));
+        let is_first = records.once.insert((event.key.clone(), *once));
         if is_first {
             records.events.push(event.clone());
         }
@@ -286,21 +327,111 @@ impl HostStorage for MemoryStorage {
         Ok(())
     }
 
-    async fn knows_webhook(&self, tenant: &TenantId, id: &str) -> Result<bool, StorageError> {
-        Ok(self.lock().get(tenant).is_some_and(|records| records.webhooks.known.contains(id)))
+    async fn knows_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<bool, StorageError> {
+        Ok(self.lock().get(tenant).is_some_and(|records| records.webhooks.known.contains(webhook)))
     }
 
-    async fn remember_webhook(&self, tenant: &TenantId, id: &str) -> Result<(), StorageError> {
+    async fn remember_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<(), StorageError> {
         let now = self.clock.monotonic();
         let mut records = self.lock();
         let Webhooks { known, since } = &mut records.entry(tenant.clone()).or_default().webhooks;
         while let Some((_, old)) = since.pop_front_if(|(at, _)| now.saturating_sub(*at) > REMEMBERS_WEBHOOKS) {
             known.remove(&old);
         }
-        if known.insert(id.to_owned()) {
-            since.push_back((now, id.to_owned()));
+        if known.insert(*webhook) {
+            since.push_back((now, *webhook));
         }
         Ok(())
+    }
+
+    async fn tenant_keys(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, StorageError> {
+        Ok(self.lock().get(tenant).map(|records| records.keys.clone()).unwrap_or_default())
+    }
+
+    async fn add_key(&self, tenant: &TenantId, newest: Option<&KeyId>, key: &TenantKey) -> Result<bool, StorageError> {
+        let mut records = self.lock();
+        let keys = &mut records.entry(tenant.clone()).or_default().keys;
+        let is_next = keys.last().map(|last| &last.id) == newest && keys.iter().all(|known| known.id != key.id);
+        if is_next {
+            keys.push(key.clone());
+        }
+        Ok(is_next)
+    }
+
+    async fn rewrap_key(
+        &self,
+        tenant: &TenantId,
+        key: &TenantKey,
+        next: Option<&WrappedKey>,
+    ) -> Result<bool, StorageError> {
+        let mut records = self.lock();
+        let keys = records.get_mut(tenant).map(|records| &mut records.keys);
+        let found = keys.into_iter().flatten().find(|known| *known == key && known.wrapped.is_some());
+        Ok(found.map(|known| known.wrapped = next.cloned()).is_some())
+    }
+
+    async fn remove_key(&self, tenant: &TenantId, key: &KeyId) -> Result<bool, StorageError> {
+        let mut records = self.lock();
+        let Some(records) = records.get_mut(tenant) else { return Ok(false) };
+        if records.sealed().any(|record| record.sealed.key() == key) {
+            return Ok(false);
+        }
+        let before = records.keys.len();
+        records.keys.retain(|known| known.id != *key);
+        Ok(records.keys.len() < before)
+    }
+
+    async fn key_uses(&self, after: Option<(&TenantId, &KeyId)>, limit: usize) -> Result<Vec<KeyUse>, StorageError> {
+        let records = self.lock();
+        let mut uses = Vec::new();
+        for (tenant, records) in &*records {
+            let mut keys: Vec<_> = records.keys.iter().collect();
+            keys.sort_by_key(|key| &key.id);
+            for key in keys.into_iter().filter(|key| after.is_none_or(|after| (tenant, &key.id) > after)) {
+                if uses.len() >= limit {
+                    return Ok(uses);
+                }
+                let sealed = records.sealed().filter(|record| *record.sealed.key() == key.id).count();
+                uses.push(KeyUse { tenant: tenant.clone(), key: key.clone(), records: sealed as u64 });
+            }
+        }
+        Ok(uses)
+    }
+
+    async fn sealed_under(
+        &self,
+        tenant: &TenantId,
+        key: &KeyId,
+        after: Option<(Purpose, &ConnectionKey)>,
+        limit: usize,
+    ) -> Result<Vec<SealedRecord>, StorageError> {
+        let records = self.lock();
+        let sealed = records.get(tenant).into_iter().flat_map(Records::sealed);
+        let wanted = sealed.filter(|record| {
+            record.sealed.key() == key && after.is_none_or(|after| (record.purpose, &record.key) > after)
+        });
+        Ok(wanted.take(limit).collect())
+    }
+
+    async fn reseal(&self, tenant: &TenantId, record: &SealedRecord, next: &Sealed) -> Result<bool, StorageError> {
+        let mut records = self.lock();
+        let Some(records) = records.get_mut(tenant) else { return Ok(false) };
+        if !records.has_key(next.key()) {
+            return Err(StorageError::KeyGone);
+        }
+        let ConnectionKey { customer, account } = &record.key;
+        let stored = match record.purpose {
+            Purpose::Token => {
+                let token = records.tokens.get_mut(customer).and_then(|accounts| accounts.get_mut(account));
+                token.filter(|token| token.revision == record.revision).map(|token| &mut token.value)
+            }
+            Purpose::Ciphers => {
+                let entry = records.rows.get_mut(customer).and_then(|accounts| accounts.get_mut(account));
+                entry.filter(|entry| entry.revision == record.revision).and_then(|entry| entry.row.ciphers.as_mut())
+            }
+        };
+        let same = stored.filter(|sealed| **sealed == record.sealed);
+        Ok(same.map(|sealed| *sealed = next.clone()).is_some())
     }
 }
 

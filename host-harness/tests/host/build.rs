@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tiktok_shop_host_harness::{
-    BuildError, Component, ConnectorHost, ConnectorHostBuilder, Deadlines, DeadlinesError, Limits, ManualClock,
-    MemoryStorage, StaticCredentials,
+    BuildError, Component, ConnectorHost, ConnectorHostBuilder, Deadlines, DeadlinesError, HostKeys, Limits,
+    ManualClock, MemoryStorage, StaticCredentials,
 };
 
 use crate::guest::{self, Body};
@@ -14,6 +14,7 @@ fn builder(component: Component) -> ConnectorHostBuilder {
     ConnectorHost::builder()
         .component(component)
         .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))))
+        .keys(Arc::new(HostKeys::draw().unwrap()))
         .credentials(Arc::new(StaticCredentials::new()))
         .limits(Limits { concurrent_calls: 1, ..Limits::default() })
 }

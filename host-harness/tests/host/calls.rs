@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tiktok_shop_host_harness::{
     AppCredentials, CallError, Component, ConnectorHost, ConnectorHostBuilder, CredentialsError, CredentialsProvider,
-    CustomerId, Deadlines, Grant, Limits, ManualClock, MemoryStorage, Randomness, Resource, ShopPolicy,
+    CustomerId, Deadlines, Grant, HostKeys, Limits, ManualClock, MemoryStorage, Randomness, Resource, ShopPolicy,
     StaticCredentials, TenantId,
 };
 use tokio::sync::Notify;
@@ -20,6 +20,7 @@ fn builder(body: Body, credentials: Arc<dyn CredentialsProvider>) -> ConnectorHo
     ConnectorHost::builder()
         .component(Component::Bytes(guest::component("plugin", body)))
         .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))))
+        .keys(Arc::new(HostKeys::draw().unwrap()))
         .credentials(credentials)
         .limits(Limits { concurrent_calls: 1, ..Limits::default() })
         .deadlines(Deadlines { cpu: Duration::from_millis(50), ..Deadlines::default() })

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tiktok_shop_host_harness::{
     AppCredentials, CallError, Component, ConnectorHost, CredentialsError, CredentialsProvider, Crossing, Direction,
-    Limits, ManualClock, MemoryStorage, TenantId,
+    HostKeys, Limits, ManualClock, MemoryStorage, TenantId,
 };
 
 use crate::guest::{self, Body};
@@ -34,6 +34,7 @@ async fn call(host: &ConnectorHost, credentials: Arc<Counting>, last: u32) -> (C
     let host = ConnectorHost::builder()
         .component(Component::SharedWith(host.clone()))
         .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))))
+        .keys(Arc::new(HostKeys::draw().unwrap()))
         .credentials(credentials)
         .on_crossing(move |crossing| {
             seen.lock().unwrap().push((crossing, counted.0.load(Ordering::Relaxed)));
@@ -52,6 +53,7 @@ fn host() -> ConnectorHost {
     ConnectorHost::builder()
         .component(Component::Bytes(guest::component("plugin", Body::AskOnce)))
         .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))))
+        .keys(Arc::new(HostKeys::draw().unwrap()))
         .credentials(Arc::new(Counting::default()))
         .limits(Limits { concurrent_calls: 1, ..Limits::default() })
         .build()

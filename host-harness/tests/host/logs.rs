@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tiktok_shop_canaries::Canaries;
 use tiktok_shop_host_harness::{
-    AppCredentials, CallError, Component, ConnectorHost, ConnectorHostBuilder, Grant, LogFilter, ManualClock,
+    AppCredentials, CallError, Component, ConnectorHost, ConnectorHostBuilder, Grant, HostKeys, LogFilter, ManualClock,
     MemoryStorage, Randomness, ShopPolicy, StateCheck, StaticCredentials, TenantId,
 };
 use tracing::subscriber::DefaultGuard;
@@ -61,6 +61,7 @@ fn builder(body: Body) -> ConnectorHostBuilder {
     ConnectorHost::builder()
         .component(Component::Bytes(guest::component("plugin", body)))
         .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))))
+        .keys(Arc::new(HostKeys::draw().unwrap()))
         .credentials(Arc::new(StaticCredentials::new().with(tenant(), credentials)))
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fake_tiktok_shop::{Decision, ReplacedRefreshToken, RequestRecord};
 use tiktok_shop_connector_core::record::TokenRecord;
 use tiktok_shop_host_harness::{
-    CallError, Connection, ConnectionKey, ConnectionStatus, Crossing, DisconnectTarget, Rotation, ShopId, UnixSeconds,
+    CallError, Connection, ConnectionKey, ConnectionStatus, Crossing, DisconnectTarget, Rotation, RowEntry, ShopId,
+    UnixSeconds,
 };
 
 use super::Operation;
@@ -133,7 +134,7 @@ impl Scene {
         if self.swept(UnixSeconds(u64::MAX)).await.as_ref() != Some(&key) {
             return Some("no sweep will come".to_owned());
         }
-        let row = self.stage.storage.load_row(&tenant(0), &key).await.expect("storage in memory")?.row.connection;
+        let row = self.listed().await.into_iter().find(|connection| connection.key == key)?;
         let is_good = row.status == ConnectionStatus::Active && row.last_failure.is_none();
         (!is_good).then(|| format!("its row says {:?}, {:?}", row.status, row.last_failure))
     }
@@ -160,7 +161,13 @@ impl Scene {
     /// The rows.
     pub(super) async fn listed(&self) -> Vec<Connection> {
         let rows = self.stage.storage.list_rows(&tenant(0), &customer_id(CUSTOMER)).await.expect("storage in memory");
-        rows.into_iter().map(|entry| entry.row.connection).collect()
+        let keyring = self.stage.keyring();
+        let mut connections = Vec::new();
+        for RowEntry { revision, row } in rows {
+            let row = keyring.open_row(&tenant(0), &revision, row).await.expect("the stage's keys");
+            connections.push(row.connection);
+        }
+        connections
     }
 
     /// The tokens.
@@ -168,8 +175,8 @@ impl Scene {
         let (storage, customer) = (&self.stage.storage, customer_id(CUSTOMER));
         let account = storage.accounts(&tenant(0), &customer).await.expect("storage in memory").pop()?;
         let key = ConnectionKey { customer, account };
-        let entry = storage.load_token(&tenant(0), &key).await.expect("storage in memory")?;
-        Some((key, TokenRecord::decode(entry.value.expose()).expect("a record of this version")))
+        let record = self.stage.token_record(&key).await?;
+        Some((key, TokenRecord::decode(&record).expect("a record of this version")))
     }
 
     /// What TikTok Shop saw of the operation and since.

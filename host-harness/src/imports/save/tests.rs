@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::*;
-use crate::storage::TokenValue;
+use crate::storage::row_of;
 
 const WHOLE: Duration = Duration::from_secs(10);
 
@@ -12,20 +12,19 @@ fn key(account: &str) -> ConnectionKey {
     ConnectionKey { customer: "c".parse().unwrap(), account: account.parse().unwrap() }
 }
 
-fn unavailable() -> Result<Swapped<TokenEntry>, StorageError> {
+fn unavailable() -> Result<Swapped<RowEntry>, StorageError> {
     Err(StorageError::Unavailable("down".to_owned()))
 }
 
-fn stale(revision: &str) -> Result<Swapped<TokenEntry>, StorageError> {
-    let value = TokenValue::new(Vec::new());
-    Ok(Swapped::Stale(Some(TokenEntry { revision: revision.parse().unwrap(), value, age: Duration::ZERO })))
+fn stale(revision: &str) -> Result<Swapped<RowEntry>, StorageError> {
+    Ok(Swapped::Stale(Some(RowEntry { revision: revision.parse().unwrap(), row: row_of("c", "a") })))
 }
 
 /// Saves over a storage that gives these answers, the last of them for ever; tells how often it was asked.
 async fn saved(
     revision: Option<&str>,
-    answers: Vec<Result<Swapped<TokenEntry>, StorageError>>,
-) -> (Result<Swapped<TokenEntry>, StorageError>, usize) {
+    answers: Vec<Result<Swapped<RowEntry>, StorageError>>,
+) -> (Result<Swapped<RowEntry>, StorageError>, usize) {
     let answers = Mutex::new((VecDeque::from(answers), 0));
     let revision = revision.map(|text| text.parse().unwrap());
     let mut budget = SaveBudget::new(WHOLE);
@@ -105,8 +104,8 @@ async fn a_save_that_is_settled_leaves_the_next_one_a_whole_budget() {
 async fn a_write_without_an_answer_ends_with_the_budget() {
     let started = Instant::now();
     let mut budget = SaveBudget::new(WHOLE);
-    let result: Result<Swapped<TokenEntry>, _> =
-        save(budget.of(&key("a"), None), None, std::future::pending::<Result<Swapped<TokenEntry>, StorageError>>).await;
+    let result: Result<Swapped<RowEntry>, _> =
+        save(budget.of(&key("a"), None), None, std::future::pending::<Result<Swapped<RowEntry>, StorageError>>).await;
     assert_eq!(result, Err(StorageError::Unavailable("the backend did not answer in time".to_owned())));
     assert_eq!(started.elapsed(), WHOLE);
 }

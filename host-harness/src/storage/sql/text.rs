@@ -1,0 +1,64 @@
+//! Text as a column holds it. PostgreSQL takes no U+0000, so that is written with an escape, and so is the escape itself. Text
+//! without the two stands as it is; order and equality are those of the text.
+
+/// In front of what was U+0000 (U+0001 after it) or U+0001 (U+0002).
+const ESCAPE: char = '\u{1}';
+
+pub(super) fn escaped(text: &str) -> String {
+    if !text.contains(['\0', ESCAPE]) {
+        return text.to_owned();
+    }
+    text.chars().fold(String::with_capacity(text.len() + 8), |mut out, c| {
+        match c {
+            '\0' => out.push_str("\u{1}\u{1}"),
+            ESCAPE => out.push_str("\u{1}\u{2}"),
+            other => out.push(other),
+        }
+        out
+    })
+}
+
+/// `None`: nothing is written so.
+pub(super) fn unescaped(text: String) -> Option<String> {
+    if !text.contains(ESCAPE) {
+        return Some(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        out.push(match (c, (c == ESCAPE).then(|| chars.next())) {
+            (_, Some(Some('\u{1}'))) => '\0',
+            (_, Some(Some('\u{2}'))) => ESCAPE,
+            (_, Some(_)) => return None,
+            (other, None) => other,
+        });
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXTS: [&str; 12] =
+        ["", "\0", "\0\0", "\0\u{1}", "\0\u{2}", "\0a", "\u{1}", "\u{1}\0", "\u{1}\u{1}", "\u{2}", "a", "a\0"];
+
+    #[test]
+    fn text_comes_back_and_keeps_its_order() {
+        assert!(TEXTS.is_sorted());
+        let stored = TEXTS.map(escaped);
+        assert!(stored.is_sorted(), "{stored:?}");
+        assert!(stored.iter().all(|text| !text.contains('\0')));
+        for (text, stored) in TEXTS.into_iter().zip(stored) {
+            assert_eq!(unescaped(stored).as_deref(), Some(text));
+        }
+        assert_eq!(escaped("Teapot Corner, Zürich \u{10FFFF}"), "Teapot Corner, Zürich \u{10FFFF}");
+    }
+
+    #[test]
+    fn what_nothing_is_written_as_is_no_text() {
+        for stored in ["\u{1}", "a\u{1}", "\u{1}a", "\u{1}\u{3}"] {
+            assert_eq!(unescaped(stored.to_owned()), None, "{stored:?}");
+        }
+    }
+}
