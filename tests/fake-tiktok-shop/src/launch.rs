@@ -16,11 +16,11 @@ pub struct Launch {
     #[arg(long, default_value_t = 0)]
     pub port: u16,
 
-    /// Where a seller's browser goes after the consent [default: a page that shows the callback]
+    /// Where a browser goes after the consent [default: a page of the fake]
     #[arg(long, value_name = "ADDRESS")]
     pub redirect: Option<String>,
 
-    /// Time to start at, in Unix seconds; it ticks from there [default: the system's time]
+    /// Unix time to start at; it ticks from there [default: the system's]
     #[arg(long, value_name = "UNIX_SECONDS")]
     pub now: Option<u64>,
 }
