@@ -137,7 +137,7 @@ pub use seal::{
 };
 pub use secret::Secret;
 #[cfg(feature = "sql")]
-pub use storage::{BootClock, MachineClock, OpenError, PostgresOptions, SqlStorage};
+pub use storage::{BootClock, MachineClock, NewConnection, OpenError, PostgresOptions, SqlStorage};
 pub use storage::{
     Due, Ending, HostStorage, KeyUse, MemoryStorage, Next, Purpose, Row, RowEntry, Sealed, SealedRecord, StorageError,
     Swapped, TenantKey, TokenEntry, TokenWrite, WrappedKey,

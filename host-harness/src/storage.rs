@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 pub use self::memory::MemoryStorage;
 #[cfg(feature = "sql")]
-pub use self::sql::{BootClock, MachineClock, OpenError, PostgresOptions, SqlStorage};
+pub use self::sql::{BootClock, MachineClock, NewConnection, OpenError, PostgresOptions, SqlStorage};
 use crate::connection::{Connection, ConnectionKey, UnixSeconds};
 use crate::consent::{ConsentRecord, StoredConsent};
 use crate::digest::{OnceDigest, StateDigest, WebhookDigest};

@@ -15,6 +15,7 @@ mod clocks;
 mod component;
 mod connect;
 mod consent;
+mod crash;
 mod disconnect;
 mod egress;
 mod embedding;

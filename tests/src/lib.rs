@@ -5,6 +5,7 @@
 //! stage ends, all that was written meanwhile is searched for its secrets.
 #![allow(clippy::expect_used, reason = "a test that can't set its stage has nothing to assert")]
 
+pub mod crash;
 mod database;
 mod intercept;
 pub mod kill_points;
