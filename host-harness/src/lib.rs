@@ -133,7 +133,7 @@ pub use randomness::{Randomness, SystemRandomness};
 pub use retry::with_retries;
 pub use seal::{
     DataKey, Erased, HostKeys, InvalidHostKeys, KeyError, KeyFile, KeyFileError, KeyProvider, KeyStatus, Keyring,
-    Rotated, RotationError, TenantKeyStatus,
+    Rotated, RotationError, RotationStep, TenantKeyStatus,
 };
 pub use secret::Secret;
 #[cfg(feature = "sql")]

@@ -24,6 +24,7 @@ mod fault_matrix;
 mod fleet;
 mod hostile_guest;
 mod isolation;
+mod keys;
 mod kill_points;
 mod late_answers;
 mod limits;

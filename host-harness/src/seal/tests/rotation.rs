@@ -63,16 +63,18 @@ async fn a_rotation_brings_everything_under_the_new_keys_and_the_old_host_key_is
     assert_eq!(before.by_host_key(), [(Some(&new), (0, 0)), (Some(&old), (2, records))].into());
     assert!(!before.is_rotated());
 
-    let mut heard = 0;
-    let rotated = ring.rotate(|| heard += 1).await.unwrap();
-    assert_eq!(heard, records);
+    let mut heard = Vec::new();
+    let rotated = ring.rotate(Duration::ZERO, |step| heard.push(step)).await.unwrap();
+    assert_eq!(heard.pop(), Some(RotationStep::Waiting(Duration::ZERO)));
+    assert_eq!(heard, vec![RotationStep::Record; 4 * CONNECTIONS]);
     let all = Rotated { tenants: 2, added: 2, rewrapped: 2, resealed: records, removed: 2, unopened: 0 };
     assert_eq!(rotated, all);
     let after = ring.status().await.unwrap();
     assert_eq!(after.by_host_key(), [(Some(&new), (2, records))].into());
     assert!(after.is_rotated());
     everything_opens(&storage, &new_alone()).await;
-    assert_eq!(ring.rotate(|| ()).await.unwrap(), Rotated { tenants: 2, ..Rotated::default() });
+    let nothing = ring.rotate(Keyring::GRACE, |step| panic!("{step:?}")).await.unwrap();
+    assert_eq!(nothing, Rotated { tenants: 2, ..Rotated::default() });
 }
 
 #[tokio::test]
@@ -83,7 +85,7 @@ async fn a_rotation_keeps_revision_and_age() {
     put(&storage, &keyring(&storage, &old()), &t, &k, "precious").await;
     clock.advance(Duration::from_secs(90));
     let before = storage.load_token(&t, &k).await.unwrap().unwrap();
-    keyring(&storage, &new()).rotate(|| ()).await.unwrap();
+    keyring(&storage, &new()).rotate(Duration::ZERO, |_| ()).await.unwrap();
     let after = storage.load_token(&t, &k).await.unwrap().unwrap();
     assert_eq!((after.revision, after.age), (before.revision, Duration::from_secs(90)));
     assert_ne!(after.value.key(), before.value.key());
@@ -114,12 +116,13 @@ async fn a_rotation_that_is_interrupted_anywhere_is_finished_by_the_next() {
         let storage = stored().await;
         let fails = Arc::new(FailsAt { writes: AtomicUsize::new(0), at });
         let front = Arc::new(Intercepted::new(Arc::clone(&storage) as _, fails));
-        let interrupted = Keyring::new(front, Arc::new(new()), Arc::new(SystemRandomness)).rotate(|| ()).await;
+        let interrupted =
+            Keyring::new(front, Arc::new(new()), Arc::new(SystemRandomness)).rotate(Duration::ZERO, |_| ()).await;
         assert_eq!(interrupted.is_ok(), at == writes, "{at}");
         everything_opens(&storage, &new()).await;
 
         let ring = keyring(&storage, &new());
-        ring.rotate(|| ()).await.unwrap();
+        ring.rotate(Duration::ZERO, |_| ()).await.unwrap();
         let status = ring.status().await.unwrap();
         assert!(status.is_rotated(), "{at}: {status:?}");
         everything_opens(&storage, &new_alone()).await;
@@ -159,7 +162,7 @@ async fn a_rotation_loses_nothing_that_calls_write_meanwhile() {
     let writes = Arc::new(Writes { ring: unaware, left: AtomicUsize::new(3) });
     let front = Arc::new(Intercepted::new(Arc::clone(&storage) as _, writes));
     let ring = Keyring::new(front, Arc::new(new()), Arc::new(SystemRandomness));
-    let rotated = ring.rotate(|| ()).await.unwrap();
+    let rotated = ring.rotate(Duration::ZERO, |_| ()).await.unwrap();
     assert_eq!((rotated.resealed, rotated.removed), (4 * CONNECTIONS as u64, 2));
     assert!(ring.status().await.unwrap().is_rotated());
 
@@ -185,7 +188,7 @@ async fn what_does_not_open_stays_where_it_is_with_its_key() {
     storage.swap_token(&t, &k, Some(&entry.revision), Some(&next)).await.unwrap();
 
     let ring = keyring(&storage, &new());
-    let rotated = ring.rotate(|| ()).await.unwrap();
+    let rotated = ring.rotate(Duration::ZERO, |_| ()).await.unwrap();
     assert_eq!((rotated.unopened, rotated.removed), (1, 1));
     assert!(!ring.status().await.unwrap().is_rotated());
     assert_eq!(storage.load_token(&t, &k).await.unwrap().unwrap().value, next.value.value);
@@ -213,7 +216,7 @@ async fn a_host_key_is_retired_once_nothing_needs_it() {
     assert_eq!(told(&unknown).await, "there is no host key unknown");
     assert_eq!(file.keys().unwrap().ids().collect::<Vec<_>>(), [&second, &first]);
 
-    ring.rotate(|| ()).await.unwrap();
+    ring.rotate(Duration::ZERO, |_| ()).await.unwrap();
     ring.retire(&file, &first).await.unwrap();
     assert_eq!(file.keys().unwrap().ids().collect::<Vec<_>>(), [&second]);
     let fresh = Keyring::new(Arc::clone(&storage) as _, Arc::new(file), Arc::new(SystemRandomness));
