@@ -1,5 +1,8 @@
 //! How fast the connector is: the shipped component in the reference host, in one process, compiled as for tests.
 
+mod platform;
+mod report;
+mod storage;
 mod webhooks;
 
 use std::io::{self, Write as _};
@@ -22,6 +25,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Benchmark {
+    Storage(storage::Storage),
+    #[command(hide = true)]
+    StorageCalls(storage::calls::Calls),
     Webhooks(webhooks::Webhooks),
 }
 
@@ -29,8 +35,13 @@ enum Benchmark {
 async fn main() -> ExitCode {
     let mut out = io::stdout();
     let outcome: Result<()> = async {
-        let Arguments { component, benchmark: Benchmark::Webhooks(webhooks) } = Arguments::parse();
-        out.write_all(webhooks.run(component).await?.as_bytes())?;
+        let Arguments { component, benchmark } = Arguments::parse();
+        let report = match benchmark {
+            Benchmark::Storage(storage) => storage.run(component).await?,
+            Benchmark::StorageCalls(calls) => calls.run(component).await?,
+            Benchmark::Webhooks(webhooks) => webhooks.run(component).await?,
+        };
+        out.write_all(report.as_bytes())?;
         Ok(())
     }
     .await;

@@ -7,24 +7,23 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use fake_tiktok_shop::{App, Decision, FakeTikTokShop, Options};
+use fake_tiktok_shop::{App, FakeTikTokShop, Options};
 use futures::future::join_all;
 use serde_json::json;
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_connector_core::signing;
-use tiktok_shop_host_harness::{
-    AppCredentials, Authority, Component, ConnectionKey, ConnectorHost, EgressPolicy, HostKeys, HostStorage, Keyring,
-    MemoryStorage, Next, Revision, ShopId, ShopPolicy, StaticCredentials, SystemClock, SystemRandomness, TenantId,
-    TokenWrite, WebhookReply,
-};
+use tiktok_shop_host_harness::{HostKeys, MemoryStorage, NewConnection, ShopId, SystemClock, WebhookReply};
 use tokio::time::{Instant, sleep_until};
+
+use crate::platform::{Platform, consent};
+use crate::report::{milliseconds, profile};
 
 /// TikTok takes a webhook for failed after this time.
 const TIKTOK_WAITS: Duration = Duration::from_secs(3);
-/// One event in so many announces the end of an authorization, and is written down; the others are orders.
-const ANNOUNCEMENTS: u64 = 20;
 /// Shops are numbered from here.
 const FIRST_SHOP: u64 = 7_490_000_000_000_000_000;
+/// One event in so many announces the end of an authorization, and is written down; the others are orders.
+const ANNOUNCEMENTS: u64 = 20;
 
 /// Webhooks at a steady rate, over many connections in memory.
 ///
@@ -49,14 +48,14 @@ pub(crate) struct Webhooks {
 
 impl Webhooks {
     pub(crate) async fn run(self, component: PathBuf) -> Result<String> {
-        let platform = Platform::with(component, self.connections.into()).await?;
+        let sender = Sender::with(component, self.connections.into()).await?;
         let webhooks: Vec<_> =
-            (0..u64::from(self.rate) * u64::from(self.seconds)).map(|number| platform.webhook(number)).collect();
+            (0..u64::from(self.rate) * u64::from(self.seconds)).map(|number| sender.webhook(number)).collect();
         let count = webhooks.len();
 
         let (begin, pause) = (Instant::now(), Duration::from_secs(1) / self.rate);
         let answers = join_all(webhooks.into_iter().zip(0..).map(|((authorization, body), number)| {
-            let (host, tenant) = (platform.host.clone(), platform.tenant.clone());
+            let (host, tenant) = (sender.platform.host.clone(), sender.platform.tenant.clone());
             let due = begin + pause * number;
             tokio::spawn(async move {
                 sleep_until(due).await;
@@ -111,10 +110,6 @@ struct Report {
 }
 
 impl Report {
-    fn profile() -> &'static str {
-        if cfg!(debug_assertions) { "dev" } else { "release" }
-    }
-
     fn text(&self) -> String {
         let Self { connections, asked, achieved, p50, p99, longest, handled, in_time, count } = self;
         let (p50, p99, longest) = (milliseconds(*p50), milliseconds(*p99), milliseconds(*longest));
@@ -122,14 +117,14 @@ impl Report {
             "webhooks     {count} over {connections} connections in memory, profile {}\nasked        {asked} a second\n\
              achieved     {achieved:.1} a second\np50          {p50:.1} ms\np99          {p99:.1} ms\n\
              longest      {longest:.1} ms\nhandled      {handled}\nwithin 3 s   {in_time}\n",
-            Self::profile(),
+            profile(),
         )
     }
 
     fn json(&self) -> String {
         let report = json!({
             "benchmark": "webhooks",
-            "profile": Self::profile(),
+            "profile": profile(),
             "connections": self.connections,
             "webhooks": self.count,
             "asked_per_second": self.asked,
@@ -144,51 +139,36 @@ impl Report {
     }
 }
 
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
-}
-
-/// A host with connections in its storage.
-struct Platform {
-    host: ConnectorHost,
-    tenant: TenantId,
+/// A platform with connections in memory, and what signs its webhooks.
+struct Sender {
+    platform: Platform,
     app: App,
     connections: u64,
     /// When the consents were given.
     now: u64,
 }
 
-impl Platform {
+impl Sender {
     /// One connection is made at the fake TikTok Shop, the others are copies of it.
     async fn with(component: PathBuf, connections: u64) -> Result<Self> {
         let fake = FakeTikTokShop::start(Options::default())?;
         let control = fake.control();
         let app = control.apps().into_iter().next().context("the fake has no app")?;
-        let tenant: TenantId = "acme".parse()?;
-        let credentials = AppCredentials {
-            app_key: app.app_key.clone(),
-            app_secret: app.app_secret.as_str().into(),
-            previous_app_secret: None,
-            authorization_link: None,
-        };
         let storage = Arc::new(MemoryStorage::new(Arc::new(SystemClock::new())));
         let keys = Arc::new(HostKeys::draw()?);
-        let egress = EgressPolicy::production()
-            .stand_in(Authority::Auth, fake.address())?
-            .stand_in(Authority::Api, fake.address())?;
-        let host = ConnectorHost::builder()
-            .component(Component::File(component))
-            .storage(Arc::clone(&storage) as Arc<_>)
-            .keys(Arc::clone(&keys) as Arc<_>)
-            .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), credentials)))
-            .egress(egress)
-            .build()?;
-        let query = control.consent(&app.service_id, "one-shop", None, Decision::Allow)?;
-        let connection =
-            host.finish_app_store_install(&tenant, &"first".parse()?, query.into(), ShopPolicy::All).await?;
-        let keyring = Keyring::new(Arc::clone(&storage) as Arc<_>, keys, Arc::new(SystemRandomness));
-        copy(&storage, &keyring, &tenant, &connection.key, connections).await?;
-        Ok(Self { host, tenant, app, connections, now: connection.granted_at.0 })
+        let platform = Platform::over(storage, keys, component, &app, fake.address())?;
+        let first = platform.connect(&"first".parse()?, consent(&control, &app)?).await?;
+        let template = platform.template(&first.key).await?;
+        let (storage, tenant) = (&platform.storage, &platform.tenant);
+        for number in 0..connections {
+            let NewConnection { key, token, mut row } = template.copy(number).await?;
+            let shop: ShopId = (FIRST_SHOP + number).to_string().parse()?;
+            row.value.connection.shops.iter_mut().for_each(|held| held.id = shop.clone());
+            storage.swap_token(tenant, &key, None, Some(&token)).await?;
+            storage.swap_row(tenant, &key, None, Some(&row), &[]).await?;
+        }
+        drop(template);
+        Ok(Self { platform, app, connections, now: first.granted_at.0 })
     }
 
     fn webhook(&self, number: u64) -> (String, Vec<u8>) {
@@ -210,32 +190,4 @@ impl Platform {
         let unsigned = signing::Webhook { app_key: &self.app.app_key, body: &body, authorization: &[] };
         (unsigned.signature(&AppSecret::new(self.app.app_secret.clone())), body)
     }
-}
-
-/// Puts as many connections into storage, each a copy of this one under a customer and with a shop of its own.
-async fn copy(
-    storage: &MemoryStorage,
-    keyring: &Keyring,
-    tenant: &TenantId,
-    first: &ConnectionKey,
-    connections: u64,
-) -> Result<()> {
-    let token = storage.load_token(tenant, first).await?.context("no token record")?;
-    let record = keyring.open_token(tenant, first, &token.revision, &token.value).await?;
-    let row = storage.load_row(tenant, first).await?.context("no row")?;
-    let row = keyring.open_row(tenant, &row.revision, row.row).await?;
-    for number in 0..connections {
-        let key = ConnectionKey { customer: format!("customer-{number}").parse()?, account: first.account.clone() };
-        let revision: Revision = "copied".parse()?;
-        let value = keyring.seal_token(tenant, &key, &revision, &record).await?;
-        let value = TokenWrite { value, refresh_due_at: None };
-        storage.swap_token(tenant, &key, None, Some(&Next { revision: revision.clone(), value })).await?;
-        let mut row = row.clone();
-        let shop: ShopId = (FIRST_SHOP + number).to_string().parse()?;
-        row.connection.key = key.clone();
-        row.connection.shops.iter_mut().for_each(|held| held.id = shop.clone());
-        let row = keyring.seal_row(tenant, &revision, row).await?;
-        storage.swap_row(tenant, &key, None, Some(&Next { revision, value: row }), &[]).await?;
-    }
-    Ok(())
 }

@@ -1,15 +1,17 @@
 //! What the connector reports: connections and the shops under them. Mirrors `wit/types.wit`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Failure;
 use crate::id::{AccountId, CustomerId, ShopId};
 use crate::secret::Secret;
 
 /// Seconds since 1970. Beyond 32 bits in practice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UnixSeconds(pub u64);
 
 /// Names one connection within a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnectionKey {
     /// The platform's customer.
     pub customer: CustomerId,
@@ -18,7 +20,7 @@ pub struct ConnectionKey {
 }
 
 /// One seller's grant and the shops it covers. Never contains a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// Whose connection it is.
     pub key: ConnectionKey,
@@ -61,7 +63,7 @@ impl Connection {
 }
 
 /// A shop under a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shop {
     /// TikTok's id of it.
     pub id: ShopId,
@@ -73,7 +75,8 @@ pub struct Shop {
     pub region: String,
     /// TikTok's word for the kind of seller.
     pub seller_type: String,
-    /// Needed for calls that concern one shop. Absent stays absent.
+    /// Needed for calls that concern one shop. Absent stays absent. Never written by `serde`: a storage gets it sealed.
+    #[serde(skip)]
     pub cipher: Option<Secret>,
     /// TikTok's short code of it.
     pub code: String,
@@ -86,7 +89,7 @@ pub struct Shop {
 }
 
 /// What TikTok says of a shop today.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShopStanding {
     /// Listed, and usable.
     Granted,
@@ -97,7 +100,7 @@ pub enum ShopStanding {
 }
 
 /// Whether a connection works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConnectionStatus {
     /// It works.
     Active,
@@ -108,7 +111,7 @@ pub enum ConnectionStatus {
 }
 
 /// Why a connection is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReauthorizationReason {
     /// The authorization reached its end.
     AuthorizationExpired,
@@ -119,7 +122,7 @@ pub enum ReauthorizationReason {
 }
 
 /// A failure and when it happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastFailure {
     /// When.
     pub at: UnixSeconds,
@@ -128,7 +131,7 @@ pub struct PastFailure {
 }
 
 /// Which shops a consent links, and which of the shops that appear later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShopPolicy {
     /// All of them.
     All,

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use crate::connection::{Connection, Grant, ShopPolicy, StateCheck};
@@ -43,7 +44,7 @@ impl BrowserSession {
 }
 
 /// SHA-256 of a [`BrowserSession`]. Comparing two takes the same time wherever they differ.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct BrowserDigest([u8; 32]);
 
 impl BrowserDigest {
@@ -75,7 +76,7 @@ impl fmt::Debug for BrowserDigest {
 }
 
 /// What a state stands for. Never changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsentRecord {
     /// Whose connection it will be.
     pub customer: CustomerId,

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The plugin and its version, as its component says (`tiktok-shop:connector@0.1.0`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plugin(Arc<str>);
@@ -166,7 +168,7 @@ impl fmt::Display for Action {
 }
 
 /// What happened, for counting and for support.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// From the documented, growing list. Count it; do not branch on it.
     pub code: String,

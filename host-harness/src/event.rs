@@ -5,6 +5,8 @@
 //!
 //! [`HostStorage::events`]: crate::HostStorage::events
 
+use serde::{Deserialize, Serialize};
+
 use crate::connection::{ConnectionKey, ConnectionStatus, ReauthorizationReason, UnixSeconds};
 use crate::storage::Row;
 
@@ -22,7 +24,7 @@ pub struct Event {
 }
 
 /// What happened to a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEvent {
     /// When, by the clock of the host that wrote it.
     pub at: UnixSeconds,
@@ -33,7 +35,7 @@ pub struct NewEvent {
 }
 
 /// The kinds of event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum EventKind {
     /// It began. A new consent of a connected account begins nothing.

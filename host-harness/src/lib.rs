@@ -133,11 +133,11 @@ pub use randomness::{Randomness, SystemRandomness};
 pub use retry::with_retries;
 pub use seal::{
     DataKey, Erased, HostKeys, InvalidHostKeys, KeyError, KeyFile, KeyFileError, KeyProvider, KeyStatus, Keyring,
-    Rotated, RotationError, TenantKeyStatus,
+    Rotated, RotationError, RotationStep, TenantKeyStatus,
 };
 pub use secret::Secret;
 #[cfg(feature = "sql")]
-pub use storage::{BootClock, MachineClock, OpenError, PostgresOptions, SqlStorage};
+pub use storage::{BootClock, MachineClock, NewConnection, OpenError, PostgresOptions, SqlStorage};
 pub use storage::{
     Due, Ending, HostStorage, KeyUse, MemoryStorage, Next, Purpose, Row, RowEntry, Sealed, SealedRecord, StorageError,
     Swapped, TenantKey, TokenEntry, TokenWrite, WrappedKey,

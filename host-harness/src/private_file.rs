@@ -5,6 +5,9 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::id::random_bits;
+use crate::randomness::SystemRandomness;
+
 /// Why a file that must be private is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivateFileError {
@@ -89,9 +92,9 @@ pub(crate) fn touch(path: &Path) -> Result<(), PrivateFileError> {
 pub fn write(path: &Path, text: &str, replace: bool) -> Result<bool, PrivateFileError> {
     folder_of(path)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
+    // Of its own: others may write at the same time.
+    name.push(format!(".{:032x}.new", random_bits(&SystemRandomness).map_err(failed(path))?));
     let draft = path.with_file_name(name);
-    let _left_by_a_crash = fs::remove_file(&draft);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed(&draft))?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed(&draft))?;
     let placed = if replace {

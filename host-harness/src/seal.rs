@@ -23,7 +23,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 pub use self::key_file::{KeyFile, KeyFileError};
 pub use self::keyring::Keyring;
 pub use self::provider::{HostKeys, InvalidHostKeys, KeyError, KeyProvider};
-pub use self::rotation::{Erased, KeyStatus, Rotated, RotationError, TenantKeyStatus};
+pub use self::rotation::{Erased, KeyStatus, Rotated, RotationError, RotationStep, TenantKeyStatus};
 pub(crate) use self::sealed_storage::{OpenToken, OpenWrite, SealedStorage};
 use crate::connection::ConnectionKey;
 use crate::id::{KeyId, Revision, TenantId};

@@ -11,10 +11,11 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 pub use self::memory::MemoryStorage;
 #[cfg(feature = "sql")]
-pub use self::sql::{BootClock, MachineClock, OpenError, PostgresOptions, SqlStorage};
+pub use self::sql::{BootClock, MachineClock, NewConnection, OpenError, PostgresOptions, SqlStorage};
 use crate::connection::{Connection, ConnectionKey, UnixSeconds};
 use crate::consent::{ConsentRecord, StoredConsent};
 use crate::digest::{OnceDigest, StateDigest, WebhookDigest};
@@ -298,11 +299,26 @@ pub enum Swapped<E> {
     Stale(Option<E>),
 }
 
+/// Bytes as hexadecimal digits, for formats that are text.
+mod digits {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(deserializer)?).map_err(|_| D::Error::custom("not hexadecimal digits"))
+    }
+}
+
 /// What the host has sealed, and the key it is under. A storage keeps both and understands neither. `Debug` shows the key
 /// and the number of bytes.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     key: KeyId,
+    #[serde(with = "digits")]
     bytes: Vec<u8>,
 }
 
@@ -333,11 +349,12 @@ impl fmt::Debug for Sealed {
 }
 
 /// A tenant's data key as a host key has wrapped it. Worth nothing without that.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrappedKey {
     /// Which host key unwraps it.
     pub host_key: HostKeyId,
     /// As the [`KeyProvider`](crate::KeyProvider) made it.
+    #[serde(with = "digits")]
     pub bytes: Vec<u8>,
 }
 
@@ -348,7 +365,7 @@ impl fmt::Debug for WrappedKey {
 }
 
 /// A key of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantKey {
     /// Its name, in every record that is sealed under it.
     pub id: KeyId,
@@ -410,7 +427,7 @@ pub struct TokenEntry {
 }
 
 /// The customer's view of a connection: a projection of its token record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// The connection, with its shops. None of them has its [`cipher`](crate::Shop::cipher) here.
     pub connection: Connection,

@@ -175,7 +175,7 @@ async fn a_dead_connection_has_no_notice() {
 
 #[tokio::test]
 async fn a_sweep_that_is_told_to_stop_gives_no_further_notice() {
-    let stage = Stage::new();
+    let stage = Stage::in_memory();
     for customer in ["alice", "bob"] {
         stage.connect(customer, "one-shop").await.unwrap();
     }

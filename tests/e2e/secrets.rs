@@ -100,7 +100,12 @@ async fn a_stage_notices_a_secret_in_a_row_and_in_an_answer() {
     stage.refresh(CUSTOMER, Rotation::Forced).await.unwrap();
     assert_eq!(leaks(&stage, Sink::Rows), ["access token"].into());
     assert_eq!(leaks(&stage, Sink::Logs), ["access token"].into());
+    let in_database: BTreeSet<_> = stage.leaks_in_database().iter().map(ToString::to_string).collect();
+    let expected =
+        if stage.has_database() { BTreeSet::from(["access token (raw)".to_owned()]) } else { BTreeSet::new() };
+    assert_eq!(in_database, expected, "a shop's name is stored as it is");
     stage.watch = Watch::begin();
+    stage.release_database();
 }
 
 #[tokio::test]

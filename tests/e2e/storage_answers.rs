@@ -259,7 +259,7 @@ const AT_ONCE: usize = 8;
 /// Under the provider that forgives least: a refresh token that is presented twice ends everything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_answer_of_storage_costs_a_pair_or_spends_a_token_twice() {
-    let stage = Stage::new();
+    let stage = Stage::in_memory();
     stage.fake.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::RevokesFamily);
     let scripts = Arc::new(Scripts::default());
     stage.intercept(Arc::clone(&scripts) as Arc<_>);

@@ -200,7 +200,7 @@ impl CredentialsProvider for Silent {
 
 #[tokio::test(start_paused = true)]
 async fn what_takes_longer_than_tiktok_waits_is_asked_for_again() {
-    let stage = Stage::new();
+    let stage = Stage::in_memory();
     let host = stage.host_builder().credentials(Arc::new(Silent)).build().unwrap();
     let unreached = async |_| -> Result<(), Infallible> { panic!("handled") };
     let started = tokio::time::Instant::now();

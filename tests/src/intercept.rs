@@ -1,13 +1,14 @@
 //! What tests let happen between a host and its storage, and what they look at there.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use tiktok_shop_host_harness::HostStorage;
 use tiktok_shop_host_harness::contract_tests::{Access, Interceptor, Passage};
+use tiktok_shop_host_harness::{HostStorage, UnixSeconds};
 use tokio::sync::Notify;
 
+use crate::DAY;
 use crate::watch::Sink;
 
 /// Notes what is asked of storage, and lets a test interfere.
@@ -34,10 +35,12 @@ impl Interceptor for Watcher {
     }
 }
 
-/// Holds back the write of a new pair: the second swap of a token record that wins, as the first is the claim.
+/// Holds back the write of the first new pair: the first swap of a token record that makes it due days later than the one
+/// before, as a claim is due when it lapses.
 #[derive(Default)]
 pub struct HoldsBackThePair {
-    wins: AtomicUsize,
+    claimed: AtomicU64,
+    is_held: AtomicBool,
     held: Notify,
     release: Notify,
 }
@@ -56,14 +59,15 @@ impl HoldsBackThePair {
 
 #[async_trait]
 impl Interceptor for HoldsBackThePair {
-    async fn passage(&self, access: Access<'_>, beneath: &dyn HostStorage) -> Passage {
-        if let Access::SwapToken(tenant, key, expected, _) = access {
-            let found = match beneath.load_token(tenant, key).await {
-                Ok(found) => found,
-                Err(error) => return Passage::Failed(error),
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        if let Access::SwapToken(.., Some(next)) = access
+            && let Some(UnixSeconds(due)) = next.value.refresh_due_at
+        {
+            let claimed = match self.claimed.compare_exchange(0, due, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => due,
+                Err(claimed) => claimed,
             };
-            let wins = found.as_ref().map(|entry| &entry.revision) == expected;
-            if wins && self.wins.fetch_add(1, Ordering::SeqCst) == 1 {
+            if due > claimed + DAY && !self.is_held.swap(true, Ordering::SeqCst) {
                 self.held.notify_one();
                 self.release.notified().await;
             }

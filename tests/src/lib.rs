@@ -5,6 +5,8 @@
 //! stage ends, all that was written meanwhile is searched for its secrets.
 #![allow(clippy::expect_used, reason = "a test that can't set its stage has nothing to assert")]
 
+pub mod crash;
+mod database;
 mod intercept;
 pub mod kill_points;
 mod secrets;
@@ -16,13 +18,14 @@ use std::thread;
 use std::time::Duration;
 
 use fake_tiktok_shop::{App, Clock as FakeClock, Control, Decision, FakeTikTokShop, Options};
-use tiktok_shop_canaries::Canaries;
+use tiktok_shop_canaries::{Canaries, Found};
 use tiktok_shop_host_harness::{
     AppCredentials, Authority, CallError, Component, Connection, ConnectionKey, ConnectorHost, ConnectorHostBuilder,
     CustomerId, EgressPolicy, Grant, HostKeys, HostStorage, KeyProvider, Keyring, ManualClock, MemoryStorage,
     Randomness as _, Rotation, Secret, ShopPolicy, StateCheck, StaticCredentials, SystemRandomness, TenantId,
 };
 
+use database::Database;
 pub use intercept::HoldsBackThePair;
 use intercept::Watcher;
 use tiktok_shop_host_harness::contract_tests::Intercepted;
@@ -51,29 +54,36 @@ pub struct Stage {
     /// What was written since the stage began.
     pub watch: Watch,
     watcher: Arc<Watcher>,
+    database: Database,
     /// Of the consents that were started.
     states: Mutex<BTreeSet<String>>,
     running: FakeTikTokShop,
 }
 
 impl Stage {
-    /// Both clocks at [`BEGIN`], storage in memory, a tenant for each app of the fake.
+    /// Both clocks at [`BEGIN`], empty storage, a tenant for each app of the fake.
     ///
     /// # Panics
     /// If the component can't be built, or the fake can't start.
     #[must_use]
     pub fn new() -> Self {
         let clock = Arc::new(ManualClock::at(Duration::from_secs(BEGIN)));
-        let storage = Arc::new(MemoryStorage::new(Arc::clone(&clock) as Arc<_>));
-        Self::with(clock, storage)
+        let (storage, database) = database::open(&clock);
+        Self::with(clock, storage, database)
     }
 
-    /// The same over another storage.
+    /// The same with storage in memory, whatever other tests run on: it answers at once.
     ///
     /// # Panics
     /// As [`Stage::new`].
     #[must_use]
-    pub fn with(clock: Arc<ManualClock>, storage: Arc<dyn HostStorage>) -> Self {
+    pub fn in_memory() -> Self {
+        let clock = Arc::new(ManualClock::at(Duration::from_secs(BEGIN)));
+        let storage = Arc::new(MemoryStorage::new(Arc::clone(&clock) as Arc<_>));
+        Self::with(clock, storage, Database::Memory)
+    }
+
+    fn with(clock: Arc<ManualClock>, storage: Arc<dyn HostStorage>, database: Database) -> Self {
         let watch = Watch::begin();
         let watcher = Arc::new(Watcher::default());
         let storage: Arc<dyn HostStorage> = Arc::new(Intercepted::new(storage, Arc::clone(&watcher) as Arc<_>));
@@ -85,7 +95,7 @@ impl Stage {
         let first = first_host(parts);
         let host = parts().component(Component::SharedWith(first)).build().expect("a host");
         let states = Mutex::new(BTreeSet::from([STATE.to_owned()]));
-        Self { fake, clock, storage, keys, host, watch, watcher, states, running }
+        Self { fake, clock, storage, keys, host, watch, watcher, database, states, running }
     }
 
     /// Lets every access of the storage, from now on and by all hosts, pass through this one instead of an earlier one.
@@ -128,6 +138,7 @@ impl Stage {
     /// Lets time pass for TikTok Shop and for every host.
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
+        self.database.follow(&self.clock);
         self.fake.advance(Duration::from_secs(seconds));
     }
 
@@ -207,10 +218,28 @@ impl Stage {
     /// If there is such a secret; the text names its kind.
     pub fn assert_nothing_got_out(&self) {
         let canaries = self.canaries();
-        let leaks: Vec<_> = self.watch.leaks(&canaries).iter().map(|(s, f)| format!("{f} in {s:?}")).collect();
+        let mut leaks: Vec<_> = self.watch.leaks(&canaries).iter().map(|(s, f)| format!("{f} in {s:?}")).collect();
+        leaks.extend(self.leaks_in_database().iter().map(|found| format!("{found} in the database")));
         assert!(leaks.is_empty(), "secrets got out: {leaks:?}");
         let misplaced = secrets::misplaced(&self.fake, &canaries);
         assert_eq!(misplaced, BTreeSet::new(), "secrets in requests where they do not belong");
+    }
+
+    /// Which secrets of this stage a copy of the database would show.
+    #[must_use]
+    pub fn leaks_in_database(&self) -> BTreeSet<Found> {
+        self.canaries().found_in(&self.database.dump())
+    }
+
+    /// Whether it is stored outside of this process's memory.
+    #[must_use]
+    pub fn has_database(&self) -> bool {
+        !matches!(self.database, Database::Memory)
+    }
+
+    /// The database may go: nothing is stored from here on, and nobody looks at it any more.
+    pub fn release_database(&mut self) {
+        self.database = Database::Memory;
     }
 
     /// Secrets that requests carried where they do not belong, in words.

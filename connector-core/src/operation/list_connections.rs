@@ -1,4 +1,5 @@
-//! `list-connections`: every connection of a customer with all its shops, from storage. No network, no secret opened.
+//! `list-connections`: every connection of a customer with all its shops, from storage. No network, no token
+//! opened.
 
 use super::storage_error;
 use crate::connection::Connection;

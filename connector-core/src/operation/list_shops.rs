@@ -1,4 +1,4 @@
-//! `list-shops`: every linked shop of a customer over all accounts, from storage. No network, no secret opened.
+//! `list-shops`: every linked shop of a customer over all accounts, from storage. No network, no token opened.
 
 use super::list_connections::list_connections;
 use crate::connection::Shop;

@@ -1,12 +1,14 @@
 //! Keys over time: a new host key, new data keys, values sealed anew while calls go on, and keys that are erased.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::Place;
 use super::key_file::{KeyFile, KeyFileError};
 use super::keyring::{Keyring, context};
 use super::provider::KeyError;
 use crate::connection::{ConnectionKey, UnixSeconds};
+use crate::deadlines::CLAIM;
 use crate::event::{EventKind, NewEvent};
 use crate::id::{HostKeyId, KeyId, TenantId};
 use crate::storage::{KeyUse, Purpose, SealedRecord, StorageError, Swapped, TenantKey};
@@ -78,6 +80,15 @@ pub struct Rotated {
     pub unopened: u64,
 }
 
+/// Where a rotation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RotationStep {
+    /// One more record has been looked at.
+    Record,
+    /// All have, and now it waits so long for writes that are under way.
+    Waiting(Duration),
+}
+
 /// What was erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Erased {
@@ -146,30 +157,49 @@ impl Keyring {
         Ok(KeyStatus { current, keys: keys.into_iter().map(status).collect() })
     }
 
-    /// Brings every tenant under the current host key: gives it a new data key, wraps the earlier ones anew, seals every
-    /// record under the new one, and removes the earlier ones. Calls go on meanwhile: a record that one writes is left to it,
-    /// and what is sealed anew keeps its revision and its age. `on_record` hears of each record.
+    /// How long after a new data key an earlier one is still needed: as long as a claim lives. Whoever began to refresh a
+    /// token under the earlier key has saved it by then, and every host has looked after its keys.
+    pub const GRACE: Duration = CLAIM;
+
+    /// Brings every tenant under the current host key: gives it a new data key, wraps the earlier ones anew, and seals every
+    /// record under the new one. Then it waits for what is under way, and removes the earlier keys. Calls go on meanwhile: a
+    /// record that one writes is left to it, and what is sealed anew keeps its revision and its age.
     ///
-    /// Whatever ends it early, a repetition goes on from there; when all is done it does nothing.
+    /// Every host must have the new host key before: one that does not refuses calls from then on, and loses nothing if `grace`
+    /// is [`GRACE`](Self::GRACE) at least.
+    ///
+    /// Whatever ends it early, a repetition goes on from there; when all is done it does nothing, and does not wait.
     ///
     /// # Errors
     /// See [`RotationError`].
-    pub async fn rotate(&self, mut on_record: impl FnMut()) -> Result<Rotated, RotationError> {
+    pub async fn rotate(
+        &self,
+        grace: Duration,
+        mut on_step: impl FnMut(RotationStep),
+    ) -> Result<Rotated, RotationError> {
         let mut rotated = Rotated::default();
         let tenants: BTreeSet<_> = self.status().await?.keys.into_iter().map(|key| key.tenant).collect();
+        let mut earlier = Vec::new();
         for tenant in &tenants {
             rotated.tenants += 1;
-            self.rotate_tenant(tenant, &mut rotated, &mut on_record).await?;
+            for key in self.renew(tenant, &mut rotated).await? {
+                self.reseal_all(tenant, &key, &mut rotated, &mut on_step).await?;
+                earlier.push((tenant, key));
+            }
+        }
+        if !earlier.is_empty() {
+            on_step(RotationStep::Waiting(grace));
+            tokio::time::sleep(grace).await;
+        }
+        for (tenant, key) in earlier {
+            self.remove(tenant, &key, &mut rotated, &mut on_step).await?;
         }
         Ok(rotated)
     }
 
-    async fn rotate_tenant(
-        &self,
-        tenant: &TenantId,
-        rotated: &mut Rotated,
-        on_record: &mut impl FnMut(),
-    ) -> Result<(), RotationError> {
+    /// Makes sure that the tenant's newest key was made under the current host key, and that this one wraps the earlier ones,
+    /// too. Those are what it gives back.
+    async fn renew(&self, tenant: &TenantId, rotated: &mut Rotated) -> Result<Vec<TenantKey>, RotationError> {
         let mut keys = self.read(tenant).await?;
         for _ in 0..MOST_RACES {
             let current = self.provider().current().await?;
@@ -180,17 +210,12 @@ impl Keyring {
             rotated.added += u64::from(self.add(tenant, Some(id)).await?);
             keys = self.read(tenant).await?;
         }
-        let Some((newest, earlier)) = keys.split_last().filter(|(newest, _)| newest.wrapped.is_some()) else {
-            return Ok(());
-        };
-        self.unwrapped(tenant, newest).await?;
-        for key in earlier {
+        let Some(newest) = keys.pop().filter(|newest| newest.wrapped.is_some()) else { return Ok(Vec::new()) };
+        self.unwrapped(tenant, &newest).await?;
+        for key in &keys {
             rotated.rewrapped += u64::from(self.rewrap(tenant, key).await?);
         }
-        for key in earlier {
-            self.reseal_all(tenant, key, rotated, on_record).await?;
-        }
-        Ok(())
+        Ok(keys)
     }
 
     /// Wraps a data key under the current host key, unless that does already.
@@ -204,42 +229,53 @@ impl Keyring {
         Ok(self.storage().rewrap_key(tenant, key, Some(&wrapped)).await?)
     }
 
-    /// Seals what is under this key under the newest one, then removes it.
+    /// Seals what is under this key under the newest one. How many records do not open.
     async fn reseal_all(
         &self,
         tenant: &TenantId,
         key: &TenantKey,
         rotated: &mut Rotated,
-        on_record: &mut impl FnMut(),
+        on_step: &mut impl FnMut(RotationStep),
+    ) -> Result<u64, RotationError> {
+        let mut unopened = 0;
+        let mut after: Option<(Purpose, ConnectionKey)> = None;
+        loop {
+            let from = after.as_ref().map(|(purpose, key)| (*purpose, key));
+            let page = self.storage().sealed_under(tenant, &key.id, from, PAGE).await?;
+            for record in &page {
+                on_step(RotationStep::Record);
+                match self.reseal(tenant, record).await {
+                    Ok(done) => rotated.resealed += u64::from(done),
+                    // It stays for whoever can make something of it.
+                    Err(StorageError::Refused(_)) => unopened += 1,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            let Some(last) = page.into_iter().next_back() else { return Ok(unopened) };
+            after = Some((last.purpose, last.key));
+        }
+    }
+
+    /// Removes a key once nothing is sealed under it: what hosts have written under it meanwhile is sealed anew.
+    async fn remove(
+        &self,
+        tenant: &TenantId,
+        key: &TenantKey,
+        rotated: &mut Rotated,
+        on_step: &mut impl FnMut(RotationStep),
     ) -> Result<(), RotationError> {
         for _ in 0..MOST_PASSES {
-            let mut unopened = 0;
-            let mut after: Option<(Purpose, ConnectionKey)> = None;
-            loop {
-                let from = after.as_ref().map(|(purpose, key)| (*purpose, key));
-                let page = self.storage().sealed_under(tenant, &key.id, from, PAGE).await?;
-                for record in &page {
-                    on_record();
-                    match self.reseal(tenant, record).await {
-                        Ok(done) => rotated.resealed += u64::from(done),
-                        // It stays for whoever can make something of it.
-                        Err(StorageError::Refused(_)) => unopened += 1,
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                let Some(last) = page.into_iter().next_back() else { break };
-                after = Some((last.purpose, last.key));
-            }
-            if unopened > 0 {
-                rotated.unopened += unopened;
-                return Ok(());
-            }
             if self.storage().remove_key(tenant, &key.id).await? {
                 rotated.removed += 1;
                 return Ok(());
             }
             if self.storage().tenant_keys(tenant).await?.iter().all(|left| left.id != key.id) {
                 return Ok(()); // Another rotation has removed it.
+            }
+            let unopened = self.reseal_all(tenant, key, rotated, on_step).await?;
+            if unopened > 0 {
+                rotated.unopened += unopened;
+                return Ok(());
             }
         }
         Err(RotationError::Busy(key.id.clone()))

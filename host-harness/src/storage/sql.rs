@@ -4,6 +4,7 @@
 //! A swap of a token record is one conditional statement. A row, its shops and its events are one transaction, in which
 //! the position of the tenant's last event is locked, so that no event appears before one that was read.
 
+mod bulk;
 mod connections;
 mod consents;
 mod dialect;
@@ -21,6 +22,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyPool, AssertSqlSafe, Row as _};
 
+pub use self::bulk::NewConnection;
 use self::dialect::Dialect;
 pub use self::dialect::{BootClock, MachineClock};
 pub use self::open::OpenError;

@@ -61,7 +61,7 @@ async fn a_deadline_that_passes_tells_whether_tiktok_may_have_acted() {
         (Some(Then::Stall(HEAD)), 10, acted, "answer-incomplete"),
         (Some(Then::Drip(HEAD)), 25, acted, "answer-incomplete"),
     ] {
-        let stage = Stage::new();
+        let stage = Stage::in_memory();
         stage.connect("alice", "one-shop").await.unwrap();
         stage.advance(8 * DAY);
         let policy = match then {

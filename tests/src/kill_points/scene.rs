@@ -42,7 +42,7 @@ pub(super) struct Found {
 
 impl Scene {
     pub(super) async fn set(operation: Operation, replaced: ReplacedRefreshToken) -> Self {
-        let stage = Stage::new();
+        let stage = Stage::in_memory();
         stage.fake.update_switches(|switches| switches.replaced_refresh_token = replaced);
         if operation == Operation::Disconnect {
             // TikTok Shop can be asked to take back all of them, and the grant ends with the last.

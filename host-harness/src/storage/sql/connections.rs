@@ -3,6 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
+use super::bulk::{MOST_VALUES, tuples};
 use super::error::{breaks_reference, storage_error};
 use super::{
     AccountId, Columns as _, ConnectionKey, CustomerId, Ending, MOST_RACES, NewEvent, Next, Revision, Row, RowEntry,
@@ -15,7 +16,7 @@ use crate::connection::{
 use crate::error::Failure;
 
 /// The columns of a connection that a swap writes, in the order in which they are bound from `$4` on.
-const COLUMNS: [&str; 25] = [
+pub(super) const COLUMNS: [&str; 25] = [
     "revision",
     "token_lineage",
     "token_generation",
@@ -47,9 +48,8 @@ const FIRST: usize = 4;
 const SEALED_BY: usize = FIRST + COLUMNS.len() - 2;
 
 /// Columns of a shop beside its connection's.
-const SHOP_COLUMNS: usize = 9;
-/// Shops that one statement writes: SQLite binds 32 766 values at most.
-const MOST_SHOPS: usize = 1_000;
+pub(super) const SHOP_COLUMNS: [&str; 9] =
+    ["id", "position", "name", "region", "seller_type", "code", "raw", "standing", "linked"];
 
 impl SqlStorage {
     /// The rows of a customer, or of one account. One statement, so that a row and its shops are of one write.
@@ -256,7 +256,7 @@ fn encode(error: StorageError) -> sqlx::Error {
 }
 
 /// In the order of [`COLUMNS`].
-fn bind_row(query: Statement, revision: &Revision, row: &Row) -> Result<Statement, StorageError> {
+pub(super) fn bind_row(query: Statement, revision: &Revision, row: &Row) -> Result<Statement, StorageError> {
     let Row { connection, ciphers, token_lineage, token_generation } = row;
     let scopes =
         serde_json::to_string(&connection.granted_scopes).map_err(|error| StorageError::Refused(error.to_string()))?;
@@ -296,38 +296,36 @@ async fn insert_shops(
     key: &ConnectionKey,
     shops: &[Shop],
 ) -> Result<(), sqlx::Error> {
-    let mut position = 0_i64;
-    for shops in shops.chunks(MOST_SHOPS) {
-        let tuples: Vec<_> = (0..shops.len())
-            .map(|shop| {
-                let first = FIRST + shop * SHOP_COLUMNS;
-                let values: Vec<_> = (first..).take(SHOP_COLUMNS).map(|number| format!("${number}")).collect();
-                format!("($1, $2, $3, {})", values.join(", "))
-            })
-            .collect();
+    let mut position = 0;
+    for shops in shops.chunks(MOST_VALUES / SHOP_COLUMNS.len()) {
         let sql = format!(
-            "INSERT INTO tiktok_shop_shops (tenant, customer, account, id, position, name, region, seller_type, code, \
-             raw, standing, linked) VALUES {}",
-            tuples.join(", ")
+            "INSERT INTO tiktok_shop_shops (tenant, customer, account, {}) VALUES {}",
+            SHOP_COLUMNS.join(", "),
+            tuples(shops.len(), SHOP_COLUMNS.len(), FIRST, "$1, $2, $3, ")
         );
         let mut query = keyed(sql, tenant, key);
         for shop in shops {
-            let Shop { id, account: _, name, region, seller_type, cipher: _, code, raw, standing, linked } = shop;
-            query = query
-                .bind(escaped(id.as_str()))
-                .bind(position)
-                .bind(escaped(name))
-                .bind(escaped(region))
-                .bind(escaped(seller_type))
-                .bind(escaped(code))
-                .bind(escaped(raw))
-                .bind(standing_word(*standing))
-                .bind(*linked);
+            query = bind_shop(query, position, shop);
             position += 1;
         }
         query.execute(&mut **transaction).await?;
     }
     Ok(())
+}
+
+/// In the order of [`SHOP_COLUMNS`].
+pub(super) fn bind_shop(query: Statement, position: i64, shop: &Shop) -> Statement {
+    let Shop { id, account: _, name, region, seller_type, cipher: _, code, raw, standing, linked } = shop;
+    query
+        .bind(escaped(id.as_str()))
+        .bind(position)
+        .bind(escaped(name))
+        .bind(escaped(region))
+        .bind(escaped(seller_type))
+        .bind(escaped(code))
+        .bind(escaped(raw))
+        .bind(standing_word(*standing))
+        .bind(*linked)
 }
 
 fn entry(row: &AnyRow) -> Result<RowEntry, StorageError> {

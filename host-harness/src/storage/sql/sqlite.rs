@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::{AnyConnection, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
-use super::SqlStorage;
 use super::dialect::{BootClock, Dialect, MachineClock};
+use super::error::storage_error;
 use super::open::{OpenError, migrate};
+use super::{SqlStorage, StorageError, statement};
 use crate::private_file;
 
 /// Readers do not wait for the writer, nor it for them.
@@ -73,5 +74,24 @@ impl SqlStorage {
         };
         // One writer: more would wait for each other in the file, blindly, instead of here.
         Ok(Self { dialect, readers: pool(READERS), writers: pool(1) })
+    }
+    /// What SQLite finds wrong with its file, a line each: damaged pages, an index or a reference that leads nowhere. Reads
+    /// all of it. Of a server's database nothing is looked at.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn problems(&self) -> Result<Vec<String>, StorageError> {
+        if matches!(self.dialect, Dialect::Postgres) {
+            return Ok(Vec::new());
+        }
+        let checked = statement("PRAGMA integrity_check".to_owned()).fetch_all(&self.readers).await;
+        let lines: Result<Vec<String>, _> = checked.map_err(storage_error)?.iter().map(|row| row.try_get(0)).collect();
+        let mut problems: Vec<_> = lines.map_err(storage_error)?.into_iter().filter(|line| line != "ok").collect();
+        let dangling = statement("PRAGMA foreign_key_check".to_owned()).fetch_all(&self.readers).await;
+        for row in dangling.map_err(storage_error)? {
+            let table: String = row.try_get(0).map_err(storage_error)?;
+            problems.push(format!("a row of {table} refers to one that is not there"));
+        }
+        Ok(problems)
     }
 }

@@ -1,0 +1,98 @@
+//! What the benchmarks measure: a host with the component over some storage, in front of a fake TikTok Shop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use fake_tiktok_shop::{App, Control, Decision};
+use tiktok_shop_host_harness::{
+    AppCredentials, Authority, Component, Connection, ConnectionKey, ConnectorHost, CustomerId, EgressPolicy,
+    HostStorage, KeyProvider, Keyring, NewConnection, Next, Revision, Row, ShopPolicy, StaticCredentials,
+    SystemRandomness, TenantId, TokenWrite,
+};
+
+/// A seller of the fake with one shop.
+pub(crate) const SELLER: &str = "one-shop";
+
+pub(crate) struct Platform {
+    pub(crate) host: ConnectorHost,
+    pub(crate) tenant: TenantId,
+    pub(crate) storage: Arc<dyn HostStorage>,
+    keyring: Keyring,
+}
+
+impl Platform {
+    pub(crate) fn over(
+        storage: Arc<dyn HostStorage>,
+        keys: Arc<dyn KeyProvider>,
+        component: PathBuf,
+        app: &App,
+        fake: SocketAddr,
+    ) -> Result<Self> {
+        let tenant: TenantId = "acme".parse()?;
+        let credentials = AppCredentials {
+            app_key: app.app_key.clone(),
+            app_secret: app.app_secret.as_str().into(),
+            previous_app_secret: None,
+            authorization_link: None,
+        };
+        let egress = EgressPolicy::production().stand_in(Authority::Auth, fake)?.stand_in(Authority::Api, fake)?;
+        let host = ConnectorHost::builder()
+            .component(Component::File(component))
+            .storage(Arc::clone(&storage))
+            .keys(Arc::clone(&keys))
+            .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), credentials)))
+            .egress(egress)
+            .build()?;
+        let keyring = Keyring::new(Arc::clone(&storage), keys, Arc::new(SystemRandomness));
+        Ok(Self { host, tenant, storage, keyring })
+    }
+
+    /// Connects a customer with a consent that was given.
+    pub(crate) async fn connect(&self, customer: &CustomerId, query: String) -> Result<Connection> {
+        let shops = ShopPolicy::All;
+        Ok(self.host.finish_app_store_install(&self.tenant, customer, query.into(), shops).await?)
+    }
+
+    /// What copies of this connection are made from.
+    pub(crate) async fn template(&self, key: &ConnectionKey) -> Result<Template<'_>> {
+        let token = self.storage.load_token(&self.tenant, key).await?.context("no token record")?;
+        let record = self.keyring.open_token(&self.tenant, key, &token.revision, &token.value).await?.to_vec();
+        let entry = self.storage.load_row(&self.tenant, key).await?.context("no row")?;
+        let row = self.keyring.open_row(&self.tenant, &entry.revision, entry.row).await?;
+        Ok(Template { platform: self, record, row })
+    }
+}
+
+/// The callback of a consent to this app.
+pub(crate) fn consent(tiktok: &Control, app: &App) -> Result<String> {
+    Ok(tiktok.consent(&app.service_id, SELLER, None, Decision::Allow)?)
+}
+
+/// The customer of a copy.
+pub(crate) fn customer(number: u64) -> Result<CustomerId> {
+    Ok(format!("customer-{number}").parse()?)
+}
+
+/// A connection to be copied.
+pub(crate) struct Template<'a> {
+    platform: &'a Platform,
+    record: Vec<u8>,
+    row: Row,
+}
+
+impl Template<'_> {
+    /// A copy of its own customer, sealed for itself.
+    pub(crate) async fn copy(&self, number: u64) -> Result<NewConnection> {
+        let Platform { tenant, keyring, .. } = self.platform;
+        let key = ConnectionKey { customer: customer(number)?, account: self.row.connection.key.account.clone() };
+        let revision: Revision = format!("copy-{number}").parse()?;
+        let value = keyring.seal_token(tenant, &key, &revision, &self.record).await?;
+        let token = Next { revision: revision.clone(), value: TokenWrite { value, refresh_due_at: None } };
+        let mut row = self.row.clone();
+        row.connection.key = key.clone();
+        let value = keyring.seal_row(tenant, &revision, row).await?;
+        Ok(NewConnection { key, token, row: Next { revision, value } })
+    }
+}

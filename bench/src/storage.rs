@@ -1,0 +1,169 @@
+//! Does it matter how much is stored: calls and the host's memory over a full database, and over one that is all but empty.
+
+pub(crate) mod calls;
+mod database;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use fake_tiktok_shop::{App, Control, FakeTikTokShop, Options, ReplacedRefreshToken};
+use indicatif::{ProgressBar, ProgressStyle};
+use tiktok_shop_host_harness::{HostStorage, KeyFile, SqlStorage};
+use tokio::time::Instant;
+
+use self::calls::Measured;
+use self::database::{Database, Kind};
+use self::report::{Compared, Report};
+use crate::platform::{Platform, consent};
+
+/// What "all but empty" is.
+const FEW: u64 = 10;
+/// Times that each database is measured, in turn, so that what slows the machine down meets both.
+const ROUNDS: usize = 3;
+/// Connections that are sealed and inserted at a time.
+const BATCH: u64 = 2_000;
+
+/// Calls over a database with many connections, compared with one that holds ten.
+///
+/// Each database is measured by a process of its own, in turn, three times; medians are compared. The fake TikTok Shop runs
+/// in another process, so memory is the host's.
+#[derive(Args, Debug)]
+pub(crate) struct Storage {
+    /// Connections in the full database.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(100..))]
+    connections: u64,
+    /// Calls of each kind in each round.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(3..))]
+    calls: u32,
+    /// A PostgreSQL server to measure as well; two schemas are made there, and dropped.
+    #[arg(long, value_name = "ADDRESS", env = "TIKTOK_SHOP_TEST_POSTGRES", hide_env_values = true)]
+    postgres: Option<String>,
+    /// Print one JSON object in place of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What every measurement needs.
+struct Bench {
+    component: PathBuf,
+    keys: PathBuf,
+    tiktok: Control,
+    app: App,
+    calls: u32,
+}
+
+impl Storage {
+    pub(crate) async fn run(self, component: PathBuf) -> Result<String> {
+        let folder = tempfile::tempdir()?;
+        let fake = FakeTikTokShop::start(Options::default())?;
+        let tiktok = fake.control();
+        // The copies share one refresh token.
+        tiktok.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::Honoured);
+        let app = tiktok.apps().into_iter().next().context("the fake has no app")?;
+        let keys = folder.path().join("keys");
+        let bench = Bench { component, keys, tiktok, app, calls: self.calls };
+
+        let mut kinds = vec![Kind::Sqlite(folder.path().to_owned())];
+        kinds.extend(self.postgres.map(Kind::Postgres));
+        let mut compared = Vec::new();
+        for kind in &kinds {
+            compared.push((kind.name(), bench.compare(kind, self.connections).await?));
+        }
+        let memory = Database::memory();
+        let in_memory = bench.measure(&memory, FEW).await?.refresh;
+        let report = Report { connections: self.connections, calls: self.calls, rounds: ROUNDS, compared, in_memory };
+        Ok(if self.json { report.json() } else { report.text() })
+    }
+}
+
+impl Bench {
+    async fn compare(&self, kind: &Kind, connections: u64) -> Result<Compared> {
+        let (small, large) = (kind.make("small").await?, kind.make("large").await?);
+        self.fill(&small, FEW).await?;
+        let load = self.fill(&large, connections).await?;
+        let (mut few, mut many) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            let progress = spinner(format!("{}: round {} of {ROUNDS}", kind.name(), round + 1));
+            few.push(self.measure(&small, FEW).await?);
+            many.push(self.measure(&large, connections).await?);
+            progress.finish_and_clear();
+        }
+        Ok(Compared { few, many, load })
+    }
+
+    /// Connects one customer at the fake, and adds copies of it, sealed each for itself. How long the copies took.
+    async fn fill(&self, database: &Database, connections: u64) -> Result<Duration> {
+        let storage = database.open().await?;
+        let shared: Arc<dyn HostStorage> = Arc::new(storage.clone());
+        let platform = self.platform(shared)?;
+        let first = platform.connect(&"first".parse()?, consent(&self.tiktok, &self.app)?).await?;
+        let template = platform.template(&first.key).await?;
+        let bar = ProgressBar::new(connections)
+            .with_style(ProgressStyle::with_template("{msg} {wide_bar} {human_pos} of {human_len}, {eta} left")?);
+        bar.set_message(format!("{}: sealing and inserting", database.name()));
+        let began = Instant::now();
+        let mut next = 0;
+        let mut inserting = tokio::spawn(async { Ok(()) });
+        while next < connections {
+            let end = (next + BATCH).min(connections);
+            let mut batch = Vec::new();
+            for number in next..end {
+                batch.push(template.copy(number).await?);
+            }
+            // While a batch is inserted, the next one is sealed.
+            inserting.await??;
+            let (storage, tenant) = (storage.clone(), platform.tenant.clone());
+            inserting = tokio::spawn(async move { storage.insert_all(&tenant, &batch).await });
+            next = end;
+            bar.set_position(next);
+        }
+        inserting.await??;
+        let took = began.elapsed();
+        bar.finish_and_clear();
+        drop(template);
+        storage.close().await;
+        Ok(took)
+    }
+
+    fn platform(&self, storage: Arc<dyn HostStorage>) -> Result<Platform> {
+        let keys = Arc::new(KeyFile::open_or_create(&self.keys)?);
+        Platform::over(storage, keys, self.component.clone(), &self.app, self.tiktok.address())
+    }
+
+    /// Has a process of its own make the calls.
+    async fn measure(&self, database: &Database, connections: u64) -> Result<Measured> {
+        let consents = (0..self.calls).map(|_| consent(&self.tiktok, &self.app)).collect::<Result<Vec<_>>>()?;
+        let measured = calls::in_a_process(self, database, connections, &consents).await?;
+        ensure!(measured.calls == self.calls, "made {} of {} calls", measured.calls, self.calls);
+        Ok(measured)
+    }
+
+    fn keys(&self) -> &Path {
+        &self.keys
+    }
+}
+
+fn spinner(text: String) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(text);
+    spinner.enable_steady_tick(Duration::from_millis(200));
+    spinner
+}
+
+/// The middle one of what was measured.
+pub(crate) fn median<T, V: Ord + Copy + Default>(all: &[T], value: impl Fn(&T) -> V) -> V {
+    let mut values: Vec<_> = all.iter().map(value).collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// Opened by the process that fills it, or the one that makes the calls.
+async fn open_sql(address: &str) -> Result<SqlStorage> {
+    Ok(match address.strip_prefix("sqlite:") {
+        Some(path) => SqlStorage::sqlite(path).await?,
+        None => SqlStorage::postgres(address, Default::default()).await?,
+    })
+}

@@ -1,0 +1,151 @@
+//! The calls that are measured, in a process of their own.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use fake_tiktok_shop::App;
+use serde::{Deserialize, Serialize};
+use tiktok_shop_host_harness::{HostStorage, KeyFile, MemoryStorage, Rotation, SystemClock};
+use tokio::time::Instant;
+
+use super::database::Database;
+use super::{Bench, open_sql};
+use crate::platform::{Platform, customer};
+
+/// Makes the calls of one round; for `storage`, which starts it.
+#[derive(Args, Debug)]
+pub(crate) struct Calls {
+    /// `sqlite:PATH`, `postgres://…`, or nothing: memory.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    database: String,
+    /// The file with the host's keys.
+    #[arg(long)]
+    keys: PathBuf,
+    /// Where the fake listens.
+    #[arg(long)]
+    fake: SocketAddr,
+    /// Connections that are stored.
+    #[arg(long)]
+    connections: u64,
+}
+
+/// What the process is given on its standard input: an app of the fake, and callbacks of consents to it.
+#[derive(Serialize, Deserialize)]
+struct Given {
+    app_key: String,
+    app_secret: String,
+    consents: Vec<String>,
+}
+
+/// What it measured: medians, and its memory at its largest.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub(super) calls: u32,
+    pub(super) list_shops: Duration,
+    pub(super) connect: Duration,
+    pub(super) refresh: Duration,
+    /// In KiB; `None`: this system does not tell.
+    pub(super) memory: Option<u64>,
+}
+
+/// Starts the process, and takes what it measured.
+pub(super) async fn in_a_process(
+    bench: &Bench,
+    database: &Database,
+    connections: u64,
+    consents: &[String],
+) -> Result<Measured> {
+    let given = Given {
+        app_key: bench.app.app_key.clone(),
+        app_secret: bench.app.app_secret.clone(),
+        consents: consents.to_vec(),
+    };
+    #[expect(clippy::disallowed_methods, reason = "a process whose memory is measured")]
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("--component")
+        .arg(&bench.component)
+        .arg("storage-calls")
+        .args(["--database", &database.address, "--connections", &connections.to_string()])
+        .args(["--fake", &bench.tiktok.address().to_string()])
+        .arg("--keys")
+        .arg(bench.keys())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().context("no standard input")?.write_all(&serde_json::to_vec(&given)?)?;
+    let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await??;
+    ensure!(output.status.success(), "the process that makes the calls ended with {}", output.status);
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+impl Calls {
+    pub(crate) async fn run(self, component: PathBuf) -> Result<String> {
+        let Given { app_key, app_secret, consents } = serde_json::from_reader(std::io::stdin().lock())?;
+        let app = App { app_key, app_secret, ..fake_tiktok_shop::fixtures::apps().remove(0) };
+        let keys = Arc::new(KeyFile::open_or_create(&self.keys)?);
+        let storage: Arc<dyn HostStorage> = match self.database.as_str() {
+            "" => Arc::new(MemoryStorage::new(Arc::new(SystemClock::new()))),
+            address => Arc::new(open_sql(address).await?),
+        };
+        let platform = Platform::over(storage, keys, component, &app, self.fake)?;
+        let calls = u32::try_from(consents.len())?;
+        let mut consents = consents.into_iter();
+        if self.database.is_empty() {
+            let first = platform.connect(&"first".parse()?, consents.next().context("no consent")?).await?;
+            let template = platform.template(&first.key).await?;
+            for number in 0..self.connections {
+                let copy = template.copy(number).await?;
+                platform.storage.swap_token(&platform.tenant, &copy.key, None, Some(&copy.token)).await?;
+                platform.storage.swap_row(&platform.tenant, &copy.key, None, Some(&copy.row), &[]).await?;
+            }
+        }
+        let (host, tenant) = (&platform.host, &platform.tenant);
+        // The first call of a process makes its connections.
+        host.list_shops(tenant, &"first".parse()?).await?;
+
+        // A step that meets all connections in turn, whatever their number.
+        let stored = |call: u32| customer(u64::from(call).wrapping_mul(7_919) % self.connections);
+        let (mut list_shops, mut connect, mut refresh) = (Vec::new(), Vec::new(), Vec::new());
+        for call in 0..calls {
+            let id = stored(call)?;
+            let began = Instant::now();
+            let shops = host.list_shops(tenant, &id).await?;
+            list_shops.push(began.elapsed());
+            ensure!(shops.len() == 1, "{id} has {} shops", shops.len());
+        }
+        for call in 0..calls {
+            let id = stored(call)?;
+            let began = Instant::now();
+            host.refresh(tenant, &id, None, Rotation::Forced).await?;
+            refresh.push(began.elapsed());
+        }
+        for query in consents {
+            let id = format!("new-{}-{}", std::process::id(), connect.len()).parse()?;
+            let began = Instant::now();
+            platform.connect(&id, query).await?;
+            connect.push(began.elapsed());
+        }
+        let median = |times: &[Duration]| super::median(times, |time| *time);
+        let measured = Measured {
+            calls,
+            list_shops: median(&list_shops),
+            connect: median(&connect),
+            refresh: median(&refresh),
+            memory: largest_memory(),
+        };
+        Ok(serde_json::to_string(&measured)?)
+    }
+}
+
+/// The largest resident size of this process so far, in KiB.
+fn largest_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}

@@ -1,0 +1,115 @@
+//! Host keys as text and in a file.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::thread;
+
+use super::*;
+use crate::id::HostKeyId;
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+#[test]
+fn keys_are_read_from_text_and_the_first_is_the_current_one() {
+    let other = "ff".repeat(32);
+    for text in [
+        format!("a:{KEY},arn:aws:kms:b:{other}"),
+        format!("a:{KEY}\narn:aws:kms:b:{other}\n"),
+        format!(" ,a:{KEY} ,\t arn:aws:kms:b:{}, ", other.to_uppercase()),
+    ] {
+        let keys = HostKeys::parse(&text).unwrap();
+        let read: Vec<_> = keys.expose().map(|(id, key)| (id.as_str(), hex::encode(key.expose()))).collect();
+        assert_eq!(read, [("a", KEY.to_owned()), ("arn:aws:kms:b", other.clone())]);
+    }
+}
+
+#[test]
+fn text_that_holds_no_keys_is_refused_with_the_place_and_without_the_key() {
+    let long = "x".repeat(257);
+    let table = [
+        (String::new(), "no host key"),
+        (" ,\n,".to_owned(), "no host key"),
+        (KEY.to_owned(), "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
+        (format!("a:{KEY},b:{KEY}0"), "host key 2: not ID:KEY, where KEY is 64 hexadecimal digits"),
+        (format!("a:{KEY},b:{}", &KEY[2..]), "host key 2: not ID:KEY, where KEY is 64 hexadecimal digits"),
+        (format!("a:{}g", &KEY[1..]), "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
+        (format!(":{KEY}"), "host key 1: host key id: 1 to 256 visible ASCII characters"),
+        (format!("ä:{KEY}"), "host key 1: host key id: 1 to 256 visible ASCII characters"),
+        (format!("{long}:{KEY}"), "host key 1: host key id: 1 to 256 visible ASCII characters"),
+        (format!("a:{KEY},a:{KEY}"), "host key a stands there twice"),
+    ];
+    for (text, told) in table {
+        let error = HostKeys::parse(&text).unwrap_err().to_string();
+        assert_eq!(error, told);
+        assert!(!error.contains(&KEY[2..20]));
+    }
+}
+
+fn ids(file: &KeyFile) -> Vec<HostKeyId> {
+    file.keys().unwrap().ids().cloned().collect()
+}
+
+#[test]
+fn a_key_file_is_made_private_once_and_read_by_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made/on/first/use");
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let path = path.clone();
+            thread::spawn(move || ids(&KeyFile::open_or_create(path).unwrap()))
+        })
+        .collect();
+    let all: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(all.iter().all(|ids| ids.len() == 1 && *ids == all[0]), "{all:?}");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn keys_that_are_added_at_once_are_all_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::open_or_create(folder.path().join("keys")).unwrap();
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            thread::spawn({
+                let file = file.clone();
+                move || file.add().unwrap()
+            })
+        })
+        .collect();
+    let added: std::collections::BTreeSet<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let all = ids(&file);
+    assert_eq!((added.len(), all.len()), (8, 9));
+    assert!(added.iter().all(|id| all.contains(id)));
+}
+
+#[tokio::test]
+async fn a_key_file_that_is_gone_or_open_or_malformed_is_told_and_serves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    let file = KeyFile::open_or_create(&path).unwrap();
+    let data_key = DataKey::new([7; 32]);
+    let wrapped = file.wrap(&data_key, b"context").await.unwrap();
+    assert_eq!(file.unwrap(&wrapped, b"context").await.unwrap().expose(), data_key.expose());
+    assert_eq!(file.unwrap(&wrapped, b"another").await.unwrap_err(), KeyError::Mismatch(wrapped.host_key.clone()));
+
+    let shown = path.display();
+    let told = async |why: String| {
+        let key = Some(wrapped.host_key.clone());
+        assert_eq!(
+            file.unwrap(&wrapped, b"context").await.unwrap_err(),
+            KeyError::Unavailable { key, why: why.clone() }
+        );
+        assert_eq!(file.current().await.unwrap_err(), KeyError::Unavailable { key: None, why });
+    };
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    told(format!("{shown}: others can reach it (mode 644); chmod 600 makes it private")).await;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&path, "a:b").unwrap();
+    told(format!("{shown}: host key 1: not ID:KEY, where KEY is 64 hexadecimal digits")).await;
+    assert_eq!(
+        KeyFile::open_or_create(&path).unwrap_err().to_string(),
+        format!("{shown}: host key 1: not ID:KEY, where KEY is 64 hexadecimal digits")
+    );
+    fs::remove_file(&path).unwrap();
+    told(format!("{shown}: there is no such file")).await;
+}

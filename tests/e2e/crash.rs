@@ -1,0 +1,61 @@
+//! Processes that are killed while they write, and servers that are restarted under them: what was answered is there, and
+//! what was under way is there whole or not at all.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use tiktok_shop_host_harness::{KeyFile, Keyring, Randomness as _, SqlStorage, SystemRandomness};
+use tiktok_shop_tests::crash::Account;
+
+const KILLS: usize = 25;
+/// Lines that a writer says before it is killed, at most: some hundred writes.
+const MOST_LINES: u64 = 600;
+
+fn writer(database: &str, keys: &Path) -> Child {
+    #[expect(clippy::disallowed_methods, reason = "the subject is a process that is killed")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_storage-writer"));
+    command.arg(database).arg(keys).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+fn below(most: u64) -> u64 {
+    let mut bytes = [0; 8];
+    SystemRandomness.fill(&mut bytes).unwrap();
+    u64::from_le_bytes(bytes) % most
+}
+
+/// Kills a writer after so many lines, with `kill -9`, and hears what it has said until then.
+fn kill_after(lines: u64, mut writer: Child, account: &mut Account) {
+    let mut said = BufReader::new(writer.stdout.take().unwrap()).lines();
+    for _ in 0..lines {
+        account.hear(&said.next().expect("it lives").unwrap());
+    }
+    writer.kill().unwrap();
+    for line in said {
+        account.hear(&line.unwrap());
+    }
+    assert!(!writer.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_writer_that_is_killed_at_any_moment_leaves_an_sqlite_file_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, keys) = (folder.path().join("connections.sqlite"), folder.path().join("keys"));
+    let mut account = Account::default();
+    for round in 0..KILLS {
+        // The first dies while it makes the file and its tables, or before.
+        let lines = if round == 0 { 0 } else { below(MOST_LINES) };
+        kill_after(lines, writer(database.to_str().unwrap(), &keys), &mut account);
+
+        let storage = SqlStorage::sqlite(&database).await.unwrap();
+        assert_eq!(storage.problems().await.unwrap(), [""; 0]);
+        let keys = Arc::new(KeyFile::open_or_create(&keys).unwrap());
+        let keyring = Keyring::new(Arc::new(storage.clone()), keys, Arc::new(SystemRandomness));
+        account.check(&storage, &keyring).await;
+        storage.close().await;
+    }
+    let Account { answered, found_done, found_undone, .. } = account;
+    println!("{KILLS} kills, {answered} writes answered, {found_done} under way and done, {found_undone} not");
+    assert!(answered > KILLS && found_done + found_undone > 0, "no kill met a write");
+}

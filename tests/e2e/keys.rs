@@ -1,0 +1,220 @@
+//! Host keys under the shipped component: missing ones, wrong ones, ones that change while calls go on, and tenants that are
+//! erased. What is stored is never lost for want of a key, and never opens at another place.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fake_tiktok_shop::{Decision, ReplacedRefreshToken};
+use futures::future::join_all;
+use tiktok_shop_host_harness::{
+    Action, CallError, ConnectionStatus, ConnectorHost, DataKey, DisconnectTarget, HostKeyId, HostKeys, KeyProvider,
+    Keyring, Next, RemoteGrant, Rotation, RotationStep, ShopPolicy, Swapped, Sweep, SystemRandomness, TokenWrite,
+    UnixSeconds,
+};
+use tiktok_shop_tests::{
+    BEGIN, DAY, HoldsBackThePair, STATE, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant,
+};
+
+fn keys(ids: &[&str]) -> Arc<dyn KeyProvider> {
+    let keys = ids.iter().map(|id| {
+        let byte = id.bytes().fold(0, u8::wrapping_add);
+        (id.parse::<HostKeyId>().unwrap(), DataKey::new([byte; 32]))
+    });
+    Arc::new(HostKeys::new(keys).unwrap())
+}
+
+fn host(stage: &Stage, keys: &Arc<dyn KeyProvider>) -> ConnectorHost {
+    stage.host_builder().keys(Arc::clone(keys)).build().unwrap()
+}
+
+fn keyring(stage: &Stage, keys: &Arc<dyn KeyProvider>) -> Keyring {
+    Keyring::new(Arc::clone(&stage.storage), Arc::clone(keys), Arc::new(SystemRandomness))
+}
+
+async fn connect(stage: &Stage, host: &ConnectorHost, customer: &str, seller: &str) -> Result<(), CallError> {
+    let consent = grant(&stage.callback(seller, Decision::Allow));
+    host.connect(&tenant(0), &customer_id(customer), consent, ShopPolicy::All).await.map(drop)
+}
+
+fn detail<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> (Action, String, String) {
+    match outcome {
+        Err(CallError::Connector(error)) => {
+            (error.action(), error.failure().code.clone(), error.failure().detail.clone())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn without_the_host_key_every_call_names_it_and_nothing_is_lost() {
+    let stage = Stage::new();
+    let right = keys(&["host-1"]);
+    let (alice, ours) = (customer_id("alice"), tenant(0));
+    let working = host(&stage, &right);
+    connect(&stage, &working, "alice", "one-shop").await.unwrap();
+    stage.advance(8 * DAY);
+    let rows = stage.storage.list_rows(&ours, &alice).await.unwrap();
+    let key = rows[0].row.connection.key.clone();
+    let before = stage.storage.load_token(&ours, &key).await.unwrap().unwrap();
+
+    let other: Arc<dyn KeyProvider> =
+        Arc::new(HostKeys::new([("host-1".parse().unwrap(), DataKey::new([9; 32]))]).unwrap());
+    for (wrong, why) in [
+        (keys(&["host-2"]), "no host key of that name is here"),
+        (other, "the host key of that name does not unwrap this data key"),
+    ] {
+        let told = format!("key-unavailable(host-1): {why}");
+        let keyless = host(&stage, &wrong);
+        let refused = |(action, code, detail): (Action, String, String)| {
+            assert_eq!((action, code.as_str()), (Action::StorageFailed, "storage-refused"));
+            assert!(detail.contains(&told), "{detail}");
+        };
+        refused(detail(keyless.refresh(&ours, &alice, None, Rotation::Forced).await));
+        refused(detail(keyless.access_token(&ours, &alice, None, Duration::ZERO).await));
+        refused(detail(keyless.list_shops(&ours, &alice).await));
+        refused(detail(keyless.disconnect(&ours, &alice, DisconnectTarget::All(None), RemoteGrant::Keep).await));
+        // A code is not spent for tokens that nobody could seal, whoever's they are.
+        for customer in ["alice", "bob"] {
+            refused(detail(connect(&stage, &keyless, customer, "one-shop").await));
+        }
+        assert_eq!((stage.requests_to(TOKEN_GET), stage.requests_to(TOKEN_REFRESH)), (1, 0));
+        // How connections are is told all the same.
+        let listed = keyless.list_connections(&ours, &alice).await.unwrap();
+        assert_eq!(listed[0].status, ConnectionStatus::Active);
+        assert!(listed[0].shops.iter().all(|shop| shop.cipher.is_none()));
+        let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(stage.fake.now()), NonZeroUsize::MIN) };
+        assert_eq!(keyless.sweep(sweep, std::future::pending(), |_, _| ()).await.unwrap().failed, 1);
+    }
+    let after = stage.storage.load_token(&ours, &key).await.unwrap().unwrap();
+    assert_eq!((after.revision, after.value), (before.revision, before.value));
+    assert_eq!(stage.storage.list_rows(&ours, &alice).await.unwrap(), rows);
+
+    let renewed = working.refresh(&ours, &alice, None, Rotation::WhenDue).await.unwrap();
+    assert_eq!((renewed.status, renewed.last_failure), (ConnectionStatus::Active, None));
+    assert!(renewed.shops[0].cipher.is_some());
+}
+
+/// As somebody might do who can write to the database, and has no key.
+#[tokio::test]
+async fn what_is_moved_or_put_back_in_the_database_does_not_open() {
+    let stage = Stage::new();
+    let alice = stage.connect("alice", "one-shop").await.unwrap().key;
+    let bob = stage.connect("bob", "one-shop").await.unwrap().key;
+    let load = async |key| stage.storage.load_token(&tenant(0), key).await.unwrap().unwrap();
+    let put = async |key, value| {
+        let expected = load(key).await.revision;
+        let revision = format!("{expected}-put").parse().unwrap();
+        let next = Next { revision, value: TokenWrite { value, refresh_due_at: None } };
+        let swapped = stage.storage.swap_token(&tenant(0), key, Some(&expected), Some(&next)).await.unwrap();
+        assert_eq!(swapped, Swapped::Done);
+    };
+    // Another customer's, of the same account.
+    put(&bob, load(&alice).await.value).await;
+    // An earlier one of one's own.
+    let earlier = load(&alice).await.value;
+    stage.refresh("alice", Rotation::Forced).await.unwrap();
+    put(&alice, earlier).await;
+    for customer in ["alice", "bob"] {
+        let (action, code, detail) = detail(stage.refresh(customer, Rotation::Forced).await);
+        assert_eq!((action, code.as_str()), (Action::StorageFailed, "storage-refused"));
+        assert!(detail.contains("it has been changed, or moved from another place"), "{detail}");
+    }
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 1, "none of them was sent");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
+    const CUSTOMERS: usize = 12;
+    const ROUNDS: usize = 6;
+    let stage = Stage::new();
+    // A token that was sent and not kept would be missed.
+    stage.fake.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::Refused);
+    let (old, both, new) = (keys(&["old"]), keys(&["new", "old"]), keys(&["new"]));
+    let first = host(&stage, &old);
+    let customers: Vec<_> = (0..CUSTOMERS).map(|number| format!("customer-{number}")).collect();
+    join_all(customers.iter().map(async |id| connect(&stage, &first, id, "one-shop").await.unwrap())).await;
+
+    // Neither has heard of the new data key when the rotation begins, and the second has no record in memory.
+    let hosts = [host(&stage, &both), host(&stage, &both)];
+    hosts[0].list_shops(&tenant(0), &customer_id("customer-0")).await.unwrap();
+    let ring = keyring(&stage, &both);
+    let refreshing = join_all(customers.iter().enumerate().map(async |(at, id)| {
+        for round in 0..ROUNDS {
+            let host = &hosts[(at + round) % hosts.len()];
+            let renewed = host.refresh(&tenant(0), &customer_id(id), None, Rotation::Forced).await.unwrap();
+            assert_eq!(renewed.last_failure, None);
+        }
+    }));
+    let (rotated, _) = tokio::join!(ring.rotate(Duration::ZERO, |_| ()), refreshing);
+    rotated.unwrap();
+    ring.rotate(Duration::ZERO, |_| ()).await.unwrap();
+    let status = ring.status().await.unwrap();
+    assert!(status.is_rotated(), "{status:?}");
+    assert_eq!(status.by_host_key().get(&Some(&"new".parse().unwrap())), Some(&(1, 2 * CUSTOMERS as u64)));
+
+    // With the new key alone each connection works, and what it holds is what TikTok Shop honours.
+    let after = host(&stage, &new);
+    for id in &customers {
+        let renewed = after.refresh(&tenant(0), &customer_id(id), None, Rotation::Forced).await.unwrap();
+        assert_eq!((renewed.status, renewed.last_failure), (ConnectionStatus::Active, None));
+    }
+}
+
+/// A host that does not have the new host key yet has sent a refresh token, and saves what came of it under the key it knows.
+#[tokio::test]
+async fn a_rotation_waits_for_a_pair_that_is_being_saved_under_the_earlier_key() {
+    let stage = Stage::in_memory();
+    stage.fake.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::Refused);
+    let (old, both, new) = (keys(&["old"]), keys(&["new", "old"]), keys(&["new"]));
+    connect(&stage, &host(&stage, &old), "alice", "one-shop").await.unwrap();
+    stage.advance(8 * DAY);
+    let held_back = Arc::new(HoldsBackThePair::default());
+    stage.intercept(Arc::clone(&held_back) as Arc<_>);
+    let unaware = host(&stage, &old);
+    let alice = customer_id("alice");
+    let refreshing = tokio::spawn({
+        let alice = alice.clone();
+        async move { unaware.refresh(&tenant(0), &alice, None, Rotation::WhenDue).await }
+    });
+    held_back.held().await;
+
+    // TikTok has answered: from here on nothing waits for the network, and the minutes pass at once.
+    tokio::time::pause();
+    let ring = keyring(&stage, &both);
+    let mut waited = Vec::new();
+    let rotated = ring.rotate(Keyring::GRACE, |step| {
+        if let RotationStep::Waiting(_) = step {
+            held_back.release();
+        }
+        waited.push(step);
+    });
+    let rotated = rotated.await.unwrap();
+    tokio::time::resume();
+    assert_eq!(waited.iter().filter(|step| **step == RotationStep::Waiting(Keyring::GRACE)).count(), 1);
+    assert_eq!((rotated.added, rotated.removed), (1, 1));
+    // The row is under the new key by now, and not his to read.
+    let outcome = refreshing.await.unwrap();
+    assert_eq!(refusal(outcome), ("storage-failed", "connection-row-not-saved".to_owned()));
+
+    let after = host(&stage, &new).refresh(&tenant(0), &alice, None, Rotation::Forced).await.unwrap();
+    assert_eq!((after.status, after.last_failure), (ConnectionStatus::Active, None));
+}
+
+#[tokio::test]
+async fn an_erased_tenant_is_connected_no_longer_and_the_others_are() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    let query = stage.callback_of(1, "one-shop", Some(STATE), Decision::Allow);
+    let theirs = stage.host.connect(&tenant(1), &customer_id("alice"), grant(&query), ShopPolicy::All).await.unwrap();
+    let erased = stage.keyring().erase(&tenant(0), UnixSeconds(BEGIN)).await.unwrap();
+    assert_eq!((erased.keys, erased.connections), (1, 1));
+
+    let ours = stage.host_builder().build().unwrap();
+    assert_eq!(ours.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), []);
+    let outcome = ours.refresh(&tenant(0), &customer_id("alice"), None, Rotation::Forced).await;
+    assert_eq!(refusal(outcome), ("invalid-request", "not-connected".to_owned()));
+    assert_eq!(ours.list_connections(&tenant(1), &customer_id("alice")).await.unwrap(), [theirs]);
+    // The tenant may begin anew.
+    assert_eq!(stage.connect("alice", "one-shop").await.unwrap().status, ConnectionStatus::Active);
+}

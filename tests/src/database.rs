@@ -1,0 +1,162 @@
+//! Where stages keep what they store: in memory, or wherever `TIKTOK_SHOP_TEST_STORAGE` says, so that every end-to-end test
+//! runs on each kind of storage.
+//!
+//! | value | storage |
+//! | --- | --- |
+//! | `memory`, or not set | in memory |
+//! | `sqlite` | a file of its own for each stage |
+//! | an address, `postgres://…` | a schema of its own for each stage, in this database |
+//!
+//! Time in a database is the stage's, too: SQLite is given the stage's clock, and in PostgreSQL a function of the schema
+//! stands in front of `clock_timestamp()`.
+
+use std::future::Future;
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::Duration;
+
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Executor as _, PgPool, Row as _};
+use tempfile::TempDir;
+use tiktok_shop_host_harness::{
+    Clock as _, HostStorage, MachineClock, ManualClock, MemoryStorage, PostgresOptions, Randomness as _, SqlStorage,
+    SystemRandomness,
+};
+use tokio::runtime::Runtime;
+
+/// What stands behind a stage's storage.
+pub(crate) enum Database {
+    Memory,
+    Sqlite(TempDir),
+    Postgres(Schema),
+}
+
+/// A schema of a PostgreSQL database, gone with its stage.
+pub(crate) struct Schema {
+    name: String,
+    pool: PgPool,
+}
+
+/// A storage whose ages are those of this clock.
+pub(crate) fn open(clock: &Arc<ManualClock>) -> (Arc<dyn HostStorage>, Database) {
+    match chosen().as_deref() {
+        None | Some("memory") => {
+            (Arc::new(MemoryStorage::new(Arc::clone(clock) as Arc<_>)) as Arc<_>, Database::Memory)
+        }
+        Some("sqlite") => {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("connections.sqlite");
+            let clock = Arc::new(Stopped(Arc::clone(clock)));
+            let storage = elsewhere(SqlStorage::sqlite_by_clock(path, clock)).expect("a database in a new folder");
+            (Arc::new(storage), Database::Sqlite(folder))
+        }
+        Some(address) => {
+            let schema = Schema::make(address);
+            let storage = elsewhere(SqlStorage::postgres(&schema.address(address), PostgresOptions::default()));
+            (Arc::new(storage.expect("a database that answers")), Database::Postgres(schema))
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "which storage the tests run on is the caller's choice")]
+fn chosen() -> Option<String> {
+    std::env::var("TIKTOK_SHOP_TEST_STORAGE").ok()
+}
+
+/// What blocks until it is done, from within another runtime or from none.
+fn elsewhere<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+    thread::scope(|scope| scope.spawn(|| RUNTIME.block_on(work)).join().expect("no panic"))
+}
+
+impl Database {
+    /// The stage's clock has moved.
+    pub(crate) fn follow(&self, clock: &ManualClock) {
+        if let Self::Postgres(schema) = self {
+            let ms = i64::try_from(clock.monotonic().as_millis()).expect("a time within the test");
+            schema.run(format!("UPDATE stage_time SET ms = {ms}"));
+        }
+    }
+
+    /// All that a copy of the database would show, deleted rows too where the database keeps them.
+    pub(crate) fn dump(&self) -> Vec<u8> {
+        match self {
+            Self::Memory => Vec::new(),
+            Self::Sqlite(folder) => {
+                let files = std::fs::read_dir(folder.path()).expect("the database's folder");
+                files.flat_map(|file| std::fs::read(file.expect("a file").path()).expect("a file")).collect()
+            }
+            Self::Postgres(schema) => schema.dump(),
+        }
+    }
+}
+
+/// The stage's clock, as a machine that never sleeps.
+struct Stopped(Arc<ManualClock>);
+
+impl MachineClock for Stopped {
+    fn boot(&self) -> &str {
+        "of the stage"
+    }
+
+    fn since_boot(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn wall(&self) -> Duration {
+        self.0.wall()
+    }
+}
+
+impl Schema {
+    fn make(address: &str) -> Self {
+        let mut bits = [0; 8];
+        SystemRandomness.fill(&mut bits).expect("randomness");
+        let name = format!("stage_{:016x}", u64::from_be_bytes(bits));
+        let schema =
+            Self { pool: PgPoolOptions::new().max_connections(1).connect_lazy(address).expect("an address"), name };
+        schema.run(
+            "CREATE TABLE stage_time (ms BIGINT NOT NULL); INSERT INTO stage_time VALUES (0); \
+             CREATE FUNCTION clock_timestamp() RETURNS TIMESTAMPTZ LANGUAGE sql VOLATILE AS \
+             'SELECT TIMESTAMPTZ ''2026-01-01 00:00:00Z'' + ms * INTERVAL ''1 millisecond'' FROM stage_time'"
+                .to_owned(),
+        );
+        schema
+    }
+
+    /// The database, with this schema's tables and functions in front of all others.
+    fn address(&self, of: &str) -> String {
+        let mark = if of.contains('?') { '&' } else { '?' };
+        format!("{of}{mark}options=-c%20search_path%3D{},pg_catalog", self.name)
+    }
+
+    fn run(&self, sql: String) {
+        let Self { name, pool } = self;
+        let sql = format!("CREATE SCHEMA IF NOT EXISTS {name}; SET search_path = {name}, pg_catalog; {sql}");
+        elsewhere(pool.execute(AssertSqlSafe(sql))).expect("a database that answers");
+    }
+
+    fn dump(&self) -> Vec<u8> {
+        let Self { name, pool } = self;
+        let tables = format!("SELECT tablename::text FROM pg_tables WHERE schemaname = '{name}'");
+        let tables = elsewhere(pool.fetch_all(AssertSqlSafe(tables))).expect("a list of tables");
+        let mut dump = Vec::new();
+        for table in tables {
+            let table: String = table.get(0);
+            let rows = elsewhere(pool.fetch_all(AssertSqlSafe(format!("SELECT t::text FROM {name}.{table} t"))));
+            for row in rows.expect("rows") {
+                dump.extend(row.get::<String, _>(0).into_bytes());
+                dump.push(b'\n');
+            }
+        }
+        dump
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        let sql = format!("DROP SCHEMA {} CASCADE", self.name);
+        // The next run does not mind one that is left.
+        let _gone = elsewhere(self.pool.execute(AssertSqlSafe(sql)));
+    }
+}
