@@ -66,8 +66,8 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   customer-7: Teapot Corner (GB), active
   …
 
-Exit status: 0 if the consent has begun; 12 if the app's authorization link is missing; others as
-tiktok-shop-harness --help lists them.";
+Exit status: 0 if the consent has begun; 12 if the app's authorization link is missing; others:
+tiktok-shop-harness --help.";
 
 #[derive(Serialize)]
 struct Line<'a> {

@@ -38,8 +38,8 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   $ tiktok-shop-harness events --after 0 --json
   {\"position\":1,\"at\":1767225600,\"customer\":\"customer-7\",\"account\":\"…\",\"event\":\"connected\"}
 
-Exit status: 0, also if there is none; 16 if the database fails; others as tiktok-shop-harness
---help lists them.";
+Exit status: 0, also if there is none; 16 if the database fails; others: tiktok-shop-harness
+--help.";
 
 /// Read at a time.
 const PAGE: usize = 500;

@@ -36,10 +36,10 @@ of the one before.
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
   $ tiktok-shop-harness keys status
-  host key  data keys  records
+  host key               data keys  records
   …
 
-  $ tiktok-shop-harness keys rotate
+  $ tiktok-shop-harness keys rotate --wait 0
   …
 
 Exit status: 0 if it is done; 1 if a key is in use, or a record does not open; 16 if the database
@@ -51,7 +51,7 @@ fails or a key is missing; others: tiktok-shop-harness --help.";
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
   $ tiktok-shop-harness keys status
-  host key  data keys  records
+  host key               data keys  records
   host-…  1          2        current
   …
   every data key is wrapped by the current host key
@@ -94,8 +94,8 @@ Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   $ tiktok-shop-harness keys erase --tenant gone --yes
   tenant gone: 0 data keys and 0 connections are erased
 
-Exit status: 0 if nothing of it is left; 2 without --yes, then nothing is erased; others as
-tiktok-shop-harness --help lists them.")]
+Exit status: 0 if nothing of it is left; 2 without --yes, then nothing is erased; others:
+tiktok-shop-harness --help.")]
 pub(crate) struct Erase {
     /// Do it
     #[arg(long)]

@@ -36,10 +36,10 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["authorization-url", "c", "--consent-as", "CANARY"], "the fake says: no seller \"CANARY\""),
         (&["connect", "--shops", "all"], "missing: --app-store <CUSTOMER>"),
         (&["access-token", "c", "--min-validity", "-1"], "unknown option -1"),
-        (&["access-token", "c", "--min-validity=-1"], "--min-validity <SECONDS>: invalid digit found in string"),
+        (&["access-token", "c", "--min-validity=-1"], "--min-validity <SECONDS>: -1 is not in 0..=4294967295"),
         (
             &["access-token", "c", "--min-validity", "4294967296"],
-            "--min-validity <SECONDS>: number too large to fit in target type",
+            "--min-validity <SECONDS>: 4294967296 is not in 0..=4294967295",
         ),
         (&["webhook"], "missing: --authorization <HEX>"),
         (&["events", "--limit", "many"], "--limit <NUMBER>: invalid digit found in string"),
@@ -58,7 +58,7 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["inspect"], "missing: <COMPONENT>"),
         (&["inspect", "/no/such"], "/no/such: No such file or directory (os error 2)"),
         (&["inspect", "/dev/zero"], "/dev/zero: not a regular file"),
-        (&["events", "--json", "--json"], "--json stands there twice"),
+        (&["events", "--limit", "1", "--limit", "1"], "--limit <NUMBER> stands there twice"),
         (&["events", "--storage", "mysql://CANARY"], "--storage <ADDRESS>: not sqlite:PATH, postgres://… or memory:"),
         (&["events", "--storage", "sqlite:"], "--storage <ADDRESS>: no path after sqlite:"),
         (&["events", "--fake", "http://192.0.2.1:80"], "--fake <URL>: not a loopback address"),
@@ -92,17 +92,15 @@ fn a_password_in_an_argument_is_refused_and_not_repeated() {
 fn hostile_text_reaches_no_terminal_as_it_is() {
     let stage = Stage::new();
     let long = "x".repeat(120_000);
-    for text in
-        ["\u{1b}[2J\u{7}", "a\nb\rc", "\u{202e}drow", "\u{9b}31m", "%s%n", "'; DROP TABLE x; --", "../../etc", &long]
-    {
-        for command in ["list-shops", "list-connections", "authorization-url"] {
-            let Run { status, stdout, stderr } = run(stage.with(&[command, text]), "");
-            let expected = if text.len() > 256 { Some(2) } else { Some(0) };
-            assert_eq!(status, expected, "{command}: {stderr}");
-            let hostile = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
-            assert!(!format!("{stdout}{stderr}").contains(hostile), "{command}: {stdout:?}{stderr:?}");
-            assert!(stdout.len() + stderr.len() < 2_000, "a value is not repeated");
-        }
+    let texts =
+        ["\u{1b}[2J\u{7}", "a\nb\rc", "\u{202e}drow", "\u{9b}31m", "%s%n", "'; DROP TABLE x; --", "../../etc", &long];
+    for (text, command) in texts.into_iter().zip(["list-shops", "list-connections"].into_iter().cycle()) {
+        let Run { status, stdout, stderr } = run(stage.with(&[command, text]), "");
+        let expected = if text.len() > 256 { Some(2) } else { Some(0) };
+        assert_eq!(status, expected, "{command}: {stderr}");
+        let hostile = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!format!("{stdout}{stderr}").contains(hostile), "{command}: {stdout:?}{stderr:?}");
+        assert!(stdout.len() + stderr.len() < 2_000, "a value is not repeated");
     }
     for id in ["x".repeat(257), "é".repeat(129)] {
         let expected = "<CUSTOMER>: customer id: 1 to 256 bytes; --help tells more".to_owned();

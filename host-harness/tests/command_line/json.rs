@@ -34,11 +34,11 @@ fn every_command_has_its_shape() {
         "refresh_expires_at": BEGIN + 36_135 * 86_400, "authorization_ends_at": null, "connected_at": BEGIN,
         "granted_at": BEGIN, "refreshed_at": BEGIN, "shops_synced_at": BEGIN, "shops": [shop], "last_failure": null,
     });
-    assert_eq!(connected, [connection.clone()]);
-    assert_eq!(stage.json("list-connections customer-7", ""), [connection.clone()]);
-    assert_eq!(stage.json("refresh customer-7", ""), [connection.clone()]);
+    assert_eq!(connected, vec![connection.clone()]);
+    assert_eq!(stage.json("list-connections customer-7", ""), vec![connection.clone()]);
+    assert_eq!(stage.json("refresh customer-7", ""), vec![connection.clone()]);
     assert_eq!(stage.json(&format!("link-shops customer-7 {SHOP}"), ""), [connection]);
-    assert_eq!(stage.json("list-shops customer-7", ""), [shop.clone()]);
+    assert_eq!(stage.json("list-shops customer-7", ""), vec![shop.clone()]);
     let revealed = run(stage.command("list-shops customer-7 --reveal --json"), "").stdout;
     let revealed: Value = serde_json::from_str(&revealed).unwrap();
     assert_eq!(revealed["cipher"], "ROW_fixture01cipherOfGB");

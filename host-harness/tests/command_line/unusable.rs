@@ -237,7 +237,7 @@ fn the_contract_is_tried_on_an_empty_database_only() {
     let fresh = stage.home().join("fresh.sqlite");
     let Run { status, stdout, stderr } = run(stage.command(&format!("contract sqlite:{}", fresh.display())), "");
     assert_eq!((status, &*stderr), (Some(0), ""), "{stdout}");
-    let (checks, summary) = stdout.trim_end().rsplit_once('\n').unwrap_or(("", stdout.trim_end()));
+    let (checks, summary) = stdout.trim_end().rsplit_once('\n').unwrap_or_else(|| ("", stdout.trim_end()));
     assert!(checks.lines().all(|line| line.starts_with("kept ")), "{stdout}");
     assert_eq!(summary, format!("{} checks, 0 broken", checks.lines().count()));
     still_works(&stage);
