@@ -1,7 +1,7 @@
 //! A storage of one's own, complete: on redb, an embedded key-value database. Nothing in it knows of tokens, keys or TikTok
 //! Shop; it keeps what it is given, and compares revisions.
 //!
-//! `tests/storage/own.rs` runs the contract suite on it. It lists what is due by looking at every record: with many
+//! `tests/storage/main.rs` runs the contract suite on it. It lists what is due by looking at every record: with many
 //! connections keep an index, as `migrations/sqlite` does.
 
 use std::path::Path;

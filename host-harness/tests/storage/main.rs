@@ -1,6 +1,10 @@
 //! Every storage that the library brings keeps the contract, with one handle and with several.
 #![allow(clippy::unwrap_used, reason = "a test that can't open its database has nothing to assert")]
 
+#[path = "../../examples/own_storage.rs"]
+#[expect(dead_code, unreachable_pub, reason = "an example, to be read as a program")]
+mod own_storage;
+
 use std::sync::Arc;
 
 use tiktok_shop_host_harness::contract_tests::{self, Alternating};
@@ -45,4 +49,11 @@ async fn postgresql_opened_thrice_keeps_the_contract() {
     let open = async || SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap();
     let others: Vec<Arc<dyn HostStorage>> = vec![Arc::new(open().await), Arc::new(open().await)];
     keeps_the_contract(Alternating::new(Arc::new(open().await), others)).await;
+}
+
+/// The example in the documentation. Where there is a disk in memory, on that: it writes each record for itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_of_ones_own_keeps_the_contract() {
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    keeps_the_contract(own_storage::OwnStorage::open(&folder.path().join("storage.redb")).unwrap()).await;
 }
