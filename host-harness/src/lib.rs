@@ -98,7 +98,7 @@ mod lifecycle;
 mod limits;
 mod log_filter;
 mod notice;
-mod private_file;
+pub mod private_file;
 mod randomness;
 mod retry;
 mod seal;

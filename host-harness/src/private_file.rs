@@ -58,7 +58,10 @@ pub(crate) fn check(path: &Path) -> Result<bool, PrivateFileError> {
 }
 
 /// The text of a private file; `None`: there is none.
-pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<String>, PrivateFileError> {
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn read(path: &Path, limit: u64) -> Result<Option<String>, PrivateFileError> {
     if !check(path)? {
         return Ok(None);
     }
@@ -81,8 +84,12 @@ pub(crate) fn touch(path: &Path) -> Result<(), PrivateFileError> {
     }
 }
 
-/// Puts a whole private file in place. `replace: false`: unless there is one, whoever made it; then `false`.
-pub(crate) fn write(path: &Path, text: &str, replace: bool) -> Result<bool, PrivateFileError> {
+/// Puts a whole private file in place, and private folders above it. `replace: false`: unless there is one, whoever made it;
+/// then `false`.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn write(path: &Path, text: &str, replace: bool) -> Result<bool, PrivateFileError> {
     folder_of(path)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     // Of its own: others may write at the same time.

@@ -34,26 +34,26 @@ pub fn workspace_root() -> &'static Path {
     package.parent().unwrap_or(package)
 }
 
-/// Builds the executable that is named like its package in the dev profile and returns its path.
+/// Builds the executable of this name in the dev profile and returns its path.
 ///
 /// The whole workspace is named to cargo, and one target of it: features are then those of every other build of the
 /// workspace, and nothing is compiled a second time for a smaller set of them.
 ///
 /// # Errors
-/// If cargo fails (its messages have gone to standard error then) or the package has no executable.
-pub fn build_executable(package: &str, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<PathBuf> {
+/// If cargo fails (its messages have gone to standard error then) or there is no such executable.
+pub fn build_executable(name: &str, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(["build", "--locked", "--workspace", "--bin", package]);
+    command.args(["build", "--locked", "--workspace", "--bin", name]);
     let artifacts = build(command, report)?;
     artifacts
         .into_iter()
-        .filter(|artifact| artifact.target.is_bin() && artifact.target.name == package)
+        .filter(|artifact| artifact.target.is_bin() && artifact.target.name == name)
         .find_map(|artifact| artifact.executable)
         .map(PathBuf::from)
-        .with_context(|| format!("package {package} has no executable"))
+        .with_context(|| format!("there is no executable {name}"))
 }
 
-/// How many packages [`build_executable`] passes through: the length of a progress bar.
+/// How many packages [`build_executable`] passes through for an executable of this package: the length of a progress bar.
 ///
 /// On a fresh machine this downloads the dependencies; cargo then shows its own progress on standard error.
 ///

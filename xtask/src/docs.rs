@@ -3,24 +3,39 @@
 use std::fs;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
 use crate::errors_page;
 
-/// Write the pages that are made of the sources: docs/errors.md.
+/// Write the pages that are made of the sources: docs/errors.md and docs/command-line.md.
 ///
-/// A test fails while a page is not what this would write.
+/// The second is what the program tiktok-shop-harness prints of itself, so it is built for that. A test fails while a
+/// page is not what this would write.
 #[derive(Args, Debug)]
 pub(crate) struct Docs {}
 
+/// What the program says of itself.
+const COMMAND_LINE: &str = "docs/command-line.md";
+
 impl Docs {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let path = xtask::workspace_root().join(errors_page::PATH);
-        fs::write(&path, errors_page::page()?).with_context(|| path.display().to_string())?;
-        crate::print(&format!("{}\n", errors_page::PATH))?;
+        write(errors_page::PATH, errors_page::page()?.as_bytes())?;
+        let (mut program, path) =
+            crate::executable("Building the program", "tiktok-shop-host-harness", "tiktok-shop-harness")?;
+        let printed = program.arg("documentation").output();
+        let printed = printed.with_context(|| format!("can't start {}", path.display()))?;
+        ensure!(printed.status.success(), "{} documentation: {}", path.display(), printed.status);
+        write(COMMAND_LINE, &printed.stdout)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Writes a page, and its name.
+fn write(page: &str, text: &[u8]) -> Result<()> {
+    let path = xtask::workspace_root().join(page);
+    fs::write(&path, text).with_context(|| path.display().to_string())?;
+    crate::print(&format!("{page}\n"))
 }
 
 #[cfg(test)]

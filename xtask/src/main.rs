@@ -14,6 +14,7 @@ mod table;
 
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
@@ -61,13 +62,19 @@ fn run_executable(
     package: &str,
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
 ) -> Result<ExitCode> {
-    let packages = xtask::executable_package_count(package);
-    let program = progress::show(title, packages, |report| xtask::build_executable(package, report))?;
-    #[expect(clippy::disallowed_methods, reason = "a program of its own, with this one's standard streams")]
-    let status = Command::new(&program).args(arguments).status();
+    let (mut command, program) = executable(title, package, package)?;
+    let status = command.args(arguments).status();
     let status = status.with_context(|| format!("can't start {}", program.display()))?;
     // What a signal ended has no code.
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Builds an executable of a package: a command that runs it, and where it is.
+fn executable(title: &'static str, package: &str, name: &str) -> Result<(Command, PathBuf)> {
+    let packages = xtask::executable_package_count(package);
+    let program = progress::show(title, packages, |report| xtask::build_executable(name, report))?;
+    #[expect(clippy::disallowed_methods, reason = "a program of its own, with this one's standard streams")]
+    Ok((Command::new(&program), program))
 }
 
 /// Writes a whole report to standard output.

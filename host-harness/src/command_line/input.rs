@@ -1,17 +1,18 @@
-//! JSON on standard input: one object, or an array of them.
+//! What commands read: bytes, a line, or JSON on standard input: one object, or an array of them.
 //!
 //! What is wrong with it is told in our own words and by its place, never by its content: that may be a secret. Values
 //! stay as written until they are asked for, so nothing here recurses and no depth of nesting can do harm.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
-use std::io::Read;
+use std::io::{self, BufRead, IsTerminal as _, Read};
 
 use serde_json::value::RawValue;
 use tiktok_shop_connector_core::json::{self, Members};
 
 /// Longest input, in bytes: 16 MiB.
-const MAX_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_BYTES: u64 = 16 * MIB;
+const MIB: u64 = 1024 * 1024;
 
 /// Why the input cannot be used: one line, with the place and without the content.
 pub(crate) struct Malformed(String);
@@ -22,15 +23,36 @@ impl Display for Malformed {
     }
 }
 
+/// Everything up to the end, unless that is more than `most`; `what` it is read from.
+pub(crate) fn bytes(from: impl Read, what: &str, most: u64) -> Result<Vec<u8>, Malformed> {
+    let mut bytes = Vec::new();
+    from.take(most + 1).read_to_end(&mut bytes).map_err(|error| Malformed(format!("cannot read {what}: {error}")))?;
+    if bytes.len() as u64 > most {
+        let most = if most < MIB { format!("{} KiB", most / 1024) } else { format!("{} MiB", most / MIB) };
+        return Err(Malformed(format!("{what} is longer than {most}")));
+    }
+    Ok(bytes)
+}
+
 /// Everything up to the end, as text.
 pub(crate) fn read(from: impl Read) -> Result<String, Malformed> {
-    let mut bytes = Vec::new();
-    from.take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| Malformed(format!("cannot read standard input: {error}")))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(Malformed(format!("standard input is longer than {} MiB", MAX_BYTES / 1024 / 1024)));
+    text(bytes(from, "standard input", MAX_BYTES)?)
+}
+
+/// The only line, without the blanks around it. At a terminal it ends with the key Enter.
+pub(crate) fn line(mut from: impl BufRead, most: u64) -> Result<String, Malformed> {
+    let mut line = Vec::new();
+    if io::stdin().is_terminal() {
+        let read = from.take(most).read_until(b'\n', &mut line);
+        read.map_err(|error| Malformed(format!("cannot read standard input: {error}")))?;
+    } else {
+        line = bytes(&mut from, "standard input", most)?;
     }
+    let line = text(line)?.trim().to_owned();
+    if line.contains('\n') { Err(Malformed("standard input has more than one line".to_owned())) } else { Ok(line) }
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Malformed> {
     String::from_utf8(bytes).map_err(|error| {
         Malformed(format!("standard input is not UTF-8: byte {}", error.utf8_error().valid_up_to() + 1))
     })

@@ -60,14 +60,13 @@ tiktok-shop-harness sign < request.json
 Exit status: 0 if all were signed; 2 if the input is malformed, then nothing is printed.";
 
 impl Sign {
-    pub(crate) fn run(&self, text: &str) -> Result<Report, Malformed> {
-        let mut report = Report::default();
+    pub(crate) fn run(&self, text: &str, report: &mut Report) -> Result<(), Malformed> {
         for object in input::objects(text)? {
             let request = Request::read(&object)?;
             request.divergences().for_each(|(member, text)| report.warning(&object.place_of(member), text));
-            self.tell(&request, &object, &mut report);
+            self.tell(&request, &object, report);
         }
-        Ok(report)
+        Ok(())
     }
 
     fn tell(&self, request: &Request, object: &Object<'_>, report: &mut Report) {

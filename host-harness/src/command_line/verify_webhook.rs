@@ -47,12 +47,11 @@ Exit status: 0 if all are valid; 1 if any is invalid; 2 if the input is malforme
 printed.";
 
 impl VerifyWebhook {
-    pub(crate) fn run(&self, text: &str) -> Result<Report, Malformed> {
-        let mut report = Report::default();
+    pub(crate) fn run(&self, text: &str, report: &mut Report) -> Result<(), Malformed> {
         for object in input::objects(text)? {
-            self.tell(&object, &mut report)?;
+            self.tell(&object, report)?;
         }
-        Ok(report)
+        Ok(())
     }
 
     fn tell(&self, object: &Object<'_>, report: &mut Report) -> Result<(), Malformed> {

@@ -1,9 +1,12 @@
 //! The examples of the helps and of `docs/signatures.md` are run as they stand there.
 #![cfg(unix)]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
-use crate::{PROGRAM, Run, command, harness, run};
+use crate::stage::Stage;
+use crate::{PROGRAM, command, harness, run};
 
 const DOCS: &str = include_str!("../../../docs/signatures.md");
 
@@ -15,13 +18,13 @@ struct Example {
 }
 
 /// Reads `$ command` and the lines after it, up to the next command. A command goes on while a quote is open, and after
-/// `|`.
+/// `|` and `\`.
 fn examples(transcript: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
     for line in transcript.lines() {
         let goes_on = |example: &&mut Example| {
             let command = example.command.trim_end();
-            command.ends_with('|') || command.matches('\'').count() % 2 == 1
+            command.ends_with(['|', '\\']) || command.matches('\'').count() % 2 == 1
         };
         if let Some(command) = line.strip_prefix("$ ") {
             examples.push(Example { command: format!("{command}\n"), output: String::new() });
@@ -34,15 +37,37 @@ fn examples(transcript: &str) -> Vec<Example> {
     examples
 }
 
-/// Runs them at the root of the repository, with the program in the path.
-fn hold(examples: &[Example]) {
+/// Runs them at the root of the repository, with the program in the path, and on a stage.
+fn hold(examples: &[Example], stage: Option<&Stage>) {
     let folder = Path::new(PROGRAM).parent().unwrap().to_str().unwrap();
     for Example { command: text, output } in examples {
         let mut shell = command("sh");
+        if let Some(stage) = stage {
+            stage.furnish(&mut shell);
+        }
         shell.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         shell.args(["-c", &format!("PATH='{folder}':$PATH\nexec 2>&1\n{text}")]);
-        assert_eq!(&run(shell, "").stdout, output, "{text}");
+        let printed = run(shell, "").stdout;
+        assert!(fits(output, &printed), "{text}expected:\n{output}\nprinted:\n{printed}");
     }
+}
+
+/// Whether a text is what an example shows, where `…` stands for anything; a line of its own, for any lines.
+fn fits(shown: &str, printed: &str) -> bool {
+    let mut parts = shown.trim_end_matches("…\n").split('…');
+    let Some(mut left) = parts.next().and_then(|first| printed.strip_prefix(first)) else { return false };
+    for part in parts {
+        let Some((_, after)) = left.split_once(part) else { return false };
+        left = after;
+    }
+    left.is_empty() || shown.ends_with("…\n")
+}
+
+/// Those of a help: an example is indented by two; the block ends at an empty line.
+fn examples_of(arguments: &str) -> Vec<Example> {
+    let help = run(harness(&format!("{arguments} --help")), "").stdout;
+    let blocks = help.split("\n\n").filter(|block| block.starts_with("  $ "));
+    blocks.flat_map(|block| examples(&block.replace("\n  ", "\n").replacen("  ", "", 1))).collect()
 }
 
 #[test]
@@ -54,16 +79,76 @@ fn an_example_is_read_up_to_the_end_of_its_command_and_output() {
 }
 
 #[test]
-fn the_examples_of_every_help_hold() {
-    for (arguments, count) in [("--help", 1), ("sign --help", 2), ("verify-webhook --help", 1)] {
-        let Run { stdout, .. } = run(harness(arguments), "");
-        // An example is indented by two; the block ends at an empty line.
-        let blocks = stdout.split("\n\n").filter(|block| block.starts_with("  $ "));
-        let blocks: Vec<_> =
-            blocks.flat_map(|block| examples(&block.replace("\n  ", "\n").replacen("  ", "", 1))).collect();
-        assert_eq!(blocks.len(), count, "{arguments}");
-        hold(&blocks);
+fn three_dots_stand_for_anything() {
+    for (shown, printed) in
+        [("a\n", "a\n"), ("a…c\n", "abbc\n"), ("a\n…\n", "a\nb\nc\n"), ("a\n…\nd\n", "a\nb\nc\nd\n")]
+    {
+        assert!(fits(shown, printed), "{shown}{printed}");
     }
+    for (shown, printed) in
+        [("a\n", "a\nb\n"), ("a…c\n", "abb\n"), ("a\n…\n", "b\n"), ("a\n…\nd\n", "a\nb\n"), ("", "a\n")]
+    {
+        assert!(!fits(shown, printed), "{shown}{printed}");
+    }
+}
+
+#[test]
+fn the_examples_of_helps_that_need_nothing_hold() {
+    for (arguments, count) in [("", 1), ("sign", 2), ("verify-webhook", 1), ("contract", 1), ("inspect", 2)] {
+        let mut examples = examples_of(arguments);
+        assert_eq!(examples.len(), count, "{arguments}");
+        let component = xtask::component().unwrap();
+        for example in &mut examples {
+            example.command =
+                example.command.replace("target/dist/tiktok_shop_connector.wasm", component.to_str().unwrap());
+        }
+        hold(&examples, None);
+    }
+}
+
+/// Commands that work with a fake, in an order in which each finds what its help says.
+const ON_A_STAGE: [&str; 17] = [
+    "keys erase",
+    "sweep",
+    "authorization-url",
+    "connect",
+    "list-shops",
+    "list-connections",
+    "link-shops",
+    "access-token",
+    "call",
+    "webhook",
+    "refresh",
+    "events",
+    "keys status",
+    "keys",
+    "keys rotate",
+    "keys retire",
+    "disconnect",
+];
+
+#[test]
+fn the_examples_of_helps_that_need_a_fake_hold() {
+    let stage = Stage::new();
+    stage.ok("events", "");
+    for arguments in ON_A_STAGE {
+        let examples = examples_of(arguments);
+        assert!(!examples.is_empty(), "{arguments}");
+        hold(&examples, Some(&stage));
+    }
+}
+
+/// It runs until it is stopped, so its first line has to do. Its port may be somebody else's.
+#[test]
+fn the_example_of_the_fakes_help_holds() {
+    let [Example { command: text, output }] = &*examples_of("fake") else { panic!() };
+    assert_eq!(text, "tiktok-shop-harness fake --port 4010 &\n");
+    let mut fake = harness("fake --port 0").stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(fake.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    fake.kill().unwrap();
+    fake.wait().unwrap();
+    assert!(fits(&output.replace("4010", "…"), &first), "{first}");
 }
 
 #[test]
@@ -71,5 +156,5 @@ fn the_examples_of_the_documentation_hold() {
     let blocks = DOCS.split("```console\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
     let blocks: Vec<_> = blocks.flat_map(examples).collect();
     assert_eq!(blocks.len(), 5);
-    hold(&blocks);
+    hold(&blocks, None);
 }

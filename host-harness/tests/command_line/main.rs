@@ -8,16 +8,25 @@
     reason = "a test may panic"
 )]
 
+mod arguments;
+mod documentation;
 mod examples;
+mod getting_started;
 mod help;
+mod json;
+mod keys;
+mod life;
 mod malformed;
 mod output;
+mod settings;
 mod sign;
+mod stage;
+mod unusable;
 mod verify_webhook;
 
 use std::ffi::OsStr;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::io::{ErrorKind, Write as _};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -50,15 +59,22 @@ fn harness(arguments: &str) -> Command {
 }
 
 /// Gives the command all of `input`, then its end.
-fn run(mut command: Command, input: impl AsRef<[u8]>) -> Run {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_ref()).unwrap();
-    let output = child.wait_with_output().unwrap();
+fn run(command: Command, input: impl AsRef<[u8]>) -> Run {
+    let output = output_of(command, input);
     Run {
         status: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// The same, byte for byte.
+fn output_of(mut command: Command, input: impl AsRef<[u8]>) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let written = child.stdin.take().unwrap().write_all(input.as_ref());
+    // A command that reads nothing may be gone by now.
+    assert!(written.err().is_none_or(|error| error.kind() == ErrorKind::BrokenPipe));
+    child.wait_with_output().unwrap()
 }
 
 fn vectors(text: &str) -> Vec<Value> {

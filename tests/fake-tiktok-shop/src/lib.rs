@@ -44,6 +44,7 @@ mod fault;
 pub mod fixtures;
 mod grants;
 mod issued;
+mod launch;
 mod marketplace;
 mod multipart;
 mod page;
@@ -72,6 +73,7 @@ pub use consent::Decision;
 pub use control::{Control, ControlError};
 pub use fault::{Ending, Fault, FaultScript, Piece, catalogue};
 pub use issued::{Issued, IssuedPair, IssuedSecret, IssuedToken, SecretKind};
+pub use launch::Launch;
 pub use request_log::RequestRecord;
 pub use seller::{Seller, Shop};
 pub use switches::{

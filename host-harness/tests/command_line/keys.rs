@@ -1,0 +1,160 @@
+//! Keys over time, by commands.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::stage::Stage;
+use crate::{Run, lines, run};
+
+/// The names in the key file, the current one first.
+fn ids(stage: &Stage) -> Vec<String> {
+    let file = fs::read_to_string(stage.data("host-keys")).unwrap();
+    file.lines().map(|line| line.split_once(':').unwrap().0.to_owned()).collect()
+}
+
+#[test]
+fn a_host_key_is_replaced_and_retired_and_connections_go_on() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    let [first] = &*ids(&stage) else { panic!() };
+    let status = stage.json("keys status", "").remove(0);
+    let key = &status["keys"][0];
+    assert_eq!(key, &json!({ "tenant": "default", "key": key["key"], "host_key": first, "records": 2 }));
+    assert_eq!((&status["current"], &status["rotation_needed"]), (&json!(first), &json!(false)));
+
+    let refused = format!("host key {first} is the current one: rotate to another first");
+    assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), refused));
+    let told = stage.ok("keys rotate", "");
+    let [second, _] = &*ids(&stage) else { panic!() };
+    let expected = lines([
+        &*format!("to host key {second}"),
+        "1 tenant, 2 records sealed anew, 1 data key removed",
+        &format!("    next    keys retire {first}"),
+    ]);
+    assert_eq!(told, expected);
+    let told = stage.ok("keys status", "");
+    let first_line = format!("{second}  1          2        current\n");
+    assert!(told.contains(&first_line) && told.ends_with("\nevery data key is wrapped by the current host key\n"));
+    assert!(!told.contains(first), "{told}");
+
+    assert_eq!(stage.ok(&format!("keys retire {first}"), ""), format!("host key {first} is retired\n"));
+    assert_eq!(ids(&stage), [second.clone()]);
+    let gone = format!("there is no host key {first}");
+    assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(2), gone));
+    stage.ok("refresh customer-7 --force", "");
+    assert_eq!(stage.json("list-shops customer-7", "")[0]["cipher"], "present");
+}
+
+#[test]
+fn a_rotation_that_was_not_finished_is_finished_without_another_key() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    let [first] = &*ids(&stage) else { panic!() };
+    // As after a crash between the new key and the first tenant.
+    let file = fs::read_to_string(stage.data("host-keys")).unwrap();
+    fs::write(stage.data("host-keys"), format!("{}{file}", HostKey("second").line())).unwrap();
+    let told = stage.ok("keys status", "");
+    assert!(told.ends_with("\na rotation is needed, or unfinished: keys rotate\n"), "{told}");
+    let in_use = format!("host key {first} is in use: it wraps 1 data keys with 2 records; rotate first");
+    assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), in_use));
+
+    let told = stage.json("keys rotate", "").remove(0);
+    let expected = json!({
+        "host_key": "second", "tenants": 1, "added": 1, "rewrapped": 1, "resealed": 2, "removed": 1, "unopened": 0,
+    });
+    assert_eq!(told, expected);
+    assert_eq!(ids(&stage), ["second", first]);
+}
+
+#[test]
+fn keys_of_the_environment_rotate_to_the_first_that_is_listed() {
+    let stage = Stage::new();
+    let (old, new) = (HostKey("old"), HostKey("new"));
+    let with = |arguments: &str, keys: &str, input: &str| {
+        let mut command = stage.command(arguments);
+        command.env("TIKTOK_SHOP_HOST_KEYS", keys);
+        stage.run(command, input)
+    };
+    let mut consent = stage.command("authorization-url customer-7 --consent-as one-shop");
+    consent.env("TIKTOK_SHOP_HOST_KEYS", old.text());
+    let callback = run(consent, "");
+    let Run { status, stderr, .. } = with("connect", &old.text(), &callback.stdout);
+    assert_eq!((status, &*stderr), (Some(0), ""), "no key file is made, and nothing is said of one");
+    assert!(!stage.data("host-keys").exists());
+
+    let Run { status, stdout, stderr } = with("keys rotate", &old.text(), "");
+    assert_eq!(
+        (status, &*stdout),
+        (Some(0), "to host key old\n1 tenant, 0 records sealed anew, 0 data keys removed\n")
+    );
+    let how = "put ID:HEX, with 64 random hexadecimal digits, in front of the others in TIKTOK_SHOP_HOST_KEYS";
+    assert_eq!(stderr, format!("note: every data key is wrapped by old: for another host key {how}\n"));
+
+    let both = format!("{},{}", new.text(), old.text());
+    let Run { status, stdout, .. } = with("keys rotate", &both, "");
+    assert_eq!(status, Some(0));
+    assert_eq!(stdout, "to host key new\n1 tenant, 2 records sealed anew, 1 data key removed\n");
+    let Run { status, stderr, .. } = with("keys retire old", &both, "");
+    let refused = "error: the host keys stand in TIKTOK_SHOP_HOST_KEYS: take it out there\n";
+    assert_eq!((status, &*stderr), (Some(2), refused));
+    assert_eq!(with("refresh customer-7", &new.text(), "").status, Some(0));
+}
+
+#[test]
+fn a_tenant_is_erased_only_when_it_is_named_and_when_it_is_meant() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    let which = "which tenant? --tenant has to be given".to_owned();
+    assert_eq!(stage.error(stage.command("keys erase --yes"), ""), (Some(2), which));
+    let sure = "tenant default: 1 data key with 2 records would be lost for good; --yes does it".to_owned();
+    assert_eq!(stage.error(stage.command("keys erase --tenant default"), ""), (Some(2), sure));
+    stage.ok("refresh customer-7", "");
+
+    let told = stage.ok("keys erase --tenant default --yes", "");
+    assert_eq!(told, "tenant default: 1 data key and 1 connection are erased\n");
+    assert_eq!(stage.ok("list-connections customer-7", ""), "");
+    let erased = stage.json("keys erase --tenant default --yes", "");
+    assert_eq!(erased, [json!({ "tenant": "default", "keys": 0, "connections": 0 })]);
+    let events = stage.ok("events", "");
+    assert!(events.trim_end().ends_with("  disconnected"), "{events}");
+    stage.connect("customer-7", "one-shop");
+}
+
+#[test]
+fn without_the_right_host_key_nothing_is_changed_and_the_missing_one_is_named() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    let (path, [first]) = (stage.data("host-keys"), &*ids(&stage)) else { panic!() };
+    let right = fs::read_to_string(&path).unwrap();
+    let missing = format!("key-unavailable({first}): no host key of that name is here");
+    let mismatch = format!("key-unavailable({first}): the host key of that name does not unwrap this data key");
+    for (wrong, said) in [(HostKey("other").line(), &missing), (HostKey(first).line(), &mismatch)] {
+        fs::write(&path, wrong).unwrap();
+        for arguments in
+            ["refresh customer-7", "access-token customer-7 --reveal", "call customer-7 GET /a/202309/b", "keys rotate"]
+        {
+            let (status, line) = stage.error(stage.command(arguments), "");
+            assert_eq!(status, Some(16), "{arguments}: {line}");
+            assert!(line.starts_with("storage-failed: ") && line.contains(said), "{arguments}: {line}");
+        }
+        assert_eq!(stage.json("list-connections customer-7", "")[0]["shops"][0]["cipher"], "none");
+    }
+    fs::write(&path, right).unwrap();
+    assert_eq!(stage.json("list-shops customer-7", "")[0]["cipher"], "present");
+    stage.ok("refresh customer-7 --force", "");
+}
+
+/// A key of this name, made of nothing.
+struct HostKey<'a>(&'a str);
+
+impl HostKey<'_> {
+    fn text(&self) -> String {
+        let Self(id) = self;
+        format!("{id}:{:064x}", id.len())
+    }
+
+    fn line(&self) -> String {
+        format!("{}\n", self.text())
+    }
+}

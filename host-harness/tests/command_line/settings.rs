@@ -1,0 +1,136 @@
+//! Where values come from: arguments before variables, variables before the configuration file.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use fake_tiktok_shop::Decision;
+use serde_json::json;
+
+use crate::stage::Stage;
+use crate::{Run, run};
+
+/// A private configuration file.
+fn configured(stage: &Stage, text: &str) -> PathBuf {
+    let path = stage.home().join(".config/tiktok-shop-harness/config.toml");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+fn with(mut command: Command, variables: &[(&str, &str)]) -> Command {
+    command.envs(variables.iter().copied());
+    command
+}
+
+#[test]
+fn what_is_made_on_first_use_is_private_and_told() {
+    let stage = Stage::new();
+    let Run { stderr, .. } = run(stage.command("authorization-url customer-7"), "");
+    let path = stage.data("host-keys");
+    let keep = "keep a copy, without it no stored connection opens";
+    assert_eq!(stderr, format!("note: made a host key in {}: {keep}\n", path.display()));
+    assert_eq!(run(stage.command("authorization-url customer-7"), "").stderr, "");
+    for name in ["host-keys", "browser-session", "fake-connections.sqlite"] {
+        assert_eq!(fs::metadata(stage.data(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    assert_eq!(fs::metadata(stage.data("")).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(!stage.data("connections.sqlite").exists(), "a fake has a database of its own");
+}
+
+#[test]
+fn an_argument_goes_before_a_variable_and_that_before_the_file() {
+    let stage = Stage::new();
+    let of = |name: &str| stage.home().join(format!("{name}.sqlite"));
+    let address = |name: &str| format!("sqlite:{}", of(name).display());
+    // Relative to the file's own folder.
+    let config = configured(&stage, "storage = \"sqlite:file.sqlite\"\nkey-file = \"keys-of-file\"\n");
+    let folder = config.parent().unwrap();
+    stage.ok("events", "");
+    assert!(folder.join("file.sqlite").exists() && folder.join("keys-of-file").exists());
+
+    let variable = [("TIKTOK_SHOP_STORAGE", &*address("variable"))];
+    stage.run(with(stage.command("events"), &variable), "");
+    assert!(of("variable").exists() && !of("argument").exists());
+    let argument = format!("events --storage {} --key-file keys-of-argument", address("argument"));
+    stage.run(with(stage.command(&argument), &variable), "");
+    assert!(of("argument").exists() && stage.home().join("keys-of-argument").exists());
+
+    let elsewhere = stage.home().join("other.toml");
+    fs::copy(&config, &elsewhere).unwrap();
+    stage.run(with(stage.command("events"), &[("TIKTOK_SHOP_CONFIG", elsewhere.to_str().unwrap())]), "");
+    assert!(of("file").exists());
+}
+
+#[test]
+fn an_app_comes_from_the_file_or_member_by_member_from_variables() {
+    let stage = Stage::new();
+    let app = stage.fake.apps().remove(1);
+    let link = format!("https://services.tiktokshop.com/open/authorize?service_id={}", app.service_id);
+    let members = format!("app-key = \"{}\"\napp-secret = \"{}\"\n", app.app_key, app.app_secret);
+    configured(&stage, &format!("[tenants.harbour]\n{members}authorization-link = \"{link}\"\n"));
+    // Another tenant has the fake's first app.
+    assert!(stage.link("customer-7").contains("service_id=7480000000000000001&"));
+    assert!(stage.link("customer-7 --tenant harbour").starts_with(&link));
+    let callback = |link: &str| {
+        let state = link.split_once("&state=").unwrap().1;
+        stage.fake.consent(&app.service_id, "one-shop", Some(state), Decision::Allow).unwrap()
+    };
+    let connected = stage.json("connect --tenant harbour", &callback(&stage.link("customer-7 --tenant harbour")));
+    assert_eq!(connected[0]["customer"], "customer-7");
+    assert_eq!(stage.json("list-connections customer-7", ""), [json!(null); 0], "tenants share nothing");
+
+    let secret = [("TIKTOK_SHOP_APP_SECRET", "a-secret-that-is-none-of-the-apps")];
+    let wrong = with(stage.command("refresh customer-7 --force --tenant harbour"), &secret);
+    let (status, line) = stage.error(wrong, "");
+    assert_eq!(status, Some(12), "{line}");
+    assert!(line.starts_with("misconfigured: ") && !line.contains(secret[0].1), "{line}");
+
+    let half =
+        "tenant default: no app-key: TIKTOK_SHOP_APP_KEY or the configuration file's tenants.default.app-key says it";
+    let (status, line) = stage.error(with(stage.command("events"), &secret), "");
+    assert_eq!((status, &*line), (Some(2), half));
+
+    // A sweep knows the apps of all tenants.
+    stage.connect("customer-8", "several-regions");
+    stage.advance(7 * 86_400 - 3_600);
+    let swept = stage.json("sweep", "");
+    let tenants: Vec<_> = swept.iter().map(|line| line["tenant"].as_str().unwrap_or("all")).collect();
+    assert!(tenants.contains(&"harbour") && tenants.contains(&"default") && tenants.ends_with(&["all"]), "{swept:?}");
+    assert_eq!(swept[2], json!({ "refreshed": 2, "failed": 0, "notices": 0, "stopped": false }));
+}
+
+#[test]
+fn a_connection_that_a_sweep_cannot_refresh_is_a_line_and_status_1() {
+    let stage = Stage::new();
+    let account = stage.connect("customer-7", "one-shop")["account"].as_str().unwrap().to_owned();
+    stage.advance(7 * 86_400 - 3_600);
+    stage.fake.revoke("one-shop").unwrap();
+    let Run { status, stdout, .. } = stage.run(stage.command("sweep"), "");
+    assert_eq!(status, Some(1));
+    let [failed, swept] = &*stdout.lines().collect::<Vec<_>>() else { panic!("{stdout}") };
+    let begins =
+        format!("tenant default, customer customer-7, account {account}: reauthorize: authorization-revoked: ");
+    assert!(failed.starts_with(&begins), "{failed}");
+    assert_eq!(*swept, "0 refreshed, 1 failed, notices: 0");
+}
+
+#[test]
+fn memory_keeps_nothing_and_says_so() {
+    let stage = Stage::new();
+    let Run { status, stdout, stderr } = stage.run(stage.command("events --storage memory:"), "");
+    assert_eq!((status, &*stdout), (Some(0), ""));
+    assert!(stderr.ends_with("note: storage memory: nothing is kept when this command ends\n"), "{stderr}");
+}
+
+#[test]
+fn the_log_is_shown_if_asked_for_and_holds_no_secret() {
+    let stage = Stage::new();
+    let callback = stage.decide(&stage.link("customer-7"), "one-shop", Decision::Allow);
+    let Run { status, stderr, .. } = stage.run(stage.command("connect --verbose"), callback);
+    assert_eq!(status, Some(0));
+    assert!(stderr.contains(" INFO call{operation=\"connect\" ") && stderr.contains("outcome=\"done\""), "{stderr}");
+    assert!(stderr.contains("DEBUG") && stderr.contains("host=\"auth.tiktok-shops.com\""), "{stderr}");
+}

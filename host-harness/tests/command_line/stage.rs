@@ -1,0 +1,182 @@
+//! A user's home, the shipped component, and a fake TikTok Shop for the program to meet. Every command is a process of its
+//! own. When a stage ends, all that was printed on it is searched for its secrets.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use fake_tiktok_shop::{App, Clock, Control, Decision, FakeTikTokShop, Options};
+use serde_json::Value;
+use tempfile::TempDir;
+use tiktok_shop_canaries::Canaries;
+use tokio::runtime::Runtime;
+
+use crate::{PROGRAM, Run, command, run};
+
+/// 2026-01-01T00:00:00Z.
+pub(crate) const BEGIN: u64 = 1_767_225_600;
+pub(crate) const DAY: u64 = 86_400;
+
+pub(crate) struct Stage {
+    pub(crate) fake: Control,
+    home: TempDir,
+    /// What was printed, and by which command; states that links carried.
+    printed: RefCell<Vec<(String, String)>>,
+    states: RefCell<Vec<String>>,
+    _running: FakeTikTokShop,
+    _runtime: Runtime,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let entered = runtime.enter();
+        let running = FakeTikTokShop::start(Options { clock: Clock::fixed(BEGIN), ..Options::default() }).unwrap();
+        drop(entered);
+        Self {
+            fake: running.control(),
+            home: tempfile::tempdir().unwrap(),
+            printed: RefCell::default(),
+            states: RefCell::default(),
+            _running: running,
+            _runtime: runtime,
+        }
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// A file in the folder of the user's data.
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        self.home().join(".local/share/tiktok-shop-harness").join(name)
+    }
+
+    pub(crate) fn app(&self) -> App {
+        self.fake.apps().remove(0)
+    }
+
+    /// What a user types: words without blanks.
+    pub(crate) fn command(&self, arguments: &str) -> Command {
+        let mut command = self.with(&[]);
+        command.args(arguments.split_whitespace());
+        command
+    }
+
+    /// The same, word by word.
+    pub(crate) fn with(&self, arguments: &[&str]) -> Command {
+        let mut command = command(PROGRAM);
+        command.args(arguments);
+        self.furnish(&mut command);
+        command
+    }
+
+    /// Gives a process this home, this component and this fake.
+    pub(crate) fn furnish(&self, command: &mut Command) {
+        at_home(command, self.home());
+        command.env("TIKTOK_SHOP_FAKE", format!("http://{}", self.fake.address()));
+        command.env("TIKTOK_SHOP_COMPONENT", xtask::component().unwrap());
+    }
+
+    /// Runs it; what it prints must hold no secret.
+    pub(crate) fn run(&self, command: Command, input: impl AsRef<[u8]>) -> Run {
+        let name = format!("{command:?}");
+        let run = run(command, input);
+        self.printed.borrow_mut().push((name, format!("{}\n{}", run.stdout, run.stderr)));
+        run
+    }
+
+    /// Runs it; it must succeed.
+    pub(crate) fn ok(&self, arguments: &str, input: &str) -> String {
+        let Run { status, stdout, stderr } = self.run(self.command(arguments), input);
+        assert_eq!(status, Some(0), "{arguments}: {stdout}{stderr}");
+        stdout
+    }
+
+    /// The same with `--json`: its lines.
+    pub(crate) fn json(&self, arguments: &str, input: &str) -> Vec<Value> {
+        let stdout = self.ok(&format!("{arguments} --json"), input);
+        stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Status and line on standard error of a command that must fail, and print nothing else.
+    pub(crate) fn error(&self, command: Command, input: impl AsRef<[u8]>) -> (Option<i32>, String) {
+        let name = format!("{command:?}");
+        let Run { status, stdout, stderr } = self.run(command, input);
+        assert_eq!(stdout, "", "{name}");
+        let lines: Vec<_> = stderr.lines().filter(|line| !line.starts_with("note: ")).collect();
+        assert_eq!(lines.len(), 1, "{name}: {stderr}");
+        (status, lines[0].strip_prefix("error: ").unwrap_or_else(|| panic!("{name}: {stderr}")).to_owned())
+    }
+
+    /// A link for the seller. It carries a state, which nothing else may show.
+    pub(crate) fn link(&self, arguments: &str) -> String {
+        let Run { status, stdout, stderr } = run(self.command(&format!("authorization-url {arguments}")), "");
+        assert_eq!(status, Some(0), "{stderr}");
+        let link = stdout.lines().next().unwrap().to_owned();
+        self.states.borrow_mut().push(state(&link).to_owned());
+        link
+    }
+
+    /// The callback's query after a seller decided.
+    pub(crate) fn decide(&self, link: &str, seller: &str, decision: Decision) -> String {
+        self.fake.consent(&self.app().service_id, seller, Some(state(link)), decision).unwrap()
+    }
+
+    /// Connects a seller to a customer.
+    pub(crate) fn connect(&self, customer: &str, seller: &str) -> Value {
+        let callback = self.decide(&self.link(customer), seller, Decision::Allow);
+        self.json("connect", &callback).remove(0)
+    }
+
+    /// The account of a seller that was connected.
+    pub(crate) fn account(&self, seller: &str) -> String {
+        self.fake.issued(&self.app().service_id, seller).unwrap().open_id.unwrap()
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.fake.advance(Duration::from_secs(seconds));
+    }
+
+    fn canaries(&self) -> Canaries {
+        let mut canaries = Canaries::default();
+        self.fake.apps().iter().for_each(|app| canaries.add("app secret", &app.app_secret));
+        self.fake.issued_secrets().into_iter().for_each(|secret| canaries.add("issued by TikTok", secret.value));
+        self.states.borrow().iter().for_each(|state| canaries.add("state", state));
+        for name in ["host-keys", "browser-session"] {
+            let text = std::fs::read_to_string(self.data(name)).unwrap_or_default();
+            text.lines().for_each(|line| canaries.add("key", line.rsplit(':').next().unwrap()));
+        }
+        canaries
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let canaries = self.canaries();
+        for (name, text) in self.printed.borrow().iter() {
+            let found: Vec<_> = canaries.found_in(text.as_bytes()).iter().map(ToString::to_string).collect();
+            assert_eq!(found, [""; 0], "{name}");
+        }
+    }
+}
+
+/// Lets a process know this home, and nothing of whoever runs the tests.
+pub(crate) fn at_home(command: &mut Command, home: &Path) {
+    #[expect(clippy::disallowed_methods, reason = "what the tests themselves were started with")]
+    let inherited = std::env::vars_os();
+    for (name, _) in inherited.filter(|(name, _)| {
+        name.to_str().is_some_and(|name| name.starts_with("TIKTOK_SHOP_") || name.starts_with("XDG_"))
+    }) {
+        command.env_remove(name);
+    }
+    command.env("HOME", home).current_dir(home);
+}
+
+fn state(link: &str) -> &str {
+    link.split_once("&state=").unwrap().1
+}
