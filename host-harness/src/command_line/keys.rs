@@ -39,7 +39,7 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   host key  data keys  records
   …
 
-  $ tiktok-shop-harness keys rotate
+  $ tiktok-shop-harness keys rotate --wait 0
   …
 
 Exit status: 0 if it is done; 1 if a key is in use, or a record does not open; 16 if the database

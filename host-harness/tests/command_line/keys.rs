@@ -25,7 +25,7 @@ fn a_host_key_is_replaced_and_retired_and_connections_go_on() {
 
     let refused = format!("host key {first} is the current one: rotate to another first");
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), refused));
-    let told = stage.ok("keys rotate", "");
+    let told = stage.ok("keys rotate --wait 0", "");
     let [second, _] = &*ids(&stage) else { panic!() };
     let expected = lines([
         &*format!("to host key {second}"),
@@ -59,7 +59,7 @@ fn a_rotation_that_was_not_finished_is_finished_without_another_key() {
     let in_use = format!("host key {first} is in use: it wraps 1 data keys with 2 records; rotate first");
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), in_use));
 
-    let told = stage.json("keys rotate", "").remove(0);
+    let told = stage.json("keys rotate --wait 0", "").remove(0);
     let expected = json!({
         "host_key": "second", "tenants": 1, "added": 1, "rewrapped": 1, "resealed": 2, "removed": 1, "unopened": 0,
     });
@@ -83,7 +83,7 @@ fn keys_of_the_environment_rotate_to_the_first_that_is_listed() {
     assert_eq!((status, &*stderr), (Some(0), ""), "no key file is made, and nothing is said of one");
     assert!(!stage.data("host-keys").exists());
 
-    let Run { status, stdout, stderr } = with("keys rotate", &old.text(), "");
+    let Run { status, stdout, stderr } = with("keys rotate --wait 0", &old.text(), "");
     assert_eq!(
         (status, &*stdout),
         (Some(0), "to host key old\n1 tenant, 0 records sealed anew, 0 data keys removed\n")
@@ -92,7 +92,7 @@ fn keys_of_the_environment_rotate_to_the_first_that_is_listed() {
     assert_eq!(stderr, format!("note: every data key is wrapped by old: for another host key {how}\n"));
 
     let both = format!("{},{}", new.text(), old.text());
-    let Run { status, stdout, .. } = with("keys rotate", &both, "");
+    let Run { status, stdout, .. } = with("keys rotate --wait 0", &both, "");
     assert_eq!(status, Some(0));
     assert_eq!(stdout, "to host key new\n1 tenant, 2 records sealed anew, 1 data key removed\n");
     let Run { status, stderr, .. } = with("keys retire old", &both, "");
@@ -131,9 +131,12 @@ fn without_the_right_host_key_nothing_is_changed_and_the_missing_one_is_named() 
     let mismatch = format!("key-unavailable({first}): the host key of that name does not unwrap this data key");
     for (wrong, said) in [(HostKey("other").line(), &missing), (HostKey(first).line(), &mismatch)] {
         fs::write(&path, wrong).unwrap();
-        for arguments in
-            ["refresh customer-7", "access-token customer-7 --reveal", "call customer-7 GET /a/202309/b", "keys rotate"]
-        {
+        for arguments in [
+            "refresh customer-7",
+            "access-token customer-7 --reveal",
+            "call customer-7 GET /a/202309/b",
+            "keys rotate --wait 0",
+        ] {
             let (status, line) = stage.error(stage.command(arguments), "");
             assert_eq!(status, Some(16), "{arguments}: {line}");
             assert!(line.starts_with("storage-failed: ") && line.contains(said), "{arguments}: {line}");

@@ -1,8 +1,10 @@
 //! `keys rotate`: brings everything under a new host key.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde::Serialize;
-use tiktok_shop_host_harness::Rotated;
+use tiktok_shop_host_harness::{Keyring, Rotated, RotationStep};
 
 use crate::command_line::failure::Failure;
 use crate::command_line::output::{BAD, GOOD, Report};
@@ -13,12 +15,13 @@ use crate::command_line::words::count;
 #[derive(Args)]
 #[command(after_help = "\
 With a key file a new host key is drawn, unless a rotation is unfinished. With keys in the
-environment put a new one in front of the others first: it wraps from then on. Calls go on
-meanwhile, and what was interrupted is finished by the same command.
+environment put a new one in front of the others first: it wraps from then on. Every host must
+have the new host key before. Calls go on meanwhile, and what was interrupted is finished by the
+same command.
 
-Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
+Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE, customer-7 connected, and no host running:
 
-  $ tiktok-shop-harness keys rotate
+  $ tiktok-shop-harness keys rotate --wait 0
   to host key host-…
   1 tenant, 2 records sealed anew, 1 data key removed
   …
@@ -27,6 +30,11 @@ Exit status: 0 if all is under the current host key; 1 if a record does not open
 is; 16 if the database fails or an earlier host key is missing; others as tiktok-shop-harness
 --help lists them.")]
 pub(crate) struct Rotate {
+    /// Wait so long for calls that are under way before earlier data keys are removed; less loses tokens, unless no host
+    /// runs
+    #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
+    wait: u64,
+
     #[command(flatten)]
     place: Place,
 }
@@ -61,7 +69,15 @@ impl Rotate {
         };
         let records = before.keys.iter().filter(|key| key.host_key.as_ref() != Some(&current)).map(|key| key.records);
         let bar = report.progress("Sealing anew", Some(records.sum()));
-        let rotated = keyring.rotate(|| bar.inc(1)).await;
+        let rotated = keyring
+            .rotate(Duration::from_secs(self.wait), |step| match step {
+                RotationStep::Record => bar.inc(1),
+                RotationStep::Waiting(grace) if grace.is_zero() => {}
+                RotationStep::Waiting(grace) => {
+                    report.note(&format!("waiting {} s for calls that are under way", grace.as_secs()));
+                }
+            })
+            .await;
         report.end_progress();
         let Rotated { tenants, added, rewrapped, resealed, removed, unopened } = rotated?;
         if unopened > 0 {
