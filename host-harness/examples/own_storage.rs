@@ -1,7 +1,7 @@
 //! A storage of one's own, complete: on redb, an embedded key-value database. Nothing in it knows of tokens, keys or TikTok
 //! Shop; it keeps what it is given, and compares revisions.
 //!
-//! `tests/storage/own.rs` runs the contract suite on it. It lists what is due by looking at every record: with many
+//! `tests/storage/main.rs` runs the contract suite on it. It lists what is due by looking at every record: with many
 //! connections keep an index, as `migrations/sqlite` does.
 
 use std::path::Path;
@@ -155,20 +155,24 @@ fn row_entry(stored: StoredRow) -> RowEntry {
     RowEntry { revision: stored.revision, row: stored.row }
 }
 
-/// Every token record or row, with its names.
+/// Every token record or row, with its names: of one tenant, or of all.
 fn each<T: DeserializeOwned>(
     table: &impl ReadableTable<Key, &'static [u8]>,
+    tenant: Option<&TenantId>,
 ) -> Result<Vec<(TenantId, ConnectionKey, T)>, Failed> {
     let mut all = Vec::new();
-    for entry in table.iter()? {
+    for entry in table.range((tenant.map_or("", TenantId::as_str), "", "")..)? {
         let (key, bytes) = entry?;
-        let (tenant, customer, account) = key.value();
+        let (of, customer, account) = key.value();
+        if tenant.is_some_and(|tenant| tenant.as_str() != of) {
+            break;
+        }
         let malformed = |_| refused("a stored name is malformed");
         let key = ConnectionKey {
             customer: customer.parse().map_err(malformed)?,
             account: account.parse().map_err(malformed)?,
         };
-        all.push((tenant.parse().map_err(malformed)?, key, stored(bytes.value())?));
+        all.push((of.parse().map_err(malformed)?, key, stored(bytes.value())?));
     }
     Ok(all)
 }
@@ -198,14 +202,15 @@ fn sealed_records(
     rows: &impl ReadableTable<Key, &'static [u8]>,
     tenant: &TenantId,
 ) -> Result<Vec<SealedRecord>, Failed> {
-    let tokens = each::<StoredToken>(tokens)?.into_iter().map(|(of, key, token)| {
+    let tokens = each::<StoredToken>(tokens, Some(tenant))?.into_iter().map(|(_, key, token)| {
         let StoredToken { revision, value: sealed, .. } = token;
-        (of, SealedRecord { key, purpose: Purpose::Token, revision, sealed })
+        SealedRecord { key, purpose: Purpose::Token, revision, sealed }
     });
-    let rows = each::<StoredRow>(rows)?.into_iter().filter_map(|(of, key, StoredRow { revision, row })| {
-        Some((of, SealedRecord { key, purpose: Purpose::Ciphers, revision, sealed: row.ciphers? }))
-    });
-    Ok(tokens.chain(rows).filter(|(of, _)| of == tenant).map(|(_, record)| record).collect())
+    let rows =
+        each::<StoredRow>(rows, Some(tenant))?.into_iter().filter_map(|(_, key, StoredRow { revision, row })| {
+            Some(SealedRecord { key, purpose: Purpose::Ciphers, revision, sealed: row.ciphers? })
+        });
+    Ok(tokens.chain(rows).collect())
 }
 
 /// The transaction holds the only lock for writing: positions become visible in their order.
@@ -226,8 +231,8 @@ impl HostStorage for OwnStorage {
     async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
         let (tenant, customer) = (tenant.clone(), customer.clone());
         self.read(move |transaction, _| {
-            let all = each::<StoredToken>(&transaction.open_table(TOKENS)?)?.into_iter();
-            let ours = all.filter(|(of, key, _)| *of == tenant && key.customer == customer);
+            let all = each::<StoredToken>(&transaction.open_table(TOKENS)?, Some(&tenant))?.into_iter();
+            let ours = all.filter(|(_, key, _)| key.customer == customer);
             Ok(ours.map(|(_, key, _)| key.account).collect())
         })
         .await
@@ -272,7 +277,7 @@ impl HostStorage for OwnStorage {
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
         let after = after.cloned();
         self.read(move |transaction, _| {
-            let tokens = each::<StoredToken>(&transaction.open_table(TOKENS)?)?.into_iter();
+            let tokens = each::<StoredToken>(&transaction.open_table(TOKENS)?, None)?.into_iter();
             let due = tokens.filter_map(|(tenant, key, token)| {
                 let at = token.refresh_due_at.filter(|at| *at <= now)?;
                 Some(Due { at, tenant, key })
@@ -288,8 +293,8 @@ impl HostStorage for OwnStorage {
     async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError> {
         let (tenant, customer) = (tenant.clone(), customer.clone());
         self.read(move |transaction, _| {
-            let all = each::<StoredRow>(&transaction.open_table(ROWS)?)?.into_iter();
-            let ours = all.filter(|(of, key, _)| *of == tenant && key.customer == customer);
+            let all = each::<StoredRow>(&transaction.open_table(ROWS)?, Some(&tenant))?.into_iter();
+            let ours = all.filter(|(_, key, _)| key.customer == customer);
             Ok(ours.map(|(_, _, row)| row_entry(row)).collect())
         })
         .await
@@ -338,9 +343,9 @@ impl HostStorage for OwnStorage {
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
         let (tenant, shop) = (tenant.clone(), shop.clone());
         self.read(move |transaction, _| {
-            let all = each::<StoredRow>(&transaction.open_table(ROWS)?)?.into_iter();
+            let all = each::<StoredRow>(&transaction.open_table(ROWS)?, Some(&tenant))?.into_iter();
             let holds = |row: &Row| row.connection.shops.iter().any(|held| held.id == shop);
-            let owners = all.filter(|(of, _, stored)| *of == tenant && holds(&stored.row));
+            let owners = all.filter(|(_, _, stored)| holds(&stored.row));
             Ok(owners.map(|(_, key, _)| key).collect())
         })
         .await
@@ -354,7 +359,7 @@ impl HostStorage for OwnStorage {
     ) -> Result<Vec<Ending>, StorageError> {
         let after = after.cloned();
         self.read(move |transaction, _| {
-            let rows = each::<StoredRow>(&transaction.open_table(ROWS)?)?.into_iter();
+            let rows = each::<StoredRow>(&transaction.open_table(ROWS)?, None)?.into_iter();
             let endings = rows.filter_map(|(tenant, key, StoredRow { row, .. })| {
                 let is_dead = matches!(row.connection.status, ConnectionStatus::ReauthorizationRequired(_));
                 let at = row.connection.ends_at().filter(|at| *at <= by && !is_dead)?;

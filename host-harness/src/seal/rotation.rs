@@ -201,6 +201,10 @@ impl Keyring {
     /// too. Those are what it gives back.
     async fn renew(&self, tenant: &TenantId, rotated: &mut Rotated) -> Result<Vec<TenantKey>, RotationError> {
         let mut keys = self.read(tenant).await?;
+        // Without the host keys of the earlier ones nothing could be sealed anew: no other is added then.
+        for key in keys.iter().filter(|key| key.wrapped.is_some()) {
+            self.unwrapped(tenant, key).await?;
+        }
         for _ in 0..MOST_RACES {
             let current = self.provider().current().await?;
             let Some(TenantKey { id, wrapped: Some(wrapped) }) = keys.last() else { break };

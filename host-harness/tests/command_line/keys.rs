@@ -83,7 +83,7 @@ fn keys_of_the_environment_rotate_to_the_first_that_is_listed() {
     assert_eq!((status, &*stderr), (Some(0), ""), "no key file is made, and nothing is said of one");
     assert!(!stage.data("host-keys").exists());
 
-    let Run { status, stdout, stderr } = with("keys rotate", &old.text(), "");
+    let Run { status, stdout, stderr } = with("keys rotate --wait 0", &old.text(), "");
     assert_eq!(
         (status, &*stdout),
         (Some(0), "to host key old\n1 tenant, 0 records sealed anew, 0 data keys removed\n")
@@ -131,9 +131,12 @@ fn without_the_right_host_key_nothing_is_changed_and_the_missing_one_is_named() 
     let mismatch = format!("key-unavailable({first}): the host key of that name does not unwrap this data key");
     for (wrong, said) in [(HostKey("other").line(), &missing), (HostKey(first).line(), &mismatch)] {
         fs::write(&path, wrong).unwrap();
-        for arguments in
-            ["refresh customer-7", "access-token customer-7 --reveal", "call customer-7 GET /a/202309/b", "keys rotate"]
-        {
+        for arguments in [
+            "refresh customer-7",
+            "access-token customer-7 --reveal",
+            "call customer-7 GET /a/202309/b",
+            "keys rotate --wait 0",
+        ] {
             let (status, line) = stage.error(stage.command(arguments), "");
             assert_eq!(status, Some(16), "{arguments}: {line}");
             assert!(line.starts_with("storage-failed: ") && line.contains(said), "{arguments}: {line}");

@@ -91,6 +91,16 @@ async fn a_rotation_keeps_revision_and_age() {
     assert_ne!(after.value.key(), before.value.key());
 }
 
+#[tokio::test]
+async fn a_rotation_without_the_earlier_host_key_changes_nothing() {
+    let storage = stored().await;
+    let before = keyring(&storage, &old()).status().await.unwrap().keys;
+    let ring = keyring(&storage, &new_alone());
+    let told = ring.rotate(Duration::ZERO, |_| ()).await.unwrap_err().to_string();
+    assert_eq!(told, "storage refused: key-unavailable(old): no host key of that name is here");
+    assert_eq!(ring.status().await.unwrap().keys, before);
+}
+
 /// Fails at one write, counted from 0.
 struct FailsAt {
     writes: AtomicUsize,

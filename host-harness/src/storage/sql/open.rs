@@ -84,11 +84,16 @@ pub(super) async fn migrate(connection: &mut AnyConnection, dialect: &Dialect) -
 
 impl SqlStorage {
     /// A transaction that will write. SQLite's takes the lock at once, as one that took it later could only fail.
+    ///
+    /// It begins on a task of its own, to the end even if the caller gives up: the driver does not roll back what it has not
+    /// finished to begin. Its connection would be lent to the next caller with the transaction open, and what that one
+    /// writes with a single statement would be answered and never committed.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, StorageError> {
-        match self.dialect {
-            Dialect::Sqlite(_) => self.writers.begin_with("BEGIN IMMEDIATE").await,
-            Dialect::Postgres => self.writers.begin().await,
-        }
-        .map_err(storage_error)
+        let writers = self.writers.clone();
+        let immediate = matches!(self.dialect, Dialect::Sqlite(_));
+        let begun = tokio::spawn(async move {
+            if immediate { writers.begin_with("BEGIN IMMEDIATE").await } else { writers.begin().await }
+        });
+        begun.await.map_err(|ended| StorageError::Unavailable(ended.to_string()))?.map_err(storage_error)
     }
 }
