@@ -33,6 +33,9 @@ Example:
 Exit status: 0 if every promise is kept; 1 if one is broken; 2 if the address is none or the
 database holds connections; 3 if it cannot be opened.";
 
+/// As many as are looked at to see whether a database is in use.
+const MOST_KEYS: usize = 10_000;
+
 #[derive(Serialize)]
 struct Line<'a> {
     check: &'a str,
@@ -55,7 +58,7 @@ impl Contract {
             }
         };
         let storage = address.open(Arc::new(SystemClock::new())).await?;
-        if storage.key_uses(None, 1).await?.iter().any(|key| key.records > 0) {
+        if storage.key_uses(None, MOST_KEYS).await?.iter().any(|key| key.records > 0) {
             return Err(Failure::Malformed("this database holds connections: take an empty one".to_owned()));
         }
         let bar = report.progress("Checking", None);

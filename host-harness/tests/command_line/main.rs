@@ -13,6 +13,7 @@ mod documentation;
 mod examples;
 mod getting_started;
 mod help;
+mod interrupted;
 mod json;
 mod keys;
 mod life;

@@ -118,6 +118,27 @@ fn a_connection_that_a_sweep_cannot_refresh_is_a_line_and_status_1() {
 }
 
 #[test]
+fn a_postgresql_address_comes_by_a_variable() {
+    let Some(address) = xtask::test_postgres() else { return };
+    let stage = Stage::new();
+    // A tenant of its own: others may use the same database.
+    let tenant = format!("{:?}", stage.home());
+    let with = |arguments: &str, input: &str| {
+        let variables = [("TIKTOK_SHOP_STORAGE", &*address), ("TIKTOK_SHOP_TENANT", &*tenant)];
+        let Run { status, stdout, stderr } = run(with(stage.command(arguments), &variables), input);
+        assert_eq!(status, Some(0), "{arguments}: {stderr}");
+        stdout
+    };
+    let callback = with("authorization-url customer-7 --consent-as one-shop", "");
+    assert!(with("connect", &callback).starts_with("customer-7: Teapot Corner (GB), active\n"));
+    with("refresh customer-7 --force", "");
+    assert_eq!(with("events", "").lines().count(), 1);
+    let erased = with(&format!("keys erase --tenant {tenant} --yes"), "");
+    assert_eq!(erased, format!("tenant {tenant}: 1 data key and 1 connection are erased\n"));
+    assert!(!stage.data("fake-connections.sqlite").exists());
+}
+
+#[test]
 fn memory_keeps_nothing_and_says_so() {
     let stage = Stage::new();
     let Run { status, stdout, stderr } = stage.run(stage.command("events --storage memory:"), "");

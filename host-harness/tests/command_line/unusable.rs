@@ -5,8 +5,6 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use fake_tiktok_shop::Decision;
-
 use crate::stage::Stage;
 use crate::{Run, run};
 
@@ -240,36 +238,5 @@ fn the_contract_is_tried_on_an_empty_database_only() {
     let (checks, summary) = stdout.trim_end().rsplit_once('\n').unwrap_or_else(|| ("", stdout.trim_end()));
     assert!(checks.lines().all(|line| line.starts_with("kept ")), "{stdout}");
     assert_eq!(summary, format!("{} checks, 0 broken", checks.lines().count()));
-    still_works(&stage);
-}
-
-#[test]
-fn a_command_that_ends_by_ctrl_c_ends_well() {
-    let stage = connected();
-    let mut fake = stage.command("fake");
-    let mut fake = fake.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let mut told = std::io::BufReader::new(fake.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("Stop it with Ctrl-C.") {
-        line.clear();
-        std::io::BufRead::read_line(&mut told, &mut line).unwrap();
-    }
-    let pid = fake.id().to_string();
-    let mut kill = crate::command("kill");
-    assert_eq!(
-        run(
-            {
-                kill.args(["-INT", &pid]);
-                kill
-            },
-            ""
-        )
-        .status,
-        Some(0)
-    );
-    let ended = fake.wait_with_output().unwrap();
-    assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()));
-    let callback = stage.decide(&stage.link("customer-8"), "several-regions", Decision::Allow);
-    stage.ok("connect", &callback);
     still_works(&stage);
 }

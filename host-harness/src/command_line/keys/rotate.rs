@@ -30,7 +30,7 @@ Exit status: 0 if all is under the current host key; 1 if a record does not open
 is; 16 if the database fails or an earlier host key is missing; others: tiktok-shop-harness
 --help.")]
 pub(crate) struct Rotate {
-    /// How long to wait for calls that are under way; less loses tokens
+    /// Time for calls under way; less only while no host runs
     #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
     wait: u64,
 
