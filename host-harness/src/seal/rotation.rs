@@ -211,10 +211,6 @@ impl Keyring {
             if wrapped.host_key == current {
                 break;
             }
-            // Nothing is added before what is there opens: with the right host keys back a new key would be in the way.
-            for key in keys.iter().filter(|key| key.wrapped.is_some()) {
-                self.unwrapped(tenant, key).await?;
-            }
             rotated.added += u64::from(self.add(tenant, Some(id)).await?);
             keys = self.read(tenant).await?;
         }
