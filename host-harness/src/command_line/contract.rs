@@ -61,7 +61,7 @@ impl Contract {
         if storage.key_uses(None, MOST_KEYS).await?.iter().any(|key| key.records > 0) {
             return Err(Failure::Malformed("this database holds connections: take an empty one".to_owned()));
         }
-        let bar = report.progress("Checking", None);
+        let bar = report.progress("Checking", contract_tests::checks().count() as u64);
         let outcomes = contract_tests::run(storage, |outcome| {
             bar.inc(1);
             tell(outcome, report);

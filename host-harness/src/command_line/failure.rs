@@ -48,7 +48,7 @@ pub(crate) enum Failure {
     Unavailable(String),
     /// It can't be, as things are.
     Refused(String),
-    /// A consent.
+    /// A consent, or any other call.
     Consent(ConsentError),
     /// A storage that was asked directly.
     Storage(StorageError),

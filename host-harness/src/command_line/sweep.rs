@@ -1,5 +1,6 @@
 //! `sweep`: refreshes all that is due.
 
+use std::io::{self, IsTerminal as _};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -68,10 +69,9 @@ impl SweepAll {
         let Host { host, stored, .. } = self.setting.open(report).await?;
         let now = stored.now();
         let concurrency = NonZeroUsize::new(self.concurrency.into()).unwrap_or(NonZeroUsize::MIN);
-        let bar = report.progress("Refreshing", None);
-        if !bar.is_hidden() {
-            bar.set_length(count(&*stored.storage, now).await?);
-        }
+        // Counted for whoever watches.
+        let due = if io::stderr().is_terminal() { count(&*stored.storage, now).await? } else { 0 };
+        let bar = report.progress("Refreshing", due);
         let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(now, concurrency) };
         let stop = async {
             // Without it nothing but the end of the work stops it.

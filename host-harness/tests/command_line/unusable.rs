@@ -238,5 +238,10 @@ fn the_contract_is_tried_on_an_empty_database_only() {
     let (checks, summary) = stdout.trim_end().rsplit_once('\n').unwrap_or_else(|| ("", stdout.trim_end()));
     assert!(checks.lines().all(|line| line.starts_with("kept ")), "{stdout}");
     assert_eq!(summary, format!("{} checks, 0 broken", checks.lines().count()));
+    for line in stage.json("contract memory:", "") {
+        let mut members: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
+        members.sort_unstable();
+        assert_eq!((members, line["kept"].as_bool()), (vec!["check", "kept", "promise", "took_ms"], Some(true)));
+    }
     still_works(&stage);
 }

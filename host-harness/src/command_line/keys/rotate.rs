@@ -72,7 +72,7 @@ impl Rotate {
             Keys::File(_) | Keys::Listed(_) => before.current.clone(),
         };
         let records = before.keys.iter().filter(|key| key.host_key.as_ref() != Some(&current)).map(|key| key.records);
-        let bar = report.progress("Sealing anew", Some(records.sum()));
+        let bar = report.progress("Sealing anew", records.sum());
         let rotated = keyring
             .rotate(Duration::from_secs(wait), |step| match step {
                 RotationStep::Record => bar.inc(1),
