@@ -12,6 +12,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use crate::connection::{Connection, Rotation, UnixSeconds};
 use crate::error::CallError;
 use crate::host::ConnectorHost;
+use crate::imports::answered_within;
 use crate::storage::{Due, StorageError};
 
 /// How a sweep goes about it.
@@ -59,6 +60,12 @@ pub struct SweepError {
     pub swept: Swept,
 }
 
+/// A connection of a page, and the one before it.
+struct Listed {
+    before: Option<Due>,
+    due: Due,
+}
+
 /// One page of the list of what is due: enough to keep many calls going, little to hold.
 pub(crate) const PAGE: usize = 500;
 
@@ -67,7 +74,9 @@ impl ConnectorHost {
     /// it ends. A connection that is slow or broken takes up one of `concurrency` places and holds up no other. Then gives
     /// notice of the authorizations that end within 30, 7 or 1 days.
     ///
-    /// A fleet may sweep on every machine at once: of two hosts that meet at one connection, one refreshes it.
+    /// A fleet may sweep on every machine at once: of two hosts that meet at one connection, one refreshes it. Each goes
+    /// through a page in an order of its own and passes over what another has done or is doing, so they meet rarely, and
+    /// TikTok Shop is not asked by all of them.
     ///
     /// # Errors
     /// [`SweepError`]
@@ -90,12 +99,16 @@ impl ConnectorHost {
         loop {
             while running.len() < sweep.concurrency.get() && !swept.stopped && listed_all.is_none() {
                 match waiting.next() {
-                    Some(due) => running.push(self.refresh_due(due)),
+                    Some(listed) => {
+                        // On a task of its own: while the next page is waited for nobody looks after these, and one of
+                        // them may hold what the page needs, a connection to the database.
+                        running.push(tokio::spawn(self.clone().refresh_due(sweep.now, listed)));
+                    }
                     None => match self.storage().due(sweep.now, last.as_ref(), PAGE).await {
                         Ok(page) if page.is_empty() => listed_all = Some(Ok(())),
                         Ok(page) => {
-                            last = page.last().cloned();
-                            waiting = page.into_iter();
+                            let before = std::mem::replace(&mut last, page.last().cloned());
+                            waiting = self.in_random_order(before, page).into_iter();
                         }
                         Err(source) => listed_all = Some(Err(source)),
                     },
@@ -112,7 +125,9 @@ impl ConnectorHost {
                     }
                 }
             };
-            let Some((due, outcome)) = ended else { break };
+            let Some(ended) = ended else { break };
+            // A panic is a bug, and not of this connection's alone.
+            let Ok((due, Some(outcome))) = ended else { continue };
             match outcome {
                 Ok(_) => swept.refreshed += 1,
                 Err(_) => swept.failed += 1,
@@ -130,10 +145,26 @@ impl ConnectorHost {
         }
     }
 
-    async fn refresh_due(&self, due: Due) -> (Due, Result<Connection, CallError>) {
+    /// `None`: it is due no longer.
+    async fn refresh_due(self, now: UnixSeconds, listed: Listed) -> (Due, Option<Result<Connection, CallError>>) {
+        let Listed { before, due } = listed;
+        // The first behind its predecessor, if it still is what it was; what storage does not tell, the call finds out.
+        let first = answered_within(self.answer(), self.storage().due(now, before.as_ref(), 1)).await;
+        if first.is_ok_and(|first| first.first().is_none_or(|first| *first > due)) {
+            return (due, None);
+        }
         let Due { tenant, key, .. } = &due;
         let outcome = self.refresh(tenant, &key.customer, Some(&key.account), Rotation::WhenDue).await;
-        (due, outcome)
+        (due, Some(outcome))
+    }
+
+    /// Without randomness in the order in which they are listed.
+    fn in_random_order(&self, before: Option<Due>, page: Vec<Due>) -> Vec<Listed> {
+        let predecessors: Vec<_> = std::iter::once(before).chain(page.iter().cloned().map(Some)).collect();
+        let mut listed: Vec<_> =
+            predecessors.into_iter().zip(page).map(|(before, due)| Listed { before, due }).collect();
+        listed.sort_by_cached_key(|_| self.part_of(Duration::from_secs(3_600)));
+        listed
     }
 }
 

@@ -24,6 +24,6 @@ pub use cargo::{
     BuildEvent, build, build_executable, cargo, executable_package_count, program, target_directory, workspace_root,
 };
 pub use component::{Component, build_component, component, component_package_count, hostile_guest};
-pub use postgres::test_postgres;
+pub use postgres::{Restart, test_postgres, test_postgres_restart};
 pub use wasm_target::Origin;
 pub use world::{Checked, Extern, check, check_imports, error_cases, plugin_imports};
