@@ -168,3 +168,6 @@ async fn alone<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static
         Ok(None) | Err(_) => Err(Broken(format!("no end, still after {} s", LONGEST.as_secs()))),
     }
 }
+
+#[cfg(test)]
+mod tests;

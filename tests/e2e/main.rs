@@ -38,5 +38,6 @@ mod secrets;
 mod storage_answers;
 mod storage_faults;
 mod sweep;
+mod weak_storage;
 mod webhook_entry;
 mod webhooks;

@@ -17,6 +17,7 @@ use crate::storage::Swapped;
 
 /// More polls than a write has places where it waits; one that is over earlier ends the search for them.
 const MOST_POLLS: u64 = 40;
+/// Answers come sooner or later, so that the same poll does not always meet the same place.
 const ROUNDS: u32 = 4;
 /// Deadlines that pass while a database works.
 const DEADLINES: [Duration; 6] = [

@@ -10,7 +10,7 @@ use super::trial::{Tenant, Trial};
 use crate::connection::{ConnectionKey, ShopPolicy};
 use crate::consent::{BrowserDigest, ConsentRecord};
 use crate::digest::StateDigest;
-use crate::storage::{Purpose, StorageError};
+use crate::storage::{Purpose, SealedRecord, StorageError, Swapped};
 
 /// A storage may measure in whole seconds, and round up.
 const RESOLUTION: Duration = Duration::from_secs(1);
@@ -66,7 +66,7 @@ pub(super) async fn an_age_is_small_after_the_write_and_grows(trial: &Trial) -> 
     ensure!(last <= passed, "the age of a record that was written within {passed:?} has grown to {last:?}");
     // The same entry comes with a lost swap.
     let lost = tenant.storage.swap_token(&tenant.id, &key, None, None).await?;
-    let crate::storage::Swapped::Stale(Some(entry)) = lost else {
+    let Swapped::Stale(Some(entry)) = lost else {
         return Err(Broken(format!("a deletion that expected no record answered {lost:?}")));
     };
     ensure!(
@@ -109,9 +109,8 @@ pub(super) async fn an_age_goes_on_when_the_value_is_sealed_anew(trial: &Trial) 
     let key = samples::key("customer", "account")?;
     tenant.put_token(&key, "r1", "value").await?;
     let before = grown(|| age(&tenant, &key, "r1")).await?;
-    let records = tenant.storage.sealed_under(&tenant.id, &tenant.key, None, 1).await?;
-    let record = records.into_iter().find(|record| record.purpose == Purpose::Token && record.key == key);
-    let record = record.ok_or_else(|| Broken("sealed_under does not list a record of which a load told".to_owned()))?;
+    let (purpose, revision, sealed) = (Purpose::Token, "r1".parse()?, tenant.sealed("value"));
+    let record = SealedRecord { key: key.clone(), purpose, revision, sealed };
     ensure!(tenant.storage.reseal(&tenant.id, &record, &tenant.sealed("anew")).await?, "a value was not sealed anew");
     let after = age(&tenant, &key, "r1").await?;
     ensure!(after >= before, "the age went from {before:?} to {after:?} when the value was sealed anew");

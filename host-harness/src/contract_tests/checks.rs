@@ -52,6 +52,7 @@ pub(super) const CHECKS: &[Check] = checks! {
         ages::an_age_is_small_after_the_write_and_grows,
         ages::an_age_is_that_of_the_newest_write;
     "Keys are compared byte for byte":
+        sealing::no_key_is_taken_for_another,
         isolation::no_tenant_reaches_into_another,
         isolation::no_customer_or_account_reaches_into_another,
         isolation::keys_states_and_webhooks_are_their_tenants_own;
@@ -78,12 +79,12 @@ pub(super) const CHECKS: &[Check] = checks! {
     "Connections of all tenants whose token record is due":
         due::thousands_that_are_due_are_listed_in_order_page_by_page,
         due::what_is_no_longer_due_is_not_listed;
-    "Connections of all tenants whose row is not [`ReauthorizationRequired`]":
+    "Connections of all tenants whose row is not `ReauthorizationRequired`":
         endings::endings_are_of_the_living_by_their_earliest_end,
         endings::endings_are_listed_in_order_page_by_page;
     "The tenant's connections whose row holds this shop, linked or not":
         lists::owners_are_the_rows_that_hold_the_shop_now;
-    "What [`load_state`](Self::load_state) then reads is never older than this":
+    "What `load_state` then reads is never older than this":
         consents::a_state_is_there_as_soon_as_it_is_put,
         ages::a_state_ages_from_its_begin_whether_used_or_released;
     "`Refused`: the tenant has a consent with this state":
@@ -129,7 +130,13 @@ mod tests {
         let documentation = include_str!("../storage.rs");
         let (documentation, _) = documentation.split_once("\nimpl ").unwrap();
         let lines = documentation.lines().filter_map(|line| line.trim().strip_prefix("///"));
-        let text: String = lines.collect::<Vec<_>>().join(" ").replace(['*'], "");
+        let text = lines.collect::<Vec<_>>().join(" ").replace("**", "").replace(['*', '['], "");
+        // Of a link what is shown.
+        let shown = text.split("](").enumerate().map(|(nth, part)| match part.split_once(')') {
+            Some((_, rest)) if nth > 0 => rest,
+            _ => part,
+        });
+        let text = shown.collect::<String>().replace(']', "");
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         for Check { name, promise, .. } in CHECKS {
             assert!(text.contains(promise), "{name}: the trait does not say {promise:?}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use tokio::sync::Barrier;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::broken::{Broken, shown};
@@ -32,16 +32,17 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, Broken>> + Send + 'static,
 {
-    let racers: Vec<_> = racers.into_iter().collect();
-    let start = Arc::new(Barrier::new(racers.len()));
+    // Not a barrier: that wakes those who wait for it in random order, and a run that found something could not be had again.
+    let start = Arc::new(Semaphore::new(0));
     let mut tasks = JoinSet::new();
     for (place, racer) in racers.into_iter().enumerate() {
         let start = Arc::clone(&start);
         tasks.spawn(async move {
-            start.wait().await;
+            let _started = start.acquire().await;
             (place, racer.await)
         });
     }
+    start.add_permits(tasks.len());
     let mut answers = Vec::new();
     while let Some(ended) = tasks.join_next().await {
         let (place, answer) = ended?;

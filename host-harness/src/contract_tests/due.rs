@@ -6,12 +6,12 @@ use super::samples;
 use super::trial::{Tenant, Trial};
 use crate::connection::UnixSeconds;
 use crate::id::AccountId;
-use crate::storage::{Due, Swapped};
+use crate::storage::{Due, StorageError, Swapped};
 
 /// Several pages of a sweep.
 const RECORDS: u64 = 2_000;
 /// Many are due at the same second, so that the rest of the order counts.
-const SECONDS: u64 = 400;
+const SECONDS: u64 = 101;
 /// In another order as UTF-16, or with a collation.
 const TENANTS: [&str; 4] = ["", "\u{ffff}", "\u{10000}", "\0A"];
 const CUSTOMERS: [&str; 5] = ["a", "B", "a\0", "a ", "\u{e4}"];
@@ -66,10 +66,12 @@ pub(super) async fn thousands_that_are_due_are_listed_in_order_page_by_page(tria
     settles("due, one at a time", first, || listed(trial, now, 1, 15)).await?;
     settles("due, all", expected, || listed(trial, trial.end(), 500, usize::MAX)).await?;
     ensure_same!(trial.storage.due(now, None, 0).await?, Vec::new(), "due, of which none were asked for");
-    let from_the_first = trial.storage.due(now, None, 10).await?;
-    ensure!(!from_the_first.is_empty() && from_the_first.len() <= 10, "due from the first: {from_the_first:?}");
-    ensure!(from_the_first.is_sorted(), "due from the first is in another order: {from_the_first:?}");
-    Ok(())
+    // Others may have some that are due before.
+    let from_the_first = || async {
+        let page = trial.storage.due(now, None, 10).await?;
+        Ok::<_, StorageError>(page.is_sorted().then_some(page.len()))
+    };
+    settles("how many are due from the first on, if they are in order", Some(10), from_the_first).await
 }
 
 pub(super) async fn what_is_no_longer_due_is_not_listed(trial: &Trial) -> Result<(), Broken> {

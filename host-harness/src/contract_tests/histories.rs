@@ -9,8 +9,6 @@ use super::concurrency::race;
 use super::linearizability::{Answer, Operation, What, explained};
 use super::register::{Register, Stored, of_each_kind};
 use super::trial::Trial;
-use crate::id::random_bits;
-use crate::randomness::SystemRandomness;
 use crate::storage::{StorageError, Swapped};
 
 /// Records that are used at once: what they share must not matter.
@@ -51,7 +49,8 @@ pub(super) async fn concurrent_histories_are_linearizable(trial: &Trial) -> Resu
         let mut histories = Vec::new();
         for record in 0..RECORDS {
             let (history, register) = (Arc::new(History::default()), register.at(&format!("account {record}"))?);
-            tasks.extend((1..=TASKS).map(|task| steps(Arc::clone(&history), register.clone(), task)));
+            let choices = |task| Choices(record * TASKS + task);
+            tasks.extend((1..=TASKS).map(|task| steps(Arc::clone(&history), register.clone(), task, choices(task))));
             histories.push(history);
         }
         race(tasks).await?;
@@ -60,12 +59,12 @@ pub(super) async fn concurrent_histories_are_linearizable(trial: &Trial) -> Resu
     .await
 }
 
-/// Loads, creates, replaces, deletes and gives up, at random.
-async fn steps(history: Arc<History>, register: Register, task: u64) -> Result<(), Broken> {
+/// Loads, creates, replaces, deletes and gives up.
+async fn steps(history: Arc<History>, register: Register, task: u64, mut choices: Choices) -> Result<(), Broken> {
     let mut seen: Option<u64> = None;
     for step in 1..=STEPS {
         let next = Some(Stored::new(task * 1_000 + step));
-        let (expected, next) = match below(10)? {
+        let (expected, next) = match choices.below(10) {
             0 | 1 => {
                 let called = history.now();
                 seen = register.load().await?.map(|stored| stored.revision);
@@ -79,7 +78,7 @@ async fn steps(history: Arc<History>, register: Register, task: u64) -> Result<(
         let called = history.now();
         let swap = register.answered(expected, next, &[]);
         // So often that some are over before they are given up.
-        let polls = if below(GIVES_UP)? == 0 { 1 + below(12)? } else { u64::MAX };
+        let polls = if choices.below(GIVES_UP) == 0 { 1 + choices.below(12) } else { u64::MAX };
         let next = next.map(|stored| stored.revision);
         let answer = match given_up_after(polls, swap).await.transpose()? {
             Some(Ok(Swapped::Done)) => {
@@ -100,10 +99,17 @@ async fn steps(history: Arc<History>, register: Register, task: u64) -> Result<(
     Ok(())
 }
 
-/// A random number below this one.
-fn below(end: u64) -> Result<u64, Broken> {
-    let drawn = random_bits(&SystemRandomness)? % u128::from(end);
-    Ok(u64::try_from(drawn).unwrap_or_default())
+/// Numbers that look random and are the same in each run: what differs from run to run is who comes first.
+struct Choices(u64);
+
+impl Choices {
+    /// SplitMix64 (Steele, Lea and Flood, 2014).
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
 }
 
 const WRITES: u64 = 30;

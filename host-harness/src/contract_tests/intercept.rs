@@ -90,6 +90,10 @@ pub enum Passage {
     OldToken(Option<TokenEntry>),
     /// A load of a row answers with this, an earlier version.
     OldRow(Option<Box<RowEntry>>),
+    /// A swap of a token record answers with this. What becomes of the record, the interceptor has seen to.
+    TokenSwapped(Swapped<TokenEntry>),
+    /// The same of a row.
+    RowSwapped(Box<Swapped<RowEntry>>),
 }
 
 /// Decides what becomes of each access.
@@ -141,7 +145,11 @@ where
     F: Future<Output = Result<T, StorageError>>,
 {
     match passage {
-        Passage::Made | Passage::OldToken(_) | Passage::OldRow(_) => make().await,
+        Passage::Made
+        | Passage::OldToken(_)
+        | Passage::OldRow(_)
+        | Passage::TokenSwapped(_)
+        | Passage::RowSwapped(_) => make().await,
         Passage::AnswerLost => {
             make().await?;
             Err(StorageError::Unavailable("the answer was lost".to_owned()))
@@ -181,8 +189,11 @@ impl HostStorage for Intercepted {
         expected: Option<&Revision>,
         next: Option<&Next<TokenWrite>>,
     ) -> Result<Swapped<TokenEntry>, StorageError> {
-        let access = Access::SwapToken(tenant, key, expected, next);
-        self.write(access, || self.storage.swap_token(tenant, key, expected, next)).await
+        let passage = self.passage(Access::SwapToken(tenant, key, expected, next)).await;
+        if let Passage::TokenSwapped(swapped) = passage {
+            return Ok(swapped);
+        }
+        made(passage, || self.storage.swap_token(tenant, key, expected, next)).await
     }
 
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
@@ -211,8 +222,11 @@ impl HostStorage for Intercepted {
         next: Option<&Next<Row>>,
         events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError> {
-        let access = Access::SwapRow(tenant, key, expected, next, events);
-        self.write(access, || self.storage.swap_row(tenant, key, expected, next, events)).await
+        let passage = self.passage(Access::SwapRow(tenant, key, expected, next, events)).await;
+        if let Passage::RowSwapped(swapped) = passage {
+            return Ok(*swapped);
+        }
+        made(passage, || self.storage.swap_row(tenant, key, expected, next, events)).await
     }
 
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {

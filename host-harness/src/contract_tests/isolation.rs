@@ -45,6 +45,9 @@ pub(super) async fn no_tenant_reaches_into_another(trial: &Trial) -> Result<(), 
     for end in samples::ALIKE {
         places.push((trial.tenant_named(end).await?, samples::key("customer", "account")?));
     }
+    // As long as all of it may be, of what takes more room than it shows.
+    let [tenant, customer, account] = ["\0", "\u{1}", "\u{10ffff}"].map(samples::longest);
+    places.push((trial.tenant_named(trial.that_fits(&tenant)).await?, samples::key(&customer, &account)?));
     keep_apart(trial, places).await
 }
 
@@ -232,7 +235,10 @@ impl Owner {
         ensure_same!(state, Some(self.consent()?), "load_state of {tenant:?}");
         ensure_same!(storage.use_state(tenant, &STATE).await?, !has_more, "use_state of {tenant:?}");
         settles(&format!("knows_webhook of {tenant:?}"), has_more, || storage.knows_webhook(tenant, &WEBHOOK)).await?;
-        // What goes here stays at the others.
+        // What is wrapped anew and what goes here stays at the others.
+        let (second, anew) = (samples::tenant_key("second", b"second")?, samples::wrapped_key("host-key", b"anew")?);
+        let wrapped = storage.rewrap_key(tenant, &second, Some(&anew)).await?;
+        ensure_same!(wrapped, has_more, "rewrap_key of {tenant:?}");
         let removed = storage.remove_key(tenant, &"second".parse()?).await?;
         ensure_same!(removed, has_more, "remove_key of {tenant:?}");
         Ok(())

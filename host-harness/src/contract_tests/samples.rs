@@ -93,7 +93,12 @@ pub(super) const TEXTS: [&str; 12] = [
 ];
 
 /// So long an id may be.
-const LONGEST_ID: usize = 256;
+pub(super) const LONGEST_ID: usize = 256;
+
+/// As long as an id may be, of this.
+pub(super) fn longest(part: &str) -> String {
+    part.repeat(LONGEST_ID / part.len())
+}
 
 /// [`ALIKE`], and two as long as an id may be that differ in their last byte, in byte order.
 pub(super) fn ids() -> Vec<String> {

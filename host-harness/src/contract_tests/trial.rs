@@ -96,6 +96,11 @@ impl Trial {
         Ok(id)
     }
 
+    /// So much of it as the name of a tenant may still take.
+    pub(super) fn that_fits<'a>(&self, end: &'a str) -> &'a str {
+        end.get(..samples::LONGEST_ID - self.name.len()).unwrap_or_default()
+    }
+
     pub(super) fn is_own(&self, tenant: &TenantId) -> bool {
         tenant.as_str().starts_with(&self.name)
     }

@@ -1,0 +1,290 @@
+//! Storages that are weaker than the contract. What is weak about each is one line of [`Past::swapped`]; beneath is one that
+//! keeps it.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use tiktok_shop_host_harness::contract_tests::{Access, Interceptor, Passage};
+use tiktok_shop_host_harness::{
+    ConnectionKey, HostStorage, NewEvent, Next, Revision, Row, RowEntry, StorageError, Swapped, TenantId, TokenEntry,
+    TokenWrite,
+};
+use tokio::sync::Mutex;
+
+/// What a storage does that the contract forbids, but for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weakness {
+    /// The last swap wins.
+    IgnoresRevisions,
+    /// After each write two loads show what stood there before. The contract allows that.
+    LoadsLate,
+    /// A swap that loses is told what stood there before the newest write.
+    AnswersLate,
+    /// Each write is done once more, after the one that follows it.
+    WritesTwice,
+    /// The revisions of a record are 1, 2, 3, and 1 again when it was deleted and made anew.
+    OwnRevisions,
+    /// By such numbers it compares, and gives back the revisions that it was given.
+    ComparesNumbers,
+}
+
+impl Weakness {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::IgnoresRevisions,
+        Self::LoadsLate,
+        Self::AnswersLate,
+        Self::WritesTwice,
+        Self::OwnRevisions,
+        Self::ComparesNumbers,
+    ];
+
+    /// As the head of a column.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::IgnoresRevisions => "ignores revisions",
+            Self::LoadsLate => "loads late",
+            Self::AnswersLate => "answers late",
+            Self::WritesTwice => "writes twice",
+            Self::OwnRevisions => "own revisions",
+            Self::ComparesNumbers => "compares numbers",
+        }
+    }
+
+    /// As the head of a row.
+    pub(crate) fn description(self) -> &'static str {
+        match self {
+            Self::IgnoresRevisions => {
+                "**ignores revisions**: a swap writes whatever stands there, and updates are lost"
+            }
+            Self::LoadsLate => {
+                "**loads late**: a load shows what stood there before the newest write, as a replica may"
+            }
+            Self::AnswersLate => "**answers late**: so does a swap that loses, as a replica looks up what won",
+            Self::WritesTwice => "**writes twice**: a queue delivers a write again, after the one that followed it",
+            Self::OwnRevisions => "**own revisions**: a counter of its own in place of the revisions that it is given",
+            Self::ComparesNumbers => {
+                "**compares numbers**: a counter beside them, which begins anew when a record was deleted"
+            }
+        }
+    }
+}
+
+/// A token record or a row.
+#[async_trait]
+trait Record: Sized + Clone + Send + Sync {
+    type Value: Clone + Send + Sync;
+
+    async fn load(at: Place<'_>) -> Result<Option<Self>, StorageError>;
+
+    async fn swap(
+        at: Place<'_>,
+        expected: Option<&Revision>,
+        write: &Write<Self::Value>,
+    ) -> Result<Swapped<Self>, StorageError>;
+
+    fn revision(&self) -> &Revision;
+
+    /// Writes it whatever stands there.
+    async fn force(at: Place<'_>, write: &Write<Self::Value>) -> Result<(), StorageError> {
+        loop {
+            let found = Self::load(at).await?;
+            if let Swapped::Done = Self::swap(at, found.as_ref().map(Self::revision), write).await? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    beneath: &'a dyn HostStorage,
+    tenant: &'a TenantId,
+    key: &'a ConnectionKey,
+}
+
+#[derive(Clone)]
+struct Write<T> {
+    next: Option<Next<T>>,
+    events: Vec<NewEvent>,
+}
+
+#[async_trait]
+impl Record for TokenEntry {
+    type Value = TokenWrite;
+
+    async fn load(Place { beneath, tenant, key }: Place<'_>) -> Result<Option<Self>, StorageError> {
+        beneath.load_token(tenant, key).await
+    }
+
+    async fn swap(
+        Place { beneath, tenant, key }: Place<'_>,
+        expected: Option<&Revision>,
+        write: &Write<TokenWrite>,
+    ) -> Result<Swapped<Self>, StorageError> {
+        beneath.swap_token(tenant, key, expected, write.next.as_ref()).await
+    }
+
+    fn revision(&self) -> &Revision {
+        &self.revision
+    }
+}
+
+#[async_trait]
+impl Record for RowEntry {
+    type Value = Row;
+
+    async fn load(Place { beneath, tenant, key }: Place<'_>) -> Result<Option<Self>, StorageError> {
+        beneath.load_row(tenant, key).await
+    }
+
+    async fn swap(
+        Place { beneath, tenant, key }: Place<'_>,
+        expected: Option<&Revision>,
+        write: &Write<Row>,
+    ) -> Result<Swapped<Self>, StorageError> {
+        beneath.swap_row(tenant, key, expected, write.next.as_ref(), &write.events).await
+    }
+
+    fn revision(&self) -> &Revision {
+        &self.revision
+    }
+}
+
+/// What a weak storage remembers of one record.
+struct Past<R: Record> {
+    /// Before the newest write.
+    before: Option<R>,
+    /// Loads that will still show that.
+    late_loads: usize,
+    newest: Option<Write<R::Value>>,
+    /// Of the revisions that were given.
+    numbers: BTreeMap<String, u64>,
+    /// Of the record as it stands, since it was made.
+    number: u64,
+}
+
+impl<R: Record> Default for Past<R> {
+    fn default() -> Self {
+        Self { before: None, late_loads: 0, newest: None, numbers: BTreeMap::new(), number: 0 }
+    }
+}
+
+impl<R: Record> Past<R> {
+    async fn swapped(
+        &mut self,
+        weakness: Weakness,
+        at: Place<'_>,
+        expected: Option<&Revision>,
+        mut write: Write<R::Value>,
+    ) -> Result<Swapped<R>, StorageError> {
+        match weakness {
+            Weakness::IgnoresRevisions => R::force(at, &write).await.map(|()| Swapped::Done),
+            Weakness::LoadsLate | Weakness::AnswersLate => {
+                let before = R::load(at).await?;
+                let answer = R::swap(at, expected, &write).await?;
+                match answer {
+                    Swapped::Done => (self.before, self.late_loads) = (before, 2),
+                    Swapped::Stale(_) if weakness == Weakness::AnswersLate => {
+                        return Ok(Swapped::Stale(self.before.clone()));
+                    }
+                    Swapped::Stale(_) => {}
+                }
+                Ok(answer)
+            }
+            Weakness::WritesTwice => {
+                let answer = R::swap(at, expected, &write).await?;
+                if let Swapped::Done = answer
+                    && let Some(earlier) = self.newest.replace(write)
+                {
+                    R::force(at, &earlier).await?;
+                }
+                Ok(answer)
+            }
+            Weakness::OwnRevisions => {
+                let number = if write.next.is_some() { self.number + 1 } else { 0 };
+                if let Some(next) = &mut write.next {
+                    next.revision = number.to_string().parse().unwrap();
+                }
+                let answer = R::swap(at, expected, &write).await?;
+                if let Swapped::Done = answer {
+                    self.number = number;
+                }
+                Ok(answer)
+            }
+            Weakness::ComparesNumbers => {
+                let found = R::load(at).await?;
+                let number = |revision: Option<&Revision>| self.numbers.get(revision?.as_str()).copied();
+                let same = number(found.as_ref().map(R::revision)) == number(expected);
+                if !same || found.is_some() != expected.is_some() {
+                    return Ok(Swapped::Stale(found));
+                }
+                R::force(at, &write).await?;
+                self.number = if write.next.is_some() { self.number + 1 } else { 0 };
+                let given = write.next.map(|next| next.revision.to_string());
+                self.numbers.extend(given.map(|revision| (revision, self.number)));
+                Ok(Swapped::Done)
+            }
+        }
+    }
+
+    /// What a load shows, if not what stands there.
+    fn late(&mut self) -> Option<Option<R>> {
+        self.late_loads = self.late_loads.checked_sub(1)?;
+        Some(self.before.clone())
+    }
+}
+
+type Pasts<R> = Mutex<BTreeMap<(TenantId, ConnectionKey), Past<R>>>;
+
+/// In front of a storage that keeps the contract, it makes one that does not.
+pub(crate) struct Weak {
+    weakness: Weakness,
+    tokens: Pasts<TokenEntry>,
+    rows: Pasts<RowEntry>,
+}
+
+impl Weak {
+    pub(crate) fn new(weakness: Weakness) -> Self {
+        Self { weakness, tokens: Mutex::default(), rows: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Interceptor for Weak {
+    async fn passage(&self, access: Access<'_>, beneath: &dyn HostStorage) -> Passage {
+        let loads_late = self.weakness == Weakness::LoadsLate;
+        match access {
+            Access::LoadToken(tenant, key) if loads_late => {
+                let late = self.tokens.lock().await.entry((tenant.clone(), key.clone())).or_default().late();
+                late.map_or(Passage::Made, Passage::OldToken)
+            }
+            Access::LoadRow(tenant, key) if loads_late => {
+                let late = self.rows.lock().await.entry((tenant.clone(), key.clone())).or_default().late();
+                late.map_or(Passage::Made, |row| Passage::OldRow(row.map(Box::new)))
+            }
+            Access::SwapToken(tenant, key, expected, next) => {
+                let mut pasts = self.tokens.lock().await;
+                let past = pasts.entry((tenant.clone(), key.clone())).or_default();
+                let write = Write { next: next.cloned(), events: Vec::new() };
+                let swapped = past.swapped(self.weakness, Place { beneath, tenant, key }, expected, write).await;
+                swapped.map_or_else(Passage::Failed, Passage::TokenSwapped)
+            }
+            Access::SwapRow(tenant, key, expected, next, events) => {
+                let mut pasts = self.rows.lock().await;
+                let past = pasts.entry((tenant.clone(), key.clone())).or_default();
+                let write = Write { next: next.cloned(), events: events.to_vec() };
+                let swapped = past.swapped(self.weakness, Place { beneath, tenant, key }, expected, write).await;
+                swapped.map_or_else(Passage::Failed, |swapped| Passage::RowSwapped(Box::new(swapped)))
+            }
+            Access::Accounts(..)
+            | Access::LoadToken(..)
+            | Access::ListRows(..)
+            | Access::LoadRow(..)
+            | Access::AppendOnce(..)
+            | Access::PutState(..)
+            | Access::Reseal(..)
+            | Access::Read(_)
+            | Access::Write(_) => Passage::Made,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Stories of one connection, under the provider that forgives least: a refresh token that is presented twice ends everything.
+//! What came of each is told in words that are measured.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use fake_tiktok_shop::ReplacedRefreshToken;
+use futures::future::join;
+use tiktok_shop_host_harness::contract_tests::{Access, Interceptor, Passage};
+use tiktok_shop_host_harness::{CallError, ConnectionKey, DisconnectTarget, HostStorage, RemoteGrant, Rotation};
+use tiktok_shop_tests::{DAY, Stage, TOKEN_REFRESH, customer_id, refusal, tenant};
+use tokio::sync::{Barrier, Notify};
+
+use super::storage::{Weak, Weakness};
+
+/// What a load of a token record passes once it is made, and before anybody hears of it.
+enum Gate {
+    /// All who pass wait for each other.
+    Together(Arc<Barrier>),
+    /// Tells that somebody is there, and lets them go on when told to.
+    Held(Arc<(Notify, Notify)>),
+}
+
+/// A weak storage, and gates for the loads to come.
+struct Gated {
+    /// `None`: it keeps the contract.
+    weak: Option<Weak>,
+    gates: Mutex<Vec<Gate>>,
+}
+
+#[async_trait]
+impl Interceptor for Gated {
+    async fn passage(&self, access: Access<'_>, beneath: &dyn HostStorage) -> Passage {
+        let passage = match &self.weak {
+            Some(weak) => weak.passage(access, beneath).await,
+            None => Passage::Made,
+        };
+        let Access::LoadToken(tenant, key) = access else { return passage };
+        let entry =
+            if let Passage::OldToken(entry) = passage { entry } else { beneath.load_token(tenant, key).await.unwrap() };
+        let gate = self.gates.lock().unwrap().pop();
+        match gate {
+            Some(Gate::Together(others)) => {
+                others.wait().await;
+            }
+            Some(Gate::Held(door)) => {
+                door.0.notify_one();
+                door.1.notified().await;
+            }
+            None => {}
+        }
+        Passage::OldToken(entry)
+    }
+}
+
+/// A customer, and a seller who is connected to them.
+struct Story {
+    stage: Stage,
+    storage: Arc<Gated>,
+}
+
+const CUSTOMER: &str = "alice";
+const SELLER: &str = "one-shop";
+
+impl Story {
+    async fn begin(weakness: Option<Weakness>) -> Self {
+        let stage = Stage::new();
+        stage.fake.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::RevokesFamily);
+        let storage = Arc::new(Gated { weak: weakness.map(Weak::new), gates: Mutex::default() });
+        stage.intercept(Arc::clone(&storage) as Arc<_>);
+        stage.connect(CUSTOMER, SELLER).await.unwrap();
+        stage.advance(8 * DAY);
+        Self { stage, storage }
+    }
+
+    fn gates(&self, gates: Vec<Gate>) {
+        *self.storage.gates.lock().unwrap() = gates;
+    }
+
+    /// Another host refreshes. What it is told matters less than what is stored then.
+    async fn refreshes(&self, rotation: Rotation) -> String {
+        let host = self.stage.host_builder().build().unwrap();
+        code(host.refresh(&tenant(0), &customer_id(CUSTOMER), None, rotation).await)
+    }
+
+    /// A host has loaded the record to refresh it, and goes on when all this is done.
+    async fn refreshes_during<T>(&self, meanwhile: impl Future<Output = T>) -> T {
+        let door = Arc::new((Notify::new(), Notify::new()));
+        self.gates(vec![Gate::Held(Arc::clone(&door))]);
+        let meanwhile = async {
+            door.0.notified().await;
+            let done = meanwhile.await;
+            door.1.notify_one();
+            done
+        };
+        join(self.refreshes(Rotation::WhenDue), meanwhile).await.1
+    }
+
+    async fn disconnects(&self) -> Result<(), CallError> {
+        let (customer, target) = (customer_id(CUSTOMER), DisconnectTarget::All(None));
+        self.stage.host.disconnect(&tenant(0), &customer, target, RemoteGrant::Keep).await.map(drop)
+    }
+
+    /// The token records of the customer, in clear; `None`: one does not open.
+    async fn records(&self) -> Option<Vec<String>> {
+        let (tenant, customer) = (tenant(0), customer_id(CUSTOMER));
+        let mut records = Vec::new();
+        for account in self.stage.storage.accounts(&tenant, &customer).await.unwrap() {
+            let key = ConnectionKey { customer: customer.clone(), account };
+            // Until it is not late any more.
+            let mut entry = None;
+            for _ in 0..3 {
+                entry = self.stage.storage.load_token(&tenant, &key).await.unwrap();
+            }
+            let Some(entry) = entry else { continue };
+            let opened = self.stage.keyring().open_token(&tenant, &key, &entry.revision, &entry.value).await.ok()?;
+            records.push(String::from_utf8(opened.to_vec()).unwrap());
+        }
+        Some(records)
+    }
+
+    /// The refresh tokens that TikTok has issued, and whether it honours them.
+    fn issued(&self) -> Vec<(String, bool)> {
+        let issued = self.stage.fake.issued(&self.stage.fake.apps()[0].service_id, SELLER).unwrap();
+        issued.refresh_tokens.into_iter().map(|token| (token.token, token.honoured)).collect()
+    }
+
+    fn is_sent_twice(&self) -> bool {
+        let requests = self.stage.fake.requests();
+        let sent: Vec<_> = requests.iter().filter_map(|request| request.parameter("refresh_token")).collect();
+        sent.iter().collect::<BTreeSet<_>>().len() < sent.len()
+    }
+
+    /// What has become of the connection once another host has come, an hour later.
+    async fn fate(&self) -> &'static str {
+        self.stage.advance(3_600);
+        let told = self.refreshes(Rotation::Forced).await;
+        let Some(records) = self.records().await else {
+            assert_eq!((told.as_str(), self.stage.requests_to(TOKEN_REFRESH)), ("storage-refused", 0));
+            return DOES_NOT_OPEN;
+        };
+        let lives =
+            self.issued().iter().any(|(token, honoured)| *honoured && records.concat().contains(token.as_str()));
+        match (self.is_sent_twice(), lives) {
+            (false, true) => SAFE,
+            (false, false) => "the connection is lost",
+            (true, true) => "a refresh token is sent twice",
+            (true, false) => "a refresh token is sent twice, **the connection is lost**",
+        }
+    }
+}
+
+const OK: &str = "ok";
+
+/// The code of an error, or "ok".
+fn code<T>(outcome: Result<T, CallError>) -> String {
+    if outcome.is_ok() { OK.to_owned() } else { refusal(outcome).1 }
+}
+
+const SAFE: &str = "safe";
+const DOES_NOT_OPEN: &str = "nothing opens that was stored: no call works";
+
+pub(super) async fn two_hosts_refresh_at_once(weakness: Option<Weakness>) -> &'static str {
+    let story = Story::begin(weakness).await;
+    let together = Arc::new(Barrier::new(2));
+    story.gates(vec![Gate::Together(Arc::clone(&together)), Gate::Together(together)]);
+    join(story.refreshes(Rotation::WhenDue), story.refreshes(Rotation::WhenDue)).await;
+    story.fate().await
+}
+
+pub(super) async fn one_host_refreshes_twice(weakness: Option<Weakness>) -> &'static str {
+    let story = Story::begin(weakness).await;
+    story.refreshes(Rotation::WhenDue).await;
+    story.stage.advance(8 * DAY);
+    story.refreshes(Rotation::WhenDue).await;
+    story.fate().await
+}
+
+pub(super) async fn disconnected_during_a_refresh(weakness: Option<Weakness>) -> &'static str {
+    let story = Story::begin(weakness).await;
+    let ended = story.refreshes_during(story.disconnects()).await;
+    match (code(ended).as_str(), story.records().await.map(|records| records.len())) {
+        ("storage-refused", None) => DOES_NOT_OPEN,
+        (OK, Some(0)) => SAFE,
+        (OK, Some(1)) => "**what was deleted is back**",
+        ("storage-conflict", Some(1)) => "it is not disconnected",
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(super) async fn connected_anew_during_a_refresh(weakness: Option<Weakness>) -> &'static str {
+    let story = Story::begin(weakness).await;
+    let before = story.issued().len();
+    let connected = story.refreshes_during(async {
+        let _either = story.disconnects().await;
+        story.stage.connect(CUSTOMER, SELLER).await
+    });
+    let connected = code(connected.await);
+    let Some(records) = story.records().await else { return DOES_NOT_OPEN };
+    let (new, _) = &story.issued()[before];
+    match (connected.as_str(), records.concat().contains(new.as_str())) {
+        (OK, true) => story.fate().await,
+        (OK, false) => "**the new tokens are lost**",
+        ("authorization-code-spent", false) => "the new consent fails, its code is spent",
+        (_, true) => "the new consent is told as failed",
+        other => panic!("{other:?}"),
+    }
+}
