@@ -614,6 +614,7 @@ impl OwnStorage {
 }
 
 /// A host over it: with keys that are on this machine, where its database is.
+#[allow(clippy::print_stdout, reason = "an example says what it has done")]
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let folder = Path::new("target/own-storage");
     std::fs::create_dir_all(folder)?;
