@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use tiktok_shop_host_harness::{KeyFile, Keyring, Randomness as _, SqlStorage, SystemRandomness};
+use tiktok_shop_host_harness::{KeyFile, Keyring, PostgresOptions, Randomness as _, SqlStorage, SystemRandomness};
+use tiktok_shop_tests::Schema;
 use tiktok_shop_tests::crash::Account;
 
 const KILLS: usize = 25;
@@ -38,19 +39,17 @@ fn kill_after(lines: u64, mut writer: Child, account: &mut Account) {
     assert!(!writer.wait().unwrap().success());
 }
 
-#[tokio::test]
-async fn a_writer_that_is_killed_at_any_moment_leaves_an_sqlite_file_in_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let (database, keys) = (folder.path().join("connections.sqlite"), folder.path().join("keys"));
+/// Kills writers of this database over and over, and holds what is there against what they have said.
+async fn kill_over_and_over(database: &str, keys: &Path, open: impl AsyncFn() -> SqlStorage) {
     let mut account = Account::default();
     for round in 0..KILLS {
-        // The first dies while it makes the file and its tables, or before.
+        // The first dies while it makes the tables, or before.
         let lines = if round == 0 { 0 } else { below(MOST_LINES) };
-        kill_after(lines, writer(database.to_str().unwrap(), &keys), &mut account);
+        kill_after(lines, writer(database, keys), &mut account);
 
-        let storage = SqlStorage::sqlite(&database).await.unwrap();
+        let storage = open().await;
         assert_eq!(storage.problems().await.unwrap(), [""; 0]);
-        let keys = Arc::new(KeyFile::open_or_create(&keys).unwrap());
+        let keys = Arc::new(KeyFile::open_or_create(keys).unwrap());
         let keyring = Keyring::new(Arc::new(storage.clone()), keys, Arc::new(SystemRandomness));
         account.check(&storage, &keyring).await;
         storage.close().await;
@@ -58,4 +57,23 @@ async fn a_writer_that_is_killed_at_any_moment_leaves_an_sqlite_file_in_order() 
     let Account { answered, found_done, found_undone, .. } = account;
     println!("{KILLS} kills, {answered} writes answered, {found_done} under way and done, {found_undone} not");
     assert!(answered > KILLS && found_done + found_undone > 0, "no kill met a write");
+}
+
+#[tokio::test]
+async fn a_writer_that_is_killed_at_any_moment_leaves_an_sqlite_file_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("connections.sqlite");
+    let open = async || SqlStorage::sqlite(&database).await.unwrap();
+    kill_over_and_over(database.to_str().unwrap(), &folder.path().join("keys"), open).await;
+}
+
+/// What the server has not heard of by then it hears of never: a session that ends rolls back what it had begun.
+#[tokio::test]
+async fn a_writer_that_is_killed_at_any_moment_leaves_a_postgresql_database_in_order() {
+    let Some(server) = xtask::test_postgres() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let schema = Schema::make(&server);
+    let database = schema.address(&server);
+    let open = async || SqlStorage::postgres(&database, PostgresOptions::default()).await.unwrap();
+    kill_over_and_over(&database, &folder.path().join("keys"), open).await;
 }

@@ -7,6 +7,7 @@ use tiktok_shop_host_harness::*;
 
 async fn embed(
     component: PathBuf,
+    folder: PathBuf, // of yours, for connections and host keys
     egress: EgressPolicy,
     app: AppCredentials,
     cookie: String, // the secret of the customer's signed-in session with you
@@ -15,8 +16,8 @@ async fn embed(
     let (tenant, customer): (TenantId, CustomerId) = ("acme".parse()?, "customer-7".parse()?);
     let host = ConnectorHost::builder()
         .component(Component::File(component)) // target/dist/tiktok_shop_connector.wasm
-        .storage(Arc::new(MemoryStorage::new(Arc::new(SystemClock::new()))))
-        .keys(Arc::new(HostKeys::draw()?)) // seal what is stored
+        .storage(Arc::new(SqlStorage::sqlite(folder.join("connections.sqlite")).await?)) // or ::postgres, or your own
+        .keys(Arc::new(KeyFile::open_or_create(folder.join("host-keys"))?)) // seals all that is stored: keep a copy
         .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), app)))
         .egress(egress) // the default is TikTok's two hosts over https
         .build()?;
@@ -64,7 +65,9 @@ async fn the_example_of_the_readme_runs() {
         control.consent(&app.service_id, "several-regions", Some(state), Decision::Allow).unwrap()
     };
     let cookie = "the session cookie of customer 7".to_owned();
-    let shops = embed(component(), egress, app_credentials(&app), cookie, consent).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let shops =
+        embed(component(), folder.path().to_owned(), egress, app_credentials(&app), cookie, consent).await.unwrap();
     assert_eq!(shops.len(), 3);
     assert!(control.requests().iter().any(|request| request.path == "/order/202309/orders/search"));
 }

@@ -75,6 +75,8 @@ struct Said {
     done: Option<String>,
     /// One that was under way after it.
     tried: Option<String>,
+    /// One that was under way when an earlier writer died, and was not found done: a server may still have been at it.
+    late: Option<String>,
 }
 
 /// What writers have said, over all their lives.
@@ -104,6 +106,7 @@ impl Account {
             "done" => {
                 assert_eq!(said.tried.take().as_deref(), Some(revision), "{line}");
                 said.done = Some(revision.to_owned());
+                said.late = None;
                 self.answered += 1;
             }
             _ => panic!("not a line of a writer: {line}"),
@@ -153,15 +156,20 @@ impl Account {
     fn settle(&mut self, record: &str, number: usize, found: Option<Revision>) {
         let found = found.map_or_else(|| "-".to_owned(), String::from);
         let said = self.said.entry((record.to_owned(), number)).or_default();
-        let is_done = *said.done.get_or_insert_with(|| "-".to_owned()) == found;
-        match said.tried.take() {
-            Some(tried) if tried == found => {
+        let tried = said.tried.take();
+        let was_there = *said.done.get_or_insert_with(|| "-".to_owned()) == found || said.late.as_ref() == Some(&found);
+        match &tried {
+            Some(tried) if *tried == found => {
                 self.found_done += 1;
-                said.done = Some(tried);
+                said.late = None;
             }
-            Some(_) if is_done => self.found_undone += 1,
-            None if is_done => {}
+            Some(_) if was_there => {
+                self.found_undone += 1;
+                said.late = tried;
+            }
+            None if was_there => {}
             tried => panic!("{record} of {number}: {found} is stored; said was {said:?}, tried {tried:?}"),
         }
+        said.done = Some(found);
     }
 }

@@ -31,8 +31,8 @@ pub(crate) enum Database {
     Postgres(Schema),
 }
 
-/// A schema of a PostgreSQL database, gone with its stage.
-pub(crate) struct Schema {
+/// A schema of a PostgreSQL database, where time stands still. It is gone when this is dropped.
+pub struct Schema {
     name: String,
     pool: PgPool,
 }
@@ -109,7 +109,12 @@ impl MachineClock for Stopped {
 }
 
 impl Schema {
-    fn make(address: &str) -> Self {
+    /// A new one in this database.
+    ///
+    /// # Panics
+    /// If the database does not answer.
+    #[must_use]
+    pub fn make(address: &str) -> Self {
         let mut bits = [0; 8];
         SystemRandomness.fill(&mut bits).expect("randomness");
         let name = format!("stage_{:016x}", u64::from_be_bytes(bits));
@@ -125,7 +130,8 @@ impl Schema {
     }
 
     /// The database, with this schema's tables and functions in front of all others.
-    fn address(&self, of: &str) -> String {
+    #[must_use]
+    pub fn address(&self, of: &str) -> String {
         let mark = if of.contains('?') { '&' } else { '?' };
         format!("{of}{mark}options=-c%20search_path%3D{},pg_catalog", self.name)
     }

@@ -26,6 +26,7 @@ use tiktok_shop_host_harness::{
 };
 
 use database::Database;
+pub use database::Schema;
 pub use intercept::HoldsBackThePair;
 use intercept::Watcher;
 use tiktok_shop_host_harness::contract_tests::Intercepted;
