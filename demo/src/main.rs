@@ -7,14 +7,13 @@ mod stage;
 mod story;
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
 
 use crate::page::Page;
-use crate::stage::Stage;
+use crate::stage::{Programs, Stage};
 
 /// Shows the life of a connection between a platform's customer and TikTok Shop.
 ///
@@ -23,9 +22,8 @@ use crate::stage::Stage;
 #[derive(Debug, Parser)]
 #[command(name = "tiktok-shop-demo")]
 struct Arguments {
-    /// The connector's component, as `cargo xtask dist` builds it.
-    #[arg(long, value_name = "FILE")]
-    component: PathBuf,
+    #[command(flatten)]
+    programs: Programs,
     /// Also show which imports the component called at each step, and when it sent its requests.
     #[arg(long)]
     explain: bool,
@@ -46,9 +44,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments, page: &mut Page) -> Result<()> {
-    let stage = Stage::set(arguments.component)?;
+    let mut stage = Stage::set(arguments.programs).await?;
     page.opening(&stage)?;
-    story::tell(&stage, page).await?;
+    story::tell(&mut stage, page).await?;
     page.closing()?;
     Ok(())
 }

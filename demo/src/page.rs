@@ -47,9 +47,9 @@ impl Page {
     pub(crate) fn opening(&mut self, stage: &Stage) -> io::Result<()> {
         writeln!(self.out, "{BOLD}The life of a TikTok Shop connection{BOLD:#}\n")?;
         self.paragraph(&format!(
-            "The connector, {}, runs as a WebAssembly component in the reference host. A fake TikTok Shop on {} answers \
-             in place of TikTok's two hosts, and lists the requests it saw. Sellers, shops and secrets are invented, and \
-             time is moved, not waited for.",
+            "The connector, {}, runs as a WebAssembly component in the reference host, which keeps connections in an SQLite \
+             file, sealed. A fake TikTok Shop on {} answers in place of TikTok's two hosts, and lists the requests it saw. \
+             Sellers, shops and secrets are invented, and time is moved, not waited for.",
             stage.host.plugin(),
             stage.tiktok.address(),
         ))?;
@@ -119,6 +119,12 @@ impl Page {
         self.labelled("error", BAD, [format!("{}, {}", error.action(), failure.code)])?;
         self.labelled("detail", DIM, wrapped(&failure.detail, BESIDE_LABELS))?;
         self.labelled("next", BOLD, [next_move(error.action())])
+    }
+
+    /// Shows a command of a shell, and what it said.
+    pub(crate) fn command(&mut self, command: &str, said: &str) -> io::Result<()> {
+        self.labelled("shell", DIM, [format!("$ {command}")])?;
+        self.labelled("", DIM, said.lines().map(str::to_owned))
     }
 
     /// What a call says of itself in one line.
@@ -197,6 +203,7 @@ impl Page {
         for (command, purpose) in [
             ("cargo xtask demo --explain", "the same, with what the component asks of its host"),
             ("README.md", "how to embed the connector in a host of your own"),
+            ("cargo run --bin tiktok-shop-harness", "the command line; without arguments it says how to begin"),
             ("cargo run --bin fake-tiktok-shop", "a TikTok Shop to click through, and for your tests"),
             ("cargo doc --open -p tiktok-shop-host-harness", "the host library, with an example"),
         ] {

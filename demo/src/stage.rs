@@ -1,20 +1,27 @@
 //! What the story is played with: a host with the component, a fake TikTok Shop, and two clocks that move together.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use fake_tiktok_shop::{App, Control, FakeTikTokShop, Options};
+use tempfile::TempDir;
 use tiktok_shop_host_harness::contract_tests::Intercepted;
 use tiktok_shop_host_harness::{
     AppCredentials, Authority, BrowserSession, Clock as _, Component, ConnectorHost, CredentialsError,
-    CredentialsProvider, EgressPolicy, HostKeys, HostStorage, ManualClock, MemoryStorage, Randomness as _, Secret,
+    CredentialsProvider, EgressPolicy, HostStorage, KeyFile, ManualClock, Randomness as _, Secret, SqlStorage,
     SystemRandomness, TenantId, UnixSeconds,
 };
 
 use crate::journal::Journal;
+
+/// In the folder of the story.
+const DATABASE: &str = "connections.sqlite";
+const KEYS: &str = "host-keys";
 
 /// 2026-01-01T00:00:00Z, so that two runs show the same dates.
 const OPENING: Duration = Duration::from_secs(1_767_225_600);
@@ -39,13 +46,36 @@ pub(crate) struct Stage {
     pub(crate) storage: Arc<dyn HostStorage>,
     /// What was asked of storage, credentials and TikTok Shop, in order.
     pub(crate) journal: Arc<Journal>,
+    programs: Programs,
+    /// With the database and the host's keys in it; gone with the story.
+    folder: TempDir,
+    database: SqlStorage,
     clock: Arc<ManualClock>,
-    _fake: FakeTikTokShop,
+    fake: FakeTikTokShop,
+}
+
+/// What the story is played with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Programs {
+    /// The connector's component, as `cargo xtask dist` builds it.
+    #[arg(long, value_name = "FILE")]
+    component: PathBuf,
+    /// The program `tiktok-shop-harness`, which is the other process of the story.
+    #[arg(long, value_name = "FILE")]
+    harness: PathBuf,
+}
+
+/// Servers of the platform, over one database.
+struct Servers {
+    first: ConnectorHost,
+    second: ConnectorHost,
+    storage: Arc<dyn HostStorage>,
+    database: SqlStorage,
 }
 
 impl Stage {
     /// Starts the fake and builds two hosts whose egress leads to it.
-    pub(crate) fn set(component: PathBuf) -> Result<Self> {
+    pub(crate) async fn set(programs: Programs) -> Result<Self> {
         let clock = Arc::new(ManualClock::at(OPENING));
         let fake = FakeTikTokShop::start(Options {
             clock: fake_tiktok_shop::Clock::fixed(OPENING.as_secs()),
@@ -55,30 +85,61 @@ impl Stage {
         let tiktok = fake.control();
         let app = tiktok.apps().into_iter().next().context("the fake has no app")?;
         tiktok.remove_shop(SELLER, LEFT_OUT)?;
-        let tenant: TenantId = "acme".parse()?;
         let journal = Arc::new(Journal::of(tiktok.clone()));
         let vault = Arc::new(Vault::of(&app, journal.clone()));
+        let folder = tempfile::tempdir()?;
+        let Servers { first, second, storage, database } =
+            servers(&programs, folder.path(), &journal, &vault, &clock, fake.address()).await?;
+        let tenant = "acme".parse()?;
+        Ok(Self {
+            host: first,
+            second_host: second,
+            tenant,
+            app,
+            vault,
+            tiktok,
+            storage,
+            journal,
+            programs,
+            folder,
+            database,
+            clock,
+            fake,
+        })
+    }
 
-        let egress = EgressPolicy::production()
-            .stand_in(Authority::Auth, fake.address())?
-            .stand_in(Authority::Api, fake.address())?;
-        let memory = Arc::new(MemoryStorage::new(clock.clone()));
-        let storage: Arc<dyn HostStorage> = Arc::new(Intercepted::new(memory, journal.clone()));
-        let keys = Arc::new(HostKeys::draw()?);
-        let server = |runs: Component| {
-            ConnectorHost::builder()
-                .component(runs)
-                .storage(storage.clone())
-                .keys(keys.clone())
-                .credentials(vault.clone())
-                .clock(clock.clone())
-                .egress(egress.clone())
-                .build()
-                .with_context(|| format!("cannot run {}", component.display()))
-        };
-        let host = server(Component::File(component.clone()))?;
-        let second_host = server(Component::SharedWith(host.clone()))?;
-        Ok(Self { host, second_host, tenant, app, vault, tiktok, storage, journal, clock, _fake: fake })
+    /// The servers end. What they had in memory is gone, and their connections to the database are closed.
+    pub(crate) async fn end_servers(&self) {
+        self.database.close().await;
+    }
+
+    /// Others begin, over the same database and with the same keys.
+    pub(crate) async fn begin_servers(&mut self) -> Result<()> {
+        let Self { programs, folder, journal, vault, clock, fake, .. } = &*self;
+        let servers = servers(programs, folder.path(), journal, vault, clock, fake.address()).await?;
+        let Servers { first, second, storage, database } = servers;
+        (self.host, self.second_host, self.storage, self.database) = (first, second, storage, database);
+        Ok(())
+    }
+
+    /// Runs the program `tiktok-shop-harness` over the same database, with the same keys. What it says.
+    pub(crate) fn other_process(&self, arguments: &str) -> Result<String> {
+        let (folder, app) = (self.folder.path(), &self.app);
+        #[expect(clippy::disallowed_methods, reason = "the story has another process in it")]
+        let output = Command::new(&self.programs.harness)
+            .args(arguments.split(' '))
+            .env("TIKTOK_SHOP_STORAGE", format!("sqlite:{}", folder.join(DATABASE).display()))
+            .env("TIKTOK_SHOP_KEY_FILE", folder.join(KEYS))
+            .env("TIKTOK_SHOP_COMPONENT", &self.programs.component)
+            .env("TIKTOK_SHOP_FAKE", format!("http://{}", self.fake.address()))
+            .env("TIKTOK_SHOP_TENANT", self.tenant.as_str())
+            .env("TIKTOK_SHOP_APP_KEY", &app.app_key)
+            .env("TIKTOK_SHOP_APP_SECRET", &app.app_secret)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot start {}", self.programs.harness.display()))?;
+        ensure!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// The link that Partner Center shows for the app. Consent pages are opened by browsers, so no egress leads there.
@@ -102,6 +163,34 @@ impl Stage {
         SystemRandomness.fill(&mut bits)?;
         BrowserSession::new(format!("{:032x}", u128::from_be_bytes(bits)).into()).context("a session that is no secret")
     }
+}
+
+async fn servers(
+    programs: &Programs,
+    folder: &Path,
+    journal: &Arc<Journal>,
+    vault: &Arc<Vault>,
+    clock: &Arc<ManualClock>,
+    fake: SocketAddr,
+) -> Result<Servers> {
+    let egress = EgressPolicy::production().stand_in(Authority::Auth, fake)?.stand_in(Authority::Api, fake)?;
+    let database = SqlStorage::sqlite(folder.join(DATABASE)).await?;
+    let storage: Arc<dyn HostStorage> = Arc::new(Intercepted::new(Arc::new(database.clone()), journal.clone()));
+    let keys = Arc::new(KeyFile::open_or_create(folder.join(KEYS))?);
+    let server = |runs: Component| {
+        ConnectorHost::builder()
+            .component(runs)
+            .storage(storage.clone())
+            .keys(keys.clone())
+            .credentials(vault.clone())
+            .clock(clock.clone())
+            .egress(egress.clone())
+            .build()
+            .with_context(|| format!("cannot run {}", programs.component.display()))
+    };
+    let first = server(Component::File(programs.component.clone()))?;
+    let second = server(Component::SharedWith(first.clone()))?;
+    Ok(Servers { first, second, storage, database })
 }
 
 /// Where the platform keeps the credentials of its app. Read anew for each call, so an operator's change needs no restart.

@@ -35,6 +35,7 @@ macro_rules! call {
 mod connecting;
 mod ending;
 mod keeping;
+mod restarting;
 mod webhooks;
 
 /// Whose story it is.
@@ -45,9 +46,10 @@ struct Customer {
     read: Option<EventPosition>,
 }
 
-pub(crate) async fn tell(stage: &Stage, page: &mut Page) -> Result<()> {
+pub(crate) async fn tell(stage: &mut Stage, page: &mut Page) -> Result<()> {
     let mut customer = Customer { id: "customer-7".parse()?, browser: Stage::browser()?, read: None };
     connecting::tell(stage, page, &mut customer).await?;
+    restarting::tell(stage, page, &customer).await?;
     let announced = keeping::tell(stage, page, &mut customer).await?;
     ending::tell(stage, page, &mut customer, announced).await
 }

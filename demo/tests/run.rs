@@ -7,7 +7,9 @@ use std::process::{Command, Output};
 fn demo(component: &OsStr, arguments: &[&str]) -> Output {
     #[expect(clippy::disallowed_methods, reason = "the subject is the program, with its exit status")]
     let mut demo = Command::new(env!("CARGO_BIN_EXE_tiktok-shop-demo"));
-    demo.arg("--component").arg(component).args(arguments).env_remove("CLICOLOR_FORCE").output().unwrap()
+    let harness = xtask::build_executable("tiktok-shop-harness", &|_| ()).unwrap();
+    demo.arg("--component").arg(component).arg("--harness").arg(harness).args(arguments);
+    demo.env_remove("CLICOLOR_FORCE").output().unwrap()
 }
 
 /// The page, once it is found to be whole, without secrets, and no wider or longer than a screen.
@@ -16,7 +18,7 @@ fn page(arguments: &[&str], most_lines: usize) -> String {
     let (page, complaints) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert_eq!((output.status.code(), &*complaints), (Some(0), ""), "{page}");
 
-    assert!(page.contains("15 steps, 69 checks, all of them held."), "{page}");
+    assert!(page.contains("16 steps, 73 checks, all of them held."), "{page}");
     assert!(!page.contains('\u{1b}'), "escape codes in a file:\n{page}");
     // Codes, tokens and ciphers begin with it.
     assert!(!page.contains("ROW_"), "{page}");

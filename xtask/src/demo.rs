@@ -9,6 +9,9 @@ use clap::Args;
 use crate::progress;
 
 const PACKAGE: &str = "tiktok-shop-demo";
+/// The other process of the story.
+const HARNESS_PACKAGE: &str = "tiktok-shop-host-harness";
+const HARNESS: &str = "tiktok-shop-harness";
 
 /// Build the component and the demo, then run the demo against the fake TikTok Shop.
 ///
@@ -24,7 +27,8 @@ impl Demo {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let packages = xtask::component_package_count();
         let component = progress::show("Building the component", packages, xtask::build_component)?;
-        let arguments = [OsString::from("--component"), component.path.into()].into_iter().chain(self.arguments);
-        crate::run_executable("Building the demo", PACKAGE, arguments)
+        let (_, harness) = crate::executable("Building the command line", HARNESS_PACKAGE, HARNESS)?;
+        let programs = [OsString::from("--component"), component.path.into(), "--harness".into(), harness.into()];
+        crate::run_executable("Building the demo", PACKAGE, programs.into_iter().chain(self.arguments))
     }
 }
