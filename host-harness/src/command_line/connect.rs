@@ -3,7 +3,7 @@
 use std::io;
 
 use clap::Args;
-use tiktok_shop_host_harness::{CustomerId, Secret};
+use tiktok_shop_host_harness::{CustomerId, Secret, ShopPolicy};
 
 use super::authorization_url::Shops;
 use super::failure::Failure;
@@ -65,6 +65,10 @@ impl Connect {
             None => host.finish_consent(&stored.tenant, &browser::session()?, query).await?,
         };
         connection_view::tell(&connection, stored.now(), report);
+        let to_choose = connection.shop_policy == ShopPolicy::ExactlyOne && connection.shops.len() > 1;
+        if to_choose && connection.shops.iter().all(|shop| !shop.linked) {
+            report.note(&format!("no shop is linked yet: link-shops {} SHOP chooses one", connection.key.customer));
+        }
         Ok(())
     }
 }

@@ -156,12 +156,24 @@ impl Told {
 
     fn of_connector(error: &ConnectorError) -> Self {
         let failure = error.failure();
+        let code = failure.code.as_str();
         let (status, next) = match error.action() {
             Action::RetryAfter(pause) => {
                 (10, format!("the same command again, {:.1} s from now at the earliest", pause.as_secs_f64()))
             }
             Action::Reauthorize => (11, "authorization-url gives the seller a new consent".to_owned()),
+            Action::Misconfigured if code == "credentials-refused" => (
+                12,
+                "name the app in TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or in the configuration file"
+                    .to_owned(),
+            ),
             Action::Misconfigured => (12, "correct the app's settings here or in Partner Center".to_owned()),
+            Action::InvalidRequest if code == "not-connected" => {
+                (13, "authorization-url begins a consent, list-connections shows what there is".to_owned())
+            }
+            Action::InvalidRequest if code == "account-required" => {
+                (13, "name one with --account; list-connections shows them".to_owned())
+            }
             Action::InvalidRequest => (13, "correct the arguments".to_owned()),
             Action::Upstream => (14, "do not repeat it blindly".to_owned()),
             Action::StorageConflict => (15, "the same command again".to_owned()),
@@ -171,11 +183,11 @@ impl Told {
             Action::Internal => (17, "report it as a bug".to_owned()),
         };
         Self {
-            next: format!("{next}; docs/errors.md explains {}", failure.code),
+            next: format!("{next}; docs/errors.md explains {code}"),
             http_status: failure.http_status,
             request_id: failure.request_id.clone(),
             retry_after_ms: error.retry_after().and_then(|pause| u64::try_from(pause.as_millis()).ok()),
-            ..Self::new(status, error.action().as_str(), Some(&failure.code), failure.detail.clone(), "")
+            ..Self::new(status, error.action().as_str(), Some(code), failure.detail.clone(), "")
         }
     }
 

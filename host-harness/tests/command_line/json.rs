@@ -101,7 +101,7 @@ fn an_error_is_an_object_too() {
         told,
         json!({
             "status": 13, "case": "invalid-request", "code": "not-connected", "detail": told["detail"],
-            "next": "correct the arguments; docs/errors.md explains not-connected",
+            "next": "authorization-url begins a consent, list-connections shows what there is; docs/errors.md explains not-connected",
         })
     );
     let told = error("connect", "code=c&state=0123456789abcdef");

@@ -145,7 +145,10 @@ fn a_consent_is_taken_up_once_in_time_by_the_user_who_began_it() {
 fn an_install_from_the_app_store_names_its_customer() {
     let stage = Stage::new();
     let install = stage.fake.consent(&stage.app().service_id, "several-regions", None, Decision::Allow).unwrap();
-    let told = stage.ok("connect --app-store customer-9 --shops exactly-one", &install);
+    let connected = stage.run(stage.command("connect --app-store customer-9 --shops exactly-one"), &install);
+    let note = "note: no shop is linked yet: link-shops customer-9 SHOP chooses one\n";
+    assert!(connected.stderr.ends_with(note), "{}", connected.stderr);
+    let told = connected.stdout;
     assert!(told.starts_with("customer-9: Lantern & Loom (DE), active\n"), "{told}");
     assert_eq!(told.matches(", not linked, ").count(), 3, "{told}");
 
@@ -171,6 +174,7 @@ fn of_two_accounts_one_is_named_and_one_goes() {
     let (status, line) = stage.error(stage.command("refresh customer-7"), "");
     assert_eq!(status, Some(13));
     assert!(line.starts_with("invalid-request: account-required: "), "{line}");
+    assert!(line.contains(". Next: name one with --account; list-connections shows them; "), "{line}");
     stage.ok(&format!("refresh customer-7 --force --account {account}"), "");
     assert_eq!(stage.ok(&format!("disconnect customer-7 --account {account}"), ""), "customer-7 is disconnected\n");
     let left = stage.json("list-connections customer-7", "");

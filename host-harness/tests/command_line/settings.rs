@@ -103,6 +103,18 @@ fn an_app_comes_from_the_file_or_member_by_member_from_variables() {
 }
 
 #[test]
+fn without_an_app_and_without_a_fake_it_says_where_to_name_one() {
+    let stage = Stage::new();
+    let mut command = stage.command("authorization-url customer-7");
+    command.env_remove("TIKTOK_SHOP_FAKE");
+    let (status, line) = stage.error(command, "");
+    assert_eq!(status, Some(12));
+    let next = "name the app in TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or in the configuration file; ";
+    assert!(line.starts_with("misconfigured: credentials-refused: ") && line.contains(next), "{line}");
+    assert!(stage.data("connections.sqlite").exists() && !stage.data("fake-connections.sqlite").exists());
+}
+
+#[test]
 fn a_connection_that_a_sweep_cannot_refresh_is_a_line_and_status_1() {
     let stage = Stage::new();
     let account = stage.connect("customer-7", "one-shop")["account"].as_str().unwrap().to_owned();
