@@ -5,13 +5,15 @@
 //! | --- | --- |
 //! | `memory`, or not set | in memory |
 //! | `sqlite` | a file of its own for each stage |
-//! | an address, `postgres://…` | a schema of its own for each stage, in this database |
+//! | an address, `postgres://…` | a schema of its own for each stage, in this database; they stay behind |
 //!
 //! Time in a database is the stage's, too: SQLite is given the stage's clock, and in PostgreSQL a function of the schema
 //! stands in front of `clock_timestamp()`.
 
 use std::future::Future;
-use std::sync::{Arc, LazyLock};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -28,8 +30,12 @@ use tokio::runtime::Runtime;
 pub(crate) enum Database {
     Memory,
     Sqlite(TempDir),
-    Postgres(Schema),
+    Postgres(Arc<Schema>),
 }
+
+/// Schemas of this process with the storage that was last opened in each: it is free when nobody has either. To make the
+/// tables anew for each stage would take longer than the tests.
+static SCHEMAS: Mutex<Vec<(Arc<Schema>, Weak<SqlStorage>)>> = Mutex::new(Vec::new());
 
 /// A schema of a PostgreSQL database, where time stands still. It is gone when this is dropped.
 pub struct Schema {
@@ -51,9 +57,12 @@ pub(crate) fn open(clock: &Arc<ManualClock>) -> (Arc<dyn HostStorage>, Database)
             (Arc::new(storage), Database::Sqlite(folder))
         }
         Some(address) => {
-            let schema = Schema::make(address);
+            let schema = Schema::of_a_stage(address);
             let storage = elsewhere(SqlStorage::postgres(&schema.address(address), PostgresOptions::default()));
-            (Arc::new(storage.expect("a database that answers")), Database::Postgres(schema))
+            let storage = Arc::new(storage.expect("a database that answers"));
+            let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
+            schemas.push((Arc::clone(&schema), Arc::downgrade(&storage)));
+            (storage, Database::Postgres(schema))
         }
     }
 }
@@ -84,7 +93,14 @@ impl Database {
             Self::Memory => Vec::new(),
             Self::Sqlite(folder) => {
                 let files = std::fs::read_dir(folder.path()).expect("the database's folder");
-                files.flat_map(|file| std::fs::read(file.expect("a file").path()).expect("a file")).collect()
+                let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+                // The database after its log, which may be taken in meanwhile, and be gone.
+                paths.sort_by_key(|path| path.as_os_str().len());
+                let read = |path: PathBuf| match std::fs::read(path) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+                    bytes => bytes.expect("a file"),
+                };
+                paths.into_iter().rev().flat_map(read).collect()
             }
             Self::Postgres(schema) => schema.dump(),
         }
@@ -129,6 +145,27 @@ impl Schema {
         schema
     }
 
+    /// One without rows, where no time has passed.
+    fn of_a_stage(address: &str) -> Arc<Self> {
+        let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_free = |(schema, storage): &mut (Arc<Self>, Weak<_>)| {
+            Arc::strong_count(schema) == 1 && storage.strong_count() == 0
+        };
+        let Some((schema, _)) = schemas.extract_if(.., is_free).next() else { return Arc::new(Self::make(address)) };
+        drop(schemas);
+        let mut tables = schema.tables();
+        tables.retain(|table| !matches!(table.as_str(), "stage_time" | "tiktok_shop_migrations"));
+        schema.run(format!("UPDATE stage_time SET ms = 0; TRUNCATE {}", tables.join(", ")));
+        schema
+    }
+
+    fn tables(&self) -> Vec<String> {
+        let Self { name, pool } = self;
+        let tables = format!("SELECT tablename::text FROM pg_tables WHERE schemaname = '{name}'");
+        let tables = elsewhere(pool.fetch_all(AssertSqlSafe(tables))).expect("a list of tables");
+        tables.iter().map(|table| table.get(0)).collect()
+    }
+
     /// The database, with this schema's tables and functions in front of all others.
     #[must_use]
     pub fn address(&self, of: &str) -> String {
@@ -144,11 +181,8 @@ impl Schema {
 
     fn dump(&self) -> Vec<u8> {
         let Self { name, pool } = self;
-        let tables = format!("SELECT tablename::text FROM pg_tables WHERE schemaname = '{name}'");
-        let tables = elsewhere(pool.fetch_all(AssertSqlSafe(tables))).expect("a list of tables");
         let mut dump = Vec::new();
-        for table in tables {
-            let table: String = table.get(0);
+        for table in self.tables() {
             let rows = elsewhere(pool.fetch_all(AssertSqlSafe(format!("SELECT t::text FROM {name}.{table} t"))));
             for row in rows.expect("rows") {
                 dump.extend(row.get::<String, _>(0).into_bytes());

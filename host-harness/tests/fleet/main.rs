@@ -16,7 +16,7 @@ use tiktok_shop_host_harness::{
     HostStorage, Keyring, ManualClock, PostgresOptions, Randomness as _, ShopPolicy, SqlStorage, StaticCredentials,
     SystemRandomness, TenantId, UnixSeconds,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 const PROCESSES: usize = 8;
 const CONNECTIONS: usize = 500;
@@ -26,6 +26,9 @@ const DUE: Duration = Duration::from_secs(6 * 86_400 + 3 * 3_600);
 const BEGIN: u64 = 1_767_225_600;
 const REFRESH: &str = "/api/v2/token/refresh";
 const HOST_KEYS: &str = "fleet:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+/// The server is one test's alone: another restarts it.
+static SERVER: Mutex<()> = Mutex::const_new(());
 
 /// A database with connections that are due, and TikTok Shop beside it.
 struct Fleet {
@@ -193,6 +196,7 @@ impl Ended {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_processes_spend_each_of_500_refresh_tokens_once() {
     let Some(server) = xtask::test_postgres() else { return };
+    let _alone = SERVER.lock().await;
     let fleet = Fleet::set(&server).await;
     let ended = fleet.sweep_with_all(|| ()).await;
     assert!(ended.iter().all(Ended::is_in_order), "{ended:?}");
@@ -205,6 +209,7 @@ async fn eight_processes_spend_each_of_500_refresh_tokens_once() {
 async fn a_server_that_is_restarted_under_eight_processes_loses_nothing() {
     let Some(server) = xtask::test_postgres() else { return };
     let Some(restart) = xtask::test_postgres_restart() else { return };
+    let _alone = SERVER.lock().await;
     let fleet = Fleet::set(&server).await;
     let (mut done, restart) = (0, Arc::new(restart));
     let mut restarting = None;
