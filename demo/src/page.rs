@@ -203,7 +203,7 @@ impl Page {
         for (command, purpose) in [
             ("cargo xtask demo --explain", "the same, with what the component asks of its host"),
             ("README.md", "how to embed the connector in a host of your own"),
-            ("cargo run --bin tiktok-shop-harness", "the command line; without arguments it says how to begin"),
+            ("cargo run --bin tiktok-shop-harness", "the command line, which says how to begin"),
             ("cargo run --bin fake-tiktok-shop", "a TikTok Shop to click through, and for your tests"),
             ("cargo doc --open -p tiktok-shop-host-harness", "the host library, with an example"),
         ] {

@@ -39,8 +39,8 @@ fn kill_after(lines: u64, mut writer: Child, account: &mut Account) {
     assert!(!writer.wait().unwrap().success());
 }
 
-/// Kills writers of this database over and over, and holds what is there against what they have said.
-async fn kill_over_and_over(database: &str, keys: &Path, open: impl AsyncFn() -> SqlStorage) {
+/// Kills writers of this database over and over, and holds what is there against what they have said. Gives the count.
+async fn kill_over_and_over(database: &str, keys: &Path, open: impl AsyncFn() -> SqlStorage) -> String {
     let mut account = Account::default();
     for round in 0..KILLS {
         // The first dies while it makes the tables, or before.
@@ -55,8 +55,10 @@ async fn kill_over_and_over(database: &str, keys: &Path, open: impl AsyncFn() ->
         storage.close().await;
     }
     let Account { answered, found_done, found_undone, .. } = account;
-    println!("{KILLS} kills, {answered} writes answered, {found_done} under way and done, {found_undone} not");
-    assert!(answered > KILLS && found_done + found_undone > 0, "no kill met a write");
+    let count =
+        format!("{KILLS} kills, {answered} writes answered, {found_done} under way and done, {found_undone} not");
+    assert!(answered > KILLS && found_done + found_undone > 0, "no kill met a write: {count}");
+    count
 }
 
 #[tokio::test]
@@ -64,7 +66,7 @@ async fn a_writer_that_is_killed_at_any_moment_leaves_an_sqlite_file_in_order() 
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("connections.sqlite");
     let open = async || SqlStorage::sqlite(&database).await.unwrap();
-    kill_over_and_over(database.to_str().unwrap(), &folder.path().join("keys"), open).await;
+    println!("{}", kill_over_and_over(database.to_str().unwrap(), &folder.path().join("keys"), open).await);
 }
 
 /// What the server has not heard of by then it hears of never: a session that ends rolls back what it had begun.
@@ -75,5 +77,5 @@ async fn a_writer_that_is_killed_at_any_moment_leaves_a_postgresql_database_in_o
     let schema = Schema::make(&server);
     let database = schema.address(&server);
     let open = async || SqlStorage::postgres(&database, PostgresOptions::default()).await.unwrap();
-    kill_over_and_over(&database, &folder.path().join("keys"), open).await;
+    println!("{}", kill_over_and_over(&database, &folder.path().join("keys"), open).await);
 }
