@@ -9,6 +9,7 @@ use crate::connection::UnixSeconds;
 use crate::digest::OnceDigest;
 use crate::event::{EventKind, NewEvent};
 use crate::host::ConnectorHost;
+use crate::imports::answered_within;
 use crate::storage::{Ending, StorageError};
 use crate::sweep::{PAGE, Swept};
 
@@ -39,7 +40,7 @@ impl ConnectorHost {
         let by = UnixSeconds(now.0.saturating_add(EARLIEST));
         let mut last: Option<Ending> = None;
         loop {
-            let page = self.storage().endings(by, last.as_ref(), PAGE).await?;
+            let page = answered_within(self.answer(), self.storage().endings(by, last.as_ref(), PAGE)).await?;
             if page.is_empty() {
                 return Ok(());
             }
@@ -49,7 +50,7 @@ impl ConnectorHost {
                     return Ok(());
                 }
                 let Some((once, event)) = notice(ending, now) else { continue };
-                if self.storage().append_once(&ending.tenant, &once, &event).await? {
+                if answered_within(self.answer(), self.storage().append_once(&ending.tenant, &once, &event)).await? {
                     swept.notices += 1;
                 }
             }

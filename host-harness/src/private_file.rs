@@ -96,14 +96,11 @@ pub fn write(path: &Path, text: &str, replace: bool) -> Result<bool, PrivateFile
     name.push(format!(".{:032x}.new", random_bits(&SystemRandomness).map_err(failed(path))?));
     let draft = path.with_file_name(name);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed(&draft))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed(&draft))?;
-    let placed = if replace {
-        fs::rename(&draft, path)
-    } else {
-        let linked = fs::hard_link(&draft, path);
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let placed = written.and_then(|()| if replace { fs::rename(&draft, path) } else { fs::hard_link(&draft, path) });
+    if !replace || placed.is_err() {
         let _draft = fs::remove_file(&draft);
-        linked
-    };
+    }
     match placed {
         Ok(()) => {}
         Err(error) if !replace && error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
@@ -137,6 +134,15 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_draft_that_could_not_be_put_in_place_does_not_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        fs::create_dir(&path).unwrap();
+        write(&path, "secret", true).unwrap_err();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn what_is_written_is_private_and_whole_and_not_written_over() {

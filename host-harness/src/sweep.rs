@@ -104,14 +104,16 @@ impl ConnectorHost {
                         // them may hold what the page needs, a connection to the database.
                         running.push(tokio::spawn(self.clone().refresh_due(sweep.now, listed)));
                     }
-                    None => match self.storage().due(sweep.now, last.as_ref(), PAGE).await {
-                        Ok(page) if page.is_empty() => listed_all = Some(Ok(())),
-                        Ok(page) => {
-                            let before = std::mem::replace(&mut last, page.last().cloned());
-                            waiting = self.in_random_order(before, page).into_iter();
+                    None => {
+                        match answered_within(self.answer(), self.storage().due(sweep.now, last.as_ref(), PAGE)).await {
+                            Ok(page) if page.is_empty() => listed_all = Some(Ok(())),
+                            Ok(page) => {
+                                let before = std::mem::replace(&mut last, page.last().cloned());
+                                waiting = self.in_random_order(before, page).into_iter();
+                            }
+                            Err(source) => listed_all = Some(Err(source)),
                         }
-                        Err(source) => listed_all = Some(Err(source)),
-                    },
+                    }
                 }
             }
             let ended = if swept.stopped {

@@ -127,7 +127,7 @@ pub enum RotationError {
         /// Records that are sealed under those.
         records: u64,
     },
-    /// Hosts keep writing under an earlier data key. Try again; hosts notice a new key within a minute.
+    /// Hosts keep writing under a data key that is to go. Try again; they notice within a minute.
     #[error("hosts keep writing under data key {0}: try again in a minute")]
     Busy(KeyId),
 }
@@ -325,50 +325,83 @@ impl Keyring {
         }
     }
 
-    /// Erases a tenant: its data keys first, after which nothing of it opens in any copy of this storage, then the records
-    /// that were sealed under them, with an event for each connection that ends. Events stay; they hold no secret. Copies of
-    /// the storage from before hold the wrapped keys, too, and open for who has the host key.
+    /// Erases a tenant: its data keys first, after which nothing of it opens in any copy of this storage, then its connections,
+    /// with an event for each; what other hosts write meanwhile, too. Events stay; they hold no secret. Copies of the storage
+    /// from before hold the wrapped keys, too, and open for who has the host key.
     ///
     /// # Errors
     /// See [`RotationError`]. A repetition finishes what was begun.
     pub async fn erase(&self, tenant: &TenantId, now: UnixSeconds) -> Result<Erased, RotationError> {
         let mut erased = Erased::default();
-        let mut keys = self.read(tenant).await?;
-        for _ in 0..MOST_RACES {
-            for key in keys.iter().filter(|key| key.wrapped.is_some()) {
-                erased.keys += u64::from(self.storage().rewrap_key(tenant, key, None).await?);
+        let mut keys = self.erase_keys(tenant, &mut erased).await?;
+        self.delete_told(tenant, now, &mut erased).await?;
+        for _ in 0..MOST_PASSES {
+            for key in &keys {
+                self.delete_sealed(tenant, &key.id, now, &mut erased).await?;
+                // One that is still in use, as a write was under way, is gone through once more.
+                self.storage().remove_key(tenant, &key.id).await?;
             }
-            keys = self.read(tenant).await?;
-            if keys.iter().all(|key| key.wrapped.is_none()) {
-                break;
+            // A host that found its key gone has sealed what it had under a new one.
+            keys = self.erase_keys(tenant, &mut erased).await?;
+            if keys.is_empty() {
+                return Ok(erased);
             }
         }
-        self.forget(tenant);
-        for key in &keys {
-            loop {
-                let page = self.storage().sealed_under(tenant, &key.id, None, PAGE).await?;
-                let connections: BTreeSet<_> = page.into_iter().map(|record| record.key).collect();
-                if connections.is_empty() {
-                    break;
-                }
-                for connection in connections {
-                    self.delete(tenant, &connection, now).await?;
-                    erased.connections += 1;
-                }
-            }
-            self.storage().remove_key(tenant, &key.id).await?;
-        }
-        Ok(erased)
+        keys.pop().map_or(Ok(erased), |newest| Err(RotationError::Busy(newest.id)))
     }
 
-    /// Deletes what stands for a connection: the token record first.
+    /// The keys that are left, erased, in use or not.
+    async fn erase_keys(&self, tenant: &TenantId, erased: &mut Erased) -> Result<Vec<TenantKey>, RotationError> {
+        let keys = self.read(tenant).await?;
+        for key in keys.iter().filter(|key| key.wrapped.is_some()) {
+            erased.keys += u64::from(self.storage().rewrap_key(tenant, key, None).await?);
+        }
+        self.forget(tenant);
+        Ok(keys)
+    }
+
+    /// Deletes the connections that events tell of: a row without ciphers is sealed under no key.
+    async fn delete_told(&self, tenant: &TenantId, now: UnixSeconds, erased: &mut Erased) -> Result<(), RotationError> {
+        let mut last = None;
+        loop {
+            let page = self.storage().events(tenant, last, PAGE).await?;
+            let Some(event) = page.last() else { return Ok(()) };
+            last = Some(event.position);
+            let connections: BTreeSet<_> = page.into_iter().map(|event| event.event.key).collect();
+            for connection in connections {
+                erased.connections += u64::from(self.delete(tenant, &connection, now).await?);
+            }
+        }
+    }
+
+    async fn delete_sealed(
+        &self,
+        tenant: &TenantId,
+        key: &KeyId,
+        now: UnixSeconds,
+        erased: &mut Erased,
+    ) -> Result<(), RotationError> {
+        loop {
+            let page = self.storage().sealed_under(tenant, key, None, PAGE).await?;
+            let connections: BTreeSet<_> = page.into_iter().map(|record| record.key).collect();
+            if connections.is_empty() {
+                return Ok(());
+            }
+            for connection in connections {
+                erased.connections += u64::from(self.delete(tenant, &connection, now).await?);
+            }
+        }
+    }
+
+    /// Deletes what stands for a connection: the token record first. `false`: nothing did.
     async fn delete(
         &self,
         tenant: &TenantId,
         connection: &ConnectionKey,
         now: UnixSeconds,
-    ) -> Result<(), StorageError> {
+    ) -> Result<bool, StorageError> {
         let mut expected = self.storage().load_token(tenant, connection).await?.map(|entry| entry.revision);
+        let mut found_any = expected.is_some();
         while expected.is_some() {
             expected = match self.storage().swap_token(tenant, connection, expected.as_ref(), None).await? {
                 Swapped::Done => None,
@@ -377,6 +410,7 @@ impl Keyring {
         }
         let event = NewEvent { at: now, key: connection.clone(), kind: EventKind::Disconnected };
         let mut expected = self.storage().load_row(tenant, connection).await?.map(|entry| entry.revision);
+        found_any |= expected.is_some();
         while expected.is_some() {
             let events = std::slice::from_ref(&event);
             expected = match self.storage().swap_row(tenant, connection, expected.as_ref(), None, events).await? {
@@ -384,6 +418,6 @@ impl Keyring {
                 Swapped::Stale(found) => found.map(|entry| entry.revision),
             };
         }
-        Ok(())
+        Ok(found_any)
     }
 }

@@ -17,6 +17,9 @@ mod sqlite;
 mod text;
 mod tokens;
 
+use std::future::Future;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
@@ -46,9 +49,22 @@ pub struct SqlStorage {
     readers: AnyPool,
     /// The same, where reading and writing need no telling apart.
     writers: AnyPool,
+    /// How long a server may take over one call, all of its statements together. A file has no such end.
+    deadline: Option<Duration>,
 }
 
 impl SqlStorage {
+    /// In time, or it is given up: a server that says nothing any more, nor that it is gone, would hold its caller for as long
+    /// as the network believes in it.
+    async fn answered<T>(
+        &self,
+        answer: impl Future<Output = Result<T, StorageError>> + Send,
+    ) -> Result<T, StorageError> {
+        let Some(deadline) = self.deadline else { return answer.await };
+        let late = |_| StorageError::Unavailable("the database did not answer in time".to_owned());
+        tokio::time::timeout(deadline, answer).await.map_err(late)?
+    }
+
     /// Closes every connection to the database, once what is under way is done.
     pub async fn close(&self) {
         self.writers.close().await;
@@ -164,11 +180,11 @@ impl Columns for AnyRow {
 #[async_trait]
 impl HostStorage for SqlStorage {
     async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
-        self.accounts_with_tokens(tenant, customer).await
+        self.answered(self.accounts_with_tokens(tenant, customer)).await
     }
 
     async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
-        self.token(tenant, key).await
+        self.answered(self.token(tenant, key)).await
     }
 
     async fn swap_token(
@@ -178,19 +194,19 @@ impl HostStorage for SqlStorage {
         expected: Option<&Revision>,
         next: Option<&Next<TokenWrite>>,
     ) -> Result<Swapped<TokenEntry>, StorageError> {
-        self.swapped_token(tenant, key, expected, next).await
+        self.answered(self.swapped_token(tenant, key, expected, next)).await
     }
 
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
-        self.due_tokens(now, after, limit).await
+        self.answered(self.due_tokens(now, after, limit)).await
     }
 
     async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError> {
-        self.rows(tenant, customer, None).await
+        self.answered(self.rows(tenant, customer, None)).await
     }
 
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
-        Ok(self.rows(tenant, &key.customer, Some(&key.account)).await?.pop())
+        Ok(self.answered(self.rows(tenant, &key.customer, Some(&key.account))).await?.pop())
     }
 
     async fn swap_row(
@@ -201,11 +217,11 @@ impl HostStorage for SqlStorage {
         next: Option<&Next<Row>>,
         events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError> {
-        self.swapped_row(tenant, key, expected, next, events).await
+        self.answered(self.swapped_row(tenant, key, expected, next, events)).await
     }
 
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
-        self.owners_of(tenant, shop).await
+        self.answered(self.owners_of(tenant, shop)).await
     }
 
     async fn endings(
@@ -214,7 +230,7 @@ impl HostStorage for SqlStorage {
         after: Option<&Ending>,
         limit: usize,
     ) -> Result<Vec<Ending>, StorageError> {
-        self.ending_connections(by, after, limit).await
+        self.answered(self.ending_connections(by, after, limit)).await
     }
 
     async fn events(
@@ -223,11 +239,11 @@ impl HostStorage for SqlStorage {
         after: Option<EventPosition>,
         limit: usize,
     ) -> Result<Vec<Event>, StorageError> {
-        self.events_after(tenant, after, limit).await
+        self.answered(self.events_after(tenant, after, limit)).await
     }
 
     async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
-        self.told_once(tenant, once, event).await
+        self.answered(self.told_once(tenant, once, event)).await
     }
 
     async fn put_state(
@@ -236,35 +252,35 @@ impl HostStorage for SqlStorage {
         state: &StateDigest,
         consent: &ConsentRecord,
     ) -> Result<(), StorageError> {
-        self.begin_state(tenant, state, consent).await
+        self.answered(self.begin_state(tenant, state, consent)).await
     }
 
     async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError> {
-        self.state(tenant, state).await
+        self.answered(self.state(tenant, state)).await
     }
 
     async fn use_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<bool, StorageError> {
-        self.set_used(tenant, state, true).await
+        self.answered(self.set_used(tenant, state, true)).await
     }
 
     async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError> {
-        self.set_used(tenant, state, false).await.map(drop)
+        self.answered(self.set_used(tenant, state, false)).await.map(drop)
     }
 
     async fn knows_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<bool, StorageError> {
-        self.handled(tenant, webhook).await
+        self.answered(self.handled(tenant, webhook)).await
     }
 
     async fn remember_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<(), StorageError> {
-        self.set_handled(tenant, webhook).await
+        self.answered(self.set_handled(tenant, webhook)).await
     }
 
     async fn tenant_keys(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, StorageError> {
-        self.keys_of(tenant).await
+        self.answered(self.keys_of(tenant)).await
     }
 
     async fn add_key(&self, tenant: &TenantId, newest: Option<&KeyId>, key: &TenantKey) -> Result<bool, StorageError> {
-        self.added_key(tenant, newest, key).await
+        self.answered(self.added_key(tenant, newest, key)).await
     }
 
     async fn rewrap_key(
@@ -273,15 +289,15 @@ impl HostStorage for SqlStorage {
         key: &TenantKey,
         next: Option<&WrappedKey>,
     ) -> Result<bool, StorageError> {
-        self.rewrapped_key(tenant, key, next).await
+        self.answered(self.rewrapped_key(tenant, key, next)).await
     }
 
     async fn remove_key(&self, tenant: &TenantId, key: &KeyId) -> Result<bool, StorageError> {
-        self.removed_key(tenant, key).await
+        self.answered(self.removed_key(tenant, key)).await
     }
 
     async fn key_uses(&self, after: Option<(&TenantId, &KeyId)>, limit: usize) -> Result<Vec<KeyUse>, StorageError> {
-        self.uses_of_keys(after, limit).await
+        self.answered(self.uses_of_keys(after, limit)).await
     }
 
     async fn sealed_under(
@@ -291,10 +307,10 @@ impl HostStorage for SqlStorage {
         after: Option<(Purpose, &ConnectionKey)>,
         limit: usize,
     ) -> Result<Vec<SealedRecord>, StorageError> {
-        self.records_under(tenant, key, after, limit).await
+        self.answered(self.records_under(tenant, key, after, limit)).await
     }
 
     async fn reseal(&self, tenant: &TenantId, record: &SealedRecord, next: &Sealed) -> Result<bool, StorageError> {
-        self.resealed(tenant, record, next).await
+        self.answered(self.resealed(tenant, record, next)).await
     }
 }

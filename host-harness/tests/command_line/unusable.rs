@@ -152,6 +152,11 @@ fn a_database_that_cannot_be_opened() {
     refuses(&stage, &address(stage.home()), 3, &format!("storage: {}: not a regular file", stage.home().display()));
     let said = format!("storage: {}: others can reach it (mode 644); chmod 600 makes it private", open.display());
     refuses(&stage, &address(&open), 3, &said);
+    fs::set_permissions(&open, Permissions::from_mode(0o600)).unwrap();
+    let log = private(stage.home().join("open-wal"), "");
+    fs::set_permissions(&log, Permissions::from_mode(0o644)).unwrap();
+    let said = format!("storage: {}: others can reach it (mode 644); chmod 600 makes it private", log.display());
+    refuses(&stage, &address(&open), 3, &said);
     let said = "storage: the database can't be opened: SQLite error 26: file is not a database";
     refuses(&stage, &address(&text), 3, said);
     assert!(fs::read_to_string(&text).unwrap().starts_with("this is no database"), "nothing is written over");

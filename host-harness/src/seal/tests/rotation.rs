@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::connection::UnixSeconds;
 use crate::contract_tests::{Access, Intercepted, Interceptor, Passage};
-use crate::event::EventKind;
+use crate::event::{EventKind, NewEvent};
 use crate::id::HostKeyId;
 use crate::storage::Swapped;
 
@@ -110,7 +110,8 @@ struct FailsAt {
 #[async_trait]
 impl Interceptor for FailsAt {
     async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
-        let writes = ["add_key", "rewrap_key", "reseal", "remove_key"].contains(&access.method());
+        let writes =
+            ["add_key", "rewrap_key", "reseal", "remove_key", "swap_token", "swap_row"].contains(&access.method());
         if writes && self.writes.fetch_add(1, Ordering::SeqCst) == self.at {
             return Passage::Failed(StorageError::Unavailable("interrupted".to_owned()));
         }
@@ -266,23 +267,84 @@ async fn an_erased_tenant_opens_never_again_on_no_host_and_in_no_copy() {
     assert_eq!(opened(&storage, &ring, &t, &k).await.unwrap().0, "anew");
 }
 
+/// Erasing a key, deleting each connection's two records, removing the key.
+const ERASURE: usize = 1 + 2 * CONNECTIONS + 1;
+
 #[tokio::test]
 async fn an_erasure_that_is_interrupted_is_finished_by_the_next_and_nothing_opens_in_between() {
     let (t, k) = (tenant("t"), key("c4", "a"));
-    for at in 0..2 {
+    for at in 0..=ERASURE {
         let storage = stored().await;
         let token = storage.load_token(&t, &k).await.unwrap().unwrap();
         let fails = Arc::new(FailsAt { writes: AtomicUsize::new(0), at });
         let front = Arc::new(Intercepted::new(Arc::clone(&storage) as _, fails));
         let ring = Keyring::new(front, Arc::new(old()), Arc::new(SystemRandomness));
-        ring.erase(&t, UnixSeconds(7)).await.unwrap_err();
+        assert_eq!(ring.erase(&t, UnixSeconds(7)).await.is_err(), at < ERASURE, "{at}");
         if at > 0 {
             let opened = keyring(&storage, &old()).open_token(&t, &k, &token.revision, &token.value).await;
-            let erased =
-                format!("key-unavailable({}): the tenant's key of that name has been erased", token.value.key());
-            assert_eq!(opened.unwrap_err(), StorageError::Refused(erased));
+            let gone = if at < ERASURE {
+                "the tenant's key of that name has been erased"
+            } else {
+                "the tenant has no key of that name"
+            };
+            let told = format!("key-unavailable({}): {gone}", token.value.key());
+            assert_eq!(opened.unwrap_err(), StorageError::Refused(told), "{at}");
         }
         keyring(&storage, &old()).erase(&t, UnixSeconds(7)).await.unwrap();
         assert_eq!(storage.tenant_keys(&t).await.unwrap(), []);
+        for n in 0..CONNECTIONS {
+            let key = key(&format!("c{n}"), "a");
+            assert!(storage.load_token(&t, &key).await.unwrap().is_none(), "{at}");
+            assert!(storage.load_row(&t, &key).await.unwrap().is_none(), "{at}");
+        }
+        assert_eq!(storage.events(&t, None, 99).await.unwrap().len(), CONNECTIONS, "{at}");
     }
+}
+
+/// Writes a connection's record anew as a host does that had opened it before: under a key that it adds.
+struct WritesMeanwhile {
+    ring: Keyring,
+    written: AtomicUsize,
+}
+
+#[async_trait]
+impl Interceptor for WritesMeanwhile {
+    async fn passage(&self, access: Access<'_>, beneath: &dyn HostStorage) -> Passage {
+        // The keys are erased, and the connections not yet listed.
+        if access.method() == "sealed_under" && self.written.fetch_add(1, Ordering::SeqCst) == 0 {
+            let (t, k, next) = (tenant("t"), key("c2", "a"), revision("meanwhile"));
+            let before = beneath.load_token(&t, &k).await.unwrap().unwrap().revision;
+            let value = self.ring.seal_token(&t, &k, &next, b"precious").await.unwrap();
+            let next = Next { revision: next, value: TokenWrite { value, refresh_due_at: None } };
+            assert_eq!(beneath.swap_token(&t, &k, Some(&before), Some(&next)).await, Ok(Swapped::Done));
+        }
+        Passage::Made
+    }
+}
+
+#[tokio::test]
+async fn what_a_host_writes_while_its_tenant_is_erased_is_erased_too() {
+    let (storage, t, k) = (stored().await, tenant("t"), key("c2", "a"));
+    let writes = Arc::new(WritesMeanwhile { ring: keyring(&storage, &old()), written: AtomicUsize::new(0) });
+    let front = Arc::new(Intercepted::new(Arc::clone(&storage) as _, Arc::clone(&writes) as _));
+    let ring = Keyring::new(front, Arc::new(old()), Arc::new(SystemRandomness));
+    let erased = ring.erase(&t, UnixSeconds(7)).await.unwrap();
+    assert_eq!(erased, Erased { keys: 2, connections: CONNECTIONS as u64 });
+    assert!(writes.written.load(Ordering::SeqCst) > 1);
+    assert_eq!(storage.load_token(&t, &k).await, Ok(None));
+    assert_eq!(storage.tenant_keys(&t).await, Ok(Vec::new()));
+}
+
+/// Without ciphers a row is sealed under no key, and its token record may be gone already.
+#[tokio::test]
+async fn a_row_that_nothing_is_sealed_in_is_erased_with_its_tenant() {
+    let (storage, t) = (stored().await, tenant("t"));
+    let mut row = row(&[]);
+    row.connection.key = key("bare", "a");
+    let connected = NewEvent { at: UnixSeconds(1), key: key("bare", "a"), kind: EventKind::Connected };
+    let next = Next { revision: revision("bare"), value: row };
+    storage.swap_row(&t, &key("bare", "a"), None, Some(&next), &[connected]).await.unwrap();
+    let erased = keyring(&storage, &old()).erase(&t, UnixSeconds(7)).await.unwrap();
+    assert_eq!(erased, Erased { keys: 1, connections: CONNECTIONS as u64 + 1 });
+    assert_eq!(storage.load_row(&t, &key("bare", "a")).await, Ok(None));
 }

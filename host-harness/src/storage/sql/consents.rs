@@ -46,15 +46,19 @@ impl SqlStorage {
     }
 
     async fn forget_states(&self) -> Result<(), StorageError> {
-        let age = self.dialect.age(Moment::Begun, 2);
         let sql = match self.dialect {
-            // Of an earlier boot nobody knows how old it is.
-            Dialect::Sqlite(_) => format!("DELETE FROM tiktok_shop_states WHERE COALESCE({age}, $1 + 1) > $1"),
-            Dialect::Postgres => "DELETE FROM tiktok_shop_states \
-                 WHERE begun_at < clock_timestamp() - $1 * INTERVAL '1 millisecond'"
-                .to_owned(),
+            // Of an earlier boot nobody knows how old it is. Compared so that each part is a range of the index.
+            Dialect::Sqlite(_) => {
+                "DELETE FROM tiktok_shop_states \
+                 WHERE begun_boot < $2 OR begun_boot > $2 OR (begun_boot = $2 AND begun_ms < $3 - $1)"
+            }
+            // The clock is read once: with a time that could differ from row to row the index would not serve.
+            Dialect::Postgres => {
+                "DELETE FROM tiktok_shop_states \
+                 WHERE begun_at < (SELECT clock_timestamp()) - $1 * INTERVAL '1 millisecond'"
+            }
         };
-        let query = self.dialect.bind_now(statement(sql).bind(KEEPS_STATES))?;
+        let query = self.dialect.bind_now(statement(sql.to_owned()).bind(KEEPS_STATES))?;
         query.execute(&self.writers).await.map_err(storage_error).map(drop)
     }
 
@@ -112,7 +116,7 @@ impl SqlStorage {
             }
             Dialect::Postgres => {
                 let old = "DELETE FROM tiktok_shop_webhooks \
-                           WHERE handled_at < clock_timestamp() - $1 * INTERVAL '1 second'";
+                           WHERE handled_at < (SELECT clock_timestamp()) - $1 * INTERVAL '1 second'";
                 let new = "INSERT INTO tiktok_shop_webhooks (tenant, digest, handled_at) \
                            VALUES ($1, $2, clock_timestamp()) ON CONFLICT DO NOTHING";
                 (statement(old.to_owned()).bind(kept), (new, None))

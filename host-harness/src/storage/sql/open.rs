@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migrate as _, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyConnection, Error, SqlSafeStr as _, Transaction};
 
 use super::dialect::Dialect;
@@ -70,6 +70,16 @@ pub(super) async fn migrate(connection: &mut AnyConnection, dialect: &Dialect) -
     let first = Migration::new(1, "storage".into(), MigrationType::Simple, first.into_sql_str(), false);
     let mut migrator = Migrator::with_migrations(vec![first]);
     migrator.dangerous_set_table_name(TABLE);
+    // Nothing to do needs no right to make tables. What else there is to say, the migrator says.
+    if let Ok(applied) = connection.list_applied_migrations(TABLE).await
+        && applied
+            .iter()
+            .map(|one| (one.version, &one.checksum))
+            .eq(migrator.iter().map(|one| (one.version, &one.checksum)))
+        && matches!(connection.dirty_version(TABLE).await, Ok(None))
+    {
+        return Ok(());
+    }
     migrator.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) => OpenError::Newer(version),
         MigrateError::VersionMismatch(version) => {

@@ -3,6 +3,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions as _, Connection as _, Error, Executor as _, Row as _};
 
@@ -18,7 +19,8 @@ pub struct PostgresOptions {
     pub connections: u32,
     /// How long a call waits for one of them, and for the server to be there again.
     pub connect: Duration,
-    /// How long the server works on a statement, waiting for locks included.
+    /// How long the server works on a statement, waiting for locks included. A call that has not ended half a second later is
+    /// given up.
     pub statement: Duration,
 }
 
@@ -32,6 +34,8 @@ impl Default for PostgresOptions {
 const IDLE: Duration = Duration::from_secs(600);
 /// And one that is so old: a server that has moved is noticed.
 const OLD: Duration = Duration::from_secs(1_800);
+/// What the network may take from the end of a statement on.
+const MARGIN: Duration = Duration::from_millis(500);
 
 impl SqlStorage {
     /// The PostgreSQL database at this address, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Tables are made in the first
@@ -63,6 +67,7 @@ impl SqlStorage {
         let _closed = first.close().await;
 
         let settings = settings(options);
+        let patience = options.connect / 4;
         let pool = AnyPoolOptions::new()
             .max_connections(options.connections)
             .acquire_timeout(options.connect)
@@ -77,9 +82,24 @@ impl SqlStorage {
                     if told.try_get(0)? { Err(Error::Configuration("the server is a standby".into())) } else { Ok(()) }
                 })
             })
+            .test_before_acquire(false)
+            .before_acquire(move |connection, _| alive(connection, patience))
+            .after_release(move |connection, _| alive(connection, patience))
             .connect_lazy_with(connect);
-        Ok(Self { dialect: Dialect::Postgres, readers: pool.clone(), writers: pool })
+        let deadline = Some(options.statement + MARGIN);
+        Ok(Self { dialect: Dialect::Postgres, readers: pool.clone(), writers: pool, deadline })
     }
+}
+
+/// Whether the server still answers on this connection: one may be dead with nobody telling. Found out in time, so that the
+/// call that waits for a connection gets another, and none that is dead keeps a place in the pool. (The driver asks once more
+/// when a connection comes back, and waits without an end: one that dies in just that round trip keeps its place until the
+/// network gives up.)
+fn alive(connection: &mut AnyConnection, patience: Duration) -> BoxFuture<'_, Result<bool, Error>> {
+    Box::pin(async move {
+        tokio::time::timeout(patience, connection.ping()).await.map_err(|_| Error::PoolTimedOut)??;
+        Ok(true)
+    })
 }
 
 /// What holds for a connection: deadlines, and that a commit is on the disk when it answers. A stronger promise of the

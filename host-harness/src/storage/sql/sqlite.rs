@@ -44,6 +44,11 @@ impl SqlStorage {
         sqlx::any::install_default_drivers();
         let path = path.as_ref();
         private_file::touch(path)?;
+        for beside in ["-wal", "-shm"] {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(beside);
+            private_file::check(&path.with_file_name(name))?;
+        }
         // Absolute, and without steps back that an address would lose.
         let path = path
             .canonicalize()
@@ -73,7 +78,7 @@ impl SqlStorage {
                 .connect_lazy_with(options.clone())
         };
         // One writer: more would wait for each other in the file, blindly, instead of here.
-        Ok(Self { dialect, readers: pool(READERS), writers: pool(1) })
+        Ok(Self { dialect, readers: pool(READERS), writers: pool(1), deadline: None })
     }
     /// What SQLite finds wrong with its file, a line each: damaged pages, an index or a reference that leads nowhere. Reads
     /// all of it. Of a server's database nothing is looked at.
