@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host_harness::{
-    AccountId, CustomerId, DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, ShopId,
+    AccountId, Connection, CustomerId, DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, ShopId,
 };
 
 use super::connection_view;
@@ -48,12 +48,16 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   $ tiktok-shop-harness disconnect customer-7
   customer-7 is disconnected
 
-Exit status: 0 if it is done; 1 if it is done here, but TikTok Shop still grants a shop that it
-was to take back; others: tiktok-shop-harness --help, then a repetition finishes it.";
+Exit status: 0 if it is done, or there was nothing to do; 1 if it is done here, but TikTok Shop
+still grants a shop that it was to take back; others: tiktok-shop-harness --help, then a
+repetition finishes it.";
 
 #[derive(Serialize)]
 struct Line<'a> {
     customer: &'a str,
+    /// Whether the customer had what was to be disconnected.
+    found: bool,
+    /// The customer's connections that go on.
     remaining: Vec<ConnectionLine<'a>>,
     not_revoked: Vec<NotRevokedLine<'a>>,
 }
@@ -70,17 +74,25 @@ impl Disconnect {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { customer, account, shop, revoke, setting } = self;
         let target = shop.map_or(DisconnectTarget::All(account), DisconnectTarget::Shop);
-        let whole = matches!(target, DisconnectTarget::All(None));
         let remote = if revoke { RemoteGrant::Revoke } else { RemoteGrant::Keep };
         let Host { host, stored, .. } = setting.open(report).await?;
-        let Disconnected { remaining, not_revoked } =
-            host.disconnect(&stored.tenant, &customer, target, remote).await?;
+        let before = host.list_connections(&stored.tenant, &customer).await?;
+        let is_meant = |connection: &Connection| match &target {
+            DisconnectTarget::All(account) => account.as_ref().is_none_or(|account| *account == connection.key.account),
+            DisconnectTarget::Shop(id) => connection.shops.iter().any(|shop| shop.id == *id && shop.linked),
+        };
+        let found_any = before.iter().any(is_meant);
+        // Asked for all the same: an earlier try may have got halfway.
+        let Disconnected { not_revoked, .. } =
+            host.disconnect(&stored.tenant, &customer, target.clone(), remote).await?;
+        let remaining = host.list_connections(&stored.tenant, &customer).await?;
         if !not_revoked.is_empty() {
             report.failed();
         }
         if report.is_json() {
             report.json(&Line {
                 customer: customer.as_str(),
+                found: found_any,
                 remaining: remaining.iter().map(ConnectionLine::from).collect(),
                 not_revoked: not_revoked
                     .iter()
@@ -93,10 +105,11 @@ impl Disconnect {
             });
             return Ok(());
         }
-        if whole || remaining.is_empty() {
+        if remaining.is_empty() {
             report.styled(GOOD, &format!("{customer} is disconnected"));
         } else {
-            report.styled(GOOD, &format!("{customer} goes on without it"));
+            let how = if found_any { "goes on without it" } else { "does not have it, and goes on" };
+            report.styled(if found_any { GOOD } else { BAD }, &format!("{customer} {how}"));
             remaining.iter().for_each(|connection| connection_view::tell(connection, stored.now(), report));
         }
         for NotRevoked { account, shop, failure } in &not_revoked {

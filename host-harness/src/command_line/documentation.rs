@@ -14,7 +14,7 @@ their connections in SQLite or PostgreSQL, makes calls, takes webhooks and looks
 Results are on standard output, everything else on standard error, one line each. `--json` prints an object a line, errors
 included: `{\"error\":{\"status\":13,\"case\":\"invalid-request\",\"code\":\"not-connected\",…}}`. Times are Unix seconds there. No output holds
 a secret unless `--reveal` asks for it; states are in the link of `authorization-url`, which is what it is for, and `call` shows
-what TikTok Shop answers.
+what TikTok Shop answers. What a fake invents is none: `fake` shows its app secrets, `authorization-url --consent-as` a code.
 ";
 
 const SETTINGS: &str = "\
@@ -39,9 +39,9 @@ An option goes before its variable, a variable before the configuration file, an
 
 The data folder is `$XDG_DATA_HOME/tiktok-shop-harness` (`~/.local/share/…`), the configuration folder
 `$XDG_CONFIG_HOME/tiktok-shop-harness` (`~/.config/…`). Every file in them is private (mode 600), and the program uses none that
-others can reach. `NO_COLOR=1` turns colour off; there is none unless the output is a terminal.
+others can reach. `NO_COLOR=1` turns colour off; there is none unless the output is a terminal, or `CLICOLOR_FORCE=1` says so.
 
-A fake's clock is asked for when a command starts, and followed. A tenant without credentials has those of the fake's first app.
+A fake's clock is asked for when a command starts, and followed; the ten minutes of a consent are this machine's own. A tenant without credentials has those of the fake's first app.
 
 ### The configuration file
 

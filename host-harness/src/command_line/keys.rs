@@ -4,7 +4,7 @@ mod rotate;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use tiktok_shop_host_harness::{Erased, HostKeyId, KeyStatus, TenantKeyStatus};
+use tiktok_shop_host_harness::{Erased, HostKeyId, KeyStatus};
 
 use self::rotate::Rotate;
 use super::failure::Failure;
@@ -86,8 +86,8 @@ pub(crate) struct Retire {
 /// Erase a tenant: its data keys, then its connections. Nothing brings them back
 #[derive(Args)]
 #[command(after_help = "\
---tenant has to be given. Events stay, and hold no secret. Copies of the database from before hold
-the wrapped keys, too: retire the host key that wraps them.
+The tenant has to be named, by --tenant or its variable. Events stay, and hold no secret. Copies of
+the database from before hold the wrapped keys, too: retire the host key that wraps them.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -120,7 +120,18 @@ impl KeysCommand {
 struct StatusLine<'a> {
     current: &'a str,
     rotation_needed: bool,
+    host_keys: Vec<HostKeyLine<'a>>,
     keys: Vec<KeyLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct HostKeyLine<'a> {
+    /// `null`: of data keys that are erased.
+    host_key: Option<&'a str>,
+    data_keys: u64,
+    records: u64,
+    /// `false`: what it wraps does not open here.
+    here: bool,
 }
 
 #[derive(Serialize)]
@@ -132,42 +143,71 @@ struct KeyLine<'a> {
     records: u64,
 }
 
+fn shown(host_key: Option<&HostKeyId>) -> String {
+    host_key.map_or_else(|| "erased".to_owned(), ToString::to_string)
+}
+
 impl Status {
     async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let stored = self.place.open(report).await?;
         let status = stored.keyring().status().await?;
         let KeyStatus { current, keys } = &status;
-        let host_key =
-            |key: &TenantKeyStatus| key.host_key.as_ref().map_or_else(|| "erased".to_owned(), ToString::to_string);
+        let own = stored.keys.ids()?;
+        let mut uses = status.by_host_key();
+        for id in &own {
+            uses.entry(Some(id)).or_default();
+        }
+        let is_here = |id: Option<&HostKeyId>| id.is_some_and(|id| own.contains(id));
+        let missing = uses.keys().find(|id| id.is_some() && !is_here(**id)).copied().flatten();
         if report.is_json() {
+            let host_keys = uses.iter().map(|(id, &(data_keys, records))| HostKeyLine {
+                host_key: id.map(HostKeyId::as_str),
+                data_keys,
+                records,
+                here: is_here(*id),
+            });
             let keys = keys.iter().map(|key| KeyLine {
                 tenant: key.tenant.as_str(),
                 key: key.key.as_str(),
                 host_key: key.host_key.as_ref().map(HostKeyId::as_str),
                 records: key.records,
             });
-            let rotation_needed = !status.is_rotated();
-            report.json(&StatusLine { current: current.as_str(), rotation_needed, keys: keys.collect() });
+            report.json(&StatusLine {
+                current: current.as_str(),
+                rotation_needed: !status.is_rotated(),
+                host_keys: host_keys.collect(),
+                keys: keys.collect(),
+            });
             return Ok(());
         }
         report.table(
             ["host key", "data keys", "records", ""],
-            status.by_host_key().into_iter().map(|(id, (keys, records))| {
-                let note = if id == Some(current) { "current" } else { "" };
-                let id = id.map_or_else(|| "erased".to_owned(), ToString::to_string);
-                [id, keys.to_string(), records.to_string(), note.to_owned()]
+            uses.iter().map(|(id, (keys, records))| {
+                let note = match id {
+                    None => "",
+                    Some(id) if *id == current => "current",
+                    Some(_) if !is_here(*id) => "missing here",
+                    Some(_) if *keys == 0 => "may be retired",
+                    Some(_) => "",
+                };
+                [shown(*id), keys.to_string(), records.to_string(), note.to_owned()]
             }),
         );
         if !keys.is_empty() {
             report.line("");
             report.table(
                 ["tenant", "data key", "host key", "records"],
-                keys.iter()
-                    .map(|key| [key.tenant.to_string(), key.key.to_string(), host_key(key), key.records.to_string()]),
+                keys.iter().map(|key| {
+                    [key.tenant.as_str(), key.key.as_str(), &shown(key.host_key.as_ref()), &key.records.to_string()]
+                        .map(str::to_owned)
+                }),
             );
         }
         report.line("");
-        if status.is_rotated() {
+        if let Some(id) = missing {
+            let where_to = "give it back in the key file, or the environment";
+            report.styled(BAD, &format!("what host key {id} wraps does not open here: {where_to}"));
+        } else if status.is_rotated() {
             report.styled(GOOD, "every data key is wrapped by the current host key");
         } else {
             report.styled(BAD, "a rotation is needed, or unfinished: keys rotate");
@@ -183,7 +223,11 @@ impl Retire {
             return Err(Failure::Malformed(format!("the host keys stand in {HOST_KEYS}: take it out there")));
         };
         stored.keyring().retire(file, &self.host_key).await?;
-        report.line(&format!("host key {} is retired", self.host_key));
+        if report.is_json() {
+            report.json(&serde_json::json!({ "retired": self.host_key.as_str() }));
+        } else {
+            report.line(&format!("host key {} is retired", self.host_key));
+        }
         Ok(())
     }
 }
@@ -191,7 +235,7 @@ impl Retire {
 impl Erase {
     async fn run(self, report: &mut Report) -> Result<(), Failure> {
         if self.place.tenant.is_none() {
-            return Err(Failure::Malformed("which tenant? --tenant has to be given".to_owned()));
+            return Err(Failure::Malformed("which tenant? --tenant names it".to_owned()));
         }
         let stored = self.place.open(report).await?;
         let (keyring, Stored { tenant, .. }) = (stored.keyring(), &stored);

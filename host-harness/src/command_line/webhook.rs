@@ -48,8 +48,9 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
       effect  none
   …
 
-Exit status: 0 if it is handled, now or before; 1 if it is forged, no event, or too large; 16 or
-20 if TikTok Shop has to send it again (answer 503); others: tiktok-shop-harness --help.";
+Exit status: 0 if it is handled, now or before; 1 if it is forged, no event, or too large (from
+16 MiB on it is not even read, and the status is 2); 16 or 20 if TikTok Shop has to send it again
+(answer 503); others: tiktok-shop-harness --help.";
 
 /// Longest input, in bytes: what is longer than a webhook may be is answered, too.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;

@@ -79,7 +79,7 @@ fn every_command_has_its_shape() {
     ];
     assert_eq!(stage.json("sweep", ""), swept);
 
-    let ended = json!({ "customer": "customer-7", "remaining": [], "not_revoked": [] });
+    let ended = json!({ "customer": "customer-7", "found": true, "remaining": [], "not_revoked": [] });
     assert_eq!(stage.json("disconnect customer-7", ""), [ended]);
     assert_eq!(stage.json("list-connections customer-7", ""), [json!(null); 0]);
 }

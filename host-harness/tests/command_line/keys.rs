@@ -34,14 +34,23 @@ fn a_host_key_is_replaced_and_retired_and_connections_go_on() {
     ]);
     assert_eq!(told, expected);
     let told = stage.ok("keys status", "");
-    let first_line = format!("{second}  1          2        current\n");
-    assert!(told.contains(&first_line) && told.ends_with("\nevery data key is wrapped by the current host key\n"));
-    assert!(!told.contains(first), "{told}");
+    assert!(told.contains(&format!("{second}  1          2        current\n")), "{told}");
+    assert!(told.contains(&format!("{first}  0          0        may be retired\n")), "{told}");
+    assert!(told.ends_with("\nevery data key is wrapped by the current host key\n"), "{told}");
 
     assert_eq!(stage.ok(&format!("keys retire {first}"), ""), format!("host key {first} is retired\n"));
     assert_eq!(ids(&stage), vec![second.clone()]);
     let gone = format!("there is no host key {first}");
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(2), gone));
+
+    let mut elsewhere = stage.command("keys status");
+    elsewhere.env("TIKTOK_SHOP_HOST_KEYS", format!("other:{:064}", 7));
+    let told = stage.run(elsewhere, "").stdout;
+    assert!(told.contains(&format!("{second}  1          2        missing here\n")), "{told}");
+    let give = format!(
+        "\nwhat host key {second} wraps does not open here: give it back in the key file, or the environment\n"
+    );
+    assert!(told.ends_with(&give), "{told}");
     stage.ok("refresh customer-7 --force", "");
     assert_eq!(stage.json("list-shops customer-7", "")[0]["cipher"], "present");
 }
@@ -105,7 +114,7 @@ fn keys_of_the_environment_rotate_to_the_first_that_is_listed() {
 fn a_tenant_is_erased_only_when_it_is_named_and_when_it_is_meant() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
-    let which = "which tenant? --tenant has to be given".to_owned();
+    let which = "which tenant? --tenant names it".to_owned();
     assert_eq!(stage.error(stage.command("keys erase --yes"), ""), (Some(2), which));
     let sure = "tenant default: 1 data key with 2 records would be lost for good; --yes does it".to_owned();
     assert_eq!(stage.error(stage.command("keys erase --tenant default"), ""), (Some(2), sure));

@@ -176,7 +176,14 @@ fn of_two_accounts_one_is_named_and_one_goes() {
     assert!(line.starts_with("invalid-request: account-required: "), "{line}");
     assert!(line.contains(". Next: name one with --account; list-connections shows them; "), "{line}");
     stage.ok(&format!("refresh customer-7 --force --account {account}"), "");
-    assert_eq!(stage.ok(&format!("disconnect customer-7 --account {account}"), ""), "customer-7 is disconnected\n");
+    for wrong in ["--shop 99", "--account nope"] {
+        let told = stage.ok(&format!("disconnect customer-7 {wrong}"), "");
+        assert!(told.starts_with("customer-7 does not have it, and goes on\ncustomer-7: "), "{told}");
+    }
+    let ended = stage.json(&format!("disconnect customer-7 --account {account}"), "").remove(0);
+    assert_eq!((&ended["found"], ended["remaining"].as_array().unwrap().len()), (&json!(true), 1));
+    let ended = stage.json(&format!("disconnect customer-7 --account {account}"), "").remove(0);
+    assert_eq!((&ended["found"], ended["remaining"].as_array().unwrap().len()), (&json!(false), 1));
     let left = stage.json("list-connections customer-7", "");
     assert_eq!(left.iter().map(|left| left["seller_name"].as_str().unwrap()).collect::<Vec<_>>(), ["Lantern & Loom"]);
     let told = stage.ok("disconnect customer-7 --shop 7490000000000000002", "");

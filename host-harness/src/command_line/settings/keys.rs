@@ -27,6 +27,14 @@ impl Keys {
         Ok(Some(Self::Listed(keys)))
     }
 
+    /// Their names, the current one first.
+    pub(crate) fn ids(&self) -> Result<Vec<HostKeyId>, Failure> {
+        Ok(match self {
+            Self::File(file) => file.keys()?.ids().cloned().collect(),
+            Self::Listed(keys) => keys.ids().cloned().collect(),
+        })
+    }
+
     /// Those of the file, which is made on its first use.
     pub(crate) fn of_file(path: &Path, report: &Report) -> Result<Self, Failure> {
         let is_new = !path.exists();
