@@ -81,7 +81,7 @@ causes! {
     AuthorizationLinkInvalid, "authorization-link-invalid", Misconfigured, "The authorization link must start with https:// and carry no state and no fragment: copy it from Partner Center.";
     AuthorizationLinkMissing, "authorization-link-missing", Misconfigured, "No authorization link is configured: copy it from Partner Center.";
     AuthorizationRevoked, "authorization-revoked", Reauthorize, "The seller has removed the app, or TikTok no longer knows the authorization.";
-    BackingOff, "backing-off", RetryAfter, "The last attempts to renew failed; the next one is not due yet.";
+    BackingOff, "backing-off", RetryAfter, "The last attempts to renew failed, or the last renewal is minutes old; the next one is not due yet.";
     CallMalformed, "call-malformed", InvalidRequest, "This request can't be signed so that TikTok reads it as it is meant.";
     CallbackMalformed, "callback-malformed", InvalidRequest, "The callback's query is longer than 8192 bytes or repeats a parameter.";
     CallbackOfAnotherApp, "callback-of-another-app", InvalidRequest, "The callback names another app than the tenant's. No request was sent.";

@@ -70,7 +70,7 @@ impl Cause {
             Self::BackingOff => (
                 "Call again after the delay. The connection's last failure names what is wrong; a forced `refresh` does not \
                  wait.",
-                NOTHING_SENT,
+                "TikTok was not asked for new tokens; those that are stored stay.",
             ),
             Self::CallMalformed => ("Correct what the detail names: path, query, body or content type.", NOTHING_SENT),
             Self::CallbackMalformed => (
