@@ -12,7 +12,7 @@ CREATE TABLE tiktok_shop_tenant_keys (
     wrapped BLOB,
     PRIMARY KEY (tenant, id),
     UNIQUE (tenant, number)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tiktok_shop_tokens (
     tenant TEXT NOT NULL,
@@ -27,7 +27,7 @@ CREATE TABLE tiktok_shop_tokens (
     written_ms INTEGER NOT NULL,
     PRIMARY KEY (tenant, customer, account),
     FOREIGN KEY (tenant, sealed_by) REFERENCES tiktok_shop_tenant_keys (tenant, id)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tiktok_shop_tokens_due ON tiktok_shop_tokens (refresh_due_at, tenant, customer, account)
 WHERE refresh_due_at IS NOT NULL;
@@ -73,7 +73,7 @@ CREATE TABLE tiktok_shop_connections (
     sealed BLOB,
     PRIMARY KEY (tenant, customer, account),
     FOREIGN KEY (tenant, sealed_by) REFERENCES tiktok_shop_tenant_keys (tenant, id)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tiktok_shop_connections_ends ON tiktok_shop_connections (ends_at, tenant, customer, account)
 WHERE ends_at IS NOT NULL AND status <> 'reauthorization-required';
@@ -100,7 +100,7 @@ CREATE TABLE tiktok_shop_shops (
     linked INTEGER NOT NULL,
     PRIMARY KEY (tenant, customer, account, id),
     FOREIGN KEY (tenant, customer, account) REFERENCES tiktok_shop_connections (tenant, customer, account) ON DELETE CASCADE
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tiktok_shop_shops_owners ON tiktok_shop_shops (tenant, id, customer, account);
 
@@ -108,7 +108,7 @@ CREATE INDEX tiktok_shop_shops_owners ON tiktok_shop_shops (tenant, id, customer
 CREATE TABLE tiktok_shop_event_positions (
     tenant TEXT NOT NULL PRIMARY KEY,
     last INTEGER NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tiktok_shop_events (
     tenant TEXT NOT NULL,
@@ -126,7 +126,7 @@ CREATE TABLE tiktok_shop_events (
     -- Of notice.
     days INTEGER,
     PRIMARY KEY (tenant, position)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- What was told once, by SHA-256 of its name.
 CREATE TABLE tiktok_shop_told (
@@ -135,7 +135,7 @@ CREATE TABLE tiktok_shop_told (
     account TEXT NOT NULL,
     digest BLOB NOT NULL,
     PRIMARY KEY (tenant, customer, account, digest)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- Consents under way, by SHA-256 of their state.
 CREATE TABLE tiktok_shop_states (
@@ -150,7 +150,7 @@ CREATE TABLE tiktok_shop_states (
     begun_boot TEXT NOT NULL,
     begun_ms INTEGER NOT NULL,
     PRIMARY KEY (tenant, digest)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tiktok_shop_states_begun ON tiktok_shop_states (begun_boot, begun_ms);
 
@@ -161,6 +161,6 @@ CREATE TABLE tiktok_shop_webhooks (
     -- Unix seconds by this machine's clock.
     handled_at INTEGER NOT NULL,
     PRIMARY KEY (tenant, digest)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tiktok_shop_webhooks_handled ON tiktok_shop_webhooks (handled_at);
