@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use fake_tiktok_shop::{App, Control, Decision};
-use tiktok_shop_host_harness::{
-    AppCredentials, Authority, Component, Connection, ConnectionKey, ConnectorHost, CustomerId, EgressPolicy,
-    HostStorage, KeyProvider, Keyring, NewConnection, Next, Revision, Row, ShopPolicy, StaticCredentials,
-    SystemRandomness, TenantId, TokenWrite,
-};
+use tiktok_shop_host::connection::{Connection, ConnectionKey, ShopPolicy};
+use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
+use tiktok_shop_host::egress::{Authority, EgressPolicy};
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::seal::{KeyProvider, Keyring};
+use tiktok_shop_host::storage::{HostStorage, Next, Row, TokenWrite};
+use tiktok_shop_host::{Component, ConnectorHost, CustomerId, Revision, TenantId};
+use tiktok_shop_sql_storage::NewConnection;
 
 /// A seller of the fake with one shop.
 pub(crate) const SELLER: &str = "one-shop";

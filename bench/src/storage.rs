@@ -12,7 +12,9 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use fake_tiktok_shop::{App, Control, FakeTikTokShop, Options, ReplacedRefreshToken};
 use indicatif::{ProgressBar, ProgressStyle};
-use tiktok_shop_host_harness::{HostStorage, KeyFile, SqlStorage};
+use tiktok_shop_host::seal::KeyFile;
+use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_sql_storage::SqlStorage;
 use tokio::time::Instant;
 
 use self::calls::Measured;

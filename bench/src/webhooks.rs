@@ -12,7 +12,12 @@ use futures::future::join_all;
 use serde_json::json;
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_connector_core::signing;
-use tiktok_shop_host_harness::{HostKeys, MemoryStorage, NewConnection, ShopId, SystemClock, WebhookReply};
+use tiktok_shop_host::ShopId;
+use tiktok_shop_host::clock::SystemClock;
+use tiktok_shop_host::seal::HostKeys;
+use tiktok_shop_host::storage::MemoryStorage;
+use tiktok_shop_host::webhook::WebhookReply;
+use tiktok_shop_sql_storage::NewConnection;
 use tokio::time::{Instant, sleep_until};
 
 use crate::platform::{Platform, consent};

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use fake_tiktok_shop::{Control, RequestRecord};
-use tiktok_shop_host_harness::HostStorage;
-use tiktok_shop_host_harness::contract_tests::{Access, Interceptor, Passage};
+use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::storage::{Access, Interceptor, Passage};
 
 /// One thing that was asked, or where a call begins.
 pub(crate) enum Entry {

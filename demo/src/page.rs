@@ -10,7 +10,10 @@ use std::iter;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Result, ensure};
 use comfy_table::{ContentArrangement, Table, presets};
-use tiktok_shop_host_harness::{Connection, ConnectorError, Event, EventKind, Shop, UnixSeconds, Webhook};
+use tiktok_shop_host::connection::{Connection, Shop, UnixSeconds};
+use tiktok_shop_host::error::ConnectorError;
+use tiktok_shop_host::events::{Event, EventKind};
+use tiktok_shop_host::webhook::Webhook;
 
 use self::words::{date, effect, end, kind, next_move, standing, status};
 use crate::journal::Entry;

@@ -10,12 +10,19 @@ use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use fake_tiktok_shop::{App, Control, FakeTikTokShop, Options};
 use tempfile::TempDir;
-use tiktok_shop_host_harness::contract_tests::Intercepted;
-use tiktok_shop_host_harness::{
-    AppCredentials, Authority, BrowserSession, Clock as _, Component, ConnectorHost, CredentialsError,
-    CredentialsProvider, EgressPolicy, HostStorage, KeyFile, ManualClock, Randomness as _, Secret, SqlStorage,
-    SystemRandomness, TenantId, UnixSeconds,
-};
+use tiktok_shop_host::clock::Clock as _;
+use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::consent::BrowserSession;
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
+use tiktok_shop_host::egress::{Authority, EgressPolicy};
+use tiktok_shop_host::randomness::Randomness as _;
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::seal::KeyFile;
+use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::storage::Intercepted;
+use tiktok_shop_host::{Component, ConnectorHost, Secret, TenantId};
+use tiktok_shop_sql_storage::SqlStorage;
 
 use crate::journal::Journal;
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use fake_tiktok_shop::Decision;
-use tiktok_shop_host_harness::{
-    Action, BrowserSession, CallError, Connection, ConnectionStatus, ConnectorError, ConsentError, CustomerId, Event,
-    EventPosition, Secret, ShopPolicy, Sweep, UnixSeconds,
-};
+use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy, UnixSeconds};
+use tiktok_shop_host::consent::{BrowserSession, ConsentError};
+use tiktok_shop_host::error::{Action, ConnectorError};
+use tiktok_shop_host::events::{Event, EventPosition};
+use tiktok_shop_host::sweep::Sweep;
+use tiktok_shop_host::{CallError, CustomerId, Secret};
 
 use crate::page::Page;
 use crate::stage::{SELLER, Stage};

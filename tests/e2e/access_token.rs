@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use fake_tiktok_shop::Fault;
-use tiktok_shop_host_harness::{CallError, ConnectionStatus, UnixSeconds, ValidToken};
+use tiktok_shop_host::CallError;
+use tiktok_shop_host::access_token::ValidToken;
+use tiktok_shop_host::connection::{ConnectionStatus, UnixSeconds};
 use tiktok_shop_tests::{BEGIN, DAY, Stage, TOKEN_REFRESH, customer_id, refusal, tenant};
 
 async fn ask(stage: &Stage, seconds: u64) -> Result<ValidToken, CallError> {

@@ -1,6 +1,6 @@
 //! `authorization-url`: the link with the state, and nothing sent.
 
-use tiktok_shop_host_harness::StaticCredentials;
+use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_tests::{Stage, app_credentials, refusal, tenant};
 
 #[tokio::test]

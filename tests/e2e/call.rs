@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use fake_tiktok_shop::{EarlierToken, FailureStatus, Fault};
 use serde_json::Value;
-use tiktok_shop_host_harness::{
-    CallError, CallRequest, CallResponse, CallScope, HttpMethod, Rotation, ShopId, ShopPolicy,
-};
+use tiktok_shop_host::call::{CallRequest, CallResponse, CallScope, HttpMethod};
+use tiktok_shop_host::connection::ShopPolicy;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::{CallError, ShopId};
 use tiktok_shop_tests::{Stage, TOKEN_REFRESH, customer_id, grant, refusal, tenant};
 
 const ORDERS: &str = "/order/202309/orders/search";
@@ -139,7 +140,7 @@ async fn a_host_whose_clock_is_wrong_is_helped_by_tiktoks_date() {
         }
         assert!(send(&stage, search(&shop)).await.unwrap().is_success(), "{seconds} s {host_is}");
         assert_eq!((stage.requests_to(ORDERS), stage.requests_to(TOKEN_REFRESH)), (2, 0));
-        assert!(stage.refresh("alice", Rotation::WhenDue).await.is_ok(), "the shops are read in the same way");
+        assert!(stage.refresh("alice", RefreshMode::WhenDue).await.is_ok(), "the shops are read in the same way");
     }
 }
 

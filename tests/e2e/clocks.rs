@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fake_tiktok_shop::EarlierToken;
-use tiktok_shop_host_harness::{
-    CallError, CallRequest, CallScope, Clock, Connection, ConnectionKey, ConnectionStatus, ConnectorHost, Due,
-    HttpMethod, ManualClock, Rotation, Sweep, UnixSeconds,
-};
+use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
+use tiktok_shop_host::clock::{Clock, ManualClock};
+use tiktok_shop_host::connection::{Connection, ConnectionKey, ConnectionStatus, UnixSeconds};
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::storage::Due;
+use tiktok_shop_host::sweep::Sweep;
+use tiktok_shop_host::{CallError, ConnectorHost};
 use tiktok_shop_tests::{DAY, Stage, TOKEN_REFRESH, customer_id, refusal, tenant};
 
 const MINUTE: i64 = 60;
@@ -127,7 +130,7 @@ async fn machines_ten_minutes_off_renew_in_time_and_are_let_in() {
         stage.advance(DAY);
         stage.clear_requests();
         for host in &hosts {
-            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await.unwrap();
+            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
             assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None), "day {day}");
             let hour = Duration::from_secs(3600);
             let token = host.access_token(&tenant(0), &customer_id("alice"), None, hour).await.unwrap();
@@ -156,7 +159,7 @@ async fn a_wall_clock_set_back_or_ahead_between_calls_causes_no_storm() {
         machine.ahead.store(ahead, Ordering::SeqCst);
         stage.clear_requests();
         for host in [&set, &stage.host, &set, &stage.host, &set] {
-            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await.unwrap();
+            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
             assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None), "{ahead}");
             stage.advance(11 * 60);
         }
@@ -164,7 +167,7 @@ async fn a_wall_clock_set_back_or_ahead_between_calls_causes_no_storm() {
         stage.advance(3 * DAY);
     }
     stage.advance(8 * DAY);
-    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!((connection.status, stage.requests_to(TOKEN_REFRESH)), (ConnectionStatus::Active, 1));
     assert_eq!(stored_token_ends(&stage, &connection.key).await, stage.fake.now() + 7 * DAY);
 }
@@ -179,7 +182,8 @@ async fn outcomes(jump: Jump) -> (usize, usize) {
         stage.advance(8 * DAY);
         stage.clear_requests();
         let machine = MachineClock::jumping(&stage, jump, readings);
-        let outcome = host(&stage, &machine).refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await;
+        let outcome =
+            host(&stage, &machine).refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await;
         match outcome {
             Ok(connection) => {
                 assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));
@@ -193,7 +197,7 @@ async fn outcomes(jump: Jump) -> (usize, usize) {
         }
         // Another machine goes on, after a back-off by a clock that was an hour ahead.
         stage.advance(2 * 3600);
-        let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+        let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
         assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));
         assert_eq!(stage.requests_to(TOKEN_REFRESH), 1, "{jump:?} {readings}");
         if machine.readings_left.load(Ordering::SeqCst) > 0 {

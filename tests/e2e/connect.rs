@@ -4,10 +4,11 @@ use fake_tiktok_shop::{
     CallbackExtras, CiphersOnConsent, Decision, GrantedScopesField, RefusalError, Shop, WrongSecret,
 };
 use serde_json::Map;
-use tiktok_shop_host_harness::{
-    Connection, ConnectionStatus, Grant, Rotation, Secret, ShopPolicy, ShopStanding, StateCheck, StaticCredentials,
-    UnixSeconds,
-};
+use tiktok_shop_host::Secret;
+use tiktok_shop_host::connect::{Grant, StateCheck};
+use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy, ShopStanding, UnixSeconds};
+use tiktok_shop_host::credentials::StaticCredentials;
+use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{
     BEGIN, DAY, SHOPS, STATE, Stage, TOKEN_GET, app_credentials, customer_id, grant, refusal, tenant,
 };
@@ -204,7 +205,7 @@ async fn a_second_callback_with_a_used_code_leaves_a_healthy_connection_alone() 
     let first = connect().await.unwrap();
     assert_eq!(refusal(connect().await), ("reauthorize", "authorization-code-spent".to_owned()));
     assert_eq!(stage.host.list_connections(&tenant, &alice).await.unwrap(), [first]);
-    assert_eq!(stage.refresh("alice", Rotation::WhenDue).await.unwrap().status, ConnectionStatus::Active);
+    assert_eq!(stage.refresh("alice", RefreshMode::WhenDue).await.unwrap().status, ConnectionStatus::Active);
 }
 
 #[tokio::test]
@@ -248,7 +249,7 @@ async fn the_policy_decides_about_shops_that_appear_later() {
     };
     stage.fake.add_shop("one-shop", new).unwrap();
     for (customer, linked) in [("all", [true, true]), ("one", [true, false])] {
-        let connection = stage.refresh(customer, Rotation::WhenDue).await.unwrap();
+        let connection = stage.refresh(customer, RefreshMode::WhenDue).await.unwrap();
         let found: Vec<_> = connection.shops.iter().map(|shop| shop.linked).collect();
         assert_eq!(found, linked, "{customer}");
     }
@@ -287,7 +288,7 @@ async fn shops_that_cannot_be_read_do_not_undo_a_connection() {
     // The seller allows more; nothing has to be connected again.
     let query = stage.callback("one-shop", Decision::Allow);
     assert!(query.starts_with("code="));
-    let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+    let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("misconfigured", "missing-permission".to_owned()));
     assert_eq!(stage.requests_to("/api/v2/token/refresh"), 0, "a missing scope is no token problem");
 }

@@ -5,10 +5,10 @@ use std::io;
 use std::sync::Arc;
 
 use fake_tiktok_shop::{CallbackExtras, Decision, Fault};
-use tiktok_shop_host_harness::{
-    BrowserSession, CallError, Connection, ConnectionStatus, ConnectorHost, ConsentError, Randomness, Secret,
-    ShopPolicy,
-};
+use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy};
+use tiktok_shop_host::consent::{BrowserSession, ConsentError};
+use tiktok_shop_host::randomness::Randomness;
+use tiktok_shop_host::{CallError, ConnectorHost, Secret};
 use tiktok_shop_tests::{Sink, Stage, TOKEN_GET, customer_id, refusal, tenant};
 
 fn browser(of: &str) -> BrowserSession {

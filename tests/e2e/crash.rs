@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use tiktok_shop_host_harness::{KeyFile, Keyring, PostgresOptions, Randomness as _, SqlStorage, SystemRandomness};
+use tiktok_shop_host::randomness::Randomness as _;
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::seal::{KeyFile, Keyring};
+use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
 use tiktok_shop_tests::Schema;
 use tiktok_shop_tests::crash::Account;
 

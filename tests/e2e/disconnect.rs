@@ -2,10 +2,10 @@
 
 use fake_tiktok_shop::{DeauthorizeNotice, DeauthorizeShop, Decision, Fault, ReplacedRefreshToken};
 use futures::future::join;
-use tiktok_shop_host_harness::{
-    AccountId, Connection, ConnectionStatus, DisconnectTarget, Disconnected, ReauthorizationReason, RemoteGrant,
-    Rotation, ShopId, ShopPolicy, ShopStanding,
-};
+use tiktok_shop_host::connection::{Connection, ConnectionStatus, ReauthorizationReason, ShopPolicy, ShopStanding};
+use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::{AccountId, ShopId};
 use tiktok_shop_tests::{DAY, Stage, customer_id, grant, refusal, tenant};
 
 const DEAUTHORIZE: &str = "/authorization/202403/shops";
@@ -47,7 +47,7 @@ async fn keeping_the_grant_asks_tiktok_nothing_and_erases_everything_here() {
     }
     assert_eq!(stage.fake.requests(), []);
     assert!(lives_at_tiktok(&stage, "cross-border"));
-    assert_eq!(refusal(stage.refresh("alice", Rotation::Forced).await).1, "not-connected");
+    assert_eq!(refusal(stage.refresh("alice", RefreshMode::Forced).await).1, "not-connected");
 }
 
 #[tokio::test]
@@ -113,14 +113,14 @@ async fn one_shop_of_several_goes_and_the_others_work_on() {
         assert_eq!(stored(&stage).await, (1, 1));
         // What became of the others is found out at once, not when the tokens are due.
         assert_eq!(due(&stage).await, 1);
-        let _either = stage.refresh("alice", Rotation::WhenDue).await;
+        let _either = stage.refresh("alice", RefreshMode::WhenDue).await;
         assert_eq!(connections(&stage).await[0].status, status, "{answer:?}");
         assert_eq!(due(&stage).await, 0);
     }
 }
 
 async fn due(stage: &Stage) -> usize {
-    let now = tiktok_shop_host_harness::UnixSeconds(stage.fake.now());
+    let now = tiktok_shop_host::connection::UnixSeconds(stage.fake.now());
     stage.storage.due(now, None, 10).await.unwrap().len()
 }
 
@@ -167,7 +167,7 @@ async fn a_refresh_in_flight_resurrects_nothing() {
         let stage = Stage::new();
         stage.connect("alice", "cross-border").await.unwrap();
         stage.advance(if round % 2 == 0 { 8 * DAY } else { 0 });
-        let refresh = stage.refresh("alice", Rotation::Forced);
+        let refresh = stage.refresh("alice", RefreshMode::Forced);
         let end = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Keep);
         let (refreshed, _) = join(refresh, end).await;
         if let Err(error) = refreshed {
@@ -187,10 +187,10 @@ async fn a_reconnect_and_a_refresh_in_flight_leave_a_connection_that_works() {
         stage.connect("alice", "cross-border").await.unwrap();
         stage.advance(if round % 2 == 0 { 8 * DAY } else { 0 });
         let (_, connected) =
-            join(stage.refresh("alice", Rotation::Forced), stage.connect("alice", "cross-border")).await;
+            join(stage.refresh("alice", RefreshMode::Forced), stage.connect("alice", "cross-border")).await;
         connected.unwrap();
         stage.advance(700);
-        let connection = stage.refresh("alice", Rotation::Forced).await.unwrap();
+        let connection = stage.refresh("alice", RefreshMode::Forced).await.unwrap();
         assert_eq!((connection.status, connection.shops.len()), (ConnectionStatus::Active, 5), "round {round}");
         assert_eq!(connections(&stage).await, [connection]);
     }

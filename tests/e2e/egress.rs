@@ -8,7 +8,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
 use fake_tiktok_shop::Decision;
-use tiktok_shop_host_harness::{EgressPolicy, Resolver, Rotation, ShopPolicy};
+use tiktok_shop_host::connection::ShopPolicy;
+use tiktok_shop_host::egress::{EgressPolicy, Resolver};
+use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{Stage, customer_id, grant, refusal, tenant};
 
 /// Resolves every name to the same addresses and notes which it was asked for.
@@ -62,7 +64,7 @@ async fn production_names_that_resolve_to_this_machine_or_its_neighbours_are_den
 async fn the_shipped_component_asks_for_two_authorities_and_no_other() {
     let stage = Stage::new();
     stage.connect("alice", "cross-border").await.unwrap();
-    stage.refresh("alice", Rotation::Forced).await.unwrap();
+    stage.refresh("alice", RefreshMode::Forced).await.unwrap();
     let hosts: std::collections::BTreeSet<_> = stage.fake.requests().into_iter().map(|request| request.host).collect();
     assert_eq!(hosts, ["auth.tiktok-shops.com", "open-api.tiktokglobalshop.com"].map(str::to_owned).into());
 }
@@ -71,7 +73,7 @@ async fn the_shipped_component_asks_for_two_authorities_and_no_other() {
 async fn each_secret_goes_only_where_it_belongs() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
-    stage.refresh("alice", Rotation::Forced).await.unwrap();
+    stage.refresh("alice", RefreshMode::Forced).await.unwrap();
     for request in stage.fake.requests() {
         let names: Vec<_> = request.query.iter().map(|(name, _)| name.as_str()).collect();
         if request.host == "open-api.tiktokglobalshop.com" {

@@ -3,7 +3,7 @@
 
 // README: begin
 use std::{error::Error, path::PathBuf, sync::Arc};
-use tiktok_shop_host_harness::*;
+use tiktok_shop_host::*;
 
 async fn embed(
     component: PathBuf,
@@ -36,7 +36,7 @@ async fn embed(
         },
         Err(other) => return Err(other.into()), // not a consent that this browser began, or a trap, a deadline, a limit
     }
-    host.refresh(&tenant, &customer, None, Rotation::WhenDue).await?; // or host.sweep(…) from a timer, for all that is due
+    host.refresh(&tenant, &customer, None, RefreshMode::WhenDue).await?; // or host.sweep(…) from a timer, for all that is due
     let shops = host.list_shops(&tenant, &customer).await?;
     if let Some(shop) = shops.first() {
         let search =

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::join_all;
-use tiktok_shop_host_harness::{
-    ConnectionStatus, ConnectorHost, DisconnectTarget, Event, EventKind, ReauthorizationReason, RemoteGrant, Rotation,
-    Sweep, Swept, UnixSeconds, WebhookEffect,
-};
+use tiktok_shop_host::ConnectorHost;
+use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, UnixSeconds};
+use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
+use tiktok_shop_host::events::{Event, EventKind};
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::sweep::{Sweep, Swept};
+use tiktok_shop_host::webhook::WebhookEffect;
 use tiktok_shop_tests::{BEGIN, DAY, Stage, customer_id, refusal, tenant};
 
 use crate::webhook_entry::{ends, signature};
@@ -68,7 +71,7 @@ async fn the_life_of_a_connection_is_told_in_order() {
     stage.fake.revoke("one-shop").unwrap();
     for _ in 0..3 {
         stage.advance(8 * DAY);
-        let outcome = stage.refresh("alice", Rotation::Forced).await;
+        let outcome = stage.refresh("alice", RefreshMode::Forced).await;
         assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()));
     }
     stage.connect("alice", "one-shop").await.unwrap();
@@ -116,7 +119,7 @@ async fn hosts_that_race_tell_everything_once() {
     stage.advance(8 * DAY);
     let (ours, alice) = (tenant(0), customer_id("alice"));
     for _ in 0..2 {
-        join_all(hosts.iter().map(|host| host.refresh(&ours, &alice, None, Rotation::WhenDue))).await;
+        join_all(hosts.iter().map(|host| host.refresh(&ours, &alice, None, RefreshMode::WhenDue))).await;
     }
     let listed = stage.host.list_connections(&tenant(0), &alice).await.unwrap();
     let revoked = ReauthorizationReason::AuthorizationRevoked;
@@ -142,7 +145,7 @@ async fn a_restarted_host_repeats_nothing() {
     for host in hosts(&stage) {
         announce(&stage, &host, end.0, BEGIN + 5).await;
         sweep(&host, BEGIN).await;
-        host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await.unwrap();
+        host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
     }
     // The tightest threshold alone: who hears of a week needs not hear of a month.
     let expected =
@@ -169,7 +172,7 @@ async fn a_dead_connection_has_no_notice() {
     stage.connect("alice", "one-shop").await.unwrap();
     announce(&stage, &stage.host, BEGIN + 20 * DAY, BEGIN + 5).await;
     stage.fake.revoke("one-shop").unwrap();
-    stage.refresh("alice", Rotation::Forced).await.unwrap_err();
+    stage.refresh("alice", RefreshMode::Forced).await.unwrap_err();
     assert_eq!(sweep(&stage.host, BEGIN).await.notices, 0);
 }
 

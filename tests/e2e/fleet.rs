@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use tiktok_shop_host_harness::{
-    Action, CallError, CallRequest, CallScope, ConnectorHost, HttpMethod, Rotation, UnixSeconds,
-};
+use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::error::Action;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::{CallError, ConnectorHost};
 use tiktok_shop_tests::{BEGIN, DAY, HoldsBackThePair, Stage, TOKEN_REFRESH, customer_id, tenant};
 
 const HOSTS: usize = 4;
@@ -37,7 +39,7 @@ impl Export {
                 assert!(host.call(&tenant, &customer, shops).await?.is_success());
                 Ok(None)
             }
-            Self::Refresh => Ok(host.refresh(&tenant, &customer, None, Rotation::WhenDue).await?.access_expires_at),
+            Self::Refresh => Ok(host.refresh(&tenant, &customer, None, RefreshMode::WhenDue).await?.access_expires_at),
         }
     }
 }

@@ -5,10 +5,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tiktok_shop_host_harness::{
-    CallError, Component, ConnectorHost, ConnectorHostBuilder, EgressPolicy, HostKeys, Limits, ManualClock,
-    MemoryStorage, Resolver, Resource, StaticCredentials,
-};
+use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::credentials::StaticCredentials;
+use tiktok_shop_host::egress::{EgressPolicy, Resolver};
+use tiktok_shop_host::error::Resource;
+use tiktok_shop_host::limits::Limits;
+use tiktok_shop_host::seal::HostKeys;
+use tiktok_shop_host::storage::MemoryStorage;
+use tiktok_shop_host::{CallError, Component, ConnectorHost, ConnectorHostBuilder};
 use tiktok_shop_tests::tenant;
 
 /// Small, so that a test that uses them up is quick; many instances, so that no test waits for one.

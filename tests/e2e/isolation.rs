@@ -4,10 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake_tiktok_shop::Decision;
-use tiktok_shop_host_harness::{
-    Action, CallError, ConnectionKey, HostKeys, HostStorage as _, Keyring, Limits, ManualClock, MemoryStorage, Next,
-    Revision, Rotation, Secret, ShopPolicy, SystemRandomness, TokenWrite,
-};
+use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::connection::{ConnectionKey, ShopPolicy};
+use tiktok_shop_host::error::Action;
+use tiktok_shop_host::limits::Limits;
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::seal::{HostKeys, Keyring};
+use tiktok_shop_host::storage::HostStorage as _;
+use tiktok_shop_host::storage::{MemoryStorage, Next, TokenWrite};
+use tiktok_shop_host::{CallError, Revision, Secret};
 use tiktok_shop_tests::{BEGIN, STATE, Stage, customer_id, grant, refusal, tenant};
 
 use crate::hostile_guest::{self, LIMITS};
@@ -20,7 +26,7 @@ async fn customers_with_look_alike_names_are_strangers() {
         let id = customer_id(stranger);
         assert_eq!(stage.host.list_connections(&tenant(0), &id).await.unwrap(), [], "{stranger:?}");
         assert_eq!(stage.host.list_shops(&tenant(0), &id).await.unwrap(), [], "{stranger:?}");
-        let outcome = stage.host.refresh(&tenant(0), &id, None, Rotation::Forced).await;
+        let outcome = stage.host.refresh(&tenant(0), &id, None, RefreshMode::Forced).await;
         assert_eq!(refusal(outcome), ("invalid-request", "not-connected".to_owned()), "{stranger:?}");
     }
 }
@@ -32,7 +38,7 @@ async fn two_customers_of_one_seller_hold_a_pair_each() {
     let bob = stage.connect("bob", "one-shop").await.unwrap();
     assert_eq!(alice.key.account, bob.key.account);
     for customer in ["alice", "bob"] {
-        stage.refresh(customer, Rotation::Forced).await.unwrap();
+        stage.refresh(customer, RefreshMode::Forced).await.unwrap();
         let listed = stage.host.list_connections(&tenant(0), &customer_id(customer)).await.unwrap();
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0].key.customer, customer_id(customer));

@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use fake_tiktok_shop::{Decision, ReplacedRefreshToken};
 use futures::future::join_all;
-use tiktok_shop_host_harness::{
-    Action, CallError, ConnectionStatus, ConnectorHost, DataKey, DisconnectTarget, HostKeyId, HostKeys, KeyProvider,
-    Keyring, Next, RemoteGrant, Rotation, RotationStep, ShopPolicy, Swapped, Sweep, SystemRandomness, TokenWrite,
-    UnixSeconds,
-};
+use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy, UnixSeconds};
+use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
+use tiktok_shop_host::error::Action;
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::seal::{DataKey, HostKeys, KeyProvider, Keyring, RotationStep};
+use tiktok_shop_host::storage::{Next, Swapped, TokenWrite};
+use tiktok_shop_host::sweep::Sweep;
+use tiktok_shop_host::{CallError, ConnectorHost, HostKeyId};
 use tiktok_shop_tests::{
     BEGIN, DAY, HoldsBackThePair, STATE, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant,
 };
@@ -70,7 +74,7 @@ async fn without_the_host_key_every_call_names_it_and_nothing_is_lost() {
             assert_eq!((action, code.as_str()), (Action::StorageFailed, "storage-refused"));
             assert!(detail.contains(&told), "{detail}");
         };
-        refused(detail(keyless.refresh(&ours, &alice, None, Rotation::Forced).await));
+        refused(detail(keyless.refresh(&ours, &alice, None, RefreshMode::Forced).await));
         refused(detail(keyless.access_token(&ours, &alice, None, Duration::ZERO).await));
         refused(detail(keyless.list_shops(&ours, &alice).await));
         refused(detail(keyless.disconnect(&ours, &alice, DisconnectTarget::All(None), RemoteGrant::Keep).await));
@@ -90,7 +94,7 @@ async fn without_the_host_key_every_call_names_it_and_nothing_is_lost() {
     assert_eq!((after.revision, after.value), (before.revision, before.value));
     assert_eq!(stage.storage.list_rows(&ours, &alice).await.unwrap(), rows);
 
-    let renewed = working.refresh(&ours, &alice, None, Rotation::WhenDue).await.unwrap();
+    let renewed = working.refresh(&ours, &alice, None, RefreshMode::WhenDue).await.unwrap();
     assert_eq!((renewed.status, renewed.last_failure), (ConnectionStatus::Active, None));
     assert!(renewed.shops[0].cipher.is_some());
 }
@@ -113,10 +117,10 @@ async fn what_is_moved_or_put_back_in_the_database_does_not_open() {
     put(&bob, load(&alice).await.value).await;
     // An earlier one of one's own.
     let earlier = load(&alice).await.value;
-    stage.refresh("alice", Rotation::Forced).await.unwrap();
+    stage.refresh("alice", RefreshMode::Forced).await.unwrap();
     put(&alice, earlier).await;
     for customer in ["alice", "bob"] {
-        let (action, code, detail) = detail(stage.refresh(customer, Rotation::Forced).await);
+        let (action, code, detail) = detail(stage.refresh(customer, RefreshMode::Forced).await);
         assert_eq!((action, code.as_str()), (Action::StorageFailed, "storage-refused"));
         assert!(detail.contains("it has been changed, or moved from another place"), "{detail}");
     }
@@ -142,7 +146,7 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     let refreshing = join_all(customers.iter().enumerate().map(async |(at, id)| {
         for round in 0..ROUNDS {
             let host = &hosts[(at + round) % hosts.len()];
-            let renewed = host.refresh(&tenant(0), &customer_id(id), None, Rotation::Forced).await.unwrap();
+            let renewed = host.refresh(&tenant(0), &customer_id(id), None, RefreshMode::Forced).await.unwrap();
             assert_eq!(renewed.last_failure, None);
         }
     }));
@@ -156,7 +160,7 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     // With the new key alone each connection works, and what it holds is what TikTok Shop honours.
     let after = host(&stage, &new);
     for id in &customers {
-        let renewed = after.refresh(&tenant(0), &customer_id(id), None, Rotation::Forced).await.unwrap();
+        let renewed = after.refresh(&tenant(0), &customer_id(id), None, RefreshMode::Forced).await.unwrap();
         assert_eq!((renewed.status, renewed.last_failure), (ConnectionStatus::Active, None));
     }
 }
@@ -175,7 +179,7 @@ async fn a_rotation_waits_for_a_pair_that_is_being_saved_under_the_earlier_key()
     let alice = customer_id("alice");
     let refreshing = tokio::spawn({
         let alice = alice.clone();
-        async move { unaware.refresh(&tenant(0), &alice, None, Rotation::WhenDue).await }
+        async move { unaware.refresh(&tenant(0), &alice, None, RefreshMode::WhenDue).await }
     });
     held_back.held().await;
 
@@ -197,7 +201,7 @@ async fn a_rotation_waits_for_a_pair_that_is_being_saved_under_the_earlier_key()
     let outcome = refreshing.await.unwrap();
     assert_eq!(refusal(outcome), ("storage-failed", "connection-row-not-saved".to_owned()));
 
-    let after = host(&stage, &new).refresh(&tenant(0), &alice, None, Rotation::Forced).await.unwrap();
+    let after = host(&stage, &new).refresh(&tenant(0), &alice, None, RefreshMode::Forced).await.unwrap();
     assert_eq!((after.status, after.last_failure), (ConnectionStatus::Active, None));
 }
 
@@ -212,7 +216,7 @@ async fn an_erased_tenant_is_connected_no_longer_and_the_others_are() {
 
     let ours = stage.host_builder().build().unwrap();
     assert_eq!(ours.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), []);
-    let outcome = ours.refresh(&tenant(0), &customer_id("alice"), None, Rotation::Forced).await;
+    let outcome = ours.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::Forced).await;
     assert_eq!(refusal(outcome), ("invalid-request", "not-connected".to_owned()));
     assert_eq!(ours.list_connections(&tenant(1), &customer_id("alice")).await.unwrap(), [theirs]);
     // The tenant may begin anew.

@@ -4,7 +4,11 @@
 use std::sync::Arc;
 
 use fake_tiktok_shop::ReplacedRefreshToken;
-use tiktok_shop_host_harness::{CallError, Clock as _, Connection, ConnectionStatus, ManualClock, Rotation};
+use tiktok_shop_host::CallError;
+use tiktok_shop_host::clock::Clock as _;
+use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::connection::{Connection, ConnectionStatus};
+use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{DAY, HoldsBackThePair, Stage, TOKEN_REFRESH, customer_id, refusal, tenant};
 
 /// Where the time goes in which the claim lapses.
@@ -55,11 +59,12 @@ async fn a_pair_that_comes_after_its_claim_has_lapsed_is_kept() {
             };
             let slow = stage.host_builder().clock(clock).build().unwrap();
             let alice = customer_id("alice");
-            let waiting = tokio::spawn(async move { slow.refresh(&tenant(0), &alice, None, Rotation::WhenDue).await });
+            let waiting =
+                tokio::spawn(async move { slow.refresh(&tenant(0), &alice, None, RefreshMode::WhenDue).await });
             storage.held().await;
             stage.advance(121);
             let case = format!("{policy:?} {late:?}");
-            assert_eq!(code(stage.refresh("alice", Rotation::WhenDue).await), second, "{case}: the second");
+            assert_eq!(code(stage.refresh("alice", RefreshMode::WhenDue).await), second, "{case}: the second");
             storage.release();
             assert_eq!(code(waiting.await.unwrap()), first, "{case}: the first");
             assert_eq!(stage.requests_to(TOKEN_REFRESH), 2, "{case}");
@@ -71,7 +76,7 @@ async fn a_pair_that_comes_after_its_claim_has_lapsed_is_kept() {
             }
             stage.advance(3600);
             let other = stage.host_builder().build().unwrap();
-            let outcome = other.refresh(&tenant(0), &key.customer, None, Rotation::Forced).await;
+            let outcome = other.refresh(&tenant(0), &key.customer, None, RefreshMode::Forced).await;
             assert_eq!(code(outcome), third, "{case}: the third");
         }
     }

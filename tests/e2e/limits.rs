@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tiktok_shop_host_harness::{
-    AppCredentials, Authority, CallError, Component, ConnectorHost, ConnectorHostBuilder, CredentialsError,
-    CredentialsProvider, Deadlines, EgressPolicy, Limits, Resource, Rotation, TenantId,
-};
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
+use tiktok_shop_host::deadlines::Deadlines;
+use tiktok_shop_host::egress::{Authority, EgressPolicy};
+use tiktok_shop_host::error::Resource;
+use tiktok_shop_host::limits::Limits;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::{CallError, Component, ConnectorHost, ConnectorHostBuilder, TenantId};
 use tiktok_shop_tests::{customer_id, tenant};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
@@ -69,7 +72,7 @@ async fn an_answer_without_end_is_not_copied() {
     let host = host();
     // A megabyte in the host's memory, not so many in the guest's.
     assert_eq!(used_up(host.list_shops(&tenant(0), &customer_id("10000")).await), Resource::HostcallBytes);
-    let refreshed = host.refresh(&tenant(0), &customer_id("any"), None, Rotation::Forced).await;
+    let refreshed = host.refresh(&tenant(0), &customer_id("any"), None, RefreshMode::Forced).await;
     assert_eq!(used_up(refreshed), Resource::Memory, "the text of an error");
 }
 

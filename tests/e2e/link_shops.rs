@@ -1,6 +1,9 @@
 //! `link-shops`, and the two shapes of a platform: one shop per customer, or several.
 
-use tiktok_shop_host_harness::{CallRequest, CallScope, Connection, HttpMethod, Rotation, ShopId, ShopPolicy};
+use tiktok_shop_host::ShopId;
+use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
+use tiktok_shop_host::connection::{Connection, ShopPolicy};
+use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{Stage, customer_id, grant, refusal, tenant};
 
 const ORDERS: &str = "/order/202309/orders/search";
@@ -69,10 +72,10 @@ async fn the_choice_outlives_refreshes_and_is_the_same_on_every_host() {
     let connection = connect(&stage, "cross-border", ShopPolicy::All).await;
     link(&stage, &[connection.shops[1].id.clone(), connection.shops[4].id.clone()]).await;
     let other = stage.host_builder().build().unwrap();
-    let refreshed = other.refresh(&tenant(0), &customer_id("alice"), None, Rotation::Forced).await.unwrap();
+    let refreshed = other.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::Forced).await.unwrap();
     assert_eq!(linked(&refreshed), ["US", "VN"]);
     assert_eq!(linked(&link(&stage, &[]).await), [""; 0], "none is allowed");
-    assert_eq!(linked(&stage.refresh("alice", Rotation::Forced).await.unwrap()), [""; 0], "and keeps the tokens");
+    assert_eq!(linked(&stage.refresh("alice", RefreshMode::Forced).await.unwrap()), [""; 0], "and keeps the tokens");
 }
 
 #[tokio::test]

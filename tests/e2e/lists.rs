@@ -7,7 +7,7 @@ async fn lists_need_no_network_and_no_credentials() {
     let stage = Stage::new();
     let connected = stage.connect("alice", "cross-border").await.unwrap();
     stage.clear_requests();
-    let host = stage.host_with(tiktok_shop_host_harness::StaticCredentials::new());
+    let host = stage.host_with(tiktok_shop_host::credentials::StaticCredentials::new());
     assert_eq!(
         host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(),
         std::slice::from_ref(&connected)

@@ -6,9 +6,9 @@ use std::time::Duration;
 use fake_tiktok_shop::{
     Decision, EarlierToken, FailureStatus, RefreshTokenField, RefreshTokenOnRefresh, ReplacedRefreshToken, WrongSecret,
 };
-use tiktok_shop_host_harness::{
-    ConnectionStatus, ReauthorizationReason, Rotation, ShopPolicy, ShopStanding, StaticCredentials, UnixSeconds,
-};
+use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopPolicy, ShopStanding, UnixSeconds};
+use tiktok_shop_host::credentials::StaticCredentials;
+use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{
     BEGIN, DAY, SHOPS, Stage, TOKEN_REFRESH, app_credentials, customer_id, grant, refusal, tenant,
 };
@@ -19,7 +19,7 @@ async fn a_fresh_token_is_kept_and_the_shops_are_read_again() {
     stage.connect("alice", "several-regions").await.unwrap();
     stage.advance(5 * DAY);
     stage.fake.remove_shop("several-regions", "7490000000000000002").unwrap();
-    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!((stage.requests_to(TOKEN_REFRESH), stage.requests_to(SHOPS)), (0, 2));
     assert_eq!(connection.shops_synced_at, Some(UnixSeconds(BEGIN + 5 * DAY)));
     let standing: Vec<_> = connection.shops.iter().map(|shop| (shop.region.as_str(), shop.standing)).collect();
@@ -34,10 +34,10 @@ async fn a_due_token_is_renewed_once_and_the_next_call_finds_it_fresh() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     stage.advance(7 * DAY - 3600);
-    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!(connection.access_expires_at, Some(UnixSeconds(BEGIN + 14 * DAY - 3600)));
     assert_eq!(connection.refreshed_at, UnixSeconds(BEGIN + 7 * DAY - 3600));
-    stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 1);
     let refresh = stage.fake.requests().into_iter().find(|request| request.path == TOKEN_REFRESH).unwrap();
     assert_eq!((refresh.method.as_str(), refresh.parameter("grant_type")), ("GET", Some("refresh_token")));
@@ -60,7 +60,7 @@ async fn every_answer_of_the_token_host_to_a_refresh_keeps_the_connection_alive_
                 stage.connect("alice", "one-shop").await.unwrap();
                 for renewals in 1..=RENEWALS {
                     stage.advance(6 * DAY + 3 * 3600);
-                    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+                    let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
                     assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));
                     assert_eq!(stage.requests_to(TOKEN_REFRESH), renewals, "{rotate:?} {replaced:?} {earlier:?}");
                 }
@@ -81,7 +81,7 @@ async fn a_refresh_token_that_an_answer_leaves_out_stays_and_works_for_another_h
         let other = stage.host_builder().build().unwrap();
         for host in [&stage.host, &other, &stage.host, &other] {
             stage.advance(6 * DAY + 3 * 3600);
-            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await.unwrap();
+            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
             assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None), "{field:?}");
             assert_eq!(connection.access_expires_at, Some(UnixSeconds(stage.fake.now() + 7 * DAY)), "{field:?}");
         }
@@ -93,7 +93,7 @@ async fn a_refresh_token_that_an_answer_leaves_out_stays_and_works_for_another_h
         // As soon as an answer brings another one, that one is used.
         stage.fake.update_switches(|switches| switches.refresh_token_field = RefreshTokenField::Present);
         for host in [&stage.host, &other] {
-            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::Forced).await.unwrap();
+            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::Forced).await.unwrap();
             assert_eq!(connection.status, ConnectionStatus::Active, "{field:?}");
         }
     }
@@ -103,9 +103,9 @@ async fn a_refresh_token_that_an_answer_leaves_out_stays_and_works_for_another_h
 async fn a_forced_refresh_renews_at_once_and_an_unforced_one_does_not() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
-    stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 0);
-    stage.refresh("alice", Rotation::Forced).await.unwrap();
+    stage.refresh("alice", RefreshMode::Forced).await.unwrap();
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 1);
 }
 
@@ -115,7 +115,7 @@ async fn an_ended_authorization_asks_for_a_new_consent_which_revives_the_connect
     stage.connect("alice", "one-shop").await.unwrap();
     stage.fake.end_authorization("one-shop").unwrap();
     stage.advance(8 * DAY);
-    let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+    let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("reauthorize", "authorization-expired".to_owned()));
     let row = stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap().remove(0);
     assert_eq!(row.status, ConnectionStatus::ReauthorizationRequired(ReauthorizationReason::AuthorizationExpired));
@@ -124,14 +124,14 @@ async fn an_ended_authorization_asks_for_a_new_consent_which_revives_the_connect
     // A dead grant is not hammered.
     let seen = stage.fake.requests().len();
     for _ in 0..3 {
-        let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+        let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
         assert_eq!(refusal(outcome), ("reauthorize", "authorization-expired".to_owned()));
     }
     assert_eq!(stage.fake.requests().len(), seen);
 
     let revived = stage.connect("alice", "one-shop").await.unwrap();
     assert_eq!((revived.status, revived.last_failure), (ConnectionStatus::Active, None));
-    assert_eq!(stage.refresh("alice", Rotation::Forced).await.unwrap().status, ConnectionStatus::Active);
+    assert_eq!(stage.refresh("alice", RefreshMode::Forced).await.unwrap().status, ConnectionStatus::Active);
 }
 
 #[tokio::test]
@@ -140,11 +140,11 @@ async fn the_newest_token_tells_why_a_grant_is_over_and_not_the_replaced_ones_be
     stage.connect("alice", "one-shop").await.unwrap();
     for _ in 0..4 {
         stage.advance(7 * DAY);
-        stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+        stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     }
     stage.fake.end_authorization("one-shop").unwrap();
     stage.clear_requests();
-    let outcome = stage.refresh("alice", Rotation::Forced).await;
+    let outcome = stage.refresh("alice", RefreshMode::Forced).await;
     assert_eq!(refusal(outcome), ("reauthorize", "authorization-expired".to_owned()));
     let codes: Vec<_> = stage.fake.requests().iter().map(|request| request.code).collect();
     let replaced = Some(36_004_005);
@@ -159,26 +159,26 @@ async fn a_connection_that_a_mistyped_secret_buried_is_revived_by_a_forced_refre
         stage.connect("alice", "one-shop").await.unwrap();
         for _ in 0..fallbacks {
             stage.advance(7 * DAY);
-            stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+            stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
         }
         stage.advance(7 * DAY);
         stage.clear_requests();
         let mut mistyped = app_credentials(&stage.fake.apps()[0]);
         mistyped.app_secret = "0000000000000000000000000000000000000000".into();
         let host = stage.host_with(StaticCredentials::new().with(tenant(0), mistyped));
-        let outcome = host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await;
+        let outcome = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await;
         assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()));
         let refused = stage.fake.requests();
         let codes: Vec<_> = refused.iter().map(|request| request.code).collect();
         assert_eq!(codes, vec![Some(36_004_005); 1 + fallbacks], "the current token, then the fallbacks");
 
         // The right secret alone changes nothing: no sweep hammers what looks dead.
-        let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+        let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
         assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()));
         assert_eq!(stage.fake.requests().len(), refused.len());
 
         stage.clear_requests();
-        let connection = stage.refresh("alice", Rotation::Forced).await.unwrap();
+        let connection = stage.refresh("alice", RefreshMode::Forced).await.unwrap();
         assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));
         let revived = stage.fake.requests().remove(0);
         assert_eq!((revived.path.as_str(), revived.code), (TOKEN_REFRESH, Some(0)), "{fallbacks}: at the first try");
@@ -194,7 +194,7 @@ async fn a_removed_app_is_noticed_at_the_next_reading_of_the_shops() {
         stage.connect("alice", "one-shop").await.unwrap();
         stage.advance(DAY);
         stage.fake.revoke("one-shop").unwrap();
-        let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+        let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
         assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()), "{status:?}");
         assert_eq!(stage.requests_to(TOKEN_REFRESH), 1, "one refresh, to be sure");
     }
@@ -207,12 +207,12 @@ async fn a_host_whose_clock_is_off_reads_the_shops_with_tiktoks_time_and_spends_
     for wrong in [BEGIN - 301, BEGIN + 31] {
         stage.clock.set_wall(Duration::from_secs(wrong));
         stage.clear_requests();
-        assert_eq!(stage.refresh("alice", Rotation::WhenDue).await.unwrap().last_failure, None, "{wrong}");
+        assert_eq!(stage.refresh("alice", RefreshMode::WhenDue).await.unwrap().last_failure, None, "{wrong}");
         assert_eq!((stage.requests_to(TOKEN_REFRESH), stage.requests_to(SHOPS)), (0, 2));
     }
     stage.clear_requests();
     stage.clock.set_wall(Duration::from_secs(BEGIN + 30));
-    assert_eq!(stage.refresh("alice", Rotation::WhenDue).await.unwrap().last_failure, None);
+    assert_eq!(stage.refresh("alice", RefreshMode::WhenDue).await.unwrap().last_failure, None);
     assert_eq!(stage.requests_to(SHOPS), 1, "within TikTok's window");
 }
 
@@ -224,11 +224,11 @@ async fn an_access_token_that_tiktok_calls_expired_is_renewed_once() {
         stage.connect("alice", "one-shop").await.unwrap();
         // At the end of its life, with a host's clock that is within the window but behind: fresh here, expired there.
         stage.advance(6 * DAY);
-        stage.refresh("alice", Rotation::Forced).await.unwrap();
+        stage.refresh("alice", RefreshMode::Forced).await.unwrap();
         let spent = stage.requests_to(TOKEN_REFRESH);
         stage.fake.end_access_tokens("one-shop").unwrap();
         stage.advance(3600);
-        let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+        let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
         assert_eq!(connection.status, ConnectionStatus::Active);
         assert_eq!(stage.requests_to(TOKEN_REFRESH), spent + 1, "{status:?}");
     }
@@ -244,9 +244,9 @@ async fn a_second_consent_that_ends_the_first_access_token_is_survived() {
     stage.connect("alice", "one-shop").await.unwrap();
     stage.advance(DAY);
     stage.connect("alice", "one-shop").await.unwrap();
-    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!(connection.status, ConnectionStatus::Active);
-    assert_eq!(stage.refresh("alice", Rotation::Forced).await.unwrap().status, ConnectionStatus::Active);
+    assert_eq!(stage.refresh("alice", RefreshMode::Forced).await.unwrap().status, ConnectionStatus::Active);
 }
 
 #[tokio::test]
@@ -256,7 +256,7 @@ async fn the_other_customer_of_the_same_seller_gets_a_new_token_when_a_consent_e
     stage.connect("alice", "one-shop").await.unwrap();
     stage.advance(DAY);
     stage.connect("bob", "one-shop").await.unwrap();
-    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!(connection.status, ConnectionStatus::Active);
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 1, "105001 causes one refresh");
 }
@@ -269,24 +269,24 @@ async fn another_app_key_than_the_one_that_connected_sends_nothing() {
     let other = app_credentials(&stage.fake.apps()[1]);
     let host = stage.host_with(StaticCredentials::new().with(tenant(0), other));
     stage.advance(7 * DAY);
-    let outcome = host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await;
+    let outcome = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("misconfigured", "app-key-changed".to_owned()));
     assert_eq!(stage.fake.requests().len(), seen);
-    assert_eq!(stage.refresh("alice", Rotation::WhenDue).await.unwrap().status, ConnectionStatus::Active);
+    assert_eq!(stage.refresh("alice", RefreshMode::WhenDue).await.unwrap().status, ConnectionStatus::Active);
 }
 
 #[tokio::test]
 async fn nobody_to_refresh_and_too_many_to_choose_from_are_invalid() {
     let stage = Stage::new();
-    let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+    let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("invalid-request", "not-connected".to_owned()));
 
     let first = stage.connect("alice", "one-shop").await.unwrap();
     stage.connect("alice", "several-regions").await.unwrap();
-    let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+    let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("invalid-request", "account-required".to_owned()));
     let named =
-        stage.host.refresh(&tenant(0), &customer_id("alice"), Some(&first.key.account), Rotation::WhenDue).await;
+        stage.host.refresh(&tenant(0), &customer_id("alice"), Some(&first.key.account), RefreshMode::WhenDue).await;
     assert_eq!(named.unwrap().key, first.key);
 }
 
@@ -296,7 +296,7 @@ async fn a_policy_is_kept_by_a_refresh() {
     let query = stage.callback("several-regions", Decision::Allow);
     stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::ExactlyOne).await.unwrap();
     stage.advance(7 * DAY);
-    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!(connection.shop_policy, ShopPolicy::ExactlyOne);
     assert!(connection.shops.iter().all(|shop| !shop.linked));
 }

@@ -1,13 +1,13 @@
 //! The requests as TikTok's hosts receive them.
 
-use tiktok_shop_host_harness::Rotation;
+use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH};
 
 #[tokio::test]
 async fn a_request_is_a_get_that_says_that_it_has_no_body() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
-    stage.refresh("alice", Rotation::Forced).await.unwrap();
+    stage.refresh("alice", RefreshMode::Forced).await.unwrap();
 
     let token_headers = ["content-length: 0"].as_slice();
     let api_headers =

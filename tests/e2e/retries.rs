@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake_tiktok_shop::{Decision, Fault};
-use tiktok_shop_host_harness::{CallError, ConnectionStatus, Rotation, ShopPolicy, with_retries};
+use tiktok_shop_host::CallError;
+use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy};
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::retry::with_retries;
 use tiktok_shop_tests::{DAY, HoldsBackThePair, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant};
 use tokio::time::Instant;
 
@@ -56,7 +59,7 @@ async fn a_refresh_that_met_a_limit_is_done_when_the_back_off_is_over() {
     stage.advance(8 * DAY);
     stage.fake.fault_next(TOKEN_REFRESH, LIMITED, Fault::named(LIMITED).unwrap());
     let (renewed, paused) =
-        repeated(&stage, Duration::from_secs(60), || stage.refresh("alice", Rotation::WhenDue)).await;
+        repeated(&stage, Duration::from_secs(60), || stage.refresh("alice", RefreshMode::WhenDue)).await;
     assert_eq!(renewed.unwrap().status, ConnectionStatus::Active);
     assert!((30..=38).contains(&paused.as_secs()), "{paused:?}");
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 2);
@@ -69,7 +72,7 @@ async fn a_limit_that_outlasts_the_callers_patience_is_the_error() {
     stage.advance(8 * DAY);
     stage.fake.fault_next(TOKEN_REFRESH, LIMITED, Fault::named(LIMITED).unwrap());
     let (refused, paused) =
-        repeated(&stage, Duration::from_secs(10), || stage.refresh("alice", Rotation::WhenDue)).await;
+        repeated(&stage, Duration::from_secs(10), || stage.refresh("alice", RefreshMode::WhenDue)).await;
     assert_eq!(refusal(refused), ("retry-after", "backing-off".to_owned()));
     assert_eq!((paused.as_secs(), stage.requests_to(TOKEN_REFRESH)), (7, 1));
 }
@@ -83,7 +86,7 @@ async fn a_caller_who_meets_anothers_claim_gets_the_token_that_it_brought() {
     stage.intercept(Arc::clone(&storage) as Arc<_>);
     let other = stage.host_builder().build().unwrap();
     let renewing =
-        tokio::spawn(async move { other.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await });
+        tokio::spawn(async move { other.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await });
     storage.held().await;
 
     let renewing = Cell::new(Some(renewing));

@@ -4,10 +4,12 @@
 use std::convert::Infallible;
 
 use fake_tiktok_shop::Decision;
-use tiktok_shop_host_harness::{
-    BrowserSession, CallRequest, CallScope, Connection, ConnectionStatus, DisconnectTarget, EventKind, HttpMethod,
-    RemoteGrant, Rotation, Shop, ShopPolicy,
-};
+use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
+use tiktok_shop_host::connection::{Connection, ConnectionStatus, Shop, ShopPolicy};
+use tiktok_shop_host::consent::BrowserSession;
+use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
+use tiktok_shop_host::events::EventKind;
+use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{DAY, Stage, customer_id, tenant};
 
 const CUSTOMER: &str = "alice";
@@ -117,7 +119,7 @@ async fn use_case_of_a_single_shop() {
     let stage = Stage::new();
     connect(&stage, "one-shop", ShopPolicy::ExactlyOne).await;
     stage.fake.update_seller("one-shop", |seller| seller.shops[0].name = "Teapot & Co".to_owned()).unwrap();
-    stage.refresh(CUSTOMER, Rotation::WhenDue).await.unwrap();
+    stage.refresh(CUSTOMER, RefreshMode::WhenDue).await.unwrap();
     assert_eq!(shops(&stage).await[0].name, "Teapot & Co");
 }
 

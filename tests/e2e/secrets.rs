@@ -7,7 +7,8 @@ use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex};
 
 use fake_tiktok_shop::{Decision, Shop};
-use tiktok_shop_host_harness::{LogFilter, Rotation};
+use tiktok_shop_host::log_filter::LogFilter;
+use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{Sink, Stage, Watch};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -36,7 +37,7 @@ async fn stage() -> Stage {
     stage.fake.add_shop("one-shop", shop("Spare")).unwrap();
     let _unused = stage.callback_of(0, "one-shop", Some(OWN_STATE), Decision::Allow);
     stage.connect(CUSTOMER, "one-shop").await.unwrap();
-    stage.refresh(CUSTOMER, Rotation::Forced).await.unwrap();
+    stage.refresh(CUSTOMER, RefreshMode::Forced).await.unwrap();
     stage
 }
 
@@ -97,7 +98,7 @@ async fn a_stage_notices_a_secret_in_a_row_and_in_an_answer() {
     stage.fake.remove_shop("one-shop", &named.id).unwrap();
     stage.fake.add_shop("one-shop", named).unwrap();
     assert_eq!((leaks(&stage, Sink::Rows), leaks(&stage, Sink::Logs)), (BTreeSet::new(), BTreeSet::new()));
-    stage.refresh(CUSTOMER, Rotation::Forced).await.unwrap();
+    stage.refresh(CUSTOMER, RefreshMode::Forced).await.unwrap();
     assert_eq!(leaks(&stage, Sink::Rows), ["access token"].into());
     assert_eq!(leaks(&stage, Sink::Logs), ["access token"].into());
     let in_database: BTreeSet<_> = stage.leaks_in_database().iter().map(ToString::to_string).collect();
@@ -115,9 +116,9 @@ async fn what_a_stage_searches_is_not_empty() {
     let call = |operation| format!("call{{operation=\"{operation}\" tenant=\"tenant-0\" customer=\"{CUSTOMER}\"}}");
     let logs = text(Sink::Logs);
     for expected in [
-        format!("INFO {}: tiktok_shop_host_harness::call_log: call ended outcome=\"done\"", call("connect")),
-        format!("INFO {}: tiktok_shop_host_harness::call_log: call ended outcome=\"done\"", call("refresh")),
-        format!("TRACE {}: tiktok_shop_host_harness::call_log: answer answer=Ok(Connection {{", call("refresh")),
+        format!("INFO {}: tiktok_shop_host::guest: call ended outcome=\"done\"", call("connect")),
+        format!("INFO {}: tiktok_shop_host::guest: call ended outcome=\"done\"", call("refresh")),
+        format!("TRACE {}: tiktok_shop_host::guest: answer answer=Ok(Connection {{", call("refresh")),
         "cipher: Some([redacted])".to_owned(),
         "DEBUG".to_owned(),
     ] {
@@ -221,7 +222,7 @@ async fn the_crates_beneath_print_secrets_and_the_filter_keeps_them_in() {
     {
         let _subscribed = tracing::subscriber::set_default(unfiltered);
         stage.connect("without", "one-shop").await.unwrap();
-        stage.refresh("without", Rotation::Forced).await.unwrap();
+        stage.refresh("without", RefreshMode::Forced).await.unwrap();
     }
     let found = stage.canaries().found_in(&lines.take());
     let kinds: BTreeSet<_> = found.iter().map(|found| found.kind).collect();
@@ -233,7 +234,7 @@ async fn the_crates_beneath_print_secrets_and_the_filter_keeps_them_in() {
     {
         let _subscribed = tracing::subscriber::set_default(filtered);
         stage.connect("with", "one-shop").await.unwrap();
-        stage.refresh("with", Rotation::Forced).await.unwrap();
+        stage.refresh("with", RefreshMode::Forced).await.unwrap();
     }
     let written = lines.take();
     assert!(String::from_utf8_lossy(&written).contains("customer=\"with\""), "the library's own lines pass");

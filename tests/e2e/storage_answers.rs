@@ -11,10 +11,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fake_tiktok_shop::{Decision, ReplacedRefreshToken};
 use futures::stream::{self, StreamExt as _};
-use tiktok_shop_host_harness::{
-    CallError, Connection, ConnectionStatus, ConnectorHost, CustomerId, Deadlines, HostStorage, Rotation, RowEntry,
-    ShopPolicy, StorageError, TokenEntry,
-};
+use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy};
+use tiktok_shop_host::deadlines::Deadlines;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::storage::{HostStorage, RowEntry, StorageError, TokenEntry};
+use tiktok_shop_host::{CallError, ConnectorHost, CustomerId};
 use tiktok_shop_tests::{Access, DAY, Interceptor, Passage, Stage, customer_id, grant, refusal, tenant};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,7 +161,7 @@ impl Operation {
                 let consent = grant(&stage.callback("one-shop", Decision::Allow));
                 host.connect(&tenant(0), customer, consent, ShopPolicy::All).await
             }
-            Self::Refresh => host.refresh(&tenant(0), customer, None, Rotation::WhenDue).await,
+            Self::Refresh => host.refresh(&tenant(0), customer, None, RefreshMode::WhenDue).await,
         }
     }
 }
@@ -303,7 +304,7 @@ async fn no_answer_of_storage_costs_a_pair_or_spends_a_token_twice() {
     let other = stage.host_builder().build().unwrap();
     stream::iter(&cases)
         .for_each_concurrent(AT_ONCE, async |case| {
-            let renewed = other.refresh(&tenant(0), &case.customer, None, Rotation::Forced).await;
+            let renewed = other.refresh(&tenant(0), &case.customer, None, RefreshMode::Forced).await;
             assert_eq!(code(renewed), afterwards(case), "afterwards, {}", case.customer);
             if afterwards(case) != OK {
                 let connected = Operation::Connect.run(&stage, &other, &case.customer).await;

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use fake_tiktok_shop::Decision;
-use tiktok_shop_host_harness::{
-    BrowserSession, ConnectionStatus, ConsentError, HostStorage, Rotation, ShopPolicy, StorageError, WebhookReply,
-};
+use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy};
+use tiktok_shop_host::consent::{BrowserSession, ConsentError};
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::storage::{HostStorage, StorageError};
+use tiktok_shop_host::webhook::WebhookReply;
 use tiktok_shop_tests::{
     Access, BEGIN, DAY, Interceptor, Passage, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, refusal, tenant,
 };
@@ -114,7 +116,7 @@ async fn a_row_that_cannot_be_stored_is_repaired_by_refresh() {
     assert_eq!(shown.last_failure.unwrap().failure.code, "connection-row-not-saved");
     assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), []);
     storage.set(Fault::Nothing);
-    let repaired = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    let repaired = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!((repaired.shops.len(), &repaired.last_failure), (1, &None));
     assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), [repaired]);
 }
@@ -125,7 +127,7 @@ async fn no_claim_means_no_request() {
     stage.connect("alice", "one-shop").await.unwrap();
     stage.advance(8 * DAY);
     storage.set(Fault::TokenWrites);
-    let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+    let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("storage-failed", "storage-refused".to_owned()));
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 0);
 }
@@ -139,16 +141,16 @@ async fn a_rotated_pair_that_cannot_be_stored_is_no_success_and_the_old_token_is
     stage.connect("alice", "one-shop").await.unwrap();
     stage.advance(8 * DAY);
     storage.set(Fault::TokenWritesButOne);
-    let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+    let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("storage-failed", "token-not-saved".to_owned()));
 
     // The claim stays behind as the mark: nobody sends anything before it has lapsed.
     storage.set(Fault::Nothing);
-    let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+    let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("retry-after", "refresh-in-progress".to_owned()));
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 1);
     stage.advance(120);
-    assert_eq!(stage.refresh("alice", Rotation::WhenDue).await.unwrap().status, ConnectionStatus::Active);
+    assert_eq!(stage.refresh("alice", RefreshMode::WhenDue).await.unwrap().status, ConnectionStatus::Active);
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 2);
 }
 
@@ -158,9 +160,9 @@ async fn a_record_that_storage_quotes_stays_out_of_errors_rows_and_logs() {
     let key = stage.connect("alice", "one-shop").await.unwrap().key;
     *storage.record.lock().unwrap() = String::from_utf8(stage.token_record(&key).await.unwrap()).unwrap();
     storage.set(Fault::TokenWritePanics);
-    assert_eq!(stage.refresh("alice", Rotation::Forced).await.unwrap().status, ConnectionStatus::Active);
+    assert_eq!(stage.refresh("alice", RefreshMode::Forced).await.unwrap().status, ConnectionStatus::Active);
     storage.set(Fault::TokenWritesQuoted);
-    let outcome = stage.refresh("alice", Rotation::Forced).await;
+    let outcome = stage.refresh("alice", RefreshMode::Forced).await;
     let text = outcome.as_ref().unwrap_err().to_string();
     assert!(text.contains("[invalid input […] ") && text.ends_with(" near line 1]"), "{text}");
     assert_eq!(refusal(outcome), ("storage-failed", "storage-refused".to_owned()));

@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fake_tiktok_shop::Fault;
-use tiktok_shop_host_harness::{ConnectorHost, HostStorage, Rotation, Sweep, Swept, UnixSeconds};
+use tiktok_shop_host::ConnectorHost;
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::sweep::{Sweep, Swept};
 use tiktok_shop_tests::{Access, BEGIN, DAY, Interceptor, Passage, SHOPS, Stage, TOKEN_REFRESH, customer_id, tenant};
 
 const SELLERS: [&str; 2] = ["one-shop", "several-regions"];
@@ -93,9 +97,9 @@ async fn what_another_host_has_refreshed_meanwhile_is_passed_over() {
 async fn an_account_that_never_answers_takes_one_place_and_holds_up_no_other() {
     let stage = due_stage().await;
     stage.fake.fault_next(TOKEN_REFRESH, "no first byte", Fault::named("no first byte").unwrap());
-    let deadlines = tiktok_shop_host_harness::Deadlines {
+    let deadlines = tiktok_shop_host::deadlines::Deadlines {
         first_byte: Duration::from_millis(500),
-        ..tiktok_shop_host_harness::Deadlines::default()
+        ..tiktok_shop_host::deadlines::Deadlines::default()
     };
     let host = stage.host_builder().deadlines(deadlines).build().unwrap();
     let mut order = Vec::new();
@@ -115,7 +119,7 @@ async fn a_connection_that_stays_due_is_tried_once_a_sweep() {
     let stage = due_stage().await;
     let mut app = tiktok_shop_tests::app_credentials(&stage.fake.apps()[0]);
     app.app_key = "another-app".to_owned();
-    let host = stage.host_with(tiktok_shop_host_harness::StaticCredentials::new().with(tenant(0), app));
+    let host = stage.host_with(tiktok_shop_host::credentials::StaticCredentials::new().with(tenant(0), app));
     let swept = host.sweep(at_once(3), pending(), |_, _| ()).await.unwrap();
     assert_eq!(swept, Swept { refreshed: 0, failed: 10, notices: 0, stopped: false });
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 0);
@@ -143,5 +147,5 @@ async fn it_stops_when_it_is_told_to_and_finishes_what_had_begun() {
     let rest = stage.host.sweep(at_once(2), pending(), |_, _| ()).await.unwrap();
     assert!(!rest.stopped && rest.refreshed > 0, "{rest}");
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
-    assert!(stage.refresh("customer-0", Rotation::WhenDue).await.is_ok());
+    assert!(stage.refresh("customer-0", RefreshMode::WhenDue).await.is_ok());
 }

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tiktok_shop_host_harness::contract_tests::{self, Intercepted};
-use tiktok_shop_host_harness::{Clock, MemoryStorage};
+use tiktok_shop_host::clock::Clock;
+use tiktok_shop_host::storage::Intercepted;
+use tiktok_shop_host::storage::MemoryStorage;
+use tiktok_shop_storage_contract as contract;
 use tokio::time::Instant;
 
 use self::storage::{Weak, Weakness};

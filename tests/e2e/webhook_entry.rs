@@ -5,10 +5,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tiktok_shop_host_harness::{
-    AppCredentials, ConnectionStatus, CredentialsError, CredentialsProvider, TenantId, UnixSeconds, Webhook,
-    WebhookEffect, WebhookReply,
-};
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::connection::{ConnectionStatus, UnixSeconds};
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
+use tiktok_shop_host::webhook::{Webhook, WebhookEffect, WebhookReply};
 use tiktok_shop_tests::{BEGIN, DAY, Stage, customer_id, tenant};
 
 /// What TikTok puts into `Authorization` for one of its apps.

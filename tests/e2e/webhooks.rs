@@ -5,10 +5,10 @@ use fake_tiktok_shop::{
     WebhookShopId, WebhookTimestamp,
 };
 use serde_json::json;
-use tiktok_shop_host_harness::{
-    CallError, Connection, ConnectionStatus, ReauthorizationReason, Rotation, ShopStanding, UnixSeconds, Webhook,
-    WebhookEffect,
-};
+use tiktok_shop_host::CallError;
+use tiktok_shop_host::connection::{Connection, ConnectionStatus, ReauthorizationReason, ShopStanding, UnixSeconds};
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::webhook::{Webhook, WebhookEffect};
 use tiktok_shop_tests::{DAY, Stage, customer_id, refusal, tenant};
 
 async fn receive(stage: &Stage, delivery: &WebhookDelivery) -> Result<Webhook, CallError> {
@@ -87,13 +87,13 @@ async fn the_removal_of_the_app_is_recorded_and_verified_by_the_next_refresh() {
         assert_eq!(shown(&stage, "alice").await.status, ConnectionStatus::Active, "nothing is believed yet");
         assert_eq!(due(&stage).await, 1);
 
-        let outcome = stage.refresh("alice", Rotation::WhenDue).await;
+        let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
         assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()));
         let revoked = ConnectionStatus::ReauthorizationRequired(ReauthorizationReason::AuthorizationRevoked);
         assert_eq!(shown(&stage, "alice").await.status, revoked);
         assert_eq!(due(&stage).await, 0);
         stage.clear_requests();
-        assert_eq!(refusal(stage.refresh("alice", Rotation::Forced).await).1, "authorization-revoked");
+        assert_eq!(refusal(stage.refresh("alice", RefreshMode::Forced).await).1, "authorization-revoked");
         assert_eq!(stage.fake.requests(), [], "the tokens are erased: not even a forced refresh has one to send");
 
         let again = stage.connect("alice", "cross-border").await.unwrap();
@@ -108,7 +108,7 @@ async fn the_removal_of_one_shop_of_several_marks_that_one() {
     stage.advance(60);
     stage.fake.deauthorize_shop(&service(&stage), "cross-border", shop.id.as_str()).unwrap();
     assert_eq!(effects(&receive_all(&stage).await), [WebhookEffect::VerificationDue]);
-    let connection = stage.refresh("alice", Rotation::WhenDue).await.unwrap();
+    let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!(connection.status, ConnectionStatus::Active);
     let gone: Vec<_> = connection
         .shops
@@ -202,7 +202,7 @@ async fn a_coming_end_is_shown_until_a_new_consent_whatever_form_it_comes_in() {
         });
         stage.connect("alice", "several-regions").await.unwrap();
         stage.advance(335 * DAY + 3600);
-        stage.refresh("alice", Rotation::Forced).await.unwrap();
+        stage.refresh("alice", RefreshMode::Forced).await.unwrap();
         let received = receive_all(&stage).await;
         assert!(!received.is_empty() && received.iter().all(|one| one.event_type == 7), "form {form}");
         assert!(received.iter().all(|one| one.effect == WebhookEffect::AuthorizationEnding), "form {form}");
@@ -222,12 +222,12 @@ async fn the_secret_before_a_rotation_is_still_accepted() {
     stage.advance(60);
     stage.fake.deauthorize(&service(&stage), "one-shop").unwrap();
     let old = stage.fake.apps()[0].app_secret.clone();
-    let rotated = tiktok_shop_host_harness::AppCredentials {
+    let rotated = tiktok_shop_host::credentials::AppCredentials {
         previous_app_secret: Some(old.as_str().into()),
         app_secret: "the-new-secret-0123456789abcdef".into(),
         ..tiktok_shop_tests::app_credentials(&stage.fake.apps()[0])
     };
-    let host = stage.host_with(tiktok_shop_host_harness::StaticCredentials::new().with(tenant(0), rotated));
+    let host = stage.host_with(tiktok_shop_host::credentials::StaticCredentials::new().with(tenant(0), rotated));
     let [delivery] = &stage.fake.webhooks_due()[..] else { panic!("one webhook") };
     let authorization = &delivery.headers.iter().find(|(name, _)| name == "authorization").unwrap().1;
     let received = host.receive_webhook(&tenant(0), authorization, delivery.body.clone().into_bytes()).await.unwrap();
@@ -242,14 +242,14 @@ async fn a_removal_that_tiktok_does_not_announce_is_found_by_the_next_refresh() 
     stage.fake.revoke("one-shop").unwrap();
     assert_eq!(receive_all(&stage).await, []);
     assert_eq!(
-        refusal(stage.refresh("alice", Rotation::WhenDue).await).0,
+        refusal(stage.refresh("alice", RefreshMode::WhenDue).await).0,
         "retry-after",
         "it was connected a moment ago"
     );
     // The rest of ten minutes, and a jitter of at most a quarter of them.
     stage.advance(751);
     assert_eq!(
-        refusal(stage.refresh("alice", Rotation::WhenDue).await),
+        refusal(stage.refresh("alice", RefreshMode::WhenDue).await),
         ("reauthorize", "authorization-revoked".to_owned())
     );
 }

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use tiktok_shop_host_harness::{
-    Connection, ConnectionKey, ConnectionStatus, EventKind, HostStorage, Keyring, Revision, Row, Shop, ShopPolicy,
-    ShopStanding, TenantId, UnixSeconds,
+use tiktok_shop_host::connection::{
+    Connection, ConnectionKey, ConnectionStatus, Shop, ShopPolicy, ShopStanding, UnixSeconds,
 };
+use tiktok_shop_host::events::EventKind;
+use tiktok_shop_host::seal::Keyring;
+use tiktok_shop_host::storage::{HostStorage, Row};
+use tiktok_shop_host::{Revision, TenantId};
 
 /// Connections that are written, each by a task of its own.
 pub const CUSTOMERS: usize = 8;

@@ -20,10 +20,12 @@ use std::time::Duration;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor as _, PgPool, Row as _};
 use tempfile::TempDir;
-use tiktok_shop_host_harness::{
-    Clock as _, HostStorage, MachineClock, ManualClock, MemoryStorage, PostgresOptions, Randomness as _, SqlStorage,
-    SystemRandomness,
-};
+use tiktok_shop_host::clock::Clock as _;
+use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::randomness::Randomness as _;
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
+use tiktok_shop_sql_storage::{MachineClock, PostgresOptions, SqlStorage};
 use tokio::runtime::Runtime;
 
 /// What stands behind a stage's storage.

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use tiktok_shop_host_harness::contract_tests::{Access, Interceptor, Passage};
-use tiktok_shop_host_harness::{HostStorage, UnixSeconds};
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::storage::{Access, Interceptor, Passage};
 use tokio::sync::Notify;
 
 use crate::DAY;

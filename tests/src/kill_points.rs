@@ -19,7 +19,7 @@ use std::fmt;
 use std::slice;
 
 use fake_tiktok_shop::ReplacedRefreshToken;
-use tiktok_shop_host_harness::{Crossing, Direction};
+use tiktok_shop_host::boundary::{BoundaryEvent, Direction};
 
 use self::legal::legal;
 use self::scene::{Found, Scene};

@@ -19,18 +19,24 @@ use std::time::Duration;
 
 use fake_tiktok_shop::{App, Clock as FakeClock, Control, Decision, FakeTikTokShop, Options};
 use tiktok_shop_canaries::{Canaries, Found};
-use tiktok_shop_host_harness::{
-    AppCredentials, Authority, CallError, Component, Connection, ConnectionKey, ConnectorHost, ConnectorHostBuilder,
-    CustomerId, EgressPolicy, Grant, HostKeys, HostStorage, KeyProvider, Keyring, ManualClock, MemoryStorage,
-    Randomness as _, Rotation, Secret, ShopPolicy, StateCheck, StaticCredentials, SystemRandomness, TenantId,
-};
+use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::connect::{Grant, StateCheck};
+use tiktok_shop_host::connection::{Connection, ConnectionKey, ShopPolicy};
+use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
+use tiktok_shop_host::egress::{Authority, EgressPolicy};
+use tiktok_shop_host::randomness::Randomness as _;
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::seal::{HostKeys, KeyProvider, Keyring};
+use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
+use tiktok_shop_host::{CallError, Component, ConnectorHost, ConnectorHostBuilder, CustomerId, Secret, TenantId};
 
 use database::Database;
 pub use database::Schema;
 pub use intercept::HoldsBackThePair;
 use intercept::Watcher;
-use tiktok_shop_host_harness::contract_tests::Intercepted;
-pub use tiktok_shop_host_harness::contract_tests::{Access, Interceptor, Passage};
+use tiktok_shop_host::storage::Intercepted;
+pub use tiktok_shop_host::storage::{Access, Interceptor, Passage};
 pub use watch::{Leak, LogBridge, Sink, Watch};
 
 /// When every stage begins: 2026-01-01T00:00:00Z.

@@ -10,7 +10,7 @@ use std::panic;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use tiktok_shop_canaries::{Canaries, Found};
-use tiktok_shop_host_harness::LogFilter;
+use tiktok_shop_host::log_filter::LogFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::prelude::*;
 

@@ -9,10 +9,14 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
-use tiktok_shop_host_harness::{
-    ConnectionKey, EventKind, HostStorage, KeyFile, Keyring, NewEvent, Next, PostgresOptions, Randomness as _,
-    Revision, SqlStorage, Swapped, SystemRandomness, TenantId, TokenWrite, UnixSeconds,
-};
+use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
+use tiktok_shop_host::events::{EventKind, NewEvent};
+use tiktok_shop_host::randomness::Randomness as _;
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::seal::{KeyFile, Keyring};
+use tiktok_shop_host::storage::{HostStorage, Next, Swapped, TokenWrite};
+use tiktok_shop_host::{Revision, TenantId};
+use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
 use tiktok_shop_tests::crash::{CUSTOMERS, customer, row, tenant};
 
 #[derive(Parser)]

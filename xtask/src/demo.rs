@@ -10,7 +10,7 @@ use crate::progress;
 
 const PACKAGE: &str = "tiktok-shop-demo";
 /// The other process of the story.
-const HARNESS_PACKAGE: &str = "tiktok-shop-host-harness";
+const HARNESS_PACKAGE: &str = "tiktok-shop-harness";
 const HARNESS: &str = "tiktok-shop-harness";
 
 /// Build the component and the demo, then run the demo against the fake TikTok Shop.

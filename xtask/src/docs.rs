@@ -22,7 +22,7 @@ impl Docs {
     pub(crate) fn run(self) -> Result<ExitCode> {
         write(errors_page::PATH, errors_page::page()?.as_bytes())?;
         let (mut program, path) =
-            crate::executable("Building the program", "tiktok-shop-host-harness", "tiktok-shop-harness")?;
+            crate::executable("Building the program", "tiktok-shop-harness", "tiktok-shop-harness")?;
         let printed = program.arg("documentation").output();
         let printed = printed.with_context(|| format!("can't start {}", path.display()))?;
         ensure!(printed.status.success(), "{} documentation: {}", path.display(), printed.status);

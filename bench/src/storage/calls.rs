@@ -11,7 +11,10 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use fake_tiktok_shop::App;
 use serde::{Deserialize, Serialize};
-use tiktok_shop_host_harness::{HostStorage, KeyFile, MemoryStorage, Rotation, SystemClock};
+use tiktok_shop_host::clock::SystemClock;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::seal::KeyFile;
+use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
 use tokio::time::Instant;
 
 use super::database::Database;
@@ -122,7 +125,7 @@ impl Calls {
         for call in 0..calls {
             let id = stored(call)?;
             let began = Instant::now();
-            host.refresh(tenant, &id, None, Rotation::Forced).await?;
+            host.refresh(tenant, &id, None, RefreshMode::Forced).await?;
             refresh.push(began.elapsed());
         }
         for query in consents {

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-use tiktok_shop_host_harness::{Randomness as _, SqlStorage, SystemRandomness};
+use tiktok_shop_host::randomness::Randomness as _;
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_sql_storage::SqlStorage;
 
 use super::open_sql;
 

@@ -1,9 +1,10 @@
 //! What the library's enums and times are called on the page.
 
 use jiff::Timestamp;
-use tiktok_shop_host_harness::{
-    Action, ConnectionStatus, EventKind, ReauthorizationReason, ShopStanding, UnixSeconds, WebhookEffect,
-};
+use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopStanding, UnixSeconds};
+use tiktok_shop_host::error::Action;
+use tiktok_shop_host::events::EventKind;
+use tiktok_shop_host::webhook::WebhookEffect;
 
 const DAY: u64 = 86_400;
 

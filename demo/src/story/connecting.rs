@@ -2,9 +2,12 @@
 
 use anyhow::{Context as _, Result};
 use fake_tiktok_shop::Decision;
-use tiktok_shop_host_harness::{
-    Action, CallRequest, CallScope, ConsentError, EventKind, HttpMethod, Secret, ShopId, ShopPolicy,
-};
+use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
+use tiktok_shop_host::connection::ShopPolicy;
+use tiktok_shop_host::consent::ConsentError;
+use tiktok_shop_host::error::Action;
+use tiktok_shop_host::events::EventKind;
+use tiktok_shop_host::{Secret, ShopId};
 
 use super::{Customer, EXCHANGE, LIST_SHOPS, OK, decide, lasts, lasts_from, linked, new_events, refused, told};
 use crate::page::Page;

@@ -4,10 +4,15 @@ use std::future::pending;
 
 use anyhow::Result;
 use fake_tiktok_shop::Decision;
-use tiktok_shop_host_harness::{
-    Action, Connection, ConnectionStatus, DisconnectTarget, Disconnected, EventKind, ReauthorizationReason,
-    RemoteGrant, Rotation, ShopPolicy, ShopStanding, Swept, UnixSeconds, WebhookEffect,
+use tiktok_shop_host::connection::{
+    Connection, ConnectionStatus, ReauthorizationReason, ShopPolicy, ShopStanding, UnixSeconds,
 };
+use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
+use tiktok_shop_host::error::Action;
+use tiktok_shop_host::events::EventKind;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::sweep::Swept;
+use tiktok_shop_host::webhook::WebhookEffect;
 
 use super::webhooks::deliver_all;
 use super::{
@@ -76,9 +81,9 @@ async fn the_authorization_ended(stage: &Stage, page: &mut Page, customer: &mut 
          for the case that an answer is lost. No retry changes that, only the seller can.",
     )?;
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, &*customer);
-    let error = refused(call!(stage, page, host.refresh(tenant, id, None, Rotation::WhenDue)))?;
+    let error = refused(call!(stage, page, host.refresh(tenant, id, None, RefreshMode::WhenDue)))?;
     stage.journal.checks();
-    let again = refused(host.refresh(tenant, id, None, Rotation::WhenDue).await)?;
+    let again = refused(host.refresh(tenant, id, None, RefreshMode::WhenDue).await)?;
     let connection = listed(stage, customer).await?;
 
     page.error(&error)?;
@@ -124,7 +129,7 @@ async fn disconnected(stage: &Stage, page: &mut Page, customer: &mut Customer) -
     let outcome = call!(stage, page, host.disconnect(tenant, id, DisconnectTarget::All(None), RemoteGrant::Revoke))?;
     stage.journal.checks();
     let again = host.disconnect(tenant, id, DisconnectTarget::All(None), RemoteGrant::Revoke).await?;
-    let refresh = refused(host.refresh(tenant, id, None, Rotation::WhenDue).await)?;
+    let refresh = refused(host.refresh(tenant, id, None, RefreshMode::WhenDue).await)?;
     let connections = host.list_connections(tenant, id).await?;
     let issued = stage.tiktok.issued(&stage.app.service_id, SELLER)?;
     let honoured = issued.access_tokens.iter().chain(&issued.refresh_tokens).filter(|token| token.honoured).count();

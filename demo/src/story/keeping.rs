@@ -6,9 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use fake_tiktok_shop::Shop as NewShop;
 use futures::future::join;
-use tiktok_shop_host_harness::{
-    Action, ConnectionStatus, EventKind, Rotation, Swept, UnixSeconds, WebhookEffect, WebhookReply,
-};
+use tiktok_shop_host::connection::{ConnectionStatus, UnixSeconds};
+use tiktok_shop_host::error::Action;
+use tiktok_shop_host::events::EventKind;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::sweep::Swept;
+use tiktok_shop_host::webhook::{WebhookEffect, WebhookReply};
 
 use super::webhooks::{accept, deliver_all};
 use super::{
@@ -53,8 +56,8 @@ async fn seven_days_later(stage: &Stage, page: &mut Page, customer: &Customer) -
         stage,
         page,
         join(
-            host.refresh(tenant, id, None, Rotation::WhenDue),
-            second_host.refresh(tenant, id, None, Rotation::WhenDue)
+            host.refresh(tenant, id, None, RefreshMode::WhenDue),
+            second_host.refresh(tenant, id, None, RefreshMode::WhenDue)
         )
     );
     let (renewed, turned_away): (Vec<_>, Vec<_>) = [answers.0, answers.1].into_iter().partition(Result::is_ok);
@@ -84,7 +87,7 @@ async fn a_wrong_app_secret(stage: &Stage, page: &mut Page, customer: &Customer)
     )?;
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, customer);
     stage.vault.set_app_secret(WRONG_SECRET.into());
-    let error = refused(call!(stage, page, host.refresh(tenant, id, None, Rotation::WhenDue)))?;
+    let error = refused(call!(stage, page, host.refresh(tenant, id, None, RefreshMode::WhenDue)))?;
     stage.journal.checks();
     let connection = listed(stage, customer).await?;
 
@@ -103,7 +106,7 @@ async fn the_secret_put_right(stage: &Stage, page: &mut Page, customer: &mut Cus
     )?;
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, &*customer);
     stage.vault.set_app_secret(stage.app.app_secret.as_str().into());
-    let connection = call!(stage, page, host.refresh(tenant, id, None, Rotation::Forced))?;
+    let connection = call!(stage, page, host.refresh(tenant, id, None, RefreshMode::Forced))?;
     stage.journal.checks();
     let events = new_events(stage, customer).await?;
 

@@ -5,7 +5,7 @@ use std::future::ready;
 
 use anyhow::{Context as _, Result};
 use fake_tiktok_shop::WebhookDelivery;
-use tiktok_shop_host_harness::{Webhook, WebhookReply};
+use tiktok_shop_host::webhook::{Webhook, WebhookReply};
 
 use crate::stage::Stage;
 

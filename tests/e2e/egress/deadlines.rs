@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tiktok_shop_host_harness::{Action, Authority, CallError, EgressPolicy, Rotation};
+use tiktok_shop_host::CallError;
+use tiktok_shop_host::egress::{Authority, EgressPolicy};
+use tiktok_shop_host::error::Action;
+use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{DAY, Stage, customer_id, tenant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -71,7 +74,7 @@ async fn a_deadline_that_passes_tells_whether_tiktok_may_have_acted() {
         let host = stage.host_builder().egress(policy).build().unwrap();
         tokio::time::pause();
         let started = Instant::now();
-        let outcome = host.refresh(&tenant(0), &customer_id("alice"), None, Rotation::WhenDue).await;
+        let outcome = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await;
         let elapsed = started.elapsed().as_secs();
         tokio::time::resume();
         let Err(CallError::Connector(error)) = outcome else { panic!("{then:?}: {outcome:?}") };

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use tiktok_shop_host_harness::{Authority, ConnectorHost, EgressPolicy};
+use tiktok_shop_host::ConnectorHost;
+use tiktok_shop_host::egress::{Authority, EgressPolicy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 

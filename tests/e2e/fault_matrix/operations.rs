@@ -5,11 +5,14 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use fake_tiktok_shop::{Decision, Ending, Fault};
-use tiktok_shop_host_harness::{
-    Authority, CallError, CallRequest, CallResponse, CallScope, Connection, ConnectionStatus, ConnectorHost, Deadlines,
-    DisconnectTarget, Disconnected, EgressPolicy, HttpMethod, RemoteGrant, Rotation, ShopPolicy, ShopStanding,
-    ValidToken,
-};
+use tiktok_shop_host::access_token::ValidToken;
+use tiktok_shop_host::call::{CallRequest, CallResponse, CallScope, HttpMethod};
+use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy, ShopStanding};
+use tiktok_shop_host::deadlines::Deadlines;
+use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
+use tiktok_shop_host::egress::{Authority, EgressPolicy};
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::{CallError, ConnectorHost};
 use tiktok_shop_tests::{DAY, SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant};
 use tokio::net::TcpSocket;
 use xtask::fault_matrix::Row;
@@ -308,7 +311,7 @@ async fn connect_shops(faulty: &Faulty) -> Ended {
         (Ok(connection), Some(row)) if in_order(connection) && in_order(&row) => "done".to_owned(),
         (Ok(connection), Some(row)) if *connection == row && row.status == ConnectionStatus::Active => {
             assert_eq!(row.shops.len(), 0);
-            match faulty.refresh(Rotation::WhenDue).await.as_str() {
+            match faulty.refresh(RefreshMode::WhenDue).await.as_str() {
                 READS => "the next refresh reads the shops".to_owned(),
                 other => other.to_owned(),
             }
@@ -323,7 +326,7 @@ async fn refresh_tokens(faulty: &Faulty) -> Ended {
     assert!(faulty.connects_anew().await);
     stage.advance(8 * DAY);
     let (tenant, alice) = (tenant(0), customer_id(ALICE));
-    let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, Rotation::WhenDue)).await;
+    let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, RefreshMode::WhenDue)).await;
     let row = faulty.row().await.unwrap();
     let then = match &outcome {
         Ok(connection) if in_order(connection) && in_order(&row) => "done".to_owned(),
@@ -332,13 +335,13 @@ async fn refresh_tokens(faulty: &Faulty) -> Ended {
             let (case, code) = refusal::<()>(Err(error.clone()));
             assert_eq!(row.last_failure.map(|past| past.failure.code), Some(code.clone()), "in the row");
             assert_eq!(row.shops.len(), 1, "the shops stay known");
-            let told = faulty.refresh(Rotation::WhenDue).await;
-            let forced = faulty.refresh(Rotation::Forced).await;
+            let told = faulty.refresh(RefreshMode::WhenDue).await;
+            let forced = faulty.refresh(RefreshMode::Forced).await;
             match (told.as_str(), forced.as_str()) {
                 ("retry-after backing-off", RENEWS) => "the claim is given back".to_owned(),
                 (IN_PROGRESS, IN_PROGRESS) => {
                     stage.advance(120);
-                    match faulty.refresh(Rotation::WhenDue).await.as_str() {
+                    match faulty.refresh(RefreshMode::WhenDue).await.as_str() {
                         RENEWS => "the claim stands for 120 s".to_owned(),
                         "reauthorize refresh-outcome-unknown, tokens 1, shops 0" if faulty.connects_anew().await => {
                             "the claim stands for 120 s; then a new consent works".to_owned()
@@ -361,7 +364,7 @@ async fn refresh_shops(faulty: &Faulty) -> Ended {
     // So long after the consent that a token which is refused may be renewed.
     faulty.stage.advance(700);
     let (tenant, alice) = (tenant(0), customer_id(ALICE));
-    let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, Rotation::WhenDue)).await;
+    let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, RefreshMode::WhenDue)).await;
     let row = faulty.row().await.unwrap();
     let standing = row.shops.iter().map(|shop| shop.standing).collect::<Vec<_>>();
     let then = match (&outcome, standing.as_slice()) {
@@ -372,7 +375,7 @@ async fn refresh_shops(faulty: &Faulty) -> Ended {
                 let (_, code) = refusal::<()>(Err(error.clone()));
                 assert_eq!(row.last_failure.map(|past| past.failure.code), Some(code), "in the row");
             }
-            match (standing, faulty.refresh(Rotation::WhenDue).await.as_str()) {
+            match (standing, faulty.refresh(RefreshMode::WhenDue).await.as_str()) {
                 (ShopStanding::Granted, READS) => "the shops known before stay".to_owned(),
                 (ShopStanding::Inactive, READS) => "the shops are marked inactive until they are read again".to_owned(),
                 (standing, other) => format!("{standing:?}, then {other}"),

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use tiktok_shop_host_harness::contract_tests::{Access, Interceptor, Passage};
-use tiktok_shop_host_harness::{
-    ConnectionKey, HostStorage, NewEvent, Next, Revision, Row, RowEntry, StorageError, Swapped, TenantId, TokenEntry,
-    TokenWrite,
-};
+use tiktok_shop_host::connection::ConnectionKey;
+use tiktok_shop_host::events::NewEvent;
+use tiktok_shop_host::storage::{Access, Interceptor, Passage};
+use tiktok_shop_host::storage::{HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenWrite};
+use tiktok_shop_host::{Revision, TenantId};
 use tokio::sync::Mutex;
 
 /// What a storage does that the contract forbids, but for one.

@@ -7,8 +7,12 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use fake_tiktok_shop::ReplacedRefreshToken;
 use futures::future::join;
-use tiktok_shop_host_harness::contract_tests::{Access, Interceptor, Passage};
-use tiktok_shop_host_harness::{CallError, ConnectionKey, DisconnectTarget, HostStorage, RemoteGrant, Rotation};
+use tiktok_shop_host::CallError;
+use tiktok_shop_host::connection::ConnectionKey;
+use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::storage::{Access, Interceptor, Passage};
 use tiktok_shop_tests::{DAY, Stage, TOKEN_REFRESH, customer_id, refusal, tenant};
 use tokio::sync::{Barrier, Notify};
 
@@ -94,7 +98,7 @@ impl Story {
             door.1.notify_one();
             done
         };
-        join(self.refreshes(Rotation::WhenDue), meanwhile).await.1
+        join(self.refreshes(RefreshMode::WhenDue), meanwhile).await.1
     }
 
     async fn disconnects(&self) -> Result<(), CallError> {
@@ -135,7 +139,7 @@ impl Story {
     /// What has become of the connection once another host has come, an hour later.
     async fn fate(&self) -> &'static str {
         self.stage.advance(3_600);
-        let told = self.refreshes(Rotation::Forced).await;
+        let told = self.refreshes(RefreshMode::Forced).await;
         let Some(records) = self.records().await else {
             assert_eq!((told.as_str(), self.stage.requests_to(TOKEN_REFRESH)), ("storage-refused", 0));
             return DOES_NOT_OPEN;
@@ -165,15 +169,15 @@ pub(super) async fn two_hosts_refresh_at_once(weakness: Option<Weakness>) -> &'s
     let story = Story::begin(weakness).await;
     let together = Arc::new(Barrier::new(2));
     story.gates(vec![Gate::Together(Arc::clone(&together)), Gate::Together(together)]);
-    join(story.refreshes(Rotation::WhenDue), story.refreshes(Rotation::WhenDue)).await;
+    join(story.refreshes(RefreshMode::WhenDue), story.refreshes(RefreshMode::WhenDue)).await;
     story.fate().await
 }
 
 pub(super) async fn one_host_refreshes_twice(weakness: Option<Weakness>) -> &'static str {
     let story = Story::begin(weakness).await;
-    story.refreshes(Rotation::WhenDue).await;
+    story.refreshes(RefreshMode::WhenDue).await;
     story.stage.advance(8 * DAY);
-    story.refreshes(Rotation::WhenDue).await;
+    story.refreshes(RefreshMode::WhenDue).await;
     story.fate().await
 }
 

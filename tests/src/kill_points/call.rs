@@ -1,10 +1,11 @@
 //! The calls that are killed, each by a host in a process of its own.
 
 use fake_tiktok_shop::WebhookDelivery;
-use tiktok_shop_host_harness::{
-    CallError, Connection, ConnectorHost, ConnectorHostBuilder, DisconnectTarget, Disconnected, RemoteGrant, Rotation,
-    ShopId, ShopPolicy, Webhook,
-};
+use tiktok_shop_host::connection::{Connection, ShopPolicy};
+use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::webhook::Webhook;
+use tiktok_shop_host::{CallError, ConnectorHost, ConnectorHostBuilder, ShopId};
 use tokio::runtime;
 use tokio::task::spawn_blocking;
 

@@ -3,7 +3,9 @@
 //! Tokens are numbered as they were issued. A record is its access token, its refresh token, its fallbacks, and whether
 //! it is claimed or to be verified. A row is its shops, by region, and whether an end was announced.
 
-use tiktok_shop_host_harness::{EventKind, Rotation, UnixSeconds};
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::events::EventKind;
+use tiktok_shop_host::refresh::RefreshMode;
 
 use super::Operation;
 use crate::{BEGIN, DAY};
@@ -74,11 +76,11 @@ pub(super) const fn end(operation: Operation) -> Option<End> {
         Operation::LinkShops => (None, "AT-1 RT-1 []; DE unlinked, FR, IE unlinked", None),
         Operation::Disconnect => (None, "no tokens; no row", Some(EventKind::Disconnected)),
         // Whether one is due depends on what the kill left.
-        Operation::DisconnectShop => (Some(Rotation::Forced), "AT-2 RT-2 [RT-1]; FR, IE, DE unlinked gone", None),
+        Operation::DisconnectShop => (Some(RefreshMode::Forced), "AT-2 RT-2 [RT-1]; FR, IE, DE unlinked gone", None),
         // The notice makes one due; the tokens are fresh.
-        Operation::Webhook6 => (Some(Rotation::WhenDue), "AT-1 RT-1 []; FR, IE, DE gone", None),
+        Operation::Webhook6 => (Some(RefreshMode::WhenDue), "AT-1 RT-1 []; FR, IE, DE gone", None),
         Operation::Webhook7 => (
-            Some(Rotation::WhenDue),
+            Some(RefreshMode::WhenDue),
             "AT-2 RT-2 [RT-1]; DE, FR, IE; ending as announced",
             Some(EventKind::AuthorizationEnding { ends: UnixSeconds(BEGIN + 365 * DAY) }),
         ),

@@ -2,10 +2,11 @@
 
 use fake_tiktok_shop::Decision;
 use tiktok_shop_connector_core::record::TokenRecord;
+use tiktok_shop_connector_core::rotation::CLAIM_LIFE;
 use tiktok_shop_connector_core::secret::RefreshToken;
-use tiktok_shop_host_harness::{
-    CLAIM, CallError, Connection, ConnectionStatus, ReauthorizationReason, Rotation, ShopStanding,
-};
+use tiktok_shop_host::CallError;
+use tiktok_shop_host::connection::{Connection, ConnectionStatus, ReauthorizationReason, ShopStanding};
+use tiktok_shop_host::refresh::RefreshMode;
 
 use super::Operation;
 use super::call::{Answer, Call};
@@ -39,9 +40,9 @@ impl Scene {
             self.call.clone()
         } else if self.operation == Operation::Reconnect {
             // The pair that stands may be fresh, and has to prove itself.
-            Call::Refresh(Rotation::Forced)
+            Call::Refresh(RefreshMode::Forced)
         } else {
-            Call::Refresh(Rotation::WhenDue)
+            Call::Refresh(RefreshMode::WhenDue)
         };
         let (connection, cause) = match call.make(self.stage.host_builder()).await.map(Answer::connection) {
             Ok(connection) if !lost => (connection, None),

@@ -1,6 +1,9 @@
 //! After a killed link-shops, disconnect or webhook: the same call, made again by another host, finishes it.
 
-use tiktok_shop_host_harness::{CLAIM, EventKind, ReauthorizationReason, UnixSeconds, WebhookEffect};
+use tiktok_shop_connector_core::rotation::CLAIM_LIFE;
+use tiktok_shop_host::connection::{ReauthorizationReason, UnixSeconds};
+use tiktok_shop_host::events::EventKind;
+use tiktok_shop_host::webhook::WebhookEffect;
 
 use super::Operation;
 use super::call::{Answer, Call, list_connections};

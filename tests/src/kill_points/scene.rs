@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fake_tiktok_shop::{Decision, ReplacedRefreshToken, RequestRecord};
 use tiktok_shop_connector_core::record::TokenRecord;
-use tiktok_shop_host_harness::{
-    CallError, Connection, ConnectionKey, ConnectionStatus, Crossing, DisconnectTarget, Rotation, RowEntry, ShopId,
-    UnixSeconds,
-};
+use tiktok_shop_host::boundary::BoundaryEvent;
+use tiktok_shop_host::connection::{Connection, ConnectionKey, ConnectionStatus, UnixSeconds};
+use tiktok_shop_host::disconnect::DisconnectTarget;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::storage::RowEntry;
+use tiktok_shop_host::{CallError, ShopId};
 
 use super::Operation;
 use super::call::{Answer, CUSTOMER, Call};
@@ -201,14 +203,14 @@ fn lead_to(operation: Operation, stage: &Stage, shops: Vec<ShopId>) -> Call {
         }
         Operation::Refresh => {
             stage.advance(7 * DAY);
-            Call::Refresh(Rotation::WhenDue)
+            Call::Refresh(RefreshMode::WhenDue)
         }
         Operation::Promotion => {
             let newest = stage.fake.requests().into_iter().rev().find_map(|request| request.issued);
             let newest = newest.expect("a consent was exchanged").refresh_token;
             stage.fake.revoke_refresh_token(&newest).expect("it was issued");
             stage.advance(7 * DAY);
-            Call::Refresh(Rotation::WhenDue)
+            Call::Refresh(RefreshMode::WhenDue)
         }
         Operation::LinkShops => {
             let _first = shop();

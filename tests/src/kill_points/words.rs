@@ -4,7 +4,7 @@ use fake_tiktok_shop::{Control, Issued, IssuedToken, RequestRecord};
 use tiktok_shop_connector_core::record::TokenRecord;
 use tiktok_shop_connector_core::secret::{AccessToken, RefreshToken};
 
-use tiktok_shop_host_harness::{Connection, ConnectionStatus, Shop, ShopStanding};
+use tiktok_shop_host::connection::{Connection, ConnectionStatus, Shop, ShopStanding};
 
 use crate::{SHOPS, TOKEN_GET, TOKEN_REFRESH};
 

@@ -1,0 +1,49 @@
+//! A valid access token, for a platform that sends its own requests to TikTok Shop.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use crate::connection::UnixSeconds;
+use crate::error::CallError;
+use crate::guest::{CallLog, Operation, Scope};
+use crate::host::ConnectorHost;
+use crate::id::{AccountId, CustomerId, TenantId};
+use crate::secret::Secret;
+
+/// An access token that is valid now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidToken {
+    /// The seller account to which the token belongs.
+    pub account: AccountId,
+    /// The token. Send it to the API host in the header `x-tts-access-token`.
+    pub token: Secret,
+    /// When the token ends. `None` if TikTok named no believable end.
+    pub expires_at: Option<UnixSeconds>,
+}
+
+impl ConnectorHost {
+    /// Returns an access token that stays valid for at least `min_validity`, which may be up to one hour. Renews the token if
+    /// necessary. If the token can't be renewed now but is still valid, returns it with its real end.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn access_token(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        account: Option<&AccountId>,
+        min_validity: Duration,
+    ) -> Result<ValidToken, CallError> {
+        let scope = Scope::of_customer(tenant, customer);
+        let log = CallLog::begin(Operation::AccessToken, &scope, account);
+        let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
+        // A duration that is too long for `u32` is also too long for the connector, which refuses it.
+        let seconds = u32::try_from(min_validity.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+        self.sandbox
+            .call(log, scope, ValidToken::try_from, move |guest, wasm_store| {
+                async move { guest.call_access_token(wasm_store, &customer, account.as_ref(), seconds).await }.boxed()
+            })
+            .await
+    }
+}

@@ -1,0 +1,184 @@
+//! Builds a host from its parts, and refuses parts that do not fit together.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::boundary::BoundaryEvent;
+use crate::build_error::BuildError;
+use crate::clock::{Clock, SystemClock};
+use crate::credentials::CredentialsProvider;
+use crate::deadlines::Deadlines;
+use crate::egress::{Client, EgressPolicy};
+use crate::guest::{GuestMemories, OnBoundary, Program, Sandbox};
+use crate::host::ConnectorHost;
+use crate::limits::Limits;
+use crate::randomness::{Randomness, SystemRandomness};
+use crate::seal::{KeyProvider, Keyring, SealedStorage};
+use crate::storage::HostStorage;
+
+/// The source of the component.
+#[derive(Debug, Clone)]
+pub enum Component {
+    /// A file.
+    File(PathBuf),
+    /// The component's bytes.
+    Bytes(Vec<u8>),
+    /// The component of another host, which is not compiled again. Use it for several hosts with different storages or egress in
+    /// one process. All of them share that host's pool of instances and its [`Limits`].
+    SharedWith(ConnectorHost),
+}
+
+/// Builds a [`ConnectorHost`]. Component, storage, keys and credentials are required.
+#[derive(Default)]
+pub struct ConnectorHostBuilder {
+    component: Option<Component>,
+    storage: Option<Arc<dyn HostStorage>>,
+    keys: Option<Arc<dyn KeyProvider>>,
+    credentials: Option<Arc<dyn CredentialsProvider>>,
+    clock: Option<Arc<dyn Clock>>,
+    randomness: Option<Arc<dyn Randomness>>,
+    egress: EgressPolicy,
+    deadlines: Deadlines,
+    limits: Limits,
+    on_boundary: Option<OnBoundary>,
+    memories: Option<GuestMemories>,
+}
+
+impl ConnectorHostBuilder {
+    /// Sets the component to run. Required.
+    #[must_use]
+    pub fn component(mut self, component: Component) -> Self {
+        self.component = Some(component);
+        self
+    }
+
+    /// Sets the storage of tokens and connections. Required.
+    #[must_use]
+    pub fn storage(mut self, storage: Arc<dyn HostStorage>) -> Self {
+        self.storage = Some(storage);
+        self
+    }
+
+    /// Sets the provider of host keys. They protect the tenants' data keys, under which tokens and ciphers are sealed before they
+    /// reach the storage. Required. If you lose the host keys, you lose every connection.
+    #[must_use]
+    pub fn keys(mut self, keys: Arc<dyn KeyProvider>) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// Sets the provider of app credentials. Required.
+    #[must_use]
+    pub fn credentials(mut self, credentials: Arc<dyn CredentialsProvider>) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// Sets the guest's clocks. Default: [`SystemClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Sets the source of randomness for the guest, for revisions and for keys. Default: [`SystemRandomness`].
+    #[must_use]
+    pub fn randomness(mut self, randomness: Arc<dyn Randomness>) -> Self {
+        self.randomness = Some(randomness);
+        self
+    }
+
+    /// Sets where the guest's requests go. Default: [`EgressPolicy::production`].
+    #[must_use]
+    pub fn egress(mut self, egress: EgressPolicy) -> Self {
+        self.egress = egress;
+        self
+    }
+
+    /// Sets how long each step of a call may take.
+    #[must_use]
+    pub fn deadlines(mut self, deadlines: Deadlines) -> Self {
+        self.deadlines = deadlines;
+        self
+    }
+
+    /// Sets how much a call may use.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Ends calls at a chosen step, for crash tests. `ask` is called at every step over the boundary between guest and host. If
+    /// it returns `Break`, the call ends there with [`CallError::Aborted`](crate::CallError::Aborted), as if its process had
+    /// died: a function that was being called does not run, and after a function that has run nothing else happens. To test what
+    /// a crash leaves in your own storage, first count the steps of an undisturbed call, then break at each number in turn.
+    ///
+    /// An HTTP request that the guest has already handed over may still be on its way. Drop the tokio runtime to end it as well.
+    /// Do not use this in production: the guest is never interrupted, so neither [`Deadlines::cpu`] nor [`Deadlines::call`] ends
+    /// a guest that computes forever. Without this setting nothing is asked, and it costs nothing.
+    #[must_use]
+    pub fn on_boundary(mut self, ask: impl Fn(BoundaryEvent) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
+        self.on_boundary = Some(Arc::new(ask));
+        self
+    }
+
+    /// Lets `memories` create the linear memory of every instance, for tests that search what a call leaves there. Calls are
+    /// slower, because the instances are not pooled. Needs the feature `guest-memory`.
+    #[cfg(feature = "guest-memory")]
+    #[must_use]
+    pub fn guest_memory(mut self, memories: Arc<dyn wasmtime::MemoryCreator>) -> Self {
+        self.memories = Some(memories);
+        self
+    }
+
+    /// Compiles and links the component. This takes some tenths of a second. Call it once per process, and on a blocking thread
+    /// if the process already serves requests.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn build(self) -> Result<ConnectorHost, BuildError> {
+        let component = self.component.ok_or(BuildError::Missing("component"))?;
+        let storage = self.storage.ok_or(BuildError::Missing("storage"))?;
+        let keys = self.keys.ok_or(BuildError::Missing("key provider"))?;
+        let credentials = self.credentials.ok_or(BuildError::Missing("credentials provider"))?;
+        self.deadlines.check()?;
+        self.limits.check().map_err(BuildError::ZeroLimit)?;
+        let (program, limits) = match component {
+            Component::SharedWith(host) => (host.sandbox.program.clone(), host.sandbox.limits),
+            Component::File(path) => {
+                (Program::compile(read_file(path, &self.limits)?, &self.limits, self.memories)?, self.limits)
+            }
+            Component::Bytes(bytes) => (Program::compile(bytes, &self.limits, self.memories)?, self.limits),
+        };
+
+        let client = Client::new(self.egress, self.deadlines, limits.response_bytes)
+            .map_err(|error| BuildError::Engine(error.to_string()))?;
+        let randomness = self.randomness.unwrap_or_else(|| Arc::new(SystemRandomness));
+        let keyring = Arc::new(Keyring::new(Arc::clone(&storage), keys, Arc::clone(&randomness)));
+        Ok(ConnectorHost {
+            sandbox: Arc::new(Sandbox {
+                program,
+                storage: SealedStorage::new(storage, keyring),
+                credentials,
+                clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+                randomness,
+                client,
+                deadlines: self.deadlines,
+                limits,
+                on_boundary: self.on_boundary,
+            }),
+        })
+    }
+}
+
+/// Reads a component's file, and at most one byte more than the limit.
+fn read_file(path: PathBuf, limits: &Limits) -> Result<Vec<u8>, BuildError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(BuildError::Unreadable)?;
+    file.take(limits.component_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(BuildError::Unreadable)?;
+    Ok(bytes)
+}

@@ -1,0 +1,181 @@
+//! Makes a signed call of TikTok Shop's API.
+
+use std::fmt;
+
+use futures::FutureExt as _;
+
+use crate::error::CallError;
+use crate::guest::{CallLog, Operation, Scope};
+use crate::host::ConnectorHost;
+use crate::id::{AccountId, CustomerId, ShopId, TenantId};
+
+/// Whether a call acts for one shop or for the whole seller account. TikTok tags each endpoint: *Shop* endpoints require the
+/// shop's cipher, and *Seller* endpoints must not get one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallScope {
+    /// For this linked shop. The connector adds its cipher.
+    Shop(ShopId),
+    /// For this account, without a cipher. `None` means the customer's only account.
+    Seller(Option<AccountId>),
+}
+
+/// The HTTP method of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpMethod {
+    /// Reads. Only this method is safe to repeat after a lost answer.
+    Get,
+    /// Creates something, or starts an action.
+    Post,
+    /// Replaces something.
+    Put,
+    /// Deletes something.
+    Delete,
+}
+
+/// A request to the API host. The connector adds the app key, timestamp, signature, token and cipher.
+///
+/// ```
+/// use tiktok_shop_host::ShopId;
+/// use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
+///
+/// let shop: ShopId = "7490000000000000001".parse()?;
+/// let search = CallRequest::new(CallScope::Shop(shop), HttpMethod::Post, "/order/202309/orders/search")
+///     .query("page_size", "20")
+///     .json(r#"{"order_status":"UNPAID"}"#);
+/// # assert_eq!(search.query, [("page_size".to_owned(), "20".to_owned())]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct CallRequest {
+    /// The shop or account for which the call acts.
+    pub scope: CallScope,
+    /// The HTTP method.
+    pub method: HttpMethod,
+    /// The path. It starts with one `/` and contains neither a query nor `..`.
+    pub path: String,
+    /// The query as decoded pairs. No name may occur twice, and no value may be empty.
+    pub query: Vec<(String, String)>,
+    /// The type of the body. `None` means `application/json`. A body of type `multipart/form-data` is not signed.
+    pub content_type: Option<String>,
+    /// The body, at most 16 MiB. It is signed and sent unchanged. A GET has no body.
+    pub body: Option<Vec<u8>>,
+    /// The largest answer that is read, in bytes. Values above 4 MiB count as 4 MiB.
+    pub max_response_bytes: u32,
+}
+
+impl CallRequest {
+    /// Creates a request without query and body, for an answer of at most 1 MiB.
+    #[must_use]
+    pub fn new(scope: CallScope, method: HttpMethod, path: impl Into<String>) -> Self {
+        let max_response_bytes = 1 << 20;
+        let (path, query) = (path.into(), Vec::new());
+        Self { scope, method, path, query, content_type: None, body: None, max_response_bytes }
+    }
+
+    /// Returns the account, if the request names one.
+    pub(crate) fn account(&self) -> Option<&AccountId> {
+        match &self.scope {
+            CallScope::Shop(_) => None,
+            CallScope::Seller(account) => account.as_ref(),
+        }
+    }
+
+    /// Adds a query parameter. Name and value are not percent-encoded.
+    #[must_use]
+    pub fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.query.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets a JSON body. Exactly these bytes are signed and sent.
+    #[must_use]
+    pub fn json(self, text: impl Into<Vec<u8>>) -> Self {
+        Self { body: Some(text.into()), content_type: None, ..self }
+    }
+
+    /// Sets a body of another type.
+    #[must_use]
+    pub fn body(self, content_type: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { body: Some(bytes.into()), content_type: Some(content_type.into()), ..self }
+    }
+}
+
+/// Shows the names of query parameters and the size of the body. Their content is data of the platform's customers.
+impl fmt::Debug for CallRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.query.iter().map(|(name, _)| name).collect();
+        f.debug_struct("CallRequest")
+            .field("scope", &self.scope)
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("query", &names)
+            .field("content_type", &self.content_type)
+            .field("body_bytes", &self.body.as_ref().map(Vec::len))
+            .field("max_response_bytes", &self.max_response_bytes)
+            .finish()
+    }
+}
+
+/// TikTok's answer, which may be a business error.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CallResponse {
+    /// The HTTP status.
+    pub http_status: u16,
+    /// The code of TikTok's envelope as text, `0` for success. `None` if the body is not an envelope.
+    pub code: Option<String>,
+    /// TikTok's id of the request, for TikTok's support.
+    pub request_id: Option<String>,
+    /// The type of the body, as TikTok named it.
+    pub content_type: Option<String>,
+    /// The body, unchanged.
+    pub body: Vec<u8>,
+}
+
+impl CallResponse {
+    /// Returns whether the call succeeded: the code is 0 and the HTTP status is 2xx.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.code.as_deref() == Some("0") && (200..300).contains(&self.http_status)
+    }
+}
+
+/// Shows the size of the body, not its content.
+impl fmt::Debug for CallResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallResponse")
+            .field("http_status", &self.http_status)
+            .field("code", &self.code)
+            .field("request_id", &self.request_id)
+            .field("content_type", &self.content_type)
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
+}
+
+impl ConnectorHost {
+    /// Signs a request, adds the token and the cipher, sends it, and returns TikTok's answer, including business errors. If
+    /// TikTok refuses the token, the connector renews it once and sends the request again.
+    ///
+    /// # Errors
+    /// See [`CallError`]. `Upstream` with the code `outcome-unknown`: it is unknown whether TikTok acted.
+    pub async fn call(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        request: CallRequest,
+    ) -> Result<CallResponse, CallError> {
+        let scope = Scope::of_customer(tenant, customer);
+        let log = CallLog::begin(Operation::Call, &scope, request.account());
+        let customer = String::from(customer.clone());
+        self.sandbox
+            .call(
+                log,
+                scope,
+                |response| Ok(CallResponse::from(response)),
+                move |guest, wasm_store| {
+                    async move { guest.call_call(wasm_store, &customer, &request.into()).await }.boxed()
+                },
+            )
+            .await
+    }
+}

@@ -1,0 +1,77 @@
+//! Turns a seller's consent into a connection: the link that the seller opens, and the grant that comes back.
+
+use futures::FutureExt as _;
+
+use crate::connection::{Connection, ShopPolicy};
+use crate::error::CallError;
+use crate::guest::{CallLog, Operation, Scope};
+use crate::host::ConnectorHost;
+use crate::id::{CustomerId, TenantId};
+use crate::secret::Secret;
+
+/// The grant that `connect` turns into a connection. It can be spent once, so it is not `Clone`.
+#[derive(Debug)]
+pub enum Grant {
+    /// An authorization code from a callback that the host has checked itself.
+    Code(Secret),
+    /// A callback as it arrived.
+    Callback {
+        /// The raw query of the callback's address, without `?`.
+        query: Secret,
+        /// Which state the query must carry.
+        state: StateCheck,
+    },
+}
+
+/// Which state a callback must carry.
+#[derive(Debug)]
+pub enum StateCheck {
+    /// Exactly this one.
+    Expected(Secret),
+    /// No state. Use it only for an install from TikTok's App Store, after the host has signed the customer in.
+    AppStoreInstall,
+}
+
+impl ConnectorHost {
+    /// Returns the link that a seller of the tenant opens to consent. The link carries the state, so it is secret. Sends
+    /// nothing.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn authorization_url(&self, tenant: &TenantId, state: Secret) -> Result<Secret, CallError> {
+        let scope = Scope::without_customer(tenant);
+        let log = CallLog::begin(Operation::AuthorizationUrl, &scope, None);
+        self.sandbox
+            .call(
+                log,
+                scope,
+                |link| Ok(Secret::from(link)),
+                move |guest, wasm_store| {
+                    async move { guest.call_authorization_url(wasm_store, state.expose()).await }.boxed()
+                },
+            )
+            .await
+    }
+
+    /// Turns a grant into a stored connection. Succeeds even if the shops could not be read. If the account is already
+    /// connected, the new grant replaces the stored one.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn connect(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        grant: Grant,
+        shops: ShopPolicy,
+    ) -> Result<Connection, CallError> {
+        let scope = Scope::for_connect(tenant, customer);
+        let log = CallLog::begin(Operation::Connect, &scope, None);
+        let customer = String::from(customer.clone());
+        self.sandbox
+            .call(log, scope, Connection::try_from, move |guest, wasm_store| {
+                async move { guest.call_connect(wasm_store, &customer, &grant.into(), shops.into()).await }.boxed()
+            })
+            .await
+    }
+}

@@ -1,0 +1,290 @@
+//! Connections and their shops, as the connector reports them. These types mirror `wit/types.wit`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Failure;
+use crate::id::{AccountId, CustomerId, ShopId};
+use crate::secret::Secret;
+use crate::words::words;
+
+/// Seconds since 1970-01-01T00:00:00Z. Some of TikTok's times need more than 32 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct UnixSeconds(pub u64);
+
+/// The key of one connection within a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConnectionKey {
+    /// The customer who owns the connection.
+    pub customer: CustomerId,
+    /// The seller account that consented.
+    pub account: AccountId,
+}
+
+/// A seller's grant and the shops that it covers. It never contains a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// The customer and the seller account.
+    pub key: ConnectionKey,
+    /// The seller's name, as TikTok sent it with the tokens.
+    pub seller_name: String,
+    /// The seller's base region, as TikTok sent it with the tokens.
+    pub seller_base_region: String,
+    /// The scopes that the seller granted.
+    pub granted_scopes: Vec<String>,
+    /// Which shops the consent links.
+    pub shop_policy: ShopPolicy,
+    /// Whether the connection works.
+    pub status: ConnectionStatus,
+    /// When the access token ends. `None` if TikTok named no believable end.
+    pub access_expires_at: Option<UnixSeconds>,
+    /// When the refresh token ends, from the latest token answer.
+    pub refresh_expires_at: Option<UnixSeconds>,
+    /// When the seller's authorization ends, from the latest notice since the consent.
+    pub authorization_ends_at: Option<UnixSeconds>,
+    /// When the connection began. A later consent of the same account does not change this time.
+    pub connected_at: UnixSeconds,
+    /// When the seller last consented. TikTok's earlier notices about the grant no longer apply.
+    pub granted_at: UnixSeconds,
+    /// When TikTok last issued tokens.
+    pub refreshed_at: UnixSeconds,
+    /// When the shops were last read. `None` if they were never read: call `refresh`.
+    pub shops_synced_at: Option<UnixSeconds>,
+    /// Every shop that TikTok has ever listed for this grant.
+    pub shops: Vec<Shop>,
+    /// The last failure, if one happened since the last success.
+    pub last_failure: Option<PastFailure>,
+}
+
+impl Connection {
+    /// Creates an active connection without shops, names and ends. All its times are 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn new(key: ConnectionKey) -> Self {
+        Self {
+            key,
+            seller_name: String::new(),
+            seller_base_region: String::new(),
+            granted_scopes: Vec::new(),
+            shop_policy: ShopPolicy::All,
+            status: ConnectionStatus::Active,
+            access_expires_at: None,
+            refresh_expires_at: None,
+            authorization_ends_at: None,
+            connected_at: UnixSeconds(0),
+            granted_at: UnixSeconds(0),
+            refreshed_at: UnixSeconds(0),
+            shops_synced_at: None,
+            shops: Vec::new(),
+            last_failure: None,
+        }
+    }
+
+    /// Returns when the seller's authorization ends: the earliest end that TikTok named. `None` if TikTok named no end.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<UnixSeconds> {
+        [self.authorization_ends_at, self.refresh_expires_at].into_iter().flatten().min()
+    }
+}
+
+/// A shop of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shop {
+    /// TikTok's id of the shop.
+    pub id: ShopId,
+    /// The seller account to which the shop belongs.
+    pub account: AccountId,
+    /// The shop's name.
+    pub name: String,
+    /// The shop's region.
+    pub region: String,
+    /// TikTok's word for the type of seller.
+    pub seller_type: String,
+    /// The cipher, which calls for one shop require. `None` if TikTok sent no cipher. `serde` never writes it: a storage gets it
+    /// sealed.
+    #[serde(skip)]
+    pub cipher: Option<Secret>,
+    /// TikTok's short code of the shop.
+    pub code: String,
+    /// The shop as TikTok sent it: JSON without the cipher.
+    pub raw: String,
+    /// Whether TikTok's latest list contains the shop.
+    pub standing: ShopStanding,
+    /// Whether the customer uses the shop.
+    pub linked: bool,
+}
+
+impl Shop {
+    /// Creates a shop that TikTok lists and the customer has not linked, with empty texts and without a cipher.
+    #[must_use]
+    pub const fn new(id: ShopId, account: AccountId) -> Self {
+        Self {
+            id,
+            account,
+            name: String::new(),
+            region: String::new(),
+            seller_type: String::new(),
+            cipher: None,
+            code: String::new(),
+            raw: String::new(),
+            standing: ShopStanding::Granted,
+            linked: false,
+        }
+    }
+}
+
+/// Whether TikTok's latest list contains a shop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShopStanding {
+    /// TikTok lists the shop, and it is usable.
+    Granted,
+    /// TikTok lists the shop as inactive. The grant still works.
+    Inactive,
+    /// An earlier list contains the shop, the latest one does not.
+    NoLongerGranted,
+}
+
+/// Whether a connection works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConnectionStatus {
+    /// The connection works.
+    Active,
+    /// The connection works, but the seller's authorization ends at this time. Ask the seller for a new consent before.
+    AuthorizationEnding(UnixSeconds),
+    /// The connection no longer works. Only a new consent helps.
+    ReauthorizationRequired(ReauthorizationReason),
+}
+
+/// Why a connection no longer works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReauthorizationReason {
+    /// The authorization reached its end.
+    AuthorizationExpired,
+    /// The seller or TikTok withdrew the authorization.
+    AuthorizationRevoked,
+    /// A refresh got no answer, and TikTok has refused the refresh token since then.
+    RefreshOutcomeUnknown,
+}
+
+/// A failure, and when it happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastFailure {
+    /// When it happened.
+    pub at: UnixSeconds,
+    /// What happened.
+    pub failure: Failure,
+}
+
+/// Which shops a consent links, now and when TikTok lists further shops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShopPolicy {
+    /// All shops.
+    All,
+    /// The shop, if the account has exactly one. With several shops, none is linked until the customer chooses one.
+    ExactlyOne,
+}
+
+words! {
+    ShopStanding {
+        Granted => "granted",
+        Inactive => "inactive",
+        NoLongerGranted => "no-longer-granted",
+    }
+}
+
+words! {
+    ReauthorizationReason {
+        AuthorizationExpired => "authorization-expired",
+        AuthorizationRevoked => "authorization-revoked",
+        RefreshOutcomeUnknown => "refresh-outcome-unknown",
+    }
+}
+
+words! {
+    ShopPolicy {
+        All => "all",
+        ExactlyOne => "exactly-one",
+    }
+}
+
+impl ConnectionStatus {
+    /// Returns the word for this status. [`from_parts`](Self::from_parts) reads it back.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::AuthorizationEnding(_) => "authorization-ending",
+            Self::ReauthorizationRequired(_) => "reauthorization-required",
+        }
+    }
+
+    /// Returns when the authorization ends, if the status says so.
+    #[must_use]
+    pub const fn ends_at(self) -> Option<UnixSeconds> {
+        match self {
+            Self::AuthorizationEnding(at) => Some(at),
+            Self::Active | Self::ReauthorizationRequired(_) => None,
+        }
+    }
+
+    /// Returns why the connection no longer works, if the status says so.
+    #[must_use]
+    pub const fn reason(self) -> Option<ReauthorizationReason> {
+        match self {
+            Self::ReauthorizationRequired(reason) => Some(reason),
+            Self::Active | Self::AuthorizationEnding(_) => None,
+        }
+    }
+
+    /// Puts a status together from its three parts, for example from the columns of a database: the word, the end and the
+    /// reason. `None` if the word is unknown, or if the end or the reason that it needs is missing.
+    #[must_use]
+    pub fn from_parts(word: &str, ends_at: Option<UnixSeconds>, reason: Option<ReauthorizationReason>) -> Option<Self> {
+        match word {
+            "active" => Some(Self::Active),
+            "authorization-ending" => ends_at.map(Self::AuthorizationEnding),
+            "reauthorization-required" => reason.map(Self::ReauthorizationRequired),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_read_back_as_its_case() {
+        for policy in [ShopPolicy::All, ShopPolicy::ExactlyOne] {
+            assert_eq!(policy.as_str().parse(), Ok(policy));
+        }
+        for standing in [ShopStanding::Granted, ShopStanding::Inactive, ShopStanding::NoLongerGranted] {
+            assert_eq!(standing.as_str().parse(), Ok(standing));
+        }
+        let reasons = [
+            ReauthorizationReason::AuthorizationExpired,
+            ReauthorizationReason::AuthorizationRevoked,
+            ReauthorizationReason::RefreshOutcomeUnknown,
+        ];
+        for reason in reasons {
+            assert_eq!(reason.as_str().parse(), Ok(reason));
+        }
+        let ending = ConnectionStatus::AuthorizationEnding(UnixSeconds(7));
+        let dead = reasons.map(ConnectionStatus::ReauthorizationRequired);
+        for status in [ConnectionStatus::Active, ending].into_iter().chain(dead) {
+            let read = ConnectionStatus::from_parts(status.as_str(), status.ends_at(), status.reason());
+            assert_eq!(read, Some(status));
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_refused_with_the_known_ones() {
+        let unknown = "All".parse::<ShopPolicy>().unwrap_err();
+        assert_eq!(unknown.to_string(), "not one of: all, exactly-one");
+    }
+
+    #[test]
+    fn a_status_whose_end_or_reason_is_missing_is_no_status() {
+        for word in ["authorization-ending", "reauthorization-required", "Active", ""] {
+            assert_eq!(ConnectionStatus::from_parts(word, None, None), None, "{word:?}");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! A seller's consent, from the link to the callback. One browser begins a consent, and only the same browser can finish it,
+//! once.
+//!
+//! The state that travels through TikTok Shop is a random number. The storage keeps the consent under the SHA-256 of its
+//! state, so that a reader of the storage can't use the state. The host checks everything before it sends anything to TikTok
+//! Shop (RFC 9700, sections 2.1 and 4.7). It therefore never exchanges a code that an attacker has placed in another person's
+//! browser.
+
+use std::time::Duration;
+
+use crate::connect::{Grant, StateCheck};
+use crate::connection::{Connection, ShopPolicy};
+use crate::error::{Action, CallError};
+use crate::host::ConnectorHost;
+use crate::id::{CustomerId, TenantId};
+use crate::randomness::{Randomness, random_bits};
+use crate::secret::Secret;
+use crate::storage::{BrowserDigest, ConsentRecord, StateDigest, StorageError, StoredConsent, run_within};
+
+/// How long after its begin a consent can be finished.
+const MAX_AGE: Duration = Duration::from_secs(600);
+/// The shortest session secret, in bytes. A shorter one could be guessed.
+const MIN_SESSION_BYTES: usize = 16;
+
+/// A secret that only one signed-in browser knows: the value of its session cookie. Use a new one after every sign-in.
+#[derive(Debug, Clone)]
+pub struct BrowserSession(Secret);
+
+impl BrowserSession {
+    /// Wraps the value of a session cookie. `None` if it is shorter than 16 bytes, as the value of a missing cookie is.
+    #[must_use]
+    pub fn new(secret: Secret) -> Option<Self> {
+        (secret.expose().len() >= MIN_SESSION_BYTES).then_some(Self(secret))
+    }
+
+    /// Returns the digest that the storage keeps.
+    #[must_use]
+    pub fn digest(&self) -> BrowserDigest {
+        BrowserDigest::of(&self.0)
+    }
+}
+
+/// A consent that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// The link to which the platform sends the browser. It carries the state, so it is secret.
+    pub url: Secret,
+}
+
+/// Why a consent did not begin, or why a callback did not become a connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsentError {
+    /// The callback carries no state, several states, or a state that no consent of this tenant has. Begin a new consent. An
+    /// install from TikTok's App Store carries no state: see [`ConnectorHost::finish_app_store_install`].
+    #[error("the callback carries no state of a consent of this tenant")]
+    StateMismatch,
+    /// Another browser began this consent. Tell the user to finish the consent in that browser, where the state is still valid.
+    #[error("another browser began this consent")]
+    OtherBrowser,
+    /// An earlier callback has used this state. Show the connection, or begin a new consent.
+    #[error("an earlier callback has used this state")]
+    StateUsed,
+    /// The consent began more than ten minutes ago. Begin a new consent.
+    #[error("the consent began more than ten minutes ago")]
+    StateExpired,
+    /// The storage failed, so it is unknown whether the state is used. Try the same callback again. If it then ends in
+    /// [`StateUsed`](Self::StateUsed), begin a new consent.
+    #[error("{0}")]
+    Storage(#[from] StorageError),
+    /// The call to the connector failed. If the error says to call again, or if no instance was free, the same callback can be
+    /// tried again.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl ConsentError {
+    /// Returns a short name of the error, for counting and for programs: the code of the connector's error, or a word for
+    /// this case.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::StateMismatch => "state-mismatch",
+            Self::OtherBrowser => "other-browser",
+            Self::StateUsed => "state-used",
+            Self::StateExpired => "state-expired",
+            Self::Storage(_) => "storage-failed",
+            Self::Call(error) => error.code(),
+        }
+    }
+}
+
+impl ConnectorHost {
+    /// Begins a consent. Send the seller's browser to the link in the result. TikTok sends the same browser back to your
+    /// callback, and [`finish_consent`](Self::finish_consent) makes the connection for this customer. The callback must arrive
+    /// within ten minutes.
+    ///
+    /// # Errors
+    /// [`ConsentError::Storage`] or [`ConsentError::Call`]. No consent has begun then.
+    pub async fn begin_consent(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        browser: &BrowserSession,
+        shops: ShopPolicy,
+    ) -> Result<Consent, ConsentError> {
+        let state = draw_state(&*self.sandbox.randomness).map_err(|error| {
+            tracing::error!(%error, "no randomness");
+            CallError::NoRandomness { plugin: self.plugin().clone() }
+        })?;
+        let url = self.authorization_url(tenant, state.clone()).await?;
+        let record = ConsentRecord { customer: customer.clone(), browser: browser.digest(), shops };
+        run_within(self.storage_timeout(), self.storage().put_state(tenant, &StateDigest::of(&state), &record)).await?;
+        Ok(Consent { url })
+    }
+
+    /// Finishes the consent that this browser began. `query` is the text behind the `?` of the callback's address, unchanged. If
+    /// several callbacks arrive at the same moment, one succeeds and the others get [`ConsentError::StateUsed`].
+    ///
+    /// # Errors
+    /// See [`ConsentError`]. Nothing was sent to TikTok, unless the error is [`ConsentError::Call`].
+    pub async fn finish_consent(
+        &self,
+        tenant: &TenantId,
+        browser: &BrowserSession,
+        query: Secret,
+    ) -> Result<Connection, ConsentError> {
+        let state = only_state(&query).ok_or(ConsentError::StateMismatch)?;
+        let digest = StateDigest::of(&state);
+        let found = run_within(self.storage_timeout(), self.storage().load_state(tenant, &digest)).await?;
+        let StoredConsent { record, age, used } = found.ok_or(ConsentError::StateMismatch)?;
+        // This check comes first, so that another browser learns nothing more and can't use the state.
+        if record.browser != browser.digest() {
+            return Err(ConsentError::OtherBrowser);
+        }
+        if used {
+            return Err(ConsentError::StateUsed);
+        }
+        if age > MAX_AGE {
+            return Err(ConsentError::StateExpired);
+        }
+        if !run_within(self.storage_timeout(), self.storage().use_state(tenant, &digest)).await? {
+            return Err(ConsentError::StateUsed);
+        }
+        let grant = Grant::Callback { query, state: StateCheck::Expected(state) };
+        let outcome = self.connect(tenant, &record.customer, grant, record.shops).await;
+        if outcome.as_ref().is_err_and(can_be_repeated) {
+            let released = run_within(self.storage_timeout(), self.storage().release_state(tenant, &digest)).await;
+            if let Err(error) = released {
+                tracing::warn!(%error, "a state stays used, although its callback could be repeated");
+            }
+        }
+        Ok(outcome?)
+    }
+
+    /// Finishes an install from TikTok's App Store. Its callback carries no state, so only the host knows the customer. An
+    /// attacker can send a browser to the callback with a code of their own. Therefore call this only after the customer has
+    /// signed in during this visit, has seen which seller account is about to be attached, and has agreed. A query with a state
+    /// is refused, because it belongs to a consent that this host began.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn finish_app_store_install(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        query: Secret,
+        shops: ShopPolicy,
+    ) -> Result<Connection, CallError> {
+        let grant = Grant::Callback { query, state: StateCheck::AppStoreInstall };
+        self.connect(tenant, customer, grant, shops).await
+    }
+}
+
+/// Draws a state of 128 random bits, as hexadecimal digits, which need no encoding in a link.
+fn draw_state(randomness: &dyn Randomness) -> std::io::Result<Secret> {
+    Ok(format!("{:032x}", random_bits(randomness)?).into())
+}
+
+/// Returns the state of a query. `None` if the query carries no state, an empty one or several.
+fn only_state(query: &Secret) -> Option<Secret> {
+    let parameters = form_urlencoded::parse(query.expose().as_bytes());
+    let mut states = parameters.filter(|(name, _)| name == "state").map(|(_, value)| value);
+    let state = states.next().filter(|state| !state.is_empty())?;
+    states.next().is_none().then(|| state.into_owned().into())
+}
+
+/// Returns whether repeating the callback can help, because the code is probably unspent.
+fn can_be_repeated(error: &CallError) -> bool {
+    match error {
+        CallError::Connector(error) => match error.action() {
+            Action::RetryAfter(_) | Action::StorageConflict | Action::StorageFailed => true,
+            Action::Reauthorize
+            | Action::Misconfigured
+            | Action::InvalidRequest
+            | Action::Upstream
+            | Action::Internal => false,
+        },
+        CallError::Busy { .. } | CallError::NoRandomness { .. } => true,
+        CallError::Trapped { .. }
+        | CallError::DeadlineExceeded { .. }
+        | CallError::Exhausted { .. }
+        | CallError::ContractBroken { .. }
+        | CallError::Aborted { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::io;
+
+    use super::*;
+    use crate::randomness::SystemRandomness;
+
+    /// A source that always returns these bytes.
+    struct Scripted([u8; 16]);
+
+    impl Randomness for Scripted {
+        fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
+            bytes.copy_from_slice(&self.0);
+            Ok(())
+        }
+    }
+
+    struct Broken;
+
+    impl Randomness for Broken {
+        fn fill(&self, _: &mut [u8]) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn a_state_contains_all_of_its_128_random_bits() {
+        let state = |bits: u128| draw_state(&Scripted(bits.to_be_bytes())).unwrap().expose().to_owned();
+        let states: HashSet<_> = (0..128).map(|bit| state(1 << bit)).chain([state(0)]).collect();
+        assert_eq!(states.len(), 129);
+        assert!(states.iter().all(|state| state.len() == 32 && state.bytes().all(|byte| byte.is_ascii_hexdigit())));
+    }
+
+    #[test]
+    fn a_million_states_all_differ() {
+        let states: HashSet<_> =
+            (0..1_000_000).map(|_| draw_state(&SystemRandomness).unwrap().expose().to_owned()).collect();
+        assert_eq!(states.len(), 1_000_000);
+    }
+
+    #[test]
+    fn no_state_is_drawn_without_randomness() {
+        assert_eq!(draw_state(&Broken).unwrap_err().kind(), io::ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn a_query_with_no_empty_or_several_states_has_no_state() {
+        let table = [
+            ("code=c&state=s", Some("s")),
+            ("state=a%2Bb%20c", Some("a+b c")),
+            ("code=c", None),
+            ("", None),
+            ("state=", None),
+            ("state", None),
+            ("State=s", None),
+            ("state=s&state=s", None),
+            ("state=s&state=", None),
+            ("state=&state=s", None),
+            ("state=s&st%61te=t", None),
+        ];
+        for (query, expected) in table {
+            assert_eq!(only_state(&query.into()), expected.map(Secret::from), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_session_secret_has_at_least_16_bytes() {
+        assert!(BrowserSession::new("".into()).is_none());
+        assert!(BrowserSession::new("0123456789abcde".into()).is_none());
+        let session = BrowserSession::new("0123456789abcdef".into()).unwrap();
+        assert_eq!(session.digest(), BrowserDigest::new(*session.digest().as_bytes()));
+        let other = BrowserSession::new("0123456789abcdeg".into()).unwrap();
+        assert_ne!(session.digest(), other.digest());
+        assert_eq!(format!("{session:?} {:?}", session.digest()), "BrowserSession([redacted]) [digest]");
+    }
+}

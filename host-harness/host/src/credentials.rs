@@ -1,0 +1,75 @@
+//! The app's credentials. The host asks for them once per call, so a rotated secret needs no restart.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::id::TenantId;
+use crate::secret::Secret;
+
+/// The credentials of one TikTok app.
+#[derive(Debug, Clone)]
+pub struct AppCredentials {
+    /// The "App Key" of Partner Center. It is not secret.
+    pub app_key: String,
+    /// The "App Secret" of Partner Center.
+    pub app_secret: Secret,
+    /// The secret before the latest rotation. It verifies webhooks that were signed before the rotation, and never signs.
+    pub previous_app_secret: Option<Secret>,
+    /// The link that Partner Center shows under "Copy authorization link". Without it, `authorization-url` ends in
+    /// `misconfigured`.
+    pub authorization_link: Option<String>,
+}
+
+/// Why there are no credentials. The text reaches error details and logs, so it must not contain a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialsError {
+    /// The credentials could not be read now. The call ends in `storage-failed`.
+    #[error("credentials unavailable: {0}")]
+    Unavailable(String),
+    /// The tenant has no credentials. The call ends in `misconfigured`.
+    #[error("credentials refused: {0}")]
+    Refused(String),
+}
+
+/// A source of credentials, for example a vault, a table or a file.
+#[async_trait]
+pub trait CredentialsProvider: Send + Sync {
+    /// Returns the credentials of this tenant's app.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`]. A provider that panics, or takes longer than [`Deadlines::save`](crate::deadlines::Deadlines::save),
+    /// counts as unavailable.
+    async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError>;
+}
+
+/// Credentials that do not change while the host runs.
+#[derive(Debug, Default)]
+pub struct StaticCredentials {
+    by_tenant: BTreeMap<TenantId, AppCredentials>,
+}
+
+impl StaticCredentials {
+    /// Creates a provider without tenants.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a tenant, or replaces its credentials.
+    #[must_use]
+    pub fn with(mut self, tenant: TenantId, credentials: AppCredentials) -> Self {
+        self.by_tenant.insert(tenant, credentials);
+        self
+    }
+}
+
+#[async_trait]
+impl CredentialsProvider for StaticCredentials {
+    async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError> {
+        self.by_tenant
+            .get(tenant)
+            .cloned()
+            .ok_or_else(|| CredentialsError::Refused("no credentials for this tenant".to_owned()))
+    }
+}

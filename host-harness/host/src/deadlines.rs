@@ -1,0 +1,157 @@
+//! Deadlines, and the check that they fit the contract between guest and host (`wit/storage.wit`).
+
+use std::time::Duration;
+
+use tiktok_shop_connector_core::rotation::{REQUEST_BUDGET, SAVE_BUDGET};
+
+/// The requests of a call if TikTok rejects no refresh token: read or exchange, refresh, and list the shops. Each rejected token
+/// adds a request and a save. [`Deadlines::last_token_request`] prevents that these are cut off.
+const REQUESTS_PER_CALL: u32 = 3;
+/// The saves of such a call: the claim, the tokens and the row.
+const SAVES_PER_CALL: u32 = 3;
+
+/// How long each step of a call may take. The host's clock measures these times, not the guest's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// The wait for a free instance. Default: 10 s.
+    pub queue: Duration,
+    /// The whole call, including everything it waits for. Default: 120 s. Once less than `request` + `save` of it is left, no
+    /// request is sent to the token host, because the call could end before the new tokens are saved.
+    pub call: Duration,
+    /// The time that the guest may compute, without waiting. Default: 5 s, measured in ticks of 10 ms.
+    pub cpu: Duration,
+    /// One answer of the credentials provider, one read of the storage, or all attempts of one save. Default: 10 s.
+    pub save: Duration,
+    /// Resolving the host name and connecting, over all addresses. Default: 5 s.
+    pub connect: Duration,
+    /// The TLS handshake. Default: 5 s.
+    pub tls: Duration,
+    /// From sending a request to the head of its response. Default: 15 s.
+    pub first_byte: Duration,
+    /// Between two parts of a response body. Default: 10 s.
+    pub between_bytes: Duration,
+    /// A whole request, from resolving the name to the last byte of the body. Default: 25 s.
+    pub request: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            queue: Duration::from_secs(10),
+            call: Duration::from_secs(120),
+            cpu: Duration::from_secs(5),
+            save: Duration::from_secs(10),
+            connect: Duration::from_secs(5),
+            tls: Duration::from_secs(5),
+            first_byte: Duration::from_secs(15),
+            between_bytes: Duration::from_secs(10),
+            request: Duration::from_secs(25),
+        }
+    }
+}
+
+/// Why deadlines do not fit together, or do not fit the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeadlinesError {
+    /// A deadline is zero.
+    #[error("the deadline `{0}` is zero")]
+    Zero(&'static str),
+    /// A request could take longer than the contract allows.
+    #[error("`request` must be less than {} s, because a claim covers one request", REQUEST_BUDGET.as_secs())]
+    RequestTooLong,
+    /// A save could take longer than the contract allows.
+    #[error("`save` must be at most {} s, because a claim covers one save", SAVE_BUDGET.as_secs())]
+    SaveTooLong,
+    /// `connect` + `tls`, `first_byte` or `between_bytes` is longer than `request`, so it would never apply.
+    #[error("`{0}` is longer than `request`")]
+    LongerThanRequest(&'static str),
+    /// The whole call could end between its requests and saves although TikTok rejected no token.
+    #[error("`call` must be at least {} s, enough for {REQUESTS_PER_CALL} requests and {SAVES_PER_CALL} saves", .least.as_secs_f64())]
+    CallTooShort {
+        /// The shortest `call` that fits the other deadlines.
+        least: Duration,
+    },
+}
+
+impl Deadlines {
+    /// Returns how far into a call a request to the token host may begin, so that its answer can still be saved.
+    pub(crate) fn last_token_request(&self) -> Duration {
+        self.call.saturating_sub(self.request + self.save)
+    }
+
+    /// Checks that a claim covers a request and the save of its answer, and that a call has enough time for its requests and
+    /// saves if TikTok rejects no token.
+    pub(crate) fn check(&self) -> Result<(), DeadlinesError> {
+        let Self { queue, call, cpu, save, connect, tls, first_byte, between_bytes, request } = *self;
+        let named = [
+            ("queue", queue),
+            ("call", call),
+            ("cpu", cpu),
+            ("save", save),
+            ("connect", connect),
+            ("tls", tls),
+            ("first_byte", first_byte),
+            ("between_bytes", between_bytes),
+            ("request", request),
+        ];
+        if let Some((name, _)) = named.into_iter().find(|(_, deadline)| deadline.is_zero()) {
+            return Err(DeadlinesError::Zero(name));
+        }
+        if request >= REQUEST_BUDGET {
+            return Err(DeadlinesError::RequestTooLong);
+        }
+        if save > SAVE_BUDGET {
+            return Err(DeadlinesError::SaveTooLong);
+        }
+        let parts = [
+            ("connect + tls", connect.saturating_add(tls)),
+            ("first_byte", first_byte),
+            ("between_bytes", between_bytes),
+        ];
+        if let Some((name, _)) = parts.into_iter().find(|(_, part)| *part > request) {
+            return Err(DeadlinesError::LongerThanRequest(name));
+        }
+        let least = request * REQUESTS_PER_CALL + save * SAVES_PER_CALL;
+        if call < least {
+            return Err(DeadlinesError::CallTooShort { least });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_defaults_fit_the_contract() {
+        assert_eq!(Deadlines::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn the_last_token_request_leaves_time_for_itself_and_the_save_of_its_answer() {
+        assert_eq!(Deadlines::default().last_token_request(), 85 * SECOND);
+        assert_eq!(Deadlines { call: SECOND, ..Deadlines::default() }.last_token_request(), Duration::ZERO);
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_refused() {
+        let base = Deadlines::default();
+        let table = [
+            (Deadlines { cpu: Duration::ZERO, ..base }, DeadlinesError::Zero("cpu")),
+            (Deadlines { request: REQUEST_BUDGET, call: 480 * SECOND, ..base }, DeadlinesError::RequestTooLong),
+            (Deadlines { save: SAVE_BUDGET + Duration::from_millis(1), ..base }, DeadlinesError::SaveTooLong),
+            (Deadlines { request: 9 * SECOND, ..base }, DeadlinesError::LongerThanRequest("connect + tls")),
+            (Deadlines { first_byte: 26 * SECOND, ..base }, DeadlinesError::LongerThanRequest("first_byte")),
+            (Deadlines { between_bytes: 26 * SECOND, ..base }, DeadlinesError::LongerThanRequest("between_bytes")),
+            (Deadlines { call: 104 * SECOND, ..base }, DeadlinesError::CallTooShort { least: 105 * SECOND }),
+        ];
+        for (deadlines, error) in table {
+            assert_eq!(deadlines.check(), Err(error), "{deadlines:?}");
+        }
+        assert_eq!(Deadlines { call: 105 * SECOND, ..base }.check(), Ok(()));
+    }
+}

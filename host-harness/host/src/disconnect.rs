@@ -1,0 +1,71 @@
+//! Ends connections.
+
+use futures::FutureExt as _;
+
+use crate::connection::Connection;
+use crate::error::{CallError, Failure};
+use crate::guest::{CallLog, Operation, Scope};
+use crate::host::ConnectorHost;
+use crate::id::{AccountId, CustomerId, ShopId, TenantId};
+
+/// What `disconnect` ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DisconnectTarget {
+    /// The account with all its shops. `None` means every account of the customer.
+    All(Option<AccountId>),
+    /// One shop, in every connection of the customer that contains it. A connection that loses its last linked shop ends.
+    Shop(ShopId),
+}
+
+/// Whether `disconnect` asks TikTok to withdraw the app's access to the shops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoteGrant {
+    /// No request is sent. The seller can still remove the app in Seller Center.
+    Keep,
+    /// TikTok is asked, and the seller gets an e-mail. Other customers who have the same shop lose it as well.
+    Revoke,
+}
+
+/// A shop for which TikTok did not withdraw the access.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotRevoked {
+    /// The account of the shop.
+    pub account: AccountId,
+    /// The shop. `None` if the shops of this account are not known.
+    pub shop: Option<ShopId>,
+    /// The reason.
+    pub failure: Failure,
+}
+
+/// The result of `disconnect`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disconnected {
+    /// The connections that continue without the shop. Empty after [`DisconnectTarget::All`].
+    pub remaining: Vec<Connection>,
+    /// The shops for which TikTok did not withdraw the access. Everything stored here was deleted nevertheless.
+    pub not_revoked: Vec<NotRevoked>,
+}
+
+impl ConnectorHost {
+    /// Deletes connections from storage, whatever TikTok answers. It deletes the tokens first, then the row. Idempotent.
+    ///
+    /// # Errors
+    /// See [`CallError`]. After an error, call again: the repetition deletes what is left.
+    pub async fn disconnect(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        target: DisconnectTarget,
+        remote: RemoteGrant,
+    ) -> Result<Disconnected, CallError> {
+        let scope = Scope::of_customer(tenant, customer);
+        let account = if let DisconnectTarget::All(Some(account)) = &target { Some(account) } else { None };
+        let log = CallLog::begin(Operation::Disconnect, &scope, account);
+        let customer = String::from(customer.clone());
+        self.sandbox
+            .call(log, scope, Disconnected::try_from, move |guest, wasm_store| {
+                async move { guest.call_disconnect(wasm_store, &customer, &target.into(), remote.into()).await }.boxed()
+            })
+            .await
+    }
+}

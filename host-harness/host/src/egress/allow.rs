@@ -1,0 +1,134 @@
+//! Layer 1: what a request says about where it goes.
+
+use http::{Method, Request, Uri, uri::Scheme};
+use wasmtime_wasi_http::Error;
+
+/// A production host of TikTok Shop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Authority {
+    /// `open-api.tiktokglobalshop.com`: the API.
+    Api,
+    /// `auth.tiktok-shops.com`: tokens.
+    Auth,
+}
+
+impl Authority {
+    const ALL: [Self; 2] = [Self::Api, Self::Auth];
+
+    /// Its host name.
+    #[must_use]
+    pub const fn host(self) -> &'static str {
+        match self {
+            Self::Api => "open-api.tiktokglobalshop.com",
+            Self::Auth => "auth.tiktok-shops.com",
+        }
+    }
+
+    /// The production host that this text names exactly, letter case and the default port aside. That leaves out user
+    /// names, addresses, other ports, an empty port, a trailing dot and every look-alike, since none is equal.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let host = text.strip_suffix(":443").unwrap_or(text);
+        Self::ALL.into_iter().find(|authority| authority.host().eq_ignore_ascii_case(host))
+    }
+}
+
+/// Checks a request and writes its address in one form, so that equal destinations share connections.
+pub(crate) fn admit<B>(request: &mut Request<B>) -> Result<Authority, Error> {
+    let uri = request.uri();
+    if uri.scheme() != Some(&Scheme::HTTPS) {
+        return Err(Error::HttpRequestDenied);
+    }
+    // CONNECT would open a tunnel and TRACE echo the headers. The methods of the Shop API are enough.
+    if ![Method::DELETE, Method::GET, Method::POST, Method::PUT].contains(request.method()) {
+        return Err(Error::HttpRequestDenied);
+    }
+    let authority = uri.authority().and_then(|text| Authority::of(text.as_str())).ok_or(Error::HttpRequestDenied)?;
+    let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = Uri::builder()
+        .scheme(Scheme::HTTPS)
+        .authority(authority.host())
+        .path_and_query(path_and_query)
+        .build()
+        .map_err(|_| Error::HttpRequestUriInvalid)?;
+    Ok(authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(method: &str, uri: &str) -> Result<Authority, String> {
+        let mut request = Request::builder().method(method).uri(uri).body(()).unwrap();
+        admit(&mut request).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_two_production_hosts_are_admitted_over_https() {
+        for (uri, authority) in [
+            ("https://auth.tiktok-shops.com/api/v2/token/get?app_key=k", Authority::Auth),
+            ("https://open-api.tiktokglobalshop.com/authorization/202309/shops", Authority::Api),
+            ("https://AUTH.TikTok-Shops.com/", Authority::Auth),
+            ("https://auth.tiktok-shops.com:443/", Authority::Auth),
+            ("https://auth.tiktok-shops.com", Authority::Auth),
+        ] {
+            assert_eq!(admitted("GET", uri), Ok(authority), "{uri}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_denied() {
+        for uri in [
+            "http://auth.tiktok-shops.com/",
+            "ftp://auth.tiktok-shops.com/",
+            "/no/authority",
+            "https://example.com/",
+            "https://tiktok-shops.com/",
+            "https://evil.auth.tiktok-shops.com/",
+            "https://auth.tiktok-shops.com.evil.example/",
+            "https://auth.tiktok-shops.com./",
+            "https://auth.tiktok-shops.com:/",
+            "https://auth.tiktok-shops.com:80/",
+            "https://auth.tiktok-shops.com:8443/",
+            "https://auth.tiktok-shops.com:0443/",
+            "https://user@auth.tiktok-shops.com/",
+            "https://auth.tiktok-shops.com@evil.example/",
+            "https://user:443@auth.tiktok-shops.com/",
+            "https://127.0.0.1/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://[::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://169.254.169.254/latest/meta-data/",
+            "https://xn--auth-tiktok-shops-com/",
+        ] {
+            assert_eq!(admitted("GET", uri), Err("HTTP request denied".to_owned()), "{uri}");
+        }
+    }
+
+    /// Such a text never reaches the check: wasmtime refuses it first.
+    #[test]
+    fn some_look_alikes_do_not_even_parse() {
+        for (uri, error) in [
+            ("https://auth.tiktok-shops.com:443:443/", "invalid authority"),
+            ("https://auth.tiktok-shops.com\\@evil.example/", "invalid uri character"),
+            ("https://auth.tiktok-shops.com /", "invalid uri character"),
+        ] {
+            assert_eq!(uri.parse::<Uri>().unwrap_err().to_string(), error, "{uri}");
+        }
+    }
+
+    #[test]
+    fn methods_the_shop_api_does_not_have_are_denied() {
+        for method in ["CONNECT", "TRACE", "OPTIONS", "HEAD", "PATCH", "get"] {
+            let denied = admitted(method, "https://auth.tiktok-shops.com/");
+            assert_eq!(denied, Err("HTTP request denied".to_owned()), "{method}");
+        }
+    }
+
+    #[test]
+    fn an_admitted_address_is_written_in_one_form() {
+        let mut request = Request::builder().uri("https://AUTH.tiktok-shops.com:443/a?b=%2F").body(()).unwrap();
+        admit(&mut request).unwrap();
+        assert_eq!(request.uri(), "https://auth.tiktok-shops.com/a?b=%2F");
+    }
+}

@@ -1,0 +1,287 @@
+//! Why a call fails. An error that the connector answered and an event that ended the call are different cases.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The name and version of a component, from its exports: `tiktok-shop:connector@0.1.0`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plugin(Arc<str>);
+
+impl Plugin {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a call has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The connector answered with an error, which says what to do next.
+    #[error(transparent)]
+    Connector(ConnectorError),
+    /// The guest trapped, which is a bug in the guest. Its instance is gone. The host continues.
+    #[error("{plugin}: {trap}")]
+    Trapped {
+        /// The component.
+        plugin: Plugin,
+        /// Where and why it trapped.
+        trap: Trap,
+    },
+    /// The call took too long, and the host ended it. It is unknown whether it took effect.
+    #[error("{plugin}: not done within {} s", .deadline.as_secs_f64())]
+    DeadlineExceeded {
+        /// The component.
+        plugin: Plugin,
+        /// The deadline of the whole call.
+        deadline: Duration,
+    },
+    /// The guest reached a limit, and the host ended the call.
+    #[error("{plugin}: used up its {resource}")]
+    Exhausted {
+        /// The component.
+        plugin: Plugin,
+        /// What the limit restricts.
+        resource: Resource,
+    },
+    /// The guest returned a value that the contract forbids, which is a bug in the guest.
+    #[error("{plugin}: broke the contract: {what}")]
+    ContractBroken {
+        /// The component.
+        plugin: Plugin,
+        /// The rule that the value breaks.
+        what: &'static str,
+    },
+    /// No instance became free in time. The call did not start. Call again later.
+    #[error("{plugin}: no instance became free in time")]
+    Busy {
+        /// The component.
+        plugin: Plugin,
+    },
+    /// The host's source of randomness failed. The call did not start. Call again later.
+    #[error("{plugin}: no randomness to start with")]
+    NoRandomness {
+        /// The component.
+        plugin: Plugin,
+    },
+    /// The call ended without a result: the tokio runtime is shutting down, code of the host panicked, or a crash test ended the
+    /// call.
+    #[error("{plugin}: the call ended without a result")]
+    Aborted {
+        /// The component.
+        plugin: Plugin,
+    },
+}
+
+impl CallError {
+    /// Returns a short name of the error, for counting and for programs: the code of the connector's error, or a word for
+    /// this case.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Connector(error) => &error.failure.code,
+            Self::Trapped { .. } => "trapped",
+            Self::DeadlineExceeded { .. } => "deadline-exceeded",
+            Self::Exhausted { .. } => "exhausted",
+            Self::ContractBroken { .. } => "contract-broken",
+            Self::Busy { .. } => "busy",
+            Self::NoRandomness { .. } => "no-randomness",
+            Self::Aborted { .. } => "aborted",
+        }
+    }
+}
+
+/// An error that the connector answered. It mirrors `error` in `wit/types.wit`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{plugin}: {action}: {failure}")]
+pub struct ConnectorError {
+    pub(crate) plugin: Plugin,
+    pub(crate) action: Action,
+    pub(crate) failure: Failure,
+}
+
+impl ConnectorError {
+    /// Returns what the host should do next.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// Returns what happened.
+    #[must_use]
+    pub fn failure(&self) -> &Failure {
+        &self.failure
+    }
+
+    /// Returns how long to wait before the same call, at most one hour. `None` if a repetition does not help.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.action {
+            Action::RetryAfter(pause) => Some(pause),
+            Action::Reauthorize
+            | Action::Misconfigured
+            | Action::InvalidRequest
+            | Action::Upstream
+            | Action::StorageConflict
+            | Action::StorageFailed
+            | Action::Internal => None,
+        }
+    }
+}
+
+/// What the host should do next. No case is added within a major version, so match every case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Call again with the same arguments after this pause.
+    RetryAfter(Duration),
+    /// Ask the seller for a new consent.
+    Reauthorize,
+    /// Ask an operator to correct the app key, the secret, the scope, the clock or the allow list. Do not call again.
+    Misconfigured,
+    /// Correct the arguments.
+    InvalidRequest,
+    /// Show the error, and do not repeat the call automatically. TikTok Shop refused it or broke the protocol, or it is unknown
+    /// whether TikTok Shop acted.
+    Upstream,
+    /// Call again. Other writers were faster several times, and nothing was written.
+    StorageConflict,
+    /// Restore the storage, then call again.
+    StorageFailed,
+    /// Report a bug in the connector.
+    Internal,
+}
+
+impl Action {
+    /// Returns the name of the case in WIT.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RetryAfter(_) => "retry-after",
+            Self::Reauthorize => "reauthorize",
+            Self::Misconfigured => "misconfigured",
+            Self::InvalidRequest => "invalid-request",
+            Self::Upstream => "upstream",
+            Self::StorageConflict => "storage-conflict",
+            Self::StorageFailed => "storage-failed",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
+        if let Self::RetryAfter(pause) = self {
+            write!(f, " {} ms", pause.as_millis())?;
+        }
+        Ok(())
+    }
+}
+
+/// What happened, for counting and for support.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A code from the growing list in `docs/errors.md`. Count codes, but branch only on those of [`codes`].
+    pub code: String,
+    /// An English text without secrets, for a log. Do not parse it.
+    pub detail: String,
+    /// The HTTP status of TikTok's answer, if TikTok answered.
+    pub http_status: Option<u16>,
+    /// TikTok's id of the request, if TikTok sent one.
+    pub request_id: Option<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)?;
+        if let Some(status) = self.http_status {
+            write!(f, " (HTTP {status})")?;
+        }
+        if let Some(id) = &self.request_id {
+            write!(f, " (request {id})")?;
+        }
+        Ok(())
+    }
+}
+
+/// A resource that a limit restricts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resource {
+    /// Processor time.
+    Cpu,
+    /// Handles to requests, bodies, header fields and pollables.
+    Handles,
+    /// The size of one set of HTTP header fields.
+    HeaderBytes,
+    /// The bytes that one call between guest and host copies.
+    HostcallBytes,
+    /// Linear memory: the sum over all memories of the guest.
+    Memory,
+    /// Random bytes per request.
+    RandomBytes,
+    /// The stack of nested calls, 512 KiB.
+    Stack,
+    /// The elements of one table.
+    Table,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "time on the processor",
+            Self::Handles => "handles",
+            Self::HeaderBytes => "header fields",
+            Self::HostcallBytes => "bytes of one host call",
+            Self::Memory => "memory",
+            Self::RandomBytes => "random bytes",
+            Self::Stack => "stack",
+            Self::Table => "table elements",
+        })
+    }
+}
+
+/// Where and why a guest trapped. It contains wasmtime's fixed texts and names of functions, and nothing from the guest's
+/// memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trap {
+    reason: String,
+    functions: Vec<String>,
+}
+
+impl Trap {
+    pub(crate) fn new(reason: String, functions: Vec<String>) -> Self {
+        Self { reason, functions }
+    }
+
+    /// Returns wasmtime's text for the trap.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Returns the guest's functions on the stack, innermost first. Empty if the component contains no names.
+    #[must_use]
+    pub fn functions(&self) -> &[String] {
+        &self.functions
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)?;
+        if let Some(innermost) = self.functions.first() {
+            write!(f, " in {innermost}")?;
+        }
+        Ok(())
+    }
+}

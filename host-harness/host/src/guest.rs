@@ -1,0 +1,27 @@
+//! Everything that touches wasmtime: it compiles the component, runs each call in a fresh instance, and carries out what the
+//! guest asks for.
+
+mod bindings;
+mod boundary_hook;
+mod call_log;
+mod call_state;
+mod clocks;
+mod convert;
+mod engine;
+mod http;
+mod imports;
+mod program;
+mod random;
+mod resources;
+mod row_events;
+mod sandbox;
+mod scope;
+mod trap;
+
+pub(crate) use self::boundary_hook::OnBoundary;
+pub(crate) use self::call_log::{CallLog, Operation};
+pub(crate) use self::convert::read_all;
+pub(crate) use self::engine::GuestMemories;
+pub(crate) use self::program::Program;
+pub(crate) use self::sandbox::Sandbox;
+pub(crate) use self::scope::Scope;

@@ -1,0 +1,48 @@
+//! Asks a crash test at every boundary event whether the call goes on.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use wasmtime::{CallHook, Store};
+
+use super::call_state::CallState;
+use crate::boundary::{BoundaryEvent, Direction};
+
+/// The question that is asked at every boundary event. `Break` ends the call there.
+pub(crate) type OnBoundary = Arc<dyn Fn(BoundaryEvent) -> ControlFlow<()> + Send + Sync>;
+
+/// The error that ends a call at a boundary event.
+#[derive(Debug)]
+pub(super) struct EndedAtBoundary;
+
+impl fmt::Display for EndedAtBoundary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ended at the boundary between guest and host")
+    }
+}
+
+impl std::error::Error for EndedAtBoundary {}
+
+/// Installs `on_boundary` for everything that runs in this wasm store.
+///
+/// The guest is no longer interrupted while it computes. An interruption is a boundary event as well, and the speed of the
+/// machine would then decide the numbers of the others.
+pub(super) fn install(wasm_store: &mut Store<CallState>, on_boundary: OnBoundary) {
+    // Longer than any call. wasmtime adds the current epoch to it, so `u64::MAX` would overflow.
+    wasm_store.set_epoch_deadline(u64::MAX / 2);
+    let (mut number, mut ended) = (0, false);
+    wasm_store.call_hook(move |_, hook| {
+        let direction = match hook {
+            CallHook::CallingHost => Direction::ToHost,
+            CallHook::ReturningFromHost => Direction::ToGuest,
+            CallHook::CallingWasm | CallHook::ReturningFromWasm => return Ok(()),
+        };
+        // While the call unwinds, it crosses the boundary again. Those events are not asked about.
+        if !ended {
+            number += 1;
+            ended = on_boundary(BoundaryEvent { number, direction }).is_break();
+        }
+        if ended { Err(EndedAtBoundary.into()) } else { Ok(()) }
+    });
+}

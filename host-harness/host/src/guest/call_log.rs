@@ -1,0 +1,146 @@
+//! The log of a call: a span with its name and customer, and one event at its end.
+//!
+//! Identifiers and texts are recorded as strings. Subscribers escape them, so they can't forge a log line. The answer is logged
+//! at `TRACE` with its `Debug` output, which shows no secret.
+
+use std::fmt::Debug;
+
+use tokio::time::Instant;
+use tracing::{Level, Span, field};
+
+use super::scope::Scope;
+use crate::error::{Action, CallError, ConnectorError};
+use crate::id::{AccountId, CustomerId};
+
+/// The exports of the connector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    AuthorizationUrl,
+    Connect,
+    Refresh,
+    ListShops,
+    ListConnections,
+    AccessToken,
+    Call,
+    LinkShops,
+    Disconnect,
+    ReceiveWebhook,
+}
+
+impl Operation {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationUrl => "authorization-url",
+            Self::Connect => "connect",
+            Self::Refresh => "refresh",
+            Self::ListShops => "list-shops",
+            Self::ListConnections => "list-connections",
+            Self::AccessToken => "access-token",
+            Self::Call => "call",
+            Self::LinkShops => "link-shops",
+            Self::Disconnect => "disconnect",
+            Self::ReceiveWebhook => "receive-webhook",
+        }
+    }
+
+    /// Returns the log level of a successful call: `INFO` if the operation changes a connection, `DEBUG` if it only reads.
+    fn level_of_success(self) -> Level {
+        match self {
+            Self::Connect | Self::Refresh | Self::LinkShops | Self::Disconnect => Level::INFO,
+            Self::AuthorizationUrl
+            | Self::ListShops
+            | Self::ListConnections
+            | Self::AccessToken
+            | Self::Call
+            | Self::ReceiveWebhook => Level::DEBUG,
+        }
+    }
+}
+
+/// The log of one call.
+pub(crate) struct CallLog {
+    operation: Operation,
+    span: Span,
+    started: Instant,
+}
+
+/// Logs at a level that is known at run time. `tracing` itself needs the level at compile time.
+macro_rules! event {
+    ($level:expr, $($fields:tt)*) => {
+        match $level {
+            Level::ERROR => tracing::error!($($fields)*),
+            Level::WARN => tracing::warn!($($fields)*),
+            Level::INFO => tracing::info!($($fields)*),
+            _ => tracing::debug!($($fields)*),
+        }
+    };
+}
+
+impl CallLog {
+    pub(crate) fn begin(operation: Operation, scope: &Scope, account: Option<&AccountId>) -> Self {
+        // The span has the highest level, so that a subscriber that shows only errors also shows their tenant and customer.
+        let span = tracing::error_span!(
+            "call",
+            operation = operation.as_str(),
+            tenant = scope.tenant.as_str(),
+            customer = scope.customer().map(CustomerId::as_str),
+            account = account.map(AccountId::as_str),
+        );
+        Self { operation, span, started: Instant::now() }
+    }
+
+    /// Returns the span, for everything that happens during the call.
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// Logs the outcome and returns it.
+    pub(crate) fn end<T: Debug>(self, outcome: Result<T, CallError>) -> Result<T, CallError> {
+        let _entered = self.span.enter();
+        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match &outcome {
+            Ok(_) => event!(self.operation.level_of_success(), outcome = "done", elapsed_ms, "call ended"),
+            Err(error) => failed(error, elapsed_ms),
+        }
+        tracing::trace!(answer = ?outcome, "answer");
+        outcome
+    }
+}
+
+/// Logs a failed call. An error that asks the host for something is a warning. A fault of the connector or of this machine is an
+/// error.
+fn failed(error: &CallError, elapsed_ms: u64) {
+    let level = match error {
+        CallError::Connector(error) if error.action() == Action::Internal => Level::ERROR,
+        CallError::Connector(_) | CallError::Busy { .. } => Level::WARN,
+        CallError::Trapped { .. }
+        | CallError::DeadlineExceeded { .. }
+        | CallError::Exhausted { .. }
+        | CallError::ContractBroken { .. }
+        | CallError::NoRandomness { .. }
+        | CallError::Aborted { .. } => Level::ERROR,
+    };
+    let outcome = match error {
+        CallError::Connector(error) => error.action().as_str(),
+        ended => ended.code(),
+    };
+    let answer = if let CallError::Connector(error) = error { Some(error) } else { None };
+    let failure = answer.map(ConnectorError::failure);
+    let pause = answer.and_then(ConnectorError::retry_after);
+    let trap = if let CallError::Trapped { trap, .. } = error { Some(trap) } else { None };
+    event!(
+        level,
+        outcome,
+        code = failure.map(|failure| failure.code.as_str()),
+        http_status = failure.and_then(|failure| failure.http_status),
+        request_id = failure.and_then(|failure| failure.request_id.as_deref()),
+        retry_after_ms = pause.and_then(|pause| u64::try_from(pause.as_millis()).ok()),
+        functions = trap.map(|trap| field::debug(trap.functions())),
+        elapsed_ms,
+        error = error.to_string(),
+        "call ended"
+    );
+}
+
+#[cfg(test)]
+mod tests;

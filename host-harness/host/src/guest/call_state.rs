@@ -1,0 +1,63 @@
+//! The state of one call in its wasm store, and the imports that a guest may link.
+
+use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+use wasmtime_wasi::p2::bindings::{clocks, io, random};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::bindings::{app_credentials, connection_storage, storage_types, token_storage, types};
+use super::http::GuestHttp;
+use super::imports::Imports;
+use super::random::GuestRandomness;
+use super::resources::Growth;
+
+/// The state of one call. It is dropped with its instance, so it never reaches another call.
+pub(crate) struct CallState {
+    pub(super) table: ResourceTable,
+    /// The state of WASI, of which only the clocks are linked.
+    pub(super) wasi: WasiCtx,
+    pub(super) http: WasiHttpCtx,
+    pub(super) egress: GuestHttp,
+    pub(super) randomness: GuestRandomness,
+    pub(super) imports: Imports,
+    pub(super) growth: Growth,
+    /// The number of epoch ticks for which the guest may still compute.
+    pub(super) ticks_left: u64,
+}
+
+impl WasiView for CallState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for CallState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.egress, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+/// `wasi:io` works on the resource table alone.
+struct Io;
+
+impl HasData for Io {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+/// Links everything that a guest can reach. It contains no file system, environment, sockets or standard streams.
+pub(super) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    io::error::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
+    io::poll::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
+    io::streams::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
+    clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, |state| state.clocks())?;
+    clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, |state| state.clocks())?;
+    random::random::add_to_linker::<_, HasSelf<GuestRandomness>>(linker, |state| &mut state.randomness)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+
+    types::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)?;
+    storage_types::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)?;
+    app_credentials::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)?;
+    token_storage::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)?;
+    connection_storage::add_to_linker::<_, HasSelf<Imports>>(linker, |state| &mut state.imports)
+}

@@ -1,0 +1,68 @@
+//! The guest's outbound HTTP: `wasi:http` hands each request to the egress.
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::time::Instant;
+use tracing::Instrument as _;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::egress::{Authority, Client, admit};
+
+/// The egress of one call.
+pub(crate) struct GuestHttp {
+    pub(crate) client: Client,
+    pub(crate) call_started: Instant,
+    /// How far into the call a request to the token host may still start. After a later request, the call could end before
+    /// the new tokens are saved.
+    pub(crate) last_token_request: Duration,
+}
+
+impl GuestHttp {
+    /// Checks the request's text, and that enough time is left for a request to the token host. Both errors tell the guest that
+    /// nothing was sent.
+    fn admit(&self, request: &mut Request<WasiBody>) -> Result<Authority, Error> {
+        let authority = admit(request).inspect_err(|_| tracing::warn!("request denied by the egress policy"))?;
+        if authority == Authority::Auth && self.call_started.elapsed() > self.last_token_request {
+            tracing::warn!(host = authority.host(), "not sent: too little of the call is left to save the answer");
+            return Err(Error::ConnectionTimeout);
+        }
+        Ok(authority)
+    }
+}
+
+/// The boxed future that [`WasiHttpHooks`] requires. The second value of the result could report an error that occurs after
+/// the response.
+type Sending = Box<
+    dyn Future<Output = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>> + Send,
+>;
+
+impl WasiHttpHooks for GuestHttp {
+    /// Accepts every scheme here. The egress then denies all but https. An unsupported scheme would reach the guest as a
+    /// protocol error, which does not say that nothing was sent.
+    fn is_supported_scheme(&mut self, _: &http::uri::Scheme) -> bool {
+        true
+    }
+
+    /// Leaves the `Host` header to the client, which takes it from the checked authority.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn send_request(
+        &mut self,
+        mut request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _after_response: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Sending {
+        let admitted = self.admit(&mut request);
+        let client = self.client.clone();
+        let sending = async move {
+            let response = client.send(admitted?, request, options.unwrap_or_default()).await?;
+            let done: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
+            Ok((response, done))
+        };
+        // The request runs on a task of its own. Its log lines still belong to the call.
+        Box::new(sending.in_current_span())
+    }
+}

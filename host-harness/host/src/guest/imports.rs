@@ -1,0 +1,274 @@
+//! The three interfaces that the host implements for the guest: credentials, tokens and rows of one tenant.
+//!
+//! An error, a panic or a late answer of the host's database reaches the guest as a `storage-error`, never as a trap. A trap
+//! would end the call between two steps, and newly issued tokens could be lost.
+
+mod save;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::save::{SaveBudget, save};
+use super::bindings::{app_credentials, connection_storage, storage_types, token_storage, types};
+use super::row_events::caused_by;
+use super::scope::{Customers, KeyUse, Scope};
+use crate::clock::Clock;
+use crate::connection::{ConnectionKey, UnixSeconds};
+use crate::credentials::{CredentialsError, CredentialsProvider};
+use crate::id::{AccountId, CustomerId, InvalidId, Revision, Revisions, ShopId};
+use crate::seal::{OpenToken, OpenWrite, SealedStorage};
+use crate::storage::{Next, Row, RowEntry, StorageError, Swapped, run_within};
+
+/// The state that the imports of one call use.
+pub(super) struct Imports {
+    scope: Scope,
+    storage: SealedStorage,
+    credentials: Arc<dyn CredentialsProvider>,
+    clock: Arc<dyn Clock>,
+    revisions: Revisions,
+    /// How long one answer of a backend may take.
+    timeout: Duration,
+    token_save: SaveBudget,
+    row_save: SaveBudget,
+    /// The row that the guest last loaded or wrote. The guest's next swap most likely replaces this row.
+    last_row: Option<RowEntry>,
+}
+
+impl Imports {
+    /// `timeout` limits one answer of a backend, and all attempts of one save.
+    pub(super) fn new(
+        scope: Scope,
+        storage: SealedStorage,
+        credentials: Arc<dyn CredentialsProvider>,
+        clock: Arc<dyn Clock>,
+        revisions: Revisions,
+        timeout: Duration,
+    ) -> Self {
+        let (token_save, row_save) = (SaveBudget::new(timeout), SaveBudget::new(timeout));
+        Self { scope, storage, credentials, clock, revisions, timeout, token_save, row_save, last_row: None }
+    }
+
+    /// Checks that the guest may name this customer.
+    fn customer(&self, named: String) -> Result<CustomerId, StorageError> {
+        let named = CustomerId::try_from(named).map_err(refused)?;
+        if self.scope.contains(&named) {
+            Ok(named)
+        } else {
+            Err(StorageError::Refused("not the customer of this call".to_owned()))
+        }
+    }
+
+    fn key(&self, key: types::ConnectionKey) -> Result<ConnectionKey, StorageError> {
+        Ok(ConnectionKey {
+            customer: self.customer(key.customer)?,
+            account: AccountId::try_from(key.account).map_err(refused)?,
+        })
+    }
+
+    fn next<T>(&mut self, value: T) -> Next<T> {
+        Next { revision: self.revisions.issue(), value }
+    }
+
+    async fn list_accounts(&self, customer: String) -> Result<Vec<AccountId>, StorageError> {
+        let customer = self.customer(customer)?;
+        let tenant = &self.scope.tenant;
+        let accounts = async {
+            if self.scope.keys == KeyUse::First {
+                self.storage.keyring().ready(tenant).await?;
+            }
+            self.storage.inner().accounts(tenant, &customer).await
+        };
+        run_within(self.timeout, accounts).await
+    }
+
+    async fn load_token(&self, key: types::ConnectionKey) -> Result<Option<OpenToken>, StorageError> {
+        let key = self.key(key)?;
+        run_within(self.timeout, self.storage.load_token(&self.scope.tenant, &key)).await
+    }
+
+    async fn swap_token(
+        &mut self,
+        key: types::ConnectionKey,
+        expected: Option<String>,
+        next: Option<token_storage::Write>,
+    ) -> Result<token_storage::SwapOutcome, StorageError> {
+        let key = self.key(key)?;
+        let expected = expected.map(Revision::try_from).transpose().map_err(refused)?;
+        let next = next.map(|write| self.next(OpenWrite::from(write)));
+        let (storage, tenant) = (&self.storage, &self.scope.tenant);
+        let budget = self.token_save.for_swap(&key, expected.as_ref());
+        let swapped = save(budget, next.as_ref().map(|next| &next.revision), || {
+            storage.swap_token(tenant, &key, expected.as_ref(), next.as_ref())
+        })
+        .await?;
+        Ok(match (swapped, next) {
+            (Swapped::Done, Some(next)) => token_storage::SwapOutcome::Stored(next.revision.into()),
+            (Swapped::Done, None) => token_storage::SwapOutcome::Deleted,
+            (Swapped::Stale(entry), _) => token_storage::SwapOutcome::Stale(entry.map(Into::into)),
+        })
+    }
+
+    async fn list_rows(&self, customer: String) -> Result<Vec<RowEntry>, StorageError> {
+        let customer = self.customer(customer)?;
+        let tenant = &self.scope.tenant;
+        let rows = async {
+            match self.scope.keys {
+                KeyUse::Optional => self.storage.list_rows_without_keys(tenant, &customer).await,
+                KeyUse::First | KeyUse::WhenNeeded => self.storage.list_rows(tenant, &customer).await,
+            }
+        };
+        run_within(self.timeout, rows).await
+    }
+
+    /// Returns customers of the tenant, which only a webhook may learn.
+    async fn list_owners(&mut self, shop: String) -> Result<Vec<ConnectionKey>, StorageError> {
+        let Customers::Owners(customers) = &mut self.scope.customers else {
+            return Err(StorageError::Refused("this call may not look across customers".to_owned()));
+        };
+        let shop = ShopId::try_from(shop).map_err(refused)?;
+        let owners = run_within(self.timeout, self.storage.inner().owners(&self.scope.tenant, &shop)).await?;
+        customers.extend(owners.iter().map(|key| key.customer.clone()));
+        Ok(owners)
+    }
+
+    async fn load_row(&mut self, key: types::ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
+        let key = self.key(key)?;
+        let entry = self.stored_row(&key).await?;
+        self.last_row.clone_from(&entry);
+        Ok(entry)
+    }
+
+    async fn stored_row(&self, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
+        run_within(self.timeout, self.storage.load_row(&self.scope.tenant, key)).await
+    }
+
+    /// Writes the row and the events that its change causes. The events depend on the row that is replaced, so the swap fails as
+    /// stale if the stored row has another revision.
+    async fn swap_row(
+        &mut self,
+        key: types::ConnectionKey,
+        expected: Option<String>,
+        next: Option<connection_storage::Write>,
+    ) -> Result<connection_storage::SwapOutcome, StorageError> {
+        let key = self.key(key)?;
+        let expected = expected.map(Revision::try_from).transpose().map_err(refused)?;
+        let next = match next {
+            Some(write) => {
+                let row = Row::try_from(write).map_err(refused)?;
+                if row.connection.key != key {
+                    return Err(StorageError::Refused("a row of another connection".to_owned()));
+                }
+                Some(self.next(row))
+            }
+            None => None,
+        };
+        let is_replaced =
+            |entry: &RowEntry| entry.row.connection.key == key && Some(&entry.revision) == expected.as_ref();
+        let before = match self.last_row.take().filter(is_replaced) {
+            None if expected.is_some() => {
+                let found = self.stored_row(&key).await?;
+                if !found.as_ref().is_some_and(is_replaced) {
+                    return Ok(connection_storage::SwapOutcome::Stale(found.map(Into::into)));
+                }
+                found
+            }
+            known => known,
+        };
+        let now = UnixSeconds(self.clock.wall().as_secs());
+        let events = caused_by(before.as_ref().map(|entry| &entry.row), next.as_ref().map(|next| &next.value), now);
+        let (storage, tenant) = (&self.storage, &self.scope.tenant);
+        let budget = self.row_save.for_swap(&key, expected.as_ref());
+        let swapped = save(budget, next.as_ref().map(|next| &next.revision), || {
+            storage.swap_row(tenant, &key, expected.as_ref(), next.as_ref(), &events)
+        })
+        .await?;
+        Ok(match (swapped, next) {
+            (Swapped::Done, Some(Next { revision, value })) => {
+                self.last_row = Some(RowEntry { revision: revision.clone(), row: value });
+                connection_storage::SwapOutcome::Stored(revision.into())
+            }
+            (Swapped::Done, None) => connection_storage::SwapOutcome::Deleted,
+            (Swapped::Stale(entry), _) => {
+                self.last_row.clone_from(&entry);
+                connection_storage::SwapOutcome::Stale(entry.map(Into::into))
+            }
+        })
+    }
+}
+
+impl storage_types::Host for Imports {}
+impl types::Host for Imports {}
+
+impl app_credentials::Host for Imports {
+    async fn current(&mut self) -> Reply<app_credentials::Credentials> {
+        let current = async {
+            self.credentials.current(&self.scope.tenant).await.map_err(|error| match error {
+                CredentialsError::Unavailable(why) => StorageError::Unavailable(why),
+                CredentialsError::Refused(why) => StorageError::Refused(why),
+            })
+        };
+        Ok(reply(run_within(self.timeout, current).await.map(Into::into)))
+    }
+}
+
+impl token_storage::Host for Imports {
+    async fn accounts(&mut self, customer: String) -> Reply<Vec<String>> {
+        Ok(reply(self.list_accounts(customer).await.map(into_all)))
+    }
+
+    async fn load(&mut self, key: types::ConnectionKey) -> Reply<token_storage::Loaded> {
+        let entry = self.load_token(key).await;
+        Ok(reply(entry.map(|entry| token_storage::Loaded { entry: entry.map(Into::into) })))
+    }
+
+    async fn swap(
+        &mut self,
+        key: types::ConnectionKey,
+        expected: Option<String>,
+        next: Option<token_storage::Write>,
+    ) -> Reply<token_storage::SwapOutcome> {
+        Ok(reply(self.swap_token(key, expected, next).await))
+    }
+}
+
+impl connection_storage::Host for Imports {
+    async fn list(&mut self, customer: String) -> Reply<Vec<connection_storage::Entry>> {
+        Ok(reply(self.list_rows(customer).await.map(into_all)))
+    }
+
+    async fn load(&mut self, key: types::ConnectionKey) -> Reply<connection_storage::Loaded> {
+        let entry = self.load_row(key).await;
+        Ok(reply(entry.map(|entry| connection_storage::Loaded { entry: entry.map(Into::into) })))
+    }
+
+    async fn swap(
+        &mut self,
+        key: types::ConnectionKey,
+        expected: Option<String>,
+        next: Option<connection_storage::Write>,
+    ) -> Reply<connection_storage::SwapOutcome> {
+        Ok(reply(self.swap_row(key, expected, next).await))
+    }
+
+    async fn owners(&mut self, shop: String) -> Reply<Vec<types::ConnectionKey>> {
+        Ok(reply(self.list_owners(shop).await.map(into_all)))
+    }
+}
+
+/// The result of an import. The outer error would be a trap, which no import raises.
+type Reply<T> = wasmtime::Result<Result<T, storage_types::StorageError>>;
+
+fn refused(error: InvalidId) -> StorageError {
+    StorageError::Refused(error.to_string())
+}
+
+fn reply<T>(result: Result<T, StorageError>) -> Result<T, storage_types::StorageError> {
+    result.map_err(Into::into)
+}
+
+fn into_all<T: Into<U>, U>(items: Vec<T>) -> Vec<U> {
+    items.into_iter().map(Into::into).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Repeats a write until the storage says what happened.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::connection::ConnectionKey;
+use crate::id::Revision;
+use crate::seal::OpenToken;
+use crate::storage::{RowEntry, StorageError, Swapped, run_to_deadline};
+
+/// The pause before the first repetition of a save. It doubles up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_millis(1_600);
+
+/// The time for one save. The attempts of the guest and of the host share it.
+pub(super) struct SaveBudget {
+    /// The time for all attempts of one save.
+    whole: Duration,
+    unfinished: Option<UnfinishedSave>,
+}
+
+/// A save whose outcome is unknown. A swap of another record, or with another expected revision, is another save.
+struct UnfinishedSave {
+    key: ConnectionKey,
+    expected: Option<Revision>,
+    end: Instant,
+}
+
+impl SaveBudget {
+    pub(super) fn new(whole: Duration) -> Self {
+        Self { whole, unfinished: None }
+    }
+
+    /// Returns the budget of this swap. If the swap repeats an unfinished save, only the rest of its time is left.
+    pub(super) fn for_swap(&mut self, key: &ConnectionKey, expected: Option<&Revision>) -> Budget<'_> {
+        self.unfinished.take_if(|save| (&save.key, save.expected.as_ref()) != (key, expected));
+        let begin =
+            || UnfinishedSave { key: key.clone(), expected: expected.cloned(), end: Instant::now() + self.whole };
+        let end = self.unfinished.get_or_insert_with(begin).end;
+        Budget { end, unfinished: &mut self.unfinished }
+    }
+}
+
+/// The rest of the time for one save.
+pub(super) struct Budget<'a> {
+    end: Instant,
+    unfinished: &'a mut Option<UnfinishedSave>,
+}
+
+/// A stored record with a revision.
+pub(super) trait Entry {
+    fn revision(&self) -> &Revision;
+}
+
+impl Entry for OpenToken {
+    fn revision(&self) -> &Revision {
+        &self.revision
+    }
+}
+
+impl Entry for RowEntry {
+    fn revision(&self) -> &Revision {
+        &self.revision
+    }
+}
+
+/// Repeats a swap until the storage says what happened, or until the budget is spent. A failed attempt may have written. The
+/// next attempt then finds the new `revision`, or no record if the swap deletes.
+pub(super) async fn save<E: Entry, F>(
+    budget: Budget<'_>,
+    revision: Option<&Revision>,
+    swap: impl Fn() -> F,
+) -> Result<Swapped<E>, StorageError>
+where
+    F: Future<Output = Result<Swapped<E>, StorageError>>,
+{
+    let Budget { end, unfinished } = budget;
+    let mut pause = FIRST_PAUSE;
+    let mut repeated = false;
+    let result = loop {
+        match run_to_deadline(end, swap()).await {
+            Err(StorageError::Unavailable(_)) if Instant::now() + pause < end => tokio::time::sleep(pause).await,
+            // The save is unfinished. If the guest repeats it, only the rest of the budget is left.
+            Err(StorageError::Unavailable(why)) => return Err(StorageError::Unavailable(why)),
+            Ok(Swapped::Stale(Some(found))) if Some(found.revision()) == revision => break Ok(Swapped::Done),
+            Ok(Swapped::Stale(None)) if repeated && revision.is_none() => break Ok(Swapped::Done),
+            settled @ (Ok(_) | Err(StorageError::Refused(_) | StorageError::KeyGone)) => break settled,
+        }
+        pause = (pause * 2).min(MAX_PAUSE);
+        repeated = true;
+    };
+    *unfinished = None;
+    result
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! What a guest may ask for, over a storage in memory. The clock is paused: pauses pass at once.
+
+use std::sync::LazyLock;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::connection::UnixSeconds;
+use crate::credentials::StaticCredentials;
+use crate::events::EventKind;
+use crate::randomness::SystemRandomness;
+use crate::seal::{HostKeys, Keyring};
+use crate::storage::{Access, Intercepted, Interceptor, Passage};
+use crate::storage::{HostStorage, MemoryStorage};
+
+const SAVE: Duration = Duration::from_secs(10);
+const NOW: Duration = Duration::from_secs(1_767_225_600);
+
+fn memory() -> MemoryStorage {
+    MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))
+}
+
+fn imports_over(storage: Arc<dyn HostStorage>, customer: Option<&str>) -> Imports {
+    let tenant = "acme".parse().unwrap();
+    let scope = customer.map_or_else(|| Scope::nobody(&tenant), |id| Scope::of(&tenant, &id.parse().unwrap()));
+    let revisions = Revisions::draw(&SystemRandomness).unwrap();
+    let clock = Arc::new(ManualClock::at(NOW));
+    Imports::new(scope, sealed(storage), Arc::new(StaticCredentials::new()), clock, revisions, SAVE)
+}
+
+/// The storage, under the same host key each time.
+fn sealed(storage: Arc<dyn HostStorage>) -> SealedStorage {
+    static KEYS: LazyLock<HostKeys> = LazyLock::new(|| HostKeys::draw().unwrap());
+    let keyring = Keyring::new(Arc::clone(&storage), Arc::new(KEYS.clone()), Arc::new(SystemRandomness));
+    SealedStorage::new(storage, Arc::new(keyring))
+}
+
+fn imports(customer: Option<&str>) -> Imports {
+    imports_over(Arc::new(memory()), customer)
+}
+
+fn key(customer: &str) -> types::ConnectionKey {
+    types::ConnectionKey { customer: customer.to_owned(), account: "a".to_owned() }
+}
+
+fn write(value: u8) -> token_storage::Write {
+    token_storage::Write { value: vec![value], refresh_due_at: Some(7) }
+}
+
+/// Takes 50 ms for each swap of a token record, and does not say before `up` whether it wrote that, or a row.
+struct Slow {
+    up: Instant,
+}
+
+#[async_trait]
+impl Interceptor for Slow {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        if access.method() == "swap_token" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let is_swap = ["swap_row", "swap_token"].contains(&access.method());
+        if is_swap && Instant::now() < self.up { Passage::LoseAnswer } else { Passage::Forward }
+    }
+}
+
+fn slow(memory: &Arc<MemoryStorage>, up: Instant) -> Arc<dyn HostStorage> {
+    Arc::new(Intercepted::new(Arc::clone(memory) as _, Arc::new(Slow { up })))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_has_a_budget_of_its_own_after_a_claim_that_used_up_its_own() {
+    let started = Instant::now();
+    let mut imports = imports_over(slow(&Arc::new(memory()), started + SAVE), Some("mine"));
+
+    let claimed = imports.swap_token(key("mine"), None, Some(write(1))).await;
+    assert!(matches!(claimed, Err(StorageError::Unavailable(_))), "{claimed:?}");
+    // Written all the same, as the guest sees by its nonce.
+    let claim = imports.load_token(key("mine")).await.unwrap().unwrap();
+    assert_eq!(*claim.value, [1]);
+
+    tokio::time::advance(started + SAVE - Instant::now()).await;
+    let saved = imports.swap_token(key("mine"), Some(claim.revision.into()), Some(write(2))).await;
+    assert!(matches!(saved, Ok(token_storage::SwapOutcome::Stored(_))), "{saved:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_repeats_its_swap_has_no_more_time_for_it() {
+    let started = Instant::now();
+    let mut imports = imports_over(slow(&Arc::new(memory()), started + 10 * SAVE), Some("mine"));
+    for _ in 0..3 {
+        let swapped = imports.swap_token(key("mine"), None, Some(write(1))).await;
+        assert!(matches!(swapped, Err(StorageError::Unavailable(_))), "{swapped:?}");
+    }
+    assert!(started.elapsed() <= SAVE, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn no_guest_learns_which_customers_hold_a_shop() {
+    let refused = storage_types::StorageError::Refused("this call may not look across customers".to_owned());
+    let answer = connection_storage::Host::owners(&mut imports(Some("mine")), "1".to_owned()).await.unwrap();
+    assert_eq!(format!("{answer:?}"), format!("{:?}", Err::<(), _>(refused)));
+}
+
+#[tokio::test]
+async fn a_guest_reads_and_writes_for_the_customer_of_its_call_only() {
+    let mut imports = imports(Some("mine"));
+
+    let stored = imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
+    let token_storage::SwapOutcome::Stored(revision) = stored else { panic!("not stored") };
+    let loaded = imports.load_token(key("mine")).await.unwrap().unwrap();
+    assert_eq!((loaded.revision.as_str(), loaded.value.as_slice()), (revision.as_str(), [1].as_slice()));
+
+    let denied = StorageError::Refused("not the customer of this call".to_owned());
+    assert_eq!(imports.load_token(key("other")).await.unwrap_err(), denied);
+    assert_eq!(imports.list_accounts("other".to_owned()).await.unwrap_err(), denied);
+    assert_eq!(imports.list_rows("other".to_owned()).await.unwrap_err(), denied);
+    let swapped = imports.swap_token(key("other"), None, Some(write(1))).await;
+    assert!(matches!(swapped, Err(error) if error == denied));
+}
+
+#[tokio::test]
+async fn a_call_for_no_customer_reaches_no_record() {
+    let denied = StorageError::Refused("not the customer of this call".to_owned());
+    assert_eq!(imports(None).list_accounts("mine".to_owned()).await.unwrap_err(), denied);
+}
+
+#[tokio::test]
+async fn malformed_identifiers_of_a_guest_are_refused() {
+    let mut imports = imports(Some("mine"));
+    let key = |account: &str| types::ConnectionKey { customer: "mine".to_owned(), account: account.to_owned() };
+    let refused = |why: &str| StorageError::Refused(why.to_owned());
+    assert_eq!(imports.load_token(key("")).await.unwrap_err(), refused("account id: 1 to 256 bytes"));
+    let swapped = imports.swap_token(key("a"), Some(String::new()), None).await;
+    assert!(matches!(swapped, Err(error) if error == refused("revision: 1 to 64 bytes")));
+}
+
+fn row(generation: u64, status: types::ConnectionStatus) -> connection_storage::Write {
+    let mut row = crate::storage::row_of("mine", "a");
+    row.token_generation = generation;
+    row.connection.status = status.into();
+    let entry = RowEntry { revision: "unused".parse().unwrap(), row };
+    connection_storage::Entry::from(entry).stored
+}
+
+async fn kinds(storage: &MemoryStorage) -> Vec<EventKind> {
+    let events = storage.events(&"acme".parse().unwrap(), None, 99).await.unwrap();
+    assert!(events.iter().all(|event| event.event.at == UnixSeconds(NOW.as_secs())));
+    events.into_iter().map(|event| event.event.kind).collect()
+}
+
+fn stored(outcome: connection_storage::SwapOutcome) -> String {
+    let connection_storage::SwapOutcome::Stored(revision) = outcome else { panic!("{outcome:?}") };
+    revision
+}
+
+const ENDING: types::ConnectionStatus = types::ConnectionStatus::AuthorizationEnding(9);
+
+#[tokio::test]
+async fn the_events_of_a_row_follow_from_the_row_it_replaces() {
+    let storage = Arc::new(memory());
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
+    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    // By the revision that its own write was given, without a load.
+    let second = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await.unwrap();
+    let revision = stored(second);
+
+    // Another call, of a host that has seen nothing of it.
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
+    let third = imports.swap_row(key("mine"), Some(revision), Some(row(3, ENDING))).await.unwrap();
+    let loaded = imports.load_row(key("mine")).await.unwrap().unwrap();
+    assert_eq!(loaded.revision.as_str(), stored(third));
+    imports.swap_row(key("mine"), Some(loaded.revision.into()), None).await.unwrap();
+
+    let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
+    assert_eq!(kinds(&storage).await, [EventKind::Connected, ending, EventKind::Disconnected]);
+}
+
+#[tokio::test]
+async fn a_row_of_a_revision_that_nobody_has_is_not_written() {
+    let storage = Arc::new(memory());
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
+    let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(1, ENDING))).await.unwrap();
+    assert!(matches!(lost, connection_storage::SwapOutcome::Stale(None)), "{lost:?}");
+    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(2, ENDING))).await.unwrap();
+    let connection_storage::SwapOutcome::Stale(Some(found)) = lost else { panic!("{lost:?}") };
+    assert_eq!(found.revision, stored(first));
+    assert_eq!(kinds(&storage).await, [EventKind::Connected]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_whose_answers_are_lost_have_their_events_once() {
+    let memory = Arc::new(memory());
+    let up = Instant::now() + Duration::from_secs(1);
+    let mut imports = imports_over(slow(&memory, up), Some("mine"));
+    let first = imports.swap_row(key("mine"), None, Some(row(1, ENDING))).await.unwrap();
+    assert!(Instant::now() >= up);
+    imports.storage = sealed(slow(&memory, Instant::now() + Duration::from_secs(1)));
+    let ended = imports.swap_row(key("mine"), Some(stored(first)), None).await.unwrap();
+    assert!(matches!(ended, connection_storage::SwapOutcome::Deleted), "{ended:?}");
+
+    // One that never said so, and that the guest makes again.
+    imports.storage = sealed(slow(&memory, Instant::now() + 2 * SAVE));
+    let lost = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await;
+    assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");
+    imports.storage = sealed(Arc::clone(&memory) as _);
+    let again = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    assert!(matches!(again, connection_storage::SwapOutcome::Stale(Some(_))), "{again:?}");
+
+    let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
+    let expected = [EventKind::Connected, ending, EventKind::Disconnected, EventKind::Connected];
+    assert_eq!(kinds(&memory).await, expected);
+}

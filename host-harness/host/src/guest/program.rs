@@ -1,0 +1,78 @@
+//! The compiled and linked component.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use super::bindings::ContractPre;
+use super::call_state::{CallState, link};
+use super::engine::{GuestMemories, Ticker, engine, engine_with_memories};
+use crate::build_error::BuildError;
+use crate::error::Plugin;
+use crate::limits::Limits;
+
+/// A compiled and linked component, and the pool of its instances.
+#[derive(Clone)]
+pub(crate) struct Program {
+    pub(crate) plugin: Plugin,
+    pub(super) contract: ContractPre<CallState>,
+    /// One permit per instance of the pool.
+    pub(super) free: Arc<Semaphore>,
+    _ticker: Arc<Ticker>,
+}
+
+impl Program {
+    /// Compiles and links a component. `memories: None` takes the instances from a pool.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub(crate) fn compile(
+        bytes: Vec<u8>,
+        limits: &Limits,
+        memories: Option<GuestMemories>,
+    ) -> Result<Self, BuildError> {
+        let limit = limits.component_bytes;
+        if bytes.len() as u64 > limit {
+            return Err(BuildError::TooLarge { limit });
+        }
+        let engine = match memories {
+            Some(memories) => engine_with_memories(memories),
+            None => engine(limits),
+        };
+        Self::on(&engine.map_err(unavailable)?, bytes, limits)
+    }
+
+    fn on(engine: &Engine, bytes: Vec<u8>, limits: &Limits) -> Result<Self, BuildError> {
+        let compiled =
+            Component::new(engine, bytes).map_err(|error| BuildError::NotAComponent(format!("{error:#}")))?;
+        let mut linker = Linker::new(engine);
+        link(&mut linker).map_err(unavailable)?;
+        let linked =
+            linker.instantiate_pre(&compiled).map_err(|error| BuildError::ImportNotOffered(format!("{error:#}")))?;
+        let contract = ContractPre::new(linked).map_err(|error| BuildError::NotAConnector(format!("{error:#}")))?;
+        let ticker = Ticker::start(engine.clone()).map_err(|error| BuildError::Engine(error.to_string()))?;
+        Ok(Self {
+            plugin: plugin(&compiled, engine),
+            contract,
+            free: Arc::new(Semaphore::new(limits.concurrent_calls as usize)),
+            _ticker: Arc::new(ticker),
+        })
+    }
+}
+
+fn unavailable(error: wasmtime::Error) -> BuildError {
+    BuildError::Engine(format!("{error:#}"))
+}
+
+/// Returns the package and version under which the component exports the connector.
+fn plugin(compiled: &Component, engine: &Engine) -> Plugin {
+    let exports = compiled.component_type();
+    let name = exports.exports(engine).find_map(|(name, _)| {
+        let (package, interface) = name.split_once('/')?;
+        let version = interface.strip_prefix("connector@")?;
+        Some(format!("{package}@{version}"))
+    });
+    Plugin::new(name.as_deref().unwrap_or("connector"))
+}

@@ -1,0 +1,184 @@
+//! Runs calls: each in a fresh instance, on a task of its own, under one deadline.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+use wasmtime::component::ResourceTable;
+use wasmtime::{Store, UpdateDeadline};
+use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi_http::WasiHttpCtx;
+
+use super::bindings::{export, types};
+use super::boundary_hook::{self, EndedAtBoundary, OnBoundary};
+use super::call_log::CallLog;
+use super::call_state::CallState;
+use super::clocks::GuestClock;
+use super::engine::ticks;
+use super::http::GuestHttp;
+use super::imports::Imports;
+use super::program::Program;
+use super::random::GuestRandomness;
+use super::resources::{Exceeded, Growth, exhausted};
+use super::scope::Scope;
+use super::trap::trap;
+use crate::clock::Clock;
+use crate::credentials::CredentialsProvider;
+use crate::deadlines::Deadlines;
+use crate::egress::Client;
+use crate::error::{CallError, ConnectorError, Resource};
+use crate::id::{InvalidId, Revisions};
+use crate::limits::Limits;
+use crate::randomness::Randomness;
+use crate::seal::SealedStorage;
+
+/// The component, and everything that its instances may use. All calls of a host share it.
+pub(crate) struct Sandbox {
+    pub(crate) program: Program,
+    pub(crate) storage: SealedStorage,
+    pub(crate) credentials: Arc<dyn CredentialsProvider>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) client: Client,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) limits: Limits,
+    pub(crate) on_boundary: Option<OnBoundary>,
+}
+
+/// The answer of an export: a trap, or a result that may be the connector's own error.
+type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+
+impl Sandbox {
+    /// Waits for a free instance, then runs `export` in a fresh one. The call runs on a task of its own, which continues if the
+    /// caller stops waiting. `read` converts the generated answer into a type of this library; only the latter is logged.
+    pub(crate) async fn call<T, U, F>(
+        self: &Arc<Self>,
+        log: CallLog,
+        scope: Scope,
+        read: fn(T) -> Result<U, InvalidId>,
+        export: F,
+    ) -> Result<U, CallError>
+    where
+        T: Send + 'static,
+        U: fmt::Debug + Send + 'static,
+        F: for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>> + Send + 'static,
+    {
+        let sandbox = Arc::clone(self);
+        let permit = tokio::time::timeout(sandbox.deadlines.queue, Arc::clone(&sandbox.program.free).acquire_owned());
+        let Ok(Ok(permit)) = permit.await else {
+            return log.end(Err(CallError::Busy { plugin: sandbox.program.plugin.clone() }));
+        };
+        let span = log.span();
+        let running = async move {
+            // Unwind safety: nothing reads the state of the call after a panic. The panic's text may contain any value.
+            let answer = AssertUnwindSafe(sandbox.run_in_time(scope, export)).catch_unwind().await;
+            drop(permit);
+            let plugin = || sandbox.program.plugin.clone();
+            log.end(match answer {
+                Ok(Ok(value)) => read(value).map_err(|_| CallError::ContractBroken {
+                    plugin: plugin(),
+                    what: "an identifier in its answer is malformed",
+                }),
+                Ok(Err(error)) => Err(error),
+                Err(_panic) => Err(CallError::Aborted { plugin: plugin() }),
+            })
+        };
+        let task = tokio::spawn(running.instrument(span));
+        task.await.unwrap_or_else(|_| Err(CallError::Aborted { plugin: self.program.plugin.clone() }))
+    }
+
+    async fn run_in_time<T>(
+        &self,
+        scope: Scope,
+        export: impl for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
+    ) -> Result<T, CallError> {
+        let deadline = self.deadlines.call;
+        let wasm_store = self.wasm_store(scope)?;
+        // If the call is late, dropping its future drops the instance.
+        match tokio::time::timeout(deadline, self.run(wasm_store, export)).await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(error))) => Err(self.connector_error(error)),
+            Ok(Err(error)) => Err(self.call_error(&error)),
+            Err(_late) => Err(CallError::DeadlineExceeded { plugin: self.program.plugin.clone(), deadline }),
+        }
+    }
+
+    async fn run<T>(
+        &self,
+        mut wasm_store: Store<CallState>,
+        export: impl for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
+    ) -> Answer<T> {
+        let instance = self.program.contract.instantiate_async(&mut wasm_store).await?;
+        export(instance.tiktok_shop_connector_connector(), &mut wasm_store).await
+    }
+
+    /// Creates the state of a call that starts now.
+    fn wasm_store(&self, scope: Scope) -> Result<Store<CallState>, CallError> {
+        let limits = &self.limits;
+        let revisions = Revisions::draw(&*self.randomness).map_err(|error| {
+            tracing::error!(%error, "no randomness");
+            CallError::NoRandomness { plugin: self.program.plugin.clone() }
+        })?;
+        let (storage, credentials) = (self.storage.clone(), Arc::clone(&self.credentials));
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.handles);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(limits.header_bytes);
+        let wasi = WasiCtx::builder()
+            .wall_clock(GuestClock(Arc::clone(&self.clock)))
+            .monotonic_clock(GuestClock(Arc::clone(&self.clock)))
+            .build();
+        let state = CallState {
+            table,
+            wasi,
+            http,
+            egress: GuestHttp {
+                client: self.client.clone(),
+                call_started: Instant::now(),
+                last_token_request: self.deadlines.last_token_request(),
+            },
+            randomness: GuestRandomness { source: Arc::clone(&self.randomness), max_bytes: limits.random_bytes },
+            imports: Imports::new(scope, storage, credentials, Arc::clone(&self.clock), revisions, self.deadlines.save),
+            growth: Growth::new(limits),
+            ticks_left: ticks(self.deadlines.cpu),
+        };
+
+        let mut wasm_store = Store::new(self.program.contract.engine(), state);
+        wasm_store.limiter(|state| &mut state.growth);
+        wasm_store.set_hostcall_fuel(limits.hostcall_bytes);
+        wasm_store.set_max_component_handles(limits.handles);
+        // Ticks also pass while the guest waits. The deadline is extended by one tick at a time, so a wait costs one tick,
+        // however long it is, and computing costs one tick per 10 ms.
+        wasm_store.set_epoch_deadline(1);
+        wasm_store.epoch_deadline_callback(|mut wasm_store| {
+            let left = &mut wasm_store.data_mut().ticks_left;
+            *left = left.checked_sub(1).ok_or(Exceeded(Resource::Cpu))?;
+            Ok(UpdateDeadline::Yield(1))
+        });
+        if let Some(on_boundary) = &self.on_boundary {
+            boundary_hook::install(&mut wasm_store, Arc::clone(on_boundary));
+        }
+        Ok(wasm_store)
+    }
+
+    fn connector_error(&self, error: types::Error) -> CallError {
+        let (action, failure) = error.into();
+        CallError::Connector(ConnectorError { plugin: self.program.plugin.clone(), action, failure })
+    }
+
+    fn call_error(&self, error: &wasmtime::Error) -> CallError {
+        let plugin = self.program.plugin.clone();
+        if let Some(resource) = exhausted(error) {
+            tracing::error!(%plugin, %resource, "the guest reached a limit");
+            return CallError::Exhausted { plugin, resource };
+        }
+        if error.is::<EndedAtBoundary>() {
+            return CallError::Aborted { plugin };
+        }
+        CallError::Trapped { plugin, trap: trap(error) }
+    }
+}

@@ -1,0 +1,81 @@
+//! The records that one call may reach.
+
+use std::collections::BTreeSet;
+
+use crate::id::{CustomerId, TenantId};
+
+/// The tenant and the customers of one call. The guest may name only these customers, and can't name a tenant.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    pub(crate) tenant: TenantId,
+    pub(super) customers: Customers,
+    pub(super) keys: KeyUse,
+}
+
+/// When a call needs the tenant's keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyUse {
+    /// Only to open or seal a value. The call fails there if a key is not available.
+    WhenNeeded,
+    /// Before anything else, because tokens that can't be sealed at the end of the call would be lost.
+    First,
+    /// Never. Without a key the call lists connections without the ciphers of their shops.
+    Optional,
+}
+
+#[derive(Clone)]
+pub(super) enum Customers {
+    /// The call reads no stored connection.
+    None,
+    One(CustomerId),
+    /// The customers whose connections contain a shop that the guest named. A webhook names shops, not customers.
+    Owners(BTreeSet<CustomerId>),
+}
+
+impl Scope {
+    /// The scope of a call for one customer.
+    pub(crate) fn of_customer(tenant: &TenantId, customer: &CustomerId) -> Self {
+        Self::new(tenant, Customers::One(customer.clone()))
+    }
+
+    /// The scope of a call that spends an authorization code for one customer.
+    pub(crate) fn for_connect(tenant: &TenantId, customer: &CustomerId) -> Self {
+        Self { keys: KeyUse::First, ..Self::of_customer(tenant, customer) }
+    }
+
+    /// The scope of a call that lists one customer's connections.
+    pub(crate) fn for_listing(tenant: &TenantId, customer: &CustomerId) -> Self {
+        Self { keys: KeyUse::Optional, ..Self::of_customer(tenant, customer) }
+    }
+
+    /// The scope of a call that reads no stored connection.
+    pub(crate) fn without_customer(tenant: &TenantId) -> Self {
+        Self::new(tenant, Customers::None)
+    }
+
+    /// The scope of a webhook, which may look up the owners of a shop.
+    pub(crate) fn for_webhook(tenant: &TenantId) -> Self {
+        Self::new(tenant, Customers::Owners(BTreeSet::new()))
+    }
+
+    fn new(tenant: &TenantId, customers: Customers) -> Self {
+        Self { tenant: tenant.clone(), customers, keys: KeyUse::WhenNeeded }
+    }
+
+    /// Returns the customer of the call, if it is for exactly one.
+    pub(super) fn customer(&self) -> Option<&CustomerId> {
+        match &self.customers {
+            Customers::One(customer) => Some(customer),
+            Customers::None | Customers::Owners(_) => None,
+        }
+    }
+
+    /// Returns whether the guest may name this customer.
+    pub(super) fn contains(&self, customer: &CustomerId) -> bool {
+        match &self.customers {
+            Customers::None => false,
+            Customers::One(only) => only == customer,
+            Customers::Owners(owners) => owners.contains(customer),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The host: the handle through which an embedder makes every call. Each call stands in a file of its own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::builder::ConnectorHostBuilder;
+use crate::error::Plugin;
+use crate::guest::Sandbox;
+use crate::storage::HostStorage;
+
+/// The connector in its sandbox. It is cheap to clone. Each method makes one call, and calls run concurrently.
+///
+/// A call runs on a task of its own. If the caller drops the future, the call and its save continue. Calls therefore need a
+/// tokio runtime with time and I/O enabled, and a host that shuts down should let its calls finish.
+#[derive(Clone)]
+pub struct ConnectorHost {
+    pub(crate) sandbox: Arc<Sandbox>,
+}
+
+impl ConnectorHost {
+    /// Creates a builder, which puts a host together.
+    #[must_use]
+    pub fn builder() -> ConnectorHostBuilder {
+        ConnectorHostBuilder::default()
+    }
+
+    /// Returns the name and version of the component that this host runs.
+    #[must_use]
+    pub fn plugin(&self) -> &Plugin {
+        &self.sandbox.program.plugin
+    }
+
+    /// Returns the storage as the embedder gave it, without sealing.
+    pub(crate) fn storage(&self) -> &dyn HostStorage {
+        self.sandbox.storage.inner()
+    }
+
+    /// Returns how long one answer of the storage may take.
+    pub(crate) fn storage_timeout(&self) -> Duration {
+        self.sandbox.deadlines.save
+    }
+
+    /// Returns a random part of a duration. If the source of randomness fails, it returns the whole duration.
+    pub(crate) fn random_part_of(&self, whole: Duration) -> Duration {
+        let mut bytes = [0; 4];
+        match self.sandbox.randomness.fill(&mut bytes) {
+            Ok(()) => whole.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)),
+            Err(_) => whole,
+        }
+    }
+}
+
+impl fmt::Debug for ConnectorHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectorHost").field("plugin", self.plugin()).finish_non_exhaustive()
+    }
+}

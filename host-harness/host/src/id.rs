@@ -1,0 +1,229 @@
+//! Identifiers. Each kind has a type of its own, so that two kinds can't be confused. Ids are compared byte by byte. They are
+//! never trimmed, case-folded or joined with a separator.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::randomness::{Randomness, random_bits};
+
+/// The rule that a text breaks, so that it is not an identifier. It does not contain the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {rule}")]
+pub struct InvalidId {
+    what: &'static str,
+    rule: &'static str,
+}
+
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Returns the identifier as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                match $check(&text) {
+                    Ok(()) => Ok(Self(text)),
+                    Err(rule) => Err(InvalidId { what: $what, rule }),
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+identifier! {
+    /// A tenant of the platform: one TikTok app with its own data. The host names the tenant of a call; the guest can't.
+    /// 1 to 256 bytes of UTF-8.
+    TenantId, "tenant id", opaque
+}
+
+identifier! {
+    /// A customer of the platform, named by the platform's own id. 1 to 256 bytes of UTF-8.
+    CustomerId, "customer id", opaque
+}
+
+identifier! {
+    /// A seller account that consented: TikTok's `open_id`, which belongs to one app. Opaque, 1 to 256 bytes of UTF-8.
+    AccountId, "account id", opaque
+}
+
+identifier! {
+    /// A shop, named by TikTok's shop id. 1 to 19 digits, as text.
+    ShopId, "shop id", digits
+}
+
+identifier! {
+    /// One write of one record. Opaque, 1 to 64 bytes. It is only compared for equality, and never issued twice.
+    Revision, "revision", revision
+}
+
+identifier! {
+    /// A data key of a tenant. Opaque, 1 to 64 bytes. The host draws 128 random bits for each key id.
+    KeyId, "key id", revision
+}
+
+identifier! {
+    /// A host key, which wraps data keys. It lives in a key service or a key file. 1 to 256 visible ASCII characters. The id is
+    /// not secret, and errors name it.
+    HostKeyId, "host key id", visible
+}
+
+impl KeyId {
+    /// # Errors
+    /// The source of randomness failed.
+    pub(crate) fn draw(randomness: &dyn Randomness) -> std::io::Result<Self> {
+        Ok(Self(format!("{:032x}", random_bits(randomness)?)))
+    }
+}
+
+impl HostKeyId {
+    /// # Errors
+    /// The source of randomness failed.
+    pub(crate) fn draw(randomness: &dyn Randomness) -> std::io::Result<Self> {
+        Ok(Self(format!("host-{:016x}", random_bits(randomness)? >> 64)))
+    }
+}
+
+/// Issues the revisions of one call: 128 random bits, drawn once, and a counter. No revision is ever issued twice, even after a
+/// deletion, a restore or a fail-over. The random bits are drawn before the call, so saving the received tokens cannot fail
+/// for lack of randomness.
+#[derive(Debug)]
+pub(crate) struct Revisions {
+    call: u128,
+    issued: u64,
+}
+
+impl Revisions {
+    /// # Errors
+    /// The source of randomness failed.
+    pub(crate) fn draw(randomness: &dyn Randomness) -> std::io::Result<Self> {
+        Ok(Self { call: random_bits(randomness)?, issued: 0 })
+    }
+
+    pub(crate) fn issue(&mut self) -> Revision {
+        self.issued += 1;
+        Revision(format!("{:032x}-{}", self.call, self.issued))
+    }
+}
+
+fn opaque(text: &str) -> Result<(), &'static str> {
+    if (1..=256).contains(&text.len()) { Ok(()) } else { Err("1 to 256 bytes") }
+}
+
+fn digits(text: &str) -> Result<(), &'static str> {
+    if (1..=19).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(())
+    } else {
+        Err("1 to 19 digits")
+    }
+}
+
+fn revision(text: &str) -> Result<(), &'static str> {
+    if (1..=64).contains(&text.len()) { Ok(()) } else { Err("1 to 64 bytes") }
+}
+
+fn visible(text: &str) -> Result<(), &'static str> {
+    if (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err("1 to 256 visible ASCII characters")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn an_identifier_is_1_to_256_bytes_not_characters() {
+        assert_eq!("".parse::<TenantId>().unwrap_err().to_string(), "tenant id: 1 to 256 bytes");
+        assert_eq!("é".repeat(128).parse::<CustomerId>().unwrap().as_str().len(), 256);
+        assert_eq!("é".repeat(129).parse::<AccountId>().unwrap_err().to_string(), "account id: 1 to 256 bytes");
+    }
+
+    #[test]
+    fn a_shop_id_is_up_to_19_digits() {
+        assert_eq!("7495929172636467189".parse::<ShopId>().unwrap().as_str(), "7495929172636467189");
+        for text in ["", "74959291726364671890", "-1", "1e3", "٣"] {
+            assert_eq!(text.parse::<ShopId>().unwrap_err().to_string(), "shop id: 1 to 19 digits", "{text:?}");
+        }
+    }
+
+    /// Gives different bytes each time, as often as it is told to, then fails.
+    struct Fails(AtomicU8);
+
+    impl Randomness for Fails {
+        fn fill(&self, bytes: &mut [u8]) -> std::io::Result<()> {
+            let left = self.0.load(Ordering::Relaxed).checked_sub(1).ok_or(std::io::ErrorKind::Other)?;
+            self.0.store(left, Ordering::Relaxed);
+            bytes.fill(left);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_two_revisions_are_equal_within_a_call_or_between_calls() {
+        let randomness = Fails(AtomicU8::new(2));
+        let mut calls = [Revisions::draw(&randomness).unwrap(), Revisions::draw(&randomness).unwrap()];
+        let issued: Vec<_> = calls.iter_mut().flat_map(|call| [call.issue(), call.issue()]).collect();
+        let issued: Vec<_> = issued.iter().map(Revision::as_str).collect();
+        assert_eq!(
+            issued,
+            [
+                "01010101010101010101010101010101-1",
+                "01010101010101010101010101010101-2",
+                "00000000000000000000000000000000-1",
+                "00000000000000000000000000000000-2",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_revision_stays_within_its_length() {
+        let mut last = Revisions { call: u128::MAX, issued: u64::MAX - 1 };
+        assert_eq!(revision(last.issue().as_str()), Ok(()));
+    }
+
+    #[test]
+    fn only_the_first_revision_of_a_call_needs_randomness() {
+        let randomness = Fails(AtomicU8::new(1));
+        let mut revisions = Revisions::draw(&randomness).unwrap();
+        assert_eq!(Revisions::draw(&randomness).unwrap_err().kind(), std::io::ErrorKind::Other);
+        assert_ne!(revisions.issue(), revisions.issue());
+    }
+}

@@ -1,0 +1,125 @@
+//! The reference host of the TikTok Shop connector, as a library. It runs the connector's WebAssembly component on wasmtime.
+//!
+//! [`ConnectorHost`] gives the component outbound HTTP to TikTok Shop's two hosts, clocks, randomness, the app's credentials
+//! and storage, and nothing else. The component can't reach a file system, an environment, a socket or a standard stream.
+//! Every call runs in a fresh instance, for one tenant. The caller names the tenant, and the guest can't.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use tiktok_shop_host::clock::SystemClock;
+//! use tiktok_shop_host::connection::ShopPolicy;
+//! use tiktok_shop_host::consent::{BrowserSession, ConsentError};
+//! use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
+//! use tiktok_shop_host::error::Action;
+//! use tiktok_shop_host::seal::HostKeys;
+//! use tiktok_shop_host::storage::MemoryStorage;
+//! use tiktok_shop_host::{CallError, Component, ConnectorHost, CustomerId, TenantId};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let tenant: TenantId = "acme".parse()?;
+//! let credentials = AppCredentials {
+//!     app_key: "6a1b2c3d4e5f6".to_owned(),
+//!     app_secret: std::fs::read_to_string("app-secret")?.trim_end().into(),
+//!     previous_app_secret: None,
+//!     authorization_link: Some("https://services.tiktokshop.com/open/authorize?service_id=1".to_owned()),
+//! };
+//! let host = ConnectorHost::builder()
+//!     .component(Component::File("tiktok_shop_connector.wasm".into()))
+//!     .storage(Arc::new(MemoryStorage::new(Arc::new(SystemClock::new()))))
+//!     .keys(Arc::new(HostKeys::draw()?))
+//!     .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), credentials)))
+//!     .build()?;
+//!
+//! // The seller opens this link and consents. TikTok then sends the same browser to your callback, with a query.
+//! let customer: CustomerId = "customer-7".parse()?;
+//! # let (cookie, query) = ("", "");
+//! let browser = BrowserSession::new(cookie.into()).ok_or("no user is signed in")?;
+//! let consent = host.begin_consent(&tenant, &customer, &browser, ShopPolicy::All).await?;
+//! println!("send the browser to {}", consent.url.expose());
+//!
+//! match host.finish_consent(&tenant, &browser, query.into()).await {
+//!     Ok(connection) => println!("{} shops", connection.shops.len()),
+//!     Err(ConsentError::Call(CallError::Connector(error))) if error.action() == Action::Reauthorize => {
+//!         println!("ask the seller for a new consent: {error}");
+//!     }
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where things are
+//!
+//! The crate root contains the names that every embedder needs: the host, its builder, its error and the ids. Everything else
+//! is in a module. One module per call: [`connect`], [`consent`], [`refresh`], [`access_token`], [`call`], [`disconnect`],
+//! [`webhook`], [`sweep`]. One module per part that an embedder provides or chooses: [`storage`], [`seal`], [`credentials`],
+//! [`egress`], [`clock`], [`randomness`].
+//!
+//! # Logs
+//!
+//! This library logs through `tracing`, and no secret at any level. Every call is a span `call` with the fields `operation`,
+//! `tenant` and `customer`, and `account` if the caller named one. At its end every call logs one event, even if the caller no
+//! longer waits:
+//!
+//! | level | event |
+//! | --- | --- |
+//! | `ERROR` | The host had to end the call (`outcome` is `trapped`, `deadline-exceeded`, `exhausted`, …), or the connector answered `internal`. |
+//! | `WARN` | The connector answered another error: `outcome` is its case, with `code`, `http_status`, `request_id`, `retry_after_ms`. No instance was free (`busy`). A request got no response. A handled webhook could not be remembered. A state stays used although its callback could be repeated. |
+//! | `INFO` | A `connect`, `refresh`, `link-shops` or `disconnect` succeeded. |
+//! | `DEBUG` | A call that only reads succeeded. Each response: host, method and status. |
+//! | `TRACE` | The answer of each call, with its secrets redacted. |
+//!
+//! The crates below this library are less careful. Requests to TikTok Shop carry the app secret, codes and tokens in their URL,
+//! and `wasmtime-wasi-http` logs that URL at `TRACE`. Put a [`LogFilter`](log_filter::LogFilter) on every layer that writes
+//! logs. Every level is safe with it:
+//!
+//! ```
+//! use tiktok_shop_host::log_filter::LogFilter;
+//! use tracing_subscriber::filter::{EnvFilter, FilterExt as _};
+//! use tracing_subscriber::prelude::*;
+//!
+//! let wanted = EnvFilter::new("info,tiktok_shop_host=trace");
+//! let subscriber = tracing_subscriber::registry().with(tracing_subscriber::fmt::layer().with_filter(wanted.and(LogFilter)));
+//! # drop(subscriber);
+//! ```
+
+pub mod access_token;
+pub mod boundary;
+mod build_error;
+mod builder;
+pub mod call;
+pub mod clock;
+pub mod connect;
+pub mod connection;
+pub mod consent;
+pub mod credentials;
+pub mod deadlines;
+pub mod disconnect;
+pub mod egress;
+pub mod error;
+pub mod events;
+mod guest;
+mod host;
+mod id;
+pub mod limits;
+mod link_shops;
+mod list;
+pub mod log_filter;
+pub mod randomness;
+pub mod refresh;
+pub mod retry;
+pub mod seal;
+mod secret;
+pub mod storage;
+pub mod sweep;
+pub mod webhook;
+mod words;
+
+pub use build_error::BuildError;
+pub use builder::{Component, ConnectorHostBuilder};
+pub use error::CallError;
+pub use host::ConnectorHost;
+pub use id::{AccountId, CustomerId, HostKeyId, InvalidId, KeyId, Revision, ShopId, TenantId};
+pub use secret::Secret;
+pub use words::UnknownWord;

@@ -1,0 +1,34 @@
+//! Chooses which shops of an account the customer uses.
+
+use futures::FutureExt as _;
+
+use crate::connection::Connection;
+use crate::error::CallError;
+use crate::guest::{CallLog, Operation, Scope};
+use crate::host::ConnectorHost;
+use crate::id::{AccountId, CustomerId, ShopId, TenantId};
+
+impl ConnectorHost {
+    /// Links exactly these shops of the account and unlinks all others. An empty list is allowed and keeps the tokens. Sends
+    /// nothing.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn link_shops(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        account: Option<&AccountId>,
+        shops: &[ShopId],
+    ) -> Result<Connection, CallError> {
+        let scope = Scope::of_customer(tenant, customer);
+        let log = CallLog::begin(Operation::LinkShops, &scope, account);
+        let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
+        let shops: Vec<_> = shops.iter().cloned().map(String::from).collect();
+        self.sandbox
+            .call(log, scope, Connection::try_from, move |guest, wasm_store| {
+                async move { guest.call_link_shops(wasm_store, &customer, account.as_ref(), &shops).await }.boxed()
+            })
+            .await
+    }
+}

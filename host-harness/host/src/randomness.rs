@@ -1,0 +1,32 @@
+//! Randomness for the guest (nonces and jitter), and for revisions, keys and states of the host.
+
+use std::io;
+
+/// A source of unpredictable random bytes.
+pub trait Randomness: Send + Sync {
+    /// Fills the slice.
+    ///
+    /// # Errors
+    /// The source failed. The call that needs the bytes then ends. There is no weaker fallback.
+    fn fill(&self, bytes: &mut [u8]) -> io::Result<()>;
+}
+
+/// The random source of the operating system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandomness;
+
+impl Randomness for SystemRandomness {
+    fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
+        getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))
+    }
+}
+
+/// Draws 128 random bits.
+///
+/// # Errors
+/// The source failed.
+pub(crate) fn random_bits(randomness: &dyn Randomness) -> io::Result<u128> {
+    let mut bits = [0; 16];
+    randomness.fill(&mut bits)?;
+    Ok(u128::from_be_bytes(bits))
+}

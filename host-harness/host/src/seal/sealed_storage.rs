@@ -1,0 +1,182 @@
+//! What the imports of a call see of a storage: tokens and ciphers in clear.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::keyring::Keyring;
+use crate::connection::{ConnectionKey, UnixSeconds};
+use crate::events::NewEvent;
+use crate::id::{CustomerId, Revision, TenantId};
+use crate::storage::{HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenWrite};
+
+/// Times that a value is sealed anew because its key was replaced meanwhile.
+const MAX_KEYS: usize = 3;
+
+/// A storage and the keys to it.
+#[derive(Clone)]
+pub(crate) struct SealedStorage {
+    storage: Arc<dyn HostStorage>,
+    keyring: Arc<Keyring>,
+}
+
+/// A token record in clear.
+pub(crate) struct OpenToken {
+    pub(crate) revision: Revision,
+    pub(crate) value: Zeroizing<Vec<u8>>,
+    pub(crate) age: Duration,
+}
+
+/// What a swap writes, in clear.
+pub(crate) struct OpenWrite {
+    pub(crate) value: Zeroizing<Vec<u8>>,
+    pub(crate) refresh_due_at: Option<UnixSeconds>,
+}
+
+impl std::fmt::Debug for OpenToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenToken").field("revision", &self.revision).field("age", &self.age).finish_non_exhaustive()
+    }
+}
+
+impl SealedStorage {
+    pub(crate) fn new(storage: Arc<dyn HostStorage>, keyring: Arc<Keyring>) -> Self {
+        Self { storage, keyring }
+    }
+
+    /// What needs no key.
+    pub(crate) fn inner(&self) -> &dyn HostStorage {
+        &*self.storage
+    }
+
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    pub(crate) async fn load_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+    ) -> Result<Option<OpenToken>, StorageError> {
+        let entry = self.storage.load_token(tenant, key).await?;
+        self.opened_token(tenant, key, entry).await
+    }
+
+    pub(crate) async fn swap_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Next<OpenWrite>>,
+    ) -> Result<Swapped<OpenToken>, StorageError> {
+        let mut keys = 0;
+        loop {
+            let sealed = match next {
+                Some(Next { revision, value }) => {
+                    let sealed = self.keyring.seal_token(tenant, key, revision, &value.value).await?;
+                    let value = TokenWrite { value: sealed, refresh_due_at: value.refresh_due_at };
+                    Some(Next { revision: revision.clone(), value })
+                }
+                None => None,
+            };
+            keys += 1;
+            match self.storage.swap_token(tenant, key, expected, sealed.as_ref()).await {
+                Err(StorageError::KeyGone) if keys < MAX_KEYS => self.keyring.forget(tenant),
+                Ok(Swapped::Stale(entry)) => return Ok(Swapped::Stale(self.opened_token(tenant, key, entry).await?)),
+                Ok(Swapped::Done) => return Ok(Swapped::Done),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(crate) async fn list_rows(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+    ) -> Result<Vec<RowEntry>, StorageError> {
+        let mut rows = Vec::new();
+        for entry in self.storage.list_rows(tenant, customer).await? {
+            rows.push(self.opened_row(tenant, entry).await?);
+        }
+        Ok(rows)
+    }
+
+    /// Rows whose ciphers can't be opened now have none: what a connection is worth can be told without them.
+    pub(crate) async fn list_rows_without_keys(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+    ) -> Result<Vec<RowEntry>, StorageError> {
+        let mut rows = Vec::new();
+        for entry in self.storage.list_rows(tenant, customer).await? {
+            let mut without = entry.clone();
+            rows.push(match self.opened_row(tenant, entry).await {
+                Ok(opened) => opened,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection is listed without the ciphers of its shops");
+                    without.row.ciphers = None;
+                    without
+                }
+            });
+        }
+        Ok(rows)
+    }
+
+    pub(crate) async fn load_row(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+    ) -> Result<Option<RowEntry>, StorageError> {
+        match self.storage.load_row(tenant, key).await? {
+            Some(entry) => Ok(Some(self.opened_row(tenant, entry).await?)),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn swap_row(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Next<Row>>,
+        events: &[NewEvent],
+    ) -> Result<Swapped<RowEntry>, StorageError> {
+        let mut keys = 0;
+        loop {
+            let sealed = match next {
+                Some(Next { revision, value }) => {
+                    let value = self.keyring.seal_row(tenant, revision, value.clone()).await?;
+                    Some(Next { revision: revision.clone(), value })
+                }
+                None => None,
+            };
+            keys += 1;
+            match self.storage.swap_row(tenant, key, expected, sealed.as_ref(), events).await {
+                Err(StorageError::KeyGone) if keys < MAX_KEYS => self.keyring.forget(tenant),
+                Ok(Swapped::Stale(Some(entry))) => {
+                    return Ok(Swapped::Stale(Some(self.opened_row(tenant, entry).await?)));
+                }
+                Ok(other) => return Ok(other),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn opened_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        entry: Option<TokenEntry>,
+    ) -> Result<Option<OpenToken>, StorageError> {
+        let Some(TokenEntry { revision, value, age }) = entry else { return Ok(None) };
+        let value = self.keyring.open_token(tenant, key, &revision, &value).await?;
+        Ok(Some(OpenToken { revision, value, age }))
+    }
+
+    async fn opened_row(&self, tenant: &TenantId, entry: RowEntry) -> Result<RowEntry, StorageError> {
+        let RowEntry { revision, row } = entry;
+        let row = self.keyring.open_row(tenant, &revision, row).await?;
+        Ok(RowEntry { revision, row })
+    }
+}

@@ -1,0 +1,143 @@
+//! Connections as the customer sees them, and the events that their changes cause.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::digest::digest;
+use super::error::StorageError;
+use super::keys::Sealed;
+use super::swap::{Next, Swapped};
+use crate::connection::{Connection, ConnectionKey, UnixSeconds};
+use crate::events::{Event, EventPosition, NewEvent};
+use crate::id::{CustomerId, Revision, ShopId, TenantId};
+
+/// Keeps the rows of connections and the events of tenants.
+#[async_trait]
+pub trait ConnectionStorage: Send + Sync {
+    /// Returns the customer's rows, ordered by account in byte order.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError>;
+
+    /// Returns the connection's row, if it exists.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError>;
+
+    /// Writes the row if its revision is still `expected`, and appends the events in their order, in one transaction.
+    /// `next: None` deletes the row. A stale swap appends no event.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. A lost race is not an error.
+    async fn swap_row(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Next<Row>>,
+        events: &[NewEvent],
+    ) -> Result<Swapped<RowEntry>, StorageError>;
+
+    /// Returns the tenant's connections whose row contains this shop, linked or not, in byte order.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError>;
+
+    /// Returns connections of all tenants whose [`Connection::ends_at`] is `by` or earlier, in the order of [`Ending`].
+    /// Connections in the status [`ReauthorizationRequired`](crate::connection::ConnectionStatus) are left out. The list starts
+    /// behind `after` and has at most `limit` entries. It may or may not contain rows that are written meanwhile. A sweep
+    /// reads it.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn endings(&self, by: UnixSeconds, after: Option<&Ending>, limit: usize)
+    -> Result<Vec<Ending>, StorageError>;
+
+    /// Returns the tenant's events behind this position, in order, at most `limit`. `after: None` starts at the first event.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn events(
+        &self,
+        tenant: &TenantId,
+        after: Option<EventPosition>,
+        limit: usize,
+    ) -> Result<Vec<Event>, StorageError>;
+
+    /// Appends the event unless an event with the same `once` was appended for the same connection before. Returns whether it
+    /// was appended.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError>;
+}
+
+digest! {
+    /// SHA-256 of the name of an event that happens once to a connection.
+    OnceDigest
+}
+
+impl OnceDigest {
+    pub(crate) fn of(name: &str) -> Self {
+        Self::sha256(name)
+    }
+}
+
+/// A connection as the customer sees it. The connector derives it from the token record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The connection and its shops. No shop has its [`cipher`](crate::connection::Shop::cipher) here.
+    pub connection: Connection,
+    /// The sealed ciphers of the shops. `None` if no shop has a cipher.
+    pub ciphers: Option<Sealed>,
+    /// The lineage of the token record from which the row was derived.
+    pub token_lineage: String,
+    /// The generation of that token record within its lineage.
+    pub token_generation: u64,
+}
+
+impl Row {
+    /// Creates a row without ciphers, lineage and generation.
+    #[must_use]
+    pub const fn new(connection: Connection) -> Self {
+        Self { connection, ciphers: None, token_lineage: String::new(), token_generation: 0 }
+    }
+
+    /// Returns the name of the consent from which the row comes. A new consent changes the name; a refresh does not.
+    #[must_use]
+    pub fn grant(&self) -> String {
+        Self::grant_name(&self.token_lineage, self.connection.granted_at)
+    }
+
+    /// Returns the name that [`grant`](Self::grant) returns for a row with this lineage and this time of consent. A storage
+    /// that keeps both as columns needs no whole row for [`ConnectionStorage::endings`].
+    #[must_use]
+    pub fn grant_name(token_lineage: &str, granted_at: UnixSeconds) -> String {
+        format!("{token_lineage}/{}", granted_at.0)
+    }
+}
+
+/// A stored row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowEntry {
+    /// The revision of the last write.
+    pub revision: Revision,
+    /// The row.
+    pub row: Row,
+}
+
+/// A working connection whose authorization ends. Ordered by time, then by tenant and key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ending {
+    /// When the authorization ends.
+    pub at: UnixSeconds,
+    /// The tenant of the connection.
+    pub tenant: TenantId,
+    /// The connection.
+    pub key: ConnectionKey,
+    /// The name of its consent: [`Row::grant`].
+    pub grant: String,
+}

@@ -1,0 +1,120 @@
+//! Consents that have begun. The storage finds a consent by the SHA-256 of its state, so that a reader of the database
+//! can't use the state.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
+
+use super::digest::{digest, sha256};
+use super::error::StorageError;
+use crate::connection::ShopPolicy;
+use crate::id::{CustomerId, TenantId};
+use crate::secret::Secret;
+
+/// Keeps consents that have begun.
+#[async_trait]
+pub trait ConsentStorage: Send + Sync {
+    /// Stores a new consent, unused, for at least one hour. [`load_state`](Self::load_state) finds it from then on.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. `Refused` if the tenant already has a consent with this state.
+    async fn put_state(
+        &self,
+        tenant: &TenantId,
+        state: &StateDigest,
+        consent: &ConsentRecord,
+    ) -> Result<(), StorageError>;
+
+    /// Returns the tenant's consent with this state, if it exists.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError>;
+
+    /// Marks the state as used. Returns `true` to exactly one of several callers, and `false` if the state is already used or
+    /// unknown.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn use_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<bool, StorageError>;
+
+    /// Marks a used state as unused again. Its age continues. An unknown state stays unknown.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError>;
+}
+
+digest! {
+    /// SHA-256 of the state of a consent. The storage finds the consent by this value.
+    StateDigest
+}
+
+impl StateDigest {
+    /// Computes the digest of a state.
+    #[must_use]
+    pub fn of(state: &Secret) -> Self {
+        Self::sha256(state.expose())
+    }
+}
+
+/// A consent that began with a state. It never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsentRecord {
+    /// The customer who will own the connection.
+    pub customer: CustomerId,
+    /// The browser that began the consent.
+    pub browser: BrowserDigest,
+    /// Which shops the consent links.
+    pub shops: ShopPolicy,
+}
+
+/// A stored consent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredConsent {
+    /// The consent as it began.
+    pub record: ConsentRecord,
+    /// The time since it began, by the storage's own clock.
+    pub age: Duration,
+    /// Whether a callback has used its state.
+    pub used: bool,
+}
+
+/// SHA-256 of a [`BrowserSession`](crate::consent::BrowserSession). Comparing two of them takes constant time.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct BrowserDigest([u8; 32]);
+
+impl BrowserDigest {
+    /// Wraps a digest that was stored before.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn of(session: &Secret) -> Self {
+        Self(sha256(session.expose()))
+    }
+
+    /// Returns the bytes to store.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for BrowserDigest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for BrowserDigest {}
+
+impl fmt::Debug for BrowserDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[digest]")
+    }
+}

@@ -1,0 +1,42 @@
+//! SHA-256 digests by which a storage finds an entry without learning the text behind it. Each digest has 32 bytes.
+
+use sha2::{Digest as _, Sha256};
+
+/// Defines a digest as a type of its own, so that two kinds can't be confused.
+macro_rules! digest {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// Wraps a digest that was stored before.
+            #[must_use]
+            pub const fn new(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+
+            fn sha256(text: impl AsRef<[u8]>) -> Self {
+                Self($crate::storage::digest::sha256(text))
+            }
+
+            /// Returns the bytes to store.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("[digest]")
+            }
+        }
+    };
+}
+
+pub(super) use digest;
+
+pub(super) fn sha256(text: impl AsRef<[u8]>) -> [u8; 32] {
+    Sha256::digest(text).into()
+}

@@ -1,0 +1,376 @@
+//! A storage in front of another one. An [`Interceptor`] sees every access first and decides what happens to it. Use it to
+//! watch or count accesses, and in tests to imitate a storage that is slow, stale or down.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::HostStorage;
+use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry};
+use super::consents::{ConsentRecord, ConsentStorage, StateDigest, StoredConsent};
+use super::error::StorageError;
+use super::keys::{KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
+use super::swap::{Next, Swapped};
+use super::tokens::{Due, TokenEntry, TokenStorage, TokenWrite};
+use super::webhooks::{WebhookDigest, WebhookStorage};
+use crate::connection::{ConnectionKey, UnixSeconds};
+use crate::events::{Event, EventPosition, NewEvent};
+use crate::id::{AccountId, CustomerId, KeyId, Revision, ShopId, TenantId};
+
+/// An access to the storage, before it happens.
+#[derive(Clone, Copy, Debug)]
+pub enum Access<'a> {
+    /// `accounts`.
+    Accounts(&'a TenantId, &'a CustomerId),
+    /// `load_token`.
+    LoadToken(&'a TenantId, &'a ConnectionKey),
+    /// `swap_token`.
+    SwapToken(&'a TenantId, &'a ConnectionKey, Option<&'a Revision>, Option<&'a Next<TokenWrite>>),
+    /// `list_rows`.
+    ListRows(&'a TenantId, &'a CustomerId),
+    /// `load_row`.
+    LoadRow(&'a TenantId, &'a ConnectionKey),
+    /// `swap_row`.
+    SwapRow(&'a TenantId, &'a ConnectionKey, Option<&'a Revision>, Option<&'a Next<Row>>, &'a [NewEvent]),
+    /// `append_once`.
+    AppendOnce(&'a TenantId, &'a NewEvent),
+    /// `put_state`.
+    PutState(&'a TenantId, &'a ConsentRecord),
+    /// `reseal`.
+    Reseal(&'a TenantId, &'a SealedRecord),
+    /// Any other method that reads. The text is its name.
+    Read(&'static str),
+    /// Any other method that writes. The text is its name.
+    Write(&'static str),
+}
+
+impl<'a> Access<'a> {
+    /// Returns the name of the method.
+    #[must_use]
+    pub const fn method(self) -> &'static str {
+        match self {
+            Self::Accounts(..) => "accounts",
+            Self::LoadToken(..) => "load_token",
+            Self::SwapToken(..) => "swap_token",
+            Self::ListRows(..) => "list_rows",
+            Self::LoadRow(..) => "load_row",
+            Self::SwapRow(..) => "swap_row",
+            Self::AppendOnce(..) => "append_once",
+            Self::PutState(..) => "put_state",
+            Self::Reseal(..) => "reseal",
+            Self::Read(method) | Self::Write(method) => method,
+        }
+    }
+
+    /// Returns the customer whose token records or rows are accessed, if the access names one.
+    #[must_use]
+    pub const fn customer(self) -> Option<&'a CustomerId> {
+        match self {
+            Self::Accounts(_, customer) | Self::ListRows(_, customer) => Some(customer),
+            Self::LoadToken(_, key)
+            | Self::SwapToken(_, key, ..)
+            | Self::LoadRow(_, key)
+            | Self::SwapRow(_, key, ..) => Some(&key.customer),
+            Self::AppendOnce(..) | Self::PutState(..) | Self::Reseal(..) | Self::Read(_) | Self::Write(_) => None,
+        }
+    }
+}
+
+/// What happens to an access.
+pub enum Passage {
+    /// The storage gets it.
+    Forward,
+    /// This storage gets it instead.
+    ForwardTo(Arc<dyn HostStorage>),
+    /// The storage gets it twice, as from a driver that repeats a request. The caller gets the second answer.
+    ForwardTwice,
+    /// The storage gets it, and the caller gets [`StorageError::Unavailable`] in place of the answer.
+    LoseAnswer,
+    /// The storage does not get it, and the caller gets this error.
+    Fail(StorageError),
+    /// The storage does not get it, and the caller gets this answer. If the answer is not one of the accessed method, the
+    /// caller gets [`StorageError::Refused`].
+    Answer(Answer),
+}
+
+/// An answer that an [`Interceptor`] gives in place of the storage.
+#[derive(Debug)]
+pub enum Answer {
+    /// To `load_token`, for example an older record.
+    LoadToken(Option<TokenEntry>),
+    /// To `load_row`, for example an older row.
+    LoadRow(Option<Box<RowEntry>>),
+    /// To `swap_token`.
+    SwapToken(Swapped<TokenEntry>),
+    /// To `swap_row`.
+    SwapRow(Box<Swapped<RowEntry>>),
+}
+
+/// Decides what happens to each access.
+#[async_trait]
+pub trait Interceptor: Send + Sync {
+    /// Decides what happens to this access. `storage` is the storage that would get it.
+    async fn passage(&self, access: Access<'_>, storage: &dyn HostStorage) -> Passage;
+}
+
+/// A storage that asks an [`Interceptor`] before each access to another storage.
+pub struct Intercepted {
+    storage: Arc<dyn HostStorage>,
+    interceptor: Arc<dyn Interceptor>,
+}
+
+impl Intercepted {
+    /// Puts the interceptor in front of the storage.
+    #[must_use]
+    pub fn new(storage: Arc<dyn HostStorage>, interceptor: Arc<dyn Interceptor>) -> Self {
+        Self { storage, interceptor }
+    }
+
+    async fn passage(&self, access: Access<'_>) -> Passage {
+        self.interceptor.passage(access, &*self.storage).await
+    }
+
+    /// Performs an access that no [`Answer`] fits.
+    async fn access<T, F>(
+        &self,
+        access: Access<'_>,
+        perform: impl Fn(Arc<dyn HostStorage>) -> F,
+    ) -> Result<T, StorageError>
+    where
+        F: Future<Output = Result<T, StorageError>>,
+    {
+        self.perform(access.method(), self.passage(access).await, perform).await
+    }
+
+    async fn perform<T, F>(
+        &self,
+        method: &str,
+        passage: Passage,
+        perform: impl Fn(Arc<dyn HostStorage>) -> F,
+    ) -> Result<T, StorageError>
+    where
+        F: Future<Output = Result<T, StorageError>>,
+    {
+        let storage = || Arc::clone(&self.storage);
+        match passage {
+            Passage::Forward => perform(storage()).await,
+            Passage::ForwardTo(other) => perform(other).await,
+            Passage::ForwardTwice => {
+                perform(storage()).await?;
+                perform(storage()).await
+            }
+            Passage::LoseAnswer => {
+                perform(storage()).await?;
+                Err(StorageError::Unavailable("the answer was lost".to_owned()))
+            }
+            Passage::Fail(error) => Err(error),
+            Passage::Answer(answer) => {
+                Err(StorageError::Refused(format!("the interceptor answered {method} with {answer:?}")))
+            }
+        }
+    }
+}
+
+/// Lets other tasks run between a load and the swap after it, so that concurrent calls really race.
+async fn let_others_run() {
+    tokio::task::yield_now().await;
+}
+
+impl std::fmt::Debug for Intercepted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Intercepted").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TokenStorage for Intercepted {
+    async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
+        let access = Access::Accounts(tenant, customer);
+        self.access(access, |storage| async move { storage.accounts(tenant, customer).await }).await
+    }
+
+    async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
+        match self.passage(Access::LoadToken(tenant, key)).await {
+            Passage::Answer(Answer::LoadToken(entry)) => Ok(entry),
+            passage => {
+                self.perform("load_token", passage, |storage| async move { storage.load_token(tenant, key).await })
+                    .await
+            }
+        }
+    }
+
+    async fn swap_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Next<TokenWrite>>,
+    ) -> Result<Swapped<TokenEntry>, StorageError> {
+        match self.passage(Access::SwapToken(tenant, key, expected, next)).await {
+            Passage::Answer(Answer::SwapToken(swapped)) => Ok(swapped),
+            passage => {
+                let swap = |storage: Arc<dyn HostStorage>| async move {
+                    storage.swap_token(tenant, key, expected, next).await
+                };
+                self.perform("swap_token", passage, swap).await
+            }
+        }
+    }
+
+    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
+        self.access(Access::Read("due"), |storage| async move { storage.due(now, after, limit).await }).await
+    }
+}
+
+#[async_trait]
+impl ConnectionStorage for Intercepted {
+    async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError> {
+        let access = Access::ListRows(tenant, customer);
+        self.access(access, |storage| async move { storage.list_rows(tenant, customer).await }).await
+    }
+
+    async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
+        let row = match self.passage(Access::LoadRow(tenant, key)).await {
+            Passage::Answer(Answer::LoadRow(entry)) => return Ok(entry.map(|entry| *entry)),
+            passage => {
+                self.perform("load_row", passage, |storage| async move { storage.load_row(tenant, key).await }).await
+            }
+        };
+        let_others_run().await;
+        row
+    }
+
+    async fn swap_row(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Next<Row>>,
+        events: &[NewEvent],
+    ) -> Result<Swapped<RowEntry>, StorageError> {
+        match self.passage(Access::SwapRow(tenant, key, expected, next, events)).await {
+            Passage::Answer(Answer::SwapRow(swapped)) => Ok(*swapped),
+            passage => {
+                let swap = |storage: Arc<dyn HostStorage>| async move {
+                    storage.swap_row(tenant, key, expected, next, events).await
+                };
+                self.perform("swap_row", passage, swap).await
+            }
+        }
+    }
+
+    async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
+        self.access(Access::Read("owners"), |storage| async move { storage.owners(tenant, shop).await }).await
+    }
+
+    async fn endings(
+        &self,
+        by: UnixSeconds,
+        after: Option<&Ending>,
+        limit: usize,
+    ) -> Result<Vec<Ending>, StorageError> {
+        self.access(Access::Read("endings"), |storage| async move { storage.endings(by, after, limit).await }).await
+    }
+
+    async fn events(
+        &self,
+        tenant: &TenantId,
+        after: Option<EventPosition>,
+        limit: usize,
+    ) -> Result<Vec<Event>, StorageError> {
+        self.access(Access::Read("events"), |storage| async move { storage.events(tenant, after, limit).await }).await
+    }
+
+    async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
+        let access = Access::AppendOnce(tenant, event);
+        self.access(access, |storage| async move { storage.append_once(tenant, once, event).await }).await
+    }
+}
+
+#[async_trait]
+impl ConsentStorage for Intercepted {
+    async fn put_state(
+        &self,
+        tenant: &TenantId,
+        state: &StateDigest,
+        consent: &ConsentRecord,
+    ) -> Result<(), StorageError> {
+        let access = Access::PutState(tenant, consent);
+        self.access(access, |storage| async move { storage.put_state(tenant, state, consent).await }).await
+    }
+
+    async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError> {
+        let access = Access::Read("load_state");
+        let consent = self.access(access, |storage| async move { storage.load_state(tenant, state).await }).await;
+        let_others_run().await;
+        consent
+    }
+
+    async fn use_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<bool, StorageError> {
+        self.access(Access::Write("use_state"), |storage| async move { storage.use_state(tenant, state).await }).await
+    }
+
+    async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError> {
+        let access = Access::Write("release_state");
+        self.access(access, |storage| async move { storage.release_state(tenant, state).await }).await
+    }
+}
+
+#[async_trait]
+impl WebhookStorage for Intercepted {
+    async fn knows_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<bool, StorageError> {
+        let access = Access::Read("knows_webhook");
+        self.access(access, |storage| async move { storage.knows_webhook(tenant, webhook).await }).await
+    }
+
+    async fn remember_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<(), StorageError> {
+        let access = Access::Write("remember_webhook");
+        self.access(access, |storage| async move { storage.remember_webhook(tenant, webhook).await }).await
+    }
+}
+
+#[async_trait]
+impl KeyStorage for Intercepted {
+    async fn tenant_keys(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, StorageError> {
+        self.access(Access::Read("tenant_keys"), |storage| async move { storage.tenant_keys(tenant).await }).await
+    }
+
+    async fn add_key(&self, tenant: &TenantId, newest: Option<&KeyId>, key: &TenantKey) -> Result<bool, StorageError> {
+        self.access(Access::Write("add_key"), |storage| async move { storage.add_key(tenant, newest, key).await }).await
+    }
+
+    async fn rewrap_key(
+        &self,
+        tenant: &TenantId,
+        key: &TenantKey,
+        next: Option<&WrappedKey>,
+    ) -> Result<bool, StorageError> {
+        self.access(Access::Write("rewrap_key"), |storage| async move { storage.rewrap_key(tenant, key, next).await })
+            .await
+    }
+
+    async fn remove_key(&self, tenant: &TenantId, key: &KeyId) -> Result<bool, StorageError> {
+        self.access(Access::Write("remove_key"), |storage| async move { storage.remove_key(tenant, key).await }).await
+    }
+
+    async fn key_uses(&self, after: Option<(&TenantId, &KeyId)>, limit: usize) -> Result<Vec<KeyUse>, StorageError> {
+        self.access(Access::Read("key_uses"), |storage| async move { storage.key_uses(after, limit).await }).await
+    }
+
+    async fn sealed_under(
+        &self,
+        tenant: &TenantId,
+        key: &KeyId,
+        after: Option<(Purpose, &ConnectionKey)>,
+        limit: usize,
+    ) -> Result<Vec<SealedRecord>, StorageError> {
+        let access = Access::Read("sealed_under");
+        self.access(access, |storage| async move { storage.sealed_under(tenant, key, after, limit).await }).await
+    }
+
+    async fn reseal(&self, tenant: &TenantId, record: &SealedRecord, next: &Sealed) -> Result<bool, StorageError> {
+        let access = Access::Reseal(tenant, record);
+        self.access(access, |storage| async move { storage.reseal(tenant, record, next).await }).await
+    }
+}

@@ -1,0 +1,181 @@
+//! Data keys of tenants, and the values that are sealed under them.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::error::StorageError;
+use crate::connection::ConnectionKey;
+use crate::id::{HostKeyId, KeyId, Revision, TenantId};
+
+/// Keeps the tenants' wrapped data keys, and lists the records that are sealed under them.
+#[async_trait]
+pub trait KeyStorage: Send + Sync {
+    /// Returns the tenant's keys in the order in which they were added.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn tenant_keys(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, StorageError>;
+
+    /// Adds a key if the tenant's newest key is still `newest`. `newest: None` means that the tenant has no key. Returns
+    /// whether the key was added.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn add_key(&self, tenant: &TenantId, newest: Option<&KeyId>, key: &TenantKey) -> Result<bool, StorageError>;
+
+    /// Replaces the wrapping of a key if it is still wrapped as in `key`. `next: None` erases the key for good. Returns
+    /// whether the key changed.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn rewrap_key(
+        &self,
+        tenant: &TenantId,
+        key: &TenantKey,
+        next: Option<&WrappedKey>,
+    ) -> Result<bool, StorageError>;
+
+    /// Removes a key, erased or not, if no record is sealed under it. Returns whether the key was removed: `false` if a record
+    /// is sealed under it or if the tenant has no such key.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn remove_key(&self, tenant: &TenantId, key: &KeyId) -> Result<bool, StorageError>;
+
+    /// Returns the keys of all tenants with the number of records sealed under each, ordered by tenant and key in byte order.
+    /// The list starts behind `after` and has at most `limit` entries.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn key_uses(&self, after: Option<(&TenantId, &KeyId)>, limit: usize) -> Result<Vec<KeyUse>, StorageError>;
+
+    /// Returns the records that are sealed under this key: token records, and rows with ciphers. They are ordered by purpose,
+    /// then by connection in byte order. The list starts behind `after` and has at most `limit` entries. It may or may not
+    /// contain records that are written meanwhile.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn sealed_under(
+        &self,
+        tenant: &TenantId,
+        key: &KeyId,
+        after: Option<(Purpose, &ConnectionKey)>,
+        limit: usize,
+    ) -> Result<Vec<SealedRecord>, StorageError>;
+
+    /// Replaces exactly this sealed value by `next`. Revision, age and due time stay as they are. Returns `false`, and changes
+    /// nothing, if the record is gone or was written since.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn reseal(&self, tenant: &TenantId, record: &SealedRecord, next: &Sealed) -> Result<bool, StorageError>;
+}
+
+/// Bytes as hexadecimal digits, for formats that are text.
+mod digits {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(deserializer)?).map_err(|_| D::Error::custom("not hexadecimal digits"))
+    }
+}
+
+/// A value that the host has sealed, and the id of its key. A storage keeps both and can open neither. `Debug` shows the key
+/// id and the number of bytes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    key: KeyId,
+    #[serde(with = "digits")]
+    bytes: Vec<u8>,
+}
+
+impl Sealed {
+    /// Wraps a sealed value that was stored before.
+    #[must_use]
+    pub const fn new(key: KeyId, bytes: Vec<u8>) -> Self {
+        Self { key, bytes }
+    }
+
+    /// Returns the id of the tenant's key that opens the value. Store it in a column that can be counted and searched.
+    #[must_use]
+    pub const fn key(&self) -> &KeyId {
+        &self.key
+    }
+
+    /// Returns the bytes to store.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} bytes under {}]", self.bytes.len(), self.key)
+    }
+}
+
+/// A tenant's data key, wrapped by a host key. Without the host key nobody can use it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrappedKey {
+    /// The host key that unwraps it.
+    pub host_key: HostKeyId,
+    /// The wrapped bytes, as the [`KeyProvider`](crate::seal::KeyProvider) made them.
+    #[serde(with = "digits")]
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for WrappedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} bytes under {}]", self.bytes.len(), self.host_key)
+    }
+}
+
+/// A data key of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantKey {
+    /// The key's id. Every record that is sealed under the key carries this id.
+    pub id: KeyId,
+    /// The wrapped key. `None` if it was erased: records that are sealed under it can never be opened again.
+    pub wrapped: Option<WrappedKey>,
+}
+
+/// A data key of a tenant, and the number of records that are sealed under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUse {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The key.
+    pub key: TenantKey,
+    /// The number of token records, and of rows with ciphers.
+    pub records: u64,
+}
+
+/// Which part of a connection a value belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// A token record.
+    Token,
+    /// The ciphers of a row's shops.
+    Ciphers,
+}
+
+/// A sealed value, and the record in which it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedRecord {
+    /// The connection.
+    pub key: ConnectionKey,
+    /// Whether the value is in the token record or in the row.
+    pub purpose: Purpose,
+    /// The revision of that record.
+    pub revision: Revision,
+    /// The sealed value.
+    pub sealed: Sealed,
+}

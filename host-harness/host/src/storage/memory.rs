@@ -1,0 +1,453 @@
+//! Storage in this process's memory, for tests and demonstrations. One lock makes every swap atomic. Everything is lost when
+//! the process ends.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry};
+use super::consents::{ConsentRecord, ConsentStorage, StateDigest, StoredConsent};
+use super::error::StorageError;
+use super::keys::{KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
+use super::swap::{Next, Swapped};
+use super::tokens::{Due, TokenEntry, TokenStorage, TokenWrite};
+use super::webhooks::{WebhookDigest, WebhookStorage};
+use crate::clock::Clock;
+use crate::connection::{ConnectionKey, ConnectionStatus, UnixSeconds};
+use crate::events::{Event, EventPosition, NewEvent};
+use crate::id::{AccountId, CustomerId, KeyId, Revision, ShopId, TenantId};
+
+/// How long a state is kept. The host refuses a consent much earlier, after ten minutes.
+const STATE_RETENTION: Duration = Duration::from_secs(3_600);
+/// How long a handled webhook is remembered.
+const WEBHOOK_RETENTION: Duration = Duration::from_secs(3 * 86_400);
+
+/// Storage in memory. It measures ages with the monotonic time of its clock.
+pub struct MemoryStorage {
+    clock: Arc<dyn Clock>,
+    records: Mutex<BTreeMap<TenantId, Records>>,
+}
+
+#[derive(Default)]
+struct Records {
+    tokens: ByCustomer<StoredToken>,
+    rows: ByCustomer<RowEntry>,
+    /// The connections whose row contains a shop.
+    owners: BTreeMap<ShopId, BTreeSet<ConnectionKey>>,
+    /// An event's position is its index in this list plus 1.
+    events: Vec<NewEvent>,
+    once: BTreeSet<(ConnectionKey, OnceDigest)>,
+    states: BTreeMap<StateDigest, StoredState>,
+    webhooks: Webhooks,
+    /// In the order in which they were added.
+    keys: Vec<TenantKey>,
+}
+
+impl Records {
+    /// Returns whether the tenant has this key, not erased.
+    fn has_key(&self, key: &KeyId) -> bool {
+        self.keys.iter().any(|known| known.id == *key && known.wrapped.is_some())
+    }
+
+    /// Returns every sealed value, ordered by purpose, then by connection.
+    fn sealed(&self) -> impl Iterator<Item = SealedRecord> {
+        let record = |purpose, (customer, account): (&CustomerId, &AccountId), revision: &Revision, sealed: &Sealed| {
+            let key = ConnectionKey { customer: customer.clone(), account: account.clone() };
+            SealedRecord { key, purpose, revision: revision.clone(), sealed: sealed.clone() }
+        };
+        let tokens =
+            each(&self.tokens).map(move |(key, stored)| record(Purpose::Token, key, &stored.revision, &stored.value));
+        let ciphers = each(&self.rows).filter_map(move |(key, entry)| {
+            Some(record(Purpose::Ciphers, key, &entry.revision, entry.row.ciphers.as_ref()?))
+        });
+        tokens.chain(ciphers)
+    }
+}
+
+fn each<T>(all: &ByCustomer<T>) -> impl Iterator<Item = ((&CustomerId, &AccountId), &T)> {
+    all.iter()
+        .flat_map(|(customer, accounts)| accounts.iter().map(move |(account, stored)| ((customer, account), stored)))
+}
+
+type ByCustomer<T> = BTreeMap<CustomerId, BTreeMap<AccountId, T>>;
+
+struct StoredState {
+    record: ConsentRecord,
+    put_at: Duration,
+    used: bool,
+}
+
+#[derive(Default)]
+struct Webhooks {
+    known: BTreeSet<WebhookDigest>,
+    /// The same webhooks with the time at which each was remembered, oldest first.
+    since: VecDeque<(Duration, WebhookDigest)>,
+}
+
+struct StoredToken {
+    revision: Revision,
+    value: Sealed,
+    refresh_due_at: Option<UnixSeconds>,
+    written_at: Duration,
+}
+
+impl MemoryStorage {
+    /// An empty storage.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, records: Mutex::default() }
+    }
+
+    /// Takes the lock. A poisoned lock still guards consistent records, because no foreign code runs under it.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<TenantId, Records>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entry(&self, stored: &StoredToken) -> TokenEntry {
+        TokenEntry {
+            revision: stored.revision.clone(),
+            value: stored.value.clone(),
+            age: self.clock.monotonic().saturating_sub(stored.written_at),
+        }
+    }
+}
+
+impl std::fmt::Debug for MemoryStorage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryStorage").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TokenStorage for MemoryStorage {
+    async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
+        let records = self.lock();
+        let accounts = records.get(tenant).and_then(|records| records.tokens.get(customer));
+        Ok(accounts.into_iter().flat_map(BTreeMap::keys).cloned().collect())
+    }
+
+    async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
+        let records = self.lock();
+        let accounts = records.get(tenant).and_then(|records| records.tokens.get(&key.customer));
+        Ok(accounts.and_then(|accounts| accounts.get(&key.account)).map(|stored| self.entry(stored)))
+    }
+
+    async fn swap_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Next<TokenWrite>>,
+    ) -> Result<Swapped<TokenEntry>, StorageError> {
+        let mut records = self.lock();
+        let records = records.entry(tenant.clone()).or_default();
+        let found = records.tokens.get(&key.customer).and_then(|accounts| accounts.get(&key.account));
+        if found.map(|stored| &stored.revision) != expected {
+            return Ok(Swapped::Stale(found.map(|stored| self.entry(stored))));
+        }
+        if next.is_some_and(|next| !records.has_key(next.value.value.key())) {
+            return Err(StorageError::KeyGone);
+        }
+        let accounts = records.tokens.entry(key.customer.clone()).or_default();
+        match next {
+            Some(Next { revision, value }) => accounts.insert(
+                key.account.clone(),
+                StoredToken {
+                    revision: revision.clone(),
+                    value: value.value.clone(),
+                    refresh_due_at: value.refresh_due_at,
+                    written_at: self.clock.monotonic(),
+                },
+            ),
+            None => accounts.remove(&key.account),
+        };
+        Ok(Swapped::Done)
+    }
+
+    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
+        let records = self.lock();
+        let all = records.iter().flat_map(|(tenant, records)| {
+            let tokens = records.tokens.iter();
+            tokens.flat_map(move |(customer, accounts)| {
+                accounts.iter().map(move |(account, stored)| (tenant, customer, account, stored))
+            })
+        });
+        let mut due: Vec<_> = all
+            .filter_map(|(tenant, customer, account, stored)| {
+                let at = stored.refresh_due_at.filter(|at| *at <= now)?;
+                let key = ConnectionKey { customer: customer.clone(), account: account.clone() };
+                Some(Due { at, tenant: tenant.clone(), key })
+            })
+            .filter(|due| after.is_none_or(|after| due > after))
+            .collect();
+        due.sort();
+        due.truncate(limit);
+        Ok(due)
+    }
+}
+
+#[async_trait]
+impl ConnectionStorage for MemoryStorage {
+    async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError> {
+        let records = self.lock();
+        let accounts = records.get(tenant).and_then(|records| records.rows.get(customer));
+        Ok(accounts.into_iter().flat_map(BTreeMap::values).cloned().collect())
+    }
+
+    async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
+        let records = self.lock();
+        let accounts = records.get(tenant).and_then(|records| records.rows.get(&key.customer));
+        Ok(accounts.and_then(|accounts| accounts.get(&key.account)).cloned())
+    }
+
+    async fn swap_row(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Next<Row>>,
+        events: &[NewEvent],
+    ) -> Result<Swapped<RowEntry>, StorageError> {
+        let mut records = self.lock();
+        let records = records.entry(tenant.clone()).or_default();
+        let found = records.rows.get(&key.customer).and_then(|accounts| accounts.get(&key.account));
+        if found.map(|entry| &entry.revision) != expected {
+            return Ok(Swapped::Stale(found.cloned()));
+        }
+        let sealed_under = next.and_then(|next| next.value.ciphers.as_ref()).map(Sealed::key);
+        if sealed_under.is_some_and(|key| !records.has_key(key)) {
+            return Err(StorageError::KeyGone);
+        }
+        let Records { rows, owners, events: all_events, .. } = records;
+        let accounts = rows.entry(key.customer.clone()).or_default();
+        let found = accounts.get(&key.account);
+        for shop in found.into_iter().flat_map(|entry| &entry.row.connection.shops) {
+            owners.entry(shop.id.clone()).or_default().remove(key);
+        }
+        for shop in next.into_iter().flat_map(|next| &next.value.connection.shops) {
+            owners.entry(shop.id.clone()).or_default().insert(key.clone());
+        }
+        match next {
+            Some(Next { revision, value }) => {
+                accounts.insert(key.account.clone(), RowEntry { revision: revision.clone(), row: value.clone() })
+            }
+            None => accounts.remove(&key.account),
+        };
+        all_events.extend_from_slice(events);
+        Ok(Swapped::Done)
+    }
+
+    async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
+        let records = self.lock();
+        let owners = records.get(tenant).and_then(|records| records.owners.get(shop));
+        Ok(owners.into_iter().flatten().cloned().collect())
+    }
+
+    async fn endings(
+        &self,
+        by: UnixSeconds,
+        after: Option<&Ending>,
+        limit: usize,
+    ) -> Result<Vec<Ending>, StorageError> {
+        let records = self.lock();
+        let all = records.iter().flat_map(|(tenant, records)| {
+            records.rows.values().flat_map(BTreeMap::values).map(move |entry| (tenant, &entry.row))
+        });
+        let mut endings: Vec<_> = all
+            .filter(|(_, row)| !matches!(row.connection.status, ConnectionStatus::ReauthorizationRequired(_)))
+            .filter_map(|(tenant, row)| {
+                let at = row.connection.ends_at().filter(|at| *at <= by)?;
+                Some(Ending { at, tenant: tenant.clone(), key: row.connection.key.clone(), grant: row.grant() })
+            })
+            .filter(|ending| after.is_none_or(|after| ending > after))
+            .collect();
+        endings.sort();
+        endings.truncate(limit);
+        Ok(endings)
+    }
+
+    async fn events(
+        &self,
+        tenant: &TenantId,
+        after: Option<EventPosition>,
+        limit: usize,
+    ) -> Result<Vec<Event>, StorageError> {
+        let records = self.lock();
+        let events = records.get(tenant).into_iter().flat_map(|records| &records.events);
+        let numbered = (1..).map(EventPosition).zip(events);
+        let wanted = numbered.filter(|(position, _)| after.is_none_or(|after| *position > after)).take(limit);
+        Ok(wanted.map(|(position, event)| Event { position, event: event.clone() }).collect())
+    }
+
+    async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
+        let mut records = self.lock();
+        let records = records.entry(tenant.clone()).or_default();
+        let is_first = records.once.insert((event.key.clone(), *once));
+        if is_first {
+            records.events.push(event.clone());
+        }
+        Ok(is_first)
+    }
+}
+
+#[async_trait]
+impl ConsentStorage for MemoryStorage {
+    async fn put_state(
+        &self,
+        tenant: &TenantId,
+        state: &StateDigest,
+        consent: &ConsentRecord,
+    ) -> Result<(), StorageError> {
+        let now = self.clock.monotonic();
+        let mut records = self.lock();
+        let states = &mut records.entry(tenant.clone()).or_default().states;
+        states.retain(|_, stored| now.saturating_sub(stored.put_at) <= STATE_RETENTION);
+        if states.contains_key(state) {
+            return Err(StorageError::Refused("this state is already stored".to_owned()));
+        }
+        states.insert(*state, StoredState { record: consent.clone(), put_at: now, used: false });
+        Ok(())
+    }
+
+    async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError> {
+        let records = self.lock();
+        let stored = records.get(tenant).and_then(|records| records.states.get(state));
+        Ok(stored.map(|stored| StoredConsent {
+            record: stored.record.clone(),
+            age: self.clock.monotonic().saturating_sub(stored.put_at),
+            used: stored.used,
+        }))
+    }
+
+    async fn use_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<bool, StorageError> {
+        let mut records = self.lock();
+        let stored = records.get_mut(tenant).and_then(|records| records.states.get_mut(state));
+        Ok(stored.is_some_and(|stored| !std::mem::replace(&mut stored.used, true)))
+    }
+
+    async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError> {
+        let mut records = self.lock();
+        if let Some(stored) = records.get_mut(tenant).and_then(|records| records.states.get_mut(state)) {
+            stored.used = false;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl WebhookStorage for MemoryStorage {
+    async fn knows_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<bool, StorageError> {
+        Ok(self.lock().get(tenant).is_some_and(|records| records.webhooks.known.contains(webhook)))
+    }
+
+    async fn remember_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<(), StorageError> {
+        let now = self.clock.monotonic();
+        let mut records = self.lock();
+        let Webhooks { known, since } = &mut records.entry(tenant.clone()).or_default().webhooks;
+        while let Some((_, old)) = since.pop_front_if(|(at, _)| now.saturating_sub(*at) > WEBHOOK_RETENTION) {
+            known.remove(&old);
+        }
+        if known.insert(*webhook) {
+            since.push_back((now, *webhook));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl KeyStorage for MemoryStorage {
+    async fn tenant_keys(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, StorageError> {
+        Ok(self.lock().get(tenant).map(|records| records.keys.clone()).unwrap_or_default())
+    }
+
+    async fn add_key(&self, tenant: &TenantId, newest: Option<&KeyId>, key: &TenantKey) -> Result<bool, StorageError> {
+        let mut records = self.lock();
+        let keys = &mut records.entry(tenant.clone()).or_default().keys;
+        let is_next = keys.last().map(|last| &last.id) == newest && keys.iter().all(|known| known.id != key.id);
+        if is_next {
+            keys.push(key.clone());
+        }
+        Ok(is_next)
+    }
+
+    async fn rewrap_key(
+        &self,
+        tenant: &TenantId,
+        key: &TenantKey,
+        next: Option<&WrappedKey>,
+    ) -> Result<bool, StorageError> {
+        let mut records = self.lock();
+        let keys = records.get_mut(tenant).map(|records| &mut records.keys);
+        let found = keys.into_iter().flatten().find(|known| *known == key && known.wrapped.is_some());
+        Ok(found.map(|known| known.wrapped = next.cloned()).is_some())
+    }
+
+    async fn remove_key(&self, tenant: &TenantId, key: &KeyId) -> Result<bool, StorageError> {
+        let mut records = self.lock();
+        let Some(records) = records.get_mut(tenant) else { return Ok(false) };
+        if records.sealed().any(|record| record.sealed.key() == key) {
+            return Ok(false);
+        }
+        let before = records.keys.len();
+        records.keys.retain(|known| known.id != *key);
+        Ok(records.keys.len() < before)
+    }
+
+    async fn key_uses(&self, after: Option<(&TenantId, &KeyId)>, limit: usize) -> Result<Vec<KeyUse>, StorageError> {
+        let records = self.lock();
+        let mut uses = Vec::new();
+        for (tenant, records) in &*records {
+            let mut keys: Vec<_> = records.keys.iter().collect();
+            keys.sort_by_key(|key| &key.id);
+            for key in keys.into_iter().filter(|key| after.is_none_or(|after| (tenant, &key.id) > after)) {
+                if uses.len() >= limit {
+                    return Ok(uses);
+                }
+                let sealed = records.sealed().filter(|record| *record.sealed.key() == key.id).count();
+                uses.push(KeyUse { tenant: tenant.clone(), key: key.clone(), records: sealed as u64 });
+            }
+        }
+        Ok(uses)
+    }
+
+    async fn sealed_under(
+        &self,
+        tenant: &TenantId,
+        key: &KeyId,
+        after: Option<(Purpose, &ConnectionKey)>,
+        limit: usize,
+    ) -> Result<Vec<SealedRecord>, StorageError> {
+        let records = self.lock();
+        let sealed = records.get(tenant).into_iter().flat_map(Records::sealed);
+        let wanted = sealed.filter(|record| {
+            record.sealed.key() == key && after.is_none_or(|after| (record.purpose, &record.key) > after)
+        });
+        Ok(wanted.take(limit).collect())
+    }
+
+    async fn reseal(&self, tenant: &TenantId, record: &SealedRecord, next: &Sealed) -> Result<bool, StorageError> {
+        let mut records = self.lock();
+        let Some(records) = records.get_mut(tenant) else { return Ok(false) };
+        if !records.has_key(next.key()) {
+            return Err(StorageError::KeyGone);
+        }
+        let ConnectionKey { customer, account } = &record.key;
+        let stored = match record.purpose {
+            Purpose::Token => {
+                let token = records.tokens.get_mut(customer).and_then(|accounts| accounts.get_mut(account));
+                token.filter(|token| token.revision == record.revision).map(|token| &mut token.value)
+            }
+            Purpose::Ciphers => {
+                let entry = records.rows.get_mut(customer).and_then(|accounts| accounts.get_mut(account));
+                entry.filter(|entry| entry.revision == record.revision).and_then(|entry| entry.row.ciphers.as_mut())
+            }
+        };
+        let same = stored.filter(|sealed| **sealed == record.sealed);
+        Ok(same.map(|sealed| *sealed = next.clone()).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests;

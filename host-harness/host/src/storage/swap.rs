@@ -1,0 +1,21 @@
+//! A compare-and-swap of a record: what it writes, and how it ends.
+
+use crate::id::Revision;
+
+/// The new content of a record, and the revision that the write gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next<T> {
+    /// The new revision, issued by the host.
+    pub revision: Revision,
+    /// The new content.
+    pub value: T,
+}
+
+/// The outcome of a swap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swapped<E> {
+    /// The record was written or deleted.
+    Done,
+    /// Nothing was written: the record has another revision, or does not exist.
+    Stale(Option<E>),
+}

@@ -1,0 +1,78 @@
+//! Token records: one per connection, sealed.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::error::StorageError;
+use super::keys::Sealed;
+use super::swap::{Next, Swapped};
+use crate::connection::{ConnectionKey, UnixSeconds};
+use crate::id::{AccountId, CustomerId, Revision, TenantId};
+
+/// Keeps token records.
+#[async_trait]
+pub trait TokenStorage: Send + Sync {
+    /// Returns the customer's accounts that have a token record, in byte order.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError>;
+
+    /// Returns the token record, if it exists.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError>;
+
+    /// Writes the token record if its revision is still `expected`. `next: None` deletes the record.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. A lost race is not an error.
+    async fn swap_token(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        expected: Option<&Revision>,
+        next: Option<&Next<TokenWrite>>,
+    ) -> Result<Swapped<TokenEntry>, StorageError>;
+
+    /// Returns connections of all tenants whose [`TokenWrite::refresh_due_at`] is `now` or earlier, in the order of [`Due`].
+    /// The list starts behind `after` and has at most `limit` entries. It may or may not contain records that are written
+    /// meanwhile. A sweep reads it.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError>;
+}
+
+/// The content that a swap writes into a token record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenWrite {
+    /// The sealed record.
+    pub value: Sealed,
+    /// When `refresh` is due. `None` means that it is not due. This time is not sealed, so that a storage can index it.
+    pub refresh_due_at: Option<UnixSeconds>,
+}
+
+/// A stored token record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenEntry {
+    /// The revision of the last write.
+    pub revision: Revision,
+    /// The sealed record.
+    pub value: Sealed,
+    /// The time since the last write, by the storage's own clock.
+    pub age: Duration,
+}
+
+/// A connection whose refresh is due. Ordered by time, then by tenant and key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Due {
+    /// When the refresh became due.
+    pub at: UnixSeconds,
+    /// The tenant of the connection.
+    pub tenant: TenantId,
+    /// The connection.
+    pub key: ConnectionKey,
+}

@@ -1,0 +1,39 @@
+//! Which webhooks were handled.
+
+use async_trait::async_trait;
+
+use super::digest::digest;
+use super::error::StorageError;
+use crate::id::TenantId;
+
+/// Remembers handled webhooks.
+#[async_trait]
+pub trait WebhookStorage: Send + Sync {
+    /// Returns whether [`remember_webhook`](Self::remember_webhook) was called for this webhook of the tenant.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn knows_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<bool, StorageError>;
+
+    /// Remembers for at least three days that this webhook of the tenant was handled. TikTok repeats a webhook for 15.5 hours.
+    /// Idempotent.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn remember_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<(), StorageError>;
+}
+
+digest! {
+    /// SHA-256 of a webhook's notification id, or of its body if it has no id.
+    WebhookDigest
+}
+
+impl WebhookDigest {
+    pub(crate) fn of_id(id: &str) -> Self {
+        Self::sha256(format!("id {id}"))
+    }
+
+    pub(crate) fn of_body(body: &[u8]) -> Self {
+        Self::sha256([b"body ".as_slice(), body].concat())
+    }
+}

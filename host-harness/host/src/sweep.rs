@@ -1,0 +1,187 @@
+//! Refreshes all connections that are due, of all tenants, and writes notices about authorizations that end.
+
+mod notice;
+
+use std::fmt;
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+
+use crate::connection::{Connection, UnixSeconds};
+use crate::error::CallError;
+use crate::host::ConnectorHost;
+use crate::refresh::RefreshMode;
+use crate::storage::{Due, StorageError, run_within};
+
+/// The settings of a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// The current time. Connections that are due by then are refreshed, and notices count their days from it.
+    pub now: UnixSeconds,
+    /// How many connections are refreshed concurrently. Leave some of
+    /// [`Limits::concurrent_calls`](crate::limits::Limits::concurrent_calls) to other calls.
+    pub concurrency: NonZeroUsize,
+    /// The sweep waits for a random part of this time before it starts. Hosts of a fleet that begin in the same minute then
+    /// rarely work on the same connections.
+    pub jitter: Duration,
+}
+
+impl Sweep {
+    /// Creates the settings for a sweep at `now` that starts within 30 seconds.
+    #[must_use]
+    pub const fn new(now: UnixSeconds, concurrency: NonZeroUsize) -> Self {
+        Self { now, concurrency, jitter: Duration::from_secs(30) }
+    }
+}
+
+/// The result of a sweep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// The number of connections that were refreshed.
+    pub refreshed: u64,
+    /// The number of connections that could not be refreshed. Each stores its failure, and most are due again later.
+    pub failed: u64,
+    /// The number of notices that were written: see [`EventKind::Notice`](crate::events::EventKind::Notice).
+    pub notices: u64,
+    /// Whether `stop` ended the sweep early. Refreshes that had begun were finished.
+    pub stopped: bool,
+}
+
+/// Why a sweep ended early: the storage did not list due or ending connections, or did not store a notice. Refreshes that had
+/// begun were finished.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the sweep ended early: {source}")]
+pub struct SweepError {
+    /// The error of the storage.
+    pub source: StorageError,
+    /// The result until then.
+    pub swept: Swept,
+}
+
+/// A due connection of a page, and its predecessor in the list.
+struct Listed {
+    predecessor: Option<Due>,
+    due: Due,
+}
+
+/// The number of entries in one page of a list. It keeps many calls busy and needs little memory.
+const PAGE: usize = 500;
+
+impl ConnectorHost {
+    /// Refreshes every due connection once, until none is left or `stop` completes. Then writes notices about authorizations
+    /// that end within 30 days, 7 days or 1 day. `on_each` is called after each refresh. A slow connection occupies one of
+    /// `concurrency` places and delays no other connection.
+    ///
+    /// All hosts of a fleet may sweep at the same time. If two of them reach one connection, only one refreshes it. Each host
+    /// shuffles every page and skips connections that another host has refreshed or is refreshing, so two hosts rarely meet and
+    /// TikTok Shop does not get a request from each of them.
+    ///
+    /// # Errors
+    /// [`SweepError`]
+    pub async fn sweep(
+        &self,
+        sweep: Sweep,
+        stop: impl Future<Output = ()>,
+        mut on_each: impl FnMut(&Due, &Result<Connection, CallError>),
+    ) -> Result<Swept, SweepError> {
+        let mut swept = Swept::default();
+        let mut stop = pin!(stop);
+        let start = pin!(tokio::time::sleep(self.random_part_of(sweep.jitter)));
+        if let Either::Right(_) = select(start, stop.as_mut()).await {
+            return Ok(Swept { stopped: true, ..swept });
+        }
+        let mut waiting = Vec::new().into_iter();
+        let mut last: Option<Due> = None;
+        let mut listed_all = None;
+        let mut running = FuturesUnordered::new();
+        loop {
+            while running.len() < sweep.concurrency.get() && !swept.stopped && listed_all.is_none() {
+                match waiting.next() {
+                    Some(listed) => {
+                        // Each refresh runs on a task of its own. Nothing polls the refreshes while the next page is loading,
+                        // and a refresh may hold the database connection that the page needs.
+                        running.push(tokio::spawn(self.clone().refresh_due(sweep.now, listed)));
+                    }
+                    None => {
+                        match run_within(self.storage_timeout(), self.storage().due(sweep.now, last.as_ref(), PAGE))
+                            .await
+                        {
+                            Ok(page) if page.is_empty() => listed_all = Some(Ok(())),
+                            Ok(page) => {
+                                let predecessor = std::mem::replace(&mut last, page.last().cloned());
+                                waiting = self.in_random_order(predecessor, page).into_iter();
+                            }
+                            Err(source) => listed_all = Some(Err(source)),
+                        }
+                    }
+                }
+            }
+            let ended = if swept.stopped {
+                running.next().await
+            } else {
+                match select(running.next(), stop.as_mut()).await {
+                    Either::Left((ended, _)) => ended,
+                    Either::Right(_) => {
+                        swept.stopped = true;
+                        continue;
+                    }
+                }
+            };
+            let Some(ended) = ended else { break };
+            // A panic is a bug that does not concern this connection alone, so it is not counted as a failed refresh.
+            let Ok((due, Some(outcome))) = ended else { continue };
+            match outcome {
+                Ok(_) => swept.refreshed += 1,
+                Err(_) => swept.failed += 1,
+            }
+            on_each(&due, &outcome);
+        }
+        let done = match listed_all {
+            Some(Ok(())) if !swept.stopped => self.write_notices(sweep.now, stop, &mut swept).await,
+            Some(outcome) => outcome,
+            None => Ok(()),
+        };
+        match done {
+            Ok(()) => Ok(swept),
+            Err(source) => Err(SweepError { source, swept }),
+        }
+    }
+
+    /// Refreshes a connection if it is still due. The outcome is `None` if it is no longer due.
+    async fn refresh_due(self, now: UnixSeconds, listed: Listed) -> (Due, Option<Result<Connection, CallError>>) {
+        let Listed { predecessor, due } = listed;
+        // Check that the connection is still due: ask for the first due entry after its predecessor. On a storage error,
+        // refresh anyway; `WhenDue` decides.
+        let first = run_within(self.storage_timeout(), self.storage().due(now, predecessor.as_ref(), 1)).await;
+        if first.is_ok_and(|first| first.first().is_none_or(|first| *first > due)) {
+            return (due, None);
+        }
+        let Due { tenant, key, .. } = &due;
+        let outcome = self.refresh(tenant, &key.customer, Some(&key.account), RefreshMode::WhenDue).await;
+        (due, Some(outcome))
+    }
+
+    /// Shuffles a page. If the source of randomness fails, the page keeps its order.
+    fn in_random_order(&self, predecessor: Option<Due>, page: Vec<Due>) -> Vec<Listed> {
+        let predecessors: Vec<_> = std::iter::once(predecessor).chain(page.iter().cloned().map(Some)).collect();
+        let mut listed: Vec<_> =
+            predecessors.into_iter().zip(page).map(|(predecessor, due)| Listed { predecessor, due }).collect();
+        listed.sort_by_cached_key(|_| self.random_part_of(Duration::from_secs(3_600)));
+        listed
+    }
+}
+
+impl fmt::Display for Swept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { refreshed, failed, notices, stopped } = self;
+        write!(
+            f,
+            "{refreshed} refreshed, {failed} failed, notices: {notices}{}",
+            if *stopped { ", stopped" } else { "" }
+        )
+    }
+}

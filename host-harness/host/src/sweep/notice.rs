@@ -1,0 +1,90 @@
+//! Notices about authorizations that end in 30 days, 7 days or 1 day.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use futures::FutureExt as _;
+
+use super::{PAGE, Swept};
+use crate::connection::UnixSeconds;
+use crate::events::{EventKind, NewEvent};
+use crate::host::ConnectorHost;
+use crate::storage::{Ending, OnceDigest, StorageError, run_within};
+
+const DAY: u64 = 86_400;
+/// The days before the end at which a notice is written, most urgent first.
+const THRESHOLDS: [u8; 3] = [1, 7, 30];
+/// How long before the end the first notice is written, in seconds.
+const FIRST_NOTICE: u64 = 30 * DAY;
+
+/// Returns the notice that is due for an ending authorization, and the digest by which it is written only once. An
+/// authorization that has already ended gets the notice for one day.
+fn notice(ending: &Ending, now: UnixSeconds) -> Option<(OnceDigest, NewEvent)> {
+    let left = ending.at.0.saturating_sub(now.0);
+    let days = THRESHOLDS.into_iter().find(|days| left <= u64::from(*days) * DAY)?;
+    let kind = EventKind::Notice { days, ends: ending.at };
+    let once = OnceDigest::of(&format!("notice/{}/{days}", ending.grant));
+    Some((once, NewEvent { at: now, key: ending.key.clone(), kind }))
+}
+
+impl ConnectorHost {
+    /// Writes all due notices until none is left or `stop` completes. Each notice is written once, even if several hosts sweep.
+    /// A consent that arrives meanwhile may get the notice of the consent before it.
+    pub(super) async fn write_notices(
+        &self,
+        now: UnixSeconds,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+        swept: &mut Swept,
+    ) -> Result<(), StorageError> {
+        let by = UnixSeconds(now.0.saturating_add(FIRST_NOTICE));
+        let mut last: Option<Ending> = None;
+        loop {
+            let page = run_within(self.storage_timeout(), self.storage().endings(by, last.as_ref(), PAGE)).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            for ending in &page {
+                if stop.as_mut().now_or_never().is_some() {
+                    swept.stopped = true;
+                    return Ok(());
+                }
+                let Some((once, event)) = notice(ending, now) else { continue };
+                if run_within(self.storage_timeout(), self.storage().append_once(&ending.tenant, &once, &event)).await?
+                {
+                    swept.notices += 1;
+                }
+            }
+            last = page.into_iter().next_back();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::ConnectionKey;
+
+    #[test]
+    fn the_most_urgent_notice_that_is_due_is_written() {
+        let now = UnixSeconds(1_767_225_600);
+        let key = ConnectionKey { customer: "customer".parse().unwrap(), account: "account".parse().unwrap() };
+        let table = [
+            (30 * DAY + 1, None),
+            (30 * DAY, Some(30)),
+            (7 * DAY + 1, Some(30)),
+            (7 * DAY, Some(7)),
+            (DAY + 1, Some(7)),
+            (DAY, Some(1)),
+            (0, Some(1)),
+        ];
+        for (left, expected) in table {
+            let at = UnixSeconds(now.0 + left);
+            let ending = Ending { at, tenant: "t".parse().unwrap(), key: key.clone(), grant: "l/7".to_owned() };
+            let due = expected.map(|days| {
+                let kind = EventKind::Notice { days, ends: at };
+                (OnceDigest::of(&format!("notice/l/7/{days}")), NewEvent { at: now, key: key.clone(), kind })
+            });
+            assert_eq!(notice(&ending, now), due, "{left} s left");
+        }
+    }
+}

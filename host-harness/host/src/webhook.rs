@@ -1,0 +1,199 @@
+//! Receives TikTok Shop's webhooks: checks the signature, drops repetitions, passes the event to the platform, and says which
+//! HTTP status to answer.
+//!
+//! TikTok Shop expects an answer within 3 seconds. If the answer is not 200, it sends the webhook again after 2 minutes, 30
+//! minutes, 3 hours and 12 hours (partner.tiktokshop.com/docv2/page/tts-webhooks-overview, 2026).
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tiktok_shop_connector_core::webhook::MOST_BODY_BYTES;
+
+use crate::connection::{ConnectionKey, UnixSeconds};
+use crate::error::{Action, CallError, ConnectorError};
+use crate::guest::{CallLog, Operation, Scope};
+use crate::host::ConnectorHost;
+use crate::id::{ShopId, TenantId};
+use crate::storage::{StorageError, WebhookDigest, run_within};
+use crate::words::words;
+
+/// How much of TikTok's 3 seconds may pass before the platform gets the event.
+const TIME_BEFORE_HANDLING: Duration = Duration::from_secs(2);
+
+/// What an event changed in the stored connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookEffect {
+    /// Nothing: the event has another type, no connection contains the shop, or the event is older than the latest consent.
+    None,
+    /// The seller has removed shops from the app. A `refresh` is now due and checks it.
+    VerificationDue,
+    /// The authorization ends soon. The connection's status says so.
+    AuthorizationEnding,
+}
+
+words! {
+    WebhookEffect {
+        None => "none",
+        VerificationDue => "verification-due",
+        AuthorizationEnding => "authorization-ending",
+    }
+}
+
+/// A connection that contains the shop of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookOwner {
+    /// The connection.
+    pub key: ConnectionKey,
+    /// Whether the customer has linked the shop. Do not show the event to a customer who has not.
+    pub linked: bool,
+}
+
+/// An event that TikTok has signed, and the connections that it concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// The notification's id, which is the same in every repetition. `None` if TikTok sent no id.
+    pub notification_id: Option<String>,
+    /// TikTok's number for the type of event. TikTok adds new numbers.
+    pub event_type: u32,
+    /// The shop. `None` if the event concerns no shop.
+    pub shop: Option<ShopId>,
+    /// When the event happened, which is earlier than its delivery.
+    pub occurred_at: Option<UnixSeconds>,
+    /// The member `data` as JSON, unchanged. `null` if TikTok sent none.
+    pub data: String,
+    /// The connections of all customers that contain the shop.
+    pub owners: Vec<WebhookOwner>,
+    /// What the event changed in the stored connections.
+    pub effect: WebhookEffect,
+}
+
+/// The result of [`ConnectorHost::accept_webhook`]. Answer TikTok with [`status`](Self::status) and an empty body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WebhookReply<E> {
+    /// The platform has handled the event.
+    Handled,
+    /// The platform had handled the event before.
+    Repeated,
+    /// The signature is not one of the tenant's app.
+    Forged,
+    /// The signature is valid, but the body is not an event. A repetition would not help.
+    Malformed(ConnectorError),
+    /// The body is larger than 1 MiB. It was not read.
+    TooLarge,
+    /// The platform could not handle the event.
+    NotHandled(E),
+    /// The connector could not read the event or find its owners.
+    NotReceived(CallError),
+    /// The storage could not say whether the event was handled before.
+    NotRead(StorageError),
+    /// The connector or the storage took too long. The work that has begun continues, and TikTok's repetition finds it done.
+    Late,
+}
+
+impl<E> WebhookReply<E> {
+    /// Returns the HTTP status of the answer. TikTok sends the webhook again after 500 and 503.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Handled | Self::Repeated | Self::Malformed(_) => 200,
+            Self::Forged => 401,
+            Self::TooLarge => 413,
+            Self::NotHandled(_) => 500,
+            Self::NotReceived(_) | Self::NotRead(_) | Self::Late => 503,
+        }
+    }
+}
+
+impl ConnectorHost {
+    /// Checks the signature of a webhook of the tenant's app, finds the connections that it concerns, and records what it means
+    /// for them. `authorization` is the value of that header, and `body` is the whole body as it arrived. Sends nothing.
+    /// Idempotent.
+    ///
+    /// # Errors
+    /// See [`CallError`]. `InvalidRequest` with the code `webhook-signature-invalid`: the signature is not one of the tenant's
+    /// app.
+    pub async fn receive_webhook(
+        &self,
+        tenant: &TenantId,
+        authorization: &str,
+        body: Vec<u8>,
+    ) -> Result<Webhook, CallError> {
+        let scope = Scope::for_webhook(tenant);
+        let log = CallLog::begin(Operation::ReceiveWebhook, &scope, None);
+        let authorization = authorization.to_owned();
+        self.sandbox
+            .call(log, scope, Webhook::try_from, move |guest, wasm_store| {
+                async move { guest.call_receive_webhook(wasm_store, &authorization, &body).await }.boxed()
+            })
+            .await
+    }
+
+    /// Receives a webhook of the tenant's app as [`receive_webhook`](Self::receive_webhook) does, and passes it to `handle`
+    /// unless it was handled before. If `handle` succeeds, the webhook is remembered as handled. `authorization` is the value
+    /// of that header, or empty if the header is missing.
+    ///
+    /// `handle` should store or queue the event within one second, and show it only to owners that have
+    /// [linked](WebhookOwner::linked) the shop.
+    ///
+    /// Each event is handled at least once. `handle` can get an event twice if two deliveries arrive at the same moment, if an
+    /// answer was lost, or if the storage could not remember the event.
+    pub async fn accept_webhook<E, F>(
+        &self,
+        tenant: &TenantId,
+        authorization: &str,
+        body: Vec<u8>,
+        handle: impl FnOnce(Webhook) -> F,
+    ) -> WebhookReply<E>
+    where
+        F: Future<Output = Result<(), E>>,
+    {
+        if body.len() > MOST_BODY_BYTES {
+            return WebhookReply::TooLarge;
+        }
+        let new = tokio::time::timeout(TIME_BEFORE_HANDLING, self.new_webhook(tenant, authorization, body));
+        let (digest, webhook) = match new.await {
+            Ok(Ok(new)) => new,
+            Ok(Err(reply)) => return reply,
+            Err(_late) => return WebhookReply::Late,
+        };
+        if let Err(error) = handle(webhook).await {
+            return WebhookReply::NotHandled(error);
+        }
+        let remembered = run_within(self.storage_timeout(), self.storage().remember_webhook(tenant, &digest)).await;
+        if let Err(error) = remembered {
+            tracing::warn!(tenant = tenant.as_str(), %error, "a webhook was handled, but could not be remembered");
+        }
+        WebhookReply::Handled
+    }
+
+    /// Returns a signed webhook that was not handled before, and the digest by which it is remembered.
+    async fn new_webhook<E>(
+        &self,
+        tenant: &TenantId,
+        authorization: &str,
+        body: Vec<u8>,
+    ) -> Result<(WebhookDigest, Webhook), WebhookReply<E>> {
+        let body_digest = WebhookDigest::of_body(&body);
+        let webhook = self.receive_webhook(tenant, authorization, body).await.map_err(not_received)?;
+        let digest = webhook.notification_id.as_deref().map_or(body_digest, WebhookDigest::of_id);
+        let known = run_within(self.storage_timeout(), self.storage().knows_webhook(tenant, &digest)).await;
+        if known.map_err(WebhookReply::NotRead)? { Err(WebhookReply::Repeated) } else { Ok((digest, webhook)) }
+    }
+}
+
+/// Tells a wrong signature from a body that is not an event. Both are invalid requests, so the code decides.
+fn not_received<E>(error: CallError) -> WebhookReply<E> {
+    match error {
+        CallError::Connector(error) if error.failure().code == "webhook-signature-invalid" => WebhookReply::Forged,
+        CallError::Connector(error) if error.action() == Action::InvalidRequest => WebhookReply::Malformed(error),
+        error @ (CallError::Connector(_)
+        | CallError::Trapped { .. }
+        | CallError::DeadlineExceeded { .. }
+        | CallError::Exhausted { .. }
+        | CallError::ContractBroken { .. }
+        | CallError::Busy { .. }
+        | CallError::NoRandomness { .. }
+        | CallError::Aborted { .. }) => WebhookReply::NotReceived(error),
+    }
+}

@@ -1,0 +1,179 @@
+//! Calls that end badly, and the host that goes on.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::connect::Grant;
+use tiktok_shop_host::connection::ShopPolicy;
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider, StaticCredentials};
+use tiktok_shop_host::deadlines::Deadlines;
+use tiktok_shop_host::error::Resource;
+use tiktok_shop_host::limits::Limits;
+use tiktok_shop_host::randomness::Randomness;
+use tiktok_shop_host::seal::HostKeys;
+use tiktok_shop_host::storage::MemoryStorage;
+use tiktok_shop_host::{CallError, Component, ConnectorHost, ConnectorHostBuilder, CustomerId, TenantId};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::guest::{self, Body};
+
+fn builder(body: Body, credentials: Arc<dyn CredentialsProvider>) -> ConnectorHostBuilder {
+    ConnectorHost::builder()
+        .component(Component::Bytes(guest::component("plugin", body)))
+        .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))))
+        .keys(Arc::new(HostKeys::draw().unwrap()))
+        .credentials(credentials)
+        .limits(Limits { concurrent_calls: 1, ..Limits::default() })
+        .deadlines(Deadlines { cpu: Duration::from_millis(50), ..Deadlines::default() })
+}
+
+fn host(body: Body, credentials: Arc<dyn CredentialsProvider>) -> ConnectorHost {
+    builder(body, credentials).build().unwrap()
+}
+
+fn tenant() -> TenantId {
+    "acme".parse().unwrap()
+}
+
+async fn url(host: &ConnectorHost) -> CallError {
+    host.authorization_url(&tenant(), "state-s3cret".into()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_trap_ends_the_call_and_the_next_one_runs() {
+    let host = host(Body::Trap, Arc::new(StaticCredentials::new()));
+    let customer: CustomerId = "customer-7".parse().unwrap();
+    for _ in 0..3 {
+        let grant = Grant::Code("code-s3cret".into());
+        let error = host.connect(&tenant(), &customer, grant, ShopPolicy::All).await.unwrap_err();
+        assert!(matches!(error, CallError::Trapped { .. }), "{error:?}");
+        assert!(error.to_string().starts_with("tiktok-shop:connector@0.1.0: wasm trap: wasm `unreachable`"), "{error}");
+        assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
+    }
+}
+
+/// Gives bytes as often as it is told to, then fails.
+struct Drying(AtomicUsize);
+
+impl Randomness for Drying {
+    fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
+        let spend = |left: usize| left.checked_sub(1);
+        let left =
+            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).map_err(|_| io::ErrorKind::Other)?;
+        bytes.fill(u8::try_from(left).unwrap());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_call_does_not_start_without_the_randomness_for_its_revisions() {
+    let host = builder(Body::Trap, Arc::new(StaticCredentials::new()))
+        .randomness(Arc::new(Drying(AtomicUsize::new(2))))
+        .build()
+        .unwrap();
+    for _ in 0..2 {
+        let error = url(&host).await;
+        assert!(matches!(error, CallError::Trapped { .. }), "it started: {error:?}");
+    }
+    for _ in 0..2 {
+        let error = url(&host).await;
+        assert!(matches!(error, CallError::NoRandomness { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_takes_table_elements_for_ever_is_ended() {
+    let error = url(&host(Body::GrowTable, Arc::new(StaticCredentials::new()))).await;
+    assert!(matches!(error, CallError::Exhausted { resource: Resource::Table, .. }), "{error:?}");
+}
+
+/// Never answers.
+struct Silent;
+
+#[async_trait]
+impl CredentialsProvider for Silent {
+    async fn current(&self, _: &TenantId) -> Result<AppCredentials, CredentialsError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_never_answers_costs_the_call_its_deadline_for_one_answer() {
+    let host = host(Body::AskOnce, Arc::new(Silent));
+    let started = Instant::now();
+    let error = url(&host).await;
+    assert!(matches!(error, CallError::Trapped { .. }), "{error:?}");
+    assert_eq!(started.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_ever_ends_at_its_deadline() {
+    let host = host(Body::AskForEver, Arc::new(Silent));
+    let started = Instant::now();
+    let error = url(&host).await;
+    assert!(matches!(error, CallError::DeadlineExceeded { .. }), "{error:?}");
+    assert_eq!(error.to_string(), "tiktok-shop:connector@0.1.0: not done within 120 s");
+    assert_eq!(started.elapsed().as_secs(), 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_beyond_the_pool_waits_and_is_told_so() {
+    let host = host(Body::AskForEver, Arc::new(Silent));
+    let first = tokio::spawn({
+        let host = host.clone();
+        async move { url(&host).await }
+    });
+    tokio::task::yield_now().await;
+    let started = Instant::now();
+    let error = url(&host).await;
+    assert!(matches!(error, CallError::Busy { .. }), "{error:?}");
+    assert_eq!(started.elapsed().as_secs(), 10);
+    assert!(matches!(first.await.unwrap(), CallError::DeadlineExceeded { .. }));
+    let error = url(&host).await;
+    assert!(matches!(error, CallError::DeadlineExceeded { .. }), "the instance is free again: {error:?}");
+}
+
+/// Tells when it is asked, waits until it is let go, tells that it answered, and panics.
+#[derive(Default)]
+struct Gate {
+    asked: Notify,
+    go: Notify,
+    answered: Notify,
+}
+
+#[async_trait]
+impl CredentialsProvider for Gate {
+    async fn current(&self, _: &TenantId) -> Result<AppCredentials, CredentialsError> {
+        self.asked.notify_one();
+        self.go.notified().await;
+        self.answered.notify_one();
+        panic!("a backend's panic is an error value to the guest");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_gives_up_does_not_end_the_call() {
+    let gate = Arc::new(Gate::default());
+    let host = host(Body::AskOnce, Arc::clone(&gate) as Arc<dyn CredentialsProvider>);
+    tokio::select! {
+        error = url(&host) => panic!("the call ended first: {error:?}"),
+        () = gate.asked.notified() => {}
+    }
+    drop(host);
+    gate.go.notify_one();
+    gate.answered.notified().await;
+}
+
+#[tokio::test]
+async fn a_backend_that_panics_ends_neither_the_host_nor_the_call() {
+    let gate = Arc::new(Gate::default());
+    let host = host(Body::AskOnce, Arc::clone(&gate) as Arc<dyn CredentialsProvider>);
+    gate.go.notify_one();
+    let error = url(&host).await;
+    assert!(matches!(error, CallError::Trapped { .. }), "the guest got an error value, and trapped: {error:?}");
+}

@@ -1,0 +1,332 @@
+//! What a call leaves in the guest's memory, searched after the post-return: nothing secret outside the stack.
+//!
+//! The embedder of a component does not get at its memory, but may provide it.
+#![allow(unsafe_code, reason = "memory that wasmtime shares with a test is made of raw pointers")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may panic, and reads of a module only what it needs"
+)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::collections::BTreeSet;
+use std::slice;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fake_tiktok_shop::{App, Clock as FakeClock, Decision, FakeTikTokShop, Options, SecretKind};
+use tiktok_shop_canaries::Canaries;
+use wasmparser::{DataKind, Operator, Parser, Payload};
+use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
+
+use crate::api_call::{CallRequest, CallScope, HttpMethod};
+use crate::builder::Program;
+use crate::clock::{Clock, ManualClock};
+use crate::connection::{Grant, Rotation, ShopPolicy, StateCheck};
+use crate::credentials::{AppCredentials, StaticCredentials};
+use crate::deadlines::Deadlines;
+use crate::egress::{Authority, Client, EgressPolicy};
+use crate::engine::engine_over;
+use crate::error::CallError;
+use crate::host::{ConnectorHost, Shared};
+use crate::id::{CustomerId, TenantId};
+use crate::limits::Limits;
+use crate::randomness::SystemRandomness;
+use crate::seal::{HostKeys, Keyring, SealedStorage};
+use crate::storage::{HostStorage, MemoryStorage};
+
+const BEGIN: u64 = 1_767_225_600;
+const STATE: &str = "st-8kQ2vXw0Zr5LmN7pTfBh3A";
+const PREVIOUS: &str = "8d1c7b5e3f90a2146bd8e7c5f3a1029b8d7c6e5f";
+
+/// The memory of one instance. Outlives it.
+struct GuestMemory {
+    begin: *mut u8,
+    size: AtomicUsize,
+}
+
+// SAFETY: the guest writes it, and a test reads it while the guest waits in an import or is gone.
+unsafe impl Send for GuestMemory {}
+// SAFETY: as above.
+unsafe impl Sync for GuestMemory {}
+
+impl GuestMemory {
+    const LAYOUT: Layout = match Layout::from_size_align(16 << 20, 65_536) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a layout"),
+    };
+
+    fn content(&self) -> Vec<u8> {
+        // SAFETY: so much of it was handed out, and nobody writes it now.
+        unsafe { slice::from_raw_parts(self.begin, self.size.load(Ordering::SeqCst)) }.to_vec()
+    }
+}
+
+impl Drop for GuestMemory {
+    fn drop(&mut self) {
+        // SAFETY: as it was handed out.
+        unsafe { dealloc(self.begin, Self::LAYOUT) };
+    }
+}
+
+/// What wasmtime holds of it.
+struct Lent(Arc<GuestMemory>);
+
+// SAFETY: the whole capacity is there from the begin, zeroed, and never moves. There are no guards, and none are asked for.
+unsafe impl LinearMemory for Lent {
+    fn byte_size(&self) -> usize {
+        self.0.size.load(Ordering::SeqCst)
+    }
+
+    fn byte_capacity(&self) -> usize {
+        GuestMemory::LAYOUT.size()
+    }
+
+    fn grow_to(&mut self, size: usize) -> wasmtime::Result<()> {
+        wasmtime::ensure!(size <= self.byte_capacity(), "out of memory");
+        self.0.size.store(size, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn as_ptr(&self) -> *mut u8 {
+        self.0.begin
+    }
+}
+
+/// The memories of all instances so far.
+#[derive(Default)]
+struct Memories(Mutex<Vec<Arc<GuestMemory>>>);
+
+// SAFETY: see `Lent`.
+unsafe impl MemoryCreator for Memories {
+    fn new_memory(
+        &self,
+        _: MemoryType,
+        minimum: usize,
+        _: Option<usize>,
+        reserved: Option<usize>,
+        guard: usize,
+    ) -> Result<Box<dyn LinearMemory>, String> {
+        assert_eq!((reserved.unwrap_or(0), guard), (0, 0));
+        // SAFETY: the layout is not empty.
+        let begin = unsafe { alloc_zeroed(GuestMemory::LAYOUT) };
+        let memory = Arc::new(GuestMemory { begin, size: AtomicUsize::new(minimum) });
+        self.0.lock().unwrap().push(Arc::clone(&memory));
+        Ok(Box::new(Lent(memory)))
+    }
+}
+
+/// A clock that keeps a copy of the guest's memory each time the guest asks for the time.
+struct Peeking {
+    clock: ManualClock,
+    memories: Arc<Memories>,
+    copies: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Clock for Peeking {
+    fn wall(&self) -> Duration {
+        let copy = self.memories.0.lock().unwrap().last().unwrap().content();
+        self.copies.lock().unwrap().push(copy);
+        self.clock.wall()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+}
+
+/// Where the stack ends and the module's data begins: the stack pointer begins there and goes down.
+fn end_of_stack(component: &[u8]) -> usize {
+    let (mut pointer, mut data) = (None, Vec::new());
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.unwrap() {
+            Payload::GlobalSection(globals) if pointer.is_none() => {
+                let global = globals.into_iter().next().unwrap().unwrap();
+                assert!(global.ty.mutable);
+                let Operator::I32Const { value } = global.init_expr.get_operators_reader().read().unwrap() else {
+                    panic!("the stack pointer begins at a constant")
+                };
+                pointer = Some(usize::try_from(value).unwrap());
+            }
+            Payload::DataSection(segments) => {
+                for segment in segments {
+                    if let DataKind::Active { offset_expr, .. } = segment.unwrap().kind {
+                        let Operator::I32Const { value } = offset_expr.get_operators_reader().read().unwrap() else {
+                            panic!("data begins at a constant")
+                        };
+                        data.push(usize::try_from(value).unwrap());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let pointer = pointer.unwrap();
+    assert!(!data.is_empty() && data.iter().all(|begin| *begin >= pointer), "data lies behind the stack");
+    pointer
+}
+
+/// A host over the shipped component and a fake TikTok Shop, with a view on the guest's memory.
+struct Scene {
+    fake: FakeTikTokShop,
+    app: App,
+    memories: Arc<Memories>,
+    clock: Arc<Peeking>,
+    host: ConnectorHost,
+    end_of_stack: usize,
+}
+
+impl Scene {
+    fn new() -> Self {
+        crate::call_log::tests::reach_every_event();
+        let options = Options { clock: FakeClock::fixed(BEGIN), ..Options::default() };
+        let fake = FakeTikTokShop::start(options).unwrap();
+        let app = fake.control().apps().remove(0);
+        let component = std::fs::read(xtask::component().unwrap()).unwrap();
+        let end_of_stack = end_of_stack(&component);
+
+        let memories = Arc::new(Memories::default());
+        let clock = ManualClock::at(Duration::from_secs(BEGIN));
+        let clock = Arc::new(Peeking { clock, memories: Arc::clone(&memories), copies: Mutex::default() });
+        let credentials = AppCredentials {
+            app_key: app.app_key.clone(),
+            app_secret: app.app_secret.as_str().into(),
+            previous_app_secret: Some(PREVIOUS.into()),
+            authorization_link: Some("https://services.tiktokshop.com/open/authorize?service_id=1".to_owned()),
+        };
+        let egress = EgressPolicy::production()
+            .stand_in(Authority::Auth, fake.address())
+            .and_then(|policy| policy.stand_in(Authority::Api, fake.address()))
+            .unwrap();
+        let (deadlines, limits) = (Deadlines::default(), Limits::default());
+        let engine = engine_over(Arc::clone(&memories) as Arc<_>).unwrap();
+        let storage: Arc<dyn HostStorage> =
+            Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::from_secs(BEGIN)))));
+        let keys = Arc::new(HostKeys::draw().unwrap());
+        let keyring = Keyring::new(Arc::clone(&storage), keys, Arc::new(SystemRandomness));
+        let host = ConnectorHost::new(Shared {
+            program: Program::on(&engine, component, &limits).unwrap(),
+            storage: SealedStorage::new(storage, Arc::new(keyring)),
+            credentials: Arc::new(StaticCredentials::new().with(tenant(), credentials)),
+            clock: Arc::clone(&clock) as Arc<_>,
+            randomness: Arc::new(SystemRandomness),
+            client: Client::new(egress, deadlines, limits.response_bytes).unwrap(),
+            deadlines,
+            limits,
+            on_crossing: None,
+        });
+        Self { fake, app, memories, clock, host, end_of_stack }
+    }
+
+    fn grant(&self, state: &str) -> Grant {
+        let control = self.fake.control();
+        let query = control.consent(&self.app.service_id, "one-shop", Some(STATE), Decision::Allow).unwrap();
+        Grant::Callback { query: query.into(), state: StateCheck::Expected(state.into()) }
+    }
+
+    async fn connect(&self, state: &str) -> Result<(), CallError> {
+        self.host.connect(&tenant(), &customer(), self.grant(state), ShopPolicy::All).await.map(drop)
+    }
+
+    async fn refresh(&self) -> Result<(), CallError> {
+        self.host.refresh(&tenant(), &customer(), None, RefreshMode::Forced).await.map(drop)
+    }
+
+    /// The kinds of secrets outside the stack: while the only call since the last look ran, and after it.
+    fn look(&self) -> (BTreeSet<&'static str>, Vec<String>) {
+        let mut canaries = Canaries::default();
+        canaries.add("app secret", &self.app.app_secret);
+        canaries.add("previous app secret", PREVIOUS);
+        canaries.add("state", STATE);
+        for secret in self.fake.control().issued_secrets() {
+            let kind = match secret.kind {
+                SecretKind::AccessToken => "access token",
+                SecretKind::AuthorizationCode => "authorization code",
+                SecretKind::RefreshToken => "refresh token",
+                SecretKind::ShopCipher => "shop cipher",
+            };
+            canaries.add(kind, secret.value);
+        }
+        for request in self.fake.control().requests() {
+            if let Some(sign) = request.parameter("sign") {
+                canaries.add("signature", sign);
+            }
+        }
+        let found = |memory: &[u8]| canaries.found_in(&memory[self.end_of_stack..]);
+        let copies = std::mem::take(&mut *self.clock.copies.lock().unwrap());
+        let during = copies.iter().flat_map(|copy| found(copy)).map(|found| found.kind).collect();
+
+        let memory = self.memories.0.lock().unwrap().pop().unwrap();
+        assert!(self.memories.0.lock().unwrap().is_empty(), "one call has one memory");
+        assert_eq!(Arc::strong_count(&memory), 1, "the instance is gone");
+        (during, found(&memory.content()).iter().map(ToString::to_string).collect())
+    }
+}
+
+fn tenant() -> TenantId {
+    "acme".parse().unwrap()
+}
+
+fn customer() -> CustomerId {
+    "alice".parse().unwrap()
+}
+
+const NOTHING: [&str; 0] = [];
+
+#[tokio::test]
+async fn a_call_leaves_no_secret_in_the_guests_memory() {
+    let scene = Scene::new();
+    let link = scene.host.authorization_url(&tenant(), STATE.into()).await.unwrap();
+    assert!(link.ends_with(STATE));
+    assert_eq!(scene.look().1, NOTHING, "authorization-url");
+
+    scene.connect(STATE).await.unwrap();
+    let (during, after) = scene.look();
+    for kind in ["access token", "app secret", "authorization code", "refresh token"] {
+        assert!(during.contains(kind), "the search finds what is there: {during:?}");
+    }
+    assert_eq!(after, NOTHING, "connect");
+
+    scene.refresh().await.unwrap();
+    let (during, after) = scene.look();
+    for kind in ["access token", "app secret", "refresh token", "shop cipher"] {
+        assert!(during.contains(kind), "the search finds what is there: {during:?}");
+    }
+    assert_eq!(after, NOTHING, "refresh");
+
+    let shops = scene.host.list_shops(&tenant(), &customer()).await.unwrap();
+    assert_eq!(scene.look().1, NOTHING, "list-shops");
+    assert_eq!(scene.host.list_connections(&tenant(), &customer()).await.unwrap().len(), 1);
+    assert_eq!(scene.look().1, NOTHING, "list-connections");
+
+    let token = scene.host.access_token(&tenant(), &customer(), None, Duration::from_secs(60)).await.unwrap();
+    assert!(!token.token.expose().is_empty());
+    assert_eq!(scene.look().1, NOTHING, "access-token");
+
+    let [shop] = shops.as_slice() else { panic!("{shops:?}") };
+    let search = CallRequest::new(CallScope::Shop(shop.id.clone()), HttpMethod::Post, "/order/202309/orders/search");
+    let response = scene.host.call(&tenant(), &customer(), search.query("page_size", "1").json("{}")).await.unwrap();
+    assert!(response.is_success(), "{response:?}");
+    let (during, after) = scene.look();
+    for kind in ["access token", "app secret", "shop cipher"] {
+        assert!(during.contains(kind), "the search finds what is there: {during:?}");
+    }
+    assert_eq!(after, NOTHING, "call");
+}
+
+#[tokio::test]
+async fn a_call_that_ends_in_an_error_leaves_none_either() {
+    let scene = Scene::new();
+    scene.connect("another state").await.unwrap_err();
+    assert_eq!(scene.look().1, NOTHING, "the state does not match");
+    scene.connect(STATE).await.unwrap();
+    scene.look();
+    scene.fake.control().revoke("one-shop").unwrap();
+    scene.refresh().await.unwrap_err();
+    let (during, after) = scene.look();
+    assert!(during.contains("refresh token"), "{during:?}");
+    assert_eq!(after, NOTHING, "the refresh token is refused");
+}
