@@ -75,7 +75,7 @@ pub(crate) fn refused_cipher(switches: &Switches) -> Failure {
 /// Checks the request's signature and returns the app that signed.
 fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -> Result<&'a App, Failure> {
     let query = &request.query;
-    // Implementations differ: with a repeated name they sign its first value, its last or all. No client should send it.
+    // Clients differ in which values of a repeated name they sign: the first, the last or all. So the fake refuses one.
     if let Some(name) = query.repeated() {
         return Err(Failure::bad_request(format!("Invalid query: the parameter {name:?} occurs more than once")));
     }

@@ -96,7 +96,7 @@ async fn play(mut stream: TcpStream, Playback { bytes, then }: Playback) {
             let _ = stream.shutdown().await;
             read_until_closed(stream).await;
         }
-        // Without a linger time, the operating system resets the connection when the stream is dropped.
+        // With a linger time of zero, the operating system resets the connection when the stream is dropped.
         Ending::Reset => drop(stream.set_zero_linger()),
         Ending::Stall => read_until_closed(stream).await,
         Ending::Endless(text) => while stream.write_all(text.as_bytes()).await.is_ok() {},

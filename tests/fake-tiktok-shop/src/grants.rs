@@ -248,8 +248,8 @@ impl Grants {
         Ok(&token.key)
     }
 
-    /// Ends every authorization of the seller. Refresh tokens become invalid; access tokens stay valid until they expire,
-    /// unless a switch says otherwise.
+    /// Ends every authorization of the seller. Refresh tokens become invalid. A switch decides whether access tokens
+    /// stay valid until they expire.
     pub(crate) fn end(&mut self, seller: &str, now: u64) {
         for authorization in self.authorizations_of(seller) {
             authorization.end(now);

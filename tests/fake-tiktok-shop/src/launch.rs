@@ -1,4 +1,4 @@
-//! Starts a fake from a command line and prints its addresses. Programs that contain a fake share this code.
+//! Starts a fake from a command line and describes it for the user. All programs that contain a fake share this code.
 
 use std::io;
 

@@ -17,8 +17,8 @@ pub(crate) enum Service {
     TokenHost,
     /// `open-api.tiktokglobalshop.com`
     ApiHost,
-    /// `services.tiktokshop.com`, and for the US `services.us.tiktokshop.com` or `services.tiktokshops.us`: the official
-    /// pages disagree.
+    /// `services.tiktokshop.com`, and for the US `services.us.tiktokshop.com` or `services.tiktokshops.us`. The
+    /// official pages name both.
     ConsentPage,
 }
 
@@ -40,7 +40,7 @@ impl Service {
 pub(crate) enum HostName {
     /// A production host of TikTok Shop. The test has directed the client's connection to the fake.
     Production(Service),
-    /// This machine, or no host at all.
+    /// A loopback name or address of this machine, or no host at all.
     Loopback,
     /// Any other host.
     Foreign,

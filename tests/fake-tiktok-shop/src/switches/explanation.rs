@@ -22,7 +22,7 @@ pub(crate) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "refresh_token_field",
-        values: r#""present", "missing", "empty""#,
+        values: r#""present", "missing", "empty", "blank""#,
         question: "Does a refresh answer carry refresh_token? If not, the refresh token stays the same.",
     },
     Explanation {
