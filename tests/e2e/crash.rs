@@ -11,7 +11,7 @@ use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyFile, Keyring};
 use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
 use tiktok_shop_tests::Schema;
-use tiktok_shop_tests::crash::Account;
+use tiktok_shop_tests::crash::WriterLog;
 
 const KILLS: usize = 25;
 /// Lines that a writer says before it is killed, at most: some hundred writes.
@@ -30,34 +30,34 @@ fn below(most: u64) -> u64 {
 }
 
 /// Kills a writer after so many lines, with `kill -9`, and hears what it has said until then.
-fn kill_after(lines: u64, mut writer: Child, account: &mut Account) {
+fn kill_after(lines: u64, mut writer: Child, log: &mut WriterLog) {
     let mut said = BufReader::new(writer.stdout.take().unwrap()).lines();
     for _ in 0..lines {
-        account.hear(&said.next().expect("it lives").unwrap());
+        log.read_line(&said.next().expect("it lives").unwrap());
     }
     writer.kill().unwrap();
     for line in said {
-        account.hear(&line.unwrap());
+        log.read_line(&line.unwrap());
     }
     assert!(!writer.wait().unwrap().success());
 }
 
 /// Kills writers of this database over and over, and holds what is there against what they have said. Gives the count.
 async fn kill_over_and_over(database: &str, keys: &Path, open: impl AsyncFn() -> SqlStorage) -> String {
-    let mut account = Account::default();
+    let mut log = WriterLog::default();
     for round in 0..KILLS {
         // The first dies while it makes the tables, or before.
         let lines = if round == 0 { 0 } else { below(MOST_LINES) };
-        kill_after(lines, writer(database, keys), &mut account);
+        kill_after(lines, writer(database, keys), &mut log);
 
         let storage = open().await;
         assert_eq!(storage.problems().await.unwrap(), [""; 0]);
         let keys = Arc::new(KeyFile::open_or_create(keys).unwrap());
         let keyring = Keyring::new(Arc::new(storage.clone()), keys, Arc::new(SystemRandomness));
-        account.check(&storage, &keyring).await;
+        log.check(&storage, &keyring).await;
         storage.close().await;
     }
-    let Account { answered, found_done, found_undone, .. } = account;
+    let WriterLog { answered, found_done, found_undone, .. } = log;
     let count =
         format!("{KILLS} kills, {answered} writes answered, {found_done} under way and done, {found_undone} not");
     assert!(answered > KILLS && found_done + found_undone > 0, "no kill met a write: {count}");

@@ -1,4 +1,4 @@
-//! What a writer that is killed writes, and what must be found afterwards.
+//! The records that `storage-writer` writes until a test kills it, and the check of what is stored afterwards.
 #![allow(clippy::panic, reason = "a broken expectation is a failed test")]
 
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use tiktok_shop_host::seal::Keyring;
 use tiktok_shop_host::storage::{HostStorage, Row};
 use tiktok_shop_host::{Revision, TenantId};
 
-/// Connections that are written, each by a task of its own.
+/// The number of connections. The writer has a task for each.
 pub const CUSTOMERS: usize = 8;
 
-/// Whose they are.
+/// Returns the tenant of all connections.
 ///
 /// # Panics
 /// Never.
@@ -23,7 +23,7 @@ pub fn tenant() -> TenantId {
     "crash".parse().expect("a tenant id")
 }
 
-/// The connection of this number.
+/// Returns the key of the connection with this number.
 ///
 /// # Panics
 /// Never.
@@ -33,7 +33,8 @@ pub fn customer(number: usize) -> ConnectionKey {
     ConnectionKey { customer, account: "account".parse().expect("an account id") }
 }
 
-/// A row that holds its revision in every part: in the connection, in two shops, and in their ciphers.
+/// Returns a row that contains its revision in several places: in the connection, in two shops, and in their ciphers. A
+/// row that is mixed from two writes is therefore noticed.
 ///
 /// # Panics
 /// Never.
@@ -71,108 +72,121 @@ pub fn row(key: &ConnectionKey, revision: &Revision) -> Row {
     Row { connection, ciphers: None, token_lineage: String::new(), token_generation: 0 }
 }
 
-/// What a writer has said of one record.
+/// The state of one record, as the writer's lines describe it.
 #[derive(Default, Debug)]
-struct Said {
-    /// The last write that the storage has answered: a revision, or `-`.
+struct Reported {
+    /// The last write that is known to be stored: a revision, or `-` for a deletion.
     done: Option<String>,
-    /// One that was under way after it.
+    /// A later write that was begun and not answered.
     tried: Option<String>,
-    /// One that was under way when an earlier writer died, and was not found done: a server may still have been at it.
+    /// A write that was begun when an earlier writer died, and was not stored at the check after that. A database server may
+    /// have completed it later.
     late: Option<String>,
 }
 
-/// What writers have said, over all their lives.
+/// The collected lines of all writers that were started one after the other.
 #[derive(Default, Debug)]
-pub struct Account {
-    said: BTreeMap<(String, usize), Said>,
-    /// Writes that were answered.
+pub struct WriterLog {
+    records: BTreeMap<(String, usize), Reported>,
+    /// The number of writes that were answered.
     pub answered: usize,
-    /// Writes that were under way when their writer died, and are found done.
+    /// The number of writes that were not answered before their writer died, and were stored.
     pub found_done: usize,
-    /// The same, and found not done.
+    /// The number of writes that were not answered before their writer died, and were not stored.
     pub found_undone: usize,
 }
 
-impl Account {
-    /// Takes a line of a writer.
+impl WriterLog {
+    /// Reads a line that a writer has printed.
     ///
     /// # Panics
-    /// If it is none.
-    pub fn hear(&mut self, line: &str) {
+    /// If the line is malformed.
+    pub fn read_line(&mut self, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
-        let [what, record, number, revision] = words[..] else { panic!("not a line of a writer: {line}") };
+        let [step, record, number, revision] = words[..] else { panic!("not a line of a writer: {line}") };
         let number = number.parse().expect("a number");
-        let said = self.said.entry((record.to_owned(), number)).or_default();
-        match what {
-            "try" => said.tried = Some(revision.to_owned()),
+        let reported = self.records.entry((record.to_owned(), number)).or_default();
+        match step {
+            "try" => reported.tried = Some(revision.to_owned()),
             "done" => {
-                assert_eq!(said.tried.take().as_deref(), Some(revision), "{line}");
-                said.done = Some(revision.to_owned());
-                said.late = None;
+                assert_eq!(reported.tried.take().as_deref(), Some(revision), "{line}");
+                reported.done = Some(revision.to_owned());
+                reported.late = None;
                 self.answered += 1;
             }
             _ => panic!("not a line of a writer: {line}"),
         }
     }
 
-    /// Holds what is stored against what was said: every write that was answered is there, whole, and of one that was under
-    /// way all or nothing; a row has the events that made it, no more and no fewer; everything opens.
+    /// Compares the stored records with the writers' lines. Every answered write must be stored completely. A write that was
+    /// not answered must be stored completely or not at all. A row must have exactly the events of its writes. Every sealed
+    /// record must open.
     ///
     /// # Panics
-    /// If it is otherwise.
+    /// If one of these rules is broken.
     pub async fn check(&mut self, storage: &dyn HostStorage, keyring: &Keyring) {
         let tenant = tenant();
         for number in 0..CUSTOMERS {
             let key = customer(number);
-            let token = storage.load_token(&tenant, &key).await.expect("storage that answers");
+            let token = storage.load_token(&tenant, &key).await.expect("the storage answers");
             if let Some(entry) = &token {
-                let opened = keyring.open_token(&tenant, &key, &entry.revision, &entry.value).await.expect("it opens");
+                let opened =
+                    keyring.open_token(&tenant, &key, &entry.revision, &entry.value).await.expect("the record opens");
                 assert_eq!(opened.as_slice(), entry.revision.as_str().as_bytes());
             }
             self.settle("token", number, token.map(|entry| entry.revision));
 
-            let entry = storage.load_row(&tenant, &key).await.expect("storage that answers");
+            let entry = storage.load_row(&tenant, &key).await.expect("the storage answers");
             if let Some(entry) = &entry {
-                let opened = keyring.open_row(&tenant, &entry.revision, entry.row.clone()).await.expect("it opens");
-                assert_eq!(opened, row(&key, &entry.revision), "all of it is of one write");
+                let opened =
+                    keyring.open_row(&tenant, &entry.revision, entry.row.clone()).await.expect("the record opens");
+                assert_eq!(opened, row(&key, &entry.revision), "every part of the row is from one write");
             }
             let events = self.events(storage, &key).await;
             let [connected, disconnected] = events;
-            assert_eq!(connected, disconnected + usize::from(entry.is_some()), "a row and its events are one");
+            assert_eq!(
+                connected,
+                disconnected + usize::from(entry.is_some()),
+                "a row and its events are written together"
+            );
             self.settle("row", number, entry.map(|entry| entry.revision));
         }
     }
 
+    /// Counts the `Connected` and the `Disconnected` events of a connection. They must alternate.
     async fn events(&self, storage: &dyn HostStorage, key: &ConnectionKey) -> [usize; 2] {
-        let events = storage.events(&tenant(), None, usize::MAX).await.expect("storage that answers");
+        let events = storage.events(&tenant(), None, usize::MAX).await.expect("the storage answers");
         let ours = events.iter().filter(|event| event.event.key == *key);
         let mut last = None;
         for (event, is_connected) in ours.map(|event| (event, event.event.kind == EventKind::Connected)) {
-            assert_ne!(last, Some(is_connected), "they alternate: {event:?}");
+            assert_ne!(last, Some(is_connected), "the events alternate: {event:?}");
             last = Some(is_connected);
         }
-        let of = |kind| events.iter().filter(|event| event.event.key == *key && event.event.kind == kind).count();
-        [of(EventKind::Connected), of(EventKind::Disconnected)]
+        let count = |kind| events.iter().filter(|event| event.event.key == *key && event.event.kind == kind).count();
+        [count(EventKind::Connected), count(EventKind::Disconnected)]
     }
 
+    /// Checks one stored record against the writers' lines and takes it as the new state.
     fn settle(&mut self, record: &str, number: usize, found: Option<Revision>) {
         let found = found.map_or_else(|| "-".to_owned(), String::from);
-        let said = self.said.entry((record.to_owned(), number)).or_default();
-        let tried = said.tried.take();
-        let was_there = *said.done.get_or_insert_with(|| "-".to_owned()) == found || said.late.as_ref() == Some(&found);
+        let reported = self.records.entry((record.to_owned(), number)).or_default();
+        let tried = reported.tried.take();
+        let is_earlier_write =
+            *reported.done.get_or_insert_with(|| "-".to_owned()) == found || reported.late.as_ref() == Some(&found);
         match &tried {
             Some(tried) if *tried == found => {
                 self.found_done += 1;
-                said.late = None;
+                reported.late = None;
             }
-            Some(_) if was_there => {
+            Some(_) if is_earlier_write => {
                 self.found_undone += 1;
-                said.late = tried;
+                reported.late = tried;
             }
-            None if was_there => {}
-            tried => panic!("{record} of {number}: {found} is stored; said was {said:?}, tried {tried:?}"),
+            None if is_earlier_write => {}
+            tried => panic!(
+                "{record} of {number}: {found} is stored, but the writer reported {reported:?} and tried {tried:?}"
+            ),
         }
-        said.done = Some(found);
+        reported.done = Some(found);
     }
 }

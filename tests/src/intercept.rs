@@ -1,4 +1,4 @@
-//! What tests let happen between a host and its storage, and what they look at there.
+//! Interceptors between a host and its storage. Tests use them to record accesses and to change what happens.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::DAY;
 use crate::watch::Sink;
 
-/// Notes what is asked of storage, and lets a test interfere.
+/// An interceptor that records every access to storage, and passes it to the interceptor of a test, if there is one.
 #[derive(Default)]
 pub(crate) struct Watcher {
     interceptor: Mutex<Option<Arc<dyn Interceptor>>>,
@@ -26,21 +26,24 @@ impl Watcher {
 
 #[async_trait]
 impl Interceptor for Watcher {
-    async fn passage(&self, access: Access<'_>, beneath: &dyn HostStorage) -> Passage {
+    async fn passage(&self, access: Access<'_>, inner: &dyn HostStorage) -> Passage {
         Sink::Rows.write(format_args!("{access:?}"));
         let interceptor = self.interceptor.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match interceptor {
-            Some(interceptor) => interceptor.passage(access, beneath).await,
+            Some(interceptor) => interceptor.passage(access, inner).await,
             None => Passage::Made,
         }
     }
 }
 
-/// Holds back the write of the first new pair: the first swap of a token record that makes it due days later than the one
-/// before, as a claim is due when it lapses.
+/// An interceptor that holds back the write of the first new pair of tokens.
+///
+/// The first swap of a token record is a claim, which is due when it lapses. A new pair is due days later. So the
+/// interceptor holds back the first swap whose due time is more than a day after that of the claim.
 #[derive(Default)]
 pub struct HoldsBackThePair {
-    claimed: AtomicU64,
+    /// The due time that the first swap has set, in Unix seconds. 0 before the first swap.
+    claim_due: AtomicU64,
     is_held: AtomicBool,
     held: Notify,
     release: Notify,
@@ -52,7 +55,7 @@ impl HoldsBackThePair {
         self.held.notified().await;
     }
 
-    /// Lets it go on, now or as soon as it comes.
+    /// Lets the write go on. If the write has not come yet, it will not be held when it comes.
     pub fn release(&self) {
         self.release.notify_one();
     }
@@ -64,11 +67,11 @@ impl Interceptor for HoldsBackThePair {
         if let Access::SwapToken(.., Some(next)) = access
             && let Some(UnixSeconds(due)) = next.value.refresh_due_at
         {
-            let claimed = match self.claimed.compare_exchange(0, due, Ordering::SeqCst, Ordering::SeqCst) {
+            let claim_due = match self.claim_due.compare_exchange(0, due, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => due,
-                Err(claimed) => claimed,
+                Err(claim_due) => claim_due,
             };
-            if due > claimed + DAY && !self.is_held.swap(true, Ordering::SeqCst) {
+            if due > claim_due + DAY && !self.is_held.swap(true, Ordering::SeqCst) {
                 self.held.notify_one();
                 self.release.notified().await;
             }

@@ -1,11 +1,15 @@
-//! An operation killed at every crossing between guest and host, as by a crash of its process, before the host's function
-//! runs and after it: WASI's functions, which send the requests, are among them.
+//! Kills an operation at every crossing between guest and host, as a crash of its process would.
 //!
-//! One run is left alone and counts the crossings. Each further one dies at the next, and then is judged by the fake's
-//! log: what is stored must be legal after what TikTok Shop has seen. A claim's life later another process comes. Where the
-//! operation gets tokens, it finds a connection that is whole, or one that is lost, and lost it may be only if TikTok Shop
-//! spent the token or the code and honours nothing of what is stored. Every other operation it makes again, and that
-//! finishes it: nothing may be lost.
+//! A crossing is a call of a host's function or the return from it. The functions of WASI, which send the requests, are
+//! included.
+//!
+//! 1. One run is not killed. It counts the crossings.
+//! 2. Each further run is killed at the next crossing.
+//! 3. The stored data must be legal, given the requests in the fake's log.
+//! 4. After the claim has lapsed, another process takes over:
+//!    - If the operation gets tokens, the connection must be whole or lost. It may be lost only if TikTok Shop has spent the
+//!      refresh token or the code, and accepts none of the stored tokens.
+//!    - Any other operation is made again, and must then finish. Nothing may be lost.
 
 mod call;
 mod legal;
@@ -24,31 +28,31 @@ use tiktok_shop_host::boundary::{BoundaryEvent, Direction};
 use self::legal::legal;
 use self::scene::{Found, Scene};
 
-/// What is killed.
+/// An operation that is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// `connect` of an account that is not connected.
     Connect,
-    /// `connect` of an account that is.
+    /// `connect` of an account that is connected already.
     Reconnect,
-    /// `refresh` of a token that is due.
+    /// `refresh` of a connection whose refresh is due.
     Refresh,
-    /// `refresh` of one that TikTok Shop rejects, so that a fallback is spent in its place.
+    /// `refresh` of a connection whose newest refresh token is rejected, so that a fallback is used.
     Promotion,
-    /// `link-shops`, which chooses one shop of three.
+    /// `link-shops` that chooses one of three shops.
     LinkShops,
-    /// `disconnect` of everything, TikTok Shop being asked to take the shops back.
+    /// `disconnect` of a whole connection. TikTok Shop is asked to deauthorize the shops.
     Disconnect,
-    /// The same of one shop of three.
+    /// `disconnect` of one of three shops. TikTok Shop is asked to deauthorize it.
     DisconnectShop,
-    /// `receive-webhook`: the seller has removed one shop of three.
+    /// `receive-webhook` of type 6: the seller has removed one of three shops.
     Webhook6,
-    /// `receive-webhook`: the authorization ends in 30 days.
+    /// `receive-webhook` of type 7: the authorization ends in 30 days.
     Webhook7,
 }
 
 impl Operation {
-    /// All of them.
+    /// All operations.
     pub const ALL: [Self; 9] = [
         Self::Connect,
         Self::Reconnect,
@@ -61,7 +65,8 @@ impl Operation {
         Self::Webhook7,
     ];
 
-    /// Those that it can tell apart. Where no refresh token is replaced, nor by what follows a kill, one stands for all.
+    /// Returns the policies under which the operation runs. If neither the operation nor the steps after a kill replace a
+    /// refresh token, all policies have the same effect, and one is enough.
     #[must_use]
     pub const fn policies(self) -> &'static [Policy] {
         match self {
@@ -92,22 +97,22 @@ impl fmt::Display for Operation {
     }
 }
 
-/// What TikTok Shop does with a refresh token that it has replaced. Which of them it follows is not documented.
+/// A possible policy of TikTok Shop for replaced refresh tokens. TikTok Shop's true policy is not documented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// In a few words.
+    /// The name of the policy, in a few words.
     pub name: &'static str,
     replaced: ReplacedRefreshToken,
 }
 
-/// Long enough for a replay once the claim has lapsed.
+/// The grace period in seconds. It is longer than the life of a claim, so that a replay falls into it.
 const GRACE: u64 = 600;
 
 impl Policy {
-    /// It is refused.
+    /// A replaced token is refused.
     pub const STRICT: Self = Self { name: "strict", replaced: ReplacedRefreshToken::Refused };
 
-    /// All of them.
+    /// All policies.
     pub const ALL: [Self; 5] = [
         Self { name: "reusable", replaced: ReplacedRefreshToken::Honoured },
         Self { name: "grace, new pair", replaced: ReplacedRefreshToken::HonouredForSeconds(GRACE) },
@@ -120,49 +125,49 @@ impl Policy {
 /// One operation under one policy.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// What is killed.
+    /// The operation that is killed.
     pub operation: Operation,
-    /// What TikTok Shop does.
+    /// The policy of TikTok Shop.
     pub policy: Policy,
-    /// Of the run that was left alone.
+    /// The crossings of the run that was not killed.
     crossings: Vec<Crossing>,
 }
 
-/// What came of an operation that was killed at every point.
+/// The results of an operation that was killed at many points.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// After so many the connection was whole, or the operation finished, without the seller.
+    /// The number of points after which the connection was whole or the operation finished, without a new consent.
     pub survived: u32,
-    /// After so many a new consent was needed, and why.
+    /// The number of points after which a new consent was needed, by cause.
     pub lost: BTreeMap<&'static str, u32>,
-    /// What must not be, in words without secrets.
+    /// Descriptions of illegal states, without secrets.
     pub illegal: Vec<String>,
 }
 
 impl Trial {
-    /// Runs the operation once and leaves it alone.
+    /// Runs the operation once without a kill, and records its crossings.
     ///
     /// # Errors
-    /// It did not succeed.
+    /// The operation did not succeed.
     pub async fn measure(operation: Operation, policy: Policy) -> Result<Self, String> {
         let scene = Scene::set(operation, policy.replaced).await;
         let crossings = scene.run().await?;
         Ok(Self { operation, policy, crossings })
     }
 
-    /// Every point: each crossing is one.
+    /// Returns every point at which the operation can be killed: one for each crossing.
     pub fn points(&self) -> impl Iterator<Item = u32> {
         self.crossings.iter().map(|crossing| crossing.number)
     }
 
-    /// The points before a function of the host's, and the last. After one, the guest only computes until it calls the next:
-    /// what a kill leaves there is the same.
+    /// Returns the points before each of the host's functions, and the last point. After a function has returned, the guest
+    /// only computes until it calls the next one. A kill there leaves the same state as a kill before the next function.
     pub fn points_before(&self) -> impl Iterator<Item = u32> {
         let before = self.crossings.iter().filter(|crossing| crossing.direction == Direction::ToHost);
         before.chain(self.crossings.last()).map(|crossing| crossing.number)
     }
 
-    /// Kills it at each of these points, and calls `done` after each.
+    /// Kills the operation at each of these points, and calls `done` after each.
     pub async fn kill_at(&self, points: impl Iterator<Item = u32>, done: impl Fn()) -> Tally {
         let mut tally = Tally::default();
         let mut met = BTreeSet::new();
@@ -171,19 +176,19 @@ impl Trial {
             let found = scene.kill(point).await;
             let outcome = match found.is_legal(self.operation) {
                 Ok(()) => scene.recover(&found).await,
-                Err(what) => Err(what),
+                Err(problem) => Err(problem),
             };
             match outcome {
                 Ok(None) => tally.survived += 1,
                 Ok(Some(cause)) => *tally.lost.entry(cause).or_default() += 1,
-                Err(what) => tally
+                Err(problem) => tally
                     .illegal
-                    .push(format!("{self}, killed at point {point} of {}: {what}\n{found}", self.crossings.len())),
+                    .push(format!("{self}, killed at point {point} of {}: {problem}\n{found}", self.crossings.len())),
             }
             met.insert((found.seen, found.stored));
             done();
         }
-        // Otherwise the kills were not where they are thought to be.
+        // Every legal state must occur after some kill. Otherwise the kills did not hit the intended moments.
         for (seen, stored) in
             legal(self.operation).iter().flat_map(|(seen, all)| all.iter().map(move |one| (*seen, *one)))
         {
@@ -204,8 +209,8 @@ impl fmt::Display for Trial {
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = match self.at.map(|crossing| crossing.direction) {
-            Some(Direction::ToHost) => "before a function of the host's",
-            Some(Direction::ToGuest) => "after a function of the host's",
+            Some(Direction::ToHost) => "before one of the host's functions",
+            Some(Direction::ToGuest) => "after one of the host's functions",
             None => "not at all",
         };
         write!(f, "  killed: {at}\n  TikTok Shop saw: {}\n  stored: {}", self.seen, self.stored)
@@ -215,15 +220,15 @@ impl fmt::Display for Found {
 impl Found {
     fn is_legal(&self, operation: Operation) -> Result<(), String> {
         if self.at.is_none() {
-            return Err("the call did not end there".to_owned());
+            return Err("the call did not end at this point".to_owned());
         }
-        if let Some(wrong) = &self.wrong {
-            return Err(wrong.clone());
+        if let Some(problem) = &self.problem {
+            return Err(problem.clone());
         }
         let row = legal(operation).iter().find(|(seen, _)| *seen == self.seen);
         match row {
             Some((_, stored)) if stored.contains(&self.stored.as_str()) => Ok(()),
-            Some((_, stored)) => Err(format!("legal would be one of {stored:?}")),
+            Some((_, stored)) => Err(format!("the legal states are {stored:?}")),
             None => Err("TikTok Shop should not have seen this".to_owned()),
         }
     }

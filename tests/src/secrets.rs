@@ -1,11 +1,11 @@
-//! What is secret on a stage, and where a request may carry it.
+//! The secrets of a stage, and the places in a request where each of them is allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fake_tiktok_shop::{App, Control, RequestRecord, SecretKind};
-use tiktok_shop_canaries::{Canaries, SHORTEST};
+use tiktok_shop_canaries::{Canaries, MIN_SECRET_BYTES};
 
-/// The kinds, as a failed test names them.
+/// The kinds of secrets, as failed tests name them.
 const APP_SECRET: &str = "app secret";
 const PREVIOUS_APP_SECRET: &str = "previous app secret";
 const STATE: &str = "state";
@@ -20,12 +20,12 @@ fn name(kind: SecretKind) -> &'static str {
     }
 }
 
-/// The secret before this one. Nobody ever sent it.
+/// Returns the app's previous secret. No request ever carries it.
 pub(crate) fn previous_app_secret(app: &App) -> String {
     app.app_secret.chars().rev().collect()
 }
 
-/// All that must not get out: of the apps, of what the fake handed out, of what it was sent.
+/// Collects all secrets: of the apps, of the fake's answers, and of the requests to the fake.
 pub(crate) fn canaries(fake: &Control) -> Canaries {
     let mut canaries = Canaries::default();
     for app in fake.apps() {
@@ -43,11 +43,12 @@ pub(crate) fn canaries(fake: &Control) -> Canaries {
     canaries
 }
 
+/// Adds the states of consents that are long enough to search for.
 pub(crate) fn add_states<'a>(canaries: &mut Canaries, states: impl IntoIterator<Item = &'a String>) {
-    states.into_iter().filter(|state| state.len() >= SHORTEST).for_each(|state| canaries.add(STATE, state));
+    states.into_iter().filter(|state| state.len() >= MIN_SECRET_BYTES).for_each(|state| canaries.add(STATE, state));
 }
 
-/// The one kind of secret that a place of a request may hold.
+/// Returns the only kind of secret that a place in a request may carry. `place` is the name of a parameter or header.
 fn allowed(request: &RequestRecord, place: &str) -> Option<&'static str> {
     match (request.host.as_str(), request.path.as_str(), place) {
         ("auth.tiktok-shops.com", "/api/v2/token/get" | "/api/v2/token/refresh", "app_secret") => Some(APP_SECRET),
@@ -60,8 +61,8 @@ fn allowed(request: &RequestRecord, place: &str) -> Option<&'static str> {
     }
 }
 
-/// Secrets in requests where they do not belong: another place, another host, or another app's. Codes may be another
-/// app's, as they come from outside.
+/// Finds secrets in requests that must not carry them: in a wrong place, to a wrong host, or with a wrong app. Authorization
+/// codes may belong to another app, because they come from outside.
 pub(crate) fn misplaced(fake: &Control, canaries: &Canaries) -> BTreeSet<String> {
     let (apps, requests) = (fake.apps(), fake.requests());
     let mut owners: BTreeMap<String, (&'static str, String)> = BTreeMap::new();
@@ -88,7 +89,7 @@ pub(crate) fn misplaced(fake: &Control, canaries: &Canaries) -> BTreeSet<String>
                 misplaced.insert(format!("{found} in {place} of {}{}", request.host, request.path));
             }
         }
-        // What a platform calls the API with is its own; everything else has no body.
+        // Only calls of the API may have a body. The platform chooses it.
         if request.body_length > 0 && request.host != "open-api.tiktokglobalshop.com" {
             misplaced.insert(format!("a body to {}{}", request.host, request.path));
         }

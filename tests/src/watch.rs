@@ -1,7 +1,8 @@
-//! Everything this process lets out: logs at every level behind the library's filter, texts of panics, rows.
+//! Records the output of this process in which a secret could leak: logs of every level after the library's filter, panic
+//! messages, and rows.
 //!
-//! One subscriber and one panic hook serve all tests of the process. Each test looks at what was written since it began,
-//! by itself or by others, for secrets of its own.
+//! All tests of the process share one subscriber and one panic hook. Each test searches all output since its own beginning,
+//! including that of other tests, for its own secrets.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,14 +15,14 @@ use tiktok_shop_host::log_filter::LogFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::prelude::*;
 
-/// Where a secret could get out.
+/// An output in which a secret could leak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sink {
-    /// Logs of this process, those of the `log` crate among them.
+    /// The logs of this process, including those of the `log` crate.
     Logs,
-    /// What panics say.
+    /// Panic messages.
     Panics,
-    /// `Debug` of the rows that storage was given.
+    /// The `Debug` text of every access to storage, with the rows.
     Rows,
 }
 
@@ -39,24 +40,24 @@ impl Sink {
         written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a text.
+    /// Adds a line.
     pub(crate) fn write(self, text: fmt::Arguments<'_>) {
-        // Writing to memory does not fail.
+        // Writing to memory cannot fail.
         let _ = writeln!(self.written(), "{text}");
     }
 }
 
-/// A stretch of what is written.
+/// The output of the process since a certain moment.
 #[derive(Debug)]
 pub struct Watch {
     begin: [usize; 3],
 }
 
-/// A secret where none may be.
+/// A secret that was found in an output.
 pub type Leak = (Sink, Found);
 
 impl Watch {
-    /// From now on.
+    /// Starts to watch the output from now on.
     #[must_use]
     pub fn begin() -> Self {
         static INSTALLED: Once = Once::new();
@@ -64,14 +65,14 @@ impl Watch {
         Self { begin: Sink::ALL.map(|sink| sink.written().len()) }
     }
 
-    /// What was written since.
+    /// Returns the output since the beginning of the watch.
     #[must_use]
     pub fn written(&self, sink: Sink) -> Vec<u8> {
         let begin = Sink::ALL.into_iter().zip(self.begin).find(|(other, _)| *other == sink).map_or(0, |(_, at)| at);
         sink.written().get(begin..).unwrap_or_default().to_vec()
     }
 
-    /// Which of these secrets were written since, and where.
+    /// Returns which of these secrets are in the output since the beginning of the watch, and in which output.
     #[must_use]
     pub fn leaks(&self, canaries: &Canaries) -> BTreeSet<Leak> {
         let search = |sink| canaries.found_in(&self.written(sink)).into_iter().map(move |found| (sink, found));
@@ -82,9 +83,9 @@ impl Watch {
 fn install() {
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_span_events(FmtSpan::FULL).with_writer(|| Logs);
     tracing_subscriber::registry().with(lines.with_filter(LogFilter)).init();
-    // What builds the component logs much and knows no secret.
+    // Build the component before records of the `log` crate are kept: the build logs much and knows no secret.
     let _path = crate::component();
-    // A second logger would be another test's, and there is none.
+    // No other logger is installed in this process, so this call succeeds.
     if log::set_logger(&LogBridge).is_ok() {
         log::set_max_level(log::LevelFilter::Trace);
     }
@@ -95,7 +96,7 @@ fn install() {
     }));
 }
 
-/// Takes a line at a time.
+/// A writer that adds every line to [`Sink::Logs`].
 struct Logs;
 
 impl Write for Logs {
@@ -108,8 +109,8 @@ impl Write for Logs {
     }
 }
 
-/// Hands records of the `log` crate to the subscriber in the shape that `tracing-log` gives them. That crate itself would
-/// turn on features of `log` and `tracing-core`, and with them another build of wasmtime.
+/// A bridge that passes records of the `log` crate to the subscriber, in the form that `tracing-log` gives them. The crate
+/// `tracing-log` itself is not used, because it turns on features that would build wasmtime a second time.
 pub struct LogBridge;
 
 impl log::Log for LogBridge {
@@ -119,7 +120,7 @@ impl log::Log for LogBridge {
 
     fn log(&self, record: &log::Record<'_>) {
         let (target, module) = (record.target(), record.module_path());
-        // Millions of records of a compiler that sees the component and nothing else.
+        // The compiler writes millions of records. It sees only the component, never a secret.
         if target.starts_with("cranelift_codegen::") {
             return;
         }

@@ -1,7 +1,8 @@
-//! Writes into a database without end, for tests that kill it: it says of each write what it is about to do, and once
-//! the storage has answered, that it is done.
+//! Writes to a database without end, for tests that kill this program. It prints a line before each write, and another
+//! line after the storage has answered.
 //!
-//! Lines on standard output: `try` or `done`, `token` or `row`, the customer's number, and the revision, `-` for a deletion.
+//! A line has four words: `try` or `done`; `token` or `row`; the customer's number; and the new revision, or `-` for a
+//! deletion.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -21,9 +22,9 @@ use tiktok_shop_tests::crash::{CUSTOMERS, customer, row, tenant};
 
 #[derive(Parser)]
 struct Arguments {
-    /// An SQLite file, or the address of a PostgreSQL database
+    /// The path of an SQLite file, or the address of a PostgreSQL database
     database: String,
-    /// The file with the host's keys
+    /// The path of the file with the host's keys
     keys: PathBuf,
 }
 
@@ -53,7 +54,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Owns one connection: nobody else writes it.
+/// The only writer of one connection.
 struct Writer {
     storage: Arc<dyn HostStorage>,
     keyring: Arc<Keyring>,
@@ -74,9 +75,9 @@ impl Writer {
         }
     }
 
-    /// Deletes one in eight.
+    /// Writes a new token record, or deletes the record in one of eight cases.
     async fn swap_token(&self, expected: Option<Revision>) -> Result<Option<Revision>> {
-        let revision = draw()?.filter(|_| expected.is_some()).map_or_else(fresh, |_| Ok(None))?;
+        let revision = draw_deletion()?.filter(|_| expected.is_some()).map_or_else(new_revision, |_| Ok(None))?;
         let next = match &revision {
             Some(revision) => {
                 let text = revision.as_str().as_bytes();
@@ -86,16 +87,17 @@ impl Writer {
             }
             None => None,
         };
-        self.say("try token", revision.as_ref())?;
+        self.print_line("try token", revision.as_ref())?;
         let swapped = self.storage.swap_token(&self.tenant, &self.key, expected.as_ref(), next.as_ref()).await?;
-        ensure!(swapped == Swapped::Done, "somebody else has written");
-        self.say("done token", revision.as_ref())?;
+        ensure!(swapped == Swapped::Done, "another writer has written this record");
+        self.print_line("done token", revision.as_ref())?;
         Ok(revision)
     }
 
-    /// Deletes one in eight. One event says that it is there now, another that it is not.
+    /// Writes a new row, or deletes the row in one of eight cases. The first row after none is written with an event
+    /// `Connected`, a deletion with an event `Disconnected`, and any other row without an event.
     async fn swap_row(&self, expected: Option<Revision>) -> Result<Option<Revision>> {
-        let revision = draw()?.filter(|_| expected.is_some()).map_or_else(fresh, |_| Ok(None))?;
+        let revision = draw_deletion()?.filter(|_| expected.is_some()).map_or_else(new_revision, |_| Ok(None))?;
         let next = match &revision {
             Some(revision) => {
                 let value = self.keyring.seal_row(&self.tenant, revision, row(&self.key, revision)).await?;
@@ -110,31 +112,32 @@ impl Writer {
             (None, None) => bail!("nothing to delete"),
         };
         let event = kind.map(|kind| NewEvent { at: UnixSeconds(7), key: self.key.clone(), kind });
-        self.say("try row", revision.as_ref())?;
+        self.print_line("try row", revision.as_ref())?;
         let storage = &self.storage;
         let swapped =
             storage.swap_row(&self.tenant, &self.key, expected.as_ref(), next.as_ref(), event.as_slice()).await?;
-        ensure!(swapped == Swapped::Done, "somebody else has written");
-        self.say("done row", revision.as_ref())?;
+        ensure!(swapped == Swapped::Done, "another writer has written this record");
+        self.print_line("done row", revision.as_ref())?;
         Ok(revision)
     }
 
-    fn say(&self, what: &str, revision: Option<&Revision>) -> Result<()> {
-        let line = format!("{what} {} {}\n", self.number, revision.map_or("-", Revision::as_str));
-        // One line, one write: a kill leaves no half of it.
+    fn print_line(&self, words: &str, revision: Option<&Revision>) -> Result<()> {
+        let line = format!("{words} {} {}\n", self.number, revision.map_or("-", Revision::as_str));
+        // The whole line is one write, so that a kill cannot leave half a line.
         let mut out = io::stdout().lock();
-        out.write_all(line.as_bytes()).and_then(|()| out.flush()).context("nobody listens")
+        out.write_all(line.as_bytes()).and_then(|()| out.flush()).context("standard output is closed")
     }
 }
 
-/// `Some` once in eight times.
-fn draw() -> Result<Option<()>> {
+/// Draws at random whether to delete: returns `Some` in one of eight cases.
+fn draw_deletion() -> Result<Option<()>> {
     let mut byte = [0];
     SystemRandomness.fill(&mut byte)?;
     Ok((byte[0] < 32).then_some(()))
 }
 
-fn fresh() -> Result<Option<Revision>> {
+/// Draws a new revision.
+fn new_revision() -> Result<Option<Revision>> {
     let mut bits = [0; 16];
     SystemRandomness.fill(&mut bits)?;
     Ok(Some(format!("{:032x}", u128::from_be_bytes(bits)).parse()?))

@@ -1,4 +1,5 @@
-//! Finds secrets where none may be, in every encoding they may have taken on.
+//! Searches bytes for secrets, in every encoding in which a secret may have been written. Tests use it to show that logs,
+//! errors and requests hold no secret.
 //!
 //! ```
 //! use tiktok_shop_canaries::Canaries;
@@ -19,24 +20,24 @@ use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode, percent_encode_byte};
 
-/// What is shorter could stand somewhere by chance.
-pub const SHORTEST: usize = 12;
+/// The lowest length of a secret that can be searched for, in bytes. A shorter text could occur by chance.
+pub const MIN_SECRET_BYTES: usize = 12;
 
-/// Secrets to look for.
+/// The secrets to search for.
 #[derive(Default)]
 pub struct Canaries {
-    /// By what they look like. Letter case does not count.
+    /// The encoded secrets in lower case, each with its kind and encoding. The search ignores letter case.
     patterns: BTreeMap<Vec<u8>, Found>,
-    /// Made when it is first used.
+    /// The compiled search. It is built on first use.
     search: OnceLock<AhoCorasick>,
 }
 
-/// A secret that was found: its kind and its encoding, not itself.
+/// A secret that was found: its kind and its encoding, but not its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
-    /// As it was added.
+    /// The kind, as it was passed to [`Canaries::add`].
     pub kind: &'static str,
-    /// What it looked like.
+    /// The encoding in which the secret was found.
     pub encoding: &'static str,
 }
 
@@ -47,27 +48,27 @@ impl fmt::Display for Found {
 }
 
 impl Canaries {
-    /// Looks for one more secret.
+    /// Adds a secret to search for.
     ///
     /// # Panics
-    /// If it is shorter than [`SHORTEST`].
+    /// If the secret is shorter than [`MIN_SECRET_BYTES`].
     pub fn add(&mut self, kind: &'static str, secret: impl AsRef<[u8]>) {
         let secret = secret.as_ref();
-        assert!(secret.len() >= SHORTEST, "a {kind} of {} bytes cannot be searched for", secret.len());
+        assert!(secret.len() >= MIN_SECRET_BYTES, "a {kind} of {} bytes cannot be searched for", secret.len());
         for (encoding, pattern) in encodings(secret) {
             self.search.take();
             self.patterns.entry(pattern.to_ascii_lowercase()).or_insert(Found { kind, encoding });
         }
     }
 
-    /// What stands in these bytes.
+    /// Returns the secrets that occur in `bytes`.
     ///
     /// # Panics
-    /// If there are more secrets than a search takes: gigabytes.
+    /// If the secrets are too large for one search. That needs gigabytes of secrets.
     #[must_use]
     pub fn found_in(&self, bytes: &[u8]) -> BTreeSet<Found> {
         let search = self.search.get_or_init(|| {
-            // Searched a few times only: a larger automaton takes longer to make than it saves.
+            // Each search runs only a few times. A faster automaton would take longer to build than it saves.
             let kind = Some(AhoCorasickKind::NoncontiguousNFA);
             let search = AhoCorasick::builder().ascii_case_insensitive(true).kind(kind).build(self.patterns.keys());
             #[expect(clippy::expect_used, reason = "documented")]
@@ -84,7 +85,7 @@ impl fmt::Debug for Canaries {
     }
 }
 
-/// What a secret may look like.
+/// Returns the secret in every encoding, each with the name of the encoding.
 fn encodings(secret: &[u8]) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let decimals: Vec<_> = secret.iter().map(u8::to_string).collect();
     let percent: String = secret.iter().map(|byte| percent_encode_byte(*byte)).collect();
@@ -102,7 +103,7 @@ fn encodings(secret: &[u8]) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     simple.into_iter().chain(base64)
 }
 
-/// The digits that depend on the secret alone when so many bytes of a group of three stand before it.
+/// Returns the Base64 digits that depend on the secret alone, if `before` bytes precede the secret in its group of three.
 fn in_base64(secret: &[u8], before: usize, engine: &GeneralPurpose) -> Vec<u8> {
     let digits = engine.encode([&[0].repeat(before), secret].concat());
     let (first, end) = ((before * 8).div_ceil(6), (before + secret.len()) * 8 / 6);

@@ -34,7 +34,7 @@ fn a_secret_is_found_in_every_encoding() {
 }
 
 #[test]
-fn base64_is_found_wherever_the_secret_begins_and_ends() {
+fn base64_is_found_at_every_offset() {
     for (engine, name) in [(STANDARD, "refresh token (base64)"), (URL_SAFE, "refresh token (base64, URL-safe)")] {
         for before in 0..4 {
             for after in 0..4 {
@@ -46,20 +46,20 @@ fn base64_is_found_wherever_the_secret_begins_and_ends() {
 }
 
 #[test]
-fn the_kind_is_told_and_not_the_secret() {
+fn a_finding_has_the_kind_but_not_the_secret() {
     let both = [SECRET, b" 1F0E8A5B7C2D4396A1B2C3D4E5F60718293A4B5C"].concat();
     assert_eq!(found(both), ["app secret (raw)", "refresh token (raw)"]);
     assert!(!format!("{:?}", canaries()).contains("ROW_"));
 }
 
 #[test]
-fn nothing_is_found_where_nothing_is() {
+fn text_without_a_secret_has_no_findings() {
     assert_eq!(found("ROW_k9 [redacted] 1f0e8a5b7c2d4396a1b2c3d4e5f60718293a4b5d"), [""; 0]);
     assert_eq!(found(""), [""; 0]);
 }
 
 #[test]
 #[should_panic = "a state of 11 bytes cannot be searched for"]
-fn what_is_too_short_is_refused() {
+fn a_secret_that_is_too_short_is_refused() {
     Canaries::default().add("state", "eleven byte");
 }

@@ -1,7 +1,7 @@
-//! `open-api.tiktokglobalshop.com`: what every signed call has to get past before its endpoint answers.
+//! Serves `open-api.tiktokglobalshop.com`: checks that every signed call must pass before its endpoint answers.
 //!
-//! Official pages `sign-your-api-request` and `common-errors` (as of 2026). Where the documentation is silent (HTTP
-//! status of a wrong method, order of the checks) the choice is the fake's own.
+//! Source: the official pages `sign-your-api-request` and `common-errors` (as of 2026). They give neither the HTTP status
+//! of a wrong method nor the order of the checks. The fake chooses both.
 
 use axum::http::{Method, StatusCode, header};
 
@@ -14,15 +14,16 @@ use crate::signature::{Signed, sign};
 use crate::switches::{Switches, WrongCipher};
 use crate::vendor_request::VendorRequest;
 
-/// A timestamp may be this many seconds old …
-const MAX_AGE: u64 = 5 * 60;
+/// The highest age of a request's timestamp, in seconds.
+const MAX_TIMESTAMP_AGE: u64 = 5 * 60;
 
-/// … or ahead of the service's clock by this many.
-const MAX_AHEAD: u64 = 30;
+/// The highest number of seconds by which a request's timestamp may be ahead of the fake's clock.
+const MAX_TIMESTAMP_LEAD: u64 = 30;
 
-/// `user_type` of a seller.
+/// The `user_type` of a seller.
 const SELLER: u8 = 0;
 
+/// Checks a call and lets its endpoint answer.
 pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> Answer {
     let endpoint = Endpoint::of(request)?;
     let app = verify_signature(marketplace, request)?;
@@ -49,7 +50,7 @@ pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> 
     }
 }
 
-/// The `shop_cipher` of the request.
+/// Returns the `shop_cipher` of the request.
 pub(crate) fn presented_cipher<'a>(request: &'a VendorRequest, switches: &Switches) -> Result<&'a str, Failure> {
     request.query.first("shop_cipher").ok_or_else(|| {
         let message = "Missing shop_cipher: shop_cipher is required";
@@ -57,7 +58,7 @@ pub(crate) fn presented_cipher<'a>(request: &'a VendorRequest, switches: &Switch
     })
 }
 
-/// What a cipher is answered with that names no shop of the caller's grant.
+/// Returns the failure for a cipher that names no shop of the caller's grant.
 pub(crate) fn refused_cipher(switches: &Switches) -> Failure {
     match switches.wrong_cipher {
         WrongCipher::LikeMissing => {
@@ -71,15 +72,15 @@ pub(crate) fn refused_cipher(switches: &Switches) -> Failure {
     }
 }
 
-/// The app that has signed the request.
+/// Checks the request's signature and returns the app that signed.
 fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -> Result<&'a App, Failure> {
     let query = &request.query;
-    // Implementations sign the first, the last or all values of a name that stands twice: nobody should send one.
+    // Clients differ in which values of a repeated name they sign: the first, the last or all. So the fake refuses one.
     if let Some(name) = query.repeated() {
-        return Err(Failure::bad_request(format!("Invalid query: the parameter {name:?} stands more than once")));
+        return Err(Failure::bad_request(format!("Invalid query: the parameter {name:?} occurs more than once")));
     }
     if request.headers.get_all(header::CONTENT_TYPE).iter().count() > 1 {
-        return Err(malformed("the content type stands more than once"));
+        return Err(malformed("the content type occurs more than once"));
     }
     let app = query
         .first("app_key")
@@ -92,7 +93,7 @@ fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| Failure::bad_request("Invalid timestamp"))?;
     let now = marketplace.clock.now();
-    if timestamp.saturating_add(MAX_AGE) < now || timestamp > now.saturating_add(MAX_AHEAD) {
+    if timestamp.saturating_add(MAX_TIMESTAMP_AGE) < now || timestamp > now.saturating_add(MAX_TIMESTAMP_LEAD) {
         return Err(Failure::bad_request("Expired timestamp: it is outside the valid window"));
     }
 
@@ -103,7 +104,7 @@ fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -
         content_type: request.header("content-type"),
         body: &request.body,
     };
-    // A GET that carries a body has been seen to fail like a wrong signature, whatever was signed.
+    // In live use, a GET with a body fails like a wrong signature, no matter which bytes were signed.
     let body_on_get = request.method == Method::GET && !request.body.is_empty();
     if body_on_get || presented != sign(&signed, &app.app_secret) {
         return Err(Failure::new(StatusCode::UNAUTHORIZED, 106_001, "The sign is invalid"));
@@ -111,7 +112,7 @@ fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -
     Ok(app)
 }
 
-/// The seller whose access token the request carries.
+/// Checks the request's access token and returns the seller who granted it.
 fn authenticate(marketplace: &Marketplace, app: &App, request: &VendorRequest) -> Result<Caller, Failure> {
     let token = request
         .header("x-tts-access-token")

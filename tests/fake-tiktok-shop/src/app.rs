@@ -1,21 +1,22 @@
-//! Apps, as registered in Partner Center.
+//! Apps, as they are registered in Partner Center.
 
 use std::fmt;
 
-/// An app. It stands for one tenant of a platform.
+/// An app of TikTok Shop. Each tenant of a platform has an app of its own.
 #[derive(Clone, PartialEq, Eq)]
 pub struct App {
-    /// Shown on the consent page.
+    /// The name that the consent page shows.
     pub name: String,
     /// The `app_key` of token requests and signed requests.
     pub app_key: String,
     /// The `app_secret` of token requests, and the key of signatures.
     pub app_secret: String,
-    /// The `service_id` of the consent link: a number of its own, not the app key.
+    /// The `service_id` of the consent link. It is a number that differs from the app key.
     pub service_id: String,
-    /// Scopes the app asks for; the seller decides which it grants.
+    /// The scopes that the app asks for. The seller may grant fewer.
     pub scopes: Vec<String>,
-    /// Where the seller's browser goes after the consent; `None` is a page of the fake that shows the callback.
+    /// The address to which the seller's browser goes after the consent. With `None` it goes to a page of the fake that
+    /// shows the callback.
     pub redirect_address: Option<String>,
 }
 

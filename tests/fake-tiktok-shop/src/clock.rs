@@ -1,13 +1,14 @@
-//! The fake's clock, on which codes and tokens end and timestamps are judged.
+//! The fake's clock. Codes and tokens expire by it, and the timestamps of requests are compared with it.
 //!
-//! It never runs past the year 9999, so that adding a lifetime to a reading cannot overflow.
+//! The fake has a clock and a calendar of its own, on purpose without the connector's code, so that a mistake in the
+//! connector cannot hide. The clock stops at the end of the year 9999, so that adding a lifetime to it cannot overflow.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// 9999-12-31T23:59:59Z, the last second that has a four-digit year.
+/// 9999-12-31T23:59:59Z in Unix seconds, the last second of a four-digit year.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// A clock that either stands still until told or runs with real time.
+/// A clock that either stands still until it is set, or runs with real time.
 ///
 /// ```
 /// use fake_tiktok_shop::Clock;
@@ -21,33 +22,33 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that stands at `unix_seconds` until it is set or advanced: what a test wants.
+    /// Creates a clock that stands at `unix_seconds` until it is set or advanced. Tests use this one.
     pub fn fixed(unix_seconds: u64) -> Self {
         let mut clock = Self { reading: Duration::ZERO, running_since: None };
         clock.set(unix_seconds);
         clock
     }
 
-    /// A clock that shows the system's time and runs with it.
+    /// Creates a clock that shows the system's time and runs with it.
     pub fn ticking() -> Self {
         #[allow(clippy::disallowed_methods, reason = "the one place where the fake reads the system's time")]
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self::ticking_from(now.as_secs())
     }
 
-    /// A clock that shows `unix_seconds` at this moment and runs from there.
+    /// Creates a clock that shows `unix_seconds` now and runs from there.
     pub fn ticking_from(unix_seconds: u64) -> Self {
         let mut clock = Self { reading: Duration::ZERO, running_since: Some(instant()) };
         clock.set(unix_seconds);
         clock
     }
 
-    /// The time, in Unix seconds.
+    /// Returns the time in Unix seconds.
     pub fn now(&self) -> u64 {
         self.elapsed().as_secs().min(LAST_SECOND)
     }
 
-    /// Whether the clock runs with real time.
+    /// Tells whether the clock runs with real time.
     pub fn is_ticking(&self) -> bool {
         self.running_since.is_some()
     }
@@ -107,19 +108,19 @@ impl Utc {
         (self.seconds / 3_600, self.seconds / 60 % 60, self.seconds % 60)
     }
 
-    /// `20260101000000`: how a `request_id` of TikTok Shop begins.
+    /// Formats as `20260101000000`, the first 14 characters of a `request_id` of TikTok Shop.
     pub(crate) fn digits(&self) -> String {
         let (hour, minute, second) = self.time_of_day();
         format!("{:04}{:02}{:02}{hour:02}{minute:02}{second:02}", self.year, self.month, self.day)
     }
 
-    /// `2026-01-01 00:00:00 UTC`, for people.
+    /// Formats as `2026-01-01 00:00:00 UTC`, for people.
     pub(crate) fn text(&self) -> String {
         let (hour, minute, second) = self.time_of_day();
         format!("{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", self.year, self.month, self.day)
     }
 
-    /// `Thu, 01 Jan 2026 00:00:00 GMT`: the IMF-fixdate of a `Date` header (RFC 9110, section 5.6.7).
+    /// Formats as `Thu, 01 Jan 2026 00:00:00 GMT`, the IMF-fixdate of a `Date` header (RFC 9110, section 5.6.7).
     pub(crate) fn imf_fixdate(&self) -> String {
         let (hour, minute, second) = self.time_of_day();
         let (weekday, month) = (self.weekday, month_name(self.month));
@@ -127,7 +128,7 @@ impl Utc {
     }
 }
 
-/// Of a day since 1970-01-01, which was a Thursday.
+/// Returns the weekday of a day, counted from 1970-01-01, which was a Thursday.
 fn weekday(day: u64) -> &'static str {
     match day % 7 {
         0 => "Thu",
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fixed_clock_moves_only_when_told() {
+    fn a_fixed_clock_moves_only_when_it_is_set_or_advanced() {
         let mut clock = Clock::fixed(1_000);
         assert_eq!(clock.now(), 1_000);
         clock.advance(Duration::from_secs(7));
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_second_add_up() {
+    fn fractions_of_a_second_add_up() {
         let mut clock = Clock::fixed(10);
         clock.advance(Duration::from_millis(600));
         clock.advance(Duration::from_millis(600));
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_name_weekday_and_month() {
+    fn date_headers_contain_weekday_and_month() {
         for (unix_seconds, date) in [
             (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
             // The example of RFC 9110, section 5.6.7.
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_follow_the_calendar() {
+    fn dates_follow_the_gregorian_calendar() {
         for (unix_seconds, text) in [
             (0, "1970-01-01 00:00:00 UTC"),
             (951_782_400, "2000-02-29 00:00:00 UTC"),

@@ -1,4 +1,4 @@
-//! The connections of the listener: HTTP as it should be, until a fault takes one over.
+//! The connections of the listener. Each serves correct HTTP until a fault takes it over.
 
 use std::future::pending;
 
@@ -15,26 +15,27 @@ use tower_service::Service as _;
 
 use crate::fault::Ending;
 
-/// What a fault plays on the connection of its request.
+/// The bytes that a fault sends on the connection of its request, and how it ends the connection.
 pub(crate) struct Playback {
     pub bytes: Vec<u8>,
     pub then: Ending,
 }
 
-/// The way from a request to its connection. Every request carries it as an extension.
+/// A channel from a request to its connection. Every request carries it as an extension.
 #[derive(Clone)]
 pub(crate) struct TakeOver(mpsc::Sender<Playback>);
 
 impl TakeOver {
-    /// Hands the connection over. The request gets no other answer, so this never returns.
+    /// Hands the connection over to a fault. The request gets no other answer, so this function never returns.
     pub(crate) async fn play<T>(&self, playback: Playback) -> T {
-        // If nobody listens any more, the connection is gone already.
+        // Sending fails only if the connection is closed already.
         let _ = self.0.send(playback).await;
         pending().await
     }
 }
 
-/// Accepts until the other end of `running` is gone; connections finish what they are at. `open` is how many there are.
+/// Accepts connections until the other end of `running` is dropped. Open connections then finish their current request.
+/// `open` counts the open connections.
 pub(crate) async fn serve(
     mut listener: TcpListener,
     router: Router,
@@ -45,9 +46,9 @@ pub(crate) async fn serve(
         tokio::select! {
             (stream, _) = Listener::accept(&mut listener) => {
                 open.send_modify(|open| *open += 1);
-                let (conversation, open) = (converse(stream, router.clone(), running.clone()), open.clone());
+                let (connection, open) = (serve_connection(stream, router.clone(), running.clone()), open.clone());
                 tokio::spawn(async move {
-                    conversation.await;
+                    connection.await;
                     open.send_modify(|open| *open -= 1);
                 });
             }
@@ -56,8 +57,8 @@ pub(crate) async fn serve(
     }
 }
 
-async fn converse(stream: TcpStream, router: Router, mut running: watch::Receiver<()>) {
-    // Without it small answers may wait for the client's next acknowledgement; failing to set it only costs time.
+async fn serve_connection(stream: TcpStream, router: Router, mut running: watch::Receiver<()>) {
+    // Without TCP_NODELAY a small answer may wait for the client's next acknowledgement. A failure here only costs time.
     let _ = stream.set_nodelay(true);
     let (sender, mut taken_over) = mpsc::channel(1);
     let take_over = TakeOver(sender);
@@ -65,7 +66,7 @@ async fn converse(stream: TcpStream, router: Router, mut running: watch::Receive
         request.extensions_mut().insert(take_over.clone());
         router.clone().call(request)
     });
-    // `Date` is the fake's time, or there is none: never the system's.
+    // A `Date` header always shows the fake's time. Hyper's own header would show the system's time.
     let mut connection = http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
     let mut stopping = false;
     let playback = loop {
@@ -85,7 +86,7 @@ async fn converse(stream: TcpStream, router: Router, mut running: watch::Receive
     }
 }
 
-/// Whoever has read enough hangs up, also while this is still writing.
+/// Plays a fault. The client may close the connection at any moment, even while this function is writing.
 async fn play(mut stream: TcpStream, Playback { bytes, then }: Playback) {
     if stream.write_all(&bytes).await.is_err() {
         return;
@@ -93,16 +94,16 @@ async fn play(mut stream: TcpStream, Playback { bytes, then }: Playback) {
     match then {
         Ending::Close => {
             let _ = stream.shutdown().await;
-            until_closed(stream).await;
+            read_until_closed(stream).await;
         }
-        // The operating system resets what is dropped like this.
+        // With a linger time of zero, the operating system resets the connection when the stream is dropped.
         Ending::Reset => drop(stream.set_zero_linger()),
-        Ending::Stall => until_closed(stream).await,
+        Ending::Stall => read_until_closed(stream).await,
         Ending::Endless(text) => while stream.write_all(text.as_bytes()).await.is_ok() {},
     }
 }
 
-async fn until_closed(mut stream: TcpStream) {
-    let mut unheard = [0; 1024];
-    while stream.read(&mut unheard).await.is_ok_and(|length| length > 0) {}
+async fn read_until_closed(mut stream: TcpStream) {
+    let mut discarded = [0; 1024];
+    while stream.read(&mut discarded).await.is_ok_and(|length| length > 0) {}
 }

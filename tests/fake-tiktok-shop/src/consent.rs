@@ -1,6 +1,6 @@
-//! The seller's decision on the consent page, and the callback it leads to.
+//! The seller's decision on the consent page, and the callback that follows.
 //!
-//! Official pages `authorization-guide-202309` and `authorization-overview-202407` (as of December 2025).
+//! Source: the official pages `authorization-guide-202309` and `authorization-overview-202407` (as of December 2025).
 
 use serde::Deserialize;
 
@@ -12,18 +12,18 @@ use crate::query;
 use crate::seller::Seller;
 use crate::switches::CallbackExtras;
 
-/// What a seller does on the consent page.
+/// The decision of a seller on the consent page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decision {
-    /// Grants the app what it asks for, or the part of it that the seller's `granted_scopes` names.
+    /// Grants the scopes that the app asks for, limited to the seller's `granted_scopes` if these are set.
     Allow,
     /// Grants nothing.
     Refuse,
 }
 
 impl Marketplace {
-    /// Decides as `seller_id` on the consent page of the app and returns the query of the callback.
+    /// Decides as seller `seller_id` on the app's consent page and returns the query of the callback.
     pub(crate) fn decide(
         &mut self,
         service_id: &str,
@@ -55,7 +55,7 @@ impl Marketplace {
         Ok(query::encode(callback))
     }
 
-    /// Where the browser goes with the callback's query.
+    /// Returns the address to which the browser is redirected, with the callback's query.
     pub(crate) fn callback_address(&self, service_id: &str, callback_query: &str) -> Result<String, ControlError> {
         let app = self.app_by_service_id(service_id)?;
         let address = app.redirect_address.as_deref().unwrap_or(&self.callback_page);

@@ -1,4 +1,4 @@
-//! `services.tiktokshop.com/open/authorize`: the page on which a seller decides.
+//! The consent page, `services.tiktokshop.com/open/authorize`, on which a seller allows or refuses an app.
 
 use axum::http::{Method, StatusCode};
 
@@ -59,7 +59,11 @@ fn problem(status: StatusCode, text: &str) -> Reply {
 
 fn form(app: &App, sellers: &[Seller], state: Option<&str>) -> String {
     let scopes: String = app.scopes.iter().map(|scope| format!("<li>{}</li>", code(scope))).collect();
-    let sellers: String = sellers.iter().enumerate().map(|(position, seller)| choice(seller, position == 0)).collect();
+    let sellers: String = sellers
+        .iter()
+        .enumerate()
+        .map(|(position, seller)| choice(seller, if position == 0 { " checked" } else { "" }))
+        .collect();
     let state = state.map(|state| format!("<input type=\"hidden\" name=\"state\" value=\"{}\">\n", escape(state)));
     let content = format!(
         "<p><strong>{name}</strong> asks for access to your TikTok Shop account:</p>\n<ul>{scopes}</ul>\n\
@@ -76,7 +80,8 @@ fn form(app: &App, sellers: &[Seller], state: Option<&str>) -> String {
     document("Authorize app", &content)
 }
 
-fn choice(seller: &Seller, checked: bool) -> String {
+/// Returns the radio button of a seller. `checked` is empty or the attribute that selects the button.
+fn choice(seller: &Seller, checked: &str) -> String {
     let kind = match seller.user_type {
         0 => "seller",
         1 => "creator",
@@ -86,7 +91,6 @@ fn choice(seller: &Seller, checked: bool) -> String {
         "<label><input type=\"radio\" name=\"seller\" value=\"{id}\"{checked}> {name} \
          <span class=\"note\">({id}: {kind}, {region}, shops: {shops})</span></label>\n",
         id = escape(&seller.id),
-        checked = if checked { " checked" } else { "" },
         name = escape(&seller.name),
         region = escape(&seller.base_region),
         shops = seller.shops.len(),

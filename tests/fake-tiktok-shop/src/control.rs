@@ -1,4 +1,4 @@
-//! The other side of the fake: what tests and people do to it.
+//! The control interface in process: tests and people change the fake and read its state.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,29 +20,29 @@ use crate::signature::sign_webhook;
 use crate::switches::{DeauthorizeNotice, Switches};
 use crate::webhook::{Notice, WebhookDelivery, WebhookFate, post};
 
-/// A handle on a running fake: its clock, switches, sellers, grants and the requests it saw.
+/// A handle on a running fake: its clock, switches, sellers, grants and recorded requests.
 ///
-/// Cheap to clone. Apps are named by `service_id`, sellers by [`Seller::id`].
+/// The handle is cheap to clone. An app is named by its `service_id`, a seller by its [`Seller::id`].
 #[derive(Clone)]
 pub struct Control {
     marketplace: Arc<Mutex<Marketplace>>,
     address: SocketAddr,
 }
 
-/// An operation named something the fake does not have.
+/// The reason why an operation was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
-    /// The seller has not authorized the app, or no longer does.
+    /// The seller has not authorized the app, or the authorization was taken back.
     #[error("the app has no authorization by {0:?}")]
     NotAuthorized(String),
-    /// Webhooks are posted to this machine only.
+    /// The address is not on this machine. Webhooks are posted to this machine only.
     #[error("{0} is not an address of this machine")]
     NotLoopback(SocketAddr),
-    /// A seller has a shop with this id already.
-    #[error("there is a shop {0:?} already")]
+    /// A shop with this id exists already.
+    #[error("a shop {0:?} exists already")]
     ShopExists(String),
-    /// This refresh token was never issued.
+    /// The fake has never issued this refresh token.
     #[error("no such refresh token")]
     UnknownRefreshToken,
     /// No seller has this id.
@@ -54,8 +54,8 @@ pub enum ControlError {
     /// The seller has no shop with this id, or the grant does not cover it.
     #[error("the seller has no shop {0:?}")]
     UnknownShop(String),
-    /// No webhook waits under this number.
-    #[error("no webhook {0} waits")]
+    /// No webhook with this number is waiting for an answer.
+    #[error("no webhook {0} is waiting")]
     UnknownWebhook(u64),
 }
 
@@ -65,26 +65,26 @@ impl Control {
     }
 
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Marketplace) -> T) -> T {
-        // Nothing panics under the lock; should it happen, the state is still the best there is.
+        // Nothing should panic while it holds the lock. If something does, continuing with the state is better than failing.
         work(&mut self.marketplace.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Where the fake listens.
+    /// Returns the address on which the fake listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The fake's time, in Unix seconds.
+    /// Returns the fake's time in Unix seconds.
     pub fn now(&self) -> u64 {
         self.clock().now()
     }
 
-    /// The clock as it is now.
+    /// Returns a copy of the clock.
     pub fn clock(&self) -> Clock {
         self.with(|marketplace| marketplace.clock)
     }
 
-    /// Sets the clock, forward or back. A ticking clock goes on from there.
+    /// Sets the clock, forward or back. A ticking clock runs on from there.
     pub fn set_now(&self, unix_seconds: u64) {
         self.with(|marketplace| marketplace.clock.set(unix_seconds));
     }
@@ -94,7 +94,7 @@ impl Control {
         self.with(|marketplace| marketplace.clock.advance(by));
     }
 
-    /// The switches as they are now.
+    /// Returns the present switches.
     pub fn switches(&self) -> Switches {
         self.with(|marketplace| marketplace.switches)
     }
@@ -109,12 +109,13 @@ impl Control {
         self.with(|marketplace| change(&mut marketplace.switches));
     }
 
-    /// The apps, in the order they were given.
+    /// Returns the apps in the order of [`Options::apps`](crate::Options::apps).
     pub fn apps(&self) -> Vec<App> {
         self.with(|marketplace| marketplace.apps.clone())
     }
 
-    /// Changes an app in place: its secret or its scopes. The service id and the redirect address must stay.
+    /// Changes an app in place: its secret or its scopes. The caller must not change the service id or the redirect
+    /// address.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`]
@@ -122,12 +123,13 @@ impl Control {
         self.with(|marketplace| marketplace.app_mut(service_id).map(change))
     }
 
-    /// The sellers, in the order they were given.
+    /// Returns the sellers in the order of [`Options::sellers`](crate::Options::sellers).
     pub fn sellers(&self) -> Vec<Seller> {
         self.with(|marketplace| marketplace.sellers.clone())
     }
 
-    /// Changes a seller in place: its shops, scopes, kind, or how long its authorizations last. The id must stay.
+    /// Changes a seller in place: its shops, scopes, user type, or how long its authorizations last. The caller must not
+    /// change the id.
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`]
@@ -143,7 +145,7 @@ impl Control {
         self.with(|marketplace| marketplace.add_shop(seller, shop))
     }
 
-    /// Takes a shop out of the seller's listing and returns it.
+    /// Removes a shop from the seller's listing and returns it.
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`], [`ControlError::UnknownShop`]
@@ -165,8 +167,8 @@ impl Control {
         self.with(|marketplace| marketplace.decide(service_id, seller, state, decision))
     }
 
-    /// Lets everything the seller has granted so far run out, at every app: a refresh gets 36004001. Access tokens live
-    /// on to their own end.
+    /// Ends every authorization that the seller has given so far, to every app, as if its time were over. A refresh then
+    /// gets 36004001. Access tokens stay valid until their own end.
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`]
@@ -174,7 +176,7 @@ impl Control {
         self.with(|marketplace| marketplace.end_authorization(seller))
     }
 
-    /// Ends the seller's access tokens before their time, at every app: a call gets 105002. Refresh tokens live on.
+    /// Expires the seller's access tokens at every app. A call then gets 105002. Refresh tokens stay valid.
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`]
@@ -182,8 +184,8 @@ impl Control {
         self.with(|marketplace| marketplace.end_access_tokens(seller))
     }
 
-    /// Removes the app as the seller does it in Seller Center: a webhook of type 6 for each shop is queued, then a refresh
-    /// gets 36004005, a call 105001, an exchange 36004004.
+    /// Removes the app, as the seller does it in Seller Center. A webhook of type 6 is queued for each shop. Afterwards a
+    /// refresh gets 36004005, a call gets 105001 and an exchange gets 36004004.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`]
@@ -192,9 +194,9 @@ impl Control {
         self.with(|marketplace| marketplace.deauthorize(&key, DeauthorizeNotice::Sent))
     }
 
-    /// Removes one shop from what the seller has granted the app, until the next consent: a webhook of type 6 is queued,
-    /// the listing lacks the shop, and calls for it get 106013. With the last shop the grant goes, too, unless a switch
-    /// says otherwise.
+    /// Removes one shop from the seller's grant to the app, until the next consent. A webhook of type 6 is queued, the shop
+    /// is no longer listed, and calls for the shop get 106013. Removing the last shop removes the grant, too, unless the
+    /// switch [`Switches::last_shop_removed`] says otherwise.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`],
@@ -204,8 +206,8 @@ impl Control {
         self.with(|marketplace| marketplace.deauthorize_shop(&key, shop_id, DeauthorizeNotice::Sent))
     }
 
-    /// Takes back everything the seller has granted so far, at every app and without a webhook: a refresh gets 36004005, a
-    /// call 105001, an exchange 36004004.
+    /// Revokes every grant of the seller, at every app and without a webhook. Afterwards a refresh gets 36004005, a call
+    /// gets 105001 and an exchange gets 36004004.
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`]
@@ -213,7 +215,7 @@ impl Control {
         self.with(|marketplace| marketplace.revoke(seller))
     }
 
-    /// Takes back one refresh token: a refresh with it gets 36004005. All else that the seller has granted lives on.
+    /// Revokes one refresh token. A refresh with this token then gets 36004005. All other tokens stay valid.
     ///
     /// # Errors
     /// [`ControlError::UnknownRefreshToken`]
@@ -221,7 +223,7 @@ impl Control {
         self.with(|marketplace| marketplace.grants.revoke_refresh_token(token).ok_or(ControlError::UnknownRefreshToken))
     }
 
-    /// The tokens issued to an app for a seller, and which of them are honoured now.
+    /// Returns the tokens that were issued to an app for a seller, and tells which of them are valid now.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`]
@@ -234,7 +236,7 @@ impl Control {
         })
     }
 
-    /// Whether a refresh with this token would be answered with tokens now, whichever app and seller it belongs to.
+    /// Tells whether a refresh with this token would succeed now if the token's own app sent it.
     pub fn honours(&self, refresh_token: &str) -> bool {
         self.with(|marketplace| {
             marketplace.grants.honours(refresh_token, marketplace.clock.now(), &marketplace.switches)
@@ -265,8 +267,8 @@ impl Control {
         })
     }
 
-    /// The webhooks of all apps that are due now, in the order in which they are sent. Each stays due until
-    /// [`webhook_answered`](Self::webhook_answered).
+    /// Returns the webhooks of all apps that are due now, in the order in which they are sent. A webhook stays due until
+    /// [`webhook_answered`](Self::webhook_answered) is called for it.
     pub fn webhooks_due(&self) -> Vec<WebhookDelivery> {
         self.with(|marketplace| {
             marketplace.announce_ends();
@@ -274,8 +276,8 @@ impl Control {
         })
     }
 
-    /// Tells how a delivery was answered: the HTTP status, or `None` if there was no answer within three seconds. After a
-    /// failure it is sent again 2 minutes, 30 minutes, 3 hours and 12 hours later, each counted from the last one.
+    /// Records the receiver's answer to a delivery: the HTTP status, or `None` if no answer came within 3 seconds. A failed
+    /// webhook is sent again up to 4 times: 2 minutes, 30 minutes, 3 hours and 12 hours after the failure before.
     ///
     /// # Errors
     /// [`ControlError::UnknownWebhook`]
@@ -287,8 +289,8 @@ impl Control {
         })
     }
 
-    /// Posts what is due to a receiver on this machine, one after the other, and tells what becomes of each by its number.
-    /// The receiver has three seconds of real time for an answer.
+    /// Posts the due webhooks to a receiver on this machine, one after the other. Returns the number and the fate of each.
+    /// The receiver has 3 seconds of real time for each answer.
     ///
     /// # Errors
     /// [`ControlError::NotLoopback`]
@@ -299,13 +301,14 @@ impl Control {
         let mut fates = Vec::new();
         for delivery in self.webhooks_due() {
             let status = post(&delivery, to, path).await;
-            // Somebody else may have answered it meanwhile.
+            // Another caller may have recorded an answer meanwhile; then this one has no effect.
             fates.extend(self.webhook_answered(delivery.number, status).map(|fate| (delivery.number, fate)));
         }
         Ok(fates)
     }
 
-    /// The `authorization` header that a webhook of the app with this body has: for bodies that TikTok Shop never sends.
+    /// Returns the `authorization` header of a webhook with this body for the app. Tests use it to sign bodies that
+    /// TikTok Shop never sends.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`]
@@ -316,35 +319,35 @@ impl Control {
         })
     }
 
-    /// The ids of the packages that were shipped. Of several requests for one package only the first ships it; the
-    /// others get 21011006, and stand in the log like any request.
+    /// Returns the ids of the packages that were shipped. Only the first request for a package ships it. Later requests
+    /// get 21011006, and the log records them like any request.
     pub fn shipped_packages(&self) -> Vec<String> {
         self.with(|marketplace| marketplace.shipments.packages().cloned().collect())
     }
 
-    /// Lets the next request to `path` meet a fault, after those that faults were scripted for before. The request log
-    /// calls it `name`.
+    /// Scripts a fault for one request to `path`. Faults that were scripted earlier for this path are played first. The
+    /// request log shows the fault under `name`.
     pub fn fault_next(&self, path: &str, name: &str, fault: Fault) {
         self.with(|marketplace| marketplace.faults.add(path, name, fault, Some(1)));
     }
 
-    /// Lets every request to `path` meet a fault until [`clear_faults`](Self::clear_faults).
+    /// Scripts a fault for every request to `path` until [`clear_faults`](Self::clear_faults).
     pub fn fault_every(&self, path: &str, name: &str, fault: Fault) {
         self.with(|marketplace| marketplace.faults.add(path, name, fault, None));
     }
 
-    /// The scripts that are not used up. One with `met` 0 was never played.
+    /// Returns the scripts that are not used up. A script with `met` 0 was never played.
     pub fn faults(&self) -> Vec<FaultScript> {
         self.with(|marketplace| marketplace.faults.all().to_vec())
     }
 
-    /// Takes the scripts away and returns those that were not used up.
+    /// Removes all scripts and returns those that were not used up.
     pub fn clear_faults(&self) -> Vec<FaultScript> {
         self.with(|marketplace| marketplace.faults.take())
     }
 
-    /// Every code, token and cipher handed out so far, to search for where none may be. Ciphers are those of the shops
-    /// that sellers have now.
+    /// Returns every code, token and cipher that was handed out so far. Tests search logs and requests for them. Ciphers of
+    /// shops that were removed from their seller are missing.
     pub fn issued_secrets(&self) -> Vec<IssuedSecret> {
         self.with(|marketplace| {
             let shops = marketplace.sellers.iter().flat_map(|seller| seller.shops.iter().map(move |s| (seller, s)));
@@ -354,12 +357,12 @@ impl Control {
         })
     }
 
-    /// The requests that reached TikTok Shop's hosts, oldest first, at most the last 10,000. Secrets are not masked.
+    /// Returns the requests to TikTok Shop's hosts, oldest first, at most the last 10,000. Secrets are not masked.
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.with(|marketplace| marketplace.log.records().cloned().collect())
     }
 
-    /// Forgets the requests seen so far.
+    /// Deletes the recorded requests.
     pub fn clear_requests(&self) {
         self.with(|marketplace| marketplace.log.clear());
     }

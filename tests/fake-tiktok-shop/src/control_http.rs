@@ -1,4 +1,4 @@
-//! The control interface over HTTP: JSON under `/_control`. Bodies are read as JSON whatever their content type.
+//! The control interface over HTTP: JSON under `/_control`. Bodies are read as JSON, and their content type is ignored.
 
 mod operations;
 
@@ -45,9 +45,11 @@ pub(crate) fn router() -> Router<Control> {
         .route("/webhooks/send", post(send_webhooks))
         .route("/webhooks/{number}/answer", post(answer_webhook))
         .route("/consent", post(consent))
-        .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "no such operation; GET /_control lists them".to_owned()) })
+        .fallback(|| async {
+            Refusal(StatusCode::NOT_FOUND, "no such operation; GET /_control lists the operations".to_owned())
+        })
         .method_not_allowed_fallback(|| async {
-            let text = "not with this method; GET /_control lists the operations";
+            let text = "this method is not allowed here; GET /_control lists the operations";
             Refusal(StatusCode::METHOD_NOT_ALLOWED, text.to_owned())
         })
 }
@@ -208,7 +210,7 @@ async fn show_shops(State(control): State<Control>, Path(seller): Path<String>) 
     Ok(control.with(|marketplace| marketplace.seller(&seller).map(|seller| Json(shops(seller))))?)
 }
 
-/// The rows of the seller's listing without the ciphers, which are secret-like.
+/// Returns the rows of the seller's listing, without the ciphers, which must not be shown.
 fn shops(seller: &Seller) -> Value {
     seller.shops.iter().map(|shop| shop.row(None)).collect()
 }

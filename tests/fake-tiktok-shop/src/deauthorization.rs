@@ -1,8 +1,8 @@
-//! How grants lose shops, are removed and end, and what apps are told of it.
+//! How grants lose shops, are removed and end, and which webhooks announce this to apps.
 //!
-//! Official pages `seller-authorization-guide` and those of the webhooks `SELLER_DEAUTHORIZATION` and
-//! `UPCOMING_AUTHORIZATION_EXPIRATION` (as of 2026). Whether TikTok Shop tells the shops of one grant one by one, and what
-//! it does when the last shop goes, is open: switches decide.
+//! Source: the official page `seller-authorization-guide` and the pages of the webhooks `SELLER_DEAUTHORIZATION` and
+//! `UPCOMING_AUTHORIZATION_EXPIRATION` (as of 2026). They do not say whether TikTok Shop sends one webhook for each shop
+//! of a grant, or what happens when the last shop is removed. Switches decide both.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ impl Marketplace {
         let shops = self.granted_shops(key)?;
         self.announce_end(key);
         self.grants.remove(key, self.clock.now());
-        self.tell_of_deauthorization(key, shops, notice);
+        self.queue_deauthorization_notices(key, shops, notice);
         Ok(())
     }
 
@@ -38,12 +38,12 @@ impl Marketplace {
         if shops.len() == 1 && self.switches.last_shop_removed == LastShopRemoved::RemovesGrant {
             self.grants.remove(key, self.clock.now());
         }
-        self.tell_of_deauthorization(key, vec![shop_id.to_owned()], notice);
+        self.queue_deauthorization_notices(key, vec![shop_id.to_owned()], notice);
         Ok(())
     }
 
-    /// Queues what is due by now of the announcements that a grant will end. To be called before anything changes the
-    /// grant, as times that have passed are told as they were.
+    /// Queues the due webhooks that announce the end of a grant. Callers must call this function before they change the
+    /// grant, because the webhooks describe the grant as it was when they became due.
     pub(crate) fn announce_end(&mut self, key: &GrantKey) {
         let (zone, now) = (self.switches.ending_notice_zone, self.clock.now());
         let times = self.grants.announcements(key, now, zone);
@@ -53,24 +53,31 @@ impl Marketplace {
             "expiration_time": ends_at.to_string(),
         });
         for at in times {
-            self.tell(key, UPCOMING_AUTHORIZATION_EXPIRATION, self.granted_shops(key).unwrap_or_default(), at, &data);
+            self.queue_notices(
+                key,
+                UPCOMING_AUTHORIZATION_EXPIRATION,
+                self.granted_shops(key).unwrap_or_default(),
+                at,
+                &data,
+            );
         }
     }
 
-    /// The same for every grant.
+    /// Queues the due webhooks that announce the end of any grant.
     pub(crate) fn announce_ends(&mut self) {
         for key in self.grants.keys().cloned().collect::<Vec<_>>() {
             self.announce_end(&key);
         }
     }
 
-    /// The same for every grant of a seller.
+    /// Queues the due webhooks that announce the end of the seller's grants.
     pub(crate) fn announce_ends_of(&mut self, seller: &str) {
         for key in self.grants.keys().filter(|key| key.seller == seller).cloned().collect::<Vec<_>>() {
             self.announce_end(&key);
         }
     }
 
+    /// Returns the ids of the shops in a grant that was not taken back.
     fn granted_shops(&self, key: &GrantKey) -> Result<Vec<String>, ControlError> {
         self.app_by_service_id(&key.service_id)?;
         let shops = &self.seller(&key.seller)?.shops;
@@ -79,22 +86,23 @@ impl Marketplace {
         Ok(shops.iter().filter(|shop| authorization.covers(shop)).map(|shop| shop.id.clone()).collect())
     }
 
-    fn tell_of_deauthorization(&mut self, key: &GrantKey, shops: Vec<String>, notice: DeauthorizeNotice) {
+    fn queue_deauthorization_notices(&mut self, key: &GrantKey, shops: Vec<String>, notice: DeauthorizeNotice) {
         match notice {
             DeauthorizeNotice::Sent => {
                 let data = json!({ "message": "The seller has removed the app" });
-                self.tell(key, SELLER_DEAUTHORIZATION, shops, self.clock.now(), &data);
+                self.queue_notices(key, SELLER_DEAUTHORIZATION, shops, self.clock.now(), &data);
             }
             DeauthorizeNotice::None => {}
         }
     }
 
-    fn tell(&mut self, key: &GrantKey, event_type: u32, shops: Vec<String>, at: u64, data: &Value) {
-        let told = match self.switches.grant_notices {
+    /// Queues a webhook for each of the shops, or only for the first, as the switch `grant_notices` says.
+    fn queue_notices(&mut self, key: &GrantKey, event_type: u32, shops: Vec<String>, at: u64, data: &Value) {
+        let count = match self.switches.grant_notices {
             GrantNotices::EachShop => shops.len(),
             GrantNotices::One => 1,
         };
-        for shop_id in shops.into_iter().take(told) {
+        for shop_id in shops.into_iter().take(count) {
             let notice = Notice {
                 service_id: key.service_id.clone(),
                 event_type,

@@ -1,4 +1,4 @@
-//! The calls of the API, one file per subject.
+//! The calls of the API, with one file per subject.
 
 mod orders;
 mod packages;
@@ -18,7 +18,7 @@ use crate::vendor_request::VendorRequest;
 pub(crate) use packages::Shipments;
 pub(crate) use webhooks::Webhooks;
 
-/// What the apps of the fixtures ask for, together all that the calls need.
+/// The scopes that the calls need. The apps of the fixtures ask for these scopes.
 pub(crate) mod scope {
     pub(crate) const AUTHORIZED_SHOPS: &str = "seller.authorization.info";
     pub(crate) const FULFILLMENT: &str = "seller.fulfillment.basic";
@@ -28,28 +28,30 @@ pub(crate) mod scope {
     pub(crate) const SHOP: &str = "seller.shop.info";
 }
 
-/// A call of the API. All calls so far are a seller's.
+/// A call of the API. All calls so far need a seller's access token.
 pub(crate) struct Endpoint {
     method: Method,
-    /// A segment `{…}` stands for any one segment.
+    /// The path. A segment `{…}` matches any one segment that is not empty.
     path: &'static str,
-    /// The scope that the app and the grant must both have.
+    /// The scope that both the app and the grant must have.
     pub scope: &'static str,
     pub answers: Answers,
 }
 
-/// For whom a call answers. The tag of an endpoint says it: official page `api-entity-tags` (as of December 2025).
+/// Whose data a call returns, with the function that answers the call.
+///
+/// The documentation gives each endpoint a tag: official page `api-entity-tags` (as of December 2025).
 #[derive(Clone, Copy)]
 pub(crate) enum Answers {
-    /// Tag *Seller*, and calls without a tag: `shop_cipher` must not be there.
+    /// The seller's data: tag *Seller*, or no tag. The call must not have a `shop_cipher`.
     Seller(fn(&Caller, &VendorRequest) -> Answer),
-    /// Tag *Shop*: `shop_cipher` must name a shop of the caller.
+    /// One shop's data: tag *Shop*. The `shop_cipher` must name a shop of the caller's grant.
     Shop(fn(&mut Marketplace, &Caller, &Shop, &VendorRequest) -> Answer),
-    /// As for a shop, but the call itself looks after `shop_cipher`, whose shop may be gone.
+    /// One shop's data, but the call itself checks the `shop_cipher`, because its shop may be removed from the grant.
     Cipher(fn(&mut Marketplace, &Caller, &VendorRequest) -> Answer),
 }
 
-/// Who makes a call.
+/// The app and the seller whose access token a call carries.
 pub(crate) struct Caller {
     pub service_id: String,
     pub seller: Seller,
@@ -57,7 +59,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The shop of the seller with this cipher, in the grant or removed from it.
+    /// Returns the seller's shop with this cipher. The shop may be removed from the grant.
     pub(crate) fn named_shop(&self, cipher: &str) -> Option<&Shop> {
         let named =
             |shop: &&Shop| shop.cipher.as_deref().is_some_and(|first| self.authorization.cipher(first) == cipher);
@@ -79,6 +81,7 @@ const ENDPOINTS: [Endpoint; 10] = [
 ];
 
 impl Endpoint {
+    /// Finds the call that a request makes.
     pub(crate) fn of(request: &VendorRequest) -> Result<Self, Failure> {
         let mut known_path = false;
         for endpoint in ENDPOINTS {
@@ -106,9 +109,9 @@ impl Endpoint {
     }
 }
 
-/// The body as a JSON object; no body is an empty one.
+/// Parses the body as a JSON object. A missing body is an empty object.
 ///
-/// Statuses are the fake's own: the official page `common-errors` (as of 2026) has only the codes.
+/// The codes are from the official page `common-errors` (as of 2026). It gives no HTTP statuses, so the fake chooses them.
 fn json_body(request: &VendorRequest) -> Result<Map<String, Value>, Failure> {
     if request.body.is_empty() {
         return Ok(Map::new());
@@ -120,23 +123,23 @@ fn json_body(request: &VendorRequest) -> Result<Map<String, Value>, Failure> {
     serde_json::from_slice(&request.body).map_err(|_| malformed("it is not a JSON object"))
 }
 
-/// 36009022: the body, or how it is labelled.
+/// Returns the failure 36009022, for a malformed body or content type.
 pub(crate) fn malformed(how: &str) -> Failure {
     Failure::new(StatusCode::BAD_REQUEST, 36_009_022, format!("Invalid body format: {how}"))
 }
 
-/// A member of the body that must be text, with something in it.
+/// Returns a member of the body that must be text and not empty.
 fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Result<&'a str, Failure> {
     let value = body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     value.ok_or_else(|| Failure::bad_request(format!("Invalid body: {name} is required")))
 }
 
-/// The part of `rows` that `page_size` (1 to 100) and `page_token` ask for, in the shape that searches answer in.
+/// Returns the rows that `page_size` (1 to 100) and `page_token` ask for, in the shape of a search's answer.
 fn page(request: &VendorRequest, name: &str, rows: Vec<Value>) -> Answer {
     let size = request.query.first("page_size").and_then(|text| text.parse().ok());
     let size: usize = size
         .filter(|size| (1..=100).contains(size))
-        .ok_or_else(|| Failure::bad_request("Invalid page_size: it is a number from 1 to 100"))?;
+        .ok_or_else(|| Failure::bad_request("Invalid page_size: it must be a number from 1 to 100"))?;
     let skipped: usize = match request.query.first("page_token") {
         None => 0,
         Some(token) => token.parse().map_err(|_| Failure::bad_request("Invalid page_token"))?,
@@ -151,7 +154,8 @@ fn page(request: &VendorRequest, name: &str, rows: Vec<Value>) -> Answer {
     Ok(Value::Object(data))
 }
 
-/// An id of 19 digits for the thing with this number in a shop; `kind`, of three digits, tells kinds of things apart.
+/// Returns an id of 19 digits for an item of a shop. `kind` has at most three digits and differs for orders, products and
+/// so on.
 fn id(kind: u16, shop: &Shop, number: u16) -> String {
     let shop = shop.id.get(shop.id.len().saturating_sub(12)..).unwrap_or_default();
     format!("{kind:03}{shop:0>12}{number:04}")

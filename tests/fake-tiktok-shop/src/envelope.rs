@@ -1,4 +1,4 @@
-//! The envelope `{code, message, request_id, data}` and the failures TikTok Shop reports in it.
+//! The envelope `{code, message, request_id, data}` of every answer, and the failures that it carries.
 //!
 //! Codes and statuses follow the official page `common-errors` (as of 2026) and published reports of live answers.
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 
 use crate::switches::EmptyData;
 
-/// What a call of TikTok Shop comes to: the `data` of a success, or a failure.
+/// The result of a call: the `data` of a success, or a failure.
 pub(crate) type Answer = Result<Value, Failure>;
 
-/// A failure with the status and code that the caller sees.
+/// A failure, with the HTTP status and the code that the caller sees.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub status: StatusCode,
@@ -23,13 +23,14 @@ impl Failure {
         Self { status, code, message: message.into() }
     }
 
-    /// 36009004, the code for many faults of the request itself; only the message tells which.
+    /// Creates a failure with HTTP 400 and 36009004. TikTok Shop uses this code for many mistakes in a request. Only the
+    /// message tells which.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, 36_009_004, message)
     }
 }
 
-/// Status, code and body of an answer.
+/// Returns the HTTP status, the code and the body of an answer.
 pub(crate) fn render(answer: Answer, request_id: String, empty: EmptyData) -> (StatusCode, u32, Value) {
     match answer {
         Ok(data) => {
@@ -45,7 +46,7 @@ pub(crate) fn render(answer: Answer, request_id: String, empty: EmptyData) -> (S
             (StatusCode::OK, 0, body)
         }
         Err(Failure { status, code, message }) => {
-            // Real messages end like this; whoever compares whole texts finds out here.
+            // Real messages end like this. A client that compares whole messages therefore fails here, too.
             let message = format!(
                 "{message}. For more details: https://partner.tiktokshop.com/docv2/page/common-errors?code={code}"
             );

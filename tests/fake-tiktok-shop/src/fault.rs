@@ -1,7 +1,7 @@
-//! Faults: what goes wrong with single answers, scripted per path and played at the level of bytes.
+//! Faults replace single answers. They are scripted per path and played byte by byte.
 //!
-//! A fault says whether TikTok Shop acts on the request, what is sent, and how it ends. The request log tells of both
-//! sides: what TikTok Shop made of the request, and the fault that its answer met.
+//! A fault says whether TikTok Shop acts on the request, which bytes are sent in place of its answer, and how the
+//! connection ends. The request log shows both TikTok Shop's own answer and the fault that replaced it.
 
 mod catalogue;
 mod codes;
@@ -10,25 +10,25 @@ use serde::{Deserialize, Serialize};
 
 pub use catalogue::catalogue;
 
-/// What goes wrong with one answer.
+/// A fault that replaces one answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Does TikTok Shop act on the request, as it would without the fault?
+    /// Whether TikTok Shop acts on the request, as it would without the fault.
     pub acts: bool,
-    /// What is sent, one after the other, in place of the answer.
+    /// The pieces that are sent in place of the answer, in this order.
     pub sends: Vec<Piece>,
-    /// What follows.
+    /// The end of the connection, after the pieces.
     pub then: Ending,
 }
 
 impl Fault {
-    /// The fault of this name in the [`catalogue`].
+    /// Returns the fault with this name in the [`catalogue`].
     pub fn named(name: &str) -> Option<Self> {
         catalogue().into_iter().find_map(|(known, fault)| (known == name).then_some(fault))
     }
 
-    /// All that is sent before the end. `answer` is the body of what TikTok Shop answered, empty if it did not act.
+    /// Returns the bytes of all pieces. `answer` is the body of TikTok Shop's own answer, empty if it did not act.
     pub(crate) fn bytes(&self, answer: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for piece in &self.sends {
@@ -46,7 +46,8 @@ impl Fault {
     }
 }
 
-/// A part of what is sent: status line, headers and body alike, nothing is added.
+/// A part of the bytes that a fault sends. Pieces make up the whole answer, status line and headers included: the fake
+/// adds nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Piece {
@@ -54,52 +55,53 @@ pub enum Piece {
     Text(String),
     /// These bytes.
     Bytes(Vec<u8>),
-    /// This text, so many times.
+    /// This text, repeated this many times.
     Repeat(String, usize),
-    /// The body of what TikTok Shop answered, or a part of it. Nothing if it did not act.
+    /// The body of TikTok Shop's own answer, or a part of it. It is empty if TikTok Shop did not act.
     Answer {
-        /// So many bytes are left out at its beginning.
+        /// The number of bytes to leave out at the beginning.
         #[serde(default)]
         skip: usize,
-        /// At most so many are sent.
+        /// The highest number of bytes to send. `None` sends all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         take: Option<usize>,
     },
-    /// The length of that body, in decimal digits.
+    /// The length of TikTok Shop's own answer in bytes, in decimal digits.
     AnswerLength,
 }
 
-/// How a faulty answer ends.
+/// The end of a connection on which a fault was played.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
-    /// The connection is closed in order.
+    /// The connection is closed properly.
     Close,
     /// The connection is reset.
     Reset,
-    /// Nothing more comes, and the connection stays open until the client closes it.
+    /// The fake sends nothing more and keeps the connection open until the client closes it.
     Stall,
-    /// This text again and again, until the client closes the connection.
+    /// The fake sends this text again and again, until the client closes the connection.
     Endless(String),
 }
 
-/// A fault and the requests it is for.
+/// A fault, with the requests for which it is played.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FaultScript {
-    /// Path of the requests.
+    /// The path of the requests.
     pub path: String,
-    /// What the request log calls the fault.
+    /// The name of the fault in the request log.
     pub name: String,
     /// The fault itself.
     pub fault: Fault,
-    /// How many requests are still to meet it; `None` is every one.
+    /// The number of requests for which the fault will still be played. `None` means every request.
     pub left: Option<u64>,
-    /// How many have met it.
+    /// The number of requests for which the fault was played.
     pub met: u64,
 }
 
-/// The scripts, in the order they were written. The first that is for a path is played; one that is used up is gone.
+/// The scripts, in the order in which they were added. A request plays the first script for its path. A script that is
+/// used up is removed.
 #[derive(Default)]
 pub(crate) struct FaultScripts(Vec<FaultScript>);
 
@@ -110,7 +112,7 @@ impl FaultScripts {
         }
     }
 
-    /// Name and fault for a request to this path.
+    /// Returns the name and the fault to play for a request to this path.
     pub(crate) fn next(&mut self, path: &str) -> Option<(String, Fault)> {
         let script = self.0.iter_mut().find(|script| script.path == path)?;
         script.met += 1;

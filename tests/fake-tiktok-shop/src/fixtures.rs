@@ -1,4 +1,4 @@
-//! The apps and sellers a fake starts with unless told otherwise. All values are invented.
+//! The apps and sellers with which a fake starts by default. All values are invented.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::seller::{Seller, Shop};
 
 const DAY: u64 = 86_400;
 
-/// What most real authorizations show: an end about 99 years ahead, beyond 32 bits.
+/// The length of most real authorizations. Their end in Unix seconds does not fit into 32 bits.
 const NINETY_NINE_YEARS: Duration = Duration::from_secs(36_135 * DAY);
 
-/// What older notes and the documentation's sample show.
+/// The length of authorizations in older reports and in the documentation's example.
 const ONE_YEAR: Duration = Duration::from_secs(365 * DAY);
 
-/// Two apps, so that two tenants can be told apart. The first asks for all that the calls need, the second for no more
-/// than shops and orders.
+/// Returns two apps, one for each of two tenants. The first asks for every scope that the calls need, the second only for
+/// those of shops and orders.
 pub fn apps() -> Vec<App> {
     vec![
         App {
@@ -39,9 +39,10 @@ pub fn apps() -> Vec<App> {
     ]
 }
 
-/// The kinds of account that consent: `one-shop`, `several-regions`, `cross-border`, `no-shop` and `creator`.
+/// Returns one account of each kind that can consent: `one-shop`, `several-regions`, `cross-border`, `no-shop` and
+/// `creator`.
 ///
-/// The Irish shop of `several-regions` has no cipher, and the German one has members that no documentation names.
+/// The Irish shop of `several-regions` has no cipher, and its German shop has members that are not documented.
 pub fn sellers() -> Vec<Seller> {
     vec![
         seller("one-shop", "Teapot Corner", "GB", vec![shop(1, "Teapot Corner", "GB", "LOCAL")]),
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_have_nineteen_digits_and_none_stands_twice() {
+    fn ids_are_distinct_and_have_nineteen_digits() {
         let mut seen = HashSet::new();
         let shops = sellers().into_iter().flat_map(|seller| seller.shops).map(|shop| shop.id);
         for id in apps().into_iter().map(|app| app.service_id).chain(shops) {

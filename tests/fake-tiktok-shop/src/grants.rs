@@ -1,7 +1,7 @@
 //! Authorization codes, and the tokens that were issued for them.
 //!
-//! Invariant: nothing is forgotten. A token keeps what happened to it (replaced, ended, revoked), and the switches
-//! decide only when it is presented what that means.
+//! Invariant: no token is deleted. A token keeps its history (replaced, ended, revoked). When an app presents the token,
+//! the switches decide what this history means.
 
 mod authorization;
 mod report;
@@ -15,13 +15,13 @@ use crate::switches::{
 
 pub(crate) use authorization::Authorization;
 
-/// A code lives 30 minutes.
+/// The life of an authorization code, in seconds.
 const CODE_LIFE: u64 = 30 * 60;
 
-/// An access token lives seven days.
+/// The life of an access token, in seconds: seven days.
 const ACCESS_TOKEN_LIFE: u64 = 7 * 86_400;
 
-/// An authorization is one app's, by one seller.
+/// The key of an authorization: the app and the seller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GrantKey {
     pub service_id: String,
@@ -40,9 +40,9 @@ struct AccessToken {
     number: u64,
     issued_at: u64,
     expires_at: u64,
-    /// When its consent ends.
+    /// The end of the consent's authorization, in Unix seconds.
     authorization_ends_at: u64,
-    /// The refresh token it came with was used again.
+    /// Whether a later refresh with the same refresh token has issued another access token.
     replaced: bool,
 }
 
@@ -52,20 +52,20 @@ struct RefreshToken {
     number: u64,
     issued_at: u64,
     expires_at: u64,
-    /// The access token that was last issued for it.
+    /// The access token that was last issued together with this refresh token.
     access_token: String,
     replacement: Option<Replacement>,
-    /// Ended by itself.
+    /// Whether this token alone was revoked.
     revoked: bool,
 }
 
-/// What the first refresh with a token has put in its place.
+/// The pair that replaced a refresh token: the result of the first refresh with it.
 struct Replacement {
     at: u64,
     pair: Pair,
 }
 
-/// A pair of tokens as it is handed out.
+/// An access token and a refresh token, as the token host hands them out.
 #[derive(Clone)]
 pub(crate) struct Pair {
     pub key: GrantKey,
@@ -75,25 +75,25 @@ pub(crate) struct Pair {
     pub refresh_token_expires_at: u64,
 }
 
-/// The code is unknown, used, too old, or another app's.
+/// The failure of a code that is unknown, used, expired, or issued to another app.
 #[derive(Debug)]
 pub(crate) struct InvalidCode;
 
-/// Why a refresh token is refused.
+/// The reason why a refresh token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RefreshRefusal {
     /// The authorization has ended.
     Ended,
-    /// No authorization belongs to the token: unknown, replaced, revoked, or another app's.
+    /// The token is unknown, replaced, revoked, or issued to another app.
     NoAuthorization,
 }
 
-/// Why an access token is refused.
+/// The reason why an access token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AccessRefusal {
-    /// It was honoured once, and its time is over.
+    /// The token was valid and has expired.
     Expired,
-    /// Unknown, replaced, revoked, or another app's.
+    /// The token is unknown, replaced, revoked, or issued to another app.
     Invalid,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct Grants {
     seed: [u8; 32],
     issued: u64,
     codes: HashMap<String, Code>,
-    /// Every code with the app it was for, exchanged or not.
+    /// The app and the code of every code that was issued, exchanged or not.
     codes_issued: Vec<(String, String)>,
     authorizations: BTreeMap<GrantKey, Authorization>,
     access_tokens: HashMap<String, AccessToken>,
@@ -110,7 +110,7 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
-    /// Values drawn from `seed` cannot be guessed without it.
+    /// Creates an empty set of grants. Codes and tokens are drawn from `seed` and cannot be guessed without it.
     pub(crate) fn new(seed: [u8; 32]) -> Self {
         Self {
             seed,
@@ -127,7 +127,7 @@ impl Grants {
         self.authorizations.get(key)
     }
 
-    /// 32 hexadecimal digits that were never issued before.
+    /// Draws 32 hexadecimal digits that were never drawn before.
     pub(crate) fn opaque(&mut self) -> String {
         self.issued += 1;
         let mut value = hex(&hmac_sha256(&self.seed, &self.issued.to_be_bytes()));
@@ -142,7 +142,7 @@ impl Grants {
         code
     }
 
-    /// The authorization a code stands for, as long as it can be exchanged by the app with this `service_id`.
+    /// Returns the authorization that a code belongs to, if the app with this `service_id` can exchange the code now.
     pub(crate) fn pending(&self, code: &str, service_id: &str, now: u64) -> Result<&GrantKey, InvalidCode> {
         self.codes
             .get(code)
@@ -151,7 +151,7 @@ impl Grants {
             .ok_or(InvalidCode)
     }
 
-    /// Exchanges a code for the first pair of a new consent, which lasts for `lasts` seconds.
+    /// Exchanges a code for the first pair of a new consent. The authorization lasts for `lasts` seconds.
     pub(crate) fn exchange(
         &mut self,
         code: &str,
@@ -177,7 +177,8 @@ impl Grants {
         Ok(Pair { key, access_token, access_token_expires_at, refresh_token, refresh_token_expires_at })
     }
 
-    /// Renews the pair that `presented` belongs to. A replay may revoke the whole family.
+    /// Issues a new pair for the refresh token `presented`. If the token was replaced before, a switch decides: the refresh
+    /// may be refused, answered, or revoke every token of the consent.
     pub(crate) fn refresh(
         &mut self,
         presented: &str,
@@ -231,7 +232,7 @@ impl Grants {
         Ok(pair)
     }
 
-    /// The authorization behind an access token that the app with this `service_id` presents.
+    /// Returns the authorization of an access token that the app with this `service_id` presents.
     pub(crate) fn access(
         &self,
         presented: &str,
@@ -247,21 +248,22 @@ impl Grants {
         Ok(&token.key)
     }
 
-    /// Ends what the seller has granted so far: refresh tokens are over, access tokens live on to their end.
+    /// Ends every authorization of the seller. Refresh tokens become invalid. A switch decides whether access tokens
+    /// stay valid until they expire.
     pub(crate) fn end(&mut self, seller: &str, now: u64) {
         for authorization in self.authorizations_of(seller) {
             authorization.end(now);
         }
     }
 
-    /// Ends every access token of the seller at `now`; refresh tokens live on.
+    /// Expires every access token of the seller at `now`. Refresh tokens stay valid.
     pub(crate) fn end_access_tokens(&mut self, seller: &str, now: u64) {
         for token in self.access_tokens.values_mut().filter(|token| token.key.seller == seller) {
             token.expires_at = token.expires_at.min(now);
         }
     }
 
-    /// Revokes what the seller has granted so far, codes that were not exchanged included.
+    /// Revokes every authorization of the seller and deletes the seller's codes.
     pub(crate) fn revoke(&mut self, seller: &str) {
         self.codes.retain(|_, code| code.key.seller != seller);
         for authorization in self.authorizations_of(seller) {
@@ -269,7 +271,7 @@ impl Grants {
         }
     }
 
-    /// Removes a grant, codes that were not exchanged included.
+    /// Removes a grant and deletes its codes.
     pub(crate) fn remove(&mut self, key: &GrantKey, now: u64) {
         self.codes.retain(|_, code| code.key != *key);
         if let Some(authorization) = self.authorizations.get_mut(key) {
@@ -284,17 +286,17 @@ impl Grants {
         }
     }
 
-    /// Every grant there ever was.
+    /// Returns the key of every grant, also of grants that were removed.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &GrantKey> {
         self.authorizations.keys()
     }
 
-    /// The times up to `now` at which the coming end of a grant is to be announced, each returned once.
+    /// Returns the times up to `now` at which the end of a grant must be announced. Each time is returned once.
     pub(crate) fn announcements(&mut self, key: &GrantKey, now: u64, zone: EndingNoticeZone) -> Vec<u64> {
         self.authorizations.get_mut(key).map(|grant| grant.announcements(now, zone)).unwrap_or_default()
     }
 
-    /// Revokes one refresh token; what came with it lives on.
+    /// Revokes one refresh token. The access tokens that were issued with it stay valid.
     pub(crate) fn revoke_refresh_token(&mut self, token: &str) -> Option<()> {
         self.refresh_tokens.get_mut(token).map(|token| token.revoked = true)
     }
@@ -388,7 +390,8 @@ impl Grants {
     }
 }
 
-/// The same for every consent of a seller to an app, in every run of the fake; another for each app.
+/// Computes the `open_id` of a seller for an app. It is the same for every consent and in every run of the fake. It
+/// differs from app to app.
 fn open_id(key: &GrantKey) -> String {
     let mut digest = hex(&hmac_sha256(key.service_id.as_bytes(), key.seller.as_bytes()));
     digest.truncate(27);

@@ -1,14 +1,14 @@
-//! What tests are told about issued tokens.
+//! Reports about issued codes, tokens and ciphers, for tests.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What the fake has issued to one app for one seller, oldest first.
+/// The tokens that the fake has issued to one app for one seller, oldest first.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Issued {
-    /// The seller's identity towards the app, once a code was exchanged.
+    /// The seller's `open_id` for the app. `None` if no code was exchanged yet.
     pub open_id: Option<String>,
     /// Every access token.
     pub access_tokens: Vec<IssuedToken>,
@@ -17,18 +17,18 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// Whether `token` is an access token that a call made now would be let in with.
+    /// Tells whether `token` is an access token that a call could use now.
     pub fn honours_access_token(&self, token: &str) -> bool {
         self.access_tokens.iter().any(|issued| issued.honoured && issued.token == token)
     }
 
-    /// Whether `token` is a refresh token that a refresh made now would accept.
+    /// Tells whether `token` is a refresh token that a refresh could use now.
     pub fn honours_refresh_token(&self, token: &str) -> bool {
         self.refresh_tokens.iter().any(|issued| issued.honoured && issued.token == token)
     }
 }
 
-/// What kind of secret it is.
+/// The kind of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretKind {
     /// The `x-tts-access-token` of calls.
@@ -41,13 +41,13 @@ pub enum SecretKind {
     ShopCipher,
 }
 
-/// A secret that was handed out, in use or not.
+/// A secret that was handed out. It may be unused, used or invalid.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct IssuedSecret {
-    /// What it is.
+    /// The kind of the secret.
     pub kind: SecretKind,
-    /// The app it was handed out to.
+    /// The app to which the secret was handed out.
     pub service_id: String,
     /// The secret itself.
     pub value: String,
@@ -75,7 +75,7 @@ impl fmt::Debug for IssuedSecret {
 pub struct IssuedPair {
     /// The access token.
     pub access_token: String,
-    /// The refresh token that goes with it, also where a switch left it out of the answer.
+    /// The refresh token. It is given here even if a switch left it out of the answer.
     pub refresh_token: String,
 }
 
@@ -85,17 +85,17 @@ impl fmt::Debug for IssuedPair {
     }
 }
 
-/// One token the fake has issued.
+/// A token that the fake has issued.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct IssuedToken {
     /// The token itself.
     pub token: String,
-    /// Unix seconds of the fake's clock.
+    /// The time of issue, in Unix seconds of the fake's clock.
     pub issued_at: u64,
-    /// Unix seconds of the fake's clock.
+    /// The end of the token's life, in Unix seconds of the fake's clock.
     pub expires_at: u64,
-    /// Whether it would be accepted now, by the present time and switches.
+    /// Whether the token would be accepted now, at the present time and with the present switches.
     pub honoured: bool,
 }
 

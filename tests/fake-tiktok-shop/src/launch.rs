@@ -1,4 +1,4 @@
-//! Starting a fake from a command line, and what is said of it then: for every program that has one.
+//! Starts a fake from a command line and describes it for the user. All programs that contain a fake share this code.
 
 use std::io;
 
@@ -9,10 +9,10 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::{FakeTikTokShop, Options};
 
-/// How a fake is started from a command line.
+/// The command-line arguments that start a fake.
 #[derive(Args, Debug)]
 pub struct Launch {
-    /// Port to listen on; 0 is any free one
+    /// Port to listen on; 0 picks any free port
     #[arg(long, default_value_t = 0)]
     pub port: u16,
 
@@ -20,16 +20,16 @@ pub struct Launch {
     #[arg(long, value_name = "ADDRESS")]
     pub redirect: Option<String>,
 
-    /// Unix time to start at; it ticks from there [default: the system's]
+    /// Unix time at which the clock starts; it runs from there [default: the system's time]
     #[arg(long, value_name = "UNIX_SECONDS")]
     pub now: Option<u64>,
 }
 
 impl Launch {
-    /// Starts the fake, from a task of the current Tokio runtime.
+    /// Starts the fake on the current Tokio runtime.
     ///
     /// # Errors
-    /// See [`FakeTikTokShop::start`]; a text for people.
+    /// Those of [`FakeTikTokShop::start`], as a text for people.
     pub fn start(self) -> Result<FakeTikTokShop, String> {
         let mut options = Options { port: self.port, ..Options::default() };
         if let Some(now) = self.now {
@@ -51,7 +51,7 @@ impl Launch {
 }
 
 impl FakeTikTokShop {
-    /// Where to look, in lines for people: addresses, apps, consent pages.
+    /// Returns addresses, apps and consent pages, as lines for people.
     pub fn announcement(&self) -> String {
         let address = self.address();
         let mut text = format!(
@@ -72,7 +72,7 @@ impl FakeTikTokShop {
         text
     }
 
-    /// The same as one JSON object.
+    /// Returns addresses, apps, consent pages and sellers, as one JSON object.
     pub fn announcement_json(&self) -> Value {
         let address = self.address();
         let apps = self.control().apps().into_iter().map(|app| {

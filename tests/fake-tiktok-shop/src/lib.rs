@@ -1,13 +1,20 @@
 //! A TikTok Shop that keeps state, over real HTTP on loopback: for tests and demos.
 //!
-//! It stands in for three hosts on one listener: `auth.tiktok-shops.com` (tokens), `open-api.tiktokglobalshop.com`
-//! (signed calls) and `services.tiktokshop.com` (the consent page). It has apps and sellers, single-use authorization
-//! codes and tokens that end by its own clock, and it verifies signatures with its own code. Behind the signature a few
-//! calls of the API check token, scope and cipher, and remember what they did. Where the documentation of TikTok Shop is
-//! silent, [`Switches`] choose the answer. Grants lose shops, are removed and end, and the webhooks that tell of it are
-//! handed to whoever asks, signed, until they are answered or given up. The `Date` of an answer is the fake's time. Single answers can be made to go
-//! wrong: a [`Fault`] is scripted for the next requests to a path and played byte by byte, whether or not TikTok Shop
-//! acted on them. It never speaks TLS, and never listens beyond loopback.
+//! The fake stands in for three hosts on one listener: `auth.tiktok-shops.com` (tokens),
+//! `open-api.tiktokglobalshop.com` (signed calls) and `services.tiktokshop.com` (the consent page).
+//!
+//! - **State.** The fake keeps apps, sellers, single-use authorization codes and tokens. Codes and tokens expire by the
+//!   fake's own clock, and every answer carries the fake's time in its `Date` header.
+//! - **Signatures.** The fake computes signatures with its own code. Clock and signature code are on purpose not shared
+//!   with the connector: a mistake in the connector cannot repeat itself here and pass unnoticed.
+//! - **Calls.** After the signature, each call of the API checks token, scope and cipher, and remembers its effects.
+//! - **Open questions.** Where TikTok Shop's documentation says nothing, [`Switches`] choose the answer.
+//! - **Webhooks.** Grants lose shops, are removed and end. The fake signs the webhooks about these events and hands them
+//!   out on request until the receiver has accepted them or the fake gives up.
+//! - **Faults.** A [`Fault`] replaces the answers to the next requests to a path, byte for byte. The fault says whether
+//!   TikTok Shop acts on the request first.
+//!
+//! The fake never uses TLS and listens on loopback only.
 //!
 //! ```
 //! use fake_tiktok_shop::{Clock, Decision, FakeTikTokShop, Options};
@@ -18,11 +25,11 @@
 //! let control = fake.control();
 //! let app = &control.apps()[0];
 //!
-//! // The seller allows; a browser would now follow the redirect to the app with this query.
+//! // The seller allows. A browser would now be redirected to the app with this query.
 //! let callback = control.consent(&app.service_id, "one-shop", Some("state"), Decision::Allow)?;
 //! assert!(callback.starts_with("code=ROW_"));
 //!
-//! // A client of TikTok Shop is pointed at `fake.address()`. What it sent stands in `control.requests()`.
+//! // Point a client at `fake.address()`. The fake records every request in `control.requests()`.
 //! assert!(fake.address().ip().is_loopback());
 //! assert_eq!(control.requests(), []);
 //! # Ok(())
@@ -85,18 +92,18 @@ pub use switches::{
 };
 pub use webhook::{WebhookDelivery, WebhookFate};
 
-/// What a fake starts with.
+/// The settings with which a fake starts.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Its clock; by default the system's time, ticking.
+    /// The fake's clock. By default it shows the system's time and runs with it.
     pub clock: Clock,
-    /// Port on 127.0.0.1; 0, the default, is any free one.
+    /// The port on 127.0.0.1. The default 0 picks any free port.
     pub port: u16,
-    /// The apps; by default [`fixtures::apps`].
+    /// The apps. By default [`fixtures::apps`].
     pub apps: Vec<App>,
-    /// The sellers; by default [`fixtures::sellers`].
+    /// The sellers. By default [`fixtures::sellers`].
     pub sellers: Vec<Seller>,
-    /// How open questions are answered.
+    /// The answers to questions that TikTok Shop's documentation leaves open.
     pub switches: Switches,
 }
 
@@ -116,14 +123,14 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct FakeTikTokShop {
     control: Control,
-    /// How many connections are open.
+    /// The number of open connections.
     open: watch::Receiver<usize>,
-    /// The server stops when this end of the channel is gone.
+    /// The sending end of a channel. The server stops when this end is dropped.
     _running: watch::Sender<()>,
 }
 
 impl FakeTikTokShop {
-    /// Binds the port and serves from a task of the current Tokio runtime.
+    /// Binds the port and starts a server task on the current Tokio runtime.
     ///
     /// # Errors
     /// The port cannot be bound, a redirect address is not an absolute `http` or `https` address
@@ -161,32 +168,32 @@ impl FakeTikTokShop {
         Ok(Self { control, open, _running: running })
     }
 
-    /// Where it listens.
+    /// Returns the address on which the fake listens.
     pub fn address(&self) -> SocketAddr {
         self.control.address()
     }
 
-    /// Waits until every connection that was begun so far is accepted and closed. What clients that are gone had sent is
-    /// then in the log, or never will be. A client that keeps a connection open is waited for.
+    /// Waits until every connection that a client has opened so far is accepted and closed. Afterwards the request log
+    /// is complete for those clients. A client that keeps its connection open keeps this function waiting.
     ///
     /// # Errors
-    /// The fake can't be connected to.
+    /// The connection to the fake fails.
     pub async fn quiet(&self) -> io::Result<()> {
-        // Connections are accepted in the order they came, so this one after those.
+        // The server accepts connections in the order of their arrival, so it accepts this one last.
         let mut last = TcpStream::connect(self.address()).await?;
         last.shutdown().await?;
         last.read_to_end(&mut Vec::new()).await?;
-        // The other end of the channel is gone only if the server is, and every connection with it.
+        // An error means that the sender is dropped. Then the server and all its connections are gone, too.
         let _ = self.open.clone().wait_for(|open| *open == 0).await;
         Ok(())
     }
 
-    /// A handle on its clock, switches, sellers, grants and requests.
+    /// Returns a handle on the fake's clock, switches, sellers, grants and requests.
     pub fn control(&self) -> Control {
         self.control.clone()
     }
 
-    /// The address of an app's consent page on this fake.
+    /// Returns the address of an app's consent page on this fake.
     pub fn consent_address(&self, service_id: &str, state: &str) -> String {
         format!("http://{}{}", self.address(), start_page::consent_link(service_id, state))
     }

@@ -1,4 +1,4 @@
-//! Starts a fake TikTok Shop and says where to look.
+//! Starts a fake TikTok Shop and prints its addresses.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ struct Arguments {
     #[command(flatten)]
     launch: Launch,
 
-    /// Print one line of JSON in place of the text
+    /// Print one line of JSON instead of text
     #[arg(long)]
     json: bool,
 }
@@ -39,7 +39,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     } else {
         format!("{}\nStop it with Ctrl-C.\n", fake.announcement())
     };
-    // Nobody may be reading; the fake serves all the same.
+    // Standard output may be closed. The fake serves even then.
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 
     tokio::signal::ctrl_c().await.map_err(|error| error.to_string())

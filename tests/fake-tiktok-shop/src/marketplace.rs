@@ -1,4 +1,4 @@
-//! Everything the fake knows, behind one lock.
+//! The whole state of the fake. One lock protects it.
 
 use crate::app::App;
 use crate::clock::{Clock, Utc};
@@ -22,7 +22,7 @@ pub(crate) struct Marketplace {
     pub shipments: Shipments,
     pub webhooks: Webhooks,
     pub outbox: Outbox,
-    /// Where a browser goes after the consent when the app names no address of its own.
+    /// The address to which a browser goes after the consent if the app has no redirect address.
     pub callback_page: String,
 }
 
@@ -89,7 +89,7 @@ impl Marketplace {
         }
     }
 
-    /// 14 digits of the date and 20 upper-case hexadecimal digits.
+    /// Draws a `request_id`: date and time in 14 digits, then 20 upper-case hexadecimal digits.
     pub(crate) fn request_id(&mut self) -> String {
         let mut tail = self.grants.opaque().to_ascii_uppercase();
         tail.truncate(20);

@@ -1,14 +1,15 @@
-//! Bodies of `multipart/form-data` (RFC 7578, RFC 2046 section 5.1), read strictly: whoever frames a part wrongly finds
-//! out here.
+//! A strict parser of `multipart/form-data` bodies (RFC 7578, RFC 2046 section 5.1). A body with a mistake in its framing
+//! is refused.
 
-/// One part.
+/// A part of a multipart body.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Field<'a> {
     pub name: String,
     pub content: &'a [u8],
 }
 
-/// The boundary in a `content-type` header of `multipart/form-data`, if it has a legal one.
+/// Returns the boundary in a `content-type` header. `None` if the type is not `multipart/form-data` or the boundary is
+/// missing or not legal.
 pub(crate) fn boundary(content_type: &str) -> Option<String> {
     let mut parameters = content_type.split(';').map(str::trim);
     if !parameters.next()?.eq_ignore_ascii_case("multipart/form-data") {
@@ -19,7 +20,7 @@ pub(crate) fn boundary(content_type: &str) -> Option<String> {
     ((1..=70).contains(&boundary.len()) && boundary.bytes().all(legal)).then_some(boundary)
 }
 
-/// The parts of a body; `None` if it does not begin and end with the boundary, or a part has no name.
+/// Returns the parts of a body. `None` if the body does not begin and end with the boundary, or a part has no name.
 pub(crate) fn parse<'a>(body: &'a [u8], boundary: &str) -> Option<Vec<Field<'a>>> {
     let delimiter = format!("\r\n--{boundary}");
     let mut rest = body.strip_prefix(delimiter.trim_start().as_bytes())?;
@@ -35,7 +36,7 @@ pub(crate) fn parse<'a>(body: &'a [u8], boundary: &str) -> Option<Vec<Field<'a>>
     }
 }
 
-/// The `name` of `content-disposition: form-data` among the header lines of a part.
+/// Returns the `name` in the line `content-disposition: form-data` of a part's head.
 fn name(head: &str) -> Option<String> {
     let dispositions = head.split("\r\n").filter_map(|line| line.split_once(':'));
     let (_, disposition) =
@@ -45,7 +46,7 @@ fn name(head: &str) -> Option<String> {
     parameters.find_map(|parameter| value(parameter, "name"))
 }
 
-/// The value of a parameter `name=value` or `name="value"`.
+/// Returns the value of a parameter `name=value` or `name="value"`.
 fn value(parameter: &str, name: &str) -> Option<String> {
     let (n, value) = parameter.split_once('=')?;
     let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_boundary_is_a_parameter_quoted_or_not() {
+    fn a_boundary_may_be_quoted() {
         for (content_type, expected) in [
             ("multipart/form-data; boundary=bnd", Some("bnd")),
             ("Multipart/Form-Data; charset=utf-8; Boundary=\"a b\"", Some("a b")),
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_every_byte_between_its_head_and_the_next_delimiter() {
+    fn a_part_has_every_byte_between_its_head_and_the_next_delimiter() {
         let body = b"--bnd\r\nContent-Disposition: form-data; name=\"use_case\"\r\n\r\nMAIN_IMAGE\r\n\
             --bnd\r\ncontent-type: image/png\r\ncontent-disposition: form-data; name=data; filename=\"a.png\"\r\n\r\n\
             \x89PNG\r\n--bn\r\n\r\n\x00\xff\r\n\r\n--bnd--\r\n";
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_framed_wrongly_is_none() {
+    fn a_wrongly_framed_body_is_refused() {
         let part = "\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1";
         assert!(parse(format!("--b{part}\r\n--b--").as_bytes(), "b").is_some());
         for body in [

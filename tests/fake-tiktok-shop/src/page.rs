@@ -1,4 +1,4 @@
-//! What the fake's HTML pages share, and the page that stands in for a platform's callback.
+//! Shared parts of the fake's HTML pages, and the page that shows a callback.
 
 use std::fmt::Display;
 
@@ -11,7 +11,8 @@ use crate::query::Query;
 
 pub(crate) const CALLBACK_PATH: &str = "/callback";
 
-/// Nothing is loaded or run, kept, or told to the next page.
+/// The headers of every page. With them a browser loads no resources, runs no scripts, stores nothing and sends no
+/// `Referer`.
 pub(crate) const HEADERS: [(HeaderName, &str); 3] = [
     (CACHE_CONTROL, "no-store"),
     (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
@@ -27,7 +28,7 @@ td,code{overflow-wrap:anywhere}code{font-size:.9em}\
 label{display:block;padding:.2rem 0}button{font:inherit;padding:.4rem 1.4rem;margin:1rem .6rem 0 0}\
 .note{color:#555}";
 
-/// A whole document. `title` is escaped here; `content` is HTML.
+/// Returns a whole document. This function escapes `title`. `content` is HTML.
 pub(crate) fn document(title: &str, content: &str) -> String {
     let title = escape(title);
     format!(
@@ -37,7 +38,7 @@ pub(crate) fn document(title: &str, content: &str) -> String {
     )
 }
 
-/// A table. Heads are escaped here; cells are HTML.
+/// Returns a table. This function escapes `heads`. The cells in `rows` are HTML.
 pub(crate) fn table<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let heads: String = heads.iter().map(|head| format!("<th>{}</th>", escape(head))).collect();
     let rows: String = rows
@@ -51,7 +52,7 @@ pub(crate) fn code(text: impl Display) -> String {
     format!("<code>{}</code>", escape(&text.to_string()))
 }
 
-/// Text made safe for HTML content and for attribute values in double quotes.
+/// Escapes text for HTML content and for attribute values in double quotes.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -67,15 +68,15 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Shows what a platform's callback would have received.
+/// Shows the parameters that a platform's callback would have received.
 pub(crate) async fn callback(RawQuery(query): RawQuery) -> impl IntoResponse {
     let raw = query.unwrap_or_default();
     let parameters = Query::parse(raw.as_bytes());
     let rows = parameters.pairs().iter().map(|(name, value)| [code(name), code(value)]);
     let content = format!(
-        "<p>The seller has decided, and TikTok Shop has sent the browser back to the app. A platform's callback would \
-         take it from here; no redirect address is set, so the fake shows what it would receive.</p>\n{}\
-         <h2>The query as it came</h2><p>{}</p>\n<p><a href=\"/\">Start page</a></p>\n",
+        "<p>The seller has decided, and TikTok Shop has sent the browser back to the app. This app has no redirect \
+         address, so the fake shows the parameters that a platform's callback would receive.</p>\n{}\
+         <h2>The raw query</h2><p>{}</p>\n<p><a href=\"/\">Start page</a></p>\n",
         table(["parameter", "value"], rows),
         code(raw),
     );

@@ -1,6 +1,6 @@
-//! Names and values of a query string or an HTML form (`application/x-www-form-urlencoded`).
+//! Names and values in a query string or an HTML form (`application/x-www-form-urlencoded`).
 
-/// Decoded pairs in the order they were sent.
+/// Decoded pairs, in the order in which they were sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query(Vec<(String, String)>);
 
@@ -17,7 +17,7 @@ impl Query {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// A name that stands more than once.
+    /// Returns a name that occurs more than once.
     pub(crate) fn repeated(&self) -> Option<&str> {
         self.0
             .iter()
@@ -31,7 +31,7 @@ pub(crate) fn encode<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) ->
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-/// `address` with `query` added to the query it may already have.
+/// Returns `address` with `query` added. The address may have a query already.
 pub(crate) fn append(address: &str, query: &str) -> String {
     let separator = if address.contains('?') { '&' } else { '?' };
     format!("{address}{separator}{query}")
@@ -42,13 +42,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_stands_twice_is_found() {
+    fn a_repeated_name_is_found() {
         assert_eq!(Query::parse(b"a=1&b=2&a=3").repeated(), Some("a"));
         assert_eq!(Query::parse(b"a=1&b=2&A=3").repeated(), None);
     }
 
     #[test]
-    fn a_query_is_added_to_the_one_that_is_there() {
+    fn a_query_is_added_to_an_existing_query() {
         assert_eq!(append("https://app.example/cb", "code=1"), "https://app.example/cb?code=1");
         assert_eq!(append("https://app.example/cb?t=2", "code=1"), "https://app.example/cb?t=2&code=1");
     }

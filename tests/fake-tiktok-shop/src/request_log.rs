@@ -1,4 +1,4 @@
-//! What was asked of TikTok Shop's hosts, for tests to assert on and for people to read.
+//! The log of requests to TikTok Shop's hosts. Tests assert on it, and people read it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,47 +10,47 @@ use crate::issued::IssuedPair;
 use crate::server::Reply;
 use crate::vendor_request::VendorRequest;
 
-/// The log forgets the oldest requests beyond this number.
+/// The highest number of requests in the log. The oldest are dropped first.
 const CAPACITY: usize = 10_000;
 
-/// Headers that are secrets, or may be.
+/// Headers whose values are secrets or may contain them.
 const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "x-tts-access-token"];
 
-/// Query parameters that are secrets, or good for one use of one.
+/// Query parameters whose values are secrets, or may be used once in place of a secret.
 const SECRET_PARAMETERS: [&str; 8] =
     ["access_token", "app_secret", "auth_code", "code", "refresh_token", "shop_cipher", "sign", "state"];
 
 const MASK: &str = "[masked]";
 
-/// One request to the token host, the API host or the consent page.
+/// A recorded request to the token host, the API host or the consent page.
 ///
-/// In process nothing is masked; `Debug` and the control interface mask what is secret.
+/// The fields are not masked. `Debug` and the control interface over HTTP mask secrets.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RequestRecord {
-    /// Counts from 1, also across [`clear_requests`](crate::Control::clear_requests).
+    /// The number of the request, counted from 1. [`clear_requests`](crate::Control::clear_requests) does not reset it.
     pub number: u64,
-    /// The fake's time at which it was answered, in Unix seconds.
+    /// The fake's time when it handled the request, in Unix seconds.
     pub at: u64,
-    /// The `Host` it was sent to, as it was sent.
+    /// The `Host` header, unchanged.
     pub host: String,
     /// The method, in upper case.
     pub method: String,
     /// The path, not decoded.
     pub path: String,
-    /// Decoded query parameters, in the order they were sent.
+    /// Decoded query parameters, in the order in which they were sent.
     pub query: Vec<(String, String)>,
-    /// All headers but `host`, in the order of their names, which are in lower case.
+    /// All headers except `host`, sorted by name. Names are in lower case.
     pub headers: Vec<(String, String)>,
-    /// Length of the body, in bytes.
+    /// The length of the body in bytes.
     pub body_length: usize,
-    /// HTTP status of what TikTok Shop answered; 0 if a fault kept it from acting.
+    /// The HTTP status of TikTok Shop's own answer. 0 if a fault kept TikTok Shop from acting.
     pub status: u16,
-    /// `code` of that answer's envelope, if it had one.
+    /// The `code` in the envelope of TikTok Shop's own answer. `None` if that answer had no envelope.
     pub code: Option<u32>,
-    /// The tokens in that answer, also if it was lost on its way.
+    /// The tokens in TikTok Shop's own answer. They are given here even if a fault replaced the answer.
     pub issued: Option<IssuedPair>,
-    /// Name of the fault that the answer met. The client got what the fault sends in its place.
+    /// The name of the fault that replaced the answer, if any.
     pub fault: Option<String>,
 }
 
@@ -79,17 +79,17 @@ impl RequestRecord {
         }
     }
 
-    /// The first value of a query parameter.
+    /// Returns the first value of a query parameter.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value of a header; its name in lower case.
+    /// Returns the first value of a header. `name` must be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// A copy without secrets.
+    /// Returns a copy in which secrets are masked.
     pub(crate) fn masked(&self) -> Self {
         let mut masked = self.clone();
         for (name, value) in &mut masked.query {

@@ -1,4 +1,4 @@
-//! Sellers and their shops, as registered in Seller Center.
+//! Sellers and their shops, as they are registered in Seller Center.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,46 +9,46 @@ use serde_json::{Map, Value, json};
 /// An account that can consent.
 #[derive(Clone, Debug)]
 pub struct Seller {
-    /// Name of the seller in this fake; it never goes over the wire to the app.
+    /// The seller's name inside this fake. It is never sent to an app.
     pub id: String,
-    /// `seller_name` of token answers.
+    /// The `seller_name` in token answers.
     pub name: String,
-    /// `seller_base_region` of token answers: region of the account, not of each shop.
+    /// The `seller_base_region` in token answers. It is the region of the account; shops have regions of their own.
     pub base_region: String,
-    /// `user_type` of token answers: 0 seller, 1 creator, 3 partner.
+    /// The `user_type` in token answers: 0 seller, 1 creator, 3 partner.
     pub user_type: u8,
-    /// Shops that a consent covers, in the order of the listing.
+    /// The shops that a consent covers, in the order in which they are listed.
     pub shops: Vec<Shop>,
-    /// Scopes the seller leaves ticked when it consents; `None` is all that the app asks for.
+    /// The scopes that the seller grants when it consents. `None` grants every scope that the app asks for.
     pub granted_scopes: Option<Vec<String>>,
-    /// How long an authorization by this seller lasts, from the exchange of its code.
+    /// The length of an authorization by this seller, counted from the exchange of its code.
     pub authorization_lasts: Duration,
 }
 
-/// One row of the listing of authorized shops.
+/// A shop: one row in the list of authorized shops.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shop {
-    /// Text of up to 19 digits.
+    /// The shop id, up to 19 digits.
     pub id: String,
-    /// Name of the shop.
+    /// The name of the shop.
     pub name: String,
-    /// Region of the shop.
+    /// The region of the shop.
     pub region: String,
     /// `LOCAL` or `CROSS_BORDER`.
     pub seller_type: String,
-    /// What calls for this shop take as `shop_cipher`; `None` leaves the field out.
+    /// The shop's first cipher, which calls for this shop send as `shop_cipher`. `None` leaves the member out of the row.
     #[serde(default)]
     pub cipher: Option<String>,
-    /// What the seller sees in Seller Center.
+    /// The shop code that the seller sees in Seller Center.
     pub code: String,
-    /// Further members of the row: fields that TikTok may add one day.
+    /// Further members of the row, like those that TikTok may add one day.
     #[serde(default)]
     pub extra: Map<String, Value>,
 }
 
 impl Shop {
-    /// The row as it is listed, with `cipher` in place of the shop's own.
+    /// Returns the row as it is listed, with `cipher` in place of the shop's first cipher.
     pub(crate) fn row(&self, cipher: Option<String>) -> Value {
         let mut row = Map::new();
         for (name, value) in

@@ -1,4 +1,4 @@
-//! One listener for all hosts: the `Host` of a request says which one it is for, on loopback its path does.
+//! One listener for all hosts. The `Host` header of a request selects the host; if it names loopback, the path does.
 
 use axum::Json;
 use axum::Router;
@@ -30,8 +30,8 @@ pub(crate) fn router(control: Control) -> Router {
         .with_state(control)
 }
 
-/// Every answer carries the fake's time. A fault sends what it says and nothing else, so it has a `Date` only if it
-/// spells one out.
+/// Adds a `Date` header with the fake's time to every answer. A fault sends exactly its own bytes, so its answer has a
+/// `Date` only if the fault contains one.
 async fn date(State(control): State<Control>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Ok(date) = HeaderValue::try_from(Utc::from_unix_seconds(control.now()).imf_fixdate()) {
@@ -40,7 +40,7 @@ async fn date(State(control): State<Control>, request: Request, next: Next) -> R
     response
 }
 
-/// Production names reach TikTok Shop only, never the fake's own pages.
+/// Serves requests to production host names. Only requests to loopback reach the fake's own pages.
 async fn by_host(State(control): State<Control>, request: Request, next: Next) -> Response {
     match HostName::of(&request) {
         HostName::Production(service) => serve(&control, service, request).await,
@@ -84,19 +84,19 @@ async fn serve(control: &Control, service: Service, mut request: Request) -> Res
 
 const NO_SUCH_PAGE: &str = "404 page not found";
 
-/// What a host of TikTok Shop sends back.
+/// The answer of one of TikTok Shop's hosts.
 pub(crate) enum Reply {
-    /// The plain text of a path that the token host does not know.
+    /// The plain text with which the token host answers an unknown path.
     NoSuchPage,
     Envelope {
         status: StatusCode,
         code: u32,
         body: Value,
-        /// The tokens in it.
+        /// The tokens in the body.
         issued: Option<IssuedPair>,
     },
     Page(StatusCode, String),
-    /// 302 to this address.
+    /// A redirect to this address with status 302.
     Redirect(String),
 }
 

@@ -1,7 +1,7 @@
-//! The signatures of TikTok Shop: of requests, as the service checks it, and of webhooks, as it makes it.
+//! The signatures of TikTok Shop. The fake checks those of requests and computes those of webhooks.
 //!
-//! Written from the official pages `sign-your-api-request` and `tts-webhooks-overview` (as of 2026), on purpose without
-//! the connector's code: the fake is the second opinion.
+//! This file was written from the official pages `sign-your-api-request` and `tts-webhooks-overview` (as of 2026). On
+//! purpose it shares no code with the connector: if both had the same mistake, no test would notice it.
 
 use hmac::digest::Key;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -9,22 +9,22 @@ use sha2::{Digest as _, Sha256};
 
 /// The parts of a request that its signature covers.
 pub(crate) struct Signed<'a> {
-    /// Path as it was sent, without host and query.
+    /// The path as it was sent, without host and query.
     pub path: &'a str,
-    /// Decoded query parameters; `sign` and `access_token` may be among them and do not count.
+    /// The decoded query parameters. The signature leaves out `sign` and `access_token`.
     pub query: &'a [(String, String)],
     /// The whole `content-type` header, if there is one.
     pub content_type: Option<&'a str>,
-    /// The bytes of the body; empty when there is none.
+    /// The bytes of the body, empty if the request has no body.
     pub body: &'a [u8],
 }
 
-/// The value `sign` must have: 64 lowercase hexadecimal digits.
+/// Computes the correct value of `sign`: 64 lowercase hexadecimal digits.
 pub(crate) fn sign(request: &Signed<'_>, app_secret: &str) -> String {
     hex(&hmac_sha256(app_secret.as_bytes(), &string_to_sign(request, app_secret)))
 }
 
-/// The `Authorization` header of a webhook with this body: 64 lowercase hexadecimal digits.
+/// Computes the `Authorization` header of a webhook with this body: 64 lowercase hexadecimal digits.
 pub(crate) fn sign_webhook(app_key: &str, app_secret: &str, body: &[u8]) -> String {
     hex(&hmac_sha256(app_secret.as_bytes(), &[app_key.as_bytes(), body].concat()))
 }
@@ -48,16 +48,16 @@ fn string_to_sign(request: &Signed<'_>, app_secret: &str) -> Vec<u8> {
     text
 }
 
-/// The media type decides, whatever parameters (the boundary) follow it.
+/// Tells whether the media type is `multipart/form-data`. Its parameters, like the boundary, do not matter.
 fn is_multipart(content_type: Option<&str>) -> bool {
     content_type
         .and_then(|value| value.split(';').next())
         .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("multipart/form-data"))
 }
 
-/// HMAC-SHA256 with a key of any length.
+/// Computes HMAC-SHA256 with a key of any length.
 pub(crate) fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
-    // RFC 2104, section 2: a key longer than a block is hashed first, a shorter one is filled up with zeros.
+    // RFC 2104, section 2: a key longer than a block is hashed first. A shorter key is padded with zeros.
     let mut block = Key::<Hmac<Sha256>>::default();
     let hashed;
     let key = if key.len() > block.len() {
@@ -143,15 +143,15 @@ mod tests {
     }
 
     #[test]
-    fn a_multipart_body_is_exempt_by_media_type_alone() {
-        for (content_type, exempt) in [
+    fn only_the_media_type_decides_whether_a_body_is_left_out_of_the_signature() {
+        for (content_type, left_out) in [
             (Some("multipart/form-data"), true),
             (Some("Multipart/Form-Data; boundary=x"), true),
             (Some("multipart/mixed; boundary=x"), false),
             (Some("application/json"), false),
             (None, false),
         ] {
-            assert_eq!(is_multipart(content_type), exempt, "{content_type:?}");
+            assert_eq!(is_multipart(content_type), left_out, "{content_type:?}");
         }
     }
 

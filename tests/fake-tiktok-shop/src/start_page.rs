@@ -1,4 +1,4 @@
-//! The page a person sees first.
+//! The start page, for people.
 
 use axum::extract::State;
 use axum::response::{Html, IntoResponse};
@@ -15,7 +15,7 @@ use crate::request_log::RequestRecord;
 use crate::seller::{Seller, Shop};
 use crate::switches::EXPLANATIONS;
 
-/// As many requests as fit on a screen.
+/// The number of requests that the page shows. They fit on one screen.
 const SHOWN_REQUESTS: usize = 20;
 
 pub(crate) async fn show(State(control): State<Control>) -> impl IntoResponse {
@@ -23,7 +23,7 @@ pub(crate) async fn show(State(control): State<Control>) -> impl IntoResponse {
     (HEADERS, Html(document("Fake TikTok Shop", &content)))
 }
 
-/// The consent link of an app, as a path on this fake.
+/// Returns the consent link of an app, as a path on this fake.
 pub(crate) fn consent_link(service_id: &str, state: &str) -> String {
     query::append(consent_page::PATH, &query::encode([("service_id", service_id), ("state", state)]))
 }
@@ -39,11 +39,11 @@ fn content(marketplace: &Marketplace) -> String {
         OPERATIONS.iter().map(|operation| [code(operation.call), code(operation.body), escape(operation.does)]);
     format!(
         "<p>A TikTok Shop for tests and demos, on this machine only. It keeps state, checks signatures and lets you \
-         decide as the seller. Everything on this page is invented.</p>\n\
+         decide as the seller. All data on this page is invented.</p>\n\
          <p>The time here is <strong>{time}</strong> ({now}).</p>\n\
          <h2>Apps</h2>\n{apps}<h2>Sellers</h2>\n{sellers}\
          <h2>Last requests</h2>\n{requests}\
-         <h2>Switches</h2>\n<p>How the fake answers where nobody documents what TikTok Shop does.</p>\n{switches}\
+         <h2>Switches</h2>\n<p>They choose the fake's answers where TikTok Shop's behaviour is not documented.</p>\n{switches}\
          <h2>Control interface</h2>\n<p>JSON, for example \
          <code>curl -X PATCH -d '{{\"refusal_error\": \"access_denied\"}}' …/_control/switches</code></p>\n{operations}",
         time = Utc::from_unix_seconds(now).text(),
@@ -81,7 +81,7 @@ fn seller_row(seller: &Seller) -> [String; 5] {
 fn requests(marketplace: &Marketplace) -> String {
     let rows: Vec<_> = marketplace.log.records().rev().take(SHOWN_REQUESTS).map(request_row).collect();
     if rows.is_empty() {
-        return "<p class=\"note\">None so far.</p>\n".to_owned();
+        return "<p class=\"note\">No requests so far.</p>\n".to_owned();
     }
     table(["no.", "time", "request", "status", "code", "fault"], rows)
 }

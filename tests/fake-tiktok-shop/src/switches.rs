@@ -1,7 +1,7 @@
-//! Switches for what the documentation of TikTok Shop leaves open.
+//! Switches that choose the fake's behaviour where TikTok Shop's documentation leaves it open.
 //!
-//! A switch is read when a request is served or a webhook is sent, so it also holds for tokens issued before it was set.
-//! Only how many webhooks an event leads to is settled when it happens.
+//! The fake reads a switch when it serves a request or sends a webhook. A changed switch therefore also applies to tokens
+//! that were issued before. One exception: the number of webhooks for an event is fixed when the event happens.
 
 mod answers;
 mod explanation;
@@ -21,90 +21,90 @@ pub use webhooks::{
     WebhookData, WebhookDelay, WebhookOrder, WebhookShopId, WebhookTimestamp,
 };
 
-/// How the fake answers where nobody documents what TikTok Shop does.
+/// The fake's behaviour where TikTok Shop's is not documented. Each switch answers a question.
 ///
-/// The defaults are the documented answers where there are any, otherwise the ones that expose a careless client: a
-/// refresh replaces the refresh token, and the old one is refused at once.
+/// A default is the documented answer if there is one. Otherwise it is the answer that exposes a careless client. For
+/// example, a refresh replaces the refresh token, and the old refresh token is refused at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Switches {
-    /// Does a refresh issue another refresh token?
+    /// Does a refresh issue a new refresh token?
     pub refresh_token_on_refresh: RefreshTokenOnRefresh,
-    /// What becomes of a refresh token after a refresh has replaced it?
+    /// What happens to a refresh token after a refresh has replaced it?
     pub replaced_refresh_token: ReplacedRefreshToken,
-    /// Does a refresh answer carry the field `refresh_token`? While it does not, the refresh token stays the same.
+    /// Does a refresh answer carry the field `refresh_token`? If not, the refresh token stays the same.
     pub refresh_token_field: RefreshTokenField,
-    /// What becomes of the earlier access token after a refresh?
+    /// What happens to the earlier access token after a refresh?
     pub access_token_after_refresh: EarlierToken,
-    /// What becomes of the earlier access tokens when the code of another consent is exchanged?
+    /// What happens to earlier access tokens when the code of another consent is exchanged?
     pub access_token_after_consent: EarlierToken,
-    /// What becomes of the earlier refresh tokens when the code of another consent is exchanged?
+    /// What happens to earlier refresh tokens when the code of another consent is exchanged?
     pub refresh_token_after_consent: EarlierToken,
     /// Does the callback carry more than `code` and `state`?
     pub callback_extras: CallbackExtras,
-    /// Value of `error` in the callback of a refused consent.
+    /// Which `error` does the callback of a refused consent carry?
     pub refusal_error: RefusalError,
-    /// What does the token host say to an unknown app key or a wrong app secret?
+    /// How does the token host answer an unknown app key or a wrong app secret?
     pub wrong_secret: WrongSecret,
-    /// HTTP status of 101000: the token's user type does not fit the call.
+    /// Which HTTP status goes with 101000 (the token's user type does not fit the call)?
     pub status_101000: FailureStatus,
-    /// HTTP status of 105001: the access token is invalid.
+    /// Which HTTP status goes with 105001 (the access token is invalid)?
     pub status_105001: FailureStatus,
-    /// HTTP status of 105002: the access token has expired.
+    /// Which HTTP status goes with 105002 (the access token has expired)?
     pub status_105002: FailureStatus,
-    /// HTTP status of 106013: the shop's cipher is missing, or not one of the caller's.
+    /// Which HTTP status goes with 106013 (the shop cipher is missing or names no shop of the grant)?
     pub status_106013: CipherFailureStatus,
     /// Do token answers carry the field `granted_scopes`?
     pub granted_scopes_field: GrantedScopesField,
     /// Do the ciphers of a seller's shops change when the code of another consent is exchanged?
     pub ciphers_on_consent: CiphersOnConsent,
-    /// `data` of a success that has nothing to tell.
+    /// How does a success without data show its `data`?
     pub empty_data: EmptyData,
-    /// What is a cipher that names no shop of the grant answered with?
+    /// Which code answers a cipher that names no shop of the grant?
     pub wrong_cipher: WrongCipher,
-    /// What does Deauthorize Shop end: the shop, or the grant with all its shops?
+    /// Does Deauthorize Shop remove only the shop, or the grant with all its shops?
     pub deauthorize_shop: DeauthorizeShop,
     /// Does a webhook of type 6 follow when the app itself deauthorizes a shop?
     pub deauthorize_notice: DeauthorizeNotice,
-    /// What is Deauthorize Shop answered with for a shop that is gone from a grant that lives on?
+    /// How is Deauthorize Shop answered if the shop was removed before and the grant still stands?
     pub deauthorize_again: DeauthorizeAgain,
-    /// What becomes of a grant when its last shop is removed?
+    /// What happens to a grant when its last shop is removed?
     pub last_shop_removed: LastShopRemoved,
-    /// What becomes of the tokens when the grant is removed?
+    /// What happens to the tokens when the grant is removed?
     pub tokens_after_removal: TokensAfterRemoval,
-    /// What becomes of access tokens that are still good when the authorization ends by time?
+    /// What happens to unexpired access tokens when the authorization ends by time?
     pub access_token_after_end: EarlierToken,
-    /// Is a removal or a coming end that concerns several shops told once for each?
+    /// If a grant with several shops is removed or about to end, is one webhook sent for each shop?
     pub grant_notices: GrantNotices,
-    /// In which time zone is 0:00, when the daily notices of a coming end are sent?
+    /// The daily notices of a coming end are sent at 0:00. In which time zone?
     pub ending_notice_zone: EndingNoticeZone,
-    /// Shape of a webhook's `tts_notification_id`.
+    /// In which form does a webhook carry `tts_notification_id`?
     pub notification_id: NotificationId,
-    /// Shape of a webhook's `shop_id`.
+    /// In which form does a webhook carry `shop_id`?
     pub webhook_shop_id: WebhookShopId,
-    /// Shape of a webhook's `timestamp`.
+    /// In which form does a webhook carry `timestamp`?
     pub webhook_timestamp: WebhookTimestamp,
-    /// Shape of a webhook's `data`.
+    /// In which form does a webhook carry `data`?
     pub webhook_data: WebhookData,
-    /// Shape of `expiration_time` in a webhook of type 7.
+    /// In which form does a webhook of type 7 carry `expiration_time`?
     pub expiration_time: ExpirationTime,
     /// Is every webhook sent twice?
     pub webhook_copies: WebhookCopies,
-    /// In which order are webhooks sent that are due together?
+    /// In which order are webhooks sent that are due at the same time?
     pub webhook_order: WebhookOrder,
-    /// Does a webhook's body arrive as it was signed?
+    /// Does a webhook's body arrive exactly as it was signed?
     pub webhook_body: WebhookBody,
-    /// How long after the event is a webhook first sent?
+    /// How long after the event is a webhook sent for the first time?
     pub webhook_delay: WebhookDelay,
     /// Is a webhook sent again when the receiver answers 401?
     pub refused_webhook: RefusedWebhook,
 }
 
 impl Switches {
-    /// These switches with the members of `changes` (a JSON object) in place of the ones of the same name.
+    /// Returns these switches, changed by the members of `changes`, a JSON object.
     ///
     /// # Errors
-    /// The text lists the known names, or the known values of the one that is wrong.
+    /// A name or a value is unknown. The text lists the known names, or the known values of the switch.
     pub(crate) fn merged(self, changes: Value) -> Result<Self, String> {
         let Value::Object(changes) = changes else {
             return Err("expected a JSON object of switches".to_owned());
@@ -128,7 +128,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_switch_is_explained_and_every_value_that_is_named_is_accepted() {
+    fn every_switch_is_explained_and_every_listed_value_is_accepted() {
         let Value::Object(members) = Switches::default().to_json() else {
             panic!("switches are an object");
         };
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_or_value_is_answered_with_the_known_ones() {
+    fn an_unknown_name_or_value_is_refused_with_a_list_of_the_known_ones() {
         let error = Switches::default().merged(json!({ "rotation": true })).unwrap_err();
         assert!(error.contains("unknown field `rotation`"), "{error}");
         for explanation in EXPLANATIONS {

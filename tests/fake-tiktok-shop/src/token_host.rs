@@ -1,8 +1,8 @@
-//! `auth.tiktok-shops.com`: authorization codes and refresh tokens become pairs of tokens.
+//! Serves `auth.tiktok-shops.com`, which exchanges authorization codes and refresh tokens for pairs of tokens.
 //!
-//! Official pages `authorization-guide-202309` and `authorization-overview-202407` (as of December 2025). Failures come
-//! with HTTP 200. The documentation does not say what a wrong grant type or a missing parameter is answered with; here it
-//! is 36009004, and a missing code or refresh token is a wrong one.
+//! Source: the official pages `authorization-guide-202309` and `authorization-overview-202407` (as of December 2025).
+//! Failures come with HTTP 200. The documentation gives no code for a wrong grant type or a missing parameter. The fake
+//! answers a wrong grant type with 36009004, and treats a missing code or refresh token like a wrong one.
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::query::Query;
 use crate::switches::{GrantedScopesField, RefreshTokenField, RefreshTokenOnRefresh, WrongSecret};
 use crate::vendor_request::VendorRequest;
 
-/// The answer and the tokens it hands out. `None`: there is no such page. A POST is such a case too.
+/// Returns the answer and the tokens in it. `None` if the token host knows no such path or method; it knows only GET.
 pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> Option<(Answer, Option<IssuedPair>)> {
     let (pair, refresh_token_field) = match (&request.method, request.path.as_str()) {
         (&Method::GET, "/api/v2/token/get") => (exchange_code(marketplace, &request.query), RefreshTokenField::Present),
@@ -63,7 +63,8 @@ fn refresh(marketplace: &mut Marketplace, query: &Query) -> Result<Pair, Failure
     })
 }
 
-/// The app that the request is from; `bad_grant` is what the call says to a wrong code or token.
+/// Checks the app key and the app secret and returns the app. `bad_grant` makes the failure for a wrong code or refresh
+/// token, which a switch may choose as the answer to a wrong secret, too.
 fn authenticate<'a>(
     marketplace: &'a Marketplace,
     query: &Query,

@@ -1,4 +1,4 @@
-//! A request to one of the hosts of TikTok Shop, read to its end.
+//! A complete request to one of the hosts of TikTok Shop.
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::Request;
@@ -7,22 +7,23 @@ use axum::http::{HeaderMap, Method, header};
 
 use crate::query::Query;
 
-/// Enough for the uploads of tests; the fake must not be filled up by accident.
+/// The highest length of a body: 1 MiB. It is enough for the uploads of tests and keeps the fake's memory small.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// The part of TikTok Shop that a request is for.
+/// The part of TikTok Shop to which a request is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     /// `auth.tiktok-shops.com`
     TokenHost,
     /// `open-api.tiktokglobalshop.com`
     ApiHost,
-    /// `services.tiktokshop.com`, and for the US `services.us.tiktokshop.com` or `services.tiktokshops.us`: pages differ
+    /// `services.tiktokshop.com`, and for the US `services.us.tiktokshop.com` or `services.tiktokshops.us`. The
+    /// official pages name both.
     ConsentPage,
 }
 
 impl Service {
-    /// The service that has a path of this shape; for a tester whose requests name no production host.
+    /// Returns the service that serves a path, for requests whose `Host` is loopback.
     pub(crate) fn by_path(path: &str) -> Self {
         if path == crate::consent_page::PATH {
             Self::ConsentPage
@@ -34,14 +35,14 @@ impl Service {
     }
 }
 
-/// Whom the `Host` of a request names.
+/// The kind of host that the `Host` header of a request names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HostName {
-    /// A production host of TikTok Shop: the client was redirected here below HTTP.
+    /// A production host of TikTok Shop. The test has directed the client's connection to the fake.
     Production(Service),
-    /// This machine, or nobody.
+    /// A loopback name or address of this machine, or no host at all.
     Loopback,
-    /// Anyone else.
+    /// Any other host.
     Foreign,
 }
 
@@ -63,7 +64,8 @@ impl HostName {
     }
 }
 
-/// The `Host` header as it was sent, or the authority of an absolute request target; empty when there is neither.
+/// Returns the `Host` header as it was sent, or else the authority of an absolute request target. Returns an empty text
+/// if the request has neither.
 fn host(request: &Request) -> &str {
     let header = request.headers().get(header::HOST).map(|value| value.to_str().unwrap_or("?"));
     header.or_else(|| request.uri().authority().map(Authority::as_str)).unwrap_or_default()
@@ -72,7 +74,7 @@ fn host(request: &Request) -> &str {
 pub(crate) struct VendorRequest {
     pub host: String,
     pub method: Method,
-    /// As it was sent: nothing is decoded, as the signature covers it.
+    /// The path as it was sent. It is not decoded, because the signature covers the encoded path.
     pub path: String,
     pub query: Query,
     pub headers: HeaderMap,
@@ -80,7 +82,7 @@ pub(crate) struct VendorRequest {
 }
 
 impl VendorRequest {
-    /// Reads the body; `None` if it is too long or breaks off.
+    /// Reads the whole request. `None` if the body is longer than [`MAX_BODY`] or breaks off.
     pub(crate) async fn receive(request: Request) -> Option<Self> {
         let host = host(&request).to_owned();
         let (parts, body) = request.into_parts();
@@ -94,13 +96,13 @@ impl VendorRequest {
         })
     }
 
-    /// The media type of the body, in lower case and without parameters.
+    /// Returns the media type of the body, in lower case and without parameters.
     pub(crate) fn media_type(&self) -> Option<String> {
         let media_type = self.header("content-type")?.split(';').next()?;
         Some(media_type.trim().to_ascii_lowercase())
     }
 
-    /// A header's text; `None` if it is missing or not text.
+    /// Returns the text of a header. `None` if the header is missing or not ASCII text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }

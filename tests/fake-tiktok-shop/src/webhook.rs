@@ -1,7 +1,9 @@
-//! The webhooks that wait to be sent, and what becomes of each.
+//! The webhooks that wait to be sent, and the result of each delivery.
 //!
-//! Nothing is sent by itself: whoever asks is handed what is due by the fake's clock, and says how the receiver answered.
-//! Official pages `tts-webhooks-overview` (as of May 2026) and `configuration-guide` (as of December 2025).
+//! The fake sends no webhook by itself. A test asks for the webhooks that are due by the fake's clock, delivers them, and
+//! reports the receiver's answers.
+//!
+//! Source: the official pages `tts-webhooks-overview` (as of May 2026) and `configuration-guide` (as of December 2025).
 
 mod sender;
 
@@ -19,16 +21,16 @@ use crate::switches::{
 
 pub(crate) use sender::post;
 
-/// Type of a seller's deauthorization.
+/// The type of the webhook about a seller's deauthorization.
 pub(crate) const SELLER_DEAUTHORIZATION: u32 = 6;
 
-/// Type of the announcement that an authorization will end.
+/// The type of the webhook that announces the end of an authorization.
 pub(crate) const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 
-/// After its first, second, … failure a webhook is sent again so many seconds later.
-const SENT_AGAIN_AFTER: [u64; 4] = [2 * 60, 30 * 60, 3 * 3_600, 12 * 3_600];
+/// The delays in seconds after a webhook's first, second, third and fourth failure. After a fifth failure the fake gives up.
+const RETRY_DELAYS: [u64; 4] = [2 * 60, 30 * 60, 3 * 3_600, 12 * 3_600];
 
-/// What happened, before it is written as a body.
+/// An event that a webhook reports. The webhook's body is written when it is sent.
 #[derive(Clone)]
 pub(crate) struct Notice {
     pub service_id: String,
@@ -38,25 +40,25 @@ pub(crate) struct Notice {
     pub data: Value,
 }
 
-/// A webhook as it is sent to an app's address.
+/// A webhook, as it is sent to an app's address.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct WebhookDelivery {
-    /// Names the delivery in [`webhook_answered`](crate::Control::webhook_answered). It counts from 1, and stays the same
-    /// when it is sent again.
+    /// The number of the delivery, counted from 1. [`webhook_answered`](crate::Control::webhook_answered) takes it. A
+    /// webhook that is sent again keeps its number.
     pub number: u64,
-    /// The app it is for.
+    /// The app to which the webhook is sent.
     pub service_id: String,
-    /// How many times it was sent before.
+    /// The number of failed deliveries so far.
     pub failures: usize,
-    /// Names in lower case: `content-type`, and `authorization` with the signature.
+    /// The headers `content-type` and `authorization`, which carries the signature. Names are in lower case.
     pub headers: Vec<(String, String)>,
     /// The raw body. It is UTF-8.
     pub body: String,
 }
 
 impl WebhookDelivery {
-    /// The value of a header; its name in lower case.
+    /// Returns the value of a header. `name` must be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
@@ -73,30 +75,31 @@ impl fmt::Debug for WebhookDelivery {
     }
 }
 
-/// What becomes of a webhook after the receiver's answer.
+/// The fate of a webhook after the receiver's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookFate {
-    /// It arrived, and is not sent again.
+    /// The webhook arrived and is not sent again.
     Delivered,
-    /// It is sent again at this time, in Unix seconds.
+    /// The webhook is sent again at this time, in Unix seconds.
     SentAgainAt(u64),
-    /// It has failed five times, and is not sent again.
+    /// The webhook has failed five times and is not sent again.
     GivenUp,
 }
 
-struct Waiting {
+/// A webhook that was neither delivered nor given up.
+struct QueuedWebhook {
     number: u64,
     id: String,
     notice: Notice,
     failures: usize,
-    /// When it failed last and is to be sent again; `None` before the first attempt.
-    again_at: Option<u64>,
+    /// The time of the next attempt, in Unix seconds. `None` before the first attempt.
+    next_attempt_at: Option<u64>,
 }
 
-impl Waiting {
+impl QueuedWebhook {
     fn is_due(&self, now: u64, switches: &Switches) -> bool {
-        self.again_at.unwrap_or_else(|| self.notice.at.saturating_add(switches.webhook_delay.seconds())) <= now
+        self.next_attempt_at.unwrap_or_else(|| self.notice.at.saturating_add(switches.webhook_delay.seconds())) <= now
     }
 
     fn delivery(&self, app: &App, switches: &Switches) -> WebhookDelivery {
@@ -157,17 +160,17 @@ impl Waiting {
     }
 }
 
-/// The text as a number, if it is one.
+/// Returns the text as a JSON number, or unchanged if it is not a number.
 fn number(text: &str) -> Value {
     text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number))
 }
 
-/// The webhooks that were neither delivered nor given up.
+/// The queue of webhooks that were neither delivered nor given up.
 #[derive(Default)]
 pub(crate) struct Outbox {
     notices: u64,
     deliveries: u64,
-    waiting: Vec<Waiting>,
+    queued: Vec<QueuedWebhook>,
 }
 
 impl Outbox {
@@ -176,29 +179,31 @@ impl Outbox {
         self.notices += 1;
         let id = format!("76{:017}", self.notices);
         if copies == WebhookCopies::Two {
-            self.wait(id.clone(), notice.clone());
+            self.push(id.clone(), notice.clone());
         }
-        self.wait(id.clone(), notice);
+        self.push(id.clone(), notice);
         id
     }
 
-    fn wait(&mut self, id: String, notice: Notice) {
+    fn push(&mut self, id: String, notice: Notice) {
         self.deliveries += 1;
-        self.waiting.push(Waiting { number: self.deliveries, id, notice, failures: 0, again_at: None });
+        let webhook = QueuedWebhook { number: self.deliveries, id, notice, failures: 0, next_attempt_at: None };
+        self.queued.push(webhook);
     }
 
-    /// What is due, in the order in which it is sent.
+    /// Returns the webhooks that are due, in the order in which they are sent.
     pub(crate) fn due(&self, now: u64, apps: &[App], switches: &Switches) -> Vec<WebhookDelivery> {
-        let mut due: Vec<_> = self.waiting.iter().filter(|waiting| waiting.is_due(now, switches)).collect();
-        due.sort_by_key(|waiting| (waiting.notice.at, waiting.number));
+        let mut due: Vec<_> = self.queued.iter().filter(|webhook| webhook.is_due(now, switches)).collect();
+        due.sort_by_key(|webhook| (webhook.notice.at, webhook.number));
         if switches.webhook_order == WebhookOrder::NewestFirst {
             due.reverse();
         }
-        let app = |waiting: &Waiting| apps.iter().find(|app| app.service_id == waiting.notice.service_id);
-        due.into_iter().filter_map(|waiting| Some(waiting.delivery(app(waiting)?, switches))).collect()
+        let app = |webhook: &QueuedWebhook| apps.iter().find(|app| app.service_id == webhook.notice.service_id);
+        due.into_iter().filter_map(|webhook| Some(webhook.delivery(app(webhook)?, switches))).collect()
     }
 
-    /// What becomes of a delivery that was answered with `status`, or not at all; `None` if no such delivery waits.
+    /// Records the receiver's answer to a delivery, or `None` if no answer came. Returns the fate of the webhook, or `None` if
+    /// no webhook with this number is queued.
     pub(crate) fn answered(
         &mut self,
         number: u64,
@@ -206,22 +211,22 @@ impl Outbox {
         now: u64,
         switches: &Switches,
     ) -> Option<WebhookFate> {
-        let position = self.waiting.iter().position(|waiting| waiting.number == number)?;
+        let position = self.queued.iter().position(|webhook| webhook.number == number)?;
         let delivered = status.is_some_and(|status| {
             (200..300).contains(&status) || (status == 401 && switches.refused_webhook == RefusedWebhook::Delivered)
         });
         if delivered {
-            self.waiting.remove(position);
+            self.queued.remove(position);
             return Some(WebhookFate::Delivered);
         }
-        let waiting = self.waiting.get_mut(position)?;
-        let Some(later) = SENT_AGAIN_AFTER.get(waiting.failures) else {
-            self.waiting.remove(position);
+        let webhook = self.queued.get_mut(position)?;
+        let Some(delay) = RETRY_DELAYS.get(webhook.failures) else {
+            self.queued.remove(position);
             return Some(WebhookFate::GivenUp);
         };
-        let again_at = now.saturating_add(*later);
-        waiting.failures += 1;
-        waiting.again_at = Some(again_at);
-        Some(WebhookFate::SentAgainAt(again_at))
+        let next_attempt_at = now.saturating_add(*delay);
+        webhook.failures += 1;
+        webhook.next_attempt_at = Some(next_attempt_at);
+        Some(WebhookFate::SentAgainAt(next_attempt_at))
     }
 }

@@ -1,4 +1,5 @@
-//! What `wit-bindgen` makes of world `plugin`, `wasi:http` included: no library stands between this guest and the host.
+//! The bindings that `wit-bindgen` generates from world `plugin`, including `wasi:http`. This guest calls the host directly,
+//! without a library in between.
 #![allow(unsafe_code, reason = "the canonical ABI is made of raw pointers")]
 #![allow(
     missing_docs,
@@ -9,7 +10,7 @@
     clippy::use_self,
     reason = "generated; documented in wit/"
 )]
-#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "exports exist in a component only"))]
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only a component has exports"))]
 
 wit_bindgen::generate!({
     path: "../../wit",
@@ -18,7 +19,7 @@ wit_bindgen::generate!({
     pub_export_macro: false,
 });
 
-// A native linker's version script does not take the names of a component's exports.
+// A native linker does not accept the names of a component's exports in its version script.
 #[cfg(target_arch = "wasm32")]
 export!(Hostile with_types_in self);
 #[cfg(target_arch = "wasm32")]

@@ -1,25 +1,26 @@
-//! A secret left in memory on purpose, and the search for one. What is searched for arrives with every bit inverted, in
-//! hexadecimal: otherwise the order itself would be found.
+//! Leaves a secret in memory on purpose, or searches memory for a secret.
+//!
+//! The order names the secret in hexadecimal with every bit inverted. Otherwise the search would find the order itself.
 
 use core::cell::RefCell;
 
 const PAGE: usize = 65_536;
-/// Pages that a search adds, so that it sees those that an earlier guest may have had.
-const MORE_PAGES: usize = 128;
+/// The number of pages by which a search grows memory, so that it also sees pages that an earlier guest may have used.
+const ADDED_PAGES: usize = 128;
 
 thread_local! {
-    /// The secret in a global variable. There is one thread.
-    static LEFT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    /// The copies of the secret. A component has only one thread, so this is a global variable.
+    static SECRETS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Fills four megabytes of the heap with the secret, and keeps them.
+/// Fills 4 MiB of the heap with copies of the secret and keeps them.
 pub(crate) fn leave(inverted: &str) -> String {
     let secret = decode(inverted);
-    LEFT.with_borrow_mut(|left| left.extend((0..64).map(|_| secret.repeat(PAGE / secret.len().max(1)))));
+    SECRETS.with_borrow_mut(|secrets| secrets.extend((0..64).map(|_| secret.repeat(PAGE / secret.len().max(1)))));
     look(inverted)
 }
 
-/// How often the secret stands in memory, that which was never asked for included.
+/// Counts the secret in all of memory, including memory that this guest has not allocated.
 pub(crate) fn look(inverted: &str) -> String {
     let inverted = bytes(inverted);
     let memory = memory();
@@ -37,18 +38,19 @@ fn bytes(hexadecimal: &str) -> Vec<u8> {
     digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
 }
 
-/// All linear memory but its first byte, whose address is null.
+/// Returns all of linear memory except its first byte, whose address is null.
 #[cfg(target_arch = "wasm32")]
-#[expect(unsafe_code, reason = "no allocation of this guest covers what it looks at")]
+#[expect(unsafe_code, reason = "the search also reads memory that this guest has not allocated")]
 fn memory() -> &'static [u8] {
     use core::arch::wasm32::{memory_grow, memory_size};
-    memory_grow::<0>(MORE_PAGES);
-    // SAFETY: every byte below the size of memory can be read, there is one thread, and nobody writes during a search.
+    memory_grow::<0>(ADDED_PAGES);
+    // SAFETY: every byte below the size of memory can be read. There is only one thread, so no one writes during a search.
     unsafe { core::slice::from_raw_parts(1 as *const u8, memory_size::<0>() * PAGE - 1) }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 fn memory() -> &'static [u8] {
-    let _of_a_component = MORE_PAGES;
+    // Only a component has linear memory.
+    let _ = ADDED_PAGES;
     &[]
 }

@@ -1,7 +1,8 @@
-//! A guest that does what a connector never would: it asks for other hosts, takes all it can get, and looks for what others
-//! left behind. Tests load it to see the host refuse.
+//! A guest that attacks its host. It sends requests to foreign hosts, uses up resources, and searches memory for secrets of
+//! earlier guests. Tests load it to show that the host stops it.
 //!
-//! What it does stands in the argument of an export, as lines of text: the first says what, the others with what.
+//! A test passes an order as the argument of an export. The first line of the order names the action, and the other lines
+//! are the action's arguments.
 
 mod bindings;
 mod leak;
@@ -14,48 +15,49 @@ use bindings::tiktok_shop::connector::{app_credentials, token_storage, types};
 struct Hostile;
 
 impl export::Guest for Hostile {
-    /// Does it, and returns what came of it as text.
+    /// Carries out an order and returns its result as text.
     fn authorization_url(order: String) -> Result<String, types::Error> {
         let mut lines = order.lines();
-        let what = lines.next().unwrap_or_default();
-        let with = lines.next().unwrap_or_default();
-        Ok(match what {
+        let action = lines.next().unwrap_or_default();
+        let argument = lines.next().unwrap_or_default();
+        Ok(match action {
             "abandon" => {
-                let _under_way = request::start(with);
-                ask()
+                let _pending = request::start(argument);
+                call_host()
             }
-            "request" => request::send(with, lines),
-            "leave" => leak::leave(with),
-            "look" => leak::look(with),
+            "request" => request::send(argument, lines),
+            "leave" => leak::leave(argument),
+            "look" => leak::look(argument),
             "compute" => {
-                ask();
+                call_host();
                 take::time()
             }
-            "handles" => take::handles(number(with)).to_string(),
-            "headers" => take::headers(number(with)).to_string(),
+            "handles" => take::handles(number(argument)).to_string(),
+            "headers" => take::headers(number(argument)).to_string(),
             "host calls" => take::host_calls(),
-            "large host calls" => take::large_host_calls(number(with)),
+            "large host calls" => take::large_host_calls(number(argument)),
             "memory" => take::memory(),
-            "random bytes" => take::random_bytes(with.parse().unwrap_or_default()),
-            "requests" => take::requests(with),
-            "stack" => take::stack(number(with)).to_string(),
-            "text" => "x".repeat(number(with)),
-            "wait" => take::waiting(),
+            "random bytes" => take::random_bytes(argument.parse().unwrap_or_default()),
+            "requests" => take::requests(argument),
+            "stack" => take::stack(number(argument)).to_string(),
+            "text" => "x".repeat(number(argument)),
+            "wait" => take::wait(),
             _ => "no such order".to_owned(),
         })
     }
 
-    /// Nothing.
+    /// Does nothing and returns an error.
     fn connect(_: String, _: export::Grant, _: types::ShopPolicy) -> Result<types::Connection, types::Error> {
         Err(types::Error::Internal(failure(String::new())))
     }
 
-    /// An error with a text of 16 megabytes.
+    /// Returns an error with a text of 16 MiB.
     fn refresh(_: String, _: Option<String>, _: export::Rotation) -> Result<types::Connection, types::Error> {
         Err(types::Error::Internal(failure("x".repeat(16 << 20))))
     }
 
-    /// So many shops, or one whose id is the argument if that is no number.
+    /// Returns as many shops as the argument says. If the argument is not a number, returns one shop with the argument as its
+    /// id.
     fn list_shops(order: String) -> Result<Vec<types::Shop>, types::Error> {
         Ok(match order.parse() {
             Ok(count) => vec![shop("7000714532876273420"); count],
@@ -63,17 +65,17 @@ impl export::Guest for Hostile {
         })
     }
 
-    /// Nothing.
+    /// Does nothing and returns an error.
     fn access_token(_: String, _: Option<String>, _: u32) -> Result<export::ValidToken, types::Error> {
         Err(types::Error::Internal(failure(String::new())))
     }
 
-    /// Nothing.
+    /// Does nothing and returns an error.
     fn link_shops(_: String, _: Option<String>, _: Vec<String>) -> Result<types::Connection, types::Error> {
         Err(types::Error::Internal(failure(String::new())))
     }
 
-    /// Nothing.
+    /// Does nothing and returns an error.
     fn disconnect(
         _: String,
         _: export::DisconnectTarget,
@@ -82,25 +84,25 @@ impl export::Guest for Hostile {
         Err(types::Error::Internal(failure(String::new())))
     }
 
-    /// Nothing.
+    /// Does nothing and returns an error.
     fn receive_webhook(_: String, _: Vec<u8>) -> Result<export::Webhook, types::Error> {
         Err(types::Error::Internal(failure(String::new())))
     }
 
-    /// Nothing.
+    /// Does nothing and returns an error.
     fn call(_: String, _: export::CallRequest) -> Result<export::CallResponse, types::Error> {
         Err(types::Error::Internal(failure(String::new())))
     }
 
-    /// An error whose text tells what loading the token record of customer `alice` gave.
+    /// Loads the token record of customer `alice` and returns an error whose text is the result.
     fn list_connections(_: String) -> Result<Vec<types::Connection>, types::Error> {
         let alice = types::ConnectionKey { customer: "alice".to_owned(), account: "one-shop".to_owned() };
         Err(types::Error::Internal(failure(format!("{:?}", token_storage::load(&alice)))))
     }
 }
 
-/// Tells the host, by asking it for something, how far this guest has come.
-fn ask() -> String {
+/// Calls the host, which tells the test how far this guest has come.
+fn call_host() -> String {
     app_credentials::current().map_or_else(|error| format!("{error:?}"), |credentials| credentials.app_key)
 }
 

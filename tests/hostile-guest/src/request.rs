@@ -1,9 +1,9 @@
-//! Requests to wherever the test says, part by part as `wasi:http` takes them.
+//! Requests to any host that the test names, built directly with `wasi:http`.
 
 use crate::bindings::wasi::http::outgoing_handler::handle;
 use crate::bindings::wasi::http::types::{ErrorCode, Fields, FutureIncomingResponse, Method, OutgoingRequest, Scheme};
 
-/// Sends what the lines say (method, scheme, authority, path; then headers) and returns the status, or who refused what.
+/// Sends a request and returns its status or error. The lines are scheme, authority and path, then one line per header.
 pub(crate) fn send<'a>(method: &str, mut lines: impl Iterator<Item = &'a str>) -> String {
     let mut part = || lines.next().unwrap_or_default();
     let (scheme, authority, path) = (part(), part(), part());
@@ -35,7 +35,7 @@ pub(crate) fn send<'a>(method: &str, mut lines: impl Iterator<Item = &'a str>) -
     }
 }
 
-/// Sends one, and does not wait for the answer.
+/// Sends a GET request and does not wait for the answer.
 pub(crate) fn start(authority: &str) -> Result<FutureIncomingResponse, ErrorCode> {
     let request = OutgoingRequest::new(Fields::new());
     let _set = (request.set_authority(Some(authority)), request.set_path_with_query(Some("/")));

@@ -1,4 +1,4 @@
-//! Takes of one thing whatever the host gives. What returns at all returns when the host gives no more.
+//! Functions that each use up one resource of the host. A function that returns `!` runs until the host stops it.
 
 use core::hint::black_box;
 
@@ -8,43 +8,46 @@ use crate::bindings::wasi::http::types::Fields;
 use crate::bindings::wasi::random::random;
 use crate::request;
 
+/// Computes without end.
 pub(crate) fn time() -> ! {
     loop {
         black_box(());
     }
 }
 
+/// Allocates memory without end, 1 MiB at a time.
 pub(crate) fn memory() -> ! {
     loop {
         core::mem::forget(black_box(vec![1_u8; 1 << 20]));
     }
 }
 
-/// Calls nested so deep. Not a loop in disguise, and small frames: large ones would leave the part of memory where Rust
-/// keeps what it takes addresses of before they used up the runtime's stack.
+/// Calls itself `depth` times. The compiler cannot turn the recursion into a loop. The frames are small on purpose: with
+/// large frames, Rust's own stack in linear memory would overflow before the runtime's stack.
 pub(crate) fn stack(depth: usize) -> usize {
     black_box(depth).checked_sub(1).map_or(0, |less| stack(less) + 1)
 }
 
-/// So many handles at once.
+/// Holds `count` handles at the same time.
 pub(crate) fn handles(count: usize) -> usize {
     let held: Vec<_> = (0..count).map(|_| Fields::new()).collect();
     held.len()
 }
 
-/// One set of header fields with so many kilobytes.
+/// Adds header fields of 1 KiB each to one set and returns how many the host accepted.
 pub(crate) fn headers(kilobytes: usize) -> usize {
     let fields = Fields::new();
     (0..kilobytes).filter(|_| fields.append("x-more", &[b'x'; 1024]).is_ok()).count()
 }
 
+/// Calls the host without end.
 pub(crate) fn host_calls() -> ! {
     loop {
         black_box(wall_clock::now());
     }
 }
 
-/// Calls that each make the host copy so many bytes.
+/// Calls the host without end. Each call makes the host copy this many bytes.
 pub(crate) fn large_host_calls(bytes: usize) -> ! {
     let customer = "x".repeat(bytes);
     loop {
@@ -52,19 +55,20 @@ pub(crate) fn large_host_calls(bytes: usize) -> ! {
     }
 }
 
+/// Asks the host for this many random bytes in one call.
 pub(crate) fn random_bytes(bytes: u64) -> String {
     random::get_random_bytes(bytes).len().to_string()
 }
 
-/// Requests that nobody waits for.
+/// Starts requests without end and waits for none of them.
 pub(crate) fn requests(authority: &str) -> ! {
     loop {
         core::mem::forget(request::start(authority));
     }
 }
 
-/// Waits for longer than any host lives.
-pub(crate) fn waiting() -> String {
+/// Waits for 584 years.
+pub(crate) fn wait() -> String {
     monotonic_clock::subscribe_duration(u64::MAX).block();
-    "the end of time".to_owned()
+    "the wait is over".to_owned()
 }

@@ -1,5 +1,5 @@
-//! Kills the connector's calls at every crossing between guest and host, under each policy of TikTok Shop, and shows what
-//! became of the connections. `cargo xtask kill-points` builds and runs it.
+//! Kills the connector's calls at every crossing between guest and host, under each of TikTok Shop's possible policies for
+//! refresh tokens. Then it shows which connections survived. `cargo xtask kill-points` builds and runs this program.
 
 mod progress;
 mod report;
@@ -18,13 +18,14 @@ use tokio::task::JoinSet;
 use crate::progress::Progress;
 
 /// Kills connect, reconnect, refresh, promotion, link-shops, disconnect and webhooks at every crossing between guest and
-/// host, under each policy of TikTok Shop for a refresh token that it has replaced; or under one where none is replaced.
+/// host. Each operation runs under each possible policy of TikTok Shop for replaced refresh tokens. An operation that
+/// replaces no refresh token runs under one policy only.
 ///
-/// Exit status 1 if a kill left what must not be; it is printed with what TikTok Shop saw and what is stored.
+/// Exit status 1 if a kill left an illegal state. The state is printed with TikTok Shop's requests and the stored data.
 #[derive(Debug, Parser)]
 #[command(name = "kill-points")]
 struct Arguments {
-    /// Print one JSON object in place of the table.
+    /// Print one JSON object instead of the table.
     #[arg(long)]
     json: bool,
 }
@@ -34,7 +35,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(status) => status,
         Err(error) => {
-            // Nothing is left to do if standard error is closed as well.
+            // If standard error is closed as well, the error cannot be reported.
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
@@ -52,11 +53,11 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
 
     let report = if arguments.json { report::object(&tallies) } else { report::table(&tallies) };
     io::stdout().lock().write_all(report.as_bytes())?;
-    let is_legal = tallies.iter().all(|(_, tally)| tally.illegal.is_empty());
-    Ok(if is_legal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let all_legal = tallies.iter().all(|(_, tally)| tally.illegal.is_empty());
+    Ok(if all_legal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// As many trials at once as there are processors, in the order they were given.
+/// Runs the trials, as many at the same time as there are processors. Returns the tallies in the order of the trials.
 async fn kill(trials: Vec<Trial>) -> Result<Vec<(Trial, Tally)>> {
     let progress = Arc::new(Progress::over(trials.iter().map(|trial| trial.points().count() as u64).sum())?);
     let free = Arc::new(Semaphore::new(thread::available_parallelism()?.get()));

@@ -1,11 +1,11 @@
-//! A bar on a terminal, a few plain lines anywhere else. All of it on standard error.
+//! Shows progress on standard error: as a bar on a terminal, otherwise as a few plain lines.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Without a terminal, one line for so many points.
+/// The number of points per line, if standard error is not a terminal.
 const POINTS_PER_LINE: u64 = 500;
 
 pub(crate) struct Progress {
@@ -19,28 +19,28 @@ impl Progress {
         if on_terminal {
             bar.set_style(ProgressStyle::with_template("Killing {bar:30} {pos}/{len} {elapsed}, {eta} left")?);
         } else {
-            say(&format!("Killing at {points} points ..."));
+            print_line(&format!("Killing at {points} points ..."));
         }
         Ok(Self { bar, on_terminal })
     }
 
-    /// One more is done.
+    /// Counts one more point as done.
     pub(crate) fn point(&self) {
         self.bar.inc(1);
         let done = self.bar.position();
         if !self.on_terminal && done.is_multiple_of(POINTS_PER_LINE) {
-            say(&format!("  {done} points"));
+            print_line(&format!("  {done} points"));
         }
     }
 
     pub(crate) fn end(&self) {
         let seconds = self.bar.elapsed().as_secs_f32();
         self.bar.finish_and_clear();
-        say(&format!("Killing: done in {seconds:.1} s"));
+        print_line(&format!("Killing: done in {seconds:.1} s"));
     }
 }
 
-/// A line for the person who waits; a closed standard error must not end the task.
-fn say(line: &str) {
+/// Prints a line. A closed standard error must not end the program.
+fn print_line(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,21 +1,22 @@
-//! What became of the connections: operation and policy, points, survived, lost and why.
+//! The report: for each operation and policy, the number of points, of connections that survived and that were lost, and
+//! the causes of the losses.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use tiktok_shop_tests::kill_points::{Tally, Trial};
 
-/// What one broken rule does to neighbouring points is the same.
-const MOST_SHOWN: usize = 3;
+/// The highest number of illegal states that the table shows per row. One bug usually causes the same state at many points.
+const MAX_SHOWN: usize = 3;
 
 pub(crate) fn table(tallies: &[(Trial, Tally)]) -> String {
     let mut table = format!(
         "{:19}  {:16}  {:>6}  {:>8}  {:>4}  {}\n",
-        "operation", "a replaced token", "points", "survived", "lost", "cause"
+        "operation", "replaced token", "points", "survived", "lost", "cause"
     );
     for (trial, tally) in tallies {
         let causes: Vec<_> = tally.lost.keys().copied().collect();
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(
             table,
             "{:19}  {:16}  {:>6}  {:>8}  {:>4}  {}",
@@ -29,12 +30,12 @@ pub(crate) fn table(tallies: &[(Trial, Tally)]) -> String {
     }
     let [points, survived, lost, illegal] = totals(tallies);
     let _ = writeln!(table, "\n{points} points: {survived} survived, {lost} lost, {illegal} illegal");
-    let _ = writeln!(table, "(an operation under one policy alone replaces no refresh token)");
+    let _ = writeln!(table, "(An operation with only one policy replaces no refresh token.)");
     for (_, tally) in tallies {
-        for what in tally.illegal.iter().take(MOST_SHOWN) {
-            let _ = writeln!(table, "\nillegal: {what}");
+        for state in tally.illegal.iter().take(MAX_SHOWN) {
+            let _ = writeln!(table, "\nillegal: {state}");
         }
-        if let Some(more @ 1..) = tally.illegal.len().checked_sub(MOST_SHOWN) {
+        if let Some(more @ 1..) = tally.illegal.len().checked_sub(MAX_SHOWN) {
             let _ = writeln!(table, "\n... and {more} more of this row; --json prints all");
         }
     }
@@ -67,13 +68,13 @@ fn lost(tally: &Tally) -> u32 {
     tally.lost.values().sum()
 }
 
-/// Points, survived, lost, illegal.
+/// Returns the sums over all trials: points, survived, lost, illegal.
 fn totals(tallies: &[(Trial, Tally)]) -> [u64; 4] {
-    tallies.iter().fold([0; 4], |[points, survived, gone, illegal], (trial, tally)| {
+    tallies.iter().fold([0; 4], |[points, survived, lost_so_far, illegal], (trial, tally)| {
         [
             points + trial.points().count() as u64,
             survived + u64::from(tally.survived),
-            gone + u64::from(lost(tally)),
+            lost_so_far + u64::from(lost(tally)),
             illegal + tally.illegal.len() as u64,
         ]
     })

@@ -1,4 +1,4 @@
-//! The calls that are killed, each by a host in a process of its own.
+//! The calls that are killed. A separate host makes each call, as if in a process of its own.
 
 use fake_tiktok_shop::WebhookDelivery;
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
@@ -11,22 +11,22 @@ use tokio::task::spawn_blocking;
 
 use crate::{customer_id, grant, tenant};
 
-/// Whose connection it is.
+/// The customer whose connection is used.
 pub(super) const CUSTOMER: &str = "alice";
 
-/// A call with all it needs, so that it can be made again.
+/// A call with its arguments, so that it can be made again.
 #[derive(Clone)]
 pub(super) enum Call {
-    /// With this callback.
+    /// `connect` with this callback.
     Connect(String),
     Refresh(Rotation),
     LinkShops(Vec<ShopId>),
-    /// TikTok Shop is asked to take the shops back.
+    /// `disconnect` that also asks TikTok Shop to deauthorize the shops.
     Disconnect(DisconnectTarget),
     ReceiveWebhook(WebhookDelivery),
 }
 
-/// What a call says when it ends.
+/// The result of a call.
 #[derive(Debug)]
 pub(super) enum Answer {
     Connection(Box<Connection>),
@@ -35,19 +35,19 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// Of the calls that give one.
+    /// Returns the connection. The call must be one that returns a connection.
     pub(super) fn connection(self) -> Connection {
         match self {
             Self::Connection(connection) => Some(*connection),
             Self::Disconnected(_) | Self::Webhook(_) => None,
         }
-        .expect("a call that gives a connection")
+        .expect("a call that returns a connection")
     }
 }
 
 impl Call {
-    /// Makes it in a process of its own, as far as that is possible here: on a runtime that is gone when this returns, and
-    /// with it every task and connection of the host.
+    /// Makes the call almost as if in a process of its own: on a separate runtime. When the call ends, the runtime is dropped
+    /// with every task and network connection of the host.
     pub(super) async fn make(self, by: ConnectorHostBuilder) -> Result<Answer, CallError> {
         process(by, async move |host| self.make_by(&host).await).await
     }
@@ -72,11 +72,12 @@ impl Call {
     }
 }
 
-/// What another host lists.
+/// Lists the connections with another host.
 pub(super) async fn list_connections(by: ConnectorHostBuilder) -> Result<Vec<Connection>, CallError> {
     process(by, async |host| host.list_connections(&tenant(0), &customer_id(CUSTOMER)).await).await
 }
 
+/// Builds a host and runs calls on it, on a runtime of their own.
 async fn process<T: Send + 'static>(
     builder: ConnectorHostBuilder,
     calls: impl AsyncFnOnce(ConnectorHost) -> T + Send + 'static,

@@ -1,7 +1,8 @@
-//! What may be stored after a kill, by what TikTok Shop saw before it.
+//! Lists the states that may be stored after a kill, for each list of requests that TikTok Shop got before.
 //!
-//! Tokens are numbered as they were issued. A record is its access token, its refresh token, its fallbacks, and whether
-//! it is claimed or to be verified. A row is its shops, by region, and whether an end was announced.
+//! Tokens have numbers, in the order in which they were issued. A record is written as access token, refresh token, fallbacks
+//! in brackets, and `claimed` or `to be verified` where this holds. A row is written as the regions of its shops, with
+//! `unlinked` or `gone` (no longer granted) where this holds, and `ending as announced` if TikTok Shop has announced the end.
 
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::events::EventKind;
@@ -10,10 +11,10 @@ use tiktok_shop_host::refresh::RefreshMode;
 use super::Operation;
 use crate::{BEGIN, DAY};
 
-/// What TikTok Shop saw, and what may be stored then.
+/// The requests that TikTok Shop got, and the states that may be stored after them.
 type Legal = (&'static str, &'static [&'static str]);
 
-/// In the order in which an operation passes through them. Every one is met by some kill.
+/// Returns the legal states of an operation, in the order in which it passes through them. Each must occur after some kill.
 pub(super) fn legal(operation: Operation) -> &'static [Legal] {
     match operation {
         Operation::Connect => &[
@@ -59,25 +60,25 @@ pub(super) fn legal(operation: Operation) -> &'static [Legal] {
     }
 }
 
-/// What follows an operation that is finished by making it again.
+/// The expected end of an operation that a second call finishes.
 pub(super) struct End {
-    /// How tokens that are left are refreshed next.
+    /// The kind of the next refresh. `None` if no refresh follows.
     pub(super) refresh: Option<Rotation>,
-    /// What is stored then.
+    /// The state that is stored at the end.
     pub(super) stored: &'static str,
-    /// The event that came after `Connected`, once.
+    /// The event that must be recorded exactly once after `Connected`, if any.
     pub(super) event: Option<EventKind>,
 }
 
-/// None: the operation gets tokens, and what follows it is judged by them.
+/// Returns the expected end of an operation. `None` if the operation gets tokens: then the check depends on the tokens.
 pub(super) const fn end(operation: Operation) -> Option<End> {
     let (refresh, stored, event) = match operation {
         Operation::Connect | Operation::Reconnect | Operation::Refresh | Operation::Promotion => return None,
         Operation::LinkShops => (None, "AT-1 RT-1 []; DE unlinked, FR, IE unlinked", None),
         Operation::Disconnect => (None, "no tokens; no row", Some(EventKind::Disconnected)),
-        // Whether one is due depends on what the kill left.
+        // The refresh is forced, because after some kills no refresh is due.
         Operation::DisconnectShop => (Some(RefreshMode::Forced), "AT-2 RT-2 [RT-1]; FR, IE, DE unlinked gone", None),
-        // The notice makes one due; the tokens are fresh.
+        // The webhook makes a refresh due. That refresh only verifies: the tokens are fresh, so they stay.
         Operation::Webhook6 => (Some(RefreshMode::WhenDue), "AT-1 RT-1 []; FR, IE, DE gone", None),
         Operation::Webhook7 => (
             Some(RefreshMode::WhenDue),

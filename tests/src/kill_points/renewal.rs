@@ -1,4 +1,5 @@
-//! After a killed connect, reconnect, refresh or promotion: the connection is whole, or lost for a reason that counts.
+//! The check after a killed connect, reconnect, refresh or promotion: the connection must be whole, or lost for a legal
+//! cause.
 
 use fake_tiktok_shop::Decision;
 use tiktok_shop_connector_core::record::TokenRecord;
@@ -19,49 +20,52 @@ const TOKEN_REPLACED: &str = "answer lost after TikTok had replaced the token";
 const CODE_SPENT: &str = "answer lost after TikTok had spent the code";
 
 impl Scene {
-    /// A claim's life later another process comes. `None`: the connection is whole; otherwise why it was lost.
+    /// Lets the claim lapse and lets another process take over. Returns `None` if the connection is whole, or else the cause
+    /// of its loss.
     pub(super) async fn renew(&self, found: &Found) -> Result<Option<&'static str>, String> {
         self.stage.advance(CLAIM.as_secs() + 1);
         let stored = self.stored().await;
         let tokens = || stored.iter().flat_map(|(_, record)| refresh_tokens(record));
         let mut issued = self.requests().into_iter().filter_map(|request| request.issued);
         let answer_lost = issued.any(|pair| tokens().all(|token| token.expose() != pair.refresh_token));
-        // Where nothing is stored, the code is as good as its answer.
+        // If nothing is stored, the connection is lost exactly if TikTok Shop has spent the code and the answer is lost.
         let lost = match &stored {
             Some(_) => !tokens().any(|token| self.stage.fake.honours(token.expose())),
             None => answer_lost,
         };
         if lost && !answer_lost {
-            return Err("TikTok Shop honours nothing that is stored, and has issued nothing else".to_owned());
+            return Err("TikTok Shop honours no stored token, and has issued no other token".to_owned());
         }
 
         let is_stored = stored.is_some();
         let call = if self.operation == Operation::Connect && !is_stored {
             self.call.clone()
         } else if self.operation == Operation::Reconnect {
-            // The pair that stands may be fresh, and has to prove itself.
+            // The stored pair may be so fresh that no refresh is due. A forced refresh shows whether it works.
             Call::Refresh(RefreshMode::Forced)
         } else {
             Call::Refresh(RefreshMode::WhenDue)
         };
         let (connection, cause) = match call.make(self.stage.host_builder()).await.map(Answer::connection) {
             Ok(connection) if !lost => (connection, None),
-            Ok(_) => return Err("it came back although TikTok Shop honours nothing that was stored".to_owned()),
+            Ok(_) => return Err("the call succeeded although TikTok Shop honours no stored token".to_owned()),
             Err(error) if lost => {
                 (self.reconnect(error, is_stored).await?, Some(if is_stored { TOKEN_REPLACED } else { CODE_SPENT }))
             }
-            Err(error) => return Err(format!("lost without need: {error} (stored after the kill: {})", found.stored)),
+            Err(error) => {
+                return Err(format!("lost without a legal cause: {error} (stored after the kill: {})", found.stored));
+            }
         };
         self.is_whole(&connection).await?;
         Ok(cause)
     }
 
-    /// A loss says what it is, and a new consent mends it.
+    /// Checks that the error and the row name the loss, and that a new consent restores the connection.
     async fn reconnect(&self, error: CallError, is_stored: bool) -> Result<Connection, String> {
         let expected = if is_stored { "refresh-outcome-unknown" } else { "authorization-code-spent" };
-        let told = refusal::<()>(Err(error));
-        if told != ("reauthorize", expected.to_owned()) {
-            return Err(format!("it ended in {told:?} in place of {expected}"));
+        let actual = refusal::<()>(Err(error));
+        if actual != ("reauthorize", expected.to_owned()) {
+            return Err(format!("the call ended in {actual:?} instead of {expected}"));
         }
         if is_stored {
             let status = self.listed().await.first().map(|row| row.status);
@@ -72,10 +76,12 @@ impl Scene {
         }
         let connect = Call::Connect(self.stage.callback(SELLER, Decision::Allow));
         let outcome = connect.make(self.stage.host_builder()).await;
-        outcome.map(Answer::connection).map_err(|error| format!("a new consent did not mend it: {error}"))
+        outcome
+            .map(Answer::connection)
+            .map_err(|error| format!("a new consent did not restore the connection: {error}"))
     }
 
-    /// All shops, no failure, no claim, and tokens that TikTok honours.
+    /// Checks that a connection is whole: it has all shops, no failure, no claim, and a refresh token that TikTok Shop accepts.
     pub(super) async fn is_whole(&self, connection: &Connection) -> Result<(), String> {
         let failed = connection.last_failure.as_ref().map(|past| past.failure.code.as_str());
         let linked = connection.shops.iter().filter(|shop| shop.linked && shop.standing == ShopStanding::Granted);
@@ -84,10 +90,10 @@ impl Scene {
             return Err(format!("not whole: {:?}, {failed:?}, {shops} shops", connection.status));
         }
         if self.listed().await != [connection.clone()] {
-            return Err("not whole: its row is another one".to_owned());
+            return Err("not whole: the stored row differs from the answer".to_owned());
         }
         let Some((_, record)) = self.stored().await else { return Err("not whole: no record".to_owned()) };
-        // That the shops could be read says the same of the access token.
+        // The access token needs no check: the call could read the shops with it.
         let honoured = record.current.refresh.as_ref().is_some_and(|token| self.stage.fake.honours(token.expose()));
         if !honoured || record.claim.is_some() || record.dead.is_some() {
             return Err(format!("not whole: {} is stored", self.words().record(&record)));

@@ -1,4 +1,5 @@
-//! After a killed link-shops, disconnect or webhook: the same call, made again by another host, finishes it.
+//! The check after a killed link-shops, disconnect or webhook: another host makes the same call again, which finishes the
+//! operation.
 
 use tiktok_shop_connector_core::rotation::CLAIM_LIFE;
 use tiktok_shop_host::connection::{ReauthorizationReason, UnixSeconds};
@@ -12,15 +13,15 @@ use super::scene::Scene;
 use crate::tenant;
 
 impl Scene {
-    /// Makes the call again.
+    /// Lets the claim lapse, makes the call again and checks the end.
     pub(super) async fn repeat(&self, end: &End) -> Result<(), String> {
         self.stage.advance(CLAIM.as_secs() + 1);
         let answer = self.call.clone().make(self.stage.host_builder()).await;
-        self.ends(&answer.map_err(|error| format!("made again: {error}"))?, end).await
+        self.check_end(&answer.map_err(|error| format!("the second call: {error}"))?, end).await
     }
 
-    /// The answer is right, and so is all that the call and the next refresh have left.
-    pub(super) async fn ends(&self, answer: &Answer, end: &End) -> Result<(), String> {
+    /// Checks the answer of a call, makes the next refresh, and checks everything that is stored then.
+    pub(super) async fn check_end(&self, answer: &Answer, end: &End) -> Result<(), String> {
         let is_right = match (self.operation, answer) {
             (Operation::LinkShops, Answer::Connection(connection)) => self.listed().await == [(**connection).clone()],
             (Operation::Disconnect, Answer::Disconnected(ended)) => ended.remaining.is_empty(),
@@ -30,10 +31,10 @@ impl Scene {
             _ => false,
         };
         if !is_right {
-            return Err(format!("the wrong answer: {answer:?}"));
+            return Err(format!("wrong answer: {answer:?}"));
         }
         if self.operation == Operation::Webhook6 && self.swept(UnixSeconds(self.stage.fake.now())).await.is_none() {
-            return Err("a sweep would not verify it at once".to_owned());
+            return Err("a sweep would not verify the connection at once".to_owned());
         }
         if let Some(rotation) = end.refresh {
             let refreshed = Call::Refresh(rotation).make(self.stage.host_builder()).await;
@@ -41,46 +42,52 @@ impl Scene {
         }
         let stored = self.in_words().await;
         if stored != end.stored {
-            return Err(format!("it ended in {stored:?} in place of {:?}", end.stored));
+            return Err(format!("{stored:?} is stored instead of {:?}", end.stored));
         }
-        if let Some(wrong) = self.lingers().await {
-            return Err(wrong);
+        if let Some(problem) = self.sweep_or_list_problem().await {
+            return Err(problem);
         }
-        self.is_as_tiktok_has_it().await?;
-        self.events_came_once(end.event).await
+        self.check_tokens_at_tiktok().await?;
+        self.check_events(end.event).await
     }
 
-    /// The newest token is honoured; where none is left, TikTok Shop has taken back all it ever issued.
-    async fn is_as_tiktok_has_it(&self) -> Result<(), String> {
+    /// Checks that TikTok Shop accepts the stored refresh token. If none is stored, it must accept no token at all.
+    async fn check_tokens_at_tiktok(&self) -> Result<(), String> {
         let honoured = self.words().honoured();
         let stored = self.stored().await.and_then(|(_, record)| record.current.refresh);
         match stored {
-            Some(token) if !self.stage.fake.honours(token.expose()) => Err("its token is not honoured".to_owned()),
+            Some(token) if !self.stage.fake.honours(token.expose()) => {
+                Err("the stored refresh token is not honoured".to_owned())
+            }
             None if honoured > 0 => Err(format!("TikTok Shop still honours {honoured} tokens")),
             Some(_) | None => Ok(()),
         }
     }
 
-    /// What has tokens will be swept. What has none is neither swept nor listed, whatever is left of it.
-    pub(super) async fn lingers(&self) -> Option<String> {
+    /// Returns a problem if a connection with tokens would not be swept, or one without tokens would be swept or listed.
+    pub(super) async fn sweep_or_list_problem(&self) -> Option<String> {
         let stored = self.stored().await.map(|(key, _)| key);
         if self.swept(UnixSeconds(u64::MAX)).await != stored {
-            return Some("a sweep would come to what has no tokens, or to none".to_owned());
+            return Some("a sweep would find a connection without tokens, or miss one with tokens".to_owned());
         }
         match stored {
             Some(_) => None,
             None => match list_connections(self.stage.host_builder()).await {
-                Ok(listed) => (!listed.is_empty()).then(|| "list-connections shows what has no tokens".to_owned()),
+                Ok(listed) => {
+                    (!listed.is_empty()).then(|| "list-connections shows a connection without tokens".to_owned())
+                }
                 Err(error) => Some(format!("list-connections: {error}")),
             },
         }
     }
 
-    async fn events_came_once(&self, event: Option<EventKind>) -> Result<(), String> {
+    /// Checks that exactly the events `Connected` and `event` were recorded.
+    async fn check_events(&self, event: Option<EventKind>) -> Result<(), String> {
         let expected: Vec<_> = [EventKind::Connected].into_iter().chain(event).collect();
         let events = self.stage.storage.events(&tenant(0), None, 10).await.expect("storage in memory");
         let mut events: Vec<_> = events.into_iter().map(|event| event.event.kind).collect();
-        // Asked again after it has taken all back, TikTok Shop says so, and the connection is shown as dead before it goes.
+        // The killed call may have revoked the grant at TikTok Shop already. Then the second call learns this from TikTok Shop
+        // and marks the connection as dead before it deletes the connection.
         let revoked = EventKind::ReauthorizationRequired(ReauthorizationReason::AuthorizationRevoked);
         if self.operation == Operation::Disconnect && events.get(1) == Some(&revoked) {
             events.remove(1);

@@ -1,4 +1,4 @@
-//! One kill: what led to it, and what it left.
+//! One kill: the steps before it, and the state after it.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use super::legal::end;
 use super::words::{Words, row};
 use crate::{DAY, Stage, customer_id, tenant};
 
-/// Three shops, in one listing, granted for a year.
+/// A seller with three shops, who grants them for a year.
 pub(super) const SELLER: &str = "several-regions";
 
 /// A stage on which the operation is about to begin.
@@ -26,31 +26,31 @@ pub(super) struct Scene {
     pub(super) stage: Stage,
     pub(super) operation: Operation,
     pub(super) call: Call,
-    /// So many requests led to it.
+    /// The number of requests that the fake got before the operation.
     seen_before: usize,
 }
 
-/// What a kill left.
+/// The state after a kill.
 pub(super) struct Found {
-    /// Where the call ended, if it was where it was told to.
+    /// The crossing at which the call was killed. `None` if the call was not killed at the intended crossing.
     pub(super) at: Option<Crossing>,
-    /// What TikTok Shop saw, in the words of `legal.rs`.
+    /// The requests that TikTok Shop got, in the notation of `legal.rs`.
     pub(super) seen: String,
-    /// What is stored, in the same words.
+    /// The stored state, in the same notation.
     pub(super) stored: String,
-    /// What is not right about the rest of it.
-    pub(super) wrong: Option<String>,
+    /// Any other problem of the stored state.
+    pub(super) problem: Option<String>,
 }
 
 impl Scene {
+    /// Prepares the operation: connects as often as it needs and makes the call ready.
     pub(super) async fn set(operation: Operation, replaced: ReplacedRefreshToken) -> Self {
         let stage = Stage::in_memory();
         stage.fake.update_switches(|switches| switches.replaced_refresh_token = replaced);
         if operation == Operation::Disconnect {
-            // TikTok Shop can be asked to take back all of them, and the grant ends with the last.
-            let asked_for =
-                stage.fake.update_seller(SELLER, |seller| seller.shops.retain(|shop| shop.cipher.is_some()));
-            asked_for.expect("a known seller");
+            // Only shops with a cipher can be deauthorized by a call. The grant ends with the last of them.
+            let updated = stage.fake.update_seller(SELLER, |seller| seller.shops.retain(|shop| shop.cipher.is_some()));
+            updated.expect("a known seller");
         }
         let consents = match operation {
             Operation::Connect => 0,
@@ -66,50 +66,51 @@ impl Scene {
         let mut shops = Vec::new();
         for _ in 0..consents {
             let connect = Call::Connect(stage.callback(SELLER, Decision::Allow));
-            let connection = connect.make(stage.host_builder()).await.expect("connected").connection();
+            let connection = connect.make(stage.host_builder()).await.expect("a connection").connection();
             shops = connection.shops.into_iter().map(|shop| shop.id).collect();
         }
-        let call = lead_to(operation, &stage, shops);
+        let call = prepare_call(operation, &stage, shops);
         let seen_before = stage.fake.requests().len();
         Self { stage, operation, call, seen_before }
     }
 
-    /// Runs the operation to its end; each crossing.
+    /// Runs the operation to its end, checks the result and returns every crossing.
     pub(super) async fn run(self) -> Result<Vec<Crossing>, String> {
-        let (outcome, crossings) = self.act(u32::MAX).await;
-        let answer = outcome.map_err(|error| format!("{}, left alone: {error}", self.operation))?;
+        let (outcome, crossings) = self.run_until(u32::MAX).await;
+        let answer = outcome.map_err(|error| format!("{}, not killed: {error}", self.operation))?;
         match end(self.operation) {
             Some(end) => {
                 if let Answer::Disconnected(ended) = &answer
                     && !ended.not_revoked.is_empty()
                 {
-                    return Err(format!("{}, left alone: {:?}", self.operation, ended.not_revoked));
+                    return Err(format!("{}, not killed: {:?}", self.operation, ended.not_revoked));
                 }
-                self.ends(&answer, &end).await?;
+                self.check_end(&answer, &end).await?;
             }
             None => self.is_whole(&answer.connection()).await?,
         }
         Ok(crossings)
     }
 
-    /// Runs the operation until its process dies at this crossing.
+    /// Runs the operation, kills it at this crossing and returns the state that is left.
     pub(super) async fn kill(&self, point: u32) -> Found {
-        let (outcome, crossings) = self.act(point).await;
+        let (outcome, crossings) = self.run_until(point).await;
         let last = crossings.last().copied();
         self.stage.quiet().await;
-        let wrong = match end(self.operation) {
-            Some(_) => self.lingers().await,
-            None => self.not_good().await,
+        let problem = match end(self.operation) {
+            Some(_) => self.sweep_or_list_problem().await,
+            None => self.sweep_or_row_problem().await,
         };
         Found {
             at: last.filter(|last| last.number == point && matches!(outcome, Err(CallError::Aborted { .. }))),
             seen: self.words().requests(&self.requests()),
             stored: self.in_words().await,
-            wrong,
+            problem,
         }
     }
 
-    /// A claim's life later another process comes. `None`: all is as it should be; otherwise why the connection was lost.
+    /// Lets the claim lapse and lets another process take over. Returns `None` if nothing is lost, or else the cause of the
+    /// loss.
     pub(super) async fn recover(&self, found: &Found) -> Result<Option<&'static str>, String> {
         match end(self.operation) {
             Some(end) => self.repeat(&end).await.map(|()| None),
@@ -117,31 +118,31 @@ impl Scene {
         }
     }
 
-    /// How the call ended, and each crossing.
-    async fn act(&self, until: u32) -> (Result<Answer, CallError>, Vec<Crossing>) {
+    /// Makes the call and kills it at this crossing. Returns the call's result and every crossing that was reached.
+    async fn run_until(&self, point: u32) -> (Result<Answer, CallError>, Vec<Crossing>) {
         let crossings = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&crossings);
         let builder = self.stage.host_builder().on_crossing(move |crossing| {
             seen.lock().unwrap_or_else(PoisonError::into_inner).push(crossing);
-            if crossing.number < until { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if crossing.number < point { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         let outcome = self.call.clone().make(builder).await;
         let crossings = crossings.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (outcome, crossings)
     }
 
-    /// What besides the tokens must be right whenever there are some: a sweep will come, and the row says nothing bad.
-    async fn not_good(&self) -> Option<String> {
+    /// Returns a problem if a record is stored and either no sweep would find it, or its row shows a failure.
+    async fn sweep_or_row_problem(&self) -> Option<String> {
         let (key, _) = self.stored().await?;
         if self.swept(UnixSeconds(u64::MAX)).await.as_ref() != Some(&key) {
-            return Some("no sweep will come".to_owned());
+            return Some("no sweep would find the connection".to_owned());
         }
         let row = self.listed().await.into_iter().find(|connection| connection.key == key)?;
-        let is_good = row.status == ConnectionStatus::Active && row.last_failure.is_none();
-        (!is_good).then(|| format!("its row says {:?}, {:?}", row.status, row.last_failure))
+        let is_healthy = row.status == ConnectionStatus::Active && row.last_failure.is_none();
+        (!is_healthy).then(|| format!("the row says {:?}, {:?}", row.status, row.last_failure))
     }
 
-    /// What is stored, in words. Where the operation ends a connection or changes its row, the row is part of it.
+    /// Returns the stored state in the notation of `legal.rs`. It includes the row if the operation has an expected end.
     pub(super) async fn in_words(&self) -> String {
         let stored = self.stored().await;
         let record = stored.as_ref().map(|(_, record)| self.words().record(record));
@@ -154,13 +155,13 @@ impl Scene {
         }
     }
 
-    /// The first connection that sweeps come to until then.
+    /// Returns the first connection that a sweep at this time would refresh.
     pub(super) async fn swept(&self, until: UnixSeconds) -> Option<ConnectionKey> {
         let due = self.stage.storage.due(until, None, 1).await.expect("storage in memory");
         due.into_iter().next().map(|due| due.key)
     }
 
-    /// The rows.
+    /// Returns the connections in the stored rows.
     pub(super) async fn listed(&self) -> Vec<Connection> {
         let rows = self.stage.storage.list_rows(&tenant(0), &customer_id(CUSTOMER)).await.expect("storage in memory");
         let keyring = self.stage.keyring();
@@ -172,7 +173,7 @@ impl Scene {
         connections
     }
 
-    /// The tokens.
+    /// Returns the stored token record with its key.
     pub(super) async fn stored(&self) -> Option<(ConnectionKey, TokenRecord)> {
         let (storage, customer) = (&self.stage.storage, customer_id(CUSTOMER));
         let account = storage.accounts(&tenant(0), &customer).await.expect("storage in memory").pop()?;
@@ -181,7 +182,7 @@ impl Scene {
         Some((key, TokenRecord::decode(&record).expect("a record of this version")))
     }
 
-    /// What TikTok Shop saw of the operation and since.
+    /// Returns the requests that TikTok Shop got since the operation began.
     pub(super) fn requests(&self) -> Vec<RequestRecord> {
         self.stage.fake.requests().split_off(self.seen_before)
     }
@@ -191,8 +192,8 @@ impl Scene {
     }
 }
 
-/// What happens between the last consent and the call; the call.
-fn lead_to(operation: Operation, stage: &Stage, shops: Vec<ShopId>) -> Call {
+/// Takes the steps between the last consent and the call, and returns the call.
+fn prepare_call(operation: Operation, stage: &Stage, shops: Vec<ShopId>) -> Call {
     let mut shops = shops.into_iter();
     let mut shop = || shops.next().expect("a shop");
     match operation {

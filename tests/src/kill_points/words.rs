@@ -1,4 +1,5 @@
-//! Requests and records in words that hold no secret: tokens are numbered as TikTok Shop issued them.
+//! The notation of `legal.rs` for requests, records and rows. It holds no secret: tokens have numbers, in the order in which
+//! TikTok Shop issued them.
 
 use fake_tiktok_shop::{Control, Issued, IssuedToken, RequestRecord};
 use tiktok_shop_connector_core::record::TokenRecord;
@@ -8,10 +9,10 @@ use tiktok_shop_host::connection::{Connection, ConnectionStatus, Shop, ShopStand
 
 use crate::{SHOPS, TOKEN_GET, TOKEN_REFRESH};
 
-/// Where a shop is taken back.
+/// The path of Deauthorize Shop.
 const DEAUTHORIZE: &str = "/authorization/202403/shops";
 
-/// The words for one seller's tokens and shops.
+/// The tokens and shops of one seller, from which the notation is made.
 pub(super) struct Words {
     issued: Issued,
     shops: Vec<fake_tiktok_shop::Shop>,
@@ -25,12 +26,12 @@ impl Words {
         Self { issued, shops }
     }
 
-    /// How many refresh tokens TikTok Shop honours.
+    /// Returns the number of refresh tokens that TikTok Shop accepts now.
     pub(super) fn honoured(&self) -> usize {
         self.issued.refresh_tokens.iter().filter(|token| token.honoured).count()
     }
 
-    /// What TikTok Shop has seen, in its order.
+    /// Describes requests, in the order in which TikTok Shop got them.
     pub(super) fn requests(&self, requests: &[RequestRecord]) -> String {
         requests.iter().map(|request| self.request(request)).collect::<Vec<_>>().join(", ")
     }
@@ -57,13 +58,13 @@ impl Words {
         }
     }
 
-    /// The region of the shop that a request is for. Ciphers stay the same until a second consent.
+    /// Returns the region of the shop that a request is for. Ciphers stay the same until a second consent.
     fn shop(&self, request: &RequestRecord) -> &str {
         let cipher = request.parameter("shop_cipher");
         self.shops.iter().find(|shop| shop.cipher.as_deref() == cipher).map_or("unknown", |shop| &shop.region)
     }
 
-    /// The access token, the refresh token, the fallbacks, and whether it is claimed, dead or to be verified.
+    /// Describes a record: access token, refresh token, fallbacks, and whether it is claimed, dead or to be verified.
     pub(super) fn record(&self, record: &TokenRecord) -> String {
         let access = self.access_token(record.current.access.as_ref().map_or("", AccessToken::expose));
         let refresh = self.refresh_token(record.current.refresh.as_ref().map_or("", RefreshToken::expose));
@@ -90,7 +91,7 @@ fn named(kind: &str, issued: &[IssuedToken], token: &str) -> String {
     }
 }
 
-/// The shops in their order, and whatever is not as at the first day.
+/// Describes a row: its shops in their order, and everything that differs from a new connection.
 pub(super) fn row(connection: &Connection) -> String {
     let shops: Vec<_> = connection.shops.iter().map(shop).collect();
     let status = match connection.status {

@@ -1,5 +1,5 @@
-//! Ship Package: official page `ship-package-202309`. The call must not be repeated blindly: what is shipped is remembered,
-//! and shipping it again is refused, with the code that a public client expects there.
+//! Ship Package: official page `ship-package-202309`. Clients must not repeat this call blindly, so the fake remembers the
+//! shipped packages and refuses to ship one again. The code of this refusal is the one that a public client expects.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub(super) const SHIP: Endpoint = Endpoint {
     answers: Answers::Shop(ship),
 };
 
-/// The packages that were shipped.
+/// The ids of the packages that were shipped.
 #[derive(Default)]
 pub(crate) struct Shipments(BTreeSet<String>);
 
@@ -34,7 +34,7 @@ impl Shipments {
     }
 }
 
-/// The package of the shop's order with this number.
+/// Returns the id of the package of the shop's order with this number.
 pub(super) fn package_id(shop: &Shop, number: u16) -> String {
     id(115, shop, number)
 }

@@ -1,5 +1,5 @@
 //! Search Products and Upload Product Image: official pages `search-products-202502` and `upload-product-image-202309`.
-//! Rows have a part of the documented members, and of the filters only `status` and `seller_skus` work.
+//! Rows have only some of the documented members, and only the filters `status` and `seller_skus` work.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ pub(super) const SEARCH: Endpoint = Endpoint {
     answers: Answers::Shop(search),
 };
 
-/// An image belongs to no shop yet.
+/// Upload Product Image. An image belongs to no shop yet, so the call has no `shop_cipher`.
 pub(super) const UPLOAD_IMAGE: Endpoint = Endpoint {
     method: Method::POST,
     path: "/product/202309/images/upload",
@@ -28,7 +28,7 @@ pub(super) const UPLOAD_IMAGE: Endpoint = Endpoint {
     answers: Answers::Seller(upload_image),
 };
 
-/// As many products has every shop.
+/// The number of products of every shop.
 const PRODUCTS: u16 = 40;
 
 fn search(_: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest) -> Answer {
@@ -49,7 +49,7 @@ fn search(_: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest)
     page(request, "products", rows.collect())
 }
 
-/// `size` and `sha256` are the fake's own: they prove that the bytes arrived as they were given.
+/// Answers an upload. `size` and `sha256` are the fake's additions. They prove that the bytes arrived unchanged.
 fn upload_image(_: &Caller, request: &VendorRequest) -> Answer {
     let boundary = request.header("content-type").and_then(multipart::boundary);
     let boundary = boundary.ok_or_else(|| malformed("the content type is not multipart/form-data with a boundary"))?;

@@ -1,5 +1,7 @@
-//! Get Authorized Shops, Get Active Shops and Deauthorize Shop: official pages `get-authorized-shops` (as of December
-//! 2025) and `get-active-shops-202309`, and the endpoint descriptions of the official command-line tool.
+//! Get Authorized Shops, Get Active Shops and Deauthorize Shop.
+//!
+//! Source: the official pages `get-authorized-shops` (as of December 2025) and `get-active-shops-202309`, and the endpoint
+//! descriptions of the official command-line tool.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -26,7 +28,7 @@ pub(super) const LIST_ACTIVE_SHOPS: Endpoint = Endpoint {
     answers: Answers::Seller(list_active_shops),
 };
 
-/// Which scope it needs is not known here; it is the one that every app has.
+/// Deauthorize Shop. Its scope is not documented. The fake asks for the scope that every app has.
 pub(super) const DEAUTHORIZE: Endpoint = Endpoint {
     method: Method::DELETE,
     path: "/authorization/202403/shops",
@@ -48,7 +50,8 @@ fn list_active_shops(caller: &Caller, _: &VendorRequest) -> Answer {
     Ok(json!({ "shops": rows.collect::<Vec<Value>>() }))
 }
 
-/// What becomes of the grant's other shops, whether the app is told, and what a second call gets is open.
+/// Removes a shop from the grant. The documentation does not say what happens to the grant's other shops, whether a
+/// webhook follows, or what a second call gets. Switches decide all three.
 fn deauthorize(marketplace: &mut Marketplace, caller: &Caller, request: &VendorRequest) -> Answer {
     let switches = marketplace.switches;
     let shop = caller.named_shop(presented_cipher(request, &switches)?).ok_or_else(|| refused_cipher(&switches))?;

@@ -1,6 +1,8 @@
 //! Get, Update and Delete Shop Webhook: official pages `get-shop-webhooks-202309`, `update-shop-webhook-202309` and
-//! `delete-shop-webhook-202309`. One address per app, shop and event; nothing is sent to it. Which scope the calls need
-//! is not known here; it is the one that every app has.
+//! `delete-shop-webhook-202309`.
+//!
+//! The fake stores one address per app, shop and event, and sends nothing to it. The scope of the calls is not documented.
+//! The fake asks for the scope that every app has.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +17,7 @@ use crate::vendor_request::VendorRequest;
 
 const PATH: &str = "/event/202309/webhooks";
 
-/// The longest address, in bytes.
+/// The highest length of an address, in bytes.
 const MAX_ADDRESS: usize = 255;
 
 pub(super) const LIST: Endpoint = endpoint(Method::GET, list);
@@ -32,7 +34,7 @@ struct Webhook {
     update_time: u64,
 }
 
-/// The webhooks by app, shop and event.
+/// The webhook addresses by app, shop and event.
 #[derive(Default)]
 pub(crate) struct Webhooks(BTreeMap<(String, String, String), Webhook>);
 
@@ -75,7 +77,7 @@ fn set(marketplace: &mut Marketplace, caller: &Caller, shop: &Shop, request: &Ve
     Ok(json!({}))
 }
 
-/// Succeeds also when nothing was set.
+/// Deletes an address. It succeeds even if no address was set.
 fn delete(marketplace: &mut Marketplace, caller: &Caller, shop: &Shop, request: &VendorRequest) -> Answer {
     let body = json_body(request)?;
     let event_type = text(&body, "event_type")?.to_owned();

@@ -1,4 +1,4 @@
-//! The faults that have names. Their answers say `connection: close`, so that no later request meets their connection.
+//! The catalogue of named faults. Most answers say `connection: close`, so that no later request uses their connection.
 
 use super::codes;
 use super::{Ending, Fault, Piece};
@@ -15,7 +15,8 @@ const NOTHING: &str = r#"{"code":0,"message":"success","data":{}}"#;
 const HEAD: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json; charset=utf-8\r\n";
 const BEGUN: &str = r#"{"code":0,"message":"success","data":{"access_token":"ROW_"#;
 
-/// Every fault by its name. What a name promises of the answer's meaning holds for both hosts.
+/// Returns every named fault. The meaning that a name gives to an answer holds for the token host and the API
+/// host alike.
 pub fn catalogue() -> Vec<(String, Fault)> {
     let named = |faults: Vec<(&'static str, Fault)>| faults.into_iter().map(|(name, fault)| (name.to_owned(), fault));
     codes::answers()
@@ -31,25 +32,26 @@ pub fn catalogue() -> Vec<(String, Fault)> {
 }
 
 impl Fault {
-    /// TikTok Shop does not act; this is sent, and the connection closed.
+    /// Creates a fault on which TikTok Shop does not act. The pieces are sent and the connection is closed.
     fn sends(pieces: impl Into<Vec<Piece>>) -> Self {
         Self { acts: false, sends: pieces.into(), then: Ending::Close }
     }
 
-    /// The same with an answer of this status and content type.
+    /// Creates a fault on which TikTok Shop does not act. It sends an answer with this status, content type and body.
     pub(super) fn answer(status: &str, content_type: &str, body: &str) -> Self {
         Self::with_headers(status, &format!("content-type: {content_type}\r\n"), body)
     }
 
-    /// The same with these header lines.
+    /// Creates a fault on which TikTok Shop does not act. It sends an answer with this status, these header lines and this
+    /// body.
     fn with_headers(status: &str, headers: &str, body: &str) -> Self {
         let length = body.len();
         let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n");
         Self::sends([text(head + body)])
     }
 
-    /// TikTok Shop acts, and what it answered comes after this text.
-    fn answered(before: &str) -> Self {
+    /// Creates a fault on which TikTok Shop acts. It sends this text, then the body of TikTok Shop's answer.
+    fn with_own_head(before: &str) -> Self {
         Self { acts: true, ..Self::sends([text(before), ANSWER]) }
     }
 
@@ -64,7 +66,7 @@ fn text(text: impl Into<String>) -> Piece {
     Piece::Text(text.into())
 }
 
-/// 429, with and without `Retry-After` (RFC 9110, section 10.2.3), and the same header elsewhere.
+/// Status 429 with and without `Retry-After` (RFC 9110, section 10.2.3), and the same header with status 503.
 fn limits() -> Vec<(&'static str, Fault)> {
     let limited = |headers: &str| Fault::with_headers(LIMITED, headers, "");
     let now = "date: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
@@ -97,7 +99,7 @@ fn limits() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Pages of gateways, and statuses that say enough.
+/// Answers with an error status, many of them with a gateway's page, and answers with an unusual status.
 fn statuses() -> Vec<(&'static str, Fault)> {
     vec![
         ("HTTP 400, empty", Fault::answer("400 Bad Request", JSON, "")),
@@ -126,7 +128,7 @@ fn statuses() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// To the other host that is allowed, to the same, to a third.
+/// Redirects to each of TikTok Shop's two hosts, to a foreign host, within the same host, and without a location.
 fn redirects() -> impl Iterator<Item = (String, Fault)> {
     let hosts = ["auth.tiktok-shops.com", "open-api.tiktokglobalshop.com", "elsewhere.example"];
     let to = |status: &str, location: &str| {
@@ -147,7 +149,7 @@ fn redirects() -> impl Iterator<Item = (String, Fault)> {
         ])
 }
 
-/// HTTP 200 whose body is not what it should be, though its label is.
+/// HTTP 200 with the right content type and an unexpected body.
 fn bodies() -> Vec<(&'static str, Fault)> {
     let body = |body: &str| Fault::answer(OK, JSON, body);
     let utf16 = |start: &str| {
@@ -203,7 +205,7 @@ fn bodies() -> Vec<(&'static str, Fault)> {
             let rest = Piece::Answer { skip: 1, take: None };
             Fault { acts: true, ..Fault::sends([before, Piece::Bytes(vec![0xe9]), text("\","), rest]) }
         }),
-        ("the answer behind a byte order mark", Fault::answered(&format!("{HEAD}\r\n\u{feff}"))),
+        ("the answer behind a byte order mark", Fault::with_own_head(&format!("{HEAD}\r\n\u{feff}"))),
         ("the answer among unknown members", {
             let unknown = r#"{"code2":1,"extra":{"deep":[1e400,12345678901234567890123]},"#;
             let rest = Piece::Answer { skip: 1, take: None };
@@ -212,10 +214,10 @@ fn bodies() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// The content type is wrong, missing or double.
+/// HTTP 200 with a wrong, missing or repeated content type, or a wrong content encoding.
 fn labels() -> Vec<(&'static str, Fault)> {
     let labelled = |headers: &str| format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{headers}\r\n");
-    let answered = |headers: &str| Fault::answered(&labelled(headers));
+    let answered = |headers: &str| Fault::with_own_head(&labelled(headers));
     let refusal = |headers: &str| Fault::sends([text(labelled(headers) + ENDED)]);
     let (json, html) = ("content-type: application/json\r\n", "content-type: text/html\r\n");
     vec![
@@ -248,9 +250,9 @@ fn labels() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// The head of the answer is odd, and the answer itself behind it where the head can be read.
+/// Answers with an unusual or broken head. Where a client can read the head, the true answer follows.
 fn heads() -> Vec<(&'static str, Fault)> {
-    let informed = |before: &str| Fault::answered(&format!("{before}{HEAD}\r\n"));
+    let informed = |before: &str| Fault::with_own_head(&format!("{before}{HEAD}\r\n"));
     let odd = |header: &[u8]| Fault {
         acts: true,
         ..Fault::sends([text(HEAD), Piece::Bytes(header.to_vec()), text("\r\n\r\n"), ANSWER])
@@ -265,8 +267,8 @@ fn heads() -> Vec<(&'static str, Fault)> {
             "101 Switching Protocols",
             Fault::sends([text("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n")]),
         ),
-        ("the answer in HTTP/1.0", Fault::answered("HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n")),
-        ("the answer without a reason phrase", Fault::answered("HTTP/1.1 200\r\nconnection: close\r\n\r\n")),
+        ("the answer in HTTP/1.0", Fault::with_own_head("HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n")),
+        ("the answer without a reason phrase", Fault::with_own_head("HTTP/1.1 200\r\nconnection: close\r\n\r\n")),
         ("the answer and a header that is not UTF-8", odd(b"server: caf\xe9")),
         ("the answer and a Retry-After that is not UTF-8", odd(b"retry-after: \xff\xfe")),
         ("the answer and a content type that is not UTF-8", {
@@ -290,7 +292,7 @@ fn heads() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// The body's length is wrong, doubtful or beyond what is read.
+/// Answers whose body has a wrong or ambiguous length, or is longer than a client should read.
 fn lengths() -> Vec<(&'static str, Fault)> {
     let framed = |framing: &str, body: &str| Fault::sends([text(format!("{HEAD}{framing}\r\n\r\n{body}"))]);
     let large = |kib: usize| {
@@ -321,7 +323,7 @@ fn lengths() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// The connection breaks or falls silent.
+/// Connections that break, or on which nothing more is sent.
 fn breaks() -> Vec<(&'static str, Fault)> {
     let acts = |fault: Fault| Fault { acts: true, ..fault };
     let part = Piece::Answer { skip: 0, take: Some(60) };

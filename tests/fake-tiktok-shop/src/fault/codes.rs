@@ -1,11 +1,11 @@
-//! Answers that carry an error code, in HTTP 200 and in the status that goes with the code in documentation or reports.
+//! Answers that carry an error code: with HTTP 200, and with each status that documentation or reports give for the code.
 //!
-//! Official page `common-errors` (as of 2026), reports from live use, and codes that only unofficial tables name.
+//! Source: the official page `common-errors` (as of 2026), reports from live use, and unofficial tables of codes.
 
 use super::Fault;
 use super::catalogue::JSON;
 
-/// A code, its message, and the HTTP statuses besides 200 that it is known to come with.
+/// A code, its message, and the HTTP statuses other than 200 with which it is known to occur.
 struct Code(u32, &'static str, &'static [&'static str]);
 
 const CODES: [Code; 31] = [
@@ -45,7 +45,7 @@ const CODES: [Code; 31] = [
 const BAD_REQUEST: &str = "400 Bad Request";
 const UNAUTHORIZED: &str = "401 Unauthorized";
 
-/// Every code in every status it is known with. 36009004 means many things, which only its message tells apart.
+/// Returns one fault for every code and status. 36009004 has many meanings, so the names of its faults contain the message.
 pub(super) fn answers() -> impl Iterator<Item = (String, Fault)> {
     CODES.iter().flat_map(|Code(code, message, statuses)| {
         ["200 OK"].iter().chain(*statuses).map(move |status| {

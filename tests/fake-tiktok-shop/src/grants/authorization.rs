@@ -1,4 +1,4 @@
-//! What a seller has granted an app.
+//! The grant of a seller to an app.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::{once, successors};
@@ -9,39 +9,40 @@ use crate::switches::{EndingNoticeZone, Switches, TokensAfterRemoval};
 
 const DAY: u64 = 86_400;
 
-/// The end of an authorization is first announced so long before it.
-const ANNOUNCED_BEFORE: u64 = 30 * DAY;
+/// The time between the first announcement of an authorization's end and the end, in seconds: 30 days.
+const FIRST_ANNOUNCEMENT_BEFORE: u64 = 30 * DAY;
 
-/// What a seller has granted an app, over all its consents.
+/// The grant of a seller to an app, over all consents.
 #[derive(Clone)]
 pub(crate) struct Authorization {
     pub open_id: String,
-    /// Scopes of the latest consent.
+    /// The scopes of the latest consent.
     pub scopes: Vec<String>,
-    /// When the latest consent ends.
+    /// The end of the latest consent, in Unix seconds.
     pub ends_at: u64,
-    /// Consents whose code was exchanged; the tokens of a consent carry its number.
+    /// The number of consents whose code was exchanged. Consents are numbered from 1, and each token has the number of
+    /// its consent.
     pub(super) consents: u32,
-    /// Number of the last token issued before the latest consent.
+    /// The number of the last token that was issued before the latest consent.
     pub(super) issued_before: u64,
-    /// Refresh tokens of the consents up to this one are over.
+    /// The number of the last consent that was ended early. Refresh tokens of the consents up to this one are invalid.
     pub(super) ended_through: u32,
-    /// How often the ciphers of the seller's shops have changed for this app.
+    /// The number of times that the ciphers of the seller's shops have changed for this app.
     pub(super) cipher_changes: u32,
-    /// Consents that were taken back.
+    /// The consents that were taken back, by number.
     revoked: BTreeMap<u32, Revocation>,
-    /// Shops that were removed since the latest consent.
+    /// The shops that were removed since the latest consent.
     removed_shops: BTreeSet<String>,
-    /// The coming end was announced as often as was due at this time.
+    /// The time up to which [`announcements`](Self::announcements) were returned, in Unix seconds.
     announced_at: u64,
 }
 
 /// How a consent was taken back.
 #[derive(Clone, Copy)]
 enum Revocation {
-    /// Its tokens are refused from then on.
+    /// The consent's tokens are refused at once.
     AtOnce,
-    /// The grant was removed at this time; a switch says what becomes of the tokens.
+    /// The grant was removed at this time, in Unix seconds. A switch says until when its tokens work.
     Removed(u64),
 }
 
@@ -61,7 +62,7 @@ impl Authorization {
         }
     }
 
-    /// Counts another consent, which covers all shops again.
+    /// Records another consent. It covers all of the seller's shops again.
     pub(super) fn consent(&mut self, scopes: Vec<String>, now: u64, ends_at: u64) {
         self.scopes = scopes;
         self.ends_at = ends_at;
@@ -70,7 +71,7 @@ impl Authorization {
         self.announced_at = now;
     }
 
-    /// The cipher of a shop whose first one is `first`.
+    /// Returns the present cipher of a shop whose first cipher is `first`.
     pub(crate) fn cipher(&self, first: &str) -> String {
         Self::cipher_after(first, self.cipher_changes)
     }
@@ -82,7 +83,7 @@ impl Authorization {
         }
     }
 
-    /// Whether it covers this shop of the seller.
+    /// Tells whether the grant covers this shop of the seller.
     pub(crate) fn covers(&self, shop: &Shop) -> bool {
         !self.removed_shops.contains(&shop.id)
     }
@@ -91,7 +92,7 @@ impl Authorization {
         self.removed_shops.insert(shop_id.to_owned());
     }
 
-    /// Whether its latest consent was not taken back. It may have ended by time.
+    /// Tells whether the latest consent stands, that is, was not taken back. It may have ended by time.
     pub(crate) fn stands(&self) -> bool {
         !self.revoked.contains_key(&self.consents)
     }
@@ -115,7 +116,7 @@ impl Authorization {
         self.revoked.insert(consent, Revocation::AtOnce);
     }
 
-    /// Whether tokens of a consent are refused because it was taken back.
+    /// Tells whether tokens of a consent are refused because the consent was taken back.
     pub(super) fn refuses(&self, consent: u32, now: u64, switches: &Switches) -> bool {
         self.revoked.get(&consent).is_some_and(|revocation| match (revocation, switches.tokens_after_removal) {
             (Revocation::AtOnce, _) | (Revocation::Removed(_), TokensAfterRemoval::Refused) => true,
@@ -125,17 +126,17 @@ impl Authorization {
         })
     }
 
-    /// The times up to `now` at which the coming end is to be announced, without those that were returned before: 30 days
-    /// before it, then daily at 0:00.
+    /// Returns the times up to `now` at which the end must be announced: 30 days before the end, then daily at 0:00. Times
+    /// that an earlier call has returned are left out.
     ///
-    /// Official page of the webhook `UPCOMING_AUTHORIZATION_EXPIRATION` (as of 2026).
+    /// Source: the official page of the webhook `UPCOMING_AUTHORIZATION_EXPIRATION` (as of 2026).
     pub(super) fn announcements(&mut self, now: u64, zone: EndingNoticeZone) -> Vec<u64> {
         let since = self.announced_at;
         self.announced_at = since.max(now);
         if !self.stands() {
             return Vec::new();
         }
-        let first = self.ends_at.saturating_sub(ANNOUNCED_BEFORE);
+        let first = self.ends_at.saturating_sub(FIRST_ANNOUNCEMENT_BEFORE);
         let ahead = zone.ahead();
         let next_midnight = ((first + ahead) / DAY + 1) * DAY - ahead;
         let daily = successors(Some(next_midnight), |at| at.checked_add(DAY)).take_while(|at| *at < self.ends_at);
@@ -147,10 +148,10 @@ impl Authorization {
 mod tests {
     use super::*;
 
-    /// Noon of 2026-01-01.
+    /// Noon of 2026-01-01, in Unix seconds.
     const NOON: u64 = 1_767_268_800;
     const MIDNIGHT: u64 = NOON + DAY / 2;
-    const NEVER: [u64; 0] = [];
+    const NO_TIMES: [u64; 0] = [];
 
     fn ending_at(ends_at: u64, granted_at: u64) -> Authorization {
         let key = GrantKey { service_id: "7480000000000000001".to_owned(), seller: "one-shop".to_owned() };
@@ -163,34 +164,34 @@ mod tests {
     fn an_end_is_announced_thirty_days_before_and_then_at_every_midnight() {
         let end = NOON + 30 * DAY;
         let mut authorization = ending_at(end, NOON - 100 * DAY);
-        assert_eq!(authorization.announcements(NOON - 1, EndingNoticeZone::Utc), NEVER);
+        assert_eq!(authorization.announcements(NOON - 1, EndingNoticeZone::Utc), NO_TIMES);
         assert_eq!(authorization.announcements(NOON, EndingNoticeZone::Utc), [NOON]);
-        assert_eq!(authorization.announcements(MIDNIGHT - 1, EndingNoticeZone::Utc), NEVER);
+        assert_eq!(authorization.announcements(MIDNIGHT - 1, EndingNoticeZone::Utc), NO_TIMES);
         assert_eq!(authorization.announcements(MIDNIGHT + DAY, EndingNoticeZone::Utc), [MIDNIGHT, MIDNIGHT + DAY]);
         let rest: Vec<_> = (2..30).map(|day| MIDNIGHT + day * DAY).collect();
         assert_eq!(authorization.announcements(end + 100 * DAY, EndingNoticeZone::Utc), rest);
-        assert_eq!(authorization.announcements(end + 200 * DAY, EndingNoticeZone::Utc), NEVER);
+        assert_eq!(authorization.announcements(end + 200 * DAY, EndingNoticeZone::Utc), NO_TIMES);
     }
 
     #[test]
-    fn midnight_is_that_of_the_zone() {
+    fn daily_announcements_use_midnight_in_the_time_zone() {
         let mut authorization = ending_at(NOON + 30 * DAY, NOON - DAY);
         let at = authorization.announcements(NOON + DAY, EndingNoticeZone::UtcPlus8);
         assert_eq!(at, [NOON, MIDNIGHT - 8 * 3_600]);
     }
 
     #[test]
-    fn a_short_authorization_is_announced_from_its_first_midnight_on() {
+    fn an_authorization_shorter_than_thirty_days_is_announced_from_its_first_midnight() {
         let mut authorization = ending_at(NOON + 2 * DAY, NOON);
         assert_eq!(authorization.announcements(u64::MAX, EndingNoticeZone::Utc), [MIDNIGHT, MIDNIGHT + DAY]);
     }
 
     #[test]
-    fn nothing_is_announced_of_what_was_taken_back_or_renewed() {
+    fn an_authorization_that_was_renewed_or_taken_back_is_not_announced() {
         let mut authorization = ending_at(NOON + 30 * DAY, NOON - DAY);
         authorization.consent(Vec::new(), NOON - 1, NOON + 99 * DAY);
-        assert_eq!(authorization.announcements(NOON + 30 * DAY, EndingNoticeZone::Utc), NEVER);
+        assert_eq!(authorization.announcements(NOON + 30 * DAY, EndingNoticeZone::Utc), NO_TIMES);
         authorization.remove(NOON + 30 * DAY);
-        assert_eq!(authorization.announcements(NOON + 99 * DAY, EndingNoticeZone::Utc), NEVER);
+        assert_eq!(authorization.announcements(NOON + 99 * DAY, EndingNoticeZone::Utc), NO_TIMES);
     }
 }

@@ -1,4 +1,4 @@
-//! What tests are told about grants.
+//! Reports about grants, for tests.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use crate::issued::{Issued, IssuedSecret, IssuedToken, SecretKind};
 use crate::switches::Switches;
 
 impl Grants {
-    /// Whether a refresh with this token would be answered with tokens now, if its app asked.
+    /// Tells whether a refresh with this token would succeed now if the token's own app sent it.
     pub(crate) fn honours(&self, refresh_token: &str, now: u64, switches: &Switches) -> bool {
         let token = self.refresh_tokens.get(refresh_token);
         token.is_some_and(|token| self.judge_refresh_token(token, now, switches).is_ok())
     }
 
-    /// What was issued to an app for a seller.
+    /// Returns the tokens that were issued to an app for a seller.
     pub(crate) fn issued(&self, key: &GrantKey, now: u64, switches: &Switches) -> Issued {
         let access_tokens = self.access_tokens.iter().filter(|(_, token)| token.key == *key).map(|(value, token)| {
             let honoured = self.judge_access_token(token, now, switches).is_ok();
@@ -30,7 +30,7 @@ impl Grants {
         }
     }
 
-    /// Every code and token there ever was.
+    /// Returns every code and token that was ever issued.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = IssuedSecret> {
         let codes = self.codes_issued.iter().map(|(app, code)| (SecretKind::AuthorizationCode, app, code));
         let access = self.access_tokens.iter().map(|(value, t)| (SecretKind::AccessToken, &t.key.service_id, value));
@@ -38,7 +38,7 @@ impl Grants {
         codes.chain(access).chain(refresh).map(|(kind, app, value)| IssuedSecret::new(kind, app, value))
     }
 
-    /// Every cipher that apps were shown, or could have been, for a shop of the seller whose first one is `first`.
+    /// Returns every cipher that an app could have seen for one of the seller's shops. `first` is the shop's first cipher.
     pub(crate) fn ciphers<'a>(&'a self, seller: &'a str, first: &'a str) -> impl Iterator<Item = IssuedSecret> {
         self.authorizations.iter().filter(move |(key, _)| key.seller == seller).flat_map(move |(key, authorization)| {
             (0..=authorization.cipher_changes).map(move |changes| {

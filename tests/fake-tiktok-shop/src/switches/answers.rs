@@ -1,38 +1,44 @@
-//! What the hosts of TikTok Shop can answer where the documentation leaves it open.
+//! The values of the switches for consents, tokens and calls.
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-/// Whether a refresh issues another refresh token.
+/// Whether a refresh issues a new refresh token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefreshTokenOnRefresh {
-    /// Another one, with the same end.
+    /// A new refresh token, with the same end.
     #[default]
     New,
-    /// The one that was presented.
+    /// The refresh token that was presented.
     Unchanged,
 }
 
-/// What becomes of a refresh token after a refresh has replaced it.
+/// The fate of a refresh token after a refresh has replaced it.
 ///
-/// With [`RefreshTokenOnRefresh`] this is the provider's policy: a token is reusable (`Unchanged`, or `Honoured`), it
-/// rotates with a grace in which a replay gets another pair (`HonouredForSeconds`) or the first one again
-/// (`AnsweredAgainForSeconds`), it rotates strictly (`Refused`), or a replay ends everything (`RevokesFamily`).
-/// What a replay does not revoke stays as it was: other tokens of the same consent, and those of other consents.
+/// Together with [`RefreshTokenOnRefresh`] this is the provider's policy for refresh tokens:
+///
+/// - Refresh tokens are reusable: `Unchanged`, or `Honoured`.
+/// - Refresh tokens rotate with a grace period. A replay gets a new pair (`HonouredForSeconds`) or the first pair again
+///   (`AnsweredAgainForSeconds`).
+/// - Refresh tokens rotate strictly: `Refused`.
+/// - A replay revokes all tokens of the consent: `RevokesFamily`.
+///
+/// Only `RevokesFamily` makes a replay revoke other tokens, and only those of the same consent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplacedRefreshToken {
-    /// 36004005 from then on.
+    /// Every replay gets 36004005.
     #[default]
     Refused,
-    /// Honoured this many seconds longer; every replay gets a pair of its own.
+    /// The token works for this many more seconds. Every replay gets a new pair.
     HonouredForSeconds(u64),
-    /// For this many seconds more a replay gets the pair that the first refresh got, and nothing is issued.
+    /// For this many more seconds, every replay gets the pair of the first refresh. No new tokens are issued.
     AnsweredAgainForSeconds(u64),
-    /// Honoured until its end; every replay gets a pair of its own.
+    /// The token works until its end. Every replay gets a new pair.
     Honoured,
-    /// 36004005, and all tokens that came from the same consent are revoked: refreshes get 36004005, calls 105001.
+    /// A replay gets 36004005 and revokes all tokens of the same consent. Refreshes with them then get 36004005, calls get
+    /// 105001.
     RevokesFamily,
 }
 
@@ -40,40 +46,40 @@ pub enum ReplacedRefreshToken {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefreshTokenField {
-    /// It is there.
+    /// The field carries the refresh token.
     #[default]
     Present,
-    /// It is not.
+    /// The field is missing.
     Missing,
-    /// It is there with an empty text.
+    /// The field is an empty text.
     Empty,
-    /// It is there with a space in it and nothing else.
+    /// The field is a single space.
     Blank,
 }
 
-/// What becomes of a token when a later one is issued.
+/// The fate of a token after an event, for example when a later token is issued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EarlierToken {
-    /// Honoured until its end.
+    /// The token works until its end.
     #[default]
     Honoured,
-    /// Refused from then on.
+    /// The token is refused after the event.
     Refused,
 }
 
-/// Parameters of the callback besides `code` and `state`.
+/// The parameters of the callback in addition to `code` and `state`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallbackExtras {
-    /// None, as documented.
+    /// No further parameters, as documented.
     #[default]
     None,
-    /// `app_key`, `locale` and `shop_region`, as reported.
+    /// `app_key`, `locale` and `shop_region`, as reports from live use say.
     AppKeyLocaleAndRegion,
 }
 
-/// Value of `error` in the callback of a refused consent.
+/// The value of `error` in the callback of a refused consent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalError {
@@ -93,20 +99,20 @@ impl RefusalError {
     }
 }
 
-/// What the token host says to an unknown app key or a wrong app secret.
+/// The token host's answer to an unknown app key or a wrong app secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WrongSecret {
-    /// HTTP 400 and 36009004.
+    /// HTTP 400 with 36009004.
     #[default]
     BadRequest,
-    /// HTTP 401 and 36009004.
+    /// HTTP 401 with 36009004.
     Unauthorized,
-    /// HTTP 200 and the code of a bad grant: 36004004 for a code, 36004005 for a refresh token.
+    /// HTTP 200 with the error code for a bad grant: 36004004 in an exchange, 36004005 in a refresh.
     BadGrant,
 }
 
-/// HTTP status that goes with a failure's code.
+/// The HTTP status that goes with an error code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureStatus {
@@ -126,7 +132,7 @@ impl From<FailureStatus> for StatusCode {
     }
 }
 
-/// HTTP status of a missing or wrong shop cipher.
+/// The HTTP status of the answer to a missing or wrong shop cipher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CipherFailureStatus {
@@ -150,27 +156,27 @@ impl From<CipherFailureStatus> for StatusCode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GrantedScopesField {
-    /// It lists what the seller granted.
+    /// The field lists the scopes that the seller granted.
     #[default]
     Present,
-    /// It lists all that the app asks for, also what the seller left out.
+    /// The field lists every scope that the app asks for, granted or not.
     Requested,
-    /// It is not there, as in old answers.
+    /// The field is missing, as in old answers.
     Missing,
 }
 
-/// What another consent does to the ciphers of the seller's shops.
+/// The effect of another consent on the ciphers of the seller's shops.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CiphersOnConsent {
-    /// They stay.
+    /// The ciphers stay the same.
     #[default]
     Unchanged,
-    /// Each shop gets another one.
+    /// Each shop gets a new cipher.
     New,
 }
 
-/// `data` of a success that has nothing to tell.
+/// The member `data` of a success that returns no data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EmptyData {
@@ -179,29 +185,29 @@ pub enum EmptyData {
     Object,
     /// `null`.
     Null,
-    /// It is not there.
+    /// The member is missing.
     Missing,
 }
 
-/// What a cipher that names no shop of the grant is answered with. One that is missing is always 106013.
+/// The answer to a cipher that names no shop of the grant. A missing cipher always gets 106013.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WrongCipher {
-    /// 106013, as if it were missing.
+    /// 106013, as for a missing cipher.
     #[default]
     LikeMissing,
-    /// 101000: the shop does not fit the token.
+    /// 101000, which says that the shop does not fit the token.
     DoesNotFit,
 }
 
-/// What Deauthorize Shop ends.
+/// The effect of Deauthorize Shop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeauthorizeShop {
-    /// The one shop; the grant lives on while it has another.
+    /// It removes the one shop. The grant stands as long as it has another shop.
     #[default]
     Shop,
-    /// The grant, with all its shops.
+    /// It removes the grant with all its shops.
     Grant,
 }
 
@@ -209,42 +215,42 @@ pub enum DeauthorizeShop {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeauthorizeNotice {
-    /// One does, as if the seller had removed the shop.
+    /// A webhook is sent, as if the seller had removed the shop.
     #[default]
     Sent,
-    /// None does.
+    /// No webhook is sent.
     None,
 }
 
-/// What Deauthorize Shop is answered with for a shop that is gone from a grant that lives on.
+/// The answer to Deauthorize Shop if the shop was removed before and the grant still stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeauthorizeAgain {
-    /// As a wrong cipher.
+    /// The same answer as to a wrong cipher.
     #[default]
     WrongCipher,
-    /// As the first time.
+    /// Success, as the first time.
     Success,
 }
 
-/// What becomes of a grant when its last shop is removed.
+/// The fate of a grant when its last shop is removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LastShopRemoved {
-    /// It is removed, too.
+    /// The grant is removed, too.
     #[default]
     RemovesGrant,
-    /// It lives on, and its listing is empty.
+    /// The grant stands, and its list of shops is empty.
     LeavesGrant,
 }
 
-/// What becomes of the tokens when the grant is removed.
+/// The fate of the tokens when the grant is removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokensAfterRemoval {
-    /// They are refused at once: refreshes get 36004005, calls 105001.
+    /// The tokens are refused at once. Refreshes get 36004005, calls get 105001.
     #[default]
     Refused,
-    /// They are honoured this many seconds longer, so that a webhook of type 6 arrives before the end.
+    /// The tokens work for this many more seconds, so that a webhook of type 6 arrives while they still work.
     HonouredForSeconds(u64),
 }

@@ -1,44 +1,44 @@
-//! Every switch in words, for the control interface and the start page.
+//! An explanation of every switch, for the control interface and the start page.
 
-/// One switch, for people: its name, its values and the question it answers.
+/// The explanation of one switch: its name, its values and the question that it answers.
 pub(crate) struct Explanation {
     pub name: &'static str,
     pub values: &'static str,
     pub question: &'static str,
 }
 
-/// Every switch, in the order of [`Switches`].
+/// The explanations of all switches, in the order of [`Switches`].
 pub(crate) const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         name: "refresh_token_on_refresh",
         values: r#""new", "unchanged""#,
-        question: "Does a refresh issue another refresh token?",
+        question: "Does a refresh issue a new refresh token?",
     },
     Explanation {
         name: "replaced_refresh_token",
         values: r#""refused", {"honoured-for-seconds": 60}, {"answered-again-for-seconds": 60}, "honoured", "revokes-family""#,
-        question: "What becomes of a refresh token after a refresh has replaced it? answered-again repeats the first \
-                   answer; revokes-family ends all tokens of the consent at a replay.",
+        question: "What happens to a refresh token after a refresh has replaced it? With answered-again, a replay gets \
+                   the first answer again. With revokes-family, a replay revokes all tokens of the consent.",
     },
     Explanation {
         name: "refresh_token_field",
-        values: r#""present", "missing", "empty""#,
-        question: "Does a refresh answer carry refresh_token? While it does not, the token stays the same.",
+        values: r#""present", "missing", "empty", "blank""#,
+        question: "Does a refresh answer carry refresh_token? If not, the refresh token stays the same.",
     },
     Explanation {
         name: "access_token_after_refresh",
         values: r#""honoured", "refused""#,
-        question: "What becomes of the earlier access token after a refresh?",
+        question: "What happens to the earlier access token after a refresh?",
     },
     Explanation {
         name: "access_token_after_consent",
         values: r#""honoured", "refused""#,
-        question: "What becomes of earlier access tokens when the code of another consent is exchanged?",
+        question: "What happens to earlier access tokens when the code of another consent is exchanged?",
     },
     Explanation {
         name: "refresh_token_after_consent",
         values: r#""honoured", "refused""#,
-        question: "What becomes of earlier refresh tokens when the code of another consent is exchanged?",
+        question: "What happens to earlier refresh tokens when the code of another consent is exchanged?",
     },
     Explanation {
         name: "callback_extras",
@@ -48,38 +48,39 @@ pub(crate) const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         name: "refusal_error",
         values: r#""auth_denied", "access_denied""#,
-        question: "Value of error in the callback of a refused consent.",
+        question: "Which error does the callback of a refused consent carry?",
     },
     Explanation {
         name: "wrong_secret",
         values: r#""bad-request", "unauthorized", "bad-grant""#,
-        question: "What does the token host say to a wrong app key or secret: HTTP 400 or 401 with 36009004, or HTTP 200 \
-                   with 36004004 (code) and 36004005 (refresh token)?",
+        question: "How does the token host answer a wrong app key or secret: with HTTP 400 and 36009004, with HTTP 401 and \
+                   36009004, or with HTTP 200 and the code for a bad grant (36004004 in an exchange, 36004005 in a \
+                   refresh)?",
     },
     Explanation {
         name: "status_101000",
         values: r#""unauthorized", "ok""#,
-        question: "HTTP status when the token's user type does not fit the call: 401 or 200?",
+        question: "Which HTTP status goes with 101000 (the token's user type does not fit the call): 401 or 200?",
     },
     Explanation {
         name: "status_105001",
         values: r#""unauthorized", "ok""#,
-        question: "HTTP status when the access token is invalid: 401 or 200?",
+        question: "Which HTTP status goes with 105001 (the access token is invalid): 401 or 200?",
     },
     Explanation {
         name: "status_105002",
         values: r#""unauthorized", "ok""#,
-        question: "HTTP status when the access token has expired: 401 or 200?",
+        question: "Which HTTP status goes with 105002 (the access token has expired): 401 or 200?",
     },
     Explanation {
         name: "status_106013",
         values: r#""bad-request", "ok""#,
-        question: "HTTP status when the shop's cipher is missing or wrong: 400 or 200?",
+        question: "Which HTTP status goes with 106013 (the shop cipher is missing or wrong): 400 or 200?",
     },
     Explanation {
         name: "granted_scopes_field",
         values: r#""present", "requested", "missing""#,
-        question: "Do token answers carry granted_scopes, and does it lack what the seller left out?",
+        question: "Do token answers carry granted_scopes? Does it list the granted scopes, or all that the app requested?",
     },
     Explanation {
         name: "ciphers_on_consent",
@@ -89,17 +90,17 @@ pub(crate) const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         name: "empty_data",
         values: r#""object", "null", "missing""#,
-        question: "data of a success that has nothing to tell.",
+        question: "How does a success without data show its data: as {}, as null, or not at all?",
     },
     Explanation {
         name: "wrong_cipher",
         values: r#""like-missing", "does-not-fit""#,
-        question: "What is a cipher that names no shop of the grant answered with: 106013 or 101000?",
+        question: "Which code answers a cipher that names no shop of the grant: 106013 or 101000?",
     },
     Explanation {
         name: "deauthorize_shop",
         values: r#""shop", "grant""#,
-        question: "What does Deauthorize Shop end: the shop, or the grant with all its shops?",
+        question: "Does Deauthorize Shop remove only the shop, or the grant with all its shops?",
     },
     Explanation {
         name: "deauthorize_notice",
@@ -109,69 +110,73 @@ pub(crate) const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         name: "deauthorize_again",
         values: r#""wrong-cipher", "success""#,
-        question: "What is Deauthorize Shop answered with for a shop that is gone from a grant that lives on?",
+        question: "How is Deauthorize Shop answered if the shop was removed before and the grant still stands?",
     },
     Explanation {
         name: "last_shop_removed",
         values: r#""removes-grant", "leaves-grant""#,
-        question: "What becomes of a grant when its last shop is removed?",
+        question: "What happens to a grant when its last shop is removed?",
     },
     Explanation {
         name: "tokens_after_removal",
         values: r#""refused", {"honoured-for-seconds": 60}"#,
-        question: "What becomes of the tokens when the grant is removed?",
+        question: "What happens to the tokens when the grant is removed?",
     },
     Explanation {
         name: "access_token_after_end",
         values: r#""honoured", "refused""#,
-        question: "What becomes of access tokens that are still good when the authorization ends by time?",
+        question: "What happens to unexpired access tokens when the authorization ends by time?",
     },
     Explanation {
         name: "grant_notices",
         values: r#""each-shop", "one""#,
-        question: "Is a removal or a coming end that concerns several shops told once for each?",
+        question: "If a grant with several shops is removed or about to end, is one webhook sent for each shop?",
     },
     Explanation {
         name: "ending_notice_zone",
         values: r#""utc", "utc-plus8""#,
-        question: "In which time zone is 0:00, when the daily notices of a coming end are sent?",
+        question: "The daily notices of a coming end are sent at 0:00. In which time zone?",
     },
     Explanation {
         name: "notification_id",
         values: r#""text", "number", "missing""#,
-        question: "Shape of a webhook's tts_notification_id.",
+        question: "In which form does a webhook carry tts_notification_id?",
     },
-    Explanation { name: "webhook_shop_id", values: r#""text", "number""#, question: "Shape of a webhook's shop_id." },
+    Explanation {
+        name: "webhook_shop_id",
+        values: r#""text", "number""#,
+        question: "In which form does a webhook carry shop_id?",
+    },
     Explanation {
         name: "webhook_timestamp",
         values: r#""seconds", "milliseconds", "text""#,
-        question: "Shape of a webhook's timestamp.",
+        question: "In which form does a webhook carry timestamp?",
     },
     Explanation {
         name: "webhook_data",
         values: r#""json", "text""#,
-        question: "Is a webhook's data JSON, or JSON as text?",
+        question: "Is a webhook's data JSON, or a text that contains JSON?",
     },
     Explanation {
         name: "expiration_time",
         values: r#""text", "number""#,
-        question: "Shape of expiration_time in a webhook of type 7.",
+        question: "In which form does a webhook of type 7 carry expiration_time?",
     },
     Explanation { name: "webhook_copies", values: r#""one", "two""#, question: "Is every webhook sent twice?" },
     Explanation {
         name: "webhook_order",
         values: r#""oldest-first", "newest-first""#,
-        question: "In which order are webhooks sent that are due together?",
+        question: "In which order are webhooks sent that are due at the same time?",
     },
     Explanation {
         name: "webhook_body",
         values: r#""as-signed", "re-encoded""#,
-        question: "Does a webhook's body arrive as it was signed?",
+        question: "Does a webhook's body arrive exactly as it was signed?",
     },
     Explanation {
         name: "webhook_delay",
         values: r#""none", {"seconds": 55920}"#,
-        question: "How long after the event is a webhook first sent?",
+        question: "How long after the event is a webhook sent for the first time?",
     },
     Explanation {
         name: "refused_webhook",

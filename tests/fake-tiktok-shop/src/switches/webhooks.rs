@@ -1,22 +1,22 @@
-//! What webhooks can look like, and how they can arrive.
+//! The values of the switches for webhooks: their form, and how they are sent.
 //!
-//! Official pages `tts-webhooks-overview` (as of May 2026) and `configuration-guide` (as of December 2025), and the pages
-//! of types 6 and 7. Some shapes are documented nowhere: a receiver that survives them is safe from a change.
+//! Source: the official pages `tts-webhooks-overview` (as of May 2026) and `configuration-guide` (as of December 2025),
+//! and the pages of types 6 and 7. Some forms are not documented. A receiver that accepts them, too, survives a change.
 
 use serde::{Deserialize, Serialize};
 
-/// Notices of a removal, or of a coming end, that concerns several shops.
+/// The number of webhooks when a grant with several shops is removed or about to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GrantNotices {
-    /// One for each shop.
+    /// One webhook for each shop.
     #[default]
     EachShop,
-    /// One in all, with the id of the first shop.
+    /// One webhook in total, with the id of the first shop.
     One,
 }
 
-/// The time zone in whose midnights the daily notices of a coming end are sent.
+/// The time zone of 0:00, when the daily notices of a coming end are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EndingNoticeZone {
@@ -28,7 +28,7 @@ pub enum EndingNoticeZone {
 }
 
 impl EndingNoticeZone {
-    /// How far it is ahead of UTC, in seconds.
+    /// Returns by how many seconds the time zone is ahead of UTC.
     pub(crate) fn ahead(self) -> u64 {
         match self {
             Self::Utc => 0,
@@ -46,7 +46,7 @@ pub enum NotificationId {
     Text,
     /// A number.
     Number,
-    /// It is not there, as in the parameter table.
+    /// The member is missing, as in the official table of parameters.
     Missing,
 }
 
@@ -57,7 +57,7 @@ pub enum WebhookShopId {
     /// Text, as documented.
     #[default]
     Text,
-    /// A number, if it is one.
+    /// A number. An id that is not numeric stays text.
     Number,
 }
 
@@ -81,7 +81,7 @@ pub enum WebhookData {
     /// JSON, as documented.
     #[default]
     Json,
-    /// The same JSON as text.
+    /// A text that contains the JSON.
     Text,
 }
 
@@ -92,51 +92,51 @@ pub enum ExpirationTime {
     /// Unix seconds as text, as documented.
     #[default]
     Text,
-    /// A number, as in the example of a neighbouring type.
+    /// A number, as in the official example of a similar type.
     Number,
 }
 
-/// How often a webhook is sent.
+/// The number of copies of each webhook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookCopies {
-    /// Once, and again after a failure.
+    /// One copy. It is sent again after a failure.
     #[default]
     One,
-    /// Twice, with the same notification id, and each again after its failure.
+    /// Two copies with the same notification id. Each is sent again after its own failure.
     Two,
 }
 
-/// In which order webhooks that are due together are sent.
+/// The order in which webhooks are sent that are due at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookOrder {
-    /// As it happened.
+    /// In the order of the events.
     #[default]
     OldestFirst,
-    /// What happened last comes first.
+    /// In the reverse order of the events.
     NewestFirst,
 }
 
-/// What becomes of a webhook's body after it was signed.
+/// The fate of a webhook's body after it was signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookBody {
-    /// It arrives byte for byte.
+    /// The body arrives unchanged.
     #[default]
     AsSigned,
-    /// Something on its way writes the same JSON with other spaces: the signature no longer fits.
+    /// A proxy on the way reformats the JSON with other spaces, so the signature no longer fits.
     ReEncoded,
 }
 
-/// How long after the event a webhook is first sent.
+/// The time between an event and the first sending of its webhook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookDelay {
-    /// At once.
+    /// The webhook is sent at once.
     #[default]
     None,
-    /// So many seconds later.
+    /// The webhook is sent this many seconds later.
     Seconds(u64),
 }
 
@@ -149,13 +149,13 @@ impl WebhookDelay {
     }
 }
 
-/// What TikTok Shop makes of a receiver that answers a webhook with 401.
+/// TikTok Shop's reaction to a receiver that answers a webhook with 401.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefusedWebhook {
-    /// It counts as delivered, as documented.
+    /// The webhook counts as delivered, as documented.
     #[default]
     Delivered,
-    /// It is sent again, as after any other failure.
+    /// The webhook is sent again, as after any other failure.
     SentAgain,
 }

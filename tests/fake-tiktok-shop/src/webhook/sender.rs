@@ -1,4 +1,4 @@
-//! Sends webhooks over plain HTTP, to a receiver on this machine.
+//! Sends webhooks over plain HTTP to a receiver on this machine.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use tokio::time::timeout;
 
 use super::WebhookDelivery;
 
-/// A receiver has this long to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// The time within which a receiver must answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The status of the answer; `None` if there was none in time.
+/// Posts a webhook and returns the status of the answer. `None` if no answer came in time.
 pub(crate) async fn post(delivery: &WebhookDelivery, to: SocketAddr, path: &str) -> Option<u16> {
-    timeout(ANSWER_WITHIN, answer(delivery, to, path)).await.ok().flatten()
+    timeout(ANSWER_TIMEOUT, answer(delivery, to, path)).await.ok().flatten()
 }
 
 async fn answer(delivery: &WebhookDelivery, to: SocketAddr, path: &str) -> Option<u16> {

@@ -1,4 +1,4 @@
-//! What the calls behind the gate answer and remember.
+//! The answers of the API's calls after all checks have passed, and the state that the calls change.
 
 use fake_tiktok_shop::Fault;
 use serde_json::json;
@@ -35,7 +35,7 @@ impl Connected {
         self.world.signed(&call, &self.access_token).await
     }
 
-    /// An upload, whose body no signature covers.
+    /// Uploads an image. The signature of an upload does not cover its body.
     async fn upload(&self, content_type: &str, body: &[u8]) -> Reply {
         let headers = [("content-type", content_type)];
         let call =
@@ -45,7 +45,7 @@ impl Connected {
 }
 
 #[tokio::test]
-async fn orders_come_in_pages_until_the_last() {
+async fn every_order_is_on_exactly_one_page() {
     let shop = Connected::new().await;
     let (mut token, mut ids) = (String::new(), Vec::new());
     loop {
@@ -69,7 +69,7 @@ async fn orders_come_in_pages_until_the_last() {
 }
 
 #[tokio::test]
-async fn the_page_size_decides_how_large_an_answer_is() {
+async fn a_larger_page_size_makes_a_larger_answer() {
     let shop = Connected::new().await;
     let small = shop.call("POST", ORDERS, &[("page_size", "1")], "").await;
     let large = shop.call("POST", ORDERS, &[("page_size", "100")], "").await;
@@ -78,7 +78,7 @@ async fn the_page_size_decides_how_large_an_answer_is() {
 }
 
 #[tokio::test]
-async fn a_filter_in_the_body_counts() {
+async fn filters_in_the_body_limit_the_rows() {
     let shop = Connected::new().await;
     let size = [("page_size", "10")];
     for (status, count) in [("AWAITING_SHIPMENT", 120), ("AWAITING_COLLECTION", 0)] {
@@ -97,7 +97,7 @@ async fn a_filter_in_the_body_counts() {
 }
 
 #[tokio::test]
-async fn the_bytes_that_were_signed_are_the_ones_that_count() {
+async fn a_body_that_differs_from_the_signed_bytes_is_refused() {
     let shop = Connected::new().await;
     let query = [("shop_cipher", shop.cipher.as_str()), ("page_size", "1")];
     for sent_body in [r#"{"status": "ALL"}"#, r#"{}"#, ""] {
@@ -114,7 +114,7 @@ async fn the_bytes_that_were_signed_are_the_ones_that_count() {
 }
 
 #[tokio::test]
-async fn a_body_is_one_json_object_and_labelled_once() {
+async fn a_body_must_be_a_json_object_with_one_content_type() {
     let shop = Connected::new().await;
     let query = [("shop_cipher", shop.cipher.as_str()), ("page_size", "1")];
     for (headers, body, verdict) in [
@@ -142,7 +142,7 @@ async fn a_body_is_one_json_object_and_labelled_once() {
 #[tokio::test]
 async fn an_upload_arrives_byte_for_byte() {
     let shop = Connected::new().await;
-    // Every byte there is, line ends and what looks like a boundary among them.
+    // All 256 byte values, line ends, and text that looks like a boundary.
     let image: Vec<u8> =
         (0..=255).chain(*b"\r\n--b\r\n\r\n--bnd").chain((0..200_000).map(|n| (n % 251) as u8)).collect();
     let mut body = b"--bnd9\r\nContent-Disposition: form-data; name=\"use_case\"\r\n\r\nMAIN_IMAGE\r\n--bnd9\r\n\
@@ -168,14 +168,14 @@ async fn an_upload_arrives_byte_for_byte() {
     ] {
         assert_eq!(shop.upload(content_type, body).await.verdict(), (400, 36_009_022), "{content_type}");
     }
-    // Under any other type the body is signed like every other.
+    // With any other content type the signature must cover the body.
     assert_eq!(shop.upload("application/json", &body).await.verdict(), (401, 106_001));
     let without_image = b"--b\r\nContent-Disposition: form-data; name=\"use_case\"\r\n\r\nMAIN_IMAGE\r\n--b--\r\n";
     assert_eq!(shop.upload("multipart/form-data; boundary=b", without_image).await.verdict(), (400, 36_009_004));
 }
 
 #[tokio::test]
-async fn a_package_is_shipped_once_and_that_is_remembered() {
+async fn a_package_can_be_shipped_only_once() {
     let shop = Connected::new().await;
     let package = "1150000000000010001";
     assert_eq!(shop.world.control.shipped_packages(), [""; 0]);
@@ -186,7 +186,7 @@ async fn a_package_is_shipped_once_and_that_is_remembered() {
     let first = shop.call("POST", ORDERS, &[("page_size", "1")], "").await.data()["orders"][0].take();
     assert_eq!((&first["packages"][0]["id"], &first["status"]), (&json!(package), &json!("AWAITING_COLLECTION")));
 
-    // Another seller's package, and none at all.
+    // A package of another seller, and ids of no package.
     for other in ["1150000000000050001", "1150000000000010121", "1"] {
         let path = format!("/fulfillment/202309/packages/{other}/ship");
         assert_eq!(shop.call("POST", &path, &[], "").await.verdict(), (400, 36_009_004), "{other}");
@@ -197,7 +197,7 @@ async fn a_package_is_shipped_once_and_that_is_remembered() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_does_not_undo_what_was_done() {
+async fn a_package_stays_shipped_when_the_answer_is_lost() {
     let shop = Connected::new().await;
     let lost = "reply lost: TikTok acted, HTTP 502";
     shop.world.control.fault_next(SHIP, lost, Fault::named(lost).unwrap());
@@ -231,9 +231,9 @@ async fn webhooks_are_set_listed_and_deleted_for_one_app_and_shop() {
     let expected = json!({ "total_count": 1, "webhooks": [row("https://two.example", START + 9)] });
     assert_eq!(list().await, expected);
 
-    let longest = format!("https://{}.example", "x".repeat(239));
-    assert_eq!((longest.len(), set(&longest).await), (255, (200, 0)));
-    assert_eq!(set(&format!("{longest}x")).await, (400, 36_009_004));
+    let longest_allowed = format!("https://{}.example", "x".repeat(239));
+    assert_eq!((longest_allowed.len(), set(&longest_allowed).await), (255, (200, 0)));
+    assert_eq!(set(&format!("{longest_allowed}x")).await, (400, 36_009_004));
     assert_eq!(set("").await, (400, 36_009_004));
 
     for _ in 0..2 {
@@ -257,14 +257,14 @@ async fn other_apps_and_shops_have_webhooks_of_their_own() {
     let call = SignedCall { path: WEBHOOKS, query: &[("shop_cipher", &cipher)], ..SignedCall::default() };
     assert_eq!(world.signed(&call, &others).await.data()["total_count"], 0);
 
-    let world = world.seen_by_second_app();
+    let world = world.with_second_app();
     let (access_token, _) = world.connect("one-shop").await;
     let call = SignedCall { path: WEBHOOKS, query: &[("shop_cipher", &shop.cipher)], ..SignedCall::default() };
     assert_eq!(world.signed(&call, &access_token).await.data()["total_count"], 0);
 }
 
 #[tokio::test]
-async fn other_methods_do_not_fit() {
+async fn a_wrong_method_is_refused() {
     let shop = Connected::new().await;
     for (method, path) in [("GET", ORDERS), ("PUT", UPLOAD), ("DELETE", SHIP), ("POST", WEBHOOKS), ("GET", DEAUTHORIZE)]
     {

@@ -1,4 +1,5 @@
-//! A tiny HTTP client, and the calls a connector makes.
+//! A small HTTP client with the calls that a connector makes. It has its own signature code, so that a mistake in the
+//! fake's signature code cannot hide.
 
 use std::net::SocketAddr;
 
@@ -9,7 +10,7 @@ use sha2::Sha256;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// 2026-01-01T00:00:00Z, where the clock of every test stands at first.
+/// 2026-01-01T00:00:00Z in Unix seconds, the time at which the clock of every test starts.
 pub(crate) const START: u64 = 1_767_225_600;
 
 pub(crate) const TOKEN_HOST: &str = "auth.tiktok-shops.com";
@@ -34,7 +35,7 @@ impl Reply {
         })
     }
 
-    /// HTTP status and code of the envelope.
+    /// Returns the HTTP status and the code of the envelope.
     pub(crate) fn verdict(&self) -> (u16, i64) {
         (self.status, self.json()["code"].as_i64().unwrap())
     }
@@ -49,7 +50,7 @@ impl Reply {
     }
 }
 
-/// Sends bytes and reads until the server closes.
+/// Sends bytes and reads until the server closes the connection.
 pub(crate) async fn send_raw(address: SocketAddr, request: &[u8]) -> Reply {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
@@ -89,7 +90,7 @@ fn encode(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-/// A fake whose clock stands still, and the first of its apps.
+/// A fake whose clock stands still, and the app that makes the calls: the first app, or after `with_second_app` the second.
 pub(crate) struct World {
     fake: FakeTikTokShop,
     pub(crate) control: Control,
@@ -114,8 +115,8 @@ impl World {
         world
     }
 
-    /// The same fake, seen by its second app.
-    pub(crate) fn seen_by_second_app(mut self) -> Self {
+    /// Switches to the second app of the same fake.
+    pub(crate) fn with_second_app(mut self) -> Self {
         self.app = self.control.apps()[1].clone();
         self
     }
@@ -128,7 +129,7 @@ impl World {
         self.fake.quiet().await.unwrap();
     }
 
-    /// A request of a tester, who names no production host.
+    /// Sends a request whose `Host` is `localhost`.
     pub(crate) async fn local(&self, method: &str, target: &str, body: &str) -> Reply {
         send(self.address(), method, "localhost", target, &[], body).await
     }
@@ -163,7 +164,7 @@ impl World {
         self.token_call("/api/v2/token/refresh", &query).await
     }
 
-    /// Consents as the seller and exchanges the code: access token and refresh token.
+    /// Consents as the seller, exchanges the code and returns the access token and the refresh token.
     pub(crate) async fn connect(&self, seller: &str) -> (String, String) {
         let reply = self.exchange(&self.code(seller)).await;
         (reply.text("access_token"), reply.text("refresh_token"))
@@ -184,13 +185,13 @@ impl World {
         send(self.address(), call.method, API_HOST, &target, &headers, call.sent_body).await
     }
 
-    /// The cipher of the seller's first shop, as it is listed.
+    /// Lists the seller's shops and returns the cipher of the first.
     pub(crate) async fn cipher(&self, access_token: &str) -> String {
         self.list_shops(access_token).await.data()["shops"][0]["cipher"].as_str().unwrap().to_owned()
     }
 }
 
-/// A signed call, in which single things can be wrong.
+/// A signed call. A test can make single parts of it wrong.
 pub(crate) struct SignedCall<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
@@ -199,7 +200,7 @@ pub(crate) struct SignedCall<'a> {
     pub(crate) query: &'a [(&'a str, &'a str)],
     pub(crate) signed_body: &'a str,
     pub(crate) sent_body: &'a [u8],
-    /// Besides the access token.
+    /// The headers in addition to the access token.
     pub(crate) headers: &'a [(&'a str, &'a str)],
     pub(crate) distort: fn(String) -> String,
 }

@@ -1,4 +1,4 @@
-//! The consent page, and the page that shows a callback.
+//! Tests of the consent page and of the page that shows a callback.
 
 use fake_tiktok_shop::{App, Clock, FakeTikTokShop, Options, fixtures};
 
@@ -34,7 +34,7 @@ async fn the_page_names_the_app_its_scopes_and_the_sellers() {
 }
 
 #[tokio::test]
-async fn an_unknown_service_is_told_so() {
+async fn an_unknown_or_missing_service_id_gets_an_explanation() {
     let world = World::new();
     for (query, text) in [
         ("?service_id=%3Cb%3E", "There is no app with the service id &quot;&lt;b&gt;&quot;."),
@@ -47,7 +47,7 @@ async fn an_unknown_service_is_told_so() {
 }
 
 #[tokio::test]
-async fn hostile_text_stays_text() {
+async fn markup_in_names_and_parameters_is_escaped() {
     let hostile = r#""><script>alert('1')</script>"#;
     let mut apps = fixtures::apps();
     hostile.clone_into(&mut apps[0].name);
@@ -106,7 +106,7 @@ async fn a_state_that_was_not_given_is_not_returned() {
 }
 
 #[tokio::test]
-async fn a_form_that_is_not_whole_is_told_so() {
+async fn an_incomplete_form_gets_an_explanation() {
     let world = World::new();
     let service_id = &world.app.service_id;
     for (form, text) in [

@@ -1,4 +1,4 @@
-//! The control interface, in process and over HTTP.
+//! Tests of the control interface, in process and over HTTP.
 
 use fake_tiktok_shop::{ControlError, Decision, RefusalError};
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ async fn switches_are_read_and_changed() {
 }
 
 #[tokio::test]
-async fn requests_are_recorded_with_their_verdict() {
+async fn requests_are_recorded_with_status_and_code() {
     let world = World::new();
     let code = world.code("one-shop");
     let reply = world.exchange(&code).await;
@@ -116,7 +116,7 @@ async fn secrets_are_masked_outside_the_process() {
 }
 
 #[tokio::test]
-async fn a_consent_over_http_is_the_one_of_the_page() {
+async fn a_consent_over_http_has_the_same_callback_as_the_page() {
     let world = World::new();
     let body = json!({ "service_id": world.app.service_id, "seller": "one-shop", "state": "s", "decision": "allow" });
     let callback = world.local("POST", "/_control/consent", &body.to_string()).await.json();
@@ -167,7 +167,7 @@ async fn apps_and_sellers_are_listed() {
 }
 
 #[tokio::test]
-async fn unknown_operations_are_told_where_to_look() {
+async fn an_unknown_operation_gets_a_hint_to_the_list() {
     let world = World::new();
     for (method, path, status) in [("GET", "/_control/nothing", 404), ("DELETE", "/_control/clock", 405)] {
         let reply = world.local(method, path, "").await;
@@ -177,7 +177,7 @@ async fn unknown_operations_are_told_where_to_look() {
 }
 
 #[tokio::test]
-async fn unknown_names_are_exact_errors() {
+async fn an_unknown_name_gets_its_exact_error() {
     let control = World::new().control;
     let (service_id, nobody) = ("7480000000000000001", "nobody".to_owned());
     let consent = |service_id, seller| control.consent(service_id, seller, None, Decision::Allow).unwrap_err();

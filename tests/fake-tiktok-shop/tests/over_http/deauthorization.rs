@@ -1,4 +1,5 @@
-//! How a grant loses shops and is removed, by the app and by the seller, with every answer of its switches.
+//! Tests of grants that lose shops or are removed, by the app or by the seller, with every value of the switches.
+//! A test that covers one switch is named after it.
 
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ struct Connected {
 impl Connected {
     async fn new(seller: &str, change: impl FnOnce(&mut Switches)) -> Self {
         let world = World::with_switches(|switches| {
-            // A token that can be presented again and again.
+            // With this switch a refresh token can be presented more than once.
             switches.refresh_token_on_refresh = RefreshTokenOnRefresh::Unchanged;
             change(switches);
         });
@@ -55,20 +56,21 @@ impl Connected {
         shops.as_array().unwrap().iter().map(|shop| shop["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Whether calls and refreshes are let in.
+    /// Makes a call and a refresh and returns both verdicts.
     async fn verdicts(&self) -> [(u16, i64); 2] {
         let call = self.world.list_shops(&self.access_token).await.verdict();
         [call, self.world.refresh(&self.refresh_token).await.verdict()]
     }
 }
 
-/// Type and shop of what is due.
-fn told(world: &World) -> Vec<(u64, String)> {
+/// Returns the type and the shop of every due webhook.
+fn due_webhooks(world: &World) -> Vec<(u64, String)> {
     let body = |delivery: &fake_tiktok_shop::WebhookDelivery| serde_json::from_str::<Value>(&delivery.body).unwrap();
-    let told = |body: Value| (body["type"].as_u64().unwrap(), body["shop_id"].as_str().unwrap().to_owned());
-    world.control.webhooks_due().iter().map(body).map(told).collect()
+    let type_and_shop = |body: Value| (body["type"].as_u64().unwrap(), body["shop_id"].as_str().unwrap().to_owned());
+    world.control.webhooks_due().iter().map(body).map(type_and_shop).collect()
 }
 
+/// Returns the type and the shop of the webhooks about the deauthorization of these shops.
 fn deauthorized(shops: &[&str]) -> Vec<(u64, String)> {
     shops.iter().map(|shop| (6, (*shop).to_owned())).collect()
 }
@@ -82,7 +84,7 @@ async fn an_app_deauthorizes_one_shop_and_the_others_stay() {
     assert_eq!(seller.with_cipher("GET", WEBHOOKS, &seller.ciphers[1]).await.verdict(), WRONG_CIPHER);
     assert_eq!(seller.with_cipher("GET", WEBHOOKS, &seller.ciphers[0]).await.verdict(), OK);
     assert_eq!(seller.verdicts().await, [OK, OK]);
-    assert_eq!(told(&seller.world), deauthorized(&[SHOPS[1]]));
+    assert_eq!(due_webhooks(&seller.world), deauthorized(&[SHOPS[1]]));
     let call = SignedCall { path: ACTIVE_SHOPS, ..SignedCall::default() };
     let active = seller.world.signed(&call, &seller.access_token).await.data()["shops"].take();
     assert_eq!(active.as_array().unwrap().len(), 5, "the seller has the shop as before");
@@ -103,11 +105,11 @@ async fn a_forged_or_foreign_call_deauthorizes_nothing() {
     let (others, _) = seller.world.connect("cross-border").await;
     assert_eq!(seller.world.signed(&call(), &others).await.verdict(), WRONG_CIPHER);
     assert_eq!(seller.verdicts().await, [OK, OK]);
-    assert_eq!(told(&seller.world), []);
+    assert_eq!(due_webhooks(&seller.world), []);
 }
 
 #[tokio::test]
-async fn a_lost_answer_has_deauthorized_all_the_same() {
+async fn a_shop_is_deauthorized_even_if_the_answer_is_lost() {
     let seller = Connected::new("cross-border", |_| ()).await;
     let lost = "reply lost: TikTok acted, HTTP 502";
     seller.world.control.fault_next(DEAUTHORIZE, lost, Fault::named(lost).unwrap());
@@ -119,7 +121,7 @@ async fn a_lost_answer_has_deauthorized_all_the_same() {
 async fn another_app_keeps_its_grant() {
     let seller = Connected::new("one-shop", |_| ()).await;
     let service_id = seller.world.app.service_id.clone();
-    let mut world = seller.world.seen_by_second_app();
+    let mut world = seller.world.with_second_app();
     let (access_token, refresh_token) = world.connect("one-shop").await;
     world.control.deauthorize(&service_id, "one-shop").unwrap();
     assert_eq!(world.list_shops(&access_token).await.verdict(), OK);
@@ -132,14 +134,14 @@ async fn another_app_keeps_its_grant() {
 
 #[tokio::test]
 async fn deauthorize_shop() {
-    for (answer, left, verdicts, shops_told) in [
+    for (answer, left, verdicts, notified_shops) in [
         (DeauthorizeShop::Shop, &SHOPS[1..], [OK, OK], &SHOPS[..1]),
         (DeauthorizeShop::Grant, &[], [INVALID_ACCESS_TOKEN, NO_AUTHORIZATION], &SHOPS[..]),
     ] {
         let seller = Connected::new("cross-border", |switches| switches.deauthorize_shop = answer).await;
         assert_eq!(seller.deauthorize(0).await.verdict(), OK);
         assert_eq!(seller.verdicts().await, verdicts, "{answer:?}");
-        assert_eq!(told(&seller.world), deauthorized(shops_told), "{answer:?}");
+        assert_eq!(due_webhooks(&seller.world), deauthorized(notified_shops), "{answer:?}");
         if !left.is_empty() {
             assert_eq!(seller.listed().await, left);
         }
@@ -147,7 +149,7 @@ async fn deauthorize_shop() {
 }
 
 #[tokio::test]
-async fn a_shop_that_is_gone_cannot_end_the_grant() {
+async fn deauthorizing_a_removed_shop_does_not_remove_the_grant() {
     let seller = Connected::new("cross-border", |switches| switches.deauthorize_shop = DeauthorizeShop::Grant).await;
     let service_id = &seller.world.app.service_id;
     seller.world.control.deauthorize_shop(service_id, "cross-border", SHOPS[0]).unwrap();
@@ -157,13 +159,13 @@ async fn a_shop_that_is_gone_cannot_end_the_grant() {
 
 #[tokio::test]
 async fn deauthorize_notice() {
-    for (answer, shops_told) in [(DeauthorizeNotice::Sent, &SHOPS[..1]), (DeauthorizeNotice::None, &[])] {
+    for (answer, notified_shops) in [(DeauthorizeNotice::Sent, &SHOPS[..1]), (DeauthorizeNotice::None, &[])] {
         let seller = Connected::new("cross-border", |switches| switches.deauthorize_notice = answer).await;
         assert_eq!(seller.deauthorize(0).await.verdict(), OK);
-        assert_eq!(told(&seller.world), deauthorized(shops_told), "{answer:?}");
-        // The seller's own removal is always told.
+        assert_eq!(due_webhooks(&seller.world), deauthorized(notified_shops), "{answer:?}");
+        // A removal by the seller always leads to a webhook.
         seller.world.control.deauthorize_shop(&seller.world.app.service_id, "cross-border", SHOPS[4]).unwrap();
-        assert_eq!(told(&seller.world).last().unwrap(), &(6, SHOPS[4].to_owned()));
+        assert_eq!(due_webhooks(&seller.world).last().unwrap(), &(6, SHOPS[4].to_owned()));
     }
 }
 
@@ -173,7 +175,7 @@ async fn deauthorize_again() {
         let seller = Connected::new("cross-border", |switches| switches.deauthorize_again = answer).await;
         assert_eq!(seller.deauthorize(0).await.verdict(), OK);
         assert_eq!(seller.deauthorize(0).await.verdict(), verdict, "{answer:?}");
-        assert_eq!(told(&seller.world).len(), 1, "once is enough");
+        assert_eq!(due_webhooks(&seller.world).len(), 1, "the second call must queue no webhook");
         for unknown in ["", "ROW_unknown"] {
             assert_eq!(seller.with_cipher("DELETE", DEAUTHORIZE, unknown).await.verdict(), WRONG_CIPHER);
         }
@@ -195,7 +197,7 @@ async fn last_shop_removed() {
                 seller.world.control.deauthorize_shop(service_id, "one-shop", "7490000000000000001").unwrap();
             }
             assert_eq!(seller.verdicts().await, verdicts, "{answer:?}");
-            assert_eq!(told(&seller.world), deauthorized(&["7490000000000000001"]));
+            assert_eq!(due_webhooks(&seller.world), deauthorized(&["7490000000000000001"]));
             if answer == LastShopRemoved::LeavesGrant {
                 assert_eq!(seller.listed().await, [""; 0]);
             }
@@ -212,15 +214,15 @@ async fn tokens_after_removal() {
         let seller = Connected::new("cross-border", |switches| switches.tokens_after_removal = answer).await;
         let code = seller.world.code("cross-border");
         seller.world.control.deauthorize(&seller.world.app.service_id, "cross-border").unwrap();
-        assert_eq!(told(&seller.world), deauthorized(&SHOPS));
+        assert_eq!(due_webhooks(&seller.world), deauthorized(&SHOPS));
         assert_eq!(seller.verdicts().await, at_once, "{answer:?}");
         seller.world.control.advance(Duration::from_secs(59));
         assert_eq!(seller.verdicts().await, at_once, "{answer:?}");
         let (others, _) = seller.world.connect("one-shop").await;
         seller.world.control.advance(Duration::from_secs(1));
         assert_eq!(seller.verdicts().await, gone, "{answer:?}");
-        assert_eq!(seller.world.exchange(&code).await.verdict(), (200, 36_004_004), "the code went with the grant");
-        assert_eq!(seller.world.list_shops(&others).await.verdict(), OK, "another seller's");
+        assert_eq!(seller.world.exchange(&code).await.verdict(), (200, 36_004_004), "the removal deletes unused codes");
+        assert_eq!(seller.world.list_shops(&others).await.verdict(), OK, "another seller's grant stands");
     }
 }
 
@@ -236,7 +238,7 @@ async fn a_removed_grant_whose_tokens_still_work_is_not_removed_again() {
         let seller = Connected::new("one-shop", again(answer)).await;
         seller.world.control.deauthorize(&seller.world.app.service_id, "one-shop").unwrap();
         assert_eq!(seller.deauthorize(0).await.verdict(), verdict);
-        assert_eq!(told(&seller.world).len(), 1);
+        assert_eq!(due_webhooks(&seller.world).len(), 1);
     }
 }
 
@@ -265,12 +267,12 @@ async fn empty_data() {
         let reply = seller.deauthorize(0).await;
         assert_eq!(reply.verdict(), OK);
         assert_eq!(reply.json().get("data"), expected.as_ref(), "{answer:?}");
-        assert_eq!(seller.listed().await.len(), 4, "data that tells something is there");
+        assert_eq!(seller.listed().await.len(), 4, "data that is not empty must stay");
     }
 }
 
 #[tokio::test]
-async fn a_new_consent_brings_back_all_that_was_removed() {
+async fn a_new_consent_restores_removed_shops_and_removed_grants() {
     let seller = Connected::new("cross-border", |_| ()).await;
     let world = &seller.world;
     world.control.deauthorize_shop(&world.app.service_id, "cross-border", SHOPS[0]).unwrap();
@@ -307,7 +309,7 @@ async fn access_token_after_end() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_cannot_be_removed() {
+async fn removing_an_unknown_shop_or_grant_gets_its_exact_error() {
     let world = World::new();
     let service_id = world.app.service_id.clone();
     let not_authorized = || Err(ControlError::NotAuthorized("one-shop".to_owned()));

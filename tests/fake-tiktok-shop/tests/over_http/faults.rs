@@ -1,4 +1,4 @@
-//! Scripted faults, seen from the other end of a plain TCP connection.
+//! Tests of scripted faults, from the client's end of a plain TCP connection.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -12,19 +12,20 @@ use crate::client::{SHOPS, TOKEN_HOST, World, send};
 
 const TOKEN_GET: &str = "/api/v2/token/get";
 
-fn fault(acts: bool, text: &str, then: Ending) -> Fault {
-    Fault { acts, sends: vec![Piece::Text(text.to_owned())], then }
+/// Returns a fault on which TikTok Shop does not act.
+fn fault(text: &str, then: Ending) -> Fault {
+    Fault { acts: false, sends: vec![Piece::Text(text.to_owned())], then }
 }
 
-/// A connection on which a request to the token host was sent.
-async fn asked(world: &World) -> TcpStream {
+/// Opens a connection and sends a request to the token host on it.
+async fn send_request(world: &World) -> TcpStream {
     let mut stream = TcpStream::connect(world.address()).await.unwrap();
     let request = format!("GET {TOKEN_GET} HTTP/1.1\r\nhost: {TOKEN_HOST}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     stream
 }
 
-/// What a fault that does not act sends before its end.
+/// Returns the bytes that a fault sends if TikTok Shop does not act.
 fn bytes(fault: &Fault) -> Vec<u8> {
     fault
         .sends
@@ -43,10 +44,10 @@ fn bytes(fault: &Fault) -> Vec<u8> {
 async fn every_fault_of_the_catalogue_is_played_byte_for_byte() {
     let world = World::new();
     for (name, fault) in catalogue() {
-        // What was answered is another test's matter: here nothing is.
+        // Another test covers the pieces that contain TikTok Shop's answer. Here TikTok Shop never acts.
         let fault = Fault { acts: false, ..fault };
         world.control.fault_next(TOKEN_GET, &name, fault.clone());
-        let mut stream = asked(&world).await;
+        let mut stream = send_request(&world).await;
         let expected = bytes(&fault);
         let mut received = vec![0; expected.len()];
         let played = stream.read_exact(&mut received).await;
@@ -61,7 +62,7 @@ async fn every_fault_of_the_catalogue_is_played_byte_for_byte() {
                 assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{name}");
             }
             Ending::Stall => {
-                // Open until this side closes: the server takes more, and ends when no more comes.
+                // The connection must stay open until the client closes it: the server still reads.
                 stream.write_all(b"and so on").await.unwrap();
                 stream.shutdown().await.unwrap();
                 assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "{name}");
@@ -79,7 +80,7 @@ async fn every_fault_of_the_catalogue_is_played_byte_for_byte() {
 }
 
 #[test]
-fn names_are_distinct_and_find_their_fault() {
+fn every_fault_has_a_distinct_name_and_is_found_by_it() {
     let all = catalogue();
     let names: BTreeSet<_> = all.iter().map(|(name, _)| name).collect();
     assert_eq!(names.len(), all.len());
@@ -90,7 +91,7 @@ fn names_are_distinct_and_find_their_fault() {
 }
 
 #[tokio::test]
-async fn a_reply_that_is_lost_was_acted_on_and_recorded() {
+async fn tiktok_shop_acts_on_a_request_whose_reply_is_lost_and_the_log_shows_its_answer() {
     let world = World::new();
     let code = world.code("one-shop");
     world.control.fault_next(TOKEN_GET, "lost", Fault { acts: true, sends: vec![], then: Ending::Reset });
@@ -111,7 +112,7 @@ async fn a_reply_that_is_lost_was_acted_on_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_fault_that_does_not_act_leaves_everything_as_it_was() {
+async fn a_fault_on_which_tiktok_shop_does_not_act_changes_no_state() {
     let world = World::new();
     let code = world.code("one-shop");
     world.control.fault_next(TOKEN_GET, "busy", Fault::named("HTTP 503, JSON").unwrap());
@@ -120,7 +121,7 @@ async fn a_fault_that_does_not_act_leaves_everything_as_it_was() {
 }
 
 #[tokio::test]
-async fn the_answer_can_be_sent_whole_in_part_and_under_another_head() {
+async fn a_fault_can_send_the_answer_in_whole_or_in_part_under_another_head() {
     let world = World::new();
     let head = Piece::Text("HTTP/1.1 203 Mended\r\ncontent-length: ".into());
     let end = Piece::Text("\r\n\r\n".into());
@@ -138,9 +139,9 @@ async fn the_answer_can_be_sent_whole_in_part_and_under_another_head() {
 }
 
 #[tokio::test]
-async fn scripts_are_played_in_order_for_their_path_until_they_are_used_up() {
+async fn the_scripts_of_a_path_are_played_in_order_until_they_are_used_up() {
     let world = World::new();
-    let answer = |status: u16| fault(false, &format!("HTTP/1.1 {status} x\r\n\r\n"), Ending::Close);
+    let answer = |status: u16| fault(&format!("HTTP/1.1 {status} x\r\n\r\n"), Ending::Close);
     let control = &world.control;
     control.fault_next(TOKEN_GET, "first", answer(501));
     control.fault_next(TOKEN_GET, "second", answer(502));
@@ -159,13 +160,13 @@ async fn scripts_are_played_in_order_for_their_path_until_they_are_used_up() {
 }
 
 #[tokio::test]
-async fn a_fault_ends_a_connection_that_has_served_well_before() {
+async fn a_fault_ends_a_connection_that_has_served_an_earlier_request() {
     let world = World::new();
-    let mut stream = asked(&world).await;
+    let mut stream = send_request(&world).await;
     let mut received = vec![0; 12];
     stream.read_exact(&mut received).await.unwrap();
     assert_eq!(received, b"HTTP/1.1 400");
-    world.control.fault_next(SHOPS, "odd", fault(false, "!", Ending::Close));
+    world.control.fault_next(SHOPS, "odd", fault("!", Ending::Close));
     let request = format!("GET {SHOPS} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut rest = Vec::new();
@@ -174,10 +175,10 @@ async fn a_fault_ends_a_connection_that_has_served_well_before() {
 }
 
 #[tokio::test]
-async fn a_fake_that_stops_lets_go_of_connections_that_stall() {
+async fn stalled_connections_are_closed_when_the_fake_stops() {
     let world = World::new();
-    world.control.fault_next(TOKEN_GET, "silent", fault(false, "H", Ending::Stall));
-    let mut stream = asked(&world).await;
+    world.control.fault_next(TOKEN_GET, "silent", fault("H", Ending::Stall));
+    let mut stream = send_request(&world).await;
     let mut received = Vec::new();
     stream.read_buf(&mut received).await.unwrap();
     drop(world);

@@ -1,4 +1,4 @@
-//! What every call has to get past, on every path of the API.
+//! Tests of the checks before every call, on every path of the API.
 
 use std::time::Duration;
 
@@ -15,9 +15,11 @@ pub(crate) const ACTIVE_SHOPS: &str = "/seller/202309/shops";
 /// The package of the first order of `one-shop`.
 pub(crate) const SHIP: &str = "/fulfillment/202309/packages/1150000000000010001/ship";
 
-const OF_THE_SELLER: [(&str, &str); 3] = [("GET", SHOPS), ("GET", ACTIVE_SHOPS), ("POST", UPLOAD)];
+/// The calls without a `shop_cipher`.
+const SELLER_CALLS: [(&str, &str); 3] = [("GET", SHOPS), ("GET", ACTIVE_SHOPS), ("POST", UPLOAD)];
 
-const OF_A_SHOP: [(&str, &str); 7] = [
+/// The calls with a `shop_cipher`.
+const SHOP_CALLS: [(&str, &str); 7] = [
     ("POST", ORDERS),
     ("POST", PRODUCTS),
     ("POST", SHIP),
@@ -27,15 +29,15 @@ const OF_A_SHOP: [(&str, &str); 7] = [
     ("DELETE", DEAUTHORIZE),
 ];
 
-fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-    OF_THE_SELLER.into_iter().chain(OF_A_SHOP)
+fn all_calls() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SELLER_CALLS.into_iter().chain(SHOP_CALLS)
 }
 
 #[tokio::test]
-async fn no_call_gets_past_a_wrong_signature_key_or_time() {
+async fn a_wrong_signature_app_key_or_timestamp_is_refused_on_every_path() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
-    for (method, path) in all() {
+    for (method, path) in all_calls() {
         let call = || SignedCall { method, path, ..SignedCall::default() };
         for (call, verdict, words) in [
             (SignedCall { distort: |sign| sign.to_uppercase(), ..call() }, (401, 106_001), "sign"),
@@ -51,7 +53,7 @@ async fn no_call_gets_past_a_wrong_signature_key_or_time() {
 }
 
 #[tokio::test]
-async fn no_call_gets_past_a_wrong_access_token() {
+async fn a_wrong_access_token_is_refused_on_every_path() {
     for (status, http) in [(FailureStatus::Unauthorized, 401), (FailureStatus::Ok, 200)] {
         let world = World::with_switches(|switches| {
             switches.status_101000 = status;
@@ -61,7 +63,7 @@ async fn no_call_gets_past_a_wrong_access_token() {
         let (access_token, _) = world.connect("one-shop").await;
         let (creators, _) = world.connect("creator").await;
         world.control.end_access_tokens("one-shop").unwrap();
-        for (method, path) in all() {
+        for (method, path) in all_calls() {
             let call = SignedCall { method, path, ..SignedCall::default() };
             assert_eq!(world.signed(&call, "").await.verdict(), (400, 36_009_004), "{method} {path}");
             assert_eq!(world.signed(&call, "ROW_unknown").await.verdict(), (http, 105_001), "{method} {path}");
@@ -72,11 +74,11 @@ async fn no_call_gets_past_a_wrong_access_token() {
 }
 
 #[tokio::test]
-async fn no_call_gets_past_a_missing_scope_of_the_grant() {
+async fn a_scope_missing_from_the_grant_is_refused_on_every_path() {
     let world = World::new();
     world.control.update_seller("one-shop", |seller| seller.granted_scopes = Some(Vec::new())).unwrap();
     let (access_token, _) = world.connect("one-shop").await;
-    for (method, path) in all() {
+    for (method, path) in all_calls() {
         let call = SignedCall { method, path, ..SignedCall::default() };
         let reply = world.signed(&call, &access_token).await;
         assert_eq!(reply.verdict(), (401, 105_005), "{method} {path}");
@@ -85,8 +87,8 @@ async fn no_call_gets_past_a_missing_scope_of_the_grant() {
 }
 
 #[tokio::test]
-async fn an_app_that_did_not_ask_for_a_scope_lacks_it() {
-    let world = World::new().seen_by_second_app();
+async fn a_call_is_refused_if_the_app_did_not_ask_for_its_scope() {
+    let world = World::new().with_second_app();
     let (access_token, _) = world.connect("one-shop").await;
     let cipher = world.cipher(&access_token).await;
     let query = [("shop_cipher", cipher.as_str()), ("page_size", "1")];
@@ -97,7 +99,7 @@ async fn an_app_that_did_not_ask_for_a_scope_lacks_it() {
 }
 
 #[tokio::test]
-async fn a_scope_that_is_taken_from_the_app_is_gone_from_its_grants() {
+async fn a_scope_removed_from_the_app_no_longer_works_in_existing_grants() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     let call = SignedCall { path: ACTIVE_SHOPS, ..SignedCall::default() };
@@ -107,11 +109,11 @@ async fn a_scope_that_is_taken_from_the_app_is_gone_from_its_grants() {
 }
 
 #[tokio::test]
-async fn calls_of_the_seller_carry_no_cipher() {
+async fn a_seller_call_with_a_cipher_is_refused() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     let cipher = world.cipher(&access_token).await;
-    for (method, path) in OF_THE_SELLER {
+    for (method, path) in SELLER_CALLS {
         let call = SignedCall { method, path, query: &[("shop_cipher", &cipher)], ..SignedCall::default() };
         let reply = world.signed(&call, &access_token).await;
         assert_eq!(reply.verdict(), (400, 36_009_004), "{path}");
@@ -123,12 +125,12 @@ async fn calls_of_the_seller_carry_no_cipher() {
 }
 
 #[tokio::test]
-async fn calls_of_a_shop_carry_a_cipher_of_the_caller() {
+async fn a_shop_call_needs_a_cipher_of_the_callers_grant() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     let (others, _) = world.connect("cross-border").await;
     let (own, foreign) = (world.cipher(&access_token).await, world.cipher(&others).await);
-    for (method, path) in OF_A_SHOP {
+    for (method, path) in SHOP_CALLS {
         let call = |query| SignedCall { method, path, query, ..SignedCall::default() };
         let wrong: [&[_]; 4] =
             [&[], &[("shop_cipher", "")], &[("shop_cipher", &foreign)], &[("shop_cipher", "7490000000000000001")]];
@@ -136,14 +138,14 @@ async fn calls_of_a_shop_carry_a_cipher_of_the_caller() {
             let reply = world.signed(&call(query), &access_token).await;
             assert_eq!(reply.verdict(), (400, 106_013), "{method} {path} {query:?}");
         }
-        // Past the gate: the call itself may still miss something.
+        // The cipher is accepted. The call itself may still refuse the request for another reason.
         let reply = world.signed(&call(&[("shop_cipher", &own)]), &access_token).await;
         assert_ne!(reply.verdict().1, 106_013, "{method} {path}");
     }
 }
 
 #[tokio::test]
-async fn a_cipher_of_an_earlier_consent_is_refused_where_consents_change_them() {
+async fn an_earlier_cipher_is_refused_after_a_consent_that_changes_ciphers() {
     for (answer, verdict) in [(CiphersOnConsent::Unchanged, (200, 0)), (CiphersOnConsent::New, (400, 106_013))] {
         let world = World::with_switches(|switches| switches.ciphers_on_consent = answer);
         let (access_token, _) = world.connect("one-shop").await;
@@ -158,7 +160,7 @@ async fn a_cipher_of_an_earlier_consent_is_refused_where_consents_change_them() 
 }
 
 #[tokio::test]
-async fn a_shop_that_was_removed_cannot_be_called() {
+async fn a_call_for_a_removed_shop_is_refused() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     let cipher = world.cipher(&access_token).await;
@@ -169,10 +171,10 @@ async fn a_shop_that_was_removed_cannot_be_called() {
 }
 
 #[tokio::test]
-async fn a_fault_is_met_on_every_path() {
+async fn a_fault_is_played_on_every_path() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
-    for (method, path) in all() {
+    for (method, path) in all_calls() {
         world.control.fault_next(path, "busy", Fault::named("HTTP 503, JSON").unwrap());
         let call = SignedCall { method, path, ..SignedCall::default() };
         assert_eq!(world.signed(&call, &access_token).await.verdict(), (503, 36_009_003), "{method} {path}");
@@ -182,7 +184,7 @@ async fn a_fault_is_met_on_every_path() {
 }
 
 #[tokio::test]
-async fn a_host_whose_clock_is_wrong_can_read_the_right_time() {
+async fn the_refusal_of_a_wrong_timestamp_carries_the_right_time() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     world.control.advance(Duration::from_secs(3_600));

@@ -1,4 +1,4 @@
-//! Which host answers for what, and that nothing breaks the server.
+//! Tests of the hosts: which host serves which path, and that strange requests do not break the server.
 
 use std::io::Write as _;
 use std::pin::pin;
@@ -11,7 +11,7 @@ use crate::client::{API_HOST, SHOPS, TOKEN_HOST, World, send, send_raw};
 const TOKEN_PATH: &str = "/api/v2/token/get";
 
 #[tokio::test]
-async fn a_production_host_has_its_own_paths_only() {
+async fn a_production_host_serves_only_its_own_paths() {
     let world = World::new();
     for target in [SHOPS, "/open/authorize", "/", "/_control", "/callback"] {
         let reply = send(world.address(), "GET", TOKEN_HOST, target, &[], "").await;
@@ -28,7 +28,7 @@ async fn a_production_host_has_its_own_paths_only() {
 }
 
 #[tokio::test]
-async fn on_loopback_the_path_decides() {
+async fn on_loopback_the_path_selects_the_host() {
     let world = World::new();
     assert_eq!(world.local("GET", TOKEN_PATH, "").await.verdict(), (400, 36_009_004));
     assert_eq!(world.local("POST", TOKEN_PATH, "").await.body, "404 page not found");
@@ -38,7 +38,7 @@ async fn on_loopback_the_path_decides() {
 }
 
 #[tokio::test]
-async fn the_name_of_a_host_is_read_without_case_and_port() {
+async fn letter_case_and_port_of_a_host_name_are_ignored() {
     let world = World::new();
     for host in ["AUTH.TikTok-Shops.com", "auth.tiktok-shops.com:443"] {
         assert_eq!(send(world.address(), "GET", host, "/", &[], "").await.body, "404 page not found", "{host}");
@@ -49,7 +49,7 @@ async fn the_name_of_a_host_is_read_without_case_and_port() {
 }
 
 #[tokio::test]
-async fn no_other_host_is_answered_for() {
+async fn requests_to_other_hosts_are_refused() {
     let world = World::new();
     for host in ["evil.example", "auth.tiktok-shops.com.evil.example", "auth.tiktok-shops.com.", "a b"] {
         assert_eq!(send(world.address(), "GET", host, "/_control", &[], "").await.status, 421, "{host}");
@@ -69,19 +69,19 @@ async fn every_answer_carries_the_fakes_time() {
             }
         }
     }
-    // Nor is the system's time told where nobody was asked.
+    // A request that cannot be parsed gets no `Date` at all, so the system's time does not leak.
     let unreadable = send_raw(world.address(), b"GET / HTTP/1.1\r\nno colon\r\n\r\n").await;
     assert_eq!((unreadable.status, unreadable.header("date")), (400, None));
 }
 
 #[tokio::test]
-async fn a_request_without_a_host_is_a_testers() {
+async fn a_request_without_a_host_is_served_as_loopback() {
     let world = World::new();
     assert_eq!(send_raw(world.address(), b"GET / HTTP/1.0\r\n\r\n").await.status, 200);
 }
 
 #[tokio::test]
-async fn strange_requests_are_answered_and_the_server_lives_on() {
+async fn strange_requests_are_answered_and_the_server_keeps_running() {
     let world = World::new();
     for target in [
         "/api/v2/token/get?%ff=%00&&&=&app_key=%F0%9F",
@@ -106,7 +106,7 @@ async fn strange_requests_are_answered_and_the_server_lives_on() {
 }
 
 #[tokio::test]
-async fn a_body_beyond_a_mebibyte_is_refused() {
+async fn a_body_of_more_than_1_mib_is_refused() {
     let world = World::new();
     let head =
         format!("POST {SHOPS} HTTP/1.1\r\nhost: {API_HOST}\r\nconnection: close\r\ncontent-length: 1048577\r\n\r\n");
@@ -116,14 +116,14 @@ async fn a_body_beyond_a_mebibyte_is_refused() {
 }
 
 #[tokio::test]
-async fn a_quiet_fake_has_served_every_client_that_is_gone_and_waits_for_those_that_are_not() {
+async fn quiet_waits_until_every_connection_is_served_and_closed() {
     let world = World::new();
     let kept_alive = TcpStream::connect(world.address()).await.unwrap();
     for _ in 0..20 {
         let mut client = std::net::TcpStream::connect(world.address()).unwrap();
         write!(client, "GET {SHOPS} HTTP/1.1\r\nhost: {API_HOST}\r\n\r\n").unwrap();
     }
-    assert_eq!(world.control.requests(), [], "the fake had no time yet");
+    assert_eq!(world.control.requests(), [], "the fake cannot have handled a request yet");
 
     let mut quiet = pin!(world.quiet());
     tokio::select! {
@@ -137,7 +137,7 @@ async fn a_quiet_fake_has_served_every_client_that_is_gone_and_waits_for_those_t
 }
 
 #[tokio::test]
-async fn a_dropped_fake_listens_no_more() {
+async fn a_dropped_fake_stops_listening() {
     let world = World::new();
     let address = world.address();
     let mut kept_alive = TcpStream::connect(address).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_dropped_fake_listens_no_more() {
 
     drop(world);
     while kept_alive.read(&mut answer).await.unwrap() > 0 {}
-    // What arrives while the listener closes may still be accepted or reset.
+    // A connection that arrives while the listener closes may still be accepted or reset.
     loop {
         match TcpStream::connect(address).await {
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => break,

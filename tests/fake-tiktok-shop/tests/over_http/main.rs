@@ -1,11 +1,11 @@
-//! The fake, spoken to over real HTTP by a client that shares no code with it.
+//! Tests of the fake over real HTTP. Their client shares no code with the fake.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that meets the unexpected is to fail on the spot"
+    reason = "an unexpected value must fail the test at once"
 )]
 
 mod business_calls;

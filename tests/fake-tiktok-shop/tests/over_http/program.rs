@@ -1,4 +1,4 @@
-//! The program that serves a fake until it is stopped.
+//! Tests of the program `fake-tiktok-shop`.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::client::send;
 
 #[tokio::test]
-async fn it_says_where_it_listens_and_serves_there() {
+async fn the_program_prints_its_address_and_serves_there() {
     let mut program = Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop"))
         .args(["--json", "--redirect", "https://platform.example/cb"])
         .stdout(Stdio::piped())
@@ -17,19 +17,19 @@ async fn it_says_where_it_listens_and_serves_there() {
         .spawn()
         .unwrap();
     let line = BufReader::new(program.stdout.take().unwrap()).lines().next_line().await.unwrap().unwrap();
-    let told: Value = serde_json::from_str(&line).unwrap();
-    let address = told["address"].as_str().unwrap().parse().unwrap();
-    let consent = told["apps"][0]["consent"].as_str().unwrap();
+    let announcement: Value = serde_json::from_str(&line).unwrap();
+    let address = announcement["address"].as_str().unwrap().parse().unwrap();
+    let consent = announcement["apps"][0]["consent"].as_str().unwrap();
     let target = consent.strip_prefix(&format!("http://{address}")).unwrap();
     assert_eq!(send(address, "GET", "localhost", target, &[], "").await.status, 200);
     let apps = send(address, "GET", "localhost", "/_control/apps", &[], "").await.json();
     assert_eq!(apps[0]["redirect_address"], "https://platform.example/cb");
-    assert_eq!(apps[0]["app_secret"], told["apps"][0]["app_secret"]);
+    assert_eq!(apps[0]["app_secret"], announcement["apps"][0]["app_secret"]);
     program.kill().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_one_clear_line() {
+async fn a_port_in_use_gets_a_one_line_error() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let output = Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop"))
@@ -44,7 +44,7 @@ async fn a_port_in_use_is_one_clear_line() {
 }
 
 #[tokio::test]
-async fn a_redirect_address_that_is_none_is_one_clear_line() {
+async fn a_wrong_redirect_address_gets_a_one_line_error() {
     let output =
         Command::new(env!("CARGO_BIN_EXE_fake-tiktok-shop")).args(["--redirect", "/cb"]).output().await.unwrap();
     assert_eq!(output.status.code(), Some(2));

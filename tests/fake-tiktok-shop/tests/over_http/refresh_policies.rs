@@ -1,4 +1,4 @@
-//! What a replayed refresh token meets: each policy of the token host, and what tests are told about it.
+//! Tests of replayed refresh tokens under each policy of the token host, and of the reports about issued tokens.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn world(replaced: ReplacedRefreshToken) -> World {
 }
 
 #[tokio::test]
-async fn a_reusable_token_works_again_and_again() {
+async fn a_reusable_refresh_token_works_many_times() {
     for (rotation, replaced) in [
         (RefreshTokenOnRefresh::Unchanged, ReplacedRefreshToken::RevokesFamily),
         (RefreshTokenOnRefresh::New, ReplacedRefreshToken::Honoured),
@@ -35,7 +35,7 @@ async fn a_reusable_token_works_again_and_again() {
 }
 
 #[tokio::test]
-async fn within_the_grace_every_replay_gets_a_pair_of_its_own() {
+async fn within_the_grace_period_every_replay_gets_a_new_pair() {
     let world = world(ReplacedRefreshToken::HonouredForSeconds(60));
     let (_, replaced) = world.connect("one-shop").await;
     let first = world.refresh(&replaced).await.data();
@@ -48,7 +48,7 @@ async fn within_the_grace_every_replay_gets_a_pair_of_its_own() {
     world.control.advance(Duration::from_secs(1));
     assert!(!world.control.honours(&replaced));
     assert_eq!(world.refresh(&replaced).await.verdict(), NO_AUTHORIZATION);
-    // Neither pair displaced the other.
+    // Both pairs work.
     for pair in [first, second] {
         assert_eq!(world.list_shops(pair["access_token"].as_str().unwrap()).await.verdict(), OK);
         assert_eq!(world.refresh(pair["refresh_token"].as_str().unwrap()).await.verdict(), OK);
@@ -56,7 +56,7 @@ async fn within_the_grace_every_replay_gets_a_pair_of_its_own() {
 }
 
 #[tokio::test]
-async fn within_the_grace_a_replay_can_get_the_first_answer_again() {
+async fn within_the_grace_period_a_replay_can_get_the_first_pair_again() {
     let world = world(ReplacedRefreshToken::AnsweredAgainForSeconds(60));
     let (_, replaced) = world.connect("one-shop").await;
     let first = world.refresh(&replaced).await.data();
@@ -65,7 +65,7 @@ async fn within_the_grace_a_replay_can_get_the_first_answer_again() {
     let issued = world.control.issued(&world.app.service_id, "one-shop").unwrap();
     assert_eq!((issued.access_tokens.len(), issued.refresh_tokens.len()), (2, 2), "a replay issues nothing");
 
-    // The grace counts from the first refresh, not from the last replay.
+    // The grace period starts at the first refresh, not at the last replay.
     assert!(world.control.honours(&replaced));
     world.control.advance(Duration::from_secs(1));
     assert!(!world.control.honours(&replaced));
@@ -74,7 +74,7 @@ async fn within_the_grace_a_replay_can_get_the_first_answer_again() {
 }
 
 #[tokio::test]
-async fn a_strict_host_refuses_a_replay_and_leaves_the_pair_alone() {
+async fn a_strict_host_refuses_a_replay_and_keeps_the_new_pair_valid() {
     let world = world(ReplacedRefreshToken::Refused);
     let (_, replaced) = world.connect("one-shop").await;
     let pair = world.refresh(&replaced).await.data();
@@ -85,7 +85,7 @@ async fn a_strict_host_refuses_a_replay_and_leaves_the_pair_alone() {
 }
 
 #[tokio::test]
-async fn a_replay_can_revoke_all_that_came_from_its_consent_and_nothing_else() {
+async fn a_replay_can_revoke_the_tokens_of_its_consent_and_no_others() {
     let world = world(ReplacedRefreshToken::RevokesFamily);
     let (other_access, other_refresh) = world.connect("one-shop").await;
     let (first_access, first) = world.connect("one-shop").await;
@@ -94,9 +94,9 @@ async fn a_replay_can_revoke_all_that_came_from_its_consent_and_nothing_else() {
     assert_eq!(world.list_shops(second_access).await.verdict(), OK);
     assert!(!world.control.honours(&first) && world.control.honours(second));
 
-    // Another app's request is no replay.
+    // A request by another app does not count as a replay.
     let app = world.app.clone();
-    let mut world = world.seen_by_second_app();
+    let mut world = world.with_second_app();
     assert_eq!(world.refresh(&first).await.verdict(), NO_AUTHORIZATION);
     world.app = app;
     assert!(world.control.honours(second));
@@ -108,14 +108,14 @@ async fn a_replay_can_revoke_all_that_came_from_its_consent_and_nothing_else() {
         assert_eq!(world.list_shops(access_token).await.verdict(), INVALID_ACCESS_TOKEN);
     }
 
-    // The consent before it, and one after it.
+    // Tokens of an earlier and of a later consent still work.
     assert_eq!(world.list_shops(&other_access).await.verdict(), OK);
     assert_eq!(world.refresh(&other_refresh).await.verdict(), OK);
     let (access_token, refresh_token) = world.connect("one-shop").await;
     assert_eq!(world.list_shops(&access_token).await.verdict(), OK);
     assert!(world.control.honours(&refresh_token));
 
-    // What is revoked stays so, whatever the switch says later.
+    // Revoked tokens stay revoked when the switch changes.
     world.control.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::Honoured);
     assert!(!world.control.honours(&first) && !world.control.honours(second));
 }
@@ -135,7 +135,7 @@ async fn a_token_is_honoured_until_its_authorization_ends_or_is_revoked() {
 }
 
 #[tokio::test]
-async fn the_log_tells_what_was_issued_to_each_request_also_when_the_answer_was_lost() {
+async fn the_log_shows_the_issued_tokens_even_if_the_answer_is_lost() {
     let world = world(ReplacedRefreshToken::AnsweredAgainForSeconds(60));
     let (access_token, first) = world.connect("one-shop").await;
     let record = world.control.requests().pop().unwrap();
@@ -165,7 +165,7 @@ async fn the_log_tells_what_was_issued_to_each_request_also_when_the_answer_was_
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_the_answer_leaves_out_is_in_the_log() {
+async fn the_log_shows_a_refresh_token_that_the_answer_leaves_out() {
     let world = World::with_switches(|switches| switches.refresh_token_field = RefreshTokenField::Missing);
     let (_, refresh_token) = world.connect("one-shop").await;
     let data = world.refresh(&refresh_token).await.data();
@@ -175,7 +175,7 @@ async fn a_refresh_token_that_the_answer_leaves_out_is_in_the_log() {
 }
 
 #[tokio::test]
-async fn one_refresh_token_can_be_taken_back_and_all_else_lives_on() {
+async fn revoking_one_refresh_token_leaves_all_others_valid() {
     let world = World::new();
     let (_, earlier) = world.connect("one-shop").await;
     let (access_token, refresh_token) = world.connect("one-shop").await;

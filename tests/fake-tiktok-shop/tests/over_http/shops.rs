@@ -1,4 +1,4 @@
-//! The API host with its default switches: the gate, and the listing of shops.
+//! Tests of the API host with its default switches: the checks of a call, and the list of shops.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::client::{API_HOST, SHOPS, START, SignedCall, World, send};
 
 #[tokio::test]
-async fn every_kind_of_seller_has_its_listing() {
+async fn every_kind_of_seller_has_its_own_list_of_shops() {
     let world = World::new();
     for (seller, regions, seller_type) in [
         ("one-shop", vec!["GB"], "LOCAL"),
@@ -49,7 +49,7 @@ async fn a_row_may_lack_the_cipher_and_have_unknown_members() {
 }
 
 #[tokio::test]
-async fn shops_come_and_go() {
+async fn shops_can_be_added_and_removed() {
     let world = World::new();
     let (access_token, _) = world.connect("no-shop").await;
     let shop = Shop {
@@ -68,14 +68,14 @@ async fn shops_come_and_go() {
 }
 
 #[tokio::test]
-async fn a_signed_parameter_counts_decoded() {
+async fn the_signature_covers_decoded_parameters() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     let call = SignedCall {
         query: &[("Zed", "Áo & mũ +1 100%/a=b?#"), ("a_b", ""), ("access_token", "")],
         ..SignedCall::default()
     };
-    // The test's signature covers `access_token`, the rule's does not.
+    // This test's signature covers `access_token`; the correct signature leaves it out.
     assert_eq!(world.signed(&call, &access_token).await.verdict(), (401, 106_001));
     let call = SignedCall { query: &[("Zed", "Áo & mũ +1 100%/a=b?#"), ("a_b", "")], ..SignedCall::default() };
     assert_eq!(world.signed(&call, &access_token).await.verdict(), (200, 0));
@@ -94,7 +94,7 @@ async fn a_signature_that_is_wrong_or_in_upper_case_is_refused() {
 }
 
 #[tokio::test]
-async fn a_get_with_a_body_is_refused_signed_or_not() {
+async fn a_get_with_a_body_is_refused_whether_the_body_is_signed_or_not() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     for signed_body in ["{}", ""] {
@@ -121,7 +121,7 @@ async fn the_timestamp_may_be_five_minutes_old_or_thirty_seconds_ahead() {
 }
 
 #[tokio::test]
-async fn what_a_request_lacks_is_named() {
+async fn a_missing_or_wrong_parameter_is_named_in_the_message() {
     let world = World::new();
     for (query, named) in [
         ("", "app_key"),
@@ -138,7 +138,7 @@ async fn what_a_request_lacks_is_named() {
 }
 
 #[tokio::test]
-async fn the_access_token_must_be_known_and_alive() {
+async fn an_unknown_or_expired_access_token_is_refused() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     assert_eq!(world.list_shops("").await.verdict(), (400, 36_009_004));
@@ -150,14 +150,14 @@ async fn the_access_token_must_be_known_and_alive() {
 }
 
 #[tokio::test]
-async fn a_creators_token_does_not_fit() {
+async fn a_creators_access_token_is_refused() {
     let world = World::new();
     let (access_token, _) = world.connect("creator").await;
     assert_eq!(world.list_shops(&access_token).await.verdict(), (401, 101_000));
 }
 
 #[tokio::test]
-async fn a_scope_that_was_not_granted_is_named() {
+async fn a_missing_scope_is_named_in_the_message() {
     let world = World::new();
     let some =
         |seller: &mut fake_tiktok_shop::Seller| seller.granted_scopes = Some(vec!["seller.shop.info".to_owned()]);
@@ -166,7 +166,7 @@ async fn a_scope_that_was_not_granted_is_named() {
     assert_eq!(data["granted_scopes"], json!(["seller.shop.info"]));
     let access_token = data["access_token"].as_str().unwrap();
 
-    // An old grant does not gain a scope later.
+    // An existing grant does not gain a scope later.
     world.control.update_seller("one-shop", |seller| seller.granted_scopes = None).unwrap();
     let reply = world.list_shops(access_token).await;
     assert_eq!(reply.verdict(), (401, 105_005));
@@ -174,7 +174,7 @@ async fn a_scope_that_was_not_granted_is_named() {
 }
 
 #[tokio::test]
-async fn a_cipher_is_not_wanted_here() {
+async fn listing_shops_with_a_cipher_is_refused() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     let call = SignedCall { query: &[("shop_cipher", "ROW_fixture01cipherOfGB")], ..SignedCall::default() };
@@ -184,7 +184,7 @@ async fn a_cipher_is_not_wanted_here() {
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_do_not_exist() {
+async fn unknown_paths_and_methods_are_refused() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     for path in ["/authorization/202309/shops/", "/authorization/202309", "/"] {
@@ -196,7 +196,7 @@ async fn other_paths_and_methods_do_not_exist() {
 }
 
 #[tokio::test]
-async fn another_app_key_does_not_fit_the_signature() {
+async fn a_signature_of_another_app_is_refused() {
     let world = World::new();
     let (access_token, _) = world.connect("one-shop").await;
     let call = SignedCall { app_key: Some("6fakeapp00002"), ..SignedCall::default() };

@@ -1,5 +1,5 @@
-//! Every switch of consents, tokens and calls, with each of its answers. Those of removals and webhooks are in the files
-//! on them.
+//! Tests of every switch for consents, tokens and calls, with each of its values. Each test
+//! is named after its switch. `deauthorization.rs` and `webhook_switches.rs` test the other switches.
 
 use std::time::Duration;
 
@@ -58,9 +58,9 @@ async fn refresh_token_field() {
     ] {
         world.control.update_switches(|switches| switches.refresh_token_field = answer);
         assert_eq!(world.refresh(&refresh_token).await.data().get("refresh_token"), field);
-        // What is not handed out does not replace anything.
+        // The answer had no new refresh token, so the old one still works.
         assert_eq!(world.refresh(&refresh_token).await.verdict(), OK);
-        // The exchange of a code always brings one.
+        // The exchange of a code always returns a refresh token.
         world.connect("one-shop").await;
     }
 }
@@ -216,7 +216,7 @@ async fn granted_scopes_field() {
         assert_eq!(data.get("granted_scopes"), expected, "{answer:?}");
         let refreshed = world.refresh(data["refresh_token"].as_str().unwrap()).await.data();
         assert_eq!(refreshed.get("granted_scopes"), expected, "{answer:?}");
-        // Whatever it says, only what was granted works.
+        // Whatever the field says, only granted scopes work.
         let listing = world.list_shops(data["access_token"].as_str().unwrap()).await;
         assert_eq!(listing.verdict(), (401, 105_005));
     }
@@ -234,8 +234,8 @@ async fn ciphers_on_consent() {
             assert_eq!(first["id"], second["id"]);
             assert_eq!(first["cipher"] == second["cipher"], same, "{first} {second}");
         }
-        // Another app's authorization is not touched.
-        let other = world.seen_by_second_app();
+        // The consent does not change another app's ciphers.
+        let other = world.with_second_app();
         let (access_token, _) = other.connect("cross-border").await;
         assert_eq!(other.list_shops(&access_token).await.data()["shops"], first);
     }

@@ -1,4 +1,4 @@
-//! The token host with its default switches.
+//! Tests of the token host with its default switches.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn a_token_answer_has_every_documented_field() {
 }
 
 #[tokio::test]
-async fn an_authorization_can_also_last_one_year() {
+async fn an_authorization_of_one_year_is_possible() {
     let world = World::new();
     let data = world.exchange(&world.code("several-regions")).await.data();
     assert_eq!(data["refresh_token_expire_in"], START + 365 * DAY);
@@ -86,19 +86,19 @@ async fn a_code_lives_thirty_minutes() {
 async fn codes_and_tokens_belong_to_one_app() {
     let world = World::new();
     let (code, (access_token, refresh_token)) = (world.code("one-shop"), world.connect("one-shop").await);
-    let other = world.seen_by_second_app();
+    let other = world.with_second_app();
     assert_eq!(other.exchange(&code).await.verdict(), (200, 36_004_004));
     assert_eq!(other.refresh(&refresh_token).await.verdict(), (200, 36_004_005));
     assert_eq!(other.list_shops(&access_token).await.verdict(), (401, 105_001));
 }
 
 #[tokio::test]
-async fn the_open_id_is_stable_for_an_app_and_another_for_the_next() {
+async fn an_open_id_is_stable_for_an_app_and_differs_between_apps_and_sellers() {
     let world = World::new();
     let first = world.exchange(&world.code("one-shop")).await.text("open_id");
     let again = world.exchange(&world.code("one-shop")).await.text("open_id");
     let other_seller = world.exchange(&world.code("cross-border")).await.text("open_id");
-    let world = world.seen_by_second_app();
+    let world = world.with_second_app();
     let other_app = world.exchange(&world.code("one-shop")).await.text("open_id");
     assert_eq!(first, again);
     assert_ne!(first, other_seller);
@@ -106,7 +106,7 @@ async fn the_open_id_is_stable_for_an_app_and_another_for_the_next() {
 }
 
 #[tokio::test]
-async fn the_grant_type_is_the_one_of_tiktok_shop() {
+async fn a_wrong_grant_type_is_refused_and_spends_nothing() {
     let world = World::new();
     let (_, refresh_token) = world.connect("one-shop").await;
     let code = world.code("one-shop");
@@ -122,13 +122,13 @@ async fn the_grant_type_is_the_one_of_tiktok_shop() {
         ];
         assert_eq!(world.token_call(path, &query).await.verdict(), (200, 36_009_004), "{path}");
     }
-    // Neither was spent.
+    // Neither the code nor the refresh token was spent.
     assert_eq!(world.exchange(&code).await.verdict(), (200, 0));
     assert_eq!(world.refresh(&refresh_token).await.verdict(), (200, 0));
 }
 
 #[tokio::test]
-async fn a_missing_code_or_refresh_token_is_a_wrong_one() {
+async fn a_missing_code_or_refresh_token_is_refused_like_a_wrong_one() {
     let world = World::new();
     let credentials = [("app_key", world.app.app_key.as_str()), ("app_secret", &world.app.app_secret)];
     for (path, grant_type, code) in
@@ -166,7 +166,7 @@ async fn a_refresh_replaces_the_pair_and_keeps_the_end_of_the_authorization() {
 }
 
 #[tokio::test]
-async fn an_authorization_ends_in_its_time() {
+async fn an_authorization_ends_after_its_length() {
     let world = World::new();
     let (_, refresh_token) = world.connect("several-regions").await;
     world.control.advance(Duration::from_secs(365 * DAY - 1));
@@ -176,7 +176,7 @@ async fn an_authorization_ends_in_its_time() {
 }
 
 #[tokio::test]
-async fn an_ended_authorization_lets_the_access_token_live_on() {
+async fn an_access_token_outlives_its_ended_authorization() {
     let world = World::new();
     let (access_token, refresh_token) = world.connect("one-shop").await;
     world.control.end_authorization("one-shop").unwrap();
@@ -188,7 +188,7 @@ async fn an_ended_authorization_lets_the_access_token_live_on() {
 }
 
 #[tokio::test]
-async fn a_revoked_authorization_takes_tokens_and_codes_along() {
+async fn revoking_an_authorization_revokes_its_tokens_and_codes() {
     let world = World::new();
     let (access_token, refresh_token) = world.connect("one-shop").await;
     let (other_access_token, _) = world.connect("cross-border").await;
@@ -205,7 +205,7 @@ async fn a_revoked_authorization_takes_tokens_and_codes_along() {
 }
 
 #[tokio::test]
-async fn what_was_issued_is_known() {
+async fn issued_tokens_are_reported_with_their_validity() {
     let world = World::new();
     let (service_id, seller) = (world.app.service_id.as_str(), "one-shop");
     assert_eq!(world.control.issued(service_id, seller).unwrap().open_id, None);
@@ -226,7 +226,7 @@ async fn what_was_issued_is_known() {
 }
 
 #[tokio::test]
-async fn a_clock_at_its_end_breaks_nothing() {
+async fn tokens_work_when_the_clock_is_at_its_end() {
     let world = World::new();
     world.control.advance(Duration::MAX);
     world.control.update_seller("one-shop", |seller| seller.authorization_lasts = Duration::MAX).unwrap();
@@ -236,7 +236,7 @@ async fn a_clock_at_its_end_breaks_nothing() {
 }
 
 #[tokio::test]
-async fn the_callback_of_a_refusal_carries_no_code_to_exchange() {
+async fn the_callback_of_a_refused_consent_has_no_valid_code() {
     let world = World::new();
     let callback = world.control.consent(&world.app.service_id, "one-shop", None, Decision::Refuse).unwrap();
     assert_eq!(callback, "code=null&error=auth_denied");

@@ -1,4 +1,4 @@
-//! Every switch of webhooks, with each of its answers.
+//! Tests of every switch for webhooks, with each of its values. Most tests are named after their switch.
 
 use std::time::Duration;
 
@@ -27,19 +27,19 @@ async fn grant_notices() {
         let world = World::with_switches(|switches| switches.grant_notices = answer);
         connect_for(&world, "cross-border", 31).await;
         world.control.set_now(START + DAY);
-        let told = take(&world);
-        assert_eq!((told.len(), told[0].0, told[0].1.as_str()), (shops, 7, "7490000000000000005"), "{answer:?}");
+        let taken = take(&world);
+        assert_eq!((taken.len(), taken[0].0, taken[0].1.as_str()), (shops, 7, "7490000000000000005"), "{answer:?}");
         world.control.deauthorize_shop(&world.app.service_id, "cross-border", "7490000000000000006").unwrap();
         assert_eq!(take(&world), [(6, "7490000000000000006".to_owned(), DAY)]);
         world.control.deauthorize(&world.app.service_id, "cross-border").unwrap();
-        let told = take(&world);
+        let taken = take(&world);
         let left = shops.min(4);
-        assert_eq!((told.len(), told[0].0, told[0].1.as_str()), (left, 6, "7490000000000000005"), "{answer:?}");
+        assert_eq!((taken.len(), taken[0].0, taken[0].1.as_str()), (left, 6, "7490000000000000005"), "{answer:?}");
     }
 }
 
 #[tokio::test]
-async fn shapes_of_a_webhook() {
+async fn forms_of_a_webhook() {
     type Change = fn(&mut Switches);
     let cases: [(Change, &str, Option<Value>); 9] = [
         (|s| s.notification_id = NotificationId::Text, "tts_notification_id", Some(json!(FIRST_ID))),
@@ -132,7 +132,7 @@ async fn webhook_delay() {
         let delivery = only(&world);
         assert_eq!(json_of(&delivery)["timestamp"], json!(START));
         let fate = world.control.webhook_answered(delivery.number, None);
-        assert_eq!(fate, Ok(WebhookFate::SentAgainAt(START + later + 120)), "only the first time is late");
+        assert_eq!(fate, Ok(WebhookFate::SentAgainAt(START + later + 120)), "the delay must not apply to a retry");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The webhooks that the fake hands out: what leads to them, how they look, and when they come again.
+//! Tests of the webhooks that the fake hands out: their causes, their form, and their retries.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(crate) const DAY: u64 = 86_400;
 pub(crate) const SHOP: &str = "7490000000000000001";
 pub(crate) const FIRST_ID: &str = "7600000000000000001";
 
-/// Queues an order's change of status.
+/// Queues a webhook about an order's new status.
 pub(crate) fn order(world: &World, order_id: &str) -> String {
     let data = json!({ "order_id": order_id, "order_status": "UNPAID" });
     world.control.queue_webhook(&world.app.service_id, 1, Some(SHOP), data).unwrap()
@@ -58,13 +58,13 @@ async fn a_webhook_is_signed_over_app_key_and_raw_body() {
 
     let signed = world.control.webhook_signature(&world.app.service_id, expected.as_bytes()).unwrap();
     assert_eq!(delivery.header("authorization"), Some(signed.as_str()));
-    let world = world.seen_by_second_app();
+    let world = world.with_second_app();
     let signed = world.control.webhook_signature(&world.app.service_id, b"{").unwrap();
     assert_eq!(signed, signature(&world, "{"));
 }
 
 #[tokio::test]
-async fn a_removed_shop_is_told_with_type_6() {
+async fn a_removed_shop_leads_to_a_webhook_of_type_6() {
     let world = World::new();
     world.connect("one-shop").await;
     world.control.advance(Duration::from_secs(5));
@@ -80,7 +80,7 @@ async fn a_removed_shop_is_told_with_type_6() {
 }
 
 #[tokio::test]
-async fn a_failed_webhook_comes_again_four_times() {
+async fn a_failed_webhook_is_sent_again_four_times() {
     let world = World::new();
     order(&world, "1");
     let first = only(&world);
@@ -107,11 +107,11 @@ async fn a_failed_webhook_comes_again_four_times() {
 }
 
 #[tokio::test]
-async fn a_retry_waits_from_the_failure_on_and_every_2xx_ends_it() {
+async fn a_retry_delay_starts_at_the_failure_and_every_2xx_ends_the_retries() {
     for status in [200, 204, 299] {
         let world = World::new();
         order(&world, "1");
-        // The receiver was asked late.
+        // The first delivery happens 1000 s after the event.
         world.control.advance(Duration::from_secs(1_000));
         let delivery = only(&world);
         let fate = world.control.webhook_answered(delivery.number, None);
@@ -124,7 +124,7 @@ async fn a_retry_waits_from_the_failure_on_and_every_2xx_ends_it() {
 }
 
 #[tokio::test]
-async fn a_new_secret_signs_what_waits() {
+async fn a_queued_webhook_is_signed_with_the_new_secret() {
     let mut world = World::new();
     order(&world, "1");
     let before = only(&world);
@@ -136,7 +136,7 @@ async fn a_new_secret_signs_what_waits() {
     assert_ne!(after.headers, before.headers);
 }
 
-/// Type, shop and seconds since [`START`] of everything due; all of it is answered.
+/// Answers every due webhook with 200. Returns type, shop and seconds since [`START`] of each.
 pub(crate) fn take(world: &World) -> Vec<(u64, String, u64)> {
     let taken = |delivery: WebhookDelivery| {
         assert_eq!(world.control.webhook_answered(delivery.number, Some(200)), Ok(WebhookFate::Delivered));
@@ -147,12 +147,13 @@ pub(crate) fn take(world: &World) -> Vec<(u64, String, u64)> {
     world.control.webhooks_due().into_iter().map(taken).collect()
 }
 
+/// Returns type, shop and seconds since [`START`] of a webhook that announces an end.
 pub(crate) fn ending(day: u64, seconds: u64) -> (u64, String, u64) {
     (7, SHOP.to_owned(), day * DAY + seconds)
 }
 
 #[tokio::test]
-async fn a_coming_end_is_told_thirty_days_before_and_then_daily() {
+async fn a_coming_end_is_announced_thirty_days_before_and_then_daily() {
     let world = World::new();
     world.control.set_now(START + 3_600);
     connect_for(&world, "one-shop", 40).await;
@@ -172,19 +173,19 @@ async fn a_coming_end_is_told_thirty_days_before_and_then_daily() {
 }
 
 #[tokio::test]
-async fn a_renewal_ends_the_announcements() {
+async fn a_new_consent_ends_the_announcements() {
     let world = World::new();
     connect_for(&world, "one-shop", 31).await;
     world.control.set_now(START + 2 * DAY + 1);
     connect_for(&world, "one-shop", 365).await;
     world.control.set_now(START + 100 * DAY);
-    assert_eq!(take(&world), [ending(1, 0), ending(2, 0)], "what was due before the renewal");
+    assert_eq!(take(&world), [ending(1, 0), ending(2, 0)], "announcements that were due before the new consent");
     world.control.set_now(START + 2 * DAY + 1 + 335 * DAY);
     assert_eq!(take(&world), [ending(337, 1)]);
 }
 
 #[tokio::test]
-async fn a_removed_or_ended_grant_is_announced_no_more() {
+async fn the_end_of_a_removed_or_ended_grant_is_no_longer_announced() {
     for revoked in [true, false] {
         let world = World::new();
         connect_for(&world, "one-shop", 31).await;
@@ -230,7 +231,7 @@ async fn webhooks_are_queued_shown_and_answered_over_http() {
         assert_eq!(answered.json(), json!([{ "number": 1, "fate": fate }]));
     }
     let gone = world.local("POST", "/_control/webhooks/1/answer", "{}").await;
-    assert_eq!((gone.status, gone.json()), (404, json!({ "error": "no webhook 1 waits" })));
+    assert_eq!((gone.status, gone.json()), (404, json!({ "error": "no webhook 1 is waiting" })));
 }
 
 #[tokio::test]
@@ -290,7 +291,7 @@ async fn webhooks_are_posted_to_a_receiver_on_this_machine() {
         assert_eq!(body, delivery.body);
     }
 
-    // Nobody listens any more: no answer.
+    // The receiver no longer listens, so no answer comes.
     world.control.advance(Duration::from_secs(120));
     let sent = world.control.send_webhooks(to, "/webhooks").await;
     assert_eq!(sent, Ok(vec![(2, WebhookFate::SentAgainAt(START + 120 + 1_800))]));
@@ -300,7 +301,7 @@ async fn webhooks_are_posted_to_a_receiver_on_this_machine() {
 }
 
 #[tokio::test]
-async fn webhooks_of_unknown_apps_are_exact_errors() {
+async fn a_webhook_of_an_unknown_app_gets_its_exact_error() {
     let control = World::new().control;
     let unknown = || ControlError::UnknownService("nobody".to_owned());
     assert_eq!(control.queue_webhook("nobody", 1, None, json!({})), Err(unknown()));
