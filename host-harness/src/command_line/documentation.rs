@@ -116,7 +116,9 @@ fn shared_options(command: &Command) -> String {
     let everywhere: String = everywhere.map(option).collect();
     let largest = command.get_subcommands().max_by_key(|command| shared(command).count());
     let shared: String = largest.into_iter().flat_map(shared).collect();
-    format!("Every command has these options:\n\n{everywhere}\nEvery command that works with stored connections also has these:\n\n{shared}")
+    format!(
+        "Every command has these options:\n\n{everywhere}\nEvery command that works with stored connections also has these:\n\n{shared}"
+    )
 }
 
 fn shared(command: &Command) -> impl Iterator<Item = String> {
