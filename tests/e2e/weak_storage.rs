@@ -55,7 +55,7 @@ async fn what_the_connector_makes_of_a_weaker_storage_is_on_the_page() {
         ("two hosts refresh at once", |weakness| Box::pin(stories::two_hosts_refresh_at_once(weakness))),
         ("one host refreshes", |weakness| Box::pin(stories::one_host_refreshes_twice(weakness))),
         ("disconnected during a refresh", |weakness| Box::pin(stories::disconnected_during_a_refresh(weakness))),
-        ("and connected anew", |weakness| Box::pin(stories::connected_anew_during_a_refresh(weakness))),
+        ("connected again during a refresh", |weakness| Box::pin(stories::connected_anew_during_a_refresh(weakness))),
     ];
     let mut rows = Vec::new();
     for weakness in [None].into_iter().chain(Weakness::ALL.map(Some)) {

@@ -19,38 +19,46 @@ const INTRODUCTION: &str = "\
 
 <!-- Written by `cargo xtask docs`; a test fails while it is out of date. -->
 
-An error has a **case**, which says what the host does next; a **code** for counting and for this page; a `detail` for the
-log; and, where TikTok answered, its HTTP status and request id. Branch on the case, never on the code or the detail. A
-connection keeps the failure of its latest refresh as `last-failure`, with the same code.
+After reading this page you can tell what an error means, what to do about it, and what is stored afterwards. The page is for
+engineers of a platform and for support.
 
-To deal with one: find its code below, do what stands under **Do**. **Afterwards** says what was sent and what is stored.
+Each error has a **case**, which says what the host does next, and a **code**, which names the cause. It also has a `detail` for
+the log and, if TikTok answered, the HTTP status and TikTok's request id. Branch on the case, never on the code or the detail.
+Use the code for counting and for finding the error on this page. A connection keeps the failure of its latest refresh as
+`last-failure`, with the same code.
+
+For example, `call` returns the case `retry-after` with the code `rate-limited`. Find [rate-limited](#rate-limited) below and
+do what **Do** says. **Afterwards** says what was sent to TikTok and what is stored.
 
 - [The eight cases](#the-eight-cases), with all codes
 - [The codes](#the-codes)
 - [When the host ends the call](#when-the-host-ends-the-call)
 - [What leads to what](#what-leads-to-what): every fault that is tested, in every operation
+
+The next page to read is [storage.md](storage.md).
 ";
 
 const HOST_INTRODUCTION: &str = "
 ## When the host ends the call
 
-The connector did not answer: the host library did, with another case of `CallError`. The next call runs in a fresh
-instance. Where it is unknown whether the call took effect, stored tokens are safe all the same: a refresh token is sent
-only under a stored claim, which lapses after 120 s. Only a code that `connect` has sent may be used up.
+Sometimes the host library ends a call before the connector answers. The call then returns one of the cases of `CallError` in
+the table below. The next call runs in a fresh instance. It may be unknown whether the call took effect. The stored tokens are
+safe in every case, because a refresh token is sent only under a stored claim, and the claim lapses after 120 s. Only an
+authorization code that `connect` has sent may be used up.
 
-- **Do:** Call again, after some seconds. If it lasts, look at the load and the storage of the host for what was late or
-  busy, and report a trap, a broken contract and what was used up, with the name and version in the error.
+- **Do:** Call again after some seconds. If the error stays and something was late or busy, look at the load and at the storage
+  of the host. Report a trap, a broken contract or a limit that was used up, with the name and version in the error.
 
 | `CallError` | meaning |
 | --- | --- |
 ";
 
 const MATRIX_INTRODUCTION: &str = "\
-Each row was measured on the shipped component, through the host, over HTTP, against the fake TikTok Shop. The fault lasts
-for the whole call; *sent* is what TikTok's hosts received during it, and *afterwards* what was found with TikTok in order
-again. \"The answer\" is what TikTok really answered, and in its place stand a *refusal* (36004005) or other bytes. \"Reply
-lost\" means that TikTok acted, and what it issued is known to nobody: the fake then refuses the old refresh token, as
-strictly as TikTok may. An `answer` is TikTok's own, handed on by `call` with its code.
+Each row was measured on the shipped component, in the host, over HTTP, against the fake TikTok Shop. The fault lasts for the
+whole call. *sent* says what TikTok's hosts received during the call. *afterwards* says what was found once TikTok worked
+again. \"The answer\" is TikTok's real answer; the fault puts a *refusal* (36004005) or other bytes in its place. \"Reply lost\"
+means that TikTok acted but its answer did not arrive. The fake then refuses the old refresh token, because TikTok may be as
+strict. In the column *case*, `answer` means that `call` returned TikTok's own answer with its code.
 ";
 
 /// The page as it should be.

@@ -53,17 +53,17 @@ impl Weakness {
     /// As the head of a row.
     pub(crate) fn description(self) -> &'static str {
         match self {
-            Self::IgnoresRevisions => {
-                "**ignores revisions**: a swap writes whatever stands there, and updates are lost"
+            Self::IgnoresRevisions => "**ignores revisions**: a swap always writes, whatever revision is stored",
+            Self::LoadsLate => "**loads late**: a load returns the record before the newest write, as a replica may",
+            Self::AnswersLate => {
+                "**answers late**: a swap that loses returns the record before the newest write, as a replica may"
             }
-            Self::LoadsLate => {
-                "**loads late**: a load shows what stood there before the newest write, as a replica may"
+            Self::WritesTwice => "**writes twice**: each write is repeated after the next write, as a queue may do",
+            Self::OwnRevisions => {
+                "**own revisions**: a record gets a number of the storage in place of the host's revision"
             }
-            Self::AnswersLate => "**answers late**: so does a swap that loses, as a replica looks up what won",
-            Self::WritesTwice => "**writes twice**: a queue delivers a write again, after the one that followed it",
-            Self::OwnRevisions => "**own revisions**: a counter of its own in place of the revisions that it is given",
             Self::ComparesNumbers => {
-                "**compares numbers**: a counter beside them, which begins anew when a record was deleted"
+                "**compares numbers**: a swap compares numbers of the storage, which start again after a deletion"
             }
         }
     }

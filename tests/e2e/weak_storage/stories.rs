@@ -163,7 +163,7 @@ fn code<T>(outcome: Result<T, CallError>) -> String {
 }
 
 const SAFE: &str = "safe";
-const DOES_NOT_OPEN: &str = "nothing opens that was stored: no call works";
+const DOES_NOT_OPEN: &str = "no stored value opens, and every call fails";
 
 pub(super) async fn two_hosts_refresh_at_once(weakness: Option<Weakness>) -> &'static str {
     let story = Story::begin(weakness).await;
@@ -187,8 +187,8 @@ pub(super) async fn disconnected_during_a_refresh(weakness: Option<Weakness>) ->
     match (code(ended).as_str(), story.records().await.map(|records| records.len())) {
         ("storage-refused", None) => DOES_NOT_OPEN,
         (OK, Some(0)) => SAFE,
-        (OK, Some(1)) => "**what was deleted is back**",
-        ("storage-conflict", Some(1)) => "it is not disconnected",
+        (OK, Some(1)) => "**the deleted record is back**",
+        ("storage-conflict", Some(1)) => "the disconnect fails",
         other => panic!("{other:?}"),
     }
 }
@@ -206,8 +206,8 @@ pub(super) async fn connected_anew_during_a_refresh(weakness: Option<Weakness>) 
     match (connected.as_str(), records.concat().contains(new.as_str())) {
         (OK, true) => story.fate().await,
         (OK, false) => "**the new tokens are lost**",
-        ("authorization-code-spent", false) => "the new consent fails, its code is spent",
-        (_, true) => "the new consent is told as failed",
+        ("authorization-code-spent", false) => "the new consent fails, and its code is spent",
+        (_, true) => "the new consent is reported as failed",
         other => panic!("{other:?}"),
     }
 }

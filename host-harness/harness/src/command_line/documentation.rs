@@ -7,45 +7,53 @@ use super::failure::STATUSES;
 use super::settings::SHARED;
 
 const INTRODUCTION: &str = "\
-`tiktok-shop-harness` is the reference host of the connector as a program, for operators and testers: it connects sellers, keeps
-their connections in SQLite or PostgreSQL, makes calls, takes webhooks and looks after keys. `cargo build` puts it into
-`target/debug`, `cargo xtask dist` makes the component that it runs. Without arguments it says how to try it.
+After reading this page you can connect a seller, call TikTok Shop, take webhooks and look after keys from a shell. The page is for
+operators and testers.
 
-Results are on standard output, everything else on standard error, one line each. `--json` prints an object a line, errors
-included: `{\"error\":{\"status\":13,\"case\":\"invalid-request\",\"code\":\"not-connected\",…}}`. Times are Unix seconds there. No output holds
-a secret unless `--reveal` asks for it; states are in the link of `authorization-url`, which is what it is for, and `call` shows
-what TikTok Shop answers. What a fake invents is none: `fake` shows its app secrets, `authorization-url --consent-as` a code.
+`tiktok-shop-harness` runs the connector as a program. It keeps connections in SQLite or PostgreSQL. `cargo build` puts the program into
+`target/debug`, and `cargo xtask dist` builds the component that it runs. Without arguments, the program shows how to try it.
+
+The program prints results to standard output and everything else to standard error, one line each. With `--json` it prints one JSON
+object per line, also for errors: `{\"error\":{\"status\":13,\"case\":\"invalid-request\",\"code\":\"not-connected\",…}}`. Times in JSON are Unix
+seconds. The output contains no secret unless you use `--reveal`. There are three exceptions: the link of `authorization-url` contains
+the state, `call` shows TikTok Shop's answer as it is, and the invented secrets of a fake are shown (the app secrets by `fake`, a code by
+`authorization-url --consent-as`).
+
+The next page to read is [signatures.md](signatures.md).
 ";
 
 const SETTINGS: &str = "\
 ## Where a value comes from
 
-An option goes before its variable, a variable before the configuration file, and that before what is built in.
+If a value is given in several places, an option wins over its environment variable, the variable wins over the configuration file, and
+the file wins over the built-in default.
 
-| what | option | variable | in the file |
+| value | option | variable | in the file |
 | --- | --- | --- | --- |
 | storage: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, `memory:`; default `connections.sqlite` in the data folder, `fake-connections.sqlite` for a fake | `--storage`, without a password | `TIKTOK_SHOP_STORAGE` | `storage` |
 | tenant; default `default` | `--tenant` | `TIKTOK_SHOP_TENANT` | |
-| host keys, `ID:HEX` with 64 hexadecimal digits, separated by commas; the first wraps | | `TIKTOK_SHOP_HOST_KEYS` | |
-| file of host keys, one a line; default `host-keys` in the data folder, made on first use | `--key-file` | `TIKTOK_SHOP_KEY_FILE` | `key-file` |
-| component; default `tiktok_shop_connector.wasm` beside the program, or `target/dist` in the current folder or above | `--component` | `TIKTOK_SHOP_COMPONENT` | |
-| configuration file; default `config.toml` in the configuration folder, and may be missing there | `--config` | `TIKTOK_SHOP_CONFIG` | |
+| host keys: `ID:HEX` with 64 hexadecimal digits, separated by commas; the first one wraps data keys | | `TIKTOK_SHOP_HOST_KEYS` | |
+| file of host keys, one per line; default `host-keys` in the data folder, created on first use | `--key-file` | `TIKTOK_SHOP_KEY_FILE` | `key-file` |
+| component; default `tiktok_shop_connector.wasm` beside the program, or in `target/dist` of the current folder or a folder above it | `--component` | `TIKTOK_SHOP_COMPONENT` | |
+| configuration file; default `config.toml` in the configuration folder, if that file exists | `--config` | `TIKTOK_SHOP_CONFIG` | |
 | a fake in place of TikTok Shop: `http://127.0.0.1:PORT` | `--fake` | `TIKTOK_SHOP_FAKE` | |
 | app key of the tenant | | `TIKTOK_SHOP_APP_KEY` | `tenants.NAME.app-key` |
 | app secret | | `TIKTOK_SHOP_APP_SECRET` | `tenants.NAME.app-secret` |
-| the app secret before, for webhooks | | `TIKTOK_SHOP_PREVIOUS_APP_SECRET` | `tenants.NAME.previous-app-secret` |
+| the previous app secret, for webhooks | | `TIKTOK_SHOP_PREVIOUS_APP_SECRET` | `tenants.NAME.previous-app-secret` |
 | Partner Center's authorization link | | `TIKTOK_SHOP_AUTHORIZATION_LINK` | `tenants.NAME.authorization-link` |
 | database that `contract` checks | its argument, without a password | `TIKTOK_SHOP_CONTRACT_STORAGE` | |
 
 The data folder is `$XDG_DATA_HOME/tiktok-shop-harness` (`~/.local/share/…`), the configuration folder
-`$XDG_CONFIG_HOME/tiktok-shop-harness` (`~/.config/…`). Every file in them is private (mode 600), and the program uses none that
-others can reach. `NO_COLOR=1` turns colour off; there is none unless the output is a terminal, or `CLICOLOR_FORCE=1` says so.
+`$XDG_CONFIG_HOME/tiktok-shop-harness` (`~/.config/…`). Every file in them is private (mode 600), and the program refuses a file that
+other users can access. The program prints colours only to a terminal. `CLICOLOR_FORCE=1` turns colours on, and `NO_COLOR=1` turns them
+off.
 
-A fake's clock is asked for when a command starts, and followed; the ten minutes of a consent are this machine's own. A tenant without credentials has those of the fake's first app.
+With a fake, a command reads the fake's clock when it starts, and uses that time. Only the ten minutes of a consent are measured by this
+machine's clock. A tenant without credentials uses those of the fake's first app.
 
 ### The configuration file
 
-Relative paths begin at its folder. Unknown members are errors.
+Relative paths start at the folder of the file. An unknown member is an error.
 
 ```toml
 storage = \"postgres://connector:PASSWORD@db.example/shops?sslmode=verify-full\"
@@ -108,7 +116,9 @@ fn shared_options(command: &Command) -> String {
     let everywhere: String = everywhere.map(option).collect();
     let largest = command.get_subcommands().max_by_key(|command| shared(command).count());
     let shared: String = largest.into_iter().flat_map(shared).collect();
-    format!("Of every command:\n\n{everywhere}\nOf every command that works with what is stored:\n\n{shared}")
+    format!(
+        "Every command has these options:\n\n{everywhere}\nEvery command that works with stored connections also has these:\n\n{shared}"
+    )
 }
 
 fn shared(command: &Command) -> impl Iterator<Item = String> {

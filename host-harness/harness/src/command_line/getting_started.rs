@@ -1,4 +1,4 @@
-//! What the program says to somebody who has only typed its name.
+//! What the program prints if it is started without arguments.
 
 use std::path::PathBuf;
 
@@ -29,10 +29,10 @@ pub(crate) fn run(report: &mut Report) {
     report.line("");
     TRY.iter().for_each(|command| report.line(&format!("  $ {command}")));
     report.line("");
-    report.line("To decide as the seller yourself, open the address that authorization-url prints without");
-    report.line("--consent-as, and give connect the address that the page shows.");
+    report.line("To decide as the seller yourself, run authorization-url without --consent-as and open the");
+    report.line("address that it prints. Then pass the address that the page shows to connect.");
     report.line("");
-    report.line("With TikTok Shop itself, write into the configuration file (mode 600):");
+    report.line("To use the real TikTok Shop, write this into the configuration file (mode 600):");
     report.line("");
     APP.iter().for_each(|line| report.line(&format!("  {line}")));
     report.line("");
@@ -44,15 +44,15 @@ pub(crate) fn run(report: &mut Report) {
     for (what, file) in [
         ("configuration", config_file()),
         ("connections", database(false)),
-        ("of a fake", database(true)),
+        ("fake database", database(true)),
         ("host keys", key_file()),
         ("browser session", browser_session()),
     ] {
         report.line(&format!("  {what:<15}  {}", described(file)));
     }
     report.line("");
-    report.line("Read on: tiktok-shop-harness --help lists the commands and exit statuses, COMMAND --help has");
-    report.line("examples, and docs/command-line.md is all of it on one page.");
+    report.line("tiktok-shop-harness --help lists the commands and exit statuses. COMMAND --help shows examples.");
+    report.line("docs/command-line.md has everything on one page.");
 }
 
 fn described(file: Result<PathBuf, Failure>) -> String {
