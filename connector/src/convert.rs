@@ -86,7 +86,6 @@ pub(crate) fn call_request(request: export::CallRequest) -> Result<(Scope, Busin
             export::HttpMethod::Get => Method::Get,
             export::HttpMethod::Post => Method::Post,
             export::HttpMethod::Put => Method::Put,
-            export::HttpMethod::Patch => Method::Patch,
             export::HttpMethod::Delete => Method::Delete,
         },
         path: request.path,

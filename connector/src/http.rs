@@ -50,7 +50,6 @@ fn method(method: Method) -> waki::Method {
         Method::Get => waki::Method::Get,
         Method::Post => waki::Method::Post,
         Method::Put => waki::Method::Put,
-        Method::Patch => waki::Method::Patch,
         Method::Delete => waki::Method::Delete,
     }
 }

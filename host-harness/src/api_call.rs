@@ -29,7 +29,7 @@ pub enum CallScope {
     Seller(Option<AccountId>),
 }
 
-/// What a call does.
+/// The HTTP method of a call. No known endpoint of TikTok Shop uses another method, so the egress sends no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpMethod {
     /// Reads. Only this is safe to repeat when an answer was lost.
@@ -38,10 +38,24 @@ pub enum HttpMethod {
     Post,
     /// Replaces.
     Put,
-    /// Changes in part.
-    Patch,
     /// Removes.
     Delete,
+}
+
+impl HttpMethod {
+    /// Every method. The egress admits these methods, and the command line offers them.
+    pub const ALL: [Self; 4] = [Self::Get, Self::Post, Self::Put, Self::Delete];
+
+    /// Returns the method's name as HTTP writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// A request to the API host. App key, timestamp, signature, token and cipher are the connector's to add.
@@ -169,7 +183,6 @@ impl From<HttpMethod> for export::HttpMethod {
             HttpMethod::Get => Self::Get,
             HttpMethod::Post => Self::Post,
             HttpMethod::Put => Self::Put,
-            HttpMethod::Patch => Self::Patch,
             HttpMethod::Delete => Self::Delete,
         }
     }

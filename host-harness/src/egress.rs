@@ -88,7 +88,8 @@ pub(crate) struct Egress {
 impl Egress {
     /// Layer 1, and that tokens are not asked for too late. Both errors say that nothing was sent.
     fn admit(&self, request: &mut Request<WasiBody>) -> Result<Authority, Error> {
-        let authority = admit(request).inspect_err(|_| tracing::warn!("request denied by the egress policy"))?;
+        let authority =
+            admit(request).inspect_err(|refusal| tracing::warn!("request denied by the egress policy: {refusal}"))?;
         if authority == Authority::Auth && self.call_started.elapsed() > self.last_token_request {
             tracing::warn!(host = authority.host(), "not sent: too little of the call is left to save the answer");
             return Err(Error::ConnectionTimeout);

@@ -107,7 +107,7 @@ fn what_concerns_the_connection_is_an_error_and_nothing_is_renewed() {
 fn a_lost_answer_is_safe_to_ask_for_again_only_where_nothing_was_to_change() {
     let lost = |host: ScriptedHost| host.answers([Answer::Broken(TransportFailure::Interrupted)]);
     assert_eq!(refused(search(&lost(connected(&fresh())))).0, Cause::OutcomeUnknown);
-    for method in [Method::Post, Method::Put, Method::Patch, Method::Delete] {
+    for method in [Method::Post, Method::Put, Method::Delete] {
         let request = BusinessRequest { method, ..post("") };
         assert_eq!(outcome(&send(&lost(connected(&fresh())), Scope::Seller(None), &request)), "outcome-unknown");
     }
