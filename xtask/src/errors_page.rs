@@ -1,5 +1,6 @@
-//! `docs/errors.md`: the WIT package says what each case means, the core what each code does, the fault matrix what leads
-//! to it, and the host library how else a call may end. Nothing is said here that is said there.
+//! Writes `docs/errors.md` from four sources: the WIT package documents the cases, the core the codes, the host library the
+//! other ends of a call, and the fault matrix lists which fault leads to which code. Only the introductions are written
+//! here.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,9 +8,9 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 use tiktok_shop_connector_core::error::{Action, Cause};
-use xtask::fault_matrix::{Row, fault_matrix};
+use tiktok_shop_fault_matrix::{Row, fault_matrix};
 
-/// Where the page stands in the workspace.
+/// The path of the page in the workspace.
 pub(crate) const PATH: &str = "docs/errors.md";
 
 const HOST_ERRORS: &str = "host-harness/src/error.rs";
@@ -19,41 +20,52 @@ const INTRODUCTION: &str = "\
 
 <!-- Written by `cargo xtask docs`; a test fails while it is out of date. -->
 
-An error has a **case**, which says what the host does next; a **code** for counting and for this page; a `detail` for the
-log; and, where TikTok answered, its HTTP status and request id. Branch on the case, never on the code or the detail. A
-connection keeps the failure of its latest refresh as `last-failure`, with the same code.
+After reading this page you can handle every error of the connector in code, and look up the cause of a single one.
 
-To deal with one: find its code below, do what stands under **Do**. **Afterwards** says what was sent and what is stored.
+An error has four parts:
+
+- the **case** says what the host does next. Your code branches on the case;
+- the **code** names the cause, for statistics and for this page. Do not branch on it;
+- the `detail` is text for the log. Do not branch on it;
+- the HTTP status and the request id of TikTok's answer, if TikTok answered.
+
+A connection keeps its latest failure as `last-failure`, with the same code.
+
+To handle a single error, find its code below. **Do** says what to do. **Afterwards** says what was sent to TikTok and what
+is stored.
 
 - [The eight cases](#the-eight-cases), with all codes
 - [The codes](#the-codes)
 - [When the host ends the call](#when-the-host-ends-the-call)
-- [What leads to what](#what-leads-to-what): every fault that is tested, in every operation
+- [What leads to what](#what-leads-to-what): every tested fault in every operation
 ";
 
 const HOST_INTRODUCTION: &str = "
 ## When the host ends the call
 
-The connector did not answer: the host library did, with another case of `CallError`. The next call runs in a fresh
-instance. Where it is unknown whether the call took effect, stored tokens are safe all the same: a refresh token is sent
-only under a stored claim, which lapses after 120 s. Only a code that `connect` has sent may be used up.
+The host library can end a call before the connector answers. Its error is then one of these cases of `CallError`. The next
+call runs in a fresh instance. Stored tokens are safe even if it is unknown whether the call took effect: a refresh token is
+sent only under a stored claim, which lapses after 120 s. Only an authorization code that `connect` has sent may be spent.
 
-- **Do:** Call again, after some seconds. If it lasts, look at the load and the storage of the host for what was late or
-  busy, and report a trap, a broken contract and what was used up, with the name and version in the error.
+- **Do:** Call again after some seconds. If a late or busy error lasts, check the load and the storage of the host. Report a
+  trap, a broken contract or an exhausted limit, with the name and version in the error.
 
 | `CallError` | meaning |
 | --- | --- |
 ";
 
 const MATRIX_INTRODUCTION: &str = "\
-Each row was measured on the shipped component, through the host, over HTTP, against the fake TikTok Shop. The fault lasts
-for the whole call; *sent* is what TikTok's hosts received during it, and *afterwards* what was found with TikTok in order
-again. \"The answer\" is what TikTok really answered, and in its place stand a *refusal* (36004005) or other bytes. \"Reply
-lost\" means that TikTok acted, and what it issued is known to nobody: the fake then refuses the old refresh token, as
-strictly as TikTok may. An `answer` is TikTok's own, handed on by `call` with its code.
+A test measures each row with the shipped component in the real host, over HTTP, against the fake TikTok Shop. The fault
+lasts for the whole call. *Sent* lists the requests that TikTok's hosts received during the call. *Afterwards* is the state
+of the connection after the call, once TikTok's hosts work again.
+
+Words in the names of faults: \"the answer\" is the answer that TikTok would really give. A *refusal* is an answer with code
+36004005. \"Reply lost\" means that TikTok acted and its answer did not arrive, so nobody knows the tokens that it issued. The
+fake then refuses the old refresh token, which is the strictest thing that TikTok may do. The case `answer` means that `call`
+returned TikTok's own answer, with TikTok's code.
 ";
 
-/// The page as it should be.
+/// Returns the page that the sources give.
 pub(crate) fn page() -> Result<String> {
     let rows = fault_matrix()?;
     let mut page = INTRODUCTION.to_owned();
@@ -90,7 +102,7 @@ fn case(cause: Cause) -> &'static str {
     }
 }
 
-/// Two lines for whoever searches, and what was seen to lead there.
+/// Formats the section of a code: its meaning, what to do, and the faults of the matrix that lead to it.
 fn code(cause: Cause, rows: &[Row]) -> String {
     let code = cause.code();
     let advice = cause.advice();
@@ -119,20 +131,20 @@ fn code(cause: Cause, rows: &[Row]) -> String {
     text
 }
 
-/// In the order of their first appearance.
+/// Removes repeated items. Keeps the order of first appearance.
 fn distinct<'a>(items: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut seen = BTreeSet::new();
     items.filter(|item| seen.insert(*item)).collect()
 }
 
-/// The cases of `CallError` and what their documentation says.
+/// Formats the cases of `CallError`, with their documentation in the host library's source.
 fn host_errors() -> Result<String> {
     let source = fs::read_to_string(xtask::workspace_root().join(HOST_ERRORS)).context(HOST_ERRORS)?;
     let (_, rest) = source.split_once("pub enum CallError {\n").context("no CallError")?;
     let (body, _) = rest.split_once("\n}\n").context("CallError has no end")?;
     let mut text = String::new();
     let mut meaning = Vec::new();
-    // Deeper indentation belongs to the fields of a case.
+    // Lines that are indented further belong to the fields of a case.
     for line in body.lines().filter_map(|line| line.strip_prefix("    ").filter(|line| !line.starts_with(' '))) {
         if let Some(sentence) = line.strip_prefix("/// ") {
             meaning.push(sentence);
@@ -170,7 +182,7 @@ fn matrix(rows: &[Row]) -> String {
     text
 }
 
-/// TikTok's own code stands for itself.
+/// Formats a code: as a link to its section, or as plain text if it is TikTok's own code.
 fn code_cell(row: &Row, code: &str) -> String {
     if row.case == "answer" { format!("TikTok's {code}") } else { link(code) }
 }
@@ -179,7 +191,7 @@ fn link(code: &str) -> String {
     format!("[{code}](#{code})")
 }
 
-/// Of a heading, as code hosts make it.
+/// Returns the anchor of a heading, as code hosts such as GitHub form it.
 fn anchor(heading: &str) -> String {
     heading
         .chars()
@@ -193,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_link_has_its_heading() {
+    fn every_link_of_the_page_leads_to_a_heading() {
         let page = page().unwrap();
         let headings: BTreeSet<_> = page
             .lines()
@@ -208,9 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn every_code_of_the_matrix_is_a_code_of_the_connector_in_its_own_case() {
+    fn every_code_in_the_matrix_is_a_code_of_the_connector_and_has_the_right_case() {
         for row in fault_matrix().unwrap() {
-            // TikTok's own code, of an answer that `call` hands on.
+            // The rows of case `answer` have TikTok's own code.
             let Some(code) = row.code.as_ref().filter(|_| row.case != "answer") else { continue };
             let cause = Cause::ALL.iter().find(|cause| cause.code() == code).unwrap_or_else(|| panic!("{code}"));
             assert!(row.case == "ok" || row.case == case(*cause), "{row:?}");
@@ -218,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_the_host_ends_a_call_is_told_with_its_meaning() {
+    fn every_case_of_call_error_is_listed_with_a_sentence() {
         let text = host_errors().unwrap();
         for line in text.lines() {
             assert!(line.ends_with(". |"), "{line}");

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use fake_tiktok_shop::{Decision, Ending, Fault};
+use tiktok_shop_fault_matrix::Row;
 use tiktok_shop_host_harness::{
     Authority, CallError, CallRequest, CallResponse, CallScope, Connection, ConnectionStatus, ConnectorHost, Deadlines,
     DisconnectTarget, Disconnected, EgressPolicy, HttpMethod, RemoteGrant, Rotation, ShopPolicy, ShopStanding,
@@ -12,7 +13,6 @@ use tiktok_shop_host_harness::{
 };
 use tiktok_shop_tests::{DAY, SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant};
 use tokio::net::TcpSocket;
-use xtask::fault_matrix::Row;
 
 /// The one fault that no answer can play: nobody listens.
 pub(super) const CONNECTION_REFUSED: &str = "connection refused";
