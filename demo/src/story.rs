@@ -1,4 +1,4 @@
-//! The steps in their order. Each makes its calls, shows what came of them, and checks what it shows.
+//! The steps of the demo, in order. Each step makes calls, shows their results, and checks what it shows.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -21,9 +21,9 @@ const REFRESH: &str = "auth.tiktok-shops.com/api/v2/token/refresh";
 const LIST_SHOPS: &str = "open-api.tiktokglobalshop.com/authorization/202309/shops";
 const OK: &str = "200, code 0";
 
-const WHAT_AND_WHY: &str = "the case says what to do, the code says why";
+const CASE_AND_CODE: &str = "the error's case says what to do, and its code says why";
 
-/// Shows a call as it is written here, then makes it.
+/// Shows a call as it is written in the source, then makes it.
 macro_rules! call {
     ($stage:ident, $page:ident, $($call:tt)+) => {{
         $page.call(stringify!($($call)+))?;
@@ -38,41 +38,42 @@ mod keeping;
 mod restarting;
 mod webhooks;
 
-/// Whose story it is.
+/// The customer whose connection the demo shows.
 struct Customer {
     id: CustomerId,
     browser: BrowserSession,
-    /// The last event of the tenant that was shown.
-    read: Option<EventPosition>,
+    /// The position of the last event that was shown.
+    last_event: Option<EventPosition>,
 }
 
 pub(crate) async fn tell(stage: &mut Stage, page: &mut Page) -> Result<()> {
-    let mut customer = Customer { id: "customer-7".parse()?, browser: Stage::browser()?, read: None };
+    let mut customer = Customer { id: "customer-7".parse()?, browser: Stage::browser()?, last_event: None };
     connecting::tell(stage, page, &mut customer).await?;
     restarting::tell(stage, page, &customer).await?;
     let announced = keeping::tell(stage, page, &mut customer).await?;
     ending::tell(stage, page, &mut customer, announced).await
 }
 
-/// What the seller's browser brings back from TikTok's consent page, to which this link leads.
+/// Lets the seller decide on TikTok's consent page, to which `link` leads. Returns the query with which TikTok sends the
+/// seller's browser back.
 fn decide(stage: &Stage, seller: &str, link: &Secret, decision: Decision) -> Result<Secret> {
     let (_, state) = link.expose().split_once("&state=").context("the link carries no state")?;
     Ok(stage.tiktok.consent(&stage.app.service_id, seller, Some(state), decision)?.into())
 }
 
-/// The events since the last time.
+/// Returns the events that were not shown yet.
 async fn new_events(stage: &Stage, customer: &mut Customer) -> Result<Vec<Event>> {
-    let events = stage.storage.events(&stage.tenant, customer.read, 100).await?;
-    customer.read = events.last().map(|event| event.position).or(customer.read);
+    let events = stage.storage.events(&stage.tenant, customer.last_event, 100).await?;
+    customer.last_event = events.last().map(|event| event.position).or(customer.last_event);
     Ok(events)
 }
 
-/// What is due now, without a pause before it.
+/// Returns a sweep of everything that is due now, without random pauses.
 fn due_now(stage: &Stage) -> Sweep {
     Sweep { jitter: Duration::ZERO, ..Sweep::new(stage.now(), NonZeroUsize::MIN) }
 }
 
-/// The customer's connection, as it is listed.
+/// Returns the customer's only connection, as `list_connections` lists it.
 async fn listed(stage: &Stage, customer: &Customer) -> Result<Connection> {
     let connections = stage.host.list_connections(&stage.tenant, &customer.id).await?;
     match <[Connection; 1]>::try_from(connections) {
@@ -81,8 +82,8 @@ async fn listed(stage: &Stage, customer: &Customer) -> Result<Connection> {
     }
 }
 
-/// The seller consents once more: the connection before, and what the callback gives.
-async fn consented_again(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<(Connection, Connection)> {
+/// Lets the seller consent again. Returns the connection before the consent and after it.
+async fn consent_again(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<(Connection, Connection)> {
     let (Stage { host, tenant, .. }, Customer { id, browser, .. }) = (stage, customer);
     stage.journal.checks();
     let before = listed(stage, customer).await?;
@@ -93,8 +94,8 @@ async fn consented_again(stage: &Stage, page: &mut Page, customer: &Customer) ->
     Ok((before, connection))
 }
 
-/// The connector's error, where a call has to end in one.
-fn refused<T, E: Into<ConsentError>>(answer: Result<T, E>) -> Result<ConnectorError> {
+/// Returns the connector's error of a call that must fail with one.
+fn connector_error<T, E: Into<ConsentError>>(answer: Result<T, E>) -> Result<ConnectorError> {
     match answer.map_err(Into::into) {
         Ok(_) => bail!("expected an error of the connector, found success"),
         Err(ConsentError::Call(CallError::Connector(error))) => Ok(error),
@@ -102,17 +103,17 @@ fn refused<T, E: Into<ConsentError>>(answer: Result<T, E>) -> Result<ConnectorEr
     }
 }
 
-fn told(error: &ConnectorError) -> (Action, &str) {
+fn case_and_code(error: &ConnectorError) -> (Action, &str) {
     (error.action(), &error.failure().code)
 }
 
-/// Whether a connection works, and for how long without another request.
-fn lasts(connection: &Connection) -> (ConnectionStatus, Option<UnixSeconds>) {
+/// Returns the status of a connection, and when its access token ends.
+fn status_and_end(connection: &Connection) -> (ConnectionStatus, Option<UnixSeconds>) {
     (connection.status, connection.access_expires_at)
 }
 
-/// What [`lasts`] says of a connection whose token came just now.
-fn lasts_from(now: UnixSeconds) -> (ConnectionStatus, Option<UnixSeconds>) {
+/// The [`status_and_end`] of a connection whose access token TikTok issued just now.
+fn active_for_a_week(now: UnixSeconds) -> (ConnectionStatus, Option<UnixSeconds>) {
     (ConnectionStatus::Active, Some(later(now, WEEK)))
 }
 
@@ -120,7 +121,7 @@ fn later(at: UnixSeconds, by: Duration) -> UnixSeconds {
     UnixSeconds(at.0.saturating_add(by.as_secs()))
 }
 
-/// Ids of the shops that the customer uses.
+/// Returns the ids of the shops that the customer uses.
 fn linked(connection: &Connection) -> Vec<&str> {
     connection.shops.iter().filter(|shop| shop.linked).map(|shop| shop.id.as_str()).collect()
 }
