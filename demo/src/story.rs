@@ -1,36 +1,7 @@
 //! The steps of the demo, in order. Each step makes calls, shows their results, and checks what it shows.
 
-use std::num::NonZeroUsize;
-use std::time::Duration;
-
-use anyhow::{Context as _, Result, bail};
-use fake_tiktok_shop::Decision;
-use tiktok_shop_host_harness::{
-    Action, BrowserSession, CallError, Connection, ConnectionStatus, ConnectorError, ConsentError, CustomerId, Event,
-    EventPosition, Secret, ShopPolicy, Sweep, UnixSeconds,
-};
-
-use crate::page::Page;
-use crate::stage::{SELLER, Stage};
-
-const DAY: Duration = Duration::from_secs(86_400);
-const WEEK: Duration = Duration::from_secs(7 * 86_400);
-
-const EXCHANGE: &str = "auth.tiktok-shops.com/api/v2/token/get";
-const REFRESH: &str = "auth.tiktok-shops.com/api/v2/token/refresh";
-const LIST_SHOPS: &str = "open-api.tiktokglobalshop.com/authorization/202309/shops";
-const OK: &str = "200, code 0";
-
-const CASE_AND_CODE: &str = "the error's case says what to do, and its code says why";
-
-/// Shows a call as it is written in the source, then makes it.
-macro_rules! call {
-    ($stage:ident, $page:ident, $($call:tt)+) => {{
-        $page.call(stringify!($($call)+))?;
-        $stage.journal.call();
-        $($call)+.await
-    }};
-}
+#[macro_use]
+mod step;
 
 mod connecting;
 mod ending;
@@ -38,13 +9,11 @@ mod keeping;
 mod restarting;
 mod webhooks;
 
-/// The customer whose connection the demo shows.
-struct Customer {
-    id: CustomerId,
-    browser: BrowserSession,
-    /// The position of the last event that was shown.
-    last_event: Option<EventPosition>,
-}
+use anyhow::Result;
+
+use self::step::Customer;
+use crate::page::Page;
+use crate::stage::Stage;
 
 pub(crate) async fn tell(stage: &mut Stage, page: &mut Page) -> Result<()> {
     let mut customer = Customer { id: "customer-7".parse()?, browser: Stage::browser()?, last_event: None };
@@ -52,76 +21,4 @@ pub(crate) async fn tell(stage: &mut Stage, page: &mut Page) -> Result<()> {
     restarting::tell(stage, page, &customer).await?;
     let announced = keeping::tell(stage, page, &mut customer).await?;
     ending::tell(stage, page, &mut customer, announced).await
-}
-
-/// Lets the seller decide on TikTok's consent page, to which `link` leads. Returns the query with which TikTok sends the
-/// seller's browser back.
-fn decide(stage: &Stage, seller: &str, link: &Secret, decision: Decision) -> Result<Secret> {
-    let (_, state) = link.expose().split_once("&state=").context("the link carries no state")?;
-    Ok(stage.tiktok.consent(&stage.app.service_id, seller, Some(state), decision)?.into())
-}
-
-/// Returns the events that were not shown yet.
-async fn new_events(stage: &Stage, customer: &mut Customer) -> Result<Vec<Event>> {
-    let events = stage.storage.events(&stage.tenant, customer.last_event, 100).await?;
-    customer.last_event = events.last().map(|event| event.position).or(customer.last_event);
-    Ok(events)
-}
-
-/// Returns a sweep of everything that is due now, without random pauses.
-fn due_now(stage: &Stage) -> Sweep {
-    Sweep { jitter: Duration::ZERO, ..Sweep::new(stage.now(), NonZeroUsize::MIN) }
-}
-
-/// Returns the customer's only connection, as `list_connections` lists it.
-async fn listed(stage: &Stage, customer: &Customer) -> Result<Connection> {
-    let connections = stage.host.list_connections(&stage.tenant, &customer.id).await?;
-    match <[Connection; 1]>::try_from(connections) {
-        Ok([connection]) => Ok(connection),
-        Err(connections) => bail!("expected one connection, found {}", connections.len()),
-    }
-}
-
-/// Lets the seller consent again. Returns the connection before the consent and after it.
-async fn consent_again(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<(Connection, Connection)> {
-    let (Stage { host, tenant, .. }, Customer { id, browser, .. }) = (stage, customer);
-    stage.journal.checks();
-    let before = listed(stage, customer).await?;
-    let consent = call!(stage, page, host.begin_consent(tenant, id, browser, ShopPolicy::ExactlyOne))?;
-    let query = decide(stage, SELLER, &consent.url, Decision::Allow)?;
-    let connection = call!(stage, page, host.finish_consent(tenant, browser, query))?;
-    stage.journal.checks();
-    Ok((before, connection))
-}
-
-/// Returns the connector's error of a call that must fail with one.
-fn connector_error<T, E: Into<ConsentError>>(answer: Result<T, E>) -> Result<ConnectorError> {
-    match answer.map_err(Into::into) {
-        Ok(_) => bail!("expected an error of the connector, found success"),
-        Err(ConsentError::Call(CallError::Connector(error))) => Ok(error),
-        Err(other) => Err(other).context("expected an error of the connector"),
-    }
-}
-
-fn case_and_code(error: &ConnectorError) -> (Action, &str) {
-    (error.action(), &error.failure().code)
-}
-
-/// Returns the status of a connection, and when its access token ends.
-fn status_and_end(connection: &Connection) -> (ConnectionStatus, Option<UnixSeconds>) {
-    (connection.status, connection.access_expires_at)
-}
-
-/// The [`status_and_end`] of a connection whose access token TikTok issued just now.
-fn active_for_a_week(now: UnixSeconds) -> (ConnectionStatus, Option<UnixSeconds>) {
-    (ConnectionStatus::Active, Some(later(now, WEEK)))
-}
-
-fn later(at: UnixSeconds, by: Duration) -> UnixSeconds {
-    UnixSeconds(at.0.saturating_add(by.as_secs()))
-}
-
-/// Returns the ids of the shops that the customer uses.
-fn linked(connection: &Connection) -> Vec<&str> {
-    connection.shops.iter().filter(|shop| shop.linked).map(|shop| shop.id.as_str()).collect()
 }

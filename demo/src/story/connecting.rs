@@ -6,7 +6,7 @@ use tiktok_shop_host_harness::{
     Action, CallRequest, CallScope, ConsentError, EventKind, HttpMethod, Secret, ShopId, ShopPolicy,
 };
 
-use super::{
+use super::step::{
     Customer, EXCHANGE, LIST_SHOPS, OK, active_for_a_week, case_and_code, connector_error, decide, linked, new_events,
     status_and_end,
 };

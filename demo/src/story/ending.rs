@@ -10,11 +10,11 @@ use tiktok_shop_host_harness::{
     RemoteGrant, Rotation, ShopPolicy, ShopStanding, Swept, UnixSeconds, WebhookEffect,
 };
 
-use super::webhooks::deliver_all;
-use super::{
+use super::step::{
     CASE_AND_CODE, Customer, DAY, EXCHANGE, LIST_SHOPS, OK, REFRESH, WEEK, active_for_a_week, case_and_code,
     connector_error, consent_again, decide, due_now, linked, listed, new_events, status_and_end,
 };
+use super::webhooks::deliver_all;
 use crate::page::Page;
 use crate::stage::{GERMAN_SHOP, SELLER, Stage};
 

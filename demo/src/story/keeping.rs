@@ -10,11 +10,11 @@ use tiktok_shop_host_harness::{
     Action, ConnectionStatus, EventKind, Rotation, Swept, UnixSeconds, WebhookEffect, WebhookReply,
 };
 
-use super::webhooks::{accept, deliver_all};
-use super::{
+use super::step::{
     CASE_AND_CODE, Customer, EXCHANGE, LIST_SHOPS, OK, REFRESH, WEEK, active_for_a_week, case_and_code,
     connector_error, consent_again, due_now, later, linked, listed, new_events, status_and_end,
 };
+use super::webhooks::{accept, deliver_all};
 use crate::page::Page;
 use crate::stage::{GERMAN_SHOP, SELLER, Stage};
 

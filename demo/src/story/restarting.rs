@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Customer, LIST_SHOPS, OK, REFRESH, WEEK, active_for_a_week, linked, listed, status_and_end};
+use super::step::{Customer, LIST_SHOPS, OK, REFRESH, WEEK, active_for_a_week, linked, listed, status_and_end};
 use crate::page::Page;
 use crate::stage::{GERMAN_SHOP, Stage};
 
