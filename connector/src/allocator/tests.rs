@@ -97,7 +97,7 @@ fn pieces_lie_behind_the_modules_own_memory_and_do_not_overlap() {
 }
 
 #[test]
-fn what_is_freed_is_zeroed_and_nothing_beside_it() {
+fn freed_memory_is_zeroed_and_nothing_beside_it() {
     let memory = Pages::upwards();
     let (_, before) = memory.filled(9, 1, 1);
     let (middle, _) = memory.filled(70_000, 8, 2);
