@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
     match run(arguments, &mut page).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // If standard error is closed, nobody can be told.
+            // If standard error is closed, the error cannot be shown.
             let _ = writeln!(anstream::stderr(), "\nfailed in {}: {error:#}", page.place());
             ExitCode::FAILURE
         }

@@ -30,7 +30,7 @@ const DIM: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// The output, and what was counted in it.
+/// The output, with counts of its steps and checks.
 pub(crate) struct Page {
     out: anstream::Stdout,
     steps: u32,
@@ -188,14 +188,19 @@ impl Page {
         self.labelled("imports", DIM, lines)
     }
 
-    /// Prints the claim if it holds, and ends the demo with an error if not.
-    pub(crate) fn check<T: Debug + PartialEq + ?Sized>(&mut self, claim: &str, found: &T, expected: &T) -> Result<()> {
-        self.verify(claim, found, expected)?;
-        Ok(self.labelled("checked", GOOD, wrapped(claim, BESIDE_LABELS))?)
+    /// Prints a statement if it is true, and ends the demo with an error if not.
+    pub(crate) fn check<T: Debug + PartialEq + ?Sized>(
+        &mut self,
+        statement: &str,
+        found: &T,
+        expected: &T,
+    ) -> Result<()> {
+        self.verify(statement, found, expected)?;
+        Ok(self.labelled("checked", GOOD, wrapped(statement, BESIDE_LABELS))?)
     }
 
-    fn verify<T: Debug + PartialEq + ?Sized>(&mut self, claim: &str, found: &T, expected: &T) -> Result<()> {
-        ensure!(found == expected, "{claim}: expected {expected:?}, found {found:?}");
+    fn verify<T: Debug + PartialEq + ?Sized>(&mut self, statement: &str, found: &T, expected: &T) -> Result<()> {
+        ensure!(found == expected, "{statement}: expected {expected:?}, found {found:?}");
         self.checks += 1;
         Ok(())
     }
@@ -254,7 +259,7 @@ fn wrapped(text: &str, width: u16) -> Vec<String> {
     table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
-/// Lists what a call used, in order.
+/// Lists the imports and requests of a call, in order.
 fn in_order(call: &[Entry]) -> String {
     let asked: Vec<_> = call
         .iter()

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Task::Simulate(task) => task.run(),
     };
     outcome.unwrap_or_else(|error| {
-        // If standard error is closed, nobody can be told.
+        // If standard error is closed, the error cannot be shown.
         let _ = writeln!(io::stderr(), "error: {error:#}");
         ExitCode::FAILURE
     })

@@ -100,7 +100,7 @@ impl WasmTarget {
     }
 }
 
-/// What this machine has for compiling to the target.
+/// The ways to compile for the target that this machine offers.
 #[derive(Clone, Copy, Debug)]
 struct Found {
     /// The active toolchain has the standard library for the target.

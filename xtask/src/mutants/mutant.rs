@@ -13,7 +13,7 @@ pub(super) struct Mutant {
     pub(super) path: PathBuf,
     /// The names of the rules that the patch breaks.
     pub(super) rules: Vec<String>,
-    /// What the connector does wrong with the patch.
+    /// A sentence about the connector's wrong behaviour with the patch.
     pub(super) breaks: String,
 }
 

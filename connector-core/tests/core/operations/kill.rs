@@ -12,7 +12,7 @@ use tiktok_shop_connector_core::operation;
 use tiktok_shop_connector_core::operation::refresh::Rotation;
 use tiktok_shop_connector_core::record::ShopPolicy;
 
-/// What TikTok does with a refresh token that it has replaced. TikTok does not document it.
+/// TikTok's treatment of a refresh token that it has replaced. TikTok does not document which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Replaced {
     Lives,
@@ -52,7 +52,7 @@ fn dies_connecting(host: &ScriptedHost) {
     assert!(run_or_die(call).is_none(), "killed");
 }
 
-/// Starts the host again and waits until every claim has lapsed.
+/// Starts the host again, and moves its clocks until every claim has lapsed.
 fn later(host: &ScriptedHost) {
     host.restart();
     host.pass(121);

@@ -48,7 +48,7 @@ fn each_failing_storage_effect_of_a_refresh_has_its_exact_outcome() {
         (LoadRow, 1, &[Unavailable, AnswerLost, Refused], "connection-row-not-saved", NEW, 2),
         (LoadToken, 2, &[Unavailable, AnswerLost, Refused], "connection-row-not-saved", NEW, 2),
         (SwapRow, 1, &[Unavailable, AnswerLost, Refused], "connection-row-not-saved", NEW, 2),
-        // The due time after the shops were read. The due time of the save stays.
+        // The write of the final due time, after the shops were read. If it fails, the due time of the save stays.
         (SwapToken, 3, &[Unavailable, AnswerLost, Refused], "ok", NEW, 2),
     ];
     for (step, nth, faults, expected, stored, requests) in table {
