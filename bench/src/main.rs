@@ -1,4 +1,4 @@
-//! How fast the connector is: the shipped component in the reference host, in one process, compiled as for tests.
+//! Measures how fast the connector is: the shipped component in the reference host, compiled as for tests.
 
 mod platform;
 mod report;
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// Measures the connector in the reference host. Nothing is judged: the exit status is 0 whatever the numbers are.
+/// Measures the connector in the reference host. Judges no number: the exit status is 0 even if the connector is slow.
 #[derive(Debug, Parser)]
 #[command(name = "tiktok-shop-bench")]
 struct Arguments {
@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to do if standard error is closed as well.
+            // If standard error is closed, the error cannot be shown.
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }

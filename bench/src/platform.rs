@@ -1,4 +1,4 @@
-//! What the benchmarks measure: a host with the component over some storage, in front of a fake TikTok Shop.
+//! The platform that the benchmarks measure: a host with the component, a storage, and a fake TikTok Shop behind it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,7 +26,8 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    pub(crate) fn over(
+    /// Builds a host that uses this storage and sends its requests to the fake.
+    pub(crate) fn new(
         storage: Arc<dyn HostStorage>,
         keys: Arc<dyn KeyProvider>,
         component: PathBuf,
@@ -52,13 +53,13 @@ impl Platform {
         Ok(Self { host, tenant, storage, keyring })
     }
 
-    /// Connects a customer with a consent that was given.
+    /// Connects a customer with the callback of a consent.
     pub(crate) async fn connect(&self, customer: &CustomerId, query: String) -> Result<Connection> {
         let shops = ShopPolicy::All;
         Ok(self.host.finish_app_store_install(&self.tenant, customer, query.into(), shops).await?)
     }
 
-    /// What copies of this connection are made from.
+    /// Reads a connection, so that copies of it can be made.
     pub(crate) async fn template(&self, key: &ConnectionKey) -> Result<Template<'_>> {
         let token = self.storage.load_token(&self.tenant, key).await?.context("no token record")?;
         let record = self.keyring.open_token(&self.tenant, key, &token.revision, &token.value).await?.to_vec();
@@ -68,12 +69,12 @@ impl Platform {
     }
 }
 
-/// The callback of a consent to this app.
+/// Lets the seller consent to this app, and returns the query of the callback.
 pub(crate) fn consent(tiktok: &Control, app: &App) -> Result<String> {
     Ok(tiktok.consent(&app.service_id, SELLER, None, Decision::Allow)?)
 }
 
-/// The customer of a copy.
+/// Returns the customer id of a copy.
 pub(crate) fn customer(number: u64) -> Result<CustomerId> {
     Ok(format!("customer-{number}").parse()?)
 }
@@ -86,7 +87,7 @@ pub(crate) struct Template<'a> {
 }
 
 impl Template<'_> {
-    /// A copy of its own customer, sealed for itself.
+    /// Makes a copy that belongs to a customer of its own, and seals it.
     pub(crate) async fn copy(&self, number: u64) -> Result<NewConnection> {
         let Platform { tenant, keyring, .. } = self.platform;
         let key = ConnectionKey { customer: customer(number)?, account: self.row.connection.key.account.clone() };

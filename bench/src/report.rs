@@ -1,12 +1,19 @@
-//! What every report says in the same way.
+//! The parts that all reports share.
 
 use std::time::Duration;
 
-/// How the host is compiled.
+/// Returns the cargo profile that the host is compiled with.
 pub(crate) fn profile() -> &'static str {
     if cfg!(debug_assertions) { "dev" } else { "release" }
 }
 
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
+}
+
+/// Returns the median of the measurements.
+pub(crate) fn median<T, V: Ord + Copy + Default>(all: &[T], value: impl Fn(&T) -> V) -> V {
+    let mut values: Vec<_> = all.iter().map(value).collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }

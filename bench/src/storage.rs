@@ -1,38 +1,37 @@
-//! Does it matter how much is stored: calls and the host's memory over a full database, and over one that is all but empty.
+//! Measures whether the number of stored connections matters: the time of calls and the host's memory with a full database,
+//! compared with an almost empty one.
 
 pub(crate) mod calls;
 mod database;
 mod report;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use fake_tiktok_shop::{App, Control, FakeTikTokShop, Options, ReplacedRefreshToken};
+use fake_tiktok_shop::{FakeTikTokShop, Options, ReplacedRefreshToken};
 use indicatif::{ProgressBar, ProgressStyle};
 use tiktok_shop_host::seal::KeyFile;
 use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_sql_storage::SqlStorage;
 use tokio::time::Instant;
 
-use self::calls::Measured;
-use self::database::{Database, Kind};
+use self::calls::{Bench, Measured};
+use self::database::{Database, FEW, Kind};
 use self::report::{Compared, Report};
 use crate::platform::{Platform, consent};
 
-/// What "all but empty" is.
-const FEW: u64 = 10;
-/// Times that each database is measured, in turn, so that what slows the machine down meets both.
+/// How often each database is measured. The two take turns, so that a slow phase of the machine affects both.
 const ROUNDS: usize = 3;
 /// Connections that are sealed and inserted at a time.
 const BATCH: u64 = 2_000;
 
-/// Calls over a database with many connections, compared with one that holds ten.
+/// Measure calls with a database of many connections, and compare it with a database of ten.
 ///
-/// Each database is measured by a process of its own, in turn, three times; medians are compared. The fake TikTok Shop runs
-/// in another process, so memory is the host's.
+/// Measures each database three times, in turn, each time in a new process, and compares the medians. The fake TikTok Shop
+/// runs in another process, so the memory is the host's alone.
 #[derive(Args, Debug)]
 pub(crate) struct Storage {
     /// Connections in the full database.
@@ -41,21 +40,12 @@ pub(crate) struct Storage {
     /// Calls of each kind in each round.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(3..))]
     calls: u32,
-    /// A PostgreSQL server to measure as well; two schemas are made there, and dropped.
+    /// A PostgreSQL server to measure as well. The benchmark creates two schemas there and drops them at the end.
     #[arg(long, value_name = "ADDRESS", env = "TIKTOK_SHOP_TEST_POSTGRES", hide_env_values = true)]
     postgres: Option<String>,
-    /// Print one JSON object in place of the table.
+    /// Print one JSON object instead of the table.
     #[arg(long)]
     json: bool,
-}
-
-/// What every measurement needs.
-struct Bench {
-    component: PathBuf,
-    keys: PathBuf,
-    tiktok: Control,
-    app: App,
-    calls: u32,
 }
 
 impl Storage {
@@ -63,7 +53,7 @@ impl Storage {
         let folder = tempfile::tempdir()?;
         let fake = FakeTikTokShop::start(Options::default())?;
         let tiktok = fake.control();
-        // The copies share one refresh token.
+        // The copies share one refresh token, so a replaced one must stay valid.
         tiktok.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::Honoured);
         let app = tiktok.apps().into_iter().next().context("the fake has no app")?;
         let keys = folder.path().join("keys");
@@ -84,7 +74,7 @@ impl Storage {
 
 impl Bench {
     async fn compare(&self, kind: &Kind, connections: u64) -> Result<Compared> {
-        let (small, large) = (kind.make("small").await?, kind.make("large").await?);
+        let (small, large) = (kind.create("small").await?, kind.create("large").await?);
         self.fill(&small, FEW).await?;
         let load = self.fill(&large, connections).await?;
         let (mut few, mut many) = (Vec::new(), Vec::new());
@@ -97,7 +87,7 @@ impl Bench {
         Ok(Compared { few, many, load })
     }
 
-    /// Connects one customer at the fake, and adds copies of it, sealed each for itself. How long the copies took.
+    /// Connects one customer at the fake and adds sealed copies of the connection. Returns how long the copies took.
     async fn fill(&self, database: &Database, connections: u64) -> Result<Duration> {
         let storage = database.open().await?;
         let shared: Arc<dyn HostStorage> = Arc::new(storage.clone());
@@ -133,19 +123,15 @@ impl Bench {
 
     fn platform(&self, storage: Arc<dyn HostStorage>) -> Result<Platform> {
         let keys = Arc::new(KeyFile::open_or_create(&self.keys)?);
-        Platform::over(storage, keys, self.component.clone(), &self.app, self.tiktok.address())
+        Platform::new(storage, keys, self.component.clone(), &self.app, self.tiktok.address())
     }
 
-    /// Has a process of its own make the calls.
+    /// Makes the calls in a new process.
     async fn measure(&self, database: &Database, connections: u64) -> Result<Measured> {
         let consents = (0..self.calls).map(|_| consent(&self.tiktok, &self.app)).collect::<Result<Vec<_>>>()?;
-        let measured = calls::in_a_process(self, database, connections, &consents).await?;
+        let measured = calls::run_in_process(self, database, connections, &consents).await?;
         ensure!(measured.calls == self.calls, "made {} of {} calls", measured.calls, self.calls);
         Ok(measured)
-    }
-
-    fn keys(&self) -> &Path {
-        &self.keys
     }
 }
 
@@ -153,19 +139,4 @@ fn spinner(text: String) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(text);
     spinner.enable_steady_tick(Duration::from_millis(200));
     spinner
-}
-
-/// The middle one of what was measured.
-pub(crate) fn median<T, V: Ord + Copy + Default>(all: &[T], value: impl Fn(&T) -> V) -> V {
-    let mut values: Vec<_> = all.iter().map(value).collect();
-    values.sort_unstable();
-    values.get(values.len() / 2).copied().unwrap_or_default()
-}
-
-/// Opened by the process that fills it, or the one that makes the calls.
-async fn open_sql(address: &str) -> Result<SqlStorage> {
-    Ok(match address.strip_prefix("sqlite:") {
-        Some(path) => SqlStorage::sqlite(path).await?,
-        None => SqlStorage::postgres(address, Default::default()).await?,
-    })
 }

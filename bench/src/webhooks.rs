@@ -1,4 +1,4 @@
-//! Webhooks at a steady rate: how long TikTok waits for each answer.
+//! Measures how long TikTok waits for the answer to a webhook, when webhooks arrive at a steady rate.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -23,37 +23,38 @@ use tokio::time::{Instant, sleep_until};
 use crate::platform::{Platform, consent};
 use crate::report::{milliseconds, profile};
 
-/// TikTok takes a webhook for failed after this time.
+/// TikTok counts a webhook as failed if it is not answered within this time.
 const TIKTOK_WAITS: Duration = Duration::from_secs(3);
-/// Shops are numbered from here.
+/// The id of the first shop. The others count up from it.
 const FIRST_SHOP: u64 = 7_490_000_000_000_000_000;
-/// One event in so many announces the end of an authorization, and is written down; the others are orders.
+/// One event in 20 announces the end of an authorization, which the connector writes to storage. The others are about
+/// orders.
 const ANNOUNCEMENTS: u64 = 20;
 
-/// Webhooks at a steady rate, over many connections in memory.
+/// Send webhooks at a steady rate to a platform with many connections in memory.
 ///
-/// Each is signed, and each concerns another shop than the one before. Its time runs from the moment at which it was to be
-/// sent to the answer, so that a host that falls behind shows it; achieved is what was handled. A share of one in 20 announces the end of an authorization, which is
-/// written to its connection.
+/// Each webhook is signed, and concerns another shop than the one before. One in 20 announces the end of an authorization,
+/// which is written to its connection. A latency is the time from when the webhook should be sent until it is answered, so
+/// the latencies grow if the host falls behind. "Achieved" counts only webhooks that were handled.
 #[derive(Args, Debug)]
 pub(crate) struct Webhooks {
-    /// Webhooks a second.
+    /// Webhooks per second.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
-    /// How long.
+    /// Length of the measurement in seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// Connections in storage, each with a shop of its own.
+    /// Connections in storage. Each has a shop of its own.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
-    /// Print one JSON object in place of the table.
+    /// Print one JSON object instead of the table.
     #[arg(long)]
     json: bool,
 }
 
 impl Webhooks {
     pub(crate) async fn run(self, component: PathBuf) -> Result<String> {
-        let sender = Sender::with(component, self.connections.into()).await?;
+        let sender = Sender::new(component, self.connections.into()).await?;
         let webhooks: Vec<_> =
             (0..u64::from(self.rate) * u64::from(self.seconds)).map(|number| sender.webhook(number)).collect();
         let count = webhooks.len();
@@ -96,7 +97,7 @@ impl Webhooks {
     }
 }
 
-/// The smallest latency that so many per cent do not exceed.
+/// Returns a percentile: the smallest latency that at least `percent` per cent of the latencies do not exceed.
 fn quantile(sorted: &[Duration], percent: usize) -> Duration {
     let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(at).copied().unwrap_or_default()
@@ -119,8 +120,8 @@ impl Report {
         let Self { connections, asked, achieved, p50, p99, longest, handled, in_time, count } = self;
         let (p50, p99, longest) = (milliseconds(*p50), milliseconds(*p99), milliseconds(*longest));
         format!(
-            "webhooks     {count} over {connections} connections in memory, profile {}\nasked        {asked} a second\n\
-             achieved     {achieved:.1} a second\np50          {p50:.1} ms\np99          {p99:.1} ms\n\
+            "webhooks     {count} over {connections} connections in memory, profile {}\nasked        {asked} per second\n\
+             achieved     {achieved:.1} per second\np50          {p50:.1} ms\np99          {p99:.1} ms\n\
              longest      {longest:.1} ms\nhandled      {handled}\nwithin 3 s   {in_time}\n",
             profile(),
         )
@@ -144,24 +145,24 @@ impl Report {
     }
 }
 
-/// A platform with connections in memory, and what signs its webhooks.
+/// A platform with connections in memory, and the app that signs webhooks for it.
 struct Sender {
     platform: Platform,
     app: App,
     connections: u64,
-    /// When the consents were given.
+    /// When the seller consented, in Unix seconds.
     now: u64,
 }
 
 impl Sender {
-    /// One connection is made at the fake TikTok Shop, the others are copies of it.
-    async fn with(component: PathBuf, connections: u64) -> Result<Self> {
+    /// Makes one connection at the fake TikTok Shop, and stores copies of it.
+    async fn new(component: PathBuf, connections: u64) -> Result<Self> {
         let fake = FakeTikTokShop::start(Options::default())?;
         let control = fake.control();
         let app = control.apps().into_iter().next().context("the fake has no app")?;
         let storage = Arc::new(MemoryStorage::new(Arc::new(SystemClock::new())));
         let keys = Arc::new(HostKeys::draw()?);
-        let platform = Platform::over(storage, keys, component, &app, fake.address())?;
+        let platform = Platform::new(storage, keys, component, &app, fake.address())?;
         let first = platform.connect(&"first".parse()?, consent(&control, &app)?).await?;
         let template = platform.template(&first.key).await?;
         let (storage, tenant) = (&platform.storage, &platform.tenant);
@@ -176,8 +177,9 @@ impl Sender {
         Ok(Self { platform, app, connections, now: first.granted_at.0 })
     }
 
+    /// Returns the signature and the body of a webhook.
     fn webhook(&self, number: u64) -> (String, Vec<u8>) {
-        // A step that meets all shops in turn, whatever their number.
+        // A prime step, so that consecutive webhooks concern different shops.
         let shop = FIRST_SHOP + number.wrapping_mul(7_919) % self.connections;
         let (kind, data) = if number.is_multiple_of(ANNOUNCEMENTS) {
             (7, json!({ "expiration_time": self.now + 20 * 86_400 }))

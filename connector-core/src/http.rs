@@ -34,8 +34,6 @@ pub enum Method {
     Post,
     /// Replaces.
     Put,
-    /// Changes in part.
-    Patch,
     /// Removes.
     Delete,
 }

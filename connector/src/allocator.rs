@@ -1,28 +1,30 @@
-//! The guest's memory: handed out upwards, zeroed when given back, taken again only from the end.
+//! The guest's allocator. It hands out memory upwards and zeroes memory that is freed. It reuses freed memory only at the
+//! end of what is in use.
 //!
-//! An instance lives for one call, so nothing is gained by keeping books of free pieces; the host bounds the memory of a
-//! call, and nobody else grows it. What is freed is zeroed, because buffers of `serde_json`, waki and the canonical ABI hold tokens too.
+//! An instance lives for one call, so a list of free pieces would gain nothing; the host limits the memory of a call.
+//! Freed memory is zeroed because buffers of `serde_json`, waki and the canonical ABI hold tokens, too.
 #![expect(unsafe_code, reason = "a global allocator is made of raw pointers")]
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
 use core::ptr::null_mut;
 
+/// Bytes of a WebAssembly page.
 const PAGE: usize = 65_536;
 
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]
 static ALLOCATOR: Upwards<LinearMemory> = Upwards::new(LinearMemory);
 
-/// Where memory comes from: an area that grows at its end, a page at a time.
+/// A source of memory that grows at its end, page by page.
 trait Area {
-    /// The address behind the last page.
+    /// Returns the address behind the last page.
     fn end(&self) -> usize;
-    /// Adds pages; whether there were as many.
+    /// Adds pages. Returns false, and adds none, if the host refuses.
     fn grow(&self, pages: usize) -> bool;
 }
 
-/// The module's own.
+/// The linear memory of the module.
 #[cfg(target_arch = "wasm32")]
 struct LinearMemory;
 
@@ -37,9 +39,10 @@ impl Area for LinearMemory {
     }
 }
 
+/// The allocator.
 struct Upwards<A> {
     area: A,
-    /// The first free byte; 0 before the first allocation.
+    /// The address of the first free byte; 0 before the first allocation.
     next: Cell<usize>,
 }
 
@@ -48,10 +51,10 @@ impl<A: Area> Upwards<A> {
         Self { area, next: Cell::new(0) }
     }
 
-    /// So many bytes behind what is in use. None if the host gives no more memory.
+    /// Reserves bytes behind those in use and returns their address. Returns none if the host gives no more memory.
     fn take(&self, bytes: usize, align: usize) -> Option<usize> {
         let begin = match self.next.get() {
-            // All memory that the module itself uses lies below what it starts with.
+            // The heap begins where the module's initial memory ends: all below is the module's own data and stack.
             0 => self.area.end(),
             next => next,
         };
@@ -70,7 +73,7 @@ impl<A: Area> Upwards<A> {
 #[cfg(target_arch = "wasm32")]
 unsafe impl Sync for Upwards<LinearMemory> {}
 
-// SAFETY: what is handed out lies between the heap's base and the end of memory and never overlaps what is in use.
+// SAFETY: every piece lies between the heap's begin and the end of memory, and overlaps no other piece in use.
 unsafe impl<A: Area> GlobalAlloc for Upwards<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.take(layout.size(), layout.align()).map_or(null_mut(), |at| at as *mut u8)
@@ -79,7 +82,7 @@ unsafe impl<A: Area> GlobalAlloc for Upwards<A> {
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let is_last = at as usize + layout.size() == self.next.get();
         let Some(more) = new_size.checked_sub(layout.size()) else {
-            // Shorter: the rest is given back where it lies.
+            // The piece shrinks: it stays in its place, and its end is freed.
             // SAFETY: `new_size` is less than the size of the caller's piece.
             unsafe { wipe(at.add(new_size), layout.size() - new_size) };
             if is_last {
@@ -91,7 +94,7 @@ unsafe impl<A: Area> GlobalAlloc for Upwards<A> {
             return self.take(more, 1).map_or(null_mut(), |_| at);
         }
         let Some(new) = self.take(new_size, layout.align()) else { return null_mut() };
-        // SAFETY: both pieces hold what is copied, and the old one is the caller's to give back.
+        // SAFETY: both pieces have at least `layout.size()` bytes, and the caller owns the old piece.
         unsafe {
             (new as *mut u8).copy_from_nonoverlapping(at, layout.size());
             self.dealloc(at, layout);
@@ -100,7 +103,7 @@ unsafe impl<A: Area> GlobalAlloc for Upwards<A> {
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller gives back what it was handed.
+        // SAFETY: the caller owns the piece, which has this layout.
         unsafe { wipe(at, layout.size()) };
         if at as usize + layout.size() == self.next.get() {
             self.next.set(at as usize);
@@ -108,12 +111,12 @@ unsafe impl<A: Area> GlobalAlloc for Upwards<A> {
     }
 }
 
-/// Volatile, byte for byte: a store that nobody reads afterwards would otherwise be removed.
+/// Zeroes bytes. The writes are volatile, because the compiler would remove writes that are never read.
 ///
 /// # Safety
-/// The bytes are the caller's.
+/// The caller owns the bytes.
 unsafe fn wipe(at: *mut u8, bytes: usize) {
-    // SAFETY: as promised.
+    // SAFETY: the caller owns the bytes.
     (0..bytes).for_each(|offset| unsafe { at.add(offset).write_volatile(0) });
 }
 

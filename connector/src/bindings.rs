@@ -1,4 +1,4 @@
-//! What `wit-bindgen` makes of world `contract`. Beside the allocator the only file with unsafe code.
+//! The bindings that `wit-bindgen` generates from world `contract`. Only this file and the allocator have unsafe code.
 #![allow(unsafe_code, reason = "the canonical ABI is made of raw pointers")]
 #![allow(
     missing_docs,
@@ -18,7 +18,7 @@ wit_bindgen::generate!({
     pub_export_macro: false,
 });
 
-// A native linker's version script does not take the names of a component's exports.
+// Only for wasm: a native linker does not accept the names of a component's exports in its version script.
 #[cfg(target_arch = "wasm32")]
 export!(Connector with_types_in self);
 #[cfg(target_arch = "wasm32")]

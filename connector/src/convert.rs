@@ -1,5 +1,5 @@
-//! Core types to WIT types and back. Exhaustive matches only; generated types stay here and in `effects.rs`, because
-//! their `Debug` prints what they hold.
+//! Converts between the core's types and the WIT's. Every match is exhaustive. Generated types are used only here, in
+//! `effects.rs` and in `lib.rs`, because their `Debug` prints the secrets that they hold.
 
 use crate::bindings::exports::tiktok_shop::connector::connector as export;
 use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storage, types};
@@ -20,7 +20,7 @@ use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy};
 use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode, ShopCipher, State};
 use tiktok_shop_connector_core::time::UnixSeconds;
 
-/// The one place where a cause becomes what the host reads.
+/// Converts an error. The core's action becomes the WIT's case here and nowhere else.
 pub(crate) fn error(error: Error) -> types::Error {
     let failure = failure(&error);
     match error.cause.action() {
@@ -86,7 +86,6 @@ pub(crate) fn call_request(request: export::CallRequest) -> Result<(Scope, Busin
             export::HttpMethod::Get => Method::Get,
             export::HttpMethod::Post => Method::Post,
             export::HttpMethod::Put => Method::Put,
-            export::HttpMethod::Patch => Method::Patch,
             export::HttpMethod::Delete => Method::Delete,
         },
         path: request.path,
@@ -180,17 +179,18 @@ pub(crate) fn key_to_wit(key: &ConnectionKey) -> types::ConnectionKey {
     types::ConnectionKey { customer: key.customer.as_str().to_owned(), account: key.account.as_str().to_owned() }
 }
 
-/// An identifier that no call could have stored: the host's storage gives back something else than it took.
-fn not_what_was_stored<E>(_: E) -> StorageError {
-    StorageError::Refused("an identifier in storage is not one that was written".to_owned())
+/// The error for an identifier from storage that is not valid. The connector never writes one, so the host's storage
+/// returned something else than it was given.
+fn invalid_stored_identifier<E>(_: E) -> StorageError {
+    StorageError::Refused("storage returned an identifier that the connector cannot have written".to_owned())
 }
 
 pub(crate) fn stored_account(text: String) -> Result<AccountId, StorageError> {
-    AccountId::parse(text).map_err(not_what_was_stored)
+    AccountId::parse(text).map_err(invalid_stored_identifier)
 }
 
 pub(crate) fn key_from_wit(key: types::ConnectionKey) -> Result<ConnectionKey, StorageError> {
-    let customer = CustomerId::parse(key.customer).map_err(not_what_was_stored)?;
+    let customer = CustomerId::parse(key.customer).map_err(invalid_stored_identifier)?;
     Ok(ConnectionKey { customer, account: stored_account(key.account)? })
 }
 

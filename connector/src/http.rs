@@ -1,16 +1,17 @@
-//! The only file that names waki: one request over `wasi:http`, its body read in chunks under a cap, no redirect followed
-//! (`wasi:http` follows none, and an answer of 3xx is returned as it is).
+//! Sends one request over `wasi:http` and reads the answer's body in chunks, up to a limit. Redirects are not followed: an
+//! answer of 3xx is returned as it is. No other file uses waki.
 
 use tiktok_shop_connector_core::http::{Method, Request, Response, TransportFailure};
 use waki::{Client, ErrorCode};
 use zeroize::Zeroizing;
 
 const CHUNK_BYTES: u64 = 16 * 1024;
-/// A body may come in so many pieces. Each costs a call to the host: one of single bytes would use up the guest's time.
-const MOST_CHUNKS: u32 = 4096;
+/// The most chunks that a body may arrive in. Each chunk is a call to the host, so a body of single bytes would use up
+/// the guest's time.
+const MAX_CHUNKS: u32 = 4096;
 
 pub(crate) fn send(request: Request<'_>) -> Result<Response, TransportFailure> {
-    // Path and query are complete and encoded; waki passes them on as they are.
+    // Path and query are already percent-encoded; waki does not encode them again.
     let url = Zeroizing::new(format!("https://{}{}", request.authority.host(), request.path_and_query.expose()));
     let length = request.body.len().to_string();
     let mut builder = Client::new().request(method(request.method), &url).header("content-length", &length);
@@ -34,10 +35,10 @@ pub(crate) fn send(request: Request<'_>) -> Result<Response, TransportFailure> {
         body: Vec::new(),
     };
     let mut chunks = 0;
-    // A body that breaks off carries no code: whether TikTok acted is not known.
+    // An error in the middle of a body has no `ErrorCode`, and it is unknown whether TikTok acted.
     while let Some(chunk) = answer.chunk(CHUNK_BYTES).map_err(|_| TransportFailure::Interrupted)? {
         chunks += 1;
-        if chunks > MOST_CHUNKS || response.body.len() + chunk.len() > request.max_response_bytes {
+        if chunks > MAX_CHUNKS || response.body.len() + chunk.len() > request.max_response_bytes {
             return Err(TransportFailure::TooLarge);
         }
         response.body.extend_from_slice(&chunk);
@@ -50,13 +51,12 @@ fn method(method: Method) -> waki::Method {
         Method::Get => waki::Method::Get,
         Method::Post => waki::Method::Post,
         Method::Put => waki::Method::Put,
-        Method::Patch => waki::Method::Patch,
         Method::Delete => waki::Method::Delete,
     }
 }
 
-/// waki's error is `anyhow`'s; the code of `wasi:http` is inside. What carries none is an outcome nobody knows. Never
-/// format such an error: its text may hold the URL, and the builder has taken its `Debug` out of the component.
+/// Takes the `wasi:http` code out of waki's `anyhow` error. Without a code it is unknown whether TikTok acted. Such an
+/// error must never be formatted: its text may hold the URL, and the component's builder removed its `Debug` code.
 fn failure(error: anyhow::Error) -> TransportFailure {
     error.downcast_ref::<ErrorCode>().map_or(TransportFailure::Interrupted, classified)
 }

@@ -1,9 +1,9 @@
-//! The TikTok Shop connector as a WebAssembly component: translation only, no decision.
+//! The TikTok Shop connector as a WebAssembly component. It translates and decides nothing.
 //!
-//! Every export turns WIT values into the core's types, runs one operation of `tiktok-shop-connector-core` over this
-//! component's imports, and turns the outcome back. An instance lives for one call and keeps nothing.
+//! Every export converts WIT values to the core's types, runs one operation of `tiktok-shop-connector-core` over this
+//! component's imports, and converts the outcome back. An instance lives for one call and keeps nothing.
 
-// Elsewhere a C library has memory of its own.
+// Not on other targets: there a C library has its own allocator.
 #[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
 mod allocator;
 mod bindings;
@@ -110,8 +110,8 @@ impl export::Guest for Connector {
     }
 }
 
-/// Runs an operation to its end. Every import blocks, so one poll is all it takes; an operation that waited for anything
-/// else would be a bug.
+/// Runs an operation to its end with a single poll. Every import blocks, so an operation that is pending after one poll
+/// is a bug.
 fn finish<T, U>(
     operation: impl Future<Output = Result<T, Error>>,
     convert: impl FnOnce(T) -> U,

@@ -1,6 +1,6 @@
-//! What the component asks of its host, and the host of its storage, in order: for `--explain`.
+//! Records, for `--explain`, which imports the component calls and which methods of its storage the host calls, in order.
 //!
-//! Noted where it arrives. Clocks, randomness and HTTP are left out: the fake's log has the requests.
+//! Clocks, randomness and HTTP are left out. The requests come from the log of the fake TikTok Shop.
 
 use std::mem;
 use std::sync::{Mutex, PoisonError};
@@ -10,17 +10,17 @@ use fake_tiktok_shop::{Control, RequestRecord};
 use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_host::storage::{Access, Interceptor, Passage};
 
-/// One thing that was asked, or where a call begins.
+/// An entry of the journal.
 pub(crate) enum Entry {
-    /// A call that the story shows.
+    /// A call begins that the demo shows.
     Call,
-    /// Calls that only check what it shows.
+    /// Calls begin that the demo does not show: they only check what it shows.
     Checks,
-    /// By the component: an import, as the WIT package names it.
+    /// The component calls this import, which has its name in the WIT package.
     Import(&'static str),
-    /// By the host library, of its storage.
+    /// The host library calls this method of its storage for itself.
     Host(&'static str),
-    /// By the component, of TikTok Shop.
+    /// The component sends this request to TikTok Shop.
     Request(Box<RequestRecord>),
 }
 
@@ -32,21 +32,21 @@ pub(crate) struct Journal {
 #[derive(Default)]
 struct Pages {
     entries: Vec<Entry>,
-    /// Number of the last request among them.
+    /// The number of the last request in `entries`.
     last_request: u64,
 }
 
 impl Journal {
-    pub(crate) fn of(tiktok: Control) -> Self {
+    pub(crate) fn new(tiktok: Control) -> Self {
         Self { tiktok, pages: Mutex::default() }
     }
 
-    /// A call that the story shows begins.
+    /// Notes that a call begins that the demo shows.
     pub(crate) fn call(&self) {
         self.note(Some(Entry::Call));
     }
 
-    /// From here to the next call the story only checks.
+    /// Notes that the demo only checks from here to the next [`Journal::call`].
     pub(crate) fn checks(&self) {
         self.note(Some(Entry::Checks));
     }
@@ -59,14 +59,15 @@ impl Journal {
         self.note(Some(Entry::Host(name)));
     }
 
-    /// Everything since the last time. No call may be under way.
+    /// Takes all entries out of the journal. No call may be running.
     pub(crate) fn take(&self) -> Vec<Entry> {
         let entries = self.note(None);
         self.tiktok.clear_requests();
         entries
     }
 
-    /// Notes the requests that were answered meanwhile, then the entry; without one, hands out all there are.
+    /// Notes the requests that were answered since the last note, then the entry. Without an entry, takes all entries out
+    /// of the journal and returns them.
     fn note(&self, entry: Option<Entry>) -> Vec<Entry> {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         for request in self.tiktok.requests() {
@@ -85,7 +86,7 @@ impl Journal {
     }
 }
 
-/// Notes what is asked of storage.
+/// Notes each call of a method of storage.
 #[async_trait]
 impl Interceptor for Journal {
     async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {

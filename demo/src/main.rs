@@ -1,5 +1,5 @@
-//! The life of a connection on a terminal: the shipped component, the reference host and the fake TikTok Shop, in one
-//! process. Every step checks what it shows; the exit status is 1 as soon as a check fails.
+//! Shows the life of a connection on a terminal, with the shipped component, the reference host and the fake TikTok Shop in
+//! one process. Every step checks what it shows. At the first check that fails the demo ends with exit status 1.
 
 mod journal;
 mod page;
@@ -17,14 +17,14 @@ use crate::stage::{Programs, Stage};
 
 /// Shows the life of a connection between a platform's customer and TikTok Shop.
 ///
-/// Needs no account, no network and no configuration: a fake TikTok Shop runs inside, and clocks are moved rather than
-/// waited for.
+/// Needs no account, no network and no configuration. It runs a fake TikTok Shop, and moves its clocks forward instead of
+/// waiting.
 #[derive(Debug, Parser)]
 #[command(name = "tiktok-shop-demo")]
 struct Arguments {
     #[command(flatten)]
     programs: Programs,
-    /// Also show which imports the component called at each step, and when it sent its requests.
+    /// Also show which imports the component calls in each step, and when it sends its requests.
     #[arg(long)]
     explain: bool,
 }
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
     match run(arguments, &mut page).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to do if standard error is closed as well.
+            // If standard error is closed, the error cannot be shown.
             let _ = writeln!(anstream::stderr(), "\nfailed in {}: {error:#}", page.place());
             ExitCode::FAILURE
         }

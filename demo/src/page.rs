@@ -1,7 +1,8 @@
-//! What the reader sees: steps of labelled lines and tables, at most 100 columns wide. Colour only on a terminal that
-//! has not asked for none. Codes, tokens and ciphers never get here; a state is cut.
+//! Prints the demo: steps with labelled lines and tables, at most 100 columns wide. Uses colour only on a terminal, and
+//! not if its user has switched colour off. Authorization codes, tokens and ciphers are not passed to this file, and only
+//! the first four characters of a state are shown.
 
-mod words;
+mod text;
 
 use std::fmt::Debug;
 use std::io::{self, Write as _};
@@ -15,16 +16,16 @@ use tiktok_shop_host::error::ConnectorError;
 use tiktok_shop_host::events::{Event, EventKind};
 use tiktok_shop_host::webhook::Webhook;
 
-use self::words::{date, effect, end, kind, next_move, standing, status};
+use self::text::{date, effect, end, kind, next_move, standing, status};
 use crate::journal::Entry;
 use crate::stage::Stage;
 
 const INDENT: &str = "   ";
-/// Columns of a label, the gap after it included.
+/// Columns of a label and the gap behind it.
 const LABEL: usize = 10;
-/// Columns left beside labels.
+/// Columns of the text beside a label.
 const BESIDE_LABELS: u16 = 87;
-/// Columns left without labels.
+/// Columns of text without a label.
 const BODY: u16 = 97;
 
 const BOLD: Style = Style::new().bold();
@@ -32,13 +33,13 @@ const DIM: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// The page so far.
+/// The output, with counts of its steps and checks.
 pub(crate) struct Page {
     out: anstream::Stdout,
     steps: u32,
     title: &'static str,
     checks: u32,
-    /// Whether imports are shown, too.
+    /// Whether the imports of each step are shown.
     explain: bool,
 }
 
@@ -50,23 +51,24 @@ impl Page {
     pub(crate) fn opening(&mut self, stage: &Stage) -> io::Result<()> {
         writeln!(self.out, "{BOLD}The life of a TikTok Shop connection{BOLD:#}\n")?;
         self.paragraph(&format!(
-            "The connector, {}, runs as a WebAssembly component in the reference host, which keeps connections in an SQLite \
-             file, sealed. A fake TikTok Shop on {} answers in place of TikTok's two hosts, and lists the requests it saw. \
-             Sellers, shops and secrets are invented, and time is moved, not waited for.",
+            "The connector, {}, is a WebAssembly component. The reference host runs it and keeps connections in an SQLite \
+             file, with all secrets encrypted. A fake TikTok Shop on {} answers instead of TikTok's two hosts and records \
+             the requests. Sellers, shops and secrets are invented. The demo moves the clocks instead of waiting.",
             stage.host.plugin(),
             stage.tiktok.address(),
         ))?;
         if self.explain {
             writeln!(self.out)?;
             self.paragraph(
-                "Imports are what each call asked of the host, in order, with its requests in between; clocks, \
-                 randomness and HTTP itself are left out. In brackets: what the host library asked of the same storage.",
+                "The lines \"imports\" show which functions of the host each call used, in order, and its requests in \
+                 between. Clocks, randomness and HTTP are left out. Names in brackets are calls that the host library \
+                 made to the same storage by itself.",
             )?;
         }
         Ok(())
     }
 
-    /// Begins a step: what happens, and why a platform cares.
+    /// Begins a step. `text` says what happens in it and why that matters to a platform.
     pub(crate) fn step(&mut self, title: &'static str, now: UnixSeconds, text: &str) -> io::Result<()> {
         self.steps += 1;
         self.title = title;
@@ -76,12 +78,12 @@ impl Page {
         writeln!(self.out)
     }
 
-    /// Where the story is, for the message about a failure.
+    /// Returns the current step, for the message about a failure.
     pub(crate) fn place(&self) -> String {
         if self.steps == 0 { "the set-up".to_owned() } else { format!("step {}, {}", self.steps, self.title) }
     }
 
-    /// Shows a call in Rust. `stringify!` breaks long ones into lines.
+    /// Shows a call in Rust. Joins the lines into which `stringify!` breaks a long call.
     pub(crate) fn call(&mut self, call: &str) -> io::Result<()> {
         let call = call.split_whitespace().collect::<Vec<_>>().join(" ");
         self.labelled("call", DIM, wrapped(&format!("{call}.await"), BESIDE_LABELS))
@@ -124,20 +126,20 @@ impl Page {
         self.labelled("next", BOLD, [next_move(error.action())])
     }
 
-    /// Shows a command of a shell, and what it said.
-    pub(crate) fn command(&mut self, command: &str, said: &str) -> io::Result<()> {
+    /// Shows a command of a shell and its output.
+    pub(crate) fn command(&mut self, command: &str, output: &str) -> io::Result<()> {
         self.labelled("shell", DIM, [format!("$ {command}")])?;
-        self.labelled("", DIM, said.lines().map(str::to_owned))
+        self.labelled("", DIM, output.lines().map(str::to_owned))
     }
 
-    /// What a call says of itself in one line.
+    /// Shows the answer of a call in one line.
     pub(crate) fn answer(&mut self, answer: &str) -> io::Result<()> {
         self.labelled("answer", DIM, wrapped(answer, BESIDE_LABELS))
     }
 
-    /// Shows what TikTok delivered, and the status of the platform's answer.
+    /// Shows the webhooks that TikTok delivered, and the HTTP status of the platform's answers.
     pub(crate) fn webhooks(&mut self, delivered: &[(Webhook, u16)]) -> io::Result<()> {
-        let mut table = table(["type", "shop", "of", "owners", "effect", "answered"]);
+        let mut table = table(["type", "shop", "date", "customers", "effect", "answered"]);
         for (webhook, status) in delivered {
             table.add_row([
                 webhook.event_type.to_string(),
@@ -151,7 +153,7 @@ impl Page {
         self.labelled("webhooks", DIM, table.lines())
     }
 
-    /// Shows events, and checks that they are of these kinds and no others.
+    /// Shows events, and checks that they are exactly of the expected kinds.
     pub(crate) fn events(&mut self, events: &[Event], expected: &[EventKind]) -> Result<()> {
         let mut table = table(["date", "customer", "event"]);
         for Event { event, .. } in events {
@@ -162,8 +164,8 @@ impl Page {
         self.verify("the events", kinds.as_slice(), expected)
     }
 
-    /// Shows the requests that TikTok saw, equal ones counted, and checks that there were no others than `expected`:
-    /// how many, of which address, how answered. Shows imports, if it is to.
+    /// Shows the requests that TikTok received, and how often each. Checks that they are exactly the `expected` ones: count,
+    /// address and answer. With `--explain`, shows the imports, too.
     pub(crate) fn requests(&mut self, seen: &[Entry], expected: &[(usize, &str, &str)]) -> Result<()> {
         if self.explain {
             self.imports(seen)?;
@@ -175,10 +177,10 @@ impl Page {
         };
         self.labelled("requests", DIM, lines)?;
         let seen: Vec<_> = seen.iter().map(|(count, address, answer)| (*count, &**address, &**answer)).collect();
-        self.verify("the requests that TikTok saw", seen.as_slice(), expected)
+        self.verify("the requests that TikTok received", seen.as_slice(), expected)
     }
 
-    /// Shows what each call asked for, equal ones after each other counted.
+    /// Shows the imports that each call used. Equal calls in a row are shown once, with their number.
     fn imports(&mut self, seen: &[Entry]) -> io::Result<()> {
         let calls: Vec<_> = seen.chunk_by(|_, next| !matches!(next, Entry::Call | Entry::Checks)).collect();
         let shown = calls.into_iter().filter(|call| !matches!(call.first(), Some(Entry::Checks)));
@@ -189,25 +191,30 @@ impl Page {
         self.labelled("imports", DIM, lines)
     }
 
-    /// Prints the claim if it holds, and ends the story if not.
-    pub(crate) fn check<T: Debug + PartialEq + ?Sized>(&mut self, claim: &str, found: &T, expected: &T) -> Result<()> {
-        self.verify(claim, found, expected)?;
-        Ok(self.labelled("checked", GOOD, wrapped(claim, BESIDE_LABELS))?)
+    /// Prints a statement if it is true, and ends the demo with an error if not.
+    pub(crate) fn check<T: Debug + PartialEq + ?Sized>(
+        &mut self,
+        statement: &str,
+        found: &T,
+        expected: &T,
+    ) -> Result<()> {
+        self.verify(statement, found, expected)?;
+        Ok(self.labelled("checked", GOOD, wrapped(statement, BESIDE_LABELS))?)
     }
 
-    fn verify<T: Debug + PartialEq + ?Sized>(&mut self, claim: &str, found: &T, expected: &T) -> Result<()> {
-        ensure!(found == expected, "{claim}: expected {expected:?}, found {found:?}");
+    fn verify<T: Debug + PartialEq + ?Sized>(&mut self, statement: &str, found: &T, expected: &T) -> Result<()> {
+        ensure!(found == expected, "{statement}: expected {expected:?}, found {found:?}");
         self.checks += 1;
         Ok(())
     }
 
     pub(crate) fn closing(&mut self) -> io::Result<()> {
-        writeln!(self.out, "\n{BOLD}{} steps, {} checks, all of them held.{BOLD:#}\n", self.steps, self.checks)?;
+        writeln!(self.out, "\n{BOLD}{} steps with {} checks. Every check passed.{BOLD:#}\n", self.steps, self.checks)?;
         for (command, purpose) in [
-            ("cargo xtask demo --explain", "the same, with what the component asks of its host"),
-            ("README.md", "how to embed the connector in a host of your own"),
-            ("cargo run --bin tiktok-shop-harness", "the command line, which says how to begin"),
-            ("cargo run --bin fake-tiktok-shop", "a TikTok Shop to click through, and for your tests"),
+            ("cargo xtask demo --explain", "the same demo, with the functions that each call uses"),
+            ("README.md", "how to embed the connector in your own program"),
+            ("cargo run --bin tiktok-shop-harness", "the command line, which explains how to begin"),
+            ("cargo run --bin fake-tiktok-shop", "a fake TikTok Shop to click through, and for tests"),
             ("cargo doc --open -p tiktok-shop-host-harness", "the host library, with an example"),
         ] {
             writeln!(self.out, "{INDENT}{command:<46}{purpose}")?;
@@ -219,7 +226,7 @@ impl Page {
         wrapped(text, BODY).iter().try_for_each(|line| writeln!(self.out, "{INDENT}{line}"))
     }
 
-    /// Lines with a label beside the first.
+    /// Writes lines, with a label beside the first.
     fn labelled(&mut self, label: &str, style: Style, lines: impl IntoIterator<Item = String>) -> io::Result<()> {
         let labels = iter::once(label).chain(iter::repeat(""));
         labels.zip(lines).try_for_each(|(label, line)| {
@@ -241,7 +248,7 @@ fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
     table
 }
 
-/// The text in lines of so many columns.
+/// Wraps a text into lines of at most `width` columns.
 fn wrapped(text: &str, width: u16) -> Vec<String> {
     let mut table = Table::new();
     table
@@ -255,7 +262,7 @@ fn wrapped(text: &str, width: u16) -> Vec<String> {
     table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
-/// What a call asked for, one after the other.
+/// Lists the imports and requests of a call, in order.
 fn in_order(call: &[Entry]) -> String {
     let asked: Vec<_> = call
         .iter()
@@ -266,16 +273,17 @@ fn in_order(call: &[Entry]) -> String {
             Entry::Request(request) => Some(format!("{} {}", request.method, request.path)),
         })
         .collect();
-    let told = counted(&asked).map(|(count, what)| if count == 1 { what.clone() } else { format!("{count} × {what}") });
-    told.collect::<Vec<_>>().join(", ")
+    let counts =
+        counted(&asked).map(|(count, what)| if count == 1 { what.clone() } else { format!("{count} × {what}") });
+    counts.collect::<Vec<_>>().join(", ")
 }
 
-/// How often each comes in a row.
+/// Joins equal items that follow each other. Returns each with its number.
 fn counted<T: PartialEq>(items: &[T]) -> impl Iterator<Item = (usize, &T)> {
     items.chunk_by(T::eq).filter_map(|run| Some((run.len(), run.first()?)))
 }
 
-/// Address and answer of each request, in the order in which they were first seen, and how often.
+/// Counts the requests that have the same address and the same answer, in the order of their first appearance.
 fn requests(entries: &[Entry]) -> Vec<(usize, String, String)> {
     let mut counted: Vec<(usize, String, String)> = Vec::new();
     let requests =
@@ -292,7 +300,7 @@ fn requests(entries: &[Entry]) -> Vec<(usize, String, String)> {
     counted
 }
 
-/// A link whose state shows its first four characters only.
+/// Cuts the state in a link after its first four characters.
 fn with_state_cut(link: &str) -> String {
     match link.split_once("state=") {
         Some((before, state)) => format!("{before}state={}…", state.chars().take(4).collect::<String>()),
@@ -305,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_is_cut() {
+    fn only_four_characters_of_a_state_are_shown() {
         let link = "https://services.tiktokshop.com/open/authorize?service_id=1&state=0123456789";
         assert_eq!(with_state_cut(link), "https://services.tiktokshop.com/open/authorize?service_id=1&state=0123…");
     }

@@ -1,4 +1,5 @@
-//! What the story is played with: a host with the component, a fake TikTok Shop, and two clocks that move together.
+//! The parts of the demo: two hosts with the component, a fake TikTok Shop, and the clocks of both sides, which move
+//! together.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,24 +27,25 @@ use tiktok_shop_sql_storage::SqlStorage;
 
 use crate::journal::Journal;
 
-/// In the folder of the story.
+/// The database and the file of host keys, in the demo's folder.
 const DATABASE: &str = "connections.sqlite";
 const KEYS: &str = "host-keys";
 
-/// 2026-01-01T00:00:00Z, so that two runs show the same dates.
-const OPENING: Duration = Duration::from_secs(1_767_225_600);
+/// When the demo begins: 2026-01-01T00:00:00Z, so that two runs show the same dates.
+const BEGIN: Duration = Duration::from_secs(1_767_225_600);
 
-/// The seller of the story, by its name in the fake: one account with several shops, and a consent for a year.
+/// The seller's name in the fake: one account with several shops, whose consent lasts a year.
 pub(crate) const SELLER: &str = "several-regions";
-/// Its shops, when the story begins.
+/// The seller's two shops when the demo begins.
 pub(crate) const GERMAN_SHOP: &str = "7490000000000000002";
 pub(crate) const FRENCH_SHOP: &str = "7490000000000000003";
-/// Two shops are enough to choose from.
-const LEFT_OUT: &str = "7490000000000000004";
+/// The fake's third shop of the seller. The demo removes it, because two shops are enough to choose from.
+const REMOVED_SHOP: &str = "7490000000000000004";
 
+/// Everything that the steps work with.
 pub(crate) struct Stage {
     pub(crate) host: ConnectorHost,
-    /// Another server of the same platform: it shares the storage and nothing else.
+    /// Another server of the same platform. It shares only the storage with `host`.
     pub(crate) second_host: ConnectorHost,
     pub(crate) tenant: TenantId,
     /// The tenant's app, as TikTok Shop knows it.
@@ -51,28 +53,28 @@ pub(crate) struct Stage {
     pub(crate) vault: Arc<Vault>,
     pub(crate) tiktok: Control,
     pub(crate) storage: Arc<dyn HostStorage>,
-    /// What was asked of storage, credentials and TikTok Shop, in order.
+    /// The calls of imports and storage, and the requests to TikTok Shop, in order.
     pub(crate) journal: Arc<Journal>,
     programs: Programs,
-    /// With the database and the host's keys in it; gone with the story.
+    /// Holds the database and the host's keys. Deleted at the end of the demo.
     folder: TempDir,
     database: SqlStorage,
     clock: Arc<ManualClock>,
     fake: FakeTikTokShop,
 }
 
-/// What the story is played with.
+/// The files of the programs that the demo runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Programs {
     /// The connector's component, as `cargo xtask dist` builds it.
     #[arg(long, value_name = "FILE")]
     component: PathBuf,
-    /// The program `tiktok-shop-harness`, which is the other process of the story.
+    /// The program `tiktok-shop-harness`, which the demo runs as a second process.
     #[arg(long, value_name = "FILE")]
     harness: PathBuf,
 }
 
-/// Servers of the platform, over one database.
+/// The two servers of the platform and their shared database.
 struct Servers {
     first: ConnectorHost,
     second: ConnectorHost,
@@ -81,19 +83,19 @@ struct Servers {
 }
 
 impl Stage {
-    /// Starts the fake and builds two hosts whose egress leads to it.
+    /// Starts the fake, and builds two hosts whose egress sends their requests to it.
     pub(crate) async fn set(programs: Programs) -> Result<Self> {
-        let clock = Arc::new(ManualClock::at(OPENING));
+        let clock = Arc::new(ManualClock::at(BEGIN));
         let fake = FakeTikTokShop::start(Options {
-            clock: fake_tiktok_shop::Clock::fixed(OPENING.as_secs()),
+            clock: fake_tiktok_shop::Clock::fixed(BEGIN.as_secs()),
             ..Options::default()
         })
         .context("cannot start the fake TikTok Shop")?;
         let tiktok = fake.control();
         let app = tiktok.apps().into_iter().next().context("the fake has no app")?;
-        tiktok.remove_shop(SELLER, LEFT_OUT)?;
-        let journal = Arc::new(Journal::of(tiktok.clone()));
-        let vault = Arc::new(Vault::of(&app, journal.clone()));
+        tiktok.remove_shop(SELLER, REMOVED_SHOP)?;
+        let journal = Arc::new(Journal::new(tiktok.clone()));
+        let vault = Arc::new(Vault::new(&app, journal.clone()));
         let folder = tempfile::tempdir()?;
         let Servers { first, second, storage, database } =
             servers(&programs, folder.path(), &journal, &vault, &clock, fake.address()).await?;
@@ -115,13 +117,13 @@ impl Stage {
         })
     }
 
-    /// The servers end. What they had in memory is gone, and their connections to the database are closed.
+    /// Closes the servers' connections to the database, as if the servers had ended. Nothing in their memory is used later.
     pub(crate) async fn end_servers(&self) {
         self.database.close().await;
     }
 
-    /// Others begin, over the same database and with the same keys.
-    pub(crate) async fn begin_servers(&mut self) -> Result<()> {
+    /// Starts two new servers with the same database and the same keys.
+    pub(crate) async fn start_servers(&mut self) -> Result<()> {
         let Self { programs, folder, journal, vault, clock, fake, .. } = &*self;
         let servers = servers(programs, folder.path(), journal, vault, clock, fake.address()).await?;
         let Servers { first, second, storage, database } = servers;
@@ -129,10 +131,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Runs the program `tiktok-shop-harness` over the same database, with the same keys. What it says.
-    pub(crate) fn other_process(&self, arguments: &str) -> Result<String> {
+    /// Runs the program `tiktok-shop-harness` with the same database and the same keys. Returns its output.
+    pub(crate) fn run_harness(&self, arguments: &str) -> Result<String> {
         let (folder, app) = (self.folder.path(), &self.app);
-        #[expect(clippy::disallowed_methods, reason = "the story has another process in it")]
+        #[expect(clippy::disallowed_methods, reason = "the demo shows a second process")]
         let output = Command::new(&self.programs.harness)
             .args(arguments.split(' '))
             .env("TIKTOK_SHOP_STORAGE", format!("sqlite:{}", folder.join(DATABASE).display()))
@@ -149,7 +151,7 @@ impl Stage {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// The link that Partner Center shows for the app. Consent pages are opened by browsers, so no egress leads there.
+    /// Returns the link that Partner Center shows for the app. The seller's browser opens it, not the host.
     pub(crate) fn authorization_link(&self) -> String {
         authorization_link(&self.app)
     }
@@ -158,17 +160,18 @@ impl Stage {
         UnixSeconds(self.clock.wall().as_secs())
     }
 
-    /// Lets time pass for the platform and for TikTok Shop.
+    /// Moves the clocks of the platform and of TikTok Shop forward.
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.tiktok.advance(by);
     }
 
-    /// What the browser of somebody who has just signed in to the platform knows: 128 random bits.
+    /// Returns a browser's session with the platform: 128 random bits, as in a cookie that the platform sets at sign-in.
     pub(crate) fn browser() -> Result<BrowserSession> {
         let mut bits = [0; 16];
         SystemRandomness.fill(&mut bits)?;
-        BrowserSession::new(format!("{:032x}", u128::from_be_bytes(bits)).into()).context("a session that is no secret")
+        BrowserSession::new(format!("{:032x}", u128::from_be_bytes(bits)).into())
+            .context("the session is not a valid secret")
     }
 }
 
@@ -200,14 +203,14 @@ async fn servers(
     Ok(Servers { first, second, storage, database })
 }
 
-/// Where the platform keeps the credentials of its app. Read anew for each call, so an operator's change needs no restart.
+/// The platform's place for its app's credentials. The host reads them for each call, so a change needs no restart.
 pub(crate) struct Vault {
     credentials: Mutex<AppCredentials>,
     journal: Arc<Journal>,
 }
 
 impl Vault {
-    fn of(app: &App, journal: Arc<Journal>) -> Self {
+    fn new(app: &App, journal: Arc<Journal>) -> Self {
         Self {
             journal,
             credentials: Mutex::new(AppCredentials {

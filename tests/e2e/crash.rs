@@ -75,7 +75,7 @@ async fn a_writer_that_is_killed_at_any_moment_leaves_an_sqlite_file_in_order() 
 /// What the server has not heard of by then it hears of never: a session that ends rolls back what it had begun.
 #[tokio::test]
 async fn a_writer_that_is_killed_at_any_moment_leaves_a_postgresql_database_in_order() {
-    let Some(server) = xtask::test_postgres() else { return };
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     let folder = tempfile::tempdir().unwrap();
     let schema = Schema::make(&server);
     let database = schema.address(&server);

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fake_tiktok_shop::catalogue;
+use tiktok_shop_fault_matrix::{Row, fault_matrix};
 use tokio::sync::Semaphore;
-use xtask::fault_matrix::{Row, fault_matrix};
 
 use self::operations::{CONNECTION_REFUSED, OPERATIONS, Operation};
 

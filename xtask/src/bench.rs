@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use crate::progress;
+use crate::{executable, progress};
 
 /// Build the component and the benchmarks, then run one of them.
 ///
-/// Compiled as for tests, wasmtime optimised; nothing is judged.
+/// Compiles them as for tests, with wasmtime optimised. Prints measurements and judges none of them.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
-    /// The benchmark and what it takes, such as `webhooks --json`; `cargo xtask bench -- --help` lists them.
+    /// The benchmark and its options, for example `webhooks --json`. `cargo xtask bench -- --help` lists them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     arguments: Vec<OsString>,
 }
@@ -23,6 +23,6 @@ impl Bench {
         let packages = xtask::component_package_count();
         let component = progress::show("Building the component", packages, xtask::build_component)?;
         let arguments = [OsString::from("--component"), component.path.into()].into_iter().chain(self.arguments);
-        crate::run_executable("Building the benchmarks", "tiktok-shop-bench", arguments)
+        executable::run("Building the benchmarks", "tiktok-shop-bench", arguments)
     }
 }

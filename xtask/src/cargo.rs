@@ -1,13 +1,13 @@
-//! Runs cargo on this workspace and reads what it reports.
+//! Runs cargo on this workspace and reads its messages.
 //!
-//! The library runs inside `cargo test` and `cargo run`. What those set for their own child must not reach a nested
-//! cargo: build scripts that watch such a variable would run again on every switch between the two.
+//! The library runs inside `cargo test` and `cargo run`. These set environment variables for their child, which a nested
+//! cargo must not inherit: build scripts that watch such a variable would run again on every switch between the two.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::iter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -15,32 +15,26 @@ use anyhow::{Context as _, Result, bail};
 use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{Artifact, DependencyKind, Message, Metadata, MetadataCommand, PackageId};
 
+use crate::process::{program, variable, variable_names, workspace_root};
 use crate::toolchain::Toolchain;
 
-/// What cargo reports while it builds.
+/// A message of cargo during a build.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum BuildEvent<'a> {
-    /// One more package has its first artifact: compiled now, or found as it was.
+    /// The first artifact of one more package is ready, because it was compiled or was up to date.
     Package,
-    /// A line of cargo's own text, such as `Downloaded serde v1.0.229` or a compiler's warning.
+    /// A line of cargo's own text, for example `Downloaded serde v1.0.229` or a compiler's warning.
     Text(&'a str),
-}
-
-/// The folder of the workspace's `Cargo.toml`.
-#[must_use]
-pub fn workspace_root() -> &'static Path {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().unwrap_or(package)
 }
 
 /// Builds the executable of this name in the dev profile and returns its path.
 ///
-/// The whole workspace is named to cargo, and one target of it: features are then those of every other build of the
-/// workspace, and nothing is compiled a second time for a smaller set of them.
+/// Passes `--workspace` to cargo although only one executable is built. Otherwise dependencies would have fewer features
+/// than in other builds of the workspace, and would be compiled a second time.
 ///
 /// # Errors
-/// If cargo fails (its messages have gone to standard error then) or there is no such executable.
+/// If cargo fails (it has then written its messages to standard error), or there is no such executable.
 pub fn build_executable(name: &str, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<PathBuf> {
     let mut command = cargo();
     command.args(["build", "--locked", "--workspace", "--bin", name]);
@@ -53,9 +47,10 @@ pub fn build_executable(name: &str, report: &(dyn Fn(BuildEvent<'_>) + Sync)) ->
         .with_context(|| format!("there is no executable {name}"))
 }
 
-/// How many packages [`build_executable`] passes through for an executable of this package: the length of a progress bar.
+/// Returns the number of packages that [`build_executable`] builds for an executable of this package, as the length of a
+/// progress bar.
 ///
-/// On a fresh machine this downloads the dependencies; cargo then shows its own progress on standard error.
+/// On a fresh machine this downloads the dependencies. Cargo then shows its own progress on standard error.
 ///
 /// # Errors
 /// If cargo can't resolve the workspace, for example without a network.
@@ -63,7 +58,7 @@ pub fn executable_package_count(package: &str) -> Result<usize> {
     package_count(package, &[&Toolchain::active()?.about.host])
 }
 
-/// How many packages a build of `package` for these platforms passes through, itself included.
+/// Returns the number of packages in a build of `package` for these platforms, with `package` itself.
 pub(crate) fn package_count(package: &str, platforms: &[&str]) -> Result<usize> {
     let filters = platforms.iter().flat_map(|platform| ["--filter-platform", platform]);
     let metadata = MetadataCommand::new()
@@ -75,7 +70,7 @@ pub(crate) fn package_count(package: &str, platforms: &[&str]) -> Result<usize> 
     Ok(reachable(&metadata, package)?.len())
 }
 
-/// The folder that cargo builds into; `CARGO_TARGET_DIR` and cargo's configuration decide.
+/// Returns the folder that cargo builds into. `CARGO_TARGET_DIR` and cargo's configuration decide which it is.
 ///
 /// # Errors
 /// If cargo can't read the workspace.
@@ -84,13 +79,13 @@ pub fn target_directory() -> Result<Utf8PathBuf> {
     Ok(metadata.target_directory)
 }
 
-/// Cargo's home, where it keeps the sources of dependencies.
+/// Returns cargo's home, where it keeps the sources of dependencies.
 pub(crate) fn home() -> Result<PathBuf> {
     let home = variable("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
     Ok(std::path::absolute(home.context("neither CARGO_HOME nor a home folder is known")?)?)
 }
 
-/// Brings the crates of the lock file to this machine; cargo shows its own progress on standard error if there are any.
+/// Downloads the crates of the lock file that this machine does not have. Cargo shows its own progress on standard error.
 pub(crate) fn fetch() -> Result<()> {
     let status = cargo().args(["fetch", "--locked"]).status().context("can't start cargo")?;
     if !status.success() {
@@ -99,38 +94,21 @@ pub(crate) fn fetch() -> Result<()> {
     Ok(())
 }
 
-/// Cargo, in the workspace's folder, without what an outer cargo has set for its child.
+/// Returns a command that runs cargo in the workspace's folder, without the variables that an outer cargo set for its
+/// child.
 #[must_use]
 pub fn cargo() -> Command {
     let mut command = program(cargo_program());
-    for name in variables().filter(|name| is_set_for_child(name)) {
+    for name in variable_names().filter(|name| is_set_for_child(name)) {
         command.env_remove(name);
     }
     command
 }
 
-/// A program that runs in the workspace's folder, where `rust-toolchain.toml` decides which toolchain is active.
-#[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is where the workspace starts programs")]
-pub fn program(name: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(name);
-    command.current_dir(workspace_root()).stdin(Stdio::null());
-    command
-}
-
-#[expect(clippy::disallowed_methods, reason = "cargo and rustup speak to their children by environment variables")]
-pub(crate) fn variable(name: &str) -> Option<OsString> {
-    env::var_os(name).filter(|value| !value.is_empty())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the variables of an outer cargo are known by prefix only")]
-fn variables() -> impl Iterator<Item = String> {
-    env::vars_os().filter_map(|(name, _)| name.into_string().ok())
-}
-
-/// Runs `command`, a `cargo build` or `cargo test --no-run`, and returns the artifacts it names, old ones included.
+/// Runs `command`, which is `cargo build` or `cargo test --no-run`, and returns all artifacts of the build, also those that
+/// were up to date.
 ///
-/// Silent on success. On failure cargo's text, the compiler's messages included, goes to standard error.
+/// Writes nothing if the build succeeds. If it fails, writes cargo's text and the compiler's messages to standard error.
 ///
 /// # Errors
 /// If cargo can't be started or fails.
@@ -148,10 +126,10 @@ pub fn build(mut command: Command, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> 
     let status = child.wait()?;
     if !status.success() {
         if let Ok(text) = text {
-            // Not `eprint!`: a test harness would keep it with the one test that came first.
+            // Not `eprint!`: the test harness would show the text only with the one test that ran the build.
             io::stderr().write_all(text.as_bytes())?;
         }
-        bail!("cargo build failed ({status}); its messages stand above");
+        bail!("cargo build failed ({status}); see its messages above");
     }
     artifacts
 }
@@ -181,7 +159,8 @@ fn read_artifacts(stdout: impl Read, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -
     Ok(artifacts)
 }
 
-/// The packages that a build of `package` needs: itself and everything below it but dev-dependencies.
+/// Returns the packages that a build of `package` needs: the package itself and its direct and indirect dependencies,
+/// without dev-dependencies.
 fn reachable<'a>(metadata: &'a Metadata, package: &str) -> Result<Vec<&'a PackageId>> {
     let root = metadata.workspace_packages().into_iter().find(|candidate| candidate.name.as_str() == package);
     let root = root.with_context(|| format!("no package {package} in the workspace"))?;
@@ -202,12 +181,12 @@ fn reachable<'a>(metadata: &'a Metadata, package: &str) -> Result<Vec<&'a Packag
     Ok(found)
 }
 
-/// The cargo that runs us, if one does: then the nested build uses the same.
+/// Returns the path of cargo. If cargo runs this program, the nested build uses the same cargo.
 fn cargo_program() -> OsString {
     variable("CARGO").unwrap_or_else(|| env!("CARGO").into())
 }
 
-/// Whether cargo sets this variable for the program it runs, to describe that program's package.
+/// Checks whether cargo sets this variable to describe a program's package to the program.
 fn is_set_for_child(name: &str) -> bool {
     const PREFIXES: [&str; 4] = ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_"];
     const NAMES: [&str; 3] = ["CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR"];
@@ -221,21 +200,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_describes_the_outer_package_is_kept_from_a_nested_cargo() {
+    fn variables_that_describe_the_outer_package_do_not_reach_a_nested_cargo() {
         for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_BIN_EXE_demo", "OUT_DIR"] {
             assert!(is_set_for_child(name), "{name}");
         }
     }
 
     #[test]
-    fn what_the_user_configures_reaches_a_nested_cargo() {
+    fn variables_that_the_user_sets_reach_a_nested_cargo() {
         for name in ["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_NET_OFFLINE", "RUSTUP_TOOLCHAIN", "PATH"] {
             assert!(!is_set_for_child(name), "{name}");
         }
     }
 
     #[test]
-    fn a_package_is_reported_once_however_many_artifacts_it_has() {
+    fn a_package_with_several_artifacts_is_reported_once() {
         let artifact = |name: &str, kind: &str| {
             format!(
                 r#"{{"reason":"compiler-artifact","package_id":"registry+x#{name}@1.0.0","manifest_path":"/Cargo.toml","target":{{"kind":["{kind}"],"crate_types":["{kind}"],"name":"{name}","src_path":"/lib.rs"}},"profile":{{"opt_level":"0","debuginfo":0,"debug_assertions":true,"overflow_checks":true,"test":false}},"features":[],"filenames":[],"executable":null,"fresh":true}}"#

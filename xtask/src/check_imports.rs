@@ -1,4 +1,4 @@
-//! `cargo xtask check-imports`, and the table of imports that `dist` prints too.
+//! `cargo xtask check-imports`. `dist` prints the same table.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,12 +9,14 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use xtask::{Checked, Extern};
 
-/// Hold components against the world `plugin`: nothing else imported, everything exported.
+use crate::report;
+
+/// Check that components import nothing that world `plugin` does not allow, and export all that it names.
 ///
-/// Prints what each imports. Exit status 1 if one does not fit.
+/// Prints the imports and exports of each component. Exit status 1 if a component does not fit the world.
 #[derive(Args, Debug)]
 pub(crate) struct CheckImports {
-    /// Components (`.wasm`), for example from another build.
+    /// Component files (`.wasm`), for example from another build.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -26,14 +28,14 @@ impl CheckImports {
             let name = file.display();
             let component = fs::read(file).with_context(|| format!("can't read {name}"))?;
             let checked = xtask::check(&component).with_context(|| format!("can't check {name}"))?;
-            crate::print(&format!("{name}\n{}{}", table(&checked), problems(&checked)))?;
+            report::print(&format!("{name}\n{}{}", table(&checked), problems(&checked)))?;
             fits &= checked.problems.is_empty();
         }
         Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// Imports and exports, a line for each.
+/// Formats the imports and exports, one line each.
 pub(crate) fn table(checked: &Checked) -> String {
     let all = || checked.imports.iter().chain(&checked.exports);
     let name_width = all().map(|item| item.name.len()).max().unwrap_or_default();
@@ -47,13 +49,13 @@ pub(crate) fn table(checked: &Checked) -> String {
             1 => "1 function".to_owned(),
             many => format!("{many} functions"),
         };
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(table, "  {kind}  {:name_width$}  {:version_width$}  {functions}", item.name, version(item));
     }
     table
 }
 
-/// The problems, a line for each.
+/// Formats the problems, one line each.
 pub(crate) fn problems(checked: &Checked) -> String {
     checked.problems.iter().map(|problem| format!("  problem: {problem}\n")).collect()
 }

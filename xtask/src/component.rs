@@ -1,8 +1,8 @@
-//! Builds the component: cargo compiles the module, `prune` takes out what can't be reached to any purpose, and
-//! `wit-component` turns it into a component.
+//! Builds the component: cargo compiles the module, `prune` removes the code that prints panics, and `wit-component` turns
+//! the module into a component.
 //!
-//! The bytes depend on sources, `Cargo.lock` and compiler alone. Paths of this machine are mapped to fixed names,
-//! `RUSTFLAGS` of the environment (coverage, a native linker) are kept out, and incremental compilation is off.
+//! The bytes depend only on the sources, `Cargo.lock` and the compiler. Paths of this machine are mapped to fixed names,
+//! `RUSTFLAGS` from the environment (coverage, a native linker) are removed, and incremental compilation is off.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use cargo_metadata::camino::Utf8Path;
 use wit_component::ComponentEncoder;
 
 use crate::cargo::{self, BuildEvent};
+use crate::process::workspace_root;
 use crate::prune;
 use crate::toolchain::Toolchain;
 use crate::wasm_target::{self, Origin, TRIPLE, WasmTarget};
@@ -23,50 +24,51 @@ use crate::wasm_target::{self, Origin, TRIPLE, WasmTarget};
 struct Guest {
     package: &'static str,
     library: &'static str,
-    /// Where the component goes, in cargo's target folder.
+    /// The folder of the finished component, within cargo's target folder.
     folder: &'static str,
 }
 
 const CONNECTOR: Guest = Guest { package: "tiktok-shop-connector", library: "tiktok_shop_connector", folder: "dist" };
-/// Not for `dist`: tests alone load it.
+/// Only tests load this guest, so it is not in `dist`.
 const HOSTILE_GUEST: Guest = Guest { package: "hostile-guest", library: "hostile_guest", folder: "test-guests" };
 
-/// A component as it stands on disk.
+/// A component file.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Component {
-    /// In cargo's target folder; the connector is `dist/tiktok_shop_connector.wasm`.
+    /// The path in cargo's target folder. The connector is `dist/tiktok_shop_connector.wasm`.
     pub path: PathBuf,
-    /// Its content.
+    /// The content of the file.
     pub bytes: Vec<u8>,
-    /// The compiler, such as `rustc 1.95.0 (59807616e 2026-04-14)`.
+    /// The compiler's name and version, for example `rustc 1.95.0 (59807616e 2026-04-14)`.
     pub rustc: String,
-    /// Where the standard library of the wasm target came from.
+    /// The origin of the standard library for the wasm target.
     pub target: Origin,
 }
 
-/// Builds the component, at most once per process, and returns its path.
+/// Builds the connector, at most once per process, and returns its path.
 ///
-/// Silent unless it fails. Processes that do this at the same time wait for each other and never meet half a file.
+/// Writes nothing if the build succeeds. Processes that build at the same time wait for each other, and none of them reads
+/// a half-written file.
 ///
 /// # Errors
-/// If nothing here compiles for the wasm target, the connector does not compile (the compiler's messages have gone to
-/// standard error then), or the result is not a component. Later calls get the first one's error.
+/// If this machine can't compile for the wasm target, if the connector does not compile (the compiler's messages are then
+/// on standard error), or if the result is not a component. Later calls return the error of the first call.
 pub fn component() -> Result<PathBuf> {
     static PATH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    once(&PATH, CONNECTOR)
+    build_once(&PATH, CONNECTOR)
 }
 
-/// Builds the guest that breaks the rules, for tests of the host, as [`component`] builds the connector.
+/// Builds the guest with which tests attack the host, in the same way as [`component`] builds the connector.
 ///
 /// # Errors
 /// As [`component`].
 pub fn hostile_guest() -> Result<PathBuf> {
     static PATH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    once(&PATH, HOSTILE_GUEST)
+    build_once(&PATH, HOSTILE_GUEST)
 }
 
-fn once(path: &OnceLock<Result<PathBuf, String>>, guest: Guest) -> Result<PathBuf> {
+fn build_once(path: &OnceLock<Result<PathBuf, String>>, guest: Guest) -> Result<PathBuf> {
     path.get_or_init(|| match build(guest, &|_| {}) {
         Ok(component) => Ok(component.path),
         Err(error) => Err(format!("{error:#}")),
@@ -75,7 +77,7 @@ fn once(path: &OnceLock<Result<PathBuf, String>>, guest: Guest) -> Result<PathBu
     .map_err(|error| anyhow!(error))
 }
 
-/// Builds the component and reports cargo's progress; [`component`] without its memory.
+/// Builds the connector and reports cargo's progress. Builds again at every call, unlike [`component`].
 ///
 /// # Errors
 /// As [`component`].
@@ -87,12 +89,12 @@ fn build(guest: Guest, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Compo
     let target_directory = cargo::target_directory()?;
     let folder = target_directory.join(guest.folder);
     fs::create_dir_all(&folder)?;
-    // Held to the end: neither rustup nor the file in place is meant for two at a time.
+    // Held to the end, because two processes must not run rustup or replace the file at the same time.
     let lock = File::create(target_directory.join(".guest-lock"))?;
     lock.lock()?;
 
     let target = wasm_target::ensure()?;
-    // The folders that are mapped to fixed names have to be there before the compiler runs.
+    // `path_prefixes` lists the registries' folders, so they must exist before the compiler runs.
     cargo::fetch()?;
     let artifacts = cargo::build(compile(guest, &target, &target_directory)?, report)?;
     let module = artifacts
@@ -104,13 +106,13 @@ fn build(guest: Guest, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Compo
 
     let bytes = encode(&prune::prune(&fs::read(module)?)?)?;
     let path = folder.join(guest.library).with_extension("wasm");
-    put_in_place(path.as_std_path(), &bytes)?;
+    replace_file(path.as_std_path(), &bytes)?;
     Ok(Component { path: path.into(), bytes, rustc: target.toolchain.about.line, target: target.origin })
 }
 
-/// How many packages [`build_component`] passes through: the length of a progress bar.
+/// Returns the number of packages that [`build_component`] builds, as the length of a progress bar.
 ///
-/// Crates of the standard library are not counted. On a fresh machine this downloads the dependencies; cargo then shows
+/// Does not count the crates of the standard library. On a fresh machine this downloads the dependencies. Cargo then shows
 /// its own progress on standard error.
 ///
 /// # Errors
@@ -119,14 +121,14 @@ pub fn component_package_count() -> Result<usize> {
     cargo::package_count(CONNECTOR.package, &[TRIPLE, &Toolchain::active()?.about.host])
 }
 
-/// The cargo command that compiles the module.
+/// Returns the cargo command that compiles the module.
 fn compile(guest: Guest, target: &WasmTarget, target_directory: &Utf8Path) -> Result<Command> {
     let mut cargo = cargo::cargo();
-    // These would replace the flags below, and they are meant for the outer, native build.
+    // The user's flags are meant for the native build, and would replace the flags below.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env("CARGO_INCREMENTAL", "0");
     cargo.args(["build", "--locked", "--package", guest.package, "--profile", "component", "--target", TRIPLE]);
 
-    // The smaller of two implementations of SHA-256; a request hashes some hundred bytes.
+    // The smaller of the crate's two implementations of SHA-256. A request hashes only some hundred bytes.
     let mut flags = vec![toml_string(r#"--cfg=sha2_backend_soft="compact""#)];
     flags.extend(
         path_prefixes(&target.toolchain, target_directory)?
@@ -145,24 +147,25 @@ fn compile(guest: Guest, target: &WasmTarget, target_directory: &Utf8Path) -> Re
     Ok(cargo)
 }
 
-/// Folders of this machine that could stand in the module, and what stands there instead. The last match wins.
+/// Returns the folders of this machine whose paths could get into the module, each with the fixed name that replaces it.
+/// If several match, the compiler takes the last.
 fn path_prefixes(toolchain: &Toolchain, target_directory: &Utf8Path) -> Result<Vec<(PathBuf, String)>> {
     let home = cargo::home()?;
     let mut prefixes = vec![
-        (cargo::workspace_root().to_owned(), "/workspace".to_owned()),
+        (workspace_root().to_owned(), "/workspace".to_owned()),
         (target_directory.into(), "/target".to_owned()),
         (home.clone(), "/cargo".to_owned()),
-        // The name that the Rust project's own builds of the standard library use.
+        // The Rust project's own builds of the standard library use this name.
         (toolchain.std_sources(), format!("/rustc/{}", toolchain.about.commit_hash)),
     ];
-    // A crate is the same from whichever registry it came; the folder is named after the registry's address.
+    // A registry's folder is named after the registry's address. The crates are the same from every registry.
     for registry in fs::read_dir(home.join("registry/src")).into_iter().flatten() {
         prefixes.push((registry?.path(), "/cargo/registry".to_owned()));
     }
     Ok(prefixes)
 }
 
-/// A module with the sections that `wit-bindgen` left in it becomes a validated component.
+/// Turns a module into a validated component. The module describes its world in sections that `wit-bindgen` wrote.
 fn encode(module: &[u8]) -> Result<Vec<u8>> {
     ComponentEncoder::default()
         .validate(true)
@@ -172,8 +175,9 @@ fn encode(module: &[u8]) -> Result<Vec<u8>> {
         .map_err(|error| anyhow!("the module can't be encoded as a component: {error:#}"))
 }
 
-/// Writes by rename, so that a reader meets the old file or the new one; leaves an equal file alone.
-fn put_in_place(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Replaces a file by a rename, so that a reader finds either the old file or the new one. Does nothing if the content is
+/// the same.
+fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|present| present == bytes) {
         return Ok(());
     }
@@ -182,7 +186,7 @@ fn put_in_place(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::rename(&fresh, path).with_context(|| format!("can't write {}", path.display()))
 }
 
-/// A basic string of TOML. A JSON string is one.
+/// Returns `text` as a TOML string. A JSON string is a valid one.
 fn toml_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -192,27 +196,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_equal_file_is_left_alone() {
+    fn a_file_with_the_same_content_is_not_written_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("component.wasm");
-        put_in_place(&path, b"one").unwrap();
+        replace_file(&path, b"one").unwrap();
         let first = fs::metadata(&path).unwrap().modified().unwrap();
-        put_in_place(&path, b"one").unwrap();
+        replace_file(&path, b"one").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), first);
     }
 
     #[test]
-    fn a_new_file_takes_the_place_of_the_old_one_and_leaves_nothing_beside_it() {
+    fn a_file_with_new_content_replaces_the_old_one_and_leaves_no_other_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("component.wasm");
-        put_in_place(&path, b"one").unwrap();
-        put_in_place(&path, b"two").unwrap();
+        replace_file(&path, b"one").unwrap();
+        replace_file(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     }
 
     #[test]
-    fn a_path_with_quotes_and_backslashes_survives_cargos_configuration() {
+    fn a_toml_string_escapes_quotes_and_backslashes() {
         assert_eq!(toml_string(r#"C:\a "b""#), r#""C:\\a \"b\"""#);
     }
 

@@ -6,19 +6,19 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use crate::progress;
+use crate::{executable, progress};
 
 const PACKAGE: &str = "tiktok-shop-demo";
-/// The other process of the story.
+/// The program that the demo starts as a second process.
 const HARNESS_PACKAGE: &str = "tiktok-shop-harness";
 const HARNESS: &str = "tiktok-shop-harness";
 
 /// Build the component and the demo, then run the demo against the fake TikTok Shop.
 ///
-/// The first run compiles wasmtime and takes minutes; later ones start at once. The exit status is the demo's.
+/// The first run compiles wasmtime, which takes minutes. Later runs start at once. The exit status is the demo's.
 #[derive(Args, Debug)]
 pub(crate) struct Demo {
-    /// Passed on to the demo; `cargo xtask demo -- --help` lists what it takes.
+    /// The demo's own options. `cargo xtask demo -- --help` lists them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     arguments: Vec<OsString>,
 }
@@ -27,8 +27,8 @@ impl Demo {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let packages = xtask::component_package_count();
         let component = progress::show("Building the component", packages, xtask::build_component)?;
-        let (_, harness) = crate::executable("Building the command line", HARNESS_PACKAGE, HARNESS)?;
+        let (_, harness) = executable::build("Building the command line", HARNESS_PACKAGE, HARNESS)?;
         let programs = [OsString::from("--component"), component.path.into(), "--harness".into(), harness.into()];
-        crate::run_executable("Building the demo", PACKAGE, programs.into_iter().chain(self.arguments))
+        executable::run("Building the demo", PACKAGE, programs.into_iter().chain(self.arguments))
     }
 }

@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use xtask::{Checked, Component, Extern};
 
-use crate::{check_imports, progress};
+use crate::{check_imports, progress, report};
 
-/// A larger component needs a reason, and then a larger number here.
-const SIZE_LIMIT: usize = 340_000;
+/// The largest size of the component in bytes. Raise it only for a reason.
+const MAX_BYTES: usize = 340_000;
 
-/// Build the component as it is shipped and check what it imports.
+/// Build the component as it is shipped and check its imports, exports and size.
 ///
 /// Writes dist/tiktok_shop_connector.wasm in cargo's target folder, then prints size, SHA-256, compiler, imports and
 /// exports. Two machines with the pinned compiler print the same SHA-256. Exit status 1 if the component does not fit
 /// the world `plugin` of wit/world.wit or is larger than 340 000 bytes.
 #[derive(Args, Debug)]
 pub(crate) struct Dist {
-    /// Print one JSON object in place of the table.
+    /// Print one JSON object instead of the table.
     #[arg(long)]
     json: bool,
 }
@@ -30,12 +30,12 @@ impl Dist {
         let packages = xtask::component_package_count();
         let component = progress::show("Building the component", packages, xtask::build_component)?;
         let mut checked = xtask::check(&component.bytes)?;
-        if component.bytes.len() > SIZE_LIMIT {
-            checked.problems.push(format!("it has {} bytes, allowed are {SIZE_LIMIT}", component.bytes.len()));
+        if component.bytes.len() > MAX_BYTES {
+            checked.problems.push(format!("it has {} bytes; at most {MAX_BYTES} are allowed", component.bytes.len()));
         }
         let report =
             if self.json { format!("{:#}\n", object(&component, &checked)) } else { text(&component, &checked) };
-        crate::print(&report)?;
+        report::print(&report)?;
         Ok(if checked.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
@@ -46,7 +46,7 @@ fn text(component: &Component, checked: &Checked) -> String {
         component.path.display(),
         component.bytes.len(),
         kilobytes(component.bytes.len()),
-        kilobytes(SIZE_LIMIT),
+        kilobytes(MAX_BYTES),
         sha256(&component.bytes),
         component.rustc,
         component.target,
@@ -59,7 +59,7 @@ fn object(component: &Component, checked: &Checked) -> Value {
     json!({
         "path": component.path.display().to_string(),
         "bytes": component.bytes.len(),
-        "bytes_limit": SIZE_LIMIT,
+        "bytes_limit": MAX_BYTES,
         "sha256": sha256(&component.bytes),
         "rustc": component.rustc,
         "target": component.target.to_string(),

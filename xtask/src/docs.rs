@@ -6,23 +6,23 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use crate::errors_page;
+use crate::{errors_page, executable, report};
 
-/// Write the pages that are made of the sources: docs/errors.md and docs/command-line.md.
+/// Write the generated pages: docs/errors.md and docs/command-line.md.
 ///
-/// The second is what the program tiktok-shop-harness prints of itself, so it is built for that. A test fails while a
-/// page is not what this would write.
+/// docs/command-line.md is written from the help texts of the program tiktok-shop-harness, which is built first. A test
+/// fails while a page is out of date.
 #[derive(Args, Debug)]
 pub(crate) struct Docs {}
 
-/// What the program says of itself.
+/// The page that the program prints.
 const COMMAND_LINE: &str = "docs/command-line.md";
 
 impl Docs {
     pub(crate) fn run(self) -> Result<ExitCode> {
         write(errors_page::PATH, errors_page::page()?.as_bytes())?;
         let (mut program, path) =
-            crate::executable("Building the program", "tiktok-shop-harness", "tiktok-shop-harness")?;
+            executable::build("Building the program", "tiktok-shop-harness", "tiktok-shop-harness")?;
         let printed = program.arg("documentation").output();
         let printed = printed.with_context(|| format!("can't start {}", path.display()))?;
         ensure!(printed.status.success(), "{} documentation: {}", path.display(), printed.status);
@@ -31,11 +31,11 @@ impl Docs {
     }
 }
 
-/// Writes a page, and its name.
+/// Writes a page to its file, and its name to standard output.
 fn write(page: &str, text: &[u8]) -> Result<()> {
     let path = xtask::workspace_root().join(page);
     fs::write(&path, text).with_context(|| path.display().to_string())?;
-    crate::print(&format!("{page}\n"))
+    report::print(&format!("{page}\n"))
 }
 
 #[cfg(test)]
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_of_errors_is_up_to_date() {
+    fn the_errors_page_is_up_to_date() {
         let written = fs::read_to_string(xtask::workspace_root().join(errors_page::PATH)).unwrap_or_default();
         assert!(written == errors_page::page().unwrap(), "{} is not up to date: cargo xtask docs", errors_page::PATH);
     }

@@ -1,5 +1,6 @@
-//! `docs/errors.md`: the WIT package says what each case means, the core what each code does, the fault matrix what leads
-//! to it, and the host library how else a call may end. Nothing is said here that is said there.
+//! Writes `docs/errors.md` from four sources: the WIT package documents the cases, the core the codes, the host library the
+//! other ends of a call, and the fault matrix lists which fault leads to which code. Only the introductions are written
+//! here.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,9 +8,9 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 use tiktok_shop_connector_core::error::{Action, Cause};
-use xtask::fault_matrix::{Row, fault_matrix};
+use tiktok_shop_fault_matrix::{Row, fault_matrix};
 
-/// Where the page stands in the workspace.
+/// The path of the page in the workspace.
 pub(crate) const PATH: &str = "docs/errors.md";
 
 const HOST_ERRORS: &str = "host-harness/src/error.rs";
@@ -61,7 +62,7 @@ means that TikTok acted but its answer did not arrive. The fake then refuses the
 strict. In the column *case*, `answer` means that `call` returned TikTok's own answer with its code.
 ";
 
-/// The page as it should be.
+/// Returns the page that the sources give.
 pub(crate) fn page() -> Result<String> {
     let rows = fault_matrix()?;
     let mut page = INTRODUCTION.to_owned();
@@ -98,7 +99,7 @@ fn case(cause: Cause) -> &'static str {
     }
 }
 
-/// Two lines for whoever searches, and what was seen to lead there.
+/// Formats the section of a code: its meaning, what to do, and the faults of the matrix that lead to it.
 fn code(cause: Cause, rows: &[Row]) -> String {
     let code = cause.code();
     let advice = cause.advice();
@@ -127,20 +128,20 @@ fn code(cause: Cause, rows: &[Row]) -> String {
     text
 }
 
-/// In the order of their first appearance.
+/// Removes repeated items. Keeps the order of first appearance.
 fn distinct<'a>(items: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut seen = BTreeSet::new();
     items.filter(|item| seen.insert(*item)).collect()
 }
 
-/// The cases of `CallError` and what their documentation says.
+/// Formats the cases of `CallError`, with their documentation in the host library's source.
 fn host_errors() -> Result<String> {
     let source = fs::read_to_string(xtask::workspace_root().join(HOST_ERRORS)).context(HOST_ERRORS)?;
     let (_, rest) = source.split_once("pub enum CallError {\n").context("no CallError")?;
     let (body, _) = rest.split_once("\n}\n").context("CallError has no end")?;
     let mut text = String::new();
     let mut meaning = Vec::new();
-    // Deeper indentation belongs to the fields of a case.
+    // Lines that are indented further belong to the fields of a case.
     for line in body.lines().filter_map(|line| line.strip_prefix("    ").filter(|line| !line.starts_with(' '))) {
         if let Some(sentence) = line.strip_prefix("/// ") {
             meaning.push(sentence);
@@ -178,7 +179,7 @@ fn matrix(rows: &[Row]) -> String {
     text
 }
 
-/// TikTok's own code stands for itself.
+/// Formats a code: as a link to its section, or as plain text if it is TikTok's own code.
 fn code_cell(row: &Row, code: &str) -> String {
     if row.case == "answer" { format!("TikTok's {code}") } else { link(code) }
 }
@@ -187,7 +188,7 @@ fn link(code: &str) -> String {
     format!("[{code}](#{code})")
 }
 
-/// Of a heading, as code hosts make it.
+/// Returns the anchor of a heading, as code hosts such as GitHub form it.
 fn anchor(heading: &str) -> String {
     heading
         .chars()
@@ -201,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_link_has_its_heading() {
+    fn every_link_of_the_page_leads_to_a_heading() {
         let page = page().unwrap();
         let headings: BTreeSet<_> = page
             .lines()
@@ -216,9 +217,9 @@ mod tests {
     }
 
     #[test]
-    fn every_code_of_the_matrix_is_a_code_of_the_connector_in_its_own_case() {
+    fn every_code_in_the_matrix_is_a_code_of_the_connector_and_has_the_right_case() {
         for row in fault_matrix().unwrap() {
-            // TikTok's own code, of an answer that `call` hands on.
+            // The rows of case `answer` have TikTok's own code.
             let Some(code) = row.code.as_ref().filter(|_| row.case != "answer") else { continue };
             let cause = Cause::ALL.iter().find(|cause| cause.code() == code).unwrap_or_else(|| panic!("{code}"));
             assert!(row.case == "ok" || row.case == case(*cause), "{row:?}");
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_the_host_ends_a_call_is_told_with_its_meaning() {
+    fn every_case_of_call_error_is_listed_with_a_sentence() {
         let text = host_errors().unwrap();
         for line in text.lines() {
             assert!(line.ends_with(". |"), "{line}");

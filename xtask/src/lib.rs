@@ -1,6 +1,6 @@
-//! Tasks of the workspace, as a library: builds the component and checks what it imports.
+//! The library behind `cargo xtask`: builds the component and checks what it imports.
 //!
-//! The binary (`cargo xtask`) shows the work; tests call [`component`] and so never meet a stale artifact:
+//! The program `cargo xtask` shows the progress of its tasks. Tests call [`component`], so they never run an old component:
 //!
 //! ```no_run
 //! let bytes = std::fs::read(xtask::component()?)?;
@@ -9,21 +9,18 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 //!
-//! It never links wasmtime: whoever only wants the component does not wait for a compiler to be compiled.
+//! Neither the library nor the program links wasmtime, so building the component does not require compiling wasmtime.
 
 mod cargo;
 mod component;
-pub mod fault_matrix;
-mod postgres;
+mod process;
 mod prune;
 mod toolchain;
 mod wasm_target;
 mod world;
 
-pub use cargo::{
-    BuildEvent, build, build_executable, cargo, executable_package_count, program, target_directory, workspace_root,
-};
+pub use cargo::{BuildEvent, build, build_executable, cargo, executable_package_count, target_directory};
 pub use component::{Component, build_component, component, component_package_count, hostile_guest};
-pub use postgres::{Restart, test_postgres, test_postgres_restart};
+pub use process::{program, workspace_root};
 pub use wasm_target::Origin;
 pub use world::{Checked, Extern, check, check_imports, error_cases, plugin_imports};

@@ -1,4 +1,4 @@
-//! `cargo xtask`: the tasks of this workspace.
+//! The program `cargo xtask`: the tasks of this workspace.
 
 mod bench;
 mod check_imports;
@@ -6,24 +6,22 @@ mod demo;
 mod dist;
 mod docs;
 mod errors_page;
+mod executable;
 mod kill_points;
 mod mutants;
 mod progress;
+mod report;
 mod simulate;
-mod table;
 
-use std::ffi::OsStr;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
 use clap::Parser;
 
 /// Tasks of the TikTok Shop connector's workspace.
 ///
-/// Each task builds what it needs, the wasm target included: it is used if installed, else added by rustup, else built
-/// from a distribution's sources. `cargo test` needs none of these tasks.
+/// Each task builds what it needs. If the wasm target is not installed, rustup adds it, or else it is built from the
+/// sources of the standard library. `cargo test` needs none of these tasks.
 #[derive(Debug, Parser)]
 #[command(name = "xtask", bin_name = "cargo xtask")]
 enum Task {
@@ -49,37 +47,10 @@ fn main() -> ExitCode {
         Task::Simulate(task) => task.run(),
     };
     outcome.unwrap_or_else(|error| {
-        // Nothing is left to do if standard error is closed as well.
+        // If standard error is closed, the error cannot be shown.
         let _ = writeln!(io::stderr(), "error: {error:#}");
         ExitCode::FAILURE
     })
-}
-
-/// Builds the executable of a package that links wasmtime, which this program does not, and runs it. The exit status is
-/// the executable's.
-fn run_executable(
-    title: &'static str,
-    package: &str,
-    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
-) -> Result<ExitCode> {
-    let (mut command, program) = executable(title, package, package)?;
-    let status = command.args(arguments).status();
-    let status = status.with_context(|| format!("can't start {}", program.display()))?;
-    // What a signal ended has no code.
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
-}
-
-/// Builds an executable of a package: a command that runs it, and where it is.
-fn executable(title: &'static str, package: &str, name: &str) -> Result<(Command, PathBuf)> {
-    let packages = xtask::executable_package_count(package);
-    let program = progress::show(title, packages, |report| xtask::build_executable(name, report))?;
-    #[expect(clippy::disallowed_methods, reason = "a program of its own, with this one's standard streams")]
-    Ok((Command::new(&program), program))
-}
-
-/// Writes a whole report to standard output.
-fn print(report: &str) -> Result<()> {
-    Ok(io::stdout().lock().write_all(report.as_bytes())?)
 }
 
 #[cfg(test)]
@@ -87,7 +58,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn claps_own_checks_accept_the_command_line() {
         super::Task::command().debug_assert();
     }
 }

@@ -10,31 +10,31 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::{progress, table};
+use crate::{progress, report};
 use mutant::Mutant;
 use rules::Rule;
 use trial::{Outcome, Trial};
 
-/// Break every rule of the refresh protocol, one at a time, and name the test that notices.
+/// Break each rule of the refresh protocol in turn, and name the tests that fail because of it.
 ///
-/// The rules stand in docs/refresh.md, the mutants in connector-core/mutants. Each is applied to a copy of the tree in
-/// cargo's target folder, built, and tried with the core's tests, then, if none of them fails, with the simulation
-/// (TIKTOK_SHOP_SIMULATION_SEEDS says how many runs per policy). Exit status 1 if one survives, does not apply or does
-/// not build, or if the copy without a mutant fails.
+/// docs/refresh.md states the rules. connector-core/mutants holds the mutants: patches that each break a rule. Each
+/// patch is applied to a copy of the source tree in cargo's target folder. The copy is built and tested with the core's
+/// tests; if they all pass, with the simulation (TIKTOK_SHOP_SIMULATION_SEEDS sets the runs for each policy). Exit status
+/// 1 if a mutant survives, does not apply or does not build, or if a test fails without a mutant.
 #[derive(Args, Debug)]
 pub(crate) struct Mutants {
-    /// Print one JSON object in place of the table.
+    /// Print one JSON object instead of the table.
     #[arg(long)]
     json: bool,
-    /// Try this mutant alone; may be given several times.
+    /// Try only this mutant. May be given several times.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// Print rules and mutants, and try none.
+    /// Print the rules and their mutants, and try no mutant.
     #[arg(long, conflicts_with = "json")]
     list: bool,
 }
 
-/// A mutant, and what became of it.
+/// A mutant and its outcome.
 struct Tried {
     mutant: Mutant,
     outcome: Outcome,
@@ -45,18 +45,18 @@ impl Mutants {
         let rules = Rule::all()?;
         let mutants = self.chosen(&rules)?;
         if self.list {
-            crate::print(&list(&rules, &mutants))?;
+            report::print(&list(&rules, &mutants))?;
             return Ok(ExitCode::SUCCESS);
         }
         let mut trial = Trial::prepare()?;
-        progress::say("Testing the tree as it is ...");
+        progress::say("Testing the source tree without a mutant ...");
         trial.baseline()?;
 
         let count = mutants.len();
         let mut tried = Vec::with_capacity(count);
         for (number, mutant) in (1..).zip(mutants) {
             progress::say(&format!("[{number:>3}/{count}] {}", mutant.name));
-            let outcome = trial.of(&mutant)?;
+            let outcome = trial.run(&mutant)?;
             progress::say(&format!("          {}; failed tests: {}", outcome.name(), outcome.killers().len()));
             if let Outcome::DoesNotApply(problem) = &outcome {
                 progress::say(problem);
@@ -65,11 +65,11 @@ impl Mutants {
         }
         let killed = tried.iter().filter(|tried| matches!(tried.outcome, Outcome::Killed { .. })).count();
         let report = if self.json { format!("{:#}\n", object(&tried, killed)) } else { text(&rules, &tried, killed) };
-        crate::print(&report)?;
+        report::print(&report)?;
         Ok(if killed == count { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// The mutants that were asked for, in the order of the rules they break first.
+    /// Returns the mutants that the options select, in the order of the first rule that each breaks.
     fn chosen(&self, rules: &[Rule]) -> Result<Vec<Mutant>> {
         let mut mutants = Mutant::all()?;
         if let Some(unknown) = self.only.iter().find(|name| mutants.iter().all(|mutant| mutant.name != **name)) {
@@ -92,12 +92,12 @@ fn list(rules: &[Rule], mutants: &[Mutant]) -> String {
     text
 }
 
-/// A line for each rule and mutant: one that breaks two rules has two.
+/// Formats a line for each pair of rule and mutant. A mutant that breaks two rules has two lines.
 fn text(rules: &[Rule], tried: &[Tried], killed: usize) -> String {
     let mut rows = vec![["rule", "mutant", "killed by"].map(str::to_owned)];
     for rule in rules {
         for Tried { mutant, outcome } in tried.iter().filter(|tried| tried.mutant.rules.contains(&rule.name)) {
-            let by = match (most_telling(outcome, tried), outcome.killers().len()) {
+            let by = match (most_specific(outcome, tried), outcome.killers().len()) {
                 (None, _) => outcome.name().to_uppercase(),
                 (Some(test), 1) => test.to_owned(),
                 (Some(test), failed) => format!("{test} (+{})", failed - 1),
@@ -105,11 +105,12 @@ fn text(rules: &[Rule], tried: &[Tried], killed: usize) -> String {
             rows.push([rule.name.clone(), mutant.name.clone(), by]);
         }
     }
-    format!("{}{killed} of {} mutants killed\n", table::aligned(&rows), tried.len())
+    format!("{}{killed} of {} mutants killed\n", report::aligned(&rows), tried.len())
 }
 
-/// Of the tests that killed a mutant the one that killed the fewest others.
-fn most_telling<'a>(outcome: &'a Outcome, tried: &[Tried]) -> Option<&'a str> {
+/// Returns the test that names the broken rule best: among the tests that killed the mutant, the one that killed the
+/// fewest mutants in all.
+fn most_specific<'a>(outcome: &'a Outcome, tried: &[Tried]) -> Option<&'a str> {
     let victims = |test: &String| tried.iter().filter(|other| other.outcome.killers().contains(test)).count();
     outcome.killers().iter().min_by_key(|test| victims(test)).map(String::as_str)
 }

@@ -1,4 +1,4 @@
-//! Shows a build: a bar on a terminal, a few plain lines anywhere else. All of it on standard error.
+//! Shows the progress of a build on standard error: as a bar on a terminal, and otherwise as a few plain lines.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,10 +8,11 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use xtask::BuildEvent;
 
-/// Without a terminal, one line for so many packages.
+/// Without a terminal, a line is printed each time that this many packages are built.
 const PACKAGES_PER_LINE: usize = 50;
 
-/// Runs `build` and shows its progress under `title`; `packages` is how many it will pass through, if that is known.
+/// Runs `build` and shows its progress under `title`. `packages` is the number of packages in the build, or an error if it
+/// is unknown.
 pub(crate) fn show<T>(
     title: &'static str,
     packages: Result<usize>,
@@ -50,7 +51,7 @@ pub(crate) fn show<T>(
     outcome
 }
 
-/// A line for the person who waits; a closed standard error must not end the task.
+/// Writes a line to standard error. A closed standard error does not end the task.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,17 +1,17 @@
-//! Takes out of a module what can do nothing in a component: the printing of panics.
+//! Removes the code that prints panics from a module.
 //!
-//! A panic on `wasm32-unknown-unknown` ends in `unreachable`, and before that the standard library formats a message and a
-//! backtrace for a standard error that does not exist there. That code is a fifth of the module. Here each of its
-//! functions becomes a bare `unreachable`, what only they called goes, and so do the names: a panic is a trap, a little
-//! earlier. Everything else stays as the compiler made it.
+//! A panic on `wasm32-unknown-unknown` ends in the instruction `unreachable`, which is a trap. Before that, the standard
+//! library formats a message and a backtrace for a standard error that does not exist there. That code is a fifth of the
+//! module. This file replaces each of its functions by a single `unreachable`, then removes the functions that nothing
+//! calls any more, and all names. A panic is still a trap. Everything else stays as the compiler made it.
 
 use anyhow::{Context as _, Result, bail};
 use walrus::{FunctionBuilder, FunctionId, FunctionKind, Module};
 
-/// Where the paths of those functions begin, demangled. What a program asks about panics while it works (whether one is
-/// under way, whether to take a backtrace) is not among them.
+/// The beginnings of the demangled paths of those functions. Functions that only ask about panics are not in the list, for
+/// example whether a panic is under way or whether to capture a backtrace.
 const PRINTS_PANICS: [&str; 11] = [
-    // Panics begin here, and never return.
+    // A panic begins in these functions, which never return.
     "core::panicking::",
     "core::str::slice_error_fail",
     // The standard library's handler and its default hook.
@@ -19,20 +19,20 @@ const PRINTS_PANICS: [&str; 11] = [
     "std::panicking::default_hook",
     "std::panicking::panic_handler",
     "std::panicking::panic_with_hook",
-    // What the hook would print.
+    // The default hook prints with these.
     "std::backtrace_rs::",
     "std::backtrace::Backtrace as core::fmt::",
     "std::sys::backtrace::",
     "rustc_demangle::",
-    // `Debug` of `anyhow::Error`, for whoever unwraps one; the component only looks inside.
+    // `Debug` of `anyhow::Error`. Only an `unwrap` would call it, and the component only downcasts such errors.
     "anyhow::fmt::<impl anyhow::error::ErrorImpl>::debug",
 ];
 
-/// The module without the printing of panics and without names.
+/// Returns the module without the code that prints panics, and without names.
 ///
 /// # Errors
-/// If this is not a module, or names no function that handles panics: then the standard library has changed, and the
-/// list above no longer fits it.
+/// If the bytes are not a module. Also if the module names no function that handles panics: then the standard library has
+/// changed, and the list above must be corrected.
 pub(crate) fn prune(module: &[u8]) -> Result<Vec<u8>> {
     let mut module = Module::from_buffer(module).context("the compiler's output is not a WebAssembly module")?;
     let printing: Vec<FunctionId> = module
@@ -45,7 +45,7 @@ pub(crate) fn prune(module: &[u8]) -> Result<Vec<u8>> {
         bail!("no function of the module handles panics, or it has no names: see the list in xtask/src/prune.rs");
     }
     for id in printing {
-        trap_instead(&mut module, id);
+        replace_by_trap(&mut module, id);
     }
     walrus::passes::gc::run(&mut module);
     for function in module.funcs.iter_mut() {
@@ -54,14 +54,15 @@ pub(crate) fn prune(module: &[u8]) -> Result<Vec<u8>> {
     Ok(module.emit_wasm())
 }
 
-/// The path in the symbol decides, not the crate that happened to instantiate it, which mangled names carry too.
+/// Checks whether a symbol is one of those functions. Only the function's path counts: a mangled name also holds the name
+/// of the crate that instantiated the function.
 fn prints_panics(symbol: &str) -> bool {
     let path = format!("{:#}", rustc_demangle::demangle(symbol));
     let path = path.trim_start_matches(['<', '&']);
     PRINTS_PANICS.iter().any(|begin| path.starts_with(begin))
 }
 
-fn trap_instead(module: &mut Module, id: FunctionId) {
+fn replace_by_trap(module: &mut Module, id: FunctionId) {
     let kind = module.types.get(module.funcs.get(id).ty());
     let (parameters, results) = (kind.params().to_vec(), kind.results().to_vec());
     let mut body = FunctionBuilder::new(&mut module.types, &parameters, &results);
@@ -70,14 +71,14 @@ fn trap_instead(module: &mut Module, id: FunctionId) {
     module.funcs.get_mut(id).kind = FunctionKind::Local(body.local_func(arguments));
 }
 
-/// The component without the section that names its parts for debuggers; unchanged should it be cut short somewhere.
+/// Returns the component without the section that names its parts for debuggers. Returns a damaged component unchanged.
 pub(crate) fn without_names(component: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(component.len());
     let mut copied_to = 0;
     for payload in wasmparser::Parser::new(0).parse_all(component) {
         let Ok(wasmparser::Payload::CustomSection(section)) = payload else { continue };
         let end = section.range().end;
-        // One byte for the kind of section, then the length of what follows, in LEB128.
+        // A section begins with one byte for its kind and its length in LEB128.
         let Some(begin) = section_begin(component, &section.range()) else { continue };
         if section.name() == "component-name" && begin >= copied_to {
             kept.extend_from_slice(component.get(copied_to..begin).unwrap_or_default());
@@ -88,7 +89,7 @@ pub(crate) fn without_names(component: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// Where the section whose content is `range` begins: before its kind and its length.
+/// Returns where a section begins, with its kind and its length. `range` is its content.
 fn section_begin(component: &[u8], range: &std::ops::Range<usize>) -> Option<usize> {
     let mut begin = range.start;
     let length_bytes = leb128_length(range.len());
@@ -110,13 +111,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_that_says_nothing_of_panics_is_refused() {
+    fn a_module_that_names_no_function_that_handles_panics_is_refused() {
         let error = prune(b"\0asm\x01\0\0\0").unwrap_err();
         assert!(error.to_string().contains("handles panics"), "{error}");
     }
 
     #[test]
-    fn names_go_and_everything_else_stays() {
+    fn only_the_section_of_names_is_removed_from_a_component() {
         let plain = b"\0asm\x0d\0\x01\0".to_vec();
         let section = |name: &str, content: &[u8]| {
             let mut section = vec![0, u8::try_from(name.len() + 1 + content.len()).unwrap()];
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_of_a_symbol_decides_and_not_who_instantiated_it() {
+    fn the_path_of_a_symbol_decides_and_not_the_crate_that_instantiated_it() {
         for symbol in [
             "_RNvNtCsgXGp5Oqx2Ny_4core9panicking9panic_fmt",
             "_RNvMs4_NtCsowIhRXm7bo_14rustc_demangle2v0NtB5_7Printer10print_path",

@@ -6,23 +6,24 @@ use std::process::{ExitCode, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use crate::{progress, table};
+use crate::{progress, report};
 
-/// Let calls of many machines interleave, crash and lose answers, in many more runs than `cargo test` does.
+/// Simulate calls of many machines that interleave, crash and lose answers, in many more runs than `cargo test`.
 ///
-/// Optimised, in a target folder of its own. Prints what the runs met under each policy of TikTok's token host. Exit
-/// status 1 if a law was broken: the seed and the history of that run stand above then.
+/// Compiled with optimisation, in a target folder of its own. Prints how often crashes, refreshes and so on happened under
+/// each policy of TikTok's token host. Exit status 1 if a law of the protocol was broken; the seed and the history of that
+/// run are then printed.
 #[derive(Args, Debug)]
 pub(crate) struct Simulate {
-    /// Runs for each policy.
+    /// Number of runs for each policy.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// This run alone, under each policy.
+    /// Run only this seed, under each policy.
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
 }
 
-/// The columns that the test names in each of its lines.
+/// The counts in a line that the test prints.
 const COUNTS: [&str; 6] = ["runs", "crashes", "refreshes", "contended", "pairs lost", "reauthorizations"];
 
 impl Simulate {
@@ -47,17 +48,17 @@ impl Simulate {
             rows.extend(row(&line));
         }
         let held = child.wait()?.success();
-        ensure!(!held || !rows.is_empty(), "the simulation does not say what it met");
+        ensure!(!held || !rows.is_empty(), "the simulation printed no counts");
         rows.sort();
         let [runs, crashes, refreshes, contended, lost, reauthorizations] = COUNTS;
         let heading = ["policy", runs, crashes, refreshes, contended, lost, reauthorizations].map(str::to_owned);
         rows.insert(0, heading);
-        crate::print(&table::aligned(&rows))?;
+        report::print(&report::aligned(&rows))?;
         Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// A line such as `Strict: 1000 runs, 12 crashes, …`.
+/// Reads a line such as `Strict: 1000 runs, 12 crashes, …`. Returns none for any other line.
 fn row(line: &str) -> Option<[String; COUNTS.len() + 1]> {
     let (policy, counts) = line.split_once(": ")?;
     let mut counts = counts.split(", ");
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_read_from_the_line_of_a_policy_and_from_no_other() {
+    fn a_row_is_read_only_from_the_line_of_a_policy() {
         let line = "Strict: 5 runs, 4 crashes, 3 refreshes, 2 contended, 1 pairs lost, 0 reauthorizations";
         assert_eq!(row(line), Some(["Strict", "5", "4", "3", "2", "1", "0"].map(str::to_owned)));
         for other in ["running 5 tests", "test result: ok. 5 passed; 0 failed", "Strict: 5 runs, 4 crashes"] {

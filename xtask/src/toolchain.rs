@@ -1,4 +1,4 @@
-//! A Rust compiler on this machine and what lies in its folders.
+//! A Rust compiler on this machine and the files in its folders.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use cargo_metadata::semver::Version;
 
-use crate::cargo::{program, variable};
+use crate::process::{program, variable};
 
-/// A compiler, as it describes itself.
+/// A compiler and its own description of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Toolchain {
     /// The program to call.
@@ -18,32 +18,32 @@ pub(crate) struct Toolchain {
     pub(crate) about: About,
 }
 
-/// What `rustc -vV` says.
+/// The output of `rustc -vV`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct About {
-    /// The first line, such as `rustc 1.95.0 (59807616e 2026-04-14)`.
+    /// The first line, for example `rustc 1.95.0 (59807616e 2026-04-14)`.
     pub(crate) line: String,
     pub(crate) release: Version,
-    /// The triple of the machine it runs on.
+    /// The triple of the machine that the compiler runs on.
     pub(crate) host: String,
     /// `unknown` for a compiler built without git.
     pub(crate) commit_hash: String,
 }
 
 impl Toolchain {
-    /// The compiler that cargo uses in this workspace.
+    /// Returns the compiler that cargo uses in this workspace.
     pub(crate) fn active() -> Result<Self> {
-        Self::ask(&variable("RUSTC").unwrap_or_else(|| "rustc".into()))
+        Self::read(&variable("RUSTC").unwrap_or_else(|| "rustc".into()))
     }
 
-    /// The compiler `rustc`, if it can be run.
-    pub(crate) fn ask(rustc: &OsStr) -> Result<Self> {
-        let sysroot = answer(rustc, &["--print", "sysroot"])?;
-        let about = About::parse(&answer(rustc, &["-vV"])?)?;
+    /// Runs the compiler `rustc` and reads its description.
+    pub(crate) fn read(rustc: &OsStr) -> Result<Self> {
+        let sysroot = output_of(rustc, &["--print", "sysroot"])?;
+        let about = About::parse(&output_of(rustc, &["-vV"])?)?;
         Ok(Self { rustc: rustc.into(), sysroot: sysroot.trim().into(), about })
     }
 
-    /// Whether the standard library for `triple` is there, ready to link.
+    /// Checks whether the compiled standard library for `triple` is installed.
     pub(crate) fn has_std_for(&self, triple: &str) -> bool {
         let folder = self.sysroot.join("lib/rustlib").join(triple).join("lib");
         let Ok(entries) = folder.read_dir() else {
@@ -56,22 +56,22 @@ impl Toolchain {
         })
     }
 
-    /// Whether rustup looks after this toolchain, so that it could add a target to it.
+    /// Checks whether rustup installed this toolchain. Only then can rustup add a target to it.
     pub(crate) fn is_managed_by_rustup(&self) -> bool {
         self.sysroot.join("lib/rustlib/multirust-channel-manifest.toml").is_file()
     }
 
-    /// Where the sources of the standard library stand (component `rust-src`, Debian's package `rust-web-src`).
+    /// Returns the folder for the sources of the standard library (component `rust-src`, Debian's package `rust-web-src`).
     pub(crate) fn std_sources(&self) -> PathBuf {
         self.sysroot.join("lib/rustlib/src/rust")
     }
 
-    /// Whether the sources of the standard library are there.
+    /// Checks whether the sources of the standard library are installed.
     pub(crate) fn has_std_sources(&self) -> bool {
         self.std_sources().join("library/std/Cargo.toml").is_file()
     }
 
-    /// The linker for WebAssembly that comes with toolchains of the Rust project; distributions leave it out.
+    /// Returns the linker for WebAssembly. Toolchains of the Rust project include it, and those of distributions do not.
     pub(crate) fn rust_lld(&self) -> Option<PathBuf> {
         let linker = self.sysroot.join("lib/rustlib").join(&self.about.host).join("bin/rust-lld");
         linker.is_file().then_some(linker)
@@ -94,7 +94,7 @@ impl About {
     }
 }
 
-fn answer(rustc: &OsStr, arguments: &[&str]) -> Result<String> {
+fn output_of(rustc: &OsStr, arguments: &[&str]) -> Result<String> {
     let name = Path::new(rustc).display();
     let output = program(rustc).args(arguments).output().with_context(|| format!("can't start {name}"))?;
     if !output.status.success() {
@@ -111,7 +111,7 @@ mod tests {
                          commit-date: 2026-04-14\nhost: x86_64-unknown-linux-gnu\nrelease: 1.95.0\nLLVM version: 21.1\n";
 
     #[test]
-    fn a_compiler_describes_itself() {
+    fn the_output_of_rustc_is_read() {
         let about = About::parse(ABOUT).unwrap();
         assert_eq!(about.line, "rustc 1.95.0 (59807616e 2026-04-14)");
         assert_eq!((about.release.major, about.release.minor), (1, 95));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_without_its_standard_library_does_not_count() {
+    fn a_target_folder_without_the_standard_library_does_not_count_as_installed() {
         let sysroot = tempfile::tempdir().unwrap();
         let toolchain =
             Toolchain { rustc: "rustc".into(), sysroot: sysroot.path().into(), about: About::parse(ABOUT).unwrap() };

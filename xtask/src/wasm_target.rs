@@ -1,9 +1,14 @@
-//! Makes sure that something on this machine compiles for `wasm32-unknown-unknown`.
+//! Makes sure that this machine can compile for `wasm32-unknown-unknown`.
 //!
-//! In this order: the active toolchain has the target; rustup adds it; a compiler whose standard library is here as
-//! source builds it. The last one serves machines that reach a registry of crates and a distribution's packages, but
-//! not the Rust project's downloads: a stable compiler does it under `RUSTC_BOOTSTRAP=1`, and cargo takes the few crates
-//! below the standard library from there.
+//! Tries three ways, in this order:
+//!
+//! 1. The active toolchain already has the target.
+//! 2. rustup adds the target.
+//! 3. A compiler with the sources of the standard library builds the standard library for the target.
+//!
+//! The third way is for machines that reach a registry of crates and a distribution's packages, but not the Rust project's
+//! downloads. A stable compiler can do it with `RUSTC_BOOTSTRAP=1`. Cargo downloads the few crates that the standard
+//! library depends on from the registry.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -12,24 +17,25 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use cargo_metadata::semver::Version;
 
-use crate::cargo::program;
+use crate::process::program;
 use crate::toolchain::Toolchain;
 
 /// The target of the shipped component.
 pub(crate) const TRIPLE: &str = "wasm32-unknown-unknown";
 
-/// A distribution's compiler: the second place to look for sources of the standard library.
+/// The compiler of a Linux distribution. It is asked for the sources of the standard library if the active toolchain has
+/// none.
 const SYSTEM_RUSTC: &str = "/usr/bin/rustc";
 
-/// Where the standard library of the target comes from.
+/// The origin of the standard library for the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// It was there.
+    /// It was already installed.
     Installed,
-    /// `rustup target add` has just brought it.
+    /// `rustup target add` has just installed it.
     AddedByRustup,
-    /// It is compiled from the sources in this folder.
+    /// Cargo compiles it from the sources in this folder.
     BuiltFromSources(PathBuf),
 }
 
@@ -43,20 +49,20 @@ impl fmt::Display for Origin {
     }
 }
 
-/// How to compile for the target.
+/// A way to compile for the target.
 #[derive(Debug)]
 pub(crate) struct WasmTarget {
     pub(crate) origin: Origin,
-    /// The compiler that does it.
+    /// The compiler.
     pub(crate) toolchain: Toolchain,
-    /// The linker to name; none means the one that the compiler finds by itself.
+    /// The linker. None if the compiler finds one by itself.
     pub(crate) linker: Option<PathBuf>,
 }
 
-/// Finds or makes a way to compile for the target.
+/// Finds a way to compile for the target, and installs the target if needed.
 ///
 /// # Errors
-/// If there is none; the error says what stood in each.
+/// If no way works. The error says for each way why not.
 pub(crate) fn ensure() -> Result<WasmTarget> {
     let active = Toolchain::active()?;
     let minimum = minimum_release()?;
@@ -75,7 +81,7 @@ pub(crate) fn ensure() -> Result<WasmTarget> {
             return Ok(WasmTarget { origin: Origin::AddedByRustup, toolchain: active, linker: None });
         }
     }
-    let system = if found.std { None } else { Toolchain::ask(OsStr::new(SYSTEM_RUSTC)).ok() };
+    let system = if found.std { None } else { Toolchain::read(OsStr::new(SYSTEM_RUSTC)).ok() };
     found.system_sources =
         system.as_ref().is_some_and(|system| system.has_std_sources() && system.about.release >= minimum);
 
@@ -94,16 +100,16 @@ impl WasmTarget {
     }
 }
 
-/// What the machine has.
+/// The ways to compile for the target that this machine offers.
 #[derive(Clone, Copy, Debug)]
 struct Found {
-    /// The active toolchain's standard library for the target.
+    /// The active toolchain has the standard library for the target.
     std: bool,
-    /// A rustup that looks after the active toolchain and has not been asked yet.
+    /// rustup installed the active toolchain and has not been asked for the target yet.
     rustup: bool,
-    /// Sources of the standard library beside the active toolchain.
+    /// The active toolchain has the sources of the standard library.
     active_sources: bool,
-    /// The same beside a system's compiler that is new enough.
+    /// The system's compiler is new enough and has the sources of the standard library.
     system_sources: bool,
 }
 
@@ -134,7 +140,7 @@ fn ask_rustup() -> Result<()> {
     Ok(())
 }
 
-/// The oldest compiler that the workspace's `Cargo.toml` allows.
+/// Returns the oldest compiler version that the workspace's `Cargo.toml` allows.
 fn minimum_release() -> Result<Version> {
     Ok(Version::parse(concat!(env!("CARGO_PKG_RUST_VERSION"), ".0"))?)
 }
@@ -147,8 +153,8 @@ fn explain(
 ) -> String {
     let rustup = match refusal {
         Some(refusal) => format!("failed: {refusal:#}"),
-        None if active.is_managed_by_rustup() => "succeeded, but the target is not there".to_owned(),
-        None => "not tried: the active toolchain is not one of rustup's".to_owned(),
+        None if active.is_managed_by_rustup() => "succeeded, but the target is still missing".to_owned(),
+        None => "not tried, because rustup did not install the active toolchain".to_owned(),
     };
     let system = match system {
         None => "absent".to_owned(),
@@ -160,10 +166,11 @@ fn explain(
     let (toolchain, sources) = (active.sysroot.display(), active.std_sources());
     let sources = sources.display();
     format!(
-        "nothing here compiles for {TRIPLE}. One of these is enough:\n\
-         - rustup adds the target to {toolchain}: `rustup target add {TRIPLE}` ({rustup})\n\
-         - the sources of the active toolchain: `rustup component add rust-src` (no {sources})\n\
-         - a system compiler with sources; on Debian: `apt-get install rustc-web rust-web-src` ({SYSTEM_RUSTC}: {system})"
+        "this machine can't compile for {TRIPLE}. Do one of these:\n\
+         - Let rustup add the target to {toolchain}: `rustup target add {TRIPLE}` ({rustup})\n\
+         - Install the sources of the active toolchain: `rustup component add rust-src` ({sources} is missing)\n\
+         - Install a system compiler with sources. On Debian: `apt-get install rustc-web rust-web-src` \
+           ({SYSTEM_RUSTC}: {system})"
     )
 }
 
@@ -174,7 +181,7 @@ mod tests {
     const NOTHING: Found = Found { std: false, rustup: false, active_sources: false, system_sources: false };
 
     #[test]
-    fn an_installed_target_is_used_whatever_else_there_is() {
+    fn an_installed_target_is_used_before_anything_else() {
         let everything = Found { std: true, rustup: true, active_sources: true, system_sources: true };
         assert_eq!(next_step(everything), Step::Use);
     }
@@ -193,12 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn with_nothing_there_is_no_way() {
+    fn a_machine_that_has_nothing_gives_up() {
         assert_eq!(next_step(NOTHING), Step::GiveUp);
     }
 
     #[test]
-    fn the_workspace_names_its_oldest_compiler() {
+    fn the_oldest_compiler_is_the_rust_version_of_the_workspace() {
         assert_eq!(minimum_release().unwrap(), Version::new(1, 95, 0));
     }
 }

@@ -1,7 +1,8 @@
-//! What the shipped component may import and must export: the world `plugin` of the package in `wit/`.
+//! Compares a component with the world `plugin` in `wit/world.wit`, which says what the shipped component may import and
+//! must export.
 //!
-//! A capability that is not imported can't be used, whatever the code inside does. So the list is closed, compared by
-//! name and version, and printed by `cargo xtask dist`.
+//! A component can use only the capabilities that it imports. So the list is closed and compared by name and version.
+//! `cargo xtask dist` prints it.
 
 use std::collections::BTreeSet;
 
@@ -9,33 +10,33 @@ use anyhow::{Context as _, Result, bail, ensure};
 use wit_component::DecodedWasm;
 use wit_parser::{Docs, Resolve, TypeDefKind, TypeOwner, WorldId, WorldItem, WorldKey};
 
-use crate::cargo::workspace_root;
+use crate::process::workspace_root;
 
-/// Something that a component imports or exports: an interface nearly always.
+/// An import or export of a component. Nearly always an interface.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Extern {
-    /// Without version: `wasi:http/types`.
+    /// The name without the version, for example `wasi:http/types`.
     pub name: String,
-    /// `0.2.2`; none for what is not a versioned interface.
+    /// The version, for example `0.2.2`. None if it has no version.
     pub version: Option<String>,
-    /// How many functions of it are used; none at all means that it only lends types.
+    /// The number of functions that the component lists. 0 if it uses only types of the interface.
     pub functions: usize,
 }
 
-/// A component held against the world `plugin`.
+/// The result of comparing a component with the world `plugin`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Checked {
-    /// What it imports, by name.
+    /// The component's imports, sorted by name.
     pub imports: Vec<Extern>,
-    /// What it exports, by name.
+    /// The component's exports, sorted by name.
     pub exports: Vec<Extern>,
     /// One sentence for each difference that the world does not allow.
     pub problems: Vec<String>,
 }
 
-/// Everything that the world `plugin` allows a component to import, as `name@version`.
+/// Returns the imports that the world `plugin` allows, as `name@version`.
 ///
 /// # Errors
 /// If `wit/` can't be read or parsed.
@@ -44,10 +45,10 @@ pub fn plugin_imports() -> Result<BTreeSet<String>> {
     Ok(imports(&resolve, world).iter().map(Extern::id).collect())
 }
 
-/// What `component` imports, if the world `plugin` allows all of it and every export is there.
+/// Checks that a component fits the world `plugin`, and returns its imports.
 ///
 /// # Errors
-/// If the bytes are not a component or the world does not allow it; the error names each difference.
+/// If the bytes are not a component, or the component does not fit the world. The error names each difference.
 pub fn check_imports(component: &[u8]) -> Result<Vec<Extern>> {
     let checked = check(component)?;
     if !checked.problems.is_empty() {
@@ -56,10 +57,10 @@ pub fn check_imports(component: &[u8]) -> Result<Vec<Extern>> {
     Ok(checked.imports)
 }
 
-/// Holds `component` against the world `plugin`.
+/// Compares a component with the world `plugin`. Differences are no error: they are in [`Checked::problems`].
 ///
 /// # Errors
-/// If the bytes are not a component, or `wit/` can't be read. What does not fit is no error but a problem.
+/// If the bytes are not a component, or `wit/` can't be read.
 pub fn check(component: &[u8]) -> Result<Checked> {
     let (resolve, world) = plugin()?;
     check_against(&resolve, world, component)
@@ -73,7 +74,7 @@ fn check_against(resolve: &Resolve, world: WorldId, component: &[u8]) -> Result<
     let unknown = found_imports.iter().filter(|import| !contains(&allowed, import));
     let mut problems: Vec<String> = unknown
         .map(|import| match allowed.iter().find(|allowed| allowed.name == import.name) {
-            Some(other) => format!("it imports {}, allowed is {}", import.id(), other.id()),
+            Some(other) => format!("it imports {}, but only {} is allowed", import.id(), other.id()),
             None => format!("it imports {}, which is not allowed", import.id()),
         })
         .collect();
@@ -81,9 +82,9 @@ fn check_against(resolve: &Resolve, world: WorldId, component: &[u8]) -> Result<
     let missing = wanted.iter().filter(|export| !contains(&found_exports, export));
     problems.extend(missing.map(|export| format!("it does not export {}", export.id())));
     let extra = found_exports.iter().filter(|export| !contains(&wanted, export));
-    problems.extend(extra.map(|export| format!("it exports {}, which the world does not", export.id())));
+    problems.extend(extra.map(|export| format!("it exports {}, which the world does not have", export.id())));
 
-    // With the names right, the types of every function.
+    // If all names are right, compare the types of every function.
     if problems.is_empty()
         && let Err(error) = wit_component::targets(resolve, world, component)
     {
@@ -93,7 +94,7 @@ fn check_against(resolve: &Resolve, world: WorldId, component: &[u8]) -> Result<
 }
 
 impl Extern {
-    /// Name and version as they stand in a component: `wasi:http/types@0.2.2`.
+    /// Returns name and version as they are written in a component, for example `wasi:http/types@0.2.2`.
     #[must_use]
     pub fn id(&self) -> String {
         match &self.version {
@@ -117,7 +118,8 @@ impl Extern {
     }
 }
 
-/// By name and version: a component lists only those functions that it uses.
+/// Checks whether the list has an item of this name and version. The functions are not compared, because a component lists
+/// only the functions that it uses.
 fn contains(list: &[Extern], item: &Extern) -> bool {
     list.iter().any(|other| other.name == item.name && other.version == item.version)
 }
@@ -149,10 +151,10 @@ fn plugin() -> Result<(Resolve, WorldId)> {
     Ok((resolve, world))
 }
 
-/// The cases of `error` in `wit/types.wit` and what their documentation says, in their order.
+/// Returns the cases of `error` in `wit/types.wit` with their documentation, in their order there.
 ///
 /// # Errors
-/// If `wit/` can't be read or parsed, or has no such variant.
+/// If `wit/` can't be read or parsed, or has no variant `error`.
 pub fn error_cases() -> Result<Vec<(String, String)>> {
     let (resolve, world) = plugin()?;
     let package = resolve.worlds.get(world).and_then(|world| world.package);
@@ -168,7 +170,7 @@ pub fn error_cases() -> Result<Vec<(String, String)>> {
 }
 
 fn decode(component: &[u8]) -> Result<(Resolve, WorldId)> {
-    // `decode` takes a module for a component that imports nothing.
+    // `decode` would accept a core module, as a component that imports nothing.
     ensure!(wasmparser::Parser::is_component(component), "this is not a component");
     match wit_component::decode(component).context("this component is damaged")? {
         DecodedWasm::Component(resolve, world) => Ok((resolve, world)),
@@ -183,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    /// Adding to this list gives the component a new ability: that is a decision, not a repair.
+    /// Every item is a capability of the component. Do not add one only to make this test pass.
     const ALLOWED: [&str; 13] = [
         "tiktok-shop:connector/app-credentials@0.1.0",
         "tiktok-shop:connector/connection-storage@0.1.0",
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_of_the_world_itself_fits() {
+    fn a_component_made_from_the_world_fits_it() {
         let (resolve, world) = plugin().unwrap();
         let checked = check(&component(&resolve, world)).unwrap();
         assert_eq!(checked.problems, [""; 0]);
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_that_is_not_allowed_is_named() {
+    fn an_import_that_is_not_allowed_is_reported() {
         assert_eq!(
             problems("import wasi:cli/environment@0.2.2; include tiktok-shop:connector/contract@0.1.0;"),
             ["it imports wasi:cli/environment@0.2.2, which is not allowed"]
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_export_is_named() {
+    fn a_missing_export_is_reported() {
         assert_eq!(
             problems("import wasi:random/random@0.2.2;"),
             ["it does not export tiktok-shop:connector/connector@0.1.0"]
@@ -234,22 +236,22 @@ mod tests {
     }
 
     #[test]
-    fn an_export_beyond_the_world_is_named() {
+    fn an_export_that_the_world_does_not_have_is_reported() {
         assert_eq!(
             problems("include tiktok-shop:connector/contract@0.1.0; export wasi:random/random@0.2.2;"),
-            ["it exports wasi:random/random@0.2.2, which the world does not"]
+            ["it exports wasi:random/random@0.2.2, which the world does not have"]
         );
     }
 
     #[test]
-    fn another_version_of_an_allowed_interface_is_named_with_both() {
+    fn another_version_of_an_allowed_interface_is_reported_with_both_versions() {
         let (mut resolve, _) = plugin().unwrap();
         let later = "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64; }";
         resolve.push_str("later.wit", later).unwrap();
         let items = "import wasi:random/random@0.2.6; export tiktok-shop:connector/connector@0.1.0;";
         assert_eq!(
             problems_in(&mut resolve, items),
-            ["it imports wasi:random/random@0.2.6, allowed is wasi:random/random@0.2.2"]
+            ["it imports wasi:random/random@0.2.6, but only wasi:random/random@0.2.2 is allowed"]
         );
     }
 
@@ -270,7 +272,7 @@ mod tests {
         assert_eq!(error.to_string(), "this is not a component");
     }
 
-    /// The problems of a component whose world has these items.
+    /// Returns the problems of a component whose world has these items.
     fn problems(items: &str) -> Vec<String> {
         problems_in(&mut plugin().unwrap().0, items)
     }
@@ -281,7 +283,7 @@ mod tests {
         check(&component(resolve, world)).unwrap().problems
     }
 
-    /// A component that imports and exports all that the world has and does nothing.
+    /// Builds a component that imports and exports everything in the world, and does nothing.
     fn component(resolve: &Resolve, world: WorldId) -> Vec<u8> {
         let mut module = dummy_module(resolve, world, ManglingAndAbi::Standard32);
         embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).unwrap();

@@ -1,4 +1,4 @@
-//! The calls that are measured, in a process of their own.
+//! Makes and measures the calls of one round, in a process of its own.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use fake_tiktok_shop::App;
+use fake_tiktok_shop::{App, Control};
 use serde::{Deserialize, Serialize};
 use tiktok_shop_host::clock::SystemClock;
 use tiktok_shop_host::refresh::RefreshMode;
@@ -17,59 +17,68 @@ use tiktok_shop_host::seal::KeyFile;
 use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
 use tokio::time::Instant;
 
-use super::database::Database;
-use super::{Bench, open_sql};
+use super::database::{Database, open_sql};
 use crate::platform::{Platform, customer};
+use crate::report;
 
-/// Makes the calls of one round; for `storage`, which starts it.
+/// Make the calls of one round. The benchmark `storage` starts this.
 #[derive(Args, Debug)]
 pub(crate) struct Calls {
-    /// `sqlite:PATH`, `postgres://…`, or nothing: memory.
+    /// `sqlite:PATH` or `postgres://…`. Empty for a storage in memory.
     #[arg(long, default_value = "", hide_default_value = true)]
     database: String,
-    /// The file with the host's keys.
+    /// The file of the host's keys.
     #[arg(long)]
     keys: PathBuf,
-    /// Where the fake listens.
+    /// The address of the fake TikTok Shop.
     #[arg(long)]
     fake: SocketAddr,
-    /// Connections that are stored.
+    /// Number of stored connections.
     #[arg(long)]
     connections: u64,
 }
 
-/// What the process is given on its standard input: an app of the fake, and callbacks of consents to it.
+/// The parts that all measurements share.
+pub(super) struct Bench {
+    pub(super) component: PathBuf,
+    pub(super) keys: PathBuf,
+    pub(super) tiktok: Control,
+    pub(super) app: App,
+    pub(super) calls: u32,
+}
+
+/// The standard input of the process: an app of the fake, and the callbacks of consents to it.
 #[derive(Serialize, Deserialize)]
-struct Given {
+struct Input {
     app_key: String,
     app_secret: String,
     consents: Vec<String>,
 }
 
-/// What it measured: medians, and its memory at its largest.
+/// The measurements of a round: medians, and the process's largest memory.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(super) calls: u32,
     pub(super) list_shops: Duration,
     pub(super) connect: Duration,
     pub(super) refresh: Duration,
-    /// In KiB; `None`: this system does not tell.
+    /// In KiB. `None` if this system does not report it.
     pub(super) memory: Option<u64>,
 }
 
-/// Starts the process, and takes what it measured.
-pub(super) async fn in_a_process(
+/// Starts a process that makes the calls, and reads its measurements.
+pub(super) async fn run_in_process(
     bench: &Bench,
     database: &Database,
     connections: u64,
     consents: &[String],
 ) -> Result<Measured> {
-    let given = Given {
+    let input = Input {
         app_key: bench.app.app_key.clone(),
         app_secret: bench.app.app_secret.clone(),
         consents: consents.to_vec(),
     };
-    #[expect(clippy::disallowed_methods, reason = "a process whose memory is measured")]
+    #[expect(clippy::disallowed_methods, reason = "the memory of the new process is measured")]
     let mut child = Command::new(std::env::current_exe()?)
         .arg("--component")
         .arg(&bench.component)
@@ -77,11 +86,11 @@ pub(super) async fn in_a_process(
         .args(["--database", &database.address, "--connections", &connections.to_string()])
         .args(["--fake", &bench.tiktok.address().to_string()])
         .arg("--keys")
-        .arg(bench.keys())
+        .arg(&bench.keys)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
-    child.stdin.take().context("no standard input")?.write_all(&serde_json::to_vec(&given)?)?;
+    child.stdin.take().context("no standard input")?.write_all(&serde_json::to_vec(&input)?)?;
     let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await??;
     ensure!(output.status.success(), "the process that makes the calls ended with {}", output.status);
     Ok(serde_json::from_slice(&output.stdout)?)
@@ -89,14 +98,14 @@ pub(super) async fn in_a_process(
 
 impl Calls {
     pub(crate) async fn run(self, component: PathBuf) -> Result<String> {
-        let Given { app_key, app_secret, consents } = serde_json::from_reader(std::io::stdin().lock())?;
+        let Input { app_key, app_secret, consents } = serde_json::from_reader(std::io::stdin().lock())?;
         let app = App { app_key, app_secret, ..fake_tiktok_shop::fixtures::apps().remove(0) };
         let keys = Arc::new(KeyFile::open_or_create(&self.keys)?);
         let storage: Arc<dyn HostStorage> = match self.database.as_str() {
             "" => Arc::new(MemoryStorage::new(Arc::new(SystemClock::new()))),
             address => Arc::new(open_sql(address).await?),
         };
-        let platform = Platform::over(storage, keys, component, &app, self.fake)?;
+        let platform = Platform::new(storage, keys, component, &app, self.fake)?;
         let calls = u32::try_from(consents.len())?;
         let mut consents = consents.into_iter();
         if self.database.is_empty() {
@@ -109,10 +118,10 @@ impl Calls {
             }
         }
         let (host, tenant) = (&platform.host, &platform.tenant);
-        // The first call of a process makes its connections.
+        // Not measured: the first call opens the process's connections.
         host.list_shops(tenant, &"first".parse()?).await?;
 
-        // A step that meets all connections in turn, whatever their number.
+        // A prime step, so that consecutive calls use different connections.
         let stored = |call: u32| customer(u64::from(call).wrapping_mul(7_919) % self.connections);
         let (mut list_shops, mut connect, mut refresh) = (Vec::new(), Vec::new(), Vec::new());
         for call in 0..calls {
@@ -134,7 +143,7 @@ impl Calls {
             platform.connect(&id, query).await?;
             connect.push(began.elapsed());
         }
-        let median = |times: &[Duration]| super::median(times, |time| *time);
+        let median = |times: &[Duration]| report::median(times, |time| *time);
         let measured = Measured {
             calls,
             list_shops: median(&list_shops),
@@ -146,7 +155,7 @@ impl Calls {
     }
 }
 
-/// The largest resident size of this process so far, in KiB.
+/// Returns the largest resident size of this process so far, in KiB.
 fn largest_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

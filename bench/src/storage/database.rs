@@ -8,8 +8,8 @@ use tiktok_shop_host::randomness::Randomness as _;
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_sql_storage::SqlStorage;
 
-use super::open_sql;
-
+/// Connections in the almost empty database.
+pub(super) const FEW: u64 = 10;
 /// A kind of database.
 pub(super) enum Kind {
     /// Files in this folder.
@@ -18,10 +18,10 @@ pub(super) enum Kind {
     Postgres(String),
 }
 
-/// One database. What it takes up is given back when it is dropped, or with the folder.
+/// A database. Its PostgreSQL schema is deleted when it is dropped; its SQLite file is deleted with the folder.
 pub(super) struct Database {
     name: &'static str,
-    /// What a process opens; `memory:` is filled by itself.
+    /// The address that a process opens. Empty for a storage in memory, which the process fills by itself.
     pub(super) address: String,
     schema: Option<Schema>,
 }
@@ -39,8 +39,8 @@ impl Kind {
         }
     }
 
-    /// An empty one.
-    pub(super) async fn make(&self, size: &str) -> Result<Database> {
+    /// Creates an empty database.
+    pub(super) async fn create(&self, size: &str) -> Result<Database> {
         match self {
             Self::Sqlite(folder) => {
                 let path = folder.join(format!("{size}.sqlite"));
@@ -71,10 +71,18 @@ impl Database {
 
     pub(super) async fn open(&self) -> Result<SqlStorage> {
         if self.address.is_empty() {
-            bail!("memory is not opened");
+            bail!("a storage in memory cannot be opened");
         }
         open_sql(&self.address).await
     }
+}
+
+/// Opens a database by its address.
+pub(super) async fn open_sql(address: &str) -> Result<SqlStorage> {
+    Ok(match address.strip_prefix("sqlite:") {
+        Some(path) => SqlStorage::sqlite(path).await?,
+        None => SqlStorage::postgres(address, Default::default()).await?,
+    })
 }
 
 async fn execute(server: &str, sql: String) -> Result<()> {

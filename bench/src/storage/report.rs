@@ -1,18 +1,18 @@
-//! What was measured, for people and for machines.
+//! The report of the measurements, as a table and as JSON.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::calls::Measured;
-use super::median;
-use crate::report::{milliseconds, profile};
+use super::database::FEW;
+use crate::report::{median, milliseconds, profile};
 
-/// One kind of database, with few connections and with many.
+/// The measurements of one kind of database, with few connections and with many.
 pub(super) struct Compared {
     pub(super) few: Vec<Measured>,
     pub(super) many: Vec<Measured>,
-    /// How long it took to seal and insert the many.
+    /// How long it took to seal and insert the many connections.
     pub(super) load: Duration,
 }
 
@@ -21,11 +21,11 @@ pub(super) struct Report {
     pub(super) calls: u32,
     pub(super) rounds: usize,
     pub(super) compared: Vec<(&'static str, Compared)>,
-    /// A refresh in memory.
+    /// The median time of a refresh with a storage in memory.
     pub(super) in_memory: Duration,
 }
 
-/// A call and its median.
+/// The name of a call, and its median in the measurements.
 type Call = (&'static str, fn(&Measured) -> Duration);
 
 const CALLS: [Call; 3] = [
@@ -35,17 +35,17 @@ const CALLS: [Call; 3] = [
 ];
 
 impl Compared {
-    /// Few, many, and many ÷ few.
-    fn call(&self, (_, of): Call) -> (Duration, Duration, f64) {
-        let (few, many) = (median(&self.few, of), median(&self.many, of));
+    /// Returns the time with few connections, the time with many, and their ratio (many ÷ few).
+    fn call(&self, (_, time): Call) -> (Duration, Duration, f64) {
+        let (few, many) = (median(&self.few, time), median(&self.many, time));
         (few, many, many.as_secs_f64() / few.as_secs_f64())
     }
 
     fn memory(&self) -> Option<(u64, u64, f64)> {
-        let of = |all: &[Measured]| {
+        let memory = |all: &[Measured]| {
             all.iter().map(|measured| measured.memory).collect::<Option<Vec<_>>>().map(|all| median(&all, |kib| *kib))
         };
-        let (few, many) = (of(&self.few)?, of(&self.many)?);
+        let (few, many) = (memory(&self.few)?, memory(&self.many)?);
         Some((few, many, many as f64 / few as f64))
     }
 
@@ -109,7 +109,7 @@ impl Report {
         let report = json!({
             "benchmark": "storage",
             "profile": profile(),
-            "few": super::FEW,
+            "few": FEW,
             "many": self.connections,
             "rounds": self.rounds,
             "calls": self.calls,

@@ -1,6 +1,6 @@
-//! What is secret has no way out that anyone could take by mistake: no `Debug`, `Display`, `Clone`, `PartialEq` or
-//! `Serialize`, and neither has what holds it. Written down as the compiler's own words; after a change of toolchain,
-//! `TRYBUILD=overwrite cargo test -p tiktok-shop-connector-core` writes them anew.
+//! A secret cannot leak by mistake: neither the secret types nor the types that hold one implement `Debug`, `Display`,
+//! `Clone`, `PartialEq` or `Serialize`. The tests compare the compiler's error messages with files. After a change of
+//! toolchain, `TRYBUILD=overwrite cargo test -p tiktok-shop-connector-core` writes the files anew.
 
 const ERRORS: [(&str, &str); 5] = [
     ("Clone", include_str!("../compile_fail/clone.stderr")),
@@ -11,11 +11,11 @@ const ERRORS: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn nothing_secret_can_be_printed_copied_compared_or_written() {
+fn secret_types_cannot_be_printed_copied_compared_or_serialized() {
     trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
 }
 
-/// The types that `secret.rs` declares: what its macro makes, and what stands there by itself.
+/// Returns the types that `secret.rs` declares, with its macro and without.
 fn secret_types() -> Vec<&'static str> {
     let source = include_str!("../../src/secret.rs");
     let (before, made) = source.split_once("\nsecrets! {\n").unwrap();
@@ -25,14 +25,14 @@ fn secret_types() -> Vec<&'static str> {
 }
 
 #[test]
-fn every_secret_type_is_among_what_does_not_compile() {
+fn every_secret_type_is_in_the_compile_fail_tests() {
     let types = secret_types();
     assert_eq!(types.len(), 8, "{types:?}");
     for (name, errors) in ERRORS {
         for secret in &types {
             assert!(errors.contains(&format!("needs::<{secret}>();")), "{secret} has {name}");
         }
-        // The secret types, and seventeen that hold some.
+        // The secret types, and seventeen types that hold secrets.
         assert_eq!(errors.lines().filter(|line| line.starts_with("error[E0277]")).count(), types.len() + 17, "{name}");
     }
 }

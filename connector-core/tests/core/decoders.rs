@@ -1,4 +1,4 @@
-//! Every reader of foreign bytes: none panics, whatever arrives, and none lets a secret of the request into an error.
+//! Tests every function that reads bytes from outside: it never panics, and no error shows a secret of the request.
 
 use crate::samples::{NOW, pair_data};
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ use tiktok_shop_connector_core::secret::State;
 
 const RECORD: &str = include_str!("../golden/token-record-v1.json");
 
-/// As long and as shaped as real ones.
+/// Secrets with the length and form of real ones.
 const SECRETS: [&str; 3] =
     ["9d1c2e7b5a4f40e6b8137c0d5e2a9f61c3d4b7e8", "ROW_Qw3rTyUiOpAsDfGhJkLzXcVbNm0123456789-_", "ROW_shortTok8"];
 
@@ -35,7 +35,7 @@ fn token_answer() -> String {
     json!({"code": 0, "message": "success", "request_id": "req-1", "data": pair_data(1)}).to_string()
 }
 
-/// Everything that reads these bytes, with everything it returns looked at.
+/// Passes the bytes to every reader, and looks at everything that it returns.
 fn read_by_all(status: u16, bytes: &[u8]) {
     let response = response(status, bytes);
     let faults = [
@@ -66,7 +66,7 @@ fn read_by_all(status: u16, bytes: &[u8]) {
     }
 }
 
-/// A valid sample with a few bytes overwritten, taken out or put in.
+/// A valid sample in which a few bytes are overwritten, removed or inserted.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let samples = vec![
         RECORD.to_owned(),
@@ -108,7 +108,7 @@ proptest! {
         read_by_all(200, &bytes);
     }
 
-    /// TikTok's message may echo what it was sent, at any place and in any company.
+    /// TikTok's message may repeat a part of the request, at any place and next to any text.
     #[test]
     fn no_error_shows_a_secret_of_the_request(
         code in prop::sample::select(vec![36_009_004, 36_004_004, 105_001, 98_001_004, 36_009_002]),
@@ -131,7 +131,7 @@ proptest! {
     }
 }
 
-/// A part of the secret, eight bytes or longer, that some rendering of the error shows.
+/// Returns eight bytes of the secret that the error shows, as `Display`, `Debug` or detail.
 fn shown_part(error: &Error, secret: &str) -> Option<String> {
     let shown = format!("{error} {error:?} {}", error.detail());
     (0..=secret.len() - 8).map(|at| &secret[at..at + 8]).find(|part| shown.contains(part)).map(str::to_owned)
@@ -149,7 +149,7 @@ fn a_secret_echoed_as_the_request_id_is_not_shown() {
 }
 
 #[test]
-fn a_refusal_that_repeats_code_or_state_does_not_show_them() {
+fn a_refusal_that_echoes_the_code_or_the_state_does_not_show_it() {
     let (code, state) = ("ROW_code123", "state-4711-abcd");
     for echoed in [code, state] {
         let grant = Grant::Callback {

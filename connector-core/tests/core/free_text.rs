@@ -1,4 +1,5 @@
-//! What TikTok, a gateway or a browser wrote, in an error: short, one plain line, no secret in any encoding.
+//! Text from TikTok, a gateway or a browser that gets into an error is short, one line, plain text, and shows no secret in
+//! any encoding.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -12,20 +13,20 @@ use tiktok_shop_connector_core::http::Response;
 use tiktok_shop_connector_core::secret::State;
 use tiktok_shop_connector_core::signing::percent_encoded;
 
-/// As long and as shaped as real ones: app secret, token, state.
+/// An app secret, a token and a state, with the length and form of real ones.
 const SECRETS: [&str; 3] = [
     "9d1c2e7b5a4f40e6b8137c0d5e2a9f61c3d4b7e8",
     "ROW_Qw3rTyUiOpAsDfGhJkLzXcVbNm0123456789-_",
     "st-8kQ2vXw0Zr5LmN7pTfBh3A",
 ];
 
-/// The longest note, with its brackets.
-const NOTE: usize = 200 + 3;
+/// The length of the longest note, with its brackets.
+const MAX_NOTE: usize = 200 + 3;
 
 fn assert_fit_for_a_log(error: &Error) {
     let detail = error.detail();
     let sentence = Cause::ALL.iter().map(|cause| cause.sentence().chars().count()).max().unwrap();
-    assert!(detail.chars().count() <= sentence + NOTE, "{} characters", detail.chars().count());
+    assert!(detail.chars().count() <= sentence + MAX_NOTE, "{} characters", detail.chars().count());
     let odd = |c: char| {
         c.is_control()
             || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -38,7 +39,7 @@ fn assert_fit_for_a_log(error: &Error) {
     assert!(error.request_id.as_deref().is_none_or(|id| id.len() <= 64 && !raw(id)), "{:?}", error.request_id);
 }
 
-/// A secret, or a part of it, as somebody might echo it.
+/// A secret in one of the encodings in which a server might repeat it.
 fn echo() -> impl Strategy<Value = String> {
     let encoded = |secret: &str, how: u8| match how {
         0 => secret.to_owned(),
@@ -54,7 +55,7 @@ fn echo() -> impl Strategy<Value = String> {
     (0..SECRETS.len(), 0..9_u8).prop_map(move |(secret, how)| encoded(SECRETS[secret], how))
 }
 
-/// What may stand around it.
+/// Text with such secrets in it.
 fn text() -> impl Strategy<Value = String> {
     let around = prop::sample::select(vec![
         " ",
@@ -122,7 +123,7 @@ proptest! {
 }
 
 #[test]
-fn ten_megabytes_of_words_are_cut() {
+fn a_message_of_ten_megabytes_is_cut() {
     for word in ["word ", "w", "\u{1b}[0m", "\u{202e} "] {
         let message = word.repeat((10 << 20) / word.len());
         let body = json!({"code": 36_009_004, "message": message}).to_string();

@@ -1,5 +1,5 @@
-//! The stored form of a token record: what version 1 writes today it must read for ever, and anything else is refused
-//! without a panic.
+//! The stored form of a token record. Records of version 1 must stay readable for ever. Anything else is refused without a
+//! panic.
 
 use crate::samples::{access, refresh_token, stored_form};
 use proptest::prelude::*;
@@ -9,9 +9,9 @@ use tiktok_shop_connector_core::record::{
 };
 use tiktok_shop_connector_core::time::UnixSeconds;
 
-/// Every field set, at its extreme where it has one.
+/// Every field is set. Numbers have their largest value where there is one.
 const FULL: &str = include_str!("../golden/token-record-v1.json");
-/// Every option none, every list empty.
+/// Every option is none, and every list is empty.
 const MINIMAL: &str = include_str!("../golden/token-record-v1-minimal.json");
 
 fn full() -> TokenRecord {
@@ -75,7 +75,7 @@ fn decode_error(bytes: &[u8]) -> Option<DecodeError> {
     TokenRecord::decode(bytes).err()
 }
 
-/// The full golden record with one member changed.
+/// Returns the full golden record with one member changed or added.
 fn full_with(path: &str, value: Value) -> String {
     let mut record: Value = serde_json::from_str(FULL).unwrap();
     let (object, name) = path.rsplit_once('/').unwrap();
@@ -90,7 +90,7 @@ fn full_without(path: &str) -> String {
     record.to_string()
 }
 
-/// JSON pointers of every member.
+/// Returns the JSON pointers of all members.
 fn members() -> Vec<String> {
     let record: Value = serde_json::from_str(FULL).unwrap();
     let names = |at: &str| -> Vec<String> {
@@ -159,9 +159,9 @@ fn a_missing_member_is_unreadable() {
     }
 }
 
-/// Rewriting such a record would lose what another version wrote.
+/// Writing such a record again would lose the member, which another version may have written.
 #[test]
-fn a_member_too_many_is_unreadable() {
+fn an_unknown_or_repeated_member_is_unreadable() {
     for member in ["/new", "/claim/new", "/profile/new"] {
         let text = full_with(member, json!(1));
         assert_eq!(decode_error(text.as_bytes()), Some(DecodeError::Unreadable), "{member}");
@@ -170,7 +170,7 @@ fn a_member_too_many_is_unreadable() {
         (r#""failures":7"#, r#""failures":7,"failures":8"#),
         (r#""nonce":"#, r#""nonce":"00","nonce":"#),
         (r#""base-region":"VN""#, r#""base-region":"VN","base-region":"GB""#),
-        // As many members as there should be, one of them twice.
+        // The right number of members, but one is missing and another is repeated.
         (r#""failures":7"#, r#""presented":7"#),
     ] {
         let text = FULL.replace(once, twice);
@@ -231,7 +231,7 @@ fn point() -> impl Strategy<Value = UnixSeconds> {
     any::<u64>().prop_map(UnixSeconds::new)
 }
 
-/// Stored forms of arbitrary records: a record itself has no `Debug`.
+/// Arbitrary records in their stored form, because a record itself has no `Debug`.
 fn stored() -> impl Strategy<Value = String> {
     let texts = || prop::collection::vec(any::<String>(), 0..4);
     let reasons =

@@ -1,11 +1,11 @@
-//! Tests of the core from outside: vectors, golden files, properties, the rules as tables, and every operation over
-//! scripted effects.
+//! Tests of the core through its public API: test vectors, golden files, properties, the rules of a renewal as tables, and
+//! every operation with a scripted host.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking; clippy.toml allows it in test functions only, not in what they call"
+    reason = "a test fails by panicking; clippy.toml allows that in test functions only, not in their helpers"
 )]
 
 mod compile_fail;

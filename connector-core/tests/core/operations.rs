@@ -1,4 +1,4 @@
-//! Every operation over scripted effects: the exact cause, what is stored, and which requests were sent.
+//! Every operation with the scripted host: its exact cause, what is stored afterwards, and which requests were sent.
 
 mod access_token;
 mod call;
@@ -25,9 +25,9 @@ use tiktok_shop_connector_core::operation::refresh::Rotation;
 use tiktok_shop_connector_core::record::{ShopPolicy, TokenRecord};
 use tiktok_shop_connector_core::secret::AuthorizationCode;
 
-/// Connected with this record, and its row shows the shops 1 and 2.
+/// Creates a host that stores this record and a row with the shops 1 and 2.
 fn connected(record: &TokenRecord) -> ScriptedHost {
-    let host = ScriptedHost::holding(record);
+    let host = ScriptedHost::with_record(record);
     host.put_row(&row_of(&key(), record, &["1", "2"]));
     host
 }

@@ -1,4 +1,4 @@
-//! The pure rules of a renewal as tables: who may spend the refresh token, and what is stored afterwards.
+//! The pure rules of a renewal as tables: which caller may spend the refresh token, and what is stored afterwards.
 
 mod pairs;
 
@@ -24,7 +24,7 @@ fn waits(cause: Cause, delay: u64) -> Plan {
 }
 
 #[test]
-fn who_may_spend_the_refresh_token() {
+fn the_plan_says_who_may_spend_the_refresh_token() {
     let current = access("AT-1");
     let other = access("AT-0");
     let (when_due, forced) = (Mode::WhenDue, Mode::Forced);
@@ -78,7 +78,7 @@ fn who_may_spend_the_refresh_token() {
 }
 
 #[test]
-fn whoever_waits_for_a_claim_never_waits_longer_than_it_lives() {
+fn a_caller_waits_no_longer_than_the_claim_lives() {
     let record = with(due(), |record| record.claim = Some(their_claim("RT-1")));
     for (age_ms, random, pause_ms) in
         [(0, 0, 1000), (0, 499, 1499), (0, 500, 1000), (118_501, 499, 1499), (119_900, 499, 100), (119_999, 0, 1)]
@@ -99,11 +99,11 @@ fn a_claim_names_the_token_that_it_spends() {
     assert!(!holds(&record, [8; 16]));
     assert_eq!(claim_of_current(&record), Some(written.spends));
     record.current.refresh = Some(refresh_token("RT-2"));
-    assert_eq!(claim_of_current(&record), None, "another token lies beneath the claim now");
+    assert_eq!(claim_of_current(&record), None, "the claim names another token than the current one");
 }
 
 #[test]
-fn a_claim_over_a_lapsed_one_counts_a_request_whose_outcome_nobody_knows() {
+fn a_claim_over_a_lapsed_one_counts_a_request_with_unknown_outcome() {
     let mut record = with(due(), |record| record.claim = Some(their_claim("RT-1")));
     for expected in 1..=3 {
         assert!(claim(&mut record, NONCE));
@@ -115,7 +115,7 @@ fn a_claim_over_a_lapsed_one_counts_a_request_whose_outcome_nobody_knows() {
 }
 
 #[test]
-fn nothing_is_claimed_where_there_is_nothing_to_spend() {
+fn a_record_without_a_refresh_token_cannot_be_claimed() {
     let mut record = with(due(), |record| record.current.refresh = None);
     assert!(!claim(&mut record, NONCE));
     assert_eq!(record.claim, None);
@@ -131,7 +131,7 @@ fn a_request_that_might_outlive_its_claim_is_too_late() {
         (at(180, 180), false),
         (at(181, 100), true),
         (at(100, 181), true),
-        // A wall clock set back hides nothing from the monotonic one, and a machine that slept nothing from the wall clock.
+        // If the wall clock was set back, the monotonic clock counts. If the machine slept, the wall clock counts.
         (at(0, 181), true),
         (at(5000, 0), true),
         (at(0, 0), false),
@@ -152,17 +152,21 @@ fn a_rejection_promotes_the_newest_fallback_under_a_new_claim() {
     assert_eq!(tokens(&record), "AT-1 RT-0 [RT-00] claimed");
     assert!(holds(&record, [9; 16]));
     assert_eq!(claim_of_current(&record), Some(Spent::of(&refresh_token("RT-0"))));
-    assert_eq!((record.presented, record.generation, record.verify), (2, 5, true), "promotion keeps what is known");
+    assert_eq!(
+        (record.presented, record.generation, record.verify),
+        (2, 5, true),
+        "a promotion keeps count and notice"
+    );
     assert_eq!(record.current.access_ends, due().current.access_ends, "the access token and its end stay");
     reject(&mut record, Cause::AuthorizationExpired, [10; 16]);
     assert_eq!(tokens(&record), "AT-1 RT-00 [] claimed");
     reject(&mut record, Cause::AuthorizationExpired, [11; 16]);
-    assert_eq!(tokens(&record), "- - [] dead", "the notice is confirmed at last");
+    assert_eq!(tokens(&record), "- - [] dead", "the notice is confirmed");
     assert_eq!(record.dead, Some(DeadReason::AuthorizationRevoked));
 }
 
 #[test]
-fn a_rejection_without_a_fallback_kills_for_the_reason_that_fits() {
+fn a_rejection_without_a_fallback_marks_the_record_dead_with_the_right_reason() {
     use DeadReason::{AuthorizationExpired, AuthorizationRevoked, RefreshOutcomeUnknown};
     for (verify, presented, cause, reason, left) in [
         (false, 0, Cause::AuthorizationExpired, AuthorizationExpired, "AT-1 RT-1 [] dead"),
@@ -200,7 +204,7 @@ fn a_release_gives_the_claim_back_and_backs_off_after_a_failure() {
 }
 
 #[test]
-fn reading_the_shops_settles_what_was_held_back() {
+fn a_successful_reading_of_the_shops_ends_the_pause_and_the_verification() {
     let mut record = with(fresh(), |record| record.verify = true);
     hold_back(&mut record, &Error::new(Cause::TikTokUnavailable), NOW, 0);
     assert_eq!((record.failures, record.not_before), (1, Some(NOW.plus(30))));
@@ -262,7 +266,7 @@ fn an_access_token_is_served_until_its_last_minute_even_when_the_record_is_dead(
 }
 
 #[test]
-fn an_unrecognised_answer_is_shown_after_five_failures_and_no_other_ever() {
+fn only_an_unrecognised_answer_is_reported_as_repeated_after_five_failures() {
     for (failures, cause, expected) in [
         (0, Cause::UnrecognisedAnswer, Cause::UnrecognisedAnswer),
         (4, Cause::UnrecognisedAnswer, Cause::UnrecognisedAnswer),

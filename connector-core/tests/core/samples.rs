@@ -1,5 +1,5 @@
-//! One customer, one account, and tokens that are told apart by a number: the pair `AT-1`/`RT-1` is stored, TikTok
-//! issues `AT-2`/`RT-2`, and so on.
+//! Sample values: one customer with one account, and tokens with a number. The pair `AT-1`/`RT-1` is stored; TikTok issues
+//! `AT-2`/`RT-2` next, and so on.
 
 use crate::scripted_host::Answer;
 use serde_json::{Value, json};
@@ -12,14 +12,14 @@ use tiktok_shop_connector_core::secret::{AccessToken, RefreshToken, ShopCipher};
 use tiktok_shop_connector_core::time::UnixSeconds;
 use tiktok_shop_connector_core::token::Expiry;
 
-/// Where every scripted clock starts.
+/// The time at which every scripted clock starts.
 pub(crate) const NOW: UnixSeconds = UnixSeconds::new(1_767_225_600);
 pub(crate) const DAY: u64 = 86_400;
 pub(crate) const APP_KEY: &str = "app-key-1";
 pub(crate) const APP_SECRET: &str = "app-secret-canary-9d1c2e7b5a4f";
 pub(crate) const PREVIOUS_APP_SECRET: &str = "app-secret-canary-before-77aa";
 pub(crate) const LINEAGE: Lineage = Lineage([0x11; 16]);
-/// The nonce of a claim that somebody else wrote.
+/// The nonce of a claim that another call wrote.
 pub(crate) const THEIR_NONCE: [u8; 16] = [0xee; 16];
 pub(crate) const SELLER: i64 = 0;
 
@@ -50,12 +50,12 @@ pub(crate) fn refresh_token(text: &str) -> RefreshToken {
     RefreshToken::new(text.into())
 }
 
-/// A claim of somebody else on this refresh token.
+/// A claim of another call to this refresh token.
 pub(crate) fn their_claim(spends: &str) -> Claim {
     Claim { nonce: THEIR_NONCE, spends: Spent::of(&refresh_token(spends)) }
 }
 
-/// Connected a month ago, renewed yesterday, due in five days.
+/// A record of a connection that was made a month ago, was renewed yesterday and is due in five days.
 pub(crate) fn fresh() -> TokenRecord {
     TokenRecord {
         lineage: LINEAGE,
@@ -87,7 +87,7 @@ pub(crate) fn fresh() -> TokenRecord {
     }
 }
 
-/// Due a minute ago; the access token is valid for another day.
+/// A record that has been due for a minute. Its access token is valid for another day.
 pub(crate) fn due() -> TokenRecord {
     let mut record = fresh();
     record.due_at = NOW.minus(60);
@@ -96,7 +96,7 @@ pub(crate) fn due() -> TokenRecord {
     record
 }
 
-/// Due, and the access token has ended.
+/// A record that is due, and whose access token has ended.
 pub(crate) fn expired() -> TokenRecord {
     let mut record = due();
     record.current.access_ends = Some(NOW.minus(1));
@@ -108,17 +108,18 @@ pub(crate) fn with(mut record: TokenRecord, edit: impl FnOnce(&mut TokenRecord))
     record
 }
 
-/// `TokenRecord` is deliberately no `Clone`.
+/// Copies a record. `TokenRecord` deliberately does not implement `Clone`.
 pub(crate) fn duplicate(record: &TokenRecord) -> TokenRecord {
     TokenRecord::decode(record.encode().unwrap().expose()).unwrap()
 }
 
-/// The stored form as text: what two records are compared by.
+/// Returns the stored form of a record as text, for comparing records.
 pub(crate) fn stored_form(record: &TokenRecord) -> String {
     String::from_utf8(record.encode().unwrap().expose().to_vec()).unwrap()
 }
 
-/// `AT-2 RT-2 [RT-1]`: the current pair, then the fallbacks; `-` for none; `claimed` and `dead` if they are.
+/// Describes the tokens of a record, for example `AT-2 RT-2 [RT-1] claimed`: the access token, the refresh token, the
+/// fallbacks in brackets, and `claimed` or `dead` if the record is. `-` stands for a missing token.
 pub(crate) fn tokens(record: &TokenRecord) -> String {
     let access = record.current.access.as_ref().map_or("-", AccessToken::expose);
     let refresh = record.current.refresh.as_ref().map_or("-", RefreshToken::expose);
@@ -128,7 +129,7 @@ pub(crate) fn tokens(record: &TokenRecord) -> String {
     format!("{access} {refresh} [{}]{claimed}{dead}", fallbacks.join(" "))
 }
 
-/// The pair with this number, as the core reads it.
+/// Returns the pair with this number, as the core has read it.
 pub(crate) fn pair(number: u32) -> Pair {
     Pair {
         access: Some(access(&format!("AT-{number}"))),
@@ -145,7 +146,7 @@ pub(crate) fn pair(number: u32) -> Pair {
     }
 }
 
-/// The pair with this number, as TikTok sends it.
+/// Returns the pair with this number, as TikTok sends it.
 pub(crate) fn pair_data(number: u32) -> Value {
     json!({
         "access_token": format!("AT-{number}"),
@@ -164,7 +165,7 @@ pub(crate) fn pair_answer(number: u32) -> Answer {
     Answer::success(&pair_data(number))
 }
 
-/// The pair with this number and some members changed; `null` takes one away.
+/// Returns TikTok's answer with the pair of this number and with these members changed.
 pub(crate) fn pair_answer_with(number: u32, changes: &Value) -> Answer {
     let mut data = pair_data(number);
     for (name, value) in changes.as_object().unwrap() {
@@ -173,7 +174,7 @@ pub(crate) fn pair_answer_with(number: u32, changes: &Value) -> Answer {
     Answer::success(&data)
 }
 
-/// A list of these shops; each has a cipher.
+/// Returns TikTok's list of these shops. Each shop has a cipher.
 pub(crate) fn shops_answer(ids: &[&str]) -> Answer {
     let rows: Vec<_> = ids
         .iter()
@@ -195,7 +196,7 @@ pub(crate) fn shop(id: &str) -> Shop {
     Shop { listed, standing: ShopStanding::Granted, linked: true }
 }
 
-/// The row that belongs to a record, with these shops, all linked.
+/// Returns the row that belongs to a record. All its shops are linked.
 pub(crate) fn row_of(key: &ConnectionKey, record: &TokenRecord, shops: &[&str]) -> Row {
     Row {
         connection: Connection {
@@ -220,7 +221,7 @@ pub(crate) fn row_of(key: &ConnectionKey, record: &TokenRecord, shops: &[&str]) 
     }
 }
 
-/// `Row` is deliberately no `Clone`: it holds ciphers.
+/// Copies a row. `Row` deliberately does not implement `Clone`, because it holds ciphers.
 pub(crate) fn duplicate_row(row: &Row) -> Row {
     let connection = &row.connection;
     let shops = connection.shops.iter();
@@ -241,7 +242,7 @@ pub(crate) fn duplicate_row(row: &Row) -> Row {
     }
 }
 
-/// `1 granted linked, 2 gone`: the shops of a connection in their order.
+/// Describes the shops of a connection in their order, for example `1 granted linked, 2 gone`.
 pub(crate) fn shops_of(connection: &Connection) -> String {
     let shop = |shop: &Shop| {
         let standing = match shop.standing {
@@ -254,18 +255,18 @@ pub(crate) fn shops_of(connection: &Connection) -> String {
     connection.shops.iter().map(shop).collect::<Vec<_>>().join(", ")
 }
 
-/// `ok`, or the code of the error: `Connection` has no `Debug`.
+/// Returns `ok` or the code of the error.
 pub(crate) fn outcome<T>(result: &Result<T, Error>) -> &'static str {
     result.as_ref().map_or_else(|error| error.cause.code(), |_| "ok")
 }
 
-/// The code of the failure that a connection shows.
+/// Returns the code of the connection's last failure.
 pub(crate) fn last_failure(connection: &Connection) -> Option<&str> {
     connection.last_failure.as_ref().map(|failure| failure.code.as_str())
 }
 
-/// Cause and delay of an operation that had to fail.
-pub(crate) fn refused<T>(result: Result<T, Error>) -> (Cause, u64) {
+/// Returns the cause and the delay in seconds of an operation that must fail.
+pub(crate) fn cause_and_delay<T>(result: Result<T, Error>) -> (Cause, u64) {
     let error = result.err().expect("an error");
     (error.cause, error.delay.as_secs())
 }

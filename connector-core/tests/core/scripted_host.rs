@@ -1,8 +1,8 @@
-//! The effects of one call, scripted: storage in memory that is linearizable per key, TikTok's answers as the test
-//! states them, clocks that the test moves, and random bits that only count upwards.
+//! A scripted host. Its storage is in memory and linearizable for each key. The test states TikTok's answers and moves the
+//! clocks. Its random bits only count upwards.
 //!
-//! Every effect is a numbered point at which a call can be killed: before it happens, or after it happened and before
-//! the caller hears of it. Nothing here waits: a killed call stays pending and is dropped.
+//! The effects of a call are numbered. A test can kill a call before an effect happens, or after it happened and before the
+//! call receives its result. Nothing here waits: a killed call stays pending and is dropped.
 
 mod effects;
 
@@ -37,20 +37,20 @@ pub(crate) enum Step {
     Owners,
 }
 
-/// What goes wrong with one effect on storage.
+/// A failure of one effect on storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing happens and the caller hears `unavailable`.
+    /// The effect does not happen, and the caller receives `unavailable`.
     Unavailable,
-    /// It happens and the caller hears `unavailable`.
+    /// The effect happens, and the caller receives `unavailable`.
     AnswerLost,
-    /// Nothing happens and the caller hears `refused`.
+    /// The effect does not happen, and the caller receives `refused`.
     Refused,
-    /// A load shows what stood before the newest write.
-    Lagging,
+    /// A load returns the version before the newest.
+    Stale,
 }
 
-/// Where a call dies; effects are counted from 1.
+/// The point at which a call is killed. Effects are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kill {
     Before(usize),
@@ -85,12 +85,12 @@ impl Answer {
         Self::json(200, &json!({"code": 0, "message": "success", "request_id": "req-1", "data": data}))
     }
 
-    /// A failure as the token host sends it: with HTTP 200.
+    /// An error as the token host sends it, with HTTP 200.
     pub(crate) fn code(code: i64) -> Self {
         Self::json(200, &json!({"code": code, "message": "no", "request_id": "req-1", "data": null}))
     }
 
-    /// A gateway's page.
+    /// The HTML page of a gateway.
     pub(crate) fn page(status: u16) -> Self {
         Self::Reply {
             status,
@@ -101,7 +101,7 @@ impl Answer {
         }
     }
 
-    /// The same answer with a `Date` header.
+    /// Adds a `Date` header to the answer.
     pub(crate) fn dated(self, text: &'static str) -> Self {
         match self {
             Self::Reply { status, content_type, retry_after, body, .. } => {
@@ -136,7 +136,7 @@ struct State {
     answers: VecDeque<Answer>,
     tiktok: Option<TikTok>,
     sent: Vec<String>,
-    /// Every version of every record, the newest last; none: deleted.
+    /// Every version of every record, the newest last. `None` stands for a deletion.
     tokens: BTreeMap<ConnectionKey, Vec<Option<StoredToken>>>,
     rows: BTreeMap<ConnectionKey, (Revision, Row)>,
     effects: Vec<Step>,
@@ -145,11 +145,11 @@ struct State {
     kill: Option<Kill>,
 }
 
-/// A host as the core sees it.
+/// A scripted host: the core's effects.
 pub(crate) struct ScriptedHost(RefCell<State>);
 
 impl ScriptedHost {
-    /// Nobody is connected.
+    /// Creates a host without connections.
     pub(crate) fn new() -> Self {
         Self(RefCell::new(State {
             wall: NOW,
@@ -170,34 +170,35 @@ impl ScriptedHost {
         }))
     }
 
-    /// The sample customer is connected with this record; its row has not been written.
-    pub(crate) fn holding(record: &TokenRecord) -> Self {
+    /// Creates a host that stores this record for the sample customer, and no row.
+    pub(crate) fn with_record(record: &TokenRecord) -> Self {
         let host = Self::new();
         host.put(&key(), record);
         host
     }
 
-    // What the test arranges.
+    // Methods that prepare a test.
 
-    /// Answers in the order of the requests. A request beyond them, without [`Self::tiktok`], fails the test.
+    /// Adds TikTok's answers, in the order of the requests. A request without an answer fails the test, unless
+    /// [`Self::tiktok`] is set.
     pub(crate) fn answers(self, answers: impl IntoIterator<Item = Answer>) -> Self {
         self.0.borrow_mut().answers.extend(answers);
         self
     }
 
-    /// Answers by request, once the scripted ones are used up.
+    /// Sets a function that answers requests after the added answers are used up.
     pub(crate) fn tiktok(self, tiktok: impl FnMut(&str) -> Answer + 'static) -> Self {
         self.0.borrow_mut().tiktok = Some(Box::new(tiktok));
         self
     }
 
-    /// The `nth` effect of this kind goes wrong.
+    /// Makes the `nth` effect of this kind fail.
     pub(crate) fn fault(self, step: Step, nth: usize, fault: Fault) -> Self {
         self.0.borrow_mut().faults.push((step, nth, fault));
         self
     }
 
-    /// Something else happens just before the `nth` effect of this kind.
+    /// Runs a function, for example another call, just before the `nth` effect of this kind.
     pub(crate) fn meanwhile(self, step: Step, nth: usize, happens: impl FnOnce(&Self) + 'static) -> Self {
         self.0.borrow_mut().meanwhile.push((step, nth, Box::new(happens)));
         self
@@ -218,7 +219,7 @@ impl ScriptedHost {
         self
     }
 
-    /// The crash is over: a later call runs on the same storage, and effects are counted anew.
+    /// Starts the host again after a crash. A later call uses the same storage, and effects are counted anew.
     pub(crate) fn restart(&self) {
         let mut state = self.0.borrow_mut();
         state.kill = None;
@@ -246,21 +247,21 @@ impl ScriptedHost {
         self.0.borrow_mut().monotonic += Duration::from_secs(seconds);
     }
 
-    /// Another writer's record, under a revision of its own.
+    /// Writes a record as another writer would, under a new revision.
     pub(crate) fn put(&self, key: &ConnectionKey, record: &TokenRecord) {
         let mut state = self.0.borrow_mut();
         let due_at = next_due(record, state.wall);
         state.write_token(key, Some((record.encode().unwrap().expose().to_vec(), due_at)));
     }
 
-    /// What a crash leaves behind: a record that a sweep meets although it is not due by itself.
+    /// Writes a record that is due now although its content is not, as a crash can leave it.
     pub(crate) fn put_due_now(&self, record: &TokenRecord) {
         let mut state = self.0.borrow_mut();
         let due_at = Some(state.wall);
         state.write_token(&key(), Some((record.encode().unwrap().expose().to_vec(), due_at)));
     }
 
-    /// Another writer changes the sample customer's record.
+    /// Changes the sample customer's record as another writer would.
     pub(crate) fn edit(&self, edit: impl FnOnce(&mut TokenRecord)) {
         let mut record = self.record();
         edit(&mut record);
@@ -271,7 +272,7 @@ impl ScriptedHost {
         self.0.borrow_mut().write_token(key, Some((bytes.to_vec(), None)));
     }
 
-    /// Another caller disconnects: the record goes first.
+    /// Deletes the record, as a disconnect by another caller does first.
     pub(crate) fn delete(&self, key: &ConnectionKey) {
         self.0.borrow_mut().write_token(key, None);
     }
@@ -282,18 +283,19 @@ impl ScriptedHost {
         state.rows.insert(row.connection.key.clone(), (revision, duplicate_row(row)));
     }
 
-    // What the test looks at.
+    // Methods that look at the result.
 
     pub(crate) fn wall(&self) -> UnixSeconds {
         self.0.borrow().wall
     }
 
-    /// `refresh RT-1`, `exchange CODE-1`, `shops AT-1`, `POST /p?a=b AT-1 cipher-1 @1767225600`, in the order they were sent.
+    /// Returns the requests in the order in which they were sent, for example `refresh RT-1`, `exchange CODE-1`, `shops AT-1`
+    /// or `POST /p?a=b AT-1 cipher-1 @1767225600`.
     pub(crate) fn sent(&self) -> Vec<String> {
         self.0.borrow().sent.clone()
     }
 
-    /// The effects so far.
+    /// Returns the effects so far.
     pub(crate) fn effects(&self) -> Vec<Step> {
         self.0.borrow().effects.clone()
     }
@@ -310,14 +312,14 @@ impl ScriptedHost {
         self.0.borrow().newest(&key()).expect("a token record").bytes.clone()
     }
 
-    /// Every version of the sample customer's record that ever stood in storage.
+    /// Returns every version of the sample customer's record that was ever stored.
     pub(crate) fn history(&self) -> Vec<Option<TokenRecord>> {
         let state = self.0.borrow();
         let versions = state.tokens.get(&key()).into_iter().flatten();
         versions.map(|version| version.as_ref().map(|stored| TokenRecord::decode(&stored.bytes).unwrap())).collect()
     }
 
-    /// What a sweep would look at.
+    /// Returns the stored due time, by which a sweep finds the record.
     pub(crate) fn refresh_due_at(&self) -> Option<UnixSeconds> {
         self.0.borrow().newest(&key()).expect("a token record").due_at
     }
@@ -326,7 +328,7 @@ impl ScriptedHost {
         self.0.borrow().rows.get(&key()).map(|(_, row)| duplicate_row(row))
     }
 
-    // How an effect happens.
+    // How effects happen.
 
     async fn effect<T>(&self, step: Step, act: impl FnOnce(&mut State, bool) -> T) -> Result<T, StorageError> {
         let (number, nth) = {
@@ -335,7 +337,7 @@ impl ScriptedHost {
             (state.effects.len(), state.effects.iter().filter(|earlier| **earlier == step).count())
         };
         self.die_at(Kill::Before(number)).await;
-        // Bound first: what happens meanwhile is another call on this host.
+        // Taken out before it runs, because it may itself call this host, which borrows the state.
         let meanwhile = self.0.borrow_mut().take_meanwhile(step, nth);
         if let Some(happens) = meanwhile {
             happens(self);
@@ -345,7 +347,7 @@ impl ScriptedHost {
             let fault = state.faults.iter().find(|fault| (fault.0, fault.1) == (step, nth)).map(|fault| fault.2);
             match fault {
                 None => Ok(act(&mut state, false)),
-                Some(Fault::Lagging) => Ok(act(&mut state, true)),
+                Some(Fault::Stale) => Ok(act(&mut state, true)),
                 Some(Fault::Unavailable) => Err(StorageError::Unavailable("scripted".into())),
                 Some(Fault::Refused) => Err(StorageError::Refused("scripted".into())),
                 Some(Fault::AnswerLost) => {
@@ -400,12 +402,12 @@ impl State {
         match (self.answers.pop_front(), &mut self.tiktok) {
             (Some(answer), _) => answer,
             (None, Some(tiktok)) => tiktok(request),
-            (None, None) => panic!("nobody expected the request {request}"),
+            (None, None) => panic!("the script has no answer to the request {request}"),
         }
     }
 }
 
-/// Runs a call to its end; none: it was killed, and is dropped here.
+/// Runs a call to its end. Returns none if it was killed; it is then dropped.
 pub(crate) fn run_or_die<T>(call: impl Future<Output = T>) -> Option<T> {
     match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
@@ -413,7 +415,7 @@ pub(crate) fn run_or_die<T>(call: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// Runs a call that nothing kills.
+/// Runs a call that is not killed.
 pub(crate) fn run<T>(call: impl Future<Output = T>) -> T {
     run_or_die(call).expect("the call ends")
 }

@@ -1,4 +1,4 @@
-//! Signatures against vectors on disk, and the properties that hold for any request.
+//! Compares signatures with the vectors on disk, and checks properties that every request must have.
 
 use crate::samples::{NOW, access, refresh_token};
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use tiktok_shop_connector_core::ports::Credentials;
 use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode};
 use tiktok_shop_connector_core::signing::{Signable, SignedWith, Webhook, hmac_sha256, percent_encoded};
 
-/// Where each comes from: `tests/vectors/README.md`.
+/// The sources of the vectors are in `tests/vectors/README.md`.
 const VECTORS: &str = include_str!("../vectors/request-signing.json");
 
 fn secret(text: &str) -> AppSecret {
@@ -39,7 +39,7 @@ fn every_webhook_vector_is_signed_as_published() {
 }
 
 #[test]
-fn a_webhook_that_differs_in_anything_is_not_signed() {
+fn a_webhook_that_differs_anywhere_has_no_valid_signature() {
     let [current, other, empty] = ["current", "other", ""].map(secret);
     let signed_with = |app_key, body: &str, authorization: &str, current, previous| {
         let (body, authorization) = (body.as_bytes(), authorization.as_bytes());
@@ -97,7 +97,7 @@ fn every_request_vector_is_signed_as_published() {
     }
 }
 
-/// RFC 4231, test cases 1, 2 and 6: a short key, a readable one, and one longer than a block.
+/// Test cases 1, 2 and 6 of RFC 4231: two short keys, and a key that is longer than a block.
 #[test]
 fn the_mac_is_hmac_sha256_for_keys_of_any_length() {
     type Parts = &'static [&'static [u8]];

@@ -3,16 +3,16 @@ use std::alloc::{alloc_zeroed, dealloc};
 
 use super::*;
 
-/// Pages of native memory.
+/// An area of native memory that stands in for a module's memory.
 struct Pages {
     begin: *mut u8,
     used: Cell<usize>,
 }
 
-const MOST: usize = 4;
-/// Memory that the module uses before it allocates.
-const STATIC: usize = 1;
-const LAYOUT: Layout = match Layout::from_size_align(MOST * PAGE, PAGE) {
+const MAX_PAGES: usize = 4;
+/// Pages that the module uses before it allocates.
+const STATIC_PAGES: usize = 1;
+const LAYOUT: Layout = match Layout::from_size_align(MAX_PAGES * PAGE, PAGE) {
     Ok(layout) => layout,
     Err(_) => panic!("a layout"),
 };
@@ -21,13 +21,13 @@ impl Pages {
     fn upwards() -> Upwards<Self> {
         // SAFETY: the layout is not empty.
         let begin = unsafe { alloc_zeroed(LAYOUT) };
-        Upwards::new(Self { begin, used: Cell::new(STATIC) })
+        Upwards::new(Self { begin, used: Cell::new(STATIC_PAGES) })
     }
 }
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: as it was handed out.
+        // SAFETY: allocated with this layout.
         unsafe { dealloc(self.begin, LAYOUT) };
     }
 }
@@ -39,15 +39,15 @@ impl Area for Pages {
 
     fn grow(&self, pages: usize) -> bool {
         let used = self.used.get() + pages;
-        if used <= MOST {
+        if used <= MAX_PAGES {
             self.used.set(used);
         }
-        used <= MOST
+        used <= MAX_PAGES
     }
 }
 
 impl Upwards<Pages> {
-    /// A piece filled with this byte; where it begins, counted from the heap's.
+    /// Allocates a piece and fills it with this byte. Returns the piece and its offset in the heap.
     fn filled(&self, size: usize, align: usize, byte: u8) -> (*mut u8, usize) {
         // SAFETY: the piece has this size.
         unsafe {
@@ -60,17 +60,18 @@ impl Upwards<Pages> {
     }
 
     fn offset(&self, at: *mut u8) -> usize {
-        at as usize - (self.area.begin as usize + STATIC * PAGE)
+        at as usize - (self.area.begin as usize + STATIC_PAGES * PAGE)
     }
 
-    /// The heap so far, all of it.
+    /// Returns a copy of the heap.
     fn heap(&self) -> Vec<u8> {
-        // SAFETY: all pages are there, used or not.
-        unsafe { slice::from_raw_parts(self.area.begin.add(STATIC * PAGE), (MOST - STATIC) * PAGE) }.to_vec()
+        // SAFETY: all pages are allocated, whether used or not.
+        unsafe { slice::from_raw_parts(self.area.begin.add(STATIC_PAGES * PAGE), (MAX_PAGES - STATIC_PAGES) * PAGE) }
+            .to_vec()
     }
 
-    /// The bytes of the heap that are not zero.
-    fn left(&self) -> Vec<u8> {
+    /// Returns the bytes of the heap that are not zero.
+    fn nonzero(&self) -> Vec<u8> {
         self.heap().into_iter().filter(|byte| *byte != 0).collect()
     }
 }
@@ -80,7 +81,7 @@ fn layout(size: usize, align: usize) -> Layout {
 }
 
 #[test]
-fn pieces_lie_behind_the_modules_own_memory_and_never_overlap() {
+fn pieces_lie_behind_the_modules_own_memory_and_do_not_overlap() {
     let memory = Pages::upwards();
     let mut pieces: Vec<_> = [(1, 1), (3, 8), (100, 1), (16, 16), (5, 4_096), (0, 1), (7, 2)]
         .into_iter()
@@ -92,78 +93,78 @@ fn pieces_lie_behind_the_modules_own_memory_and_never_overlap() {
     for pair in pieces.windows(2) {
         assert!(pair[0].0 + pair[0].1 <= pair[1].0, "{pieces:?}");
     }
-    assert_eq!(memory.left().len(), 1 + 3 + 100 + 16 + 5 + 7);
+    assert_eq!(memory.nonzero().len(), 1 + 3 + 100 + 16 + 5 + 7);
 }
 
 #[test]
-fn what_is_freed_is_zeroed_and_nothing_beside_it() {
+fn freed_memory_is_zeroed_and_nothing_beside_it() {
     let memory = Pages::upwards();
     let (_, before) = memory.filled(9, 1, 1);
     let (middle, _) = memory.filled(70_000, 8, 2);
     memory.filled(9, 1, 3);
-    // SAFETY: handed out with this layout.
+    // SAFETY: allocated with this layout.
     unsafe { memory.dealloc(middle, layout(70_000, 8)) };
-    assert_eq!(memory.left(), [[1; 9], [3; 9]].concat());
+    assert_eq!(memory.nonzero(), [[1; 9], [3; 9]].concat());
     assert_eq!(before, 0);
 }
 
 #[test]
-fn the_last_piece_is_taken_again_and_others_are_not() {
+fn memory_is_reused_if_the_last_piece_is_freed_and_not_otherwise() {
     let memory = Pages::upwards();
     let (first, _) = memory.filled(16, 8, 1);
     let (last, at) = memory.filled(16, 8, 2);
-    // SAFETY: handed out with this layout.
+    // SAFETY: allocated with this layout.
     unsafe { memory.dealloc(last, layout(16, 8)) };
     assert_eq!(memory.filled(16, 8, 3).1, at);
-    // SAFETY: handed out with this layout.
+    // SAFETY: allocated with this layout.
     unsafe { memory.dealloc(first, layout(16, 8)) };
     assert_eq!(memory.filled(16, 8, 4).1, at + 16);
-    assert_eq!(memory.left(), [[3; 16], [4; 16]].concat());
+    assert_eq!(memory.nonzero(), [[3; 16], [4; 16]].concat());
 }
 
 #[test]
 fn growing_the_last_piece_moves_nothing() {
     let memory = Pages::upwards();
     let (piece, _) = memory.filled(10, 1, 1);
-    // SAFETY: handed out with this layout.
+    // SAFETY: allocated with this layout.
     let grown = unsafe { memory.realloc(piece, layout(10, 1), 2 * PAGE) };
     assert_eq!(grown, piece);
-    assert_eq!(memory.left(), [1; 10]);
+    assert_eq!(memory.nonzero(), [1; 10]);
     assert_eq!(memory.filled(1, 1, 2).1, 2 * PAGE);
 }
 
 #[test]
-fn growing_another_piece_moves_it_and_zeroes_where_it_was() {
+fn growing_another_piece_moves_it_and_zeroes_its_old_place() {
     let memory = Pages::upwards();
     let (piece, _) = memory.filled(10, 16, 1);
     memory.filled(3, 1, 2);
-    // SAFETY: handed out with this layout.
+    // SAFETY: allocated with this layout.
     let grown = unsafe { memory.realloc(piece, layout(10, 16), 40) };
     assert_eq!(memory.offset(grown), 16, "behind the other, aligned as before");
     assert_eq!(memory.heap()[..10], [0; 10]);
-    assert_eq!(memory.left(), [vec![2; 3], vec![1; 10]].concat());
+    assert_eq!(memory.nonzero(), [vec![2; 3], vec![1; 10]].concat());
 }
 
 #[test]
-fn what_shrinks_is_zeroed_at_its_end_and_stays() {
+fn shrinking_a_piece_zeroes_its_end_and_moves_nothing() {
     let memory = Pages::upwards();
     let (piece, _) = memory.filled(10, 1, 1);
     let (last, _) = memory.filled(10, 1, 2);
-    // SAFETY: handed out with these layouts.
+    // SAFETY: allocated with these layouts.
     unsafe {
         assert_eq!(memory.realloc(piece, layout(10, 1), 4), piece);
         assert_eq!(memory.realloc(last, layout(10, 1), 1), last);
         assert_eq!(memory.realloc(last, layout(1, 1), 1), last);
     }
-    assert_eq!(memory.left(), [1, 1, 1, 1, 2]);
+    assert_eq!(memory.nonzero(), [1, 1, 1, 1, 2]);
     assert_eq!(memory.filled(1, 1, 3).1, 11, "the end of the last piece is free again");
 }
 
 #[test]
-fn zeroed_memory_is_zero_where_another_piece_was() {
+fn alloc_zeroed_returns_zeros_where_another_piece_was() {
     let memory = Pages::upwards();
     let (piece, at) = memory.filled(64, 8, 0xff);
-    // SAFETY: handed out with this layout; as large again.
+    // SAFETY: allocated with this layout; the second piece has the same size.
     unsafe {
         memory.dealloc(piece, layout(64, 8));
         let again = memory.alloc_zeroed(layout(64, 8));
@@ -173,16 +174,16 @@ fn zeroed_memory_is_zero_where_another_piece_was() {
 }
 
 #[test]
-fn memory_ends_in_null_and_what_is_in_use_stays() {
+fn allocating_more_than_the_host_allows_returns_null_and_changes_nothing() {
     let memory = Pages::upwards();
     let (piece, _) = memory.filled(10, 1, 1);
-    // SAFETY: handed out with this layout.
+    // SAFETY: allocated with this layout.
     unsafe {
-        for size in [MOST * PAGE, isize::MAX as usize] {
+        for size in [MAX_PAGES * PAGE, isize::MAX as usize] {
             assert!(memory.alloc(layout(size, 1)).is_null(), "{size}");
             assert!(memory.realloc(piece, layout(10, 1), size).is_null(), "{size}");
         }
     }
-    assert_eq!(memory.left(), [1; 10]);
-    assert_eq!(memory.filled((MOST - STATIC) * PAGE - 10, 1, 2).1, 10, "all that is left");
+    assert_eq!(memory.nonzero(), [1; 10]);
+    assert_eq!(memory.filled((MAX_PAGES - STATIC_PAGES) * PAGE - 10, 1, 2).1, 10, "all that is left");
 }

@@ -1,4 +1,4 @@
-//! From the link to the first call.
+//! The steps from the consent link to the first call.
 
 use anyhow::{Context as _, Result};
 use fake_tiktok_shop::Decision;
@@ -9,7 +9,10 @@ use tiktok_shop_host::error::Action;
 use tiktok_shop_host::events::EventKind;
 use tiktok_shop_host::{Secret, ShopId};
 
-use super::{Customer, EXCHANGE, LIST_SHOPS, OK, decide, lasts, lasts_from, linked, new_events, refused, told};
+use super::step::{
+    Customer, EXCHANGE, LIST_SHOPS, OK, active_for_a_week, case_and_code, connector_error, decide, linked, new_events,
+    status_and_end,
+};
 use crate::page::Page;
 use crate::stage::{FRENCH_SHOP, GERMAN_SHOP, SELLER, Stage};
 
@@ -26,8 +29,9 @@ async fn a_link(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<S
     page.step(
         "A link for the seller",
         stage.now(),
-        "A customer, signed in to the platform, wants to connect one shop. The host library draws a random state, keeps \
-         its digest for ten minutes, bound to this customer and this browser, and gives the link.",
+        "A customer who is signed in to the platform wants to connect one shop. The host library draws a random state and \
+         returns the link to TikTok's consent page. It keeps the state's digest for ten minutes, for this customer and \
+         this browser only.",
     )?;
     let (Stage { host, tenant, .. }, Customer { id, browser, .. }) = (stage, customer);
     let consent = call!(stage, page, host.begin_consent(tenant, id, browser, ShopPolicy::ExactlyOne))?;
@@ -35,8 +39,8 @@ async fn a_link(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<S
     page.consent_link(consent.url.expose())?;
     page.requests(&stage.journal.take(), &[])?;
     let (link, state) = consent.url.expose().split_once("&state=").context("no state")?;
-    page.check("the link is the app's own", link, &stage.authorization_link())?;
-    page.check("it carries a state of 128 bits", &state.len(), &32)?;
+    page.check("the link is the app's own link", link, &stage.authorization_link())?;
+    page.check("the link has a state of 128 bits", &state.len(), &32)?;
     Ok(consent.url)
 }
 
@@ -44,13 +48,14 @@ async fn the_seller_allows(stage: &Stage, page: &mut Page, customer: &mut Custom
     page.step(
         "The seller allows",
         stage.now(),
-        "TikTok sends the browser back with a code. The state is checked first, and used up; then the connector \
-         exchanges the code, stores the tokens, and only then reads the shops: a crash in between loses nothing.",
+        "TikTok sends the browser back with an authorization code. The host library checks the state, which works only \
+         once. The connector exchanges the code, stores the tokens, and then reads the shops. A crash after the tokens \
+         are stored loses nothing.",
     )?;
     let (Stage { host, tenant, .. }, Customer { browser, .. }) = (stage, &*customer);
     let query = decide(stage, SELLER, link, Decision::Allow)?;
     stage.journal.checks();
-    let elsewhere = host.finish_consent(tenant, &Stage::browser()?, query.clone()).await;
+    let other_browser = host.finish_consent(tenant, &Stage::browser()?, query.clone()).await;
     let repeated = query.clone();
     let connection = call!(stage, page, host.finish_consent(tenant, browser, query))?;
     stage.journal.checks();
@@ -60,39 +65,51 @@ async fn the_seller_allows(stage: &Stage, page: &mut Page, customer: &mut Custom
     page.shops(&connection.shops)?;
     page.events(&new_events(stage, customer).await?, &[EventKind::Connected])?;
     page.requests(&stage.journal.take(), &[(1, EXCHANGE, OK), (1, LIST_SHOPS, OK)])?;
-    page.check("in another person's browser the code is not exchanged", &elsewhere, &Err(ConsentError::OtherBrowser))?;
-    page.check("the same callback again is not sent on", &repeated, &Err(ConsentError::StateUsed))?;
-    page.check("active, with an access token for seven days", &lasts(&connection), &lasts_from(stage.now()))?;
-    page.check("of two shops none is linked before the customer has chosen", &linked(&connection), &vec![])
+    page.check(
+        "with another person's browser the code is not exchanged",
+        &other_browser,
+        &Err(ConsentError::OtherBrowser),
+    )?;
+    page.check("the same callback is not accepted a second time", &repeated, &Err(ConsentError::StateUsed))?;
+    page.check(
+        "the connection is active, with an access token for seven days",
+        &status_and_end(&connection),
+        &active_for_a_week(stage.now()),
+    )?;
+    page.check("neither of the two shops is linked until the customer chooses", &linked(&connection), &vec![])
 }
 
 async fn the_customer_chooses(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<()> {
     page.step(
-        "The customer chooses one",
+        "The customer chooses a shop",
         stage.now(),
-        "The platform shows the shops, and the customer picks the German one. From now on this one is served.",
+        "The platform shows the shops, and the customer chooses the German shop. Calls for it are possible from now on.",
     )?;
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, customer);
     let chosen = [GERMAN_SHOP.parse()?];
     let connection = call!(stage, page, host.link_shops(tenant, id, None, &chosen))?;
     stage.journal.checks();
-    let unknown = refused(host.link_shops(tenant, id, None, &["1".parse()?]).await)?;
+    let unknown_shop = connector_error(host.link_shops(tenant, id, None, &["1".parse()?]).await)?;
     let served = host.list_shops(tenant, id).await?;
 
     page.shops(&connection.shops)?;
     page.requests(&stage.journal.take(), &[])?;
-    page.check("that one is linked, the other is not", &linked(&connection), &vec![GERMAN_SHOP])?;
-    page.check("it is what list_shops lists", &served.iter().map(|shop| &shop.id).collect(), &Vec::from_iter(&chosen))?;
+    page.check("the chosen shop is linked, and the other is not", &linked(&connection), &vec![GERMAN_SHOP])?;
+    page.check(
+        "list_shops lists only the chosen shop",
+        &served.iter().map(|shop| &shop.id).collect(),
+        &Vec::from_iter(&chosen),
+    )?;
     let expected = (Action::InvalidRequest, "unknown-shop");
-    page.check("a shop that the seller does not have can't be chosen", &told(&unknown), &expected)
+    page.check("a shop that the seller does not have cannot be chosen", &case_and_code(&unknown_shop), &expected)
 }
 
 async fn a_signed_call(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<()> {
     page.step(
         "A signed call",
         stage.now(),
-        "The platform asks for orders. The connector adds app key, time, token and the shop's cipher, and signs it all; \
-         the fake checks the signature with code of its own.",
+        "The platform searches for orders. The connector adds the app key, the time, the access token and the shop's \
+         cipher to the request, and signs it. The fake checks the signature with its own code.",
     )?;
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, customer);
     let search = |shop: ShopId| {
@@ -102,12 +119,12 @@ async fn a_signed_call(stage: &Stage, page: &mut Page, customer: &Customer) -> R
     let shop = GERMAN_SHOP.parse()?;
     let answer = call!(stage, page, host.call(tenant, id, search(shop)))?;
     stage.journal.checks();
-    let unlinked = refused(host.call(tenant, id, search(FRENCH_SHOP.parse()?)).await)?;
+    let unlinked = connector_error(host.call(tenant, id, search(FRENCH_SHOP.parse()?)).await)?;
 
     let code = answer.code.as_deref().unwrap_or("none");
     page.answer(&format!("HTTP {}, code {code}, {} bytes of orders", answer.http_status, answer.body.len()))?;
     page.requests(&stage.journal.take(), &[(1, SEARCH_ORDERS, OK)])?;
-    page.check("TikTok did what was asked", &answer.is_success(), &true)?;
+    page.check("TikTok answered with success", &answer.is_success(), &true)?;
     let expected = (Action::InvalidRequest, "shop-not-linked");
-    page.check("for the shop that was not chosen nothing is sent", &told(&unlinked), &expected)
+    page.check("a call for the other shop is refused, and nothing is sent", &case_and_code(&unlinked), &expected)
 }

@@ -1,4 +1,5 @@
-//! How connections end: by the seller, by TikTok, by the customer, or before they begin.
+//! The steps that end connections: the seller removes a shop, the authorization ends, the customer disconnects, and another
+//! seller refuses the consent.
 
 use std::future::pending;
 
@@ -14,19 +15,19 @@ use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::sweep::Swept;
 use tiktok_shop_host::webhook::WebhookEffect;
 
-use super::webhooks::deliver_all;
-use super::{
-    Customer, DAY, EXCHANGE, LIST_SHOPS, OK, REFRESH, WEEK, WHAT_AND_WHY, consented_again, decide, due_now, lasts,
-    lasts_from, linked, listed, new_events, refused, told,
+use super::step::{
+    CASE_AND_CODE, Customer, DAY, EXCHANGE, LIST_SHOPS, OK, REFRESH, WEEK, active_for_a_week, case_and_code,
+    connector_error, consent_again, decide, due_now, linked, listed, new_events, status_and_end,
 };
+use super::webhooks::deliver_all;
 use crate::page::Page;
 use crate::stage::{GERMAN_SHOP, SELLER, Stage};
 
 const TAKE_BACK: &str = "open-api.tiktokglobalshop.com/authorization/202403/shops";
-/// The seller who says no.
+/// The seller who refuses the consent.
 const OTHER_SELLER: &str = "one-shop";
 
-/// `announced` is the end that a new consent has put off.
+/// Shows these steps. `announced` is the end that TikTok announced before the seller's second consent.
 pub(super) async fn tell(
     stage: &Stage,
     page: &mut Page,
@@ -47,8 +48,8 @@ async fn a_shop_removed(stage: &Stage, page: &mut Page, customer: &mut Customer)
     page.step(
         "The seller removes a shop",
         stage.now(),
-        "In Seller Center the seller takes one of the shops away from the app. TikTok says so; no token is dropped on \
-         somebody's word, but a refresh is due at once, and asks.",
+        "In Seller Center the seller removes one shop from the app, and TikTok sends a webhook. The connector deletes no \
+         token because of a webhook. It makes a refresh due at once, which asks TikTok.",
     )?;
     let Stage { host, .. } = stage;
     page.call("host.accept_webhook(tenant, authorization, body, handle)")?;
@@ -64,11 +65,11 @@ async fn a_shop_removed(stage: &Stage, page: &mut Page, customer: &mut Customer)
     page.shops(&connection.shops)?;
     page.requests(&stage.journal.take(), &[(1, LIST_SHOPS, OK)])?;
     let effects: Vec<_> = delivered.iter().map(|(webhook, _)| webhook.effect).collect();
-    page.check("the event makes a refresh due", &effects, &vec![WebhookEffect::VerificationDue])?;
-    page.check("the sweep has done it", &swept, &Swept { refreshed: 1, ..Swept::default() })?;
-    page.check("that shop is marked and not forgotten", &gone(&connection), &vec![GERMAN_SHOP])?;
-    page.check("the connection lives on for the others", &connection.status, &ConnectionStatus::Active)?;
-    page.check("no event: the connection is as it was", &events, &vec![])
+    page.check("the webhook makes a refresh due", &effects, &vec![WebhookEffect::VerificationDue])?;
+    page.check("the sweep has made the refresh", &swept, &Swept { refreshed: 1, ..Swept::default() })?;
+    page.check("the removed shop is marked and still listed", &no_longer_granted(&connection), &vec![GERMAN_SHOP])?;
+    page.check("the connection stays active for the other shops", &connection.status, &ConnectionStatus::Active)?;
+    page.check("there is no event, because the status has not changed", &events, &vec![])
 }
 
 async fn the_authorization_ended(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<()> {
@@ -77,59 +78,72 @@ async fn the_authorization_ended(stage: &Stage, page: &mut Page, customer: &mut 
     page.step(
         "The authorization has ended",
         stage.now(),
-        "Earlier than TikTok had said. It refuses the refresh token, and the three before it that the connector keeps \
-         for the case that an answer is lost. No retry changes that, only the seller can.",
+        "The authorization ends earlier than TikTok had announced. TikTok refuses the refresh token. It also refuses the \
+         three earlier ones, which the connector keeps in case an answer is lost. A retry cannot help. The seller can.",
     )?;
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, &*customer);
-    let error = refused(call!(stage, page, host.refresh(tenant, id, None, RefreshMode::WhenDue)))?;
+    let error = connector_error(call!(stage, page, host.refresh(tenant, id, None, RefreshMode::WhenDue)))?;
     stage.journal.checks();
-    let again = refused(host.refresh(tenant, id, None, RefreshMode::WhenDue).await)?;
+    let again = connector_error(host.refresh(tenant, id, None, RefreshMode::WhenDue).await)?;
     let connection = listed(stage, customer).await?;
 
     page.error(&error)?;
     page.connection(&connection, stage.now())?;
     let reason = ReauthorizationReason::AuthorizationExpired;
     page.events(&new_events(stage, customer).await?, &[EventKind::ReauthorizationRequired(reason)])?;
-    // The last token of either consent is told that it has ended, those before that they were replaced.
+    // The last token of each consent is refused because it has ended, and the earlier ones because they were replaced.
     let refusals = [(2, REFRESH, "200, code 36004001"), (2, REFRESH, "200, code 36004005")];
     page.requests(&stage.journal.take(), &refusals)?;
-    page.check(WHAT_AND_WHY, &told(&error), &(Action::Reauthorize, "authorization-expired"))?;
-    page.check("a second refresh says the same, without a request", &told(&again), &told(&error))?;
+    page.check(CASE_AND_CODE, &case_and_code(&error), &(Action::Reauthorize, "authorization-expired"))?;
+    page.check(
+        "a second refresh fails in the same way, without a request",
+        &case_and_code(&again),
+        &case_and_code(&error),
+    )?;
     let dead = (ConnectionStatus::ReauthorizationRequired(reason), vec![GERMAN_SHOP]);
-    page.check("it is listed as dead, and its choice is known", &(connection.status, linked(&connection)), &dead)
+    page.check(
+        "the connection is listed as dead, and the chosen shop is kept",
+        &(connection.status, linked(&connection)),
+        &dead,
+    )
 }
 
 async fn the_seller_allows_again(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<()> {
     page.step(
         "The seller allows again",
         stage.now(),
-        "A new link, a new state, a new consent, and with it the shop that was removed: same key, same choice, working \
-         again.",
+        "The seller consents again, with a new link and a new state. The consent includes the shop that was removed. The \
+         same connection works again, with the same chosen shop.",
     )?;
-    let (before, connection) = consented_again(stage, page, customer).await?;
+    let (before, connection) = consent_again(stage, page, customer).await?;
     let after = listed(stage, customer).await?;
 
     page.connection(&connection, stage.now())?;
     page.shops(&connection.shops)?;
     page.events(&new_events(stage, customer).await?, &[EventKind::Recovered])?;
     page.requests(&stage.journal.take(), &[(1, EXCHANGE, OK), (1, LIST_SHOPS, OK)])?;
-    page.check("it is the same connection, and the only one", &after.key, &before.key)?;
-    page.check("active, with an access token for seven days", &lasts(&connection), &lasts_from(stage.now()))?;
-    let shops = (gone(&connection), linked(&connection));
-    page.check("no shop is missing, and the choice stands", &shops, &(vec![], vec![GERMAN_SHOP]))
+    page.check("it is the same connection, and there is no other", &after.key, &before.key)?;
+    page.check(
+        "the connection is active, with an access token for seven days",
+        &status_and_end(&connection),
+        &active_for_a_week(stage.now()),
+    )?;
+    let shops = (no_longer_granted(&connection), linked(&connection));
+    page.check("TikTok grants every shop, and the chosen shop is linked", &shops, &(vec![], vec![GERMAN_SHOP]))
 }
 
 async fn disconnected(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<()> {
     page.step(
         "The customer disconnects",
         stage.now(),
-        "TikTok is asked to take the shops back; then, whatever it said, tokens and row are deleted here.",
+        "The connector asks TikTok to take the shops back from the app. Then it deletes the tokens and the row here, \
+         whatever TikTok has answered.",
     )?;
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, &*customer);
     let outcome = call!(stage, page, host.disconnect(tenant, id, DisconnectTarget::All(None), RemoteGrant::Revoke))?;
     stage.journal.checks();
     let again = host.disconnect(tenant, id, DisconnectTarget::All(None), RemoteGrant::Revoke).await?;
-    let refresh = refused(host.refresh(tenant, id, None, RefreshMode::WhenDue).await)?;
+    let refresh = connector_error(host.refresh(tenant, id, None, RefreshMode::WhenDue).await)?;
     let connections = host.list_connections(tenant, id).await?;
     let issued = stage.tiktok.issued(&stage.app.service_id, SELLER)?;
     let honoured = issued.access_tokens.iter().chain(&issued.refresh_tokens).filter(|token| token.honoured).count();
@@ -138,39 +152,43 @@ async fn disconnected(stage: &Stage, page: &mut Page, customer: &mut Customer) -
     page.requests(&stage.journal.take(), &[(3, TAKE_BACK, OK)])?;
     let nothing_left = Disconnected { remaining: Vec::new(), not_revoked: Vec::new() };
     page.check("TikTok has taken every shop back", &outcome, &nothing_left)?;
-    page.check("it honours none of the tokens it has issued", &honoured, &0)?;
-    page.check("twice is once", &again, &nothing_left)?;
-    page.check("nothing is listed", &connections, &vec![])?;
-    page.check("nothing can be refreshed", &told(&refresh), &(Action::InvalidRequest, "not-connected"))
+    page.check("TikTok accepts none of the tokens that it has issued", &honoured, &0)?;
+    page.check("disconnecting again succeeds and changes nothing", &again, &nothing_left)?;
+    page.check("no connection is listed", &connections, &vec![])?;
+    page.check(
+        "a refresh is refused, because nothing is connected",
+        &case_and_code(&refresh),
+        &(Action::InvalidRequest, "not-connected"),
+    )
 }
 
 async fn a_refused_consent(stage: &Stage, page: &mut Page) -> Result<()> {
     page.step(
-        "A refused consent",
+        "A connector_error consent",
         stage.now(),
-        "The seller of another customer says no. TikTok sends the browser back all the same, with the four letters \
-         `null` for a code. That must not be taken for one.",
+        "Another customer's seller refuses. TikTok sends the browser back nevertheless, with the four letters `null` \
+         where the code would be. The connector must not take them for a code.",
     )?;
     let Stage { host, tenant, .. } = stage;
     let (id, browser) = (&"customer-8".parse()?, &Stage::browser()?);
     let consent = call!(stage, page, host.begin_consent(tenant, id, browser, ShopPolicy::All))?;
     let query = decide(stage, OTHER_SELLER, &consent.url, Decision::Refuse)?;
-    let error = refused(call!(stage, page, host.finish_consent(tenant, browser, query)))?;
+    let error = connector_error(call!(stage, page, host.finish_consent(tenant, browser, query)))?;
     stage.journal.checks();
     let connections = host.list_connections(tenant, id).await?;
 
     page.error(&error)?;
     page.requests(&stage.journal.take(), &[])?;
-    page.check(WHAT_AND_WHY, &told(&error), &(Action::Reauthorize, "consent-refused"))?;
+    page.check(CASE_AND_CODE, &case_and_code(&error), &(Action::Reauthorize, "consent-connector_error"))?;
     page.check("nothing is stored for this customer", &connections, &vec![])
 }
 
 async fn the_events(stage: &Stage, page: &mut Page, announced: UnixSeconds) -> Result<()> {
     page.step(
-        "What the platform was told",
+        "The events",
         stage.now(),
-        "Every change appended an event, in one transaction with the row it changed, whichever server made it. They \
-         are read in order from any position, and hold no secret.",
+        "Every change has appended an event, in one transaction with the row that it changed, whichever server made it. \
+         A platform reads the events in order, from any position. No event holds a secret.",
     )?;
     let Stage { storage, tenant, .. } = stage;
     let events = call!(stage, page, storage.events(tenant, None, 100))?;
@@ -187,11 +205,11 @@ async fn the_events(stage: &Stage, page: &mut Page, announced: UnixSeconds) -> R
     page.events(&events, &expected)?;
     page.requests(&stage.journal.take(), &[])?;
     let rest = storage.events(tenant, events.last().map(|event| event.position), 100).await?;
-    page.check("each once, and nothing after the last position", &rest, &vec![])
+    page.check("each event is listed once, and none after the last position", &rest, &vec![])
 }
 
-/// Ids of the shops that TikTok no longer lists.
-fn gone(connection: &Connection) -> Vec<&str> {
-    let gone = connection.shops.iter().filter(|shop| shop.standing == ShopStanding::NoLongerGranted);
-    gone.map(|shop| shop.id.as_str()).collect()
+/// Returns the ids of the shops that TikTok no longer lists.
+fn no_longer_granted(connection: &Connection) -> Vec<&str> {
+    let shops = connection.shops.iter().filter(|shop| shop.standing == ShopStanding::NoLongerGranted);
+    shops.map(|shop| shop.id.as_str()).collect()
 }

@@ -1,4 +1,4 @@
-//! What keeps the connection alive: refreshes, a failure that passes, and a new consent in time.
+//! The steps that keep the connection alive: refreshes, an error that an operator corrects, and a new consent in time.
 
 use std::future::pending;
 use std::time::Duration;
@@ -13,29 +13,30 @@ use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::sweep::Swept;
 use tiktok_shop_host::webhook::{WebhookEffect, WebhookReply};
 
-use super::webhooks::{accept, deliver_all};
-use super::{
-    Customer, EXCHANGE, LIST_SHOPS, OK, REFRESH, WEEK, WHAT_AND_WHY, consented_again, due_now, lasts, lasts_from,
-    later, linked, listed, new_events, refused, told,
+use super::step::{
+    CASE_AND_CODE, Customer, EXCHANGE, LIST_SHOPS, OK, REFRESH, WEEK, active_for_a_week, case_and_code,
+    connector_error, consent_again, due_now, later, linked, listed, new_events, status_and_end,
 };
+use super::webhooks::{accept, deliver_all};
 use crate::page::Page;
 use crate::stage::{GERMAN_SHOP, SELLER, Stage};
 
-/// What the operator has typed in place of the app secret.
+/// The app secret that the operator has mistyped.
 const WRONG_SECRET: &str = "0000000000000000000000000000000000000bad";
 
-/// How long before its end TikTok announces it.
+/// How long before the end of the authorization TikTok announces it.
 const ANNOUNCED_BEFORE: Duration = Duration::from_secs(30 * 86_400);
-/// A refresh is due a day before the access token ends, and up to two hours later, so that a fleet does not meet.
+/// How long after a refresh the next one is certainly due. It is due a day before the access token ends, and up to two
+/// hours later at random, so that the connections of a fleet are not all due at once.
 const SURELY_DUE: Duration = Duration::from_secs(6 * 86_400 + 3 * 3_600);
 
-/// Tells when the authorization ends.
+/// Shows these steps. Returns when the authorization ends, as TikTok has announced it.
 pub(super) async fn tell(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<UnixSeconds> {
     seven_days_later(stage, page, customer).await?;
     a_wrong_app_secret(stage, page, customer).await?;
-    the_secret_put_right(stage, page, customer).await?;
-    let ends = an_end_announced(stage, page, customer).await?;
-    renewed(stage, page, customer, ends).await?;
+    the_secret_is_corrected(stage, page, customer).await?;
+    let ends = the_end_is_announced(stage, page, customer).await?;
+    renewed_in_time(stage, page, customer, ends).await?;
     Ok(ends)
 }
 
@@ -47,9 +48,9 @@ async fn seven_days_later(stage: &Stage, page: &mut Page, customer: &Customer) -
     page.step(
         "Seven days later",
         stage.now(),
-        "The access token has run out, and the seller has opened a shop in Spain. One call renews the token and re-reads \
-         the shops. Two servers call at once, and only one spends the refresh token: the other finds it renewed, or is \
-         told to come back in a second.",
+        "The access token has ended, and the seller has opened a shop in Spain. One call renews the token and reads the \
+         shops again. Two servers make the call at the same time, and only one of them spends the refresh token. The \
+         other finds the token renewed, or is asked to call again in a second.",
     )?;
     let (Stage { host, second_host, tenant, .. }, Customer { id, .. }) = (stage, customer);
     let answers = call!(
@@ -66,15 +67,19 @@ async fn seven_days_later(stage: &Stage, page: &mut Page, customer: &Customer) -
 
     page.connection(connection, stage.now())?;
     page.shops(&connection.shops)?;
-    // Each server that ends with a valid token reads the shops with it.
+    // Each server whose call succeeds reads the shops.
     page.requests(&stage.journal.take(), &[(1, REFRESH, OK), (connections.len(), LIST_SHOPS, OK)])?;
-    let codes = turned_away.into_iter().map(|answer| Ok(refused(answer)?.failure().code.clone()));
+    let codes = turned_away.into_iter().map(|answer| Ok(connector_error(answer)?.failure().code.clone()));
     let codes = codes.collect::<Result<Vec<_>>>()?;
     let in_progress = vec!["refresh-in-progress".to_owned(); 2 - connections.len()];
-    page.check("two servers called, one request spent the refresh token", &codes, &in_progress)?;
+    page.check("two servers called, and one request spent the refresh token", &codes, &in_progress)?;
     let week_later = (ConnectionStatus::Active, before.access_expires_at.map(|end| later(end, WEEK)));
-    page.check("the access token ends seven days later than the one before", &lasts(connection), &week_later)?;
-    page.check("three shops are known, and the choice stands", &linked(connection), &vec![GERMAN_SHOP])
+    page.check(
+        "the new access token ends seven days later than the old one",
+        &status_and_end(connection),
+        &week_later,
+    )?;
+    page.check("three shops are known, and only the chosen shop is linked", &linked(connection), &vec![GERMAN_SHOP])
 }
 
 async fn a_wrong_app_secret(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<()> {
@@ -82,27 +87,27 @@ async fn a_wrong_app_secret(stage: &Stage, page: &mut Page, customer: &Customer)
     page.step(
         "A wrong app secret",
         stage.now(),
-        "An operator has mistyped the app secret. Every seller's refresh now fails, and none of them can help: an error \
-         that asked for new consents would drive all customers away for a typing mistake.",
+        "An operator has mistyped the app secret. Every seller's refresh fails now, and no seller can do anything about \
+         it. If the error asked for new consents, every customer would be troubled because of a typing mistake.",
     )?;
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, customer);
     stage.vault.set_app_secret(WRONG_SECRET.into());
-    let error = refused(call!(stage, page, host.refresh(tenant, id, None, RefreshMode::WhenDue)))?;
+    let error = connector_error(call!(stage, page, host.refresh(tenant, id, None, RefreshMode::WhenDue)))?;
     stage.journal.checks();
     let connection = listed(stage, customer).await?;
 
     page.error(&error)?;
     page.requests(&stage.journal.take(), &[(1, REFRESH, "400, code 36009004")])?;
-    page.check(WHAT_AND_WHY, &told(&error), &(Action::Misconfigured, "app-rejected"))?;
-    page.check("the connection is alive", &connection.status, &ConnectionStatus::Active)
+    page.check(CASE_AND_CODE, &case_and_code(&error), &(Action::Misconfigured, "app-rejected"))?;
+    page.check("the connection is still active", &connection.status, &ConnectionStatus::Active)
 }
 
-async fn the_secret_put_right(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<()> {
+async fn the_secret_is_corrected(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<()> {
     page.step(
-        "The secret put right",
+        "The secret is corrected",
         stage.now(),
-        "Credentials are read for each call, so nothing is restarted. A sweep would pause after the failure; the \
-         operator need not, and forces the refresh.",
+        "The host reads the credentials for each call, so it needs no restart. After the failure a sweep would wait for a \
+         while before it tries again. The operator does not wait and forces the refresh.",
     )?;
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, &*customer);
     stage.vault.set_app_secret(stage.app.app_secret.as_str().into());
@@ -112,11 +117,15 @@ async fn the_secret_put_right(stage: &Stage, page: &mut Page, customer: &mut Cus
 
     page.connection(&connection, stage.now())?;
     page.requests(&stage.journal.take(), &[(1, REFRESH, OK), (1, LIST_SHOPS, OK)])?;
-    page.check("active, with an access token for seven days", &lasts(&connection), &lasts_from(stage.now()))?;
-    page.check("the customer heard nothing of it: no event", &events, &vec![])
+    page.check(
+        "the connection is active, with an access token for seven days",
+        &status_and_end(&connection),
+        &active_for_a_week(stage.now()),
+    )?;
+    page.check("there is no event, so the customer was not told", &events, &vec![])
 }
 
-async fn an_end_announced(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<UnixSeconds> {
+async fn the_end_is_announced(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<UnixSeconds> {
     let Stage { host, .. } = stage;
     let ends = listed(stage, customer).await?.refresh_expires_at.context("the refresh token has no end")?;
     let announced = UnixSeconds(ends.0.saturating_sub(ANNOUNCED_BEFORE.as_secs()));
@@ -133,8 +142,8 @@ async fn an_end_announced(stage: &Stage, page: &mut Page, customer: &mut Custome
     page.step(
         "TikTok announces the end",
         stage.now(),
-        "A sweep a week keeps the tokens fresh, and nobody is asked for anything. But this consent is for a year: 30 \
-         days before its end TikTok says so, once for each shop. The platform hands over what arrives.",
+        "One sweep a week has renewed the tokens since then. But this consent is for one year. 30 days before its end, \
+         TikTok sends a webhook for each shop. The platform passes each webhook to the connector.",
     )?;
     page.call("host.accept_webhook(tenant, authorization, body, handle)")?;
     let deliveries = stage.tiktok.webhooks_due();
@@ -149,29 +158,33 @@ async fn an_end_announced(stage: &Stage, page: &mut Page, customer: &mut Custome
     page.connection(&connection, stage.now())?;
     page.answer(&swept.to_string())?;
     stage.journal.checks();
-    let told = [EventKind::AuthorizationEnding { ends }, EventKind::Notice { days: 30, ends }];
-    page.events(&new_events(stage, customer).await?, &told)?;
+    let expected = [EventKind::AuthorizationEnding { ends }, EventKind::Notice { days: 30, ends }];
+    page.events(&new_events(stage, customer).await?, &expected)?;
     page.requests(&stage.journal.take(), &[(weeks + 1, REFRESH, OK), (weeks + 1, LIST_SHOPS, OK)])?;
     let effects: Vec<_> = delivered.iter().map(|(webhook, status)| (webhook.effect, *status)).collect();
-    page.check("each is answered with 200", &effects, &vec![(WebhookEffect::AuthorizationEnding, 200); 3])?;
-    page.check("a repetition is handled once", &again, &WebhookReply::Repeated)?;
+    page.check(
+        "each webhook is answered with HTTP 200",
+        &effects,
+        &vec![(WebhookEffect::AuthorizationEnding, 200); 3],
+    )?;
+    page.check("a repeated webhook is recognised", &again, &WebhookReply::Repeated)?;
     let statuses = (before.status, connection.status);
     let expected = (ConnectionStatus::Active, ConnectionStatus::AuthorizationEnding(ends));
-    page.check("active before, and now the status names the end", &statuses, &expected)?;
+    page.check("the status was active, and now it names the end", &statuses, &expected)?;
     let swept_one = Swept { refreshed: 1, notices: 1, ..Swept::default() };
-    page.check("the sweep goes on refreshing, and gives one notice", &swept, &swept_one)?;
+    page.check("the sweep still refreshes, and gives one notice", &swept, &swept_one)?;
     Ok(ends)
 }
 
-async fn renewed(stage: &Stage, page: &mut Page, customer: &mut Customer, ends: UnixSeconds) -> Result<()> {
+async fn renewed_in_time(stage: &Stage, page: &mut Page, customer: &mut Customer, ends: UnixSeconds) -> Result<()> {
     stage.advance(WEEK);
     page.step(
         "Renewed in time",
         stage.now(),
-        "The platform has shown a button, and the seller consents again. The account is known, so the connection is \
-         replaced in place, and only when the new tokens are stored.",
+        "The platform has shown a button, and the seller consents again. The account is already connected, so the new \
+         tokens replace the old ones in the same connection.",
     )?;
-    let (before, connection) = consented_again(stage, page, customer).await?;
+    let (before, connection) = consent_again(stage, page, customer).await?;
     let late = deliver_all(stage).await?;
     stage.journal.checks();
     let after = listed(stage, customer).await?;
@@ -179,14 +192,18 @@ async fn renewed(stage: &Stage, page: &mut Page, customer: &mut Customer, ends: 
     page.connection(&connection, stage.now())?;
     page.events(&new_events(stage, customer).await?, &[EventKind::Recovered])?;
     page.requests(&stage.journal.take(), &[(1, EXCHANGE, OK), (1, LIST_SHOPS, OK)])?;
-    page.check("it is the same connection, and the only one", &after.key, &before.key)?;
-    page.check("active, with an access token for seven days", &lasts(&connection), &lasts_from(stage.now()))?;
+    page.check("it is the same connection, and there is no other", &after.key, &before.key)?;
+    page.check(
+        "the connection is active, with an access token for seven days",
+        &status_and_end(&connection),
+        &active_for_a_week(stage.now()),
+    )?;
     let ends_later = (before.ends_at() == Some(ends), after.ends_at() > Some(ends));
-    page.check("it ends later than was announced", &ends_later, &(true, true))?;
+    page.check("it ends later than TikTok had announced", &ends_later, &(true, true))?;
     let effects: Vec<_> = late.iter().map(|(webhook, _)| webhook.effect).collect();
-    page.check("a week of announcements of the old end comes late", &effects, &vec![WebhookEffect::None; 7 * 3])?;
-    page.check("they change nothing", &after, &connection)?;
-    page.check("the choice stands", &linked(&connection), &vec![GERMAN_SHOP])
+    page.check("a week of late webhooks about the old end has no effect", &effects, &vec![WebhookEffect::None; 7 * 3])?;
+    page.check("the connection is unchanged by them", &after, &connection)?;
+    page.check("the chosen shop is still linked", &linked(&connection), &vec![GERMAN_SHOP])
 }
 
 fn new_shop() -> NewShop {

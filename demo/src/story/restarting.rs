@@ -1,8 +1,8 @@
-//! What a restart leaves: everything, for whichever process comes next.
+//! A restart loses nothing: another process continues with the same storage.
 
 use anyhow::Result;
 
-use super::{Customer, LIST_SHOPS, OK, REFRESH, WEEK, lasts, lasts_from, linked, listed};
+use super::step::{Customer, LIST_SHOPS, OK, REFRESH, WEEK, active_for_a_week, linked, listed, status_and_end};
 use crate::page::Page;
 use crate::stage::{GERMAN_SHOP, Stage};
 
@@ -12,20 +12,25 @@ pub(super) async fn tell(stage: &mut Stage, page: &mut Page, customer: &Customer
     stage.end_servers().await;
     stage.advance(WEEK);
     page.step(
-        "The servers end, and another process carries on",
+        "The servers end, and another process continues",
         stage.now(),
-        "What they had in memory is gone. A week later another program opens the same SQLite file with the same key file: \
-         the command line of this project. The access token has run out, so it renews it. Then the servers are back.",
+        "The servers stop, and their memory is lost. A week later another program opens the same SQLite file with the \
+         same key file: tiktok-shop-harness. The access token has ended, so the program renews it. Then the servers \
+         start again.",
     )?;
     let command = format!("refresh {}", customer.id);
-    let said = stage.other_process(&command)?;
-    stage.begin_servers().await?;
+    let output = stage.run_harness(&command)?;
+    stage.start_servers().await?;
     stage.journal.checks();
     let after = listed(stage, customer).await?;
 
-    page.command(&format!("tiktok-shop-harness {command}"), &said)?;
+    page.command(&format!("tiktok-shop-harness {command}"), &output)?;
     page.requests(&stage.journal.take(), &[(1, REFRESH, OK), (1, LIST_SHOPS, OK)])?;
-    page.check("the servers find the same connection, and the only one", &after.key, &before.key)?;
-    page.check("active, with an access token for seven days", &lasts(&after), &lasts_from(stage.now()))?;
-    page.check("the choice stands", &linked(&after), &vec![GERMAN_SHOP])
+    page.check("the servers find the same connection, and no other", &after.key, &before.key)?;
+    page.check(
+        "the connection is active, with an access token for seven days",
+        &status_and_end(&after),
+        &active_for_a_week(stage.now()),
+    )?;
+    page.check("the chosen shop is still linked", &linked(&after), &vec![GERMAN_SHOP])
 }

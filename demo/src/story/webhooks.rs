@@ -1,4 +1,4 @@
-//! TikTok's webhooks, as the platform's route takes them.
+//! Delivers TikTok's webhooks to the platform, as the platform's HTTP route would receive them.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -9,7 +9,7 @@ use tiktok_shop_host::webhook::{Webhook, WebhookReply};
 
 use crate::stage::Stage;
 
-/// Takes what TikTok has to deliver now, and answers it: each event with the status of the answer.
+/// Accepts every webhook that TikTok has to deliver now. Returns each event with the HTTP status of the platform's answer.
 pub(super) async fn deliver_all(stage: &Stage) -> Result<Vec<(Webhook, u16)>> {
     let mut delivered = Vec::new();
     for delivery in stage.tiktok.webhooks_due() {
@@ -22,7 +22,7 @@ pub(super) async fn deliver_all(stage: &Stage) -> Result<Vec<(Webhook, u16)>> {
     Ok(delivered)
 }
 
-/// The event, if it is the platform's turn to handle it, and what became of it.
+/// Accepts a webhook. Returns the event if the platform's handler was called with it, and the reply for TikTok.
 pub(super) async fn accept(
     stage: &Stage,
     delivery: &WebhookDelivery,
@@ -32,7 +32,7 @@ pub(super) async fn accept(
         handled = Some(webhook);
         ready(Ok(()))
     };
-    let authorization = delivery.header("authorization").context("a webhook without a signature")?;
+    let authorization = delivery.header("authorization").context("the webhook has no signature")?;
     let body = delivery.body.clone().into_bytes();
     let reply = stage.host.accept_webhook(&stage.tenant, authorization, body, handle).await;
     Ok((handled, reply))

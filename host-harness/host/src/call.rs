@@ -19,7 +19,7 @@ pub enum CallScope {
     Seller(Option<AccountId>),
 }
 
-/// The HTTP method of a call.
+/// The HTTP method of a call. No known endpoint of TikTok Shop uses another method, so the egress sends no other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpMethod {
     /// Reads. Only this method is safe to repeat after a lost answer.
@@ -30,6 +30,22 @@ pub enum HttpMethod {
     Put,
     /// Deletes something.
     Delete,
+}
+
+impl HttpMethod {
+    /// Every method. The egress admits these methods, and the command line offers them.
+    pub const ALL: [Self; 4] = [Self::Get, Self::Post, Self::Put, Self::Delete];
+
+    /// Returns the method's name as HTTP writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// A request to the API host. The connector adds the app key, timestamp, signature, token and cipher.

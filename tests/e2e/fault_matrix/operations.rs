@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use fake_tiktok_shop::{Decision, Ending, Fault};
+use tiktok_shop_fault_matrix::Row;
 use tiktok_shop_host::access_token::ValidToken;
 use tiktok_shop_host::call::{CallRequest, CallResponse, CallScope, HttpMethod};
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy, ShopStanding};
@@ -15,7 +16,6 @@ use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::{CallError, ConnectorHost};
 use tiktok_shop_tests::{DAY, SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant};
 use tokio::net::TcpSocket;
-use xtask::fault_matrix::Row;
 
 /// The one fault that no answer can play: nobody listens.
 pub(super) const CONNECTION_REFUSED: &str = "connection refused";

@@ -1,4 +1,4 @@
-//! A patch that breaks a rule, and what its head says of it.
+//! A patch that breaks a rule, and the two lines at its head that describe it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,18 +7,18 @@ use anyhow::{Context as _, Result};
 
 const FOLDER: &str = "connector-core/mutants";
 
-/// A file `<name>.patch`: two lines that say what it breaks, then what `git apply` reads.
+/// A file `<name>.patch`: the lines `Rules:` and `Breaks:`, then the patch for `git apply`.
 pub(super) struct Mutant {
     pub(super) name: String,
     pub(super) path: PathBuf,
-    /// The names of the rules that do not hold with it.
+    /// The names of the rules that the patch breaks.
     pub(super) rules: Vec<String>,
-    /// What goes wrong.
+    /// A sentence about the connector's wrong behaviour with the patch.
     pub(super) breaks: String,
 }
 
 impl Mutant {
-    /// By name.
+    /// Reads all mutants, sorted by name.
     pub(super) fn all() -> Result<Vec<Self>> {
         let folder = xtask::workspace_root().join(FOLDER);
         let mut paths = Vec::new();

@@ -1,4 +1,4 @@
-//! The rules, read from the page that states them.
+//! Reads the rules of the refresh protocol from the page that states them.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    /// In the order of the page.
+    /// Reads all rules, in the order of the page.
     pub(super) fn all() -> Result<Vec<Self>> {
         let page = fs::read_to_string(xtask::workspace_root().join(PAGE)).context(PAGE)?;
         let rules = read(&page);
@@ -35,7 +35,7 @@ fn read(page: &str) -> Vec<Rule> {
         let mut cells = line.split('|').map(str::trim).skip(1);
         let (Some(name), Some(says)) = (cells.next(), cells.next()) else { continue };
         if name == "---" {
-            // What came before was the table's heading.
+            // The row before this line is the table's heading.
             rules.pop();
         } else {
             rules.push(Rule { name: name.to_owned(), says: says.to_owned() });

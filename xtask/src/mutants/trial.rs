@@ -1,4 +1,4 @@
-//! Tries mutants on a copy of the tree: the tree itself is never touched, and need not be committed.
+//! Tries mutants on a copy of the source tree. The tree itself is not changed, and it may have uncommitted changes.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -12,9 +12,9 @@ use anyhow::{Context as _, Result, bail};
 
 use super::mutant::Mutant;
 
-/// What is run until something fails: which tests, and which of them are left out.
+/// The tests, in the order in which they run. The suites after the first that fails do not run.
 const SUITES: [Suite; 2] = [
-    // The two that are left out are slow, and ask about secrets: no rule is among them.
+    // The two skipped modules are slow, and test secrets only, not the rules.
     Suite { targets: &["--lib", "--test", "core"], skipped: &["compile_fail::", "free_text::"] },
     Suite { targets: &["--test", "simulation"], skipped: &[] },
 ];
@@ -27,14 +27,14 @@ struct Suite {
     skipped: &'static [&'static str],
 }
 
-/// What became of a mutant.
+/// The outcome of a mutant.
 pub(super) enum Outcome {
-    /// By these tests, in the order of their names; at least one.
+    /// These tests failed, sorted by name. At least one.
     Killed(Vec<String>),
     Survived,
-    /// What git says.
+    /// With git's message.
     DoesNotApply(String),
-    /// The compiler's messages have gone to standard error.
+    /// The compiler's messages are on standard error.
     DoesNotBuild,
 }
 
@@ -56,18 +56,18 @@ impl Outcome {
     }
 }
 
-/// A copy of the tree, and a target folder of its own.
+/// A copy of the source tree with a target folder of its own.
 pub(super) struct Trial {
     tree: PathBuf,
     target: PathBuf,
-    /// A test executable that has not ended by then does not end.
+    /// The longest that a test executable may run. After this time its unfinished tests count as failed.
     limit: Duration,
-    /// Held as long as the copy is used.
+    /// Held while the copy is used.
     _lock: File,
 }
 
 impl Trial {
-    /// Copies all files that git tracks or would track.
+    /// Copies all files except those that git ignores.
     pub(super) fn prepare() -> Result<Self> {
         let folder = xtask::target_directory()?.into_std_path_buf().join("mutants");
         let (tree, target) = (folder.join("tree"), folder.join("target"));
@@ -78,10 +78,10 @@ impl Trial {
             fs::remove_dir_all(&tree)?;
         }
         let root = xtask::workspace_root();
-        let files = succeeded(git(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
+        let files = output_of(git(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
         for file in files.split('\0') {
             let (from, to) = (root.join(file), tree.join(file));
-            // Not a file: deleted and not yet committed.
+            // Git also lists files whose deletion is not committed yet.
             if from.is_file() {
                 fs::create_dir_all(to.parent().unwrap_or(&tree))?;
                 fs::copy(&from, &to).with_context(|| file.to_owned())?;
@@ -90,11 +90,12 @@ impl Trial {
         Ok(Self { tree, target, limit: Duration::MAX, _lock: lock })
     }
 
-    /// Without a mutant nothing fails, or no failure would prove anything. How long that takes says how long a mutant may.
-    #[expect(clippy::disallowed_methods, reason = "no other clock says how long a program runs")]
+    /// Runs the tests without a mutant. They must pass, because otherwise a failure with a mutant would prove nothing. Sets
+    /// the time limit for mutants: 60 s, and five times as long as this run takes.
+    #[expect(clippy::disallowed_methods, reason = "measures how long a program runs")]
     pub(super) fn baseline(&mut self) -> Result<()> {
         let began = Instant::now();
-        match self.tried()? {
+        match self.run_tests()? {
             Outcome::Survived => {
                 self.limit = Duration::from_secs(60) + 5 * began.elapsed();
                 Ok(())
@@ -104,16 +105,17 @@ impl Trial {
         }
     }
 
-    pub(super) fn of(&self, mutant: &Mutant) -> Result<Outcome> {
+    /// Applies a mutant, runs the tests, and takes the mutant back.
+    pub(super) fn run(&self, mutant: &Mutant) -> Result<Outcome> {
         if let Err(problem) = git_apply(&self.tree, &mutant.path, &[]) {
             return Ok(Outcome::DoesNotApply(problem.to_string()));
         }
-        let outcome = self.tried();
+        let outcome = self.run_tests();
         git_apply(&self.tree, &mutant.path, &["--reverse"])?;
         outcome
     }
 
-    fn tried(&self) -> Result<Outcome> {
+    fn run_tests(&self) -> Result<Outcome> {
         for suite in &SUITES {
             let Ok(artifacts) = xtask::build(self.compilation(suite), &|_| {}) else {
                 return Ok(Outcome::DoesNotBuild);
@@ -142,7 +144,7 @@ impl Trial {
             .args(suite.targets)
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.target)
-            // What a mutant no longer uses is no reason not to build it.
+            // A mutant may leave code unused, which is only a warning.
             .env("RUSTFLAGS", "--cap-lints=warn")
             .env_remove("CARGO_ENCODED_RUSTFLAGS");
         command
@@ -152,13 +154,15 @@ impl Trial {
 /// Applies a patch to the tree in `folder`.
 ///
 /// # Errors
-/// What git says of a patch that does not apply.
+/// If the patch does not apply, with git's message.
 pub(super) fn git_apply(folder: &Path, patch: &Path, options: &[&str]) -> Result<()> {
-    succeeded(git(folder).arg("apply").args(options).arg(patch)).map(drop)
+    output_of(git(folder).arg("apply").args(options).arg(patch)).map(drop)
 }
 
-/// Git in `folder`, whatever repository a hook works on. Above the folder none is looked for: git would read the paths
-/// of a patch from that one's root, and pass over all of them in silence.
+/// Returns a command that runs git in `folder`.
+///
+/// Removes the variables with which a git hook names its own repository. Keeps git from finding a repository above the
+/// folder: git would then take the patch's paths as relative to that repository, and would silently skip all of them.
 fn git(folder: &Path) -> Command {
     let mut command = xtask::program("git");
     command.current_dir(folder);
@@ -171,8 +175,8 @@ fn git(folder: &Path) -> Command {
     command
 }
 
-/// What the program wrote.
-fn succeeded(command: &mut Command) -> Result<String> {
+/// Runs a command that must succeed, and returns its standard output.
+fn output_of(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("can't start {}", command.get_program().display()))?;
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
@@ -180,7 +184,7 @@ fn succeeded(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Runs a test executable and names the tests that fail, or do not end.
+/// Runs a test executable and returns the names of the tests that fail or do not end within `limit`.
 fn failed_tests(command: &mut Command, limit: Duration) -> Result<Vec<String>> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut stdout = child.stdout.take().context("a test has no standard output")?;
@@ -188,7 +192,7 @@ fn failed_tests(command: &mut Command, limit: Duration) -> Result<Vec<String>> {
     let reader = thread::spawn(move || {
         let mut text = String::new();
         let read = stdout.read_to_string(&mut text);
-        // Nobody waits for it once the time is over.
+        // After the time limit the receiver no longer waits for this.
         let _ = sender.send(());
         read.map(|_| text)
     });
@@ -198,19 +202,19 @@ fn failed_tests(command: &mut Command, limit: Duration) -> Result<Vec<String>> {
     }
     let status = child.wait()?;
     let text = reader.join().ok().context("the tests' output can't be read")??;
-    let failed = named(&text, if ended { &[" ... FAILED"] } else { &[" ... FAILED", ENDLESS] });
+    let failed = tests_with(&text, if ended { &[" ... FAILED"] } else { &[" ... FAILED", ENDLESS] });
     if status.success() != failed.is_empty() {
         bail!("the tests ended with {status} and named {} failures", failed.len());
     }
     Ok(failed)
 }
 
-/// How the test harness ends the line of a test that runs on and on. One that ended after all is not told apart: it is
-/// asked only when something did not end.
+/// The end of the line that the test harness prints about a test that runs for long. The line may be about a test that
+/// ended later, so it counts only if the executable did not end.
 const ENDLESS: &str = " has been running for over 60 seconds";
 
-/// The tests whose lines end like this.
-fn named(stdout: &str, endings: &[&str]) -> Vec<String> {
+/// Returns the names of the tests whose lines have one of these endings.
+fn tests_with(stdout: &str, endings: &[&str]) -> Vec<String> {
     let name = |line: &str| {
         let rest = line.strip_prefix("test ")?;
         endings.iter().find_map(|ending| rest.strip_suffix(ending)).map(str::to_owned)
@@ -223,16 +227,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tests_are_named_by_what_the_test_harness_prints() {
+    fn failed_and_endless_tests_are_read_from_the_output_of_the_test_harness() {
         let stdout = "running 3 tests\ntest b::two ... FAILED\ntest a::one ... ok\n\
                       test a::three has been running for over 60 seconds\n\n\
                       failures:\n\n---- b::two stdout ----\nleft: FAILED\n\nfailures:\n    b::two\n";
-        assert_eq!(named(stdout, &[" ... FAILED"]), ["b::two"]);
-        assert_eq!(named(stdout, &[" ... FAILED", ENDLESS]), ["b::two", "a::three"]);
+        assert_eq!(tests_with(stdout, &[" ... FAILED"]), ["b::two"]);
+        assert_eq!(tests_with(stdout, &[" ... FAILED", ENDLESS]), ["b::two", "a::three"]);
     }
 
     #[test]
-    fn a_patch_applies_in_a_folder_within_a_repository_as_it_does_in_one_without() {
+    fn a_patch_applies_in_a_folder_that_lies_within_a_repository() {
         let folder = tempfile::tempdir_in(xtask::target_directory().unwrap()).unwrap();
         fs::write(folder.path().join("text"), "one\n").unwrap();
         let patch = folder.path().join("change.patch");

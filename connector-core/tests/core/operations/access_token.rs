@@ -1,9 +1,9 @@
-//! `access-token`: renewed in time, served while it is valid whatever happens to its renewal.
+//! `access-token` renews the token in time, and serves a valid token even if its renewal fails.
 
 use super::connected;
 use crate::samples::{
-    DAY, NOW, access, account, customer, due, expired, fresh, key_of, last_failure, outcome, pair_answer,
-    pair_answer_with, refused, their_claim, tokens, with,
+    DAY, NOW, access, account, cause_and_delay, customer, due, expired, fresh, key_of, last_failure, outcome,
+    pair_answer, pair_answer_with, their_claim, tokens, with,
 };
 use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn ask(host: &ScriptedHost, seconds: u32) -> Result<ValidToken, Error> {
     run(access_token(host, customer(), Some(account()), seconds))
 }
 
-/// The token that is served and its end.
+/// Returns the token that is served, and its end.
 fn served(host: &ScriptedHost, seconds: u32) -> (String, Option<UnixSeconds>) {
     let token = ask(host, seconds).map_err(|error| error.to_string()).unwrap();
     assert_eq!(token.account, account());
@@ -36,7 +36,7 @@ fn a_fresh_token_is_served_from_storage_alone() {
 }
 
 #[test]
-fn a_due_token_is_renewed_and_the_row_learns_of_it() {
+fn a_due_token_is_renewed_and_the_row_shows_it() {
     let host = connected(&due()).answers([pair_answer(2)]);
     assert_eq!(served(&host, 0), ("AT-2".into(), Some(NOW.plus(14 * DAY))));
     assert_eq!(host.sent(), ["refresh RT-1"]);
@@ -64,17 +64,17 @@ fn a_token_without_a_believable_end_is_served_until_it_is_due() {
 }
 
 #[test]
-fn at_most_one_renewal_in_ten_minutes_however_short_tiktoks_tokens_are() {
+fn short_lived_tokens_are_renewed_at_most_once_in_ten_minutes() {
     let short = with(ending_in(400), |record| record.rotated_at = NOW.minus(599));
     let host = connected(&short);
-    assert_eq!(served(&host, 3600), ("AT-1".into(), Some(NOW.plus(400))), "the valid one, with its real end");
+    assert_eq!(served(&host, 3600), ("AT-1".into(), Some(NOW.plus(400))), "the valid token, with its real end");
     let ended = with(short, |record| record.current.access_ends = Some(NOW.plus(59)));
-    assert_eq!(refused(ask(&connected(&ended), 0)), (Cause::BackingOff, 1));
+    assert_eq!(cause_and_delay(ask(&connected(&ended), 0)), (Cause::BackingOff, 1));
     assert!(host.sent().is_empty());
 }
 
 #[test]
-fn a_valid_token_is_served_whatever_becomes_of_its_renewal() {
+fn a_valid_token_is_served_even_if_its_renewal_fails() {
     let answers = [
         ("backing off", Answer::limited(Some("60"))),
         ("nobody knows", Answer::Broken(TransportFailure::Interrupted)),
@@ -87,8 +87,8 @@ fn a_valid_token_is_served_whatever_becomes_of_its_renewal() {
     for (name, answer) in answers {
         let host = connected(&due()).answers([answer]);
         assert_eq!(served(&host, 3600), ("AT-1".into(), Some(NOW.plus(DAY))), "{name}");
-        assert!(last_failure(&host.row().unwrap().connection).is_some(), "{name}: the row says what happened");
-        // And again, without another request.
+        assert!(last_failure(&host.row().unwrap().connection).is_some(), "{name}: the row has the failure");
+        // A second call serves the token again, without another request.
         assert_eq!(served(&host, 3600).0, "AT-1", "{name}");
         assert_eq!(host.sent(), ["refresh RT-1"], "{name}");
     }
@@ -97,29 +97,29 @@ fn a_valid_token_is_served_whatever_becomes_of_its_renewal() {
 }
 
 #[test]
-fn without_a_valid_token_the_failure_is_told() {
+fn without_a_valid_token_the_failure_is_returned() {
     for (answer, cause) in [
         (Answer::limited(Some("60")), Cause::RateLimited),
         (Answer::Broken(TransportFailure::Interrupted), Cause::AnswerIncomplete),
         (Answer::code(36_004_005), Cause::AuthorizationRevoked),
     ] {
-        assert_eq!(refused(ask(&connected(&expired()).answers([answer]), 0)).0, cause);
+        assert_eq!(cause_and_delay(ask(&connected(&expired()).answers([answer]), 0)).0, cause);
     }
     let claimed = connected(&with(expired(), |record| record.claim = Some(their_claim("RT-1"))));
-    assert_eq!(refused(ask(&claimed, 0)).0, Cause::RefreshInProgress);
+    assert_eq!(cause_and_delay(ask(&claimed, 0)).0, Cause::RefreshInProgress);
     let dead = connected(&with(expired(), |record| record.dead = Some(DeadReason::AuthorizationExpired)));
     assert_eq!(outcome(&ask(&dead, 0)), "authorization-expired");
 }
 
 #[test]
-fn a_dead_grants_valid_token_costs_one_read_and_no_write() {
+fn the_valid_token_of_a_dead_grant_is_served_with_one_read_and_no_write() {
     let host = connected(&with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationRevoked)));
     assert_eq!(served(&host, 60).0, "AT-1");
     assert_eq!(host.effects(), [Step::Credentials, Step::LoadToken]);
 }
 
 #[test]
-fn a_pair_that_was_not_saved_is_never_a_success() {
+fn a_pair_that_was_not_saved_is_an_error() {
     let host = (1..=3).fold(connected(&due()).answers([pair_answer(2)]), |host, nth| {
         host.fault(Step::SwapToken, 1 + nth, Fault::Unavailable)
     });
@@ -129,13 +129,13 @@ fn a_pair_that_was_not_saved_is_never_a_success() {
 }
 
 #[test]
-fn a_storage_that_takes_no_write_serves_what_it_has() {
+fn a_valid_token_is_served_while_storage_refuses_writes() {
     for fault in [Fault::Refused, Fault::Unavailable] {
         let readable =
             |record: &TokenRecord| (1..=3).fold(connected(record), |host, nth| host.fault(Step::SwapToken, nth, fault));
         let host = readable(&due());
         assert_eq!(served(&host, 3600).0, "AT-1", "{fault:?}");
-        assert!(host.sent().is_empty(), "nothing is sent that could not be claimed");
+        assert!(host.sent().is_empty(), "without a stored claim nothing is sent");
         let ended = ask(&readable(&expired()), 0).err().expect("an error");
         assert!(matches!(ended.cause, Cause::StorageRefused | Cause::StorageUnavailable), "{ended}");
     }
@@ -148,27 +148,27 @@ fn another_apps_token_is_not_served() {
 }
 
 #[test]
-fn a_refresh_token_that_came_alone_serves_nothing_and_waits() {
+fn a_refresh_token_without_an_access_token_is_stored_and_no_token_is_served() {
     let host = connected(&expired()).answers([pair_answer_with(2, &json!({"access_token": Value::Null}))]);
     assert_eq!(outcome(&ask(&host, 0)), "token-answer-incomplete");
     assert_eq!(tokens(&host.record()), "AT-1 RT-2 [RT-1]");
-    assert_eq!(refused(ask(&host, 0)), (Cause::BackingOff, 600));
+    assert_eq!(cause_and_delay(ask(&host, 0)), (Cause::BackingOff, 600));
 }
 
 #[test]
-fn an_account_that_answers_as_another_is_noted_and_served() {
+fn a_changed_account_is_recorded_and_its_token_is_served() {
     let host = connected(&due()).answers([pair_answer_with(2, &json!({"open_id": "account-2"}))]);
     assert_eq!(served(&host, 0).0, "AT-2");
     assert_eq!(last_failure(&host.row().unwrap().connection), Some("account-changed"));
 }
 
 #[test]
-fn who_is_meant_must_be_clear_and_the_validity_possible() {
-    assert_eq!(refused(ask(&connected(&fresh()), LONGEST_VALIDITY + 1)).0, Cause::ValidityTooLong);
-    assert_eq!(refused(ask(&ScriptedHost::new(), 0)).0, Cause::NotConnected);
+fn an_unclear_account_and_a_too_long_validity_are_refused() {
+    assert_eq!(cause_and_delay(ask(&connected(&fresh()), LONGEST_VALIDITY + 1)).0, Cause::ValidityTooLong);
+    assert_eq!(cause_and_delay(ask(&ScriptedHost::new(), 0)).0, Cause::NotConnected);
     let two = connected(&fresh());
     two.put(&key_of("customer-1", "account-2"), &with(fresh(), |record| record.current.access = Some(access("AT-9"))));
-    assert_eq!(refused(run(access_token(&two, customer(), None, 0))).0, Cause::AccountRequired);
+    assert_eq!(cause_and_delay(run(access_token(&two, customer(), None, 0))).0, Cause::AccountRequired);
     let other = run(access_token(&two, customer(), Some(key_of("customer-1", "account-2").account), 0));
     assert_eq!(other.ok().map(|token| token.token.expose().to_owned()).as_deref(), Some("AT-9"));
 }

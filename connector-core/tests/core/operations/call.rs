@@ -1,8 +1,8 @@
-//! `call`: what is sent, what is given back, and what a refused token, clock or request leads to.
+//! `call`: the request that is sent, the answer that is returned, and the outcome of a refused token, clock or request.
 
 use super::connected;
 use crate::samples::{
-    DAY, NOW, customer, due, expired, fresh, key, key_of, last_failure, outcome, pair_answer, refused, row_of,
+    DAY, NOW, cause_and_delay, customer, due, expired, fresh, key, key_of, last_failure, outcome, pair_answer, row_of,
     their_claim, tokens, with,
 };
 use crate::scripted_host::{Answer, ScriptedHost, Step, run};
@@ -39,7 +39,7 @@ fn search(host: &ScriptedHost) -> Result<BusinessResponse, Error> {
     send(host, Scope::Shop("1".into()), &post("{\"a\":1}"))
 }
 
-/// One search as the host sees it, with this token.
+/// The name of a search request with this token, as the scripted host records it.
 fn searched(token: &str) -> String {
     format!("POST {SEARCH}?page_size=20 {token} cipher-1 @{}", NOW.seconds())
 }
@@ -64,7 +64,7 @@ fn a_shop_call_carries_the_cipher_and_a_seller_call_does_not() {
 }
 
 #[test]
-fn business_errors_and_pages_are_answers() {
+fn business_errors_and_gateway_pages_are_returned_as_answers() {
     let answers = [
         (code_with(400, 36_009_004, "Unexpected identifier shop_cipher"), 400, Some(36_009_004)),
         (code_with(200, 106_013, "shop_cipher is missing"), 200, Some(106_013)),
@@ -86,7 +86,7 @@ fn business_errors_and_pages_are_answers() {
 }
 
 #[test]
-fn what_concerns_the_connection_is_an_error_and_nothing_is_renewed() {
+fn an_answer_about_the_connection_is_an_error_and_nothing_is_renewed() {
     for (answer, cause) in [
         (code_with(401, 105_005, "scope"), Cause::MissingPermission),
         (code_with(401, 106_001, "signature"), Cause::SignatureRejected),
@@ -97,17 +97,17 @@ fn what_concerns_the_connection_is_an_error_and_nothing_is_renewed() {
         (code_with(200, 36_009_002, "slow"), Cause::RateLimited),
     ] {
         let host = connected(&fresh()).answers([answer]);
-        assert_eq!(refused(search(&host)).0, cause);
+        assert_eq!(cause_and_delay(search(&host)).0, cause);
         assert_eq!(host.sent(), [searched("AT-1")], "{cause:?}");
         assert_eq!(host.row().unwrap().connection.status, Status::Active, "{cause:?}");
     }
 }
 
 #[test]
-fn a_lost_answer_is_safe_to_ask_for_again_only_where_nothing_was_to_change() {
+fn a_lost_answer_may_be_retried_only_for_get() {
     let lost = |host: ScriptedHost| host.answers([Answer::Broken(TransportFailure::Interrupted)]);
-    assert_eq!(refused(search(&lost(connected(&fresh())))).0, Cause::OutcomeUnknown);
-    for method in [Method::Post, Method::Put, Method::Patch, Method::Delete] {
+    assert_eq!(cause_and_delay(search(&lost(connected(&fresh())))).0, Cause::OutcomeUnknown);
+    for method in [Method::Post, Method::Put, Method::Delete] {
         let request = BusinessRequest { method, ..post("") };
         assert_eq!(outcome(&send(&lost(connected(&fresh())), Scope::Seller(None), &request)), "outcome-unknown");
     }
@@ -144,32 +144,32 @@ fn a_refused_token_that_is_no_longer_current_is_not_renewed() {
 }
 
 #[test]
-fn a_token_refused_right_after_its_renewal_is_shown_and_not_renewed_again() {
+fn a_token_refused_right_after_its_renewal_is_an_error_and_is_not_renewed_again() {
     let host = connected(&fresh()).answers([
         code_with(401, 105_001, "token"),
         pair_answer(2),
         code_with(401, 105_001, "token"),
     ]);
-    assert_eq!(refused(search(&host)).0, Cause::TokenRefused);
+    assert_eq!(cause_and_delay(search(&host)).0, Cause::TokenRefused);
     assert_eq!(host.sent().len(), 3);
     assert_eq!(host.record().failures, 1);
     assert_eq!(last_failure(&host.row().unwrap().connection), Some("token-refused"));
 
-    // It was due, and renewed before it was used.
+    // The token was due, so it was renewed before it was used.
     let host = connected(&due()).answers([pair_answer(2), code_with(200, 105_002, "token")]);
-    assert_eq!(refused(search(&host)).0, Cause::TokenRefused);
+    assert_eq!(cause_and_delay(search(&host)).0, Cause::TokenRefused);
     assert_eq!(host.sent(), ["refresh RT-1".into(), searched("AT-2")]);
 }
 
 #[test]
-fn a_refused_token_waits_for_the_ten_minutes_and_for_another_claim() {
+fn a_refused_token_is_not_renewed_within_ten_minutes_or_under_another_claim() {
     let recent = with(fresh(), |record| record.rotated_at = NOW.minus(100));
     let host = connected(&recent).answers([code_with(401, 105_002, "token")]);
-    assert_eq!(refused(search(&host)), (Cause::BackingOff, 500));
+    assert_eq!(cause_and_delay(search(&host)), (Cause::BackingOff, 500));
     let host = connected(&fresh()).answers([code_with(401, 105_001, "token")]).meanwhile(Step::Send, 1, |host| {
         host.edit(|record| record.claim = Some(their_claim("RT-1")));
     });
-    assert_eq!(refused(search(&host)).0, Cause::RefreshInProgress);
+    assert_eq!(cause_and_delay(search(&host)).0, Cause::RefreshInProgress);
     assert_eq!(host.sent(), [searched("AT-1")]);
 }
 
@@ -179,7 +179,7 @@ fn a_refused_token_of_a_dead_grant_asks_for_a_new_consent() {
     assert_eq!(outcome(&search(&host)), "authorization-revoked");
     let status = host.row().unwrap().connection.status;
     assert_eq!(status, Status::ReauthorizationRequired(DeadReason::AuthorizationRevoked));
-    // And a valid token of one is used all the same.
+    // A dead grant's access token is used while it is valid.
     let dead = with(fresh(), |record| record.dead = Some(DeadReason::RefreshOutcomeUnknown));
     assert_eq!(outcome(&search(&connected(&dead).answers([found()]))), "ok");
     let ended = with(expired(), |record| record.dead = Some(DeadReason::RefreshOutcomeUnknown));
@@ -203,7 +203,7 @@ fn a_wrong_clock_is_corrected_by_tiktoks_own_date_once() {
         assert_eq!(error.cause, Cause::ClockSkewed);
         assert!(error.detail().contains(told), "{error}");
     }
-    // The shops are read with the same care.
+    // `refresh` corrects the clock in the same way when it reads the shops.
     let host = connected(&fresh()).answers([skewed(), crate::samples::shops_answer(&["1", "2"])]);
     assert_eq!(outcome(&super::refresh_when_due(&host)), "ok");
 }
@@ -213,7 +213,7 @@ fn only_linked_shops_that_are_still_granted_are_served() {
     let with_shop = |edit: fn(&mut tiktok_shop_connector_core::connection::Shop)| {
         let mut row = row_of(&key(), &fresh(), &["1"]);
         edit(&mut row.connection.shops[0]);
-        let host = ScriptedHost::holding(&fresh());
+        let host = ScriptedHost::with_record(&fresh());
         host.put_row(&row);
         host
     };
@@ -233,7 +233,7 @@ fn only_linked_shops_that_are_still_granted_are_served() {
 
 #[test]
 fn a_cipher_of_an_earlier_grant_is_never_used() {
-    let host = ScriptedHost::holding(&fresh());
+    let host = ScriptedHost::with_record(&fresh());
     host.put_row(&row_of(&key(), &with(fresh(), |record| record.lineage = Lineage([0x22; 16])), &["1"]));
     assert_eq!(outcome(&search(&host)), "unknown-shop");
     let orphan = ScriptedHost::new();
@@ -243,7 +243,7 @@ fn a_cipher_of_an_earlier_grant_is_never_used() {
 }
 
 #[test]
-fn of_two_accounts_with_one_shop_the_grant_that_lives_serves_it() {
+fn if_two_accounts_have_the_shop_the_living_grant_is_used() {
     let dead = with(expired(), |record| record.dead = Some(DeadReason::AuthorizationExpired));
     let host = connected(&dead).answers([found()]);
     let other = key_of("customer-1", "account-2");
@@ -254,7 +254,7 @@ fn of_two_accounts_with_one_shop_the_grant_that_lives_serves_it() {
 }
 
 #[test]
-fn a_request_that_could_be_misread_is_refused_before_anything_else() {
+fn a_malformed_request_is_refused_before_any_effect() {
     let parameter = |name: &str, value: &str| BusinessRequest { query: vec![(name.into(), value.into())], ..get() };
     let path = |path: &str| BusinessRequest { path: path.into(), ..get() };
     let typed = |text: &str| BusinessRequest { content_type: Some(text.into()), ..post("{}") };
@@ -306,7 +306,7 @@ fn a_request_that_could_be_misread_is_refused_before_anything_else() {
 }
 
 #[test]
-fn the_callers_bound_on_the_answer_counts_up_to_the_connectors_own() {
+fn the_callers_limit_on_the_answer_counts_up_to_the_connectors_limit() {
     for (asked, kept) in [(0, 0), (100, 100), (u32::MAX, MOST_RESPONSE_BYTES)] {
         let request = BusinessRequest { max_response_bytes: asked, ..get() };
         assert_eq!(request.api_request(&[], None).max_response_bytes, kept);

@@ -1,8 +1,9 @@
-//! `connect` for an account that is not connected: the code is spent once, and only when its tokens can be kept.
+//! `connect` for an account that is not connected yet: the code is spent once, and only if storage works.
 
 use super::connect_all;
 use crate::samples::{
-    NOW, customer, key, last_failure, outcome, pair_answer, pair_answer_with, refused, shops_answer, shops_of, tokens,
+    NOW, cause_and_delay, customer, key, last_failure, outcome, pair_answer, pair_answer_with, shops_answer, shops_of,
+    tokens,
 };
 use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::json;
@@ -15,14 +16,14 @@ use tiktok_shop_connector_core::ports::StorageError;
 use tiktok_shop_connector_core::record::ShopPolicy;
 use tiktok_shop_connector_core::secret::{AuthorizationCode, ShopCipher, State};
 
-/// TikTok accepts the code and lists two shops.
-fn willing() -> ScriptedHost {
+/// Creates a host whose TikTok accepts the code and lists two shops.
+fn accepting() -> ScriptedHost {
     ScriptedHost::new().answers([pair_answer(1), shops_answer(&["1", "2"])])
 }
 
 #[test]
 fn a_code_becomes_a_connection() {
-    let host = willing();
+    let host = accepting();
     let connection = connect_all(&host).unwrap();
     assert_eq!(host.sent(), ["exchange CODE-1", "shops AT-1"]);
     assert_eq!(connection.key, key());
@@ -40,7 +41,7 @@ fn a_code_becomes_a_connection() {
 
 #[test]
 fn the_record_comes_first_and_is_due_at_once_until_the_row_is_written() {
-    let host = willing().meanwhile(Step::LoadRow, 1, |host| {
+    let host = accepting().meanwhile(Step::LoadRow, 1, |host| {
         assert_eq!(host.refresh_due_at(), Some(NOW));
         assert!(host.row().is_none());
     });
@@ -61,7 +62,7 @@ fn the_record_comes_first_and_is_due_at_once_until_the_row_is_written() {
 }
 
 #[test]
-fn a_callback_that_is_not_right_touches_nothing() {
+fn a_wrong_callback_is_refused_before_any_effect() {
     for (query, cause, action) in [
         ("code=CODE-1&state=other", Cause::StateMismatch, Action::InvalidRequest),
         ("code=CODE-1", Cause::StateMismatch, Action::InvalidRequest),
@@ -79,7 +80,7 @@ fn a_callback_that_is_not_right_touches_nothing() {
 
 #[test]
 fn a_right_callback_spends_its_code() {
-    let host = willing();
+    let host = accepting();
     let state = StateCheck::Expected(State::new("expected".into()));
     let grant = Grant::Callback { query: "code=CODE%2D1&state=expected".into(), state };
     let connection = run(connect(&host, customer(), grant, ShopPolicy::All));
@@ -88,7 +89,7 @@ fn a_right_callback_spends_its_code() {
 }
 
 #[test]
-fn a_code_is_not_spent_where_its_tokens_could_not_be_kept() {
+fn a_code_is_not_spent_if_storage_or_credentials_fail() {
     let unavailable = |host: ScriptedHost| host.fault(Step::Accounts, 1, Fault::Unavailable);
     let refused = |host: ScriptedHost| host.fault(Step::Accounts, 1, Fault::Refused);
     let no_app = |host: ScriptedHost| host.credentials_are(Err(StorageError::Refused("none".into())));
@@ -108,7 +109,7 @@ fn a_code_is_not_spent_where_its_tokens_could_not_be_kept() {
     }
 }
 
-/// What TikTok may say to the exchange. Nothing is stored, nothing is sent after it.
+/// TikTok's possible answers to the exchange. After each, nothing is stored and nothing more is sent.
 #[test]
 fn an_exchange_without_a_pair_stores_nothing() {
     use Action::{Misconfigured, Reauthorize, RetryAfter, Upstream};
@@ -126,7 +127,7 @@ fn an_exchange_without_a_pair_stores_nothing() {
         (Answer::page(302), "redirected", Upstream),
         (Answer::code(36_009_003), "tiktok-unavailable", RetryAfter),
         (Answer::code(36_004_004), "authorization-code-spent", Reauthorize),
-        // What is said of a refresh token or an access token is no answer to a code.
+        // These codes are about refresh tokens and access tokens, so they say nothing about the authorization code.
         (Answer::code(36_004_001), "tiktok-refused", Upstream),
         (Answer::code(36_004_005), "tiktok-refused", Upstream),
         (Answer::code(105_001), "tiktok-refused", Upstream),
@@ -149,7 +150,7 @@ fn an_exchange_without_a_pair_stores_nothing() {
 }
 
 #[test]
-fn who_is_not_a_seller_is_not_stored() {
+fn an_account_that_is_not_a_seller_is_not_stored() {
     for (user_type, expected) in
         [(json!(1), "not-a-seller"), (json!("3"), "not-a-seller"), (json!("0"), "ok"), (json!(null), "ok")]
     {
@@ -189,9 +190,9 @@ fn the_tokens_are_kept_when_the_shops_cannot_be_read() {
     }
 }
 
-/// A code spent whose tokens are nowhere: only a new consent helps, and the answer says so.
+/// If the code is spent and its tokens are not stored, only a new consent helps, and the error says so.
 #[test]
-fn a_code_is_lost_only_when_no_try_of_the_save_worked() {
+fn a_code_is_lost_only_if_every_try_to_save_its_tokens_failed() {
     let lost = |faults: &[Fault]| {
         let mut host = ScriptedHost::new().answers([pair_answer(1)]).tiktok(|_| shops_answer(&["1"]));
         for (at, fault) in faults.iter().enumerate() {
@@ -206,23 +207,23 @@ fn a_code_is_lost_only_when_no_try_of_the_save_worked() {
     assert_eq!(lost(&[Unavailable, Unavailable, Unavailable]), ("authorization-code-spent", None));
     assert_eq!(lost(&[Unavailable, Refused]), ("authorization-code-spent", None));
     assert_eq!(lost(&[Unavailable, Unavailable]), ("ok", kept.clone()), "the third try worked");
-    assert_eq!(lost(&[AnswerLost]), ("ok", kept.clone()), "an ambiguous write that did happen");
+    assert_eq!(lost(&[AnswerLost]), ("ok", kept.clone()), "the ambiguous write took effect");
     assert_eq!(lost(&[Unavailable, AnswerLost]), ("ok", kept));
 }
 
 #[test]
-fn an_ambiguous_write_is_recognised_even_by_a_load_that_lags() {
-    let host = willing().fault(Step::SwapToken, 1, Fault::AnswerLost).fault(Step::LoadToken, 1, Fault::Lagging);
+fn an_ambiguous_write_is_recognised_even_if_the_next_load_is_stale() {
+    let host = accepting().fault(Step::SwapToken, 1, Fault::AnswerLost).fault(Step::LoadToken, 1, Fault::Stale);
     assert_eq!(outcome(&connect_all(&host)), "ok");
     assert_eq!(host.record().generation, 1, "written once");
     assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
 }
 
-/// It is a try of the save that it costs, as in a renewal: the next write finds out what became of the last.
+/// The failed load counts as one try of the save, as in a renewal. The next write finds out whether the last took effect.
 #[test]
-fn a_look_that_fails_after_an_ambiguous_write_costs_no_code() {
+fn a_failed_load_after_an_ambiguous_write_does_not_lose_the_code() {
     for fault in [Fault::Unavailable, Fault::AnswerLost] {
-        let host = willing().fault(Step::SwapToken, 1, fault).fault(Step::LoadToken, 1, Fault::Unavailable);
+        let host = accepting().fault(Step::SwapToken, 1, fault).fault(Step::LoadToken, 1, Fault::Unavailable);
         assert_eq!(outcome(&connect_all(&host)), "ok", "{fault:?}");
         assert_eq!((tokens(&host.record()).as_str(), host.record().generation), ("AT-1 RT-1 []", 1), "{fault:?}");
     }
@@ -230,13 +231,13 @@ fn a_look_that_fails_after_an_ambiguous_write_costs_no_code() {
     for nth in 1..=3 {
         down = down.fault(Step::SwapToken, nth, Fault::Unavailable).fault(Step::LoadToken, nth, Fault::Unavailable);
     }
-    assert_eq!(refused(connect_all(&down)).0, Cause::AuthorizationCodeSpent);
+    assert_eq!(cause_and_delay(connect_all(&down)).0, Cause::AuthorizationCodeSpent);
 }
 
 #[test]
-fn a_load_that_lags_behind_the_new_record_costs_nothing() {
+fn a_stale_load_after_the_new_record_does_no_harm() {
     for nth in 1..=2 {
-        let host = willing().fault(Step::LoadToken, nth, Fault::Lagging);
+        let host = accepting().fault(Step::LoadToken, nth, Fault::Stale);
         assert_eq!(last_failure(&connect_all(&host).unwrap()), None, "{nth}");
         assert!(host.row().is_some(), "{nth}");
     }
@@ -250,7 +251,7 @@ fn a_row_that_cannot_be_written_is_left_to_refresh() {
         (Step::SwapRow, 1, Fault::Unavailable),
         (Step::SwapRow, 1, Fault::Refused),
     ] {
-        let host = willing().fault(step, nth, fault);
+        let host = accepting().fault(step, nth, fault);
         let connection = connect_all(&host).unwrap();
         assert_eq!(last_failure(&connection), Some("connection-row-not-saved"), "{step:?}");
         assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
@@ -261,28 +262,28 @@ fn a_row_that_cannot_be_written_is_left_to_refresh() {
 }
 
 #[test]
-fn a_late_due_time_that_cannot_be_written_is_harmless() {
+fn a_failed_write_of_the_final_due_time_does_no_harm() {
     for fault in [Fault::Unavailable, Fault::Refused] {
-        let host = willing().fault(Step::SwapToken, 2, fault);
+        let host = accepting().fault(Step::SwapToken, 2, fault);
         assert_eq!(outcome(&connect_all(&host)), "ok");
         assert_eq!(host.refresh_due_at(), Some(NOW));
     }
 }
 
 #[test]
-fn who_disconnects_while_connecting_stays_disconnected() {
+fn a_disconnect_during_connect_stays_disconnected() {
     for (step, nth) in [(Step::LoadRow, 1), (Step::SwapRow, 1)] {
-        let host = willing().meanwhile(step, nth, |host| host.delete(&key()));
+        let host = accepting().meanwhile(step, nth, |host| host.delete(&key()));
         assert_eq!(outcome(&connect_all(&host)), "not-connected", "{step:?}");
         assert!(host.find_record(&key()).is_none(), "{step:?}");
-        assert!(host.row().is_none(), "{step:?}: a row without a record must not stay");
+        assert!(host.row().is_none(), "{step:?}: a row without a record is deleted");
     }
 }
 
 #[test]
-fn the_text_null_is_no_code_even_when_the_host_checked_the_callback() {
+fn the_text_null_is_refused_as_a_code_even_if_the_host_checked_the_callback() {
     let host = ScriptedHost::new();
     let grant = Grant::Code(AuthorizationCode::new("null".into()));
-    assert_eq!(refused(run(connect(&host, customer(), grant, ShopPolicy::All))).0, Cause::ConsentRefused);
+    assert_eq!(cause_and_delay(run(connect(&host, customer(), grant, ShopPolicy::All))).0, Cause::ConsentRefused);
     assert_eq!(host.effects(), []);
 }

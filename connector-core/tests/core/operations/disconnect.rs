@@ -1,4 +1,4 @@
-//! `disconnect`: gone here whatever TikTok says, and what TikTok did not take back is told.
+//! `disconnect` deletes the connection whatever TikTok answers, and reports the shops that TikTok did not take back.
 
 use super::{connected, refresh_when_due};
 use crate::samples::{
@@ -27,13 +27,13 @@ fn shop(host: &ScriptedHost, id: &str, remote: RemoteGrant) -> Disconnected {
     end(host, Ending::Shop(id.into()), remote).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// `1: tiktok-refused`, and so on.
+/// Describes the shops that were not revoked, for example `1: tiktok-refused`.
 fn not_revoked(ended: &Disconnected) -> Vec<String> {
     let text = |shop: &Option<String>| shop.clone().unwrap_or_else(|| "all".into());
     ended.not_revoked.iter().map(|left| format!("{}: {}", text(&left.shop), left.error.cause.code())).collect()
 }
 
-/// The paths and tokens of what was sent, without their timestamps.
+/// Returns the requests that were sent, without timestamps.
 fn sent(host: &ScriptedHost) -> Vec<String> {
     let short = |request: &String| request.split(" @").next().unwrap_or_default().replace(DEAUTHORIZE, "DELETE");
     host.sent().iter().map(short).collect()
@@ -45,24 +45,24 @@ fn taken_back() -> Answer {
     Answer::json(200, &json!({"code": 0, "message": "success", "request_id": "req-1"}))
 }
 
-fn nothing_is_left(host: &ScriptedHost) {
+fn assert_nothing_is_left(host: &ScriptedHost) {
     assert!(host.find_record(&key()).is_none(), "no tokens");
     assert!(host.row().is_none(), "no row");
 }
 
 #[test]
-fn an_account_is_gone_without_a_request_and_twice_is_once() {
+fn disconnecting_an_account_sends_no_request_and_is_idempotent() {
     let host = connected(&fresh());
     for _ in 0..2 {
         let ended = all(&host, RemoteGrant::Keep);
         assert!(ended.remaining.is_empty() && ended.not_revoked.is_empty());
-        nothing_is_left(&host);
+        assert_nothing_is_left(&host);
     }
     assert!(host.sent().is_empty());
 }
 
 #[test]
-fn one_account_of_several_is_ended_or_all_of_them() {
+fn one_account_or_all_accounts_of_the_customer_are_disconnected() {
     let other = key_of("customer-1", "account-2");
     for (ending, left) in [(Ending::All(Some(account())), true), (Ending::All(None), false)] {
         let host = connected(&fresh());
@@ -70,24 +70,24 @@ fn one_account_of_several_is_ended_or_all_of_them() {
         let stranger = key_of("customer-2", "account-1");
         host.put(&stranger, &fresh());
         end(&host, ending, RemoteGrant::Keep).unwrap_or_else(|error| panic!("{error}"));
-        nothing_is_left(&host);
+        assert_nothing_is_left(&host);
         assert_eq!(host.find_record(&other).is_some(), left);
         assert!(host.find_record(&stranger).is_some(), "of another customer");
     }
 }
 
 #[test]
-fn a_row_that_lost_its_record_goes_with_the_rest() {
+fn a_row_without_a_record_is_deleted_with_the_others() {
     let host = connected(&fresh());
     let lost = key_of("customer-1", "account-2");
     host.put_row(&row_of(&lost, &fresh(), &["1"]));
     assert!(all(&host, RemoteGrant::Keep).remaining.is_empty());
-    nothing_is_left(&host);
+    assert_nothing_is_left(&host);
     assert!(run(host.load_row(&lost)).unwrap().is_none());
 }
 
 #[test]
-fn a_consent_that_comes_in_between_keeps_its_row() {
+fn a_consent_during_a_disconnect_keeps_its_record_and_row() {
     let anew = || with(fresh(), |record| record.lineage = Lineage([0x22; 16]));
     let host = connected(&fresh()).meanwhile(Step::LoadRow, 1, move |host| {
         host.put(&key(), &anew());
@@ -99,18 +99,18 @@ fn a_consent_that_comes_in_between_keeps_its_row() {
 
 #[test]
 fn tiktok_is_asked_to_take_back_every_shop_it_still_lists() {
-    let host = ScriptedHost::holding(&fresh()).answers([taken_back(), taken_back()]);
+    let host = ScriptedHost::with_record(&fresh()).answers([taken_back(), taken_back()]);
     let mut row = row_of(&key(), &fresh(), &["1", "2", "3"]);
     row.connection.shops[0].linked = false;
     row.connection.shops[1].standing = ShopStanding::NoLongerGranted;
     host.put_row(&row);
     assert!(not_revoked(&all(&host, RemoteGrant::Revoke)).is_empty());
     assert_eq!(sent(&host), ["DELETE AT-1 cipher-1", "DELETE AT-1 cipher-3"]);
-    nothing_is_left(&host);
+    assert_nothing_is_left(&host);
 }
 
 #[test]
-fn whatever_tiktok_says_the_local_side_is_gone_and_the_rest_is_told() {
+fn whatever_tiktok_answers_everything_is_deleted_here_and_failures_are_reported() {
     let unreachable = || Answer::Broken(TransportFailure::NotConnected);
     let cut = || Answer::Broken(TransportFailure::Interrupted);
     let table = [
@@ -130,12 +130,12 @@ fn whatever_tiktok_says_the_local_side_is_gone_and_the_rest_is_told() {
         let host = connected(&fresh()).answers(answers);
         let expected: Vec<_> = expected.into_iter().filter(|line| !line.is_empty()).collect();
         assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), expected, "{case}");
-        nothing_is_left(&host);
+        assert_nothing_is_left(&host);
     }
 }
 
 #[test]
-fn a_token_that_has_ended_is_renewed_to_ask_and_a_refused_one_once() {
+fn an_expired_or_refused_token_is_renewed_once_to_ask_tiktok() {
     let host = connected(&expired()).answers([pair_answer(2), taken_back(), taken_back()]);
     assert!(not_revoked(&all(&host, RemoteGrant::Revoke)).is_empty());
     assert_eq!(sent(&host), ["refresh RT-1", "DELETE AT-2 cipher-1", "DELETE AT-2 cipher-2"]);
@@ -148,10 +148,10 @@ fn a_token_that_has_ended_is_renewed_to_ask_and_a_refused_one_once() {
 }
 
 #[test]
-fn a_grant_that_proves_to_be_gone_has_nothing_left_to_take_back() {
+fn nothing_is_reported_as_not_revoked_if_the_grant_is_gone() {
     let host = connected(&fresh()).answers([taken_back(), Answer::code(105_001), Answer::code(36_004_005)]);
     assert!(not_revoked(&all(&host, RemoteGrant::Revoke)).is_empty());
-    nothing_is_left(&host);
+    assert_nothing_is_left(&host);
 
     let dead = with(expired(), |record| record.dead = Some(DeadReason::AuthorizationExpired));
     let host = connected(&dead);
@@ -165,12 +165,12 @@ fn a_grant_that_proves_to_be_gone_has_nothing_left_to_take_back() {
 }
 
 #[test]
-fn what_cannot_be_asked_for_is_told() {
-    let host = ScriptedHost::holding(&fresh());
+fn a_revocation_that_cannot_be_requested_is_reported() {
+    let host = ScriptedHost::with_record(&fresh());
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["all: revocation-not-tried"], "no shop is known");
-    nothing_is_left(&host);
+    assert_nothing_is_left(&host);
 
-    let host = ScriptedHost::holding(&fresh());
+    let host = ScriptedHost::with_record(&fresh());
     let mut row = row_of(&key(), &fresh(), &["1"]);
     row.connection.shops[0].listed.cipher = None;
     host.put_row(&row);
@@ -180,40 +180,41 @@ fn what_cannot_be_asked_for_is_told() {
     let host = connected(&fresh()).credentials_are(Err(why));
     let expected = ["1: credentials-refused", "2: credentials-refused"];
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), expected);
-    nothing_is_left(&host);
+    assert_nothing_is_left(&host);
 
     let host = connected(&with(fresh(), |record| record.app_key = "an app before".into()));
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["1: app-key-changed", "2: app-key-changed"]);
-    nothing_is_left(&host);
+    assert_nothing_is_left(&host);
 }
 
 #[test]
-fn asking_ends_after_a_while_so_that_the_deletion_has_its_time() {
-    let host = ScriptedHost::holding(&fresh()).answers([taken_back()]).meanwhile(Step::Send, 1, |host| host.pass(21));
+fn tiktok_is_not_asked_after_20_seconds_so_that_the_deletion_has_time() {
+    let host =
+        ScriptedHost::with_record(&fresh()).answers([taken_back()]).meanwhile(Step::Send, 1, |host| host.pass(21));
     host.put_row(&row_of(&key(), &fresh(), &["1", "2", "3"]));
     let expected = ["2: revocation-not-tried", "3: revocation-not-tried"];
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), expected);
-    nothing_is_left(&host);
+    assert_nothing_is_left(&host);
 }
 
-/// However long the token host takes, for the first shop or after a refusal: the deletion has its time.
+/// The renewal may come before the first request or after a refused token. In both cases time is left for the deletion.
 #[test]
-fn after_a_slow_renewal_tiktok_is_not_asked_any_more() {
+fn tiktok_is_not_asked_after_a_slow_renewal() {
     let slow = |host: &ScriptedHost| host.pass(21);
     let host = connected(&expired()).answers([pair_answer(2)]).meanwhile(Step::Send, 1, slow);
     let expected = ["1: revocation-not-tried", "2: revocation-not-tried"];
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), expected);
-    nothing_is_left(&host);
+    assert_nothing_is_left(&host);
 
     let host = connected(&fresh()).answers([Answer::code(105_002), pair_answer(2)]).meanwhile(Step::Send, 2, slow);
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), expected);
-    nothing_is_left(&host);
+    assert_nothing_is_left(&host);
 }
 
 #[test]
-fn the_last_shop_of_a_grant_that_is_replaced_meanwhile_leaves_the_new_one() {
+fn a_grant_replaced_while_its_last_shop_is_disconnected_is_kept() {
     let anew = || with(fresh(), |record| record.lineage = Lineage([0x22; 16]));
-    let host = ScriptedHost::holding(&fresh()).meanwhile(Step::LoadRow, 1, move |host| {
+    let host = ScriptedHost::with_record(&fresh()).meanwhile(Step::LoadRow, 1, move |host| {
         host.put(&key(), &anew());
         host.put_row(&row_of(&key(), &anew(), &["1"]));
     });
@@ -224,7 +225,7 @@ fn the_last_shop_of_a_grant_that_is_replaced_meanwhile_leaves_the_new_one() {
 }
 
 #[test]
-fn tokens_that_cannot_be_read_are_deleted_all_the_same() {
+fn unreadable_tokens_are_deleted_too() {
     let host = connected(&fresh());
     host.put_bytes(&key(), b"not a record");
     let expected = ["1: token-record-unreadable", "2: token-record-unreadable"];
@@ -237,7 +238,7 @@ async fn tokens_are_gone(host: &ScriptedHost) -> bool {
 }
 
 #[test]
-fn one_shop_goes_and_the_tokens_live_on_for_the_other() {
+fn disconnecting_one_shop_keeps_the_tokens_for_the_other() {
     let host = connected(&fresh());
     let ended = shop(&host, "1", RemoteGrant::Keep);
     let [left] = ended.remaining.as_slice() else { panic!("one connection") };
@@ -247,26 +248,26 @@ fn one_shop_goes_and_the_tokens_live_on_for_the_other() {
 
     let ended = shop(&host, "2", RemoteGrant::Keep);
     assert!(ended.remaining.is_empty());
-    nothing_is_left(&host);
-    assert!(shop(&host, "2", RemoteGrant::Keep).remaining.is_empty(), "twice is once");
+    assert_nothing_is_left(&host);
+    assert!(shop(&host, "2", RemoteGrant::Keep).remaining.is_empty(), "a repetition succeeds");
     assert!(host.sent().is_empty());
 }
 
 #[test]
-fn a_shop_taken_back_is_no_longer_granted_and_the_others_are_looked_at() {
+fn after_a_shop_is_revoked_the_next_refresh_checks_the_other_shops() {
     let host = connected(&fresh()).answers([taken_back()]);
     let ended = shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(shops_of(&ended.remaining[0]), "1 gone, 2 granted linked");
     assert_eq!(sent(&host), ["DELETE AT-1 cipher-1"]);
     assert!(host.record().verify && host.refresh_due_at() == Some(host.wall()), "due at once");
 
-    // TikTok took the whole grant: the next refresh finds out.
+    // TikTok has revoked the whole grant, and the next refresh finds out.
     let host = connected(&fresh()).answers([taken_back(), Answer::code(105_001), Answer::code(36_004_005)]);
     shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");
     assert_eq!(tokens(&host.record()), "- - [] dead");
 
-    // Or not.
+    // TikTok has revoked only this shop.
     let host = connected(&fresh()).answers([taken_back(), shops_answer(&["2"])]);
     shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(shops_of(&refresh_when_due(&host).unwrap()), "2 granted linked, 1 gone");
@@ -274,7 +275,7 @@ fn a_shop_taken_back_is_no_longer_granted_and_the_others_are_looked_at() {
 }
 
 #[test]
-fn a_shop_that_was_not_taken_back_is_unlinked_all_the_same() {
+fn a_shop_that_was_not_revoked_is_still_unlinked() {
     let host = connected(&fresh()).answers([Answer::code(36_009_003)]);
     let ended = shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(not_revoked(&ended), ["1: tiktok-refused"]);
@@ -283,18 +284,18 @@ fn a_shop_that_was_not_taken_back_is_unlinked_all_the_same() {
 }
 
 #[test]
-fn a_shop_of_two_accounts_goes_from_both() {
+fn a_shop_of_two_accounts_is_disconnected_from_both() {
     let host = connected(&fresh());
     let other = key_of("customer-1", "account-2");
     host.put(&other, &fresh());
     host.put_row(&row_of(&other, &fresh(), &["1"]));
     let ended = shop(&host, "1", RemoteGrant::Keep);
     assert_eq!(ended.remaining.iter().map(shops_of).collect::<Vec<_>>(), ["1 granted, 2 granted linked"]);
-    assert!(host.find_record(&other).is_none(), "it was the only shop of this one");
+    assert!(host.find_record(&other).is_none(), "the shop was the only one of this account");
 }
 
 #[test]
-fn a_shop_nobody_knows_ends_nothing() {
+fn disconnecting_an_unknown_shop_changes_nothing() {
     let host = connected(&fresh());
     let ended = shop(&host, "7", RemoteGrant::Revoke);
     assert!(ended.remaining.is_empty() && ended.not_revoked.is_empty() && host.sent().is_empty());
@@ -307,15 +308,15 @@ fn a_refresh_in_flight_finds_nothing_and_discards_its_pair() {
         .answers([pair_answer(2)])
         .meanwhile(Step::SwapToken, 2, |host| assert!(all(host, RemoteGrant::Keep).remaining.is_empty()));
     assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
-    nothing_is_left(&host);
+    assert_nothing_is_left(&host);
 }
 
 #[test]
-fn killed_anywhere_a_repetition_ends_it() {
+fn a_disconnect_killed_anywhere_is_completed_by_a_repetition() {
     for ending in ["all", "shop"] {
         let ending = || if ending == "all" { Ending::All(None) } else { Ending::Shop("1".into()) };
         let host = |point| {
-            let host = ScriptedHost::holding(&fresh()).tiktok(|_| taken_back());
+            let host = ScriptedHost::with_record(&fresh()).tiktok(|_| taken_back());
             host.put_row(&row_of(&key(), &fresh(), &["1"]));
             match point {
                 Some(point) => host.killed(point),
@@ -329,13 +330,16 @@ fn killed_anywhere_a_repetition_ends_it() {
         for point in (1..=effects).flat_map(|number| [Kill::Before(number), Kill::After(number)]) {
             let host = host(Some(point));
             assert!(run_or_die(disconnect(&host, customer(), ending(), RemoteGrant::Revoke)).is_none(), "killed");
-            assert!(host.find_record(&key()).is_none() || host.row().is_some(), "{point:?}: the record goes first");
+            assert!(
+                host.find_record(&key()).is_none() || host.row().is_some(),
+                "{point:?}: the record is deleted first"
+            );
             host.restart();
             if host.find_record(&key()).is_none() && host.row().is_some() {
-                assert!(run(rows_shown(&host)) == 0, "what has no tokens is not shown");
+                assert!(run(rows_shown(&host)) == 0, "a row without tokens is not listed");
             }
             end(&host, Ending::All(None), RemoteGrant::Keep).unwrap_or_else(|error| panic!("{point:?}: {error}"));
-            nothing_is_left(&host);
+            assert_nothing_is_left(&host);
         }
     }
 }
@@ -345,10 +349,10 @@ async fn rows_shown(host: &ScriptedHost) -> usize {
 }
 
 #[test]
-fn a_storage_that_does_not_delete_is_told() {
+fn a_failed_deletion_is_reported() {
     let failing = || connected(&fresh()).fault(Step::SwapToken, 1, Fault::Refused);
     assert_eq!(outcome(&end(&failing(), Ending::All(None), RemoteGrant::Keep)), "storage-refused");
     let host = connected(&fresh()).fault(Step::SwapToken, 2, Fault::AnswerLost);
     assert_eq!(outcome(&end(&host, Ending::All(None), RemoteGrant::Keep)), "ok", "it was deleted");
-    nothing_is_left(&host);
+    assert_nothing_is_left(&host);
 }

@@ -1,4 +1,4 @@
-//! Killed at every effect, before it happens and after it: what is stored is legal, and a later call goes on from there.
+//! Calls that are killed before and after every effect: the stored state is legal, and a later call continues from it.
 
 use super::{code, connect_all, connected, refresh_forced, refresh_when_due};
 use crate::samples::{
@@ -12,14 +12,14 @@ use tiktok_shop_connector_core::operation;
 use tiktok_shop_connector_core::operation::refresh::Rotation;
 use tiktok_shop_connector_core::record::ShopPolicy;
 
-/// What TikTok does with a refresh token that it has replaced; nobody outside knows.
+/// TikTok's treatment of a refresh token that it has replaced. TikTok does not document which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Replaced {
     Lives,
     IsRevoked,
 }
 
-/// A TikTok that remembers: its pairs are numbered, and `CODE-1` works once.
+/// Returns a TikTok that keeps state: it numbers its pairs, and accepts `CODE-1` once.
 fn tiktok(replaced: Replaced, mut newest: u32) -> impl FnMut(&str) -> Answer {
     let mut code_spent = false;
     move |request| {
@@ -52,7 +52,7 @@ fn dies_connecting(host: &ScriptedHost) {
     assert!(run_or_die(call).is_none(), "killed");
 }
 
-/// A later call, once every claim has lapsed.
+/// Starts the host again, and moves its clocks until every claim has lapsed.
 fn later(host: &ScriptedHost) {
     host.restart();
     host.pass(121);
@@ -86,7 +86,7 @@ fn a_refresh_killed_anywhere_leaves_the_old_pair_a_claim_or_the_new_pair() {
 }
 
 #[test]
-fn before_its_claim_lapses_a_killed_refresh_is_waited_for() {
+fn nothing_is_sent_until_the_claim_of_a_killed_refresh_lapses() {
     let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1)).killed(Kill::After(4));
     dies_refreshing(&host);
     host.restart();
@@ -95,9 +95,9 @@ fn before_its_claim_lapses_a_killed_refresh_is_waited_for() {
     assert!(host.sent().is_empty());
 }
 
-/// Killed before and after every effect: where TikTok spent the token and revokes it, and only there, the connection is lost.
+/// The connection is lost only at the two points where TikTok has spent the token and its answer is not stored.
 #[test]
-fn a_refresh_is_lost_only_where_tiktok_spent_the_token_unanswered() {
+fn a_killed_refresh_loses_the_connection_only_if_tiktok_spent_the_token_unanswered() {
     let mut lost = Vec::new();
     for point in points(10) {
         let host = connected(&due()).tiktok(tiktok(Replaced::IsRevoked, 1)).killed(point);
@@ -106,7 +106,7 @@ fn a_refresh_is_lost_only_where_tiktok_spent_the_token_unanswered() {
         match outcome(&refresh_when_due(&host)) {
             "ok" => is_whole(&host, point),
             "refresh-outcome-unknown" => {
-                assert_eq!(host.sent(), ["refresh RT-1"], "{point:?}: replayed once");
+                assert_eq!(host.sent(), ["refresh RT-1"], "{point:?}: the token is sent once more");
                 lost.push(point);
             }
             other => panic!("{point:?}: {other}"),
@@ -115,9 +115,9 @@ fn a_refresh_is_lost_only_where_tiktok_spent_the_token_unanswered() {
     assert_eq!(lost, [Kill::After(4), Kill::Before(5)]);
 }
 
-/// TikTok has acted and its answer is lost on the way: the token is replayed once, and no new consent is asked for.
+/// TikTok has acted and its answer is lost. The token is sent once more, and no new consent is needed.
 #[test]
-fn a_lost_answer_is_asked_for_once_more_after_the_claim_lapsed() {
+fn after_a_lost_answer_the_token_is_sent_once_more_when_the_claim_has_lapsed() {
     let mut provider = tiktok(Replaced::Lives, 1);
     let mut lose = true;
     let host = connected(&due()).tiktok(move |request| {
@@ -133,14 +133,14 @@ fn a_lost_answer_is_asked_for_once_more_after_the_claim_lapsed() {
 }
 
 #[test]
-fn a_promotion_killed_anywhere_ends_with_the_fallback_spent() {
+fn a_promotion_killed_anywhere_is_completed_by_the_next_refresh() {
     let record = with(due(), |record| record.fallbacks = vec![refresh_token("RT-0")]);
     let answer = |request: &str| match request {
         "refresh RT-1" => Answer::code(36_004_005),
         "refresh RT-0" => pair_answer(2),
         _ => shops_answer(&["1", "2"]),
     };
-    // Two effects more than a plain refresh: the promotion's swap and the second request.
+    // A promotion has two effects more than a plain refresh: its swap and the second request.
     for point in points(12) {
         let host = connected(&record).tiktok(answer).killed(point);
         dies_refreshing(&host);
@@ -154,7 +154,7 @@ fn a_promotion_killed_anywhere_ends_with_the_fallback_spent() {
 }
 
 #[test]
-fn a_connect_killed_anywhere_is_connected_or_not_at_all() {
+fn a_connect_killed_anywhere_leaves_a_whole_connection_or_none() {
     for point in points(10) {
         let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 0)).killed(point);
         dies_connecting(&host);
@@ -176,13 +176,13 @@ fn a_connect_killed_anywhere_is_connected_or_not_at_all() {
 }
 
 #[test]
-fn a_connect_killed_before_its_row_is_due_at_once() {
+fn a_connect_killed_before_its_row_is_written_is_due_at_once() {
     let host = ScriptedHost::new().tiktok(tiktok(Replaced::Lives, 0)).killed(Kill::After(4));
     dies_connecting(&host);
     assert_eq!((host.refresh_due_at(), host.row().is_none()), (Some(NOW), true));
 }
 
-/// The old connection still works or the new one does.
+/// Either the old tokens still work, or the new ones do.
 #[test]
 fn a_reconnect_killed_anywhere_leaves_a_connection_that_works() {
     for point in points(10) {
@@ -197,7 +197,7 @@ fn a_reconnect_killed_anywhere_leaves_a_connection_that_works() {
 }
 
 #[test]
-fn the_numbers_of_effects_above_are_those_of_undisturbed_calls() {
+fn the_kill_points_above_cover_every_effect_of_an_undisturbed_call() {
     let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1));
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!((host.effects().len(), host.effects()[3], host.effects()[4]), (10, Step::Send, Step::SwapToken));
@@ -208,6 +208,6 @@ fn the_numbers_of_effects_above_are_those_of_undisturbed_calls() {
 
     let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1));
     assert_eq!(outcome(&connect_all(&host)), "ok");
-    // One swap more, which expected nothing and learns what stands there; one load less, as the row was there.
+    // One swap more: it expects no record and learns which one is stored. One load less, because the row exists.
     assert_eq!((host.effects().len(), host.effects()[3], host.effects()[4]), (10, Step::SwapToken, Step::SwapToken));
 }

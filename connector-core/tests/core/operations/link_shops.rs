@@ -1,4 +1,4 @@
-//! `link-shops`: the customer's choice, without a request.
+//! `link-shops` stores the customer's choice of shops and sends no request.
 
 use super::{connected, refresh_when_due};
 use crate::samples::{
@@ -15,7 +15,7 @@ fn link(host: &ScriptedHost, shops: &[&str]) -> Result<Connection, Error> {
 }
 
 #[test]
-fn the_shops_named_are_used_and_no_others_until_the_next_choice() {
+fn only_the_named_shops_are_linked_until_the_next_choice() {
     let host = connected(&fresh()).answers([shops_answer(&["2", "1", "3"])]);
     assert_eq!(shops_of(&link(&host, &["2"]).unwrap()), "1 granted, 2 granted linked");
     assert_eq!(shops_of(&link(&host, &["1", "1"]).unwrap()), "1 granted linked, 2 granted");
@@ -27,14 +27,14 @@ fn the_shops_named_are_used_and_no_others_until_the_next_choice() {
 }
 
 #[test]
-fn a_shop_that_no_list_had_changes_nothing() {
+fn a_shop_that_tiktok_never_listed_is_refused_and_changes_nothing() {
     let host = connected(&fresh());
     assert_eq!(outcome(&link(&host, &["2", "3"])), "unknown-shop");
     assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked, 2 granted linked");
 }
 
 #[test]
-fn without_a_token_record_there_is_nothing_to_choose_from() {
+fn without_a_token_record_no_shop_can_be_linked() {
     let host = connected(&fresh());
     host.delete(&key());
     assert_eq!(outcome(&link(&host, &["1"])), "not-connected");
@@ -42,23 +42,23 @@ fn without_a_token_record_there_is_nothing_to_choose_from() {
 }
 
 #[test]
-fn of_several_accounts_one_must_be_named() {
+fn with_several_accounts_one_must_be_named() {
     let host = connected(&fresh());
     host.put(&key_of("customer-1", "account-2"), &fresh());
     assert_eq!(outcome(&link(&host, &["1"])), "account-required");
 }
 
 #[test]
-fn the_shops_of_an_earlier_grant_are_no_choice() {
+fn shops_of_an_earlier_grant_cannot_be_linked() {
     let host = connected(&fresh());
     host.edit(|record| record.lineage = Lineage([0x22; 16]));
     assert_eq!(outcome(&link(&host, &["1"])), "unknown-shop");
-    assert_eq!(shops_of(&link(&host, &[]).unwrap()), "", "and none of them is a row that is up to date");
+    assert_eq!(shops_of(&link(&host, &[]).unwrap()), "", "an empty choice writes a row without the old shops");
 }
 
 #[test]
-fn a_choice_says_nothing_of_the_failure_before() {
-    let host = ScriptedHost::holding(&fresh());
+fn linking_shops_keeps_the_last_failure() {
+    let host = ScriptedHost::with_record(&fresh());
     let mut row = row_of(&key(), &fresh(), &["1"]);
     let failure = PastFailure::new(host.wall(), &Error::new(Cause::RateLimited));
     row.connection.last_failure = match Outcome::of(Some(failure)) {
@@ -70,14 +70,14 @@ fn a_choice_says_nothing_of_the_failure_before() {
 }
 
 #[test]
-fn a_dead_connection_may_be_chosen_for() {
+fn shops_of_a_dead_connection_can_be_linked() {
     let dead = with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationExpired));
     let host = connected(&dead);
     assert_eq!(shops_of(&link(&host, &["1"]).unwrap()), "1 granted linked, 2 granted");
 }
 
 #[test]
-fn a_choice_that_lost_its_race_is_made_on_the_row_that_won() {
+fn a_choice_that_lost_its_race_is_applied_to_the_row_that_won() {
     let host = connected(&fresh()).meanwhile(Step::SwapRow, 1, |host| {
         host.put_row(&row_of(&key(), &fresh(), &["1", "2", "3"]));
     });
@@ -85,7 +85,7 @@ fn a_choice_that_lost_its_race_is_made_on_the_row_that_won() {
 }
 
 #[test]
-fn a_disconnect_in_between_wins() {
+fn a_disconnect_while_shops_are_linked_wins() {
     let host = connected(&fresh()).meanwhile(Step::SwapRow, 1, |host| host.delete(&key()));
     let _either = link(&host, &["1"]);
     assert_eq!(outcome(&link(&host, &["1"])), "not-connected");

@@ -1,4 +1,4 @@
-//! Operations without network: the lists and the consent link.
+//! The operations that send no request: the two lists and the consent link.
 
 use crate::samples::{customer, fresh, key_of, outcome, row_of};
 use crate::scripted_host::{Fault, ScriptedHost, Step, run};
@@ -8,7 +8,7 @@ use tiktok_shop_connector_core::operation::list_shops::list_shops;
 use tiktok_shop_connector_core::ports::StorageError;
 use tiktok_shop_connector_core::secret::State;
 
-/// Two accounts of one customer and one of another.
+/// Creates a host with two accounts of one customer and one account of another.
 fn three_connections() -> ScriptedHost {
     let host = ScriptedHost::new();
     for (customer, account, shops) in [
@@ -43,7 +43,7 @@ fn the_lists_show_a_customers_own_connections_and_no_others() {
 }
 
 #[test]
-fn nobody_has_no_connections() {
+fn a_customer_without_connections_has_empty_lists() {
     let host = ScriptedHost::new();
     assert_eq!((accounts(&host).len(), shops(&host).len()), (0, 0));
 }
@@ -54,7 +54,7 @@ fn a_row_without_a_record_is_left_out_of_both_lists() {
     host.delete(&key_of("customer-1", "account-1"));
     assert_eq!(accounts(&host), ["account-2"]);
     assert_eq!(shops(&host), ["account-2 3", "account-2 4"]);
-    assert_eq!(host.row().unwrap().connection.shops.len(), 2, "and nothing is written by a list");
+    assert_eq!(host.row().unwrap().connection.shops.len(), 2, "a list writes nothing");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn only_linked_shops_are_listed() {
 }
 
 #[test]
-fn a_list_fails_as_its_storage_does() {
+fn a_list_fails_if_storage_fails() {
     for step in [Step::ListRows, Step::Accounts] {
         for (fault, expected) in [(Fault::Unavailable, "storage-unavailable"), (Fault::Refused, "storage-refused")] {
             let host = three_connections().fault(step, 1, fault).fault(step, 2, fault);

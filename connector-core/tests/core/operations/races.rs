@@ -1,9 +1,9 @@
-//! Callers that meet: whoever loses is harmless, and no pair in hand is lost.
+//! Callers that run at the same time: a caller that loses a race does no harm, and no pair that TikTok issued is lost.
 
 use super::{connected, refresh_forced, refresh_when_due};
 use crate::samples::{
-    DAY, LINEAGE, NOW, access, due, expired, fresh, key, last_failure, outcome, pair, pair_answer, pair_answer_with,
-    refresh_token, refused, row_of, shops_answer, shops_of, stored_form, their_claim, tokens, with,
+    DAY, LINEAGE, NOW, access, cause_and_delay, due, expired, fresh, key, last_failure, outcome, pair, pair_answer,
+    pair_answer_with, refresh_token, row_of, shops_answer, shops_of, stored_form, their_claim, tokens, with,
 };
 use crate::scripted_host::{Answer, Fault, ScriptedHost, Step};
 use serde_json::json;
@@ -40,7 +40,7 @@ fn a_second_caller_during_the_request_sends_nothing() {
 }
 
 #[test]
-fn whoever_meets_a_live_claim_leaves_everything_as_it_is() {
+fn a_caller_that_finds_a_live_claim_changes_nothing() {
     for (record, expected) in [(due(), "ok"), (expired(), "refresh-in-progress")] {
         let record = with(record, |record| record.claim = Some(their_claim("RT-1")));
         let host = connected(&record);
@@ -50,7 +50,7 @@ fn whoever_meets_a_live_claim_leaves_everything_as_it_is() {
         if let Ok(connection) = result {
             assert_eq!(shops_of(&connection), "1 granted linked, 2 granted linked", "the row as it stands");
         } else {
-            assert!(refused(result).1 <= 1, "never longer than the claim has left");
+            assert!(cause_and_delay(result).1 <= 1, "the delay is not longer than the rest of the claim's life");
         }
         assert!(host.sent().is_empty());
         assert_eq!(host.history().len(), 1, "nothing was written");
@@ -58,8 +58,8 @@ fn whoever_meets_a_live_claim_leaves_everything_as_it_is() {
 }
 
 #[test]
-fn a_connection_without_a_row_gets_one_even_while_another_renews() {
-    let host = ScriptedHost::holding(&with(due(), |record| record.claim = Some(their_claim("RT-1"))));
+fn a_missing_row_is_written_even_while_another_caller_renews() {
+    let host = ScriptedHost::with_record(&with(due(), |record| record.claim = Some(their_claim("RT-1"))));
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(host.row().unwrap().connection.seller_name, "Seller");
     assert_eq!(host.history().len(), 1);
@@ -75,27 +75,27 @@ fn a_lapsed_claim_is_taken_over_and_counted() {
 }
 
 #[test]
-fn a_race_lost_at_the_claim_is_decided_anew_from_what_won() {
-    // The other one has renewed already.
+fn a_caller_that_loses_the_race_for_the_claim_decides_anew_from_the_stored_record() {
+    // The other caller has already renewed.
     let host = connected(&due())
         .tiktok(|_| shops_answer(&["1"]))
         .meanwhile(Step::SwapToken, 1, |host| host.edit(|record| take_pair(record, &pair(5), NOW, 0)));
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(host.sent(), ["shops AT-5"]);
-    // The other one has claimed.
+    // The other caller has claimed.
     let host = connected(&expired()).meanwhile(Step::SwapToken, 1, |host| {
         host.edit(|record| record.claim = Some(their_claim("RT-1")));
     });
     assert_eq!(outcome(&refresh_when_due(&host)), "refresh-in-progress");
     assert!(host.sent().is_empty());
-    // The other one has disconnected.
+    // The other caller has disconnected.
     let host = connected(&due()).meanwhile(Step::SwapToken, 1, |host| host.delete(&key()));
     assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
     assert!(host.find_record(&key()).is_none() && host.row().is_none());
 }
 
 #[test]
-fn who_is_always_overtaken_says_so_and_sends_nothing() {
+fn a_caller_that_loses_every_race_returns_storage_conflict_and_sends_nothing() {
     let mut host = connected(&due());
     for nth in 1..=8 {
         host = host.meanwhile(Step::SwapToken, nth, |host| host.edit(|record| record.failures += 1));
@@ -106,8 +106,8 @@ fn who_is_always_overtaken_says_so_and_sends_nothing() {
 }
 
 #[test]
-fn a_claim_that_came_to_stand_over_another_token_is_given_back() {
-    // The swap of the claim is ambiguous; before it is looked at, a late answer puts another pair beneath it.
+fn a_claim_that_does_not_name_the_current_token_is_given_back() {
+    // The swap of the claim is ambiguous. Before the caller loads the record, a late answer makes another pair current.
     let host = connected(&due())
         .tiktok(|_| shops_answer(&["1"]))
         .fault(Step::SwapToken, 1, Fault::AnswerLost)
@@ -119,13 +119,13 @@ fn a_claim_that_came_to_stand_over_another_token_is_given_back() {
             });
         });
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
-    assert_eq!(host.sent(), ["shops AT-5"], "what the claim names is not current: nothing is sent under it");
+    assert_eq!(host.sent(), ["shops AT-5"], "the claimed token is not current, so it is not sent");
     assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
 }
 
-/// Step 5 after a save that came too late: what another writer put there between the request and the save.
+/// Step 5 of the protocol, when another writer has changed the record between the request and the save.
 #[test]
-fn a_pair_that_is_saved_too_late_finds_its_place() {
+fn a_pair_that_is_saved_late_becomes_current_or_a_fallback() {
     type Edit = fn(&mut TokenRecord);
     let table: [(&str, Edit, &str, &str); 5] = [
         (
@@ -170,7 +170,7 @@ fn a_pair_that_is_saved_too_late_finds_its_place() {
 }
 
 #[test]
-fn a_late_answer_without_a_refresh_token_changes_nothing_of_a_newer_pair() {
+fn a_late_answer_without_a_refresh_token_does_not_change_a_newer_pair() {
     let host = connected(&due())
         .answers([pair_answer_with(2, &json!({"refresh_token": ""}))])
         .tiktok(|_| shops_answer(&["1"]))
@@ -179,8 +179,8 @@ fn a_late_answer_without_a_refresh_token_changes_nothing_of_a_newer_pair() {
     assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
 }
 
-/// A whole second call in between: the first one's claim lapses while TikTok answers it, and its pair must not replace
-/// the newer one.
+/// The claim of the first call lapses while TikTok answers it, and a second call renews. The pair of the first call must
+/// not replace the newer pair.
 #[test]
 fn the_answer_to_a_lapsed_claim_becomes_a_fallback_of_the_successors_pair() {
     let host = connected(&due())
@@ -196,9 +196,9 @@ fn the_answer_to_a_lapsed_claim_becomes_a_fallback_of_the_successors_pair() {
     assert_eq!(tokens(&host.record()), "AT-3 RT-3 [RT-2 RT-1]");
 }
 
-/// The successor was refused and wrote a death; the pair that arrives late revives the grant.
+/// The second call was rejected and marked the grant dead. The pair that arrives late revives it.
 #[test]
-fn the_answer_to_a_lapsed_claim_revives_a_grant_that_its_successor_buried() {
+fn the_answer_to_a_lapsed_claim_revives_a_grant_that_its_successor_marked_dead() {
     let host = connected(&due())
         .answers([Answer::code(36_004_005)])
         .tiktok(|request| if request == "refresh RT-1" { pair_answer(2) } else { shops_answer(&["1"]) })
@@ -212,10 +212,10 @@ fn the_answer_to_a_lapsed_claim_revives_a_grant_that_its_successor_buried() {
 }
 
 #[test]
-fn a_pair_for_a_grant_that_is_gone_is_knowingly_discarded() {
+fn a_pair_for_a_deleted_or_replaced_grant_is_discarded() {
     let host = renewing(&due()).meanwhile(Step::SwapToken, 2, |host| host.delete(&key()));
     assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
-    assert!(host.find_record(&key()).is_none(), "disconnected stays disconnected");
+    assert!(host.find_record(&key()).is_none(), "the connection stays disconnected");
     assert!(host.row().is_none());
 
     let anew = with(fresh(), |record| {
@@ -230,15 +230,15 @@ fn a_pair_for_a_grant_that_is_gone_is_knowingly_discarded() {
     });
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(host.sent(), ["refresh RT-1", "shops AT-8"]);
-    assert_eq!(stored_form(&host.record()), expected, "connected anew: nothing of the old grant gets in");
+    assert_eq!(stored_form(&host.record()), expected, "the new grant is unchanged");
 }
 
 #[test]
-fn a_row_is_written_for_the_grant_that_the_work_began_with_or_not_at_all() {
+fn a_row_is_written_only_for_the_grant_with_which_the_call_began() {
     let anew = || with(fresh(), |record| record.lineage = Lineage([0x22; 16]));
-    // Before the load that allows the write, and between it and the look that follows a new row.
+    // The record is replaced before the load that allows the write, or before the load that follows a new row.
     for (step, nth) in [(Step::LoadRow, 1), (Step::SwapRow, 1)] {
-        let host = ScriptedHost::holding(&fresh()).answers([shops_answer(&["1"])]);
+        let host = ScriptedHost::with_record(&fresh()).answers([shops_answer(&["1"])]);
         let host = host.meanwhile(step, nth, move |host| host.put(&key(), &anew()));
         assert_eq!(outcome(&refresh_when_due(&host)), "not-connected", "{step:?}");
         assert!(host.row().is_none(), "{step:?}: shops of another grant");
@@ -253,14 +253,14 @@ fn a_row_is_written_for_the_grant_that_the_work_began_with_or_not_at_all() {
 }
 
 #[test]
-fn a_rejection_under_a_lost_claim_kills_nothing() {
-    // Taken over by another caller: its claim decides.
+fn a_rejection_under_a_lost_claim_does_not_mark_the_grant_dead() {
+    // Another caller has taken over the claim, so its claim decides.
     let host = connected(&expired()).answers([Answer::code(36_004_005)]).meanwhile(Step::SwapToken, 2, |host| {
         host.edit(|record| record.claim = Some(their_claim("RT-1")));
     });
     assert_eq!(outcome(&refresh_when_due(&host)), "refresh-in-progress");
     assert_eq!(tokens(&host.record()), "AT-1 RT-1 [] claimed");
-    // Renewed by another caller.
+    // Another caller has renewed.
     let host = connected(&due()).answers([Answer::code(36_004_005), shops_answer(&["1"])]).meanwhile(
         Step::SwapToken,
         2,
@@ -268,7 +268,7 @@ fn a_rejection_under_a_lost_claim_kills_nothing() {
     );
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(host.sent(), ["refresh RT-1", "shops AT-5"]);
-    // Disconnected.
+    // Another caller has disconnected.
     let host = connected(&due()).answers([Answer::code(36_004_005)]).meanwhile(Step::SwapToken, 2, |host| {
         host.delete(&key());
     });
@@ -276,8 +276,8 @@ fn a_rejection_under_a_lost_claim_kills_nothing() {
 }
 
 #[test]
-fn a_rejection_is_decided_again_where_the_claim_still_stands() {
-    // A fallback arrived meanwhile: it is tried instead of death.
+fn a_rejection_is_decided_again_if_the_claim_still_stands() {
+    // A fallback arrived meanwhile, so it is tried before the grant is marked dead.
     let host = connected(&due()).answers([Answer::code(36_004_005), pair_answer(2), shops_answer(&["1"])]).meanwhile(
         Step::SwapToken,
         2,
@@ -285,7 +285,7 @@ fn a_rejection_is_decided_again_where_the_claim_still_stands() {
     );
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-0", "shops AT-2"]);
-    // A notice arrived meanwhile: it is confirmed by the death.
+    // A notice arrived meanwhile, and the rejection confirms it.
     let host = connected(&due()).answers([Answer::code(36_004_001)]).meanwhile(Step::SwapToken, 2, |host| {
         host.edit(|record| record.verify = true);
     });
@@ -294,17 +294,17 @@ fn a_rejection_is_decided_again_where_the_claim_still_stands() {
 }
 
 #[test]
-fn a_release_that_lost_its_race_leaves_what_won() {
+fn a_release_that_lost_its_race_does_not_change_the_record_that_won() {
     let host = connected(&due()).answers([Answer::limited(None)]).meanwhile(Step::SwapToken, 2, |host| {
         host.edit(|record| take_pair(record, &pair(5), NOW, 0));
     });
-    assert_eq!(refused(refresh_when_due(&host)).0, Cause::RateLimited);
+    assert_eq!(cause_and_delay(refresh_when_due(&host)).0, Cause::RateLimited);
     assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
     assert_eq!(host.record().failures, 0);
 }
 
 #[test]
-fn a_row_written_from_a_newer_record_keeps_what_it_says_of_the_grant() {
+fn a_row_of_a_newer_record_keeps_its_status_and_names() {
     let host = connected(&fresh()).answers([shops_answer(&["1"])]);
     let mut newer = row_of(&key(), &fresh(), &["1", "2"]);
     newer.generation = 9;
@@ -317,11 +317,11 @@ fn a_row_written_from_a_newer_record_keeps_what_it_says_of_the_grant() {
     assert_eq!((row.generation, row.lineage), (9, LINEAGE.to_text()));
     assert_eq!(row.connection.status, newer.connection.status);
     assert_eq!((row.connection.seller_name.as_str(), row.connection.refreshed_at), ("Newer", NOW.plus(DAY)));
-    assert_eq!(shops_of(&row.connection), "1 granted linked, 2 gone linked", "the list is news all the same");
+    assert_eq!(shops_of(&row.connection), "1 granted linked, 2 gone linked", "the new list is stored nevertheless");
 }
 
 #[test]
-fn a_row_that_is_always_overtaken_is_a_storage_conflict() {
+fn a_row_write_that_loses_every_race_is_a_storage_conflict() {
     let mut host = connected(&fresh()).answers([shops_answer(&["1"])]);
     for nth in 1..=3 {
         host = host.meanwhile(Step::SwapRow, nth, |host| host.put_row(&row_of(&key(), &fresh(), &["7"])));

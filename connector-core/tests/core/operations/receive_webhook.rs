@@ -1,4 +1,4 @@
-//! `receive-webhook`: nothing before the signature, nothing over the network, and twice is once.
+//! `receive-webhook` checks the signature before it reads the body, sends no request, and is idempotent.
 
 use super::{connect_all, connected, refresh_when_due};
 use crate::samples::{
@@ -46,7 +46,7 @@ fn status(host: &ScriptedHost) -> Status {
 }
 
 #[test]
-fn what_is_not_signed_is_refused_before_it_is_read() {
+fn a_body_without_a_valid_signature_is_refused_before_it_is_read() {
     let body = deauthorization(NOW).to_string();
     let good = signed_by(APP_SECRET, body.as_bytes());
     let upper = good.to_uppercase();
@@ -67,7 +67,7 @@ fn what_is_not_signed_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn what_is_signed_and_no_event_is_malformed_and_what_is_endless_is_not_even_hashed() {
+fn a_signed_body_that_is_no_event_is_malformed_and_a_too_long_body_is_not_hashed() {
     for body in ["", "null", "[]", "{}", "nonsense"] {
         let host = connected(&fresh());
         let outcome_of = receive_raw(&host, &signed_by(APP_SECRET, body.as_bytes()), body.as_bytes());
@@ -79,7 +79,7 @@ fn what_is_signed_and_no_event_is_malformed_and_what_is_endless_is_not_even_hash
 }
 
 #[test]
-fn the_secret_before_is_accepted_too() {
+fn the_previous_app_secret_is_accepted_too() {
     let body = deauthorization(NOW).to_string();
     let host = connected(&fresh());
     let received = receive_raw(&host, &signed_by(PREVIOUS_APP_SECRET, body.as_bytes()), body.as_bytes());
@@ -87,7 +87,7 @@ fn the_secret_before_is_accepted_too() {
 }
 
 #[test]
-fn an_event_of_any_type_is_given_to_those_who_have_its_shop() {
+fn an_event_of_any_type_names_the_connections_that_have_its_shop() {
     let host = connected(&fresh());
     let (other, gone, elsewhere) =
         (key_of("customer-2", "account-1"), key_of("customer-3", "account-1"), key_of("customer-4", "account-1"));
@@ -102,7 +102,7 @@ fn an_event_of_any_type_is_given_to_those_who_have_its_shop() {
     let body = br#"{"type":1,"shop_id":"1","timestamp":1,"data":{ "order_id":"5", "n":[1.50] }}"#;
     let received = receive_raw(&host, &signed_by(APP_SECRET, body), body).unwrap_or_else(|error| panic!("{error}"));
     let owners: Vec<_> = received.owners.iter().map(|owner| (owner.key.clone(), owner.linked)).collect();
-    assert_eq!(owners, [(key(), true), (other, false)], "the third has no tokens: it is not connected");
+    assert_eq!(owners, [(key(), true), (other, false)], "the third customer has no tokens and is not connected");
     assert_eq!((received.effect, received.notification.id), (Effect::None, None));
     assert_eq!(received.notification.data, r#"{ "order_id":"5", "n":[1.50] }"#, "as sent");
     assert_eq!(received.notification.event_type, 1);
@@ -111,7 +111,7 @@ fn an_event_of_any_type_is_given_to_those_who_have_its_shop() {
 }
 
 #[test]
-fn an_event_without_a_shop_concerns_nobody() {
+fn an_event_without_a_known_shop_has_no_owners() {
     for event in [json!({"type": 20}), json!({"type": 6, "shop_id": "shop"}), json!({"type": 9999, "shop_id": "7"})] {
         let host = connected(&fresh());
         let received = receive(&host, &event).unwrap_or_else(|error| panic!("{error}"));
@@ -137,7 +137,7 @@ fn a_deauthorization_is_recorded_and_the_next_refresh_finds_one_shop_gone() {
 }
 
 #[test]
-fn or_the_grant_gone_and_then_nothing_of_it_is_kept() {
+fn a_deauthorization_of_the_whole_grant_is_confirmed_and_its_tokens_are_erased() {
     let host = connected(&fresh()).answers([Answer::code(105_001), Answer::code(36_004_005)]);
     assert_eq!(effect(&host, &deauthorization(NOW)), Effect::VerificationDue);
     assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");
@@ -148,7 +148,7 @@ fn or_the_grant_gone_and_then_nothing_of_it_is_kept() {
 }
 
 #[test]
-fn what_happened_before_the_latest_consent_is_void() {
+fn an_event_from_before_the_latest_consent_is_ignored() {
     let record = fresh();
     for event in [deauthorization(record.granted_at.minus(1)), ending(record.granted_at.minus(1), NOW.plus(DAY))] {
         let host = connected(&record);
@@ -161,12 +161,12 @@ fn what_happened_before_the_latest_consent_is_void() {
 }
 
 #[test]
-fn an_event_that_names_no_time_is_taken_for_new() {
+fn an_event_without_a_time_counts_as_new() {
     let host = connected(&fresh());
     assert_eq!(effect(&host, &json!({"type": 6, "shop_id": "1"})), Effect::VerificationDue);
 }
 
-/// The host's clock is ten minutes ahead when the seller consents, and right when TikTok's notice comes.
+/// The host's clock is ten minutes ahead when the seller consents, and correct when TikTok's notice arrives.
 #[test]
 fn the_consent_is_dated_by_tiktoks_clock() {
     let theirs = "Wed, 31 Dec 2025 23:50:00 GMT";
@@ -196,7 +196,7 @@ fn an_announced_end_is_shown_and_nothing_is_erased() {
     assert_eq!(stored_form(&host.record()), stored_form(&fresh()));
     assert_eq!(refresh_when_due(&host).unwrap().status, Status::AuthorizationEnding(end), "a refresh keeps it");
 
-    // Out of order: one that was sent before names an earlier end.
+    // A notice that TikTok sent earlier arrives later, and names an earlier end.
     assert_eq!(effect(&host, &ending(NOW.minus(60), end.minus(DAY))), Effect::AuthorizationEnding);
     assert_eq!(status(&host), Status::AuthorizationEnding(end));
 
@@ -205,7 +205,7 @@ fn an_announced_end_is_shown_and_nothing_is_erased() {
 }
 
 #[test]
-fn an_end_that_is_none_is_no_end() {
+fn an_end_that_is_unreadable_or_before_the_consent_is_ignored() {
     for end in [json!(null), json!("soon"), json!(0), json!("-5")] {
         let host = connected(&fresh());
         let event = json!({"type": 7, "shop_id": "1", "timestamp": NOW.seconds(), "data": {"expiration_time": end}});
@@ -217,7 +217,7 @@ fn an_end_that_is_none_is_no_end() {
 }
 
 #[test]
-fn a_dead_connection_learns_nothing() {
+fn events_do_not_change_a_dead_connection() {
     let dead = with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationExpired));
     for event in [deauthorization(NOW), ending(NOW, NOW.plus(DAY))] {
         let host = connected(&dead);
@@ -227,7 +227,7 @@ fn a_dead_connection_learns_nothing() {
 }
 
 #[test]
-fn a_notice_during_a_refresh_costs_no_pair_and_is_verified_after_it() {
+fn a_notice_during_a_refresh_loses_no_pair_and_is_verified_later() {
     let host =
         connected(&due())
             .answers([pair_answer(2), shops_answer(&["1", "2"])])
@@ -235,7 +235,7 @@ fn a_notice_during_a_refresh_costs_no_pair_and_is_verified_after_it() {
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
 
-    // After the shops were read: it stays to be verified.
+    // If the notice arrives after the shops were read, the next refresh verifies it.
     let host = connected(&fresh())
         .answers([shops_answer(&["1", "2"])])
         .meanwhile(Step::SwapRow, 1, |host| assert_eq!(effect(host, &deauthorization(NOW)), Effect::VerificationDue));
@@ -244,7 +244,7 @@ fn a_notice_during_a_refresh_costs_no_pair_and_is_verified_after_it() {
 }
 
 #[test]
-fn a_notice_over_a_claim_of_another_leaves_the_claim() {
+fn a_notice_keeps_the_claim_of_another_call() {
     let claimed = with(due(), |record| record.claim = Some(their_claim("RT-1")));
     let host = connected(&claimed);
     assert_eq!(effect(&host, &deauthorization(NOW)), Effect::VerificationDue);
@@ -253,7 +253,7 @@ fn a_notice_over_a_claim_of_another_leaves_the_claim() {
 }
 
 #[test]
-fn a_notice_that_meets_a_reconnect_is_judged_by_the_new_consent() {
+fn a_notice_during_a_reconnect_is_compared_with_the_new_consent() {
     let host = connected(&fresh()).meanwhile(Step::SwapToken, 2, |host| {
         host.edit(|record| record.granted_at = NOW.plus(1));
     });
@@ -265,20 +265,24 @@ fn a_notice_that_meets_a_reconnect_is_judged_by_the_new_consent() {
     });
     let _written_or_not = effect(&host, &ending(NOW, NOW.plus(DAY)));
     let row = host.row().unwrap();
-    assert_eq!(row.lineage, fresh().lineage.to_text(), "a row of the earlier grant, which the next write replaces");
+    assert_eq!(
+        row.lineage,
+        fresh().lineage.to_text(),
+        "the row is of the earlier grant, and the next write replaces it"
+    );
 }
 
 #[test]
-fn a_load_that_lags_voids_nothing() {
-    // What stood before was dead; the newest write revived it.
+fn a_stale_load_does_not_make_a_notice_void() {
+    // The version before the newest is dead, and the newest is alive.
     let host = connected(&with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationExpired)));
     host.put(&key(), &fresh());
-    let host = host.fault(Step::LoadToken, 1, Fault::Lagging);
+    let host = host.fault(Step::LoadToken, 1, Fault::Stale);
     assert_eq!(effect(&host, &deauthorization(NOW)), Effect::VerificationDue);
 }
 
 #[test]
-fn storage_that_fails_is_told_so_that_tiktok_sends_it_again() {
+fn a_storage_failure_is_an_error_so_that_tiktok_repeats_the_webhook() {
     let steps = [(Step::Owners, 1), (Step::LoadRow, 1), (Step::Accounts, 1), (Step::SwapToken, 1)];
     for (step, nth) in steps {
         let host = connected(&fresh()).fault(step, nth, Fault::Unavailable);
@@ -291,7 +295,7 @@ fn storage_that_fails_is_told_so_that_tiktok_sends_it_again() {
 }
 
 #[test]
-fn killed_anywhere_a_repetition_records_it() {
+fn a_webhook_killed_anywhere_is_recorded_by_a_repetition() {
     for event in [deauthorization(NOW), ending(NOW, NOW.plus(DAY))] {
         let body = event.to_string().into_bytes();
         let signature = signed_by(APP_SECRET, &body);

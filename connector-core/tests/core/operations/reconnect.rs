@@ -1,4 +1,5 @@
-//! `connect` for an account that is connected: in place, nothing of the old grant is lost before the new one is stored.
+//! `connect` for an account that is already connected: it replaces the tokens in place, and loses nothing of the old grant
+//! before the new tokens are stored.
 
 use super::{connect_all, connected};
 use crate::samples::{
@@ -16,7 +17,7 @@ fn consents_again(record: &TokenRecord) -> ScriptedHost {
 }
 
 #[test]
-fn a_consent_in_place_keeps_lineage_and_links_and_clears_what_was_said_of_the_grant() {
+fn a_consent_in_place_keeps_lineage_and_links_and_clears_the_state_of_the_old_grant() {
     let dead = with(expired(), |record| {
         record.dead = Some(DeadReason::RefreshOutcomeUnknown);
         record.claim = Some(their_claim("RT-1"));
@@ -45,9 +46,9 @@ fn a_consent_in_place_keeps_lineage_and_links_and_clears_what_was_said_of_the_gr
 }
 
 #[test]
-fn a_look_that_fails_after_an_ambiguous_write_in_place_costs_nothing() {
+fn a_failed_load_after_an_ambiguous_write_in_place_does_no_harm() {
     for fault in [Fault::Unavailable, Fault::AnswerLost] {
-        // The first swap finds the record that stands there.
+        // The first swap expects no record, and learns which one is stored.
         let host = consents_again(&fresh())
             .fault(Step::SwapToken, 2, fault)
             .fault(Step::LoadToken, 1, Fault::Unavailable)
@@ -61,7 +62,7 @@ fn a_look_that_fails_after_an_ambiguous_write_in_place_costs_nothing() {
     }
 }
 
-/// A provider may answer a second consent with the pair that it issued before.
+/// TikTok may answer a second consent with a pair that it has issued before.
 #[test]
 fn a_consent_that_brings_the_stored_pair_again_still_revives_the_grant() {
     let kept = with(fresh(), |record| record.fallbacks = vec![refresh_token("RT-2")]);
@@ -106,9 +107,9 @@ fn an_ambiguous_write_in_place_is_recognised() {
     for lagging in [false, true] {
         let mut host = consents_again(&due()).fault(Step::SwapToken, 2, Fault::AnswerLost);
         if lagging {
-            host = host.fault(Step::LoadToken, 1, Fault::Lagging);
+            host = host.fault(Step::LoadToken, 1, Fault::Stale);
         }
-        // The first swap expects no record and learns what stands there.
+        // The first swap expects no record, and learns which one is stored.
         assert_eq!(outcome(&connect_all(&host)), "ok");
         assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
         assert_eq!(host.record().generation, 5, "written once");
@@ -132,7 +133,7 @@ fn a_consent_wins_over_writers_that_overtake_it() {
 }
 
 #[test]
-fn a_consent_that_is_always_overtaken_says_that_its_code_is_spent() {
+fn a_consent_that_loses_every_race_returns_authorization_code_spent() {
     let mut host = connected(&due()).answers([pair_answer(2)]);
     for nth in 1..=8 {
         host = host.meanwhile(Step::SwapToken, nth, |host| host.edit(|record| record.failures += 1));
@@ -153,7 +154,7 @@ fn a_record_that_cannot_be_read_is_not_overwritten() {
 }
 
 #[test]
-fn a_row_of_an_earlier_life_is_replaced_whole() {
+fn a_row_of_an_earlier_lineage_is_replaced_whole() {
     let host = ScriptedHost::new().answers([pair_answer(1), shops_answer(&["3"])]);
     let mut orphan = row_of(&key(), &fresh(), &["1", "2"]);
     orphan.lineage = "22".repeat(16);

@@ -1,9 +1,11 @@
-//! `refresh`: one request per claim, every answer in its class, the pair stored before anything that can fail.
+//! `refresh` sends one request for each claim, handles each kind of answer in its own way, and stores the new pair before it
+//! does anything else that can fail.
 
 use super::{connected, refresh_forced, refresh_when_due};
 use crate::samples::{
-    DAY, NOW, access, account, customer, due, expired, fresh, key, key_of, last_failure, outcome, pair_answer,
-    pair_answer_with, refresh_token, refused, row_of, shops_answer, shops_of, stored_form, their_claim, tokens, with,
+    DAY, NOW, access, account, cause_and_delay, customer, due, expired, fresh, key, key_of, last_failure, outcome,
+    pair_answer, pair_answer_with, refresh_token, row_of, shops_answer, shops_of, stored_form, their_claim, tokens,
+    with,
 };
 use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use tiktok_shop_connector_core::http::TransportFailure;
 use tiktok_shop_connector_core::operation::refresh::{Rotation, refresh};
 use tiktok_shop_connector_core::record::{CurrentPair, DeadReason, Spent, TokenRecord};
 
-/// TikTok renews and lists the two shops.
+/// Creates a connected host whose TikTok renews the tokens and lists two shops.
 fn renewing(record: &TokenRecord) -> ScriptedHost {
     connected(record).answers([pair_answer(2), shops_answer(&["1", "2"])])
 }
@@ -37,7 +39,7 @@ fn the_claim_is_stored_before_the_request_and_the_pair_before_the_next() {
         .meanwhile(Step::Send, 1, |host| {
             let claim = host.record().claim.expect("a claim");
             assert_eq!(claim.spends, Spent::of(&refresh_token("RT-1")));
-            assert_eq!(host.refresh_due_at(), Some(NOW.plus(120)), "due when it lapses");
+            assert_eq!(host.refresh_due_at(), Some(NOW.plus(120)), "due when the claim lapses");
         })
         .meanwhile(Step::Send, 2, |host| assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]"));
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
@@ -68,9 +70,9 @@ fn a_fresh_pair_is_not_renewed_unless_forced() {
 }
 
 #[test]
-fn nobody_is_refreshed_who_is_not_connected() {
+fn a_refresh_without_a_connection_or_a_clear_account_is_refused() {
     let host = ScriptedHost::new();
-    assert_eq!(refused(refresh_when_due(&host)).0, Cause::NotConnected);
+    assert_eq!(cause_and_delay(refresh_when_due(&host)).0, Cause::NotConnected);
     let any_account = |host: &ScriptedHost| outcome(&run(refresh(host, customer(), None, Rotation::WhenDue)));
     assert_eq!(any_account(&host), "not-connected");
 
@@ -89,7 +91,7 @@ fn a_row_whose_record_is_gone_is_deleted_and_a_row_that_is_missing_is_written() 
     assert_eq!(outcome(&refresh_when_due(&orphan)), "not-connected");
     assert!(orphan.row().is_none());
 
-    let rowless = ScriptedHost::holding(&fresh()).answers([shops_answer(&["1"])]);
+    let rowless = ScriptedHost::with_record(&fresh()).answers([shops_answer(&["1"])]);
     assert_eq!(outcome(&refresh_when_due(&rowless)), "ok");
     let row = rowless.row().unwrap();
     assert_eq!((row.connection.seller_name.as_str(), row.connection.base_region.as_str()), ("Seller", "GB"));
@@ -125,7 +127,7 @@ fn a_dead_grant_is_left_alone_unless_forced() {
     let erased = with(dead, |record| record.current = CurrentPair::default());
     let host = connected(&erased);
     assert_eq!(outcome(&refresh_forced(&host)), "refresh-outcome-unknown");
-    assert!(host.sent().is_empty(), "nothing left to spend");
+    assert!(host.sent().is_empty(), "no refresh token is left");
 }
 
 #[test]
@@ -142,7 +144,8 @@ fn a_dead_grant_that_is_refused_again_stays_dead_whatever_storage_says() {
     }
 }
 
-/// Steps 6 to 8 for a lone refresh token: what the host is told, and whether the claim is left, gone or replaced by death.
+/// Steps 6 to 8 of the protocol for a record without fallbacks: the error, and whether the claim stays, is released, or the
+/// record is dead.
 #[test]
 fn every_answer_to_a_refresh_has_its_class() {
     let broken = Answer::Broken;
@@ -216,7 +219,7 @@ fn every_answer_to_a_refresh_has_its_class() {
 }
 
 #[test]
-fn a_rejected_token_gives_way_to_the_fallbacks_one_claim_each() {
+fn after_a_rejection_each_fallback_is_tried_under_its_own_claim() {
     let record = with(due(), |record| record.fallbacks = vec![refresh_token("RT-0"), refresh_token("RT-00")]);
     let host = connected(&record)
         .answers([Answer::code(36_004_001), Answer::code(36_004_005), pair_answer(2), shops_answer(&["1"])])
@@ -229,11 +232,11 @@ fn a_rejected_token_gives_way_to_the_fallbacks_one_claim_each() {
     let rejected = || Answer::code(36_004_001);
     let host = connected(&record).answers([rejected(), rejected(), rejected()]);
     assert_eq!(outcome(&refresh_when_due(&host)), "authorization-expired");
-    assert_eq!(tokens(&host.record()), "AT-1 RT-1 [RT-0 RT-00] dead", "all of them stay for a forced refresh");
+    assert_eq!(tokens(&host.record()), "AT-1 RT-1 [RT-0 RT-00] dead", "all tokens are kept for a forced refresh");
 }
 
 #[test]
-fn the_newest_tokens_rejection_is_the_reason_of_a_death() {
+fn the_rejection_of_the_newest_token_is_the_reason_for_death() {
     let record = with(due(), |record| record.fallbacks = vec![refresh_token("RT-0")]);
     for (newest, fallback, expected) in
         [(36_004_001, 36_004_005, "authorization-expired"), (36_004_005, 36_004_001, "authorization-revoked")]
@@ -245,7 +248,7 @@ fn the_newest_tokens_rejection_is_the_reason_of_a_death() {
 }
 
 #[test]
-fn the_reason_of_a_death_depends_on_what_went_before() {
+fn the_reason_for_death_depends_on_earlier_notices_and_lost_answers() {
     for (verify, presented, code, expected, left) in [
         (false, 1, 36_004_001, "refresh-outcome-unknown", "AT-1 RT-1 [] dead"),
         (false, 2, 36_004_005, "refresh-outcome-unknown", "AT-1 RT-1 [] dead"),
@@ -261,20 +264,20 @@ fn the_reason_of_a_death_depends_on_what_went_before() {
 }
 
 #[test]
-fn a_limit_is_obeyed_before_the_next_attempt() {
+fn retry_after_is_obeyed_before_the_next_attempt() {
     let host = connected(&due()).answers([Answer::limited(Some("300"))]);
-    assert_eq!(refused(refresh_when_due(&host)), (Cause::RateLimited, 300));
+    assert_eq!(cause_and_delay(refresh_when_due(&host)), (Cause::RateLimited, 300));
     assert!(host.record().not_before >= Some(NOW.plus(300)));
     host.pass(200);
     assert_eq!(outcome(&refresh_when_due(&host)), "ok", "the old access token is valid");
     assert_eq!(host.sent().len(), 1, "and nothing was sent");
     host.edit(|record| record.current.access_ends = Some(NOW));
-    let (cause, delay) = refused(refresh_when_due(&host));
+    let (cause, delay) = cause_and_delay(refresh_when_due(&host));
     assert!(cause == Cause::BackingOff && (100..=175).contains(&delay), "{delay}");
 }
 
 #[test]
-fn an_unrecognised_answer_is_shown_once_it_came_after_five_failures() {
+fn an_unrecognised_answer_is_reported_as_repeated_after_five_failures() {
     let host = connected(&due()).tiktok(|_| Answer::code(98_001_004));
     for attempt in 0..7 {
         let expected = if attempt < 5 { "unrecognised-answer" } else { "unrecognised-answer-repeated" };
@@ -282,11 +285,11 @@ fn an_unrecognised_answer_is_shown_once_it_came_after_five_failures() {
         host.pass(120);
     }
     assert_eq!(host.sent(), ["refresh RT-1"; 7]);
-    assert_eq!(tokens(&host.record()), "AT-1 RT-1 [] claimed", "and no number of them kills");
+    assert_eq!(tokens(&host.record()), "AT-1 RT-1 [] claimed", "no number of such answers marks the record dead");
 }
 
 #[test]
-fn a_request_is_not_sent_once_its_claim_could_lapse_under_it() {
+fn a_request_is_not_sent_if_its_claim_could_lapse_before_the_answer() {
     for (case, jump) in [
         ("wall clock", (|host| host.wall_clock_jumps(81)) as fn(&ScriptedHost)),
         ("monotonic clock", |host| host.monotonic_clock_jumps(81)),
@@ -295,24 +298,24 @@ fn a_request_is_not_sent_once_its_claim_could_lapse_under_it() {
         assert_eq!(outcome(&refresh_when_due(&host)), "refresh-too-late", "{case}");
         assert!(host.sent().is_empty(), "{case}");
         assert_eq!(tokens(&host.record()), "AT-1 RT-1 []", "{case}: released");
-        assert!(host.refresh_due_at() > Some(host.wall()), "{case}: a sweep must not spin");
+        assert!(host.refresh_due_at() > Some(host.wall()), "{case}: a sweep must not call again at once");
     }
     let host = renewing(&due()).meanwhile(Step::SwapToken, 1, |host| host.pass(80));
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
 }
 
 #[test]
-fn a_promoted_fallback_has_clocks_of_its_own() {
+fn the_claim_of_a_promoted_fallback_has_clocks_of_its_own() {
     let record = with(due(), |record| record.fallbacks = vec![refresh_token("RT-0")]);
     let host = connected(&record)
         .answers([Answer::code(36_004_001), pair_answer(2), shops_answer(&["1"])])
         .meanwhile(Step::Send, 1, |host| host.pass(25))
         .meanwhile(Step::SwapToken, 2, |host| host.pass(70));
-    assert_eq!(outcome(&refresh_when_due(&host)), "ok", "95 seconds after the first claim, 70 after its own");
+    assert_eq!(outcome(&refresh_when_due(&host)), "ok", "95 s after the first claim, 70 s after the fallback's own");
 }
 
 #[test]
-fn what_an_answer_leaves_out_never_costs_what_it_brings() {
+fn a_missing_member_does_not_lose_the_tokens_that_the_answer_has() {
     let table: [(Value, &str, &str); 8] = [
         (json!({"refresh_token": null}), "ok", "AT-2 RT-1 []"),
         (json!({"refresh_token": ""}), "ok", "AT-2 RT-1 []"),
@@ -331,7 +334,7 @@ fn what_an_answer_leaves_out_never_costs_what_it_brings() {
 }
 
 #[test]
-fn another_account_in_the_answer_is_kept_under_the_old_key_and_shown() {
+fn the_tokens_of_another_account_are_kept_under_the_old_key_and_the_change_is_shown() {
     let host = connected(&due()).answers([pair_answer_with(2, &json!({"open_id": "account-9"})), shops_answer(&["1"])]);
     let connection = refresh_when_due(&host).unwrap();
     assert_eq!((connection.key.clone(), last_failure(&connection)), (key(), Some("account-changed")));
@@ -340,24 +343,24 @@ fn another_account_in_the_answer_is_kept_under_the_old_key_and_shown() {
 }
 
 #[test]
-fn a_refused_access_token_costs_one_renewal_and_one_more_reading() {
+fn a_refused_access_token_causes_one_renewal_and_one_more_reading() {
     for code in [105_001, 105_002] {
         let refusal = || Answer::code(code);
-        // The renewal helps.
+        // TikTok accepts the renewed token.
         let host = connected(&fresh()).answers([refusal(), pair_answer(2), shops_answer(&["1"])]);
         assert_eq!(outcome(&refresh_when_due(&host)), "ok");
         assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1", "shops AT-2"]);
-        // It does not.
+        // TikTok refuses the renewed token, too.
         let host = connected(&fresh()).answers([refusal(), pair_answer(2), refusal()]);
         assert_eq!(outcome(&refresh_when_due(&host)), "token-refused");
         assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1", "shops AT-2"]);
         assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
         assert_eq!(host.refresh_due_at(), host.record().not_before, "backed off");
-        // The pair was renewed in this very call.
+        // The token was already renewed in this call.
         let host = connected(&due()).answers([pair_answer(2), refusal()]);
         assert_eq!(outcome(&refresh_when_due(&host)), "token-refused");
         assert_eq!(host.sent(), ["refresh RT-1", "shops AT-2"]);
-        // The renewal is refused too.
+        // TikTok refuses the renewal.
         let host = connected(&fresh()).answers([refusal(), Answer::code(36_004_005)]);
         assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");
         assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1"]);
@@ -365,18 +368,18 @@ fn a_refused_access_token_costs_one_renewal_and_one_more_reading() {
 }
 
 #[test]
-fn an_access_token_refused_within_ten_minutes_of_its_renewal_waits_for_them_to_pass() {
+fn an_access_token_refused_within_ten_minutes_of_its_renewal_is_not_renewed_yet() {
     for code in [105_001, 105_002] {
         let record = with(fresh(), |record| record.rotated_at = NOW.minus(400));
         let host = connected(&record).answers([Answer::code(code)]);
-        assert_eq!(refused(refresh_when_due(&host)), (Cause::BackingOff, 200));
+        assert_eq!(cause_and_delay(refresh_when_due(&host)), (Cause::BackingOff, 200));
         assert_eq!(host.sent(), ["shops AT-1"]);
         assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
     }
 }
 
 #[test]
-fn while_another_holds_the_claim_of_a_fresh_token_nothing_is_asked() {
+fn nothing_is_sent_while_another_call_holds_the_claim_of_a_fresh_token() {
     let record = with(fresh(), |record| record.claim = Some(their_claim("RT-1")));
     let host = connected(&record);
     assert_eq!(outcome(&refresh_when_due(&host)), "ok", "the connection as it is");
@@ -385,7 +388,7 @@ fn while_another_holds_the_claim_of_a_fresh_token_nothing_is_asked() {
 }
 
 #[test]
-fn tokens_rejected_by_mistake_work_again_when_forced() {
+fn a_forced_refresh_tries_rejected_tokens_again() {
     let record = with(due(), |record| record.fallbacks = vec![refresh_token("RT-0")]);
     let rejected = || Answer::code(36_004_005);
     let host = connected(&record).answers([rejected(), rejected(), pair_answer(2), shops_answer(&["1"])]);
@@ -397,17 +400,17 @@ fn tokens_rejected_by_mistake_work_again_when_forced() {
 }
 
 #[test]
-fn a_load_that_lags_behind_the_first_write_costs_neither_connection_nor_row() {
+fn a_stale_load_after_the_first_write_loses_neither_connection_nor_row() {
     for nth in 1..=3 {
         let host = connected(&due()).answers([pair_answer(2), shops_answer(&["1"])]);
-        assert_eq!(outcome(&refresh_when_due(&host.fault(Step::LoadToken, nth, Fault::Lagging))), "ok", "{nth}");
+        assert_eq!(outcome(&refresh_when_due(&host.fault(Step::LoadToken, nth, Fault::Stale))), "ok", "{nth}");
     }
     let gone = ScriptedHost::new();
     assert_eq!(outcome(&run(refresh(&gone, customer(), Some(account()), Rotation::WhenDue))), "not-connected");
 }
 
 #[test]
-fn a_refused_access_token_that_was_replaced_meanwhile_costs_no_renewal() {
+fn a_refused_access_token_that_was_replaced_meanwhile_causes_no_renewal() {
     let host =
         connected(&fresh())
             .answers([Answer::code(105_002), shops_answer(&["1"])])

@@ -1,8 +1,9 @@
-//! What becomes of the shops: every one TikTok lists, in its order; the customer's choice survives.
+//! The shops of a connection: all that TikTok lists, in TikTok's order. A new list keeps the customer's choice.
 
 use super::{connect_with, connected, refresh_when_due};
 use crate::samples::{
-    NOW, due, fresh, key, last_failure, outcome, pair_answer, refused, row_of, shops_answer, shops_of, tokens, with,
+    NOW, cause_and_delay, due, fresh, key, last_failure, outcome, pair_answer, row_of, shops_answer, shops_of, tokens,
+    with,
 };
 use crate::scripted_host::{Answer, ScriptedHost};
 use serde_json::json;
@@ -12,7 +13,7 @@ use tiktok_shop_connector_core::http::TransportFailure;
 use tiktok_shop_connector_core::record::{ShopPolicy, TokenRecord};
 use tiktok_shop_connector_core::secret::ShopCipher;
 
-/// The shops after a consent and after each later list.
+/// Returns the shops after a consent and after each later list.
 fn through(policy: ShopPolicy, lists: &[&[&str]]) -> Vec<String> {
     let answers = lists.iter().map(|ids| shops_answer(ids));
     let host = ScriptedHost::new().answers([pair_answer(1)]).answers(answers);
@@ -59,7 +60,7 @@ fn a_shop_that_vanishes_is_marked_and_comes_back_as_it_was() {
 
 #[test]
 fn a_shop_that_the_customer_unlinked_stays_unlinked() {
-    let host = ScriptedHost::holding(&fresh()).answers([shops_answer(&["1", "2"])]);
+    let host = ScriptedHost::with_record(&fresh()).answers([shops_answer(&["1", "2"])]);
     let mut row = row_of(&key(), &fresh(), &["1", "2"]);
     row.connection.shops[0].linked = false;
     host.put_row(&row);
@@ -73,7 +74,7 @@ fn a_shop_listed_twice_is_one_shop() {
 }
 
 #[test]
-fn everything_but_the_choice_is_overwritten_by_the_list_the_ciphers_absence_included() {
+fn a_new_list_overwrites_everything_except_the_choice() {
     let list = json!({"shops": [
         {"id": "1", "name": "Renamed", "region": "DE", "seller_type": "CROSS_BORDER", "cipher": "new", "code": "D", "extra": [1]},
         {"id": "2"},
@@ -90,7 +91,7 @@ fn everything_but_the_choice_is_overwritten_by_the_list_the_ciphers_absence_incl
 }
 
 #[test]
-fn a_list_that_cannot_be_read_leaves_the_shops_known_before() {
+fn a_list_that_cannot_be_read_keeps_the_known_shops() {
     for (answer, cause) in [
         (Answer::Broken(TransportFailure::Interrupted), Cause::AnswerIncomplete),
         (Answer::Broken(TransportFailure::NotConnected), Cause::TikTokUnreachable),
@@ -103,18 +104,18 @@ fn a_list_that_cannot_be_read_leaves_the_shops_known_before() {
         (Answer::success(&json!(null)), Cause::AnswerUnreadable),
     ] {
         let host = connected(&fresh()).answers([answer]);
-        assert_eq!(refused(refresh_when_due(&host)).0, cause);
+        assert_eq!(cause_and_delay(refresh_when_due(&host)).0, cause);
         let connection = host.row().unwrap().connection;
         assert_eq!(shops_of(&connection), "1 granted linked, 2 granted linked", "{cause:?}");
         assert_eq!(connection.shops_synced_at, Some(fresh().rotated_at), "{cause:?}");
         assert_eq!(last_failure(&connection), Some(cause.code()));
         assert_eq!(host.refresh_due_at(), host.record().not_before, "{cause:?}");
-        assert_eq!(tokens(&host.record()), "AT-1 RT-1 []", "{cause:?}: the pair has nothing to do with it");
+        assert_eq!(tokens(&host.record()), "AT-1 RT-1 []", "{cause:?}: the tokens are not affected");
     }
 }
 
 #[test]
-fn the_next_success_clears_the_failure_before() {
+fn the_next_success_clears_the_last_failure() {
     let host = connected(&fresh()).answers([Answer::page(500), shops_answer(&["1", "2"])]);
     assert_eq!(outcome(&refresh_when_due(&host)), "tiktok-unavailable");
     assert_eq!((host.record().failures, host.record().not_before.is_some()), (1, true));

@@ -1,9 +1,9 @@
-//! Storage that fails during `refresh`: the exact cause, and no pair that TikTok issued is lost while storage takes it.
+//! Storage failures during `refresh`: the exact cause of each, and no pair is lost while storage accepts a write.
 
 use super::{connected, refresh_when_due};
 use crate::samples::{
-    NOW, account, customer, due, key, last_failure, outcome, pair, pair_answer, pair_answer_with, refresh_token,
-    refused, shops_answer, shops_of, stored_form, tokens, with,
+    NOW, account, cause_and_delay, customer, due, key, last_failure, outcome, pair, pair_answer, pair_answer_with,
+    refresh_token, shops_answer, shops_of, stored_form, tokens, with,
 };
 use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::json;
@@ -23,32 +23,32 @@ fn renewing(record: &TokenRecord) -> ScriptedHost {
 
 fn with_faults(mut host: ScriptedHost, step: Step, faults: &[Fault]) -> ScriptedHost {
     for (at, fault) in faults.iter().enumerate() {
-        // The save is the second swap of a refresh, its first look at storage the second load.
+        // The save is the second swap of a refresh, and the load that looks for its effect is the second load.
         host = host.fault(step, at + 2, *fault);
     }
     host
 }
 
 #[test]
-fn every_effect_on_storage_fails_in_its_own_way() {
+fn each_failing_storage_effect_of_a_refresh_has_its_exact_outcome() {
     use Fault::{AnswerLost, Refused, Unavailable};
     use Step::{LoadRow, LoadToken, SwapRow, SwapToken};
     type Row = (Step, usize, &'static [Fault], &'static str, &'static str, usize);
     let table: [Row; 10] = [
-        // The record is not even known.
+        // The record cannot be read.
         (LoadToken, 1, &[Unavailable, AnswerLost], "storage-unavailable", OLD, 0),
         (LoadToken, 1, &[Refused], "storage-refused", OLD, 0),
-        // The claim: an ambiguous one is looked for, and tried again.
+        // The claim. After an ambiguous write, the record is loaded and the write is tried again.
         (SwapToken, 1, &[Unavailable, AnswerLost], "ok", NEW, 2),
         (SwapToken, 1, &[Refused], "storage-refused", OLD, 0),
-        // The save: an ambiguous one is looked for, and tried again; a refused one leaves the claim as its mark.
+        // The save. An ambiguous write is handled like that of the claim. After a refused write, the claim stays.
         (SwapToken, 2, &[Unavailable, AnswerLost], "ok", NEW, 2),
         (SwapToken, 2, &[Refused], "token-not-saved", CLAIMED, 1),
-        // The row: the pair is stored by then, and the record says that something is left to do.
+        // The row. The pair is already stored, and the record is due soon, so that the row is written later.
         (LoadRow, 1, &[Unavailable, AnswerLost, Refused], "connection-row-not-saved", NEW, 2),
         (LoadToken, 2, &[Unavailable, AnswerLost, Refused], "connection-row-not-saved", NEW, 2),
         (SwapRow, 1, &[Unavailable, AnswerLost, Refused], "connection-row-not-saved", NEW, 2),
-        // The due time after the shops: the one of the save stands.
+        // The write of the final due time, after the shops were read. If it fails, the due time of the save stays.
         (SwapToken, 3, &[Unavailable, AnswerLost, Refused], "ok", NEW, 2),
     ];
     for (step, nth, faults, expected, stored, requests) in table {
@@ -67,7 +67,7 @@ fn every_effect_on_storage_fails_in_its_own_way() {
 }
 
 #[test]
-fn the_customers_accounts_are_asked_for_only_where_none_is_named() {
+fn the_customers_accounts_are_read_only_if_no_account_is_named() {
     for (fault, expected) in [(Fault::Unavailable, "storage-unavailable"), (Fault::Refused, "storage-refused")] {
         let host = renewing(&due()).fault(Step::Accounts, 1, fault);
         assert_eq!(outcome(&run(refresh(&host, customer(), None, Rotation::WhenDue))), expected);
@@ -75,9 +75,9 @@ fn the_customers_accounts_are_asked_for_only_where_none_is_named() {
     }
 }
 
-/// A save that fails some times and then works, and one that never does.
+/// A save that fails a few times and then works, and a save that never works.
 #[test]
-fn a_pair_in_hand_is_saved_by_the_third_try_or_said_not_to_be_saved() {
+fn a_pair_is_saved_by_the_third_try_or_the_error_is_token_not_saved() {
     use Fault::{AnswerLost, Refused, Unavailable};
     let table: [(&[Fault], &[Fault], &str, &str); 9] = [
         (&[Unavailable], &[], "ok", NEW),
@@ -85,12 +85,12 @@ fn a_pair_in_hand_is_saved_by_the_third_try_or_said_not_to_be_saved() {
         (&[Unavailable, AnswerLost], &[], "ok", NEW),
         (&[Unavailable, Unavailable, Unavailable], &[], "token-not-saved", CLAIMED),
         (&[Unavailable, Refused], &[], "token-not-saved", CLAIMED),
-        // The third try happened: the load behind it says so.
+        // The third try took effect, and the load after it shows that.
         (&[Unavailable, Unavailable, AnswerLost], &[], "ok", NEW),
-        // A load that lags or fails proves nothing: the next swap does.
-        (&[AnswerLost], &[Fault::Lagging], "ok", NEW),
+        // A stale or failed load proves nothing. The next swap shows whether the write took effect.
+        (&[AnswerLost], &[Fault::Stale], "ok", NEW),
         (&[AnswerLost], &[Unavailable], "ok", NEW),
-        (&[Unavailable, AnswerLost], &[Unavailable, Fault::Lagging], "ok", NEW),
+        (&[Unavailable, AnswerLost], &[Unavailable, Fault::Stale], "ok", NEW),
     ];
     for (swaps, loads, expected, stored) in table {
         let host = with_faults(with_faults(renewing(&due()), Step::SwapToken, swaps), Step::LoadToken, loads);
@@ -104,7 +104,7 @@ fn a_pair_in_hand_is_saved_by_the_third_try_or_said_not_to_be_saved() {
 }
 
 #[test]
-fn a_pair_not_saved_is_asked_for_again_once_storage_works() {
+fn after_token_not_saved_the_old_token_is_sent_once_more() {
     let host = connected(&due()).answers([pair_answer(2), pair_answer(3), shops_answer(&["1"])]).fault(
         Step::SwapToken,
         2,
@@ -112,15 +112,15 @@ fn a_pair_not_saved_is_asked_for_again_once_storage_works() {
     );
     let error = refresh_when_due(&host).err().unwrap();
     assert_eq!((error.cause, error.cause.action()), (Cause::TokenNotSaved, Action::StorageFailed));
-    assert_eq!(host.refresh_due_at(), Some(host.wall().plus(120)), "the mark brings a sweep back");
+    assert_eq!(host.refresh_due_at(), Some(host.wall().plus(120)), "a sweep calls again when the claim lapses");
     host.pass(120);
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
-    assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-1", "shops AT-3"], "the old token, once more");
+    assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-1", "shops AT-3"], "the old token is sent once more");
     assert_eq!(tokens(&host.record()), "AT-3 RT-3 [RT-1]");
 }
 
 #[test]
-fn while_a_pair_is_in_hand_only_the_budget_ends_the_race_for_its_save() {
+fn only_the_time_budget_ends_the_race_to_save_a_pair() {
     let overtaken = |times: usize, seconds: u64| {
         let mut host = renewing(&due());
         for nth in 2..times + 2 {
@@ -136,12 +136,12 @@ fn while_a_pair_is_in_hand_only_the_budget_ends_the_race_for_its_save() {
     assert_eq!(tokens(&host.record()), NEW);
 
     let host = overtaken(30, 6);
-    assert_eq!(refused(refresh_when_due(&host)).0, Cause::TokenNotSaved);
+    assert_eq!(cause_and_delay(refresh_when_due(&host)).0, Cause::TokenNotSaved);
     assert_eq!(host.sent(), ["refresh RT-1"]);
 }
 
 #[test]
-fn a_machine_that_sleeps_while_it_saves_still_finds_a_place_for_its_pair() {
+fn a_machine_that_sleeps_while_it_saves_still_saves_its_pair() {
     let died = |record: &mut TokenRecord| (record.claim, record.dead) = (None, Some(DeadReason::RefreshOutcomeUnknown));
     let renewed = |record: &mut TokenRecord| take_pair(record, &pair(5), NOW, 0);
     for (meanwhile, expected) in [(died as fn(&mut TokenRecord), NEW), (renewed, "AT-5 RT-5 [RT-2 RT-1]")] {
@@ -155,7 +155,7 @@ fn a_machine_that_sleeps_while_it_saves_still_finds_a_place_for_its_pair() {
 }
 
 #[test]
-fn an_ambiguous_save_that_another_writer_overtook_is_adopted() {
+fn a_pair_whose_ambiguous_save_was_overtaken_becomes_a_fallback() {
     let host = renewing(&due())
         .fault(Step::SwapToken, 2, Fault::Unavailable)
         .meanwhile(Step::LoadToken, 2, |host| host.edit(|record| take_pair(record, &pair(5), NOW, 0)));
@@ -164,14 +164,14 @@ fn an_ambiguous_save_that_another_writer_overtook_is_adopted() {
 }
 
 #[test]
-fn a_claim_that_stays_ambiguous_sends_nothing() {
-    use Fault::{AnswerLost, Lagging, Unavailable};
+fn no_request_is_sent_until_the_claim_is_known_to_be_stored() {
+    use Fault::{AnswerLost, Stale, Unavailable};
     let table: [(&[Fault], &[Fault], &str, &str); 5] = [
         (&[Unavailable, Unavailable, Unavailable], &[], "storage-unavailable", OLD),
         (&[Unavailable], &[Unavailable], "storage-unavailable", OLD),
         (&[AnswerLost], &[Unavailable], "storage-unavailable", CLAIMED),
-        // The claim is there, the load does not show it, and the next swap does.
-        (&[AnswerLost], &[Lagging], "ok", NEW),
+        // The claim is stored. The stale load does not show it, but the next swap does.
+        (&[AnswerLost], &[Stale], "ok", NEW),
         (&[Unavailable, Unavailable], &[], "ok", NEW),
     ];
     for (swaps, loads, expected, stored) in table {
@@ -180,7 +180,7 @@ fn a_claim_that_stays_ambiguous_sends_nothing() {
             host = host.fault(Step::SwapToken, at + 1, *fault);
         }
         let host = with_faults(host, Step::LoadToken, loads);
-        // A load that lags needs something to lag behind.
+        // A stale load needs an older version to return.
         host.put(&key(), &due());
         assert_eq!(outcome(&refresh_when_due(&host)), expected, "{swaps:?} {loads:?}");
         assert_eq!(tokens(&host.record()), stored, "{swaps:?} {loads:?}");
@@ -189,12 +189,12 @@ fn a_claim_that_stays_ambiguous_sends_nothing() {
 }
 
 #[test]
-fn a_rejection_is_written_through_ambiguous_storage_or_left_to_the_claim() {
+fn a_rejection_is_written_despite_ambiguous_storage_or_the_claim_stays() {
     use Fault::{AnswerLost, Refused, Unavailable};
     let table: [(&[Fault], &[Fault], &str, &str); 6] = [
         (&[Unavailable], &[], "authorization-revoked", "AT-1 RT-1 [] dead"),
         (&[AnswerLost], &[], "authorization-revoked", "AT-1 RT-1 [] dead"),
-        (&[AnswerLost], &[Fault::Lagging], "authorization-revoked", "AT-1 RT-1 [] dead"),
+        (&[AnswerLost], &[Fault::Stale], "authorization-revoked", "AT-1 RT-1 [] dead"),
         (&[Refused], &[], "storage-refused", CLAIMED),
         (&[Unavailable], &[Unavailable], "storage-unavailable", CLAIMED),
         (&[Unavailable, Unavailable, Unavailable], &[], "storage-unavailable", CLAIMED),
@@ -208,12 +208,12 @@ fn a_rejection_is_written_through_ambiguous_storage_or_left_to_the_claim() {
 }
 
 #[test]
-fn a_promotion_is_written_through_ambiguous_storage() {
+fn a_promotion_is_written_despite_ambiguous_storage() {
     let record = with(due(), |record| record.fallbacks = vec![refresh_token("RT-0")]);
     for (swaps, loads) in [
         ([Fault::Unavailable].as_slice(), [].as_slice()),
         (&[Fault::AnswerLost], &[]),
-        (&[Fault::AnswerLost], &[Fault::Lagging]),
+        (&[Fault::AnswerLost], &[Fault::Stale]),
     ] {
         let host = connected(&record).answers([Answer::code(36_004_005), pair_answer(2), shops_answer(&["1"])]);
         let host = with_faults(with_faults(host, Step::SwapToken, swaps), Step::LoadToken, loads);
@@ -223,17 +223,21 @@ fn a_promotion_is_written_through_ambiguous_storage() {
 }
 
 #[test]
-fn a_release_that_fails_is_left_to_the_claims_end() {
+fn a_failed_release_leaves_the_claim_to_lapse() {
     for fault in [Fault::Unavailable, Fault::Refused] {
         let host = connected(&due()).answers([Answer::Broken(TransportFailure::NotConnected)]);
         let host = host.fault(Step::SwapToken, 2, fault);
-        assert_eq!(outcome(&refresh_when_due(&host)), "tiktok-unreachable", "the first cause, not the second");
+        assert_eq!(
+            outcome(&refresh_when_due(&host)),
+            "tiktok-unreachable",
+            "the first cause is returned, not the second"
+        );
         assert_eq!(tokens(&host.record()), CLAIMED);
     }
 }
 
 #[test]
-fn a_failure_is_told_even_where_the_row_cannot_learn_of_it() {
+fn a_failure_is_returned_even_if_the_row_cannot_be_written() {
     for step in [Step::LoadRow, Step::SwapRow] {
         let host = connected(&due()).answers([Answer::code(36_004_001)]).fault(step, 1, Fault::Unavailable);
         assert_eq!(outcome(&refresh_when_due(&host)), "authorization-expired");
@@ -241,24 +245,28 @@ fn a_failure_is_told_even_where_the_row_cannot_learn_of_it() {
         assert_eq!(last_failure(&host.row().unwrap().connection), None);
     }
     let host = connected(&due()).answers([pair_answer(2), Answer::page(500)]).fault(Step::SwapRow, 1, Fault::Refused);
-    assert_eq!(outcome(&refresh_when_due(&host)), "tiktok-unavailable", "the reading's failure, not the row's");
+    assert_eq!(
+        outcome(&refresh_when_due(&host)),
+        "tiktok-unavailable",
+        "the failure of reading the shops is returned, not that of the row"
+    );
 }
 
 #[test]
-fn a_new_row_whose_record_went_meanwhile_is_deleted() {
-    let rowless = || ScriptedHost::holding(&due()).answers([pair_answer(2), shops_answer(&["1"])]);
-    // After the load that allowed the row, before the look that follows it.
+fn a_new_row_is_deleted_if_its_record_was_deleted_meanwhile() {
+    let rowless = || ScriptedHost::with_record(&due()).answers([pair_answer(2), shops_answer(&["1"])]);
+    // The record is deleted after the load that allows the row, and before the load that follows a new row.
     let host = rowless().meanwhile(Step::SwapRow, 1, |host| host.delete(&key()));
     assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
     assert!(host.row().is_none());
-    // Before the load that would allow it.
+    // The record is deleted before the load that would allow the row.
     let host = rowless().meanwhile(Step::LoadRow, 1, |host| host.delete(&key()));
     assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
     assert!(!host.effects().contains(&Step::SwapRow));
 }
 
 #[test]
-fn records_that_cannot_be_read_are_left_alone() {
+fn unreadable_records_are_not_changed() {
     for (bytes, expected, action) in [
         (br#"{"version":2}"#.as_slice(), "token-record-too-new", Action::Misconfigured),
         (b"{}", "token-record-unreadable", Action::StorageFailed),
@@ -273,10 +281,10 @@ fn records_that_cannot_be_read_are_left_alone() {
 }
 
 #[test]
-fn a_refresh_token_alone_is_stored_before_anything_is_said() {
+fn a_refresh_token_without_an_access_token_is_stored_before_the_error_is_returned() {
     let host = connected(&due()).answers([pair_answer_with(2, &json!({"access_token": null}))]);
     let host = host.fault(Step::SwapToken, 2, Fault::AnswerLost);
-    assert_eq!(refused(refresh_when_due(&host)).0, Cause::TokenAnswerIncomplete);
+    assert_eq!(cause_and_delay(refresh_when_due(&host)).0, Cause::TokenAnswerIncomplete);
     assert_eq!(tokens(&host.record()), "AT-1 RT-2 [RT-1]");
     assert_ne!(stored_form(&host.record()), stored_form(&due()));
 }

@@ -1,5 +1,5 @@
-//! A sweep calls `refresh` for what is due. Whatever a completed call met, the record is then due later or never, so a
-//! sweep never spins on a key; and what it sends stays within a bound.
+//! A sweep calls `refresh` for every due connection. After a completed call the record is due later or never, whatever the
+//! call met, so a sweep does not call for the same connection without a pause. The number of its requests stays limited.
 
 use super::{connected, refresh_when_due};
 use crate::samples::{
@@ -76,7 +76,7 @@ fn after_every_completed_refresh_the_record_is_due_later_or_never() {
                 let host = connected(&record).tiktok(move |request| {
                     if request.starts_with("refresh") { to_refresh.clone() } else { to_list.clone() }
                 });
-                // What a crash of `connect` leaves behind is met by a sweep at once; it is alive and held by nothing.
+                // A crashed `connect` leaves a record that is due at once. It has no claim and no pause and is not dead.
                 if record.claim.is_none() && record.not_before.is_none() && record.dead.is_none() {
                     host.put_due_now(&record);
                 }
@@ -95,9 +95,9 @@ fn after_every_completed_refresh_the_record_is_due_later_or_never() {
     }
 }
 
-/// A day of sweeping, one case per kind of failure that lasts.
+/// A day of sweeps for each kind of lasting failure.
 #[test]
-fn a_failure_that_lasts_costs_a_bounded_number_of_requests() {
+fn a_lasting_failure_causes_a_limited_number_of_requests() {
     let day = |record: &TokenRecord, token_answer: Answer, shop_answer: Answer| {
         let host = connected(record).tiktok(move |request| {
             if request.starts_with("refresh") { token_answer.clone() } else { shop_answer.clone() }
@@ -111,32 +111,32 @@ fn a_failure_that_lasts_costs_a_bounded_number_of_requests() {
             host.pass(due_at.since(host.wall()));
             let _any_outcome = refresh_when_due(&host);
         }
-        panic!("the sweep spins");
+        panic!("more than 1000 calls in a day");
     };
     let shops = || shops_answer(&["1"]);
     assert_eq!(day(&expired(), Answer::code(36_004_001), shops()), 1, "dead: asked once");
     assert_eq!(day(&fresh(), pair_answer(2), shops()), 1, "fresh: the shops are read once");
     assert!(day(&expired(), Answer::Broken(TransportFailure::NotConnected), shops()) <= 32);
     assert!(day(&fresh(), pair_answer(2), Answer::page(500)) <= 32);
-    // Nobody knows whether TikTok acted: the claim's life is the pace.
+    // It is unknown whether TikTok acted, so the next request follows when the claim lapses.
     assert!(day(&expired(), Answer::page(500), shops()) <= 86_400 / 120);
 }
 
-/// Tokens of seven days, swept for a year: a day ahead of the end means one rotation about every six days.
+/// A token is renewed a day before its end. For tokens of seven days that is one rotation in about six days.
 #[test]
-fn a_year_of_seven_day_tokens_costs_at_most_65_rotations() {
-    let mut host = ScriptedHost::holding(&due());
+fn a_year_of_seven_day_tokens_takes_at_most_65_rotations() {
+    let mut host = ScriptedHost::with_record(&due());
     let mut rotations = 0;
     while host.wall() < NOW.plus(365 * DAY) {
         rotations += 1;
-        // Not only at the end: a sweep that comes back too soon would take its time to get there.
+        // Checked in the loop, because a sweep that is due too soon would make the loop very long.
         assert!(rotations <= 65, "more than 65 by day {}", host.wall().since(NOW) / DAY);
         let ends = host.wall().plus(7 * DAY);
         let pair = pair_answer_with(rotations + 1, &json!({"access_token_expire_in": ends.seconds()}));
         host = host.answers([pair, shops_answer(&["1"])]);
         assert_eq!(outcome(&refresh_when_due(&host)), "ok");
         let due_at = host.refresh_due_at().unwrap();
-        assert!(due_at < ends.minus(DAY / 2), "renewed well before the end");
+        assert!(due_at < ends.minus(DAY / 2), "the token is renewed well before its end");
         host.pass(due_at.since(host.wall()));
     }
     assert!(rotations >= 58, "{rotations}");

@@ -1,4 +1,4 @@
-//! What becomes of a pair in hand: stored as the current one, kept as a fallback, or knowingly discarded.
+//! A pair that TikTok has issued becomes the current one, becomes a fallback, or is discarded on purpose.
 
 use super::{NONCE, seconds};
 use crate::samples::{
@@ -34,7 +34,7 @@ fn fallbacks(tokens: &[&str]) -> Vec<RefreshToken> {
 }
 
 #[test]
-fn a_pair_replaces_what_is_current_and_clears_what_was_open() {
+fn a_pair_replaces_the_current_one_and_clears_claim_death_and_counts() {
     let mut record = with(due(), |record| {
         record.dead = Some(DeadReason::AuthorizationExpired);
         record.not_before = Some(NOW);
@@ -50,7 +50,7 @@ fn a_pair_replaces_what_is_current_and_clears_what_was_open() {
 }
 
 #[test]
-fn what_an_answer_leaves_out_stays_as_it_was() {
+fn members_that_an_answer_omits_stay_as_they_were() {
     let bare = pair_with(2, |pair| {
         (pair.refresh_ends, pair.seller_name, pair.base_region, pair.scopes) = (None, None, None, None);
     });
@@ -79,7 +79,7 @@ fn an_omitted_token_leaves_the_old_one() {
     }
 }
 
-/// A sweep that looks at what is due would come back at once, and again, while nothing may be renewed.
+/// Otherwise a sweep would call again and again for a record that may not be renewed yet.
 #[test]
 fn no_pair_is_due_before_it_may_be_renewed() {
     for (case, pair) in [
@@ -107,13 +107,13 @@ fn at_most_three_fallbacks_are_kept_newest_first() {
         take_pair(&mut record, &pair(number), NOW, 0);
     }
     assert_eq!(tokens(&record), "AT-6 RT-6 [RT-5 RT-4 RT-3]");
-    // A token that TikTok issues again is current, not a fallback of itself.
+    // A token that TikTok issues again becomes current, and is no longer a fallback.
     take_pair(&mut record, &pair(4), NOW, 0);
     assert_eq!(tokens(&record), "AT-4 RT-4 [RT-6 RT-5 RT-3]");
 }
 
 #[test]
-fn a_first_grant_and_a_consent_in_place() {
+fn a_first_grant_makes_a_record_and_a_consent_in_place_replaces_its_pair() {
     let mut record = granted(LINEAGE, "app", ShopPolicy::ExactlyOne, &pair(1), NOW, 0);
     assert_eq!(tokens(&record), "AT-1 RT-1 []");
     assert_eq!((record.generation, record.granted_at, record.rotated_at), (1, NOW, NOW));
@@ -155,7 +155,7 @@ fn a_record_holds_a_pair_as_current_or_among_the_fallbacks() {
 }
 
 #[test]
-fn a_pair_that_was_saved_too_late_is_adopted_by_what_stands_there_now() {
+fn a_late_pair_is_adopted_by_the_record_that_is_stored_now() {
     let current = |access_token: &str, refresh: &str| {
         with(due(), |record| {
             record.current.access = Some(access(access_token));
@@ -208,7 +208,7 @@ fn a_pair_that_was_saved_too_late_is_adopted_by_what_stands_there_now() {
 }
 
 #[test]
-fn a_fallback_taken_over_changes_nothing_of_the_current_pair() {
+fn adopting_a_fallback_does_not_change_the_current_pair() {
     let mut theirs = with(due(), |record| {
         record.current.refresh = Some(refresh_token("RT-9"));
         (record.presented, record.failures) = (1, 1);
@@ -227,7 +227,7 @@ fn adopt_or_take(record: &mut TokenRecord, number: u32, spends: u32) {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever order pairs come in: newest first, never the current one, none twice, at most three, none invented.
+    /// In whatever order pairs arrive: at most three fallbacks, none twice, never the current token, and no pair is lost.
     #[test]
     fn fallbacks_keep_their_order(steps in prop::collection::vec((0..8_u32, 0..8_u32, any::<bool>()), 0..20)) {
         let mut record = fresh();

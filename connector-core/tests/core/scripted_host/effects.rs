@@ -1,4 +1,4 @@
-//! The script as the core meets it.
+//! Implements the core's effects for the scripted host.
 
 use super::{Answer, ScriptedHost, Step};
 use crate::samples::{APP_KEY, APP_SECRET, PREVIOUS_APP_SECRET, duplicate_row};
@@ -40,7 +40,7 @@ impl Effects for ScriptedHost {
 
     async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure> {
         let named = name_of(&request);
-        let answer = self.effect(Step::Send, |state, _| state.answer(&named)).await.expect("faults are for storage");
+        let answer = self.effect(Step::Send, |state, _| state.answer(&named)).await.expect("only storage has faults");
         match answer {
             Answer::Broken(failure) => Err(failure),
             Answer::Reply { status, content_type, retry_after, date, body } => Ok(Response {
@@ -138,7 +138,7 @@ impl Effects for ScriptedHost {
     }
 }
 
-/// What a request is for, once everything else about it is right.
+/// Names a request, for example `refresh RT-1`. Checks everything else about it.
 fn name_of(request: &Request<'_>) -> String {
     let (path, query) = request.path_and_query.expose().split_once('?').expect("a query");
     let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
@@ -163,7 +163,7 @@ fn name_of(request: &Request<'_>) -> String {
     }
 }
 
-/// A `call`: its signature covers exactly what is sent.
+/// Names a request of `call`. Checks that its signature covers exactly what is sent.
 fn business_call(request: &Request<'_>, path: &str, query: &BTreeMap<String, String>) -> String {
     assert_eq!(request.authority, Authority::Api);
     let signed: Vec<_> = query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

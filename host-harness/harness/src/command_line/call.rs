@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use tiktok_shop_host::call::{CallRequest, CallResponse, CallScope, HttpMethod};
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
@@ -22,8 +23,8 @@ pub(crate) struct Call {
     customer: CustomerId,
 
     /// What it does
-    #[arg(ignore_case = true)]
-    method: Method,
+    #[arg(ignore_case = true, value_parser = method())]
+    method: HttpMethod,
 
     /// Begins with /; without host and query
     path: String,
@@ -75,26 +76,12 @@ if nobody knows whether it acted.";
 /// Longest body, in bytes.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
-#[derive(ValueEnum, Clone, Copy)]
-#[value(rename_all = "UPPER")]
-enum Method {
-    Get,
-    Post,
-    Put,
-    Patch,
-    Delete,
-}
-
-impl From<Method> for HttpMethod {
-    fn from(method: Method) -> Self {
-        match method {
-            Method::Get => Self::Get,
-            Method::Post => Self::Post,
-            Method::Put => Self::Put,
-            Method::Patch => Self::Patch,
-            Method::Delete => Self::Delete,
-        }
-    }
+/// Parses a method's name, in capital or small letters.
+fn method() -> impl TypedValueParser<Value = HttpMethod> {
+    PossibleValuesParser::new(HttpMethod::ALL.map(HttpMethod::as_str)).try_map(|name| {
+        let named = |method: &HttpMethod| method.as_str().eq_ignore_ascii_case(&name);
+        HttpMethod::ALL.into_iter().find(named).ok_or("not a method")
+    })
 }
 
 fn pair(text: &str) -> Result<(String, String), &'static str> {

@@ -131,7 +131,7 @@ fn a_connection_that_a_sweep_cannot_refresh_is_a_line_and_status_1() {
 
 #[test]
 fn a_postgresql_address_comes_by_a_variable() {
-    let Some(address) = xtask::test_postgres() else { return };
+    let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
     let stage = Stage::new();
     // A tenant of its own: others may use the same database.
     let tenant = format!("{:?}", stage.home());

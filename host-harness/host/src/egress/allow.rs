@@ -1,7 +1,9 @@
 //! Layer 1: what a request says about where it goes.
 
-use http::{Method, Request, Uri, uri::Scheme};
+use http::{Request, Uri, uri::Scheme};
 use wasmtime_wasi_http::Error;
+
+use crate::call::HttpMethod;
 
 /// A production host of TikTok Shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,24 +34,48 @@ impl Authority {
     }
 }
 
+/// Why the policy refuses a request. The texts are for the host's log and hold nothing that the guest chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the scheme is not https")]
+    Scheme,
+    #[error("the method is not one that TikTok Shop's API uses")]
+    Method,
+    #[error("the host is not one of TikTok Shop's two")]
+    Host,
+    #[error("the path and query are malformed")]
+    PathAndQuery,
+}
+
+impl From<Refusal> for Error {
+    /// Tells the guest that nothing was sent. A refused method is denied, too: the connector takes
+    /// `HttpRequestMethodInvalid` for a request whose outcome is unknown.
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Scheme | Refusal::Method | Refusal::Host => Self::HttpRequestDenied,
+            Refusal::PathAndQuery => Self::HttpRequestUriInvalid,
+        }
+    }
+}
+
 /// Checks a request and writes its address in one form, so that equal destinations share connections.
-pub(crate) fn admit<B>(request: &mut Request<B>) -> Result<Authority, Error> {
+pub(crate) fn admit<B>(request: &mut Request<B>) -> Result<Authority, Refusal> {
     let uri = request.uri();
     if uri.scheme() != Some(&Scheme::HTTPS) {
-        return Err(Error::HttpRequestDenied);
+        return Err(Refusal::Scheme);
     }
-    // CONNECT would open a tunnel and TRACE echo the headers. The methods of the Shop API are enough.
-    if ![Method::DELETE, Method::GET, Method::POST, Method::PUT].contains(request.method()) {
-        return Err(Error::HttpRequestDenied);
+    // CONNECT would open a tunnel and TRACE echo the headers.
+    if !HttpMethod::ALL.iter().any(|method| method.as_str() == request.method().as_str()) {
+        return Err(Refusal::Method);
     }
-    let authority = uri.authority().and_then(|text| Authority::of(text.as_str())).ok_or(Error::HttpRequestDenied)?;
+    let authority = uri.authority().and_then(|text| Authority::of(text.as_str())).ok_or(Refusal::Host)?;
     let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = Uri::builder()
         .scheme(Scheme::HTTPS)
         .authority(authority.host())
         .path_and_query(path_and_query)
         .build()
-        .map_err(|_| Error::HttpRequestUriInvalid)?;
+        .map_err(|_| Refusal::PathAndQuery)?;
     Ok(authority)
 }
 
@@ -57,9 +83,9 @@ pub(crate) fn admit<B>(request: &mut Request<B>) -> Result<Authority, Error> {
 mod tests {
     use super::*;
 
-    fn admitted(method: &str, uri: &str) -> Result<Authority, String> {
+    fn admitted(method: &str, uri: &str) -> Result<Authority, Refusal> {
         let mut request = Request::builder().method(method).uri(uri).body(()).unwrap();
-        admit(&mut request).map_err(|error| error.to_string())
+        admit(&mut request)
     }
 
     #[test]
@@ -76,11 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_denied() {
+    fn every_other_scheme_and_host_is_denied() {
+        for uri in ["http://auth.tiktok-shops.com/", "ftp://auth.tiktok-shops.com/", "/no/authority"] {
+            assert_eq!(admitted("GET", uri), Err(Refusal::Scheme), "{uri}");
+        }
         for uri in [
-            "http://auth.tiktok-shops.com/",
-            "ftp://auth.tiktok-shops.com/",
-            "/no/authority",
             "https://example.com/",
             "https://tiktok-shops.com/",
             "https://evil.auth.tiktok-shops.com/",
@@ -101,7 +127,7 @@ mod tests {
             "https://169.254.169.254/latest/meta-data/",
             "https://xn--auth-tiktok-shops-com/",
         ] {
-            assert_eq!(admitted("GET", uri), Err("HTTP request denied".to_owned()), "{uri}");
+            assert_eq!(admitted("GET", uri), Err(Refusal::Host), "{uri}");
         }
     }
 
@@ -118,10 +144,25 @@ mod tests {
     }
 
     #[test]
-    fn methods_the_shop_api_does_not_have_are_denied() {
-        for method in ["CONNECT", "TRACE", "OPTIONS", "HEAD", "PATCH", "get"] {
-            let denied = admitted(method, "https://auth.tiktok-shops.com/");
-            assert_eq!(denied, Err("HTTP request denied".to_owned()), "{method}");
+    fn the_methods_that_a_call_may_have_are_admitted() {
+        for method in HttpMethod::ALL {
+            let admitted = admitted(method.as_str(), "https://open-api.tiktokglobalshop.com/");
+            assert_eq!(admitted, Ok(Authority::Api), "{method:?}");
+        }
+    }
+
+    #[test]
+    fn every_other_method_is_denied_and_the_log_says_that_it_is_the_method() {
+        for method in ["CONNECT", "TRACE", "OPTIONS", "HEAD", "PATCH", "PRI", "get"] {
+            let refusal = admitted(method, "https://auth.tiktok-shops.com/").unwrap_err();
+            assert_eq!(refusal.to_string(), "the method is not one that TikTok Shop's API uses", "{method}");
+        }
+    }
+
+    #[test]
+    fn a_refused_scheme_method_or_host_tells_the_guest_that_nothing_was_sent() {
+        for refusal in [Refusal::Scheme, Refusal::Method, Refusal::Host] {
+            assert_eq!(Error::from(refusal).to_string(), "HTTP request denied", "{refusal:?}");
         }
     }
 

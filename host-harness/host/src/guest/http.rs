@@ -22,7 +22,8 @@ impl GuestHttp {
     /// Checks the request's text, and that enough time is left for a request to the token host. Both errors tell the guest that
     /// nothing was sent.
     fn admit(&self, request: &mut Request<WasiBody>) -> Result<Authority, Error> {
-        let authority = admit(request).inspect_err(|_| tracing::warn!("request denied by the egress policy"))?;
+        let authority =
+            admit(request).inspect_err(|refusal| tracing::warn!("request denied by the egress policy: {refusal}"))?;
         if authority == Authority::Auth && self.call_started.elapsed() > self.last_token_request {
             tracing::warn!(host = authority.host(), "not sent: too little of the call is left to save the answer");
             return Err(Error::ConnectionTimeout);

@@ -202,7 +202,7 @@ impl Ended {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_processes_spend_each_of_500_refresh_tokens_once() {
-    let Some(server) = xtask::test_postgres() else { return };
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     let _alone = SERVER.lock().await;
     let fleet = Fleet::set(&server).await;
     let ended = fleet.sweep_with_all(|| ()).await;
@@ -214,8 +214,8 @@ async fn eight_processes_spend_each_of_500_refresh_tokens_once() {
 /// What the restart interrupts is repeated within the ten seconds of a save, or left to the next sweep.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_restarted_under_eight_processes_loses_nothing() {
-    let Some(server) = xtask::test_postgres() else { return };
-    let Some(restart) = xtask::test_postgres_restart() else { return };
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let Some(restart) = tiktok_shop_test_postgres::test_postgres_restart() else { return };
     let _alone = SERVER.lock().await;
     let fleet = Fleet::set(&server).await;
     let (mut done, restart) = (0, Arc::new(restart));

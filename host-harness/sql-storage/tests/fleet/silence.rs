@@ -62,7 +62,7 @@ const OPTIONS: PostgresOptions =
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_gives_a_server_up_that_says_nothing_and_the_next_finds_it_again() {
-    let Some(server) = xtask::test_postgres() else { return };
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     let _alone = super::SERVER.lock().await;
     let server = super::schema(&server).await;
     let proxy = Proxy::before(&server).await;
@@ -95,7 +95,7 @@ async fn a_call_gives_a_server_up_that_says_nothing_and_the_next_finds_it_again(
 /// The tables are there: an operator may have taken the right away to make any.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_may_not_make_tables_opens_a_database_that_has_them() {
-    let Some(server) = xtask::test_postgres() else { return };
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     let _alone = super::SERVER.lock().await;
     let server = super::schema(&server).await;
     SqlStorage::postgres(&server, PostgresOptions::default()).await.unwrap().close().await;

@@ -41,14 +41,14 @@ async fn sqlite_opened_twice_keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_keeps_the_contract() {
-    let Some(address) = xtask::test_postgres() else { return };
+    let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
     keeps_the_contract(SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap()).await;
 }
 
 /// As three hosts of a fleet would. Beside the test above it meets another run on the same database.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_opened_thrice_keeps_the_contract() {
-    let Some(address) = xtask::test_postgres() else { return };
+    let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
     let open = async || SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap();
     let others: Vec<Arc<dyn HostStorage>> = vec![Arc::new(open().await), Arc::new(open().await)];
     keeps_the_contract(Alternating::new(Arc::new(open().await), others)).await;

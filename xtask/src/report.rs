@@ -1,6 +1,15 @@
-//! Columns of plain text.
+//! Plain-text reports on standard output.
 
-/// A line for each row, every column as wide as its longest cell.
+use std::io::{self, Write as _};
+
+use anyhow::Result;
+
+/// Writes a whole report to standard output.
+pub(crate) fn print(report: &str) -> Result<()> {
+    Ok(io::stdout().lock().write_all(report.as_bytes())?)
+}
+
+/// Formats rows as lines. Every column is as wide as its longest cell.
 pub(crate) fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let mut widths = [0; COLUMNS];
     for row in rows {

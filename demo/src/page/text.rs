@@ -1,4 +1,4 @@
-//! What the library's enums and times are called on the page.
+//! The texts that the page shows for the library's enums and times.
 
 use jiff::Timestamp;
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopStanding, UnixSeconds};
@@ -15,7 +15,7 @@ pub(super) fn status(status: ConnectionStatus) -> String {
         ConnectionStatus::ReauthorizationRequired(reason) => match reason {
             ReauthorizationReason::AuthorizationExpired => "dead: expired".to_owned(),
             ReauthorizationReason::AuthorizationRevoked => "dead: revoked".to_owned(),
-            ReauthorizationReason::RefreshOutcomeUnknown => "dead: refresh unanswered".to_owned(),
+            ReauthorizationReason::RefreshOutcomeUnknown => "dead: answer to refresh lost".to_owned(),
         },
     }
 }
@@ -35,7 +35,7 @@ pub(super) fn kind(kind: EventKind) -> String {
         EventKind::ReauthorizationRequired(reason) => status(ConnectionStatus::ReauthorizationRequired(reason)),
         EventKind::Recovered => "recovered".to_owned(),
         EventKind::Disconnected => "disconnected".to_owned(),
-        EventKind::Notice { days, ends } => format!("notice: {days} days or fewer are left until {}", date(ends)),
+        EventKind::Notice { days, ends } => format!("notice: at most {days} days are left until {}", date(ends)),
         _ => "unknown".to_owned(),
     }
 }
@@ -48,19 +48,21 @@ pub(super) fn standing(standing: ShopStanding) -> &'static str {
     }
 }
 
-/// What a host does about an error, whatever its code.
+/// Says what the host does after an error of this case.
 pub(super) fn next_move(action: Action) -> String {
     match action {
         Action::RetryAfter(pause) => {
-            format!("the host makes the same call again, {} s from now at the earliest", pause.as_secs_f64())
+            format!("the host makes the same call again, after at least {} s", pause.as_secs_f64())
         }
         Action::Reauthorize => "the host sends the seller a new consent link".to_owned(),
-        Action::Misconfigured => "the host alerts an operator; it does not retry, nor trouble the seller".to_owned(),
+        Action::Misconfigured => {
+            "the host alerts an operator; it does not retry and does not ask the seller".to_owned()
+        }
         Action::InvalidRequest => "the host's arguments are wrong: a bug in the host".to_owned(),
-        Action::Upstream => "the host shows it to a person; it does not loop".to_owned(),
+        Action::Upstream => "the host shows the error to a person; it does not retry in a loop".to_owned(),
         Action::StorageConflict => "the host makes the same call again".to_owned(),
         Action::StorageFailed => "the host makes the same call again once its storage works".to_owned(),
-        Action::Internal => "somebody reports a bug in the connector".to_owned(),
+        Action::Internal => "the operator reports a bug in the connector".to_owned(),
     }
 }
 
@@ -78,7 +80,7 @@ fn relative(at: UnixSeconds, now: UnixSeconds) -> String {
     }
 }
 
-/// The date in UTC.
+/// Formats the date in UTC.
 pub(super) fn date(at: UnixSeconds) -> String {
     i64::try_from(at.0)
         .ok()
@@ -91,9 +93,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_told_as_a_date_and_as_days_from_now() {
+    fn an_end_is_shown_as_a_date_and_as_days_from_now() {
         let now = UnixSeconds(1_767_225_600);
-        for (at, told) in [
+        for (at, shown) in [
             (now.0 + 7 * DAY, "2026-01-08, in 7 days"),
             (now.0 + 2 * DAY - 1, "2026-01-02, in 1 day"),
             (now.0, "2026-01-01, today"),
@@ -101,7 +103,7 @@ mod tests {
             (4_903_858_076, "2125-05-25, in 36303 days"),
             (u64::MAX, "second 18446744073709551615, in 213503982314147 days"),
         ] {
-            assert_eq!(end(Some(UnixSeconds(at)), now), told);
+            assert_eq!(end(Some(UnixSeconds(at)), now), shown);
         }
         assert_eq!(end(None, now), "unknown");
     }

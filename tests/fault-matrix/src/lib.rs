@@ -1,0 +1,45 @@
+//! Reads `tests/fault-matrix.json`: the outcome of each fault of TikTok's hosts in each operation, one row for each pair.
+//!
+//! `e2e fault_matrix` runs every row against the shipped component. `cargo xtask docs` prints the rows into
+//! `docs/errors.md`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+/// One fault in one operation, and its outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// The operation, and which of its requests meets the fault.
+    pub operation: String,
+    /// The name of the fault.
+    pub fault: String,
+    /// The case of the WIT's `error`, or `ok`, or `answer` if `call` returned TikTok's answer.
+    pub case: String,
+    /// The delay of `retry-after` in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+    /// The code of the error. For `ok`: the code of the connection's `last-failure`. For `answer`: TikTok's own code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The HTTP status that belongs to the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The requests that TikTok's hosts received during the call, in order: `get`, `refresh`, `shops`.
+    pub requests: String,
+    /// The state of the connection after the call, once TikTok's hosts work again.
+    pub then: String,
+}
+
+/// Reads every row, in the order of the file.
+///
+/// # Errors
+/// If the file can't be read or is not a list of rows.
+pub fn fault_matrix() -> Result<Vec<Row>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("fault-matrix.json");
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
+}

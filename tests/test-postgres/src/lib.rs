@@ -1,0 +1,100 @@
+//! Finds the PostgreSQL server that tests may use. Not every machine has one: a test without a server returns at once and
+//! standard error says so. In CI such a test fails.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::sync::OnceLock;
+
+const ADDRESS: &str = "TIKTOK_SHOP_TEST_POSTGRES";
+const RESTART: &str = "TIKTOK_SHOP_TEST_POSTGRES_RESTART";
+
+/// Returns the address of the database that tests may use, from the variable `TIKTOK_SHOP_TEST_POSTGRES`. If the variable
+/// is not set, says once per process on standard error that PostgreSQL was not tried.
+///
+/// # Panics
+/// If the variable is not set and the variable `CI` is `true`.
+#[must_use]
+pub fn test_postgres() -> Option<String> {
+    static FOUND: OnceLock<Found> = OnceLock::new();
+    found(&FOUND, ADDRESS, "PostgreSQL", "`.ci/postgres start FOLDER` prints an address")
+}
+
+/// The command that restarts the server of [`test_postgres`].
+#[derive(Debug)]
+pub struct Restart(String);
+
+/// Returns the command that restarts the server, from the variable `TIKTOK_SHOP_TEST_POSTGRES_RESTART`: words without
+/// quotes. If the variable is not set, does as [`test_postgres`].
+///
+/// # Panics
+/// As [`test_postgres`].
+#[must_use]
+pub fn test_postgres_restart() -> Option<Restart> {
+    static FOUND: OnceLock<Found> = OnceLock::new();
+    found(&FOUND, RESTART, "a restart of PostgreSQL", "for example `.ci/postgres restart FOLDER`").map(Restart)
+}
+
+impl Restart {
+    /// Restarts the server and waits until it answers again.
+    ///
+    /// # Panics
+    /// If the server can't be restarted.
+    #[expect(clippy::panic, reason = "for tests: the test that calls this fails")]
+    pub fn run(&self) {
+        let mut words = self.0.split_whitespace();
+        let mut command = xtask::program(words.next().unwrap_or_default());
+        match command.args(words).status() {
+            Ok(status) if status.success() => {}
+            other => panic!("PostgreSQL is not restarted: {other:?}"),
+        }
+    }
+}
+
+/// The value of a variable, or the reason why a test that needs it must fail.
+type Found = Result<Option<String>, String>;
+
+#[expect(clippy::panic, reason = "for tests: the test that calls this fails")]
+fn found(found: &OnceLock<Found>, name: &str, what: &str, how: &str) -> Option<String> {
+    let found = found.get_or_init(|| {
+        let found = wanted(variable(name), variable("CI").as_deref(), name, what, how);
+        if let Ok(None) = found {
+            // Not `eprintln!`: the test harness shows that output only if the test fails.
+            let _closed = writeln!(io::stderr(), "{what} was not tried: {name} is not set; {how}");
+        }
+        found
+    });
+    match found {
+        Ok(value) => value.clone(),
+        Err(why) => panic!("{why}"),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test learns from its surroundings where the server is")]
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Decides whether a test may go on without the variable.
+fn wanted(value: Option<String>, ci: Option<&str>, name: &str, what: &str, how: &str) -> Found {
+    if value.is_none() && ci == Some("true") {
+        return Err(format!("CI must try {what}, but {name} is not set; {how}"));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_server_is_an_error_only_in_ci() {
+        let address = Some("postgres://tester@127.0.0.1:5432/postgres".to_owned());
+        let wanted = |value, ci| wanted(value, ci, ADDRESS, "PostgreSQL", "start one");
+        assert_eq!(wanted(address.clone(), Some("true")), Ok(address.clone()));
+        assert_eq!(wanted(address.clone(), None), Ok(address));
+        assert_eq!(wanted(None, None), Ok(None));
+        assert_eq!(wanted(None, Some("false")), Ok(None));
+        let error = "CI must try PostgreSQL, but TIKTOK_SHOP_TEST_POSTGRES is not set; start one";
+        assert_eq!(wanted(None, Some("true")), Err(error.to_owned()));
+    }
+}
