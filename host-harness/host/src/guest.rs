@@ -8,7 +8,7 @@ mod call_state;
 mod clocks;
 mod convert;
 mod engine;
-mod http;
+pub(crate) mod http;
 mod imports;
 mod program;
 mod random;

@@ -22,8 +22,9 @@ use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks as _};
 
 use super::connect::{Connector, Dialer, Resolver, production_roots};
-use super::{Authority, Client, Egress, EgressPolicy, NotLoopback};
+use super::{Authority, Client, EgressPolicy, NotLoopback};
 use crate::deadlines::Deadlines;
+use crate::guest::http::GuestHttp;
 
 mod proxy;
 mod tls;
@@ -150,8 +151,8 @@ async fn fetch_in_call(
     url: &str,
     options: RequestOptions,
 ) -> Result<Response<WasiBody>, Error> {
-    let mut egress = Egress { client: client.clone(), call_started, last_token_request: SECOND };
-    let sending = egress.send_request(get(url), Some(options), Box::new(std::future::ready(Ok(()))));
+    let mut http = GuestHttp { client: client.clone(), call_started, last_token_request: SECOND };
+    let sending = http.send_request(get(url), Some(options), Box::new(std::future::ready(Ok(()))));
     Ok(Box::into_pin(sending).await?.0)
 }
 

@@ -131,7 +131,7 @@ fn a_target_of_its_own_does_not_hide_a_module() {
 
 /// Packages of `Cargo.lock` and what each depends on.
 fn locked() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let lock = include_str!("../../../Cargo.lock");
+    let lock = include_str!("../../../../Cargo.lock");
     let mut packages: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for package in lock.split("[[package]]").skip(1) {
         let name = package.lines().find_map(|line| line.strip_prefix("name = ")).expect("a name").trim_matches('"');

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::connection::{Shop, ShopStanding};
+use crate::connection::{Connection, Shop, ShopStanding};
 use crate::id::ShopId;
 use crate::randomness::SystemRandomness;
 use crate::secret::Secret;
-use crate::storage::{HostStorage, MemoryStorage, Next, Row, Sealed, StorageError, TokenWrite, row_of};
+use crate::storage::{
+    ConnectionStorage as _, HostStorage, KeyStorage as _, MemoryStorage, Next, Row, Sealed, StorageError,
+    TokenStorage as _, TokenWrite,
+};
 
 fn tenant(id: &str) -> TenantId {
     id.parse().unwrap()
@@ -65,7 +68,7 @@ async fn a_value_opens_at_its_own_place_only() {
     does_not_open(ring.open_token(&t, &k, &revision("r2"), &sealed).await);
     let other_purpose = Place { tenant: &t, key: &k, purpose: Purpose::Ciphers, revision: &r };
     does_not_open(ring.open(&other_purpose, &sealed).await);
-    let mut row = row_of("c", "a");
+    let mut row = Row::new(Connection::new(key("c", "a")));
     row.ciphers = Some(sealed.clone());
     does_not_open(ring.open_row(&t, &r, row).await);
 
@@ -191,7 +194,7 @@ fn shop(id: &str, cipher: Option<&str>) -> Shop {
 }
 
 fn row(ciphers: &[Option<&str>]) -> Row {
-    let mut row = row_of("c", "a");
+    let mut row = Row::new(Connection::new(key("c", "a")));
     row.connection.shops = (1..).zip(ciphers).map(|(id, cipher)| shop(&format!("{id}"), *cipher)).collect();
     row
 }

@@ -9,8 +9,8 @@
     reason = "a test may panic, and reads of a module only what it needs"
 )]
 
+mod boundary;
 mod build;
 mod calls;
-mod crossing;
 mod guest;
 mod logs;

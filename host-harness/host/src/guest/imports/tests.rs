@@ -1,4 +1,4 @@
-//! What a guest may ask for, over a storage in memory. The clock is paused: pauses pass at once.
+//! What a guest may ask for, over a storage in memory. Where the clock is paused, pauses take no time.
 
 use std::sync::LazyLock;
 
@@ -7,13 +7,13 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::connection::UnixSeconds;
+use crate::connection::{Connection, UnixSeconds};
 use crate::credentials::StaticCredentials;
 use crate::events::EventKind;
 use crate::randomness::SystemRandomness;
 use crate::seal::{HostKeys, Keyring};
 use crate::storage::{Access, Intercepted, Interceptor, Passage};
-use crate::storage::{HostStorage, MemoryStorage};
+use crate::storage::{ConnectionStorage as _, HostStorage, MemoryStorage};
 
 const SAVE: Duration = Duration::from_secs(10);
 const NOW: Duration = Duration::from_secs(1_767_225_600);
@@ -24,7 +24,8 @@ fn memory() -> MemoryStorage {
 
 fn imports_over(storage: Arc<dyn HostStorage>, customer: Option<&str>) -> Imports {
     let tenant = "acme".parse().unwrap();
-    let scope = customer.map_or_else(|| Scope::nobody(&tenant), |id| Scope::of(&tenant, &id.parse().unwrap()));
+    let scope = customer
+        .map_or_else(|| Scope::without_customer(&tenant), |id| Scope::of_customer(&tenant, &id.parse().unwrap()));
     let revisions = Revisions::draw(&SystemRandomness).unwrap();
     let clock = Arc::new(ManualClock::at(NOW));
     Imports::new(scope, sealed(storage), Arc::new(StaticCredentials::new()), clock, revisions, SAVE)
@@ -137,7 +138,8 @@ async fn malformed_identifiers_of_a_guest_are_refused() {
 }
 
 fn row(generation: u64, status: types::ConnectionStatus) -> connection_storage::Write {
-    let mut row = crate::storage::row_of("mine", "a");
+    let key = ConnectionKey { customer: "mine".parse().unwrap(), account: "a".parse().unwrap() };
+    let mut row = Row::new(Connection::new(key));
     row.token_generation = generation;
     row.connection.status = status.into();
     let entry = RowEntry { revision: "unused".parse().unwrap(), row };

@@ -1,10 +1,11 @@
-//! Saves under failures. The clock is paused: pauses pass at once.
+//! Saves while the storage fails. The clock is paused, so pauses take no time.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::*;
-use crate::storage::row_of;
+use crate::connection::Connection;
+use crate::storage::{Row, run_within};
 
 const WHOLE: Duration = Duration::from_secs(10);
 
@@ -17,7 +18,7 @@ fn unavailable() -> Result<Swapped<RowEntry>, StorageError> {
 }
 
 fn stale(revision: &str) -> Result<Swapped<RowEntry>, StorageError> {
-    Ok(Swapped::Stale(Some(RowEntry { revision: revision.parse().unwrap(), row: row_of("c", "a") })))
+    Ok(Swapped::Stale(Some(RowEntry { revision: revision.parse().unwrap(), row: Row::new(Connection::new(key("a"))) })))
 }
 
 /// Saves over a storage that gives these answers, the last of them for ever; tells how often it was asked.
@@ -28,7 +29,7 @@ async fn saved(
     let answers = Mutex::new((VecDeque::from(answers), 0));
     let revision = revision.map(|text| text.parse().unwrap());
     let mut budget = SaveBudget::new(WHOLE);
-    let result = save(budget.of(&key("a"), None), revision.as_ref(), async || {
+    let result = save(budget.for_swap(&key("a"), None), revision.as_ref(), async || {
         let mut answers = answers.lock().unwrap();
         answers.1 += 1;
         if answers.0.len() > 1 { answers.0.pop_front().unwrap() } else { answers.0[0].clone() }
@@ -68,7 +69,7 @@ async fn a_refused_write_is_not_repeated() {
 async fn the_tries_of_the_guest_and_of_the_host_share_one_budget() {
     let (started, mut budget) = (Instant::now(), SaveBudget::new(WHOLE));
     for _ in 0..3 {
-        let result = save(budget.of(&key("a"), None), None, async || unavailable()).await;
+        let result = save(budget.for_swap(&key("a"), None), None, async || unavailable()).await;
         assert_eq!(result, unavailable());
     }
     assert!(started.elapsed() <= WHOLE, "{:?}", started.elapsed());
@@ -79,7 +80,7 @@ async fn a_budget_is_for_one_record_and_one_expected_revision() {
     let (started, mut budget) = (Instant::now(), SaveBudget::new(WHOLE));
     let first: Revision = "1".parse().unwrap();
     let mut end_after = |elapsed: u64, account: &str, expected: Option<&Revision>| {
-        (budget.of(&key(account), expected).end - started).as_secs() - elapsed
+        (budget.for_swap(&key(account), expected).end - started).as_secs() - elapsed
     };
     assert_eq!(end_after(0, "a", None), 10);
     tokio::time::advance(Duration::from_secs(4)).await;
@@ -94,9 +95,9 @@ async fn a_budget_is_for_one_record_and_one_expected_revision() {
 async fn a_save_that_is_settled_leaves_the_next_one_a_whole_budget() {
     for settled in [Ok(Swapped::Done), stale("other"), Err(StorageError::Refused("quota".to_owned()))] {
         let mut budget = SaveBudget::new(WHOLE);
-        assert_eq!(save(budget.of(&key("a"), None), None, async || unavailable()).await, unavailable());
-        assert_eq!(save(budget.of(&key("a"), None), None, async || settled.clone()).await, settled);
-        assert_eq!(budget.of(&key("a"), None).end, Instant::now() + WHOLE);
+        assert_eq!(save(budget.for_swap(&key("a"), None), None, async || unavailable()).await, unavailable());
+        assert_eq!(save(budget.for_swap(&key("a"), None), None, async || settled.clone()).await, settled);
+        assert_eq!(budget.for_swap(&key("a"), None).end, Instant::now() + WHOLE);
     }
 }
 
@@ -105,14 +106,15 @@ async fn a_write_without_an_answer_ends_with_the_budget() {
     let started = Instant::now();
     let mut budget = SaveBudget::new(WHOLE);
     let result: Result<Swapped<RowEntry>, _> =
-        save(budget.of(&key("a"), None), None, std::future::pending::<Result<Swapped<RowEntry>, StorageError>>).await;
+        save(budget.for_swap(&key("a"), None), None, std::future::pending::<Result<Swapped<RowEntry>, StorageError>>)
+            .await;
     assert_eq!(result, Err(StorageError::Unavailable("the backend did not answer in time".to_owned())));
     assert_eq!(started.elapsed(), WHOLE);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_backend_is_an_unavailable_storage() {
-    let read = answered_within(WHOLE, async { panic!("a bug in the backend") });
+    let read = run_within(WHOLE, async { panic!("a bug in the backend") });
     let read: Result<(), _> = read.await;
     assert_eq!(read, Err(StorageError::Unavailable("the backend panicked".to_owned())));
 }

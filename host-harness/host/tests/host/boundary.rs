@@ -1,4 +1,4 @@
-//! Calls that a crash test watches, and ends where it likes.
+//! Calls that a crash test watches and ends at a boundary event.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,30 +28,30 @@ impl CredentialsProvider for Counting {
     }
 }
 
-/// One call of a guest that asks for the app's credentials once, which breaks at this crossing: how it ended, and each
-/// crossing with how often the host had been asked by then.
-async fn call(host: &ConnectorHost, credentials: Arc<Counting>, last: u32) -> (CallError, Vec<(Crossing, usize)>) {
-    let crossings = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&crossings);
+/// Calls a guest that asks for the app's credentials once, and ends the call at the boundary event with number `last`. Returns
+/// the error of the call, and each event with the number of times that the host had been asked before.
+async fn call(host: &ConnectorHost, credentials: Arc<Counting>, last: u32) -> (CallError, Vec<(BoundaryEvent, usize)>) {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
     let counted = Arc::clone(&credentials);
     let host = ConnectorHost::builder()
         .component(Component::SharedWith(host.clone()))
         .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))))
         .keys(Arc::new(HostKeys::draw().unwrap()))
         .credentials(credentials)
-        .on_crossing(move |crossing| {
-            seen.lock().unwrap().push((crossing, counted.0.load(Ordering::Relaxed)));
-            if crossing.number == last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        .on_boundary(move |event| {
+            seen.lock().unwrap().push((event, counted.0.load(Ordering::Relaxed)));
+            if event.number == last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .build()
         .unwrap();
     let tenant = "acme".parse().unwrap();
     let error = host.authorization_url(&tenant, "state-s3cret".into()).await.unwrap_err();
-    let crossings = crossings.lock().unwrap().clone();
-    (error, crossings)
+    let events = events.lock().unwrap().clone();
+    (error, events)
 }
 
-/// A host with one instance: one that is not given back would be missed.
+/// A host with one instance. If a call did not return its instance, the next call would fail.
 fn host() -> ConnectorHost {
     ConnectorHost::builder()
         .component(Component::Bytes(guest::component("plugin", Body::AskOnce)))
@@ -64,25 +64,25 @@ fn host() -> ConnectorHost {
 }
 
 #[tokio::test]
-async fn a_call_that_is_left_alone_ends_as_it_would_and_each_crossing_has_the_next_number() {
-    let (error, crossings) = call(&host(), Arc::default(), u32::MAX).await;
+async fn an_undisturbed_call_numbers_its_boundary_events_in_order() {
+    let (error, events) = call(&host(), Arc::default(), u32::MAX).await;
     assert!(matches!(error, CallError::Trapped { .. }), "{error:?}");
-    let numbers: Vec<_> = crossings.iter().map(|(crossing, _)| crossing.number).collect();
+    let numbers: Vec<_> = events.iter().map(|(event, _)| event.number).collect();
     assert_eq!(numbers, (1..=u32::try_from(numbers.len()).unwrap()).collect::<Vec<_>>());
-    let asked = crossings.iter().position(|(_, asked)| *asked == 1).unwrap();
-    assert_eq!(crossings[asked - 1].0.direction, Direction::ToHost);
-    assert_eq!(crossings.last().unwrap().0.direction, Direction::ToGuest);
+    let asked = events.iter().position(|(_, asked)| *asked == 1).unwrap();
+    assert_eq!(events[asked - 1].0.direction, Direction::ToHost);
+    assert_eq!(events.last().unwrap().0.direction, Direction::ToGuest);
 }
 
 #[tokio::test]
-async fn a_call_ends_before_a_function_of_the_host_or_after_it_and_does_nothing_more() {
+async fn a_call_that_ends_at_a_boundary_event_does_nothing_more() {
     let host = host();
     let (_, undisturbed) = call(&host, Arc::default(), u32::MAX).await;
-    for (at, (crossing, asked)) in undisturbed.iter().enumerate() {
+    for (at, (event, asked)) in undisturbed.iter().enumerate() {
         let credentials = Arc::new(Counting::default());
-        let (error, crossings) = call(&host, Arc::clone(&credentials), crossing.number).await;
-        assert!(matches!(error, CallError::Aborted { .. }), "{crossing:?}: {error:?}");
-        assert_eq!(crossings, undisturbed[..=at], "{crossing:?}: nothing is asked about what unwinds");
-        assert_eq!(credentials.0.load(Ordering::Relaxed), *asked, "{crossing:?}");
+        let (error, events) = call(&host, Arc::clone(&credentials), event.number).await;
+        assert!(matches!(error, CallError::Aborted { .. }), "{event:?}: {error:?}");
+        assert_eq!(events, undisturbed[..=at], "{event:?}: an unwinding call is not asked about");
+        assert_eq!(credentials.0.load(Ordering::Relaxed), *asked, "{event:?}");
     }
 }
