@@ -1,5 +1,5 @@
-//! What a storage costs that is weaker than the contract: which checks find it, and what the shipped connector then does.
-//! `docs/storage.md` shows both as tables, which are those that are found here.
+//! Storages that break one promise of the contract. These tests measure what the shipped connector does on such a storage,
+//! and which checks of the contract find it. They compare the results with the two tables of `docs/storage.md`.
 
 mod storage;
 mod stories;
@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tiktok_shop_host::clock::Clock;
-use tiktok_shop_host::storage::Intercepted;
-use tiktok_shop_host::storage::MemoryStorage;
+use tiktok_shop_host::storage::{Intercepted, MemoryStorage};
 use tiktok_shop_storage_contract as contract;
 use tokio::time::Instant;
 
 use self::storage::{Weak, Weakness};
 
-/// Time as tokio tells it: in a test with a clock that is paused, what waits does not take long.
+/// tokio's clock. If a test pauses it, waiting takes no real time.
 struct TokioClock(Instant);
 
 impl Clock for TokioClock {
@@ -29,8 +28,8 @@ impl Clock for TokioClock {
     }
 }
 
-/// Where the table that begins with this row stands, all of it.
-fn table_of_the_page(first: &str) -> String {
+/// Returns the table of `docs/storage.md` that begins with this row.
+fn documented_table(first: &str) -> String {
     let page = std::fs::read_to_string(xtask::workspace_root().join("docs/storage.md")).unwrap();
     let lines = page.lines().skip_while(|line| *line != first).take_while(|line| line.starts_with('|'));
     lines.map(|line| format!("{line}\n")).collect()
@@ -40,22 +39,22 @@ fn row<'a>(cells: impl IntoIterator<Item = &'a str>) -> String {
     format!("| {} |", cells.into_iter().collect::<Vec<_>>().join(" | "))
 }
 
-/// Compares, and shows all of what should stand there.
-fn is_on_the_page(head: &[&str], rows: &[String]) {
+/// Asserts that `docs/storage.md` contains the table with these rows. The panic message contains the whole table.
+fn assert_documented(head: &[&str], rows: &[String]) {
     let first = row(head.iter().copied());
     let found = format!("{first}\n{}\n{}\n", row(head.iter().map(|_| "---")), rows.join("\n"));
-    assert!(table_of_the_page(&first) == found, "docs/storage.md should have this table:\n{found}");
+    assert!(documented_table(&first) == found, "docs/storage.md should have this table:\n{found}");
 }
 
 type Story = fn(Option<Weakness>) -> BoxFuture<'static, &'static str>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_connector_makes_of_a_weaker_storage_is_on_the_page() {
+async fn the_effects_of_each_weakness_are_documented() {
     let stories: [(&str, Story); 4] = [
         ("two hosts refresh at once", |weakness| Box::pin(stories::two_hosts_refresh_at_once(weakness))),
         ("one host refreshes", |weakness| Box::pin(stories::one_host_refreshes_twice(weakness))),
         ("disconnected during a refresh", |weakness| Box::pin(stories::disconnected_during_a_refresh(weakness))),
-        ("connected again during a refresh", |weakness| Box::pin(stories::connected_anew_during_a_refresh(weakness))),
+        ("connected again during a refresh", |weakness| Box::pin(stories::connected_again_during_a_refresh(weakness))),
     ];
     let mut rows = Vec::new();
     for weakness in [None].into_iter().chain(Weakness::ALL.map(Some)) {
@@ -66,21 +65,21 @@ async fn what_the_connector_makes_of_a_weaker_storage_is_on_the_page() {
         rows.push(row(cells));
     }
     let head: Vec<_> = ["a storage that"].into_iter().chain(stories.map(|(name, _)| name)).collect();
-    is_on_the_page(&head, &rows);
+    assert_documented(&head, &rows);
 }
 
-/// Which checks these are is the same in every run: one thread, and a clock that stands still while there is work.
+/// The result is the same in every run, because all tasks run on one thread and the clock moves only while all of them wait.
 #[tokio::test(start_paused = true)]
-async fn the_checks_that_find_a_weaker_storage_are_on_the_page() {
+async fn the_checks_that_find_each_weakness_are_documented() {
     let mut found = Vec::new();
     for weakness in Weakness::ALL {
-        let beneath = Arc::new(MemoryStorage::new(Arc::new(TokioClock(Instant::now()))));
-        let weak = Intercepted::new(beneath, Arc::new(Weak::new(weakness)));
-        let report = contract_tests::run(Arc::new(weak), |_| {}).await;
+        let inner = Arc::new(MemoryStorage::new(Arc::new(TokioClock(Instant::now()))));
+        let weak = Intercepted::new(inner, Arc::new(Weak::new(weakness)));
+        let report = contract::run(Arc::new(weak), |_| {}).await;
         found.push(report.broken().map(|outcome| outcome.check).collect::<Vec<_>>());
     }
     let mut rows = Vec::new();
-    for (check, _) in contract_tests::checks() {
+    for (check, _) in contract::checks() {
         let name = format!("`{check}`");
         let marks: Vec<_> = found.iter().map(|broken| if broken.contains(&check) { "fails" } else { "" }).collect();
         if marks.iter().any(|mark| !mark.is_empty()) {
@@ -88,5 +87,5 @@ async fn the_checks_that_find_a_weaker_storage_are_on_the_page() {
         }
     }
     let head: Vec<_> = ["check"].into_iter().chain(Weakness::ALL.map(Weakness::name)).collect();
-    is_on_the_page(&head, &rows);
+    assert_documented(&head, &rows);
 }

@@ -1,8 +1,8 @@
-//! A storage of one's own, complete: on redb, an embedded key-value database. Nothing in it knows of tokens, keys or TikTok
-//! Shop; it keeps what it is given, and compares revisions.
+//! A complete storage for one process, on the embedded key-value database redb. It stores the values that the host gives it,
+//! and compares revisions. It needs to know nothing about tokens, keys or TikTok Shop.
 //!
-//! `tests/storage/main.rs` runs the contract suite on it. It lists what is due by looking at every record: with many
-//! connections keep an index, as `migrations/sqlite` does.
+//! `tests/contract.rs` runs the checks of the contract on it. `due` and `endings` read every record. If you have many
+//! connections, keep an index for them, as `tiktok-shop-sql-storage` does.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,26 +12,67 @@ use async_trait::async_trait;
 use redb::{Database, ReadableDatabase as _, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tiktok_shop_host::*;
+use tiktok_shop_host::clock::{Clock as _, SystemClock};
+use tiktok_shop_host::connection::{ConnectionKey, ConnectionStatus, UnixSeconds};
+use tiktok_shop_host::credentials::StaticCredentials;
+use tiktok_shop_host::events::{Event, EventPosition, NewEvent};
+use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
+use tiktok_shop_host::seal::KeyFile;
+use tiktok_shop_host::storage::{
+    ConnectionStorage, ConsentRecord, ConsentStorage, Due, Ending, KeyStorage, KeyUse, Next, OnceDigest, Purpose, Row,
+    RowEntry, Sealed, SealedRecord, StateDigest, StorageError, StoredConsent, Swapped, TenantKey, TokenEntry,
+    TokenStorage, TokenWrite, WebhookDigest, WebhookStorage, WrappedKey,
+};
+use tiktok_shop_host::{AccountId, Component, ConnectorHost, CustomerId, KeyId, Revision, ShopId, TenantId};
 
-/// Tenant, customer, account: parts of their own, so that no separator in an id can make two keys one.
+/// Tenant, customer and account. They are separate parts of the key, so that a separator within an id can't make two keys
+/// equal.
 type Key = (&'static str, &'static str, &'static str);
-/// A tenant, and 32 bytes or a number.
+/// A tenant and a digest of 32 bytes.
 type Digest = (&'static str, &'static [u8]);
 
 const TOKENS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("tokens");
 const ROWS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("rows");
 const EVENTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("events");
-const TOLD: TableDefinition<'_, (&str, &str, &str, &[u8]), ()> = TableDefinition::new("told");
+/// The digests of `append_once`, by tenant, customer and account.
+const ONCE: TableDefinition<'_, (&str, &str, &str, &[u8]), ()> = TableDefinition::new("once");
 const STATES: TableDefinition<'_, Digest, &[u8]> = TableDefinition::new("states");
+/// When each webhook was remembered, in seconds since 1970.
 const WEBHOOKS: TableDefinition<'_, Digest, u64> = TableDefinition::new("webhooks");
+/// The keys of each tenant, by number. Later keys have greater numbers.
 const KEYS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("keys");
 
-/// When something was written, by a clock that nobody can set.
+/// When a record was written, by a clock that nobody can set: a time since the start of a process.
 #[derive(Serialize, Deserialize)]
 struct Moment {
-    boot: String,
-    since_boot: Duration,
+    /// The random id of the process.
+    process: String,
+    since_start: Duration,
+}
+
+/// The monotonic clock of this process.
+struct ProcessClock {
+    process: String,
+    clock: SystemClock,
+}
+
+impl ProcessClock {
+    fn start() -> std::io::Result<Self> {
+        let mut id = [0; 16];
+        SystemRandomness.fill(&mut id)?;
+        Ok(Self { process: hex::encode(id), clock: SystemClock::new() })
+    }
+
+    fn now(&self) -> Moment {
+        Moment { process: self.process.clone(), since_start: self.clock.monotonic() }
+    }
+
+    /// Returns the time since this moment. If an earlier process wrote the record, the age is unknown. The claims of that process
+    /// then count as lapsed, and its unfinished consents as expired.
+    fn age(&self, moment: &Moment) -> Duration {
+        let is_own = moment.process == self.process;
+        if is_own { self.clock.monotonic().saturating_sub(moment.since_start) } else { Duration::MAX }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,7 +80,7 @@ struct StoredToken {
     revision: Revision,
     value: Sealed,
     refresh_due_at: Option<UnixSeconds>,
-    written: Moment,
+    written_at: Moment,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,26 +93,26 @@ struct StoredRow {
 struct StoredState {
     record: ConsentRecord,
     used: bool,
-    begun: Moment,
+    began_at: Moment,
 }
 
 /// A storage in one file, for one process.
 #[derive(Clone)]
 pub struct OwnStorage {
     database: Arc<Database>,
-    clock: Arc<BootClock>,
+    clock: Arc<ProcessClock>,
 }
 
 impl OwnStorage {
-    /// Opens the file, or makes it.
+    /// Opens the file, or creates it.
     pub fn open(path: &Path) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let storage = Self { database: Arc::new(Database::create(path)?), clock: Arc::new(BootClock::read()?) };
+        let storage = Self { database: Arc::new(Database::create(path)?), clock: Arc::new(ProcessClock::start()?) };
         let transaction = storage.database.begin_write()?;
-        // A table exists once it was opened for writing.
+        // Opening a table for writing creates it.
         transaction.open_table(TOKENS)?;
         transaction.open_table(ROWS)?;
         transaction.open_table(EVENTS)?;
-        transaction.open_table(TOLD)?;
+        transaction.open_table(ONCE)?;
         transaction.open_table(STATES)?;
         transaction.open_table(WEBHOOKS)?;
         transaction.open_table(KEYS)?;
@@ -79,159 +120,157 @@ impl OwnStorage {
         Ok(storage)
     }
 
-    /// One transaction that writes: all of it happens, or nothing. There is one at a time, which makes every swap atomic.
+    /// Runs the work in one transaction that can write. redb allows only one such transaction at a time, so every swap is
+    /// atomic. If the work fails, nothing is written.
     async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&WriteTransaction, &BootClock) -> Result<T, Failed> + Send + 'static,
+        work: impl FnOnce(&WriteTransaction, &ProcessClock) -> Result<T, TransactionError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let storage = self.clone();
-        // On a thread of its own: it waits for the disk, and goes on when nobody waits for it any more.
+        // The transaction runs on its own thread because it waits for the disk. It completes even if the caller stops waiting.
         let done = tokio::task::spawn_blocking(move || {
             let transaction = storage.database.begin_write()?;
             let done = work(&transaction, &storage.clock)?;
             transaction.commit()?;
             Ok(done)
         });
-        done.await.map_err(|error| StorageError::Unavailable(error.to_string()))?.map_err(|failed: Failed| failed.0)
+        done.await
+            .map_err(|error| StorageError::Unavailable(error.to_string()))?
+            .map_err(|error: TransactionError| error.0)
     }
 
-    /// The same, where nothing is written.
+    /// Runs the work in one transaction that only reads.
     async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&redb::ReadTransaction, &BootClock) -> Result<T, Failed> + Send + 'static,
+        work: impl FnOnce(&redb::ReadTransaction, &ProcessClock) -> Result<T, TransactionError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let storage = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&storage.database.begin_read()?, &storage.clock));
-        done.await.map_err(|error| StorageError::Unavailable(error.to_string()))?.map_err(|failed: Failed| failed.0)
+        done.await
+            .map_err(|error| StorageError::Unavailable(error.to_string()))?
+            .map_err(|error: TransactionError| error.0)
     }
 }
 
-/// What any step of a transaction may end in. A database's error says nothing about what it was writing.
-struct Failed(StorageError);
+/// The error of a step of a transaction. An error text of redb contains no stored value.
+struct TransactionError(StorageError);
 
-impl<E: Into<redb::Error>> From<E> for Failed {
+impl<E: Into<redb::Error>> From<E> for TransactionError {
     fn from(error: E) -> Self {
         Self(StorageError::Unavailable(error.into().to_string()))
     }
 }
 
-fn refused(why: &str) -> Failed {
-    Failed(StorageError::Refused(why.to_owned()))
+fn refused(why: &str) -> TransactionError {
+    TransactionError(StorageError::Refused(why.to_owned()))
 }
 
-fn written<T: Serialize>(value: &T) -> Result<Vec<u8>, Failed> {
-    serde_json::to_vec(value).map_err(|_| refused("a value that is no JSON"))
+fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, TransactionError> {
+    serde_json::to_vec(value).map_err(|_| refused("the value cannot be written as JSON"))
 }
 
-fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failed> {
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, TransactionError> {
     serde_json::from_slice(bytes).map_err(|_| refused("a stored value is malformed"))
 }
 
-fn names<'a>(tenant: &'a TenantId, key: &'a ConnectionKey) -> (&'a str, &'a str, &'a str) {
+fn table_key<'a>(tenant: &'a TenantId, key: &'a ConnectionKey) -> (&'a str, &'a str, &'a str) {
     (tenant.as_str(), key.customer.as_str(), key.account.as_str())
 }
 
-fn found<'txn, K: redb::Key + 'static, T: DeserializeOwned>(
+/// Returns the value of this key, if the table has one.
+fn get<'txn, K: redb::Key + 'static, T: DeserializeOwned>(
     table: &impl ReadableTable<K, &'static [u8]>,
     key: impl std::borrow::Borrow<K::SelfType<'txn>>,
-) -> Result<Option<T>, Failed> {
-    table.get(key)?.map(|bytes| stored(bytes.value())).transpose()
+) -> Result<Option<T>, TransactionError> {
+    table.get(key)?.map(|bytes| from_json(bytes.value())).transpose()
 }
 
-fn now(clock: &BootClock) -> Moment {
-    Moment { boot: clock.boot().to_owned(), since_boot: clock.since_boot() }
-}
-
-/// Written before this boot: nobody knows how long ago.
-fn age(clock: &BootClock, moment: &Moment) -> Duration {
-    if moment.boot == clock.boot() { clock.since_boot().saturating_sub(moment.since_boot) } else { Duration::MAX }
-}
-
-fn token_entry(clock: &BootClock, token: StoredToken) -> TokenEntry {
-    TokenEntry { age: age(clock, &token.written), revision: token.revision, value: token.value }
+fn token_entry(clock: &ProcessClock, token: StoredToken) -> TokenEntry {
+    TokenEntry { age: clock.age(&token.written_at), revision: token.revision, value: token.value }
 }
 
 fn row_entry(stored: StoredRow) -> RowEntry {
     RowEntry { revision: stored.revision, row: stored.row }
 }
 
-/// Every token record or row, with its names: of one tenant, or of all.
-fn each<T: DeserializeOwned>(
+/// Returns the token records or rows of one tenant or of all tenants, with their tenants and keys, in byte order.
+fn records<T: DeserializeOwned>(
     table: &impl ReadableTable<Key, &'static [u8]>,
     tenant: Option<&TenantId>,
-) -> Result<Vec<(TenantId, ConnectionKey, T)>, Failed> {
+) -> Result<Vec<(TenantId, ConnectionKey, T)>, TransactionError> {
     let mut all = Vec::new();
     for entry in table.range((tenant.map_or("", TenantId::as_str), "", "")..)? {
         let (key, bytes) = entry?;
-        let (of, customer, account) = key.value();
-        if tenant.is_some_and(|tenant| tenant.as_str() != of) {
+        let (owner, customer, account) = key.value();
+        if tenant.is_some_and(|tenant| tenant.as_str() != owner) {
             break;
         }
-        let malformed = |_| refused("a stored name is malformed");
+        let malformed = |_| refused("a stored id is malformed");
         let key = ConnectionKey {
             customer: customer.parse().map_err(malformed)?,
             account: account.parse().map_err(malformed)?,
         };
-        all.push((of.parse().map_err(malformed)?, key, stored(bytes.value())?));
+        all.push((owner.parse().map_err(malformed)?, key, from_json(bytes.value())?));
     }
     Ok(all)
 }
 
-/// The keys of a tenant, in the order in which they were added.
+/// Returns the keys of a tenant with their numbers, in the order in which they were added.
 fn keys_of(
     table: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
     tenant: &TenantId,
-) -> Result<Vec<(u64, TenantKey)>, Failed> {
+) -> Result<Vec<(u64, TenantKey)>, TransactionError> {
     let tenant = tenant.as_str();
     let keys = table.range((tenant, 0)..=(tenant, u64::MAX))?.map(|entry| {
         let (number, bytes) = entry?;
-        Ok((number.value().1, stored(bytes.value())?))
+        Ok((number.value().1, from_json(bytes.value())?))
     });
     keys.collect()
 }
 
-fn must_have_key(transaction: &WriteTransaction, tenant: &TenantId, key: &KeyId) -> Result<(), Failed> {
+/// Fails with `KeyGone` unless the tenant has this key and the key is not erased.
+fn require_key(transaction: &WriteTransaction, tenant: &TenantId, key: &KeyId) -> Result<(), TransactionError> {
     let keys = keys_of(&transaction.open_table(KEYS)?, tenant)?;
-    let serves = keys.iter().any(|(_, known)| known.id == *key && known.wrapped.is_some());
-    if serves { Ok(()) } else { Err(Failed(StorageError::KeyGone)) }
+    let is_usable = keys.iter().any(|(_, known)| known.id == *key && known.wrapped.is_some());
+    if is_usable { Ok(()) } else { Err(TransactionError(StorageError::KeyGone)) }
 }
 
-/// Everything of a tenant that is sealed.
+/// Returns all sealed values of a tenant.
 fn sealed_records(
     tokens: &impl ReadableTable<Key, &'static [u8]>,
     rows: &impl ReadableTable<Key, &'static [u8]>,
     tenant: &TenantId,
-) -> Result<Vec<SealedRecord>, Failed> {
-    let tokens = each::<StoredToken>(tokens, Some(tenant))?.into_iter().map(|(_, key, token)| {
+) -> Result<Vec<SealedRecord>, TransactionError> {
+    let tokens = records::<StoredToken>(tokens, Some(tenant))?.into_iter().map(|(_, key, token)| {
         let StoredToken { revision, value: sealed, .. } = token;
         SealedRecord { key, purpose: Purpose::Token, revision, sealed }
     });
     let rows =
-        each::<StoredRow>(rows, Some(tenant))?.into_iter().filter_map(|(_, key, StoredRow { revision, row })| {
+        records::<StoredRow>(rows, Some(tenant))?.into_iter().filter_map(|(_, key, StoredRow { revision, row })| {
             Some(SealedRecord { key, purpose: Purpose::Ciphers, revision, sealed: row.ciphers? })
         });
     Ok(tokens.chain(rows).collect())
 }
 
-/// The transaction holds the only lock for writing: positions become visible in their order.
-fn append(transaction: &WriteTransaction, tenant: &TenantId, events: &[NewEvent]) -> Result<(), Failed> {
+/// Appends events. No other transaction can write at the same time, so the positions become visible in their order.
+fn append(transaction: &WriteTransaction, tenant: &TenantId, events: &[NewEvent]) -> Result<(), TransactionError> {
     let mut table: Table<'_, (&str, u64), &[u8]> = transaction.open_table(EVENTS)?;
     let tenant = tenant.as_str();
     let last = table.range((tenant, 0)..=(tenant, u64::MAX))?.next_back().transpose()?;
     let mut position = last.map_or(0, |(key, _)| key.value().1);
     for event in events {
         position += 1;
-        table.insert((tenant, position), written(event)?.as_slice())?;
+        table.insert((tenant, position), to_json(event)?.as_slice())?;
     }
     Ok(())
 }
 
 #[async_trait]
-impl HostStorage for OwnStorage {
+impl TokenStorage for OwnStorage {
     async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
         let (tenant, customer) = (tenant.clone(), customer.clone());
         self.read(move |transaction, _| {
-            let all = each::<StoredToken>(&transaction.open_table(TOKENS)?, Some(&tenant))?.into_iter();
+            let all = records::<StoredToken>(&transaction.open_table(TOKENS)?, Some(&tenant))?.into_iter();
             let ours = all.filter(|(_, key, _)| key.customer == customer);
             Ok(ours.map(|(_, key, _)| key.account).collect())
         })
@@ -241,7 +280,7 @@ impl HostStorage for OwnStorage {
     async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
         let (tenant, key) = (tenant.clone(), key.clone());
         self.read(move |transaction, clock| {
-            let token = found(&transaction.open_table(TOKENS)?, names(&tenant, &key))?;
+            let token = get(&transaction.open_table(TOKENS)?, table_key(&tenant, &key))?;
             Ok(token.map(|token| token_entry(clock, token)))
         })
         .await
@@ -257,17 +296,17 @@ impl HostStorage for OwnStorage {
         let (tenant, key, expected, next) = (tenant.clone(), key.clone(), expected.cloned(), next.cloned());
         self.write(move |transaction, clock| {
             let mut table = transaction.open_table(TOKENS)?;
-            let before: Option<StoredToken> = found(&table, names(&tenant, &key))?;
+            let before: Option<StoredToken> = get(&table, table_key(&tenant, &key))?;
             if before.as_ref().map(|token| &token.revision) != expected.as_ref() {
                 return Ok(Swapped::Stale(before.map(|token| token_entry(clock, token))));
             }
             match next {
                 Some(Next { revision, value: TokenWrite { value, refresh_due_at } }) => {
-                    must_have_key(transaction, &tenant, value.key())?;
-                    let token = StoredToken { revision, value, refresh_due_at, written: now(clock) };
-                    table.insert(names(&tenant, &key), written(&token)?.as_slice())?;
+                    require_key(transaction, &tenant, value.key())?;
+                    let token = StoredToken { revision, value, refresh_due_at, written_at: clock.now() };
+                    table.insert(table_key(&tenant, &key), to_json(&token)?.as_slice())?;
                 }
-                None => drop(table.remove(names(&tenant, &key))?),
+                None => drop(table.remove(table_key(&tenant, &key))?),
             }
             Ok(Swapped::Done)
         })
@@ -277,7 +316,7 @@ impl HostStorage for OwnStorage {
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
         let after = after.cloned();
         self.read(move |transaction, _| {
-            let tokens = each::<StoredToken>(&transaction.open_table(TOKENS)?, None)?.into_iter();
+            let tokens = records::<StoredToken>(&transaction.open_table(TOKENS)?, None)?.into_iter();
             let due = tokens.filter_map(|(tenant, key, token)| {
                 let at = token.refresh_due_at.filter(|at| *at <= now)?;
                 Some(Due { at, tenant, key })
@@ -289,11 +328,14 @@ impl HostStorage for OwnStorage {
         })
         .await
     }
+}
 
+#[async_trait]
+impl ConnectionStorage for OwnStorage {
     async fn list_rows(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<RowEntry>, StorageError> {
         let (tenant, customer) = (tenant.clone(), customer.clone());
         self.read(move |transaction, _| {
-            let all = each::<StoredRow>(&transaction.open_table(ROWS)?, Some(&tenant))?.into_iter();
+            let all = records::<StoredRow>(&transaction.open_table(ROWS)?, Some(&tenant))?.into_iter();
             let ours = all.filter(|(_, key, _)| key.customer == customer);
             Ok(ours.map(|(_, _, row)| row_entry(row)).collect())
         })
@@ -303,7 +345,7 @@ impl HostStorage for OwnStorage {
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
         let (tenant, key) = (tenant.clone(), key.clone());
         self.read(move |transaction, _| {
-            let row = found(&transaction.open_table(ROWS)?, names(&tenant, &key))?;
+            let row = get(&transaction.open_table(ROWS)?, table_key(&tenant, &key))?;
             Ok(row.map(row_entry))
         })
         .await
@@ -321,18 +363,18 @@ impl HostStorage for OwnStorage {
         let events = events.to_vec();
         self.write(move |transaction, _| {
             let mut table = transaction.open_table(ROWS)?;
-            let before: Option<StoredRow> = found(&table, names(&tenant, &key))?;
+            let before: Option<StoredRow> = get(&table, table_key(&tenant, &key))?;
             if before.as_ref().map(|row| &row.revision) != expected.as_ref() {
                 return Ok(Swapped::Stale(before.map(row_entry)));
             }
             match next {
                 Some(Next { revision, value: row }) => {
                     if let Some(ciphers) = &row.ciphers {
-                        must_have_key(transaction, &tenant, ciphers.key())?;
+                        require_key(transaction, &tenant, ciphers.key())?;
                     }
-                    table.insert(names(&tenant, &key), written(&StoredRow { revision, row })?.as_slice())?;
+                    table.insert(table_key(&tenant, &key), to_json(&StoredRow { revision, row })?.as_slice())?;
                 }
-                None => drop(table.remove(names(&tenant, &key))?),
+                None => drop(table.remove(table_key(&tenant, &key))?),
             }
             append(transaction, &tenant, &events)?;
             Ok(Swapped::Done)
@@ -343,9 +385,9 @@ impl HostStorage for OwnStorage {
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
         let (tenant, shop) = (tenant.clone(), shop.clone());
         self.read(move |transaction, _| {
-            let all = each::<StoredRow>(&transaction.open_table(ROWS)?, Some(&tenant))?.into_iter();
-            let holds = |row: &Row| row.connection.shops.iter().any(|held| held.id == shop);
-            let owners = all.filter(|(_, _, stored)| holds(&stored.row));
+            let all = records::<StoredRow>(&transaction.open_table(ROWS)?, Some(&tenant))?.into_iter();
+            let contains = |row: &Row| row.connection.shops.iter().any(|known| known.id == shop);
+            let owners = all.filter(|(_, _, stored)| contains(&stored.row));
             Ok(owners.map(|(_, key, _)| key).collect())
         })
         .await
@@ -359,10 +401,10 @@ impl HostStorage for OwnStorage {
     ) -> Result<Vec<Ending>, StorageError> {
         let after = after.cloned();
         self.read(move |transaction, _| {
-            let rows = each::<StoredRow>(&transaction.open_table(ROWS)?, None)?.into_iter();
+            let rows = records::<StoredRow>(&transaction.open_table(ROWS)?, None)?.into_iter();
             let endings = rows.filter_map(|(tenant, key, StoredRow { row, .. })| {
-                let is_dead = matches!(row.connection.status, ConnectionStatus::ReauthorizationRequired(_));
-                let at = row.connection.ends_at().filter(|at| *at <= by && !is_dead)?;
+                let needs_consent = matches!(row.connection.status, ConnectionStatus::ReauthorizationRequired(_));
+                let at = row.connection.ends_at().filter(|at| *at <= by && !needs_consent)?;
                 Some(Ending { at, tenant, key, grant: row.grant() })
             });
             let mut endings: Vec<_> = endings.filter(|ending| Some(ending) > after.as_ref()).collect();
@@ -386,7 +428,7 @@ impl HostStorage for OwnStorage {
             let events = table.range((tenant.as_str(), first)..=(tenant.as_str(), u64::MAX))?.take(limit);
             let event = |entry: Result<(redb::AccessGuard<'_, (&str, u64)>, redb::AccessGuard<'_, &[u8]>), _>| {
                 let (position, bytes) = entry?;
-                Ok(Event { position: EventPosition(position.value().1), event: stored(bytes.value())? })
+                Ok(Event { position: EventPosition(position.value().1), event: from_json(bytes.value())? })
             };
             events.map(event).collect()
         })
@@ -396,9 +438,9 @@ impl HostStorage for OwnStorage {
     async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
         let (tenant, once, event) = (tenant.clone(), *once, event.clone());
         self.write(move |transaction, _| {
-            let (of, customer, account) = names(&tenant, &event.key);
-            let name = (of, customer, account, once.as_bytes().as_slice());
-            let is_first = transaction.open_table(TOLD)?.insert(name, ())?.is_none();
+            let (owner, customer, account) = table_key(&tenant, &event.key);
+            let name = (owner, customer, account, once.as_bytes().as_slice());
+            let is_first = transaction.open_table(ONCE)?.insert(name, ())?.is_none();
             if is_first {
                 append(transaction, &tenant, std::slice::from_ref(&event))?;
             }
@@ -406,7 +448,10 @@ impl HostStorage for OwnStorage {
         })
         .await
     }
+}
 
+#[async_trait]
+impl ConsentStorage for OwnStorage {
     async fn put_state(
         &self,
         tenant: &TenantId,
@@ -418,9 +463,9 @@ impl HostStorage for OwnStorage {
             let mut table = transaction.open_table(STATES)?;
             let name = (tenant.as_str(), state.as_bytes().as_slice());
             if table.get(name)?.is_some() {
-                return Err(refused("the state is stored already"));
+                return Err(refused("this state is already stored"));
             }
-            table.insert(name, written(&StoredState { record, used: false, begun: now(clock) })?.as_slice())?;
+            table.insert(name, to_json(&StoredState { record, used: false, began_at: clock.now() })?.as_slice())?;
             Ok(())
         })
         .await
@@ -430,21 +475,27 @@ impl HostStorage for OwnStorage {
         let (tenant, state) = (tenant.clone(), *state);
         self.read(move |transaction, clock| {
             let table = transaction.open_table(STATES)?;
-            let state: Option<StoredState> = found(&table, (tenant.as_str(), state.as_bytes().as_slice()))?;
-            let consent = |StoredState { record, used, begun }| StoredConsent { record, age: age(clock, &begun), used };
+            let state: Option<StoredState> = get(&table, (tenant.as_str(), state.as_bytes().as_slice()))?;
+            let consent = |state: StoredState| {
+                let StoredState { record, used, began_at } = state;
+                StoredConsent { record, age: clock.age(&began_at), used }
+            };
             Ok(state.map(consent))
         })
         .await
     }
 
     async fn use_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<bool, StorageError> {
-        self.set_used(tenant, state, true).await
+        self.mark_state(tenant, state, Mark::Used).await
     }
 
     async fn release_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<(), StorageError> {
-        self.set_used(tenant, state, false).await.map(drop)
+        self.mark_state(tenant, state, Mark::Unused).await.map(drop)
     }
+}
 
+#[async_trait]
+impl WebhookStorage for OwnStorage {
     async fn knows_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<bool, StorageError> {
         let (tenant, webhook) = (tenant.clone(), *webhook);
         self.read(move |transaction, _| {
@@ -457,14 +508,17 @@ impl HostStorage for OwnStorage {
     async fn remember_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<(), StorageError> {
         let (tenant, webhook) = (tenant.clone(), *webhook);
         self.write(move |transaction, clock| {
-            // So that a task of yours can remove those of last week.
-            let now = clock.wall().as_secs();
+            // The time lets you delete webhooks that were remembered more than three days ago.
+            let now = clock.clock.wall().as_secs();
             transaction.open_table(WEBHOOKS)?.insert((tenant.as_str(), webhook.as_bytes().as_slice()), now)?;
             Ok(())
         })
         .await
     }
+}
 
+#[async_trait]
+impl KeyStorage for OwnStorage {
     async fn tenant_keys(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, StorageError> {
         let tenant = tenant.clone();
         self.read(move |transaction, _| {
@@ -484,7 +538,7 @@ impl HostStorage for OwnStorage {
                 return Ok(false);
             }
             let number = last.map_or(1, |(number, _)| number + 1);
-            table.insert((tenant.as_str(), number), written(&key)?.as_slice())?;
+            table.insert((tenant.as_str(), number), to_json(&key)?.as_slice())?;
             Ok(true)
         })
         .await
@@ -502,8 +556,8 @@ impl HostStorage for OwnStorage {
             let keys = keys_of(&table, &tenant)?;
             let same = keys.into_iter().find(|(_, known)| *known == key && known.wrapped.is_some());
             let Some((number, _)) = same else { return Ok(false) };
-            let anew = TenantKey { id: key.id, wrapped: next };
-            table.insert((tenant.as_str(), number), written(&anew)?.as_slice())?;
+            let rewrapped = TenantKey { id: key.id, wrapped: next };
+            table.insert((tenant.as_str(), number), to_json(&rewrapped)?.as_slice())?;
             Ok(true)
         })
         .await
@@ -530,8 +584,8 @@ impl HostStorage for OwnStorage {
             let mut uses = Vec::new();
             for entry in transaction.open_table(KEYS)?.iter()? {
                 let (name, bytes) = entry?;
-                let tenant: TenantId = name.value().0.parse().map_err(|_| refused("a stored name is malformed"))?;
-                let key: TenantKey = stored(bytes.value())?;
+                let tenant: TenantId = name.value().0.parse().map_err(|_| refused("a stored id is malformed"))?;
+                let key: TenantKey = from_json(bytes.value())?;
                 let sealed = sealed_records(&tokens, &rows, &tenant)?;
                 let records = sealed.iter().filter(|record| *record.sealed.key() == key.id).count() as u64;
                 uses.push(KeyUse { tenant, key, records });
@@ -571,23 +625,23 @@ impl HostStorage for OwnStorage {
     async fn reseal(&self, tenant: &TenantId, record: &SealedRecord, next: &Sealed) -> Result<bool, StorageError> {
         let (tenant, record, next) = (tenant.clone(), record.clone(), next.clone());
         self.write(move |transaction, _| {
-            must_have_key(transaction, &tenant, next.key())?;
-            let name = names(&tenant, &record.key);
+            require_key(transaction, &tenant, next.key())?;
+            let name = table_key(&tenant, &record.key);
             match record.purpose {
                 Purpose::Token => {
                     let mut table = transaction.open_table(TOKENS)?;
                     let same = |token: &StoredToken| token.revision == record.revision && token.value == record.sealed;
-                    let Some(token) = found(&table, name)?.filter(same) else { return Ok(false) };
-                    table.insert(name, written(&StoredToken { value: next, ..token })?.as_slice())?;
+                    let Some(token) = get(&table, name)?.filter(same) else { return Ok(false) };
+                    table.insert(name, to_json(&StoredToken { value: next, ..token })?.as_slice())?;
                 }
                 Purpose::Ciphers => {
                     let mut table = transaction.open_table(ROWS)?;
                     let same = |stored: &StoredRow| {
                         stored.revision == record.revision && stored.row.ciphers.as_ref() == Some(&record.sealed)
                     };
-                    let Some(mut row) = found(&table, name)?.filter(same) else { return Ok(false) };
+                    let Some(mut row) = get(&table, name)?.filter(same) else { return Ok(false) };
                     row.row.ciphers = Some(next);
-                    table.insert(name, written(&row)?.as_slice())?;
+                    table.insert(name, to_json(&row)?.as_slice())?;
                 }
             }
             Ok(true)
@@ -596,25 +650,32 @@ impl HostStorage for OwnStorage {
     }
 }
 
+/// How [`OwnStorage::mark_state`] marks a state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Used,
+    Unused,
+}
+
 impl OwnStorage {
-    /// `true`: it was otherwise before.
-    async fn set_used(&self, tenant: &TenantId, state: &StateDigest, used: bool) -> Result<bool, StorageError> {
-        let (tenant, state) = (tenant.clone(), *state);
+    /// Marks a state, and returns whether that changed the state. An unknown state is not changed.
+    async fn mark_state(&self, tenant: &TenantId, state: &StateDigest, mark: Mark) -> Result<bool, StorageError> {
+        let (tenant, state, used) = (tenant.clone(), *state, mark == Mark::Used);
         self.write(move |transaction, _| {
             let mut table = transaction.open_table(STATES)?;
             let name = (tenant.as_str(), state.as_bytes().as_slice());
-            let Some(before) = found::<_, StoredState>(&table, name)?.filter(|state| state.used != used) else {
+            let Some(before) = get::<_, StoredState>(&table, name)?.filter(|state| state.used != used) else {
                 return Ok(false);
             };
-            table.insert(name, written(&StoredState { used, ..before })?.as_slice())?;
+            table.insert(name, to_json(&StoredState { used, ..before })?.as_slice())?;
             Ok(true)
         })
         .await
     }
 }
 
-/// A host over it: with keys that are on this machine, where its database is.
-#[allow(clippy::print_stdout, reason = "an example says what it has done")]
+/// Starts a host on the storage. The database and the host keys are files in one folder.
+#[allow(clippy::print_stdout, reason = "an example prints its result")]
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let folder = Path::new("target/own-storage");
     std::fs::create_dir_all(folder)?;
@@ -624,6 +685,6 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         .keys(Arc::new(KeyFile::open_or_create(folder.join("host-keys"))?))
         .credentials(Arc::new(StaticCredentials::new()))
         .build()?;
-    println!("{} runs on a storage of its own", host.plugin());
+    println!("{} runs on its own storage", host.plugin());
     Ok(())
 }

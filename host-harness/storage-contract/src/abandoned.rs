@@ -1,25 +1,24 @@
-//! Writes whose caller no longer waits: a deadline has passed, a connection to the customer is gone, a call was dropped.
+//! Abandoned writes: the caller stops waiting for the answer, for example because a deadline has passed or a call was dropped.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::broken::{Broken, ensure_same};
-use super::concurrency::{race, settles};
-use super::events::told;
-use super::register::{Kind, Register, Stored, of_each_kind};
+use super::broken::{Broken, ensure_eq};
+use super::concurrency::{eventually, race};
+use super::events::all_events;
+use super::register::{Kind, Register, Stored, for_each_kind};
 use super::samples;
 use super::trial::Trial;
 use tiktok_shop_host::events::NewEvent;
-use tiktok_shop_host::storage::OnceDigest;
 use tiktok_shop_host::storage::Swapped;
 
-/// More polls than a write has places where it waits; one that is over earlier ends the search for them.
+/// The maximum number of polls before a write is abandoned. No write waits at so many places.
 const MAX_POLLS: u64 = 40;
-/// Answers come sooner or later, so that the same poll does not always meet the same place.
+/// How often the whole search is run. The timing of the answers differs, so the same poll may find a write at another place.
 const ROUNDS: u32 = 4;
-/// Deadlines that pass while a database works.
+/// Deadlines that pass while a database works on a write.
 const DEADLINES: [Duration; 6] = [
     Duration::from_micros(50),
     Duration::from_micros(200),
@@ -29,10 +28,10 @@ const DEADLINES: [Duration; 6] = [
     Duration::from_millis(4),
 ];
 
-/// Polls the future so many times at most, then drops it. `None`: it was not over.
-pub(super) async fn given_up_after<F: Future>(polls: u64, future: F) -> Option<F::Output> {
+/// Polls the future at most `max_polls` times and then drops it. `None` if it was not finished.
+pub(super) async fn poll_at_most<F: Future>(max_polls: u64, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    let mut left = polls;
+    let mut left = max_polls;
     poll_fn(move |context| {
         let Some(fewer) = left.checked_sub(1) else { return Poll::Ready(None) };
         left = fewer;
@@ -45,36 +44,42 @@ pub(super) async fn given_up_after<F: Future>(polls: u64, future: F) -> Option<F
     .await
 }
 
-/// When a caller gives up.
+/// When a caller stops waiting.
 #[derive(Clone, Copy)]
 enum Patience {
+    /// After this number of polls.
     Polls(u64),
+    /// After this time.
     Time(Duration),
 }
 
 impl Patience {
-    async fn awaits<F: Future>(self, future: F) -> Option<F::Output> {
+    /// Waits for the future. `None` if the caller stopped waiting before it finished.
+    async fn await_or_abandon<F: Future>(self, future: F) -> Option<F::Output> {
         match self {
-            Self::Polls(polls) => given_up_after(polls, future).await,
+            Self::Polls(polls) => poll_at_most(polls, future).await,
             Self::Time(time) => tokio::time::timeout(time, future).await.ok(),
         }
     }
 }
 
-/// Callers who give up at each place where a write waits, one after the other, and in the midst of it; some times, as answers
-/// come sooner or later.
+/// The callers of a check. In each round the first caller stops waiting after one poll, and each next caller one poll later,
+/// until a write is answered. The last callers of a round stop after [`DEADLINES`].
 #[derive(Default)]
 struct Callers {
     round: u32,
-    /// Where the last one gave up, in this round.
+    /// The number of polls of the last caller in this round.
     polls: u64,
+    /// The number of deadlines that were used in this round.
     deadlines: usize,
+    /// Whether the last caller got an answer. A caller with more patience would get one, too.
+    was_answered: bool,
 }
 
 impl Callers {
-    /// `was_answered`: the last one was. Whoever waits longer will be, too.
-    fn next(&mut self, was_answered: bool) -> Option<Patience> {
-        if self.deadlines == 0 && !was_answered && self.polls < MAX_POLLS {
+    /// Returns the patience of the next caller. `None` after the last round.
+    fn next(&mut self) -> Option<Patience> {
+        if self.deadlines == 0 && !self.was_answered && self.polls < MAX_POLLS {
             self.polls += 1;
             return Some(Patience::Polls(self.polls));
         }
@@ -82,92 +87,104 @@ impl Callers {
             self.deadlines += 1;
             return Some(Patience::Time(*deadline));
         }
-        *self = Self { round: self.round + 1, polls: 1, deadlines: 0 };
+        *self = Self { round: self.round + 1, polls: 1, deadlines: 0, was_answered: self.was_answered };
         (self.round < ROUNDS).then_some(Patience::Polls(self.polls))
+    }
+
+    /// Records whether the last caller got an answer.
+    fn record<T>(&mut self, answer: Option<&T>) {
+        self.was_answered = answer.is_some();
     }
 }
 
-pub(super) async fn a_swap_that_nobody_waits_for_happens_whole_or_not_at_all(trial: &Trial) -> Result<(), Broken> {
-    of_each_kind(trial, |register| async move {
-        let events = |revision| [0, 1].map(|nth| samples::numbered(&register.key, revision * 2 + nth));
+pub(super) async fn an_abandoned_swap_is_written_completely_or_not_at_all(trial: &Trial) -> Result<(), Broken> {
+    for_each_kind(trial, |register| async move {
+        let events = |revision| [0, 1].map(|nth| samples::numbered_event(&register.key, revision * 2 + nth));
         let mut written: Vec<NewEvent> = Vec::new();
-        let mut stands: Option<u64> = None;
+        let mut current: Option<u64> = None;
         let mut revision = 1;
-        let (mut callers, mut was_answered) = (Callers::default(), false);
-        while let Some(patience) = callers.next(was_answered) {
-            let (given_up, after) = (Stored::new(revision), Stored::new(revision + 1));
-            let announced = events(revision);
-            let answer = patience.awaits(register.swap_with(stands, Some(given_up), &announced)).await.transpose()?;
-            was_answered = answer.is_some();
-            // A write that comes later expects what will have gone by then.
-            let settled = register.swap_with(stands, Some(after), &events(revision + 1)).await?;
-            let expected = match (answer, settled) {
-                (Some(Swapped::Done) | None, Swapped::Stale(Some(found))) if found == given_up => {
-                    written.extend(announced);
-                    Some(given_up.revision)
+        let mut callers = Callers::default();
+        while let Some(patience) = callers.next() {
+            let (abandoned, after) = (Stored::new(revision), Stored::new(revision + 1));
+            let its_events = events(revision);
+            let answer = patience
+                .await_or_abandon(register.swap_with(current, Some(abandoned), &its_events))
+                .await
+                .transpose()?;
+            callers.record(answer.as_ref());
+            // If the abandoned swap takes effect later, it is stale, because this swap has replaced the revision that it expects.
+            let next = register.swap_with(current, Some(after), &events(revision + 1)).await?;
+            let expected = match (answer, next) {
+                (Some(Swapped::Done) | None, Swapped::Stale(Some(found))) if found == abandoned => {
+                    written.extend(its_events);
+                    Some(abandoned.revision)
                 }
                 (None, Swapped::Done) => {
                     written.extend(events(revision + 1));
                     Some(after.revision)
                 }
-                (answer, settled) => {
-                    let text = "the swap after one that was given up answered";
-                    return Err(Broken(format!("{text} {settled:?}, and that one {answer:?}; {stands:?} stood there")));
+                (answer, next) => {
+                    return Err(Broken(format!(
+                        "an abandoned swap of {current:?} answered {answer:?}, and the swap after it {next:?}"
+                    )));
                 }
             };
-            stands = expected;
+            current = expected;
             revision += 2;
         }
         if register.kind == Kind::Row {
             let (storage, tenant) = (&register.tenant.storage, &register.tenant.id);
-            settles("events of swaps that were given up", written, || told(storage, tenant)).await?;
+            eventually("the events of abandoned swaps", written, || all_events(storage, tenant)).await?;
         }
         Ok(())
     })
     .await
 }
 
-/// A driver may leave a transaction open on a connection that it lends to the next caller, whose write then hangs on it.
-pub(super) async fn a_swap_that_nobody_waits_for_takes_no_other_along(trial: &Trial) -> Result<(), Broken> {
-    /// More than a pool has connections, so that each of them is lent to somebody afterwards.
+/// A driver may leave the transaction of an abandoned write open on its database connection. The write of the next caller on
+/// this connection would then be lost with that transaction.
+pub(super) async fn an_abandoned_swap_does_not_undo_later_swaps(trial: &Trial) -> Result<(), Broken> {
+    /// The number of swaps after each abandoned one. It is greater than the number of connections of a pool, so that every
+    /// connection is used again.
     const OTHERS: u64 = 12;
     let tenant = trial.tenant().await?;
     let other = Register::new(&tenant, "other", Kind::Token)?;
-    let (mut stands, mut revision) = (None, 1);
-    let (mut callers, mut was_answered) = (Callers::default(), false);
-    while let Some(patience) = callers.next(was_answered) {
-        // As many connections as there may be.
+    let (mut current, mut revision) = (None, 1);
+    let mut callers = Callers::default();
+    while let Some(patience) = callers.next() {
+        // Concurrent loads make the pool open all its connections.
         race((0..OTHERS).map(|_| other.clone()).map(|register| async move { register.load().await })).await?;
         let abandoned = Register::new(&tenant, &format!("account {revision}"), Kind::Row)?;
-        let answer = patience.awaits(abandoned.swap(None, Some(Stored::new(1)))).await.transpose()?;
-        was_answered = answer.is_some();
+        let answer = patience.await_or_abandon(abandoned.swap(None, Some(Stored::new(1)))).await.transpose()?;
+        callers.record(answer.as_ref());
         for _ in 0..OTHERS {
-            let answer = other.swap(stands, Some(Stored::new(revision))).await?;
-            ensure_same!(answer, Swapped::Done, "a swap that expects what the one before it had put there");
-            stands = Some(revision);
+            let answer = other.swap(current, Some(Stored::new(revision))).await?;
+            ensure_eq!(answer, Swapped::Done, "a swap that expects the revision of the swap before it");
+            current = Some(revision);
             revision += 1;
         }
     }
-    settles("a load", stands.map(Stored::new), || other.load()).await
+    eventually("a load", current.map(Stored::new), || other.load()).await
 }
 
-pub(super) async fn an_event_that_nobody_waits_for_is_appended_once_or_not_at_all(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn an_abandoned_append_once_appends_its_event_at_most_once(trial: &Trial) -> Result<(), Broken> {
     let tenant = trial.tenant().await?;
     let key = samples::key("customer", "account")?;
     let mut appended = Vec::new();
-    let (mut callers, mut was_answered) = (Callers::default(), false);
-    while let Some(patience) = callers.next(was_answered) {
+    let mut callers = Callers::default();
+    while let Some(patience) = callers.next() {
         let number = appended.len() as u64;
-        let once = OnceDigest::of(&format!("{number}"));
-        let event = samples::numbered(&key, number);
-        let answer = patience.awaits(tenant.storage.append_once(&tenant.id, &once, &event)).await.transpose()?;
+        let once = samples::once(&format!("{number}"));
+        let event = samples::numbered_event(&key, number);
+        let answer =
+            patience.await_or_abandon(tenant.storage.append_once(&tenant.id, &once, &event)).await.transpose()?;
         let again = tenant.storage.append_once(&tenant.id, &once, &event).await?;
-        was_answered = answer.is_some();
+        callers.record(answer.as_ref());
         if let Some(first) = answer {
-            ensure_same!((first, again), (true, false), "append_once, and the same again");
+            ensure_eq!((first, again), (true, false), "`append_once`, and the same call again");
         }
         appended.push(event);
     }
     let (storage, tenant) = (&tenant.storage, &tenant.id);
-    settles("events that were appended again because nobody had waited", appended, || told(storage, tenant)).await
+    eventually("the events of repeated `append_once` calls", appended, || all_events(storage, tenant)).await
 }

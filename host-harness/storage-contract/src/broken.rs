@@ -1,15 +1,15 @@
-//! Why a promise is not kept, in words: what was done, what came, what should have come.
+//! How a check reports a broken promise: in words that say what was done, what the storage answered and what it should have
+//! answered.
 
 use std::fmt::{self, Debug};
 use std::io;
 use std::panic::Location;
 
-use tokio::task::JoinError;
-
 use tiktok_shop_host::InvalidId;
 use tiktok_shop_host::storage::StorageError;
+use tokio::task::JoinError;
 
-/// A promise that was not kept.
+/// Why the storage does not keep a promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Broken(pub(super) String);
 
@@ -20,9 +20,10 @@ impl fmt::Display for Broken {
 }
 
 impl Broken {
-    /// An error where none was due, and the line of the check that met it: the error itself does not say of which method it is.
+    /// Reports an error that the check did not expect. The text names the line of the check, because the error does not name
+    /// the method that returned it.
     #[track_caller]
-    fn met(error: impl fmt::Display) -> Self {
+    fn unexpected(error: impl fmt::Display) -> Self {
         Self(format!("{error} ({})", Location::caller()))
     }
 }
@@ -30,21 +31,21 @@ impl Broken {
 impl From<StorageError> for Broken {
     #[track_caller]
     fn from(error: StorageError) -> Self {
-        Self::met(error)
+        Self::unexpected(error)
     }
 }
 
 impl From<InvalidId> for Broken {
     #[track_caller]
     fn from(error: InvalidId) -> Self {
-        Self::met(error)
+        Self::unexpected(error)
     }
 }
 
 impl From<io::Error> for Broken {
     #[track_caller]
     fn from(error: io::Error) -> Self {
-        Self::met(error)
+        Self::unexpected(error)
     }
 }
 
@@ -56,24 +57,24 @@ impl From<JoinError> for Broken {
                 (None, Some(text)) => format!("panicked: {text}"),
                 (None, None) => "panicked".to_owned(),
             },
-            Err(ended) => ended.to_string(),
+            Err(cancelled) => cancelled.to_string(),
         })
     }
 }
 
-/// Most characters of a value in a text: values may be megabytes.
-const LONGEST: usize = 400;
+/// The maximum number of characters of a value in a text. A value may have megabytes.
+const MAX_SHOWN: usize = 400;
 
-/// A value as a text shows it.
+/// Returns the `Debug` text of the value, cut off behind [`MAX_SHOWN`] characters.
 pub(super) fn shown(value: &impl Debug) -> String {
     let text = format!("{value:?}");
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}… ({} bytes)", text.get(..end).unwrap_or_default(), text.len()),
         None => text,
     }
 }
 
-/// Returns with this text unless the condition holds.
+/// Returns [`Broken`] with this text unless the condition holds.
 macro_rules! ensure {
     ($holds:expr, $($text:tt)+) => {
         if !$holds {
@@ -82,8 +83,8 @@ macro_rules! ensure {
     };
 }
 
-/// Returns with both values unless they are the same; the text says what was looked at.
-macro_rules! ensure_same {
+/// Returns [`Broken`] with both values unless they are equal. The text says what was compared.
+macro_rules! ensure_eq {
     ($found:expr, $expected:expr, $($text:tt)+) => {
         match (&$found, &$expected) {
             (found, expected) => {
@@ -91,11 +92,11 @@ macro_rules! ensure_same {
                     let (found, expected) =
                         ($crate::broken::shown(found), $crate::broken::shown(expected));
                     let what = format!($($text)+);
-                    return Err($crate::broken::Broken(format!("{what}: {found} instead of {expected}")));
+                    return Err($crate::broken::Broken(format!("{what}: found {found}, expected {expected}")));
                 }
             }
         }
     };
 }
 
-pub(super) use {ensure, ensure_same};
+pub(super) use {ensure, ensure_eq};

@@ -1,4 +1,4 @@
-//! Every check, and the promise it looks at.
+//! The list of all checks, each with the promise that it tests.
 
 use futures::future::BoxFuture;
 
@@ -9,7 +9,7 @@ use super::{
     swaps,
 };
 
-/// What is looked at, and how.
+/// A check and the promise that it tests.
 pub(super) struct Check {
     pub(super) name: &'static str,
     pub(super) promise: &'static str,
@@ -26,97 +26,99 @@ macro_rules! checks {
     };
 }
 
-/// A promise is in the words of the trait's documentation.
+/// All checks, in the order in which they run. The promises quote the documentation of the storage traits.
 pub(super) const CHECKS: &[Check] = checks! {
-    "Swaps are linearizable per key and durable when they answer":
-        swaps::of_many_who_create_a_record_one_wins_and_the_others_get_it,
-        swaps::of_many_who_expect_the_same_revision_one_wins,
-        swaps::of_many_who_delete_a_record_one_wins,
+    "Swaps are linearizable per key, and durable once they answer":
+        swaps::exactly_one_concurrent_create_wins_and_the_others_get_its_record,
+        swaps::exactly_one_concurrent_swap_of_a_revision_wins,
+        swaps::exactly_one_concurrent_delete_wins,
         swaps::no_update_is_lost,
-        swaps::an_old_revision_never_wins_again,
-        swaps::what_is_deleted_is_gone,
+        swaps::a_swap_that_expects_an_old_revision_is_stale,
+        swaps::a_deleted_record_is_gone,
         histories::concurrent_histories_are_linearizable;
-    "`expected: None` expects that there is no record":
-        swaps::a_swap_that_expects_no_record_loses_where_one_is;
-    "A load never returns what was not written":
-        histories::a_load_returns_only_what_was_written;
-    "Revisions are kept as given":
-        revisions::a_revision_is_kept_as_given,
-        revisions::a_record_made_anew_has_its_new_revision,
-        revisions::a_write_that_is_repeated_finds_its_own_revision;
-    "A write happens whole or not at all":
-        abandoned::a_swap_that_nobody_waits_for_happens_whole_or_not_at_all,
-        abandoned::a_swap_that_nobody_waits_for_takes_no_other_along,
-        abandoned::an_event_that_nobody_waits_for_is_appended_once_or_not_at_all;
-    "measured by the storage's own clock, from the write of its revision":
-        ages::an_age_is_small_after_the_write_and_grows,
-        ages::an_age_is_that_of_the_newest_write;
-    "Keys are compared byte for byte":
-        sealing::no_key_is_taken_for_another,
-        isolation::no_tenant_reaches_into_another,
-        isolation::no_customer_or_account_reaches_into_another,
-        isolation::keys_states_and_webhooks_are_their_tenants_own;
-    "tenant, customer and account are separate parts of a key":
-        isolation::parts_of_a_key_are_not_joined;
-    "In byte order means that of their UTF-8":
+    "`expected: None` means that no record exists":
+        swaps::a_swap_that_expects_no_record_is_stale_if_a_record_exists;
+    "A load never returns a record that nobody wrote":
+        histories::a_load_returns_only_written_records;
+    "The storage keeps each record's revision as the host gave it":
+        revisions::a_revision_is_returned_unchanged,
+        revisions::a_record_created_again_has_its_new_revision,
+        revisions::a_repeated_write_is_stale_and_returns_its_own_revision;
+    "A write is atomic, even if the caller stops waiting for it":
+        abandoned::an_abandoned_swap_is_written_completely_or_not_at_all,
+        abandoned::an_abandoned_swap_does_not_undo_later_swaps,
+        abandoned::an_abandoned_append_once_appends_its_event_at_most_once;
+    "The storage's own clock measures the age of a token record, from the write of its revision":
+        ages::the_age_is_small_after_a_write_and_grows,
+        ages::a_new_write_restarts_the_age;
+    "Keys are compared byte by byte":
+        sealing::similar_key_ids_are_kept_apart,
+        isolation::similar_tenants_are_kept_apart,
+        isolation::similar_customers_and_accounts_are_kept_apart,
+        isolation::each_tenant_has_its_own_keys_states_and_webhooks;
+    "Tenant, customer and account are separate parts of a key":
+        isolation::the_parts_of_a_key_are_not_joined;
+    "Byte order is the order of the ids' UTF-8 bytes":
         lists::lists_are_in_byte_order;
-    "What is given comes back as it was given":
-        round_trip::any_text_comes_back_in_every_field_of_a_row,
-        round_trip::every_status_policy_standing_and_reason_comes_back,
-        round_trip::numbers_come_back_at_their_limits_and_what_is_absent_stays_absent,
-        round_trip::any_number_of_shops_comes_back_in_its_order,
-        round_trip::large_values_come_back,
-        events::every_kind_of_event_comes_back;
-    "A row and its events are one transaction":
+    "The storage returns every value unchanged":
+        round_trip::every_text_of_a_row_is_returned_unchanged,
+        round_trip::every_status_policy_standing_and_reason_is_returned_unchanged,
+        round_trip::extreme_numbers_and_absent_values_are_returned_unchanged,
+        round_trip::any_number_of_shops_is_returned_in_its_order,
+        round_trip::large_and_empty_values_are_returned_unchanged,
+        events::every_kind_of_event_is_returned_unchanged;
+    "A row and its events are written in one transaction":
         events::a_row_and_its_events_are_written_together_or_not_at_all;
-    "Events only grow":
-        events::nothing_appears_before_a_position_that_was_read;
-    "The tenant's events after this position":
-        events::events_are_read_on_from_any_position;
-    "unless one was appended for this connection (the event's key) under the same `once` before":
-        events::an_event_is_appended_once_for_a_connection_of_a_tenant,
-        events::of_many_who_append_the_same_event_one_does;
-    "Connections of all tenants whose token record is due":
-        due::thousands_that_are_due_are_listed_in_order_page_by_page,
-        due::what_is_no_longer_due_is_not_listed;
-    "Connections of all tenants whose row is not `ReauthorizationRequired`":
-        endings::endings_are_of_the_living_by_their_earliest_end,
+    "No event ever appears at a position before one that was already read":
+        events::no_event_appears_before_a_position_that_was_read;
+    "Returns the tenant's events behind this position, in order, at most `limit`":
+        events::reading_events_continues_from_any_position;
+    "Appends the event unless an event with the same `once` was appended for the same connection before":
+        events::append_once_appends_once_per_tenant_and_connection,
+        events::exactly_one_concurrent_append_once_appends_the_event;
+    "Returns connections of all tenants whose `TokenWrite::refresh_due_at` is `now` or earlier, in the order of `Due`":
+        due::thousands_of_due_connections_are_listed_in_order_page_by_page,
+        due::connections_that_are_no_longer_due_are_not_listed;
+    "Returns connections of all tenants whose `Connection::ends_at` is `by` or earlier, in the order of `Ending`":
+        endings::working_connections_are_listed_by_their_earliest_end,
         endings::endings_are_listed_in_order_page_by_page;
-    "The tenant's connections whose row holds this shop, linked or not":
-        lists::owners_are_the_rows_that_hold_the_shop_now;
-    "What `load_state` then reads is never older than this":
-        consents::a_state_is_there_as_soon_as_it_is_put,
-        ages::a_state_ages_from_its_begin_whether_used_or_released;
-    "`Refused`: the tenant has a consent with this state":
-        consents::a_state_is_put_once;
-    "Of all who try, one is answered `true`":
-        consents::of_many_who_use_a_state_one_may,
-        consents::an_unknown_state_stays_unknown;
-    "Makes a used state usable again":
-        consents::a_released_state_is_usable_once_more;
-    "Whether the tenant has had this webhook":
-        consents::a_webhook_is_known_once_it_is_remembered;
-    "The tenant's keys, in the order in which they were added":
+    "Returns the tenant's connections whose row contains this shop, linked or not, in byte order":
+        lists::owners_are_the_connections_whose_row_contains_the_shop;
+    "`load_state` finds it from then on":
+        consents::a_state_can_be_loaded_as_soon_as_it_is_put;
+    "The time since it began, by the storage's own clock":
+        ages::using_or_releasing_a_state_does_not_restart_its_age;
+    "`Refused` if the tenant already has a consent with this state":
+        consents::a_state_can_be_put_only_once;
+    "Returns `true` to exactly one of several callers, and `false` if the state is already used or unknown":
+        consents::exactly_one_concurrent_use_of_a_state_succeeds,
+        consents::using_or_releasing_an_unknown_state_changes_nothing;
+    "Marks a used state as unused again":
+        consents::a_released_state_can_be_used_once_more;
+    "Returns whether `remember_webhook` was called for this webhook of the tenant":
+        consents::a_remembered_webhook_is_known;
+    "Returns the tenant's keys in the order in which they were added":
         keys::keys_are_listed_in_the_order_in_which_they_were_added;
-    "Adds a key, only while the tenant's newest is `newest`":
-        keys::of_many_who_add_a_key_one_does;
-    "only while it is wrapped as in `key`":
-        keys::a_key_is_wrapped_anew_only_as_it_was_read,
+    "Adds a key if the tenant's newest key is still `newest`":
+        keys::exactly_one_concurrent_add_key_succeeds;
+    "Replaces the wrapping of a key if it is still wrapped as in `key`":
+        keys::a_key_is_rewrapped_only_if_its_wrapping_is_unchanged;
+    "`next: None` erases the key for good":
         keys::an_erased_key_stays_erased;
-    "Nothing is sealed under a key that is gone":
-        keys::nothing_is_written_under_a_key_that_is_gone,
+    "Every sealed value has its key":
+        keys::nothing_is_written_under_a_missing_or_erased_key,
         keys::a_key_in_use_is_not_removed,
-        keys::of_a_write_and_the_removal_of_its_key_one_happens;
-    "each with the number of records sealed under it":
-        sealing::uses_of_keys_are_counted_and_listed_page_by_page;
-    "The records that are sealed under this key of the tenant":
-        sealing::what_is_sealed_under_a_key_is_listed_page_by_page;
-    "Puts `next` in the place of exactly this sealed value, and keeps everything else":
-        sealing::sealing_anew_replaces_exactly_what_was_read,
-        sealing::sealing_anew_keeps_revision_due_time_and_row,
-        sealing::sealing_anew_loses_to_a_write,
-        sealing::of_many_who_seal_the_same_value_anew_one_does,
-        ages::an_age_goes_on_when_the_value_is_sealed_anew;
+        keys::either_a_write_or_the_removal_of_its_key_succeeds;
+    "Returns the keys of all tenants with the number of records sealed under each":
+        sealing::key_uses_are_counted_and_listed_page_by_page;
+    "Returns the records that are sealed under this key":
+        sealing::records_sealed_under_a_key_are_listed_page_by_page;
+    "Replaces exactly this sealed value by `next`. Revision, age and due time stay as they are":
+        sealing::reseal_replaces_only_the_exact_value,
+        sealing::reseal_keeps_revision_due_time_and_row,
+        sealing::reseal_never_overwrites_a_newer_write,
+        sealing::exactly_one_concurrent_reseal_of_a_value_succeeds,
+        ages::reseal_does_not_restart_the_age;
 };
 
 #[cfg(test)]
@@ -125,26 +127,38 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_promise_is_one_of_the_trait() {
-        let documentation = include_str!("../storage.rs");
-        let (documentation, _) = documentation.split_once("\nimpl ").unwrap();
-        let lines = documentation.lines().filter_map(|line| line.trim().strip_prefix("///"));
+    /// The files whose documentation the promises quote.
+    const DOCUMENTATION: [&str; 6] = [
+        include_str!("../../host/src/storage.rs"),
+        include_str!("../../host/src/storage/connections.rs"),
+        include_str!("../../host/src/storage/consents.rs"),
+        include_str!("../../host/src/storage/keys.rs"),
+        include_str!("../../host/src/storage/tokens.rs"),
+        include_str!("../../host/src/storage/webhooks.rs"),
+    ];
+
+    /// Returns the documentation as a reader sees it: on one line, without emphasis, and with the text of each link only.
+    fn as_shown(source: &str) -> String {
+        let lines = source.lines().filter_map(|line| line.trim().strip_prefix("///"));
         let text = lines.collect::<Vec<_>>().join(" ").replace("**", "").replace(['*', '['], "");
-        // Of a link what is shown.
         let shown = text.split("](").enumerate().map(|(nth, part)| match part.split_once(')') {
             Some((_, rest)) if nth > 0 => rest,
             _ => part,
         });
         let text = shown.collect::<String>().replace(']', "");
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn every_promise_is_quoted_from_the_documentation_of_the_traits() {
+        let text = DOCUMENTATION.map(as_shown).concat();
         for Check { name, promise, .. } in CHECKS {
-            assert!(text.contains(promise), "{name}: the trait does not say {promise:?}");
+            assert!(text.contains(promise), "{name}: the traits do not say {promise:?}");
         }
     }
 
     #[test]
-    fn no_two_checks_have_one_name() {
+    fn no_two_checks_have_the_same_name() {
         let names: BTreeSet<_> = CHECKS.iter().map(|check| check.name).collect();
         assert_eq!(names.len(), CHECKS.len());
     }

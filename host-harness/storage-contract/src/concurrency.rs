@@ -1,4 +1,4 @@
-//! Many at once, and reads that may be old.
+//! Tasks that run at the same time, and reads that may be stale.
 
 use std::fmt::{Debug, Display};
 use std::future::Future;
@@ -11,28 +11,28 @@ use tokio::task::JoinSet;
 
 use super::broken::{Broken, shown};
 
-/// What goes on side by side where no race is meant: more than one connection to a database, fewer than a small pool has.
-const AT_ONCE: usize = 8;
-/// Reads may be old, but what never catches up is of no use.
-const CATCHES_UP: Duration = Duration::from_secs(3);
-/// Between two reads of what may be old.
+/// How many accesses run at the same time if no race is intended. A small pool has more database connections than this.
+const CONCURRENT_ACCESSES: usize = 8;
+/// How long a read may stay stale before a check fails.
+const MAX_STALENESS: Duration = Duration::from_secs(3);
+/// The pause before a stale read is repeated.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Does all of it, some side by side.
+/// Completes all futures, up to [`CONCURRENT_ACCESSES`] at a time, and returns their answers in order.
 pub(super) async fn all<T, E, F>(parts: Vec<F>) -> Result<Vec<T>, E>
 where
     F: Future<Output = Result<T, E>>,
 {
-    stream::iter(parts).buffered(AT_ONCE).try_collect().await
+    stream::iter(parts).buffered(CONCURRENT_ACCESSES).try_collect().await
 }
 
-/// Lets tasks begin at the same moment. What they answer, in their order.
+/// Starts one task per racer at the same moment, and returns their answers in the order of the racers.
 pub(super) async fn race<T, F>(racers: impl IntoIterator<Item = F>) -> Result<Vec<T>, Broken>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Broken>> + Send + 'static,
 {
-    // Not a barrier: that wakes those who wait for it in random order, and a run that found something could not be had again.
+    // A barrier would wake its tasks in random order, and a failed run could not be repeated.
     let start = Arc::new(Semaphore::new(0));
     let mut tasks = JoinSet::new();
     for (place, racer) in racers.into_iter().enumerate() {
@@ -52,15 +52,15 @@ where
     Ok(answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
-/// Reads until this is read: what a read shows before that is old, and may be.
-pub(super) async fn settles<T, E, F>(what: &str, expected: T, read: impl Fn() -> F) -> Result<(), Broken>
+/// Repeats the read until it returns `expected`. A read may be stale for [`MAX_STALENESS`].
+pub(super) async fn eventually<T, E, F>(what: &str, expected: T, read: impl Fn() -> F) -> Result<(), Broken>
 where
     T: PartialEq + Debug,
     E: Display,
     F: Future<Output = Result<T, E>>,
 {
     let mut last = None;
-    let caught_up = tokio::time::timeout(CATCHES_UP, async {
+    let caught_up = tokio::time::timeout(MAX_STALENESS, async {
         loop {
             let found = read().await.map_err(|error| Broken(format!("{what}: {error}")))?;
             if found == expected {
@@ -71,13 +71,13 @@ where
         }
     });
     match caught_up.await {
-        Ok(settled) => settled,
+        Ok(outcome) => outcome,
         Err(_) => Err(Broken(match last {
             Some(found) => {
                 let (found, expected) = (shown(&found), shown(&expected));
-                format!("{what}: {found} instead of {expected}, still after {CATCHES_UP:?}")
+                format!("{what}: found {found} after {MAX_STALENESS:?}, expected {expected}")
             }
-            None => format!("{what}: no answer within {CATCHES_UP:?}"),
+            None => format!("{what}: no answer within {MAX_STALENESS:?}"),
         })),
     }
 }

@@ -1,123 +1,139 @@
-//! States of consents and digests of webhooks.
+//! States of consents, and webhooks that were handled.
 
-use super::broken::{Broken, ensure, ensure_same};
-use super::concurrency::{race, settles};
+use super::broken::{Broken, ensure, ensure_eq};
+use super::concurrency::{eventually, race};
 use super::trial::{Tenant, Trial};
 use tiktok_shop_host::connection::ShopPolicy;
-use tiktok_shop_host::storage::StorageError;
-use tiktok_shop_host::storage::{BrowserDigest, ConsentRecord};
-use tiktok_shop_host::storage::{StateDigest, WebhookDigest};
+use tiktok_shop_host::storage::{BrowserDigest, ConsentRecord, StateDigest, StorageError, WebhookDigest};
 
 fn consent(customer: &str, shops: ShopPolicy) -> Result<ConsentRecord, Broken> {
     Ok(ConsentRecord { customer: customer.parse()?, browser: BrowserDigest::new([0xff; 32]), shops })
 }
 
-/// What is kept of a state, and whether it is used.
-async fn kept(tenant: &Tenant, state: &StateDigest) -> Result<Option<(ConsentRecord, bool)>, StorageError> {
+/// Loads the consent with this state, and whether the state is used.
+async fn consent_and_use(tenant: &Tenant, state: &StateDigest) -> Result<Option<(ConsentRecord, bool)>, StorageError> {
     let stored = tenant.storage.load_state(&tenant.id, state).await?;
     Ok(stored.map(|stored| (stored.record, stored.used)))
 }
 
-pub(super) async fn a_state_is_there_as_soon_as_it_is_put(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn a_state_can_be_loaded_as_soon_as_it_is_put(trial: &Trial) -> Result<(), Broken> {
     let tenant = trial.tenant().await?;
     let (zeros, ones) = (StateDigest::new([0; 32]), StateDigest::new([0xff; 32]));
-    ensure_same!(kept(&tenant, &zeros).await?, None, "load_state of a state that nobody has put");
+    ensure_eq!(consent_and_use(&tenant, &zeros).await?, None, "`load_state` of an unknown state");
     for (state, customer, shops) in
         [(zeros, "\0customer' ", ShopPolicy::All), (ones, "\u{10ffff}", ShopPolicy::ExactlyOne)]
     {
         let record = consent(customer, shops)?;
         tenant.storage.put_state(&tenant.id, &state, &record).await?;
-        // The browser is back sooner than any replica is.
-        ensure_same!(kept(&tenant, &state).await?, Some((record, false)), "load_state after put_state");
+        // This load must not be stale, because the browser may return before a replica has caught up.
+        ensure_eq!(consent_and_use(&tenant, &state).await?, Some((record, false)), "`load_state` after `put_state`");
     }
     Ok(())
 }
 
-pub(super) async fn a_state_is_put_once(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn a_state_can_be_put_only_once(trial: &Trial) -> Result<(), Broken> {
     let (ours, theirs) = (trial.tenant().await?, trial.tenant().await?);
     let state = StateDigest::new([1; 32]);
     let (first, second) = (consent("first", ShopPolicy::All)?, consent("second", ShopPolicy::ExactlyOne)?);
     ours.storage.put_state(&ours.id, &state, &first).await?;
     for used in [false, true] {
         if used {
-            ensure!(ours.storage.use_state(&ours.id, &state).await?, "an unused state was not usable");
+            ensure!(ours.storage.use_state(&ours.id, &state).await?, "`use_state` of an unused state answered false");
         }
         let again = ours.storage.put_state(&ours.id, &state, &second).await;
-        ensure!(matches!(again, Err(StorageError::Refused(_))), "the same state put twice: {again:?}");
-        settles("load_state", Some((first.clone(), used)), || kept(&ours, &state)).await?;
+        ensure!(
+            matches!(again, Err(StorageError::Refused(_))),
+            "a second `put_state` of the same state answered {again:?}"
+        );
+        eventually("`load_state`", Some((first.clone(), used)), || consent_and_use(&ours, &state)).await?;
     }
     theirs.storage.put_state(&theirs.id, &state, &second).await?;
-    settles("load_state of another tenant", Some((second, false)), || kept(&theirs, &state)).await
+    eventually("`load_state` of another tenant", Some((second, false)), || consent_and_use(&theirs, &state)).await
 }
 
-pub(super) async fn of_many_who_use_a_state_one_may(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn exactly_one_concurrent_use_of_a_state_succeeds(trial: &Trial) -> Result<(), Broken> {
     const RACERS: usize = 8;
     let tenant = trial.tenant().await?;
     for round in 0..4 {
         let state = StateDigest::new([round; 32]);
         tenant.storage.put_state(&tenant.id, &state, &consent("customer", ShopPolicy::All)?).await?;
-        // Once more after it was released.
+        // The second race follows a release.
         for time in ["first", "second"] {
             let answers = race((0..RACERS).map(|_| {
                 let tenant = tenant.clone();
                 async move { Ok(tenant.storage.use_state(&tenant.id, &state).await?) }
             }));
             let used = answers.await?.into_iter().filter(|used| *used).count();
-            ensure!(used == 1, "{used} of {RACERS} used a state up, the {time} time");
+            ensure!(used == 1, "{used} of {RACERS} callers used the state in the {time} race");
             tenant.storage.release_state(&tenant.id, &state).await?;
         }
     }
     Ok(())
 }
 
-pub(super) async fn a_released_state_is_usable_once_more(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn a_released_state_can_be_used_once_more(trial: &Trial) -> Result<(), Broken> {
     let (tenant, other) = (trial.tenant().await?, trial.tenant().await?);
     let (storage, id, state) = (&tenant.storage, &tenant.id, StateDigest::new([2; 32]));
     let record = consent("customer", ShopPolicy::All)?;
     storage.put_state(id, &state, &record).await?;
     for _ in 0..2 {
-        // One that is not used is released without effect.
+        // The release of an unused state has no effect.
         storage.release_state(id, &state).await?;
-        ensure!(storage.use_state(id, &state).await?, "a state that is unused was not usable");
-        settles("load_state", Some((record.clone(), true)), || kept(&tenant, &state)).await?;
+        ensure!(storage.use_state(id, &state).await?, "`use_state` of a released state answered false");
+        eventually("`load_state`", Some((record.clone(), true)), || consent_and_use(&tenant, &state)).await?;
         storage.release_state(&other.id, &state).await?;
-        ensure!(!storage.use_state(id, &state).await?, "a used state was usable again");
+        ensure!(
+            !storage.use_state(id, &state).await?,
+            "`use_state` of a used state answered true after another tenant released it"
+        );
         storage.release_state(id, &state).await?;
-        settles("load_state", Some((record.clone(), false)), || kept(&tenant, &state)).await?;
+        eventually("`load_state`", Some((record.clone(), false)), || consent_and_use(&tenant, &state)).await?;
     }
     Ok(())
 }
 
-pub(super) async fn an_unknown_state_stays_unknown(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn using_or_releasing_an_unknown_state_changes_nothing(trial: &Trial) -> Result<(), Broken> {
     let (tenant, other) = (trial.tenant().await?, trial.tenant().await?);
     let (storage, id, state) = (&tenant.storage, &tenant.id, StateDigest::new([3; 32]));
     other.storage.put_state(&other.id, &state, &consent("customer", ShopPolicy::All)?).await?;
-    ensure!(!storage.use_state(id, &state).await?, "a state that only another tenant has was usable");
+    ensure!(!storage.use_state(id, &state).await?, "`use_state` of a state that only another tenant has answered true");
     storage.release_state(id, &state).await?;
-    ensure_same!(kept(&tenant, &state).await?, None, "load_state of a state that only another tenant has");
-    ensure!(!storage.use_state(id, &state).await?, "a state that only another tenant has was usable after its release");
-    ensure!(other.storage.use_state(&other.id, &state).await?, "a state that another tenant tried to use was used up");
+    ensure_eq!(consent_and_use(&tenant, &state).await?, None, "`load_state` of a state that only another tenant has");
+    ensure!(
+        !storage.use_state(id, &state).await?,
+        "`use_state` of a state that only another tenant has answered true after `release_state`"
+    );
+    ensure!(
+        other.storage.use_state(&other.id, &state).await?,
+        "`use_state` answered false after another tenant tried to use the same state"
+    );
     Ok(())
 }
 
-pub(super) async fn a_webhook_is_known_once_it_is_remembered(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn a_remembered_webhook_is_known(trial: &Trial) -> Result<(), Broken> {
     let (ours, theirs) = (trial.tenant().await?, trial.tenant().await?);
     let (storage, id) = (&ours.storage, &ours.id);
     let digests = [[0; 32], [0xff; 32], [7; 32]].map(WebhookDigest::new);
     for webhook in &digests {
-        ensure!(!storage.knows_webhook(id, webhook).await?, "a webhook that nobody remembered was known");
+        ensure!(!storage.knows_webhook(id, webhook).await?, "`knows_webhook` answered true for an unknown webhook");
     }
     let [known, also_known, unknown] = &digests;
     for webhook in [known, also_known, known] {
         storage.remember_webhook(id, webhook).await?;
-        settles("knows_webhook", true, || storage.knows_webhook(id, webhook)).await?;
+        eventually("`knows_webhook`", true, || storage.knows_webhook(id, webhook)).await?;
     }
-    ensure!(!storage.knows_webhook(id, unknown).await?, "a webhook was known that is not the one remembered");
-    ensure!(!storage.knows_webhook(&theirs.id, known).await?, "a webhook was known to a tenant that never had it");
+    ensure!(
+        !storage.knows_webhook(id, unknown).await?,
+        "`knows_webhook` answered true for another webhook than the remembered ones"
+    );
+    ensure!(
+        !storage.knows_webhook(&theirs.id, known).await?,
+        "`knows_webhook` answered true for a webhook of another tenant"
+    );
     race((0..8).map(|_| {
         let (tenant, webhook) = (theirs.clone(), *known);
         async move { Ok(tenant.storage.remember_webhook(&tenant.id, &webhook).await?) }
     }))
     .await?;
-    settles("knows_webhook of the other tenant", true, || storage.knows_webhook(&theirs.id, known)).await
+    eventually("`knows_webhook` of the other tenant", true, || storage.knows_webhook(&theirs.id, known)).await
 }

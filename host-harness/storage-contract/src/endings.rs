@@ -1,26 +1,27 @@
-//! What ends: of all tenants, the living only, by whatever end is the earliest.
+//! The list of endings: it has the working connections of all tenants, each by its earliest end.
 
-use super::broken::{Broken, ensure, ensure_same};
-use super::concurrency::{all, settles};
+use super::broken::{Broken, ensure, ensure_eq};
+use super::concurrency::{all, eventually};
 use super::samples;
 use super::trial::{Tenant, Trial};
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, UnixSeconds};
 use tiktok_shop_host::storage::{Ending, Next, Row, StorageError};
 
-/// What ends by then of this check's tenants, so many at a time. Those of others may be among them.
+/// Returns the connections of this check's tenants that end at `by` or earlier, read in pages of at most `limit` entries. The
+/// pages may contain connections of other tenants.
 pub(super) async fn listed(trial: &Trial, by: UnixSeconds, limit: usize) -> Result<Vec<Ending>, Broken> {
     let (at, tenant, key) = (trial.before(), trial.first_tenant()?, samples::key("\0", "\0")?);
     let mut last = Ending { at, tenant, key, grant: String::new() };
     let mut own = Vec::new();
     loop {
         let page = trial.storage.endings(by, Some(&last), limit).await?;
-        ensure!(page.len() <= limit, "endings listed {}, where {limit} at most were asked for", page.len());
+        ensure!(page.len() <= limit, "`endings` returned {} entries, but the limit is {limit}", page.len());
         if page.is_empty() {
             return Ok(own);
         }
         for ending in page {
-            ensure!(ending > last, "endings listed {ending:?} after {last:?}");
-            ensure!(ending.at <= by, "endings listed {ending:?}, which does not end by {by:?}");
+            ensure!(ending > last, "`endings` returned {ending:?} after {last:?}");
+            ensure!(ending.at <= by, "`endings` returned {ending:?}, which ends after {by:?}");
             last.clone_from(&ending);
             own.extend(trial.is_own(&ending.tenant).then_some(ending));
         }
@@ -36,18 +37,18 @@ fn ending(tenant: &Tenant, row: &Row, at: UnixSeconds) -> Ending {
     Ending { at, tenant: tenant.id.clone(), key: row.connection.key.clone(), grant: row.grant() }
 }
 
-pub(super) async fn endings_are_of_the_living_by_their_earliest_end(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn working_connections_are_listed_by_their_earliest_end(trial: &Trial) -> Result<(), Broken> {
     let tenant = trial.tenant().await?;
     let revoked = ReauthorizationReason::AuthorizationRevoked;
     let [early, late, too_late] = [10, 20, 30].map(|second| trial.at(second));
     let announced = ConnectionStatus::AuthorizationEnding(too_late);
     let dead = ConnectionStatus::ReauthorizationRequired(revoked);
-    // Status, end of the authorization, end of the refresh token, and the end that is listed.
+    // Account, status, end of the authorization, end of the refresh token, and the end that the list must show.
     let cases = [
         ("authorization", ConnectionStatus::Active, Some(early), None, Some(early)),
         ("refresh token", ConnectionStatus::Active, None, Some(late), Some(late)),
         ("both", ConnectionStatus::Active, Some(late), Some(early), Some(early)),
-        ("both, turned round", ConnectionStatus::Active, Some(early), Some(late), Some(early)),
+        ("both, authorization first", ConnectionStatus::Active, Some(early), Some(late), Some(early)),
         ("announced", announced, Some(early), Some(too_late), Some(early)),
         ("announced only", announced, None, None, None),
         ("later", ConnectionStatus::Active, Some(too_late), Some(too_late), None),
@@ -68,9 +69,10 @@ pub(super) async fn endings_are_of_the_living_by_their_earliest_end(trial: &Tria
         rows.push(row);
     }
     expected.sort();
-    settles("endings", expected.clone(), || listed(trial, late, 500)).await?;
+    eventually("`endings`", expected.clone(), || listed(trial, late, 500)).await?;
 
-    // Whoever dies is listed no longer, whoever lives again is; another consent is another grant; and ends move.
+    // Every row is written again with another grant. A connection that stopped working leaves the list, and one that works
+    // again returns to it. Other connections get a later consent and another end.
     let expected = rows.iter_mut().map(|row| {
         let connection = &mut row.connection;
         row.token_lineage.push_str(", renewed");
@@ -91,18 +93,18 @@ pub(super) async fn endings_are_of_the_living_by_their_earliest_end(trial: &Tria
     for row in &rows {
         put(&tenant, row, Some("r1"), "r2").await?;
     }
-    settles("endings after swaps", expected, || listed(trial, late, 2)).await?;
+    eventually("`endings` after swaps", expected, || listed(trial, late, 2)).await?;
     for row in &rows {
         tenant.swap_row(&row.connection.key, Some("r2"), None, &[]).await?;
     }
-    settles("endings after deletions", Vec::new(), || listed(trial, late, 2)).await
+    eventually("`endings` after deletions", Vec::new(), || listed(trial, late, 2)).await
 }
 
 pub(super) async fn endings_are_listed_in_order_page_by_page(trial: &Trial) -> Result<(), Broken> {
     const ROWS: u64 = 150;
     let mut tenants = Vec::new();
     for end in ["", "\u{ffff}", "\u{10000}", "\0A"] {
-        tenants.push(trial.tenant_named(end).await?);
+        tenants.push(trial.tenant_with_suffix(end).await?);
     }
     let mut expected = Vec::new();
     let mut writes = Vec::new();
@@ -117,17 +119,18 @@ pub(super) async fn endings_are_listed_in_order_page_by_page(trial: &Trial) -> R
     expected.sort();
     all(writes.iter().map(|(tenant, row)| tenant.put_row("r", row)).collect()).await?;
     for limit in [1, 7, 500, usize::MAX] {
-        let what = format!("endings, {limit} at a time");
-        settles(&what, expected.clone(), || listed(trial, trial.end(), limit)).await?;
+        let what = format!("`endings`, {limit} at a time");
+        eventually(&what, expected.clone(), || listed(trial, trial.end(), limit)).await?;
     }
     let by = trial.at(10);
     let by_then: Vec<_> = expected.into_iter().filter(|ending| ending.at <= by).collect();
-    settles("endings until half of them have ended", by_then, || listed(trial, by, 7)).await?;
-    ensure_same!(trial.storage.endings(by, None, 0).await?, Vec::new(), "endings, of which none were asked for");
-    // Others may have some that end before.
+    eventually("`endings` by the time at which half of them end", by_then, || listed(trial, by, 7)).await?;
+    ensure_eq!(trial.storage.endings(by, None, 0).await?, Vec::new(), "`endings` with the limit 0");
+    // Earlier entries may belong to other tenants.
     let from_the_first = || async {
         let page = trial.storage.endings(by, None, 10).await?;
         Ok::<_, StorageError>(page.is_sorted().then_some(page.len()))
     };
-    settles("how many end from the first on, if they are in order", Some(10), from_the_first).await
+    eventually("the number of entries of the first page of `endings`, if they are in order", Some(10), from_the_first)
+        .await
 }

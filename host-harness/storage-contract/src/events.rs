@@ -1,21 +1,24 @@
-//! Events: with their row or not at all, once where they are told once, and never before a position that was read.
+//! Events: a row and its events are written together, `append_once` appends once, and no event appears before a position that
+//! was read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::broken::{Broken, ensure, ensure_same};
-use super::concurrency::{race, settles};
+use super::broken::{Broken, ensure, ensure_eq};
+use super::concurrency::{eventually, race};
 use super::register::{Kind, Register, Stored};
 use super::samples;
 use super::trial::{Tenant, Trial};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ReauthorizationReason, UnixSeconds};
 use tiktok_shop_host::events::{Event, EventKind, EventPosition, NewEvent};
-use tiktok_shop_host::storage::OnceDigest;
-use tiktok_shop_host::storage::{HostStorage, StorageError, Swapped};
+use tiktok_shop_host::storage::{HostStorage, Next, StorageError, Swapped};
 
-/// All of a tenant's events, without their positions.
-pub(super) async fn told(storage: &Arc<dyn HostStorage>, tenant: &TenantId) -> Result<Vec<NewEvent>, StorageError> {
+/// Returns all events of a tenant, without their positions.
+pub(super) async fn all_events(
+    storage: &Arc<dyn HostStorage>,
+    tenant: &TenantId,
+) -> Result<Vec<NewEvent>, StorageError> {
     let events = storage.events(tenant, None, usize::MAX).await?;
     Ok(events.into_iter().map(|event| event.event).collect())
 }
@@ -29,21 +32,21 @@ pub(super) async fn a_row_and_its_events_are_written_together_or_not_at_all(tria
         [EventKind::Connected, EventKind::Recovered, EventKind::Disconnected, EventKind::Disconnected]
             .map(|kind| samples::event(key, kind));
     let began = [began, recovered];
-    ensure_same!(register.swap_with(None, Some(Stored::new(1)), &began).await?, Swapped::Done, "a creation");
+    ensure_eq!(register.swap_with(None, Some(Stored::new(1)), &began).await?, Swapped::Done, "a creation");
     for (expected, next) in [(None, Some(1)), (None, None), (Some(2), Some(3)), (Some(2), None)] {
         let answer = register.swap_with(expected, next.map(Stored::new), std::slice::from_ref(&ended)).await?;
-        ensure_same!(answer, Swapped::Stale(Some(Stored::new(1))), "a swap of {expected:?} for {next:?}");
+        ensure_eq!(answer, Swapped::Stale(Some(Stored::new(1))), "a swap of {expected:?} to {next:?}");
     }
-    settles("events, after swaps with events that lost", began.to_vec(), || told(storage, id)).await?;
-    ensure_same!(register.swap_with(Some(1), Some(Stored::new(2)), &[]).await?, Swapped::Done, "a swap");
-    ensure_same!(register.swap_with(Some(2), None, std::slice::from_ref(&ended)).await?, Swapped::Done, "a deletion");
+    eventually("`events` after stale swaps with events", began.to_vec(), || all_events(storage, id)).await?;
+    ensure_eq!(register.swap_with(Some(1), Some(Stored::new(2)), &[]).await?, Swapped::Done, "a swap");
+    ensure_eq!(register.swap_with(Some(2), None, std::slice::from_ref(&ended)).await?, Swapped::Done, "a deletion");
     let answer = register.swap_with(Some(2), None, std::slice::from_ref(&late)).await?;
-    ensure_same!(answer, Swapped::Stale(None), "a second deletion");
+    ensure_eq!(answer, Swapped::Stale(None), "a second deletion");
     let all = [began.as_slice(), &[ended]].concat();
-    settles("events, after a deletion with an event", all, || told(storage, id)).await
+    eventually("`events` after a deletion with an event", all, || all_events(storage, id)).await
 }
 
-pub(super) async fn every_kind_of_event_comes_back(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> Result<(), Broken> {
     let tenant = trial.tenant().await?;
     let (first, other) = (samples::key("customer", "account")?, samples::key("\0", "%' \"\u{10ffff}")?);
     let ends = UnixSeconds(253_402_300_799);
@@ -62,80 +65,80 @@ pub(super) async fn every_kind_of_event_comes_back(trial: &Trial) -> Result<(), 
     let mut events: Vec<_> = kinds.into_iter().map(|kind| samples::event(&first, kind)).collect();
     events.push(NewEvent { at: UnixSeconds(0), key: other.clone(), kind: EventKind::Connected });
     events.push(NewEvent { at: ends, key: other, kind: EventKind::Connected });
-    // Both ways in.
+    // Each event is appended twice: with a row, and with `append_once`.
     let row = samples::row(&first);
-    tenant
-        .swap_row(&first, None, Some(&tiktok_shop_host::storage::Next { revision: "r".parse()?, value: row }), &events)
-        .await?;
+    tenant.swap_row(&first, None, Some(&Next { revision: "r".parse()?, value: row }), &events).await?;
     for (number, event) in events.iter().enumerate() {
-        let once = OnceDigest::of(&number.to_string());
-        ensure!(tenant.storage.append_once(&tenant.id, &once, event).await?, "a first append_once answered false");
+        let once = samples::once(&number.to_string());
+        ensure!(tenant.storage.append_once(&tenant.id, &once, event).await?, "a first `append_once` answered false");
     }
     let twice = [events.as_slice(), &events].concat();
-    settles("events", twice, || told(&tenant.storage, &tenant.id)).await
+    eventually("`events`", twice, || all_events(&tenant.storage, &tenant.id)).await
 }
 
-pub(super) async fn events_are_read_on_from_any_position(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn reading_events_continues_from_any_position(trial: &Trial) -> Result<(), Broken> {
     const EVENTS: u64 = 25;
     let tenant = trial.tenant().await?;
     let (storage, id) = (&tenant.storage, &tenant.id);
     let register = Register::new(&tenant, "account", Kind::Row)?;
-    let events: Vec<_> = (0..EVENTS).map(|number| samples::numbered(&register.key, number)).collect();
-    let mut stands = None;
-    // Several at a time, and one.
+    let events: Vec<_> = (0..EVENTS).map(|number| samples::numbered_event(&register.key, number)).collect();
+    let mut current = None;
+    // Each swap has three events, and the last swap has one.
     for (chunk, revision) in events.chunks(3).zip(1..) {
-        let swapped = register.swap_with(stands, Some(Stored::new(revision)), chunk).await?;
-        ensure_same!(swapped, Swapped::Done, "a swap with events");
-        stands = Some(revision);
+        let swapped = register.swap_with(current, Some(Stored::new(revision)), chunk).await?;
+        ensure_eq!(swapped, Swapped::Done, "a swap with events");
+        current = Some(revision);
     }
-    settles("events", events.clone(), || told(storage, id)).await?;
+    eventually("`events`", events.clone(), || all_events(storage, id)).await?;
     for limit in [1, 2, 7, events.len(), usize::MAX] {
-        settles(&format!("events, {limit} at a time"), events.clone(), || paged(&tenant, limit)).await?;
+        eventually(&format!("`events`, {limit} at a time"), events.clone(), || paged(&tenant, limit)).await?;
     }
-    ensure_same!(storage.events(id, None, 0).await?, Vec::new(), "events, of which none were asked for");
+    ensure_eq!(storage.events(id, None, 0).await?, Vec::new(), "`events` with the limit 0");
     let mut rest = storage.events(id, None, usize::MAX).await?;
     while !rest.is_empty() {
         let after = Some(rest.remove(0).position);
         let read = || storage.events(id, after, usize::MAX);
-        settles(&format!("events after {after:?}"), rest.clone(), read).await?;
+        eventually(&format!("`events` after {after:?}"), rest.clone(), read).await?;
     }
     let end = Some(EventPosition(u64::MAX));
-    ensure_same!(storage.events(id, end, usize::MAX).await?, Vec::new(), "events after the last position there can be");
+    ensure_eq!(storage.events(id, end, usize::MAX).await?, Vec::new(), "`events` after the greatest possible position");
     Ok(())
 }
 
-/// All events, so many at a time.
+/// Reads all events, in pages of at most `limit` events.
 async fn paged(tenant: &Tenant, limit: usize) -> Result<Vec<NewEvent>, Broken> {
     let mut reader = Reader::default();
-    while reader.reads(tenant, limit).await? > 0 {}
+    while reader.read_page(tenant, limit).await? > 0 {}
     Ok(reader.read.into_iter().map(|event| event.event).collect())
 }
 
-/// Remembers the position of the last event it has read, and goes on from there.
+/// A reader that continues behind the position of the last event that it has read.
 #[derive(Default)]
 struct Reader {
     read: Vec<Event>,
 }
 
 impl Reader {
-    /// How many there were.
-    async fn reads(&mut self, tenant: &Tenant, limit: usize) -> Result<usize, Broken> {
+    /// Reads one page, and returns its number of events.
+    async fn read_page(&mut self, tenant: &Tenant, limit: usize) -> Result<usize, Broken> {
         let after = self.read.last().map(|event| event.position);
         let page = tenant.storage.events(&tenant.id, after, limit).await?;
-        ensure!(page.len() <= limit, "{} events, where {limit} at most were asked for", page.len());
+        ensure!(page.len() <= limit, "`events` returned {} events, but the limit is {limit}", page.len());
         for event in &page {
             let last = self.read.last().map(|event| event.position);
-            ensure!(last < Some(event.position), "position {:?} came after {last:?}", event.position);
+            ensure!(last < Some(event.position), "`events` returned position {:?} after {last:?}", event.position);
             self.read.push(event.clone());
         }
         Ok(page.len())
     }
 }
 
+/// The number of tasks that write at the same time, each its own row.
 const WRITERS: u64 = 8;
+/// The number of swaps of each task.
 const SWAPS: u64 = 20;
 
-pub(super) async fn nothing_appears_before_a_position_that_was_read(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn no_event_appears_before_a_position_that_was_read(trial: &Trial) -> Result<(), Broken> {
     let tenant = trial.tenant().await?;
     let writing = Arc::new(AtomicBool::new(true));
     let reader = {
@@ -144,57 +147,58 @@ pub(super) async fn nothing_appears_before_a_position_that_was_read(trial: &Tria
             let mut reader = Reader::default();
             loop {
                 let is_last = !writing.load(Ordering::SeqCst);
-                if reader.reads(&tenant, 5).await? == 0 && is_last {
+                if reader.read_page(&tenant, 5).await? == 0 && is_last {
                     return Ok::<_, Broken>(reader.read);
                 }
                 tokio::task::yield_now().await;
             }
         })
     };
-    let wrote = race((0..WRITERS).map(|writer| appends(tenant.clone(), writer))).await;
+    let wrote = race((0..WRITERS).map(|writer| append_events(tenant.clone(), writer))).await;
     writing.store(false, Ordering::SeqCst);
     let read = reader.await??;
     let written: u64 = wrote?.into_iter().sum();
     let (storage, id) = (&tenant.storage, &tenant.id);
-    let count = || async { told(storage, id).await.map(|events| events.len() as u64) };
-    settles("the number of events that were written at once", written, count).await?;
+    let count = || async { all_events(storage, id).await.map(|events| events.len() as u64) };
+    eventually("the number of events of concurrent writers", written, count).await?;
     let stored = storage.events(id, None, usize::MAX).await?;
     let last = read.last().map(|event| event.position);
     let missed = stored.iter().find(|event| Some(event.position) < last && !read.contains(event));
-    ensure_same!(missed, None, "an event that appeared before a position that was read");
-    // Each writer's are in its order, and those of one swap stand together.
+    ensure_eq!(missed, None, "an event that appeared before a position that was already read");
+    // The events of each row are in the order of its swaps.
     for writer in 0..WRITERS {
         let key = samples::key("customer", &format!("account {writer}"))?;
         let own = stored.iter().filter(|event| event.event.key == key).map(|event| event.event.clone());
         let own: Vec<_> = own.collect();
-        let expected: Vec<_> = (0..own.len() as u64).map(|number| samples::numbered(&key, number)).collect();
-        ensure_same!(own, expected, "the events of one row, in their order");
+        let expected: Vec<_> = (0..own.len() as u64).map(|number| samples::numbered_event(&key, number)).collect();
+        ensure_eq!(own, expected, "the events of one row");
     }
     Ok(())
 }
 
-/// Swaps a row of its own, with one event to three. How many events.
-async fn appends(tenant: Tenant, writer: u64) -> Result<u64, Broken> {
+/// Swaps a row that no other task writes, with one to three events each time. Returns the number of events.
+async fn append_events(tenant: Tenant, writer: u64) -> Result<u64, Broken> {
     let register = Register::new(&tenant, &format!("account {writer}"), Kind::Row)?;
-    let (mut stands, mut written) = (None, 0);
+    let (mut current, mut written) = (None, 0);
     for revision in 1..=SWAPS {
         let events: Vec<_> =
-            (0..1 + (revision + writer) % 3).map(|nth| samples::numbered(&register.key, written + nth)).collect();
-        let swapped = register.swap_with(stands, Some(Stored::new(revision)), &events).await?;
-        ensure_same!(swapped, Swapped::Done, "a swap of a row that nobody else writes");
-        (stands, written) = (Some(revision), written + events.len() as u64);
+            (0..1 + (revision + writer) % 3).map(|nth| samples::numbered_event(&register.key, written + nth)).collect();
+        let swapped = register.swap_with(current, Some(Stored::new(revision)), &events).await?;
+        ensure_eq!(swapped, Swapped::Done, "a swap of a row that no other task writes");
+        (current, written) = (Some(revision), written + events.len() as u64);
         tokio::task::yield_now().await;
     }
     Ok(written)
 }
 
-pub(super) async fn an_event_is_appended_once_for_a_connection_of_a_tenant(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn append_once_appends_once_per_tenant_and_connection(trial: &Trial) -> Result<(), Broken> {
     let (ours, theirs) = (trial.tenant().await?, trial.tenant().await?);
     let [one, account, customer] = [("c", "a"), ("c", "b"), ("d", "a")].map(|(c, a)| samples::key(c, a));
     let (one, account, customer) = (one?, account?, customer?);
     let first = samples::event(&one, EventKind::Recovered);
-    // Of another kind, but told under the same name.
+    // This event has another kind, but the same `once`.
     let again = samples::event(&one, EventKind::Disconnected);
+    // Tenant, `once`, event, and whether the call appends the event.
     let calls = [
         (&ours, "x", first.clone(), true),
         (&ours, "x", again, false),
@@ -205,31 +209,31 @@ pub(super) async fn an_event_is_appended_once_for_a_connection_of_a_tenant(trial
         (&theirs, "x", first, false),
     ];
     for (tenant, once, event, appended) in &calls {
-        let answer = tenant.storage.append_once(&tenant.id, &OnceDigest::of(once), event).await?;
-        ensure_same!(answer, *appended, "append_once of {event:?} under {once:?}");
+        let answer = tenant.storage.append_once(&tenant.id, &samples::once(once), event).await?;
+        ensure_eq!(answer, *appended, "`append_once` of {event:?} with {once:?}");
     }
     for tenant in [&ours, &theirs] {
-        let mine = calls.iter().filter(|(of, _, _, appended)| *appended && of.id == tenant.id);
+        let mine = calls.iter().filter(|(called, _, _, appended)| *appended && called.id == tenant.id);
         let mine: Vec<_> = mine.map(|(_, _, event, _)| event.clone()).collect();
-        settles("events of append_once", mine, || told(&tenant.storage, &tenant.id)).await?;
+        eventually("the events of `append_once`", mine, || all_events(&tenant.storage, &tenant.id)).await?;
     }
     Ok(())
 }
 
-pub(super) async fn of_many_who_append_the_same_event_one_does(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn exactly_one_concurrent_append_once_appends_the_event(trial: &Trial) -> Result<(), Broken> {
     const RACERS: usize = 8;
     let tenant = trial.tenant().await?;
     let key = samples::key("customer", "account")?;
     let mut all = Vec::new();
     for round in 0..4 {
-        let (once, event) = (OnceDigest::of(&format!("{round}")), samples::numbered(&key, round));
+        let (once, event) = (samples::once(&format!("{round}")), samples::numbered_event(&key, round));
         let answers = race((0..RACERS).map(|_| {
             let (tenant, event) = (tenant.clone(), event.clone());
             async move { Ok(tenant.storage.append_once(&tenant.id, &once, &event).await?) }
         }));
         let appended = answers.await?.into_iter().filter(|appended| *appended).count();
-        ensure!(appended == 1, "{appended} of {RACERS} appended an event that is appended once");
+        ensure!(appended == 1, "{appended} of {RACERS} `append_once` calls of the same event answered true");
         all.push(event);
     }
-    settles("events that many appended", all, || told(&tenant.storage, &tenant.id)).await
+    eventually("the events of concurrent `append_once` calls", all, || all_events(&tenant.storage, &tenant.id)).await
 }

@@ -1,29 +1,31 @@
-//! Histories of many who do all sorts of things to the same records at once.
+//! Histories: several tasks load and swap the same records at the same time, and the answers are checked afterwards.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::abandoned::given_up_after;
+use super::abandoned::poll_at_most;
 use super::broken::Broken;
 use super::concurrency::race;
-use super::linearizability::{Answer, Operation, What, explained};
-use super::register::{Register, Stored, of_each_kind};
+use super::linearizability::{Action, Answer, Operation, check_linearizable};
+use super::register::{Register, Stored, for_each_kind};
 use super::trial::Trial;
 use tiktok_shop_host::storage::{StorageError, Swapped};
 
-/// Records that are used at once: what they share must not matter.
+/// The number of records that are used at the same time. Whatever the storage shares between records must not matter.
 const RECORDS: u64 = 3;
-/// Tasks for each of them.
+/// The number of tasks per record.
 const TASKS: u64 = 4;
-/// What each task does.
+/// The number of loads and swaps of each task.
 const STEPS: u64 = 10;
-/// One write in so many is given up before it is answered.
-const GIVES_UP: u64 = 6;
+/// About one of this many swaps is abandoned before it is answered.
+const ABANDONED_ONE_OF: u64 = 6;
+/// The maximum number of polls before a swap is abandoned. Some swaps finish earlier.
+const MAX_POLLS: u64 = 12;
 
-/// What was done to one record.
+/// The loads and swaps of one record.
 #[derive(Default)]
 struct History {
-    /// The next moment.
+    /// The next point in time. Each call and each return gets its own.
     moment: AtomicU64,
     operations: Mutex<Vec<Operation>>,
 }
@@ -33,18 +35,18 @@ impl History {
         self.moment.fetch_add(1, Ordering::SeqCst)
     }
 
-    fn note(&self, called: u64, what: What) {
-        let operation = Operation { called, returned: self.now(), what };
+    fn add(&self, called: u64, action: Action) {
+        let operation = Operation { called, returned: self.now(), action };
         self.operations.lock().unwrap_or_else(PoisonError::into_inner).push(operation);
     }
 
-    fn explained(&self) -> Result<(), Broken> {
-        explained(&self.operations.lock().unwrap_or_else(PoisonError::into_inner)).map_err(Broken)
+    fn check(&self) -> Result<(), Broken> {
+        check_linearizable(&self.operations.lock().unwrap_or_else(PoisonError::into_inner)).map_err(Broken)
     }
 }
 
 pub(super) async fn concurrent_histories_are_linearizable(trial: &Trial) -> Result<(), Broken> {
-    of_each_kind(trial, |register| async move {
+    for_each_kind(trial, |register| async move {
         let mut tasks = Vec::new();
         let mut histories = Vec::new();
         for record in 0..RECORDS {
@@ -54,12 +56,12 @@ pub(super) async fn concurrent_histories_are_linearizable(trial: &Trial) -> Resu
             histories.push(history);
         }
         race(tasks).await?;
-        histories.iter().try_for_each(|history| history.explained())
+        histories.iter().try_for_each(|history| history.check())
     })
     .await
 }
 
-/// Loads, creates, replaces, deletes and gives up.
+/// Loads, creates, replaces and deletes the record, and abandons some of the swaps.
 async fn steps(history: Arc<History>, register: Register, task: u64, mut choices: Choices) -> Result<(), Broken> {
     let mut seen: Option<u64> = None;
     for step in 1..=STEPS {
@@ -68,7 +70,7 @@ async fn steps(history: Arc<History>, register: Register, task: u64, mut choices
             0 | 1 => {
                 let called = history.now();
                 seen = register.load().await?.map(|stored| stored.revision);
-                history.note(called, What::Load { found: seen });
+                history.add(called, Action::Load { found: seen });
                 continue;
             }
             2 => (None, next),
@@ -76,11 +78,11 @@ async fn steps(history: Arc<History>, register: Register, task: u64, mut choices
             _ => (seen, next),
         };
         let called = history.now();
-        let swap = register.answered(expected, next, &[]);
-        // So often that some are over before they are given up.
-        let polls = if choices.below(GIVES_UP) == 0 { 1 + choices.below(12) } else { u64::MAX };
+        let swap = register.try_swap(expected, next, &[]);
+        let is_abandoned = choices.below(ABANDONED_ONE_OF) == 0;
+        let polls = if is_abandoned { 1 + choices.below(MAX_POLLS) } else { u64::MAX };
         let next = next.map(|stored| stored.revision);
-        let answer = match given_up_after(polls, swap).await.transpose()? {
+        let answer = match poll_at_most(polls, swap).await.transpose()? {
             Some(Ok(Swapped::Done)) => {
                 seen = next;
                 Answer::Done
@@ -89,21 +91,21 @@ async fn steps(history: Arc<History>, register: Register, task: u64, mut choices
                 seen = found.map(|stored| stored.revision);
                 Answer::Stale(seen)
             }
-            // It is allowed to say so; whether it happened will be seen.
+            // Both are allowed. Later answers show whether the swap was done.
             Some(Err(StorageError::Unavailable(_))) | None => Answer::Unknown,
             Some(Err(error @ (StorageError::Refused(_) | StorageError::KeyGone))) => return Err(error.into()),
         };
-        history.note(called, What::Swap { expected, next, answer });
+        history.add(called, Action::Swap { expected, next, answer });
         tokio::task::yield_now().await;
     }
     Ok(())
 }
 
-/// Numbers that look random and are the same in each run: what differs from run to run is who comes first.
+/// Pseudorandom numbers that are the same in every run. Only the timing of the tasks differs between runs.
 struct Choices(u64);
 
 impl Choices {
-    /// SplitMix64 (Steele, Lea and Flood, 2014).
+    /// Returns the next number, which is less than `end`, with SplitMix64 (Steele, Lea and Flood, 2014).
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -112,40 +114,52 @@ impl Choices {
     }
 }
 
+/// The number of writes, and of loads of each reader.
 const WRITES: u64 = 30;
+/// The number of tasks that read while one task writes.
 const READERS: u64 = 2;
 
-/// Parts of several writes would be noticed by [`Register`].
-pub(super) async fn a_load_returns_only_what_was_written(trial: &Trial) -> Result<(), Broken> {
-    of_each_kind(trial, |register| async move {
+/// The role of a task.
+#[derive(Clone, Copy)]
+enum Role {
+    Reader,
+    Writer,
+}
+
+/// [`Register`] itself notices a record that is mixed from several writes.
+pub(super) async fn a_load_returns_only_written_records(trial: &Trial) -> Result<(), Broken> {
+    for_each_kind(trial, |register| async move {
         let history = Arc::new(History::default());
-        let readers = (0..READERS).map(|_| (true, Arc::clone(&history), register.clone()));
-        let tasks = readers.chain([(false, Arc::clone(&history), register.clone())]);
-        race(tasks.map(|(reads, history, register)| async move {
-            let mut stands = None;
+        let roles = (0..READERS).map(|_| Role::Reader).chain([Role::Writer]);
+        let tasks = roles.map(|role| (role, Arc::clone(&history), register.clone()));
+        race(tasks.map(|(role, history, register)| async move {
+            let mut current = None;
             for number in 1..=WRITES {
                 let called = history.now();
-                if reads {
-                    let found = register.load().await?.map(|stored| stored.revision);
-                    history.note(called, What::Load { found });
-                } else {
-                    // Every tenth time it is gone.
-                    let next = (!number.is_multiple_of(10)).then(|| Stored::new(number));
-                    let swapped = register.swap(stands, next).await?;
-                    let next = next.map(|stored| stored.revision);
-                    let answer = match swapped {
-                        Swapped::Done => Answer::Done,
-                        Swapped::Stale(found) => Answer::Stale(found.map(|stored| stored.revision)),
-                    };
-                    history.note(called, What::Swap { expected: stands, next, answer });
-                    stands = next;
+                match role {
+                    Role::Reader => {
+                        let found = register.load().await?.map(|stored| stored.revision);
+                        history.add(called, Action::Load { found });
+                    }
+                    Role::Writer => {
+                        // Every tenth write is a deletion.
+                        let next = (!number.is_multiple_of(10)).then(|| Stored::new(number));
+                        let swapped = register.swap(current, next).await?;
+                        let next = next.map(|stored| stored.revision);
+                        let answer = match swapped {
+                            Swapped::Done => Answer::Done,
+                            Swapped::Stale(found) => Answer::Stale(found.map(|stored| stored.revision)),
+                        };
+                        history.add(called, Action::Swap { expected: current, next, answer });
+                        current = next;
+                    }
                 }
                 tokio::task::yield_now().await;
             }
             Ok(())
         }))
         .await?;
-        history.explained()
+        history.check()
     })
     .await
 }

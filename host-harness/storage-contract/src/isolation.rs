@@ -1,35 +1,36 @@
-//! Ids that look like each other, through every method that takes one: nothing of one place is seen or changed at another.
+//! Similar ids, in every method that takes an id: no method returns or changes the records of another tenant, customer or
+//! account.
 
 use std::collections::BTreeMap;
 
-use super::broken::{Broken, ensure, ensure_same};
-use super::concurrency::{all, settles};
-use super::events::told;
-use super::samples::{self, ageless, row_with_shops};
+use super::broken::{Broken, ensure, ensure_eq};
+use super::concurrency::{all, eventually};
+use super::events::all_events;
+use super::samples::{self, revision_and_value, row_with_shops};
 use super::trial::{Tenant, Trial};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionKey, ShopPolicy, UnixSeconds};
 use tiktok_shop_host::events::EventKind;
-use tiktok_shop_host::storage::{BrowserDigest, ConsentRecord};
-use tiktok_shop_host::storage::{Due, Ending, Next, Purpose, Row, TenantKey};
-use tiktok_shop_host::storage::{OnceDigest, StateDigest, WebhookDigest};
+use tiktok_shop_host::storage::{
+    BrowserDigest, ConsentRecord, Due, Ending, Next, Purpose, Row, StateDigest, TenantKey, WebhookDigest,
+};
 
-pub(super) async fn no_customer_or_account_reaches_into_another(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn similar_customers_and_accounts_are_kept_apart(trial: &Trial) -> Result<(), Broken> {
     let tenant = trial.tenant().await?;
     let mut keys = Vec::new();
     for id in samples::ids() {
         keys.push(samples::key(&id, "account")?);
         keys.push(samples::key("customer", &id)?);
     }
-    keep_apart(trial, keys.into_iter().map(|key| (tenant.clone(), key)).collect()).await
+    check_apart(trial, keys.into_iter().map(|key| (tenant.clone(), key)).collect()).await
 }
 
-pub(super) async fn parts_of_a_key_are_not_joined(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn the_parts_of_a_key_are_not_joined(trial: &Trial) -> Result<(), Broken> {
     const SEPARATORS: [&str; 14] = ["", "/", ":", "|", ",", ";", ".", "-", "_", " ", "\\", "\0", "\u{1}", "\u{1f}"];
-    let outer = trial.tenant_named(".").await?;
+    let outer = trial.tenant_with_suffix(".").await?;
     let mut places = Vec::new();
     for separator in SEPARATORS {
-        let inner = trial.tenant_named(&format!(".{separator}a")).await?;
+        let inner = trial.tenant_with_suffix(&format!(".{separator}a")).await?;
         let between = |left: &str, right: &str| format!("{left}{separator}{right}");
         places.push((outer.clone(), samples::key(&between("a", "b"), &between("c", "d"))?));
         places.push((inner.clone(), samples::key("b", &between("c", "d"))?));
@@ -37,21 +38,22 @@ pub(super) async fn parts_of_a_key_are_not_joined(trial: &Trial) -> Result<(), B
         places.push((outer.clone(), samples::key(&between("a", &between("b", "c")), "d")?));
         places.push((outer.clone(), samples::key("a", &between("b", &between("c", "d")))?));
     }
-    keep_apart(trial, places).await
+    check_apart(trial, places).await
 }
 
-pub(super) async fn no_tenant_reaches_into_another(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn similar_tenants_are_kept_apart(trial: &Trial) -> Result<(), Broken> {
     let mut places = Vec::new();
-    for end in samples::ALIKE {
-        places.push((trial.tenant_named(end).await?, samples::key("customer", "account")?));
+    for end in samples::SIMILAR_IDS {
+        places.push((trial.tenant_with_suffix(end).await?, samples::key("customer", "account")?));
     }
-    // As long as all of it may be, of what takes more room than it shows.
-    let [tenant, customer, account] = ["\0", "\u{1}", "\u{10ffff}"].map(samples::longest);
-    places.push((trial.tenant_named(trial.that_fits(&tenant)).await?, samples::key(&customer, &account)?));
-    keep_apart(trial, places).await
+    // Ids of the maximum length, from characters that an encoding or an escape may make longer.
+    let [tenant, customer, account] = ["\0", "\u{1}", "\u{10ffff}"].map(samples::longest_id);
+    places.push((trial.tenant_with_suffix(trial.cut_to_fit(&tenant)).await?, samples::key(&customer, &account)?));
+    check_apart(trial, places).await
 }
 
-/// A place, and what is written there. Revisions, shops and names of what happens once are the same everywhere.
+/// A connection, and what the check writes for it. Revisions, shops and the names of once-only events are the same for all
+/// connections.
 struct Place {
     tenant: Tenant,
     key: ConnectionKey,
@@ -61,7 +63,9 @@ struct Place {
 
 const SHOP: &str = "7495929172636467189";
 
-async fn keep_apart(trial: &Trial, keys: Vec<(Tenant, ConnectionKey)>) -> Result<(), Broken> {
+/// Writes records for each of these connections, then deletes those of every second one. Every list and load must return
+/// exactly the records that are left.
+async fn check_apart(trial: &Trial, keys: Vec<(Tenant, ConnectionKey)>) -> Result<(), Broken> {
     let mut places = Vec::new();
     for (number, (tenant, key)) in keys.into_iter().enumerate() {
         let mut row = row_with_shops(&key, &[SHOP])?;
@@ -70,17 +74,16 @@ async fn keep_apart(trial: &Trial, keys: Vec<(Tenant, ConnectionKey)>) -> Result
         places.push(Place { tenant, key, bytes: number.to_string().into_bytes(), row });
     }
     all(places.iter().map(|place| write(trial, place)).collect()).await?;
-    all(places.iter().map(|place| is_own(place, true)).collect()).await?;
-    are_listed(trial, &places.iter().collect::<Vec<_>>()).await?;
+    all(places.iter().map(|place| check_records(place, Presence::Stored)).collect()).await?;
+    check_lists(trial, &places.iter().collect::<Vec<_>>()).await?;
 
-    // Half of them go, and the others stay.
-    let (go, stay): (Vec<_>, Vec<_>) = places.iter().enumerate().partition(|(number, _)| number.is_multiple_of(2));
-    let [go, stay] = [go, stay].map(|half| half.into_iter().map(|(_, place)| place).collect::<Vec<_>>());
-    all(go.iter().map(|place| delete(place)).collect()).await?;
-    all(go.iter().map(|place| is_own(place, false)).collect()).await?;
-    all(stay.iter().map(|place| is_own(place, true)).collect()).await?;
-    are_listed(trial, &stay).await?;
-    events_are_own(&places).await
+    let (deleted, kept): (Vec<_>, Vec<_>) = places.iter().enumerate().partition(|(number, _)| number.is_multiple_of(2));
+    let [deleted, kept] = [deleted, kept].map(|half| half.into_iter().map(|(_, place)| place).collect::<Vec<_>>());
+    all(deleted.iter().map(|place| delete(place)).collect()).await?;
+    all(deleted.iter().map(|place| check_records(place, Presence::Deleted)).collect()).await?;
+    all(kept.iter().map(|place| check_records(place, Presence::Stored)).collect()).await?;
+    check_lists(trial, &kept).await?;
+    check_events(&places).await
 }
 
 async fn write(trial: &Trial, place: &Place) -> Result<(), Broken> {
@@ -92,8 +95,8 @@ async fn write(trial: &Trial, place: &Place) -> Result<(), Broken> {
     let event = samples::event(key, EventKind::Connected);
     tenant.swap_row(key, None, Some(&Next { revision: "r".parse()?, value: row }), &[event]).await?;
     let once = samples::event(key, EventKind::Recovered);
-    let appended = tenant.storage.append_once(&tenant.id, &OnceDigest::of("once"), &once).await?;
-    ensure!(appended, "append_once answered false where nothing was appended, at {key:?}");
+    let appended = tenant.storage.append_once(&tenant.id, &samples::once("once"), &once).await?;
+    ensure!(appended, "the first `append_once` answered false for {key:?}");
     Ok(())
 }
 
@@ -102,21 +105,31 @@ async fn delete(place: &Place) -> Result<(), Broken> {
     place.tenant.swap_row(&place.key, Some("r"), None, &[]).await
 }
 
-async fn is_own(place: &Place, is_there: bool) -> Result<(), Broken> {
+/// Whether the records of a connection are stored or deleted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Stored,
+    Deleted,
+}
+
+/// Loads the token record and the row of this connection.
+async fn check_records(place: &Place, presence: Presence) -> Result<(), Broken> {
+    let is_stored = presence == Presence::Stored;
     let Place { tenant: Tenant { storage, id, .. }, key, bytes, row } = place;
-    let token = is_there.then(|| ("r".to_owned(), place.tenant.sealed(bytes.as_slice())));
-    let load = || async { storage.load_token(id, key).await.map(ageless) };
-    settles(&format!("load_token of {key:?}"), token, load).await?;
-    let name = is_there.then(|| row.connection.seller_name.clone());
+    let token = is_stored.then(|| ("r".to_owned(), place.tenant.sealed(bytes.as_slice())));
+    let load = || async { storage.load_token(id, key).await.map(revision_and_value) };
+    eventually(&format!("`load_token` of {key:?}"), token, load).await?;
+    let name = is_stored.then(|| row.connection.seller_name.clone());
     let load = || async {
         let entry = storage.load_row(id, key).await?.filter(|entry| entry.row.connection.key == *key);
         Ok::<_, Broken>(entry.map(|entry| entry.row.connection.seller_name))
     };
-    settles(&format!("load_row of {key:?}"), name, load).await
+    eventually(&format!("`load_row` of {key:?}"), name, load).await
 }
 
-/// Every list has these and no others of this check. Read in small pages, so that each id is one to read on from.
-async fn are_listed(trial: &Trial, places: &[&Place]) -> Result<(), Broken> {
+/// Reads every list. It must have exactly these connections of this check. The pages are small, so that reading continues
+/// behind many different ids.
+async fn check_lists(trial: &Trial, places: &[&Place]) -> Result<(), Broken> {
     const PAGE: usize = 5;
     let mut by_tenant: BTreeMap<TenantId, (Tenant, Vec<ConnectionKey>)> = BTreeMap::new();
     for Place { tenant, key, .. } in places.iter().copied() {
@@ -128,19 +141,19 @@ async fn are_listed(trial: &Trial, places: &[&Place]) -> Result<(), Broken> {
         keys.sort();
         all_due.extend(keys.iter().map(|key| Due { at: trial.at(1), tenant: id.clone(), key: key.clone() }));
         let shop = SHOP.parse()?;
-        settles("owners", keys.clone(), || trial.storage.owners(id, &shop)).await?;
+        eventually("`owners`", keys.clone(), || trial.storage.owners(id, &shop)).await?;
         let sealed = [Purpose::Token, Purpose::Ciphers]
             .into_iter()
             .flat_map(|purpose| keys.iter().map(move |key| (purpose, key.clone())));
         let sealed: Vec<_> = sealed.collect();
-        settles("sealed_under", sealed, || super::sealing::listed(tenant, &tenant.key, PAGE)).await?;
+        eventually("`sealed_under`", sealed, || super::sealing::listed(tenant, &tenant.key, PAGE)).await?;
         let mut customers: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for ConnectionKey { customer, account } in &*keys {
             customers.entry(customer).or_default().push(account.clone());
         }
         for (customer, accounts) in customers {
-            settles("accounts", accounts.clone(), || trial.storage.accounts(id, customer)).await?;
-            settles("list_rows", accounts, || async {
+            eventually("`accounts`", accounts.clone(), || trial.storage.accounts(id, customer)).await?;
+            eventually("`list_rows`", accounts, || async {
                 let rows = trial.storage.list_rows(id, customer).await?.into_iter();
                 let rows = rows.filter(|entry| entry.row.connection.key.customer == *customer);
                 Ok::<_, Broken>(rows.map(|entry| entry.row.connection.key.account).collect())
@@ -148,15 +161,15 @@ async fn are_listed(trial: &Trial, places: &[&Place]) -> Result<(), Broken> {
             .await?;
         }
     }
-    settles("due", all_due.clone(), || super::due::listed(trial, trial.at(1), PAGE, usize::MAX)).await?;
-    let grant = Row::grant_of("", UnixSeconds(0));
+    eventually("`due`", all_due.clone(), || super::due::listed(trial, trial.at(1), PAGE)).await?;
+    let grant = Row::grant_name("", UnixSeconds(0));
     let ending = |Due { at, tenant, key }| Ending { at, tenant, key, grant: grant.clone() };
     let endings = all_due.into_iter().map(ending).collect();
-    settles("endings", endings, || super::endings::listed(trial, trial.at(1), PAGE)).await
+    eventually("`endings`", endings, || super::endings::listed(trial, trial.at(1), PAGE)).await
 }
 
-/// A tenant's events are of its own connections, two of each.
-async fn events_are_own(places: &[Place]) -> Result<(), Broken> {
+/// Reads the events of each tenant. They must be those of its own connections, two for each connection.
+async fn check_events(places: &[Place]) -> Result<(), Broken> {
     let mut tenants: BTreeMap<&TenantId, Vec<_>> = BTreeMap::new();
     for Place { tenant, key, .. } in places {
         let events = tenants.entry(&tenant.id).or_default();
@@ -165,29 +178,30 @@ async fn events_are_own(places: &[Place]) -> Result<(), Broken> {
     for (tenant, mut expected) in tenants {
         expected.sort();
         let storage = places.iter().find(|place| place.tenant.id == *tenant).map(|place| &place.tenant.storage);
-        let storage = storage.ok_or_else(|| Broken("a tenant without a place".to_owned()))?;
-        settles("events", expected, || async {
-            let told = told(storage, tenant).await?.into_iter();
-            let mut told: Vec<_> = told.map(|event| (event.key, event.kind == EventKind::Connected)).collect();
-            told.sort();
-            Ok::<_, Broken>(told)
+        let storage = storage.ok_or_else(|| Broken("a tenant without a connection".to_owned()))?;
+        eventually("`events`", expected, || async {
+            let events = all_events(storage, tenant).await?.into_iter();
+            let mut found: Vec<_> = events.map(|event| (event.key, event.kind == EventKind::Connected)).collect();
+            found.sort();
+            Ok::<_, Broken>(found)
         })
         .await?;
     }
     Ok(())
 }
 
-pub(super) async fn keys_states_and_webhooks_are_their_tenants_own(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn each_tenant_has_its_own_keys_states_and_webhooks(trial: &Trial) -> Result<(), Broken> {
     let mut owners = Vec::new();
-    for (number, end) in samples::ALIKE.iter().enumerate() {
+    for (number, end) in samples::SIMILAR_IDS.iter().enumerate() {
         owners.push(Owner { tenant: trial.tenant_id(end)?, number });
     }
-    all(owners.iter().map(|owner| owner.writes(trial)).collect()).await?;
-    all(owners.iter().map(|owner| owner.has_its_own(trial)).collect()).await?;
+    all(owners.iter().map(|owner| owner.write(trial)).collect()).await?;
+    all(owners.iter().map(|owner| owner.check(trial)).collect()).await?;
     Ok(())
 }
 
-/// A tenant that has the same names as others, for something else. Every second one has more.
+/// A tenant whose keys, state and webhook have the same names as those of the other tenants, but other content. Every second
+/// tenant also has a second key, a used state and a remembered webhook.
 struct Owner {
     tenant: TenantId,
     number: usize,
@@ -212,35 +226,39 @@ impl Owner {
         Ok([Some(first), self.has_more().then_some(second)].into_iter().flatten().collect())
     }
 
-    async fn writes(&self, trial: &Trial) -> Result<(), Broken> {
+    async fn write(&self, trial: &Trial) -> Result<(), Broken> {
         let (storage, tenant) = (&trial.storage, &self.tenant);
         let mut newest = None;
         for key in self.keys()? {
             let added = storage.add_key(tenant, newest.as_ref(), &key).await?;
-            ensure!(added, "a key of {tenant:?} was not added behind {newest:?}");
+            ensure!(added, "a key of {tenant:?} was not added after {newest:?}");
             newest = Some(key.id);
         }
         storage.put_state(tenant, &STATE, &self.consent()?).await?;
         if self.has_more() {
-            ensure!(storage.use_state(tenant, &STATE).await?, "a state of {tenant:?} was used by another tenant");
+            ensure!(
+                storage.use_state(tenant, &STATE).await?,
+                "`use_state` of {tenant:?} answered false before any use"
+            );
             storage.remember_webhook(tenant, &WEBHOOK).await?;
         }
         Ok(())
     }
 
-    async fn has_its_own(&self, trial: &Trial) -> Result<(), Broken> {
+    async fn check(&self, trial: &Trial) -> Result<(), Broken> {
         let (storage, tenant, has_more) = (&trial.storage, &self.tenant, self.has_more());
-        settles(&format!("tenant_keys of {tenant:?}"), self.keys()?, || storage.tenant_keys(tenant)).await?;
+        eventually(&format!("`tenant_keys` of {tenant:?}"), self.keys()?, || storage.tenant_keys(tenant)).await?;
         let state = storage.load_state(tenant, &STATE).await?.map(|stored| stored.record);
-        ensure_same!(state, Some(self.consent()?), "load_state of {tenant:?}");
-        ensure_same!(storage.use_state(tenant, &STATE).await?, !has_more, "use_state of {tenant:?}");
-        settles(&format!("knows_webhook of {tenant:?}"), has_more, || storage.knows_webhook(tenant, &WEBHOOK)).await?;
-        // What is wrapped anew and what goes here stays at the others.
-        let (second, anew) = (samples::tenant_key("second", b"second")?, samples::wrapped_key("host-key", b"anew")?);
-        let wrapped = storage.rewrap_key(tenant, &second, Some(&anew)).await?;
-        ensure_same!(wrapped, has_more, "rewrap_key of {tenant:?}");
+        ensure_eq!(state, Some(self.consent()?), "`load_state` of {tenant:?}");
+        ensure_eq!(storage.use_state(tenant, &STATE).await?, !has_more, "`use_state` of {tenant:?}");
+        eventually(&format!("`knows_webhook` of {tenant:?}"), has_more, || storage.knows_webhook(tenant, &WEBHOOK))
+            .await?;
+        // The key is rewrapped and removed here. The second keys of the other tenants must not change.
+        let (second, next) = (samples::tenant_key("second", b"second")?, samples::wrapped_key("host-key", b"next")?);
+        let rewrapped = storage.rewrap_key(tenant, &second, Some(&next)).await?;
+        ensure_eq!(rewrapped, has_more, "`rewrap_key` of {tenant:?}");
         let removed = storage.remove_key(tenant, &"second".parse()?).await?;
-        ensure_same!(removed, has_more, "remove_key of {tenant:?}");
+        ensure_eq!(removed, has_more, "`remove_key` of {tenant:?}");
         Ok(())
     }
 }

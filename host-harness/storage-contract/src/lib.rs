@@ -1,27 +1,26 @@
-//! What a [`HostStorage`] must pass: for tests of a storage of your own (feature `contract-tests`).
+//! Checks whether a [`HostStorage`] keeps its contract. Use it in the tests of your own storage:
 //!
 //! ```no_run
 //! use std::sync::Arc;
 //!
-//! use tiktok_shop_storage_contract as contract;
 //! # struct OurStorage;
 //! # impl OurStorage {
 //! #     async fn connect(_: &str) -> tiktok_shop_host::storage::MemoryStorage { unimplemented!() }
 //! # }
 //! # const URL: &str = "";
-//!
 //! #[tokio::test(flavor = "multi_thread")]
 //! async fn our_storage_keeps_the_contract() {
-//!     contract_tests::run(Arc::new(OurStorage::connect(URL).await), |_| {}).await.assert_kept();
+//!     tiktok_shop_storage_contract::run(Arc::new(OurStorage::connect(URL).await), |_| {}).await.assert_kept();
 //! }
 //! ```
 //!
-//! It may run on a database that holds other data, and several times at once. It uses tenants of its own with random names, due
-//! times and ends of 1970, and deletes at its end what can be deleted: events, what was told once, states and webhooks
-//! stay. No host should sweep the database meanwhile. Run it over [`Alternating`] handles too, as a fleet would use it.
+//! The checks may run on a database that contains other data, and several runs may use one database at the same time. A run
+//! uses its own tenants, which have random names, and times in 1970. At the end it deletes its token records, rows and keys.
+//! Events, states, webhooks and the digests of `append_once` can't be deleted and stay. No host should sweep the database
+//! during a run. Run the checks on [`alternating`] handles as well, because a fleet uses a database through several handles.
 //!
-//! A read that may be old is asked again for a while. An error where none is due breaks a promise, [`Unavailable`] included: give
-//! the checks a database that answers.
+//! A check reads again for up to 3 seconds if a read may be stale. Any error that the contract does not call for breaks a
+//! promise, also [`Unavailable`]. So the database must be available during a run.
 //!
 //! [`Unavailable`]: tiktok_shop_host::storage::StorageError::Unavailable
 
@@ -52,32 +51,32 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tiktok_shop_host::storage::HostStorage;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-pub use self::alternating::Alternating;
+pub use self::alternating::alternating;
 use self::broken::Broken;
 use self::checks::{CHECKS, Check};
 use self::trial::Trial;
-use tiktok_shop_host::storage::HostStorage;
 
-/// A check that takes longer has met a storage that hangs: the longest needs seconds on a slow disk.
-const LONGEST: Duration = Duration::from_secs(60);
+/// The time after which a check fails because the storage seems to hang. On a slow disk the longest check takes some seconds.
+const MAX_CHECK_TIME: Duration = Duration::from_secs(60);
 
-/// What came of one check.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The check's name, a sentence in snake case.
     pub check: &'static str,
-    /// Which promise of [`HostStorage`] it looks at, in the words of its documentation.
+    /// The promise that the check tests, in the words of the documentation of [`HostStorage`] and its parts.
     pub promise: &'static str,
-    /// What the storage did otherwise, in one line; `None`: it kept the promise.
+    /// How the storage broke the promise, in one line. `None` if it kept the promise.
     pub failure: Option<String>,
-    /// How long it took.
+    /// How long the check took.
     pub took: Duration,
 }
 
-/// The check's name, the promise, and what happened.
+/// Shows the check's name, the promise and the failure.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { check, promise, failure, .. } = self;
@@ -85,47 +84,47 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What came of all checks.
+/// The results of all checks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// In the order of the checks.
+    /// One result per check, in the order of [`checks`].
     pub outcomes: Vec<Outcome>,
 }
 
 impl Report {
-    /// Whether every promise was kept.
+    /// Returns whether the storage kept every promise.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.broken().next().is_none()
     }
 
-    /// The checks that found a promise broken.
+    /// Returns the results of the checks that found a broken promise.
     pub fn broken(&self) -> impl Iterator<Item = &Outcome> {
         self.outcomes.iter().filter(|outcome| outcome.failure.is_some())
     }
 
-    /// For a test.
+    /// Asserts in a test that the storage kept every promise.
     ///
     /// # Panics
-    /// Unless every promise was kept: with a line for each check that says otherwise.
-    #[expect(clippy::panic, reason = "how a test fails")]
+    /// The storage broke a promise. The message has one line for each check that found a broken promise.
+    #[expect(clippy::panic, reason = "an assertion for tests")]
     pub fn assert_kept(&self) {
         let broken: Vec<_> = self.broken().map(Outcome::to_string).collect();
         if !broken.is_empty() {
             let (broken, all, lines) = (broken.len(), self.outcomes.len(), broken.join("\n"));
-            panic!("{broken} of {all} checks found a promise broken:\n{lines}");
+            panic!("{broken} of {all} checks found a broken promise:\n{lines}");
         }
     }
 }
 
-/// Every check's name and promise, in the order in which [`run`] comes to them.
+/// Returns the name and the promise of every check, in the order in which [`run`] runs them.
 pub fn checks() -> impl Iterator<Item = (&'static str, &'static str)> {
     CHECKS.iter().map(|check| (check.name, check.promise))
 }
 
-/// Runs every check on this storage, one after the other; `on_outcome` hears of each as it ends. One that panics or does not
-/// end has found a promise broken, and the next one follows. Needs tokio's runtime with its timer; if the storage blocks a
-/// thread, one of several threads.
+/// Runs every check on this storage, one after the other, and calls `on_outcome` after each. A check that panics or runs longer
+/// than 60 seconds counts as a broken promise, and the next check follows. Needs tokio's runtime with its timer, and one with
+/// several threads if the storage blocks a thread.
 pub async fn run(storage: Arc<dyn HostStorage>, mut on_outcome: impl FnMut(&Outcome)) -> Report {
     let mut report = Report::default();
     for check in CHECKS {
@@ -142,8 +141,8 @@ pub async fn run(storage: Arc<dyn HostStorage>, mut on_outcome: impl FnMut(&Outc
         on_outcome(&outcome);
         report.outcomes.push(outcome);
         if let Some(trial) = trial {
-            // What is left is of tenants that nobody knows.
-            let _cleaned = alone(async move { trial.clean().await }).await;
+            // If this fails, the remaining data belongs to tenants that nobody else uses.
+            let _cleaned = on_own_task(async move { trial.clean().await }).await;
         }
     }
     report
@@ -151,19 +150,19 @@ pub async fn run(storage: Arc<dyn HostStorage>, mut on_outcome: impl FnMut(&Outc
 
 async fn failure(check: &Check, trial: Arc<Trial>) -> Option<String> {
     let run = check.run;
-    match alone(async move { run(&trial).await }).await {
+    match on_own_task(async move { run(&trial).await }).await {
         Ok(Ok(())) => None,
         Ok(Err(Broken(why))) | Err(Broken(why)) => Some(why),
     }
 }
 
-/// On a task of its own, which neither takes others along when it panics nor keeps them waiting when it hangs.
-async fn alone<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Broken> {
+/// Runs the work on its own task for at most [`MAX_CHECK_TIME`], so that a panic or a hanging storage ends only this work.
+async fn on_own_task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Broken> {
     let mut task = JoinSet::new();
     task.spawn(work);
-    match timeout(LONGEST, task.join_next()).await {
+    match timeout(MAX_CHECK_TIME, task.join_next()).await {
         Ok(Some(ended)) => Ok(ended?),
-        Ok(None) | Err(_) => Err(Broken(format!("no end, still after {} s", LONGEST.as_secs()))),
+        Ok(None) | Err(_) => Err(Broken(format!("the check did not end within {} s", MAX_CHECK_TIME.as_secs()))),
     }
 }
 

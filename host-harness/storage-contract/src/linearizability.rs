@@ -1,68 +1,74 @@
-//! Whether some order of the swaps of one record explains what each was answered: an order that keeps apart what did not
-//! overlap, and in which each finds what the one before it left (Herlihy and Wing, "Linearizability", 1990).
+//! Checks whether the history of a record is linearizable: whether some order of its swaps explains every answer. In such an
+//! order each swap finds the record that the swap before it left, and a swap that returned before another was called comes
+//! first (Herlihy and Wing, "Linearizability", 1990).
 //!
-//! The search is that of Wing and Gong ("Testing and verifying concurrent objects", 1993), with a memory of where it has been
-//! (Lowe, "Testing for linearizability", 2017). A swap of which nobody knows may take its place at any time after its call, or
-//! never. A load may be old, so it takes no place in the order; it must only find something that was written.
+//! The search is the one of Wing and Gong ("Testing and verifying concurrent objects", 1993). It remembers the states that it
+//! has visited (Lowe, "Testing for linearizability", 2017). A swap without an answer may take effect at any time after its
+//! call, or never. A load may be stale, so it has no place in the order. It must only find a record that was written.
 
 use std::collections::HashSet;
 use std::fmt;
 
-/// What was asked of a record, when, and what was answered. Revisions are numbers; none is written twice.
+/// A load or swap of a record, with its answer. Revisions are numbers, and no revision is written twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Operation {
-    /// No two moments of a history are the same.
+    /// When it was called. All points in time of a history are different.
     pub(super) called: u64,
+    /// When it returned.
     pub(super) returned: u64,
-    pub(super) what: What,
+    pub(super) action: Action,
 }
 
+/// A load or a swap. `None` means that no record exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum Action {
     Load { found: Option<u64> },
     Swap { expected: Option<u64>, next: Option<u64>, answer: Answer },
 }
 
+/// The answer to a swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     Done,
+    /// The swap lost and returned the stored revision.
     Stale(Option<u64>),
-    /// Nobody waited for it, or storage does not know either.
+    /// The caller did not wait for the answer, or the storage does not know the outcome.
     Unknown,
 }
 
-/// So many swaps are shown of those that none fits.
-const SHOWN: usize = 6;
+/// The maximum number of swaps that an error text shows.
+const MAX_SHOWN: usize = 6;
 
-/// `Err`: why no order explains the answers. The record is not there before the first.
-pub(super) fn explained(history: &[Operation]) -> Result<(), String> {
+/// Returns `Ok` if some order of the swaps explains all answers, and otherwise a text that says why none does. At the begin
+/// the record does not exist.
+pub(super) fn check_linearizable(history: &[Operation]) -> Result<(), String> {
     for operation in history {
-        if let What::Load { found: Some(found) } = operation.what
+        if let Action::Load { found: Some(found) } = operation.action
             && !history.iter().any(|write| write.may_have_written(found) && write.called < operation.returned)
         {
-            return Err(format!("{operation} found what nobody had written"));
+            return Err(format!("{operation} found a record that nobody had written"));
         }
     }
-    let swaps: Vec<_> = history.iter().filter_map(Swap::of).collect();
+    let swaps: Vec<_> = history.iter().filter_map(Swap::from_operation).collect();
     search(&swaps)
 }
 
 impl Operation {
     fn may_have_written(&self, revision: u64) -> bool {
-        match self.what {
-            What::Swap { next: Some(next), answer: Answer::Done | Answer::Unknown, .. } => next == revision,
-            What::Swap { .. } | What::Load { .. } => false,
+        match self.action {
+            Action::Swap { next: Some(next), answer: Answer::Done | Answer::Unknown, .. } => next == revision,
+            Action::Swap { .. } | Action::Load { .. } => false,
         }
     }
 }
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { called, returned, what } = self;
-        match what {
-            What::Load { found } => write!(f, "load: {found:?} [{called}, {returned}]"),
-            What::Swap { expected, next, answer } => {
-                write!(f, "swap {expected:?} for {next:?}: {answer:?} [{called}, {returned}]")
+        let Self { called, returned, action } = self;
+        match action {
+            Action::Load { found } => write!(f, "load: {found:?} [{called}, {returned}]"),
+            Action::Swap { expected, next, answer } => {
+                write!(f, "swap {expected:?} to {next:?}: {answer:?} [{called}, {returned}]")
             }
         }
     }
@@ -76,74 +82,79 @@ struct Swap<'a> {
 }
 
 impl<'a> Swap<'a> {
-    fn of(operation: &'a Operation) -> Option<Self> {
-        match operation.what {
-            What::Swap { expected, next, answer } => Some(Self { operation, expected, next, answer }),
-            What::Load { .. } => None,
+    fn from_operation(operation: &'a Operation) -> Option<Self> {
+        match operation.action {
+            Action::Swap { expected, next, answer } => Some(Self { operation, expected, next, answer }),
+            Action::Load { .. } => None,
         }
     }
 
-    /// What stands after it, where this stands before it. `None`: it does not fit here, or would change nothing and need not
-    /// be anywhere.
-    fn applied_to(&self, stands: Option<u64>) -> Option<Option<u64>> {
+    /// Returns the revision after this swap if `stored` is the revision before it. `None` if the answer does not fit here, or
+    /// if the swap has no answer and would change nothing. Such a swap needs no place in the order.
+    fn applied_to(&self, stored: Option<u64>) -> Option<Option<u64>> {
         match self.answer {
-            Answer::Done => (stands == self.expected).then_some(self.next),
-            Answer::Stale(found) => (stands == found && stands != self.expected).then_some(stands),
-            Answer::Unknown => (stands == self.expected && self.next != self.expected).then_some(self.next),
+            Answer::Done => (stored == self.expected).then_some(self.next),
+            Answer::Stale(found) => (stored == found && stored != self.expected).then_some(stored),
+            Answer::Unknown => (stored == self.expected && self.next != self.expected).then_some(self.next),
         }
     }
 
-    fn is_known(&self) -> bool {
+    fn is_answered(&self) -> bool {
         self.answer != Answer::Unknown
     }
 }
 
-/// Swaps that have their place, and what the last of them left.
+/// The begin of a possible order: the swaps that are in it, and the revision after the last of them.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Placed {
-    swaps: Vec<bool>,
-    stands: Option<u64>,
+struct Prefix {
+    /// For each swap, whether it is in the prefix.
+    contains: Vec<bool>,
+    stored: Option<u64>,
 }
 
-impl Placed {
-    /// Those without a place.
-    fn left<'a>(&self, swaps: &'a [Swap<'a>]) -> impl Iterator<Item = (usize, &'a Swap<'a>)> {
-        swaps.iter().enumerate().zip(&self.swaps).filter(|(_, placed)| !**placed).map(|(swap, _)| swap)
+impl Prefix {
+    /// Returns the swaps that are not in the prefix, with their indexes.
+    fn remaining<'a>(&self, swaps: &'a [Swap<'a>]) -> impl Iterator<Item = (usize, &'a Swap<'a>)> {
+        swaps.iter().enumerate().zip(&self.contains).filter(|(_, contained)| !**contained).map(|(swap, _)| swap)
     }
 
-    fn with(&self, place: usize, stands: Option<u64>) -> Self {
-        let swaps = self.swaps.iter().enumerate().map(|(at, placed)| *placed || at == place).collect();
-        Self { swaps, stands }
+    /// Returns this prefix with one more swap, which leaves the revision `stored`.
+    fn with(&self, swap: usize, stored: Option<u64>) -> Self {
+        let contains = self.contains.iter().enumerate().map(|(at, contained)| *contained || at == swap).collect();
+        Self { contains, stored }
     }
 }
 
 fn search(swaps: &[Swap<'_>]) -> Result<(), String> {
-    let begin = Placed { swaps: vec![false; swaps.len()], stands: None };
+    let begin = Prefix { contains: vec![false; swaps.len()], stored: None };
     let mut seen = HashSet::from([begin.clone()]);
     let mut open = vec![begin];
-    let mut deepest: Option<(usize, Placed)> = None;
-    while let Some(placed) = open.pop() {
-        // Whoever was called after another had returned comes after it.
-        let known = placed.left(swaps).filter(|(_, swap)| swap.is_known());
-        let Some(first_return) = known.map(|(_, swap)| swap.operation.returned).min() else { return Ok(()) };
-        let now = placed.left(swaps).filter(|(_, swap)| swap.operation.called < first_return);
-        let fitting = now.filter_map(|(at, swap)| Some((swap, placed.with(at, swap.applied_to(placed.stands)?))));
+    let mut longest: Option<(usize, Prefix)> = None;
+    while let Some(prefix) = open.pop() {
+        // A swap that was called after another swap had returned comes after that swap.
+        let answered = prefix.remaining(swaps).filter(|(_, swap)| swap.is_answered());
+        let Some(first_return) = answered.map(|(_, swap)| swap.operation.returned).min() else { return Ok(()) };
+        let candidates = prefix.remaining(swaps).filter(|(_, swap)| swap.operation.called < first_return);
+        let fitting =
+            candidates.filter_map(|(at, swap)| Some((swap, prefix.with(at, swap.applied_to(prefix.stored)?))));
         let mut fitting: Vec<_> = fitting.collect();
-        // One that changes nothing and fits here need not be tried anywhere else.
+        // A stale swap changes nothing. If it fits here, no other place needs to be tried.
         if let Some(at) = fitting.iter().position(|(swap, _)| matches!(swap.answer, Answer::Stale(_))) {
             fitting = vec![fitting.swap_remove(at)];
         }
         open.extend(fitting.into_iter().map(|(_, next)| next).filter(|next| seen.insert(next.clone())));
-        let depth = placed.swaps.iter().filter(|placed| **placed).count();
-        if deepest.as_ref().is_none_or(|(most, _)| depth > *most) {
-            deepest = Some((depth, placed));
+        let length = prefix.contains.iter().filter(|contained| **contained).count();
+        if longest.as_ref().is_none_or(|(max, _)| length > *max) {
+            longest = Some((length, prefix));
         }
     }
-    let Some((depth, placed)) = deepest else { return Ok(()) };
-    let left = placed.left(swaps).filter(|(_, swap)| swap.is_known());
-    let left: Vec<_> = left.take(SHOWN).map(|(_, swap)| swap.operation.to_string()).collect();
-    let (stands, left) = (placed.stands, left.join("; "));
-    Err(format!("no order explains the answers: {depth} swaps leave {stands:?}, and then none fits of {left}"))
+    let Some((length, prefix)) = longest else { return Ok(()) };
+    let remaining = prefix.remaining(swaps).filter(|(_, swap)| swap.is_answered());
+    let remaining: Vec<_> = remaining.take(MAX_SHOWN).map(|(_, swap)| swap.operation.to_string()).collect();
+    let (stored, remaining) = (prefix.stored, remaining.join("; "));
+    Err(format!(
+        "no order explains the answers: after {length} swaps the record is {stored:?}, and no next one fits: {remaining}"
+    ))
 }
 
 #[cfg(test)]
@@ -157,16 +168,16 @@ mod tests {
         next: impl Into<Option<u64>>,
         answer: Answer,
     ) -> Operation {
-        let what = What::Swap { expected: expected.into(), next: next.into(), answer };
-        Operation { called, returned, what }
+        let action = Action::Swap { expected: expected.into(), next: next.into(), answer };
+        Operation { called, returned, action }
     }
 
     fn load([called, returned]: [u64; 2], found: impl Into<Option<u64>>) -> Operation {
-        Operation { called, returned, what: What::Load { found: found.into() } }
+        Operation { called, returned, action: Action::Load { found: found.into() } }
     }
 
     #[test]
-    fn one_after_the_other_is_explained() {
+    fn a_sequential_history_is_linearizable() {
         let history = [
             swap([1, 2], None, 10, Done),
             swap([3, 4], 10, 11, Done),
@@ -176,24 +187,24 @@ mod tests {
             swap([11, 12], None, None, Done),
             swap([13, 14], None, 14, Done),
         ];
-        assert_eq!(explained(&history), Ok(()));
-        assert_eq!(explained(&[]), Ok(()));
+        assert_eq!(check_linearizable(&history), Ok(()));
+        assert_eq!(check_linearizable(&[]), Ok(()));
     }
 
     #[test]
-    fn overlapping_swaps_may_have_come_in_any_order() {
-        // The loser was called first and returned last; what it found came in between.
+    fn overlapping_swaps_may_take_effect_in_any_order() {
+        // The swap that lost was called first and returned last. Between them the record that it found was written.
         let history = [
             swap([2, 3], None, 10, Done),
             swap([1, 8], None, 11, Stale(Some(12))),
             swap([4, 7], 10, 12, Done),
             swap([5, 6], 10, 13, Stale(Some(12))),
         ];
-        assert_eq!(explained(&history), Ok(()));
+        assert_eq!(check_linearizable(&history), Ok(()));
     }
 
     #[test]
-    fn a_swap_of_which_nobody_knows_may_have_happened_at_any_time_or_never() {
+    fn a_swap_without_an_answer_may_take_effect_at_any_time_or_never() {
         let unknown = swap([1, 2], None, 10, Unknown);
         for rest in [
             swap([3, 4], None, 11, Done),
@@ -201,20 +212,20 @@ mod tests {
             swap([3, 4], 10, 11, Done),
             swap([3, 4], 10, 11, Stale(None)),
         ] {
-            assert_eq!(explained(&[unknown, rest]), Ok(()), "{rest}");
+            assert_eq!(check_linearizable(&[unknown, rest]), Ok(()), "{rest}");
         }
-        // It comes into force after two others had seen nothing of it.
+        // The unanswered swap takes effect after two later swaps that had not found it.
         let late = [
             unknown,
             swap([3, 4], None, 11, Done),
             swap([5, 6], 11, None, Done),
             swap([7, 8], None, 12, Stale(Some(10))),
         ];
-        assert_eq!(explained(&late), Ok(()));
+        assert_eq!(check_linearizable(&late), Ok(()));
     }
 
     #[test]
-    fn a_load_may_be_old() {
+    fn a_load_may_be_stale() {
         let history = [
             swap([1, 2], None, 10, Done),
             swap([3, 4], 10, 11, Done),
@@ -223,82 +234,91 @@ mod tests {
             swap([9, 12], 11, 12, Unknown),
             load([10, 11], 12),
         ];
-        assert_eq!(explained(&history), Ok(()));
+        assert_eq!(check_linearizable(&history), Ok(()));
     }
 
-    /// Each with the words that say why.
-    fn rejected(history: &[Operation], why: &str) {
-        let told = explained(history).unwrap_err();
-        assert!(told.contains(why), "{told}");
+    /// Asserts that the history is rejected with an error that contains `why`.
+    fn assert_rejected(history: &[Operation], why: &str) {
+        let error = check_linearizable(history).unwrap_err();
+        assert!(error.contains(why), "{error}");
     }
 
     #[test]
     fn a_lost_update_is_rejected() {
         let history =
             [swap([1, 2], None, 10, Done), swap([3, 6], 10, 11, Done), swap([4, 7], 10, 12, Done), load([8, 9], 12)];
-        rejected(&history, "2 swaps leave Some(1");
+        assert_rejected(&history, "after 2 swaps the record is Some(1");
     }
 
     #[test]
-    fn two_who_create_do_not_both_win() {
-        rejected(&[swap([1, 4], None, 10, Done), swap([2, 3], None, 11, Done)], "1 swaps leave Some(1");
-    }
-
-    #[test]
-    fn two_who_delete_do_not_both_win() {
-        let history = [swap([1, 2], None, 10, Done), swap([3, 6], 10, None, Done), swap([4, 5], 10, None, Done)];
-        rejected(&history, "2 swaps leave None");
-    }
-
-    #[test]
-    fn what_had_gone_before_the_call_is_no_answer() {
-        let history =
-            [swap([1, 2], None, 10, Done), swap([3, 4], 10, 11, Done), swap([5, 6], None, 12, Stale(Some(10)))];
-        rejected(
-            &history,
-            "2 swaps leave Some(11), and then none fits of swap None for Some(12): Stale(Some(10)) [5, 6]",
+    fn two_concurrent_creates_that_both_win_are_rejected() {
+        assert_rejected(
+            &[swap([1, 4], None, 10, Done), swap([2, 3], None, 11, Done)],
+            "after 1 swaps the record is Some(1",
         );
     }
 
     #[test]
-    fn what_is_deleted_does_not_come_back() {
+    fn two_concurrent_deletes_that_both_win_are_rejected() {
+        let history = [swap([1, 2], None, 10, Done), swap([3, 6], 10, None, Done), swap([4, 5], 10, None, Done)];
+        assert_rejected(&history, "after 2 swaps the record is None");
+    }
+
+    #[test]
+    fn a_stale_answer_with_a_record_replaced_before_the_call_is_rejected() {
+        let history =
+            [swap([1, 2], None, 10, Done), swap([3, 4], 10, 11, Done), swap([5, 6], None, 12, Stale(Some(10)))];
+        assert_rejected(
+            &history,
+            "after 2 swaps the record is Some(11), and no next one fits: swap None to Some(12): Stale(Some(10)) [5, 6]",
+        );
+    }
+
+    #[test]
+    fn a_deleted_record_that_comes_back_is_rejected() {
         let history =
             [swap([1, 2], None, 10, Done), swap([3, 4], 10, None, Done), swap([5, 6], None, 11, Stale(Some(10)))];
-        rejected(&history, "2 swaps leave None");
-        // Nor does a write of which nobody knew, once it has been seen to be replaced.
+        assert_rejected(&history, "after 2 swaps the record is None");
+        // The same holds for the record of an unanswered swap, after another swap has replaced it.
         let history = [
             swap([1, 2], None, 10, Unknown),
             swap([3, 4], 10, None, Done),
             swap([5, 6], None, 11, Done),
             swap([7, 8], 10, 12, Done),
         ];
-        rejected(&history, "3 swaps leave Some(11)");
+        assert_rejected(&history, "after 3 swaps the record is Some(11)");
     }
 
     #[test]
-    fn a_loser_does_not_find_what_it_expected() {
-        rejected(&[swap([1, 2], None, 10, Done), swap([3, 4], 10, 11, Stale(Some(10)))], "1 swaps leave Some(10)");
+    fn a_stale_answer_with_the_expected_revision_is_rejected() {
+        assert_rejected(
+            &[swap([1, 2], None, 10, Done), swap([3, 4], 10, 11, Stale(Some(10)))],
+            "after 1 swaps the record is Some(10)",
+        );
     }
 
     #[test]
-    fn a_swap_does_not_happen_before_its_call() {
-        rejected(&[swap([1, 2], 11, 10, Done), swap([3, 4], None, 11, Done)], "0 swaps leave None");
+    fn a_swap_that_takes_effect_before_its_call_is_rejected() {
+        assert_rejected(
+            &[swap([1, 2], 11, 10, Done), swap([3, 4], None, 11, Done)],
+            "after 0 swaps the record is None",
+        );
     }
 
     #[test]
-    fn a_load_finds_neither_what_lost_nor_what_came_later() {
-        let lost = [swap([1, 2], None, 10, Done), swap([3, 4], None, 11, Stale(Some(10))), load([5, 6], 11)];
-        rejected(&lost, "load: Some(11) [5, 6] found what nobody had written");
-        rejected(&[load([1, 2], 10), swap([3, 4], None, 10, Done)], "found what nobody had written");
+    fn a_load_of_a_stale_or_later_write_is_rejected() {
+        let stale = [swap([1, 2], None, 10, Done), swap([3, 4], None, 11, Stale(Some(10))), load([5, 6], 11)];
+        assert_rejected(&stale, "load: Some(11) [5, 6] found a record that nobody had written");
+        assert_rejected(&[load([1, 2], 10), swap([3, 4], None, 10, Done)], "found a record that nobody had written");
     }
 
-    /// Without a memory of where it has been the search would not end within a lifetime.
+    /// Without its memory of visited states the search would take longer than a lifetime.
     #[test]
-    fn many_at_once_are_explained_or_rejected_soon() {
+    fn many_concurrent_swaps_are_checked_quickly() {
         let mut history: Vec<_> = (0..40).map(|n| swap([n, 1_000 + n], None, 100 + n, Stale(Some(99)))).collect();
         history.push(swap([500, 501], None, 99, Done));
-        assert_eq!(explained(&history), Ok(()));
+        assert_eq!(check_linearizable(&history), Ok(()));
         history.push(swap([502, 503], None, 98, Done));
-        rejected(&history, "none fits of swap None for Some(98): Done [502, 503]");
+        assert_rejected(&history, "no next one fits: swap None to Some(98): Done [502, 503]");
     }
 }

@@ -1,7 +1,7 @@
-//! Lists of one customer or one shop, in byte order.
+//! The lists of one customer or one shop: their content and their byte order.
 
 use super::broken::Broken;
-use super::concurrency::{all, settles};
+use super::concurrency::{all, eventually};
 use super::samples::{self, row_with_shops};
 use super::trial::Trial;
 use tiktok_shop_host::connection::ConnectionKey;
@@ -16,46 +16,47 @@ pub(super) async fn lists_are_in_byte_order(trial: &Trial) -> Result<(), Broken>
     for account in &ids {
         rows.push(row_with_shops(&samples::key("customer", account)?, &["1"])?);
     }
-    // Not in the order in which they will be listed.
-    let turned_round = || rows.iter().rev().step_by(2).chain(rows.iter().rev().skip(1).step_by(2));
-    all(turned_round().map(|row| tenant.put_both("r", "value", row)).collect()).await?;
+    // The records are written in another order than the one in which they are listed.
+    let mixed = || rows.iter().rev().step_by(2).chain(rows.iter().rev().skip(1).step_by(2));
+    all(mixed().map(|row| tenant.put_both("r", "value", row)).collect()).await?;
     let customer = "customer".parse()?;
     let accounts: Vec<AccountId> = ids.iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
-    settles("accounts", accounts, || storage.accounts(id, &customer)).await?;
-    settles("list_rows", rows.clone(), || async {
+    eventually("`accounts`", accounts, || storage.accounts(id, &customer)).await?;
+    eventually("`list_rows`", rows.clone(), || async {
         let listed = storage.list_rows(id, &customer).await?;
         Ok::<_, Broken>(listed.into_iter().map(|entry| entry.row).collect())
     })
     .await?;
-    // By customer first.
+    // Owners are ordered by customer first, then by account.
     let other = row_with_shops(&samples::key("Customer", "z")?, &["1"])?;
     tenant.put_row("r", &other).await?;
     let owners: Vec<_> = [&other].into_iter().chain(&rows).map(|row| row.connection.key.clone()).collect();
     let shop = "1".parse()?;
-    settles("owners", owners, || storage.owners(id, &shop)).await
+    eventually("`owners`", owners, || storage.owners(id, &shop)).await
 }
 
-pub(super) async fn owners_are_the_rows_that_hold_the_shop_now(trial: &Trial) -> Result<(), Broken> {
+pub(super) async fn owners_are_the_connections_whose_row_contains_the_shop(trial: &Trial) -> Result<(), Broken> {
     let (ours, theirs) = (trial.tenant().await?, trial.tenant().await?);
     let [one, two, three] = [("c1", "a"), ("c2", "a"), ("c2", "b")].map(|(c, a)| samples::key(c, a));
     let (one, two, three) = (one?, two?, three?);
     let shops = ["1", "01", "11", "7495929172636467189", "9999999999999999999"];
-    let owners_of = async |expected: [&[&ConnectionKey]; 5]| {
+    // `expected` has the owners of each shop, in the order of `shops`.
+    let check_owners = async |expected: [&[&ConnectionKey]; 5]| {
         for (shop, owners) in shops.iter().zip(expected) {
             let owners: Vec<ConnectionKey> = owners.iter().map(|key| (*key).clone()).collect();
             let id: ShopId = shop.parse()?;
-            settles(&format!("owners of {shop}"), owners, || ours.storage.owners(&ours.id, &id)).await?;
+            eventually(&format!("`owners` of shop {shop}"), owners, || ours.storage.owners(&ours.id, &id)).await?;
         }
         Ok::<_, Broken>(())
     };
-    owners_of([&[]; 5]).await?;
+    check_owners([&[]; 5]).await?;
     ours.put_row("r1", &row_with_shops(&two, &["1", "01", "9999999999999999999"])?).await?;
     let mut linked = row_with_shops(&one, &["1", "7495929172636467189"])?;
     linked.connection.shops.iter_mut().for_each(|shop| shop.linked = true);
     ours.put_row("r1", &linked).await?;
     ours.put_row("r1", &row_with_shops(&three, &[])?).await?;
     theirs.put_row("r1", &row_with_shops(&three, &["1", "11"])?).await?;
-    owners_of([&[&one, &two], &[&two], &[], &[&one], &[&two]]).await?;
+    check_owners([&[&one, &two], &[&two], &[], &[&one], &[&two]]).await?;
 
     let swap = async |key: &ConnectionKey, shops: &[&str]| {
         let next = Next { revision: "r2".parse()?, value: row_with_shops(key, shops)? };
@@ -63,9 +64,9 @@ pub(super) async fn owners_are_the_rows_that_hold_the_shop_now(trial: &Trial) ->
     };
     swap(&two, &["11", "01"]).await?;
     swap(&three, &["1"]).await?;
-    owners_of([&[&one, &three], &[&two], &[&two], &[&one], &[]]).await?;
+    check_owners([&[&one, &three], &[&two], &[&two], &[&one], &[]]).await?;
     ours.swap_row(&one, Some("r1"), None, &[]).await?;
-    owners_of([&[&three], &[&two], &[&two], &[], &[]]).await?;
+    check_owners([&[&three], &[&two], &[&two], &[], &[]]).await?;
     let shop = "1".parse()?;
-    settles("owners of another tenant", vec![three], || theirs.storage.owners(&theirs.id, &shop)).await
+    eventually("`owners` of another tenant", vec![three], || theirs.storage.owners(&theirs.id, &shop)).await
 }

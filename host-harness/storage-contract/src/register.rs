@@ -1,9 +1,9 @@
-//! A record as a register that is swapped: what races are about is the same for token records and rows.
+//! A register is a record with a compare-and-swap. Token records and rows are both registers, so the same checks test both.
 
 use std::fmt;
 use std::future::Future;
 
-use super::broken::{Broken, ensure, ensure_same};
+use super::broken::{Broken, ensure, ensure_eq};
 use super::samples;
 use super::trial::{Tenant, Trial};
 use tiktok_shop_host::Revision;
@@ -11,7 +11,7 @@ use tiktok_shop_host::connection::ConnectionKey;
 use tiktok_shop_host::events::NewEvent;
 use tiktok_shop_host::storage::{HostStorage, Next, Row, RowEntry, Sealed, StorageError, Swapped, TokenEntry};
 
-/// Which of the two.
+/// Whether a register is a token record or a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Token,
@@ -27,8 +27,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What stands in a register. The value makes the whole record: a record of which parts are of another write is noticed by
-/// whoever reads it.
+/// The content of a register. The whole record is derived from the value, so that a load notices a record that is mixed from
+/// several writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) revision: u64,
@@ -36,13 +36,13 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Where the value matters as little as that.
+    /// Uses the revision as the value, for checks that do not compare values.
     pub(super) fn new(revision: u64) -> Self {
         Self { revision, value: revision }
     }
 }
 
-/// A record.
+/// A token record or a row.
 #[derive(Clone)]
 pub(super) struct Register {
     pub(super) tenant: Tenant,
@@ -50,8 +50,8 @@ pub(super) struct Register {
     pub(super) kind: Kind,
 }
 
-/// Checks a token record, then a row; what is broken of both.
-pub(super) async fn of_each_kind<F>(trial: &Trial, check: impl Fn(Register) -> F) -> Result<(), Broken>
+/// Runs the check on a token record and then on a row, and reports the failures of both.
+pub(super) async fn for_each_kind<F>(trial: &Trial, check: impl Fn(Register) -> F) -> Result<(), Broken>
 where
     F: Future<Output = Result<(), Broken>>,
 {
@@ -71,7 +71,7 @@ impl Register {
         Ok(Self { tenant: tenant.clone(), key: samples::key("customer", account)?, kind })
     }
 
-    /// Another of the same kind and tenant.
+    /// Returns a register of the same kind and tenant, for another account.
     pub(super) fn at(&self, account: &str) -> Result<Self, Broken> {
         Self::new(&self.tenant, account, self.kind)
     }
@@ -88,19 +88,19 @@ impl Register {
         self.swap_with(expected, next, &[]).await
     }
 
-    /// With events, if it is a row.
+    /// Swaps with events. Only a row takes events.
     pub(super) async fn swap_with(
         &self,
         expected: Option<u64>,
         next: Option<Stored>,
         events: &[NewEvent],
     ) -> Result<Swapped<Stored>, Broken> {
-        let swapped = self.answered(expected, next, events).await?;
+        let swapped = self.try_swap(expected, next, events).await?;
         Ok(swapped?)
     }
 
-    /// The same, where storage may say that it does not know.
-    pub(super) async fn answered(
+    /// Swaps, and returns an error of the storage instead of reporting it as a broken promise.
+    pub(super) async fn try_swap(
         &self,
         expected: Option<u64>,
         next: Option<Stored>,
@@ -109,12 +109,12 @@ impl Register {
         let expected = expected.map(revision).transpose()?;
         let storage = &*self.tenant.storage;
         match self.kind {
-            Kind::Token => self.swapped_token(storage, expected.as_ref(), next).await,
-            Kind::Row => self.swapped_row(storage, expected.as_ref(), next, events).await,
+            Kind::Token => self.swap_token(storage, expected.as_ref(), next).await,
+            Kind::Row => self.swap_row(storage, expected.as_ref(), next, events).await,
         }
     }
 
-    async fn swapped_token(
+    async fn swap_token(
         &self,
         storage: &dyn HostStorage,
         expected: Option<&Revision>,
@@ -133,7 +133,7 @@ impl Register {
         })
     }
 
-    async fn swapped_row(
+    async fn swap_row(
         &self,
         storage: &dyn HostStorage,
         expected: Option<&Revision>,
@@ -153,13 +153,13 @@ impl Register {
         })
     }
 
-    /// Bytes of various lengths.
+    /// Returns a sealed value whose length depends on the value.
     fn sealed(&self, value: u64) -> Sealed {
         let times = usize::try_from(1 + value % 5).unwrap_or(1);
         self.tenant.sealed(value.to_be_bytes().repeat(times))
     }
 
-    /// With various numbers of shops, with ciphers and without.
+    /// Returns a row whose number of shops depends on the value. Some rows have no ciphers.
     fn row(&self, value: u64) -> Result<Row, Broken> {
         let mut row = samples::row(&self.key);
         row.token_generation = value;
@@ -175,19 +175,19 @@ impl Register {
 
     fn stored_token(&self, entry: &TokenEntry) -> Result<Stored, Broken> {
         let value = entry.value.bytes().first_chunk().copied().map(u64::from_be_bytes);
-        let value = value.ok_or_else(|| Broken(format!("a token record that nobody wrote: {:?}", entry.value)))?;
-        ensure_same!(entry.value, self.sealed(value), "a token record of the parts of several writes");
+        let value = value.ok_or_else(|| Broken(format!("a token record that no check wrote: {:?}", entry.value)))?;
+        ensure_eq!(entry.value, self.sealed(value), "a token record that is mixed from several writes");
         Ok(Stored { revision: number(&entry.revision)?, value })
     }
 
     pub(super) fn stored_row(&self, entry: &RowEntry) -> Result<Stored, Broken> {
         let value = entry.row.token_generation;
-        ensure_same!(entry.row, self.row(value)?, "a row of the parts of several writes");
+        ensure_eq!(entry.row, self.row(value)?, "a row that is mixed from several writes");
         Ok(Stored { revision: number(&entry.revision)?, value })
     }
 }
 
-/// As long as one of the host's.
+/// Returns a revision that has the length of the host's revisions.
 fn revision(number: u64) -> Result<Revision, Broken> {
     Ok(format!("{number:032x}-1").parse()?)
 }
@@ -195,6 +195,6 @@ fn revision(number: u64) -> Result<Revision, Broken> {
 fn number(found: &Revision) -> Result<u64, Broken> {
     let digits = found.as_str().strip_suffix("-1").unwrap_or_default();
     let number = u64::from_str_radix(digits, 16).unwrap_or_default();
-    ensure!(revision(number)? == *found, "a revision that nobody gave: {found:?}");
+    ensure!(revision(number)? == *found, "a revision that no check wrote: {found:?}");
     Ok(number)
 }

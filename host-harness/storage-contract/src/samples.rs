@@ -1,16 +1,18 @@
-//! What checks write: small values that are easy to tell apart, and ids and texts that storages have stumbled over.
+//! Values that the checks write: small ones that are easy to tell apart, and ids and texts that a storage may confuse or change.
+
+use tiktok_shop_host::AccountId;
+use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop, UnixSeconds};
+use tiktok_shop_host::events::{EventKind, NewEvent};
+use tiktok_shop_host::storage::{
+    Next, OnceDigest, Row, RowEntry, Sealed, TenantKey, TokenEntry, TokenWrite, WrappedKey,
+};
 
 use super::broken::Broken;
-use tiktok_shop_host::AccountId;
-use tiktok_shop_host::connection::{
-    Connection, ConnectionKey, ConnectionStatus, Shop, ShopPolicy, ShopStanding, UnixSeconds,
-};
-use tiktok_shop_host::events::{EventKind, NewEvent};
-use tiktok_shop_host::storage::{Next, Row, RowEntry, Sealed, TenantKey, TokenEntry, TokenWrite, WrappedKey};
 
-/// Ids that differ in little, and in nothing for whoever folds, trims, normalises, joins, escapes wrongly, takes text for a
-/// number or cuts it off. In byte order, which is not that of UTF-16: U+FFFF comes before U+10000.
-pub(super) const ALIKE: [&str; 65] = [
+/// Different ids that a storage may confuse if it folds case, trims, normalises, joins with a separator, escapes wrongly,
+/// truncates, or reads text as a number. They are in byte order, which differs from the order of UTF-16: in byte order U+FFFF
+/// comes before U+10000.
+pub(super) const SIMILAR_IDS: [&str; 65] = [
     "\0",
     "\0a",
     "\u{1}",
@@ -78,7 +80,7 @@ pub(super) const ALIKE: [&str; 65] = [
     "\u{10ffff}",
 ];
 
-/// Texts of which none is like another, and none like what many storages make of it.
+/// Texts that a storage may change, for example by trimming, normalising or escaping them.
 pub(super) const TEXTS: [&str; 12] = [
     "",
     "\0",
@@ -94,18 +96,18 @@ pub(super) const TEXTS: [&str; 12] = [
     "0123",
 ];
 
-/// So long an id may be.
-pub(super) const LONGEST_ID: usize = 256;
+/// The maximum length of an id.
+pub(super) const MAX_ID_BYTES: usize = 256;
 
-/// As long as an id may be, of this.
-pub(super) fn longest(part: &str) -> String {
-    part.repeat(LONGEST_ID / part.len())
+/// Repeats the text until the id has its maximum length.
+pub(super) fn longest_id(part: &str) -> String {
+    part.repeat(MAX_ID_BYTES / part.len())
 }
 
-/// [`ALIKE`], and two as long as an id may be that differ in their last byte, in byte order.
+/// Returns [`SIMILAR_IDS`] and two ids of the maximum length that differ only in their last byte, in byte order.
 pub(super) fn ids() -> Vec<String> {
-    let mut ids: Vec<String> = ALIKE.iter().map(|id| (*id).to_owned()).collect();
-    ids.extend(["x", "y"].map(|end| format!("{end:~>LONGEST_ID$}")));
+    let mut ids: Vec<String> = SIMILAR_IDS.iter().map(|id| (*id).to_owned()).collect();
+    ids.extend(["x", "y"].map(|end| format!("{end:~>MAX_ID_BYTES$}")));
     ids.sort();
     ids
 }
@@ -126,45 +128,17 @@ pub(super) fn token(revision: &str, value: Sealed, due: Option<UnixSeconds>) -> 
     Ok(Next { revision: revision.parse()?, value: TokenWrite { value, refresh_due_at: due } })
 }
 
-/// A row of a connection that works, and of which nothing else is known.
+/// Returns a row of an active connection without shops.
 pub(super) fn row(key: &ConnectionKey) -> Row {
-    let connection = Connection {
-        key: key.clone(),
-        seller_name: String::new(),
-        seller_base_region: String::new(),
-        granted_scopes: Vec::new(),
-        shop_policy: ShopPolicy::All,
-        status: ConnectionStatus::Active,
-        access_expires_at: None,
-        refresh_expires_at: None,
-        authorization_ends_at: None,
-        connected_at: UnixSeconds(0),
-        granted_at: UnixSeconds(0),
-        refreshed_at: UnixSeconds(0),
-        shops_synced_at: None,
-        shops: Vec::new(),
-        last_failure: None,
-    };
-    Row { connection, ciphers: None, token_lineage: String::new(), token_generation: 0 }
+    Row::new(Connection::new(key.clone()))
 }
 
-/// A shop of which only the id is known.
+/// Returns a shop with this id and empty texts.
 pub(super) fn shop(id: &str, account: &AccountId) -> Result<Shop, Broken> {
-    Ok(Shop {
-        id: id.parse()?,
-        account: account.clone(),
-        name: String::new(),
-        region: String::new(),
-        seller_type: String::new(),
-        cipher: None,
-        code: String::new(),
-        raw: String::new(),
-        standing: ShopStanding::Granted,
-        linked: false,
-    })
+    Ok(Shop::new(id.parse()?, account.clone()))
 }
 
-/// The row with these shops.
+/// Returns a row with these shops.
 pub(super) fn row_with_shops(key: &ConnectionKey, shops: &[&str]) -> Result<Row, Broken> {
     let mut row = row(key);
     row.connection.shops = shops.iter().map(|id| shop(id, &key.account)).collect::<Result<_, _>>()?;
@@ -175,17 +149,25 @@ pub(super) fn event(key: &ConnectionKey, kind: EventKind) -> NewEvent {
     NewEvent { at: UnixSeconds(7), key: key.clone(), kind }
 }
 
-/// An event that carries a number.
-pub(super) fn numbered(key: &ConnectionKey, number: u64) -> NewEvent {
+/// Returns an event that contains this number.
+pub(super) fn numbered_event(key: &ConnectionKey, number: u64) -> NewEvent {
     event(key, EventKind::AuthorizationEnding { ends: UnixSeconds(number) })
 }
 
-/// A token record without its age, which differs from read to read.
-pub(super) fn ageless(entry: Option<TokenEntry>) -> Option<(String, Sealed)> {
+/// Returns the digest of the name of an event that happens once. The name has at most 32 bytes.
+pub(super) fn once(name: &str) -> OnceDigest {
+    let mut bytes = [0; 32];
+    bytes.iter_mut().zip(name.bytes()).for_each(|(byte, of_name)| *byte = of_name);
+    OnceDigest::new(bytes)
+}
+
+/// Returns revision and value of a token record, without its age, which differs from read to read.
+pub(super) fn revision_and_value(entry: Option<TokenEntry>) -> Option<(String, Sealed)> {
     entry.map(|entry| (entry.revision.into(), entry.value))
 }
 
-pub(super) fn revised(entry: Option<RowEntry>) -> Option<(String, Row)> {
+/// Returns revision and row.
+pub(super) fn revision_and_row(entry: Option<RowEntry>) -> Option<(String, Row)> {
     entry.map(|entry| (entry.revision.into(), entry.row))
 }
 
@@ -197,7 +179,7 @@ mod tests {
     fn the_ids_are_in_byte_order_and_differ() {
         let ids = ids();
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
-        assert!(ALIKE.is_sorted());
-        assert_eq!(ids.iter().map(String::len).max(), Some(LONGEST_ID));
+        assert!(SIMILAR_IDS.is_sorted());
+        assert_eq!(ids.iter().map(String::len).max(), Some(MAX_ID_BYTES));
     }
 }

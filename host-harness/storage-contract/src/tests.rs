@@ -1,48 +1,51 @@
-//! How the checks end: with a word on each promise, whatever the storage does, and with nothing left that can be deleted.
+//! A run of the checks reports on every promise, whatever the storage does, and deletes what it has written.
 
 use std::future::pending;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-
-use super::*;
 use tiktok_shop_host::clock::SystemClock;
 use tiktok_shop_host::connection::UnixSeconds;
-use tiktok_shop_host::storage::{MemoryStorage, StorageError};
+use tiktok_shop_host::storage::{Access, Intercepted, Interceptor, MemoryStorage, Passage, StorageError};
+
+use super::*;
 
 fn memory() -> Arc<dyn HostStorage> {
     Arc::new(MemoryStorage::new(Arc::new(SystemClock::new())))
 }
 
-/// What a method does instead.
+/// What a faulty method does in place of its work.
 #[derive(Clone, Copy)]
-enum Instead {
+enum Fault {
     Hangs,
     Panics,
     Fails,
 }
 
-/// Does it in one method.
-struct Misbehaves(&'static str, Instead);
+/// A fault in one method.
+struct Faulty {
+    method: &'static str,
+    fault: Fault,
+}
 
 #[async_trait]
-impl Interceptor for Misbehaves {
+impl Interceptor for Faulty {
     async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
-        let Self(method, instead) = *self;
+        let Self { method, fault } = *self;
         if access.method() != method {
-            return Passage::Made;
+            return Passage::Forward;
         }
-        match instead {
-            Instead::Hangs => pending().await,
-            Instead::Panics => panic!("no {method}\nfor you"),
-            Instead::Fails => Passage::Failed(StorageError::Unavailable("down".to_owned())),
+        match fault {
+            Fault::Hangs => pending().await,
+            Fault::Panics => panic!("no {method}\nfor you"),
+            Fault::Fails => Passage::Fail(StorageError::Unavailable("down".to_owned())),
         }
     }
 }
 
-async fn of(method: &'static str, instead: Instead) -> Report {
+async fn run_with(faulty: Faulty) -> Report {
     let mut heard = Vec::new();
-    let storage = Intercepted::new(memory(), Arc::new(Misbehaves(method, instead)));
+    let storage = Intercepted::new(memory(), Arc::new(faulty));
     let report = run(Arc::new(storage), |outcome| heard.push(outcome.clone())).await;
     assert_eq!(heard, report.outcomes);
     assert_eq!(
@@ -52,36 +55,36 @@ async fn of(method: &'static str, instead: Instead) -> Report {
     report
 }
 
-fn said<'a>(report: &'a Report, check: &str) -> Option<&'a str> {
+fn failure_of<'a>(report: &'a Report, check: &str) -> Option<&'a str> {
     report.outcomes.iter().find(|outcome| outcome.check == check).unwrap().failure.as_deref()
 }
 
-const WEBHOOK: &str = "a_webhook_is_known_once_it_is_remembered";
+const WEBHOOK: &str = "a_remembered_webhook_is_known";
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_hangs_fails_and_the_next_one_follows() {
-    let report = of("remember_webhook", Instead::Hangs).await;
-    assert_eq!(said(&report, WEBHOOK), Some("no end, still after 60 s"));
-    assert_eq!(said(&report, "no_update_is_lost"), None);
+    let report = run_with(Faulty { method: "remember_webhook", fault: Fault::Hangs }).await;
+    assert_eq!(failure_of(&report, WEBHOOK), Some("the check did not end within 60 s"));
+    assert_eq!(failure_of(&report, "no_update_is_lost"), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_that_panics_fails_and_the_next_one_follows() {
-    let report = of("remember_webhook", Instead::Panics).await;
+    let report = run_with(Faulty { method: "remember_webhook", fault: Fault::Panics }).await;
     let broken: Vec<_> = report.broken().map(|outcome| outcome.check).collect();
-    assert_eq!(broken, ["keys_states_and_webhooks_are_their_tenants_own", WEBHOOK]);
-    assert_eq!(said(&report, WEBHOOK), Some("panicked: no remember_webhook for you"));
+    assert_eq!(broken, ["each_tenant_has_its_own_keys_states_and_webhooks", WEBHOOK]);
+    assert_eq!(failure_of(&report, WEBHOOK), Some("panicked: no remember_webhook for you"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[should_panic(expected = "1 of ")]
-async fn a_test_fails_with_a_line_for_each_broken_promise() {
-    let report = of("release_state", Instead::Fails).await;
+async fn assert_kept_panics_with_a_line_for_each_broken_promise() {
+    let report = run_with(Faulty { method: "release_state", fault: Fault::Fails }).await;
     let mut lines = report.broken().map(Outcome::to_string);
     let line = lines.next().unwrap();
-    let expected = "a_state_ages_from_its_begin_whether_used_or_released \
-                    (What `load_state` then reads is never older than this): \
-                    storage unavailable: down (host-harness/src/contract_tests/ages.rs:";
+    let expected = "using_or_releasing_a_state_does_not_restart_its_age \
+                    (The time since it began, by the storage's own clock): \
+                    storage unavailable: down (host-harness/storage-contract/src/ages.rs:";
     assert!(line.starts_with(expected), "{line}");
     let one = Report { outcomes: report.broken().take(1).cloned().collect() };
     assert!(!one.is_kept());
@@ -89,14 +92,14 @@ async fn a_test_fails_with_a_line_for_each_broken_promise() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn several_runs_at_once_leave_each_other_alone_and_nothing_behind() {
+async fn concurrent_runs_do_not_disturb_each_other_and_delete_their_records() {
     let storage = memory();
     let (first, second) =
         futures::future::join(run(Arc::clone(&storage), |_| {}), run(Arc::clone(&storage), |_| {})).await;
     first.assert_kept();
     second.assert_kept();
-    let ever = UnixSeconds(u64::MAX);
-    assert_eq!(storage.due(ever, None, 10).await, Ok(Vec::new()));
-    assert_eq!(storage.endings(ever, None, 10).await, Ok(Vec::new()));
+    let end_of_time = UnixSeconds(u64::MAX);
+    assert_eq!(storage.due(end_of_time, None, 10).await, Ok(Vec::new()));
+    assert_eq!(storage.endings(end_of_time, None, 10).await, Ok(Vec::new()));
     assert_eq!(storage.key_uses(None, 10).await, Ok(Vec::new()));
 }

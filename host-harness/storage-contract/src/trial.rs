@@ -1,4 +1,4 @@
-//! The ground of one check: tenants that nobody else has, and the end of what was written for them.
+//! What one check works with: its own tenants and times, and a log of its writes, which are deleted at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -6,38 +6,41 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
+use tiktok_shop_host::events::NewEvent;
+use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
+use tiktok_shop_host::storage::{
+    Access, HostStorage, Intercepted, Interceptor, Next, Passage, Row, Sealed, StorageError, Swapped, TenantKey,
+    TokenWrite,
+};
+use tiktok_shop_host::{KeyId, Revision, TenantId};
 
 use super::broken::{Broken, ensure};
 use super::concurrency::all;
-use super::intercept::{Access, Intercepted, Interceptor, Passage};
 use super::samples;
-use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
-use tiktok_shop_host::events::NewEvent;
-use tiktok_shop_host::randomness::SystemRandomness;
-use tiktok_shop_host::storage::{HostStorage, Next, Row, Sealed, StorageError, Swapped, TenantKey, TokenWrite};
-use tiktok_shop_host::{KeyId, Revision, TenantId, random_bits};
 
-/// Due times and ends are in 1970, where those of no real connection are.
+/// The last second of 1970. Due times and ends are in 1970, because no real connection has such a time.
 const LAST_OF_1970: u64 = 31_535_999;
-/// How many seconds of 1970 one check has for itself, as far as chance allows.
+/// The number of seconds of 1970 that one check uses. The begin is random, so two checks rarely use the same seconds.
 const SPAN: u64 = 100_000;
-/// Times that a record is deleted that others still write.
+/// How often a deletion is tried again if abandoned writes still change the record.
 const MAX_DELETIONS: usize = 4;
 
-/// A storage as one check sees it.
+/// The storage as one check uses it.
 pub(super) struct Trial {
+    /// The storage, with a log of the writes.
     pub(super) storage: Arc<dyn HostStorage>,
-    /// The same, without notes.
-    beneath: Arc<dyn HostStorage>,
-    notes: Arc<Notes>,
-    /// What the name of every tenant of this check begins with.
+    /// The same storage without the log.
+    inner: Arc<dyn HostStorage>,
+    log: Arc<WriteLog>,
+    /// The prefix of the names of this check's tenants.
     name: String,
-    /// Begin of its seconds of 1970.
+    /// The first second of 1970 that this check uses.
     begin: u64,
     tenants: AtomicU64,
 }
 
-/// A tenant, and the key under which most of it is sealed.
+/// A tenant of a check, and the key that seals most of its values.
 #[derive(Clone)]
 pub(super) struct Tenant {
     pub(super) storage: Arc<dyn HostStorage>,
@@ -46,70 +49,74 @@ pub(super) struct Tenant {
 }
 
 impl Trial {
-    pub(super) fn new(beneath: Arc<dyn HostStorage>) -> Result<Self, Broken> {
-        let drawn = random_bits(&SystemRandomness)?;
+    pub(super) fn new(inner: Arc<dyn HostStorage>) -> Result<Self, Broken> {
+        let mut bytes = [0; 16];
+        SystemRandomness.fill(&mut bytes)?;
+        let drawn = u128::from_be_bytes(bytes);
         let begin = u64::try_from(drawn % u128::from(LAST_OF_1970 - SPAN)).unwrap_or_default() + 1;
-        let notes = Arc::new(Notes::default());
-        let storage = Arc::new(Intercepted::new(Arc::clone(&beneath), Arc::clone(&notes) as Arc<_>));
+        let log = Arc::new(WriteLog::default());
+        let storage = Arc::new(Intercepted::new(Arc::clone(&inner), Arc::clone(&log) as Arc<_>));
         let name = format!("contract-tests-{drawn:032x}");
-        Ok(Self { storage, beneath, notes, name, begin, tenants: AtomicU64::new(0) })
+        Ok(Self { storage, inner, log, name, begin, tenants: AtomicU64::new(0) })
     }
 
-    /// A time of this check's own.
+    /// Returns a time that belongs to this check.
     pub(super) fn at(&self, seconds: u64) -> UnixSeconds {
         UnixSeconds(self.begin + seconds)
     }
 
-    /// The second before all of them.
+    /// Returns the second before the first time of this check.
     pub(super) fn before(&self) -> UnixSeconds {
         UnixSeconds(self.begin.saturating_sub(1))
     }
 
-    /// The last of them.
+    /// Returns the last time of this check.
     pub(super) fn end(&self) -> UnixSeconds {
         self.at(SPAN)
     }
 
-    /// In byte order no tenant of this check is before it.
+    /// Returns an id that no tenant of this check precedes in byte order.
     pub(super) fn first_tenant(&self) -> Result<TenantId, Broken> {
         Ok(self.name.parse()?)
     }
 
-    /// A tenant with a key.
+    /// Creates a tenant with a key.
     pub(super) async fn tenant(&self) -> Result<Tenant, Broken> {
         let number = self.tenants.fetch_add(1, Ordering::Relaxed);
-        self.tenant_named(&format!("-{number}")).await
+        self.tenant_with_suffix(&format!("-{number}")).await
     }
 
-    /// A tenant with a key, whose name ends so.
-    pub(super) async fn tenant_named(&self, end: &str) -> Result<Tenant, Broken> {
-        let tenant = Tenant { storage: Arc::clone(&self.storage), id: self.tenant_id(end)?, key: "key".parse()? };
+    /// Creates a tenant with a key. Its name ends with this suffix.
+    pub(super) async fn tenant_with_suffix(&self, suffix: &str) -> Result<Tenant, Broken> {
+        let tenant = Tenant { storage: Arc::clone(&self.storage), id: self.tenant_id(suffix)?, key: "key".parse()? };
         let added = self.storage.add_key(&tenant.id, None, &samples::tenant_key("key", b"wrapped")?).await?;
         ensure!(added, "the first key of a tenant was not added");
         Ok(tenant)
     }
 
-    /// A tenant without a key, whose name ends so.
-    pub(super) fn tenant_id(&self, end: &str) -> Result<TenantId, Broken> {
-        let id = TenantId::try_from(format!("{}{end}", self.name))?;
-        self.notes.lock().tenants.insert(id.clone());
+    /// Returns the id of a tenant without a key. The id ends with this suffix.
+    pub(super) fn tenant_id(&self, suffix: &str) -> Result<TenantId, Broken> {
+        let id = TenantId::try_from(format!("{}{suffix}", self.name))?;
+        self.log.lock().tenants.insert(id.clone());
         Ok(id)
     }
 
-    /// So much of it as the name of a tenant may still take.
-    pub(super) fn that_fits<'a>(&self, end: &'a str) -> &'a str {
-        end.get(..samples::LONGEST_ID - self.name.len()).unwrap_or_default()
+    /// Cuts the suffix off where a tenant's id would exceed 256 bytes.
+    pub(super) fn cut_to_fit<'a>(&self, suffix: &'a str) -> &'a str {
+        suffix.get(..samples::MAX_ID_BYTES - self.name.len()).unwrap_or_default()
     }
 
+    /// Returns whether the tenant belongs to this check.
     pub(super) fn is_own(&self, tenant: &TenantId) -> bool {
         tenant.as_str().starts_with(&self.name)
     }
 
-    /// Deletes what can be deleted: token records, rows, keys. Events, what was told once, states and webhooks stay.
+    /// Deletes this check's token records, rows and keys. Events, states, webhooks and the digests of `append_once` can't be
+    /// deleted.
     pub(super) async fn clean(&self) {
-        let Written { tenants, tokens, rows } = mem::take(&mut *self.notes.lock());
-        let storage = &*self.beneath;
-        // A storage that can't delete has failed a check for it.
+        let Written { tenants, tokens, rows } = mem::take(&mut *self.log.lock());
+        let storage = &*self.inner;
+        // A storage that can't delete has already failed a check of deletions.
         let tokens = tokens.iter().map(|((tenant, key), last)| delete_token(storage, tenant, key, last.clone()));
         let _tokens = all(tokens.collect()).await;
         let rows = rows.iter().map(|((tenant, key), last)| delete_row(storage, tenant, key, last.clone()));
@@ -119,6 +126,7 @@ impl Trial {
 }
 
 impl Tenant {
+    /// Returns a value that is sealed under the tenant's key.
     pub(super) fn sealed(&self, bytes: impl Into<Vec<u8>>) -> Sealed {
         Sealed::new(self.key.clone(), bytes.into())
     }
@@ -139,13 +147,13 @@ impl Tenant {
         self.swap_row(&row.connection.key, None, Some(&next), &[]).await
     }
 
-    /// Creates a row, and a token record at the same place.
+    /// Creates a row and a token record of the same connection.
     pub(super) async fn put_both(&self, revision: &str, bytes: impl Into<Vec<u8>>, row: &Row) -> Result<(), Broken> {
         self.put_token(&row.connection.key, revision, bytes).await?;
         self.put_row(revision, row).await
     }
 
-    /// A swap that nobody else races with.
+    /// Swaps a token record that no other task writes. The swap must succeed.
     pub(super) async fn swap_token(
         &self,
         key: &ConnectionKey,
@@ -154,11 +162,14 @@ impl Tenant {
     ) -> Result<(), Broken> {
         let expected: Option<Revision> = expected.map(str::parse).transpose()?;
         let swapped = self.storage.swap_token(&self.id, key, expected.as_ref(), next).await?;
-        ensure!(swapped == Swapped::Done, "a token record that stood at {expected:?} was not swapped: {swapped:?}");
+        ensure!(
+            swapped == Swapped::Done,
+            "a swap of a token record, which expected its revision {expected:?}, answered {swapped:?}"
+        );
         Ok(())
     }
 
-    /// A swap that nobody else races with.
+    /// Swaps a row that no other task writes. The swap must succeed.
     pub(super) async fn swap_row(
         &self,
         key: &ConnectionKey,
@@ -168,20 +179,23 @@ impl Tenant {
     ) -> Result<(), Broken> {
         let expected: Option<Revision> = expected.map(str::parse).transpose()?;
         let swapped = self.storage.swap_row(&self.id, key, expected.as_ref(), next, events).await?;
-        ensure!(swapped == Swapped::Done, "a row that stood at {expected:?} was not swapped: {swapped:?}");
+        ensure!(
+            swapped == Swapped::Done,
+            "a swap of a row, which expected its revision {expected:?}, answered {swapped:?}"
+        );
         Ok(())
     }
 
-    /// Adds a key behind this one.
+    /// Adds a key after the tenant's newest key.
     pub(super) async fn add_key(&self, newest: &str, id: &str) -> Result<TenantKey, Broken> {
         let (newest, key) = (newest.parse()?, samples::tenant_key(id, id.as_bytes())?);
         let added = self.storage.add_key(&self.id, Some(&newest), &key).await?;
-        ensure!(added, "a key was not added behind the newest, {newest}");
+        ensure!(added, "a key was not added after the newest key, {newest}");
         Ok(key)
     }
 }
 
-/// What a check may have left: where, and with which revision if nobody else has written since.
+/// What a check has written: its tenants, and the last revision that it gave each record.
 #[derive(Default)]
 struct Written {
     tenants: BTreeSet<TenantId>,
@@ -189,18 +203,18 @@ struct Written {
     rows: BTreeMap<(TenantId, ConnectionKey), Revision>,
 }
 
-/// Notes what is written.
+/// Logs every write, so that [`Trial::clean`] can delete it.
 #[derive(Default)]
-struct Notes(Mutex<Written>);
+struct WriteLog(Mutex<Written>);
 
-impl Notes {
+impl WriteLog {
     fn lock(&self) -> std::sync::MutexGuard<'_, Written> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
-impl Interceptor for Notes {
+impl Interceptor for WriteLog {
     async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
         match access {
             Access::SwapToken(tenant, key, _, Some(next)) => {
@@ -221,7 +235,7 @@ impl Interceptor for Notes {
             | Access::Read(_)
             | Access::Write(_) => {}
         }
-        Passage::Made
+        Passage::Forward
     }
 }
 

@@ -1,30 +1,30 @@
-//! Storages that are weaker than the contract. What is weak about each is one line of [`Past::swapped`]; beneath is one that
-//! keeps it.
+//! Storages that break one promise of the contract. Each is an interceptor in front of a storage that keeps the contract.
+//! [`History::swap`] contains the weaknesses.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use tiktok_shop_host::connection::ConnectionKey;
 use tiktok_shop_host::events::NewEvent;
-use tiktok_shop_host::storage::{Access, Interceptor, Passage};
+use tiktok_shop_host::storage::{Access, Answer, Interceptor, Passage};
 use tiktok_shop_host::storage::{HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenWrite};
 use tiktok_shop_host::{Revision, TenantId};
 use tokio::sync::Mutex;
 
-/// What a storage does that the contract forbids, but for one.
+/// What a weak storage does. The contract allows [`Weakness::LoadsLate`], and forbids all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weakness {
-    /// The last swap wins.
+    /// A swap always writes.
     IgnoresRevisions,
-    /// After each write two loads show what stood there before. The contract allows that.
+    /// After each write, two loads return the record before that write.
     LoadsLate,
-    /// A swap that loses is told what stood there before the newest write.
+    /// A swap that loses returns the record before the newest write.
     AnswersLate,
-    /// Each write is done once more, after the one that follows it.
+    /// Each write is repeated after the next write.
     WritesTwice,
-    /// The revisions of a record are 1, 2, 3, and 1 again when it was deleted and made anew.
+    /// A record gets the revisions 1, 2, 3 in place of those of the host. After a deletion they start again at 1.
     OwnRevisions,
-    /// By such numbers it compares, and gives back the revisions that it was given.
+    /// A swap compares such numbers, but the storage returns the host's revisions.
     ComparesNumbers,
 }
 
@@ -38,7 +38,7 @@ impl Weakness {
         Self::ComparesNumbers,
     ];
 
-    /// As the head of a column.
+    /// Returns the title of a column.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::IgnoresRevisions => "ignores revisions",
@@ -50,7 +50,7 @@ impl Weakness {
         }
     }
 
-    /// As the head of a row.
+    /// Returns the title of a row.
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::IgnoresRevisions => "**ignores revisions**: a swap always writes, whatever revision is stored",
@@ -84,7 +84,7 @@ trait Record: Sized + Clone + Send + Sync {
 
     fn revision(&self) -> &Revision;
 
-    /// Writes it whatever stands there.
+    /// Writes, whatever revision is stored.
     async fn force(at: Place<'_>, write: &Write<Self::Value>) -> Result<(), StorageError> {
         loop {
             let found = Self::load(at).await?;
@@ -97,7 +97,7 @@ trait Record: Sized + Clone + Send + Sync {
 
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    beneath: &'a dyn HostStorage,
+    inner: &'a dyn HostStorage,
     tenant: &'a TenantId,
     key: &'a ConnectionKey,
 }
@@ -112,16 +112,16 @@ struct Write<T> {
 impl Record for TokenEntry {
     type Value = TokenWrite;
 
-    async fn load(Place { beneath, tenant, key }: Place<'_>) -> Result<Option<Self>, StorageError> {
-        beneath.load_token(tenant, key).await
+    async fn load(Place { inner, tenant, key }: Place<'_>) -> Result<Option<Self>, StorageError> {
+        inner.load_token(tenant, key).await
     }
 
     async fn swap(
-        Place { beneath, tenant, key }: Place<'_>,
+        Place { inner, tenant, key }: Place<'_>,
         expected: Option<&Revision>,
         write: &Write<TokenWrite>,
     ) -> Result<Swapped<Self>, StorageError> {
-        beneath.swap_token(tenant, key, expected, write.next.as_ref()).await
+        inner.swap_token(tenant, key, expected, write.next.as_ref()).await
     }
 
     fn revision(&self) -> &Revision {
@@ -133,16 +133,16 @@ impl Record for TokenEntry {
 impl Record for RowEntry {
     type Value = Row;
 
-    async fn load(Place { beneath, tenant, key }: Place<'_>) -> Result<Option<Self>, StorageError> {
-        beneath.load_row(tenant, key).await
+    async fn load(Place { inner, tenant, key }: Place<'_>) -> Result<Option<Self>, StorageError> {
+        inner.load_row(tenant, key).await
     }
 
     async fn swap(
-        Place { beneath, tenant, key }: Place<'_>,
+        Place { inner, tenant, key }: Place<'_>,
         expected: Option<&Revision>,
         write: &Write<Row>,
     ) -> Result<Swapped<Self>, StorageError> {
-        beneath.swap_row(tenant, key, expected, write.next.as_ref(), &write.events).await
+        inner.swap_row(tenant, key, expected, write.next.as_ref(), &write.events).await
     }
 
     fn revision(&self) -> &Revision {
@@ -150,27 +150,27 @@ impl Record for RowEntry {
     }
 }
 
-/// What a weak storage remembers of one record.
-struct Past<R: Record> {
-    /// Before the newest write.
+/// What a weak storage remembers about one record.
+struct History<R: Record> {
+    /// The record before the newest write.
     before: Option<R>,
-    /// Loads that will still show that.
+    /// How many of the next loads return `before`.
     late_loads: usize,
     newest: Option<Write<R::Value>>,
-    /// Of the revisions that were given.
+    /// The number of each revision that the host gave.
     numbers: BTreeMap<String, u64>,
-    /// Of the record as it stands, since it was made.
+    /// The number of the stored record. It counts the writes since the record was created.
     number: u64,
 }
 
-impl<R: Record> Default for Past<R> {
+impl<R: Record> Default for History<R> {
     fn default() -> Self {
         Self { before: None, late_loads: 0, newest: None, numbers: BTreeMap::new(), number: 0 }
     }
 }
 
-impl<R: Record> Past<R> {
-    async fn swapped(
+impl<R: Record> History<R> {
+    async fn swap(
         &mut self,
         weakness: Weakness,
         at: Place<'_>,
@@ -227,20 +227,20 @@ impl<R: Record> Past<R> {
         }
     }
 
-    /// What a load shows, if not what stands there.
-    fn late(&mut self) -> Option<Option<R>> {
+    /// Returns the older record if this load is late.
+    fn late_load(&mut self) -> Option<Option<R>> {
         self.late_loads = self.late_loads.checked_sub(1)?;
         Some(self.before.clone())
     }
 }
 
-type Pasts<R> = Mutex<BTreeMap<(TenantId, ConnectionKey), Past<R>>>;
+type Histories<R> = Mutex<BTreeMap<(TenantId, ConnectionKey), History<R>>>;
 
-/// In front of a storage that keeps the contract, it makes one that does not.
+/// Makes a storage weak.
 pub(crate) struct Weak {
     weakness: Weakness,
-    tokens: Pasts<TokenEntry>,
-    rows: Pasts<RowEntry>,
+    tokens: Histories<TokenEntry>,
+    rows: Histories<RowEntry>,
 }
 
 impl Weak {
@@ -251,30 +251,30 @@ impl Weak {
 
 #[async_trait]
 impl Interceptor for Weak {
-    async fn passage(&self, access: Access<'_>, beneath: &dyn HostStorage) -> Passage {
+    async fn passage(&self, access: Access<'_>, inner: &dyn HostStorage) -> Passage {
         let loads_late = self.weakness == Weakness::LoadsLate;
         match access {
             Access::LoadToken(tenant, key) if loads_late => {
-                let late = self.tokens.lock().await.entry((tenant.clone(), key.clone())).or_default().late();
-                late.map_or(Passage::Made, Passage::OldToken)
+                let late = self.tokens.lock().await.entry((tenant.clone(), key.clone())).or_default().late_load();
+                late.map_or(Passage::Forward, |entry| Passage::Answer(Answer::LoadToken(entry)))
             }
             Access::LoadRow(tenant, key) if loads_late => {
-                let late = self.rows.lock().await.entry((tenant.clone(), key.clone())).or_default().late();
-                late.map_or(Passage::Made, |row| Passage::OldRow(row.map(Box::new)))
+                let late = self.rows.lock().await.entry((tenant.clone(), key.clone())).or_default().late_load();
+                late.map_or(Passage::Forward, |row| Passage::Answer(Answer::LoadRow(row.map(Box::new))))
             }
             Access::SwapToken(tenant, key, expected, next) => {
-                let mut pasts = self.tokens.lock().await;
-                let past = pasts.entry((tenant.clone(), key.clone())).or_default();
+                let mut histories = self.tokens.lock().await;
+                let history = histories.entry((tenant.clone(), key.clone())).or_default();
                 let write = Write { next: next.cloned(), events: Vec::new() };
-                let swapped = past.swapped(self.weakness, Place { beneath, tenant, key }, expected, write).await;
-                swapped.map_or_else(Passage::Failed, Passage::TokenSwapped)
+                let swapped = history.swap(self.weakness, Place { inner, tenant, key }, expected, write).await;
+                swapped.map_or_else(Passage::Fail, |swapped| Passage::Answer(Answer::SwapToken(swapped)))
             }
             Access::SwapRow(tenant, key, expected, next, events) => {
-                let mut pasts = self.rows.lock().await;
-                let past = pasts.entry((tenant.clone(), key.clone())).or_default();
+                let mut histories = self.rows.lock().await;
+                let history = histories.entry((tenant.clone(), key.clone())).or_default();
                 let write = Write { next: next.cloned(), events: events.to_vec() };
-                let swapped = past.swapped(self.weakness, Place { beneath, tenant, key }, expected, write).await;
-                swapped.map_or_else(Passage::Failed, |swapped| Passage::RowSwapped(Box::new(swapped)))
+                let swapped = history.swap(self.weakness, Place { inner, tenant, key }, expected, write).await;
+                swapped.map_or_else(Passage::Fail, |swapped| Passage::Answer(Answer::SwapRow(Box::new(swapped))))
             }
             Access::Accounts(..)
             | Access::LoadToken(..)
@@ -284,7 +284,7 @@ impl Interceptor for Weak {
             | Access::PutState(..)
             | Access::Reseal(..)
             | Access::Read(_)
-            | Access::Write(_) => Passage::Made,
+            | Access::Write(_) => Passage::Forward,
         }
     }
 }

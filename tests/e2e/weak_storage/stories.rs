@@ -1,5 +1,5 @@
-//! Stories of one connection, under the provider that forgives least: a refresh token that is presented twice ends everything.
-//! What came of each is told in words that are measured.
+//! Stories of one connection on a weak storage. The fake revokes every token of the grant if a refresh token is sent twice.
+//! Each story returns its result in the words of `docs/storage.md`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -12,53 +12,65 @@ use tiktok_shop_host::connection::ConnectionKey;
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::HostStorage;
-use tiktok_shop_host::storage::{Access, Interceptor, Passage};
+use tiktok_shop_host::storage::{Access, Answer, Interceptor, Passage};
 use tiktok_shop_tests::{DAY, Stage, TOKEN_REFRESH, customer_id, refusal, tenant};
 use tokio::sync::{Barrier, Notify};
 
 use super::storage::{Weak, Weakness};
 
-/// What a load of a token record passes once it is made, and before anybody hears of it.
+/// Where a load of a token record waits before it returns.
 enum Gate {
-    /// All who pass wait for each other.
+    /// The load waits until all loads with this barrier have reached it.
     Together(Arc<Barrier>),
-    /// Tells that somebody is there, and lets them go on when told to.
-    Held(Arc<(Notify, Notify)>),
+    /// The load waits until the test opens the door.
+    Held(Arc<Door>),
 }
 
-/// A weak storage, and gates for the loads to come.
+/// A door at which one load waits.
+#[derive(Default)]
+struct Door {
+    /// Notified when the load has arrived.
+    arrived: Notify,
+    /// Notified by the test, so that the load goes on.
+    opened: Notify,
+}
+
+/// A storage with gates for the next loads of token records.
 struct Gated {
-    /// `None`: it keeps the contract.
+    /// The weakness of the storage. `None` if it keeps the contract.
     weak: Option<Weak>,
     gates: Mutex<Vec<Gate>>,
 }
 
 #[async_trait]
 impl Interceptor for Gated {
-    async fn passage(&self, access: Access<'_>, beneath: &dyn HostStorage) -> Passage {
+    async fn passage(&self, access: Access<'_>, inner: &dyn HostStorage) -> Passage {
         let passage = match &self.weak {
-            Some(weak) => weak.passage(access, beneath).await,
-            None => Passage::Made,
+            Some(weak) => weak.passage(access, inner).await,
+            None => Passage::Forward,
         };
         let Access::LoadToken(tenant, key) = access else { return passage };
-        let entry =
-            if let Passage::OldToken(entry) = passage { entry } else { beneath.load_token(tenant, key).await.unwrap() };
+        let entry = if let Passage::Answer(Answer::LoadToken(entry)) = passage {
+            entry
+        } else {
+            inner.load_token(tenant, key).await.unwrap()
+        };
         let gate = self.gates.lock().unwrap().pop();
         match gate {
             Some(Gate::Together(others)) => {
                 others.wait().await;
             }
             Some(Gate::Held(door)) => {
-                door.0.notify_one();
-                door.1.notified().await;
+                door.arrived.notify_one();
+                door.opened.notified().await;
             }
             None => {}
         }
-        Passage::OldToken(entry)
+        Passage::Answer(Answer::LoadToken(entry))
     }
 }
 
-/// A customer, and a seller who is connected to them.
+/// One customer with the connection of one seller.
 struct Story {
     stage: Stage,
     storage: Arc<Gated>,
@@ -82,37 +94,37 @@ impl Story {
         *self.storage.gates.lock().unwrap() = gates;
     }
 
-    /// Another host refreshes. What it is told matters less than what is stored then.
-    async fn refreshes(&self, rotation: Rotation) -> String {
+    /// Refreshes on a new host, and returns "ok" or the code of the error.
+    async fn refresh(&self, mode: RefreshMode) -> String {
         let host = self.stage.host_builder().build().unwrap();
-        code(host.refresh(&tenant(0), &customer_id(CUSTOMER), None, rotation).await)
+        code(host.refresh(&tenant(0), &customer_id(CUSTOMER), None, mode).await)
     }
 
-    /// A host has loaded the record to refresh it, and goes on when all this is done.
-    async fn refreshes_during<T>(&self, meanwhile: impl Future<Output = T>) -> T {
-        let door = Arc::new((Notify::new(), Notify::new()));
+    /// Starts a refresh, which loads the record and then waits until `meanwhile` is done.
+    async fn during_a_refresh<T>(&self, meanwhile: impl Future<Output = T>) -> T {
+        let door = Arc::new(Door::default());
         self.gates(vec![Gate::Held(Arc::clone(&door))]);
         let meanwhile = async {
-            door.0.notified().await;
+            door.arrived.notified().await;
             let done = meanwhile.await;
-            door.1.notify_one();
+            door.opened.notify_one();
             done
         };
-        join(self.refreshes(RefreshMode::WhenDue), meanwhile).await.1
+        join(self.refresh(RefreshMode::WhenDue), meanwhile).await.1
     }
 
-    async fn disconnects(&self) -> Result<(), CallError> {
+    async fn disconnect(&self) -> Result<(), CallError> {
         let (customer, target) = (customer_id(CUSTOMER), DisconnectTarget::All(None));
         self.stage.host.disconnect(&tenant(0), &customer, target, RemoteGrant::Keep).await.map(drop)
     }
 
-    /// The token records of the customer, in clear; `None`: one does not open.
+    /// Returns the customer's token records, unsealed. `None` if one of them does not open.
     async fn records(&self) -> Option<Vec<String>> {
         let (tenant, customer) = (tenant(0), customer_id(CUSTOMER));
         let mut records = Vec::new();
         for account in self.stage.storage.accounts(&tenant, &customer).await.unwrap() {
             let key = ConnectionKey { customer: customer.clone(), account };
-            // Until it is not late any more.
+            // The third load is not late.
             let mut entry = None;
             for _ in 0..3 {
                 entry = self.stage.storage.load_token(&tenant, &key).await.unwrap();
@@ -124,7 +136,7 @@ impl Story {
         Some(records)
     }
 
-    /// The refresh tokens that TikTok has issued, and whether it honours them.
+    /// Returns the refresh tokens that the fake has issued, and whether it still honours each of them.
     fn issued(&self) -> Vec<(String, bool)> {
         let issued = self.stage.fake.issued(&self.stage.fake.apps()[0].service_id, SELLER).unwrap();
         issued.refresh_tokens.into_iter().map(|token| (token.token, token.honoured)).collect()
@@ -136,12 +148,12 @@ impl Story {
         sent.iter().collect::<BTreeSet<_>>().len() < sent.len()
     }
 
-    /// What has become of the connection once another host has come, an hour later.
+    /// Refreshes on another host an hour later, and returns what has become of the connection.
     async fn fate(&self) -> &'static str {
         self.stage.advance(3_600);
-        let told = self.refreshes(RefreshMode::Forced).await;
+        let code = self.refresh(RefreshMode::Forced).await;
         let Some(records) = self.records().await else {
-            assert_eq!((told.as_str(), self.stage.requests_to(TOKEN_REFRESH)), ("storage-refused", 0));
+            assert_eq!((code.as_str(), self.stage.requests_to(TOKEN_REFRESH)), ("storage-refused", 0));
             return DOES_NOT_OPEN;
         };
         let lives =
@@ -157,7 +169,7 @@ impl Story {
 
 const OK: &str = "ok";
 
-/// The code of an error, or "ok".
+/// Returns "ok" or the code of the error.
 fn code<T>(outcome: Result<T, CallError>) -> String {
     if outcome.is_ok() { OK.to_owned() } else { refusal(outcome).1 }
 }
@@ -169,21 +181,21 @@ pub(super) async fn two_hosts_refresh_at_once(weakness: Option<Weakness>) -> &'s
     let story = Story::begin(weakness).await;
     let together = Arc::new(Barrier::new(2));
     story.gates(vec![Gate::Together(Arc::clone(&together)), Gate::Together(together)]);
-    join(story.refreshes(RefreshMode::WhenDue), story.refreshes(RefreshMode::WhenDue)).await;
+    join(story.refresh(RefreshMode::WhenDue), story.refresh(RefreshMode::WhenDue)).await;
     story.fate().await
 }
 
 pub(super) async fn one_host_refreshes_twice(weakness: Option<Weakness>) -> &'static str {
     let story = Story::begin(weakness).await;
-    story.refreshes(RefreshMode::WhenDue).await;
+    story.refresh(RefreshMode::WhenDue).await;
     story.stage.advance(8 * DAY);
-    story.refreshes(RefreshMode::WhenDue).await;
+    story.refresh(RefreshMode::WhenDue).await;
     story.fate().await
 }
 
 pub(super) async fn disconnected_during_a_refresh(weakness: Option<Weakness>) -> &'static str {
     let story = Story::begin(weakness).await;
-    let ended = story.refreshes_during(story.disconnects()).await;
+    let ended = story.during_a_refresh(story.disconnect()).await;
     match (code(ended).as_str(), story.records().await.map(|records| records.len())) {
         ("storage-refused", None) => DOES_NOT_OPEN,
         (OK, Some(0)) => SAFE,
@@ -193,11 +205,11 @@ pub(super) async fn disconnected_during_a_refresh(weakness: Option<Weakness>) ->
     }
 }
 
-pub(super) async fn connected_anew_during_a_refresh(weakness: Option<Weakness>) -> &'static str {
+pub(super) async fn connected_again_during_a_refresh(weakness: Option<Weakness>) -> &'static str {
     let story = Story::begin(weakness).await;
     let before = story.issued().len();
-    let connected = story.refreshes_during(async {
-        let _either = story.disconnects().await;
+    let connected = story.during_a_refresh(async {
+        let _either = story.disconnect().await;
         story.stage.connect(CUSTOMER, SELLER).await
     });
     let connected = code(connected.await);
