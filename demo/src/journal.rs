@@ -100,6 +100,6 @@ impl Interceptor for Journal {
             "owners" => self.import("connection-storage.owners"),
             other => self.host(other),
         }
-        Passage::Made
+        Passage::Forward
     }
 }

@@ -1,14 +1,8 @@
-//! What a call leaves in the guest's memory, searched after the post-return: nothing secret outside the stack.
+//! Searches the guest's memory after a call. No secret may be left outside the stack, which the next call overwrites.
 //!
-//! The embedder of a component does not get at its memory, but may provide it.
-#![allow(unsafe_code, reason = "memory that wasmtime shares with a test is made of raw pointers")]
-#![allow(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test may panic, and reads of a module only what it needs"
-)]
+//! An embedder of a component can't read its memory, but can provide it.
+#![allow(unsafe_code, reason = "memory that wasmtime shares with a test consists of raw pointers")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "the test reads only some sections of a module")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeSet;
@@ -19,36 +13,30 @@ use std::time::Duration;
 
 use fake_tiktok_shop::{App, Clock as FakeClock, Decision, FakeTikTokShop, Options, SecretKind};
 use tiktok_shop_canaries::Canaries;
+use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
+use tiktok_shop_host::clock::{Clock, ManualClock};
+use tiktok_shop_host::connect::{Grant, StateCheck};
+use tiktok_shop_host::connection::ShopPolicy;
+use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
+use tiktok_shop_host::egress::{Authority, EgressPolicy};
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::seal::HostKeys;
+use tiktok_shop_host::storage::MemoryStorage;
+use tiktok_shop_host::{CallError, Component, ConnectorHost, CustomerId, TenantId};
 use wasmparser::{DataKind, Operator, Parser, Payload};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
-
-use crate::api_call::{CallRequest, CallScope, HttpMethod};
-use crate::builder::Program;
-use crate::clock::{Clock, ManualClock};
-use crate::connection::{Grant, Rotation, ShopPolicy, StateCheck};
-use crate::credentials::{AppCredentials, StaticCredentials};
-use crate::deadlines::Deadlines;
-use crate::egress::{Authority, Client, EgressPolicy};
-use crate::engine::engine_over;
-use crate::error::CallError;
-use crate::host::{ConnectorHost, Shared};
-use crate::id::{CustomerId, TenantId};
-use crate::limits::Limits;
-use crate::randomness::SystemRandomness;
-use crate::seal::{HostKeys, Keyring, SealedStorage};
-use crate::storage::{HostStorage, MemoryStorage};
 
 const BEGIN: u64 = 1_767_225_600;
 const STATE: &str = "st-8kQ2vXw0Zr5LmN7pTfBh3A";
 const PREVIOUS: &str = "8d1c7b5e3f90a2146bd8e7c5f3a1029b8d7c6e5f";
 
-/// The memory of one instance. Outlives it.
+/// The memory of one instance. It outlives the instance.
 struct GuestMemory {
     begin: *mut u8,
     size: AtomicUsize,
 }
 
-// SAFETY: the guest writes it, and a test reads it while the guest waits in an import or is gone.
+// SAFETY: the guest writes the memory. The test reads it only while the guest waits in an import, or after the guest is gone.
 unsafe impl Send for GuestMemory {}
 // SAFETY: as above.
 unsafe impl Sync for GuestMemory {}
@@ -60,22 +48,22 @@ impl GuestMemory {
     };
 
     fn content(&self) -> Vec<u8> {
-        // SAFETY: so much of it was handed out, and nobody writes it now.
+        // SAFETY: `size` bytes were handed out, and the guest does not write now.
         unsafe { slice::from_raw_parts(self.begin, self.size.load(Ordering::SeqCst)) }.to_vec()
     }
 }
 
 impl Drop for GuestMemory {
     fn drop(&mut self) {
-        // SAFETY: as it was handed out.
+        // SAFETY: `begin` was allocated with this layout.
         unsafe { dealloc(self.begin, Self::LAYOUT) };
     }
 }
 
-/// What wasmtime holds of it.
+/// The handle through which wasmtime uses the memory.
 struct Lent(Arc<GuestMemory>);
 
-// SAFETY: the whole capacity is there from the begin, zeroed, and never moves. There are no guards, and none are asked for.
+// SAFETY: the whole capacity is allocated and zeroed from the start, and never moves. wasmtime asks for no guard pages.
 unsafe impl LinearMemory for Lent {
     fn byte_size(&self) -> usize {
         self.0.size.load(Ordering::SeqCst)
@@ -96,7 +84,7 @@ unsafe impl LinearMemory for Lent {
     }
 }
 
-/// The memories of all instances so far.
+/// The memories of all instances until now.
 #[derive(Default)]
 struct Memories(Mutex<Vec<Arc<GuestMemory>>>);
 
@@ -119,7 +107,7 @@ unsafe impl MemoryCreator for Memories {
     }
 }
 
-/// A clock that keeps a copy of the guest's memory each time the guest asks for the time.
+/// A clock that copies the guest's memory whenever the guest reads the time.
 struct Peeking {
     clock: ManualClock,
     memories: Arc<Memories>,
@@ -138,7 +126,7 @@ impl Clock for Peeking {
     }
 }
 
-/// Where the stack ends and the module's data begins: the stack pointer begins there and goes down.
+/// Returns the address at which the stack ends and the module's data begins. The stack pointer starts there and goes down.
 fn end_of_stack(component: &[u8]) -> usize {
     let (mut pointer, mut data) = (None, Vec::new());
     for payload in Parser::new(0).parse_all(component) {
@@ -147,7 +135,7 @@ fn end_of_stack(component: &[u8]) -> usize {
                 let global = globals.into_iter().next().unwrap().unwrap();
                 assert!(global.ty.mutable);
                 let Operator::I32Const { value } = global.init_expr.get_operators_reader().read().unwrap() else {
-                    panic!("the stack pointer begins at a constant")
+                    panic!("the stack pointer does not start at a constant")
                 };
                 pointer = Some(usize::try_from(value).unwrap());
             }
@@ -155,7 +143,7 @@ fn end_of_stack(component: &[u8]) -> usize {
                 for segment in segments {
                     if let DataKind::Active { offset_expr, .. } = segment.unwrap().kind {
                         let Operator::I32Const { value } = offset_expr.get_operators_reader().read().unwrap() else {
-                            panic!("data begins at a constant")
+                            panic!("a data segment does not start at a constant")
                         };
                         data.push(usize::try_from(value).unwrap());
                     }
@@ -165,11 +153,11 @@ fn end_of_stack(component: &[u8]) -> usize {
         }
     }
     let pointer = pointer.unwrap();
-    assert!(!data.is_empty() && data.iter().all(|begin| *begin >= pointer), "data lies behind the stack");
+    assert!(!data.is_empty() && data.iter().all(|begin| *begin >= pointer), "the data is not behind the stack");
     pointer
 }
 
-/// A host over the shipped component and a fake TikTok Shop, with a view on the guest's memory.
+/// A host with the shipped component, a fake TikTok Shop, and access to the guest's memory.
 struct Scene {
     fake: FakeTikTokShop,
     app: App,
@@ -181,7 +169,6 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        crate::call_log::tests::reach_every_event();
         let options = Options { clock: FakeClock::fixed(BEGIN), ..Options::default() };
         let fake = FakeTikTokShop::start(options).unwrap();
         let app = fake.control().apps().remove(0);
@@ -201,23 +188,16 @@ impl Scene {
             .stand_in(Authority::Auth, fake.address())
             .and_then(|policy| policy.stand_in(Authority::Api, fake.address()))
             .unwrap();
-        let (deadlines, limits) = (Deadlines::default(), Limits::default());
-        let engine = engine_over(Arc::clone(&memories) as Arc<_>).unwrap();
-        let storage: Arc<dyn HostStorage> =
-            Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::from_secs(BEGIN)))));
-        let keys = Arc::new(HostKeys::draw().unwrap());
-        let keyring = Keyring::new(Arc::clone(&storage), keys, Arc::new(SystemRandomness));
-        let host = ConnectorHost::new(Shared {
-            program: Program::on(&engine, component, &limits).unwrap(),
-            storage: SealedStorage::new(storage, Arc::new(keyring)),
-            credentials: Arc::new(StaticCredentials::new().with(tenant(), credentials)),
-            clock: Arc::clone(&clock) as Arc<_>,
-            randomness: Arc::new(SystemRandomness),
-            client: Client::new(egress, deadlines, limits.response_bytes).unwrap(),
-            deadlines,
-            limits,
-            on_crossing: None,
-        });
+        let host = ConnectorHost::builder()
+            .component(Component::Bytes(component))
+            .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::from_secs(BEGIN))))))
+            .keys(Arc::new(HostKeys::draw().unwrap()))
+            .credentials(Arc::new(StaticCredentials::new().with(tenant(), credentials)))
+            .clock(Arc::clone(&clock) as Arc<_>)
+            .egress(egress)
+            .guest_memory(Arc::clone(&memories) as Arc<_>)
+            .build()
+            .unwrap();
         Self { fake, app, memories, clock, host, end_of_stack }
     }
 
@@ -235,7 +215,8 @@ impl Scene {
         self.host.refresh(&tenant(), &customer(), None, RefreshMode::Forced).await.map(drop)
     }
 
-    /// The kinds of secrets outside the stack: while the only call since the last look ran, and after it.
+    /// Returns the kinds of secrets that are outside the stack: first while the last call ran, then after it. Exactly one call
+    /// must have run since the last look.
     fn look(&self) -> (BTreeSet<&'static str>, Vec<String>) {
         let mut canaries = Canaries::default();
         canaries.add("app secret", &self.app.app_secret);
@@ -260,8 +241,8 @@ impl Scene {
         let during = copies.iter().flat_map(|copy| found(copy)).map(|found| found.kind).collect();
 
         let memory = self.memories.0.lock().unwrap().pop().unwrap();
-        assert!(self.memories.0.lock().unwrap().is_empty(), "one call has one memory");
-        assert_eq!(Arc::strong_count(&memory), 1, "the instance is gone");
+        assert!(self.memories.0.lock().unwrap().is_empty(), "one call must create one memory");
+        assert_eq!(Arc::strong_count(&memory), 1, "the instance must be gone");
         (during, found(&memory.content()).iter().map(ToString::to_string).collect())
     }
 }
@@ -277,23 +258,23 @@ fn customer() -> CustomerId {
 const NOTHING: [&str; 0] = [];
 
 #[tokio::test]
-async fn a_call_leaves_no_secret_in_the_guests_memory() {
+async fn a_successful_call_leaves_no_secret_in_the_guests_memory() {
     let scene = Scene::new();
     let link = scene.host.authorization_url(&tenant(), STATE.into()).await.unwrap();
-    assert!(link.ends_with(STATE));
+    assert!(link.expose().ends_with(STATE));
     assert_eq!(scene.look().1, NOTHING, "authorization-url");
 
     scene.connect(STATE).await.unwrap();
     let (during, after) = scene.look();
     for kind in ["access token", "app secret", "authorization code", "refresh token"] {
-        assert!(during.contains(kind), "the search finds what is there: {during:?}");
+        assert!(during.contains(kind), "the search must find secrets that are in use: {during:?}");
     }
     assert_eq!(after, NOTHING, "connect");
 
     scene.refresh().await.unwrap();
     let (during, after) = scene.look();
     for kind in ["access token", "app secret", "refresh token", "shop cipher"] {
-        assert!(during.contains(kind), "the search finds what is there: {during:?}");
+        assert!(during.contains(kind), "the search must find secrets that are in use: {during:?}");
     }
     assert_eq!(after, NOTHING, "refresh");
 
@@ -312,13 +293,13 @@ async fn a_call_leaves_no_secret_in_the_guests_memory() {
     assert!(response.is_success(), "{response:?}");
     let (during, after) = scene.look();
     for kind in ["access token", "app secret", "shop cipher"] {
-        assert!(during.contains(kind), "the search finds what is there: {during:?}");
+        assert!(during.contains(kind), "the search must find secrets that are in use: {during:?}");
     }
     assert_eq!(after, NOTHING, "call");
 }
 
 #[tokio::test]
-async fn a_call_that_ends_in_an_error_leaves_none_either() {
+async fn a_failed_call_leaves_no_secret_in_the_guests_memory() {
     let scene = Scene::new();
     scene.connect("another state").await.unwrap_err();
     assert_eq!(scene.look().1, NOTHING, "the state does not match");

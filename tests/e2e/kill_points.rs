@@ -58,12 +58,12 @@ async fn a_webhook_killed_before_any_call_of_the_host_is_recorded_by_its_next_de
 /// A number names the same point in every run.
 #[tokio::test]
 async fn the_same_call_crosses_equally_often() {
-    let mut crossings = BTreeMap::<_, Vec<_>>::new();
+    let mut events = BTreeMap::<_, Vec<_>>::new();
     for operation in Operation::ALL {
         for policy in operation.policies() {
             let trial = Trial::measure(operation, *policy).await.unwrap();
-            crossings.entry(operation.to_string()).or_default().push(trial.points().count());
+            events.entry(operation.to_string()).or_default().push(trial.points().count());
         }
     }
-    assert!(crossings.values().all(|counts| counts.iter().all(|count| *count == counts[0])), "{crossings:?}");
+    assert!(events.values().all(|counts| counts.iter().all(|count| *count == counts[0])), "{events:?}");
 }

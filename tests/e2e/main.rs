@@ -22,6 +22,7 @@ mod embedding;
 mod events;
 mod fault_matrix;
 mod fleet;
+mod guest_memory;
 mod hostile_guest;
 mod isolation;
 mod keys;

@@ -1,10 +1,10 @@
-//! Kills an operation at every crossing between guest and host, as a crash of its process would.
+//! Kills an operation at every boundary event, as a crash of its process would.
 //!
-//! A crossing is a call of a host's function or the return from it. The functions of WASI, which send the requests, are
+//! A boundary event is a call of a host's function or the return from it. The functions of WASI, which send the requests, are
 //! included.
 //!
-//! 1. One run is not killed. It counts the crossings.
-//! 2. Each further run is killed at the next crossing.
+//! 1. One run is not killed. It counts the boundary events.
+//! 2. Each further run is killed at the next boundary event.
 //! 3. The stored data must be legal, given the requests in the fake's log.
 //! 4. After the claim has lapsed, another process takes over:
 //!    - If the operation gets tokens, the connection must be whole or lost. It may be lost only if TikTok Shop has spent the
@@ -129,8 +129,8 @@ pub struct Trial {
     pub operation: Operation,
     /// The policy of TikTok Shop.
     pub policy: Policy,
-    /// The crossings of the run that was not killed.
-    crossings: Vec<Crossing>,
+    /// The boundary events of the run that was not killed.
+    events: Vec<BoundaryEvent>,
 }
 
 /// The results of an operation that was killed at many points.
@@ -145,26 +145,26 @@ pub struct Tally {
 }
 
 impl Trial {
-    /// Runs the operation once without a kill, and records its crossings.
+    /// Runs the operation once without a kill, and records its boundary events.
     ///
     /// # Errors
     /// The operation did not succeed.
     pub async fn measure(operation: Operation, policy: Policy) -> Result<Self, String> {
         let scene = Scene::set(operation, policy.replaced).await;
-        let crossings = scene.run().await?;
-        Ok(Self { operation, policy, crossings })
+        let events = scene.run().await?;
+        Ok(Self { operation, policy, events })
     }
 
-    /// Returns every point at which the operation can be killed: one for each crossing.
+    /// Returns every point at which the operation can be killed: one for each boundary event.
     pub fn points(&self) -> impl Iterator<Item = u32> {
-        self.crossings.iter().map(|crossing| crossing.number)
+        self.events.iter().map(|event| event.number)
     }
 
     /// Returns the points before each of the host's functions, and the last point. After a function has returned, the guest
     /// only computes until it calls the next one. A kill there leaves the same state as a kill before the next function.
     pub fn points_before(&self) -> impl Iterator<Item = u32> {
-        let before = self.crossings.iter().filter(|crossing| crossing.direction == Direction::ToHost);
-        before.chain(self.crossings.last()).map(|crossing| crossing.number)
+        let before = self.events.iter().filter(|event| event.direction == Direction::ToHost);
+        before.chain(self.events.last()).map(|event| event.number)
     }
 
     /// Kills the operation at each of these points, and calls `done` after each.
@@ -183,7 +183,7 @@ impl Trial {
                 Ok(Some(cause)) => *tally.lost.entry(cause).or_default() += 1,
                 Err(problem) => tally
                     .illegal
-                    .push(format!("{self}, killed at point {point} of {}: {problem}\n{found}", self.crossings.len())),
+                    .push(format!("{self}, killed at point {point} of {}: {problem}\n{found}", self.events.len())),
             }
             met.insert((found.seen, found.stored));
             done();
@@ -208,7 +208,7 @@ impl fmt::Display for Trial {
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = match self.at.map(|crossing| crossing.direction) {
+        let at = match self.at.map(|event| event.direction) {
             Some(Direction::ToHost) => "before one of the host's functions",
             Some(Direction::ToGuest) => "after one of the host's functions",
             None => "not at all",

@@ -9,7 +9,7 @@ use crate::{executable, progress};
 
 const PACKAGE: &str = "tiktok-shop-kill-points";
 
-/// Kill calls at every crossing between guest and host, as crashes would, and show the state of the connections afterwards.
+/// Kill calls at every boundary event, as crashes would, and show the state of the connections afterwards.
 ///
 /// Prints the outcomes for each operation. An operation that renews tokens is tried under each policy that TikTok Shop may
 /// have for replaced refresh tokens; any other operation is tried under one policy. Takes some minutes. `cargo test` runs a

@@ -1,4 +1,4 @@
-//! Kills the connector's calls at every crossing between guest and host, under each of TikTok Shop's possible policies for
+//! Kills the connector's calls at every boundary event, under each of TikTok Shop's possible policies for
 //! refresh tokens. Then it shows which connections survived. `cargo xtask kill-points` builds and runs this program.
 
 mod progress;
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::progress::Progress;
 
-/// Kills connect, reconnect, refresh, promotion, link-shops, disconnect and webhooks at every crossing between guest and
+/// Kills connect, reconnect, refresh, promotion, link-shops, disconnect and webhooks at every event between guest and
 /// host. Each operation runs under each possible policy of TikTok Shop for replaced refresh tokens. An operation that
 /// replaces no refresh token runs under one policy only.
 ///

@@ -32,8 +32,8 @@ pub(super) struct Scene {
 
 /// The state after a kill.
 pub(super) struct Found {
-    /// The crossing at which the call was killed. `None` if the call was not killed at the intended crossing.
-    pub(super) at: Option<Crossing>,
+    /// The boundary event at which the call was killed. `None` if the call was not killed at the intended one.
+    pub(super) at: Option<BoundaryEvent>,
     /// The requests that TikTok Shop got, in the notation of `legal.rs`.
     pub(super) seen: String,
     /// The stored state, in the same notation.
@@ -74,9 +74,9 @@ impl Scene {
         Self { stage, operation, call, seen_before }
     }
 
-    /// Runs the operation to its end, checks the result and returns every crossing.
-    pub(super) async fn run(self) -> Result<Vec<Crossing>, String> {
-        let (outcome, crossings) = self.run_until(u32::MAX).await;
+    /// Runs the operation to its end, checks the result and returns every boundary event.
+    pub(super) async fn run(self) -> Result<Vec<BoundaryEvent>, String> {
+        let (outcome, events) = self.run_until(u32::MAX).await;
         let answer = outcome.map_err(|error| format!("{}, not killed: {error}", self.operation))?;
         match end(self.operation) {
             Some(end) => {
@@ -89,13 +89,13 @@ impl Scene {
             }
             None => self.is_whole(&answer.connection()).await?,
         }
-        Ok(crossings)
+        Ok(events)
     }
 
-    /// Runs the operation, kills it at this crossing and returns the state that is left.
+    /// Runs the operation, kills it at this boundary event and returns the state that is left.
     pub(super) async fn kill(&self, point: u32) -> Found {
-        let (outcome, crossings) = self.run_until(point).await;
-        let last = crossings.last().copied();
+        let (outcome, events) = self.run_until(point).await;
+        let last = events.last().copied();
         self.stage.quiet().await;
         let problem = match end(self.operation) {
             Some(_) => self.sweep_or_list_problem().await,
@@ -118,17 +118,17 @@ impl Scene {
         }
     }
 
-    /// Makes the call and kills it at this crossing. Returns the call's result and every crossing that was reached.
-    async fn run_until(&self, point: u32) -> (Result<Answer, CallError>, Vec<Crossing>) {
-        let crossings = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&crossings);
-        let builder = self.stage.host_builder().on_crossing(move |crossing| {
-            seen.lock().unwrap_or_else(PoisonError::into_inner).push(crossing);
-            if crossing.number < point { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    /// Makes the call and kills it at this boundary event. Returns the call's result and every boundary event that was reached.
+    async fn run_until(&self, point: u32) -> (Result<Answer, CallError>, Vec<BoundaryEvent>) {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&events);
+        let builder = self.stage.host_builder().on_boundary(move |event| {
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+            if event.number < point { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         let outcome = self.call.clone().make(builder).await;
-        let crossings = crossings.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        (outcome, crossings)
+        let events = events.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (outcome, events)
     }
 
     /// Returns a problem if a record is stored and either no sweep would find it, or its row shows a failure.
