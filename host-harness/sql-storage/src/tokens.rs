@@ -1,73 +1,86 @@
-//! Token records.
+//! Token records. A swap is one conditional statement.
 
-use super::dialect::{Moment, age_of};
-use super::error::{breaks_reference, storage_error};
-use super::{
-    AccountId, Columns as _, ConnectionKey, CustomerId, Due, MAX_RACES, Next, Revision, Sealed, SqlStorage,
-    StorageError, Swapped, TenantId, TokenEntry, TokenWrite, UnixSeconds, escaped, keyed, limited, optional_seconds,
-    seconds, statement,
-};
-use sqlx::Row as _;
+use async_trait::async_trait;
+use sqlx::any::AnyRow;
+use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
+use tiktok_shop_host::storage::{Due, Next, Sealed, StorageError, Swapped, TokenEntry, TokenStorage, TokenWrite};
+use tiktok_shop_host::{AccountId, CustomerId, Revision, TenantId};
 
-impl SqlStorage {
-    pub(super) async fn accounts_with_tokens(
-        &self,
-        tenant: &TenantId,
-        customer: &CustomerId,
-    ) -> Result<Vec<AccountId>, StorageError> {
-        let sql = "SELECT account FROM tiktok_shop_tokens WHERE tenant = $1 AND customer = $2 ORDER BY account";
-        let query = statement(sql.to_owned()).bind(escaped(tenant.as_str())).bind(escaped(customer.as_str()));
-        let rows = query.fetch_all(&self.readers).await.map_err(storage_error)?;
-        rows.iter().map(|row| row.id("account")).collect()
+use crate::sql::columns::Columns as _;
+use crate::sql::dialect::Moment;
+use crate::sql::error::changed;
+use crate::sql::statement::{BindValues as _, Statement, connection_statement, fetch_all, fetch_optional, statement};
+use crate::storage::SqlStorage;
+use crate::swap::Condition;
+use crate::usable_key::usable_key;
+
+#[async_trait]
+impl TokenStorage for SqlStorage {
+    async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
+        self.run_to_deadline(async {
+            let sql = "SELECT account FROM tiktok_shop_tokens WHERE tenant = $1 AND customer = $2 ORDER BY account";
+            let query = statement(sql).bind_text(tenant.as_str()).bind_text(customer.as_str());
+            fetch_all(&self.readers, query).await?.iter().map(|row| row.id("account")).collect()
+        })
+        .await
     }
 
-    pub(super) async fn token(
-        &self,
-        tenant: &TenantId,
-        key: &ConnectionKey,
-    ) -> Result<Option<TokenEntry>, StorageError> {
-        let age = self.dialect.age(Moment::Written, 4);
-        let sql = format!(
-            "SELECT revision, sealed_by, sealed, {age} AS age_ms FROM tiktok_shop_tokens \
-             WHERE tenant = $1 AND customer = $2 AND account = $3"
-        );
-        let query = self.dialect.bind_now(keyed(sql, tenant, key))?;
-        let Some(row) = query.fetch_optional(&self.readers).await.map_err(storage_error)? else { return Ok(None) };
-        let age: Option<i64> = row.try_get("age_ms").map_err(storage_error)?;
-        let value = Sealed::new(row.id("sealed_by")?, row.bytes("sealed")?);
-        Ok(Some(TokenEntry { revision: row.id("revision")?, value, age: age_of(age) }))
+    async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
+        self.run_to_deadline(async {
+            let age = self.dialect.age(Moment::Written, 4);
+            let sql = format!(
+                "SELECT revision, sealed_by, sealed, {age} AS age_ms FROM tiktok_shop_tokens \
+                 WHERE tenant = $1 AND customer = $2 AND account = $3"
+            );
+            let query = self.dialect.bind_now(connection_statement(sql, tenant, key))?;
+            let Some(row) = fetch_optional(&self.readers, query).await? else { return Ok(None) };
+            let value = Sealed::new(row.id("sealed_by")?, row.bytes("sealed")?);
+            Ok(Some(TokenEntry { revision: row.id("revision")?, value, age: row.age("age_ms")? }))
+        })
+        .await
     }
 
-    pub(super) async fn swapped_token(
+    async fn swap_token(
         &self,
         tenant: &TenantId,
         key: &ConnectionKey,
         expected: Option<&Revision>,
         next: Option<&Next<TokenWrite>>,
     ) -> Result<Swapped<TokenEntry>, StorageError> {
-        for _ in 0..MAX_RACES {
-            if self.try_token(tenant, key, expected, next).await? {
-                return Ok(Swapped::Done);
+        self.run_to_deadline(async {
+            if expected.is_none() && next.is_none() {
+                // There is nothing to write, so a read is enough.
+                let found = self.load_token(tenant, key).await?;
+                return Ok(found.map_or(Swapped::Done, |found| Swapped::Stale(Some(found))));
             }
-            let found = self.token(tenant, key).await?;
-            if found.as_ref().map(|entry| &entry.revision) != expected {
-                return Ok(Swapped::Stale(found));
-            }
-            match next {
-                Some(next) if !self.has_key(tenant, next.value.value.key()).await? => {
-                    return Err(StorageError::KeyGone);
-                }
-                // It has come and gone meanwhile.
-                Some(_) => {}
-                None if expected.is_none() => return Ok(Swapped::Done),
-                None => {}
-            }
-        }
-        Err(StorageError::Unavailable("other writers keep coming in between".to_owned()))
+            let condition = Condition { tenant, expected, sealed_by: next.map(|next| next.value.value.key()) };
+            let write = || self.write_token(tenant, key, expected, next);
+            let load = || self.load_token(tenant, key);
+            self.swap(condition, write, load).await
+        })
+        .await
     }
 
-    /// `false`: not written. The revision was another, or the key is gone.
-    async fn try_token(
+    async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
+        self.run_to_deadline(async {
+            let sql = "SELECT refresh_due_at, tenant, customer, account FROM tiktok_shop_tokens \
+                       WHERE refresh_due_at <= $1 AND (refresh_due_at, tenant, customer, account) > ($2, $3, $4, $5) \
+                       ORDER BY refresh_due_at, tenant, customer, account LIMIT $6";
+            let after = after.map(|due| (due.at, &due.tenant, &due.key));
+            let query = statement(sql).bind_bound(now.0).bind_position(after)?.bind_limit(limit);
+            let due = |row: &AnyRow| {
+                Ok(Due { at: row.seconds("refresh_due_at")?, tenant: row.id("tenant")?, key: row.key()? })
+            };
+            fetch_all(&self.readers, query).await?.iter().map(due).collect()
+        })
+        .await
+    }
+}
+
+impl SqlStorage {
+    /// Writes or deletes a token record if it has the expected revision and the new value's key is usable. Returns
+    /// whether both held.
+    async fn write_token(
         &self,
         tenant: &TenantId,
         key: &ConnectionKey,
@@ -76,71 +89,39 @@ impl SqlStorage {
     ) -> Result<bool, StorageError> {
         let moment = self.dialect.columns(Moment::Written);
         let query = match (next, expected) {
-            (Some(Next { revision, value }), expected) => {
-                // One parameter more where there is a revision to find.
-                let now = self.dialect.now(if expected.is_some() { 9 } else { 8 });
-                let has_key = "EXISTS (SELECT 1 FROM tiktok_shop_tenant_keys \
-                               WHERE tenant = $1 AND id = $6 AND wrapped IS NOT NULL)";
-                let sql = match expected {
-                    Some(_) => format!(
-                        "UPDATE tiktok_shop_tokens SET (revision, refresh_due_at, sealed_by, sealed, {moment}) \
-                         = ($4, $5, $6, $7, {now}) \
-                         WHERE tenant = $1 AND customer = $2 AND account = $3 AND revision = $8 AND {has_key}"
-                    ),
-                    None => format!(
-                        "INSERT INTO tiktok_shop_tokens \
-                         (tenant, customer, account, revision, refresh_due_at, sealed_by, sealed, {moment}) \
-                         SELECT $1, $2, $3, $4, $5, $6, $7, {now} WHERE {has_key} ON CONFLICT DO NOTHING"
-                    ),
-                };
-                let query = keyed(sql, tenant, key)
-                    .bind(escaped(revision.as_str()))
-                    .bind(optional_seconds(value.refresh_due_at)?)
-                    .bind(escaped(value.value.key().as_str()))
-                    .bind(value.value.bytes().to_vec());
-                let query = match expected {
-                    Some(expected) => query.bind(escaped(expected.as_str())),
-                    None => query,
-                };
-                self.dialect.bind_now(query)?
+            (Some(Next { revision, value }), Some(expected)) => {
+                let (now, usable_key) = (self.dialect.now(9), usable_key(6));
+                let sql = format!(
+                    "UPDATE tiktok_shop_tokens SET (revision, refresh_due_at, sealed_by, sealed, {moment}) \
+                     = ($4, $5, $6, $7, {now}) \
+                     WHERE tenant = $1 AND customer = $2 AND account = $3 AND revision = $8 AND {usable_key}"
+                );
+                let query = bind_token(connection_statement(sql, tenant, key), revision, value)?;
+                self.dialect.bind_now(query.bind_text(expected.as_str()))?
             }
-            (None, Some(expected)) => {
+            (Some(Next { revision, value }), None) => {
+                let (now, usable_key) = (self.dialect.now(8), usable_key(6));
+                let sql = format!(
+                    "INSERT INTO tiktok_shop_tokens \
+                     (tenant, customer, account, revision, refresh_due_at, sealed_by, sealed, {moment}) \
+                     SELECT $1, $2, $3, $4, $5, $6, $7, {now} WHERE {usable_key} ON CONFLICT DO NOTHING"
+                );
+                self.dialect.bind_now(bind_token(connection_statement(sql, tenant, key), revision, value)?)?
+            }
+            (None, expected) => {
+                // Without an expected revision the statement compares with null, and deletes nothing.
                 let sql = "DELETE FROM tiktok_shop_tokens \
                            WHERE tenant = $1 AND customer = $2 AND account = $3 AND revision = $4";
-                keyed(sql.to_owned(), tenant, key).bind(escaped(expected.as_str()))
+                connection_statement(sql, tenant, key).bind_optional_text(expected.map(Revision::as_str))
             }
-            (None, None) => return Ok(false),
         };
-        match query.execute(&self.writers).await {
-            Ok(done) => Ok(done.rows_affected() > 0),
-            // The key went between the look at it and the write.
-            Err(error) if breaks_reference(&error) => Ok(false),
-            Err(error) => Err(storage_error(error)),
-        }
+        changed(query.execute(&self.writers).await)
     }
+}
 
-    pub(super) async fn due_tokens(
-        &self,
-        now: UnixSeconds,
-        after: Option<&Due>,
-        limit: usize,
-    ) -> Result<Vec<Due>, StorageError> {
-        let sql = "SELECT refresh_due_at, tenant, customer, account FROM tiktok_shop_tokens \
-                   WHERE refresh_due_at <= $1 AND (refresh_due_at, tenant, customer, account) > ($2, $3, $4, $5) \
-                   ORDER BY refresh_due_at, tenant, customer, account LIMIT $6";
-        let query = statement(sql.to_owned()).bind(i64::try_from(now.0).unwrap_or(i64::MAX));
-        let query = match after {
-            Some(Due { at, tenant, key }) => query
-                .bind(seconds(*at)?)
-                .bind(escaped(tenant.as_str()))
-                .bind(escaped(key.customer.as_str()))
-                .bind(escaped(key.account.as_str())),
-            None => query.bind(-1_i64).bind(String::new()).bind(String::new()).bind(String::new()),
-        };
-        let rows = query.bind(limited(limit)).fetch_all(&self.readers).await.map_err(storage_error)?;
-        let due = |row: &sqlx::any::AnyRow| {
-            Ok(Due { at: row.seconds("refresh_due_at")?, tenant: row.id("tenant")?, key: row.key()? })
-        };
-        rows.iter().map(due).collect()
-    }
+/// Binds revision, due time, key and sealed value, in this order.
+pub(crate) fn bind_token(query: Statement, revision: &Revision, token: &TokenWrite) -> Result<Statement, StorageError> {
+    let TokenWrite { value, refresh_due_at } = token;
+    let query = query.bind_text(revision.as_str()).bind_optional_seconds(*refresh_due_at)?;
+    Ok(query.bind_text(value.key().as_str()).bind(value.bytes().to_vec()))
 }

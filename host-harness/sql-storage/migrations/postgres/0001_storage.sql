@@ -1,12 +1,12 @@
--- Text that holds U+0000 or U+0001 is stored with an escape (src/storage/sql/text.rs); all other text stands as it is.
--- Ids compare and sort byte for byte.
+-- A text that contains U+0000 or U+0001 is stored with escape sequences: see src/sql/text.rs. Any other text is stored
+-- unchanged. The collation "C" compares ids byte by byte.
 
 CREATE TABLE tiktok_shop_tenant_keys (
     tenant TEXT COLLATE "C" NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
-    -- In the order in which they were added.
+    -- Grows with each key that is added for the tenant.
     number BIGINT NOT NULL,
-    -- Both null: erased.
+    -- `host_key` names the key that wraps `wrapped`. Both are null if the key is erased.
     host_key TEXT,
     wrapped BYTEA,
     PRIMARY KEY (tenant, id),
@@ -18,11 +18,12 @@ CREATE TABLE tiktok_shop_tokens (
     customer TEXT COLLATE "C" NOT NULL,
     account TEXT COLLATE "C" NOT NULL,
     revision TEXT NOT NULL,
-    -- Unix seconds; null: not due.
+    -- Unix seconds. Null if no refresh is due.
     refresh_due_at BIGINT,
+    -- The key that seals the token record, and the sealed record.
     sealed_by TEXT COLLATE "C" NOT NULL,
     sealed BYTEA NOT NULL,
-    -- By this server's clock.
+    -- The time of the last write, by this server's clock.
     written_at TIMESTAMPTZ NOT NULL,
     PRIMARY KEY (tenant, customer, account),
     FOREIGN KEY (tenant, sealed_by) REFERENCES tiktok_shop_tenant_keys (tenant, id)
@@ -44,19 +45,20 @@ CREATE TABLE tiktok_shop_connections (
     seller_base_region TEXT NOT NULL,
     -- A JSON array of text.
     granted_scopes TEXT NOT NULL,
-    -- all, exactly-one
+    -- One of: all, exactly-one.
     shop_policy TEXT NOT NULL,
-    -- active, authorization-ending, reauthorization-required
+    -- One of: active, authorization-ending, reauthorization-required.
     status TEXT NOT NULL,
-    -- Of authorization-ending, in Unix seconds.
+    -- Unix seconds. Only for the status authorization-ending.
     status_ends_at BIGINT,
-    -- Of reauthorization-required: authorization-expired, authorization-revoked, refresh-outcome-unknown
+    -- Only for the status reauthorization-required. One of: authorization-expired, authorization-revoked,
+    -- refresh-outcome-unknown.
     status_reason TEXT,
-    -- These are Unix seconds.
+    -- The times from here to `failure_at` are Unix seconds.
     access_expires_at BIGINT,
     refresh_expires_at BIGINT,
     authorization_ends_at BIGINT,
-    -- The earlier of the two above.
+    -- The earlier of `refresh_expires_at` and `authorization_ends_at`.
     ends_at BIGINT,
     connected_at BIGINT NOT NULL,
     granted_at BIGINT NOT NULL,
@@ -67,7 +69,7 @@ CREATE TABLE tiktok_shop_connections (
     failure_detail TEXT,
     failure_http_status BIGINT,
     failure_request_id TEXT,
-    -- The ciphers of the shops; null: none has one.
+    -- The sealed ciphers of the shops, and the key that seals them. Null if no shop has a cipher.
     sealed_by TEXT COLLATE "C",
     sealed BYTEA,
     PRIMARY KEY (tenant, customer, account),
@@ -85,15 +87,15 @@ CREATE TABLE tiktok_shop_shops (
     customer TEXT COLLATE "C" NOT NULL,
     account TEXT COLLATE "C" NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
-    -- The order of the shops of a connection, from 0.
+    -- The index of the shop among the shops of its connection, from 0.
     position BIGINT NOT NULL,
     name TEXT NOT NULL,
     region TEXT NOT NULL,
     seller_type TEXT NOT NULL,
     code TEXT NOT NULL,
-    -- As TikTok sent it, JSON, without its cipher.
+    -- The shop as TikTok sent it: JSON without the cipher.
     raw TEXT NOT NULL,
-    -- granted, inactive, no-longer-granted
+    -- One of: granted, inactive, no-longer-granted.
     standing TEXT NOT NULL,
     linked BOOLEAN NOT NULL,
     PRIMARY KEY (tenant, customer, account, id),
@@ -102,7 +104,7 @@ CREATE TABLE tiktok_shop_shops (
 
 CREATE INDEX tiktok_shop_shops_owners ON tiktok_shop_shops (tenant, id, customer, account);
 
--- The position of a tenant's last event. Its row is locked until the events are there.
+-- The position of each tenant's last event. A transaction that appends events locks the tenant's row until it commits.
 CREATE TABLE tiktok_shop_event_positions (
     tenant TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     last BIGINT NOT NULL
@@ -115,18 +117,18 @@ CREATE TABLE tiktok_shop_events (
     at BIGINT NOT NULL,
     customer TEXT COLLATE "C" NOT NULL,
     account TEXT COLLATE "C" NOT NULL,
-    -- connected, authorization-ending, reauthorization-required, recovered, disconnected, notice
+    -- One of: connected, authorization-ending, reauthorization-required, recovered, disconnected, notice.
     kind TEXT NOT NULL,
-    -- Of reauthorization-required.
+    -- Only for the kind reauthorization-required. The words are those of `status_reason`.
     reason TEXT,
-    -- Of authorization-ending and notice, in Unix seconds.
+    -- Unix seconds. Only for the kinds authorization-ending and notice.
     ends_at BIGINT,
-    -- Of notice.
+    -- 30, 7 or 1. Only for the kind notice.
     days BIGINT,
     PRIMARY KEY (tenant, position)
 );
 
--- What was told once, by SHA-256 of its name.
+-- Events that happen once to a connection. `digest` is the SHA-256 of the event's name.
 CREATE TABLE tiktok_shop_told (
     tenant TEXT COLLATE "C" NOT NULL,
     customer TEXT COLLATE "C" NOT NULL,
@@ -135,12 +137,12 @@ CREATE TABLE tiktok_shop_told (
     PRIMARY KEY (tenant, customer, account, digest)
 );
 
--- Consents under way, by SHA-256 of their state.
+-- Consents that have begun. `digest` is the SHA-256 of the consent's state.
 CREATE TABLE tiktok_shop_states (
     tenant TEXT COLLATE "C" NOT NULL,
     digest BYTEA NOT NULL,
     customer TEXT COLLATE "C" NOT NULL,
-    -- SHA-256 of the browser's session.
+    -- The SHA-256 of the browser's session.
     browser BYTEA NOT NULL,
     shop_policy TEXT NOT NULL,
     used BOOLEAN NOT NULL,
@@ -150,7 +152,7 @@ CREATE TABLE tiktok_shop_states (
 
 CREATE INDEX tiktok_shop_states_begun ON tiktok_shop_states (begun_at);
 
--- Webhooks that were handled, by SHA-256 of their id or body.
+-- Webhooks that were handled. `digest` is the SHA-256 of the webhook's id, or of its body if it has no id.
 CREATE TABLE tiktok_shop_webhooks (
     tenant TEXT COLLATE "C" NOT NULL,
     digest BYTEA NOT NULL,

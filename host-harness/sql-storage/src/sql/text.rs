@@ -1,9 +1,12 @@
-//! Text as a column holds it. PostgreSQL takes no U+0000, so that is written with an escape, and so is the escape itself. Text
-//! without the two stands as it is; order and equality are those of the text.
+//! Text in a column. PostgreSQL can't hold U+0000, so this character is written as an escape sequence, and so is the
+//! escape character. Any other text is stored unchanged. Escaped texts have the same order as the texts, and two of
+//! them are equal only if the texts are.
 
-/// In front of what was U+0000 (U+0001 after it) or U+0001 (U+0002).
+/// The character that begins an escape sequence. It stands for U+0000 if U+0001 follows, and for U+0001 if U+0002
+/// follows.
 const ESCAPE: char = '\u{1}';
 
+/// Returns the form in which a column holds the text.
 pub(super) fn escaped(text: &str) -> String {
     if !text.contains(['\0', ESCAPE]) {
         return text.to_owned();
@@ -18,7 +21,7 @@ pub(super) fn escaped(text: &str) -> String {
     })
 }
 
-/// `None`: nothing is written so.
+/// Returns the text that a column holds in this form. `None` if [`escaped`] never returns this form.
 pub(super) fn unescaped(text: String) -> Option<String> {
     if !text.contains(ESCAPE) {
         return Some(text);
@@ -44,7 +47,7 @@ mod tests {
         ["", "\0", "\0\0", "\0\u{1}", "\0\u{2}", "\0a", "\u{1}", "\u{1}\0", "\u{1}\u{1}", "\u{2}", "a", "a\0"];
 
     #[test]
-    fn text_comes_back_and_keeps_its_order() {
+    fn text_is_read_back_unchanged_and_keeps_its_order() {
         assert!(TEXTS.is_sorted());
         let stored = TEXTS.map(escaped);
         assert!(stored.is_sorted(), "{stored:?}");
@@ -56,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_is_written_as_is_no_text() {
+    fn a_form_that_is_never_written_is_refused() {
         for stored in ["\u{1}", "a\u{1}", "\u{1}a", "\u{1}\u{3}"] {
             assert_eq!(unescaped(stored.to_owned()), None, "{stored:?}");
         }

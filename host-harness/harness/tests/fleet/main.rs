@@ -1,8 +1,6 @@
-//! Eight processes on one PostgreSQL database, as a fleet of hosts would be, under a provider that ends everything as soon as
-//! a refresh token is presented twice.
+//! Eight processes sweep one PostgreSQL database, like the hosts of a fleet. TikTok Shop is played by the fake under
+//! its strictest policy: it revokes every token of a consent as soon as a refresh token is presented twice.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken expectation is a failed test")]
-
-mod silence;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -17,31 +15,30 @@ use tiktok_shop_host::clock::ManualClock;
 use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy, UnixSeconds};
 use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
 use tiktok_shop_host::egress::{Authority, EgressPolicy};
-use tiktok_shop_host::randomness::Randomness as _;
-use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::seal::{HostKeys, Keyring};
-use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::storage::{ConnectionStorage as _, HostStorage, TokenStorage as _};
 use tiktok_shop_host::{Component, ConnectorHost, CustomerId, TenantId};
 use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
 use tokio::sync::{Mutex, mpsc};
 
 const PROCESSES: usize = 8;
 const CONNECTIONS: usize = 500;
-/// After this time every access token is due, and none has ended.
-const DUE: Duration = Duration::from_secs(6 * 86_400 + 3 * 3_600);
+/// After this time every connection is due for a refresh, and no access token has ended: 6 days and 3 hours.
+const UNTIL_DUE: Duration = Duration::from_secs(6 * 86_400 + 3 * 3_600);
 /// 2026-01-01T00:00:00Z.
 const BEGIN: u64 = 1_767_225_600;
 const REFRESH: &str = "/api/v2/token/refresh";
 const HOST_KEYS: &str = "fleet:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-/// The server is one test's alone: another restarts it.
+/// Locked by each test while it runs. One test restarts the server, so no other test may use it at that time.
 static SERVER: Mutex<()> = Mutex::const_new(());
 
-/// A database with connections that are due, and TikTok Shop beside it.
+/// A database whose connections are all due for a refresh, and the fake TikTok Shop that issued their tokens.
 struct Fleet {
     fake: FakeTikTokShop,
     app: App,
-    /// Of a schema of its own.
+    /// The address of the database, with a schema of its own.
     address: String,
     storage: SqlStorage,
     keyring: Keyring,
@@ -49,20 +46,23 @@ struct Fleet {
 }
 
 impl Fleet {
-    /// Every connection from a consent of its own.
-    async fn set(server: &str) -> Self {
+    /// Connects 500 customers, each with a consent of its own, and advances the fake's clock until all connections are
+    /// due.
+    async fn new(server: &str) -> Self {
         let options = Options { clock: FakeClock::fixed(BEGIN), ..Options::default() };
         let fake = FakeTikTokShop::start(options).unwrap();
         let control = fake.control();
         control.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::RevokesFamily);
         let app = control.apps().remove(0);
-        let address = schema(server).await;
+        let address = new_schema(server).await;
         let storage = SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap();
         let shared: Arc<dyn HostStorage> = Arc::new(storage.clone());
         let keys = Arc::new(HostKeys::parse(HOST_KEYS).unwrap());
         let tenant: TenantId = "default".parse().unwrap();
-        let egress = [Authority::Auth, Authority::Api].into_iter();
-        let egress = egress.fold(EgressPolicy::production(), |policy, at| policy.stand_in(at, fake.address()).unwrap());
+        let mut egress = EgressPolicy::production();
+        for authority in [Authority::Auth, Authority::Api] {
+            egress = egress.stand_in(authority, fake.address()).unwrap();
+        }
         let host = ConnectorHost::builder()
             .component(Component::File(xtask::component().unwrap()))
             .storage(Arc::clone(&shared))
@@ -75,12 +75,12 @@ impl Fleet {
         stream::iter(0..CONNECTIONS)
             .for_each_concurrent(8, async |number| {
                 let query = control.consent(&app.service_id, "one-shop", None, Decision::Allow).unwrap();
-                let id = customer(number);
-                host.finish_app_store_install(&tenant, &id, query.into(), ShopPolicy::All).await.unwrap();
+                let customer = customer(number);
+                host.finish_app_store_install(&tenant, &customer, query.into(), ShopPolicy::All).await.unwrap();
             })
             .await;
         control.clear_requests();
-        control.advance(DUE);
+        control.advance(UNTIL_DUE);
         let keyring = Keyring::new(shared, keys, Arc::new(SystemRandomness));
         Self { fake, app, address, storage, keyring, tenant }
     }
@@ -89,8 +89,8 @@ impl Fleet {
         self.fake.control()
     }
 
-    /// A process that refreshes all that is due, and ends.
-    fn sweep(&self) -> Child {
+    /// Starts a process that refreshes all connections that are due, and then ends.
+    fn start_sweep(&self) -> Child {
         #[expect(clippy::disallowed_methods, reason = "the subject is a fleet of processes")]
         let mut command = Command::new(env!("CARGO_BIN_EXE_tiktok-shop-harness"));
         let AppCredentials { app_key, app_secret, .. } = credentials(&self.app);
@@ -108,42 +108,45 @@ impl Fleet {
         command.spawn().unwrap()
     }
 
-    /// All processes at once. `on_line` hears of each line that one of them says: a connection is done.
-    async fn sweep_with_all(&self, mut on_line: impl FnMut()) -> Vec<Ended> {
-        let (said, mut lines) = mpsc::unbounded_channel();
+    /// Runs all processes at the same time. Calls `on_line` for each line that one of them prints: one line per
+    /// connection.
+    async fn sweep_with_all(&self, mut on_line: impl FnMut()) -> Vec<SweepResult> {
+        let (line_sender, mut lines) = mpsc::unbounded_channel();
         let processes: Vec<_> = (0..PROCESSES)
             .map(|_| {
-                let (mut child, said) = (self.sweep(), said.clone());
+                let (mut child, line_sender) = (self.start_sweep(), line_sender.clone());
                 tokio::task::spawn_blocking(move || {
                     let stdout = BufReader::new(child.stdout.take().unwrap());
-                    let mut failed = Vec::new();
+                    let mut complaints = Vec::new();
                     for line in stdout.lines().map(Result::unwrap) {
-                        failed.extend(line.contains("\"why\"").then(|| line.clone()));
-                        said.send(line).unwrap();
+                        complaints.extend(line.contains("\"why\"").then(|| line.clone()));
+                        line_sender.send(line).unwrap();
                     }
                     let output = child.wait_with_output().unwrap();
-                    failed.extend(String::from_utf8(output.stderr).unwrap().lines().map(str::to_owned));
-                    Ended { status: output.status, failed }
+                    complaints.extend(String::from_utf8(output.stderr).unwrap().lines().map(str::to_owned));
+                    SweepResult { status: output.status, complaints }
                 })
             })
             .collect();
-        drop(said);
+        drop(line_sender);
         while lines.recv().await.is_some() {
             on_line();
         }
-        let mut ended = Vec::new();
+        let mut results = Vec::new();
         for process in processes {
-            ended.push(process.await.unwrap());
+            results.push(process.await.unwrap());
         }
-        ended
+        results
     }
 
-    fn refreshes(&self) -> usize {
+    /// Counts the refresh requests that the fake received.
+    fn refresh_requests(&self) -> usize {
         self.control().requests().iter().filter(|request| request.path == REFRESH).count()
     }
 
-    /// Every connection is active, none is due, and TikTok Shop honours the refresh token that is stored.
-    async fn nothing_is_lost(&self) {
+    /// Asserts that every connection is active, that no connection is due, and that TikTok Shop still accepts every
+    /// stored refresh token.
+    async fn assert_nothing_is_lost(&self) {
         let control = self.control();
         let now = UnixSeconds(control.now());
         assert_eq!(self.storage.due(now, None, CONNECTIONS).await.unwrap(), []);
@@ -174,70 +177,75 @@ fn credentials(app: &App) -> AppCredentials {
     }
 }
 
-/// A schema of its own in this database. It stays behind: the server is thrown away.
-async fn schema(server: &str) -> String {
+/// Creates a schema with a random name, and returns an address that uses it. The test doesn't delete the schema,
+/// because the server is temporary.
+async fn new_schema(server: &str) -> String {
     let mut bits = [0; 8];
     SystemRandomness.fill(&mut bits).unwrap();
     let name = format!("fleet_{:016x}", u64::from_be_bytes(bits));
     let mut connection = PgConnection::connect(server).await.unwrap();
     connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).await.unwrap();
     connection.close().await.unwrap();
-    let mark = if server.contains('?') { '&' } else { '?' };
-    format!("{server}{mark}options=-c%20search_path%3D{name}")
+    let separator = if server.contains('?') { '&' } else { '?' };
+    format!("{server}{separator}options=-c%20search_path%3D{name}")
 }
 
 /// How a process ended.
 #[derive(Debug)]
-struct Ended {
+struct SweepResult {
     status: ExitStatus,
-    /// Lines about connections that could not be refreshed, and what it complained of.
-    failed: Vec<String>,
+    /// The lines about connections that could not be refreshed, and the lines on standard error.
+    complaints: Vec<String>,
 }
 
-impl Ended {
-    fn is_in_order(&self) -> bool {
-        self.status.success() && self.failed.is_empty()
+impl SweepResult {
+    fn is_clean(&self) -> bool {
+        self.status.success() && self.complaints.is_empty()
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_processes_spend_each_of_500_refresh_tokens_once() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
-    let _alone = SERVER.lock().await;
-    let fleet = Fleet::set(&server).await;
-    let ended = fleet.sweep_with_all(|| ()).await;
-    assert!(ended.iter().all(Ended::is_in_order), "{ended:?}");
-    assert_eq!(fleet.refreshes(), CONNECTIONS);
-    fleet.nothing_is_lost().await;
+    let _lock = SERVER.lock().await;
+    let fleet = Fleet::new(&server).await;
+    let results = fleet.sweep_with_all(|| ()).await;
+    assert!(results.iter().all(SweepResult::is_clean), "{results:?}");
+    assert_eq!(fleet.refresh_requests(), CONNECTIONS);
+    fleet.assert_nothing_is_lost().await;
 }
 
-/// What the restart interrupts is repeated within the ten seconds of a save, or left to the next sweep.
+/// A host repeats an interrupted save for up to ten seconds. A connection that fails nevertheless is refreshed by the
+/// second sweep.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_restarted_under_eight_processes_loses_nothing() {
+async fn a_restart_of_the_server_during_a_sweep_of_eight_processes_loses_nothing() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     let Some(restart) = tiktok_shop_test_postgres::test_postgres_restart() else { return };
-    let _alone = SERVER.lock().await;
-    let fleet = Fleet::set(&server).await;
+    let _lock = SERVER.lock().await;
+    let fleet = Fleet::new(&server).await;
     let (mut done, restart) = (0, Arc::new(restart));
     let mut restarting = None;
-    let ended = fleet
+    let first = fleet
         .sweep_with_all(|| {
             done += 1;
             if done == CONNECTIONS / 4 {
-                let (restart, before) = (Arc::clone(&restart), fleet.refreshes());
+                let (restart, before) = (Arc::clone(&restart), fleet.refresh_requests());
                 restarting = Some((before, tokio::task::spawn_blocking(move || restart.run())));
             }
         })
         .await;
     let (before, restarting) = restarting.unwrap();
     restarting.await.unwrap();
-    let first = fleet.refreshes();
-    println!("restarted after {before} of {CONNECTIONS} refreshes, {first} by the end of the first sweep: {ended:?}");
-    assert!(before < CONNECTIONS, "the fleet was done before");
+    let after_first = fleet.refresh_requests();
+    println!(
+        "restarted after {before} of {CONNECTIONS} refreshes, {after_first} by the end of the first sweep: {first:?}"
+    );
+    assert!(before < CONNECTIONS, "the fleet was done before the restart");
 
-    // A claim whose process could not store what it got would lapse only after two minutes: there is none.
-    let again = fleet.sweep_with_all(|| ()).await;
-    assert!(again.iter().all(Ended::is_in_order), "{again:?}");
-    assert_eq!(fleet.refreshes(), CONNECTIONS);
-    fleet.nothing_is_lost().await;
+    // If a process could not save a token pair, its claim would block the connection for two minutes, and the second
+    // sweep would report it.
+    let second = fleet.sweep_with_all(|| ()).await;
+    assert!(second.iter().all(SweepResult::is_clean), "{second:?}");
+    assert_eq!(fleet.refresh_requests(), CONNECTIONS);
+    fleet.assert_nothing_is_lost().await;
 }

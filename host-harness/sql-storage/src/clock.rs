@@ -1,0 +1,71 @@
+//! The machine's clocks, by which SQLite measures ages.
+//!
+//! The age of a token record decides whether a claim still holds, so nobody may be able to set the clock that measures
+//! it. In PostgreSQL the server's clock measures ages for every host. SQLite has no server. Its hosts are processes of
+//! one machine, so they measure with the time since that machine's boot.
+
+use std::time::{Duration, SystemTime};
+
+/// The time as all processes of this machine measure it.
+pub trait MachineClock: Send + Sync {
+    /// Returns the id of the machine's latest boot. Each boot has another id.
+    fn boot(&self) -> &str;
+
+    /// Returns the time since that boot, including sleep. It never goes backwards, and nobody can set it.
+    fn since_boot(&self) -> Duration;
+
+    /// Returns the time since 1970-01-01T00:00:00Z by the machine's wall clock, which can be set.
+    fn wall(&self) -> Duration;
+}
+
+/// The clocks of the machine on which this process runs.
+#[derive(Debug, Clone)]
+pub struct BootClock {
+    boot: String,
+}
+
+impl BootClock {
+    /// Reads the id of the latest boot from the system.
+    ///
+    /// # Errors
+    /// The system does not give the id.
+    #[cfg(target_os = "linux")]
+    pub fn read() -> std::io::Result<Self> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        Ok(Self { boot: boot.trim_end().to_owned() })
+    }
+
+    /// Reads the id of the latest boot from the system.
+    ///
+    /// # Errors
+    /// The system does not give the id.
+    #[cfg(target_os = "macos")]
+    pub fn read() -> std::io::Result<Self> {
+        use sysctl::Sysctl as _;
+
+        let id = sysctl::Ctl::new("kern.bootsessionuuid").and_then(|id| id.value_string());
+        Ok(Self { boot: id.map_err(std::io::Error::other)? })
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where a storage reads the system's clocks")]
+impl MachineClock for BootClock {
+    fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    fn since_boot(&self) -> Duration {
+        // On Linux the monotonic clock stands still while the machine sleeps.
+        #[cfg(target_os = "linux")]
+        let clock = rustix::time::ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        let clock = rustix::time::ClockId::Monotonic;
+        let now = rustix::time::clock_gettime(clock);
+        let (seconds, nanoseconds) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+        Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())
+    }
+
+    fn wall(&self) -> Duration {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+}

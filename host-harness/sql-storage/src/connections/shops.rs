@@ -1,0 +1,79 @@
+//! The shops of a row, in `tiktok_shop_shops`.
+
+use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::connection::{ConnectionKey, Shop};
+use tiktok_shop_host::storage::{Row, StorageError};
+
+use crate::sql::columns::Columns as _;
+use crate::sql::statement::{BindValues as _, MAX_VALUES, Statement, Tuples, execute, statement};
+
+/// The columns of a shop, in the order in which [`bind_shop`] binds them. The columns of the connection's key are not
+/// among them.
+const COLUMNS: [&str; 9] = ["id", "position", "name", "region", "seller_type", "code", "raw", "standing", "linked"];
+
+/// A shop and its place among the shops of its connection.
+pub(crate) struct PlacedShop<'a> {
+    key: &'a ConnectionKey,
+    /// The index of the shop, from 0.
+    position: i64,
+    shop: &'a Shop,
+}
+
+/// Returns the shops of a row with their places.
+pub(crate) fn placed<'a>(key: &'a ConnectionKey, row: &'a Row) -> impl Iterator<Item = PlacedShop<'a>> {
+    (0..).zip(&row.connection.shops).map(move |(position, shop)| PlacedShop { key, position, shop })
+}
+
+/// Inserts shops of one or several connections of a tenant.
+pub(crate) async fn insert_shops(
+    transaction: &mut Transaction<'static, Any>,
+    tenant: &TenantId,
+    shops: &[PlacedShop<'_>],
+) -> Result<(), StorageError> {
+    const PARAMETERS: usize = 2 + COLUMNS.len();
+    for chunk in shops.chunks(MAX_VALUES / PARAMETERS) {
+        let sql = format!(
+            "INSERT INTO tiktok_shop_shops (tenant, customer, account, {}) VALUES {}",
+            COLUMNS.join(", "),
+            Tuples { rows: chunk.len(), parameters: PARAMETERS, first: 2, shared: "$1" }
+        );
+        let query = statement(sql).bind_text(tenant.as_str());
+        execute(&mut **transaction, chunk.iter().fold(query, bind_shop)).await?;
+    }
+    Ok(())
+}
+
+/// Binds the key and the values of [`COLUMNS`].
+fn bind_shop(query: Statement, placed: &PlacedShop<'_>) -> Statement {
+    let PlacedShop { key, position, shop } = placed;
+    let Shop { id, account: _, name, region, seller_type, cipher: _, code, raw, standing, linked } = shop;
+    query
+        .bind_key(key)
+        .bind_text(id.as_str())
+        .bind(*position)
+        .bind_text(name)
+        .bind_text(region)
+        .bind_text(seller_type)
+        .bind_text(code)
+        .bind_text(raw)
+        .bind_text(standing.as_str())
+        .bind(*linked)
+}
+
+/// Reads the key's columns and those of a shop. The column `id` is selected as `shop_id`. The shop has no cipher.
+pub(crate) fn read_shop(row: &AnyRow) -> Result<Shop, StorageError> {
+    Ok(Shop {
+        id: row.id("shop_id")?,
+        account: row.id("account")?,
+        name: row.text("name")?,
+        region: row.text("region")?,
+        seller_type: row.text("seller_type")?,
+        cipher: None,
+        code: row.text("code")?,
+        raw: row.text("raw")?,
+        standing: row.word("standing")?,
+        linked: row.flag("linked")?,
+    })
+}

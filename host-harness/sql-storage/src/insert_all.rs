@@ -1,0 +1,90 @@
+//! Inserting many connections at once, to move a storage or to fill one for a measurement.
+
+use sqlx::{Any, Transaction};
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::connection::ConnectionKey;
+use tiktok_shop_host::storage::{Next, Row, StorageError, TokenWrite};
+
+use crate::connections::row::{COLUMNS, bind_row};
+use crate::connections::shops::{insert_shops, placed};
+use crate::sql::dialect::Moment;
+use crate::sql::error::storage_error;
+use crate::sql::statement::{BindValues as _, MAX_VALUES, Tuples, execute, statement};
+use crate::storage::SqlStorage;
+use crate::tokens::bind_token;
+
+/// A connection that is not in the storage yet.
+#[derive(Debug, Clone)]
+pub struct NewConnection {
+    /// The key of the connection.
+    pub key: ConnectionKey,
+    /// The token record, sealed for its revision.
+    pub token: Next<TokenWrite>,
+    /// The row. Its ciphers are sealed for its revision.
+    pub row: Next<Row>,
+}
+
+impl SqlStorage {
+    /// Adds connections of a tenant in one transaction: all of them, or none if one of them fails. Writes no events.
+    /// The age of the token records begins at zero. A few thousand connections per call are the fastest.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. `Refused` if the storage already has one of the connections, or if the tenant does not
+    /// have the key under which a value is sealed.
+    pub async fn insert_all(&self, tenant: &TenantId, connections: &[NewConnection]) -> Result<(), StorageError> {
+        let mut transaction = self.begin().await?;
+        self.insert_tokens(&mut transaction, tenant, connections).await?;
+        insert_rows(&mut transaction, tenant, connections).await?;
+        let shops: Vec<_> = connections.iter().flat_map(|new| placed(&new.key, &new.row.value)).collect();
+        insert_shops(&mut transaction, tenant, &shops).await?;
+        transaction.commit().await.map_err(storage_error)
+    }
+
+    async fn insert_tokens(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        tenant: &TenantId,
+        connections: &[NewConnection],
+    ) -> Result<(), StorageError> {
+        const PARAMETERS: usize = 6;
+        // All records share the current time, whose parameters come first. The tenant follows.
+        let now = self.dialect.now(1);
+        let shared_tenant = 1 + now.matches('$').count();
+        let shared = format!("{now}, ${shared_tenant}");
+        for chunk in connections.chunks(MAX_VALUES / PARAMETERS) {
+            let sql = format!(
+                "INSERT INTO tiktok_shop_tokens \
+                 ({}, tenant, customer, account, revision, refresh_due_at, sealed_by, sealed) VALUES {}",
+                self.dialect.columns(Moment::Written),
+                Tuples { rows: chunk.len(), parameters: PARAMETERS, first: shared_tenant + 1, shared: &shared }
+            );
+            let mut query = self.dialect.bind_now(statement(sql))?.bind_text(tenant.as_str());
+            for NewConnection { key, token: Next { revision, value }, .. } in chunk {
+                query = bind_token(query.bind_key(key), revision, value)?;
+            }
+            execute(&mut **transaction, query).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn insert_rows(
+    transaction: &mut Transaction<'static, Any>,
+    tenant: &TenantId,
+    connections: &[NewConnection],
+) -> Result<(), StorageError> {
+    const PARAMETERS: usize = 2 + COLUMNS.len();
+    for chunk in connections.chunks(MAX_VALUES / PARAMETERS) {
+        let sql = format!(
+            "INSERT INTO tiktok_shop_connections (tenant, customer, account, {}) VALUES {}",
+            COLUMNS.join(", "),
+            Tuples { rows: chunk.len(), parameters: PARAMETERS, first: 2, shared: "$1" }
+        );
+        let mut query = statement(sql).bind_text(tenant.as_str());
+        for NewConnection { key, row: Next { revision, value }, .. } in chunk {
+            query = bind_row(query.bind_key(key), revision, value)?;
+        }
+        execute(&mut **transaction, query).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! Why a database can't be opened.
+
+use std::path::PathBuf;
+
+use sqlx::Error;
+use tiktok_shop_host::storage::StorageError;
+use tiktok_shop_private_file::PrivateFileError;
+
+use crate::sql::error::storage_error;
+
+/// Why a database can't be opened. No text quotes the database's address, because it may contain a password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// This process can't use the file, or other users can read or write it.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
+    /// The path contains bytes that are not UTF-8.
+    #[error("{}: the path is not UTF-8", .0.display())]
+    Path(PathBuf),
+    /// The system does not give the id of its latest boot.
+    #[error("can't read the id of this machine's boot: {0}")]
+    Boot(std::io::Error),
+    /// The address is not the address of a PostgreSQL database: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
+    #[error("not the address of a PostgreSQL database: postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+    Address,
+    /// The database does not answer, or it refuses this user.
+    #[error("can't open the database: {0}")]
+    Unreachable(String),
+    /// The server is a standby. Its data may be old, and it refuses writes.
+    #[error("the server is a standby: connect to the primary")]
+    Standby,
+    /// The database's encoding is not UTF-8, so some texts would not come back unchanged.
+    #[error("the database's encoding is {0}: create a database with ENCODING 'UTF8'")]
+    Encoding(String),
+    /// A newer release has changed the tables. Nothing was written.
+    #[error("a newer release has changed the database's tables (schema version {0}): use that release")]
+    Newer(i64),
+    /// The tables could not be created or changed.
+    #[error("can't bring the database's tables up to date: {0}")]
+    Migration(String),
+}
+
+impl OpenError {
+    /// Converts the error of an attempt to open a database.
+    pub(super) fn unreachable(error: Error) -> Self {
+        if matches!(error, Error::Configuration(_)) {
+            return Self::Address;
+        }
+        Self::Unreachable(match storage_error(error) {
+            StorageError::Unavailable(why) | StorageError::Refused(why) => why,
+            other @ StorageError::KeyGone => other.to_string(),
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! SQLite: one private file in WAL mode, for the processes of one machine.
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyConnection, ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use tiktok_shop_host::storage::StorageError;
+use tiktok_shop_private_file as private_file;
+use tiktok_shop_private_file::PrivateFileError;
+
+use super::error::OpenError;
+use super::migrations::migrate;
+use crate::clock::{BootClock, MachineClock};
+use crate::sql::dialect::Dialect;
+use crate::sql::error::storage_error;
+use crate::sql::statement::{fetch_all, statement};
+use crate::storage::SqlStorage;
+
+/// The number of connections that only read. In WAL mode readers and the writer don't wait for each other.
+const READERS: u32 = 4;
+/// How long a call waits for a free connection of this process. The driver waits 5 seconds, too, for another process
+/// that holds the write lock.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// With `synchronous = FULL` a commit is on the disk when it succeeds. The next weaker setting does not promise that in
+/// WAL mode.
+const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+
+/// The characters of a path that are percent-encoded in an address. The driver decodes them.
+const ENCODED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
+
+impl SqlStorage {
+    /// Opens the SQLite database in this file. Creates a missing file and missing folders above it, readable and
+    /// writable only for this user. Other processes of this machine may use the file at the same time. The file must
+    /// not be on a network file system.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn sqlite(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::sqlite_by_clock(path, Arc::new(BootClock::read().map_err(OpenError::Boot)?)).await
+    }
+
+    /// Opens the SQLite database in this file as [`sqlite`](Self::sqlite) does, but measures ages with this clock. For
+    /// tests.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn sqlite_by_clock(path: impl AsRef<Path>, clock: Arc<dyn MachineClock>) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let path = path.as_ref();
+        private_file::touch(path)?;
+        for suffix in ["-wal", "-shm"] {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(suffix);
+            private_file::check(&path.with_file_name(name))?;
+        }
+        // The driver's address would lose the steps `..` of a relative path.
+        let path = path.canonicalize().map_err(|source| PrivateFileError::Io { path: path.to_owned(), source })?;
+        let text = path.to_str().ok_or_else(|| OpenError::Path(path.clone()))?;
+        let address = format!("sqlite://{}?mode=rw", utf8_percent_encode(text, ENCODED_IN_PATH));
+        let options =
+            AnyConnectOptions::from_str(&address).map_err(OpenError::unreachable)?.disable_statement_logging();
+        let dialect = Dialect::Sqlite(clock);
+        {
+            // SQLite's own lock does not cover all the steps of a migration. Only one process at a time may do them.
+            let to_lock = path.clone();
+            let lock = tokio::task::spawn_blocking(move || private_file::lock(&to_lock)).await;
+            let _lock = lock.map_err(|error| OpenError::Unreachable(error.to_string()))??;
+            let mut connection = AnyConnection::connect_with(&options).await.map_err(OpenError::unreachable)?;
+            connection.execute(SETTINGS).await.map_err(OpenError::unreachable)?;
+            migrate(&mut connection, &dialect).await?;
+        }
+        let pool = |max_connections: u32| {
+            AnyPoolOptions::new()
+                .max_connections(max_connections)
+                .acquire_timeout(MAX_WAIT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+                .after_connect(|connection, _| Box::pin(async move { connection.execute(SETTINGS).await.map(drop) }))
+                .connect_lazy_with(options.clone())
+        };
+        // The database has one write lock. Writers of this process wait in order for the one connection. With more
+        // connections they would poll for the lock.
+        Ok(Self { dialect, readers: pool(READERS), writers: pool(1), deadline: None })
+    }
+
+    /// Checks SQLite's file, and returns a line for each problem: a damaged page, a wrong index, or a reference to a
+    /// missing row. Reads the whole file. For PostgreSQL, checks nothing and returns an empty list.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn problems(&self) -> Result<Vec<String>, StorageError> {
+        if matches!(self.dialect, Dialect::Postgres) {
+            return Ok(Vec::new());
+        }
+        let mut problems = Vec::new();
+        for row in fetch_all(&self.readers, statement("PRAGMA integrity_check")).await? {
+            let line: String = row.try_get(0).map_err(storage_error)?;
+            if line != "ok" {
+                problems.push(line);
+            }
+        }
+        for row in fetch_all(&self.readers, statement("PRAGMA foreign_key_check")).await? {
+            let table: String = row.try_get(0).map_err(storage_error)?;
+            problems.push(format!("a row of {table} refers to a missing row"));
+        }
+        Ok(problems)
+    }
+}

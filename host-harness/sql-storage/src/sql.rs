@@ -1,0 +1,8 @@
+//! What every statement needs: its text, its values, the columns that it reads, its errors, and the dialect of its
+//! database.
+
+pub(crate) mod columns;
+pub(crate) mod dialect;
+pub(crate) mod error;
+pub(crate) mod statement;
+mod text;

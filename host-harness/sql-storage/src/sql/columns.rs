@@ -1,0 +1,93 @@
+//! Columns of a row that was read. An error names the column and nothing of its content.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::any::AnyRow;
+use sqlx::{Any, Decode, Row as _, Type};
+use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
+use tiktok_shop_host::storage::StorageError;
+
+use super::text::unescaped;
+
+/// Creates the error for a column whose content this storage never writes: another program wrote it, or the disk fails.
+pub(crate) fn malformed(column: &str) -> StorageError {
+    StorageError::Refused(format!("the content of column {column} is malformed"))
+}
+
+/// Reads columns by their name.
+pub(crate) trait Columns {
+    /// Returns a value as the driver reads it.
+    fn value<'r, T: Decode<'r, Any> + Type<Any>>(&'r self, column: &'static str) -> Result<T, StorageError>;
+
+    fn optional_text(&self, column: &'static str) -> Result<Option<String>, StorageError> {
+        let text: Option<String> = self.value(column)?;
+        text.map(|text| unescaped(text).ok_or_else(|| malformed(column))).transpose()
+    }
+
+    fn text(&self, column: &'static str) -> Result<String, StorageError> {
+        self.optional_text(column)?.ok_or_else(|| malformed(column))
+    }
+
+    fn id<T: TryFrom<String>>(&self, column: &'static str) -> Result<T, StorageError> {
+        T::try_from(self.text(column)?).map_err(|_| malformed(column))
+    }
+
+    /// Returns the case of a type that has one word for each case.
+    fn word<T: FromStr>(&self, column: &'static str) -> Result<T, StorageError> {
+        self.optional_word(column)?.ok_or_else(|| malformed(column))
+    }
+
+    fn optional_word<T: FromStr>(&self, column: &'static str) -> Result<Option<T>, StorageError> {
+        let word = self.optional_text(column)?;
+        word.map(|word| word.parse().map_err(|_| malformed(column))).transpose()
+    }
+
+    fn optional_number(&self, column: &'static str) -> Result<Option<u64>, StorageError> {
+        let integer: Option<i64> = self.value(column)?;
+        integer.map(|integer| u64::try_from(integer).map_err(|_| malformed(column))).transpose()
+    }
+
+    fn number(&self, column: &'static str) -> Result<u64, StorageError> {
+        self.optional_number(column)?.ok_or_else(|| malformed(column))
+    }
+
+    fn optional_seconds(&self, column: &'static str) -> Result<Option<UnixSeconds>, StorageError> {
+        Ok(self.optional_number(column)?.map(UnixSeconds))
+    }
+
+    fn seconds(&self, column: &'static str) -> Result<UnixSeconds, StorageError> {
+        self.number(column).map(UnixSeconds)
+    }
+
+    /// Returns a truth value that the statement selects as 0 or 1.
+    fn flag(&self, column: &'static str) -> Result<bool, StorageError> {
+        Ok(self.number(column)? != 0)
+    }
+
+    fn optional_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, StorageError> {
+        self.value(column)
+    }
+
+    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StorageError> {
+        self.optional_bytes(column)?.ok_or_else(|| malformed(column))
+    }
+
+    /// Returns an age that the statement selects in milliseconds. A null means that the age is unknown:
+    /// [`Duration::MAX`]. A negative age means that a server's clock was set back: zero.
+    fn age(&self, column: &'static str) -> Result<Duration, StorageError> {
+        let ms: Option<i64> = self.value(column)?;
+        Ok(ms.map_or(Duration::MAX, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default())))
+    }
+
+    /// Returns the key from the columns `customer` and `account`.
+    fn key(&self) -> Result<ConnectionKey, StorageError> {
+        Ok(ConnectionKey { customer: self.id("customer")?, account: self.id("account")? })
+    }
+}
+
+impl Columns for AnyRow {
+    fn value<'r, T: Decode<'r, Any> + Type<Any>>(&'r self, column: &'static str) -> Result<T, StorageError> {
+        self.try_get(column).map_err(|_| malformed(column))
+    }
+}

@@ -1,0 +1,89 @@
+//! The differences between SQLite and PostgreSQL in the text of statements: how a table keeps a moment, and how its age
+//! is computed.
+//!
+//! PostgreSQL keeps a moment as a time of the server's clock. SQLite keeps it as the id of a boot and the time since
+//! that boot: see [`MachineClock`].
+
+use std::sync::Arc;
+
+use tiktok_shop_host::storage::StorageError;
+
+use super::statement::Statement;
+use crate::clock::MachineClock;
+
+/// The kind of database, and the clock that measures time in it.
+#[derive(Clone)]
+pub(crate) enum Dialect {
+    Sqlite(Arc<dyn MachineClock>),
+    Postgres,
+}
+
+/// A moment that a table keeps. The names of its columns begin with its word.
+#[derive(Clone, Copy)]
+pub(crate) enum Moment {
+    /// When a token record was written.
+    Written,
+    /// When a consent began.
+    Begun,
+}
+
+impl Moment {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Begun => "begun",
+        }
+    }
+}
+
+impl Dialect {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+
+    /// Returns the names of the columns that keep a moment.
+    pub(crate) fn columns(&self, moment: Moment) -> String {
+        let word = moment.as_str();
+        match self {
+            Self::Sqlite(_) => format!("{word}_boot, {word}_ms"),
+            Self::Postgres => format!("{word}_at"),
+        }
+    }
+
+    /// Returns the expressions for the current time, to be written into [`columns`](Self::columns). `first` is the
+    /// number of the first free parameter. [`bind_now`](Self::bind_now) binds the parameters.
+    pub(crate) fn now(&self, first: usize) -> String {
+        match self {
+            Self::Sqlite(_) => format!("${first}, ${}", first + 1),
+            Self::Postgres => "clock_timestamp()".to_owned(),
+        }
+    }
+
+    /// Returns the expression for the time since a moment, in milliseconds. Its value is null if the moment was before
+    /// this boot. Its parameters are those of [`now`](Self::now).
+    pub(crate) fn age(&self, moment: Moment, first: usize) -> String {
+        let word = moment.as_str();
+        match self {
+            Self::Sqlite(_) => format!("CASE WHEN {word}_boot = ${first} THEN ${} - {word}_ms END", first + 1),
+            Self::Postgres => {
+                format!("CAST(EXTRACT(EPOCH FROM clock_timestamp() - {word}_at) * 1000 AS BIGINT)")
+            }
+        }
+    }
+
+    /// Binds the parameters of [`now`](Self::now) and [`age`](Self::age).
+    pub(crate) fn bind_now(&self, query: Statement) -> Result<Statement, StorageError> {
+        match self {
+            Self::Sqlite(clock) => {
+                let ms = i64::try_from(clock.since_boot().as_millis()).map_err(|_| {
+                    StorageError::Unavailable("the machine's clock shows a time that no column can hold".to_owned())
+                })?;
+                Ok(query.bind(clock.boot().to_owned()).bind(ms))
+            }
+            Self::Postgres => Ok(query),
+        }
+    }
+}

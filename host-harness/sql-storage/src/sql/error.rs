@@ -1,0 +1,64 @@
+//! The meaning of a database's error for the host. No text quotes a value.
+
+use sqlx::Error;
+use sqlx::any::AnyQueryResult;
+use sqlx::error::DatabaseError;
+use tiktok_shop_host::storage::StorageError;
+
+/// SQLite's primary codes for statements that fail at every attempt: a value that is too big, breaks a constraint, has
+/// another type, or is out of range.
+const SQLITE_REFUSED: [i64; 4] = [18, 19, 20, 25];
+/// PostgreSQL's classes of SQLSTATE for statements that fail at every attempt: data, constraints, syntax and names,
+/// limits.
+const POSTGRES_REFUSED: [&str; 4] = ["22", "23", "42", "54"];
+/// PostgreSQL's classes of SQLSTATE whose texts are about the server and quote no value: connections, resources,
+/// prerequisites, operators, the system.
+const POSTGRES_SERVER: [&str; 5] = ["08", "53", "55", "57", "58"];
+
+/// Converts an error of the driver or the database.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's open list")]
+pub(crate) fn storage_error(error: Error) -> StorageError {
+    match error {
+        Error::Database(error) => database_error(&*error),
+        Error::Io(error) => StorageError::Unavailable(format!("database connection: {error}")),
+        Error::Tls(error) => StorageError::Unavailable(format!("database connection: TLS: {error}")),
+        Error::PoolTimedOut => StorageError::Unavailable("no connection to the database in time".to_owned()),
+        Error::PoolClosed => StorageError::Unavailable("the storage is closed".to_owned()),
+        Error::WorkerCrashed => StorageError::Unavailable("the database's thread has ended".to_owned()),
+        Error::Encode(_) | Error::Decode(_) | Error::ColumnDecode { .. } => {
+            StorageError::Refused("the database can't hold a value".to_owned())
+        }
+        _ => StorageError::Unavailable("database connection: it broke protocol".to_owned()),
+    }
+}
+
+fn database_error(error: &dyn DatabaseError) -> StorageError {
+    let code = error.code().unwrap_or_default();
+    // A SQLSTATE has five characters. SQLite's codes are shorter or longer numbers.
+    if let Ok(number) = code.parse::<i64>()
+        && code.len() != 5
+    {
+        // SQLite's texts name tables and columns only, so they are safe to quote.
+        let text = format!("SQLite error {number}: {}", error.message());
+        // The lower byte of an extended code is the primary code.
+        return if SQLITE_REFUSED.contains(&(number & 0xff)) {
+            StorageError::Refused(text)
+        } else {
+            StorageError::Unavailable(text)
+        };
+    }
+    let class = code.get(..2).unwrap_or_default();
+    let message = if POSTGRES_SERVER.contains(&class) { format!(": {}", error.message()) } else { String::new() };
+    let text = format!("PostgreSQL error {code}{message}");
+    if POSTGRES_REFUSED.contains(&class) { StorageError::Refused(text) } else { StorageError::Unavailable(text) }
+}
+
+/// Returns whether a write changed a row. A write that breaks a foreign key changed nothing: another writer has just
+/// removed the key that it refers to, or has just added a reference to the row that it removes.
+pub(crate) fn changed(result: Result<AnyQueryResult, Error>) -> Result<bool, StorageError> {
+    match result {
+        Ok(done) => Ok(done.rows_affected() > 0),
+        Err(Error::Database(error)) if error.is_foreign_key_violation() => Ok(false),
+        Err(error) => Err(storage_error(error)),
+    }
+}

@@ -1,0 +1,160 @@
+//! Statements: their text, the values that they bind, and how they run. A value is always bound, and never a part of
+//! the text.
+
+use std::fmt;
+
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe, Executor};
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
+use tiktok_shop_host::storage::StorageError;
+
+use super::error::storage_error;
+use super::text::escaped;
+
+/// The highest number of values that one statement binds. SQLite finds each value by its name among all of them, so a
+/// statement with more values is slow.
+pub(crate) const MAX_VALUES: usize = 1_000;
+
+/// A statement and the values that are bound so far.
+pub(crate) type Statement = Query<'static, Any, AnyArguments>;
+
+/// Creates a statement. The text must not contain a value.
+pub(crate) fn statement(sql: impl Into<String>) -> Statement {
+    sqlx::query(AssertSqlSafe(sql.into()))
+}
+
+/// Creates a statement and binds tenant, customer and account as `$1` to `$3`.
+pub(crate) fn connection_statement(sql: impl Into<String>, tenant: &TenantId, key: &ConnectionKey) -> Statement {
+    statement(sql).bind_text(tenant.as_str()).bind_key(key)
+}
+
+/// Binds values in the form in which a column holds them.
+pub(crate) trait BindValues: Sized {
+    /// Binds a text. A column can't hold every character, so the text may be escaped.
+    fn bind_text(self, text: &str) -> Self {
+        self.bind_optional_text(Some(text))
+    }
+
+    fn bind_optional_text(self, text: Option<&str>) -> Self;
+
+    fn bind_optional_integer(self, integer: Option<i64>) -> Self;
+
+    /// Binds customer and account, in this order.
+    fn bind_key(self, key: &ConnectionKey) -> Self {
+        self.bind_text(key.customer.as_str()).bind_text(key.account.as_str())
+    }
+
+    /// # Errors
+    /// The number has more than 63 bits. A column has 64, and one of them is the sign.
+    fn bind_number(self, number: u64) -> Result<Self, StorageError> {
+        self.bind_optional_number(Some(number))
+    }
+
+    /// # Errors
+    /// See [`bind_number`](Self::bind_number).
+    fn bind_optional_number(self, number: Option<u64>) -> Result<Self, StorageError> {
+        let integer = number.map(i64::try_from).transpose();
+        let integer = integer.map_err(|_| StorageError::Refused("a number has more than 63 bits".to_owned()))?;
+        Ok(self.bind_optional_integer(integer))
+    }
+
+    /// # Errors
+    /// See [`bind_number`](Self::bind_number).
+    fn bind_seconds(self, at: UnixSeconds) -> Result<Self, StorageError> {
+        self.bind_number(at.0)
+    }
+
+    /// # Errors
+    /// See [`bind_number`](Self::bind_number).
+    fn bind_optional_seconds(self, at: Option<UnixSeconds>) -> Result<Self, StorageError> {
+        self.bind_optional_number(at.map(|at| at.0))
+    }
+
+    /// Binds a number with which a statement compares or limits. A number with more than 63 bits is above every stored
+    /// number, so the highest number of 63 bits takes its place.
+    fn bind_bound(self, bound: u64) -> Self {
+        self.bind_optional_integer(Some(i64::try_from(bound).unwrap_or(i64::MAX)))
+    }
+
+    /// Binds the highest number of rows that a statement returns.
+    fn bind_limit(self, limit: usize) -> Self {
+        self.bind_bound(u64::try_from(limit).unwrap_or(u64::MAX))
+    }
+
+    /// Binds the position of the last entry of a list: time, tenant, customer and account. Without an entry, binds a
+    /// position in front of every entry.
+    ///
+    /// # Errors
+    /// See [`bind_number`](Self::bind_number).
+    fn bind_position(self, last: Option<(UnixSeconds, &TenantId, &ConnectionKey)>) -> Result<Self, StorageError> {
+        match last {
+            Some((at, tenant, key)) => Ok(self.bind_seconds(at)?.bind_text(tenant.as_str()).bind_key(key)),
+            None => Ok(self.bind_optional_integer(Some(-1)).bind_text("").bind_text("").bind_text("")),
+        }
+    }
+}
+
+impl BindValues for Statement {
+    fn bind_optional_text(self, text: Option<&str>) -> Self {
+        self.bind(text.map(escaped))
+    }
+
+    fn bind_optional_integer(self, integer: Option<i64>) -> Self {
+        self.bind(integer)
+    }
+}
+
+/// The tuples of an `INSERT` of several rows. `Display` writes them with numbered parameters.
+pub(crate) struct Tuples<'a> {
+    /// The number of rows.
+    pub(crate) rows: usize,
+    /// The number of parameters of each row.
+    pub(crate) parameters: usize,
+    /// The number of the first parameter.
+    pub(crate) first: usize,
+    /// The text of the values that all rows share. Each tuple begins with it.
+    pub(crate) shared: &'a str,
+}
+
+impl fmt::Display for Tuples<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, parameters, first, shared } = *self;
+        for row in 0..rows {
+            let separator = if row == 0 { "" } else { ", " };
+            write!(f, "{separator}({shared}, {})", numbered(first + row * parameters, parameters))?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns a list of `count` parameters, for example `$4, $5, $6`.
+pub(crate) fn numbered(first: usize, count: usize) -> String {
+    let parameters: Vec<_> = (first..).take(count).map(|number| format!("${number}")).collect();
+    parameters.join(", ")
+}
+
+/// Runs a statement and returns its rows.
+pub(crate) async fn fetch_all(
+    executor: impl Executor<'_, Database = Any>,
+    statement: Statement,
+) -> Result<Vec<AnyRow>, StorageError> {
+    statement.fetch_all(executor).await.map_err(storage_error)
+}
+
+/// Runs a statement and returns its first row, if it has one.
+pub(crate) async fn fetch_optional(
+    executor: impl Executor<'_, Database = Any>,
+    statement: Statement,
+) -> Result<Option<AnyRow>, StorageError> {
+    statement.fetch_optional(executor).await.map_err(storage_error)
+}
+
+/// Runs a statement that writes, and returns whether it changed a row.
+pub(crate) async fn execute(
+    executor: impl Executor<'_, Database = Any>,
+    statement: Statement,
+) -> Result<bool, StorageError> {
+    Ok(statement.execute(executor).await.map_err(storage_error)?.rows_affected() > 0)
+}

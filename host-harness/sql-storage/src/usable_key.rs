@@ -1,0 +1,24 @@
+//! Usable keys: a value may be sealed only under a key that the tenant has and has not erased.
+
+use tiktok_shop_host::storage::StorageError;
+use tiktok_shop_host::{KeyId, TenantId};
+
+use crate::sql::statement::{BindValues as _, fetch_optional, statement};
+use crate::storage::SqlStorage;
+
+/// Returns a condition for the `WHERE` of a write: the key in the parameter with this number is usable. `$1` is the
+/// tenant.
+pub(crate) fn usable_key(parameter: usize) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM tiktok_shop_tenant_keys WHERE tenant = $1 AND id = ${parameter} AND wrapped IS NOT NULL)"
+    )
+}
+
+impl SqlStorage {
+    /// Checks whether a key is usable.
+    pub(crate) async fn has_usable_key(&self, tenant: &TenantId, key: &KeyId) -> Result<bool, StorageError> {
+        let sql = "SELECT id FROM tiktok_shop_tenant_keys WHERE tenant = $1 AND id = $2 AND wrapped IS NOT NULL";
+        let query = statement(sql).bind_text(tenant.as_str()).bind_text(key.as_str());
+        Ok(fetch_optional(&self.writers, query).await?.is_some())
+    }
+}

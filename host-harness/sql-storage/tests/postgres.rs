@@ -1,0 +1,132 @@
+//! A PostgreSQL server that stops answering, and a user who may not create tables.
+#![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::connection::ConnectionKey;
+use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
+use tiktok_shop_host::storage::{KeyStorage as _, StorageError, TokenStorage as _};
+use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// Creates a schema with a random name, and returns an address that uses it. Nobody deletes the schema: the server is
+/// temporary.
+async fn new_schema(server: &str) -> String {
+    let mut bits = [0; 8];
+    SystemRandomness.fill(&mut bits).unwrap();
+    let name = format!("storage_{:016x}", u64::from_be_bytes(bits));
+    let mut connection = PgConnection::connect(server).await.unwrap();
+    connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).await.unwrap();
+    connection.close().await.unwrap();
+    let separator = if server.contains('?') { '&' } else { '?' };
+    format!("{server}{separator}options=-c%20search_path%3D{name}")
+}
+
+/// Forwards connections to a server. It can silence them, as if the server had lost its power or its network: they stay
+/// open, and no byte arrives any more.
+struct Proxy {
+    silence: watch::Sender<()>,
+    /// The address of the database through the proxy.
+    address: String,
+}
+
+impl Proxy {
+    async fn in_front_of(address: &str) -> Self {
+        let server = PgConnectOptions::from_str(address).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server_address = format!("{}:{}", server.get_host(), server.get_port());
+        let proxy_address = listener.local_addr().unwrap().to_string();
+        let through_proxy = address.replace(&server_address, &proxy_address);
+        assert_ne!(through_proxy, address, "an address with a port is needed");
+        let (silence, silenced) = watch::channel(());
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut silenced = silenced.clone();
+                silenced.mark_unchanged();
+                let server = (server.get_host().to_owned(), server.get_port());
+                tokio::spawn(async move {
+                    let mut upstream = TcpStream::connect(server).await.unwrap();
+                    tokio::select! {
+                        _ended = copy_bidirectional(&mut client, &mut upstream) => return,
+                        _silent = silenced.changed() => (),
+                    }
+                    drop(silenced);
+                    std::future::pending().await
+                });
+            }
+        });
+        Self { silence, address: through_proxy }
+    }
+
+    /// Silences the connections that are open now. Later connections reach the server.
+    async fn silence_open_connections(&self) {
+        self.silence.send_replace(());
+        // Each open connection drops its receiver when it is silent. The receiver of the listener remains.
+        while self.silence.receiver_count() > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+const OPTIONS: PostgresOptions =
+    PostgresOptions { connections: 4, connect: Duration::from_secs(4), statement: Duration::from_secs(4) };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_gives_up_a_silent_server_and_the_next_call_reconnects() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let server = new_schema(&server).await;
+    let proxy = Proxy::in_front_of(&server).await;
+    let storage = SqlStorage::postgres(&proxy.address, OPTIONS).await.unwrap();
+    let tenant: TenantId = "t".parse().unwrap();
+    let key = ConnectionKey { customer: "c".parse().unwrap(), account: "a".parse().unwrap() };
+    let load = async || storage.load_token(&tenant, &key).await;
+
+    // If an idle connection is dead, a call takes longer and succeeds.
+    assert_eq!(load().await, Ok(None));
+    proxy.silence_open_connections().await;
+    assert_eq!(load().await, Ok(None));
+
+    // If the connection dies during a statement, the call gives it up, and its place in the pool becomes free.
+    let mut other = PgConnection::connect(&server).await.unwrap();
+    other.execute("BEGIN; LOCK TABLE tiktok_shop_tokens").await.unwrap();
+    let silence_during_statement = async {
+        let count = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND relation = 'tiktok_shop_tokens'::regclass";
+        while other.fetch_one(count).await.unwrap().get::<i64, _>(0) == 0 {}
+        proxy.silence_open_connections().await;
+        other.execute("ROLLBACK").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(load(), silence_during_statement);
+    assert_eq!(answer, Err(StorageError::Unavailable("the database did not answer in time".to_owned())));
+    for _ in 0..2 * OPTIONS.connections {
+        assert_eq!(load().await, Ok(None));
+    }
+}
+
+/// An operator may take away the right to create tables after the tables exist.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_without_the_right_to_create_tables_opens_a_database_that_has_them() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let server = new_schema(&server).await;
+    SqlStorage::postgres(&server, PostgresOptions::default()).await.unwrap().close().await;
+    let mut operator = PgConnection::connect(&server).await.unwrap();
+    let schema: String = operator.fetch_one("SELECT current_schema()").await.unwrap().get(0);
+    // The role has the name of the schema.
+    let grants = format!(
+        "CREATE ROLE {schema} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {schema}; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {schema}"
+    );
+    operator.execute(AssertSqlSafe(grants)).await.unwrap();
+    let (_, host_and_database) = server.split_once('@').unwrap();
+    let as_role = format!("postgres://{schema}@{host_and_database}");
+    let storage = SqlStorage::postgres(&as_role, PostgresOptions::default()).await.unwrap();
+    assert_eq!(storage.tenant_keys(&"t".parse().unwrap()).await, Ok(Vec::new()));
+    storage.close().await;
+    let drop_role = format!("DROP OWNED BY {schema}; DROP ROLE {schema}");
+    operator.execute(AssertSqlSafe(drop_role)).await.unwrap();
+}
