@@ -1,9 +1,34 @@
-//! `tiktok-shop-harness`: the reference host on the command line, for operators and testers.
+//! The program `tiktok-shop-harness`: the reference host on the command line, for operators and testers.
+//!
+//! [`command_line`] reads the arguments. Each command is a file in [`command`]. It opens what it needs with [`settings`], and
+//! puts its results into an [`output::Report`]. Everything that is printed goes through [`output`], and [`failure`] decides
+//! the exit status of an error.
 
+mod command;
 mod command_line;
+mod failure;
+mod input;
+mod output;
+mod runtime;
+mod settings;
+mod usage_error;
 
 use std::process::ExitCode;
 
+use self::command_line::Parsed;
+use self::output::{Report, finish};
+
 fn main() -> ExitCode {
-    command_line::run()
+    match command_line::parse() {
+        Parsed::Run { command, format, log } => {
+            if log {
+                runtime::log_to_stderr();
+            }
+            let mut report = Report::new(format);
+            let outcome = command::run(command, command_line::definition, &mut report);
+            finish(report, outcome)
+        }
+        Parsed::Printed => ExitCode::SUCCESS,
+        Parsed::Invalid { failure, format } => finish(Report::new(format), Err(failure)),
+    }
 }

@@ -1,0 +1,98 @@
+//! The commands, one file each.
+
+mod access_token;
+mod authorization_url;
+mod call;
+mod connect;
+mod contract;
+mod disconnect;
+mod documentation;
+mod events;
+mod fake;
+mod getting_started;
+mod inspect;
+mod keys;
+mod link_shops;
+mod list_connections;
+mod list_shops;
+mod refresh;
+mod sign;
+mod sweep;
+mod verify_webhook;
+mod webhook;
+
+use std::io;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+use crate::output::Report;
+use crate::{input, runtime};
+
+/// A command with its arguments.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    AuthorizationUrl(authorization_url::AuthorizationUrl),
+    Connect(connect::Connect),
+    Refresh(refresh::Refresh),
+    ListShops(list_shops::ListShops),
+    ListConnections(list_connections::ListConnections),
+    LinkShops(link_shops::LinkShops),
+    AccessToken(access_token::AccessToken),
+    Call(call::Call),
+    Disconnect(disconnect::Disconnect),
+    Webhook(webhook::AcceptWebhook),
+    Events(events::Events),
+    Sweep(sweep::SweepConnections),
+    Keys(keys::Keys),
+    Fake(fake::Fake),
+    Contract(contract::Contract),
+    Inspect(inspect::Inspect),
+    Sign(sign::Sign),
+    VerifyWebhook(verify_webhook::VerifyWebhook),
+    /// Print docs/command-line.md
+    #[command(hide = true)]
+    Documentation,
+}
+
+/// Runs a command, or shows how to begin if there is none. `definition` returns the definition of the command line, from which
+/// the documentation is written.
+pub(crate) fn run(
+    command: Option<Command>,
+    definition: impl FnOnce() -> clap::Command,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    match command {
+        None => getting_started::run(report),
+        Some(Command::Documentation) => report.raw(documentation::page(definition()).as_bytes()),
+        Some(Command::Sign(sign)) => sign.run(&input::read(io::stdin().lock())?, report)?,
+        Some(Command::VerifyWebhook(verify)) => verify.run(&input::read(io::stdin().lock())?, report)?,
+        Some(command) => return runtime::run(command.run(report)),
+    }
+    Ok(())
+}
+
+impl Command {
+    /// Runs a command that needs the asynchronous runtime. [`run`] has run the other ones.
+    async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        match self {
+            Self::AuthorizationUrl(command) => command.run(report).await,
+            Self::Connect(command) => command.run(report).await,
+            Self::Refresh(command) => command.run(report).await,
+            Self::ListShops(command) => command.run(report).await,
+            Self::ListConnections(command) => command.run(report).await,
+            Self::LinkShops(command) => command.run(report).await,
+            Self::AccessToken(command) => command.run(report).await,
+            Self::Call(command) => command.run(report).await,
+            Self::Disconnect(command) => command.run(report).await,
+            Self::Webhook(command) => command.run(report).await,
+            Self::Events(command) => command.run(report).await,
+            Self::Sweep(command) => command.run(report).await,
+            Self::Keys(command) => command.run(report).await,
+            Self::Fake(command) => command.run(report).await,
+            Self::Contract(command) => command.run(report).await,
+            Self::Inspect(command) => command.run(report).await,
+            Self::Sign(_) | Self::VerifyWebhook(_) | Self::Documentation => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `authorization-url`: begins a consent.
+
+use std::collections::BTreeMap;
+
+use anstyle::Style;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use tiktok_shop_host::CustomerId;
+use tiktok_shop_host::connection::ShopPolicy;
+
+use crate::failure::Failure;
+use crate::output::Report;
+use crate::settings::{HostArgs, OpenedHost, browser_session};
+
+/// Begin a consent and print the link for the seller
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct AuthorizationUrl {
+    /// Your name for the customer who gets the connection
+    customer: CustomerId,
+
+    /// Shops that the consent links: all or exactly-one
+    #[arg(long, value_name = "WHICH", default_value = "all", hide_possible_values = true)]
+    shops: Shops,
+
+    /// Seller of the fake who allows the consent; prints the callback's query
+    #[arg(long, value_name = "SELLER")]
+    consent_as: Option<String>,
+
+    #[command(flatten)]
+    settings: HostArgs,
+}
+
+/// Which shops a consent links.
+#[derive(ValueEnum, Clone, Copy)]
+pub(crate) enum Shops {
+    All,
+    ExactlyOne,
+}
+
+impl From<Shops> for ShopPolicy {
+    fn from(shops: Shops) -> Self {
+        match shops {
+            Shops::All => Self::All,
+            Shops::ExactlyOne => Self::ExactlyOne,
+        }
+    }
+}
+
+const AFTER_HELP: &str = "\
+Open the link in the seller's browser. The seller decides, and TikTok Shop sends the browser back
+to the app's redirect address. Give that address to connect. The link contains a state. The state
+is valid once, for ten minutes, and for the user who ran this command. With --fake, a second line
+shows the address of the fake's own consent page.
+
+With --shops all, the consent links all its shops, and also shops that appear later. With
+--shops exactly-one, it links the shop if it has only one. If it has several shops, it links none,
+and link-shops chooses one later.
+
+Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
+
+  $ tiktok-shop-harness authorization-url customer-7
+  https://services.tiktokshop.com/open/authorize?service_id=7480000000000000001&state=…
+      open    http://127.0.0.1:…/open/authorize?service_id=7480000000000000001&state=…
+
+  $ tiktok-shop-harness authorization-url customer-7 --consent-as one-shop |
+      tiktok-shop-harness connect
+  customer-7: Teapot Corner (GB), active
+  …
+
+Exit status: 0 if the consent has begun; 12 if the app's authorization link is missing; for others
+see tiktok-shop-harness --help.";
+
+#[derive(Serialize)]
+struct Line<'a> {
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fake_consent_page: Option<&'a str>,
+}
+
+impl AuthorizationUrl {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let Self { customer, shops, consent_as, settings } = self;
+        let OpenedHost { host, opened, fake } = settings.open(report).await?;
+        if consent_as.is_some() && fake.is_none() {
+            return Err(Failure::Malformed(
+                "--consent-as needs --fake, because the seller is one of a fake".to_owned(),
+            ));
+        }
+        let consent = host.begin_consent(&opened.tenant, &customer, &browser_session()?, shops.into()).await?;
+        let url = consent.url.expose();
+        if let (Some(fake), Some(seller)) = (fake, consent_as) {
+            let query = fake.allow(url, &seller).await?;
+            if report.is_json() {
+                report.json(&BTreeMap::from([("callback_query", query)]));
+            } else {
+                report.line(&query);
+            }
+            return Ok(());
+        }
+        let page = fake.map(|fake| fake.consent_page(url));
+        if report.is_json() {
+            report.json(&Line { url, fake_consent_page: page.as_deref() });
+            return Ok(());
+        }
+        report.line(url);
+        if let Some(page) = page {
+            report.detail("open", Style::new(), &page);
+        }
+        Ok(())
+    }
+}

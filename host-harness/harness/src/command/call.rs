@@ -1,0 +1,156 @@
+//! `call`: sends a signed request to TikTok Shop's API.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::Serialize;
+use tiktok_shop_host::call::{CallRequest, CallResponse, CallScope, HttpMethod};
+use tiktok_shop_host::{AccountId, CustomerId, ShopId};
+
+use crate::failure::Failure;
+use crate::input;
+use crate::output::Report;
+use crate::settings::{HostArgs, OpenedHost};
+
+/// Send a request to TikTok Shop's API, with signature, token and cipher
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Call {
+    /// Customer whose connection is used
+    customer: CustomerId,
+
+    /// HTTP method
+    #[arg(ignore_case = true, value_parser = method())]
+    method: HttpMethod,
+
+    /// Path, which begins with / and contains neither host nor query
+    path: String,
+
+    /// Shop for which the call acts; its cipher is added
+    #[arg(long, value_name = "ID", conflicts_with = "account")]
+    shop: Option<ShopId>,
+
+    /// Account of a call without a cipher, if the customer has several
+    #[arg(long, value_name = "ID")]
+    account: Option<AccountId>,
+
+    /// Query parameter, not percent-encoded; can be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    query: Vec<(String, String)>,
+
+    /// File with the body; - is standard input
+    #[arg(long, value_name = "FILE")]
+    body_file: Option<PathBuf>,
+
+    /// Content type of the body [default: application/json]
+    #[arg(long, value_name = "TYPE", requires = "body_file")]
+    content_type: Option<String>,
+
+    #[command(flatten)]
+    settings: HostArgs,
+}
+
+const AFTER_HELP: &str = "\
+The command writes the body of the answer unchanged to standard output, and the status, the code
+and the request id to standard error. The body may contain secrets: a list of authorized shops
+contains ciphers. TikTok's page about an endpoint says whether the endpoint needs a cipher. Use
+--shop for \"Shop\" endpoints, and do not use it for \"Seller\" endpoints.
+
+Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
+
+  $ tiktok-shop-harness call customer-7 GET /authorization/202309/shops --json
+  {\"http_status\":200,\"code\":\"0\",\"request_id\":\"…\",\"content_type\":\"application/json\",\"body\":…}
+
+  $ echo '{}' | tiktok-shop-harness call customer-7 POST /order/202309/orders/search \\
+      --shop 7490000000000000001 --query page_size=1 --body-file -
+  HTTP 200, code 0, request …
+  {\"code\":0,…}
+
+Exit status: 0 if the call succeeded (HTTP 2xx, code 0); 1 if TikTok Shop answered with an error;
+10 to 20 if there is no answer, as tiktok-shop-harness --help explains; 14 with the code
+outcome-unknown if it is unknown whether TikTok Shop acted.";
+
+/// The longest body: 16 MiB.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Returns a parser of a method's name, in upper or lower case.
+fn method() -> impl TypedValueParser<Value = HttpMethod> {
+    PossibleValuesParser::new(HttpMethod::ALL.map(HttpMethod::as_str)).try_map(|name| {
+        let named = |method: &HttpMethod| method.as_str().eq_ignore_ascii_case(&name);
+        HttpMethod::ALL.into_iter().find(named).ok_or("not a method")
+    })
+}
+
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or("not NAME=VALUE")
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    http_status: u16,
+    code: Option<&'a str>,
+    request_id: Option<&'a str>,
+    content_type: Option<&'a str>,
+    /// A body that is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a str>,
+    /// A body that is not text, in hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_hex: Option<String>,
+}
+
+impl Call {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let Self { customer, method, path, shop, account, query, body_file, content_type, settings } = self;
+        let scope = shop.map_or(CallScope::Seller(account), CallScope::Shop);
+        let mut request = CallRequest::new(scope, method, path);
+        request.query = query;
+        request.content_type = content_type;
+        request.body = body_file.map(|path| body(&path)).transpose()?;
+
+        let OpenedHost { host, opened, .. } = settings.open(report).await?;
+        let answer = host.call(&opened.tenant, &customer, request).await?;
+        if !answer.is_success() {
+            report.set_refused();
+        }
+        print(&answer, report);
+        Ok(())
+    }
+}
+
+fn body(path: &PathBuf) -> Result<Vec<u8>, Failure> {
+    if path.as_os_str() == "-" {
+        return Ok(input::bytes(io::stdin().lock(), "standard input", MAX_BYTES)?);
+    }
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|error| Failure::Malformed(format!("{name}: {error}")))?;
+    Ok(input::bytes(file, &name, MAX_BYTES)?)
+}
+
+fn print(answer: &CallResponse, report: &mut Report) {
+    let CallResponse { http_status, code, request_id, content_type, body } = answer;
+    let text = std::str::from_utf8(body).ok();
+    if report.is_json() {
+        report.json(&Line {
+            http_status: *http_status,
+            code: code.as_deref(),
+            request_id: request_id.as_deref(),
+            content_type: content_type.as_deref(),
+            body: text,
+            body_hex: text.is_none().then(|| hex::encode(body)),
+        });
+        return;
+    }
+    let mut summary = format!(
+        "HTTP {http_status}, {}",
+        code.as_ref().map_or_else(|| "no code".to_owned(), |code| format!("code {code}"))
+    );
+    if let Some(id) = request_id {
+        summary += &format!(", request {id}");
+    }
+    report.stderr_line(&summary);
+    report.raw(body);
+}

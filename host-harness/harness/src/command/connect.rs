@@ -1,0 +1,128 @@
+//! `connect`: finishes a consent.
+
+use std::io;
+
+use clap::Args;
+use tiktok_shop_host::connection::{Connection, ShopPolicy};
+use tiktok_shop_host::{CustomerId, Secret};
+
+use super::authorization_url::Shops;
+use crate::failure::Failure;
+use crate::input;
+use crate::output::{Report, ask, print_connection};
+use crate::settings::{HostArgs, OpenedHost, browser_session};
+
+/// Finish a consent: read the callback from standard input and store the connection
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Connect {
+    /// Customer of an install from TikTok's App Store, whose callback has no state
+    #[arg(long, value_name = "CUSTOMER")]
+    app_store: Option<CustomerId>,
+
+    /// Shops that such an install links: all (default) or exactly-one
+    #[arg(long, value_name = "WHICH", hide_possible_values = true, requires = "app_store")]
+    shops: Option<Shops>,
+
+    #[command(flatten)]
+    settings: HostArgs,
+}
+
+const AFTER_HELP: &str = "\
+The callback is the address to which TikTok Shop sent the seller's browser back, or only its query.
+The state in the callback names the customer. The same user must have begun the consent with
+authorization-url, for the same tenant and storage, in the last ten minutes. The code in the
+callback is a secret, so connect does not take it as an argument and never prints it.
+
+Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
+
+  $ tiktok-shop-harness authorization-url customer-7 --consent-as one-shop |
+      tiktok-shop-harness connect
+  customer-7: Teapot Corner (GB), active
+      account …
+      token   ends 2026-01-08T00:00:00Z, in 7 days
+      consent ends 2124-12-08T00:00:00Z, in 36135 days
+      shop    7490000000000000001  Teapot Corner (GB), linked, cipher present
+
+  $ echo 'https://platform.example/callback?code=spent&state=unknown' | tiktok-shop-harness connect
+  error: consent-not-finished: state-mismatch: …
+
+Exit status: 0 if the customer is connected; 2 if the input is not a callback; 4 if the state is
+not valid; 11 if the seller refused or the code is not valid; for others see
+tiktok-shop-harness --help.";
+
+/// The longest callback: 64 KiB.
+const MAX_BYTES: u64 = 64 * 1024;
+
+impl Connect {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        ask("Paste the address to which the browser was sent back, and press Enter:");
+        let query = query(&input::line(io::stdin().lock(), MAX_BYTES)?)?;
+        let OpenedHost { host, opened, .. } = self.settings.open(report).await?;
+        let connection = match self.app_store {
+            Some(customer) => {
+                let shops = self.shops.unwrap_or(Shops::All).into();
+                host.finish_app_store_install(&opened.tenant, &customer, query, shops).await?
+            }
+            None => host.finish_consent(&opened.tenant, &browser_session()?, query).await?,
+        };
+        print_connection(&connection, opened.now(), report);
+        if must_choose_a_shop(&connection) {
+            report.note(&format!("no shop is linked yet; choose one with link-shops {} SHOP", connection.key.customer));
+        }
+        Ok(())
+    }
+}
+
+fn must_choose_a_shop(connection: &Connection) -> bool {
+    connection.shop_policy == ShopPolicy::ExactlyOne
+        && connection.shops.len() > 1
+        && connection.shops.iter().all(|shop| !shop.linked)
+}
+
+/// Returns the query of a callback: the part of an address behind the `?`, or the whole text if it is not an address.
+fn query(callback: &str) -> Result<Secret, Failure> {
+    let malformed = |what: &str| Err(Failure::Malformed(format!("standard input: {what}")));
+    let query = if callback.starts_with("http://") || callback.starts_with("https://") {
+        let address = callback.split('#').next().unwrap_or_default();
+        address.split_once('?').map_or("", |(_, query)| query)
+    } else {
+        callback.trim_start_matches('?')
+    };
+    match query {
+        _ if callback.is_empty() => malformed("empty; expected the address to which the browser was sent back"),
+        query if query.chars().any(|c| c.is_control() || c == ' ') => {
+            malformed("not a callback: it contains a space or a control character")
+        }
+        query if !query.contains('=') => malformed("not a callback: it has no query such as code=…&state=…"),
+        query => Ok(query.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_the_part_of_an_address_behind_the_question_mark() {
+        for (callback, expected) in [
+            ("https://p.example/cb?code=c&state=s", "code=c&state=s"),
+            ("http://127.0.0.1:4010/callback?code=c&state=s#top", "code=c&state=s"),
+            ("https://p.example/cb?code=a?b&state=s", "code=a?b&state=s"),
+            ("?code=c&state=s", "code=c&state=s"),
+            ("code=c&state=s", "code=c&state=s"),
+        ] {
+            assert_eq!(query(callback).unwrap(), expected.into(), "{callback}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_not_a_callback_is_refused_and_not_repeated() {
+        for callback in
+            ["", "CANARY", "https://p.example/CANARY", "https://p.example/?", "code=CANARY CANARY", "code=\0CANARY"]
+        {
+            let Failure::Malformed(text) = query(callback).unwrap_err() else { panic!("{callback}") };
+            assert!(text.starts_with("standard input: ") && !text.contains("CANARY"), "{text}");
+        }
+    }
+}

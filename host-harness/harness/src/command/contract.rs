@@ -1,0 +1,100 @@
+//! `contract`: checks whether a database keeps the promises of a storage.
+
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+use tiktok_shop_host::clock::SystemClock;
+use tiktok_shop_storage_contract as contract;
+use tiktok_shop_storage_contract::Outcome;
+
+use crate::failure::Failure;
+use crate::output::{BAD, GOOD, Report, count};
+use crate::settings::{Address, CONTRACT_STORAGE, variable};
+
+/// Check whether a database keeps every promise of a storage
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Contract {
+    /// Database: sqlite:PATH, postgres:… or memory: [env: TIKTOK_SHOP_CONTRACT_STORAGE]
+    #[arg(value_name = "ADDRESS", value_parser = Address::without_password)]
+    address: Option<Address>,
+}
+
+const AFTER_HELP: &str = "\
+Use an empty database, because the checks write into it. The command refuses a database that
+contains connections. Put an address with a password into the variable.
+
+Example:
+
+  $ tiktok-shop-harness contract memory:
+  …
+
+Exit status: 0 if every promise is kept; 1 if a promise is broken; 2 if the address is malformed or
+the database contains connections; 3 if the database can't be opened.";
+
+/// The number of data keys that are read to find out whether the database contains connections.
+const MAX_KEYS: usize = 10_000;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    check: &'a str,
+    promise: &'a str,
+    kept: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a str>,
+    took_ms: u64,
+}
+
+impl Contract {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let address = match (self.address, variable(CONTRACT_STORAGE)?) {
+            (Some(address), _) => address,
+            (None, Some(text)) => {
+                Address::parse(&text).map_err(|what| Failure::Malformed(format!("{CONTRACT_STORAGE}: {what}")))?
+            }
+            (None, None) => {
+                return Err(Failure::Malformed(format!("no database named; give ADDRESS or set {CONTRACT_STORAGE}")));
+            }
+        };
+        let storage = address.open(Arc::new(SystemClock::new())).await?;
+        if storage.key_uses(None, MAX_KEYS).await?.iter().any(|key| key.records > 0) {
+            return Err(Failure::Malformed("this database contains connections; use an empty one".to_owned()));
+        }
+        let bar = report.begin_progress("Checking", contract::checks().count() as u64);
+        let outcomes = contract::run(storage, |outcome| {
+            bar.inc(1);
+            print(outcome, report);
+            report.flush();
+        })
+        .await
+        .outcomes;
+        report.end_progress();
+        let broken = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count() as u64;
+        if broken > 0 {
+            report.set_refused();
+        }
+        if !report.is_json() {
+            let checks = count(outcomes.len() as u64, "check", "checks");
+            report.styled(if broken > 0 { BAD } else { GOOD }, &format!("{checks}, {broken} broken"));
+        }
+        Ok(())
+    }
+}
+
+fn print(outcome: &Outcome, report: &mut Report) {
+    let Outcome { check, promise, failure, took } = outcome;
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if report.is_json() {
+        return report.json(&Line { check, promise, kept: failure.is_none(), failure: failure.as_deref(), took_ms });
+    }
+    let check = check.replace('_', " ");
+    match failure {
+        None => report.styled(GOOD, &format!("kept    {took_ms:>6} ms  {check}")),
+        Some(failure) => {
+            report.styled(BAD, &format!("broken  {took_ms:>6} ms  {check}"));
+            report.detail("promise", anstyle::Style::new(), promise);
+            report.detail("found", BAD, failure);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `fake`: runs a fake TikTok Shop on this machine.
+
+use clap::Args;
+use fake_tiktok_shop::Launch;
+use tokio::signal::ctrl_c;
+
+use crate::failure::Failure;
+use crate::output::Report;
+
+/// Run a fake TikTok Shop on this machine until Ctrl-C
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Fake {
+    #[command(flatten)]
+    launch: Launch,
+}
+
+const AFTER_HELP: &str = "\
+The fake listens on 127.0.0.1. It has a consent page, tokens, shops, a signed API and webhooks. Its
+start page shows the sellers, the requests and the switches, and explains how to move its clock.
+Everything in it is invented, and nothing is kept when it ends.
+
+Example:
+
+  $ tiktok-shop-harness fake --port 4010 &
+  Fake TikTok Shop is listening on 127.0.0.1:4010. All keys and secrets are invented.
+  …
+
+Exit status: 0 if Ctrl-C ended the fake; 2 if the port is in use or the redirect is not an address.";
+
+impl Fake {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let fake = self.launch.start().map_err(Failure::Malformed)?;
+        if report.is_json() {
+            report.json(&fake.announcement_json());
+        } else {
+            fake.announcement().lines().for_each(|line| report.line(line));
+            report.line("");
+            report.line(&format!("To use it with other commands:  export TIKTOK_SHOP_FAKE=http://{}", fake.address()));
+            report.line("Stop it with Ctrl-C.");
+        }
+        report.flush();
+        ctrl_c().await.map_err(|error| Failure::Unavailable(error.to_string()))
+    }
+}

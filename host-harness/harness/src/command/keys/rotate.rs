@@ -1,0 +1,117 @@
+//! `keys rotate`: moves all data keys and records to the current host key.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use tiktok_shop_host::seal::{Keyring, Rotated, RotationStep};
+
+use crate::failure::Failure;
+use crate::output::{BAD, GOOD, Report, count};
+use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
+
+/// Change to a new host key, and seal every record again under new data keys
+#[derive(Args)]
+#[command(after_help = "\
+With a key file, the command adds a new host key, unless an earlier rotation is unfinished. With
+keys in the environment, first put a new key before the others; the first key wraps. Give the new
+host key to every host before you rotate. Calls continue during a rotation. To finish an
+interrupted rotation, run the same command again.
+
+Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE, customer-7 connected, and no host running:
+
+  $ tiktok-shop-harness keys rotate --wait 0
+  the current host key is host-…
+  1 tenant, 2 records sealed again, 1 data key removed
+  …
+
+Exit status: 0 if everything is under the current host key; 1 if a record can't be opened, and then
+the record stays unchanged; 16 if the database fails or an earlier host key is missing; for others
+see tiktok-shop-harness --help.")]
+pub(crate) struct Rotate {
+    /// Time to wait for running calls; reduce it only if no host runs
+    #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
+    wait: u64,
+
+    #[command(flatten)]
+    settings: StorageArgs,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    host_key: &'a str,
+    tenants: u64,
+    added: u64,
+    rewrapped: u64,
+    resealed: u64,
+    removed: u64,
+    unopened: u64,
+}
+
+impl Rotate {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let Self { wait, settings } = self;
+        let opened = settings.open(report).await?;
+        let keyring = opened.keyring();
+        let before = keyring.status().await?;
+        if before.is_rotated() {
+            // This rotation changes nothing. It checks that every tenant's key can be opened before a new host key is added.
+            keyring.rotate(Duration::ZERO, |_| {}).await?;
+        }
+        let current = match &opened.keys {
+            HostKeySource::File(file) if before.is_rotated() => file.add()?,
+            HostKeySource::Environment(_) if before.is_rotated() => {
+                report.note(&format!(
+                    "every data key is already wrapped by {}; to change the host key, put a new ID:HEX with 64 random \
+                     hexadecimal digits before the others in {HOST_KEYS}",
+                    before.current
+                ));
+                before.current.clone()
+            }
+            HostKeySource::File(_) | HostKeySource::Environment(_) => before.current.clone(),
+        };
+        let records = before.keys.iter().filter(|key| key.host_key.as_ref() != Some(&current)).map(|key| key.records);
+        let bar = report.begin_progress("Sealing", records.sum());
+        let rotated = keyring
+            .rotate(Duration::from_secs(wait), |step| match step {
+                RotationStep::Record => bar.inc(1),
+                RotationStep::Waiting(wait) if wait.is_zero() => {}
+                RotationStep::Waiting(wait) => report.note(&format!(
+                    "waiting {} s for running calls; to finish an interrupted rotation, run the same command again",
+                    wait.as_secs()
+                )),
+            })
+            .await;
+        report.end_progress();
+        let Rotated { tenants, added, rewrapped, resealed, removed, unopened } = rotated?;
+        if unopened > 0 {
+            report.set_refused();
+        }
+        if report.is_json() {
+            let host_key = current.as_str();
+            report.json(&Line { host_key, tenants, added, rewrapped, resealed, removed, unopened });
+            return Ok(());
+        }
+        report.line(&format!("the current host key is {current}"));
+        report.styled(
+            GOOD,
+            &format!(
+                "{}, {} sealed again, {} removed",
+                count(tenants, "tenant", "tenants"),
+                count(resealed, "record", "records"),
+                count(removed, "data key", "data keys")
+            ),
+        );
+        if unopened > 0 {
+            let records = count(unopened, "record", "records");
+            report.styled(
+                BAD,
+                &format!("can't open {records}: damaged, or sealed elsewhere; keys status shows the data keys"),
+            );
+        }
+        if before.current != current {
+            report.detail("next", anstyle::Style::new(), &format!("keys retire {}", before.current));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! `keys status`: counts the records under each key.
+
+use clap::Args;
+use serde::Serialize;
+use tiktok_shop_host::HostKeyId;
+use tiktok_shop_host::seal::KeyStatus;
+
+use crate::failure::Failure;
+use crate::output::{BAD, GOOD, Report};
+use crate::settings::StorageArgs;
+
+/// Count the sealed records under each key, and say whether a rotation is needed
+#[derive(Args)]
+#[command(after_help = "\
+Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
+
+  $ tiktok-shop-harness keys status
+  host key               data keys  records
+  host-…  1          2        current
+  …
+  every data key is wrapped by the current host key
+
+Exit status: 0; 16 if the database fails; for others see tiktok-shop-harness --help.")]
+pub(crate) struct Status {
+    #[command(flatten)]
+    settings: StorageArgs,
+}
+
+#[derive(Serialize)]
+struct StatusLine<'a> {
+    current: &'a str,
+    rotation_needed: bool,
+    host_keys: Vec<HostKeyLine<'a>>,
+    keys: Vec<DataKeyLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct HostKeyLine<'a> {
+    /// `null` for the data keys that are erased.
+    host_key: Option<&'a str>,
+    data_keys: u64,
+    records: u64,
+    /// Whether this program has the host key. Without it, the data keys can't be opened.
+    here: bool,
+}
+
+#[derive(Serialize)]
+struct DataKeyLine<'a> {
+    tenant: &'a str,
+    key: &'a str,
+    /// `null` if the data key is erased.
+    host_key: Option<&'a str>,
+    records: u64,
+}
+
+impl Status {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let opened = self.settings.open(report).await?;
+        let status = opened.keyring().status().await?;
+        let own = opened.keys.ids()?;
+        if report.is_json() {
+            print_json(&status, &own, report);
+        } else {
+            print_text(&status, &own, report);
+        }
+        Ok(())
+    }
+}
+
+/// Prints the status as JSON. `own` are the host keys that this program has.
+fn print_json(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
+    let mut uses = status.by_host_key();
+    for id in own {
+        uses.entry(Some(id)).or_default();
+    }
+    let host_keys = uses.iter().map(|(id, &(data_keys, records))| HostKeyLine {
+        host_key: id.map(HostKeyId::as_str),
+        data_keys,
+        records,
+        here: id.is_some_and(|id| own.contains(id)),
+    });
+    let keys = status.keys.iter().map(|key| DataKeyLine {
+        tenant: key.tenant.as_str(),
+        key: key.key.as_str(),
+        host_key: key.host_key.as_ref().map(HostKeyId::as_str),
+        records: key.records,
+    });
+    report.json(&StatusLine {
+        current: status.current.as_str(),
+        rotation_needed: !status.is_rotated(),
+        host_keys: host_keys.collect(),
+        keys: keys.collect(),
+    });
+}
+
+/// Prints the status as tables. `own` are the host keys that this program has.
+fn print_text(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
+    let KeyStatus { current, keys } = status;
+    let mut uses = status.by_host_key();
+    for id in own {
+        uses.entry(Some(id)).or_default();
+    }
+    let missing = uses.keys().copied().flatten().find(|id| !own.contains(id));
+    report.table(
+        ["host key", "data keys", "records", ""],
+        uses.iter().map(|(id, (keys, records))| {
+            let note = match id {
+                None => "",
+                Some(id) if *id == current => "current",
+                Some(id) if !own.contains(id) => "missing",
+                Some(_) if *keys == 0 => "can be retired",
+                Some(_) => "",
+            };
+            [name_or_erased(*id), keys.to_string(), records.to_string(), note.to_owned()]
+        }),
+    );
+    if !keys.is_empty() {
+        report.line("");
+        report.table(
+            ["tenant", "data key", "host key", "records"],
+            keys.iter().map(|key| {
+                let host_key = name_or_erased(key.host_key.as_ref());
+                [key.tenant.as_str(), key.key.as_str(), &host_key, &key.records.to_string()].map(str::to_owned)
+            }),
+        );
+    }
+    report.line("");
+    if let Some(id) = missing {
+        report.styled(
+            BAD,
+            &format!("host key {id} is missing; put it into the key file or the environment to open its data keys"),
+        );
+    } else if status.is_rotated() {
+        report.styled(GOOD, "every data key is wrapped by the current host key");
+    } else {
+        report.styled(BAD, "a rotation is needed or unfinished; run keys rotate");
+    }
+}
+
+fn name_or_erased(host_key: Option<&HostKeyId>) -> String {
+    host_key.map_or_else(|| "erased".to_owned(), ToString::to_string)
+}

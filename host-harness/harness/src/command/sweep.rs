@@ -1,0 +1,138 @@
+//! `sweep`: refreshes all due connections.
+
+use std::io::{self, IsTerminal as _};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use tiktok_shop_host::CallError;
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::storage::{Due, HostStorage};
+use tiktok_shop_host::sweep::{Sweep, SweepError, Swept};
+use tokio::signal::ctrl_c;
+
+use crate::failure::Failure;
+use crate::output::{BAD, GOOD, Report};
+use crate::settings::{HostArgs, OpenedHost};
+
+/// Refresh all due connections, and write notices about authorizations that end soon
+#[derive(Args)]
+#[command(name = "sweep", after_help = AFTER_HELP)]
+pub(crate) struct SweepConnections {
+    /// Number of connections that are refreshed at the same time, 1 to 100
+    #[arg(long, value_name = "NUMBER", default_value = "16", value_parser = clap::value_parser!(u8).range(1..=100))]
+    concurrency: u8,
+
+    #[command(flatten)]
+    settings: HostArgs,
+}
+
+const AFTER_HELP: &str = "\
+A platform sweeps every few minutes. The sweep covers all tenants; the configuration file names
+their apps. The command prints a line for each connection that could not be refreshed, for example
+because its tenant has no app, and a summary at the end. With --json, it prints a line for each
+connection. Ctrl-C stops the sweep after the refreshes that have begun.
+
+Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
+
+  $ tiktok-shop-harness sweep
+  0 refreshed, 0 failed, notices: 0
+
+  $ tiktok-shop-harness sweep --concurrency 4 --json
+  {\"refreshed\":0,\"failed\":0,\"notices\":0,\"stopped\":false}
+
+Exit status: 0 if every due connection was refreshed; 1 if one could not be refreshed; 16 if the
+database fails; for others see tiktok-shop-harness --help.";
+
+/// The number of due connections that are read at once.
+const PAGE: usize = 500;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    tenant: &'a str,
+    customer: &'a str,
+    account: &'a str,
+    /// `refreshed`, or the case of the error.
+    outcome: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SweptLine {
+    refreshed: u64,
+    failed: u64,
+    notices: u64,
+    stopped: bool,
+}
+
+impl SweepConnections {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let OpenedHost { host, opened, .. } = self.settings.open(report).await?;
+        let now = opened.now();
+        let concurrency = NonZeroUsize::new(self.concurrency.into()).unwrap_or(NonZeroUsize::MIN);
+        // Only a progress bar on a terminal needs the number.
+        let due = if io::stderr().is_terminal() { count_due(&*opened.storage, now).await? } else { 0 };
+        let bar = report.begin_progress("Refreshing", due);
+        let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(now, concurrency) };
+        let stop = async {
+            // If Ctrl-C can't be received, the sweep runs to its end.
+            if ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let swept = host
+            .sweep(sweep, stop, |due, outcome| {
+                bar.inc(1);
+                print(due, outcome.as_ref().err(), report);
+            })
+            .await;
+        report.end_progress();
+        let (swept, failure) = match swept {
+            Ok(swept) => (swept, None),
+            Err(SweepError { source, swept }) => (swept, Some(source)),
+        };
+        let Swept { refreshed, failed, notices, stopped } = swept;
+        if failed > 0 {
+            report.set_refused();
+        }
+        if report.is_json() {
+            report.json(&SweptLine { refreshed, failed, notices, stopped });
+        } else {
+            report.styled(if failed > 0 { BAD } else { GOOD }, &swept.to_string());
+        }
+        report.flush();
+        failure.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+}
+
+/// Counts the due connections.
+async fn count_due(storage: &dyn HostStorage, now: UnixSeconds) -> Result<u64, Failure> {
+    let (mut number, mut last): (u64, Option<Due>) = (0, None);
+    loop {
+        let page = storage.due(now, last.as_ref(), PAGE).await?;
+        let Some(due) = page.last() else { return Ok(number) };
+        last = Some(due.clone());
+        number += page.len() as u64;
+    }
+}
+
+fn print(due: &Due, error: Option<&CallError>, report: &mut Report) {
+    let Due { tenant, key, .. } = due;
+    if report.is_json() {
+        let error = error.map(|error| report.error_report(&error.clone().into()));
+        report.json(&Line {
+            tenant: tenant.as_str(),
+            customer: key.customer.as_str(),
+            account: key.account.as_str(),
+            outcome: error.as_ref().map_or("refreshed", |error| error.case),
+            why: error.map(|error| error.line()),
+        });
+        report.flush();
+    } else if let Some(error) = error {
+        let why = report.error_report(&error.clone().into()).line();
+        report.styled(BAD, &format!("tenant {tenant}, customer {}, account {}: {why}", key.customer, key.account));
+        report.flush();
+    }
+}

@@ -1,0 +1,167 @@
+//! `webhook`: accepts a webhook as the route of a platform would.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::io;
+
+use anstyle::Style;
+use clap::Args;
+use serde::Serialize;
+use tiktok_shop_host::webhook::{Webhook, WebhookReply};
+use tiktok_shop_host::{CallError, ShopId};
+
+use crate::failure::Failure;
+use crate::input;
+use crate::output::{BAD, GOOD, Report, time};
+use crate::settings::{HostArgs, OpenedHost};
+
+/// Accept a webhook: check it, record its effect, and print the status to answer
+#[derive(Args)]
+#[command(name = "webhook", after_help = AFTER_HELP)]
+pub(crate) struct AcceptWebhook {
+    /// Value of the header Authorization; empty if the header is missing
+    #[arg(long, value_name = "HEX")]
+    authorization: String,
+
+    #[command(flatten)]
+    settings: HostArgs,
+}
+
+const AFTER_HELP: &str = "\
+The command reads the unchanged body from standard input. It checks the signature with the app
+secret, and then with the previous app secret. A webhook that was handled before is reported as
+repeated and changes nothing. verify-webhook only checks a signature and needs no storage.
+
+Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
+
+  $ printf '%s' '{\"type\":1}' | tiktok-shop-harness webhook --authorization 0123456789abcdef
+  answer 401: forged
+
+  $ printf '%s' '{\"type\":1,\"shop_id\":\"7490000000000000001\",\"timestamp\":1767225600,\"data\":{}}' |
+      tiktok-shop-harness webhook --authorization \\
+        70da649d9f47ef0a7b7649c3795cec8655ca26b99ee73723818cde1ec7d527dc
+  answer 200: handled
+      type    1
+      shop    7490000000000000001
+      time    2026-01-01T00:00:00Z
+      effect  none
+  …
+
+Exit status: 0 if the webhook is handled, now or before; 1 if it is forged, not an event, or longer
+than 1 MiB; 2 if it is longer than 16 MiB; 16 or 20 if TikTok Shop must send it again (answer 503);
+for others see tiktok-shop-harness --help.";
+
+/// The longest input: 16 MiB. The host itself answers 413 to a body of more than 1 MiB.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    /// The HTTP status to answer.
+    status: u16,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<EventLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct EventLine<'a> {
+    notification_id: Option<&'a str>,
+    event_type: u32,
+    shop: Option<&'a str>,
+    occurred_at: Option<u64>,
+    data: &'a str,
+    effect: &'static str,
+    owners: Vec<OwnerLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct OwnerLine<'a> {
+    customer: &'a str,
+    account: &'a str,
+    linked: bool,
+}
+
+impl AcceptWebhook {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let body = input::bytes(io::stdin().lock(), "standard input", MAX_BYTES)?;
+        let OpenedHost { host, opened, .. } = self.settings.open(report).await?;
+        let mut event = None;
+        let reply = host
+            .accept_webhook(&opened.tenant, &self.authorization, body, |webhook| {
+                event = Some(webhook);
+                ready(Ok::<_, Infallible>(()))
+            })
+            .await;
+        let status = reply.status();
+        let (outcome, why) = match reply {
+            WebhookReply::Handled => ("handled", None),
+            WebhookReply::Repeated => ("repeated", None),
+            WebhookReply::Forged => ("forged", None),
+            WebhookReply::Malformed(error) => ("malformed", Some(error.failure().to_string())),
+            WebhookReply::TooLarge => ("too-large", Some("the body is larger than 1 MiB".to_owned())),
+            WebhookReply::NotHandled(never) => match never {},
+            WebhookReply::NotReceived(error) => return not_handled(status, error.into(), report),
+            WebhookReply::NotRead(error) => return not_handled(status, error.into(), report),
+            WebhookReply::Late => {
+                let (plugin, deadline) = (host.plugin().clone(), std::time::Duration::from_secs(2));
+                return not_handled(status, CallError::DeadlineExceeded { plugin, deadline }.into(), report);
+            }
+        };
+        let accepted = matches!(outcome, "handled" | "repeated");
+        if !accepted {
+            report.set_refused();
+        }
+        if report.is_json() {
+            report.json(&Line { status, outcome, why, event: event.as_ref().map(EventLine::from) });
+            return Ok(());
+        }
+        report.styled(if accepted { GOOD } else { BAD }, &format!("answer {status}: {outcome}"));
+        if let Some(why) = why {
+            report.detail("why", Style::new(), &why);
+        }
+        if let Some(event) = event {
+            print(&event, report);
+        }
+        Ok(())
+    }
+}
+
+/// Notes the status to answer, and returns the failure.
+fn not_handled(status: u16, failure: Failure, report: &Report) -> Result<(), Failure> {
+    report.note(&format!("answer {status}; TikTok Shop then sends the webhook again"));
+    Err(failure)
+}
+
+fn print(event: &Webhook, report: &mut Report) {
+    let plain = Style::new();
+    report.detail("type", plain, &event.event_type.to_string());
+    report.detail("shop", plain, event.shop.as_ref().map_or("none", ShopId::as_str));
+    report.detail("time", plain, &event.occurred_at.map_or_else(|| "unknown".to_owned(), time));
+    report.detail("effect", plain, event.effect.as_str());
+    for owner in &event.owners {
+        let linked = if owner.linked { "linked" } else { "not linked" };
+        report.detail("owner", plain, &format!("{}, account {}, {linked}", owner.key.customer, owner.key.account));
+    }
+    report.detail("data", plain, &event.data);
+}
+
+impl<'a> From<&'a Webhook> for EventLine<'a> {
+    fn from(event: &'a Webhook) -> Self {
+        let owners = event.owners.iter().map(|owner| OwnerLine {
+            customer: owner.key.customer.as_str(),
+            account: owner.key.account.as_str(),
+            linked: owner.linked,
+        });
+        Self {
+            notification_id: event.notification_id.as_deref(),
+            event_type: event.event_type,
+            shop: event.shop.as_ref().map(ShopId::as_str),
+            occurred_at: event.occurred_at.map(|at| at.0),
+            data: &event.data,
+            effect: event.effect.as_str(),
+            owners: owners.collect(),
+        }
+    }
+}

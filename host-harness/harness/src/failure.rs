@@ -1,0 +1,279 @@
+//! Why a command fails. Decides the exit status, the error line and the JSON object of each error.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tiktok_shop_connector_core::error::Cause;
+use tiktok_shop_host::consent::ConsentError;
+use tiktok_shop_host::error::{Action, ConnectorError};
+use tiktok_shop_host::seal::{KeyFileError, RotationError};
+use tiktok_shop_host::storage::StorageError;
+use tiktok_shop_host::{BuildError, CallError};
+use tiktok_shop_private_file::PrivateFileError;
+use tiktok_shop_sql_storage::OpenError;
+
+use crate::input::Malformed;
+
+/// Every exit status with its meaning. The help and `docs/command-line.md` list them.
+pub(crate) const STATUSES: [(u8, &str); 15] = [
+    (0, "success"),
+    (
+        REFUSED,
+        "the answer is no: a webhook or a component is not accepted, a storage breaks a promise, a key is in use, TikTok Shop refused a call or a revocation, or a connection could not be refreshed",
+    ),
+    (MALFORMED, "an argument, the input or the configuration is malformed, or the output could not be written"),
+    (UNAVAILABLE, "a component, a database, a key file or a fake is missing or can't be used"),
+    (CONSENT, "the consent was not finished: its state is unknown, used, too old or from another browser"),
+    (10, "retry-after: run the same command again after the pause that the error names"),
+    (11, "reauthorize: the seller must consent again"),
+    (12, "misconfigured: an operator must correct the app key, secret, scope, clock or allow list"),
+    (13, "invalid-request: the arguments do not match what is stored, or they break a rule of TikTok Shop"),
+    (14, "upstream: TikTok Shop refused or broke the protocol, or it is unknown whether TikTok Shop acted"),
+    (15, "storage-conflict: other writers were faster; run the same command again"),
+    (STORAGE_FAILED, "storage-failed: the database failed, or a key is missing; nothing stored was lost"),
+    (17, "internal: a bug in the connector"),
+    (ENDED_BY_HOST, "the host ended the call: a trap, a deadline, a limit, or no free instance"),
+    (INTERRUPTED, "Ctrl-C was pressed twice"),
+];
+
+const REFUSED: u8 = 1;
+pub(crate) const MALFORMED: u8 = 2;
+const UNAVAILABLE: u8 = 3;
+const CONSENT: u8 = 4;
+const STORAGE_FAILED: u8 = 16;
+const ENDED_BY_HOST: u8 = 20;
+const INTERRUPTED: u8 = 130;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The arguments, the input or the configuration are malformed.
+    Malformed(String),
+    /// Something that the program needs is missing or can't be used.
+    Unavailable(String),
+    /// The program understood the command and refused it.
+    Refused(String),
+    /// A consent or a call failed.
+    Consent(ConsentError),
+    /// The storage failed outside a call.
+    Storage(StorageError),
+    /// Ctrl-C was pressed twice.
+    Interrupted,
+}
+
+impl From<Malformed> for Failure {
+    fn from(error: Malformed) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::Consent(ConsentError::Call(error))
+    }
+}
+
+impl From<ConsentError> for Failure {
+    fn from(error: ConsentError) -> Self {
+        Self::Consent(error)
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<PrivateFileError> for Failure {
+    fn from(error: PrivateFileError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<KeyFileError> for Failure {
+    fn from(error: KeyFileError) -> Self {
+        Self::Unavailable(format!("host keys: {error}"))
+    }
+}
+
+impl From<OpenError> for Failure {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other error means that the database can't be used")]
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Address | OpenError::Path(_) => Self::Malformed(format!("storage: {error}")),
+            other => Self::Unavailable(format!("storage: {other}")),
+        }
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        Self::Unavailable(build_error_line(&error))
+    }
+}
+
+impl From<RotationError> for Failure {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other error is a refusal, and its text says why")]
+    fn from(error: RotationError) -> Self {
+        match error {
+            RotationError::Storage(error) => Self::Storage(error),
+            RotationError::Key(error) => Self::Storage(error.into()),
+            RotationError::KeyFile(error) => error.into(),
+            RotationError::NoSuchKey(_) => Self::Malformed(error.to_string()),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+/// Returns in one line why the host can't run a component, with all causes.
+pub(crate) fn build_error_line(error: &BuildError) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    causes.join(": ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What the program prints about a failure.
+#[derive(Serialize)]
+pub(crate) struct ErrorReport {
+    /// The exit status.
+    pub(crate) status: u8,
+    /// The case of the connector's error, or a word of this program for another error.
+    pub(crate) case: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    detail: String,
+    /// What the user can do next.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    next: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+impl ErrorReport {
+    fn new(status: u8, case: &'static str, detail: String) -> Self {
+        let next = String::new();
+        Self { status, case, code: None, detail, next, http_status: None, request_id: None, retry_after_ms: None }
+    }
+
+    fn with_code(self, code: &str, next: &str) -> Self {
+        Self { code: Some(code.to_owned()), next: next.to_owned(), ..self }
+    }
+
+    fn of_connector(error: &ConnectorError) -> Self {
+        let failure = error.failure();
+        let code = failure.code.as_str();
+        let (status, next) = match error.action() {
+            Action::RetryAfter(pause) => {
+                (10, format!("run the same command again, but not within the next {:.1} s", pause.as_secs_f64()))
+            }
+            Action::Reauthorize => (11, "run authorization-url to get a new consent of the seller".to_owned()),
+            Action::Misconfigured if code == Cause::CredentialsRefused.code() => (
+                12,
+                "name the app in TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or in the configuration file"
+                    .to_owned(),
+            ),
+            Action::Misconfigured => (12, "correct the app's settings here or in Partner Center".to_owned()),
+            Action::InvalidRequest if code == Cause::NotConnected.code() => {
+                (13, "run authorization-url to begin a consent, or list-connections to see what is stored".to_owned())
+            }
+            Action::InvalidRequest if code == Cause::AccountRequired.code() => {
+                (13, "name one account with --account; list-connections shows the accounts".to_owned())
+            }
+            Action::InvalidRequest => (13, "correct the arguments".to_owned()),
+            Action::Upstream => (14, "find out what happened before you repeat the command".to_owned()),
+            Action::StorageConflict => (15, "run the same command again".to_owned()),
+            Action::StorageFailed => (STORAGE_FAILED, RESTORE.to_owned()),
+            Action::Internal => (17, "report a bug in the connector".to_owned()),
+        };
+        Self {
+            http_status: failure.http_status,
+            request_id: failure.request_id.clone(),
+            retry_after_ms: error.retry_after().and_then(|pause| u64::try_from(pause.as_millis()).ok()),
+            ..Self::new(status, error.action().as_str(), failure.detail.clone())
+        }
+        .with_code(code, &format!("{next}; docs/errors.md explains {code}"))
+    }
+
+    fn of_call(error: &CallError) -> Self {
+        let next = match error {
+            CallError::Connector(error) => return Self::of_connector(error),
+            CallError::Trapped { .. } | CallError::ContractBroken { .. } => "report a bug in the component",
+            CallError::DeadlineExceeded { .. } | CallError::Aborted { .. } => {
+                "run list-connections to see what is stored; it is unknown whether the call took effect"
+            }
+            CallError::Exhausted { .. } => "ask for less in one call",
+            CallError::Busy { .. } | CallError::NoRandomness { .. } => "run the same command again",
+            _ => "run list-connections to see what is stored",
+        };
+        Self::new(ENDED_BY_HOST, "ended-by-host", error.to_string()).with_code(error.code(), next)
+    }
+
+    fn of_consent(error: &ConsentError) -> Self {
+        let next = match error {
+            ConsentError::Call(error) => return Self::of_call(error),
+            ConsentError::Storage(error) => return Self::of_storage(error),
+            ConsentError::StateMismatch => {
+                "run authorization-url with the same --tenant and storage to begin a consent; only connect --app-store accepts a callback without a state"
+            }
+            ConsentError::OtherBrowser => "run connect as the user who ran authorization-url",
+            ConsentError::StateUsed => {
+                "run list-connections to see whether the customer is connected, or authorization-url to begin a new consent"
+            }
+            ConsentError::StateExpired => "run authorization-url to begin a new consent",
+            _ => "run list-connections to see what is stored",
+        };
+        Self::new(CONSENT, "consent-not-finished", error.to_string()).with_code(error.code(), next)
+    }
+
+    fn of_storage(error: &StorageError) -> Self {
+        Self::new(STORAGE_FAILED, "storage-failed", error.to_string()).with_code(error.code(), RESTORE)
+    }
+
+    /// Adds the error of a host key to a storage failure, unless the detail contains it already.
+    pub(crate) fn with_key_error(mut self, key_error: Option<String>) -> Self {
+        if let Some(why) = key_error.filter(|why| self.status == STORAGE_FAILED && !self.detail.contains(why)) {
+            self.detail = format!("{}: {why}", self.detail.trim_end_matches('.'));
+        }
+        self
+    }
+
+    /// Returns the error in one line, for people.
+    pub(crate) fn line(&self) -> String {
+        let Self { case, code, detail, next, .. } = self;
+        let Some(code) = code else { return detail.clone() };
+        let mut line = format!("{case}: {code}: {}", detail.trim_end_matches('.'));
+        if let Some(status) = self.http_status {
+            line += &format!(" (HTTP {status})");
+        }
+        if let Some(id) = &self.request_id {
+            line += &format!(" (request {id})");
+        }
+        line + &format!(". Next: {next}")
+    }
+
+    /// Returns the error as a JSON object, for programs.
+    pub(crate) fn json(&self) -> impl Serialize {
+        BTreeMap::from([("error", self)])
+    }
+}
+
+const RESTORE: &str = "restore the storage or its keys, then run the same command again";
+
+impl Failure {
+    /// Returns what the program prints about this failure.
+    pub(crate) fn report(&self) -> ErrorReport {
+        match self {
+            Self::Malformed(text) => ErrorReport::new(MALFORMED, "malformed", text.clone()),
+            Self::Unavailable(text) => ErrorReport::new(UNAVAILABLE, "unavailable", text.clone()),
+            Self::Refused(text) => ErrorReport::new(REFUSED, "refused", text.clone()),
+            Self::Consent(error) => ErrorReport::of_consent(error),
+            Self::Storage(error) => ErrorReport::of_storage(error),
+            Self::Interrupted => ErrorReport::new(INTERRUPTED, "interrupted", "stopped at once".to_owned()),
+        }
+    }
+}

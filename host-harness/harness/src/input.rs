@@ -1,0 +1,169 @@
+//! Reads input: bytes, a line, or JSON on standard input, which is one object or an array of objects.
+//!
+//! Errors name the place of a mistake and never its content, because the content may be a secret. Values stay unparsed until
+//! they are used. So nothing here is recursive, and deeply nested input does no harm.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::io::{self, BufRead, IsTerminal as _, Read};
+
+use serde_json::value::RawValue;
+use tiktok_shop_connector_core::json::{self, Members};
+
+/// The longest JSON input: 16 MiB.
+const MAX_BYTES: u64 = 16 * MIB;
+const MIB: u64 = 1024 * 1024;
+
+/// Why the input can't be used, in one line: the place, without the content.
+pub(crate) struct Malformed(String);
+
+impl Display for Malformed {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads all bytes up to the end. Fails if there are more than `limit`. Errors name the source by `name`.
+pub(crate) fn bytes(source: impl Read, name: &str, limit: u64) -> Result<Vec<u8>, Malformed> {
+    let mut bytes = Vec::new();
+    let read = source.take(limit + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Malformed(format!("cannot read {name}: {error}")))?;
+    if bytes.len() as u64 > limit {
+        let limit = if limit < MIB { format!("{} KiB", limit / 1024) } else { format!("{} MiB", limit / MIB) };
+        return Err(Malformed(format!("{name} is longer than {limit}")));
+    }
+    Ok(bytes)
+}
+
+/// Reads the text of standard input up to its end, at most 16 MiB.
+pub(crate) fn read(stdin: impl Read) -> Result<String, Malformed> {
+    text(bytes(stdin, "standard input", MAX_BYTES)?)
+}
+
+/// Reads the only line of standard input, and trims it. On a terminal, the line ends with the key Enter.
+pub(crate) fn line(mut stdin: impl BufRead, limit: u64) -> Result<String, Malformed> {
+    let mut line = Vec::new();
+    if io::stdin().is_terminal() {
+        let read = stdin.take(limit).read_until(b'\n', &mut line);
+        read.map_err(|error| Malformed(format!("cannot read standard input: {error}")))?;
+    } else {
+        line = bytes(&mut stdin, "standard input", limit)?;
+    }
+    let line = text(line)?.trim().to_owned();
+    if line.contains('\n') { Err(Malformed("standard input has more than one line".to_owned())) } else { Ok(line) }
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Malformed> {
+    String::from_utf8(bytes).map_err(|error| {
+        Malformed(format!("standard input is not UTF-8 at byte {}", error.utf8_error().valid_up_to() + 1))
+    })
+}
+
+/// Parses the input: one object, or an array of at least one object.
+pub(crate) fn objects(text: &str) -> Result<Vec<Object<'_>>, Malformed> {
+    if text.trim().is_empty() {
+        return Err(Malformed("standard input is empty".to_owned()));
+    }
+    let whole = serde_json::from_str(text).map_err(|error| Malformed(format!("not JSON: {error}")))?;
+    let whole = Value { place: String::new(), raw: whole };
+    if whole.raw.get().starts_with('{') {
+        return Ok(vec![whole.object()?]);
+    }
+    let items = whole.items().map_err(|_| whole.malformed("neither an object nor an array of objects"))?;
+    if items.is_empty() {
+        return Err(whole.malformed("an empty array"));
+    }
+    items.iter().map(Value::object).collect()
+}
+
+/// An unparsed JSON value and its place, in the notation of `jq`: `.[1].query[0].name`.
+pub(crate) struct Value<'a> {
+    place: String,
+    raw: &'a RawValue,
+}
+
+impl<'a> Value<'a> {
+    /// Returns an error that names this value's place.
+    pub(crate) fn malformed(&self, what: &str) -> Malformed {
+        malformed(&self.place, what)
+    }
+
+    /// Parses the value as an object without duplicate members.
+    pub(crate) fn object(&self) -> Result<Object<'a>, Malformed> {
+        let raw = self.raw.get();
+        if !raw.starts_with('{') {
+            return Err(self.malformed("not an object"));
+        }
+        let (Ok(members), Some(all)) = (serde_json::from_str::<BTreeMap<_, _>>(raw), Members::parse(raw.as_bytes()))
+        else {
+            return Err(self.malformed("an unpaired surrogate in a name"));
+        };
+        if members.len() < all.count() {
+            return Err(self.malformed("a duplicate member"));
+        }
+        Ok(Object { place: self.place.clone(), members })
+    }
+
+    /// Parses the value as an array.
+    pub(crate) fn items(&self) -> Result<Vec<Self>, Malformed> {
+        let items: Vec<&RawValue> = serde_json::from_str(self.raw.get()).map_err(|_| self.malformed("not an array"))?;
+        let prefix = if self.place.is_empty() { "." } else { &self.place };
+        Ok((0_usize..).zip(items).map(|(at, raw)| Value { place: format!("{prefix}[{at}]"), raw }).collect())
+    }
+
+    /// Parses the value as text.
+    pub(crate) fn text(&self) -> Result<String, Malformed> {
+        json::text(self.raw.get()).ok_or_else(|| {
+            // The parser of the whole input accepts escapes of unpaired surrogates.
+            self.malformed(if self.raw.get().starts_with('"') { "an unpaired surrogate" } else { "not text" })
+        })
+    }
+
+    /// Parses the value as text that is not empty.
+    pub(crate) fn filled_text(&self) -> Result<String, Malformed> {
+        self.text().and_then(|text| if text.is_empty() { Err(self.malformed("empty")) } else { Ok(text) })
+    }
+
+    /// Parses the value as a whole number.
+    pub(crate) fn whole_number(&self) -> Result<u64, Malformed> {
+        self.raw.get().parse().map_err(|_| self.malformed("not a whole number"))
+    }
+}
+
+/// An object of the input. A member that is null counts as missing, and unknown members are ignored.
+pub(crate) struct Object<'a> {
+    place: String,
+    members: BTreeMap<String, &'a RawValue>,
+}
+
+impl<'a> Object<'a> {
+    /// Returns a member. `None` if it is missing.
+    pub(crate) fn optional(&self, name: &str) -> Option<Value<'a>> {
+        let raw = self.members.get(name).filter(|raw| raw.get() != "null")?;
+        Some(Value { place: self.place_of(name), raw })
+    }
+
+    /// Returns a member that must not be missing.
+    pub(crate) fn required(&self, name: &str) -> Result<Value<'a>, Malformed> {
+        self.optional(name).ok_or_else(|| malformed(&self.place_of(name), "missing"))
+    }
+
+    /// Returns the text of a member. `None` if it is missing.
+    pub(crate) fn optional_text(&self, name: &str) -> Result<Option<String>, Malformed> {
+        self.optional(name).map(|value| value.text()).transpose()
+    }
+
+    /// Returns the text of a member that the command only shows or compares. `None` if it is missing or is not text.
+    pub(crate) fn remark(&self, name: &str) -> Option<String> {
+        self.optional(name)?.text().ok()
+    }
+
+    /// Returns the place of a member, even if it is missing.
+    pub(crate) fn place_of(&self, name: &str) -> String {
+        format!("{}.{name}", self.place)
+    }
+}
+
+fn malformed(place: &str, what: &str) -> Malformed {
+    Malformed(format!("{}: {what}", if place.is_empty() { "." } else { place }))
+}

@@ -1,0 +1,13 @@
+//! Everything that the program prints: results on standard output; notes, warnings and errors on standard error.
+
+mod connection;
+mod json;
+mod report;
+mod terminal;
+mod words;
+
+pub(crate) use self::connection::print_connection;
+pub(crate) use self::json::{Ciphers, ConnectionLine, EventLine, FailureLine, ShopLine, cipher};
+pub(crate) use self::report::{LastKeyError, OutputFormat, Report, finish};
+pub(crate) use self::terminal::{BAD, GOOD, ask, note};
+pub(crate) use self::words::{count, end, time};

@@ -1,0 +1,52 @@
+//! A connection as lines for people, or as JSON.
+
+use anstyle::Style;
+use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopStanding, UnixSeconds};
+
+use super::json::{Ciphers, ConnectionLine, cipher};
+use super::report::Report;
+use super::terminal::{BAD, GOOD};
+use super::words::{end, time};
+
+/// Adds a connection to the report, in the report's format.
+pub(crate) fn print_connection(connection: &Connection, now: UnixSeconds, report: &mut Report) {
+    if report.is_json() {
+        return report.json(&ConnectionLine::from(connection));
+    }
+    let Connection { key, seller_name, seller_base_region, status, shops, .. } = connection;
+    let style = if matches!(status, ConnectionStatus::ReauthorizationRequired(_)) { BAD } else { GOOD };
+    report.styled(
+        style,
+        &format!("{}: {seller_name} ({seller_base_region}), {}", key.customer, status_in_full(*status, now)),
+    );
+    let plain = Style::new();
+    report.detail("account", plain, key.account.as_str());
+    report.detail("token", plain, &format!("ends {}", end(connection.access_expires_at, now)));
+    report.detail("consent", plain, &format!("ends {}", end(connection.ends_at(), now)));
+    for shop in shops {
+        let linked = if shop.linked { "linked" } else { "not linked" };
+        let standing = match shop.standing {
+            ShopStanding::Granted => String::new(),
+            other @ (ShopStanding::Inactive | ShopStanding::NoLongerGranted) => format!(", {}", other.as_str()),
+        };
+        let cipher = cipher(shop, Ciphers::Hidden);
+        let text = format!("{}  {} ({}), {linked}{standing}, cipher {cipher}", shop.id, shop.name, shop.region);
+        report.detail("shop", plain, &text);
+    }
+    if connection.shops_synced_at.is_none() {
+        report.detail("shops", BAD, "not read yet; refresh reads them");
+    }
+    if let Some(past) = &connection.last_failure {
+        report.detail("failed", BAD, &format!("{}: {}", time(past.at), past.failure));
+    }
+}
+
+/// Returns the word for a status, with its end or its reason.
+fn status_in_full(status: ConnectionStatus, now: UnixSeconds) -> String {
+    let word = status.as_str();
+    match status {
+        ConnectionStatus::Active => word.to_owned(),
+        ConnectionStatus::AuthorizationEnding(at) => format!("{word}: {}", end(Some(at), now)),
+        ConnectionStatus::ReauthorizationRequired(reason) => format!("{word}: {}", reason.as_str()),
+    }
+}

@@ -1,0 +1,265 @@
+//! Collects the results of a command, writes them to standard output, and ends the program.
+//!
+//! Results are written when the command ends, so a command that fails prints none. A command with slow results
+//! [flushes](Report::flush) each of them.
+
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anstyle::Style;
+use comfy_table::{Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tiktok_shop_host::seal::KeyError;
+
+use super::terminal::{DIM, error, moves_a_terminal, note, visible, warning, write_stderr};
+use crate::failure::{ErrorReport, Failure, MALFORMED};
+
+const PROGRESS_BAR: &str = "{prefix} {bar:30} {pos}/{len} {elapsed}";
+
+/// How results and errors are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum OutputFormat {
+    /// Lines and tables for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The latest error of a host key, shared with the provider of the keys.
+#[derive(Clone, Default)]
+pub(crate) struct LastKeyError(Arc<Mutex<Option<String>>>);
+
+impl LastKeyError {
+    /// Replaces the error that was recorded before.
+    pub(crate) fn record(&self, error: &KeyError) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+    }
+
+    fn text(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The results of a command.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) last_key_error: LastKeyError,
+    results: String,
+    warnings: Vec<String>,
+    status: u8,
+    format: OutputFormat,
+    bar: Option<ProgressBar>,
+    stdout: Stdout,
+}
+
+/// Whether standard output can still be written.
+#[derive(Default)]
+enum Stdout {
+    #[default]
+    Open,
+    /// Its reader has closed it, as `head` does. This is not an error.
+    Closed,
+    Broken(io::Error),
+}
+
+impl Report {
+    pub(crate) fn new(format: OutputFormat) -> Self {
+        Self { format, ..Self::default() }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == OutputFormat::Json
+    }
+
+    /// Adds a result of one line.
+    pub(crate) fn line(&mut self, line: &str) {
+        self.styled(Style::new(), line);
+    }
+
+    /// Adds a result of one line in a style.
+    pub(crate) fn styled(&mut self, style: Style, line: &str) {
+        self.results.push_str(&format!("{style}{}{style:#}\n", visible(line)));
+    }
+
+    /// Adds a result as one line of JSON.
+    pub(crate) fn json(&mut self, line: &impl Serialize) {
+        // Serializing can't fail: every number is finite, and every key is text.
+        let line = serde_json::to_string(line).unwrap_or_default();
+        // These characters occur only inside JSON texts, where an escape is allowed.
+        line.chars().for_each(|c| match c {
+            c if moves_a_terminal(c) => self.results.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => self.results.push(c),
+        });
+        self.results.push('\n');
+    }
+
+    /// Adds a line that explains the result above it. The line is indented, so that a script can tell it from a result.
+    pub(crate) fn detail(&mut self, label: &str, style: Style, text: &str) {
+        self.results.push_str(&format!("    {DIM}{label:<8}{DIM:#}{style}{}{style:#}\n", visible(text)));
+    }
+
+    /// Adds rows under a header. Every column is as wide as its content.
+    pub(crate) fn table<const COLUMNS: usize>(
+        &mut self,
+        header: [&str; COLUMNS],
+        rows: impl IntoIterator<Item = [String; COLUMNS]>,
+    ) {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(header);
+        for row in rows {
+            table.add_row(row.map(|cell| visible(&cell)));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        self.results.extend(table.lines().map(|line| format!("{}\n", line.trim_end())));
+    }
+
+    /// Adds a warning about a place in the input. It is printed only if the command succeeds.
+    pub(crate) fn warning(&mut self, place: &str, text: &str) {
+        self.warnings.push(format!("{place}: {text}"));
+    }
+
+    /// Writes a note to standard error now, whether or not the command succeeds later.
+    pub(crate) fn note(&self, text: &str) {
+        self.without_bar(|| note(text));
+    }
+
+    /// Writes a line to standard error now, because standard output must contain only the result.
+    pub(crate) fn stderr_line(&self, text: &str) {
+        self.without_bar(|| write_stderr(&format!("{DIM}{}{DIM:#}\n", visible(text))));
+    }
+
+    /// Returns what to print about a failure, with the latest error of a host key if the storage failed.
+    pub(crate) fn error_report(&self, failure: &Failure) -> ErrorReport {
+        failure.report().with_key_error(self.last_key_error.text())
+    }
+
+    /// Makes 1 the exit status of a command that otherwise succeeds.
+    pub(crate) fn set_refused(&mut self) {
+        self.status = 1;
+    }
+
+    /// Writes the collected results now.
+    pub(crate) fn flush(&mut self) {
+        let results = std::mem::take(&mut self.results);
+        self.write_stdout(|| {
+            let mut output = anstream::stdout().lock();
+            output.write_all(results.as_bytes()).and_then(|()| output.flush())
+        });
+    }
+
+    /// Writes bytes unchanged. On a terminal, characters that would move its cursor are escaped.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.flush();
+        self.write_stdout(|| {
+            let mut output = io::stdout().lock();
+            if output.is_terminal() {
+                let text = String::from_utf8_lossy(bytes);
+                let lines: String = text.lines().map(|line| format!("{}\n", visible(line))).collect();
+                output.write_all(lines.as_bytes())?;
+            } else {
+                output.write_all(bytes)?;
+            }
+            output.flush()
+        });
+    }
+
+    /// Writes unless standard output is closed.
+    fn write_stdout(&mut self, write: impl FnOnce() -> io::Result<()>) {
+        if !matches!(self.stdout, Stdout::Open) {
+            return;
+        }
+        if let Err(error) = self.without_bar(write) {
+            let closed = error.kind() == ErrorKind::BrokenPipe;
+            self.stdout = if closed { Stdout::Closed } else { Stdout::Broken(error) };
+        }
+    }
+
+    /// Hides the progress bar while something is written.
+    fn without_bar<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// Shows a progress bar of this many steps if standard error is a terminal.
+    pub(crate) fn begin_progress(&mut self, title: &'static str, steps: u64) -> ProgressBar {
+        let bar = ProgressBar::new(steps);
+        // A test shows that the template is valid.
+        if let Ok(style) = ProgressStyle::with_template(PROGRESS_BAR) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(title);
+        if !bar.is_hidden() {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        self.bar = Some(bar.clone());
+        bar
+    }
+
+    /// Removes the progress bar.
+    pub(crate) fn end_progress(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Writes the rest of the report, and the failure if the command failed. Returns the exit status. After a failure, standard
+/// output contains only results that were flushed before.
+pub(crate) fn finish(mut report: Report, outcome: Result<(), Failure>) -> ExitCode {
+    report.end_progress();
+    let mut status = match outcome {
+        Ok(()) => {
+            report.warnings.iter().for_each(|text| warning(text));
+            report.status
+        }
+        Err(failure) => {
+            let error_report = report.error_report(&failure);
+            error(&error_report.line());
+            report.results.clear();
+            if report.is_json() {
+                report.json(&error_report.json());
+            }
+            error_report.status
+        }
+    };
+    report.flush();
+    if let Stdout::Broken(cause) = report.stdout {
+        error(&format!("cannot write to standard output: {cause}"));
+        status = MALFORMED;
+    }
+    ExitCode::from(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_escapes_characters_that_move_a_cursor_or_turn_text_around() {
+        let mut report = Report::new(OutputFormat::Json);
+        report.json(&"a\u{1b}\u{9b}\n\u{202e}\"é");
+        assert_eq!(report.results, "\"a\\u001b\\u009b\\n\\u202e\\\"é\"\n");
+        assert_eq!(serde_json::from_str::<String>(&report.results).unwrap(), "a\u{1b}\u{9b}\n\u{202e}\"é");
+    }
+
+    #[test]
+    fn a_table_has_one_line_per_row_and_no_trailing_spaces() {
+        let mut report = Report::default();
+        report
+            .table(["id", "name"], [["1".to_owned(), "Lantern &\nLoom".to_owned()], ["22".to_owned(), String::new()]]);
+        assert_eq!(report.results, "id  name\n1   Lantern &\\nLoom\n22\n");
+    }
+
+    #[test]
+    fn the_template_of_the_progress_bar_is_valid() {
+        ProgressStyle::with_template(PROGRESS_BAR).unwrap();
+    }
+}

@@ -1,0 +1,66 @@
+//! Writing to standard error, the colours, and text that is safe to show on a terminal. Colours appear only on a terminal, and
+//! the variable `NO_COLOR` turns them off.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
+/// Returns the text in one line, with escapes in place of characters that move a terminal's cursor or turn text around.
+pub(crate) fn visible(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
+        if moves_a_terminal(c) {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+        line
+    })
+}
+
+/// Checks for control characters, separators of lines and paragraphs, and characters that change the direction of text.
+pub(crate) fn moves_a_terminal(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Writes a question to standard error if standard input is a terminal.
+pub(crate) fn ask(question: &str) {
+    if io::stdin().is_terminal() {
+        write_stderr(&format!("{question}\n"));
+    }
+}
+
+/// Writes a note to standard error.
+pub(crate) fn note(text: &str) {
+    write_stderr(&format!("{DIM}note:{DIM:#} {}\n", visible(text)));
+}
+
+/// Writes a warning to standard error. The texts of warnings are the program's own.
+pub(super) fn warning(text: &str) {
+    write_stderr(&format!("{WARNING}warning:{WARNING:#} {text}\n"));
+}
+
+/// Writes an error to standard error.
+pub(super) fn error(text: &str) {
+    write_stderr(&format!("{BAD}error:{BAD:#} {}\n", visible(text)));
+}
+
+pub(super) fn write_stderr(lines: &str) {
+    // If standard error is closed, nobody can be told.
+    let _ = anstream::stderr().write_all(lines.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_that_move_a_cursor_or_turn_text_around_are_escaped() {
+        assert_eq!(visible("a\u{1b}[2J\u{9b}b\n\u{202e}c\0é"), "a\\u{1b}[2J\\u{9b}b\\n\\u{202e}c\\u{0}é");
+    }
+}

@@ -1,0 +1,170 @@
+//! What a command works with. Options win over environment variables, and variables win over the configuration file.
+
+mod address;
+mod browser_session;
+mod component;
+mod config_file;
+mod credentials;
+mod environment;
+mod fake;
+mod folders;
+mod keys;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use tiktok_shop_host::clock::{Clock, SystemClock};
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::credentials::CredentialsProvider;
+use tiktok_shop_host::egress::EgressPolicy;
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::seal::{KeyProvider, Keyring};
+use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::{Component, ConnectorHost, TenantId};
+
+pub(crate) use self::address::Address;
+pub(crate) use self::browser_session::browser_session;
+pub(crate) use self::component::component_file;
+use self::config_file::ConfigFile;
+use self::credentials::Credentials;
+pub(crate) use self::environment::{CONTRACT_STORAGE, HOST_KEYS, variable};
+pub(crate) use self::fake::FakeAddress;
+pub(crate) use self::folders::{browser_session_file, config_file, database, fake_database, key_file};
+pub(crate) use self::keys::HostKeySource;
+use crate::failure::Failure;
+use crate::output::Report;
+
+/// The heading of the options that most commands share.
+pub(crate) const SHARED: &str = "Shared options";
+
+/// The options of a command that works with stored connections.
+#[derive(Args)]
+pub(crate) struct StorageArgs {
+    /// Database: sqlite:PATH, postgres:… or memory: [env: TIKTOK_SHOP_STORAGE]
+    #[arg(long, value_name = "ADDRESS", value_parser = Address::without_password, help_heading = SHARED)]
+    storage: Option<Address>,
+
+    /// Tenant whose app and connections are used
+    #[arg(long, value_name = "ID", env = "TIKTOK_SHOP_TENANT", hide_env_values = true, help_heading = SHARED)]
+    pub(crate) tenant: Option<TenantId>,
+
+    /// File of host keys, created on first use
+    #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_KEY_FILE", hide_env_values = true, help_heading = SHARED)]
+    key_file: Option<PathBuf>,
+
+    /// Configuration file in TOML
+    #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_CONFIG", hide_env_values = true, help_heading = SHARED)]
+    config: Option<PathBuf>,
+
+    /// Address of a fake TikTok Shop to use instead
+    #[arg(long, value_name = "URL", env = "TIKTOK_SHOP_FAKE", hide_env_values = true, help_heading = SHARED)]
+    fake: Option<FakeAddress>,
+}
+
+/// The options of a command that runs the component.
+#[derive(Args)]
+pub(crate) struct HostArgs {
+    #[command(flatten)]
+    storage: StorageArgs,
+
+    /// Component that cargo xtask dist builds
+    #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_COMPONENT", hide_env_values = true, help_heading = SHARED)]
+    component: Option<PathBuf>,
+}
+
+/// An opened storage with its keys.
+pub(crate) struct OpenedStorage {
+    pub(crate) storage: Arc<dyn HostStorage>,
+    pub(crate) keys: HostKeySource,
+    pub(crate) tenant: TenantId,
+    key_provider: Arc<dyn KeyProvider>,
+    clock: Arc<dyn Clock>,
+    credentials: Arc<dyn CredentialsProvider>,
+}
+
+/// A host that runs the component with an opened storage.
+pub(crate) struct OpenedHost {
+    pub(crate) host: ConnectorHost,
+    pub(crate) opened: OpenedStorage,
+    pub(crate) fake: Option<FakeAddress>,
+}
+
+impl StorageArgs {
+    /// Opens the storage. Checks every setting before it creates a file or connects to anything.
+    pub(crate) async fn open(self, report: &Report) -> Result<OpenedStorage, Failure> {
+        let Self { storage, tenant, key_file, config, fake } = self;
+        let tenant = match tenant {
+            Some(tenant) => tenant,
+            None => "default".parse().map_err(|error| Failure::Malformed(format!("{error}")))?,
+        };
+        let config = match config {
+            Some(path) => ConfigFile::read(&path)?,
+            None => ConfigFile::read_if_exists(&config_file()?)?,
+        };
+        let credentials = Credentials::gather(config.tenants, &tenant)?;
+        let address = match storage {
+            Some(address) => address,
+            None => match variable(environment::STORAGE)? {
+                Some(text) => Address::parse(&text)
+                    .map_err(|what| Failure::Malformed(format!("{}: {what}", environment::STORAGE)))?,
+                None => match config.storage {
+                    Some(address) => address,
+                    None => Address::Sqlite(if fake.is_some() { fake_database()? } else { database()? }),
+                },
+            },
+        };
+        let key_file = match (HostKeySource::from_environment()?, key_file) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::Malformed(format!("{HOST_KEYS} and --key-file are both given; use only one")));
+            }
+            (Some(keys), None) => Err(keys),
+            (None, Some(path)) => Ok(path),
+            (None, None) => Ok(config.key_file.map_or_else(folders::key_file, Ok)?),
+        };
+        let (clock, fake_app): (Arc<dyn Clock>, _) = match fake {
+            Some(fake) => (fake.clock().await?, Some(fake.first_app().await?)),
+            None => (Arc::new(SystemClock::new()), None),
+        };
+        let keys = key_file.map_or_else(Ok, |path| HostKeySource::open_file(&path, report))?;
+        if matches!(address, Address::Memory) {
+            report.note("storage memory: nothing is kept after this command");
+        }
+        let storage = address.open(Arc::clone(&clock)).await?;
+        let key_provider = keys.provider(report.last_key_error.clone());
+        let credentials = Arc::new(credentials.with_fallback(fake_app));
+        Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials })
+    }
+}
+
+impl HostArgs {
+    /// Opens the storage and builds a host with the component.
+    pub(crate) async fn open(self, report: &Report) -> Result<OpenedHost, Failure> {
+        let Self { storage, component } = self;
+        let component = Component::File(component_file(component.as_deref())?);
+        let fake = storage.fake;
+        let egress = fake.map_or_else(|| Ok(EgressPolicy::production()), FakeAddress::egress)?;
+        let opened = storage.open(report).await?;
+        let host = ConnectorHost::builder()
+            .component(component)
+            .storage(Arc::clone(&opened.storage))
+            .keys(Arc::clone(&opened.key_provider))
+            .credentials(Arc::clone(&opened.credentials))
+            .clock(Arc::clone(&opened.clock))
+            .egress(egress)
+            .build()?;
+        Ok(OpenedHost { host, opened, fake })
+    }
+}
+
+impl OpenedStorage {
+    /// Returns the current time: the fake's time if there is a fake.
+    pub(crate) fn now(&self) -> UnixSeconds {
+        UnixSeconds(self.clock.wall().as_secs())
+    }
+
+    /// Returns the data keys of all tenants.
+    pub(crate) fn keyring(&self) -> Keyring {
+        Keyring::new(Arc::clone(&self.storage), Arc::clone(&self.key_provider), Arc::new(SystemRandomness))
+    }
+}

@@ -1,0 +1,164 @@
+//! The configuration file: TOML that only its owner can read. Errors name the place of a mistake and never a value, because a
+//! value may be a secret.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tiktok_shop_host::TenantId;
+use tiktok_shop_private_file as private_file;
+use toml::{Table, Value};
+
+use super::address::Address;
+use super::credentials::App;
+use crate::failure::Failure;
+
+/// The longest file: 1 MiB, enough for thousands of tenants.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The content of the file.
+#[derive(Default)]
+pub(crate) struct ConfigFile {
+    pub(crate) storage: Option<Address>,
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) tenants: BTreeMap<TenantId, App>,
+}
+
+impl ConfigFile {
+    /// Reads the file at this path.
+    ///
+    /// # Errors
+    /// The file does not exist, other users can access it, or it is malformed.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        Self::find(path)?.ok_or_else(|| malformed(path, "there is no such file"))
+    }
+
+    /// Reads the file at this path. A file that does not exist counts as empty.
+    ///
+    /// # Errors
+    /// Other users can access the file, or it is malformed.
+    pub(crate) fn read_if_exists(path: &Path) -> Result<Self, Failure> {
+        Ok(Self::find(path)?.unwrap_or_default())
+    }
+
+    fn find(path: &Path) -> Result<Option<Self>, Failure> {
+        let text = private_file::read(path, MAX_BYTES)
+            .map_err(|error| Failure::Malformed(format!("configuration {error}")))?;
+        let Some(text) = text else { return Ok(None) };
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        Self::parse(&text, folder).map(Some).map_err(|what| malformed(path, &what))
+    }
+
+    /// Parses the text of a file. Relative paths start at `folder`.
+    fn parse(text: &str, folder: &Path) -> Result<Self, String> {
+        let table: Table = toml::from_str(text).map_err(|error| syntax(text, error.span().map(|span| span.start)))?;
+        let mut config = Self::default();
+        for (name, value) in &table {
+            match name.as_str() {
+                "storage" => {
+                    let address = Address::parse(text_of(value, name)?).map_err(|what| format!("{name}: {what}"))?;
+                    config.storage = Some(address.relative_to(folder));
+                }
+                "key-file" => config.key_file = Some(folder.join(text_of(value, name)?)),
+                "tenants" => {
+                    for (tenant, members) in table_of(value, name)? {
+                        let place = format!("tenants.{tenant}");
+                        let id = tenant.parse().map_err(|error| format!("{place}: {error}"))?;
+                        config.tenants.insert(id, app(table_of(members, &place)?, &place)?);
+                    }
+                }
+                _ => return Err(unknown(name, "storage, key-file, tenants")),
+            }
+        }
+        Ok(config)
+    }
+}
+
+fn malformed(path: &Path, what: &str) -> Failure {
+    Failure::Malformed(format!("configuration {}: {what}", path.display()))
+}
+
+fn app(members: &Table, place: &str) -> Result<App, String> {
+    let mut app = App::default();
+    for (name, value) in members {
+        let place = format!("{place}.{name}");
+        let member = match name.as_str() {
+            "app-key" => &mut app.app_key,
+            "app-secret" => &mut app.app_secret,
+            "previous-app-secret" => &mut app.previous_app_secret,
+            "authorization-link" => &mut app.authorization_link,
+            _ => return Err(unknown(&place, "app-key, app-secret, previous-app-secret, authorization-link")),
+        };
+        *member = Some(text_of(value, &place)?.to_owned());
+    }
+    Ok(app)
+}
+
+fn text_of<'a>(value: &'a Value, place: &str) -> Result<&'a str, String> {
+    match value.as_str() {
+        Some("") => Err(format!("{place}: empty")),
+        Some(text) => Ok(text),
+        None => Err(format!("{place}: not text")),
+    }
+}
+
+fn table_of<'a>(value: &'a Value, place: &str) -> Result<&'a Table, String> {
+    value.as_table().ok_or_else(|| format!("{place}: not a table"))
+}
+
+fn unknown(place: &str, known: &str) -> String {
+    format!("{place}: unknown member; the known members are {known}")
+}
+
+/// Names the place of a syntax error. The parser's own text could quote a value.
+fn syntax(text: &str, at: Option<usize>) -> String {
+    let before = at.and_then(|at| text.get(..at)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("not TOML at line {line}, column {column}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_error(text: &str) -> String {
+        ConfigFile::parse(text, Path::new("/folder")).err().unwrap()
+    }
+
+    #[test]
+    fn every_member_is_read_and_relative_paths_start_at_the_folder_of_the_file() {
+        let text = "storage = \"sqlite:shops.sqlite\"\nkey-file = \"keys\"\n[tenants.acme]\napp-key = \"k\"\n\
+                    app-secret = \"s\"\nprevious-app-secret = \"p\"\nauthorization-link = \"https://l\"\n[tenants.\"é b\"]\n";
+        let config = ConfigFile::parse(text, Path::new("/folder")).unwrap();
+        assert!(matches!(config.storage, Some(Address::Sqlite(path)) if path == Path::new("/folder/shops.sqlite")));
+        assert_eq!(config.key_file.unwrap(), Path::new("/folder/keys"));
+        assert_eq!(config.tenants.keys().map(TenantId::as_str).collect::<Vec<_>>(), ["acme", "é b"]);
+        let acme = config.tenants.into_values().next().unwrap();
+        let members = [acme.app_key, acme.app_secret, acme.previous_app_secret, acme.authorization_link];
+        assert_eq!(members.map(Option::unwrap), ["k", "s", "p", "https://l"]);
+    }
+
+    #[test]
+    fn an_error_names_the_place_and_quotes_no_value() {
+        let known = "the known members are app-key, app-secret, previous-app-secret, authorization-link";
+        for (text, error) in [
+            (
+                "app-secret = \"CANARY\"",
+                "app-secret: unknown member; the known members are storage, key-file, tenants".to_owned(),
+            ),
+            ("[tenants.acme]\napp_secret = \"CANARY\"", format!("tenants.acme.app_secret: unknown member; {known}")),
+            ("[tenants.acme]\napp-secret = 123", "tenants.acme.app-secret: not text".to_owned()),
+            ("[tenants.acme]\napp-secret = \"\"", "tenants.acme.app-secret: empty".to_owned()),
+            ("tenants = \"CANARY\"", "tenants: not a table".to_owned()),
+            ("tenants.acme = [\"CANARY\"]", "tenants.acme: not a table".to_owned()),
+            ("[tenants.\"\"]", "tenants.: tenant id: 1 to 256 bytes".to_owned()),
+            ("storage = \"mysql://CANARY\"", "storage: not sqlite:PATH, postgres://… or memory:".to_owned()),
+            ("storage = [\"CANARY\"]", "storage: not text".to_owned()),
+            ("[tenants.acme]\napp-secret = CANARY", "not TOML at line 2, column 14".to_owned()),
+            ("[tenants.acme]\napp-secret = \"CANARY", "not TOML at line 2, column 21".to_owned()),
+            ("app-secret = \"CANARY\"\napp-secret = \"CANARY\"", "not TOML at line 2, column 1".to_owned()),
+        ] {
+            assert_eq!(parse_error(text), error, "{text}");
+        }
+    }
+}

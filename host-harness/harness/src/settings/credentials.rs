@@ -1,0 +1,93 @@
+//! The credentials of the tenants' apps: from the configuration file, from the environment, or from a fake.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider, StaticCredentials};
+use tiktok_shop_host::{Secret, TenantId};
+
+use super::environment::{APP_KEY, APP_SECRET, AUTHORIZATION_LINK, PREVIOUS_APP_SECRET, variable};
+use crate::failure::Failure;
+
+/// The settings of an app, from one place. Members may be missing.
+#[derive(Default)]
+pub(crate) struct App {
+    pub(crate) app_key: Option<String>,
+    pub(crate) app_secret: Option<String>,
+    pub(crate) previous_app_secret: Option<String>,
+    pub(crate) authorization_link: Option<String>,
+}
+
+impl App {
+    /// Returns the settings of the environment, with those of the file for each variable that is not set.
+    fn with_environment(self) -> Result<Self, Failure> {
+        Ok(Self {
+            app_key: variable(APP_KEY)?.or(self.app_key),
+            app_secret: variable(APP_SECRET)?.or(self.app_secret),
+            previous_app_secret: variable(PREVIOUS_APP_SECRET)?.or(self.previous_app_secret),
+            authorization_link: variable(AUTHORIZATION_LINK)?.or(self.authorization_link),
+        })
+    }
+
+    /// Checks that the app has a key and a secret. `None` if no member is set.
+    fn complete(self, tenant: &TenantId) -> Result<Option<AppCredentials>, Failure> {
+        let missing = |member: &str, variable: &str| {
+            Failure::Malformed(format!(
+                "tenant {tenant}: no {member}; set {variable}, or tenants.{tenant}.{member} in the configuration file"
+            ))
+        };
+        match self {
+            Self { app_key: None, app_secret: None, previous_app_secret: None, authorization_link: None } => Ok(None),
+            Self { app_key: None, .. } => Err(missing("app-key", APP_KEY)),
+            Self { app_secret: None, .. } => Err(missing("app-secret", APP_SECRET)),
+            Self { app_key: Some(app_key), app_secret: Some(app_secret), previous_app_secret, authorization_link } => {
+                Ok(Some(AppCredentials {
+                    app_key,
+                    app_secret: app_secret.into(),
+                    previous_app_secret: previous_app_secret.map(Secret::from),
+                    authorization_link,
+                }))
+            }
+        }
+    }
+}
+
+/// The credentials of the configured tenants. All other tenants use the fallback.
+pub(crate) struct Credentials {
+    configured: StaticCredentials,
+    fallback: Option<AppCredentials>,
+}
+
+impl Credentials {
+    /// Combines the apps of the configuration file with the environment, which describes the app of `tenant`.
+    ///
+    /// # Errors
+    /// An app has no key or no secret.
+    pub(crate) fn gather(mut apps: BTreeMap<TenantId, App>, tenant: &TenantId) -> Result<Self, Failure> {
+        let app = apps.remove(tenant).unwrap_or_default().with_environment()?;
+        apps.insert(tenant.clone(), app);
+        let mut configured = StaticCredentials::new();
+        for (tenant, app) in apps {
+            if let Some(credentials) = app.complete(&tenant)? {
+                configured = configured.with(tenant, credentials);
+            }
+        }
+        Ok(Self { configured, fallback: None })
+    }
+
+    /// Uses the fake's credentials for a tenant that has none configured.
+    pub(crate) fn with_fallback(self, fallback: Option<AppCredentials>) -> Self {
+        Self { fallback, ..self }
+    }
+}
+
+#[async_trait]
+impl CredentialsProvider for Credentials {
+    async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError> {
+        let configured = self.configured.current(tenant).await;
+        match &self.fallback {
+            Some(fallback) => configured.or_else(|_| Ok(fallback.clone())),
+            None => configured,
+        }
+    }
+}

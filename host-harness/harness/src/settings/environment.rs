@@ -1,0 +1,27 @@
+//! Environment variables without an option. Their values are secrets or may contain one, and every user of the machine can read
+//! the arguments of a process.
+
+use std::env::{VarError, var};
+
+use crate::failure::Failure;
+
+pub(crate) const STORAGE: &str = "TIKTOK_SHOP_STORAGE";
+pub(crate) const CONTRACT_STORAGE: &str = "TIKTOK_SHOP_CONTRACT_STORAGE";
+pub(crate) const HOST_KEYS: &str = "TIKTOK_SHOP_HOST_KEYS";
+pub(crate) const APP_KEY: &str = "TIKTOK_SHOP_APP_KEY";
+pub(crate) const APP_SECRET: &str = "TIKTOK_SHOP_APP_SECRET";
+pub(crate) const PREVIOUS_APP_SECRET: &str = "TIKTOK_SHOP_PREVIOUS_APP_SECRET";
+pub(crate) const AUTHORIZATION_LINK: &str = "TIKTOK_SHOP_AUTHORIZATION_LINK";
+
+/// Returns the value of a variable. `None` if it is not set or empty.
+///
+/// # Errors
+/// The value is not UTF-8.
+#[expect(clippy::disallowed_methods, reason = "with clap, each of these variables would also be an option")]
+pub(crate) fn variable(name: &str) -> Result<Option<String>, Failure> {
+    match var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(Failure::Malformed(format!("{name}: not UTF-8"))),
+    }
+}

@@ -1,0 +1,218 @@
+//! A fake that replaces TikTok Shop's two hosts: its address, its clock and its first app.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{Request, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tiktok_shop_host::clock::{Clock, SystemClock};
+use tiktok_shop_host::credentials::AppCredentials;
+use tiktok_shop_host::egress::{Authority, EgressPolicy, NotLoopback};
+use tokio::net::TcpStream;
+
+use crate::failure::Failure;
+
+/// The time that a fake has for an answer. It runs on this machine.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest answer: 1 MiB.
+const MAX_BYTES: usize = 1 << 20;
+
+/// The address of a fake. It is a loopback address, because requests to a fake carry secrets unencrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FakeAddress(SocketAddr);
+
+impl FromStr for FakeAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const MALFORMED: &str = "not http://127.0.0.1:PORT, http://[::1]:PORT or http://localhost:PORT";
+        let uri: Uri = text.parse().map_err(|_| MALFORMED)?;
+        let bare = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
+        let authority = uri.authority().filter(|authority| bare && !authority.as_str().contains('@'));
+        let authority = authority.ok_or(MALFORMED)?;
+        let port = authority.port_u16().filter(|port| *port != 0).ok_or(MALFORMED)?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let address = match host.parse::<IpAddr>() {
+            Ok(address) => address,
+            Err(_) if host == "localhost" => Ipv4Addr::LOCALHOST.into(),
+            Err(_) => return Err("a fake runs on this machine: http://127.0.0.1:PORT"),
+        };
+        if address.is_loopback() { Ok(Self(SocketAddr::new(address, port))) } else { Err("not a loopback address") }
+    }
+}
+
+impl FakeAddress {
+    /// Returns an egress policy that sends all requests for TikTok Shop to the fake.
+    ///
+    /// # Errors
+    /// The address is not a loopback address, which the parser has excluded.
+    pub(crate) fn egress(self) -> Result<EgressPolicy, Failure> {
+        let refused = |error: NotLoopback| Failure::Malformed(format!("--fake: {error}"));
+        let policy = EgressPolicy::production().stand_in(Authority::Auth, self.0).map_err(refused)?;
+        policy.stand_in(Authority::Api, self.0).map_err(refused)
+    }
+
+    /// Returns the address of the fake's consent page for a consent link of TikTok Shop.
+    pub(crate) fn consent_page(self, link: &str) -> String {
+        let query = link.split_once('?').map_or("", |(_, query)| query);
+        format!("http://{}/open/authorize?{query}", self.0)
+    }
+
+    /// Returns a clock that starts at the fake's current time. It runs if the fake's clock runs.
+    pub(crate) async fn clock(self) -> Result<Arc<dyn Clock>, Failure> {
+        let answer = self.control("GET", "/clock", &Value::Null).await?;
+        let now = answer.get("now").and_then(Value::as_u64).ok_or_else(|| self.no_fake())?;
+        let ticking = answer.get("ticking").and_then(Value::as_bool).unwrap_or(true);
+        Ok(Arc::new(FakeClock { now: Duration::from_secs(now), ticking, since: SystemClock::new() }))
+    }
+
+    /// Returns the credentials of the fake's first app.
+    pub(crate) async fn first_app(self) -> Result<AppCredentials, Failure> {
+        let apps = self.control("GET", "/apps", &Value::Null).await?;
+        let member = |name: &str| apps.get(0)?.get(name)?.as_str().map(str::to_owned);
+        let (Some(app_key), Some(app_secret), Some(service_id)) =
+            (member("app_key"), member("app_secret"), member("service_id"))
+        else {
+            return Err(self.no_fake());
+        };
+        let link = format!("https://services.tiktokshop.com/open/authorize?service_id={service_id}");
+        Ok(AppCredentials {
+            app_key,
+            app_secret: app_secret.into(),
+            previous_app_secret: None,
+            authorization_link: Some(link),
+        })
+    }
+
+    /// Allows the consent as a seller. Returns the query of the callback.
+    pub(crate) async fn allow(self, link: &str, seller: &str) -> Result<String, Failure> {
+        let query = link.split_once('?').map_or("", |(_, query)| query);
+        let parameter = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(known, _)| known == name);
+        let value = |name| parameter(name).map(|(_, value)| value.into_owned());
+        let consent = serde_json::json!({
+            "service_id": value("service_id"),
+            "state": value("state"),
+            "seller": seller,
+            "decision": "allow",
+        });
+        let answer = self.control("POST", "/consent", &consent).await?;
+        if let Some(refusal) = answer.get("error").and_then(Value::as_str) {
+            return Err(Failure::Malformed(format!("the fake refused: {refusal}")));
+        }
+        answer.get("callback_query").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| self.no_fake())
+    }
+
+    fn no_fake(self) -> Failure {
+        let Self(address) = self;
+        Failure::Unavailable(format!(
+            "no fake TikTok Shop answers at {address}; start one with tiktok-shop-harness fake --port {}",
+            address.port()
+        ))
+    }
+
+    /// Sends a request to the fake's control interface.
+    async fn control(self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
+        let answer = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await;
+        let answer = answer.ok().flatten().ok_or_else(|| self.no_fake())?;
+        serde_json::from_slice(&answer).map_err(|_| self.no_fake())
+    }
+
+    async fn exchange(self, method: &str, path: &str, body: &Value) -> Option<Bytes> {
+        let stream = TcpStream::connect(self.0).await.ok()?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let request = Request::builder().method(method).uri(format!("/_control{path}")).header(HOST, "localhost");
+        let request = request.body(Full::new(Bytes::from(body.to_string()))).ok()?;
+        let answer = async {
+            let answer = sender.send_request(request).await.ok()?;
+            Some(Limited::new(answer.into_body(), MAX_BYTES).collect().await.ok()?.to_bytes())
+        };
+        // Polling the connection sends the request and reads the answer.
+        tokio::select! {
+            answer = answer => answer,
+            _ = connection => None,
+        }
+    }
+}
+
+/// A clock that continues from the time that the fake showed once.
+struct FakeClock {
+    /// The fake's time at `since`.
+    now: Duration,
+    ticking: bool,
+    since: SystemClock,
+}
+
+impl Clock for FakeClock {
+    fn wall(&self) -> Duration {
+        if self.ticking { self.now + self.since.monotonic() } else { self.now }
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.since.monotonic()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_fake_is_a_loopback_address() {
+        for (text, address) in [
+            ("http://127.0.0.1:4010", "127.0.0.1:4010"),
+            ("http://127.0.0.1:4010/", "127.0.0.1:4010"),
+            ("http://127.1.2.3:1", "127.1.2.3:1"),
+            ("http://[::1]:4010", "[::1]:4010"),
+            ("http://localhost:4010", "127.0.0.1:4010"),
+        ] {
+            assert_eq!(text.parse(), Ok(FakeAddress(address.parse().unwrap())), "{text}");
+        }
+        let malformed = "not http://127.0.0.1:PORT, http://[::1]:PORT or http://localhost:PORT";
+        for text in [
+            "",
+            "4010",
+            "127.0.0.1:4010",
+            "https://127.0.0.1:4010",
+            "http://127.0.0.1",
+            "http://127.0.0.1:0",
+            "http://127.0.0.1:65536",
+            "http://a:b@127.0.0.1:4010",
+            "http://127.0.0.1:4010/path",
+            "http://127.0.0.1:4010?a",
+        ] {
+            assert_eq!(text.parse::<FakeAddress>(), Err(malformed), "{text}");
+        }
+        for text in
+            ["http://10.0.0.1:4010", "http://0.0.0.0:4010", "http://[::]:4010", "http://[::ffff:127.0.0.1]:4010"]
+        {
+            assert_eq!(text.parse::<FakeAddress>(), Err("not a loopback address"), "{text}");
+        }
+        for text in ["http://example.com:4010", "http://localhost.example.com:4010", "http://127.1:4010"] {
+            assert_eq!(
+                text.parse::<FakeAddress>(),
+                Err("a fake runs on this machine: http://127.0.0.1:PORT"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_consent_page_of_the_fake_gets_the_query_of_the_link() {
+        let fake: FakeAddress = "http://127.0.0.1:4010".parse().unwrap();
+        let page = fake.consent_page("https://services.tiktokshop.com/open/authorize?service_id=1&state=s");
+        assert_eq!(page, "http://127.0.0.1:4010/open/authorize?service_id=1&state=s");
+    }
+
+    #[test]
+    fn the_clock_runs_if_the_clock_of_the_fake_runs() {
+        let clock = |ticking| FakeClock { now: Duration::from_secs(7), ticking, since: SystemClock::new() };
+        assert_eq!(clock(false).wall(), Duration::from_secs(7));
+        assert!((Duration::from_secs(7)..Duration::from_secs(60)).contains(&clock(true).wall()));
+    }
+}

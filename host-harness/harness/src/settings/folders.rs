@@ -1,0 +1,38 @@
+//! The default places of this user's files.
+
+use std::path::PathBuf;
+
+use etcetera::app_strategy::Xdg;
+use etcetera::{AppStrategy as _, AppStrategyArgs};
+
+use crate::failure::Failure;
+
+/// Returns the path of the configuration file.
+pub(crate) fn config_file() -> Result<PathBuf, Failure> {
+    Ok(folders()?.in_config_dir("config.toml"))
+}
+
+/// Returns the path of the database for TikTok Shop.
+pub(crate) fn database() -> Result<PathBuf, Failure> {
+    Ok(folders()?.in_data_dir("connections.sqlite"))
+}
+
+/// Returns the path of the database for a fake. It is separate, because a fake refuses the refresh tokens of TikTok Shop.
+pub(crate) fn fake_database() -> Result<PathBuf, Failure> {
+    Ok(folders()?.in_data_dir("fake-connections.sqlite"))
+}
+
+/// Returns the path of the file of host keys.
+pub(crate) fn key_file() -> Result<PathBuf, Failure> {
+    Ok(folders()?.in_data_dir("host-keys"))
+}
+
+/// Returns the path of the file that contains this user's browser session.
+pub(crate) fn browser_session_file() -> Result<PathBuf, Failure> {
+    Ok(folders()?.in_data_dir("browser-session"))
+}
+
+fn folders() -> Result<Xdg, Failure> {
+    Xdg::new(AppStrategyArgs { app_name: "tiktok-shop-harness".to_owned(), ..AppStrategyArgs::default() })
+        .map_err(|_| Failure::Malformed("the home folder is unknown; set HOME".to_owned()))
+}

@@ -1,0 +1,65 @@
+//! Describes wrong arguments in one line. The line contains names of options but no values: a value may be a secret, or may
+//! be a megabyte long.
+
+use std::error::Error as _;
+
+use clap::Error;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::failure::Failure;
+
+/// Returns the failure for an error of clap. The error is not a request for a help or the version.
+pub(crate) fn failure(error: &Error) -> Failure {
+    Failure::Malformed(format!("{}; see --help", describe(error)))
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "clap may add kinds of errors")]
+fn describe(error: &Error) -> String {
+    let argument = text(error, ContextKind::InvalidArg);
+    match error.kind() {
+        ErrorKind::UnknownArgument if argument.starts_with('-') => {
+            let name: String =
+                argument.chars().take_while(|c| *c == '-' || c.is_ascii_alphanumeric()).take(40).collect();
+            format!("unknown option {name}{}", suggestion(error, ContextKind::SuggestedArg))
+        }
+        ErrorKind::UnknownArgument => "unexpected argument".to_owned(),
+        ErrorKind::InvalidSubcommand => {
+            format!("unknown command{}", suggestion(error, ContextKind::SuggestedSubcommand))
+        }
+        ErrorKind::MissingSubcommand => {
+            let commands = text(error, ContextKind::ValidSubcommand);
+            format!("missing: one of {}", commands.trim_end_matches(", help"))
+        }
+        ErrorKind::MissingRequiredArgument => format!("missing: {argument}"),
+        ErrorKind::InvalidValue if text(error, ContextKind::InvalidValue).is_empty() => {
+            format!("{argument}: missing value")
+        }
+        ErrorKind::InvalidValue => format!("{argument}: not one of {}", text(error, ContextKind::ValidValue)),
+        ErrorKind::ValueValidation => {
+            let source = error.source().map_or_else(|| "malformed".to_owned(), ToString::to_string);
+            format!("{argument}: {source}")
+        }
+        ErrorKind::ArgumentConflict => match text(error, ContextKind::PriorArg) {
+            other if other == argument => format!("{argument} is given twice"),
+            other => format!("{argument} can't be used with {other}"),
+        },
+        ErrorKind::InvalidUtf8 => "an argument is not UTF-8".to_owned(),
+        other => other.as_str().unwrap_or("malformed").to_owned(),
+    }
+}
+
+fn text(error: &Error, kind: ContextKind) -> String {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(", "),
+        _ => String::new(),
+    }
+}
+
+/// Returns the name that clap suggests, in parentheses. Empty if clap suggests nothing.
+fn suggestion(error: &Error, kind: ContextKind) -> String {
+    match text(error, kind) {
+        none if none.is_empty() => none,
+        suggested => format!(" (similar: {suggested})"),
+    }
+}
