@@ -14,9 +14,10 @@ use super::trial::Trial;
 use tiktok_shop_host::events::NewEvent;
 use tiktok_shop_host::storage::Swapped;
 
-/// The maximum number of polls before a write is abandoned. No write waits at so many places.
+/// The maximum number of polls before a write is abandoned. A write waits for the database at fewer places.
 const MAX_POLLS: u64 = 40;
-/// How often the whole search is run. The timing of the answers differs, so the same poll may find a write at another place.
+/// How often the callers start again with one poll. The timing of the database differs, so the same number of polls may
+/// abandon a write at another place.
 const ROUNDS: u32 = 4;
 /// Deadlines that pass while a database works on a write.
 const DEADLINES: [Duration; 6] = [
@@ -112,7 +113,7 @@ pub(super) async fn an_abandoned_swap_is_written_completely_or_not_at_all(trial:
                 .await
                 .transpose()?;
             callers.record(answer.as_ref());
-            // If the abandoned swap takes effect later, it is stale, because this swap has replaced the revision that it expects.
+            // This swap expects the same revision as the abandoned one, so exactly one of the two can succeed.
             let next = register.swap_with(current, Some(after), &events(revision + 1)).await?;
             let expected = match (answer, next) {
                 (Some(Swapped::Done) | None, Swapped::Stale(Some(found))) if found == abandoned => {

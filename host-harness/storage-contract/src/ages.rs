@@ -14,10 +14,10 @@ use tiktok_shop_host::storage::{
 
 /// How much an age may exceed the measured time. A storage may measure in whole seconds and round up.
 const RESOLUTION: Duration = Duration::from_secs(1);
-/// How much the age of a new write may exceed the measured time if it is not less than the age of the write before it. A
-/// storage may measure in milliseconds and round up.
+/// How much the age after a new write may exceed the measured time, unless the age became smaller. A storage may measure in
+/// milliseconds and round up.
 const ROUNDING: Duration = Duration::from_millis(1);
-/// By how much an age must grow before a check goes on. A smaller age may be the age of a new write.
+/// How much an age must grow before a check writes again, so that the old age is clearly greater than the age of the new write.
 const MIN_GROWTH: Duration = Duration::from_millis(20);
 /// The maximum time until an age has grown, or until a load shows a new write.
 const MAX_WAIT: Duration = Duration::from_secs(5);

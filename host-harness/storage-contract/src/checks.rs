@@ -129,7 +129,7 @@ mod tests {
 
     /// The files whose documentation the promises quote.
     const DOCUMENTATION: [&str; 6] = [
-        include_str!("../../host/src/storage.rs"),
+        include_str!("../../host/src/storage/host_storage.rs"),
         include_str!("../../host/src/storage/connections.rs"),
         include_str!("../../host/src/storage/consents.rs"),
         include_str!("../../host/src/storage/keys.rs"),

@@ -1,4 +1,4 @@
-//! The list of due connections: it has those of all tenants, in order, page by page.
+//! The list of due connections of all tenants: in order, and page by page.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{all, eventually};
@@ -82,7 +82,8 @@ pub(super) async fn thousands_of_due_connections_are_listed_in_order_page_by_pag
 pub(super) async fn connections_that_are_no_longer_due_are_not_listed(trial: &Trial) -> Result<(), Broken> {
     let tenant = trial.tenant().await?;
     let (now, later) = (trial.at(10), trial.at(20));
-    // All records are due at first. The second write of an account, except "stays", sets this due time.
+    // At first the records of all accounts are due. A second write gives them this due time. The last account, "stays", gets
+    // no second write.
     let second_writes = [("replaced", Some(now)), ("never", None), ("later", Some(later)), ("stays", Some(now))];
     let due = |account: &str, at| Ok::<_, Broken>(Due { at, tenant: tenant.id.clone(), key: key(account)? });
     for (account, _) in second_writes {

@@ -1,4 +1,4 @@
-//! The list of endings: it has the working connections of all tenants, each by its earliest end.
+//! The list of endings: the working connections of all tenants, each with its earliest end.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{all, eventually};

@@ -133,7 +133,7 @@ impl Reader {
     }
 }
 
-/// The number of tasks that write at the same time, each its own row.
+/// The number of tasks that write at the same time. Each task writes its own row.
 const WRITERS: u64 = 8;
 /// The number of swaps of each task.
 const SWAPS: u64 = 20;

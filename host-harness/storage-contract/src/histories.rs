@@ -11,7 +11,8 @@ use super::register::{Register, Stored, for_each_kind};
 use super::trial::Trial;
 use tiktok_shop_host::storage::{StorageError, Swapped};
 
-/// The number of records that are used at the same time. Whatever the storage shares between records must not matter.
+/// The number of records that are used at the same time. A storage may share locks or connections between records. That must
+/// not change any answer.
 const RECORDS: u64 = 3;
 /// The number of tasks per record.
 const TASKS: u64 = 4;
@@ -114,7 +115,7 @@ impl Choices {
     }
 }
 
-/// The number of writes, and of loads of each reader.
+/// The number of writes of the writer, and of loads of each reader.
 const WRITES: u64 = 30;
 /// The number of tasks that read while one task writes.
 const READERS: u64 = 2;
@@ -126,7 +127,7 @@ enum Role {
     Writer,
 }
 
-/// [`Register`] itself notices a record that is mixed from several writes.
+/// Checks which revisions a load returns. [`Register::load`] itself fails on a record that is mixed from several writes.
 pub(super) async fn a_load_returns_only_written_records(trial: &Trial) -> Result<(), Broken> {
     for_each_kind(trial, |register| async move {
         let history = Arc::new(History::default());

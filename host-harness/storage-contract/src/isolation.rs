@@ -127,7 +127,7 @@ async fn check_records(place: &Place, presence: Presence) -> Result<(), Broken> 
     eventually(&format!("`load_row` of {key:?}"), name, load).await
 }
 
-/// Reads every list. It must have exactly these connections of this check. The pages are small, so that reading continues
+/// Reads every list. Each list must contain exactly these connections of this check. The pages are small, so reading continues
 /// behind many different ids.
 async fn check_lists(trial: &Trial, places: &[&Place]) -> Result<(), Broken> {
     const PAGE: usize = 5;

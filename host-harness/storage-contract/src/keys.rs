@@ -42,8 +42,8 @@ pub(super) async fn keys_are_listed_in_the_order_in_which_they_were_added(trial:
         added.push(key);
         eventually("`tenant_keys`", added.clone(), || storage.tenant_keys(&tenant)).await?;
     }
-    // The first removal must not change the order of the others. After the second one, the key before the removed one is the
-    // newest.
+    // The first removal must not change the order of the other keys. The second removes the newest key, so the key before it
+    // becomes the newest one.
     for at in [1, 2] {
         let gone = added.remove(at);
         ensure!(storage.remove_key(&tenant, &gone.id).await?, "a key that seals nothing was not removed");
@@ -98,11 +98,11 @@ pub(super) async fn a_key_is_rewrapped_only_if_its_wrapping_is_unchanged(trial: 
         let next = wrapped_key("host-key", b"next")?;
         ensure!(
             !storage.rewrap_key(id, &other, Some(&next)).await?,
-            "`rewrap_key` answered true for a key that is not stored so: {other:?}"
+            "`rewrap_key` answered true for a key that differs from the stored one: {other:?}"
         );
         ensure!(
             !storage.rewrap_key(id, &other, None).await?,
-            "`rewrap_key` erased a key that is not stored so: {other:?}"
+            "`rewrap_key` erased a key that differs from the stored one: {other:?}"
         );
     }
     for round in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! Revisions: the storage keeps those that the host gave.
+//! Revisions: the storage keeps the revisions that the host gives.
 
 use super::broken::{Broken, ensure_eq};
 use super::concurrency::eventually;

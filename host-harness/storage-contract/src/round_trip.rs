@@ -63,7 +63,7 @@ pub(super) async fn every_text_of_a_row_is_returned_unchanged(trial: &Trial) -> 
     let tenant = trial.tenant().await?;
     let mut current: Option<String> = None;
     for (number, text) in TEXTS.iter().enumerate() {
-        // The first row has the same text in all fields. In the second row every field differs, which shows confused fields.
+        // In the first row all texts are equal. In the second row each text contains the name of its field.
         let alone = filled(&tenant, |_| (*text).to_owned())?;
         let with_the_field = filled(&tenant, |field| format!("{text}{field}{text}"))?;
         for (row, way) in [(alone, "alone"), (with_the_field, "with the field")] {

@@ -23,7 +23,7 @@ use super::samples;
 const LAST_OF_1970: u64 = 31_535_999;
 /// The number of seconds of 1970 that one check uses. The begin is random, so two checks rarely use the same seconds.
 const SPAN: u64 = 100_000;
-/// How often a deletion is tried again if abandoned writes still change the record.
+/// The maximum number of attempts to delete a record. Abandoned writes may still change the record in between.
 const MAX_DELETIONS: usize = 4;
 
 /// The storage as one check uses it.
@@ -162,10 +162,7 @@ impl Tenant {
     ) -> Result<(), Broken> {
         let expected: Option<Revision> = expected.map(str::parse).transpose()?;
         let swapped = self.storage.swap_token(&self.id, key, expected.as_ref(), next).await?;
-        ensure!(
-            swapped == Swapped::Done,
-            "a swap of a token record, which expected its revision {expected:?}, answered {swapped:?}"
-        );
+        ensure!(swapped == Swapped::Done, "a swap of a token record that expects {expected:?} answered {swapped:?}");
         Ok(())
     }
 
@@ -179,10 +176,7 @@ impl Tenant {
     ) -> Result<(), Broken> {
         let expected: Option<Revision> = expected.map(str::parse).transpose()?;
         let swapped = self.storage.swap_row(&self.id, key, expected.as_ref(), next, events).await?;
-        ensure!(
-            swapped == Swapped::Done,
-            "a swap of a row, which expected its revision {expected:?}, answered {swapped:?}"
-        );
+        ensure!(swapped == Swapped::Done, "a swap of a row that expects {expected:?} answered {swapped:?}");
         Ok(())
     }
 
