@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
 use tiktok_shop_storage_contract as contract;
-use tiktok_shop_storage_contract::Alternating;
+use tiktok_shop_storage_contract::alternating;
 
 #[expect(clippy::print_stdout, reason = "shown if a test fails, and with --nocapture")]
 async fn assert_contract(storage: impl HostStorage + 'static) {
@@ -26,7 +26,7 @@ async fn sqlite_opened_twice_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("storage.db");
     let [first, second] = [SqlStorage::sqlite(&path).await.unwrap(), SqlStorage::sqlite(&path).await.unwrap()];
-    assert_contract(Alternating::new(Arc::new(first), vec![Arc::new(second)])).await;
+    assert_contract(alternating(Arc::new(first), vec![Arc::new(second)])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,5 +41,5 @@ async fn postgres_opened_three_times_keeps_the_contract() {
     let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
     let open = async || SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap();
     let others: Vec<Arc<dyn HostStorage>> = vec![Arc::new(open().await), Arc::new(open().await)];
-    assert_contract(Alternating::new(Arc::new(open().await), others)).await;
+    assert_contract(alternating(Arc::new(open().await), others)).await;
 }
