@@ -119,7 +119,7 @@ impl ConnectorHostBuilder {
     ///
     /// An HTTP request that the guest has already handed over may still be on its way. Drop the tokio runtime to end it as well.
     /// Do not use this in production: the guest is never interrupted, so neither [`Deadlines::cpu`] nor [`Deadlines::call`] ends
-    /// a guest that computes forever. Without this setting nothing is asked, and it costs nothing.
+    /// a guest that computes forever. Without this setting, calls have no extra cost.
     #[must_use]
     pub fn on_boundary(mut self, ask: impl Fn(BoundaryEvent) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
         self.on_boundary = Some(Arc::new(ask));

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn setting_the_wall_clock_back_leaves_the_monotonic_clock_alone() {
+    fn setting_the_wall_clock_back_does_not_change_the_monotonic_clock() {
         let clock = ManualClock::at(Duration::from_secs(1_700_000_000));
         clock.advance(Duration::from_secs(5));
         clock.set_wall(Duration::from_secs(1));

@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_is_read_back_as_its_case() {
+    fn every_word_parses_to_the_case_that_it_names() {
         for policy in [ShopPolicy::All, ShopPolicy::ExactlyOne] {
             assert_eq!(policy.as_str().parse(), Ok(policy));
         }
@@ -276,13 +276,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_word_is_refused_with_the_known_ones() {
+    fn an_unknown_word_is_refused_with_a_list_of_the_known_words() {
         let unknown = "All".parse::<ShopPolicy>().unwrap_err();
         assert_eq!(unknown.to_string(), "not one of: all, exactly-one");
     }
 
     #[test]
-    fn a_status_whose_end_or_reason_is_missing_is_no_status() {
+    fn a_status_without_its_end_or_reason_is_refused() {
         for word in ["authorization-ending", "reauthorization-required", "Active", ""] {
             assert_eq!(ConnectionStatus::from_parts(word, None, None), None, "{word:?}");
         }

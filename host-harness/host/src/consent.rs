@@ -223,6 +223,7 @@ mod tests {
         }
     }
 
+    /// A source that always fails.
     struct Broken;
 
     impl Randomness for Broken {
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_with_no_empty_or_several_states_has_no_state() {
+    fn only_a_query_with_exactly_one_nonempty_state_has_a_state() {
         let table = [
             ("code=c&state=s", Some("s")),
             ("state=a%2Bb%20c", Some("a+b c")),

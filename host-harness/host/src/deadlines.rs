@@ -127,18 +127,18 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn the_defaults_fit_the_contract() {
+    fn the_default_deadlines_are_accepted() {
         assert_eq!(Deadlines::default().check(), Ok(()));
     }
 
     #[test]
-    fn the_last_token_request_leaves_time_for_itself_and_the_save_of_its_answer() {
+    fn the_last_token_request_starts_early_enough_to_save_its_tokens() {
         assert_eq!(Deadlines::default().last_token_request(), 85 * SECOND);
         assert_eq!(Deadlines { call: SECOND, ..Deadlines::default() }.last_token_request(), Duration::ZERO);
     }
 
     #[test]
-    fn numbers_that_do_not_fit_are_refused() {
+    fn deadlines_that_contradict_each_other_are_refused() {
         let base = Deadlines::default();
         let table = [
             (Deadlines { cpu: Duration::ZERO, ..base }, DeadlinesError::Zero("cpu")),

@@ -170,24 +170,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identifier_is_1_to_256_bytes_not_characters() {
+    fn an_id_has_1_to_256_bytes() {
         assert_eq!("".parse::<TenantId>().unwrap_err().to_string(), "tenant id: 1 to 256 bytes");
         assert_eq!("é".repeat(128).parse::<CustomerId>().unwrap().as_str().len(), 256);
         assert_eq!("é".repeat(129).parse::<AccountId>().unwrap_err().to_string(), "account id: 1 to 256 bytes");
     }
 
     #[test]
-    fn a_shop_id_is_up_to_19_digits() {
+    fn a_shop_id_has_1_to_19_digits() {
         assert_eq!("7495929172636467189".parse::<ShopId>().unwrap().as_str(), "7495929172636467189");
         for text in ["", "74959291726364671890", "-1", "1e3", "٣"] {
             assert_eq!(text.parse::<ShopId>().unwrap_err().to_string(), "shop id: 1 to 19 digits", "{text:?}");
         }
     }
 
-    /// Gives different bytes each time, as often as it is told to, then fails.
-    struct Fails(AtomicU8);
+    /// Returns different bytes at each call, this many times, then fails.
+    struct Limited(AtomicU8);
 
-    impl Randomness for Fails {
+    impl Randomness for Limited {
         fn fill(&self, bytes: &mut [u8]) -> std::io::Result<()> {
             let left = self.0.load(Ordering::Relaxed).checked_sub(1).ok_or(std::io::ErrorKind::Other)?;
             self.0.store(left, Ordering::Relaxed);
@@ -197,8 +197,8 @@ mod tests {
     }
 
     #[test]
-    fn no_two_revisions_are_equal_within_a_call_or_between_calls() {
-        let randomness = Fails(AtomicU8::new(2));
+    fn all_revisions_of_all_calls_differ() {
+        let randomness = Limited(AtomicU8::new(2));
         let mut calls = [Revisions::draw(&randomness).unwrap(), Revisions::draw(&randomness).unwrap()];
         let issued: Vec<_> = calls.iter_mut().flat_map(|call| [call.issue(), call.issue()]).collect();
         let issued: Vec<_> = issued.iter().map(Revision::as_str).collect();
@@ -214,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_stays_within_its_length() {
+    fn the_longest_revision_is_valid() {
         let mut last = Revisions { call: u128::MAX, issued: u64::MAX - 1 };
         assert_eq!(revision(last.issue().as_str()), Ok(()));
     }
 
     #[test]
-    fn only_the_first_revision_of_a_call_needs_randomness() {
-        let randomness = Fails(AtomicU8::new(1));
+    fn issuing_a_revision_needs_no_randomness() {
+        let randomness = Limited(AtomicU8::new(1));
         let mut revisions = Revisions::draw(&randomness).unwrap();
         assert_eq!(Revisions::draw(&randomness).unwrap_err().kind(), std::io::ErrorKind::Other);
         assert_ne!(revisions.issue(), revisions.issue());

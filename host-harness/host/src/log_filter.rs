@@ -1,4 +1,4 @@
-//! Keeps requests out of the logs of whoever embeds this library.
+//! Keeps requests out of the embedder's logs.
 
 use std::fmt;
 
@@ -7,24 +7,24 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Metadata};
 use tracing_subscriber::layer::{Context, Filter};
 
-/// Target of the callsites that all records of the `log` crate share.
-const LOG: &str = "log";
+/// The target of all records that come from the `log` crate.
+const LOG_TARGET: &str = "log";
 
-/// A filter for every layer of a subscriber that writes logs: nothing passes of the crates that could print a request,
-/// at any level; everything else passes, this library's own events among it.
+/// A filter that silences every crate that could log a request, at every level. All other events pass, including those of this
+/// library. Put the filter on every layer that writes logs.
 ///
-/// TikTok Shop wants the app secret, codes and refresh tokens in the query of a URL, and `wasmtime-wasi-http` prints URLs
-/// at `TRACE`. A level alone is no protection: a feature or a release of a foreign crate may print more, and lower down.
+/// TikTok Shop requires the app secret, codes and refresh tokens in the query of a URL, and `wasmtime-wasi-http` logs URLs at
+/// `TRACE`. A level limit alone does not protect them, because a feature or a new version of a crate may log more, or at a
+/// higher level.
 ///
-/// What comes from the `log` crate through `tracing-log` is judged by where it was logged. Loggers without layers
-/// (`env_logger` and the like) have to be told by name: [`LogFilter::SILENCED`].
+/// Records of the `log` crate that arrive through `tracing-log` are judged by the module that logged them. A logger without
+/// layers, such as `env_logger`, can't use this filter. Configure it to silence the crates in [`LogFilter::SILENCED`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogFilter;
 
 impl LogFilter {
-    /// The crates that nothing passes of. They handle requests, or run the guest that makes them: some print a request
-    /// whole at `TRACE`, some its errors at `WARN`; some log nothing yet, or only with a feature that another crate may
-    /// turn on.
+    /// The names of the silenced crates. They handle requests, or run the guest that makes the requests. Some log whole requests
+    /// at `TRACE`, and some log errors at `WARN`. Some log nothing yet, or only with a feature that another crate may turn on.
     pub const SILENCED: &[&str] = &[
         "cranelift_codegen",
         "cranelift_frontend",
@@ -61,7 +61,7 @@ impl LogFilter {
     ];
 
     fn admits(metadata: &Metadata<'_>) -> bool {
-        // A target can be chosen freely, the module cannot.
+        // A crate can choose any target, but it can't choose the module path.
         [Some(metadata.target()), metadata.module_path()].into_iter().flatten().all(is_harmless)
     }
 }
@@ -74,28 +74,28 @@ impl<S> Filter<S> for LogFilter {
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
         match Self::admits(metadata) {
             false => Interest::never(),
-            true if metadata.target() == LOG => Interest::sometimes(),
+            true if metadata.target() == LOG_TARGET => Interest::sometimes(),
             true => Interest::always(),
         }
     }
 
-    /// Where a record of the `log` crate was logged stands in its fields.
+    /// Judges records of the `log` crate. Their fields name the module that logged them.
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
         let mut origin = Origin { harmless: true };
-        if event.metadata().target() == LOG {
+        if event.metadata().target() == LOG_TARGET {
             event.record(&mut origin);
         }
         origin.harmless
     }
 }
 
-/// The crate of a module's path.
+/// Checks that the crate of a module path is not silenced.
 fn is_harmless(path: &str) -> bool {
     let name = path.split_once("::").map_or(path, |(name, _)| name);
     !LogFilter::SILENCED.contains(&name)
 }
 
-/// Reads where a record of the `log` crate comes from.
+/// Reads from the fields of a `log` record which module logged it.
 struct Origin {
     harmless: bool,
 }

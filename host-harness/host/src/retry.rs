@@ -77,13 +77,13 @@ mod tests {
         CallError::Connector(ConnectorError { plugin: plugin(), action, failure })
     }
 
-    /// Repeats a call that ends so, one after the other; every call takes a second. When each call began, in seconds, and
-    /// what came of it.
+    /// Runs calls that end with these outcomes, one after the other. Every call takes one second. Returns the second at which each
+    /// call began, and the last outcome.
     async fn run(within: Duration, outcomes: Vec<Result<u8, CallError>>) -> (Vec<u64>, Result<u8, CallError>) {
         let (began, mut calls, mut outcomes) = (Instant::now(), Vec::new(), outcomes.into_iter());
         let last = with_retries(within, || {
             calls.push(began.elapsed().as_secs());
-            let outcome = outcomes.next().expect("one call too many");
+            let outcome = outcomes.next().expect("no outcome is left for this call");
             async {
                 sleep(SECOND).await;
                 outcome
@@ -94,14 +94,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_is_repeated_after_the_pauses_it_asks_for() {
+    async fn a_call_is_repeated_after_the_pause_that_its_error_names() {
         let wait = |seconds| Err(error(Action::RetryAfter(SECOND * seconds), "rate-limited"));
         assert_eq!(run(60 * SECOND, vec![Ok(7)]).await, (vec![0], Ok(7)));
         assert_eq!(run(60 * SECOND, vec![wait(5), wait(0), wait(30), Ok(7)]).await, (vec![0, 6, 7, 38], Ok(7)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_that_ends_too_late_is_not_begun() {
+    async fn a_pause_that_would_end_too_late_is_not_started() {
         let wait = |seconds, code| Err(error(Action::RetryAfter(SECOND * seconds), code));
         let (calls, last) = run(10 * SECOND, vec![wait(5, "first"), wait(4, "last")]).await;
         assert_eq!((calls, last), (vec![0, 6], wait(4, "last")), "3 s are left");
@@ -109,12 +109,12 @@ mod tests {
         let began = Instant::now();
         let hour = error(Action::RetryAfter(3600 * SECOND), "backing-off");
         assert_eq!(run(10 * SECOND, vec![Err(hour.clone())]).await, (vec![0], Err(hour)));
-        assert_eq!(began.elapsed(), SECOND, "nobody waits for what does not help");
+        assert_eq!(began.elapsed(), SECOND, "a pause that is too long is not waited for");
         assert_eq!(run(Duration::ZERO, vec![wait(0, "once")]).await, (vec![0], wait(0, "once")));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_conflict_is_repeated_at_once_three_times() {
+    async fn a_conflict_is_repeated_three_times_without_a_pause() {
         let conflict = || Err(error(Action::StorageConflict, "storage-conflict"));
         let outcomes = vec![conflict(), conflict(), conflict(), Ok(7)];
         assert_eq!(run(60 * SECOND, outcomes).await, (vec![0, 1, 2, 3], Ok(7)));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_of_its_own_may_repeat_a_call() {
+    async fn a_spawned_task_can_repeat_a_call() {
         async fn ask(customer: &str) -> Result<usize, CallError> {
             sleep(SECOND).await;
             Ok(customer.len())
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_else_is_repeated() {
+    async fn no_other_error_is_repeated() {
         let actions = [
             Action::Reauthorize,
             Action::Misconfigured,

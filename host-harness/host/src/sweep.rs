@@ -154,8 +154,9 @@ impl ConnectorHost {
     /// Refreshes a connection if it is still due. The outcome is `None` if it is no longer due.
     async fn refresh_due(self, now: UnixSeconds, listed: Listed) -> (Due, Option<Result<Connection, CallError>>) {
         let Listed { predecessor, due } = listed;
-        // Check that the connection is still due: ask for the first due entry after its predecessor. On a storage error,
-        // refresh anyway; `WhenDue` decides.
+        // Ask for the first due entry after the predecessor. If that entry comes later in the order than this connection,
+        // the connection is no longer due. If the storage fails, refresh the connection: with `WhenDue`, the connector checks
+        // the due time again.
         let first = run_within(self.storage_timeout(), self.storage().due(now, predecessor.as_ref(), 1)).await;
         if first.is_ok_and(|first| first.first().is_none_or(|first| *first > due)) {
             return (due, None);

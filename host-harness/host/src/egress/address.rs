@@ -1,9 +1,11 @@
-//! Layer 2: which addresses may be connected to. Special-purpose blocks after the IANA registries of RFC 6890, as of 2026:
-//! what they don't call globally reachable, what they do but no service has an address in, and multicast.
+//! The second check: the addresses to which the host may connect.
+//!
+//! The blocks are those of the IANA special-purpose registries of RFC 6890, as of 2026. The check refuses multicast, every
+//! block that the registries do not call globally reachable, and globally reachable blocks in which no service has an address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether the address is one of the public internet.
+/// Checks whether an address belongs to the public internet.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -17,10 +19,10 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         (a, b, c),
         (0 | 10 | 127, _, _)           // this network, private, loopback
             | (100, 64..=127, _)       // shared by carriers (RFC 6598)
-            | (169, 254, _)            // link-local, the cloud's metadata among it
+            | (169, 254, _)            // link-local, with the metadata service of clouds
             | (172, 16..=31, _)        // private
             | (192, 0, 0 | 2)          // protocol assignments, documentation
-            | (192, 31, 196)           // AS112, answers reverse lookups of private addresses (RFC 7535)
+            | (192, 31, 196)           // AS112, which answers reverse lookups of private addresses (RFC 7535)
             | (192, 52, 193)           // tunnels for multicast (RFC 7450)
             | (192, 88, 99)            // former 6to4 relays
             | (192, 168, _)            // private
@@ -32,10 +34,9 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// Only global unicast, 2000::/3. That leaves out loopback, unspecified, mapped and compatible IPv4, the translation
-/// prefixes 64:ff9b::/96 and 64:ff9b:1::/48, discard-only, segment routing, unique local, link-local, site-local and
-/// multicast. In a network that reaches
-/// IPv4 by NAT64 alone, the host needs a resolver that answers with IPv4 addresses.
+/// Allows only global unicast, 2000::/3. This refuses loopback, unspecified, mapped and compatible IPv4, the translation
+/// prefixes 64:ff9b::/96 and 64:ff9b:1::/48, discard-only, segment routing, unique local, link-local, site-local and multicast.
+/// In a network that reaches IPv4 only by NAT64, the host needs a resolver that returns IPv4 addresses.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, c, ..] = address.segments();
     matches!(a, 0x2000..=0x3fff)
@@ -58,15 +59,15 @@ mod tests {
     }
 
     #[test]
-    fn public_addresses_pass() {
+    fn public_addresses_are_allowed() {
         for address in ["1.1.1.1", "8.8.8.8", "23.45.67.89", "2606:4700::1111", "2a00:1450:4001:80b::200e"] {
             assert!(is_public(parsed(address)), "{address}");
         }
     }
 
-    /// First and last address of each block, and the public neighbours of those that have any.
+    /// Checks the first and the last address of each block, and the public addresses directly before and after it.
     #[test]
-    fn special_blocks_are_dropped_from_the_first_to_the_last_address() {
+    fn special_blocks_are_refused_from_the_first_to_the_last_address() {
         for (before, first, last, after) in [
             (None, "0.0.0.0", "0.255.255.255", Some("1.0.0.0")),
             (Some("9.255.255.255"), "10.0.0.0", "10.255.255.255", Some("11.0.0.0")),
@@ -86,7 +87,7 @@ mod tests {
             (Some("203.0.112.255"), "203.0.113.0", "203.0.113.255", Some("203.0.114.0")),
             // Multicast, reserved, broadcast.
             (Some("223.255.255.255"), "224.0.0.0", "255.255.255.255", None),
-            // All that is not global unicast.
+            // Everything below global unicast.
             (None, "::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", Some("2000::")),
             (Some("2000:ffff::"), "2001::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff", Some("2001:200::")),
             (Some("2001:db7::"), "2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", Some("2001:db9::")),
@@ -104,9 +105,9 @@ mod tests {
         }
     }
 
-    /// What the blocks above hold that somebody would like to reach.
+    /// Addresses in these blocks that an attacker would like to reach.
     #[test]
-    fn services_of_the_machine_and_its_network_are_dropped_in_every_form() {
+    fn addresses_of_the_machine_and_its_network_are_refused_in_every_notation() {
         for address in [
             "127.0.0.1",
             "169.254.169.254",

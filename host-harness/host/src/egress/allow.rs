@@ -1,23 +1,26 @@
-//! Layer 1: what a request says about where it goes.
+//! The first check: the scheme, the method and the authority in the text of a request.
 
 use http::{Request, Uri, uri::Scheme};
 use wasmtime_wasi_http::Error;
 
 use crate::call::HttpMethod;
 
+/// The port of https. Requests go to no other port.
+pub(super) const HTTPS_PORT: u16 = 443;
+
 /// A production host of TikTok Shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Authority {
-    /// `open-api.tiktokglobalshop.com`: the API.
+    /// The host of the API, `open-api.tiktokglobalshop.com`.
     Api,
-    /// `auth.tiktok-shops.com`: tokens.
+    /// The host that issues tokens, `auth.tiktok-shops.com`.
     Auth,
 }
 
 impl Authority {
     const ALL: [Self; 2] = [Self::Api, Self::Auth];
 
-    /// Its host name.
+    /// Returns the host name.
     #[must_use]
     pub const fn host(self) -> &'static str {
         match self {
@@ -26,15 +29,15 @@ impl Authority {
         }
     }
 
-    /// The production host that this text names exactly, letter case and the default port aside. That leaves out user
-    /// names, addresses, other ports, an empty port, a trailing dot and every look-alike, since none is equal.
-    pub(super) fn of(text: &str) -> Option<Self> {
+    /// Returns the production host whose name equals this text. Upper and lower case are equal, and the text may end in `:443`.
+    /// Every other text is refused: user names, addresses, other ports, an empty port, a trailing dot and look-alikes.
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let host = text.strip_suffix(":443").unwrap_or(text);
         Self::ALL.into_iter().find(|authority| authority.host().eq_ignore_ascii_case(host))
     }
 }
 
-/// Why the policy refuses a request. The texts are for the host's log and hold nothing that the guest chose.
+/// The reason why the host refuses a request. The texts go to the host's log, so they contain no text of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("the scheme is not https")]
@@ -48,8 +51,8 @@ pub(crate) enum Refusal {
 }
 
 impl From<Refusal> for Error {
-    /// Tells the guest that nothing was sent. A refused method is denied, too: the connector takes
-    /// `HttpRequestMethodInvalid` for a request whose outcome is unknown.
+    /// Converts a refusal into an error that tells the guest that nothing was sent. A refused method also becomes
+    /// `HttpRequestDenied`. The connector would read `HttpRequestMethodInvalid` as a request with an unknown outcome.
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Scheme | Refusal::Method | Refusal::Host => Self::HttpRequestDenied,
@@ -58,17 +61,18 @@ impl From<Refusal> for Error {
     }
 }
 
-/// Checks a request and writes its address in one form, so that equal destinations share connections.
+/// Checks a request, and rewrites its URI with the host name in lower case and without a port. Requests to the same host then
+/// share connections.
 pub(crate) fn admit<B>(request: &mut Request<B>) -> Result<Authority, Refusal> {
     let uri = request.uri();
     if uri.scheme() != Some(&Scheme::HTTPS) {
         return Err(Refusal::Scheme);
     }
-    // CONNECT would open a tunnel and TRACE echo the headers.
+    // Among the refused methods, CONNECT would open a tunnel, and TRACE would send the headers back.
     if !HttpMethod::ALL.iter().any(|method| method.as_str() == request.method().as_str()) {
         return Err(Refusal::Method);
     }
-    let authority = uri.authority().and_then(|text| Authority::of(text.as_str())).ok_or(Refusal::Host)?;
+    let authority = uri.authority().and_then(|text| Authority::parse(text.as_str())).ok_or(Refusal::Host)?;
     let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = Uri::builder()
         .scheme(Scheme::HTTPS)
@@ -131,9 +135,9 @@ mod tests {
         }
     }
 
-    /// Such a text never reaches the check: wasmtime refuses it first.
+    /// These texts never reach the check, because wasmtime refuses them first.
     #[test]
-    fn some_look_alikes_do_not_even_parse() {
+    fn some_look_alikes_are_no_valid_uri() {
         for (uri, error) in [
             ("https://auth.tiktok-shops.com:443:443/", "invalid authority"),
             ("https://auth.tiktok-shops.com\\@evil.example/", "invalid uri character"),
@@ -144,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_methods_that_a_call_may_have_are_admitted() {
+    fn every_method_of_a_call_is_admitted() {
         for method in HttpMethod::ALL {
             let admitted = admitted(method.as_str(), "https://open-api.tiktokglobalshop.com/");
             assert_eq!(admitted, Ok(Authority::Api), "{method:?}");
@@ -152,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_method_is_denied_and_the_log_says_that_it_is_the_method() {
+    fn every_other_method_is_denied_with_a_log_text_that_names_the_method() {
         for method in ["CONNECT", "TRACE", "OPTIONS", "HEAD", "PATCH", "PRI", "get"] {
             let refusal = admitted(method, "https://auth.tiktok-shops.com/").unwrap_err();
             assert_eq!(refusal.to_string(), "the method is not one that TikTok Shop's API uses", "{method}");
@@ -167,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_admitted_address_is_written_in_one_form() {
+    fn the_uri_of_an_admitted_request_is_rewritten_in_one_form() {
         let mut request = Request::builder().uri("https://AUTH.tiktok-shops.com:443/a?b=%2F").body(()).unwrap();
         admit(&mut request).unwrap();
         assert_eq!(request.uri(), "https://auth.tiktok-shops.com/a?b=%2F");

@@ -1,4 +1,4 @@
-//! Layer 2: resolves, drops what is not public, connects to what is left, and shakes hands.
+//! Opens connections: resolves the name, drops addresses that are not public, connects to the others, and starts TLS.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
@@ -19,32 +18,12 @@ use tower_service::Service;
 use wasmtime_wasi_http::Error;
 
 use super::address::is_public;
-use super::allow::Authority;
+use super::allow::{Authority, HTTPS_PORT};
+use super::policy::EgressPolicy;
+use super::resolver::Resolver;
+use crate::deadlines::Deadlines;
 
-/// Finds the addresses of a host name.
-#[async_trait]
-pub trait Resolver: Send + Sync {
-    /// The addresses of this name, best first.
-    ///
-    /// # Errors
-    /// The name has none, or cannot be resolved now.
-    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
-}
-
-/// The operating system's resolver.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemResolver;
-
-#[async_trait]
-impl Resolver for SystemResolver {
-    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        Ok(tokio::net::lookup_host((host, HTTPS_PORT)).await?.map(|address| address.ip()).collect())
-    }
-}
-
-const HTTPS_PORT: u16 = 443;
-
-/// Why there is no connection. In each of these cases no byte of the request was sent.
+/// The reason why there is no connection. In each of these cases, no byte of the request was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ConnectFailure {
     #[error("the name was not resolved in time")]
@@ -75,14 +54,14 @@ impl From<ConnectFailure> for Error {
             ConnectFailure::NoPublicAddress => Self::DestinationIpProhibited,
             ConnectFailure::Timeout | ConnectFailure::TlsTimeout => Self::ConnectionTimeout,
             ConnectFailure::Refused => Self::ConnectionRefused,
-            // `TlsProtocolError` could also come later, and would not say that nothing was sent.
+            // `TlsProtocolError` would not do here: it can also come later, so it does not say that nothing was sent.
             ConnectFailure::Unreachable | ConnectFailure::Tls => Self::DestinationUnavailable,
             ConnectFailure::Certificate => Self::TlsCertificateError,
         }
     }
 }
 
-/// The certificate authorities that Mozilla trusts, as compiled in: nothing of this machine adds one.
+/// Returns Mozilla's certificate authorities, which are compiled in. The machine's own list of authorities is not read.
 pub(super) fn production_roots() -> RootCertStore {
     RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
 }
@@ -90,36 +69,31 @@ pub(super) fn production_roots() -> RootCertStore {
 type Stream = TokioIo<TcpStream>;
 type Connecting<S> = Pin<Box<dyn Future<Output = Result<S, ConnectFailure>> + Send>>;
 
-/// Connects the shared client: to a stand-in where there is one, else through TLS.
+/// Opens the connections of the shared client. It connects to the stand-in of an authority if there is one, otherwise through
+/// TLS.
 #[derive(Clone)]
 pub(super) struct Connector {
     stand_ins: BTreeMap<Authority, SocketAddr>,
-    connect: Duration,
-    tls: Duration,
+    deadlines: Deadlines,
     https: HttpsConnector<Dialer>,
 }
 
 impl Connector {
     /// # Errors
     /// The cryptography that is compiled in offers no TLS version.
-    pub(super) fn new(
-        resolver: Arc<dyn Resolver>,
-        stand_ins: BTreeMap<Authority, SocketAddr>,
-        connect: Duration,
-        tls: Duration,
-    ) -> Result<Self, rustls::Error> {
-        let dialer = Dialer { resolver, limit: connect, admits: is_public, port: HTTPS_PORT };
-        Self::over(dialer, production_roots(), stand_ins, connect, tls)
+    pub(super) fn new(policy: EgressPolicy, deadlines: Deadlines) -> Result<Self, rustls::Error> {
+        let EgressPolicy { resolver, stand_ins } = policy;
+        let dialer = Dialer { resolver, timeout: deadlines.connect, is_allowed: is_public, port: HTTPS_PORT };
+        Self::with_roots(dialer, production_roots(), stand_ins, deadlines)
     }
 
-    /// With roots of trust, port and address check of a test. Nothing else about TLS can be chosen, not even here, and none
-    /// of it outside this module: no embedder can switch verification off.
-    pub(super) fn over(
+    /// Creates a connector with the roots of trust, the port and the address check of a test. A test can't change anything else
+    /// about TLS. Code outside `egress` can't call this function, so no embedder can switch verification off.
+    pub(super) fn with_roots(
         dialer: Dialer,
         roots: RootCertStore,
         stand_ins: BTreeMap<Authority, SocketAddr>,
-        connect: Duration,
-        tls: Duration,
+        deadlines: Deadlines,
     ) -> Result<Self, rustls::Error> {
         let verified = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()?
@@ -130,7 +104,7 @@ impl Connector {
             .https_only()
             .enable_all_versions()
             .wrap_connector(dialer);
-        Ok(Self { stand_ins, connect, tls, https })
+        Ok(Self { stand_ins, deadlines, https })
     }
 }
 
@@ -144,30 +118,30 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let stand_in = uri.host().and_then(Authority::of).and_then(|authority| self.stand_ins.get(&authority));
+        let stand_in = uri.host().and_then(Authority::parse).and_then(|authority| self.stand_ins.get(&authority));
         if let Some(&address) = stand_in {
-            let end = Instant::now() + self.connect;
+            let end = Instant::now() + self.deadlines.connect;
             return Box::pin(async move { dial(&[address], end).await.map(MaybeHttpsStream::Http) });
         }
-        // The dialer bounds its own part, so that what is late here is the handshake.
-        let limit = self.connect + self.tls;
+        // The dialer has a timeout of its own, so a timeout here means that the TLS handshake was too slow.
+        let limit = self.deadlines.connect + self.deadlines.tls;
         let connecting = self.https.call(uri);
         Box::pin(async move {
             match timeout(limit, connecting).await {
-                Ok(connected) => connected.map_err(|error| failure(&*error)),
+                Ok(connected) => connected.map_err(|error| connect_failure(&*error)),
                 Err(_late) => Err(ConnectFailure::TlsTimeout),
             }
         })
     }
 }
 
-/// Opens TCP connections to checked addresses.
+/// Opens TCP connections to addresses that passed the check.
 #[derive(Clone)]
 pub(super) struct Dialer {
     pub(super) resolver: Arc<dyn Resolver>,
-    /// For resolving and connecting together.
-    pub(super) limit: Duration,
-    pub(super) admits: fn(IpAddr) -> bool,
+    /// The maximum time for resolving and connecting together.
+    pub(super) timeout: Duration,
+    pub(super) is_allowed: fn(IpAddr) -> bool,
     pub(super) port: u16,
 }
 
@@ -181,23 +155,23 @@ impl Service<Uri> for Dialer {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Self { resolver, limit, admits, port } = self.clone();
+        let Self { resolver, timeout, is_allowed, port } = self.clone();
         Box::pin(async move {
-            let end = Instant::now() + limit;
+            let end = Instant::now() + timeout;
             let host = uri.host().unwrap_or_default();
             let resolved = timeout_at(end, resolver.resolve(host))
                 .await
                 .map_err(|_late| ConnectFailure::ResolveTimeout)?
                 .map_err(|_| ConnectFailure::Resolve)?;
             let addresses: Vec<_> =
-                resolved.into_iter().filter(|ip| admits(*ip)).map(|ip| SocketAddr::new(ip, port)).collect();
+                resolved.into_iter().filter(|ip| is_allowed(*ip)).map(|ip| SocketAddr::new(ip, port)).collect();
             dial(&addresses, end).await
         })
     }
 }
 
-/// Connects to the first address that answers. Each gets an equal share of the time left, so that one which swallows
-/// packets does not cost the others theirs.
+/// Connects to the first address that answers. Each address gets an equal share of the time that is left, so an address that
+/// never answers leaves enough time for the others.
 async fn dial(addresses: &[SocketAddr], end: Instant) -> Result<Stream, ConnectFailure> {
     let mut failure = ConnectFailure::NoPublicAddress;
     for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
@@ -205,7 +179,7 @@ async fn dial(addresses: &[SocketAddr], end: Instant) -> Result<Stream, ConnectF
         let share = left / u32::try_from(untried).unwrap_or(u32::MAX);
         failure = match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // Requests are small and answered one by one; a failure here only costs time.
+                // Requests are small, so they should not wait for more bytes. If this fails, requests are only slower.
                 let _ = stream.set_nodelay(true);
                 return Ok(TokioIo::new(stream));
             }
@@ -217,8 +191,8 @@ async fn dial(addresses: &[SocketAddr], end: Instant) -> Result<Stream, ConnectF
     Err(failure)
 }
 
-/// What went wrong below `hyper-rustls`, which wraps the handshake's errors in I/O errors.
-fn failure(error: &(dyn std::error::Error + 'static)) -> ConnectFailure {
+/// Finds the failure in an error of `hyper-rustls`, which wraps errors of the handshake in I/O errors.
+fn connect_failure(error: &(dyn std::error::Error + 'static)) -> ConnectFailure {
     if let Some(failure) = error.downcast_ref::<ConnectFailure>() {
         return *failure;
     }
@@ -226,7 +200,7 @@ fn failure(error: &(dyn std::error::Error + 'static)) -> ConnectFailure {
         return ConnectFailure::Certificate;
     }
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(inner) => failure(inner),
+        Some(inner) => connect_failure(inner),
         None => ConnectFailure::Tls,
     }
 }
@@ -239,8 +213,8 @@ mod tests {
 
     use super::*;
 
-    /// An address that swallows packets: what is listened to there is not accepted, and no more fits the queue.
-    async fn black_hole() -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
+    /// Returns an address that does not answer: nobody accepts its connections, and its queue is full.
+    async fn unanswering_address() -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let listener = socket.listen(1).unwrap();
@@ -253,8 +227,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_swallows_packets_costs_the_deadline_and_no_more() {
-        let (address, _held) = black_hole().await;
+    async fn an_address_that_does_not_answer_fails_at_the_deadline() {
+        let (address, _queue) = unanswering_address().await;
         let started = Instant::now();
         let outcome = dial(&[address], started + Duration::from_secs(5)).await;
         assert_eq!(outcome.err(), Some(ConnectFailure::Timeout));
@@ -262,8 +236,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_swallows_packets_leaves_the_next_ones_their_share() {
-        let (address, _held) = black_hole().await;
+    async fn an_address_that_does_not_answer_leaves_time_for_the_next_address() {
+        let (address, _queue) = unanswering_address().await;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let started = Instant::now();
         let both = [address, listener.local_addr().unwrap()];
@@ -273,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_to_connect_is_an_error_that_says_nothing_was_sent() {
+    fn every_connect_failure_becomes_an_error_that_says_that_nothing_was_sent() {
         for (failure, error) in [
             (ConnectFailure::ResolveTimeout, "DnsTimeout"),
             (ConnectFailure::Resolve, "DnsError { rcode: None, info_code: None }"),
@@ -290,11 +264,11 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_is_not_accepted_is_told_from_a_handshake_that_fails() {
+    fn a_refused_certificate_is_distinguished_from_a_failed_handshake() {
         let certificate = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
-        assert_eq!(failure(&io::Error::other(io::Error::other(certificate))), ConnectFailure::Certificate);
-        assert_eq!(failure(&io::Error::other(rustls::Error::HandshakeNotComplete)), ConnectFailure::Tls);
-        assert_eq!(failure(&io::Error::from(io::ErrorKind::ConnectionReset)), ConnectFailure::Tls);
-        assert_eq!(failure(&io::Error::other(ConnectFailure::Refused)), ConnectFailure::Refused);
+        assert_eq!(connect_failure(&io::Error::other(io::Error::other(certificate))), ConnectFailure::Certificate);
+        assert_eq!(connect_failure(&io::Error::other(rustls::Error::HandshakeNotComplete)), ConnectFailure::Tls);
+        assert_eq!(connect_failure(&io::Error::from(io::ErrorKind::ConnectionReset)), ConnectFailure::Tls);
+        assert_eq!(connect_failure(&io::Error::other(ConnectFailure::Refused)), ConnectFailure::Refused);
     }
 }

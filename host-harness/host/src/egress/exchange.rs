@@ -1,4 +1,4 @@
-//! One request and its response under the host's deadlines, over the client that all instances share.
+//! Sends one request and reads its response under the host's deadlines, with the client that all instances share.
 
 use std::error::Error as _;
 use std::pin::Pin;
@@ -16,21 +16,21 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use super::EgressPolicy;
 use super::allow::Authority;
 use super::connect::{ConnectFailure, Connector};
+use super::policy::EgressPolicy;
 use crate::deadlines::Deadlines;
 
-/// An idle connection is closed after this time, before the other side is likely to: a request written into a
-/// connection that is just being closed has an unknown outcome.
-const IDLE: Duration = Duration::from_secs(20);
-const IDLE_PER_HOST: usize = 32;
-/// Head of a response.
-const HEAD_BYTES: usize = 64 << 10;
-/// Body of a request: what the connector's `call` allows.
-const REQUEST_BODY_BYTES: usize = 16 << 20;
+/// The host closes an idle connection after 20 seconds, which is probably earlier than the server does. A request on a
+/// connection that the server is closing would have an unknown outcome.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+const MAX_IDLE_PER_HOST: usize = 32;
+/// The maximum size of a response's head: 64 KiB.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+/// The maximum size of a request's body: 16 MiB. The connector's `call` allows the same size.
+const MAX_REQUEST_BODY_BYTES: usize = 16 << 20;
 
-/// Sends admitted requests. Cheap to clone; clones share their connections.
+/// Sends admitted requests. A clone is cheap and shares the connections.
 #[derive(Clone)]
 pub(crate) struct Client {
     connections: legacy::Client<Connector, WasiBody>,
@@ -42,24 +42,22 @@ impl Client {
     /// # Errors
     /// The cryptography that is compiled in offers no TLS version.
     pub(crate) fn new(policy: EgressPolicy, deadlines: Deadlines, response_bytes: u64) -> Result<Self, rustls::Error> {
-        let EgressPolicy { resolver, stand_ins } = policy;
-        let connector = Connector::new(resolver, stand_ins, deadlines.connect, deadlines.tls)?;
-        Ok(Self::over(connector, deadlines, response_bytes))
+        Ok(Self::with_connector(Connector::new(policy, deadlines)?, deadlines, response_bytes))
     }
 
-    pub(super) fn over(connector: Connector, deadlines: Deadlines, response_bytes: u64) -> Self {
+    pub(super) fn with_connector(connector: Connector, deadlines: Deadlines, response_bytes: u64) -> Self {
         let connections = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .http1_max_buf_size(HEAD_BYTES)
-            .http2_max_header_list_size(HEAD_BYTES as u32)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+            .http1_max_buf_size(MAX_HEAD_BYTES)
+            .http2_max_header_list_size(MAX_HEAD_BYTES as u32)
             .build(connector);
         Self { connections, deadlines, response_bytes }
     }
 
-    /// Sends an admitted request. The guest's own deadlines count where they are shorter.
+    /// Sends an admitted request. If a timeout of the guest is shorter than the host's, it replaces the host's.
     pub(crate) async fn send(
         &self,
         authority: Authority,
@@ -68,15 +66,16 @@ impl Client {
     ) -> Result<Response<WasiBody>, Error> {
         let started = Instant::now();
         let end = started + self.deadlines.request;
-        let shorter = |own: Duration, guest: Option<Duration>| guest.map_or(own, |guest| guest.min(own));
+        let shorter = |host: Duration, guest: Option<Duration>| guest.map_or(host, |guest| guest.min(host));
 
         let method = request.method().clone();
         let connected_by = started + shorter(self.deadlines.request, options.connect_timeout);
         let first_byte = shorter(self.deadlines.first_byte, options.first_byte_timeout);
         let between_bytes = shorter(self.deadlines.between_bytes, options.between_bytes_timeout);
 
-        let head = async { self.head(whole(request).await?, connected_by, first_byte).await };
-        let result = timeout_at(end, head).await.unwrap_or(Err(Error::HttpResponseTimeout));
+        let exchange =
+            async { self.send_and_read_head(with_whole_body(request).await?, connected_by, first_byte).await };
+        let result = timeout_at(end, exchange).await.unwrap_or(Err(Error::HttpResponseTimeout));
         let elapsed = started.elapsed().as_millis();
         match &result {
             Ok(response) => {
@@ -90,14 +89,16 @@ impl Client {
             return Err(Error::HttpResponseBodySize(Some(response.body().size_hint().lower())));
         }
         Ok(response.map(|body| {
-            BoundedBody { body, left: self.response_bytes, end, between_bytes, late: Box::pin(sleep_until(end)) }
-                .restarted()
-                .boxed_unsync()
+            let timer = Box::pin(sleep_until(end));
+            let mut body = BoundedBody { body, bytes_left: self.response_bytes, end, between_bytes, timer };
+            body.restart_timer();
+            body.boxed_unsync()
         }))
     }
 
-    /// Until the head of the response. Whatever fails before there is a connection was certainly not sent.
-    async fn head(
+    /// Sends the request and reads the head of the response. If there was no connection yet, the error says that nothing was
+    /// sent.
+    async fn send_and_read_head(
         &self,
         mut request: Request<WasiBody>,
         connected_by: Instant,
@@ -121,25 +122,26 @@ impl Client {
     }
 }
 
-/// The request with its body in memory. Nothing is sent of a request that its guest does not finish; and a guest that has
-/// still to flush finds its stream open, which a client that has read all announced bytes would have closed.
-async fn whole(request: Request<WasiBody>) -> Result<Request<WasiBody>, Error> {
+/// Reads the whole body of a request into memory before any of it is sent. So if the guest does not finish the request, nothing
+/// is sent. This also keeps the guest's stream open until the guest has flushed it. A client that sends the body directly would
+/// close the stream as soon as it has read the announced number of bytes.
+async fn with_whole_body(request: Request<WasiBody>) -> Result<Request<WasiBody>, Error> {
     let (head, body) = request.into_parts();
-    let body = Limited::new(body, REQUEST_BODY_BYTES).collect().await.map_err(|error| {
-        error.downcast().map_or(Error::HttpRequestBodySize(Some(REQUEST_BODY_BYTES as u64)), |error| *error)
+    let body = Limited::new(body, MAX_REQUEST_BODY_BYTES).collect().await.map_err(|error| {
+        error.downcast().map_or(Error::HttpRequestBodySize(Some(MAX_REQUEST_BODY_BYTES as u64)), |error| *error)
     })?;
     let body = Full::new(body.to_bytes()).map_err(|never| match never {});
     Ok(Request::from_parts(head, body.boxed_unsync()))
 }
 
-/// Names a failure without its text, which may quote what was sent or received.
+/// Classifies a failure. Its text is dropped, because it may quote the request or the response.
 fn request_error(error: &legacy::Error) -> Error {
     let cause = error.source();
     if let Some(failure) = cause.and_then(|cause| cause.downcast_ref::<ConnectFailure>()) {
         tracing::warn!(%failure, "not connected");
         return (*failure).into();
     }
-    // Only an error that comes after a connection has taken the request knows that connection.
+    // An error has no connection info if it came before a connection took the request. Nothing was sent then.
     if error.connect_info().is_none() {
         return Error::DestinationUnavailable;
     }
@@ -150,27 +152,23 @@ fn request_error(error: &legacy::Error) -> Error {
     }
 }
 
-/// A response body that ends in an error when it is too long or too late.
+/// A response body that ends in an error if it is too long or too late.
 struct BoundedBody {
     body: Incoming,
-    /// Bytes that may still come.
-    left: u64,
-    /// When the whole request must be over.
+    /// The number of bytes that may still come.
+    bytes_left: u64,
+    /// The deadline of the whole request.
     end: Instant,
+    /// The maximum time between two pieces of the body.
     between_bytes: Duration,
-    /// Fires at the earlier of both deadlines.
-    late: Pin<Box<Sleep>>,
+    /// Fires at `end` or `between_bytes` after the last piece, whichever is earlier.
+    timer: Pin<Box<Sleep>>,
 }
 
 impl BoundedBody {
-    /// Starts the time between two pieces anew.
-    fn restart(&mut self) {
-        self.late.as_mut().reset(self.end.min(Instant::now() + self.between_bytes));
-    }
-
-    fn restarted(mut self) -> Self {
-        self.restart();
-        self
+    /// Starts the time until the next piece.
+    fn restart_timer(&mut self) {
+        self.timer.as_mut().reset(self.end.min(Instant::now() + self.between_bytes));
     }
 }
 
@@ -188,14 +186,14 @@ impl Body for BoundedBody {
                 return Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
             };
             let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-            let Some(left) = this.left.checked_sub(length) else {
+            let Some(bytes_left) = this.bytes_left.checked_sub(length) else {
                 return Poll::Ready(Some(Err(Error::HttpResponseBodySize(None))));
             };
-            this.left = left;
-            this.restart();
+            this.bytes_left = bytes_left;
+            this.restart_timer();
             return Poll::Ready(Some(Ok(frame)));
         }
-        ready!(this.late.as_mut().poll(cx));
+        ready!(this.timer.as_mut().poll(cx));
         let error = if Instant::now() < this.end { Error::ConnectionReadTimeout } else { Error::HttpResponseTimeout };
         Poll::Ready(Some(Err(error)))
     }

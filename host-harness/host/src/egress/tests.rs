@@ -1,5 +1,4 @@
-//! The client against a scripted server on loopback. The clock is paused: it jumps when everything waits, so deadlines
-//! pass at once.
+//! The client against a scripted server on loopback. The clock is paused: when all tasks wait, it jumps to the next deadline.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,8 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks as _};
 
-use super::connect::{Connector, Dialer, Resolver, production_roots};
-use super::{Authority, Client, EgressPolicy, NotLoopback};
+use super::connect::{Connector, Dialer, production_roots};
+use super::{Authority, Client, EgressPolicy, NotLoopback, Resolver};
 use crate::deadlines::Deadlines;
 use crate::guest::http::GuestHttp;
 
@@ -34,18 +33,18 @@ const API_URL: &str = "https://open-api.tiktokglobalshop.com/authorization/20230
 const RESPONSE_BYTES: u64 = 64;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What the server does with a connection once it has read the head of a request.
+/// The server's answer after it has read the head of a request.
 #[derive(Clone)]
 enum Answer {
-    /// Sends this and keeps the connection open.
-    Send(&'static str),
-    /// Sends this and closes.
-    Last(&'static str),
-    /// Sends this, then a byte every four seconds.
+    /// Sends this text and keeps the connection open.
+    KeepOpen(&'static str),
+    /// Sends this text and closes the connection.
+    Close(&'static str),
+    /// Sends this text, then one byte every four seconds.
     Drip(&'static str),
 }
 
-/// A server on loopback. Gives the heads of the requests it saw and counts connections.
+/// A server on loopback. It counts connections and records the heads of requests.
 struct Server {
     address: SocketAddr,
     heads: mpsc::UnboundedReceiver<String>,
@@ -82,8 +81,8 @@ async fn serve(mut stream: TcpStream, answer: Answer, seen: mpsc::UnboundedSende
         let _ = seen.send(String::from_utf8_lossy(&head).into_owned());
         head.clear();
         match answer {
-            Answer::Send(text) => stream.write_all(text.as_bytes()).await?,
-            Answer::Last(text) => return stream.write_all(text.as_bytes()).await,
+            Answer::KeepOpen(text) => stream.write_all(text.as_bytes()).await?,
+            Answer::Close(text) => return stream.write_all(text.as_bytes()).await,
             Answer::Drip(text) => {
                 stream.write_all(text.as_bytes()).await?;
                 loop {
@@ -95,7 +94,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, seen: mpsc::UnboundedSende
     }
 }
 
-/// Answers with these addresses, or not at all.
+/// Returns this result. With `None` it never answers.
 struct Scripted(Option<io::Result<Vec<IpAddr>>>);
 
 #[async_trait]
@@ -121,17 +120,17 @@ fn client_resolving(addresses: Option<io::Result<Vec<IpAddr>>>) -> Client {
     client(EgressPolicy::production().resolver(Arc::new(Scripted(addresses))))
 }
 
-/// A client that takes the TLS path to a local port, past the address check.
+/// A client that connects to a local port over TLS. It skips the address check.
 fn client_over_tls(address: SocketAddr, roots: RootCertStore) -> Client {
-    client_over(&[address.ip()], address.port(), roots, |_| true)
+    client_with_check(&[address.ip()], address.port(), roots, |_| true)
 }
 
-fn client_over(addresses: &[IpAddr], port: u16, roots: RootCertStore, admits: fn(IpAddr) -> bool) -> Client {
+fn client_with_check(addresses: &[IpAddr], port: u16, roots: RootCertStore, is_allowed: fn(IpAddr) -> bool) -> Client {
     let deadlines = Deadlines::default();
     let resolver = Arc::new(Scripted(Some(Ok(addresses.to_vec()))));
-    let dialer = Dialer { resolver, limit: deadlines.connect, admits, port };
-    let connector = Connector::over(dialer, roots, BTreeMap::new(), deadlines.connect, deadlines.tls).unwrap();
-    Client::over(connector, deadlines, RESPONSE_BYTES)
+    let dialer = Dialer { resolver, timeout: deadlines.connect, is_allowed, port };
+    let connector = Connector::with_roots(dialer, roots, BTreeMap::new(), deadlines).unwrap();
+    Client::with_connector(connector, deadlines, RESPONSE_BYTES)
 }
 
 fn get(url: &str) -> Request<WasiBody> {
@@ -139,12 +138,12 @@ fn get(url: &str) -> Request<WasiBody> {
     Request::builder().uri(url).body(body).unwrap()
 }
 
-/// What the guest of a call that has time left gets.
+/// Sends a request as the guest of a call that has just started.
 async fn fetch(client: &Client, url: &str, options: RequestOptions) -> Result<Response<WasiBody>, Error> {
     fetch_in_call(Instant::now(), client, url, options).await
 }
 
-/// Drives the hook as `wasi:http` does.
+/// Sends a request through the hook, as `wasi:http` does for a guest.
 async fn fetch_in_call(
     call_started: Instant,
     client: &Client,
@@ -160,7 +159,7 @@ async fn send(client: &Client) -> Result<Response<WasiBody>, Error> {
     fetch(client, TOKEN_URL, RequestOptions::default()).await
 }
 
-async fn refusal(client: &Client) -> String {
+async fn request_error(client: &Client) -> String {
     format!("{:?}", send(client).await.unwrap_err())
 }
 
@@ -171,8 +170,8 @@ async fn body_error(client: &Client) -> String {
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
 #[tokio::test(start_paused = true)]
-async fn a_stand_in_gets_the_request_as_the_production_host_would() {
-    let mut server = Server::start(Answer::Send(OK)).await;
+async fn a_stand_in_receives_the_request_that_the_production_host_would_receive() {
+    let mut server = Server::start(Answer::KeepOpen(OK)).await;
     let response = send(&client_to(&server)).await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "{}");
@@ -181,15 +180,15 @@ async fn a_stand_in_gets_the_request_as_the_production_host_would() {
 }
 
 #[test]
-fn a_stand_in_is_on_this_machine() {
+fn a_stand_in_must_be_on_this_machine() {
     let address = SocketAddr::from(([192, 168, 1, 1], 80));
     let error = EgressPolicy::production().stand_in(Authority::Api, address).unwrap_err();
     assert_eq!(error, NotLoopback(address));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stand_in_for_one_host_is_none_for_the_other() {
-    let server = Server::start(Answer::Send(OK)).await;
+async fn a_stand_in_for_one_host_does_not_stand_in_for_the_other() {
+    let server = Server::start(Answer::KeepOpen(OK)).await;
     let policy = EgressPolicy::production()
         .resolver(Arc::new(Scripted(Some(Ok(vec![Ipv4Addr::LOCALHOST.into()])))))
         .stand_in(Authority::Auth, server.address)
@@ -201,7 +200,7 @@ async fn a_stand_in_for_one_host_is_none_for_the_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_redirect_is_returned_and_not_followed() {
-    let server = Server::start(Answer::Send(
+    let server = Server::start(Answer::KeepOpen(
         "HTTP/1.1 302 Found\r\nlocation: https://open-api.tiktokglobalshop.com/\r\ncontent-length: 0\r\n\r\n",
     ))
     .await;
@@ -212,8 +211,8 @@ async fn a_redirect_is_returned_and_not_followed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_to_anywhere_else_is_denied_and_not_even_resolved() {
-    let server = Server::start(Answer::Send(OK)).await;
+async fn a_request_to_any_other_host_is_denied_before_its_name_is_resolved() {
+    let server = Server::start(Answer::KeepOpen(OK)).await;
     let local = [
         format!("https://{}/", server.address),
         format!("http://{}/", server.address),
@@ -239,7 +238,7 @@ async fn a_request_to_anywhere_else_is_denied_and_not_even_resolved() {
         "https://[2606:4700::1111]/",
     ];
     let started = Instant::now();
-    // The resolver never answers: what was let through would end in `DnsTimeout`, after its deadline.
+    // The resolver never answers, so a request that passes the check would end in `DnsTimeout`.
     let policy = EgressPolicy::production().resolver(Arc::new(Scripted(None)));
     let client = client(policy.stand_in(Authority::Auth, server.address).unwrap());
     for url in local.iter().map(String::as_str).chain(elsewhere) {
@@ -251,8 +250,8 @@ async fn a_request_to_anywhere_else_is_denied_and_not_even_resolved() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_are_not_asked_for_when_they_could_not_be_saved_any_more() {
-    let server = Server::start(Answer::Send(OK)).await;
+async fn a_token_request_that_is_too_late_to_save_its_tokens_is_not_sent() {
+    let server = Server::start(Answer::KeepOpen(OK)).await;
     let policy = EgressPolicy::production().stand_in(Authority::Auth, server.address).unwrap();
     let client = client(policy.stand_in(Authority::Api, server.address).unwrap());
     let started = Instant::now();
@@ -260,81 +259,81 @@ async fn tokens_are_not_asked_for_when_they_could_not_be_saved_any_more() {
     tokio::time::advance(SECOND).await;
     assert_eq!(fetch_in_call(started, &client, TOKEN_URL, options()).await.unwrap().status(), 200);
 
-    let asked = server.connections();
+    let before = server.connections();
     tokio::time::advance(Duration::from_millis(1)).await;
     let error = fetch_in_call(started, &client, TOKEN_URL, options()).await.unwrap_err();
     assert_eq!(format!("{error:?}"), "ConnectionTimeout");
-    assert_eq!(server.connections(), asked);
+    assert_eq!(server.connections(), before);
     assert_eq!(fetch_in_call(started, &client, API_URL, options()).await.unwrap().status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_admitted_name_that_points_inside_is_not_connected_to() {
-    let inside = ["127.0.0.1", "169.254.169.254", "10.0.0.1", "::1", "::ffff:127.0.0.1", "fd00:ec2::254"];
-    let addresses = inside.iter().map(|address| address.parse().unwrap()).collect();
-    assert_eq!(refusal(&client_resolving(Some(Ok(addresses)))).await, "DestinationIpProhibited");
-    assert_eq!(refusal(&client_resolving(Some(Ok(Vec::new())))).await, "DestinationIpProhibited");
+async fn an_admitted_name_with_only_private_addresses_gets_no_connection() {
+    let private = ["127.0.0.1", "169.254.169.254", "10.0.0.1", "::1", "::ffff:127.0.0.1", "fd00:ec2::254"];
+    let addresses = private.iter().map(|address| address.parse().unwrap()).collect();
+    assert_eq!(request_error(&client_resolving(Some(Ok(addresses)))).await, "DestinationIpProhibited");
+    assert_eq!(request_error(&client_resolving(Some(Ok(Vec::new())))).await, "DestinationIpProhibited");
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_addresses_that_passed_the_check_are_connected_to() {
-    let server = Server::start(Answer::Send(OK)).await;
+async fn connections_go_only_to_addresses_that_passed_the_check() {
+    let server = Server::start(Answer::KeepOpen(OK)).await;
     let other = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
     let client = |addresses: &[IpAddr]| {
-        client_over(addresses, server.address.port(), production_roots(), |address| {
+        client_with_check(addresses, server.address.port(), production_roots(), |address| {
             address != IpAddr::V4(Ipv4Addr::LOCALHOST)
         })
     };
-    assert_eq!(refusal(&client(&[server.address.ip()])).await, "DestinationIpProhibited");
-    // Where nobody listens.
-    assert_eq!(refusal(&client(&[server.address.ip(), other, server.address.ip()])).await, "ConnectionRefused");
+    assert_eq!(request_error(&client(&[server.address.ip()])).await, "DestinationIpProhibited");
+    // Nobody listens at the second address, the only one that passes the check.
+    assert_eq!(request_error(&client(&[server.address.ip(), other, server.address.ip()])).await, "ConnectionRefused");
     assert_eq!(server.connections(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_before_a_connection_say_so() {
-    assert_eq!(refusal(&client_resolving(None)).await, "DnsTimeout");
+async fn failures_before_a_connection_have_errors_of_their_own() {
+    assert_eq!(request_error(&client_resolving(None)).await, "DnsTimeout");
     let failed = Err(io::ErrorKind::NotFound.into());
-    assert_eq!(refusal(&client_resolving(Some(failed))).await, "DnsError { rcode: None, info_code: None }");
+    assert_eq!(request_error(&client_resolving(Some(failed))).await, "DnsError { rcode: None, info_code: None }");
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let closed = listener.local_addr().unwrap();
     drop(listener);
     let client = client(EgressPolicy::production().stand_in(Authority::Auth, closed).unwrap());
-    assert_eq!(refusal(&client).await, "ConnectionRefused");
+    assert_eq!(request_error(&client).await, "ConnectionRefused");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_that_does_not_begin_is_given_up() {
-    let server = Server::start(Answer::Send("")).await;
+async fn a_response_without_a_first_byte_ends_at_its_deadline() {
+    let server = Server::start(Answer::KeepOpen("")).await;
     let started = Instant::now();
-    assert_eq!(refusal(&client_to(&server)).await, "ConnectionReadTimeout");
+    assert_eq!(request_error(&client_to(&server)).await, "ConnectionReadTimeout");
     assert_eq!(started.elapsed().as_secs(), 15);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shorter_deadline_of_the_guest_counts_and_a_longer_one_does_not() {
-    let server = Server::start(Answer::Send("")).await;
+async fn a_guest_can_shorten_a_deadline_but_not_extend_it() {
+    let server = Server::start(Answer::KeepOpen("")).await;
     let client = client_to(&server);
-    for (asked, waited) in [(2, 2), (3_600, 15)] {
-        let options = RequestOptions { first_byte_timeout: Some(asked * SECOND), ..RequestOptions::default() };
+    for (guest, expected) in [(2, 2), (3_600, 15)] {
+        let options = RequestOptions { first_byte_timeout: Some(guest * SECOND), ..RequestOptions::default() };
         let started = Instant::now();
         let error = fetch(&client, TOKEN_URL, options).await.unwrap_err();
         assert_eq!(format!("{error:?}"), "ConnectionReadTimeout");
-        assert_eq!(started.elapsed().as_secs(), waited);
+        assert_eq!(started.elapsed().as_secs(), expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_stalls_is_given_up() {
-    let server = Server::start(Answer::Send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")).await;
+async fn a_body_that_stops_ends_at_the_deadline_between_bytes() {
+    let server = Server::start(Answer::KeepOpen("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")).await;
     let started = Instant::now();
     assert_eq!(body_error(&client_to(&server)).await, "ConnectionReadTimeout");
     assert_eq!(started.elapsed().as_secs(), 10);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_drips_is_given_up_in_the_end() {
+async fn a_body_that_drips_ends_at_the_deadline_of_the_request() {
     let server = Server::start(Answer::Drip("HTTP/1.1 200 OK\r\ncontent-length: 60\r\n\r\n")).await;
     let started = Instant::now();
     assert_eq!(body_error(&client_to(&server)).await, "HttpResponseTimeout");
@@ -342,11 +341,11 @@ async fn a_body_that_drips_is_given_up_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_over_the_cap_is_refused_announced_or_not() {
-    let server = Server::start(Answer::Send("HTTP/1.1 200 OK\r\ncontent-length: 65\r\n\r\n")).await;
-    assert_eq!(refusal(&client_to(&server)).await, "HttpResponseBodySize(Some(65))");
+async fn a_body_over_the_limit_is_refused_with_or_without_an_announced_length() {
+    let server = Server::start(Answer::KeepOpen("HTTP/1.1 200 OK\r\ncontent-length: 65\r\n\r\n")).await;
+    assert_eq!(request_error(&client_to(&server)).await, "HttpResponseBodySize(Some(65))");
 
-    let server = Server::start(Answer::Send(concat!(
+    let server = Server::start(Answer::KeepOpen(concat!(
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
         "32\r\n12345678901234567890123456789012345678901234567890\r\n",
         "f\r\n123456789012345\r\n",
@@ -356,16 +355,16 @@ async fn a_body_over_the_cap_is_refused_announced_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_breaks_after_the_request_is_not_called_refused() {
-    let server = Server::start(Answer::Last("")).await;
-    assert_eq!(refusal(&client_to(&server)).await, "ConnectionTerminated");
-    let server = Server::start(Answer::Last("not http\r\n\r\n")).await;
-    assert_eq!(refusal(&client_to(&server)).await, "HttpProtocolError");
-    let server = Server::start(Answer::Last("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")).await;
+async fn a_connection_that_breaks_after_the_request_has_an_error_of_its_own() {
+    let server = Server::start(Answer::Close("")).await;
+    assert_eq!(request_error(&client_to(&server)).await, "ConnectionTerminated");
+    let server = Server::start(Answer::Close("not http\r\n\r\n")).await;
+    assert_eq!(request_error(&client_to(&server)).await, "HttpProtocolError");
+    let server = Server::start(Answer::Close("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")).await;
     assert_eq!(body_error(&client_to(&server)).await, "HttpResponseIncomplete");
 }
 
-/// A body of which the first piece is there, and the rest comes when it is let go.
+/// A body whose first piece is ready. It ends when the sender sends, and fails when the sender is dropped.
 fn unfinished(first: &'static str) -> (WasiBody, oneshot::Sender<()>) {
     let (finish, finished) = oneshot::channel::<()>();
     let pieces = futures::stream::once(async move { Ok(Frame::data(Bytes::from_static(first.as_bytes()))) });
@@ -375,8 +374,8 @@ fn unfinished(first: &'static str) -> (WasiBody, oneshot::Sender<()>) {
 }
 
 #[tokio::test]
-async fn a_request_leaves_when_it_is_whole_and_never_if_it_is_abandoned() {
-    let mut server = Server::start(Answer::Send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
+async fn a_request_is_sent_only_after_the_guest_has_finished_it() {
+    let mut server = Server::start(Answer::KeepOpen("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
     let client = client_to(&server);
     let post = |body| {
         let request = Request::post(TOKEN_URL).header("content-length", "2").body(body).unwrap();
@@ -385,7 +384,7 @@ async fn a_request_leaves_when_it_is_whole_and_never_if_it_is_abandoned() {
     let (body, finish) = unfinished("{}");
     let mut sending = std::pin::pin!(post(body));
     assert!(futures::poll!(&mut sending).is_pending());
-    assert_eq!(server.connections(), 0, "all its bytes are there, and its end is not");
+    assert_eq!(server.connections(), 0, "all bytes of the body are there, but not its end");
     finish.send(()).unwrap();
     assert_eq!(sending.await.unwrap().status(), 200);
     assert!(server.heads.recv().await.unwrap().starts_with("POST "));
@@ -395,12 +394,12 @@ async fn a_request_leaves_when_it_is_whole_and_never_if_it_is_abandoned() {
     assert!(matches!(post(body).await.unwrap_err(), Error::HttpRequestBodySize(None)));
     let large = Full::new(Bytes::from(vec![b'x'; (16 << 20) + 1])).map_err(|never| match never {}).boxed_unsync();
     assert!(matches!(post(large).await.unwrap_err(), Error::HttpRequestBodySize(Some(0x0100_0000))));
-    assert!(server.heads.try_recv().is_err(), "nothing of either was sent");
+    assert!(server.heads.try_recv().is_err(), "nothing of the two requests was sent");
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_share_a_connection() {
-    let server = Server::start(Answer::Send(OK)).await;
+async fn requests_to_one_host_share_a_connection() {
+    let server = Server::start(Answer::KeepOpen(OK)).await;
     let client = client_to(&server);
     for _ in 0..3 {
         send(&client.clone()).await.unwrap().into_body().collect().await.unwrap();

@@ -1,4 +1,4 @@
-//! Asks a crash test at every boundary event whether the call goes on.
+//! Calls the hook of a crash test at every boundary event. The hook decides whether the call continues.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -9,7 +9,7 @@ use wasmtime::{CallHook, Store};
 use super::call_state::CallState;
 use crate::boundary::{BoundaryEvent, Direction};
 
-/// The question that is asked at every boundary event. `Break` ends the call there.
+/// The hook that is called at every boundary event. If it returns `Break`, the call ends there.
 pub(crate) type OnBoundary = Arc<dyn Fn(BoundaryEvent) -> ControlFlow<()> + Send + Sync>;
 
 /// The error that ends a call at a boundary event.
@@ -26,8 +26,8 @@ impl std::error::Error for EndedAtBoundary {}
 
 /// Installs `on_boundary` for everything that runs in this wasm store.
 ///
-/// The guest is no longer interrupted while it computes. An interruption is a boundary event as well, and the speed of the
-/// machine would then decide the numbers of the others.
+/// With a hook, the guest is not interrupted while it computes. Every interruption would be a boundary event too, so the numbers
+/// of the other events would depend on the speed of the machine.
 pub(super) fn install(wasm_store: &mut Store<CallState>, on_boundary: OnBoundary) {
     // Longer than any call. wasmtime adds the current epoch to it, so `u64::MAX` would overflow.
     wasm_store.set_epoch_deadline(u64::MAX / 2);
@@ -38,7 +38,7 @@ pub(super) fn install(wasm_store: &mut Store<CallState>, on_boundary: OnBoundary
             CallHook::ReturningFromHost => Direction::ToGuest,
             CallHook::CallingWasm | CallHook::ReturningFromWasm => return Ok(()),
         };
-        // While the call unwinds, it crosses the boundary again. Those events are not asked about.
+        // A call that ends crosses the boundary again while it unwinds. The hook is not called for these events.
         if !ended {
             number += 1;
             ended = on_boundary(BoundaryEvent { number, direction }).is_break();

@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_survives_both_ways() {
+    fn a_connection_is_unchanged_after_conversion_there_and_back() {
         let required = ConnectionStatus::ReauthorizationRequired;
         for status in [
             ConnectionStatus::Active,
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_keeps_its_action_and_its_failure() {
+    fn every_error_keeps_its_action_and_failure() {
         let f = || types::Failure::from(failure("code"));
         let retry = types::Retry { after_ms: 3_600_000, failure: f() };
         let table = [
@@ -538,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_is_printed() {
+    fn debug_output_contains_no_secret() {
         let grant = Grant::Callback { query: "s3cret".into(), state: StateCheck::Expected("s3cret".into()) };
         let code = Grant::Code("s3cret".into());
         let shop = shop(ShopStanding::Granted, Some("s3cret"));

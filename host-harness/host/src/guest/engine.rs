@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_computing_time_is_rounded_down_to_ticks_but_at_least_one() {
+    fn a_cpu_time_is_rounded_down_to_at_least_one_tick() {
         assert_eq!(ticks(Duration::from_millis(1)), 1);
         assert_eq!(ticks(Duration::from_millis(59)), 5);
         assert_eq!(ticks(Duration::MAX), u64::MAX);

@@ -74,7 +74,7 @@ impl Imports {
         let tenant = &self.scope.tenant;
         let accounts = async {
             if self.scope.keys == KeyUse::First {
-                self.storage.keyring().ready(tenant).await?;
+                self.storage.keyring().ensure_key(tenant).await?;
             }
             self.storage.inner().accounts(tenant, &customer).await
         };

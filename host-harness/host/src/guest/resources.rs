@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn memories_share_one_limit() {
+    fn all_memories_share_one_limit() {
         let mut growth = growth();
         assert!(growth.memory_growing(0, 2 * PAGE, None).unwrap());
         assert!(growth.memory_growing(0, 2 * PAGE, None).unwrap());
@@ -93,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn growth_beyond_a_memorys_own_maximum_fails_in_the_guest_and_costs_nothing() {
+    fn growth_beyond_a_memorys_own_maximum_fails_without_using_the_limit() {
         let mut growth = growth();
         assert!(!growth.memory_growing(0, 4 * PAGE, Some(PAGE)).unwrap());
         assert!(growth.memory_growing(0, 4 * PAGE, None).unwrap());
     }
 
     #[test]
-    fn each_table_has_the_limit_to_itself() {
+    fn each_table_has_its_own_limit() {
         let mut growth = growth();
         assert!(growth.table_growing(0, 10, None).unwrap());
         assert!(growth.table_growing(0, 10, None).unwrap());
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trap_of_another_kind_is_no_limit() {
+    fn other_traps_are_not_reported_as_exhausted() {
         assert_eq!(exhausted(&Trap::UnreachableCodeReached.into()), None);
         assert_eq!(exhausted(&ResourceTableError::NotPresent.into()), None);
         assert_eq!(exhausted(&FieldMapError::Forbidden.into()), None);

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn every_transition_of_one_connection_has_its_events() {
+    fn every_change_of_status_writes_its_events() {
         use EventKind::Recovered;
 
         let (ending, dead) = (AuthorizationEnding(ENDS), ReauthorizationRequired(AuthorizationRevoked));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_begins_and_ends_and_another_lineage_does_both() {
+    fn a_new_lineage_ends_the_old_connection_and_begins_a_new_one() {
         use EventKind::{Connected, Disconnected};
 
         let statuses: [(ConnectionStatus, &[EventKind]); 3] = [

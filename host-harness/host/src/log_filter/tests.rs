@@ -12,7 +12,7 @@ use tracing_subscriber::registry::Registry;
 
 use super::*;
 
-/// The messages of the events and the names of the spans that got through.
+/// Collects the messages of the events and the names of the spans that pass the filter.
 #[derive(Clone, Default)]
 struct Passed(Arc<Mutex<Vec<String>>>);
 
@@ -34,12 +34,12 @@ impl Visit for Passed {
     }
 }
 
-/// What gets through while `say` is said.
-fn passed(filter: impl Filter<Registry> + Send + Sync + 'static, say: impl Fn()) -> Vec<String> {
+/// Runs `log` under a filter. Returns the events and spans that pass.
+fn passed(filter: impl Filter<Registry> + Send + Sync + 'static, log: impl Fn()) -> Vec<String> {
     let passed = Passed::default();
     let subscriber = tracing_subscriber::registry().with(passed.clone().with_filter(filter));
-    // Twice: what a callsite learns of its subscriber when it is first reached counts the second time.
-    tracing::subscriber::with_default(subscriber, || (0..2).for_each(|_| say()));
+    // Runs `log` twice, because a callsite caches the filter's interest at the first event and uses it at the second.
+    tracing::subscriber::with_default(subscriber, || (0..2).for_each(|_| log()));
     let lines = passed.0.lock().expect("a lock").clone();
     let (first, second) = lines.split_at(lines.len() / 2);
     assert_eq!(first, second);
@@ -57,7 +57,7 @@ fn events_and_spans() {
 }
 
 #[test]
-fn nothing_passes_of_crates_that_could_print_a_request() {
+fn crates_that_could_log_a_request_are_silenced() {
     let passed = passed(LogFilter, events_and_spans);
     assert_eq!(
         passed,
@@ -71,12 +71,12 @@ fn nothing_passes_of_crates_that_could_print_a_request() {
 }
 
 #[test]
-fn without_the_filter_they_all_pass() {
+fn every_event_passes_without_the_filter() {
     assert_eq!(passed(EnvFilter::new("trace"), events_and_spans).len(), 8);
 }
 
 #[test]
-fn an_embedders_own_filter_narrows_it_and_cannot_widen_it() {
+fn an_embedders_own_filter_can_silence_more_but_not_less() {
     for wanted in ["info,wasmtime_wasi_http=trace", "info,wasmtime_wasi_http::p2=trace,[a frame]=trace"] {
         let (one, other) = (EnvFilter::new(wanted).and(LogFilter), LogFilter.and(EnvFilter::new(wanted)));
         let expected = ["inside a silenced span", "an embedder's crate with a similar name"];
@@ -85,27 +85,27 @@ fn an_embedders_own_filter_narrows_it_and_cannot_widen_it() {
     }
 }
 
-/// As `tracing-log` says it: the callsite is its own, the origin stands in the fields.
+/// Logs records as `tracing-log` does: all of them have the target `log`, and the fields name the module.
 fn records_of_log() {
-    let say = |target: &str, module: Option<&str>, text: &str| {
+    let log = |target: &str, module: Option<&str>, text: &str| {
         tracing::event!(target: "log", tracing::Level::WARN, { "log.target" = target, "log.module_path" = module }, "{text}");
     };
-    say("rustls::client::hs", Some("rustls::client::hs"), "a handshake");
-    say("a name of its own", Some("wasmtime::runtime"), "a module under another target");
-    say("wasmtime", None, "a target alone");
-    say("my_app", Some("my_app::rustls"), "an embedder's record");
+    log("rustls::client::hs", Some("rustls::client::hs"), "a handshake");
+    log("a name of its own", Some("wasmtime::runtime"), "a module under another target");
+    log("wasmtime", None, "a target alone");
+    log("my_app", Some("my_app::rustls"), "an embedder's record");
 }
 
 #[test]
-fn records_of_the_log_crate_are_judged_by_where_they_were_logged() {
+fn records_of_the_log_crate_are_judged_by_the_module_that_logged_them() {
     assert_eq!(passed(LogFilter, records_of_log), ["an embedder's record"]);
     assert_eq!(passed(EnvFilter::new("trace").and(LogFilter), records_of_log), ["an embedder's record"]);
     assert_eq!(passed(EnvFilter::new("trace"), records_of_log).len(), 4);
 }
 
-/// An event made by hand, because the macros name the module they stand in.
+/// Builds the event without the macros, because the macros always name the module of this test.
 #[test]
-fn a_target_of_its_own_does_not_hide_a_module() {
+fn a_silenced_module_stays_silent_under_another_target() {
     struct Callsite;
     static CALLSITE: Callsite = Callsite;
     static METADATA: Metadata<'static> = Metadata::new(
@@ -129,14 +129,14 @@ fn a_target_of_its_own_does_not_hide_a_module() {
     assert!(Filter::<Registry>::callsite_enabled(&LogFilter, &METADATA).is_never());
 }
 
-/// Packages of `Cargo.lock` and what each depends on.
-fn locked() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+/// Returns the packages of `Cargo.lock` with the dependencies of each.
+fn locked_packages() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let lock = include_str!("../../../../Cargo.lock");
     let mut packages: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for package in lock.split("[[package]]").skip(1) {
         let name = package.lines().find_map(|line| line.strip_prefix("name = ")).expect("a name").trim_matches('"');
         let entries = package.lines().filter_map(|line| line.strip_prefix(" \"")?.strip_suffix("\","));
-        // Where two versions are in use the version follows the name.
+        // An entry contains a version after the name if two versions of the package are locked.
         packages.entry(name).or_default().extend(entries.filter_map(|entry| entry.split(' ').next()));
     }
     packages
@@ -149,7 +149,7 @@ fn every_crate_under_the_library_that_logs_is_silenced() {
     let (dependencies, _) = dependencies.split_once("\n[").expect("a section after them");
     let mut open: Vec<_> = dependencies.lines().filter_map(|line| line.split(['.', ' ']).next()).collect();
 
-    let packages = locked();
+    let packages = locked_packages();
     let mut reached = BTreeSet::new();
     while let Some(name) = open.pop() {
         if reached.insert(name) {
@@ -159,7 +159,7 @@ fn every_crate_under_the_library_that_logs_is_silenced() {
     let logs = |name: &&str| packages.get(name).is_some_and(|uses| uses.contains("tracing") || uses.contains("log"));
     let logging: BTreeSet<_> = reached.into_iter().filter(logs).map(|name| name.replace('-', "_")).collect();
     assert!(logging.contains("wasmtime_wasi_http"), "{logging:?}");
-    // These say nothing of their own.
+    // `tracing` and `tracing-subscriber` log nothing themselves.
     let silenced =
         |name: &str| LogFilter::SILENCED.contains(&name) || ["tracing", "tracing_subscriber"].contains(&name);
     let missing: Vec<_> = logging.iter().filter(|name| !silenced(name)).collect();

@@ -1,7 +1,7 @@
-//! Host keys in a private file: for one machine, or one that is copied to each machine of a fleet.
+//! Host keys in a private file. Use it on one machine, or copy the file to each machine of a fleet.
 //!
-//! A line a key, `ID:KEY` with 64 hexadecimal digits, the current one first. The file is read at each use, so a key that is
-//! added needs no restart.
+//! Each line has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. The first line is the current key. The host reads
+//! the file at each use, so it needs no restart after a key is added.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use tiktok_shop_private_file::{self as private_file, PrivateFileError};
 
-use super::DataKey;
+use super::aead::DataKey;
 use super::provider::{HostKeys, InvalidHostKeys, KeyError, KeyProvider};
 use crate::id::HostKeyId;
-
 use crate::storage::WrappedKey;
 
-/// Longest file, in bytes: hundreds of keys.
+/// The maximum size of the file in bytes. It has room for hundreds of keys.
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// A file of host keys.
@@ -24,31 +23,31 @@ pub struct KeyFile {
     path: PathBuf,
 }
 
-/// Why a file of host keys is not used.
+/// The reason why a file of host keys can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// It can't be reached, or others can reach it.
+    /// The file can't be read or written, or other users can access it.
     #[error(transparent)]
     File(#[from] PrivateFileError),
-    /// There is none.
+    /// The file does not exist.
     #[error("{}: there is no such file", .0.display())]
     Missing(PathBuf),
-    /// It does not hold host keys.
+    /// The file does not contain valid host keys.
     #[error("{}: {source}", path.display())]
     Malformed {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason why the keys are invalid.
         source: InvalidHostKeys,
     },
-    /// No key could be drawn.
+    /// The system's source of randomness failed, so no key could be drawn.
     #[error("no randomness: {0}")]
     NoRandomness(io::Error),
 }
 
 impl KeyFile {
-    /// The file at this path. Unless there is one, it is made, private, with one new key. Of two processes that make it, one
-    /// does.
+    /// Opens the file at this path. If it does not exist, creates it with one new key, readable only by its owner. If two
+    /// processes create the file at the same time, one of them succeeds and both use its key.
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -56,19 +55,19 @@ impl KeyFile {
         let file = Self { path: path.into() };
         if !private_file::check(&file.path)? {
             let keys = HostKeys::draw().map_err(KeyFileError::NoRandomness)?;
-            private_file::create(&file.path, &text(&keys))?;
+            private_file::create(&file.path, &lines(&keys))?;
         }
         file.keys()?;
         Ok(file)
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is in it now.
+    /// Reads the keys that the file contains now.
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -79,27 +78,27 @@ impl KeyFile {
         HostKeys::parse(&text).map_err(|source| KeyFileError::Malformed { path: self.path.clone(), source })
     }
 
-    /// Adds a new key, which is the current one from now on; the earlier ones stay and go on unwrapping. Hosts on other
-    /// machines need the file before they meet what is wrapped under it.
+    /// Adds a new key and makes it the current one. Returns its id. The earlier keys stay in the file and still unwrap. Copy
+    /// the file to the other machines before their hosts read a data key that is wrapped under the new host key.
     ///
     /// # Errors
     /// See [`KeyFileError`].
     pub fn add(&self) -> Result<HostKeyId, KeyFileError> {
-        let _alone = private_file::lock(&self.path)?;
+        let _lock = private_file::lock(&self.path)?;
         let keys = self.keys()?;
         let new = HostKeys::draw().map_err(KeyFileError::NoRandomness)?;
         let id = new.ids().next().cloned().ok_or_else(|| KeyFileError::Missing(self.path.clone()))?;
-        private_file::replace(&self.path, &(text(&new) + &text(&keys)))?;
+        private_file::replace(&self.path, &(lines(&new) + &lines(&keys)))?;
         Ok(id)
     }
 
-    /// Takes a key out that nothing is wrapped under any more: see [`Keyring::retire`](super::Keyring::retire), which looks.
-    /// The current one stays.
+    /// Removes a key. Returns `false`, and changes nothing, if the file has no such key or if it is the current one. The
+    /// caller must have checked that the key wraps no data key.
     ///
     /// # Errors
-    /// See [`KeyFileError`]; `Ok(false)`: there is no such key, or it is the current one.
+    /// See [`KeyFileError`].
     pub(super) fn remove(&self, id: &HostKeyId) -> Result<bool, KeyFileError> {
-        let _alone = private_file::lock(&self.path)?;
+        let _lock = private_file::lock(&self.path)?;
         let keys = self.keys()?;
         if !keys.ids().skip(1).any(|known| known == id) {
             return Ok(false);
@@ -109,15 +108,15 @@ impl KeyFile {
         Ok(true)
     }
 
-    /// Puts a key back behind the others.
-    pub(super) fn put_back(&self, id: &HostKeyId, key: &DataKey) -> Result<(), KeyFileError> {
-        let _alone = private_file::lock(&self.path)?;
+    /// Adds a key again that was removed. It becomes the last one.
+    pub(super) fn restore(&self, id: &HostKeyId, key: &DataKey) -> Result<(), KeyFileError> {
+        let _lock = private_file::lock(&self.path)?;
         let keys = self.keys()?;
-        private_file::replace(&self.path, &(text(&keys) + &line(id, key)))?;
+        private_file::replace(&self.path, &(lines(&keys) + &line(id, key)))?;
         Ok(())
     }
 
-    /// In a task that may wait for a disk.
+    /// Reads the keys in a task that may block. `wanted` is the key that an error names.
     async fn read(&self, wanted: Option<&HostKeyId>) -> Result<HostKeys, KeyError> {
         let file = self.clone();
         let read = tokio::task::spawn_blocking(move || file.keys().map_err(|error| error.to_string())).await;
@@ -126,7 +125,7 @@ impl KeyFile {
     }
 }
 
-fn text(keys: &HostKeys) -> String {
+fn lines(keys: &HostKeys) -> String {
     keys.expose().map(|(id, key)| line(id, key)).collect()
 }
 

@@ -1,4 +1,4 @@
-//! The data keys of tenants: found, unwrapped, remembered, and used.
+//! Loads the data keys of tenants, unwraps and caches them, and seals and opens values with them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,42 +8,43 @@ use std::time::Duration;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use super::aead::{DataKey, decrypt, encode_associated_data, encrypt};
+use super::place::Place;
 use super::provider::KeyProvider;
-use super::{DataKey, Place, associated, decrypt, encrypt};
 use crate::connection::ConnectionKey;
 use crate::id::{KeyId, Revision, TenantId};
 use crate::randomness::Randomness;
 use crate::secret::Secret;
 use crate::storage::{HostStorage, Purpose, Row, Sealed, StorageError, TenantKey};
 
-/// How long a host opens values without looking whether their key has been erased.
-const REMEMBERS: Duration = Duration::from_secs(60);
-/// Tenants whose keys are remembered at a time.
-const MAX_TENANTS: usize = 10_000;
-/// Hosts that add a tenant's first key at the same time.
-const MAX_RACES: usize = 8;
+/// A cached key opens values for this long. After that the host reads the tenant's keys again, to notice an erasure.
+const MAX_CACHE_AGE: Duration = Duration::from_secs(60);
+/// The maximum number of tenants in the cache.
+const MAX_CACHED_TENANTS: usize = 10_000;
+/// The maximum number of attempts to find or add a tenant's newest key, while other hosts add or erase keys.
+const MAX_ATTEMPTS: usize = 8;
 
-/// Seals and opens values of a storage. What a [`ConnectorHost`](crate::ConnectorHost) does by itself; use it to bring
-/// connections from elsewhere into a storage, and to change and erase keys.
+/// Seals and opens the values of a storage. A [`ConnectorHost`](crate::ConnectorHost) has its own keyring. Use this type to
+/// import connections into a storage, and to rotate and erase keys.
 ///
-/// A tenant's keys are unwrapped when they are first needed, and stay in this process's memory: a key service that is down
-/// stops no tenant whose keys are known. Where a host erases keys, others notice within a minute.
+/// The keyring unwraps a tenant's keys when it first needs them, and keeps them in memory. So an outage of the key service
+/// does not affect tenants whose keys are in memory. If one host erases keys, the other hosts notice it within 60 seconds.
 pub struct Keyring {
     storage: Arc<dyn HostStorage>,
     provider: Arc<dyn KeyProvider>,
     randomness: Arc<dyn Randomness>,
-    known: Mutex<BTreeMap<TenantId, Known>>,
+    cache: Mutex<BTreeMap<TenantId, CachedKeys>>,
 }
 
-/// What is known of a tenant's keys.
-struct Known {
+/// The keys of one tenant, as they were last read from the storage.
+struct CachedKeys {
     read_at: Instant,
-    /// In the order in which they were added.
+    /// The keys in the order in which they were added.
     keys: Vec<TenantKey>,
     unwrapped: BTreeMap<KeyId, Arc<DataKey>>,
 }
 
-impl Known {
+impl CachedKeys {
     fn newest(&self) -> Option<(KeyId, Arc<DataKey>)> {
         let id = &self.keys.last()?.id;
         Some((id.clone(), Arc::clone(self.unwrapped.get(id)?)))
@@ -51,10 +52,10 @@ impl Known {
 }
 
 impl Keyring {
-    /// For this storage, with these host keys.
+    /// Creates a keyring for this storage and these host keys.
     #[must_use]
     pub fn new(storage: Arc<dyn HostStorage>, provider: Arc<dyn KeyProvider>, randomness: Arc<dyn Randomness>) -> Self {
-        Self { storage, provider, randomness, known: Mutex::default() }
+        Self { storage, provider, randomness, cache: Mutex::default() }
     }
 
     pub(super) fn storage(&self) -> &dyn HostStorage {
@@ -65,19 +66,19 @@ impl Keyring {
         &*self.provider
     }
 
-    /// Makes sure that something can be sealed for this tenant; its first key is made here.
+    /// Makes sure that values can be sealed for this tenant. Creates the tenant's first key if there is none.
     ///
     /// # Errors
-    /// As of [`seal_token`](Self::seal_token).
-    pub async fn ready(&self, tenant: &TenantId) -> Result<(), StorageError> {
+    /// See [`seal_token`](Self::seal_token).
+    pub async fn ensure_key(&self, tenant: &TenantId) -> Result<(), StorageError> {
         self.sealing_key(tenant).await.map(drop)
     }
 
-    /// Seals a token record for the write that gets this revision.
+    /// Seals a token record. The caller must then write it with this revision.
     ///
     /// # Errors
-    /// See [`StorageError`]: keys can't be read, or `key-unavailable(ID)`, with the host key or the tenant's key that is
-    /// missing. Nothing is written then.
+    /// A [`StorageError`] if the keys can't be read. If a key is missing, its text contains `key-unavailable(ID)` with the id
+    /// of the host key or of the tenant's data key.
     pub async fn seal_token(
         &self,
         tenant: &TenantId,
@@ -91,7 +92,7 @@ impl Keyring {
     /// Opens a token record that was written with this revision.
     ///
     /// # Errors
-    /// See [`seal_token`](Self::seal_token); `Refused` also where the value stood elsewhere before, or has been changed.
+    /// See [`seal_token`](Self::seal_token). Also [`StorageError::Refused`] if the value was moved from another place or changed.
     pub async fn open_token(
         &self,
         tenant: &TenantId,
@@ -102,7 +103,7 @@ impl Keyring {
         self.open(&Place { tenant, key, purpose: Purpose::Token, revision }, sealed).await
     }
 
-    /// Takes the ciphers out of a row's shops, and seals them for the write that gets this revision.
+    /// Moves the ciphers out of a row's shops and seals them. The caller must then write the row with this revision.
     ///
     /// # Errors
     /// See [`seal_token`](Self::seal_token).
@@ -123,7 +124,7 @@ impl Keyring {
         Ok(row)
     }
 
-    /// Opens the ciphers of a row that was written with this revision, and puts each into its shop.
+    /// Opens the ciphers of a row that was written with this revision, and moves each into its shop.
     ///
     /// # Errors
     /// See [`open_token`](Self::open_token).
@@ -141,104 +142,108 @@ impl Keyring {
 
     pub(super) async fn seal(&self, place: &Place<'_>, clear: &[u8]) -> Result<Sealed, StorageError> {
         let (id, key) = self.sealing_key(place.tenant).await?;
-        let bytes = encrypt(&key, &place.associated(&id), clear, &*self.randomness).map_err(no_randomness)?;
+        let bytes = encrypt(&key, &place.associated_data(&id), clear, &*self.randomness).map_err(no_randomness)?;
         Ok(Sealed::new(id, bytes))
     }
 
     pub(super) async fn open(&self, place: &Place<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, StorageError> {
         let key = self.opening_key(place.tenant, sealed.key()).await?;
-        decrypt(&key, &place.associated(sealed.key()), sealed.bytes()).ok_or_else(|| does_not_open(sealed.key()))
+        decrypt(&key, &place.associated_data(sealed.key()), sealed.bytes()).ok_or_else(|| does_not_open(sealed.key()))
     }
 
-    /// The tenant's newest key. What is remembered is used as it is: storage refuses what is sealed under a key that is gone.
+    /// Returns the tenant's newest key. Adds a key if the tenant has none or if the newest one is erased. A cached key may be
+    /// outdated. Storage then answers [`StorageError::KeyGone`] to the write, and the caller seals the value again.
     async fn sealing_key(&self, tenant: &TenantId) -> Result<(KeyId, Arc<DataKey>), StorageError> {
-        if let Some(newest) = self.lock().get(tenant).and_then(Known::newest) {
+        if let Some(newest) = self.lock().get(tenant).and_then(CachedKeys::newest) {
             return Ok(newest);
         }
-        for _ in 0..MAX_RACES {
-            let keys = self.read(tenant).await?;
+        for _ in 0..MAX_ATTEMPTS {
+            let keys = self.load_keys(tenant).await?;
             match keys.last() {
                 Some(newest) if newest.wrapped.is_some() => {
-                    let key = self.unwrapped(tenant, newest).await?;
+                    let key = self.unwrap_key(tenant, newest).await?;
                     return Ok((newest.id.clone(), key));
                 }
                 none_or_erased => {
-                    self.add(tenant, none_or_erased.map(|key| &key.id)).await?;
+                    self.add_key(tenant, none_or_erased.map(|key| &key.id)).await?;
                 }
             }
         }
         Err(StorageError::Unavailable("other hosts keep changing the tenant's keys".to_owned()))
     }
 
-    /// The tenant's key of this name, looked after once a minute. One that is known serves while storage does not answer.
+    /// Returns the tenant's key with this id. A cached key is used for [`MAX_CACHE_AGE`], and longer while storage is
+    /// unavailable.
     async fn opening_key(&self, tenant: &TenantId, id: &KeyId) -> Result<Arc<DataKey>, StorageError> {
-        let (found, is_fresh) = match self.lock().get(tenant) {
-            Some(known) => (known.unwrapped.get(id).cloned(), known.read_at.elapsed() < REMEMBERS),
+        let (cached, is_fresh) = match self.lock().get(tenant) {
+            Some(known) => (known.unwrapped.get(id).cloned(), known.read_at.elapsed() < MAX_CACHE_AGE),
             None => (None, false),
         };
-        let found = match found {
+        let cached = match cached {
             Some(key) if is_fresh => return Ok(key),
-            found => found,
+            cached => cached,
         };
-        let keys = match (self.read(tenant).await, found) {
+        let keys = match (self.load_keys(tenant).await, cached) {
             (Ok(keys), _) => keys,
             (Err(StorageError::Unavailable(_)), Some(key)) => return Ok(key),
             (Err(error), _) => return Err(error),
         };
         let gone = |why| StorageError::Refused(format!("key-unavailable({id}): {why}"));
         match keys.iter().find(|key| key.id == *id) {
-            Some(key) if key.wrapped.is_some() => self.unwrapped(tenant, key).await,
+            Some(key) if key.wrapped.is_some() => self.unwrap_key(tenant, key).await,
             Some(_) => Err(gone("the tenant's key of that name has been erased")),
             None => Err(gone("the tenant has no key of that name")),
         }
     }
 
-    /// The tenant's keys as they are stored now. Keys that are gone or erased are forgotten.
-    pub(super) async fn read(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, StorageError> {
+    /// Reads the tenant's keys from the storage, and removes deleted and erased keys from the cache.
+    pub(super) async fn load_keys(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, StorageError> {
         let keys = self.storage.tenant_keys(tenant).await?;
-        let mut all = self.lock();
-        if all.len() >= MAX_TENANTS && !all.contains_key(tenant) {
-            all.clear();
+        let mut cache = self.lock();
+        if cache.len() >= MAX_CACHED_TENANTS && !cache.contains_key(tenant) {
+            cache.clear();
         }
-        let known = all.entry(tenant.clone()).or_insert_with(|| Known {
+        let known = cache.entry(tenant.clone()).or_insert_with(|| CachedKeys {
             read_at: Instant::now(),
             keys: Vec::new(),
             unwrapped: BTreeMap::new(),
         });
-        let serves = |id: &KeyId| keys.iter().any(|key| key.id == *id && key.wrapped.is_some());
-        known.unwrapped.retain(|id, _| serves(id));
+        let is_usable = |id: &KeyId| keys.iter().any(|key| key.id == *id && key.wrapped.is_some());
+        known.unwrapped.retain(|id, _| is_usable(id));
         known.keys.clone_from(&keys);
         known.read_at = Instant::now();
         Ok(keys)
     }
 
-    pub(super) fn forget(&self, tenant: &TenantId) {
+    /// Removes a tenant's keys from the cache.
+    pub(super) fn forget_keys(&self, tenant: &TenantId) {
         self.lock().remove(tenant);
     }
 
-    pub(super) async fn unwrapped(&self, tenant: &TenantId, key: &TenantKey) -> Result<Arc<DataKey>, StorageError> {
+    /// Returns the unwrapped key, from the cache if possible.
+    pub(super) async fn unwrap_key(&self, tenant: &TenantId, key: &TenantKey) -> Result<Arc<DataKey>, StorageError> {
         if let Some(known) = self.lock().get(tenant).and_then(|known| known.unwrapped.get(&key.id)) {
             return Ok(Arc::clone(known));
         }
         let gone = || StorageError::Refused(format!("key-unavailable({}): it has been erased", key.id));
         let wrapped = key.wrapped.as_ref().ok_or_else(gone)?;
-        let data_key = Arc::new(self.provider.unwrap(wrapped, &context(tenant, &key.id)).await?);
+        let data_key = Arc::new(self.provider.unwrap(wrapped, &wrapping_context(tenant, &key.id)).await?);
         if let Some(known) = self.lock().get_mut(tenant) {
             known.unwrapped.insert(key.id.clone(), Arc::clone(&data_key));
         }
         Ok(data_key)
     }
 
-    /// Adds a new key behind this one, under the current host key. `false`: another host has added one.
-    pub(super) async fn add(&self, tenant: &TenantId, newest: Option<&KeyId>) -> Result<bool, StorageError> {
+    /// Adds a new key after `newest`, wrapped by the current host key. Returns `false` if another host has added a key first.
+    pub(super) async fn add_key(&self, tenant: &TenantId, newest: Option<&KeyId>) -> Result<bool, StorageError> {
         let id = KeyId::draw(&*self.randomness).map_err(no_randomness)?;
         let data_key = DataKey::draw(&*self.randomness).map_err(no_randomness)?;
-        let wrapped = self.provider.wrap(&data_key, &context(tenant, &id)).await?;
+        let wrapped = self.provider.wrap(&data_key, &wrapping_context(tenant, &id)).await?;
         self.storage.add_key(tenant, newest, &TenantKey { id, wrapped: Some(wrapped) }).await
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<TenantId, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<TenantId, CachedKeys>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -248,9 +253,9 @@ impl std::fmt::Debug for Keyring {
     }
 }
 
-/// What a data key is wrapped with: it unwraps for this tenant, under this name.
-pub(super) fn context(tenant: &TenantId, key: &KeyId) -> Vec<u8> {
-    associated("context", &[tenant.as_str(), key.as_str()])
+/// Returns the context with which a data key is wrapped. The key unwraps only for this tenant and this id.
+pub(super) fn wrapping_context(tenant: &TenantId, key: &KeyId) -> Vec<u8> {
+    encode_associated_data("context", &[tenant.as_str(), key.as_str()])
 }
 
 fn does_not_open(key: &KeyId) -> StorageError {

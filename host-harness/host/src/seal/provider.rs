@@ -1,56 +1,58 @@
-//! Host keys: what wraps the data keys of tenants.
+//! Host keys, which wrap the data keys of tenants.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{DataKey, associated, decrypt, encrypt};
+use super::aead::{DataKey, decrypt, encode_associated_data, encrypt};
 use crate::id::{HostKeyId, InvalidId};
 use crate::randomness::{Randomness, SystemRandomness};
 use crate::storage::{StorageError, WrappedKey};
 
-/// Wraps and unwraps data keys, and does nothing else: a key service does it without giving its keys away.
+/// Wraps and unwraps data keys under host keys. A key service can do this without revealing its keys.
 ///
-/// Both are asked for rarely: a host wraps when a tenant is new or its keys are changed, and unwraps a tenant's keys when it
-/// meets that tenant first.
+/// The host rarely calls the provider. It wraps a key when a tenant is new and when a tenant's keys are rotated. It unwraps a
+/// tenant's keys when it first needs them.
 #[async_trait]
 pub trait KeyProvider: Send + Sync {
-    /// The host key that [`wrap`](Self::wrap) uses now.
+    /// Returns the id of the host key that [`wrap`](Self::wrap) uses now.
     ///
     /// # Errors
     /// See [`KeyError`].
     async fn current(&self) -> Result<HostKeyId, KeyError>;
 
-    /// Wraps a data key under the current host key. `context` names tenant and data key: what is wrapped with one context
-    /// must not unwrap with another (key services call it the encryption context, or additional data).
+    /// Wraps a data key under the current host key. `context` identifies the tenant and the data key. A key that was wrapped
+    /// with one context must not unwrap with another one. Key services call the context "encryption context" or "additional
+    /// authenticated data".
     ///
     /// # Errors
     /// See [`KeyError`].
     async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError>;
 
-    /// Unwraps what was wrapped with this context.
+    /// Unwraps a data key that was wrapped with this context.
     ///
     /// # Errors
     /// See [`KeyError`].
     async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError>;
 }
 
-/// Why a host key did not serve. Nothing that is sealed is overwritten, deleted or given up for it. The texts reach error
-/// details and logs: name the cause, never a key.
+/// The reason why a host key could not be used. After such an error the host never overwrites or deletes a sealed value. The
+/// texts reach error details and logs, so a provider must name the cause in them and never include a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not now: the service, or the file, can't be reached. It is tried again.
+    /// The key service or the file can't be reached now. A later attempt may succeed.
     #[error("key-unavailable({}): {why}", key.as_ref().map_or("current", HostKeyId::as_str))]
     Unavailable {
-        /// Which; `None`: the current one, whatever its name.
+        /// The id of the host key. `None` if the provider was asked for its current key, whose id is not known.
         key: Option<HostKeyId>,
         /// The cause.
         why: String,
     },
-    /// This provider has no key of that name. Give it one.
+    /// This provider has no host key with that id. Add that key to the provider.
     #[error("key-unavailable({0}): no host key of that name is here")]
     Unknown(HostKeyId),
-    /// It has one, and it does not unwrap this data key: another key of the same name, or the wrapped key is damaged.
+    /// The provider has a host key with that id, but that key does not unwrap this data key. Either the provider has a
+    /// different key under the same id, or the wrapped data key is damaged.
     #[error("key-unavailable({0}): the host key of that name does not unwrap this data key")]
     Mismatch(HostKeyId),
 }
@@ -64,32 +66,32 @@ impl From<KeyError> for StorageError {
     }
 }
 
-/// Host keys in this process's memory, the current one first.
+/// Host keys in the memory of this process. The first one is the current one.
 #[derive(Clone)]
 pub struct HostKeys {
     keys: Vec<(HostKeyId, Arc<DataKey>)>,
     randomness: Arc<dyn Randomness>,
 }
 
-/// Why a list of host keys is none. Carries the place, never the text.
+/// The reason why a list of host keys is invalid. It contains the position of the wrong entry and never its text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHostKeys {
-    /// There is none in it.
+    /// The list is empty.
     #[error("no host key")]
-    None,
-    /// What stands there, counted from 1, is not `ID:KEY`.
+    Empty,
+    /// The entry at this position, counted from 1, does not have the form `ID:KEY`.
     #[error("host key {0}: not ID:KEY, where KEY is 64 hexadecimal digits")]
-    NotAKey(usize),
-    /// The name of the key there, counted from 1.
+    Malformed(usize),
+    /// The entry at this position, counted from 1, has an invalid id.
     #[error("host key {0}: {1}")]
     Id(usize, #[source] InvalidId),
-    /// The same name stands twice.
-    #[error("host key {0} stands there twice")]
-    Twice(HostKeyId),
+    /// Two entries have this id.
+    #[error("host key {0} is listed twice")]
+    Duplicate(HostKeyId),
 }
 
 impl HostKeys {
-    /// One key, drawn now and gone with the process: for tests, and for storage in memory.
+    /// Draws one random key. The key is lost when the process ends, so use it for tests and for storage in memory.
     ///
     /// # Errors
     /// The system's source of randomness failed.
@@ -99,7 +101,7 @@ impl HostKeys {
         Ok(Self { keys: vec![(id, Arc::new(key))], randomness: Arc::new(SystemRandomness) })
     }
 
-    /// These keys, of which the first wraps.
+    /// Creates a provider with these keys. The first one is the current one.
     ///
     /// # Errors
     /// See [`InvalidHostKeys`].
@@ -107,32 +109,32 @@ impl HostKeys {
         let mut all: Vec<(HostKeyId, Arc<DataKey>)> = Vec::new();
         for (id, key) in keys {
             if all.iter().any(|(known, _)| *known == id) {
-                return Err(InvalidHostKeys::Twice(id));
+                return Err(InvalidHostKeys::Duplicate(id));
             }
             all.push((id, Arc::new(key)));
         }
         if all.is_empty() {
-            return Err(InvalidHostKeys::None);
+            return Err(InvalidHostKeys::Empty);
         }
         Ok(Self { keys: all, randomness: Arc::new(SystemRandomness) })
     }
 
-    /// Keys as text, `ID:KEY` with 64 hexadecimal digits for a key, separated by commas or white space; the first wraps.
+    /// Reads keys from a text. An entry has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. Entries are separated by
+    /// commas or white space. The first key is the current one.
     ///
     /// # Errors
     /// See [`InvalidHostKeys`].
     pub fn parse(text: &str) -> Result<Self, InvalidHostKeys> {
         let items = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty());
-        let keys = items.enumerate().map(|(at, item)| {
-            let (id, digits) = item.rsplit_once(':').ok_or(InvalidHostKeys::NotAKey(at + 1))?;
-            let mut key = DataKey([0; 32]);
-            hex::decode_to_slice(digits, &mut key.0).map_err(|_| InvalidHostKeys::NotAKey(at + 1))?;
-            Ok((id.parse().map_err(|error| InvalidHostKeys::Id(at + 1, error))?, key))
+        let keys = (1..).zip(items).map(|(position, item)| {
+            let (id, digits) = item.rsplit_once(':').ok_or(InvalidHostKeys::Malformed(position))?;
+            let key = DataKey::from_hex(digits).ok_or(InvalidHostKeys::Malformed(position))?;
+            Ok((id.parse().map_err(|error| InvalidHostKeys::Id(position, error))?, key))
         });
         Self::new(keys.collect::<Result<Vec<_>, _>>()?)
     }
 
-    /// The names, the current one first.
+    /// Returns the ids of the keys. The first one is the current one.
     pub fn ids(&self) -> impl Iterator<Item = &HostKeyId> {
         self.keys.iter().map(|(id, _)| id)
     }
@@ -141,7 +143,7 @@ impl HostKeys {
         self.keys.iter().map(|(id, key)| (id, &**key))
     }
 
-    fn of(&self, id: &HostKeyId) -> Option<&DataKey> {
+    fn find(&self, id: &HostKeyId) -> Option<&DataKey> {
         self.keys.iter().find(|(known, _)| known == id).map(|(_, key)| &**key)
     }
 }
@@ -152,33 +154,36 @@ impl std::fmt::Debug for HostKeys {
     }
 }
 
-fn wrapping(host_key: &HostKeyId, context: &[u8]) -> Vec<u8> {
-    [associated("data key", &[host_key.as_str()]).as_slice(), context].concat()
+/// Returns the associated data with which a host key wraps a data key.
+fn wrapping_data(host_key: &HostKeyId, context: &[u8]) -> Vec<u8> {
+    [encode_associated_data("data key", &[host_key.as_str()]).as_slice(), context].concat()
 }
 
 #[async_trait]
 impl KeyProvider for HostKeys {
     async fn current(&self) -> Result<HostKeyId, KeyError> {
-        let none = || KeyError::Unavailable { key: None, why: "no host key".to_owned() };
-        self.keys.first().map(|(id, _)| id.clone()).ok_or_else(none)
+        let no_key = || KeyError::Unavailable { key: None, why: "no host key".to_owned() };
+        self.keys.first().map(|(id, _)| id.clone()).ok_or_else(no_key)
     }
 
     async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
         let host_key = self.current().await?;
         let unknown = || KeyError::Unknown(host_key.clone());
-        let wrapper = self.of(&host_key).ok_or_else(unknown)?;
-        let bytes =
-            encrypt(wrapper, &wrapping(&host_key, context), key.expose(), &*self.randomness).map_err(|error| {
-                KeyError::Unavailable { key: Some(host_key.clone()), why: format!("no randomness: {error}") }
-            })?;
+        let wrapping_key = self.find(&host_key).ok_or_else(unknown)?;
+        let no_randomness = |error| {
+            let why = format!("no randomness: {error}");
+            KeyError::Unavailable { key: Some(host_key.clone()), why }
+        };
+        let associated_data = wrapping_data(&host_key, context);
+        let bytes = encrypt(wrapping_key, &associated_data, key.expose(), &*self.randomness).map_err(no_randomness)?;
         Ok(WrappedKey { host_key, bytes })
     }
 
     async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
         let WrappedKey { host_key, bytes } = wrapped;
-        let wrapper = self.of(host_key).ok_or_else(|| KeyError::Unknown(host_key.clone()))?;
-        let clear = decrypt(wrapper, &wrapping(host_key, context), bytes);
+        let wrapping_key = self.find(host_key).ok_or_else(|| KeyError::Unknown(host_key.clone()))?;
+        let clear = decrypt(wrapping_key, &wrapping_data(host_key, context), bytes);
         let key = clear.and_then(|clear| clear.as_slice().try_into().ok());
-        key.map(DataKey).ok_or_else(|| KeyError::Mismatch(host_key.clone()))
+        key.map(DataKey::new).ok_or_else(|| KeyError::Mismatch(host_key.clone()))
     }
 }

@@ -1,4 +1,4 @@
-//! What the imports of a call see of a storage: tokens and ciphers in clear.
+//! The storage of a call. It seals every value that the call writes, and opens every value that the call reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use crate::events::NewEvent;
 use crate::id::{CustomerId, Revision, TenantId};
 use crate::storage::{HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenWrite};
 
-/// Times that a value is sealed anew because its key was replaced meanwhile.
-const MAX_KEYS: usize = 3;
+/// The maximum number of times that one value is sealed. It is sealed again if its key was removed meanwhile.
+const MAX_ATTEMPTS: usize = 3;
 
-/// A storage and the keys to it.
+/// A storage and the keyring that seals and opens its values.
 #[derive(Clone)]
 pub(crate) struct SealedStorage {
     storage: Arc<dyn HostStorage>,
     keyring: Arc<Keyring>,
 }
 
-/// A token record in clear.
+/// A decrypted token record.
 pub(crate) struct OpenToken {
     pub(crate) revision: Revision,
     pub(crate) value: Zeroizing<Vec<u8>>,
     pub(crate) age: Duration,
 }
 
-/// What a swap writes, in clear.
+/// A decrypted token record that a swap writes.
 pub(crate) struct OpenWrite {
     pub(crate) value: Zeroizing<Vec<u8>>,
     pub(crate) refresh_due_at: Option<UnixSeconds>,
@@ -45,7 +45,7 @@ impl SealedStorage {
         Self { storage, keyring }
     }
 
-    /// What needs no key.
+    /// Returns the storage itself, for calls that read and write no sealed value.
     pub(crate) fn inner(&self) -> &dyn HostStorage {
         &*self.storage
     }
@@ -60,7 +60,7 @@ impl SealedStorage {
         key: &ConnectionKey,
     ) -> Result<Option<OpenToken>, StorageError> {
         let entry = self.storage.load_token(tenant, key).await?;
-        self.opened_token(tenant, key, entry).await
+        self.open_token(tenant, key, entry).await
     }
 
     pub(crate) async fn swap_token(
@@ -70,7 +70,7 @@ impl SealedStorage {
         expected: Option<&Revision>,
         next: Option<&Next<OpenWrite>>,
     ) -> Result<Swapped<OpenToken>, StorageError> {
-        let mut keys = 0;
+        let mut attempts = 0;
         loop {
             let sealed = match next {
                 Some(Next { revision, value }) => {
@@ -80,10 +80,10 @@ impl SealedStorage {
                 }
                 None => None,
             };
-            keys += 1;
+            attempts += 1;
             match self.storage.swap_token(tenant, key, expected, sealed.as_ref()).await {
-                Err(StorageError::KeyGone) if keys < MAX_KEYS => self.keyring.forget(tenant),
-                Ok(Swapped::Stale(entry)) => return Ok(Swapped::Stale(self.opened_token(tenant, key, entry).await?)),
+                Err(StorageError::KeyGone) if attempts < MAX_ATTEMPTS => self.keyring.forget_keys(tenant),
+                Ok(Swapped::Stale(entry)) => return Ok(Swapped::Stale(self.open_token(tenant, key, entry).await?)),
                 Ok(Swapped::Done) => return Ok(Swapped::Done),
                 Err(error) => return Err(error),
             }
@@ -97,12 +97,13 @@ impl SealedStorage {
     ) -> Result<Vec<RowEntry>, StorageError> {
         let mut rows = Vec::new();
         for entry in self.storage.list_rows(tenant, customer).await? {
-            rows.push(self.opened_row(tenant, entry).await?);
+            rows.push(self.open_row(tenant, entry).await?);
         }
         Ok(rows)
     }
 
-    /// Rows whose ciphers can't be opened now have none: what a connection is worth can be told without them.
+    /// Lists a customer's rows even if their keys are unavailable. A row whose ciphers can't be opened now is returned without
+    /// ciphers, so that the caller can still see the state of the connection.
     pub(crate) async fn list_rows_without_keys(
         &self,
         tenant: &TenantId,
@@ -111,7 +112,7 @@ impl SealedStorage {
         let mut rows = Vec::new();
         for entry in self.storage.list_rows(tenant, customer).await? {
             let mut without = entry.clone();
-            rows.push(match self.opened_row(tenant, entry).await {
+            rows.push(match self.open_row(tenant, entry).await {
                 Ok(opened) => opened,
                 Err(error) => {
                     tracing::warn!(%error, "a connection is listed without the ciphers of its shops");
@@ -129,7 +130,7 @@ impl SealedStorage {
         key: &ConnectionKey,
     ) -> Result<Option<RowEntry>, StorageError> {
         match self.storage.load_row(tenant, key).await? {
-            Some(entry) => Ok(Some(self.opened_row(tenant, entry).await?)),
+            Some(entry) => Ok(Some(self.open_row(tenant, entry).await?)),
             None => Ok(None),
         }
     }
@@ -142,7 +143,7 @@ impl SealedStorage {
         next: Option<&Next<Row>>,
         events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError> {
-        let mut keys = 0;
+        let mut attempts = 0;
         loop {
             let sealed = match next {
                 Some(Next { revision, value }) => {
@@ -151,11 +152,11 @@ impl SealedStorage {
                 }
                 None => None,
             };
-            keys += 1;
+            attempts += 1;
             match self.storage.swap_row(tenant, key, expected, sealed.as_ref(), events).await {
-                Err(StorageError::KeyGone) if keys < MAX_KEYS => self.keyring.forget(tenant),
+                Err(StorageError::KeyGone) if attempts < MAX_ATTEMPTS => self.keyring.forget_keys(tenant),
                 Ok(Swapped::Stale(Some(entry))) => {
-                    return Ok(Swapped::Stale(Some(self.opened_row(tenant, entry).await?)));
+                    return Ok(Swapped::Stale(Some(self.open_row(tenant, entry).await?)));
                 }
                 Ok(other) => return Ok(other),
                 Err(error) => return Err(error),
@@ -163,7 +164,7 @@ impl SealedStorage {
         }
     }
 
-    async fn opened_token(
+    async fn open_token(
         &self,
         tenant: &TenantId,
         key: &ConnectionKey,
@@ -174,7 +175,7 @@ impl SealedStorage {
         Ok(Some(OpenToken { revision, value, age }))
     }
 
-    async fn opened_row(&self, tenant: &TenantId, entry: RowEntry) -> Result<RowEntry, StorageError> {
+    async fn open_row(&self, tenant: &TenantId, entry: RowEntry) -> Result<RowEntry, StorageError> {
         let RowEntry { revision, row } = entry;
         let row = self.keyring.open_row(tenant, &revision, row).await?;
         Ok(RowEntry { revision, row })

@@ -1,20 +1,25 @@
-//! What is sealed opens at its own place and nowhere else; keys are found, changed and erased without losing a value.
+//! A sealed value opens only at its own place. Keys are found, rotated and erased without losing a value.
 
+mod erasure;
 mod host_keys;
 mod keyring;
 mod rotation;
+mod two_tenants;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::aead::{FORMAT, NONCE, encode_associated_data, encrypt};
+use super::place::Place;
 use super::*;
 use crate::clock::ManualClock;
-use crate::connection::{Connection, Shop, ShopStanding};
-use crate::id::ShopId;
-use crate::randomness::SystemRandomness;
+use crate::connection::{Connection, ConnectionKey, Shop, ShopStanding};
+use crate::id::{Revision, ShopId, TenantId};
+use crate::randomness::{Randomness, SystemRandomness};
 use crate::secret::Secret;
 use crate::storage::{
-    ConnectionStorage as _, HostStorage, KeyStorage as _, MemoryStorage, Next, Row, Sealed, StorageError,
+    ConnectionStorage as _, HostStorage, KeyStorage as _, MemoryStorage, Next, Purpose, Row, Sealed, StorageError,
     TokenStorage as _, TokenWrite,
 };
 
@@ -38,48 +43,49 @@ fn keyring(storage: &Arc<MemoryStorage>, keys: &HostKeys) -> Keyring {
     Keyring::new(Arc::clone(storage) as _, Arc::new(keys.clone()), Arc::new(SystemRandomness))
 }
 
-/// A storage with what is sealed in it, and the ring that does it.
+/// Seals this text as a token record. Returns the keyring and the sealed value.
 async fn sealed(clear: &[u8]) -> (Keyring, Sealed) {
     let ring = keyring(&memory(), &HostKeys::draw().unwrap());
     let sealed = ring.seal_token(&tenant("t"), &key("c", "a"), &revision("r"), clear).await.unwrap();
     (ring, sealed)
 }
 
-const ELSEWHERE: &str = "it has been changed, or moved from another place";
+const DOES_NOT_OPEN: &str = "it has been changed, or moved from another place";
 
-fn does_not_open(outcome: Result<impl Sized, StorageError>) {
+#[track_caller]
+fn assert_does_not_open(outcome: Result<impl Sized, StorageError>) {
     match outcome {
-        Err(StorageError::Refused(why)) => assert!(why.ends_with(ELSEWHERE), "{why}"),
+        Err(StorageError::Refused(why)) => assert!(why.ends_with(DOES_NOT_OPEN), "{why}"),
         Err(other) => panic!("{other}"),
-        Ok(_) => panic!("it opens"),
+        Ok(_) => panic!("the value opens"),
     }
 }
 
 #[tokio::test]
-async fn a_value_opens_at_its_own_place_only() {
+async fn a_value_opens_only_at_its_own_place() {
     let (ring, sealed) = sealed(b"record").await;
     let (t, k, r) = (tenant("t"), key("c", "a"), revision("r"));
     assert_eq!(**ring.open_token(&t, &k, &r, &sealed).await.unwrap(), *b"record");
 
-    does_not_open(ring.open_token(&t, &key("C", "a"), &r, &sealed).await);
-    does_not_open(ring.open_token(&t, &key("c", "b"), &r, &sealed).await);
-    // The same bytes in a row, parted otherwise.
-    does_not_open(ring.open_token(&t, &key("ca", "a"), &r, &sealed).await);
-    does_not_open(ring.open_token(&t, &k, &revision("r2"), &sealed).await);
+    assert_does_not_open(ring.open_token(&t, &key("C", "a"), &r, &sealed).await);
+    assert_does_not_open(ring.open_token(&t, &key("c", "b"), &r, &sealed).await);
+    // Customer and account have the same bytes in a row, with the boundary at another byte.
+    assert_does_not_open(ring.open_token(&t, &key("ca", "a"), &r, &sealed).await);
+    assert_does_not_open(ring.open_token(&t, &k, &revision("r2"), &sealed).await);
     let other_purpose = Place { tenant: &t, key: &k, purpose: Purpose::Ciphers, revision: &r };
-    does_not_open(ring.open(&other_purpose, &sealed).await);
+    assert_does_not_open(ring.open(&other_purpose, &sealed).await);
     let mut row = Row::new(Connection::new(key("c", "a")));
     row.ciphers = Some(sealed.clone());
-    does_not_open(ring.open_row(&t, &r, row).await);
+    assert_does_not_open(ring.open_row(&t, &r, row).await);
 
-    // Another tenant has not even the key.
-    let told = ring.open_token(&tenant("u"), &k, &r, &sealed).await.unwrap_err().to_string();
+    // Another tenant does not have the key.
+    let error = ring.open_token(&tenant("u"), &k, &r, &sealed).await.unwrap_err().to_string();
     let unknown = format!("storage refused: key-unavailable({}): the tenant has no key of that name", sealed.key());
-    assert_eq!(told, unknown);
+    assert_eq!(error, unknown);
 }
 
 #[tokio::test]
-async fn a_value_that_was_changed_anywhere_does_not_open() {
+async fn a_value_with_any_changed_bit_does_not_open() {
     let (ring, sealed) = sealed(b"record").await;
     let (t, k, r) = (tenant("t"), key("c", "a"), revision("r"));
     assert_eq!(sealed.bytes().len(), 1 + NONCE + b"record".len() + 16);
@@ -87,36 +93,38 @@ async fn a_value_that_was_changed_anywhere_does_not_open() {
         for bit in 0..8 {
             let mut bytes = sealed.bytes().to_vec();
             bytes[at] ^= 1 << bit;
-            does_not_open(ring.open_token(&t, &k, &r, &Sealed::new(sealed.key().clone(), bytes)).await);
+            assert_does_not_open(ring.open_token(&t, &k, &r, &Sealed::new(sealed.key().clone(), bytes)).await);
         }
     }
     for length in 0..sealed.bytes().len() {
         let bytes = sealed.bytes()[..length].to_vec();
-        does_not_open(ring.open_token(&t, &k, &r, &Sealed::new(sealed.key().clone(), bytes)).await);
+        assert_does_not_open(ring.open_token(&t, &k, &r, &Sealed::new(sealed.key().clone(), bytes)).await);
     }
 }
 
-/// Under another key of the same tenant, too, whose name is put beside it.
+/// The value is stored with the id of another key of the same tenant.
 #[tokio::test]
-async fn a_value_opens_under_its_own_key_only() {
+async fn a_value_opens_only_under_its_own_key() {
     let (storage, keys) = (memory(), HostKeys::draw().unwrap());
     let ring = keyring(&storage, &keys);
     let (t, k, r) = (tenant("t"), key("c", "a"), revision("r"));
     let sealed = ring.seal_token(&t, &k, &r, b"record").await.unwrap();
-    assert!(ring.add(&t, Some(sealed.key())).await.unwrap());
+    assert!(ring.add_key(&t, Some(sealed.key())).await.unwrap());
     let second = storage.tenant_keys(&t).await.unwrap()[1].id.clone();
-    does_not_open(keyring(&storage, &keys).open_token(&t, &k, &r, &Sealed::new(second, sealed.bytes().to_vec())).await);
+    assert_does_not_open(
+        keyring(&storage, &keys).open_token(&t, &k, &r, &Sealed::new(second, sealed.bytes().to_vec())).await,
+    );
 }
 
 #[tokio::test]
-async fn every_sealing_has_a_nonce_of_its_own() {
+async fn every_value_is_sealed_with_a_new_nonce() {
     let (ring, first) = sealed(b"record").await;
     let mut nonces = std::collections::BTreeSet::from([first.bytes()[1..=NONCE].to_vec()]);
     for _ in 0..1000 {
         let sealed = ring.seal_token(&tenant("t"), &key("c", "a"), &revision("r"), b"record").await.unwrap();
         assert!(nonces.insert(sealed.bytes()[1..=NONCE].to_vec()));
     }
-    // All of it comes from the source of randomness.
+    // Every byte of the nonce comes from the source of randomness.
     for byte in [0, 0xff] {
         let scripted = Scripted(byte);
         let sealed = encrypt(&DataKey::new([7; 32]), b"", b"", &scripted).unwrap();
@@ -124,6 +132,7 @@ async fn every_sealing_has_a_nonce_of_its_own() {
     }
 }
 
+/// A source that always returns this byte.
 struct Scripted(u8);
 
 impl Randomness for Scripted {
@@ -133,6 +142,7 @@ impl Randomness for Scripted {
     }
 }
 
+/// A source that always fails.
 struct Broken;
 
 impl Randomness for Broken {
@@ -142,36 +152,32 @@ impl Randomness for Broken {
 }
 
 #[test]
-fn without_randomness_nothing_is_sealed() {
+fn nothing_is_sealed_without_randomness() {
     assert_eq!(encrypt(&DataKey::new([7; 32]), b"", b"", &Broken).unwrap_err().kind(), io::ErrorKind::Unsupported);
 }
 
-/// Computed with another implementation (PyNaCl, `crypto_aead_xchacha20poly1305_ietf_encrypt`).
+/// The vectors were computed with another implementation (PyNaCl, `crypto_aead_xchacha20poly1305_ietf_encrypt`).
 #[test]
-fn the_format_is_fixed() {
+fn the_format_equals_the_vectors_of_another_implementation() {
     let key = DataKey::new(std::array::from_fn(|at| at as u8));
     let t = tenant("acme");
-    let (k, r) = (key_of_the_vector(), revision("r-1"));
+    let (k, r) = (key("customer-7", "oXfixture"), revision("r-1"));
     let place = Place { tenant: &t, key: &k, purpose: Purpose::Token, revision: &r };
-    let associated = place.associated(&"k-1".parse().unwrap());
-    let sealed = encrypt(&key, &associated, b"a token record", &Scripted(0x42)).unwrap();
-    assert_eq!(hex::encode(associated), include_str!("tests/vector-associated.hex").trim_end());
+    let associated_data = place.associated_data(&"k-1".parse().unwrap());
+    let sealed = encrypt(&key, &associated_data, b"a token record", &Scripted(0x42)).unwrap();
+    assert_eq!(hex::encode(associated_data), include_str!("tests/vector-associated-data.hex").trim_end());
     assert_eq!(hex::encode(sealed), include_str!("tests/vector-sealed.hex").trim_end());
 }
 
-fn key_of_the_vector() -> ConnectionKey {
-    key("customer-7", "oXfixture")
-}
-
 #[test]
-fn no_two_lists_of_parts_are_written_alike() {
+fn no_two_lists_of_parts_have_the_same_encoding() {
     let texts = ["", "a", "b", "ab", "a\0b", "\0", "record"];
     let mut seen = std::collections::BTreeMap::new();
     for a in texts {
         for b in texts {
             for parts in [vec![a, b], vec![a], vec![a, b, ""], vec![b, a, b]] {
-                let written = associated("record", &parts);
-                let before = seen.insert(written, parts.clone());
+                let encoded = encode_associated_data("record", &parts);
+                let before = seen.insert(encoded, parts.clone());
                 assert!(before.is_none_or(|before| before == parts), "{parts:?}");
             }
         }
@@ -200,7 +206,7 @@ fn row(ciphers: &[Option<&str>]) -> Row {
 }
 
 #[tokio::test]
-async fn ciphers_leave_the_row_and_come_back_into_their_shops() {
+async fn sealing_takes_ciphers_out_of_a_row_and_opening_returns_them_to_their_shops() {
     let ring = keyring(&memory(), &HostKeys::draw().unwrap());
     let (t, r) = (tenant("t"), revision("r"));
     let open = row(&[Some("ROW_first\0\"\\"), None, Some(""), Some("ROW_\u{10FFFF}")]);
@@ -212,18 +218,18 @@ async fn ciphers_leave_the_row_and_come_back_into_their_shops() {
 
     let without = row(&[None, None]);
     let stored = ring.seal_row(&t, &r, without.clone()).await.unwrap();
-    assert_eq!(stored, without, "nothing is sealed where there is nothing");
+    assert_eq!(stored, without, "a row without ciphers has nothing to seal");
 }
 
 #[test]
-fn keys_are_not_printed() {
+fn debug_output_contains_no_key() {
     let keys = HostKeys::draw().unwrap();
     let id = keys.ids().next().unwrap().to_string();
     assert_eq!(format!("{keys:?} {:?}", DataKey::new([7; 32])), format!("[HostKeyId(\"{id}\")] [redacted]"));
     assert_eq!(format!("{:?}", Sealed::new("k".parse().unwrap(), b"s3cret".to_vec())), "[6 bytes under k]");
 }
 
-/// Writes a token record and a row with a cipher for this connection.
+/// Writes a token record and a row with a cipher for this connection. Both contain the text `clear`.
 async fn put(storage: &MemoryStorage, ring: &Keyring, tenant: &TenantId, key: &ConnectionKey, clear: &str) {
     let revision = revision(&format!("{}-{}-{clear}", key.customer, key.account));
     let value = ring.seal_token(tenant, key, &revision, clear.as_bytes()).await.unwrap();
@@ -236,7 +242,7 @@ async fn put(storage: &MemoryStorage, ring: &Keyring, tenant: &TenantId, key: &C
     storage.swap_row(tenant, key, None, Some(&Next { revision, value }), &[]).await.unwrap();
 }
 
-/// What opens of a connection: the token record, and the cipher of its shop.
+/// Loads and opens a connection's token record and the cipher of its shop.
 async fn opened(
     storage: &MemoryStorage,
     ring: &Keyring,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::HostStorage;
 use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry};
 use super::consents::{ConsentRecord, ConsentStorage, StateDigest, StoredConsent};
 use super::error::StorageError;
+use super::host_storage::HostStorage;
 use super::keys::{KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
 use super::swap::{Next, Swapped};
 use super::tokens::{Due, TokenEntry, TokenStorage, TokenWrite};

@@ -65,7 +65,7 @@ mod tests {
     use crate::connection::ConnectionKey;
 
     #[test]
-    fn the_most_urgent_notice_that_is_due_is_written() {
+    fn only_the_most_urgent_due_notice_is_written() {
         let now = UnixSeconds(1_767_225_600);
         let key = ConnectionKey { customer: "customer".parse().unwrap(), account: "account".parse().unwrap() };
         let table = [

@@ -1,4 +1,4 @@
-//! Calls that a crash test watches and ends at a boundary event.
+//! Calls that a test observes, and ends, at their boundary events.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use tiktok_shop_host::{CallError, Component, ConnectorHost, TenantId};
 
 use crate::guest::{self, Body};
 
-/// Counts how often it is asked.
+/// A provider without credentials. It counts the requests for credentials.
 #[derive(Default)]
 struct Counting(AtomicUsize);
 
@@ -29,7 +29,7 @@ impl CredentialsProvider for Counting {
 }
 
 /// Calls a guest that asks for the app's credentials once, and ends the call at the boundary event with number `last`. Returns
-/// the error of the call, and each event with the number of times that the host had been asked before.
+/// the error of the call. Also returns each event, with the number of requests for credentials before it.
 async fn call(host: &ConnectorHost, credentials: Arc<Counting>, last: u32) -> (CallError, Vec<(BoundaryEvent, usize)>) {
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
@@ -64,7 +64,7 @@ fn host() -> ConnectorHost {
 }
 
 #[tokio::test]
-async fn an_undisturbed_call_numbers_its_boundary_events_in_order() {
+async fn boundary_events_are_numbered_in_order() {
     let (error, events) = call(&host(), Arc::default(), u32::MAX).await;
     assert!(matches!(error, CallError::Trapped { .. }), "{error:?}");
     let numbers: Vec<_> = events.iter().map(|(event, _)| event.number).collect();
@@ -82,7 +82,7 @@ async fn a_call_that_ends_at_a_boundary_event_does_nothing_more() {
         let credentials = Arc::new(Counting::default());
         let (error, events) = call(&host, Arc::clone(&credentials), event.number).await;
         assert!(matches!(error, CallError::Aborted { .. }), "{event:?}: {error:?}");
-        assert_eq!(events, undisturbed[..=at], "{event:?}: an unwinding call is not asked about");
+        assert_eq!(events, undisturbed[..=at], "{event:?}: the hook is not called while the call unwinds");
         assert_eq!(credentials.0.load(Ordering::Relaxed), *asked, "{event:?}");
     }
 }

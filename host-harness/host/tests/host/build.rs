@@ -1,4 +1,4 @@
-//! What a host refuses to be built from.
+//! Components and settings with which a host can't be built.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,19 +27,19 @@ fn refusal(builder: ConnectorHostBuilder) -> BuildError {
 }
 
 #[test]
-fn a_connector_is_accepted_and_named_by_its_export() {
+fn a_connector_is_accepted_and_gets_its_name_from_its_export() {
     let host = builder(Component::Bytes(guest::component("plugin", Body::Trap))).build().unwrap();
     assert_eq!(host.plugin().to_string(), "tiktok-shop:connector@0.1.0");
 }
 
 #[test]
-fn a_connector_without_http_is_accepted_too() {
+fn a_connector_that_does_not_import_http_is_accepted() {
     let host = builder(Component::Bytes(guest::component("contract", Body::Trap))).build().unwrap();
     assert_eq!(host.plugin().to_string(), "tiktok-shop:connector@0.1.0");
 }
 
 #[test]
-fn garbage_is_refused() {
+fn bytes_that_are_no_component_are_refused() {
     for bytes in [b"".as_slice(), b"not wasm at all", b"\0asm\x01\0\0\0", b"\0asm\x0d\0\x01\0truncated"] {
         let error = refusal(builder(Component::Bytes(bytes.to_vec())));
         assert!(matches!(error, BuildError::NotAComponent(_)), "{error:?}");
@@ -47,7 +47,7 @@ fn garbage_is_refused() {
 }
 
 #[test]
-fn an_import_that_no_connector_gets_is_refused_by_name() {
+fn an_import_that_the_host_does_not_offer_is_refused_by_name() {
     for (world, import) in [
         ("wasi:filesystem/imports@0.2.2", "wasi:filesystem/"),
         ("wasi:sockets/imports@0.2.2", "wasi:sockets/"),
@@ -59,7 +59,7 @@ fn an_import_that_no_connector_gets_is_refused_by_name() {
 }
 
 #[test]
-fn a_component_without_the_exports_is_refused() {
+fn a_component_without_the_connectors_exports_is_refused() {
     let error = refusal(builder(Component::Bytes(guest::component("wasi:random/imports@0.2.2", Body::Trap))));
     assert!(matches!(error, BuildError::ImportNotOffered(_)), "{error:?}");
     let empty = b"\0asm\x0d\0\x01\0".to_vec();
@@ -83,7 +83,7 @@ fn a_file_that_is_missing_or_too_large_is_refused() {
 }
 
 #[test]
-fn numbers_that_do_not_fit_are_refused() {
+fn invalid_deadlines_and_limits_are_refused() {
     let any = || builder(Component::Bytes(Vec::new()));
     let deadlines = Deadlines { call: Duration::from_secs(60), ..Deadlines::default() };
     let error = refusal(any().deadlines(deadlines));
@@ -98,7 +98,7 @@ fn numbers_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn parts_without_a_default_are_asked_for() {
+fn a_missing_part_without_a_default_is_named() {
     let error = refusal(ConnectorHost::builder());
     assert!(matches!(error, BuildError::Missing("component")), "{error:?}");
     let error = refusal(ConnectorHost::builder().component(Component::Bytes(Vec::new())));

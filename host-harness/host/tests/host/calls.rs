@@ -1,4 +1,4 @@
-//! Calls that end badly, and the host that goes on.
+//! Calls that fail. The host continues to work after each of them.
 
 use std::io;
 use std::sync::Arc;
@@ -57,14 +57,14 @@ async fn a_trap_ends_the_call_and_the_next_one_runs() {
     }
 }
 
-/// Gives bytes as often as it is told to, then fails.
-struct Drying(AtomicUsize);
+/// Returns random bytes this many times, then fails.
+struct Limited(AtomicUsize);
 
-impl Randomness for Drying {
+impl Randomness for Limited {
     fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
-        let spend = |left: usize| left.checked_sub(1);
+        let decrease = |left: usize| left.checked_sub(1);
         let left =
-            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).map_err(|_| io::ErrorKind::Other)?;
+            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrease).map_err(|_| io::ErrorKind::Other)?;
         bytes.fill(u8::try_from(left).unwrap());
         Ok(())
     }
@@ -73,12 +73,12 @@ impl Randomness for Drying {
 #[tokio::test]
 async fn a_call_does_not_start_without_the_randomness_for_its_revisions() {
     let host = builder(Body::Trap, Arc::new(StaticCredentials::new()))
-        .randomness(Arc::new(Drying(AtomicUsize::new(2))))
+        .randomness(Arc::new(Limited(AtomicUsize::new(2))))
         .build()
         .unwrap();
     for _ in 0..2 {
         let error = url(&host).await;
-        assert!(matches!(error, CallError::Trapped { .. }), "it started: {error:?}");
+        assert!(matches!(error, CallError::Trapped { .. }), "the call started: {error:?}");
     }
     for _ in 0..2 {
         let error = url(&host).await;
@@ -87,12 +87,12 @@ async fn a_call_does_not_start_without_the_randomness_for_its_revisions() {
 }
 
 #[tokio::test]
-async fn a_guest_that_takes_table_elements_for_ever_is_ended() {
+async fn a_guest_that_grows_its_table_forever_is_ended() {
     let error = url(&host(Body::GrowTable, Arc::new(StaticCredentials::new()))).await;
     assert!(matches!(error, CallError::Exhausted { resource: Resource::Table, .. }), "{error:?}");
 }
 
-/// Never answers.
+/// A provider that never answers.
 struct Silent;
 
 #[async_trait]
@@ -103,7 +103,7 @@ impl CredentialsProvider for Silent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_that_never_answers_costs_the_call_its_deadline_for_one_answer() {
+async fn a_backend_that_never_answers_fails_at_its_deadline() {
     let host = host(Body::AskOnce, Arc::new(Silent));
     let started = Instant::now();
     let error = url(&host).await;
@@ -112,8 +112,8 @@ async fn a_backend_that_never_answers_costs_the_call_its_deadline_for_one_answer
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_for_ever_ends_at_its_deadline() {
-    let host = host(Body::AskForEver, Arc::new(Silent));
+async fn a_call_that_never_finishes_ends_at_its_deadline() {
+    let host = host(Body::AskForever, Arc::new(Silent));
     let started = Instant::now();
     let error = url(&host).await;
     assert!(matches!(error, CallError::DeadlineExceeded { .. }), "{error:?}");
@@ -122,8 +122,8 @@ async fn a_call_that_waits_for_ever_ends_at_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_beyond_the_pool_waits_and_is_told_so() {
-    let host = host(Body::AskForEver, Arc::new(Silent));
+async fn a_call_without_a_free_instance_waits_and_then_returns_busy() {
+    let host = host(Body::AskForever, Arc::new(Silent));
     let first = tokio::spawn({
         let host = host.clone();
         async move { url(&host).await }
@@ -138,7 +138,7 @@ async fn a_call_beyond_the_pool_waits_and_is_told_so() {
     assert!(matches!(error, CallError::DeadlineExceeded { .. }), "the instance is free again: {error:?}");
 }
 
-/// Tells when it is asked, waits until it is let go, tells that it answered, and panics.
+/// A provider that notifies `asked` when it is called, waits for `go`, notifies `answered`, and panics.
 #[derive(Default)]
 struct Gate {
     asked: Notify,
@@ -157,7 +157,7 @@ impl CredentialsProvider for Gate {
 }
 
 #[tokio::test]
-async fn a_caller_who_gives_up_does_not_end_the_call() {
+async fn a_call_continues_after_its_caller_has_stopped_waiting() {
     let gate = Arc::new(Gate::default());
     let host = host(Body::AskOnce, Arc::clone(&gate) as Arc<dyn CredentialsProvider>);
     tokio::select! {
@@ -170,10 +170,10 @@ async fn a_caller_who_gives_up_does_not_end_the_call() {
 }
 
 #[tokio::test]
-async fn a_backend_that_panics_ends_neither_the_host_nor_the_call() {
+async fn a_panic_of_a_backend_becomes_an_error_value_for_the_guest() {
     let gate = Arc::new(Gate::default());
     let host = host(Body::AskOnce, Arc::clone(&gate) as Arc<dyn CredentialsProvider>);
     gate.go.notify_one();
     let error = url(&host).await;
-    assert!(matches!(error, CallError::Trapped { .. }), "the guest got an error value, and trapped: {error:?}");
+    assert!(matches!(error, CallError::Trapped { .. }), "the guest gets an error value, and then traps: {error:?}");
 }

@@ -1,4 +1,4 @@
-//! Guests that do one thing, whatever is called: dummy modules of a world with their function bodies replaced.
+//! Builds test guests. A guest is a dummy module of a world in which all exports of the world have the same body.
 
 use std::path::Path;
 use std::sync::Once;
@@ -7,31 +7,32 @@ use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
-/// What every export does.
+/// The body of every export of a guest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Body {
     /// Traps.
     Trap,
-    /// Grows a table for ever.
+    /// Grows a table forever.
     GrowTable,
     /// Asks for the app's credentials, then traps.
     AskOnce,
-    /// Asks for the app's credentials for ever.
-    AskForEver,
+    /// Asks for the app's credentials forever.
+    AskForever,
 }
 
-/// Gives the process a subscriber that takes everything and writes nothing. What an event learns of its subscribers when
-/// it is first reached, it may keep: reached while there is none, it would be silent in the tests of logs.
+/// Sets a subscriber for the whole process that accepts everything and writes nothing. An event caches the interest of the
+/// subscribers when it is first logged. If there were no subscriber at that moment, the event could stay silent in the tests of
+/// logs.
 fn subscribe() {
     static SUBSCRIBED: Once = Once::new();
     SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());
 }
 
-/// A component of a world of the project's WIT package, or of one under it.
+/// Builds a component for a world of the project's WIT package or of a package that it depends on.
 pub(crate) fn component(world: &str, body: Body) -> Vec<u8> {
     subscribe();
     let mut resolve = Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let (package, _) = resolve.push_dir(wit).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     let dummy = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
@@ -40,7 +41,7 @@ pub(crate) fn component(world: &str, body: Body) -> Vec<u8> {
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
 }
 
-/// Copies a module section by section, but for its code.
+/// Copies a module section by section, and replaces the bodies of its functions.
 fn with_bodies(module: &[u8], body: Body) -> Vec<u8> {
     let mut imports = Vec::new();
     let mut realloc = None;
@@ -114,7 +115,7 @@ const MEMORY_GROW: [u8; 2] = [0x40, 0x00];
 const I32_CONST: u8 = 0x41;
 const REF_NULL_FUNC: [u8; 2] = [0xd0, FUNCREF];
 const TABLE_GROW: [u8; 3] = [0xfc, 0x0f, 0x00];
-/// The allocator: a page more, so that there is one, and always the same address.
+/// The allocator: adds a page, because the memory is empty at first, and always returns address 8.
 const ONE_PAGE_THEN_8: [u8; 7] = [I32_CONST, 1, MEMORY_GROW[0], MEMORY_GROW[1], DROP, I32_CONST, 8];
 
 fn instructions(body: Body, credentials: Option<usize>) -> Vec<u8> {
@@ -126,13 +127,13 @@ fn instructions(body: Body, credentials: Option<usize>) -> Vec<u8> {
     let grow = [&REF_NULL_FUNC, [I32_CONST, 16].as_slice(), &TABLE_GROW, &[DROP]].concat();
     match body {
         Body::Trap => vec![UNREACHABLE],
-        Body::GrowTable => for_ever(&grow),
+        Body::GrowTable => forever(&grow),
         Body::AskOnce => [ask(), vec![UNREACHABLE]].concat(),
-        Body::AskForEver => for_ever(&ask()),
+        Body::AskForever => forever(&ask()),
     }
 }
 
-fn for_ever(step: &[u8]) -> Vec<u8> {
+fn forever(step: &[u8]) -> Vec<u8> {
     [&LOOP, step, &CONTINUE, &[END, UNREACHABLE]].concat()
 }
 
@@ -142,7 +143,7 @@ fn push_section(module: &mut Vec<u8>, id: u8, content: &[u8]) {
     module.extend(content);
 }
 
-/// Unsigned LEB128.
+/// Encodes a number in unsigned LEB128.
 fn leb(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value > 0x7f {

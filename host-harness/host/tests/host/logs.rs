@@ -1,4 +1,4 @@
-//! What calls that end badly leave in the log, at every level.
+//! The log of failed calls, at every level.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ const CODE: &str = "ROW_code-7c1e94a05b";
 const STATE: &str = "state-5d80f2b6c3a9";
 const SECRET: &str = "b0c9d8e7f6a5948372615f4e3d2c1b0a";
 
-/// Lines of the subscriber of one test. The runtime of a test and all its tasks have one thread.
+/// The log lines of one test. The test and its tasks run on one thread, so the subscriber of that thread sees all of them.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -70,7 +70,7 @@ fn builder(body: Body) -> ConnectorHostBuilder {
         .credentials(Arc::new(StaticCredentials::new().with(tenant(), credentials)))
 }
 
-/// A connect with a callback, as text: its error's `Display` and `Debug`.
+/// Calls `connect` with a callback. Returns its error, and the `Display` and `Debug` text of the error.
 async fn connect(host: &ConnectorHost) -> (CallError, String) {
     let query = format!("code={CODE}&state={STATE}");
     let grant = Grant::Callback { query: query.into(), state: StateCheck::Expected(STATE.into()) };
@@ -89,7 +89,7 @@ fn assert_no_secret(text: &str) {
 }
 
 #[tokio::test]
-async fn a_guest_that_traps_with_secrets_in_its_memory_leaves_none_in_the_log() {
+async fn a_guest_that_traps_with_secrets_in_its_memory_leaves_no_secret_in_the_log() {
     let (lines, _subscribed) = Lines::begin();
     let (error, text) = connect(&builder(Body::AskOnce).build().unwrap()).await;
     assert!(matches!(error, CallError::Trapped { .. }), "{error:?}");
@@ -101,7 +101,7 @@ async fn a_guest_that_traps_with_secrets_in_its_memory_leaves_none_in_the_log() 
     assert_no_secret(&(log + &text));
 }
 
-/// Panics with a text of its own.
+/// A source of randomness that panics with a secret in its text.
 struct Broken;
 
 impl Randomness for Broken {
@@ -111,7 +111,7 @@ impl Randomness for Broken {
 }
 
 #[tokio::test]
-async fn a_host_that_panics_ends_the_call_without_repeating_the_text() {
+async fn a_panic_in_the_host_ends_the_call_without_logging_its_text() {
     let (lines, _subscribed) = Lines::begin();
     let host = builder(Body::Trap).randomness(Arc::new(Broken)).build().unwrap();
     for calls in 1..=2 {

@@ -1,12 +1,12 @@
-//! The host around guests that misbehave. They are made from the WIT package by the test itself, so that the tests need no
-//! built connector; what a well-behaved connector does is tested end to end.
+//! Tests of the host with guests that misbehave. The tests build these guests from the WIT package, so they need no compiled
+//! connector. The end-to-end tests use the real connector.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
-    reason = "a test may panic, and reads of a module only what it needs"
+    reason = "a test may panic, and the tests read only some sections of a module"
 )]
 
 mod boundary;

@@ -1,4 +1,4 @@
-//! There is no proxy: none is read from the environment, and none can be set.
+//! The client uses no proxy. It reads none from the environment, and an embedder can set none.
 
 use std::process::{Command, Stdio};
 
@@ -7,14 +7,14 @@ use super::*;
 
 const VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 const CHILD: &str = "EGRESS_TEST_CHILD";
-const NAME: &str = "egress::tests::proxy::proxies_of_the_environment_are_not_asked";
+const NAME: &str = "egress::tests::proxy::the_environment_sets_no_proxy";
 
-/// Runs itself again with the variables set: they must not change the process that runs the other tests.
+/// Runs itself again in a child process with the variables set, so that the process of the other tests keeps its environment.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the environment is what is tested, in a process of its own")]
-fn proxies_of_the_environment_are_not_asked() {
+fn the_environment_sets_no_proxy() {
     if std::env::var_os(CHILD).is_some() {
-        return the_requests_of_the_child();
+        return send_requests_in_the_child();
     }
     let proxy = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     proxy.set_nonblocking(true).unwrap();
@@ -34,11 +34,11 @@ fn proxies_of_the_environment_are_not_asked() {
     assert_eq!(proxy.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "the proxy was connected to");
 }
 
-/// On the way to a stand-in, and on the way through TLS.
-fn the_requests_of_the_child() {
+/// Sends one request to a stand-in and one over TLS.
+fn send_requests_in_the_child() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let server = Server::start(Answer::Send(OK)).await;
+        let server = Server::start(Answer::KeepOpen(OK)).await;
         assert_eq!(send(&client_to(&server)).await.unwrap().status(), 200);
         let root = Root::new();
         let server = TlsServer::start(root.issue(&valid()), &[], rustls::ALL_VERSIONS).await;

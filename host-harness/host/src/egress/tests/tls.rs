@@ -1,5 +1,5 @@
-//! TLS for real: a certificate authority of the test's own, servers that are who they should be, and servers that are not.
-//! Roots of trust, port and address check are the test's; the rest is what production runs.
+//! Real TLS connections to servers with and without a valid certificate. The test has its own certificate authority. The roots
+//! of trust, the port and the address check are the test's. Everything else is the code of production.
 
 use http::Version;
 use hyper::body::Incoming;
@@ -15,13 +15,13 @@ use tokio_rustls::LazyConfigAcceptor;
 
 use super::*;
 
-/// A certificate authority.
+/// A certificate authority of the test.
 pub(super) struct Root {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// What a server shows, and the key to it.
+/// A server's certificate chain and its private key.
 pub(super) struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -36,7 +36,7 @@ impl Root {
         Self { certificate, issuer: Issuer::new(parameters, key) }
     }
 
-    /// A store that trusts this authority alone.
+    /// Returns roots of trust that contain only this authority.
     pub(super) fn trusted(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
@@ -58,22 +58,23 @@ pub(super) fn valid() -> CertificateParams {
     named(&[Authority::Auth.host(), Authority::Api.host()])
 }
 
-/// What a server saw of one connection.
+/// The handshake of one connection, as the server saw it.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    /// Which name the client asked for, and the protocols it offered.
+struct Handshake {
+    /// The server name that the client asked for.
     name: String,
+    /// The protocols that the client offered.
     offered: Vec<String>,
-    /// Nothing, if the client did not finish the handshake.
-    spoken: Option<ProtocolVersion>,
+    /// The TLS version. `None` if the client did not finish the handshake.
+    version: Option<ProtocolVersion>,
 }
 
-/// A request, and the number of the connection on which it came.
+/// A request: the number of its connection, its HTTP version and its host.
 type Requested = (usize, Version, String);
 
 pub(super) struct TlsServer {
     pub(super) address: SocketAddr,
-    seen: mpsc::UnboundedReceiver<Seen>,
+    handshakes: mpsc::UnboundedReceiver<Handshake>,
     requests: mpsc::UnboundedReceiver<Requested>,
 }
 
@@ -93,19 +94,19 @@ impl TlsServer {
         let config = Arc::new(config);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (tell, seen) = mpsc::unbounded_channel();
+        let (handshake, handshakes) = mpsc::unbounded_channel();
         let (requested, requests) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             for number in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve_tls(stream, number, Arc::clone(&config), tell.clone(), requested.clone()));
+                tokio::spawn(serve_tls(stream, number, Arc::clone(&config), handshake.clone(), requested.clone()));
             }
         });
-        Self { address, seen, requests }
+        Self { address, handshakes, requests }
     }
 
-    /// Whether there was an HTTP request in the end: asked once every connection is known to be over.
-    fn saw_a_request(&mut self) -> bool {
+    /// Returns whether the server received an HTTP request. Call it after all connections have ended.
+    fn received_a_request(&mut self) -> bool {
         self.requests.try_recv().is_ok()
     }
 }
@@ -114,7 +115,7 @@ async fn serve_tls(
     stream: TcpStream,
     number: usize,
     config: Arc<ServerConfig>,
-    tell: mpsc::UnboundedSender<Seen>,
+    handshake: mpsc::UnboundedSender<Handshake>,
     requested: mpsc::UnboundedSender<Requested>,
 ) {
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.unwrap();
@@ -123,8 +124,8 @@ async fn serve_tls(
     let offered =
         hello.alpn().into_iter().flatten().map(|protocol| String::from_utf8_lossy(protocol).into_owned()).collect();
     let accepted = start.into_stream(config).await;
-    let spoken = accepted.as_ref().ok().and_then(|stream| stream.get_ref().1.protocol_version());
-    tell.send(Seen { name, offered, spoken }).unwrap();
+    let version = accepted.as_ref().ok().and_then(|stream| stream.get_ref().1.protocol_version());
+    handshake.send(Handshake { name, offered, version }).unwrap();
     let Ok(stream) = accepted else { return };
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let service = service_fn(move |request: Request<Incoming>| {
@@ -138,19 +139,19 @@ async fn serve_tls(
     } else {
         http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
     };
-    // The client hangs up when its test is over.
+    // The outcome is ignored, because the client closes the connection at the end of its test.
     drop(served);
 }
 
-async fn text(response: Result<Response<WasiBody>, Error>) -> Bytes {
+async fn body_of(response: Result<Response<WasiBody>, Error>) -> Bytes {
     response.unwrap().into_body().collect().await.unwrap().to_bytes()
 }
 
 #[tokio::test]
-async fn a_request_goes_to_the_server_that_proves_its_name_over_either_protocol() {
+async fn a_request_goes_to_a_server_that_proves_its_name_over_http_1_and_http_2() {
     let root = Root::new();
     let (tls12, tls13) = (&rustls::version::TLS12, &rustls::version::TLS13);
-    for (protocols, versions, spoken, http) in [
+    for (protocols, versions, tls, http) in [
         (["h2", "http/1.1"].as_slice(), [tls12, tls13].as_slice(), ProtocolVersion::TLSv1_3, Version::HTTP_2),
         (&["http/1.1"], &[tls13], ProtocolVersion::TLSv1_3, Version::HTTP_11),
         (&[], &[tls13], ProtocolVersion::TLSv1_3, Version::HTTP_11),
@@ -160,11 +161,12 @@ async fn a_request_goes_to_the_server_that_proves_its_name_over_either_protocol(
         let mut server = TlsServer::start(root.issue(&valid()), protocols, versions).await;
         let client = client_over_tls(server.address, root.trusted());
         for _ in 0..3 {
-            assert_eq!(text(send(&client).await).await, "{}");
+            assert_eq!(body_of(send(&client).await).await, "{}");
         }
         let offered = ["h2", "http/1.1"].map(str::to_owned).to_vec();
         let name = "auth.tiktok-shops.com".to_owned();
-        assert_eq!(server.seen.recv().await, Some(Seen { name: name.clone(), offered, spoken: Some(spoken) }));
+        let expected = Handshake { name: name.clone(), offered, version: Some(tls) };
+        assert_eq!(server.handshakes.recv().await, Some(expected));
         for _ in 0..3 {
             assert_eq!(server.requests.recv().await, Some((0, http, name.clone())), "{protocols:?}, one connection");
         }
@@ -172,7 +174,7 @@ async fn a_request_goes_to_the_server_that_proves_its_name_over_either_protocol(
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_prove_its_name_is_sent_nothing() {
+async fn nothing_is_sent_to_a_server_that_does_not_prove_its_name() {
     let (root, other) = (Root::new(), Root::new());
     let changed = |change: fn(&mut CertificateParams)| {
         let mut parameters = valid();
@@ -195,8 +197,8 @@ async fn a_server_that_does_not_prove_its_name_is_sent_nothing() {
     for (why, identity, roots) in [
         ("the other host's name", root.issue(&named(&[Authority::Api.host()])), root.trusted()),
         ("another name", root.issue(&named(&["auth.tiktok-shops.com.evil.example"])), root.trusted()),
-        ("a wildcard too short", root.issue(&named(&["*.com"])), root.trusted()),
-        ("a wildcard too deep", root.issue(&named(&["*.auth.tiktok-shops.com"])), root.trusted()),
+        ("a wildcard for too few labels", root.issue(&named(&["*.com"])), root.trusted()),
+        ("a wildcard for too many labels", root.issue(&named(&["*.auth.tiktok-shops.com"])), root.trusted()),
         ("no name", root.issue(&named(&[])), root.trusted()),
         (
             "an address as name",
@@ -212,21 +214,22 @@ async fn a_server_that_does_not_prove_its_name_is_sent_nothing() {
             changed(|parameters| parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]),
             root.trusted(),
         ),
-        ("of another authority", other.issue(&valid()), root.trusted()),
-        ("of one that is no authority", by_a_leaf, root.trusted()),
-        ("of itself", self_signed, root.trusted()),
-        ("of an authority that production does not know", root.issue(&valid()), production_roots()),
+        ("signed by another authority", other.issue(&valid()), root.trusted()),
+        ("signed by a server's certificate", by_a_leaf, root.trusted()),
+        ("self-signed", self_signed, root.trusted()),
+        ("signed by an authority that production does not trust", root.issue(&valid()), production_roots()),
     ] {
         let mut server = TlsServer::start(identity, &["h2", "http/1.1"], rustls::ALL_VERSIONS).await;
         let client = client_over_tls(server.address, roots);
-        assert_eq!(refusal(&client).await, "TlsCertificateError", "{why}");
-        assert_eq!(server.seen.recv().await.unwrap().spoken, None, "{why}: no handshake, so no byte of HTTP");
+        assert_eq!(request_error(&client).await, "TlsCertificateError", "{why}");
+        assert_eq!(server.handshakes.recv().await.unwrap().version, None, "{why}: the handshake failed");
         drop(client);
-        assert!(!server.saw_a_request(), "{why}");
+        assert!(!server.received_a_request(), "{why}");
     }
 }
 
-/// Answers whatever comes with these bytes, and gives what came until the client hung up.
+/// Starts a server that answers the first bytes with these bytes. Returns all bytes that it receives until the client closes
+/// the connection.
 async fn raw_server(answer: &'static [u8]) -> (SocketAddr, tokio::task::JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -235,20 +238,20 @@ async fn raw_server(answer: &'static [u8]) -> (SocketAddr, tokio::task::JoinHand
         let mut received = Vec::new();
         stream.read_buf(&mut received).await.unwrap();
         stream.write_all(answer).await.unwrap();
-        let _hung_up = stream.read_to_end(&mut received).await;
+        let _closed = stream.read_to_end(&mut received).await;
         received
     });
     (address, received)
 }
 
-/// Records of a handshake or an alert, and nothing of the request.
+/// Checks that the bytes contain records of a handshake or an alert, and no part of the request.
 fn is_only_a_handshake(received: &[u8]) -> bool {
     let text = String::from_utf8_lossy(received);
     received.first() == Some(&0x16) && ["GET", "HTTP/", "s3cret", "/api/"].iter().all(|part| !text.contains(part))
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_no_tls_of_today_is_sent_nothing() {
+async fn nothing_is_sent_to_a_server_without_a_current_tls_version() {
     for (what, answer) in [
         ("HTTP", b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n".as_slice()),
         ("something else", b"220 mail.example ESMTP\r\n"),
@@ -258,26 +261,26 @@ async fn a_server_that_speaks_no_tls_of_today_is_sent_nothing() {
             b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02\
               0123456789abcdef0123456789abcdef\x00\x00\x2f\x00",
         ),
-        ("TLS 1.1, and says so", b"\x15\x03\x02\x00\x02\x02\x46"),
+        ("a TLS 1.1 alert", b"\x15\x03\x02\x00\x02\x02\x46"),
     ] {
         let (address, received) = raw_server(answer).await;
         let client = client_over_tls(address, production_roots());
-        assert_eq!(refusal(&client).await, "DestinationUnavailable", "{what}");
+        assert_eq!(request_error(&client).await, "DestinationUnavailable", "{what}");
         let received = received.await.unwrap();
         assert!(is_only_a_handshake(&received), "{what}: {}", String::from_utf8_lossy(&received));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_hangs_in_the_handshake_is_given_up_and_sent_nothing() {
+async fn nothing_is_sent_to_a_server_that_hangs_in_the_handshake() {
     let (address, received) = raw_server(b"").await;
     let started = Instant::now();
-    assert_eq!(refusal(&client_over_tls(address, production_roots())).await, "ConnectionTimeout");
+    assert_eq!(request_error(&client_over_tls(address, production_roots())).await, "ConnectionTimeout");
     assert_eq!(started.elapsed().as_secs(), 10);
     assert!(is_only_a_handshake(&received.await.unwrap()));
 }
 
-/// HTTP/2 would allow it: the certificate is valid for both names, and both lead to one address.
+/// HTTP/2 would allow a shared connection here, because one certificate is valid for both names and both names have one address.
 #[tokio::test]
 async fn the_two_authorities_never_share_a_connection() {
     let root = Root::new();
@@ -287,12 +290,12 @@ async fn the_two_authorities_never_share_a_connection() {
     for (connection, url, host) in
         [(0, TOKEN_URL, Authority::Auth.host()), (1, API_URL, Authority::Api.host())].repeat(2)
     {
-        text(fetch(&client, url, RequestOptions::default()).await).await;
+        body_of(fetch(&client, url, RequestOptions::default()).await).await;
         expected.push((connection, Version::HTTP_2, host.to_owned()));
     }
     for request in expected {
         assert_eq!(server.requests.recv().await, Some(request));
     }
-    let names = [server.seen.recv().await.unwrap().name, server.seen.recv().await.unwrap().name];
+    let names = [server.handshakes.recv().await.unwrap().name, server.handshakes.recv().await.unwrap().name];
     assert_eq!(names, [Authority::Auth.host(), Authority::Api.host()]);
 }

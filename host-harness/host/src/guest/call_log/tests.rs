@@ -11,7 +11,7 @@ use super::*;
 use crate::error::{Failure, Plugin, Resource};
 use crate::secret::Secret;
 
-/// What a formatting subscriber writes.
+/// The lines that a formatting subscriber writes.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -25,11 +25,11 @@ impl Write for Lines {
     }
 }
 
-/// Reaches every event once under a subscriber that takes everything, before any test with another one: what an event
-/// learns of its subscribers when it is first reached, while another is being added, it may keep.
-fn reach_every_event() {
-    static REACHED: Once = Once::new();
-    REACHED.call_once(|| {
+/// Logs every event once under a subscriber that accepts everything, before a test sets its own subscriber. An event caches the
+/// interest of the subscribers when it is first logged. If a test adds a subscriber at that moment, a wrong value may be cached.
+fn log_every_event_once() {
+    static LOGGED: Once = Once::new();
+    LOGGED.call_once(|| {
         tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap();
         let scope = Scope::of_customer(&"acme".parse().unwrap(), &"customer".parse().unwrap());
         let log = |operation| CallLog::begin(operation, &scope, None);
@@ -43,9 +43,9 @@ fn reach_every_event() {
 
 const CALL: &str = r#"call{operation="refresh" tenant="acme" customer="customer\n7" account="o_1"}: "#;
 
-/// The lines that a refresh of 250 ms leaves at this level and above, without their common part.
+/// Ends a refresh after 250 ms with this outcome. Returns the logged lines at this level and above, without the span.
 async fn lines<T: Debug>(level: LevelFilter, outcome: Result<T, CallError>) -> Vec<String> {
-    reach_every_event();
+    log_every_event_once();
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -79,7 +79,7 @@ fn refusal(action: Action) -> CallError {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_done_leaves_one_line() {
+async fn a_successful_call_logs_one_line() {
     let done = "INFO call ended outcome=\"done\" elapsed_ms=250";
     assert_eq!(lines(LevelFilter::DEBUG, Ok(Secret::from("s3cret"))).await, [done]);
     assert_eq!(lines(LevelFilter::WARN, Ok(())).await, [""; 0]);
@@ -90,7 +90,7 @@ async fn a_call_that_is_done_leaves_one_line() {
 }
 
 #[test]
-fn what_only_reads_is_no_line_in_production() {
+fn a_successful_call_that_only_reads_is_logged_at_debug() {
     use Operation::{AuthorizationUrl, Connect, ListConnections, ListShops, Refresh};
     let at = |level| {
         let all = [AuthorizationUrl, Connect, Refresh, ListShops, ListConnections];
@@ -104,7 +104,7 @@ fn what_only_reads_is_no_line_in_production() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_the_connector_is_told_in_fields() {
+async fn an_error_of_the_connector_is_logged_in_fields() {
     let lines_of = async |action| lines::<()>(LevelFilter::DEBUG, Err(refusal(action))).await;
     assert_eq!(
         lines_of(Action::RetryAfter(Duration::from_secs(7))).await,
@@ -128,7 +128,7 @@ async fn an_error_of_the_connector_is_told_in_fields() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_host_ended_is_an_error_and_a_full_pool_a_warning() {
+async fn a_call_that_the_host_ended_is_logged_as_an_error_and_a_full_pool_as_a_warning() {
     let trap = trap(&wasmtime::Error::from(wasmtime::Trap::StackOverflow));
     let second = Duration::from_secs(1);
     for (error, begin) in [

@@ -1,4 +1,4 @@
-//! What a guest may ask for, over a storage in memory. Where the clock is paused, pauses take no time.
+//! The imports that a guest calls, with a storage in memory. In tests with a paused clock, waiting takes no time.
 
 use std::sync::LazyLock;
 
@@ -12,8 +12,7 @@ use crate::credentials::StaticCredentials;
 use crate::events::EventKind;
 use crate::randomness::SystemRandomness;
 use crate::seal::{HostKeys, Keyring};
-use crate::storage::{Access, Intercepted, Interceptor, Passage};
-use crate::storage::{ConnectionStorage as _, HostStorage, MemoryStorage};
+use crate::storage::{Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, MemoryStorage, Passage};
 
 const SAVE: Duration = Duration::from_secs(10);
 const NOW: Duration = Duration::from_secs(1_767_225_600);
@@ -31,7 +30,7 @@ fn imports_over(storage: Arc<dyn HostStorage>, customer: Option<&str>) -> Import
     Imports::new(scope, sealed(storage), Arc::new(StaticCredentials::new()), clock, revisions, SAVE)
 }
 
-/// The storage, under the same host key each time.
+/// Seals this storage. All sealed storages of the test have the same host key.
 fn sealed(storage: Arc<dyn HostStorage>) -> SealedStorage {
     static KEYS: LazyLock<HostKeys> = LazyLock::new(|| HostKeys::draw().unwrap());
     let keyring = Keyring::new(Arc::clone(&storage), Arc::new(KEYS.clone()), Arc::new(SystemRandomness));
@@ -50,7 +49,7 @@ fn write(value: u8) -> token_storage::Write {
     token_storage::Write { value: vec![value], refresh_due_at: Some(7) }
 }
 
-/// Takes 50 ms for each swap of a token record, and does not say before `up` whether it wrote that, or a row.
+/// Delays each swap of a token record by 50 ms. Until `up`, loses the answer of every swap that it performs.
 struct Slow {
     up: Instant,
 }
@@ -71,13 +70,13 @@ fn slow(memory: &Arc<MemoryStorage>, up: Instant) -> Arc<dyn HostStorage> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pair_has_a_budget_of_its_own_after_a_claim_that_used_up_its_own() {
+async fn saving_new_tokens_has_its_full_budget_after_the_claim_has_used_its_own() {
     let started = Instant::now();
     let mut imports = imports_over(slow(&Arc::new(memory()), started + SAVE), Some("mine"));
 
     let claimed = imports.swap_token(key("mine"), None, Some(write(1))).await;
     assert!(matches!(claimed, Err(StorageError::Unavailable(_))), "{claimed:?}");
-    // Written all the same, as the guest sees by its nonce.
+    // The claim was written although its answer was lost. The guest recognizes it by its nonce.
     let claim = imports.load_token(key("mine")).await.unwrap().unwrap();
     assert_eq!(*claim.value, [1]);
 
@@ -87,7 +86,7 @@ async fn a_pair_has_a_budget_of_its_own_after_a_claim_that_used_up_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guest_that_repeats_its_swap_has_no_more_time_for_it() {
+async fn repeated_swaps_of_a_guest_share_one_budget() {
     let started = Instant::now();
     let mut imports = imports_over(slow(&Arc::new(memory()), started + 10 * SAVE), Some("mine"));
     for _ in 0..3 {
@@ -98,14 +97,14 @@ async fn a_guest_that_repeats_its_swap_has_no_more_time_for_it() {
 }
 
 #[tokio::test]
-async fn no_guest_learns_which_customers_hold_a_shop() {
+async fn a_call_for_one_customer_cannot_look_up_the_owners_of_a_shop() {
     let refused = storage_types::StorageError::Refused("this call may not look across customers".to_owned());
     let answer = connection_storage::Host::owners(&mut imports(Some("mine")), "1".to_owned()).await.unwrap();
     assert_eq!(format!("{answer:?}"), format!("{:?}", Err::<(), _>(refused)));
 }
 
 #[tokio::test]
-async fn a_guest_reads_and_writes_for_the_customer_of_its_call_only() {
+async fn a_guest_reads_and_writes_only_for_the_customer_of_its_call() {
     let mut imports = imports(Some("mine"));
 
     let stored = imports.swap_token(key("mine"), None, Some(write(1))).await.unwrap();
@@ -122,13 +121,13 @@ async fn a_guest_reads_and_writes_for_the_customer_of_its_call_only() {
 }
 
 #[tokio::test]
-async fn a_call_for_no_customer_reaches_no_record() {
+async fn a_call_without_a_customer_reads_no_record() {
     let denied = StorageError::Refused("not the customer of this call".to_owned());
     assert_eq!(imports(None).list_accounts("mine".to_owned()).await.unwrap_err(), denied);
 }
 
 #[tokio::test]
-async fn malformed_identifiers_of_a_guest_are_refused() {
+async fn malformed_ids_from_a_guest_are_refused() {
     let mut imports = imports(Some("mine"));
     let key = |account: &str| types::ConnectionKey { customer: "mine".to_owned(), account: account.to_owned() };
     let refused = |why: &str| StorageError::Refused(why.to_owned());
@@ -160,15 +159,15 @@ fn stored(outcome: connection_storage::SwapOutcome) -> String {
 const ENDING: types::ConnectionStatus = types::ConnectionStatus::AuthorizationEnding(9);
 
 #[tokio::test]
-async fn the_events_of_a_row_follow_from_the_row_it_replaces() {
+async fn the_events_of_a_row_depend_on_the_row_that_it_replaces() {
     let storage = Arc::new(memory());
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
-    // By the revision that its own write was given, without a load.
+    // The expected revision is that of the call's own write, without a load.
     let second = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await.unwrap();
     let revision = stored(second);
 
-    // Another call, of a host that has seen nothing of it.
+    // Another call begins, whose host has no row in memory.
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let third = imports.swap_row(key("mine"), Some(revision), Some(row(3, ENDING))).await.unwrap();
     let loaded = imports.load_row(key("mine")).await.unwrap().unwrap();
@@ -180,7 +179,7 @@ async fn the_events_of_a_row_follow_from_the_row_it_replaces() {
 }
 
 #[tokio::test]
-async fn a_row_of_a_revision_that_nobody_has_is_not_written() {
+async fn a_row_is_not_written_when_it_expects_an_unknown_revision() {
     let storage = Arc::new(memory());
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(1, ENDING))).await.unwrap();
@@ -193,7 +192,7 @@ async fn a_row_of_a_revision_that_nobody_has_is_not_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn writes_whose_answers_are_lost_have_their_events_once() {
+async fn a_write_whose_answer_is_lost_writes_its_events_once() {
     let memory = Arc::new(memory());
     let up = Instant::now() + Duration::from_secs(1);
     let mut imports = imports_over(slow(&memory, up), Some("mine"));
@@ -203,7 +202,7 @@ async fn writes_whose_answers_are_lost_have_their_events_once() {
     let ended = imports.swap_row(key("mine"), Some(stored(first)), None).await.unwrap();
     assert!(matches!(ended, connection_storage::SwapOutcome::Deleted), "{ended:?}");
 
-    // One that never said so, and that the guest makes again.
+    // The answer is lost until the budget ends, and the guest writes the row again.
     imports.storage = sealed(slow(&memory, Instant::now() + 2 * SAVE));
     let lost = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await;
     assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");

@@ -1,4 +1,4 @@
-//! Host keys as text and in a file.
+//! Host keys that are read from a text or a file.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -10,7 +10,7 @@ use crate::id::HostKeyId;
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 #[test]
-fn keys_are_read_from_text_and_the_first_is_the_current_one() {
+fn keys_are_read_from_a_text_and_the_first_one_is_the_current_key() {
     let other = "ff".repeat(32);
     for text in [
         format!("a:{KEY},arn:aws:kms:b:{other}"),
@@ -24,7 +24,7 @@ fn keys_are_read_from_text_and_the_first_is_the_current_one() {
 }
 
 #[test]
-fn text_that_holds_no_keys_is_refused_with_the_place_and_without_the_key() {
+fn a_text_without_valid_keys_is_refused_with_the_position_and_without_the_key() {
     let long = "x".repeat(257);
     let table = [
         (String::new(), "no host key"),
@@ -36,11 +36,11 @@ fn text_that_holds_no_keys_is_refused_with_the_place_and_without_the_key() {
         (format!(":{KEY}"), "host key 1: host key id: 1 to 256 visible ASCII characters"),
         (format!("ä:{KEY}"), "host key 1: host key id: 1 to 256 visible ASCII characters"),
         (format!("{long}:{KEY}"), "host key 1: host key id: 1 to 256 visible ASCII characters"),
-        (format!("a:{KEY},a:{KEY}"), "host key a stands there twice"),
+        (format!("a:{KEY},a:{KEY}"), "host key a is listed twice"),
     ];
-    for (text, told) in table {
+    for (text, expected) in table {
         let error = HostKeys::parse(&text).unwrap_err().to_string();
-        assert_eq!(error, told);
+        assert_eq!(error, expected);
         assert!(!error.contains(&KEY[2..20]));
     }
 }
@@ -50,7 +50,7 @@ fn ids(file: &KeyFile) -> Vec<HostKeyId> {
 }
 
 #[test]
-fn a_key_file_is_made_private_once_and_read_by_all() {
+fn threads_that_open_a_missing_key_file_create_one_private_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made/on/first/use");
     let threads: Vec<_> = (0..8)
@@ -65,7 +65,7 @@ fn a_key_file_is_made_private_once_and_read_by_all() {
 }
 
 #[test]
-fn keys_that_are_added_at_once_are_all_there() {
+fn keys_added_at_the_same_time_are_all_kept() {
     let folder = tempfile::tempdir().unwrap();
     let file = KeyFile::open_or_create(folder.path().join("keys")).unwrap();
     let threads: Vec<_> = (0..8)
@@ -83,7 +83,7 @@ fn keys_that_are_added_at_once_are_all_there() {
 }
 
 #[tokio::test]
-async fn a_key_file_that_is_gone_or_open_or_malformed_is_told_and_serves_nothing() {
+async fn a_missing_or_public_or_malformed_key_file_is_reported_and_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
     let file = KeyFile::open_or_create(&path).unwrap();
@@ -93,7 +93,7 @@ async fn a_key_file_that_is_gone_or_open_or_malformed_is_told_and_serves_nothing
     assert_eq!(file.unwrap(&wrapped, b"another").await.unwrap_err(), KeyError::Mismatch(wrapped.host_key.clone()));
 
     let shown = path.display();
-    let told = async |why: String| {
+    let assert_unavailable = async |why: String| {
         let key = Some(wrapped.host_key.clone());
         assert_eq!(
             file.unwrap(&wrapped, b"context").await.unwrap_err(),
@@ -102,14 +102,14 @@ async fn a_key_file_that_is_gone_or_open_or_malformed_is_told_and_serves_nothing
         assert_eq!(file.current().await.unwrap_err(), KeyError::Unavailable { key: None, why });
     };
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    told(format!("{shown}: others can reach it (mode 644); chmod 600 makes it private")).await;
+    assert_unavailable(format!("{shown}: others can reach it (mode 644); chmod 600 makes it private")).await;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&path, "a:b").unwrap();
-    told(format!("{shown}: host key 1: not ID:KEY, where KEY is 64 hexadecimal digits")).await;
+    assert_unavailable(format!("{shown}: host key 1: not ID:KEY, where KEY is 64 hexadecimal digits")).await;
     assert_eq!(
         KeyFile::open_or_create(&path).unwrap_err().to_string(),
         format!("{shown}: host key 1: not ID:KEY, where KEY is 64 hexadecimal digits")
     );
     fs::remove_file(&path).unwrap();
-    told(format!("{shown}: there is no such file")).await;
+    assert_unavailable(format!("{shown}: there is no such file")).await;
 }

@@ -1,4 +1,4 @@
-//! Keys that are found, shared by hosts, out of reach, or the wrong ones.
+//! Keys that hosts share, keys that are out of reach, and wrong keys.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -7,11 +7,10 @@ use futures::future::join_all;
 
 use super::*;
 use crate::id::HostKeyId;
-use crate::storage::{Access, Intercepted, Interceptor, Passage};
-use crate::storage::{Swapped, WrappedKey};
+use crate::storage::{Access, Intercepted, Interceptor, Passage, Swapped, WrappedKey};
 
 #[tokio::test]
-async fn hosts_that_meet_a_new_tenant_at_once_agree_on_one_key() {
+async fn hosts_that_seal_for_a_new_tenant_at_the_same_time_agree_on_one_key() {
     let (storage, keys) = (memory(), HostKeys::draw().unwrap());
     let rings: Vec<_> = (0..8).map(|_| keyring(&storage, &keys)).collect();
     let t = tenant("t");
@@ -29,14 +28,14 @@ async fn hosts_that_meet_a_new_tenant_at_once_agree_on_one_key() {
 }
 
 #[tokio::test]
-async fn a_tenant_has_keys_of_its_own() {
+async fn every_tenant_has_its_own_key() {
     let ring = keyring(&memory(), &HostKeys::draw().unwrap());
     let of = async |id| ring.seal_token(&tenant(id), &key("c", "a"), &revision("r"), b"").await.unwrap().key().clone();
     assert_ne!(of("t").await, of("u").await);
     assert_eq!(of("t").await, of("t").await);
 }
 
-/// Counts what is asked of host keys, and is out of reach while it is told to be.
+/// A key service that counts how often it unwraps, and fails while `down` is set.
 struct Service {
     keys: HostKeys,
     down: AtomicBool,
@@ -70,7 +69,7 @@ impl Service {
     }
 }
 
-/// Storage that does not answer while it is told not to.
+/// Makes the storage fail while the flag is set.
 struct Outage(AtomicBool);
 
 #[async_trait]
@@ -85,7 +84,7 @@ impl Interceptor for Outage {
 }
 
 #[tokio::test(start_paused = true)]
-async fn known_keys_serve_while_the_key_service_and_the_storage_are_down() {
+async fn cached_keys_seal_and_open_while_the_key_service_and_the_storage_are_down() {
     let (storage, t, r) = (memory(), tenant("t"), revision("r"));
     let service = Arc::new(Service {
         keys: HostKeys::draw().unwrap(),
@@ -100,29 +99,29 @@ async fn known_keys_serve_while_the_key_service_and_the_storage_are_down() {
     service.down.store(true, Ordering::SeqCst);
     outage.0.store(true, Ordering::SeqCst);
     for _ in 0..3 {
-        tokio::time::advance(REMEMBERED).await;
+        tokio::time::advance(PAST_CACHE_AGE).await;
         assert_eq!(**ring.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap(), *b"record");
         ring.seal_token(&t, &key("c", "b"), &r, b"record").await.unwrap();
     }
     assert_eq!(service.unwrapped.load(Ordering::SeqCst), 1, "a key is unwrapped once");
 
-    // A host that has not met the tenant can't: for now.
+    // A host without the tenant's keys in its cache fails until the key service answers again.
     outage.0.store(false, Ordering::SeqCst);
     let new = Keyring::new(front, Arc::clone(&service) as _, Arc::new(SystemRandomness));
     let id = service.keys.ids().next().unwrap();
-    let told = StorageError::Unavailable(format!("key-unavailable({id}): connection refused"));
-    assert_eq!(new.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap_err(), told);
-    let told = StorageError::Unavailable("key-unavailable(current): connection refused".to_owned());
-    assert_eq!(new.ready(&tenant("u")).await.unwrap_err(), told);
+    let error = StorageError::Unavailable(format!("key-unavailable({id}): connection refused"));
+    assert_eq!(new.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap_err(), error);
+    let error = StorageError::Unavailable("key-unavailable(current): connection refused".to_owned());
+    assert_eq!(new.ensure_key(&tenant("u")).await.unwrap_err(), error);
     service.down.store(false, Ordering::SeqCst);
     assert_eq!(**new.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap(), *b"record");
 }
 
-/// Longer than a host goes without looking after a tenant's keys.
-const REMEMBERED: Duration = Duration::from_secs(61);
+/// More than the time for which a cached key opens values without another read.
+const PAST_CACHE_AGE: Duration = Duration::from_secs(61);
 
 #[tokio::test]
-async fn a_missing_host_key_and_a_wrong_one_are_named_and_nothing_is_overwritten() {
+async fn a_missing_or_wrong_host_key_is_named_and_nothing_is_overwritten() {
     let (storage, t, k) = (memory(), tenant("t"), key("c", "a"));
     let (first, id): (_, HostKeyId) = (DataKey::new([1; 32]), "h-1".parse().unwrap());
     let right = HostKeys::new([(id.clone(), first)]).unwrap();
@@ -136,14 +135,14 @@ async fn a_missing_host_key_and_a_wrong_one_are_named_and_nothing_is_overwritten
         (wrong, "the host key of that name does not unwrap this data key"),
     ] {
         let ring = keyring(&storage, &keys);
-        let told = StorageError::Refused(format!("key-unavailable(h-1): {why}"));
-        assert_eq!(opened(&storage, &ring, &t, &k).await.unwrap_err(), told);
-        assert_eq!(ring.seal_token(&t, &k, &revision("r"), b"").await.unwrap_err(), told);
+        let refused = StorageError::Refused(format!("key-unavailable(h-1): {why}"));
+        assert_eq!(opened(&storage, &ring, &t, &k).await.unwrap_err(), refused);
+        assert_eq!(ring.seal_token(&t, &k, &revision("r"), b"").await.unwrap_err(), refused);
         let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::new(keyring(&storage, &keys)));
-        assert_eq!(sealed.load_token(&t, &k).await.unwrap_err(), told);
-        assert_eq!(sealed.load_row(&t, &k).await.unwrap_err(), told);
+        assert_eq!(sealed.load_token(&t, &k).await.unwrap_err(), refused);
+        assert_eq!(sealed.load_row(&t, &k).await.unwrap_err(), refused);
         let next = Next { revision: revision("r2"), value: open_write("new") };
-        assert_eq!(sealed.swap_token(&t, &k, None, Some(&next)).await.unwrap_err(), told);
+        assert_eq!(sealed.swap_token(&t, &k, None, Some(&next)).await.unwrap_err(), refused);
     }
     let after = (storage.load_token(&t, &k).await, storage.load_row(&t, &k).await, storage.tenant_keys(&t).await);
     assert_eq!(after, before);
@@ -156,7 +155,7 @@ fn open_write(clear: &str) -> OpenWrite {
 }
 
 #[tokio::test]
-async fn how_connections_are_is_told_without_their_keys() {
+async fn connections_are_listed_without_their_keys() {
     let (storage, t, k) = (memory(), tenant("t"), key("c", "a"));
     put(&storage, &keyring(&storage, &HostKeys::draw().unwrap()), &t, &k, "precious").await;
     let keyless = Arc::new(keyring(&storage, &HostKeys::draw().unwrap()));
@@ -171,21 +170,21 @@ async fn row_in(storage: &MemoryStorage, tenant: &TenantId, key: &ConnectionKey)
     storage.load_row(tenant, key).await.unwrap().unwrap().row
 }
 
-/// As when another host has rotated the tenant's keys to their end.
+/// Another host has finished a rotation of the tenant's keys meanwhile.
 #[tokio::test]
-async fn what_a_host_seals_under_a_key_that_is_gone_meanwhile_is_sealed_anew() {
+async fn a_value_sealed_under_a_removed_key_is_sealed_again() {
     let (storage, keys, t, k) = (memory(), HostKeys::draw().unwrap(), tenant("t"), key("c", "a"));
     let ring = Arc::new(keyring(&storage, &keys));
-    ring.ready(&t).await.unwrap();
+    ring.ensure_key(&t).await.unwrap();
     let old = storage.tenant_keys(&t).await.unwrap().remove(0);
-    assert!(keyring(&storage, &keys).add(&t, Some(&old.id)).await.unwrap());
+    assert!(keyring(&storage, &keys).add_key(&t, Some(&old.id)).await.unwrap());
     assert!(storage.remove_key(&t, &old.id).await.unwrap());
 
     let sealed = SealedStorage::new(Arc::clone(&storage) as _, Arc::clone(&ring));
     let next = Next { revision: revision("r1"), value: open_write("precious") };
     assert!(matches!(sealed.swap_token(&t, &k, None, Some(&next)).await, Ok(Swapped::Done)));
-    ring.forget(&t);
-    ring.unwrapped(&t, &storage.tenant_keys(&t).await.unwrap()[0]).await.unwrap();
+    ring.forget_keys(&t);
+    ring.unwrap_key(&t, &storage.tenant_keys(&t).await.unwrap()[0]).await.unwrap();
     let next = Next { revision: revision("r1"), value: row(&[Some("cipher")]) };
     assert!(matches!(sealed.swap_row(&t, &k, None, Some(&next), &[]).await, Ok(Swapped::Done)));
     assert_eq!(*sealed.load_token(&t, &k).await.unwrap().unwrap().value, b"precious");

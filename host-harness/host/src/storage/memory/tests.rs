@@ -1,4 +1,4 @@
-//! How the storage in memory measures time. What it shares with every other storage is in `contract_tests`.
+//! Times of the storage in memory. The crate `tiktok-shop-storage-contract` tests everything that is equal in all storages.
 
 use super::*;
 use crate::clock::ManualClock;
@@ -21,7 +21,7 @@ fn token(revision: &str, key: &KeyId) -> Next<TokenWrite> {
 }
 
 #[tokio::test]
-async fn the_age_is_that_of_the_write_ignores_the_wall_clock_and_survives_sealing_anew() {
+async fn a_records_age_counts_from_its_write_and_ignores_the_wall_clock_and_resealing() {
     let (clock, storage) = storage();
     let tenant = tenant("t");
     let key = ConnectionKey { customer: "c".parse().unwrap(), account: "a".parse().unwrap() };
@@ -48,7 +48,7 @@ fn consent(customer: &str) -> (StateDigest, ConsentRecord) {
 }
 
 #[tokio::test]
-async fn the_age_of_a_state_is_that_of_its_begin_and_after_an_hour_it_is_gone() {
+async fn a_states_age_counts_from_its_creation_and_the_state_is_deleted_after_an_hour() {
     let (clock, storage) = storage();
     let (tenant, (state, record)) = (tenant("t"), consent("c"));
     storage.put_state(&tenant, &state, &record).await.unwrap();
@@ -68,7 +68,7 @@ async fn the_age_of_a_state_is_that_of_its_begin_and_after_an_hour_it_is_gone() 
 }
 
 #[tokio::test]
-async fn a_webhook_is_known_for_three_days() {
+async fn a_webhook_is_remembered_for_three_days() {
     let (clock, storage) = storage();
     let tenant = tenant("t");
     let day = Duration::from_secs(86_400);

@@ -1,0 +1,60 @@
+//! The choices of an embedder about outbound HTTP: the resolver, and stand-ins for tests.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::allow::Authority;
+use super::resolver::{Resolver, SystemResolver};
+
+/// The hosts to which the guest's requests go, and how their names are resolved.
+#[derive(Clone)]
+pub struct EgressPolicy {
+    pub(super) resolver: Arc<dyn Resolver>,
+    pub(super) stand_ins: BTreeMap<Authority, SocketAddr>,
+}
+
+/// The error for a stand-in whose address is not a loopback address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not a loopback address")]
+pub struct NotLoopback(pub SocketAddr);
+
+impl EgressPolicy {
+    /// Allows TikTok Shop's two production hosts over https. The operating system resolves their names.
+    #[must_use]
+    pub fn production() -> Self {
+        Self { resolver: Arc::new(SystemResolver), stand_ins: BTreeMap::new() }
+    }
+
+    /// Resolves names with this resolver. The addresses that it returns are checked as usual.
+    #[must_use]
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
+    /// Sends requests for this authority to a stand-in on this machine, over plain HTTP/1.1 and with an unchanged `Host` header.
+    /// Use it for tests and demonstrations. The guest can't notice it. Nothing else bypasses the address check.
+    ///
+    /// # Errors
+    /// [`NotLoopback`] for any other address, because secrets would leave the machine unencrypted.
+    pub fn stand_in(mut self, authority: Authority, address: SocketAddr) -> Result<Self, NotLoopback> {
+        if !address.ip().is_loopback() {
+            return Err(NotLoopback(address));
+        }
+        self.stand_ins.insert(authority, address);
+        Ok(self)
+    }
+}
+
+impl Default for EgressPolicy {
+    fn default() -> Self {
+        Self::production()
+    }
+}
+
+impl std::fmt::Debug for EgressPolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EgressPolicy").field("stand_ins", &self.stand_ins).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,81 @@
+//! Counts the keys of all tenants, and the records that are sealed under them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::keyring::Keyring;
+use super::rotation_error::RotationError;
+use crate::id::{HostKeyId, KeyId, TenantId};
+use crate::storage::KeyUse;
+
+/// The number of keys that are listed at a time.
+const PAGE: usize = 500;
+
+/// The keys of all tenants, and the number of records under each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyStatus {
+    /// The host key that wraps new data keys.
+    pub current: HostKeyId,
+    /// Every data key of every tenant.
+    pub keys: Vec<TenantKeyStatus>,
+}
+
+/// A data key, and the number of records under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantKeyStatus {
+    /// The tenant that has the data key.
+    pub tenant: TenantId,
+    /// The id of the data key.
+    pub key: KeyId,
+    /// The host key that wraps the data key. `None` if the data key is erased.
+    pub host_key: Option<HostKeyId>,
+    /// The number of records that are sealed under the data key.
+    pub records: u64,
+}
+
+impl KeyStatus {
+    /// Returns the number of data keys and the number of records under each host key. The current host key is always listed.
+    /// `None` stands for the erased data keys.
+    #[must_use]
+    pub fn by_host_key(&self) -> BTreeMap<Option<&HostKeyId>, (u64, u64)> {
+        let mut uses = BTreeMap::from([(Some(&self.current), (0, 0))]);
+        for key in &self.keys {
+            let (keys, records) = uses.entry(key.host_key.as_ref()).or_default();
+            *keys += 1;
+            *records += key.records;
+        }
+        uses
+    }
+
+    /// Checks whether every tenant has exactly one data key, wrapped by the current host key.
+    #[must_use]
+    pub fn is_rotated(&self) -> bool {
+        let tenants: BTreeSet<_> = self.keys.iter().map(|key| &key.tenant).collect();
+        tenants.len() == self.keys.len() && self.keys.iter().all(|key| key.host_key.as_ref() == Some(&self.current))
+    }
+}
+
+impl Keyring {
+    /// Returns the keys of all tenants with the number of records under each, as the storage counts them.
+    ///
+    /// # Errors
+    /// See [`RotationError`].
+    pub async fn status(&self) -> Result<KeyStatus, RotationError> {
+        let current = self.provider().current().await?;
+        let mut keys: Vec<KeyUse> = Vec::new();
+        loop {
+            let after = keys.last().map(|last| (&last.tenant, &last.key.id));
+            let page = self.storage().key_uses(after, PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            keys.extend(page);
+        }
+        let status = |KeyUse { tenant, key, records }: KeyUse| TenantKeyStatus {
+            tenant,
+            key: key.id,
+            host_key: key.wrapped.map(|wrapped| wrapped.host_key),
+            records,
+        };
+        Ok(KeyStatus { current, keys: keys.into_iter().map(status).collect() })
+    }
+}

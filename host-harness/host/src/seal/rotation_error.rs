@@ -1,0 +1,42 @@
+//! The error of every operation that changes keys.
+
+use super::key_file::KeyFileError;
+use super::provider::KeyError;
+use crate::id::{HostKeyId, KeyId};
+use crate::storage::StorageError;
+
+/// The reason why a rotation, a retirement or an erasure stopped. The steps before the error stay done. If the caller repeats
+/// the operation, it continues from there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RotationError {
+    /// A host key could not be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The file of host keys can't be used.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The storage did not answer, or refused the operation.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The current host key can't be retired, because it wraps new data keys. Add another host key and rotate first.
+    #[error("host key {0} is the current one: rotate to another first")]
+    Current(HostKeyId),
+    /// There is no host key with this id.
+    #[error("there is no host key {0}")]
+    NoSuchKey(HostKeyId),
+    /// The host key still wraps data keys. Without it, the records under these data keys would not open. Rotate first.
+    #[error("host key {key} is in use: it wraps {keys} data keys with {records} records; rotate first")]
+    InUse {
+        /// The host key.
+        key: HostKeyId,
+        /// The number of data keys that it wraps.
+        keys: u64,
+        /// The number of records that these data keys seal.
+        records: u64,
+    },
+    /// Other hosts still write records under a data key that should be removed. They notice the new key within 60 seconds, so
+    /// try again after that.
+    #[error("hosts keep writing under data key {0}: try again in a minute")]
+    Busy(KeyId),
+}

@@ -1,0 +1,125 @@
+//! Tenants that are erased, also while the erasure is interrupted and while other hosts write.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+
+use super::two_tenants::*;
+use super::*;
+use crate::connection::UnixSeconds;
+use crate::events::{EventKind, NewEvent};
+use crate::storage::{Access, Intercepted, Interceptor, Passage, Swapped};
+
+#[tokio::test(start_paused = true)]
+async fn no_host_can_open_a_copy_of_an_erased_record() {
+    let storage = stored().await;
+    let (t, k) = (tenant("t"), key("c0", "a"));
+    let (ring, elsewhere) = (keyring(&storage, &old()), keyring(&storage, &old()));
+    let token = storage.load_token(&t, &k).await.unwrap().unwrap();
+    let open = async |ring: &Keyring| ring.open_token(&t, &k, &token.revision, &token.value).await;
+    open(&elsewhere).await.unwrap();
+
+    let now = UnixSeconds(7);
+    let erased = ring.erase(&t, now).await.unwrap();
+    assert_eq!(erased, Erased { keys: 1, connections: CONNECTIONS as u64 });
+    for (tenant, key) in connections() {
+        let left = (storage.load_token(&tenant, &key).await.unwrap(), storage.load_row(&tenant, &key).await.unwrap());
+        assert_eq!((left.0.is_some(), left.1.is_some()), (tenant != t, tenant != t));
+    }
+    let events = storage.events(&t, None, 99).await.unwrap();
+    assert!(events.iter().all(|event| event.event.kind == EventKind::Disconnected && event.event.at == now));
+    assert_eq!(events.len(), CONNECTIONS);
+    assert_eq!(storage.tenant_keys(&t).await.unwrap(), []);
+
+    // A copy of the record does not open: on this host at once, on the other host within 60 seconds.
+    let gone = format!("key-unavailable({}): the tenant has no key of that name", token.value.key());
+    assert_eq!(open(&ring).await.unwrap_err(), StorageError::Refused(gone.clone()));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(open(&elsewhere).await.unwrap_err(), StorageError::Refused(gone));
+
+    // The erasure is idempotent, and the tenant can connect again.
+    assert_eq!(ring.erase(&t, now).await.unwrap(), Erased::default());
+    put(&storage, &elsewhere, &t, &k, "anew").await;
+    assert_eq!(opened(&storage, &ring, &t, &k).await.unwrap().0, "anew");
+}
+
+/// The number of writes of an erasure: erase the key, delete the two records of each connection, remove the key.
+const WRITES: usize = 1 + 2 * CONNECTIONS + 1;
+
+#[tokio::test]
+async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_between() {
+    let (t, k) = (tenant("t"), key("c4", "a"));
+    for at in 0..=WRITES {
+        let storage = stored().await;
+        let token = storage.load_token(&t, &k).await.unwrap().unwrap();
+        let ring = Keyring::new(failing_at(at, &storage), Arc::new(old()), Arc::new(SystemRandomness));
+        assert_eq!(ring.erase(&t, UnixSeconds(7)).await.is_err(), at < WRITES, "{at}");
+        if at > 0 {
+            let opened = keyring(&storage, &old()).open_token(&t, &k, &token.revision, &token.value).await;
+            let gone = if at < WRITES {
+                "the tenant's key of that name has been erased"
+            } else {
+                "the tenant has no key of that name"
+            };
+            let why = format!("key-unavailable({}): {gone}", token.value.key());
+            assert_eq!(opened.unwrap_err(), StorageError::Refused(why), "{at}");
+        }
+        keyring(&storage, &old()).erase(&t, UnixSeconds(7)).await.unwrap();
+        assert_eq!(storage.tenant_keys(&t).await.unwrap(), []);
+        for n in 0..CONNECTIONS {
+            let key = key(&format!("c{n}"), "a");
+            assert!(storage.load_token(&t, &key).await.unwrap().is_none(), "{at}");
+            assert!(storage.load_row(&t, &key).await.unwrap().is_none(), "{at}");
+        }
+        assert_eq!(storage.events(&t, None, 99).await.unwrap().len(), CONNECTIONS, "{at}");
+    }
+}
+
+/// Writes a connection's record during an erasure, as another host would: under a new key that it adds.
+struct WritesMeanwhile {
+    ring: Keyring,
+    /// The number of times that the erasure has listed records.
+    listed: AtomicUsize,
+}
+
+#[async_trait]
+impl Interceptor for WritesMeanwhile {
+    async fn passage(&self, access: Access<'_>, storage: &dyn HostStorage) -> Passage {
+        // At the first list, the keys are already erased and the connections still exist.
+        if access.method() == "sealed_under" && self.listed.fetch_add(1, Ordering::SeqCst) == 0 {
+            let (t, k, next) = (tenant("t"), key("c2", "a"), revision("meanwhile"));
+            let before = storage.load_token(&t, &k).await.unwrap().unwrap().revision;
+            let value = self.ring.seal_token(&t, &k, &next, b"precious").await.unwrap();
+            let next = Next { revision: next, value: TokenWrite { value, refresh_due_at: None } };
+            assert_eq!(storage.swap_token(&t, &k, Some(&before), Some(&next)).await, Ok(Swapped::Done));
+        }
+        Passage::Forward
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_another_host_writes_during_an_erasure_is_erased_too() {
+    let (storage, t, k) = (stored().await, tenant("t"), key("c2", "a"));
+    let writes = Arc::new(WritesMeanwhile { ring: keyring(&storage, &old()), listed: AtomicUsize::new(0) });
+    let front = Arc::new(Intercepted::new(Arc::clone(&storage) as _, Arc::clone(&writes) as _));
+    let ring = Keyring::new(front, Arc::new(old()), Arc::new(SystemRandomness));
+    let erased = ring.erase(&t, UnixSeconds(7)).await.unwrap();
+    assert_eq!(erased, Erased { keys: 2, connections: CONNECTIONS as u64 });
+    assert!(writes.listed.load(Ordering::SeqCst) > 1);
+    assert_eq!(storage.load_token(&t, &k).await, Ok(None));
+    assert_eq!(storage.tenant_keys(&t).await, Ok(Vec::new()));
+}
+
+/// A row without ciphers is sealed under no key, and its token record may be deleted already.
+#[tokio::test]
+async fn a_row_without_ciphers_is_erased_with_its_tenant() {
+    let (storage, t) = (stored().await, tenant("t"));
+    let mut row = row(&[]);
+    row.connection.key = key("bare", "a");
+    let connected = NewEvent { at: UnixSeconds(1), key: key("bare", "a"), kind: EventKind::Connected };
+    let next = Next { revision: revision("bare"), value: row };
+    storage.swap_row(&t, &key("bare", "a"), None, Some(&next), &[connected]).await.unwrap();
+    let erased = keyring(&storage, &old()).erase(&t, UnixSeconds(7)).await.unwrap();
+    assert_eq!(erased, Erased { keys: 1, connections: CONNECTIONS as u64 + 1 });
+    assert_eq!(storage.load_row(&t, &key("bare", "a")).await, Ok(None));
+}
