@@ -1,13 +1,11 @@
 //! The only file that names waki: one request over `wasi:http`, its body read in chunks under a cap, no redirect followed
 //! (`wasi:http` follows none, and an answer of 3xx is returned as it is).
 
-use tiktok_shop_connector_core::http::{Method, Request, Response, TransportFailure};
+use tiktok_shop_connector_core::http::{MAX_RESPONSE_CHUNKS, Method, Request, Response, TransportFailure};
 use waki::{Client, ErrorCode};
 use zeroize::Zeroizing;
 
 const CHUNK_BYTES: u64 = 16 * 1024;
-/// A body may come in so many pieces. Each costs a call to the host: one of single bytes would use up the guest's time.
-const MOST_CHUNKS: u32 = 4096;
 
 pub(crate) fn send(request: Request<'_>) -> Result<Response, TransportFailure> {
     // Path and query are complete and encoded; waki passes them on as they are.
@@ -37,7 +35,7 @@ pub(crate) fn send(request: Request<'_>) -> Result<Response, TransportFailure> {
     // A body that breaks off carries no code: whether TikTok acted is not known.
     while let Some(chunk) = answer.chunk(CHUNK_BYTES).map_err(|_| TransportFailure::Interrupted)? {
         chunks += 1;
-        if chunks > MOST_CHUNKS || response.body.len() + chunk.len() > request.max_response_bytes {
+        if chunks > MAX_RESPONSE_CHUNKS || response.body.len() + chunk.len() > request.max_response_bytes {
             return Err(TransportFailure::TooLarge);
         }
         response.body.extend_from_slice(&chunk);

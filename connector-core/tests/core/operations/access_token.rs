@@ -9,7 +9,7 @@ use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::{Value, json};
 use tiktok_shop_connector_core::error::{Cause, Error};
 use tiktok_shop_connector_core::http::TransportFailure;
-use tiktok_shop_connector_core::operation::access_token::{LONGEST_VALIDITY, ValidToken, access_token};
+use tiktok_shop_connector_core::operation::access_token::{MAX_VALIDITY_SECONDS, ValidToken, access_token};
 use tiktok_shop_connector_core::record::{DeadReason, TokenRecord};
 use tiktok_shop_connector_core::time::UnixSeconds;
 
@@ -164,7 +164,7 @@ fn an_account_that_answers_as_another_is_noted_and_served() {
 
 #[test]
 fn who_is_meant_must_be_clear_and_the_validity_possible() {
-    assert_eq!(refused(ask(&connected(&fresh()), LONGEST_VALIDITY + 1)).0, Cause::ValidityTooLong);
+    assert_eq!(refused(ask(&connected(&fresh()), MAX_VALIDITY_SECONDS + 1)).0, Cause::ValidityTooLong);
     assert_eq!(refused(ask(&ScriptedHost::new(), 0)).0, Cause::NotConnected);
     let two = connected(&fresh());
     two.put(&key_of("customer-1", "account-2"), &with(fresh(), |record| record.current.access = Some(access("AT-9"))));

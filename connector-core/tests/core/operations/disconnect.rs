@@ -10,21 +10,21 @@ use serde_json::json;
 use tiktok_shop_connector_core::connection::ShopStanding;
 use tiktok_shop_connector_core::error::Error;
 use tiktok_shop_connector_core::http::TransportFailure;
-use tiktok_shop_connector_core::operation::disconnect::{Disconnected, Ending, RemoteGrant, disconnect};
+use tiktok_shop_connector_core::operation::disconnect::{DisconnectTarget, Disconnected, RemoteGrant, disconnect};
 use tiktok_shop_connector_core::operation::list_connections::list_connections;
 use tiktok_shop_connector_core::ports::{Effects as _, StorageError};
 use tiktok_shop_connector_core::record::{DeadReason, Lineage};
 
-fn end(host: &ScriptedHost, ending: Ending, remote: RemoteGrant) -> Result<Disconnected, Error> {
+fn end(host: &ScriptedHost, ending: DisconnectTarget, remote: RemoteGrant) -> Result<Disconnected, Error> {
     run(disconnect(host, customer(), ending, remote))
 }
 
 fn all(host: &ScriptedHost, remote: RemoteGrant) -> Disconnected {
-    end(host, Ending::All(None), remote).unwrap_or_else(|error| panic!("{error}"))
+    end(host, DisconnectTarget::All(None), remote).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn shop(host: &ScriptedHost, id: &str, remote: RemoteGrant) -> Disconnected {
-    end(host, Ending::Shop(id.into()), remote).unwrap_or_else(|error| panic!("{error}"))
+    end(host, DisconnectTarget::Shop(id.into()), remote).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// `1: tiktok-refused`, and so on.
@@ -64,7 +64,7 @@ fn an_account_is_gone_without_a_request_and_twice_is_once() {
 #[test]
 fn one_account_of_several_is_ended_or_all_of_them() {
     let other = key_of("customer-1", "account-2");
-    for (ending, left) in [(Ending::All(Some(account())), true), (Ending::All(None), false)] {
+    for (ending, left) in [(DisconnectTarget::All(Some(account())), true), (DisconnectTarget::All(None), false)] {
         let host = connected(&fresh());
         host.put(&other, &fresh());
         let stranger = key_of("customer-2", "account-1");
@@ -219,7 +219,7 @@ fn the_last_shop_of_a_grant_that_is_replaced_meanwhile_leaves_the_new_one() {
     });
     host.put_row(&row_of(&key(), &fresh(), &["1"]));
     assert!(shop(&host, "1", RemoteGrant::Keep).remaining.is_empty());
-    assert_eq!(host.record().lineage, anew().lineage);
+    assert_eq!(host.record().lineage(), anew().lineage());
     assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked");
 }
 
@@ -243,7 +243,7 @@ fn one_shop_goes_and_the_tokens_live_on_for_the_other() {
     let [left] = ended.remaining.as_slice() else { panic!("one connection") };
     assert_eq!(shops_of(left), "1 granted, 2 granted linked");
     assert!(host.find_record(&key()).is_some());
-    assert!(!host.record().verify);
+    assert!(!host.record().awaits_verification());
 
     let ended = shop(&host, "2", RemoteGrant::Keep);
     assert!(ended.remaining.is_empty());
@@ -258,7 +258,7 @@ fn a_shop_taken_back_is_no_longer_granted_and_the_others_are_looked_at() {
     let ended = shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(shops_of(&ended.remaining[0]), "1 gone, 2 granted linked");
     assert_eq!(sent(&host), ["DELETE AT-1 cipher-1"]);
-    assert!(host.record().verify && host.refresh_due_at() == Some(host.wall()), "due at once");
+    assert!(host.record().awaits_verification() && host.refresh_due_at() == Some(host.wall()), "due at once");
 
     // TikTok took the whole grant: the next refresh finds out.
     let host = connected(&fresh()).answers([taken_back(), Answer::code(105_001), Answer::code(36_004_005)]);
@@ -270,7 +270,7 @@ fn a_shop_taken_back_is_no_longer_granted_and_the_others_are_looked_at() {
     let host = connected(&fresh()).answers([taken_back(), shops_answer(&["2"])]);
     shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(shops_of(&refresh_when_due(&host).unwrap()), "2 granted linked, 1 gone");
-    assert!(!host.record().verify && host.refresh_due_at() > Some(host.wall().plus(DAY)));
+    assert!(!host.record().awaits_verification() && host.refresh_due_at() > Some(host.wall().plus(DAY)));
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn a_shop_that_was_not_taken_back_is_unlinked_all_the_same() {
     let ended = shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(not_revoked(&ended), ["1: tiktok-refused"]);
     assert_eq!(shops_of(&ended.remaining[0]), "1 granted, 2 granted linked");
-    assert!(!host.record().verify);
+    assert!(!host.record().awaits_verification());
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn a_refresh_in_flight_finds_nothing_and_discards_its_pair() {
 #[test]
 fn killed_anywhere_a_repetition_ends_it() {
     for ending in ["all", "shop"] {
-        let ending = || if ending == "all" { Ending::All(None) } else { Ending::Shop("1".into()) };
+        let ending = || if ending == "all" { DisconnectTarget::All(None) } else { DisconnectTarget::Shop("1".into()) };
         let host = |point| {
             let host = ScriptedHost::holding(&fresh()).tiktok(|_| taken_back());
             host.put_row(&row_of(&key(), &fresh(), &["1"]));
@@ -334,7 +334,8 @@ fn killed_anywhere_a_repetition_ends_it() {
             if host.find_record(&key()).is_none() && host.row().is_some() {
                 assert!(run(rows_shown(&host)) == 0, "what has no tokens is not shown");
             }
-            end(&host, Ending::All(None), RemoteGrant::Keep).unwrap_or_else(|error| panic!("{point:?}: {error}"));
+            end(&host, DisconnectTarget::All(None), RemoteGrant::Keep)
+                .unwrap_or_else(|error| panic!("{point:?}: {error}"));
             nothing_is_left(&host);
         }
     }
@@ -347,8 +348,8 @@ async fn rows_shown(host: &ScriptedHost) -> usize {
 #[test]
 fn a_storage_that_does_not_delete_is_told() {
     let failing = || connected(&fresh()).fault(Step::SwapToken, 1, Fault::Refused);
-    assert_eq!(outcome(&end(&failing(), Ending::All(None), RemoteGrant::Keep)), "storage-refused");
+    assert_eq!(outcome(&end(&failing(), DisconnectTarget::All(None), RemoteGrant::Keep)), "storage-refused");
     let host = connected(&fresh()).fault(Step::SwapToken, 2, Fault::AnswerLost);
-    assert_eq!(outcome(&end(&host, Ending::All(None), RemoteGrant::Keep)), "ok", "it was deleted");
+    assert_eq!(outcome(&end(&host, DisconnectTarget::All(None), RemoteGrant::Keep)), "ok", "it was deleted");
     nothing_is_left(&host);
 }

@@ -5,6 +5,7 @@ use crate::samples::{
     NOW, due, fresh, key, last_failure, outcome, pair_answer, refused, row_of, shops_answer, shops_of, tokens, with,
 };
 use crate::scripted_host::{Answer, ScriptedHost};
+use crate::stored_fields::Fields;
 use serde_json::json;
 use tiktok_shop_connector_core::connection::{ShopStanding, Status};
 use tiktok_shop_connector_core::error::Cause;
@@ -106,9 +107,9 @@ fn a_list_that_cannot_be_read_leaves_the_shops_known_before() {
         assert_eq!(refused(refresh_when_due(&host)).0, cause);
         let connection = host.row().unwrap().connection;
         assert_eq!(shops_of(&connection), "1 granted linked, 2 granted linked", "{cause:?}");
-        assert_eq!(connection.shops_synced_at, Some(fresh().rotated_at), "{cause:?}");
+        assert_eq!(connection.shops_synced_at, Some(fresh().rotated_at()), "{cause:?}");
         assert_eq!(last_failure(&connection), Some(cause.code()));
-        assert_eq!(host.refresh_due_at(), host.record().not_before, "{cause:?}");
+        assert_eq!(host.refresh_due_at(), host.record().not_before(), "{cause:?}");
         assert_eq!(tokens(&host.record()), "AT-1 RT-1 []", "{cause:?}: the pair has nothing to do with it");
     }
 }
@@ -117,10 +118,10 @@ fn a_list_that_cannot_be_read_leaves_the_shops_known_before() {
 fn the_next_success_clears_the_failure_before() {
     let host = connected(&fresh()).answers([Answer::page(500), shops_answer(&["1", "2"])]);
     assert_eq!(outcome(&refresh_when_due(&host)), "tiktok-unavailable");
-    assert_eq!((host.record().failures, host.record().not_before.is_some()), (1, true));
+    assert_eq!((host.record().failures(), host.record().not_before().is_some()), (1, true));
     assert_eq!(last_failure(&refresh_when_due(&host).unwrap()), None);
-    assert_eq!((host.record().failures, host.record().not_before), (0, None));
-    assert_eq!(host.refresh_due_at(), Some(fresh().due_at));
+    assert_eq!((host.record().failures(), host.record().not_before()), (0, None));
+    assert_eq!(host.refresh_due_at(), Some(fresh().due_at()));
 }
 
 #[test]
@@ -134,15 +135,14 @@ fn an_inactive_seller_keeps_the_grant_and_the_shops_show_it() {
         assert_eq!(shops_of(&connection), "1 inactive linked, 2 gone linked");
         assert_eq!((connection.status, last_failure(&connection)), (Status::Active, Some(failure)));
         assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
-        assert_eq!((host.record().verify, host.refresh_due_at()), (false, Some(host.record().due_at)));
+        assert_eq!((host.record().awaits_verification(), host.refresh_due_at()), (false, Some(host.record().due_at())));
     }
 }
 
 #[test]
 fn an_authorization_that_ends_within_thirty_days_is_shown_as_ending() {
     let ending = |days: u64| {
-        let record =
-            with(fresh(), |record: &mut TokenRecord| record.current.refresh_ends = Some(NOW.plus(days * 86_400)));
+        let record = with(fresh(), |record: &mut Fields| record.current.refresh_ends = Some(NOW.plus(days * 86_400)));
         let host = connected(&record).answers([shops_answer(&["1"])]);
         refresh_when_due(&host).unwrap().status
     };
