@@ -6,7 +6,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tiktok_shop_connector_core::webhook::MOST_BODY_BYTES;
+use tiktok_shop_connector_core::error::code;
+use tiktok_shop_connector_core::webhook::MAX_BODY_BYTES;
 
 use crate::digest::WebhookDigest;
 use crate::error::{Action, CallError, ConnectorError};
@@ -74,7 +75,7 @@ impl ConnectorHost {
     where
         F: Future<Output = Result<(), E>>,
     {
-        if body.len() > MOST_BODY_BYTES {
+        if body.len() > MAX_BODY_BYTES {
             return WebhookReply::TooLarge;
         }
         let new = tokio::time::timeout(BEFORE_HANDLING, self.new_webhook(tenant, authorization, body));
@@ -111,7 +112,7 @@ impl ConnectorHost {
 /// The contract names two codes of an invalid request here.
 fn not_received<E>(error: CallError) -> WebhookReply<E> {
     match error {
-        CallError::Connector(error) if error.failure().code == "webhook-signature-invalid" => WebhookReply::Forged,
+        CallError::Connector(error) if error.failure().code == code::WEBHOOK_SIGNATURE_INVALID => WebhookReply::Forged,
         CallError::Connector(error) if error.action() == Action::InvalidRequest => WebhookReply::Malformed(error),
         error @ (CallError::Connector(_)
         | CallError::Trapped { .. }

@@ -87,8 +87,8 @@ impl Scene {
         }
         let Some((_, record)) = self.stored().await else { return Err("not whole: no record".to_owned()) };
         // That the shops could be read says the same of the access token.
-        let honoured = record.current.refresh.as_ref().is_some_and(|token| self.stage.fake.honours(token.expose()));
-        if !honoured || record.claim.is_some() || record.dead.is_some() {
+        let honoured = record.current().refresh.as_ref().is_some_and(|token| self.stage.fake.honours(token.expose()));
+        if !honoured || record.current_claim().is_some() || record.dead().is_some() {
             return Err(format!("not whole: {} is stored", self.words().record(&record)));
         }
         Ok(())
@@ -96,5 +96,5 @@ impl Scene {
 }
 
 fn refresh_tokens(record: &TokenRecord) -> impl Iterator<Item = &RefreshToken> {
-    record.current.refresh.iter().chain(&record.fallbacks)
+    record.current().refresh.iter().chain(record.fallbacks())
 }

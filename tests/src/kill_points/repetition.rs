@@ -50,7 +50,7 @@ impl Scene {
     /// The newest token is honoured; where none is left, TikTok Shop has taken back all it ever issued.
     async fn is_as_tiktok_has_it(&self) -> Result<(), String> {
         let honoured = self.words().honoured();
-        let stored = self.stored().await.and_then(|(_, record)| record.current.refresh);
+        let stored = self.stored().await.and_then(|(_, record)| record.into_current().refresh);
         match stored {
             Some(token) if !self.stage.fake.honours(token.expose()) => Err("its token is not honoured".to_owned()),
             None if honoured > 0 => Err(format!("TikTok Shop still honours {honoured} tokens")),

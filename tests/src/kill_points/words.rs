@@ -65,11 +65,11 @@ impl Words {
 
     /// The access token, the refresh token, the fallbacks, and whether it is claimed, dead or to be verified.
     pub(super) fn record(&self, record: &TokenRecord) -> String {
-        let access = self.access_token(record.current.access.as_ref().map_or("", AccessToken::expose));
-        let refresh = self.refresh_token(record.current.refresh.as_ref().map_or("", RefreshToken::expose));
-        let fallbacks: Vec<_> = record.fallbacks.iter().map(|token| self.refresh_token(token.expose())).collect();
-        let claimed = if record.claim.is_some() { " claimed" } else { "" };
-        let dead = if record.dead.is_some() { " dead" } else { "" };
+        let access = self.access_token(record.current().access.as_ref().map_or("", AccessToken::expose));
+        let refresh = self.refresh_token(record.current().refresh.as_ref().map_or("", RefreshToken::expose));
+        let fallbacks: Vec<_> = record.fallbacks().iter().map(|token| self.refresh_token(token.expose())).collect();
+        let claimed = if record.current_claim().is_some() { " claimed" } else { "" };
+        let dead = if record.dead().is_some() { " dead" } else { "" };
         let verify = if record.verify { " to be verified" } else { "" };
         format!("{access} {refresh} [{}]{claimed}{dead}{verify}", fallbacks.join(" "))
     }
