@@ -12,7 +12,7 @@ use alloc::string::String;
 /// The longest query that is read, in bytes.
 pub(crate) const MAX_QUERY_BYTES: usize = 8192;
 
-/// Which state the callback must have.
+/// The state that a callback must have.
 pub enum StateCheck {
     /// The state of a consent that this host started.
     Expected(State),

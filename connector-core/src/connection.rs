@@ -38,7 +38,7 @@ pub struct ListedShop {
     pub id: String,
     /// The display name.
     pub name: String,
-    /// The region: two letters, an open list.
+    /// The region as two letters. TikTok may add new regions.
     pub region: String,
     /// `LOCAL`, `CROSS_BORDER` or a later value.
     pub seller_type: String,

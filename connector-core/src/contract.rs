@@ -13,7 +13,7 @@
 
 use core::time::Duration;
 
-/// How long a claim lives, measured by the clock of the storage: 120 s. While a claim lives, no other call sends the
+/// The life of a claim, measured by the clock of the storage: 120 s. While a claim lives, no other call sends the
 /// refresh token that the claim covers.
 pub const CLAIM_LIFE: Duration = Duration::from_secs(120);
 

@@ -17,7 +17,7 @@ use core::time::Duration;
 pub enum Acted {
     /// TikTok certainly did not act.
     No,
-    /// Nobody knows whether TikTok acted.
+    /// It is unknown whether TikTok acted.
     Unknown,
 }
 
@@ -118,7 +118,7 @@ const HOURLY_LIMIT: i64 = 36_009_037;
 fn retry_after(response: &Response) -> Option<Duration> {
     let text = response.retry_after.as_deref()?.trim();
     let seconds = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A number that does not fit is a long time.
+        // A number that does not fit into 64 bits becomes the largest one.
         text.parse().unwrap_or(u64::MAX)
     } else {
         http_date(text)?.since(http_date(response.date.as_deref()?)?)

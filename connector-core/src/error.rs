@@ -18,7 +18,7 @@ use core::time::Duration;
 
 pub use advice::Advice;
 
-/// What the host should do next. The list is closed within a major version of the WIT package.
+/// The next step of the host. The list is closed within a major version of the WIT package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Report it: the connector has a bug.
@@ -42,7 +42,7 @@ pub enum Action {
 
 macro_rules! causes {
     ($($name:ident, $code:literal, $action:ident, $sentence:literal;)*) => {
-        /// What went wrong. Each cause has a code and one action for the host.
+        /// The causes of an error. Each cause has a code and one action for the host.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Cause {
@@ -165,7 +165,7 @@ pub struct Error(Box<Circumstances>);
 /// The circumstances of an [`Error`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Circumstances {
-    /// What went wrong.
+    /// The cause.
     pub cause: Cause,
     /// The HTTP status of the answer, if there was one.
     pub http_status: Option<u16>,

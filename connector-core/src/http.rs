@@ -85,12 +85,12 @@ impl Response {
     }
 }
 
-/// Why there is no complete answer.
+/// The reason why there is no complete answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransportFailure {
     /// The host's policy refused the request or the address.
     Denied,
-    /// The body broke off, or the connection was reset or timed out. Nobody knows whether TikTok acted.
+    /// The body broke off, or the connection was reset or timed out. It is unknown whether TikTok acted.
     Interrupted,
     /// No connection was made: the name, the address, TCP or the certificate failed.
     NotConnected,

@@ -15,10 +15,10 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision(pub String);
 
-/// Why storage gave no answer. The text comes from the host and is meant for a log.
+/// The reason why storage gave no answer. The text comes from the host and is meant for a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorageError {
-    /// Nobody knows whether a write happened.
+    /// It is unknown whether a write happened.
     Unavailable(String),
     /// Nothing was written.
     Refused(String),
@@ -48,7 +48,7 @@ pub struct TokenWrite {
     pub refresh_due_at: Option<UnixSeconds>,
 }
 
-/// How a compare-and-swap ended. A lost race is not an error; its result carries the entry that is stored.
+/// The outcome of a compare-and-swap. A lost race is not an error; its outcome carries the entry that is stored.
 pub enum Swapped<T> {
     /// The value was written under this revision.
     Stored(Revision),

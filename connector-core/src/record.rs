@@ -108,7 +108,7 @@ macro_rules! words {
     };
 }
 
-/// Why a connection is dead. Only a new consent revives it, or a forced refresh that succeeds.
+/// The reason why a connection is dead. Only a new consent revives it, or a forced refresh that succeeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadReason {
     /// The refresh token has ended.
@@ -137,7 +137,7 @@ impl DeadReason {
     }
 }
 
-/// Which shops a consent links. The same policy applies to shops that appear later.
+/// The rule that says which shops a consent links. The same rule applies to shops that appear later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShopPolicy {
     /// Links every shop.
@@ -287,7 +287,7 @@ impl TokenRecord {
     }
 }
 
-/// Why stored bytes are not a record that this version can use. Nothing is overwritten in either case.
+/// The reason why stored bytes are not a record that this version can use. Nothing is overwritten in either case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// A newer version wrote the record.

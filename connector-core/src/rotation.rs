@@ -29,7 +29,7 @@ pub const MAX_TRIES: u32 = 3;
 /// The largest number of times that one call decides again because another writer overtook it.
 pub const MAX_ROUNDS: u32 = 8;
 
-/// Why a renewal is asked for.
+/// The reason why a renewal is asked for.
 #[derive(Clone, Copy)]
 pub enum Trigger<'a> {
     /// Renews only when due, and at most once in ten minutes.
@@ -42,7 +42,7 @@ pub enum Trigger<'a> {
     Refused(&'a AccessToken),
 }
 
-/// What a call may do with a record.
+/// The next step of a call that may renew the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// Claim the record and spend its refresh token.
@@ -108,7 +108,7 @@ pub fn too_late(claimed_at: &Moment, now: &Moment) -> bool {
     now.elapsed_since(claimed_at) > CLAIM_LIFE.saturating_sub(REQUEST_BUDGET).saturating_sub(SAVE_BUDGET)
 }
 
-/// What to do with a received pair when another record than the expected one is stored.
+/// The next step for a received pair when another record than the expected one is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adoption {
     /// Nothing: the stored record holds the pair already.

@@ -82,7 +82,7 @@ pub struct Webhook<'a> {
     pub authorization: &'a [u8],
 }
 
-/// Which of an app's secrets signed a webhook.
+/// The app's secret that signed a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignedWith {
     /// The secret that is in use.

@@ -1,4 +1,4 @@
-//! Reads the event of a webhook. [`crate::signing::Webhook`] checks the signature before.
+//! Reads the event of a webhook. [`crate::signing::Webhook`] checks the signature first.
 //!
 //! Source: partner.tiktokshop.com/docv2/page/tts-webhooks-overview (2026). TikTok repeats a delivery for up to 15.5
 //! hours. Deliveries may arrive late, out of order or never. Not all pages show `tts_notification_id`.
@@ -23,7 +23,7 @@ const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 pub struct Notification {
     /// `tts_notification_id`: the same in every repetition.
     pub id: Option<String>,
-    /// `type`, an open list.
+    /// `type`. TikTok may add new types.
     pub event_type: u32,
     /// `shop_id`; `None` if the event concerns no shop.
     pub shop: Option<String>,

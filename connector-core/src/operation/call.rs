@@ -19,8 +19,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// What a call is made for. TikTok's documentation tags each endpoint as Shop or Seller. A Shop call must carry the
-/// shop's cipher, a Seller call must not.
+/// The shop or account that a call is made for. TikTok's documentation tags each endpoint as Shop or Seller. A Shop
+/// call must carry the shop's cipher, a Seller call must not.
 pub enum CallScope {
     /// A linked shop, by its id.
     Shop(String),

@@ -86,7 +86,8 @@ struct Exchanged {
     granted_at: UnixSeconds,
 }
 
-/// How far the host's clock may be ahead of TikTok's, in seconds. A `Date` header that is further back is ignored.
+/// The largest number of seconds by which the host's clock may be ahead of TikTok's. A `Date` header that is further
+/// back is ignored.
 const MAX_SKEW: u64 = 3600;
 
 /// Exchanges the code for tokens. The code is spent then.
@@ -136,7 +137,7 @@ async fn store(effects: &impl Effects, key: &ConnectionKey, grant: &NewGrant<'_>
                     return Err(spent(&error));
                 }
                 let Ok(found) = tokens::load(effects, key).await else {
-                    // Nobody knows which record is stored. Repeating the same write finds out.
+                    // It is unknown which record is stored. Repeating the same write finds out.
                     stored = expected.map(|revision| VersionedRecord::written(revision, record));
                     continue;
                 };

@@ -16,7 +16,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// What to disconnect.
+/// The account or shop to disconnect.
 pub enum DisconnectTarget {
     /// An account with all its shops. `None` is every account of the customer.
     All(Option<AccountId>),
@@ -39,7 +39,7 @@ pub struct NotRevoked {
     pub account: AccountId,
     /// The id of the shop; `None` if the shops of this account are not known.
     pub shop: Option<String>,
-    /// Why the shop was not revoked.
+    /// The reason why the shop was not revoked.
     pub error: Error,
 }
 

@@ -12,7 +12,7 @@ use crate::time::UnixSeconds;
 use crate::webhook::{MAX_BODY_BYTES, Meaning, Notification};
 use alloc::vec::Vec;
 
-/// What an event has changed in the stored connections.
+/// The change that an event has made to the stored connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebhookEffect {
     /// The event changed nothing.
@@ -37,7 +37,7 @@ pub struct Received {
     pub notification: Notification,
     /// The connections that know the shop, in the order in which storage lists them.
     pub owners: Vec<Owner>,
-    /// What the event has changed.
+    /// The change that the event has made.
     pub effect: WebhookEffect,
 }
 

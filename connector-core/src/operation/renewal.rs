@@ -42,7 +42,7 @@ impl From<Error> for NotRenewed {
     }
 }
 
-/// What follows one step of a renewal.
+/// The continuation after one step of a renewal.
 enum Step<T> {
     /// The next step.
     Continue(T),

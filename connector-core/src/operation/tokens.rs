@@ -75,13 +75,13 @@ pub(super) async fn load_linearizable(
     }
 }
 
-/// How a compare-and-swap of one record ended.
+/// The outcome of a compare-and-swap of one record.
 pub(super) enum SwapOutcome {
     Stored(Revision),
     /// Another revision is stored, or none. It was read after the write was refused, so whether a pair is stored can be
     /// decided from it.
     Stale(Option<VersionedRecord>),
-    /// Nobody knows whether the record was written.
+    /// It is unknown whether the record was written.
     Unavailable(Error),
     /// The record was certainly not written, or the record that is stored cannot be read.
     Failed(Error),

@@ -14,13 +14,13 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// What a consent brought, and what was drawn before its code was spent.
+/// The result of a consent: its tokens, its times, and the random values that were drawn before its code was spent.
 pub struct NewGrant<'a> {
     /// The lineage of the record if a new one is created.
     pub lineage: Lineage,
     /// The key of the app that the seller consented to.
     pub app_key: &'a str,
-    /// Which shops to link.
+    /// The policy that links shops.
     pub shop_policy: ShopPolicy,
     /// The tokens.
     pub pair: &'a Pair,
@@ -32,7 +32,7 @@ pub struct NewGrant<'a> {
     pub random: u64,
 }
 
-/// What a notice of deauthorization has changed.
+/// The effect of a notice of deauthorization on a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerificationRequest {
     /// Nothing: the notice is older than the latest consent, or the grant is dead already.

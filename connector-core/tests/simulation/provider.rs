@@ -39,9 +39,9 @@ pub(crate) struct Issued {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Pair(Issued),
-    /// 36004004: no such code.
+    /// TikTok code 36004004: the authorization code is not valid.
     CodeSpent,
-    /// 36004005: no such authorization.
+    /// TikTok code 36004005: the authorization is not valid.
     Rejected,
 }
 
