@@ -11,7 +11,7 @@ use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::events::{EventKind, NewEvent};
 use crate::id::{HostKeyId, KeyId, TenantId};
 use crate::storage::{KeyUse, Purpose, SealedRecord, StorageError, Swapped, TenantKey};
-use tiktok_shop_connector_core::rotation::CLAIM_LIFE;
+use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 
 /// Records, or keys, that are listed at a time.
 const PAGE: usize = 500;
