@@ -1,7 +1,8 @@
-//! The consent link: Partner Center's link with the host's state behind it.
+//! Builds the consent link: Partner Center's link with the host's state appended.
 //!
-//! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407: `state` is added by hand and comes back
-//! unchanged. The link's host differs per market and moves, so the whole link is configuration.
+//! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407. The caller adds `state`, and the callback
+//! returns it unchanged. The host of the link depends on the market and has changed before, so the whole link is
+//! configuration.
 
 use crate::callback;
 use crate::error::{Cause, Error};
@@ -10,14 +11,15 @@ use crate::signing::percent_encoded;
 use alloc::format;
 use alloc::string::String;
 
-/// Longest state and longest link, in bytes.
-const MAX_STATE_BYTES: usize = 512;
+/// The longest state in bytes.
+pub(crate) const MAX_STATE_BYTES: usize = 512;
+/// The longest link in bytes.
 const MAX_LINK_BYTES: usize = 2048;
 
-/// The link to send the seller to.
+/// Appends the state to the link, percent-encoded.
 ///
 /// # Errors
-/// Misconfigured (`authorization-link-missing`, `authorization-link-invalid`), invalid request (`state-invalid`).
+/// Misconfigured: `authorization-link-missing`, `authorization-link-invalid`. Invalid request: `state-invalid`.
 pub fn with_state(link: Option<&str>, state: &State) -> Result<String, Error> {
     let link = link.ok_or_else(|| Error::new(Cause::AuthorizationLinkMissing))?;
     let text = state.expose();

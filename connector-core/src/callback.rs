@@ -1,7 +1,7 @@
-//! What the consent's callback means. The state is checked before anything else; no request is sent unless all is right.
+//! Reads the callback of a consent. The state is checked first. A wrong callback causes no request to TikTok.
 //!
-//! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407: consent comes back as `code` and `state`,
-//! refusal as the four letters `null` in `code` plus `error`. Installs from TikTok's App Store come back without a state
+//! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407. A consent has `code` and `state`. A refusal
+//! has the four letters `null` in `code`, and `error`. An install from TikTok's App Store has no state
 //! (…/seller-authorization-guide).
 
 use crate::error::{Cause, Error, scrubbed};
@@ -9,42 +9,43 @@ use crate::secret::{AuthorizationCode, State};
 use alloc::format;
 use alloc::string::String;
 
-/// Longest query that is looked at, in bytes.
-const MAX_QUERY_BYTES: usize = 8192;
+/// The longest query that is read, in bytes.
+pub(crate) const MAX_QUERY_BYTES: usize = 8192;
 
-/// What the callback must carry.
+/// The state that a callback must have.
 pub enum StateCheck {
-    /// The state of a consent this host started.
+    /// The state of a consent that this host started.
     Expected(State),
-    /// None: an install from the App Store, after the host has signed the customer in.
+    /// No state: an install from the App Store. The host has signed the customer in by itself.
     AppStoreInstall,
 }
 
-/// Where the code comes from.
+/// The source of the authorization code.
 pub enum Grant {
-    /// The host checked the callback itself.
+    /// The code itself. The host has checked the callback.
     Code(AuthorizationCode),
-    /// The raw query of the callback's address, without `?`.
+    /// The callback.
     Callback {
-        /// As it arrived.
+        /// The raw query of the callback's address as it arrived, without `?`.
         query: String,
-        /// What it must carry.
+        /// The state that the query must have.
         state: StateCheck,
     },
 }
 
-/// What a grant holds once everything around it is right.
+/// The result of a valid callback.
 pub struct Consented {
-    /// To be exchanged.
+    /// The code to exchange for tokens.
     pub code: AuthorizationCode,
-    /// The app that the callback names; every app of a host has a callback of its own.
+    /// The key of the app that the callback names, if it names one.
     pub app_key: Option<String>,
 }
 
 impl Grant {
+    /// Checks the callback in this order: size, state, `error`, `app_key`, `code`.
+    ///
     /// # Errors
-    /// Invalid request (`state-mismatch`, `callback-malformed`), reauthorize (`consent-refused`), in this order of checks:
-    /// size, state, `error`, `code`.
+    /// Invalid request: `state-mismatch`, `callback-malformed`. Reauthorize: `consent-refused`.
     pub fn into_consented(self) -> Result<Consented, Error> {
         match self {
             Self::Code(code) => Ok(Consented { code: code_or_refusal(Some(code))?, app_key: None }),
@@ -61,7 +62,7 @@ fn read(query: &str, check: &StateCheck) -> Result<Consented, Error> {
     let matches = match (check, &state) {
         (StateCheck::Expected(expected), Some(state)) => !expected.expose().is_empty() && expected.same_as(state),
         (StateCheck::Expected(_), None) => false,
-        // One that does carry a state belongs to a consent somebody started: it is not an install.
+        // A callback with a state belongs to a consent that somebody started. It is not an install.
         (StateCheck::AppStoreInstall, state) => state.is_none(),
     };
     if !matches {
@@ -72,7 +73,7 @@ fn read(query: &str, check: &StateCheck) -> Result<Consented, Error> {
     if let Some(error) = error {
         let code = code.as_ref().and_then(Option::as_ref).map(AuthorizationCode::expose);
         let secrets = [state.as_ref().map(State::expose), code].map(Option::unwrap_or_default);
-        return Err(Error::new(Cause::ConsentRefused).noting(&format!("error: {}", scrubbed(&error, &secrets))));
+        return Err(Error::new(Cause::ConsentRefused).with_note(&format!("error: {}", scrubbed(&error, &secrets))));
     }
     let app_key = only(query, "app_key").ok_or_else(|| Error::new(Cause::CallbackMalformed))?;
     let code = code_or_refusal(code.ok_or_else(|| Error::new(Cause::CallbackMalformed))?)?;
@@ -83,12 +84,13 @@ fn code_or_refusal(code: Option<AuthorizationCode>) -> Result<AuthorizationCode,
     code.filter(|code| !matches!(code.expose().trim(), "" | "null")).ok_or_else(|| Error::new(Cause::ConsentRefused))
 }
 
-/// The decoded pairs of a query.
+/// Decodes the pairs of a query.
 pub(crate) fn parameters(query: &str) -> form_urlencoded::Parse<'_> {
     form_urlencoded::parse(query.as_bytes())
 }
 
-/// The value of a name that stands at most once: `Some(None)` where it is absent or empty, `None` where it is repeated.
+/// Returns the value of a parameter that may occur once: `Some(None)` if it is absent or empty, `None` if it is
+/// repeated.
 fn only(query: &str, name: &str) -> Option<Option<String>> {
     let mut values = parameters(query).filter(|(given, _)| given == name).map(|(_, value)| value);
     let value = values.next();
@@ -139,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_query_is_not_read() {
+    fn a_query_over_the_limit_is_refused() {
         let query = "x".repeat(MAX_QUERY_BYTES + 1);
         assert_eq!(outcome(&query, Some("s")), Err(Cause::CallbackMalformed));
     }
 
     #[test]
-    fn the_text_null_is_no_code_wherever_it_comes_from() {
+    fn the_text_null_is_not_accepted_as_a_code() {
         for text in ["null", "", "  "] {
             let grant = Grant::Code(AuthorizationCode::new(text.to_string()));
             assert_eq!(grant.into_consented().map(|_| ()).map_err(|e| e.cause), Err(Cause::ConsentRefused));

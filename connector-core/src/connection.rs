@@ -1,5 +1,5 @@
-//! The customer's row: what `list-connections` and `list-shops` show. A projection of the token record and of what
-//! TikTok lists; it holds no token.
+//! The customer's row, which `list-connections` and `list-shops` show. It is a projection of the token record and of
+//! the shops that TikTok lists. It holds no token.
 
 use crate::error::Error;
 use crate::identity::ConnectionKey;
@@ -9,40 +9,49 @@ use crate::time::UnixSeconds;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// An authorization that ends within this many seconds is shown as ending.
+/// The time before its end from which an authorization is shown as ending, in seconds: 30 days.
 pub const ENDING_NOTICE: u64 = 30 * 86_400;
 
-/// What TikTok says of a shop today.
+/// The latest that TikTok has said about a shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShopStanding {
-    /// In the latest list.
+    /// The latest list names the shop.
     Granted,
-    /// TikTok called it inactive. The grant lives.
+    /// TikTok reported the shop as inactive. The grant lives.
     Inactive,
-    /// Was in an earlier list, is not in the latest.
+    /// An earlier list named the shop, the latest does not.
     NoLongerGranted,
+}
+
+/// Whether TikTok still grants a shop after a disconnect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShopGrant {
+    /// TikTok has not revoked the shop, or was not asked to.
+    Kept,
+    /// TikTok has revoked the shop.
+    Revoked,
 }
 
 /// A shop as TikTok lists it.
 pub struct ListedShop {
-    /// Digits as text.
+    /// The id: digits, as text.
     pub id: String,
-    /// Display name.
+    /// The display name.
     pub name: String,
-    /// Two letters; an open list.
+    /// The region as two letters. TikTok may add new regions.
     pub region: String,
-    /// `LOCAL`, `CROSS_BORDER`, or what comes after them.
+    /// `LOCAL`, `CROSS_BORDER` or a later value.
     pub seller_type: String,
-    /// None where TikTok sent none.
+    /// The cipher; `None` if TikTok sent none.
     pub cipher: Option<ShopCipher>,
-    /// What the seller sees in Seller Center.
+    /// The code that the seller sees in Seller Center.
     pub code: String,
-    /// The row as sent, JSON text, without its `cipher` member.
+    /// The list entry as TikTok sent it: JSON text without its `cipher` member.
     pub raw: String,
 }
 
 impl ListedShop {
-    /// A second copy, for a write that lost its race and is made again.
+    /// Copies the shop, ciphers included, for a write that is repeated after a lost race.
     #[must_use]
     pub fn duplicate(&self) -> Self {
         Self {
@@ -59,42 +68,42 @@ impl ListedShop {
 
 /// A shop of a connection.
 pub struct Shop {
-    /// What TikTok listed last.
+    /// The latest list entry.
     pub listed: ListedShop,
-    /// What TikTok says of it today.
+    /// The latest that TikTok has said about the shop.
     pub standing: ShopStanding,
-    /// Whether the customer uses it.
+    /// Whether the customer has linked the shop.
     pub linked: bool,
 }
 
-/// What became of the grant.
+/// The state of the grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Works.
+    /// The connection works.
     Active,
-    /// Works, and ends at this time.
+    /// The connection works until this time.
     AuthorizationEnding(UnixSeconds),
-    /// Only a new consent helps.
+    /// The connection does not work. Only a new consent helps.
     ReauthorizationRequired(DeadReason),
 }
 
-/// A failure as a row keeps it.
+/// A failure as a row stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastFailure {
-    /// When.
+    /// When the failure happened.
     pub at: UnixSeconds,
-    /// A documented code.
+    /// The code of its cause.
     pub code: String,
-    /// For a log.
+    /// One line for a log.
     pub detail: String,
-    /// HTTP status, where there was an answer.
+    /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
-    /// TikTok's request id.
+    /// TikTok's request id, if the answer had one.
     pub request_id: Option<String>,
 }
 
 impl PastFailure {
-    /// An error at a time.
+    /// Describes an error that happened at this time.
     #[must_use]
     pub fn new(at: UnixSeconds, error: &Error) -> Self {
         Self {
@@ -107,153 +116,162 @@ impl PastFailure {
     }
 }
 
-/// What the customer sees of a connection.
+/// A connection as the customer sees it.
 pub struct Connection {
-    /// Whose, and to which account.
+    /// The customer and the account.
     pub key: ConnectionKey,
-    /// Display name of the seller account.
+    /// The display name of the seller account.
     pub seller_name: String,
-    /// Region of the seller account.
+    /// The region of the seller account.
     pub base_region: String,
-    /// As TikTok listed them at the latest pair.
+    /// The scopes that TikTok listed with the latest pair.
     pub scopes: Vec<String>,
-    /// As chosen at the latest consent.
+    /// The policy that was chosen at the latest consent.
     pub shop_policy: ShopPolicy,
-    /// What became of the grant.
+    /// The state of the grant.
     pub status: Status,
-    /// The access token's believed end.
+    /// The believed end of the access token.
     pub access_ends: Option<UnixSeconds>,
-    /// The refresh token's end as TikTok named it.
+    /// The end of the refresh token as TikTok named it.
     pub refresh_ends: Option<UnixSeconds>,
-    /// As the latest notice since the consent says.
+    /// The latest end of the authorization that TikTok has announced since the consent.
     pub authorization_ends: Option<UnixSeconds>,
-    /// When this connection began.
+    /// When this connection was first made.
     pub connected_at: UnixSeconds,
-    /// The latest consent.
+    /// When the latest consent was given.
     pub granted_at: UnixSeconds,
-    /// When the latest pair came.
+    /// When the latest pair was received.
     pub refreshed_at: UnixSeconds,
-    /// When the shops were last read; none: never.
+    /// When the shops were last read; `None` if they never were.
     pub shops_synced_at: Option<UnixSeconds>,
-    /// Every shop ever listed.
+    /// Every shop that TikTok has ever listed for this grant.
     pub shops: Vec<Shop>,
-    /// None after a success.
+    /// The latest failure; `None` after a success.
     pub last_failure: Option<PastFailure>,
 }
 
-/// A connection as stored, with what orders rows.
+/// A connection as it is stored, with the two values that order rows.
 pub struct Row {
-    /// What the customer sees.
+    /// The connection as the customer sees it.
     pub connection: Connection,
-    /// [`crate::record::Lineage`] of the token record this row was made from, as text.
+    /// The [`crate::record::Lineage`] of the token record that this row was made from, as text.
     pub lineage: String,
-    /// [`TokenRecord::generation`] of that record.
+    /// The [`TokenRecord::generation`] of the token record that this row was made from.
     pub generation: u64,
 }
 
-/// What this call learnt of the shops.
-pub enum ShopNews {
-    /// TikTok's complete list.
+/// The change that a call makes to the shops of a row.
+pub enum ShopUpdate {
+    /// TikTok sent its complete list.
     Listed(Vec<ListedShop>),
-    /// TikTok calls them inactive.
+    /// TikTok reported the seller or the shops as inactive.
     Inactive,
-    /// The customer uses these, and no others.
+    /// The customer has linked the shops with these ids, and no others.
     Linked(Vec<String>),
-    /// The customer uses this one no longer.
+    /// The customer has unlinked one shop.
     Unlinked {
-        /// Its id.
+        /// The id of the shop.
         id: String,
-        /// TikTok has taken it back as well.
-        revoked: bool,
+        /// Whether TikTok still grants it.
+        grant: ShopGrant,
     },
-    /// Not read.
+    /// The shops were not read. They stay as they are.
     Unread,
 }
 
-/// What the call says of the connection's last failure.
+/// The change that a call makes to the last failure of a row.
 pub enum Outcome {
-    /// It went well: no failure is shown any longer.
+    /// The call succeeded: no failure is shown any more.
     Success,
-    /// This went wrong.
+    /// The call failed: this failure is shown.
     Failure(PastFailure),
-    /// The call had nothing to do with it.
+    /// The call says nothing about it: the last failure stays as it is.
     Unchanged,
 }
 
 impl Outcome {
-    /// None: success.
+    /// Returns `Failure` if there is one, else `Success`.
     #[must_use]
     pub fn of(failure: Option<PastFailure>) -> Self {
         failure.map_or(Self::Success, Self::Failure)
     }
 }
 
-/// Everything a row takes from the call that writes it.
-pub struct News {
-    /// When.
-    pub at: UnixSeconds,
-    /// Of the shops.
-    pub shops: ShopNews,
-    /// Of the call.
-    pub outcome: Outcome,
-    /// TikTok announces that the authorization ends at this time.
-    pub ends: Option<UnixSeconds>,
-    /// A consent was just given: what was said of the grant before it is void.
-    pub consented: bool,
+/// The occasion on which a row is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// A consent was given in this call. Everything that was announced about the earlier grant is void.
+    Consent,
+    /// Any call after the consent.
+    LaterCall,
 }
 
-impl News {
-    /// Only how the call went.
+/// Everything that a call changes in a row.
+pub struct RowUpdate {
+    /// The time of the call.
+    pub at: UnixSeconds,
+    /// The change to the shops.
+    pub shops: ShopUpdate,
+    /// The change to the last failure.
+    pub outcome: Outcome,
+    /// The end of the authorization, if TikTok has announced one.
+    pub authorization_ends: Option<UnixSeconds>,
+    /// The occasion of the call.
+    pub occasion: Occasion,
+}
+
+impl RowUpdate {
+    /// Builds an update that changes only the last failure.
     #[must_use]
     pub const fn outcome(at: UnixSeconds, outcome: Outcome) -> Self {
-        Self::shops(at, ShopNews::Unread, outcome)
+        Self::shops(at, ShopUpdate::Unread, outcome)
     }
 
-    /// And what it learnt of the shops.
+    /// Builds an update that changes the shops and the last failure.
     #[must_use]
-    pub const fn shops(at: UnixSeconds, shops: ShopNews, outcome: Outcome) -> Self {
-        Self { at, shops, outcome, ends: None, consented: false }
+    pub const fn shops(at: UnixSeconds, shops: ShopUpdate, outcome: Outcome) -> Self {
+        Self { at, shops, outcome, authorization_ends: None, occasion: Occasion::LaterCall }
     }
 }
 
-/// The row that follows from the token record, the row before, and the news.
+/// Returns the row that follows from the token record, the row before and the update.
 ///
-/// A row of an earlier lineage is replaced whole, so no cipher of an earlier grant survives. Within one lineage a row
-/// made from a newer record keeps what it says of the grant.
+/// A row of an earlier lineage is replaced completely, so no cipher of an earlier grant survives. Within one lineage, a
+/// row that was made from a newer record keeps its facts about the grant.
 #[must_use]
-pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, news: &News) -> Row {
-    let lineage = record.lineage.to_text();
+pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, update: &RowUpdate) -> Row {
+    let lineage = record.lineage().to_text();
     let before = before.filter(|row| row.lineage == lineage);
-    let is_newer = before.as_ref().is_some_and(|row| row.generation > record.generation);
-    let generation = before.as_ref().map_or(0, |row| row.generation).max(record.generation);
+    let is_newer = before.as_ref().is_some_and(|row| row.generation > record.generation());
+    let generation = before.as_ref().map_or(0, |row| row.generation).max(record.generation());
     let before = before.map(|row| row.connection);
 
-    let announced = before.as_ref().filter(|_| !news.consented).and_then(|c| c.authorization_ends);
-    // Notices come out of order; one that names an earlier end was sent before.
-    let authorization_ends = announced.max(news.ends);
-    let connected_at = before.as_ref().map_or(record.granted_at, |c| c.connected_at);
-    let shops_synced_at = match news.shops {
-        ShopNews::Listed(_) => Some(news.at),
-        ShopNews::Inactive | ShopNews::Linked(_) | ShopNews::Unlinked { .. } | ShopNews::Unread => {
+    let announced = before.as_ref().filter(|_| update.occasion != Occasion::Consent).and_then(|c| c.authorization_ends);
+    // Notices arrive out of order. A notice that names an earlier end was sent earlier.
+    let authorization_ends = announced.max(update.authorization_ends);
+    let connected_at = before.as_ref().map_or(record.granted_at(), |c| c.connected_at);
+    let shops_synced_at = match update.shops {
+        ShopUpdate::Listed(_) => Some(update.at),
+        ShopUpdate::Inactive | ShopUpdate::Linked(_) | ShopUpdate::Unlinked { .. } | ShopUpdate::Unread => {
             before.as_ref().and_then(|c| c.shops_synced_at)
         }
     };
     let mut connection = Connection {
         key: key.clone(),
-        seller_name: record.profile.seller_name.clone(),
-        base_region: record.profile.base_region.clone(),
-        scopes: record.profile.scopes.clone(),
-        shop_policy: record.profile.shop_policy,
-        status: status(record, authorization_ends, news.at),
-        access_ends: record.current.access_ends,
-        refresh_ends: record.current.refresh_ends,
+        seller_name: record.profile().seller_name.clone(),
+        base_region: record.profile().base_region.clone(),
+        scopes: record.profile().scopes.clone(),
+        shop_policy: record.profile().shop_policy,
+        status: status(record, authorization_ends, update.at),
+        access_ends: record.current().access_ends,
+        refresh_ends: record.current().refresh_ends,
         authorization_ends,
         connected_at,
-        granted_at: record.granted_at,
-        refreshed_at: record.rotated_at,
+        granted_at: record.granted_at(),
+        refreshed_at: record.rotated_at(),
         shops_synced_at,
         shops: Vec::new(),
-        last_failure: match &news.outcome {
+        last_failure: match &update.outcome {
             Outcome::Success => None,
             Outcome::Failure(failure) => Some(failure.clone()),
             Outcome::Unchanged => before.as_ref().and_then(|c| c.last_failure.clone()),
@@ -275,27 +293,28 @@ pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, n
         Some(before) => before.shops,
         None => Vec::new(),
     };
-    connection.shops = match &news.shops {
-        ShopNews::Listed(listed) => merged(known, listed, connection.shop_policy, news.consented),
-        ShopNews::Inactive => known.into_iter().map(Shop::called_inactive).collect(),
-        ShopNews::Linked(chosen) => {
+    connection.shops = match &update.shops {
+        ShopUpdate::Listed(listed) => merged(known, listed, connection.shop_policy, update.occasion),
+        ShopUpdate::Inactive => known.into_iter().map(Shop::reported_inactive).collect(),
+        ShopUpdate::Linked(chosen) => {
             known.into_iter().map(|shop| Shop { linked: chosen.contains(&shop.listed.id), ..shop }).collect()
         }
-        ShopNews::Unlinked { id, revoked } => known.into_iter().map(|shop| shop.unlinked(id, *revoked)).collect(),
-        ShopNews::Unread => known,
+        ShopUpdate::Unlinked { id, grant } => known.into_iter().map(|shop| shop.unlinked(id, *grant)).collect(),
+        ShopUpdate::Unread => known,
     };
     Row { connection, lineage, generation }
 }
 
 fn status(record: &TokenRecord, authorization_ends: Option<UnixSeconds>, now: UnixSeconds) -> Status {
-    match record.dead {
+    match record.dead() {
         Some(reason) => Status::ReauthorizationRequired(reason),
-        None => living(authorization_ends, record.current.refresh_ends, now),
+        None => status_while_alive(authorization_ends, record.current().refresh_ends, now),
     }
 }
 
-/// An end that TikTok announced is near in any case; one that came with the tokens, once it is.
-fn living(announced: Option<UnixSeconds>, refresh_ends: Option<UnixSeconds>, now: UnixSeconds) -> Status {
+/// Returns the status of a grant that lives. An end that TikTok announced is always shown. The end of the refresh token
+/// is shown in the last 30 days.
+fn status_while_alive(announced: Option<UnixSeconds>, refresh_ends: Option<UnixSeconds>, now: UnixSeconds) -> Status {
     let near = refresh_ends.filter(|end| *end <= now.plus(ENDING_NOTICE));
     match [announced, near].into_iter().flatten().min() {
         Some(end) => Status::AuthorizationEnding(end),
@@ -304,28 +323,28 @@ fn living(announced: Option<UnixSeconds>, refresh_ends: Option<UnixSeconds>, now
 }
 
 impl Connection {
-    /// The same as it is to be shown later: an end has come near since the row was written.
+    /// Returns the connection as it is shown at `now`: an end may have come near since the row was written.
     #[must_use]
     pub fn at(mut self, now: UnixSeconds) -> Self {
         if self.status == Status::Active {
-            self.status = living(self.authorization_ends, self.refresh_ends, now);
+            self.status = status_while_alive(self.authorization_ends, self.refresh_ends, now);
         }
         self
     }
 }
 
 impl Shop {
-    fn unlinked(mut self, id: &str, revoked: bool) -> Self {
+    fn unlinked(mut self, id: &str, grant: ShopGrant) -> Self {
         if self.listed.id == id {
             self.linked = false;
-            if revoked {
+            if grant == ShopGrant::Revoked {
                 self.standing = ShopStanding::NoLongerGranted;
             }
         }
         self
     }
 
-    fn called_inactive(mut self) -> Self {
+    fn reported_inactive(mut self) -> Self {
         if self.standing == ShopStanding::Granted {
             self.standing = ShopStanding::Inactive;
         }
@@ -333,9 +352,10 @@ impl Shop {
     }
 }
 
-/// TikTok's list in its order, each id once, then the shops it no longer lists. Everything but `linked` comes from the
-/// list, the cipher's absence included. A consent that brings a shop back links it like a new one.
-fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy, consented: bool) -> Vec<Shop> {
+/// Merges TikTok's list with the known shops: first the list in its order, each id once, then the shops that it no
+/// longer names. Only `linked` is kept from a known shop; everything else comes from the list, even a missing cipher. A
+/// consent that brings a shop back links the shop like a new one.
+fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy, occasion: Occasion) -> Vec<Shop> {
     let first_list = known.is_empty();
     let mut shops: Vec<Shop> = Vec::with_capacity(listed.len());
     for listed in listed {
@@ -343,14 +363,14 @@ fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy, conse
             continue;
         }
         let before = known.iter().position(|shop| shop.listed.id == listed.id).map(|at| known.remove(at));
-        let is_back = |shop: &Shop| consented && shop.standing == ShopStanding::NoLongerGranted;
+        let is_back = |shop: &Shop| occasion == Occasion::Consent && shop.standing == ShopStanding::NoLongerGranted;
         let linked = match before {
             Some(shop) if shop.linked || !is_back(&shop) => shop.linked,
             Some(_) | None => policy == ShopPolicy::All,
         };
         shops.push(Shop { listed: listed.duplicate(), standing: ShopStanding::Granted, linked });
     }
-    // The only shop there ever was needs no choice.
+    // If the first list names exactly one shop, the customer need not choose.
     if let ([only], ShopPolicy::ExactlyOne, true) = (shops.as_mut_slice(), policy, first_list) {
         only.linked = true;
     }

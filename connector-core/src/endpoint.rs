@@ -1,4 +1,4 @@
-//! One file per call to TikTok Shop: how the request is built and how its answer is read.
+//! One file per endpoint of TikTok Shop. Each builds its request and reads its answer.
 
 pub mod api;
 pub mod business;

@@ -1,9 +1,10 @@
-//! What an answer of TikTok Shop means: HTTP status first, then the envelope's `code`, then, for 36009004, words of its
-//! message. Failures come with HTTP 200 too, and gateways answer with pages of their own.
+//! Decides what an answer of TikTok Shop means. The HTTP status counts first, then the envelope's `code`. For code
+//! 36009004, words of the message count too. A failure may come with HTTP 200, and a gateway may answer with a page of
+//! its own.
 //!
 //! Sources: partner.tiktokshop.com/docv2/page/common-errors (2026) and …/rate-limits (2026).
 
-use crate::error::{Cause, Error, LONGEST_DELAY, scrubbed, shares_a_part};
+use crate::error::{Cause, Error, MAX_DELAY, scrubbed, shares_a_part};
 use crate::http::{Response, TransportFailure};
 use crate::json::Members;
 use crate::time::http_date;
@@ -14,33 +15,34 @@ use core::time::Duration;
 /// Whether TikTok may have acted on a request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acted {
-    /// It certainly did not.
+    /// TikTok certainly did not act.
     No,
-    /// Nobody knows.
+    /// It is unknown whether TikTok acted.
     Unknown,
 }
 
 /// A request that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What to tell the host.
+    /// The error for the host.
     pub error: Error,
-    /// What may have happened.
+    /// Whether TikTok may have acted.
     pub acted: Acted,
 }
 
-/// An envelope with `code` 0. No `Debug`: `data` holds tokens.
+/// An envelope with `code` 0. It has no `Debug`, because `data` holds tokens.
 pub struct Success<'a> {
-    /// The text of `data`; absent or `null` in answers that have none.
+    /// The JSON text of `data`. It may be absent or `null`.
     pub data: Option<&'a str>,
-    /// For the errors of whoever reads `data`.
+    /// TikTok's request id, for an error about `data`.
     pub request_id: Option<String>,
 }
 
-/// Reads an answer whose body is `text`. `secrets` are those of the request, so that an echo of them does not get into an error.
+/// Reads an answer whose body is `text`. `secrets` are the secrets of the request: if TikTok repeats them, they are
+/// kept out of the error.
 ///
 /// # Errors
-/// Everything but an envelope with code 0 in a 2xx answer.
+/// A [`Fault`] for every answer except an envelope with code 0 in a 2xx answer.
 pub fn read<'a>(response: &Response, text: &'a str, secrets: &[&str]) -> Result<Success<'a>, Fault> {
     let status = response.status;
     let envelope = Members::parse(text.as_bytes());
@@ -51,30 +53,31 @@ pub fn read<'a>(response: &Response, text: &'a str, secrets: &[&str]) -> Result<
         (429, _) => (Cause::RateLimited, Acted::No),
         (408 | 425 | 500.., _) => (Cause::TikTokUnavailable, Acted::Unknown),
         (300..=399, _) => (Cause::Redirected, Acted::Unknown),
-        // A pair in a mislabelled answer is still a pair; a refusal in one proves nothing.
+        // A success counts even if its content type is wrong, because it may hold a pair. A refusal with a wrong
+        // content type proves nothing.
         (200..=299, Some(0)) => {
             return Ok(Success { data: envelope.raw("data"), request_id: request_id(&envelope, secrets) });
         }
         (200..=299 | 400..=499, Some(code)) if code != 0 && says_json(response.content_type.as_deref()) => {
-            meaning(code, &message)
+            cause_of_code(code, &message)
         }
         (_, _) => (Cause::AnswerUnreadable, Acted::Unknown),
     };
-    let usual = match (cause, code) {
-        (Cause::RateLimited, Some(HOURLY_LIMIT)) => LONGEST_DELAY,
+    let default_delay = match (cause, code) {
+        (Cause::RateLimited, Some(HOURLY_LIMIT)) => MAX_DELAY,
         (Cause::RateLimited, _) => LIMIT_DELAY,
         (_, _) => TRANSIENT_DELAY,
     };
-    let mut error = Error::new(cause).after(retry_after(response).unwrap_or(usual));
+    let mut error = Error::new(cause).with_delay(retry_after(response).unwrap_or(default_delay));
     error.http_status = Some(status);
     error.request_id = request_id(&envelope, secrets);
     if let Some(code) = code {
-        error = error.noting(&format!("TikTok code {code}: {}", scrubbed(&message, secrets)));
+        error = error.with_note(&format!("TikTok code {code}: {}", scrubbed(&message, secrets)));
     }
     Err(Fault { error, acted })
 }
 
-/// What a failed exchange means.
+/// Decides what a failed exchange means.
 #[must_use]
 pub fn transport(failure: TransportFailure) -> Fault {
     let (cause, acted) = match failure {
@@ -83,37 +86,39 @@ pub fn transport(failure: TransportFailure) -> Fault {
         TransportFailure::Interrupted => (Cause::AnswerIncomplete, Acted::Unknown),
         TransportFailure::TooLarge => (Cause::AnswerTooLarge, Acted::Unknown),
     };
-    Fault { error: Error::new(cause).after(TRANSIENT_DELAY), acted }
+    Fault { error: Error::new(cause).with_delay(TRANSIENT_DELAY), acted }
 }
 
 impl Fault {
-    /// A request that was not even sent.
+    /// Builds the fault of a request that was not sent.
     #[must_use]
     pub fn before_sending(cause: Cause) -> Self {
         Self { error: Error::new(cause), acted: Acted::No }
     }
 }
 
-/// The envelope's code and request id, whatever the status says; none where the body is no envelope.
+/// Returns the code and the request id of an envelope, regardless of the HTTP status. Both are `None` if the body is
+/// not an envelope.
 #[must_use]
-pub fn named(text: &str, secrets: &[&str]) -> (Option<i64>, Option<String>) {
+pub fn code_and_request_id(text: &str, secrets: &[&str]) -> (Option<i64>, Option<String>) {
     let Some(envelope) = Members::parse(text.as_bytes()) else { return (None, None) };
     (envelope.whole_number("code"), request_id(&envelope, secrets))
 }
 
-/// Asked for again after a fault that passes by itself.
+/// The delay after a fault that passes by itself: 5 s.
 pub(crate) const TRANSIENT_DELAY: Duration = Duration::from_secs(5);
-/// Asked for again after a 429 without `Retry-After`.
+/// The delay after a 429 without `Retry-After`: one minute.
 const LIMIT_DELAY: Duration = Duration::from_secs(60);
-/// The limit of test shops, which is counted by the hour.
+/// The code for the rate limit of test shops, which is counted by the hour.
 const HOURLY_LIMIT: i64 = 36_009_037;
 
-/// `Retry-After`, at least a second: a number of seconds, or a date (RFC 9110, section 10.2.3). A date counts from the one
-/// of the answer itself, as the host's clock may be wrong; without that it counts as absent.
+/// Reads `Retry-After`: a number of seconds, or a date (RFC 9110, section 10.2.3). The result is at least a second. A
+/// date is compared with the date of the answer, because the host's clock may be wrong. Without a date of the answer it
+/// is ignored.
 fn retry_after(response: &Response) -> Option<Duration> {
     let text = response.retry_after.as_deref()?.trim();
     let seconds = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More than fits is a long time.
+        // A number that does not fit into 64 bits becomes the largest one.
         text.parse().unwrap_or(u64::MAX)
     } else {
         http_date(text)?.since(http_date(response.date.as_deref()?)?)
@@ -121,14 +126,15 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds.max(1)))
 }
 
-/// Too long and too token-like for [`scrubbed`], so it is taken whole or not at all.
+/// Returns the request id if it is plain and repeats no secret. [`scrubbed`] would always remove it, because it is as
+/// long as a token.
 fn request_id(envelope: &Members<'_>, secrets: &[&str]) -> Option<String> {
     let plain = |text: &String| text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let echoes = |text: &String| secrets.iter().any(|secret| shares_a_part(text, secret));
     envelope.text("request_id").filter(|text| plain(text) && !echoes(text))
 }
 
-/// Absent, or a JSON media type whose charset, if named, is UTF-8.
+/// Returns whether the content type is absent, or a JSON media type without a charset other than UTF-8.
 fn says_json(content_type: Option<&str>) -> bool {
     let Some(text) = content_type else {
         return true;
@@ -142,7 +148,7 @@ fn says_json(content_type: Option<&str>) -> bool {
     })
 }
 
-fn meaning(code: i64, message: &str) -> (Cause, Acted) {
+fn cause_of_code(code: i64, message: &str) -> (Cause, Acted) {
     let (cause, acted) = match code {
         101_000 => (Cause::WrongUserType, Acted::No),
         105_001 => (Cause::TokenInvalid, Acted::No),
@@ -164,7 +170,8 @@ fn meaning(code: i64, message: &str) -> (Cause, Acted) {
     (cause, acted)
 }
 
-/// 36009004 says many things. Real texts carry tails and differing quote marks, so words are looked for, not sentences.
+/// Returns the cause of code 36009004, which has many meanings. The function looks for words, not sentences, because
+/// real texts differ in their quote marks and endings.
 fn refused_parameter(message: &str) -> Cause {
     let text = message.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -233,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_36009004_tell_its_kinds_apart() {
+    fn the_words_of_36009004_decide_its_cause() {
         let of = |message: &str| {
             cause(&answer(400, "application/json", &format!(r#"{{"code":36009004,"message":"{message}"}}"#))).0
         };
@@ -288,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_answer_says_goes_along_whatever_its_status_and_label() {
+    fn the_detail_has_tiktoks_code_and_message_for_every_status_and_content_type() {
         for (status, content_type) in [(200, "text/html"), (408, "application/json"), (429, "text/plain"), (500, "")] {
             let response = answer(status, content_type, r#"{"code":7,"message":"words","request_id":"A1"}"#);
             let error = failure(&response).error;

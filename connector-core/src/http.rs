@@ -1,11 +1,11 @@
-//! Requests the core asks for and answers it reads. Plain data.
+//! The requests that the core asks for and the answers that it reads. Plain data.
 
 use crate::secret::{AccessToken, RequestTarget};
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The only two hosts there are; both `https`, port 443. No input can name a third.
+/// The two hosts to which requests are sent, both over `https` on port 443. No input can name another host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authority {
     /// `open-api.tiktokglobalshop.com`
@@ -15,7 +15,7 @@ pub enum Authority {
 }
 
 impl Authority {
-    /// The host's name.
+    /// Returns the name of the host.
     #[must_use]
     pub const fn host(self) -> &'static str {
         match self {
@@ -25,7 +25,7 @@ impl Authority {
     }
 }
 
-/// What a request does. Only [`Method::Get`] is known to change nothing.
+/// The method of a request. Only [`Method::Get`] is known to change nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Reads.
@@ -38,55 +38,59 @@ pub enum Method {
     Delete,
 }
 
-/// A request. Its query holds secrets (TikTok wants the app secret and tokens there), so it has no `Debug`.
+/// A request. It has no `Debug`, because its query holds secrets: TikTok requires the app secret and tokens there.
 pub struct Request<'a> {
-    /// Where to.
+    /// The host.
     pub authority: Authority,
-    /// What it does.
+    /// The method.
     pub method: Method,
-    /// Path and query, percent-encoded, ready to send.
+    /// Path and query, percent-encoded.
     pub path_and_query: RequestTarget,
-    /// Header `x-tts-access-token`, for the API host.
+    /// The header `x-tts-access-token`, for the API host.
     pub access_token: Option<AccessToken>,
-    /// Header `content-type`.
+    /// The header `content-type`.
     pub content_type: Option<&'a str>,
-    /// Sent byte for byte.
+    /// The body, sent byte for byte.
     pub body: &'a [u8],
-    /// An answer with a larger body is not read to its end.
+    /// The largest body that is read. An answer with a larger body fails with [`TransportFailure::TooLarge`].
     pub max_response_bytes: usize,
 }
 
-/// An answer, its body complete.
+/// The largest number of chunks in which the body of an answer may arrive: 4096. Each chunk costs a call to the host,
+/// so a body of single bytes would use up the guest's time.
+pub const MAX_RESPONSE_CHUNKS: u32 = 4096;
+
+/// A complete answer.
 pub struct Response {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: u16,
-    /// Header `content-type`, if it is text.
+    /// The header `content-type`, if it is text.
     pub content_type: Option<String>,
-    /// Header `retry-after`, if it is text.
+    /// The header `retry-after`, if it is text.
     pub retry_after: Option<String>,
-    /// Header `date`, if it is text.
+    /// The header `date`, if it is text.
     pub date: Option<String>,
-    /// At most [`Request::max_response_bytes`] bytes.
+    /// The body, at most [`Request::max_response_bytes`] bytes.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// The body as text. What is not UTF-8 becomes U+FFFD, and a byte order mark goes (RFC 8259, section 8.1): a name that
-    /// was cut off within a letter must not cost the tokens beside it.
+    /// Returns the body as text. Bytes that are not UTF-8 become U+FFFD, so that a name that was cut off within a
+    /// character does not cost the tokens beside it. A byte order mark is removed (RFC 8259, section 8.1).
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body))
     }
 }
 
-/// Why there is no answer.
+/// The reason why there is no complete answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransportFailure {
     /// The host's policy refused the request or the address.
     Denied,
-    /// The body broke off or the connection was reset or timed out: nobody knows whether TikTok acted.
+    /// The body broke off, or the connection was reset or timed out. It is unknown whether TikTok acted.
     Interrupted,
-    /// No connection was made: name, address, TCP or certificate.
+    /// No connection was made: the name, the address, TCP or the certificate failed.
     NotConnected,
     /// The body is larger than allowed.
     TooLarge,
@@ -97,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_bytes_cost_themselves_alone() {
+    fn bytes_that_are_not_utf_8_do_not_affect_the_others() {
         let text = |bytes: &[u8]| {
             let body = bytes.to_vec();
             Response { status: 200, content_type: None, retry_after: None, date: None, body }.text().into_owned()

@@ -1,18 +1,21 @@
-//! Who is meant: the host's customer, TikTok's account, a shop.
+//! Identifies customers, accounts and connections.
 
 use crate::error::{Cause, Error};
 use alloc::string::String;
 
-/// Most bytes of a customer's or an account's identifier.
+/// The longest identifier of a customer or an account, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
 
-/// The host's own identifier of its customer: 1 to 256 bytes, compared byte for byte, never normalised.
+/// The host's own identifier of its customer: 1 to 256 bytes. Identifiers are compared byte for byte and never
+/// normalised.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CustomerId(String);
 
 impl CustomerId {
+    /// Checks the length.
+    ///
     /// # Errors
-    /// Invalid request (`customer-id-invalid`) when empty or longer than 256 bytes.
+    /// Invalid request: `customer-id-invalid` if the text is empty or longer than 256 bytes.
     pub fn parse(text: String) -> Result<Self, Error> {
         if text.is_empty() || text.len() > MAX_ID_BYTES {
             return Err(Error::new(Cause::CustomerIdInvalid));
@@ -20,20 +23,22 @@ impl CustomerId {
         Ok(Self(text))
     }
 
-    /// The text as the host gave it.
+    /// Returns the text as the host gave it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// TikTok's `open_id`: the seller account that consented, for this app. Opaque, 1 to 256 bytes.
+/// TikTok's `open_id`: identifies the seller account that consented to this app. Opaque, 1 to 256 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AccountId(String);
 
 impl AccountId {
+    /// Checks the length.
+    ///
     /// # Errors
-    /// Invalid request (`account-id-invalid`) when empty or longer than 256 bytes.
+    /// Invalid request: `account-id-invalid` if the text is empty or longer than 256 bytes.
     pub fn parse(text: String) -> Result<Self, Error> {
         if text.is_empty() || text.len() > MAX_ID_BYTES {
             return Err(Error::new(Cause::AccountIdInvalid));
@@ -41,18 +46,18 @@ impl AccountId {
         Ok(Self(text))
     }
 
-    /// The text as TikTok sent it.
+    /// Returns the text as TikTok sent it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Names one connection. The tenant is not in it: the host's own context adds that.
+/// Identifies one connection of a tenant. The tenant is not part of the key; the host knows it from the context.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnectionKey {
-    /// Whose connection.
+    /// The customer who is connected.
     pub customer: CustomerId,
-    /// To which account.
+    /// The seller account.
     pub account: AccountId,
 }

@@ -1,7 +1,8 @@
-//! JSON as TikTok and storage send it: objects whose members keep the text of their values, read leniently one by one.
+//! Reads JSON objects from TikTok and from storage. The members keep the exact text of their values and are read one by
+//! one.
 //!
-//! One reader for every object there is: an odd member costs itself, never its neighbours, a value that is passed on
-//! keeps its exact text, and the component carries one deserializer instead of one per type.
+//! All objects share this reader. A member that cannot be read does not affect the others, a value that is passed on
+//! keeps its exact text, and the component contains one deserializer instead of one for each type.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -11,50 +12,51 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// The members of an object, in their order, values as written.
+/// The members of an object in their order, with the text of their values.
 #[derive(Default)]
 pub struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    /// None if this is not one whole JSON object. Values are passed over, not descended into, so their depth is no matter.
+    /// Reads the members of one complete JSON object. Returns `None` for anything else. Nested values are skipped, so
+    /// their depth does not matter.
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 
-    /// How many members there are.
+    /// Returns the number of members.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The text of a member's value; of the first, should it be repeated.
+    /// Returns the JSON text of a member's value. If the name is repeated, the first member counts.
     #[must_use]
     pub fn raw(&self, name: &str) -> Option<&'a str> {
         self.0.iter().find(|(member, _)| member == name).map(|(_, value)| value.get())
     }
 
-    /// A member that is text.
+    /// Returns the value of a member that is a text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         text(self.raw(name)?)
     }
 
-    /// A member that is text, or a number kept digit by digit.
+    /// Returns the value of a member that is a text or a number. A number keeps its exact digits.
     #[must_use]
     pub fn text_or_digits(&self, name: &str) -> Option<String> {
         let raw = self.raw(name)?;
         text(raw).or_else(|| raw.starts_with(|c: char| c.is_ascii_digit()).then(|| raw.to_owned()))
     }
 
-    /// A member that is a whole number, or one as text.
+    /// Returns the value of a member that is a whole number, or a text that contains one.
     #[must_use]
     pub fn whole_number(&self, name: &str) -> Option<i64> {
         let raw = self.raw(name)?;
         raw.parse().ok().or_else(|| text(raw)?.trim().parse().ok())
     }
 
-    /// A member that is true or false.
+    /// Returns the value of a member that is true or false.
     #[must_use]
     pub fn flag(&self, name: &str) -> Option<bool> {
         match self.raw(name)? {
@@ -64,32 +66,32 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// A member that is an object.
+    /// Returns the members of a member that is an object.
     #[must_use]
     pub fn members(&self, name: &str) -> Option<Self> {
         Self::parse(self.raw(name)?.as_bytes())
     }
 
-    /// A member that is a list, each item as written.
+    /// Returns the items of a member that is a list, each with its exact text.
     #[must_use]
     pub fn list(&self, name: &str) -> Option<Vec<&'a RawValue>> {
         serde_json::from_slice(self.raw(name)?.as_bytes()).ok()
     }
 
-    /// A member that is a list of text; other items are passed over.
+    /// Returns the texts of a member that is a list. Other items are skipped.
     #[must_use]
     pub fn texts(&self, name: &str) -> Option<Vec<String>> {
         Some(self.list(name)?.iter().filter_map(|item| text(item.get())).collect())
     }
 
-    /// The object again, but for one member.
+    /// Returns the object as JSON without one member.
     #[must_use]
     pub fn without(&self, name: &str) -> Option<String> {
         serde_json::to_string(&Without { members: self, name }).ok()
     }
 }
 
-/// A JSON text; none if it is anything else.
+/// Decodes a JSON text. Returns `None` for any other value.
 #[must_use]
 pub fn text(raw: &str) -> Option<String> {
     serde_json::from_slice(raw.as_bytes()).ok()
@@ -134,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_odd_member_costs_itself_alone() {
+    fn a_member_that_cannot_be_read_does_not_affect_the_others() {
         let members =
             Members::parse(br#"{"a":"x","b":7,"c":"7","d":1.5,"e":null,"f":[1,"y"],"g":{"h":true},"i":-3}"#).unwrap();
         assert_eq!(members.text("a").as_deref(), Some("x"));
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_none() {
+    fn only_a_complete_object_is_parsed() {
         let deep = "{\"a\":".repeat(100_000);
         for text in ["", "null", "[]", "1", "{", "{\"a\":1", "{\"a\":1}x", "<html>", &deep] {
             assert!(Members::parse(text.as_bytes()).is_none(), "{text}");

@@ -1,20 +1,22 @@
 //! Every decision of the TikTok Shop connector, without I/O.
 //!
 //! The crate decides how a consent becomes a stored connection, when and how its tokens are renewed, what an answer of
-//! TikTok Shop means, and what the host should do next. It never reads a clock, draws a random number, opens a socket or
-//! touches storage: all of that is asked for through [`ports::Effects`], so a crash at any effect can be played in a
-//! test, and the component around it only translates.
+//! TikTok Shop means, and what the host should do next. It never reads a clock, draws a random number, opens a socket
+//! or accesses storage. It asks for all of that through [`ports::Effects`]. A test can therefore end a call at any
+//! effect, and the component around the crate only translates.
 //!
-//! Where a thing is decided:
+//! The modules answer these questions:
 //!
 //! | question | module |
 //! | --- | --- |
+//! | which times do the connector and its host agree on? | [`contract`] |
 //! | what does this callback mean? | [`callback`] |
 //! | what does this answer mean? | [`envelope`], [`endpoint`] |
 //! | what does this webhook say? | [`webhook`] |
-//! | when is a token due, until when is it served? | [`token`] |
-//! | may this call spend the refresh token, and what is stored afterwards? | [`rotation`] |
-//! | what does the customer's row say? | [`connection`] |
+//! | when is a token due, and until when is it served? | [`token`] |
+//! | may this call spend the refresh token? | [`rotation`] |
+//! | what is stored about the tokens, and how does it change? | [`record`] |
+//! | what does the customer's row show? | [`connection`] |
 //! | what should the host do? | [`error`] |
 //! | in which order do the effects happen? | [`operation`] |
 //!
@@ -24,7 +26,7 @@
 //!
 //! let now = UnixSeconds::new(1_767_225_600);
 //! let end = Expiry::believed(Some(now.plus(7 * 86_400)), now);
-//! // Seven days of life: due one day before the end, plus a jitter that is only ever later.
+//! // A token with a life of seven days is due one day before its end. The jitter can only make it later; here it is 0.
 //! assert_eq!(due_at(end, now, 0), now.plus(6 * 86_400));
 //! ```
 #![no_std]
@@ -34,6 +36,8 @@ extern crate alloc;
 pub mod authorization_link;
 pub mod callback;
 pub mod connection;
+pub mod contract;
+pub mod credentials;
 pub mod endpoint;
 pub mod envelope;
 pub mod error;

@@ -1,6 +1,8 @@
-//! One file per export, straight-line over [`Effects`]; beneath them what they share:
-//! `renewal` (claim, call, persist), `tokens` (loads and swaps of the record), `rows` (the order of row writes) and
-//! `shop_sync` (reading the shops with a token that TikTok may refuse).
+//! One file per export, each a straight sequence of [`Effects`].
+//!
+//! The operations share these modules: `renewal` (plan, claim, request, save), `tokens` (loads and swaps of the
+//! record), `rows` (the order of row writes), `shop_sync` (reading the shops with a token that TikTok may refuse),
+//! `signed` (one exchange with the API host) and `valid_token` (a token that may be used now).
 
 pub mod access_token;
 pub mod authorization_url;
@@ -20,24 +22,26 @@ mod signed;
 mod tokens;
 mod valid_token;
 
+use crate::credentials::Credentials;
 use crate::error::{Cause, Error, scrubbed};
-use crate::ports::{Credentials, Effects, StorageError};
+use crate::ports::{Effects, StorageError};
 
 async fn credentials(effects: &impl Effects) -> Result<Credentials, Error> {
     effects.credentials().await.map_err(|error| match error {
-        StorageError::Unavailable(text) => said_by_the_host(Cause::CredentialsUnavailable, &text),
-        StorageError::Refused(text) => said_by_the_host(Cause::CredentialsRefused, &text),
+        StorageError::Unavailable(text) => host_error(Cause::CredentialsUnavailable, &text),
+        StorageError::Refused(text) => host_error(Cause::CredentialsRefused, &text),
     })
 }
 
 fn storage_error(error: StorageError) -> Error {
     match error {
-        StorageError::Unavailable(text) => said_by_the_host(Cause::StorageUnavailable, &text),
-        StorageError::Refused(text) => said_by_the_host(Cause::StorageRefused, &text),
+        StorageError::Unavailable(text) => host_error(Cause::StorageUnavailable, &text),
+        StorageError::Refused(text) => host_error(Cause::StorageRefused, &text),
     }
 }
 
-/// A database's error may quote the record it was given, and would take it into the row's last failure.
-fn said_by_the_host(cause: Cause, text: &str) -> Error {
-    Error::new(cause).noting(&scrubbed(text, &[]))
+/// Builds an error with the host's own words. They are scrubbed: a database may quote the record that it was given, and
+/// the error is stored in the row as the last failure.
+fn host_error(cause: Cause, text: &str) -> Error {
+    Error::new(cause).with_note(&scrubbed(text, &[]))
 }

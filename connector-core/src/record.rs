@@ -1,9 +1,15 @@
-//! The token record: all that is kept of one connection's tokens, and its versioned codec.
+//! The token record: everything that is stored about the tokens of one connection.
 //!
-//! The record is the connection; the customer's row is a projection of it. What has no record is not connected.
+//! The record is the connection: a customer without a record is not connected. The customer's row is a projection of
+//! the record. The fields of [`TokenRecord`] are private. It changes only through the methods in `transitions`, which
+//! keep its invariants, and through its stored form in `codec`.
 
 mod codec;
+mod transitions;
 
+pub use transitions::{NewGrant, VerificationRequest};
+
+use crate::error::Cause;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::time::UnixSeconds;
 use crate::token::Expiry;
@@ -11,149 +17,297 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
-/// Most refresh tokens kept beside the current one.
-pub const MOST_FALLBACKS: usize = 3;
+/// The largest number of refresh tokens that are kept beside the current one.
+pub const MAX_FALLBACKS: usize = 3;
 
 /// 128 random bits.
 pub type Nonce = [u8; 16];
 
-/// Names one grant's life: drawn when the record is created, kept by refresh and by reconnect in place.
+/// Identifies the grant that a record belongs to. It is drawn at random when the record is created. A refresh and a
+/// consent in place keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lineage(pub Nonce);
 
 impl Lineage {
-    /// 32 hexadecimal digits, as the row carries it.
+    /// Returns 32 hexadecimal digits, as the row stores them.
     #[must_use]
     pub fn to_text(self) -> String {
         hex::encode(self.0)
     }
 }
 
-/// The pair in use. The access token can be missing when TikTok sent a refresh token alone; both are gone once a
-/// revocation is proven.
+/// The pair that is in use. The access token is missing if TikTok sent a refresh token without one. Both tokens are
+/// missing after a revocation was proven.
 #[derive(Default)]
 pub struct CurrentPair {
-    /// Serves calls.
+    /// The token that authenticates calls.
     pub access: Option<AccessToken>,
-    /// Its believed end.
+    /// The believed end of the access token.
     pub access_ends: Option<UnixSeconds>,
-    /// Buys the next pair.
+    /// The token that the next refresh spends.
     pub refresh: Option<RefreshToken>,
-    /// Its end as TikTok named it; about 99 years ahead is normal.
+    /// The end of the refresh token as TikTok named it. About 99 years ahead is normal.
     pub refresh_ends: Option<UnixSeconds>,
 }
 
 impl CurrentPair {
-    /// The access token while it may be used.
+    /// Returns the access token if it may be used at `now`.
     #[must_use]
     pub fn usable_access(&self, now: UnixSeconds) -> Option<&AccessToken> {
         self.access.as_ref().filter(|_| self.access_expiry().usable(now))
     }
 
-    /// The access token's end.
+    /// Returns the end of the access token.
     #[must_use]
     pub fn access_expiry(&self) -> Expiry {
         self.access_ends.map_or(Expiry::Unknown, Expiry::At)
     }
 }
 
-/// A refresh token's SHA-256: what a claim says is being spent.
+/// The SHA-256 of a refresh token. A claim names the token that it covers by this hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spent(pub [u8; 32]);
+pub struct TokenHash(pub [u8; 32]);
 
-impl Spent {
-    /// Of this token.
+impl TokenHash {
+    /// Hashes this token.
     #[must_use]
     pub fn of(token: &RefreshToken) -> Self {
         Self(Sha256::digest(token.expose().as_bytes()).into())
     }
 }
 
-/// Written before a refresh token is sent: nobody else sends it while the claim lives, and a claim that lapsed is the
-/// mark of a request whose outcome nobody knows.
+/// A mark that is stored before a refresh token is sent. While the claim lives, no other call sends this token. A claim
+/// that has lapsed means that nobody knows the outcome of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Tells the holder its own claim.
+    /// The random bits by which a call recognises its own claim.
     pub nonce: Nonce,
-    /// The token being spent.
-    pub spends: Spent,
+    /// The hash of the refresh token that is being spent.
+    pub spends: TokenHash,
 }
 
-/// Why a connection is dead. Only a new consent (or a forced refresh that succeeds) revives it.
+/// Declares the words of an enum once: `as_str` writes them and `parse` reads them.
+macro_rules! words {
+    ($type:ident: $($case:ident = $word:literal),*) => {
+        impl $type {
+            /// Every case.
+            pub const ALL: &[Self] = &[$(Self::$case),*];
+
+            /// Returns the word for this case, as the record stores it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$case => $word),* }
+            }
+
+            /// Returns the case of a word, `None` for any other text.
+            #[must_use]
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|case| case.as_str() == word)
+            }
+        }
+    };
+}
+
+/// The reason why a connection is dead. Only a new consent revives it, or a forced refresh that succeeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadReason {
     /// The refresh token has ended.
     AuthorizationExpired,
     /// The seller removed the app, or TikTok no longer knows the authorization.
     AuthorizationRevoked,
-    /// A refresh was never answered, and the token is refused now.
+    /// A refresh got no answer, and TikTok now refuses the refresh token.
     RefreshOutcomeUnknown,
 }
 
-/// Which shops a consent links, and which of the shops that appear later.
+words!(DeadReason:
+    AuthorizationExpired = "authorization-expired",
+    AuthorizationRevoked = "authorization-revoked",
+    RefreshOutcomeUnknown = "refresh-outcome-unknown"
+);
+
+impl DeadReason {
+    /// Returns the cause that tells the host about this reason.
+    #[must_use]
+    pub const fn cause(self) -> Cause {
+        match self {
+            Self::AuthorizationExpired => Cause::AuthorizationExpired,
+            Self::AuthorizationRevoked => Cause::AuthorizationRevoked,
+            Self::RefreshOutcomeUnknown => Cause::RefreshOutcomeUnknown,
+        }
+    }
+}
+
+/// The rule that says which shops a consent links. The same rule applies to shops that appear later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShopPolicy {
-    /// All of them.
+    /// Links every shop.
     All,
-    /// The only one; more than one: none until the customer chooses.
+    /// Links the shop if there is exactly one. If there are several, the customer must choose.
     ExactlyOne,
 }
 
-/// What a row is rebuilt from.
+words!(ShopPolicy: All = "all", ExactlyOne = "exactly-one");
+
+/// The facts about the seller from which a row is rebuilt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// As chosen at the latest consent.
+    /// The policy that was chosen at the latest consent.
     pub shop_policy: ShopPolicy,
-    /// Display name; can change.
+    /// The display name of the seller account. It can change.
     pub seller_name: String,
-    /// Region of the seller account, not of its shops.
+    /// The region of the seller account. Its shops may have other regions.
     pub base_region: String,
-    /// As TikTok listed them.
+    /// The granted scopes as TikTok listed them.
     pub scopes: Vec<String>,
 }
 
-/// The token record.
+/// The token record of one connection.
 pub struct TokenRecord {
-    /// Whose life this is.
-    pub lineage: Lineage,
-    /// Counts writes that change the pair, the grant or its death; orders rows within one lineage.
-    pub generation: u64,
-    /// The app the pair belongs to.
-    pub app_key: String,
-    /// The pair in use.
-    pub current: CurrentPair,
-    /// When to renew, jitter included; drawn once per pair.
-    pub due_at: UnixSeconds,
-    /// Up to three other refresh tokens, newest first; never the current one, none twice.
-    pub fallbacks: Vec<RefreshToken>,
-    /// Refresh tokens that TikTok has rejected since the latest pair, newest first. They come back when the record dies,
-    /// so that a forced refresh can try them again after a fault on TikTok's side or a mistyped app secret.
-    pub rejected: Vec<RefreshToken>,
-    /// Who is spending the refresh token.
-    pub claim: Option<Claim>,
-    /// Requests whose outcome nobody knows, since the last stored pair or consent.
-    pub presented: u32,
-    /// Failed attempts in a row.
-    pub failures: u32,
-    /// No unforced attempt before this time.
-    pub not_before: Option<UnixSeconds>,
-    /// The latest consent.
-    pub granted_at: UnixSeconds,
-    /// The latest pair.
-    pub rotated_at: UnixSeconds,
-    /// A notice of deauthorization waits for verification.
-    pub verify: bool,
-    /// None while the grant lives.
-    pub dead: Option<DeadReason>,
-    /// What a row is rebuilt from.
-    pub profile: Profile,
+    lineage: Lineage,
+    generation: u64,
+    app_key: String,
+    current: CurrentPair,
+    due_at: UnixSeconds,
+    fallbacks: Vec<RefreshToken>,
+    rejected: Vec<RefreshToken>,
+    claim: Option<Claim>,
+    presented: u32,
+    failures: u32,
+    not_before: Option<UnixSeconds>,
+    granted_at: UnixSeconds,
+    rotated_at: UnixSeconds,
+    verify: bool,
+    dead: Option<DeadReason>,
+    profile: Profile,
 }
 
-/// Why stored bytes are not a record this version can use. Nothing is overwritten in either case.
+impl TokenRecord {
+    /// Returns the grant that this record belongs to.
+    #[must_use]
+    pub const fn lineage(&self) -> Lineage {
+        self.lineage
+    }
+
+    /// Returns how many writes have changed the pair or the grant, a death included. It orders the rows of one lineage.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Returns the key of the app that the pair belongs to.
+    #[must_use]
+    pub fn app_key(&self) -> &str {
+        &self.app_key
+    }
+
+    /// Returns the pair in use.
+    #[must_use]
+    pub const fn current(&self) -> &CurrentPair {
+        &self.current
+    }
+
+    /// Returns the pair in use and gives up the rest of the record.
+    #[must_use]
+    pub fn into_current(self) -> CurrentPair {
+        self.current
+    }
+
+    /// Returns when the pair should be renewed. The jitter is included; it is drawn once per pair.
+    #[must_use]
+    pub const fn due_at(&self) -> UnixSeconds {
+        self.due_at
+    }
+
+    /// Returns up to [`MAX_FALLBACKS`] other refresh tokens, newest first. No token is listed twice, and the current
+    /// one is never among them.
+    #[must_use]
+    pub fn fallbacks(&self) -> &[RefreshToken] {
+        &self.fallbacks
+    }
+
+    /// Returns the refresh tokens that TikTok has rejected since the latest pair, newest first. They become fallbacks
+    /// again when the record dies. A forced refresh can then try them after a fault of TikTok or a mistyped app secret.
+    #[must_use]
+    pub fn rejected(&self) -> &[RefreshToken] {
+        &self.rejected
+    }
+
+    /// Returns the claim on the refresh token, if a call has claimed it.
+    #[must_use]
+    pub const fn current_claim(&self) -> Option<Claim> {
+        self.claim
+    }
+
+    /// Returns how many requests since the last stored pair or consent had an outcome that nobody knows.
+    #[must_use]
+    pub const fn presented(&self) -> u32 {
+        self.presented
+    }
+
+    /// Returns how many attempts have failed in a row.
+    #[must_use]
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Returns the time before which only a forced refresh tries again.
+    #[must_use]
+    pub const fn not_before(&self) -> Option<UnixSeconds> {
+        self.not_before
+    }
+
+    /// Returns the time of the latest consent.
+    #[must_use]
+    pub const fn granted_at(&self) -> UnixSeconds {
+        self.granted_at
+    }
+
+    /// Returns the time at which the latest pair was received.
+    #[must_use]
+    pub const fn rotated_at(&self) -> UnixSeconds {
+        self.rotated_at
+    }
+
+    /// Returns whether a notice of deauthorization waits for verification.
+    #[must_use]
+    pub const fn awaits_verification(&self) -> bool {
+        self.verify
+    }
+
+    /// Returns why the grant is dead, `None` while it lives.
+    #[must_use]
+    pub const fn dead(&self) -> Option<DeadReason> {
+        self.dead
+    }
+
+    /// Returns the facts from which a row is rebuilt.
+    #[must_use]
+    pub const fn profile(&self) -> &Profile {
+        &self.profile
+    }
+}
+
+/// The reason why stored bytes are not a record that this version can use. Nothing is overwritten in either case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
-    /// Written by a newer version.
+    /// A newer version wrote the record.
     TooNew,
-    /// Not a record.
+    /// The bytes are not a record.
     Unreadable,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_read_back_as_the_case_that_wrote_it() {
+        for reason in DeadReason::ALL {
+            assert_eq!(DeadReason::parse(reason.as_str()), Some(*reason));
+        }
+        for policy in ShopPolicy::ALL {
+            assert_eq!(ShopPolicy::parse(policy.as_str()), Some(*policy));
+        }
+        assert_eq!((DeadReason::parse("All"), ShopPolicy::parse("")), (None, None));
+    }
 }

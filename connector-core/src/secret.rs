@@ -1,11 +1,11 @@
-//! Values that must not be seen: no `Debug`, `Display`, `Clone`, `PartialEq` or `Serialize`, zeroed on drop.
+//! Secret values. They have no `Debug`, `Display`, `Clone`, `PartialEq` or `Serialize`, and are zeroed on drop.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-/// Zeroed on drop, out of line: one copy of the code for every place where a secret ends.
+/// A text that is zeroed on drop. The drop is not inlined, so the component has its code only once.
 struct Text(String);
 
 impl Text {
@@ -21,17 +21,18 @@ impl Drop for Text {
     }
 }
 
-/// Bytes that hold secrets: a stored record, the input of a signature. Zeroed on drop.
+/// Bytes that hold secrets, such as a stored record or the input of a signature. They are zeroed on drop.
 pub struct SecretBytes(Vec<u8>);
 
 impl SecretBytes {
-    /// Takes ownership. A buffer that grew while it was written has left copies behind: reserve first.
+    /// Takes ownership of the bytes. Reserve the buffer before you write it: a buffer that grows leaves copies of the
+    /// secret behind.
     #[must_use]
     pub const fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// The bytes themselves.
+    /// Returns the bytes.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -51,25 +52,25 @@ macro_rules! secrets {
         pub struct $name(Text);
 
         impl $name {
-            /// Takes ownership; the text is zeroed when this is dropped.
+            /// Takes ownership of the text. The text is zeroed on drop.
             #[must_use]
             pub fn new(text: String) -> Self {
                 Self(Text(text))
             }
 
-            /// The text itself. Every caller is a place where the secret could get out.
+            /// Returns the text. Every caller is a place where the secret could leak.
             #[must_use]
             pub fn expose(&self) -> &str {
                 &self.0.0
             }
 
-            /// Whether both are the same, in time that depends on their lengths only.
+            /// Compares both in a time that depends only on their lengths.
             #[must_use]
             pub fn same_as(&self, other: &Self) -> bool {
                 self.0.same_as(&other.0)
             }
 
-            /// A second copy. Deliberately not `Clone`, so that each copy stands visibly in the code.
+            /// Copies the secret. This is not `Clone`, so that every copy is visible in the code.
             #[must_use]
             pub fn duplicate(&self) -> Self {
                 Self(Text(self.0.0.clone()))
@@ -79,18 +80,20 @@ macro_rules! secrets {
 }
 
 secrets! {
-    /// Goes to the API host in the header `x-tts-access-token`, nowhere else.
+    /// The token that authenticates calls. It is sent to the API host in the header `x-tts-access-token` and nowhere
+    /// else.
     AccessToken;
-    /// The app's secret: into a signature, or to the token host.
+    /// The app's secret. It signs requests and is sent to the token host.
     AppSecret;
-    /// The consent's code: works once, for 30 minutes. Never stored.
+    /// The code of a consent. It works once, for 30 minutes, and is never stored.
     AuthorizationCode;
-    /// Path and query of a request: TikTok wants the app secret and tokens there.
+    /// Path and query of a request. TikTok requires the app secret and tokens there.
     RequestTarget;
-    /// Buys the next pair. Spent at the token host only.
+    /// The token that a refresh exchanges for the next pair. It is sent to the token host only.
     RefreshToken;
-    /// Which shop a call is for. Secret-like: kept in the row, never in an error.
+    /// Names the shop of a call to TikTok. It is treated as a secret: it is stored in the row and never put into an
+    /// error.
     ShopCipher;
-    /// What binds a callback to the person who started the consent.
+    /// The random text that binds a callback to the person who started the consent.
     State;
 }

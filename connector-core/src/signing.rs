@@ -1,12 +1,13 @@
-//! The signatures of requests to the API host and of webhooks, and a request's encoded query.
+//! Signs requests to the API host, verifies the signatures of webhooks, and percent-encodes queries.
 //!
-//! Requests. Source: partner.tiktokshop.com/docv2/page/sign-your-api-request (2026). HMAC-SHA256, key = app secret, over
-//! secret ‖ path ‖ (name ‖ value, decoded, by name in byte order) ‖ body ‖ secret, in lowercase hexadecimal. `sign` and
-//! `access_token` are not signed; neither is a body of media type `multipart/form-data`. Checked against vectors that
-//! nine public implementations agree on (`tests/vectors`).
+//! Requests. Source: partner.tiktokshop.com/docv2/page/sign-your-api-request (2026). A signature is the HMAC-SHA256
+//! with the app secret as its key, in lowercase hexadecimal. Its input is secret ‖ path ‖ (name ‖ value, decoded,
+//! ordered by name in byte order) ‖ body ‖ secret. The parameters `sign` and `access_token` and a body of media type
+//! `multipart/form-data` are not signed. The signatures are tested against vectors on which nine public implementations
+//! agree (`tests/vectors`).
 //!
-//! Webhooks. Source: partner.tiktokshop.com/docv2/page/tts-webhooks-overview (2026). HMAC-SHA256, key = app secret, over
-//! app key ‖ body as it arrived, in lowercase hexadecimal: the whole value of the header `Authorization`.
+//! Webhooks. Source: partner.tiktokshop.com/docv2/page/tts-webhooks-overview (2026). The header `Authorization` is the
+//! HMAC-SHA256 with the app secret as its key, in lowercase hexadecimal. Its input is app key ‖ body as it arrived.
 
 use crate::secret::{AppSecret, SecretBytes};
 use alloc::string::String;
@@ -17,32 +18,33 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// RFC 3986, section 2.3: what stands in a query as it is.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// The bytes that are percent-encoded: every byte except the unreserved characters of RFC 3986, section 2.3 (letters,
+/// digits and `-._~`).
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Text as it stands in a query: everything but RFC 3986's unreserved characters is percent-encoded.
+/// Percent-encodes a text for a query, in pieces. Only the unreserved characters of RFC 3986 stay as they are.
 pub fn percent_encoding(text: &str) -> impl Iterator<Item = &str> {
-    utf8_percent_encode(text, RESERVED)
+    utf8_percent_encode(text, ENCODED)
 }
 
-/// The same, as a text of its own.
+/// Percent-encodes a text for a query.
 #[must_use]
 pub fn percent_encoded(text: &str) -> String {
     percent_encoding(text).collect()
 }
 
-/// What is signed of a request.
+/// The parts of a request that are signed.
 pub struct Signable<'a> {
-    /// Begins with `/`; without host, query and trailing slash, exactly as it is sent.
+    /// The path exactly as it is sent. It begins with `/` and has no host, query or trailing slash.
     pub path: &'a str,
-    /// Decoded pairs in any order, `app_key` and `timestamp` among them.
+    /// Decoded pairs in any order, including `app_key` and `timestamp`.
     pub query: &'a [(&'a str, &'a str)],
     /// The body and its `content-type`.
     pub body: Option<(&'a [u8], Option<&'a str>)>,
 }
 
 impl Signable<'_> {
-    /// The input of the HMAC. Holds the secret.
+    /// Returns the input of the HMAC. It contains the secret.
     #[must_use]
     pub fn string_to_sign(&self, secret: &AppSecret) -> SecretBytes {
         let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(self.query.len());
@@ -57,13 +59,13 @@ impl Signable<'_> {
             let query = pairs.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
             [around, self.path.as_bytes()].into_iter().chain(query).chain([body, around])
         };
-        // The exact size up front: a buffer that grew would leave copies of the secret behind.
+        // The buffer gets its exact size first: a buffer that grows leaves copies of the secret behind.
         let mut text = Vec::with_capacity(pieces().map(<[u8]>::len).sum());
         pieces().for_each(|piece| text.extend_from_slice(piece));
         SecretBytes::new(text)
     }
 
-    /// 64 lowercase hexadecimal digits.
+    /// Returns the signature: 64 lowercase hexadecimal digits.
     #[must_use]
     pub fn signature(&self, secret: &AppSecret) -> String {
         hex::encode(hmac_sha256(secret.expose().as_bytes(), &[self.string_to_sign(secret).expose()]))
@@ -72,35 +74,35 @@ impl Signable<'_> {
 
 /// A webhook as it arrived.
 pub struct Webhook<'a> {
-    /// Of the app that the webhook is for.
+    /// The key of the app that the webhook is for.
     pub app_key: &'a str,
-    /// Every byte of it, before anything has parsed it.
+    /// The raw body, before anything has parsed it.
     pub body: &'a [u8],
     /// The value of the header `Authorization`.
     pub authorization: &'a [u8],
 }
 
-/// Which of an app's secrets signed a webhook.
+/// The app's secret that signed a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignedWith {
-    /// The one that is in use.
+    /// The secret that is in use.
     CurrentSecret,
-    /// The one before: the webhook was signed before the secret was changed.
+    /// The secret before it: the webhook was signed before the secret was changed.
     PreviousSecret,
 }
 
 impl Webhook<'_> {
-    /// What `authorization` is if `secret` signed this: 64 lowercase hexadecimal digits.
+    /// Returns the value that `authorization` has if `secret` signed this webhook: 64 lowercase hexadecimal digits.
     #[must_use]
     pub fn signature(&self, secret: &AppSecret) -> String {
         hex::encode(hmac_sha256(secret.expose().as_bytes(), &[self.app_key.as_bytes(), self.body]))
     }
 
-    /// Which secret signed this; none: it is not from TikTok Shop, or not as TikTok Shop sent it. Says nothing about its
-    /// age, nor whether it came before.
+    /// Returns which secret signed this webhook. `None` means that TikTok Shop did not send it, or not in this form.
+    /// The signature does not prove the age of a webhook, and it does not show whether the webhook is a repetition.
     ///
-    /// Compares in constant time, letter by letter: digits in upper case or space around them are refused. An empty
-    /// secret signs nothing, as anybody could.
+    /// The comparison takes constant time. It is exact: upper case or surrounding space is refused. An empty secret is
+    /// never accepted, because anybody could sign with it.
     #[must_use]
     pub fn signed_with(&self, current: &AppSecret, previous: Option<&AppSecret>) -> Option<SignedWith> {
         let signed = |secret: &AppSecret| {
@@ -117,8 +119,8 @@ impl Webhook<'_> {
     }
 }
 
-/// HMAC-SHA256 over the concatenation of `parts`. The key is brought to the block size here (RFC 2104, section 2), so
-/// that no length can be refused.
+/// Returns the HMAC-SHA256 of the concatenated `parts`. The key is brought to the block size here (RFC 2104, section
+/// 2), so every length of a key is accepted.
 #[must_use]
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut block = Zeroizing::new([0_u8; 64]);
@@ -132,8 +134,8 @@ pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// Whether a body of this `content-type` is left out of the signature. The media type alone decides, whatever boundary
-/// follows.
+/// Returns whether a body of this `content-type` is left out of the signature. Only the media type counts, not its
+/// parameters.
 #[must_use]
 pub fn is_multipart(content_type: Option<&str>) -> bool {
     let media = content_type.and_then(|text| text.split(';').next()).map(str::trim).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Points in time and spans. Nothing here reads a clock.
+//! Points in time. Nothing here reads a clock.
 
 use core::time::Duration;
 
-/// Seconds since 1970-01-01T00:00:00Z. Beyond 32 bits in practice: TikTok names ends in the year 2125.
+/// Seconds since 1970-01-01T00:00:00Z. They exceed 32 bits: TikTok names ends in the year 2125.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixSeconds(u64);
 
@@ -10,39 +10,40 @@ impl UnixSeconds {
     /// 9999-12-31T23:59:59Z, the last second that common date formats can write.
     pub const MAX: Self = Self(253_402_300_799);
 
-    /// A point in time; later than [`UnixSeconds::MAX`] becomes it.
+    /// Returns this point in time, or [`UnixSeconds::MAX`] if it is later than that.
     #[must_use]
     pub const fn new(seconds: u64) -> Self {
         if seconds > Self::MAX.0 { Self::MAX } else { Self(seconds) }
     }
 
-    /// The number of seconds.
+    /// Returns the number of seconds.
     #[must_use]
     pub const fn seconds(self) -> u64 {
         self.0
     }
 
-    /// So many seconds later; stops at [`UnixSeconds::MAX`].
+    /// Returns the time this many seconds later, at most [`UnixSeconds::MAX`].
     #[must_use]
     pub const fn plus(self, seconds: u64) -> Self {
         Self::new(self.0.saturating_add(seconds))
     }
 
-    /// So many seconds earlier; stops at 1970.
+    /// Returns the time this many seconds earlier, at least 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn minus(self, seconds: u64) -> Self {
         Self(self.0.saturating_sub(seconds))
     }
 
-    /// Seconds from `earlier` until this; 0 if `earlier` is not earlier.
+    /// Returns the seconds from `earlier` to this time, 0 if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// The date of an HTTP answer in the one form that servers must send (IMF-fixdate, RFC 9110, section 5.6.7), such as
-/// `Sun, 06 Nov 1994 08:49:37 GMT`. None: another form, or no such day. The name of the weekday is not checked.
+/// Reads the date of an HTTP answer, such as `Sun, 06 Nov 1994 08:49:37 GMT`. Servers must send this form (IMF-fixdate,
+/// RFC 9110, section 5.6.7). Returns `None` for another form or a field that is out of range. The name of the weekday
+/// is not checked.
 #[must_use]
 pub fn http_date(text: &str) -> Option<UnixSeconds> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -64,25 +65,26 @@ pub fn http_date(text: &str) -> Option<UnixSeconds> {
     Some(UnixSeconds::new(days_before(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second))
 }
 
-/// Days from 1970-01-01 to a day of the Gregorian calendar. Years begin in March here, so that the leap day comes last.
+/// Returns the days from 1970-01-01 to a day of the Gregorian calendar. The calculation lets years begin in March, so
+/// that the leap day is the last day of its year.
 const fn days_before(year: u64, month: u64, day: u64) -> u64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let before_1970_march = 719_468;
     year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - before_1970_march
 }
 
-/// Both clocks at one moment. A deadline that guards a refresh token trusts neither alone: a wall clock can be set back,
-/// and a monotonic clock stands still while a machine sleeps.
+/// Both clocks at one moment. A deadline that guards a refresh token needs both: a wall clock can be set back, and a
+/// monotonic clock stops while a machine sleeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// The wall clock.
+    /// The time of the wall clock.
     pub wall: UnixSeconds,
-    /// Time since an arbitrary point.
+    /// The time of the monotonic clock, since an arbitrary point.
     pub monotonic: Duration,
 }
 
 impl Moment {
-    /// The larger of what both clocks say has passed since `earlier`.
+    /// Returns the time that has passed since `earlier`: the larger of what the two clocks say.
     #[must_use]
     pub fn elapsed_since(&self, earlier: &Self) -> Duration {
         let wall = Duration::from_secs(self.wall.since(earlier.wall));
@@ -96,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_larger_of_both_clocks_counts() {
+    fn elapsed_time_is_the_larger_of_both_clocks() {
         let at = |wall, monotonic| Moment { wall: UnixSeconds::new(wall), monotonic: Duration::from_secs(monotonic) };
         assert_eq!(at(110, 5).elapsed_since(&at(100, 0)), Duration::from_secs(10));
         assert_eq!(at(90, 5).elapsed_since(&at(100, 0)), Duration::from_secs(5), "a wall clock set back");

@@ -1,44 +1,87 @@
-//! How long a token is good for and when it is renewed. Arithmetic on a given `now`; no clock is read.
+//! The pair that TikTok issues, how long its access token is valid, and when it is renewed. All functions calculate
+//! from a given `now`; none reads a clock.
 //!
 //! TikTok names ends, not durations: `access_token_expire_in` is a point in time despite its name (source:
-//! partner.tiktokshop.com/docv2/page/authorization-overview-202407). Anything else that arrives there is unknown, and
-//! unknown means *due soon*: never fresh for ever, never a storm of refreshes.
+//! partner.tiktokshop.com/docv2/page/authorization-overview-202407). An end that is not believable counts as unknown. A
+//! token with an unknown end is due soon, so it is neither kept for ever nor renewed in a loop.
 
+use crate::error::{Cause, Error, MAX_DELAY};
+use crate::secret::{AccessToken, RefreshToken};
 use crate::time::UnixSeconds;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Renewal begins this long before the end, or at half the life of a shorter token.
-pub const LONGEST_LEAD: u64 = 24 * 3600;
-/// At most one unforced rotation in this time, whatever ends TikTok names.
-pub const ROTATION_INTERVAL: u64 = 10 * 60;
-/// A token without a believable end is renewed this long after it came.
-pub const UNKNOWN_END_LIFE: u64 = 6 * 3600;
-/// Not used in its last seconds: the request still has to travel.
-pub const SERVED_UNTIL_BEFORE_END: u64 = 60;
-const NEAREST_BELIEVED: u64 = 5 * 60;
-const FURTHEST_BELIEVED: u64 = 400 * 86_400;
-const MOST_JITTER: u64 = 2 * 3600;
+/// The tokens and facts of one token answer. An odd or missing fact never costs a token.
+pub struct Pair {
+    /// The access token; `None` if it was absent, empty or blank.
+    pub access: Option<AccessToken>,
+    /// The end of the access token, as far as it was believable when the answer was received.
+    pub access_expiry: Expiry,
+    /// The refresh token; `None` if it was absent, empty or blank. Then the record keeps its own.
+    pub refresh: Option<RefreshToken>,
+    /// The end of the refresh token. About 99 years ahead is normal.
+    pub refresh_ends: Option<UnixSeconds>,
+    /// TikTok's `open_id`.
+    pub account: Option<String>,
+    /// The kind of account; 0 is a seller.
+    pub user_type: Option<i64>,
+    /// The display name of the seller account.
+    pub seller_name: Option<String>,
+    /// The region of the seller account.
+    pub base_region: Option<String>,
+    /// The granted scopes.
+    pub scopes: Option<Vec<String>>,
+    /// The HTTP status of the answer, for [`Pair::error`].
+    pub status: u16,
+    /// TikTok's id of the request, for [`Pair::error`].
+    pub request_id: Option<String>,
+}
 
-/// The end of an access token as far as it can be believed.
+impl Pair {
+    /// Returns an error about this answer, for a call that lacks something in it.
+    #[must_use]
+    pub fn error(&self, cause: Cause) -> Error {
+        let mut error = Error::new(cause);
+        error.http_status = Some(self.status);
+        error.request_id.clone_from(&self.request_id);
+        error
+    }
+}
+
+/// The longest time before its end at which a token becomes due, in seconds: one day. A token with a life of less than
+/// two days is due at half its life.
+pub const MAX_LEAD: u64 = 24 * 3600;
+/// The shortest time between two unforced rotations, in seconds: ten minutes, regardless of the ends that TikTok names.
+pub const ROTATION_INTERVAL: u64 = 10 * 60;
+/// The time after which a token without a believable end is renewed, in seconds: six hours.
+pub const UNKNOWN_END_LIFE: u64 = 6 * 3600;
+/// The last seconds of a token, in which it is not used because a request takes time: 60.
+pub const EXPIRY_MARGIN: u64 = 60;
+const MIN_BELIEVED_LIFE: u64 = 5 * 60;
+const MAX_BELIEVED_LIFE: u64 = 400 * 86_400;
+const MAX_JITTER: u64 = 2 * 3600;
+
+/// The end of an access token as far as it is believable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
-    /// Between five minutes and 400 days ahead when it was named.
+    /// An end that was between five minutes and 400 days ahead when TikTok named it.
     At(UnixSeconds),
-    /// Absent, zero, a duration, milliseconds, or otherwise absurd.
+    /// An end that was absent, zero, a duration, in milliseconds or otherwise absurd.
     Unknown,
 }
 
 impl Expiry {
-    /// What to make of an end that TikTok names at `now`.
+    /// Judges an end that TikTok names at `now`.
     #[must_use]
     pub fn believed(named: Option<UnixSeconds>, now: UnixSeconds) -> Self {
         match named {
-            Some(end) if end >= now.plus(NEAREST_BELIEVED) && end <= now.plus(FURTHEST_BELIEVED) => Self::At(end),
+            Some(end) if end >= now.plus(MIN_BELIEVED_LIFE) && end <= now.plus(MAX_BELIEVED_LIFE) => Self::At(end),
             Some(_) | None => Self::Unknown,
         }
     }
 
-    /// The end, if known.
+    /// Returns the end if it is known.
     #[must_use]
     pub const fn known(self) -> Option<UnixSeconds> {
         match self {
@@ -47,39 +90,42 @@ impl Expiry {
         }
     }
 
-    /// Whether a token with this end may still be used at `now`. One with an unknown end is used until TikTok refuses it.
+    /// Returns whether a token with this end may be used at `now`. A token with an unknown end is used until TikTok
+    /// refuses it.
     #[must_use]
     pub fn usable(self, now: UnixSeconds) -> bool {
-        self.known().is_none_or(|end| now < end.minus(SERVED_UNTIL_BEFORE_END))
+        self.known().is_none_or(|end| now < end.minus(EXPIRY_MARGIN))
     }
 }
 
-/// When a token that came at `now` should be renewed. `random` spreads the renewals of many connections: the jitter is
-/// only later, at most a quarter of the lead and at most two hours.
+/// Returns when a token that was received at `now` should be renewed. `random` spreads the renewals of many
+/// connections: the jitter makes a renewal only later, by at most a quarter of the lead and at most two hours.
 #[must_use]
 pub fn due_at(expiry: Expiry, now: UnixSeconds, random: u64) -> UnixSeconds {
     let Expiry::At(end) = expiry else {
         return now.plus(UNKNOWN_END_LIFE);
     };
-    let lead = LONGEST_LEAD.min(end.since(now) / 2);
-    let most = MOST_JITTER.min(lead / 4);
-    end.minus(lead).plus(random % (most + 1))
+    let lead = MAX_LEAD.min(end.since(now) / 2);
+    let max_jitter = MAX_JITTER.min(lead / 4);
+    end.minus(lead).plus(random % (max_jitter + 1))
 }
 
-/// Before the first retry of a refresh that TikTok certainly did not act on; doubles with each failure.
+/// The back-off after the first refresh that TikTok certainly did not act on, in seconds. It doubles with each failure.
 const FIRST_BACK_OFF: u64 = 30;
-/// The longest back-off. A `not-before` further ahead than this was written by a clock that was wrong.
-pub const LONGEST_BACK_OFF: u64 = 3600;
+/// The longest back-off in seconds: one hour. A `not-before` further ahead was written by a clock that was wrong.
+pub const MAX_BACK_OFF: u64 = MAX_DELAY.as_secs();
 
-/// How long to wait after so many failures in a row, at least `asked`, at most an hour. The jitter is at most a quarter.
+/// Returns how many seconds to wait after this number of failures in a row: at least `asked` and at most an hour. The
+/// jitter adds at most a quarter.
 #[must_use]
 pub fn back_off(failures: u32, asked: Duration, random: u64) -> u64 {
     let doubled = FIRST_BACK_OFF.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    let base = doubled.max(asked.as_secs()).min(LONGEST_BACK_OFF);
-    (base + random % (base / 4 + 1)).min(LONGEST_BACK_OFF)
+    let base = doubled.max(asked.as_secs()).min(MAX_BACK_OFF);
+    (base + random % (base / 4 + 1)).min(MAX_BACK_OFF)
 }
 
-/// A point in time as TikTok writes it, in whole seconds. What is none, negative, zero or after the year 9999 is none.
+/// Reads a point in time as TikTok writes it, in whole seconds. Returns `None` if the number is absent, zero, negative
+/// or after the year 9999.
 #[must_use]
 pub fn point_in_time(seconds: Option<i64>) -> Option<UnixSeconds> {
     let seconds = u64::try_from(seconds?).ok()?;
@@ -93,7 +139,7 @@ mod tests {
     const NOW: UnixSeconds = UnixSeconds::new(1_767_225_600);
     const DAY: u64 = 86_400;
 
-    /// Every shape of an end that was seen or feared: none panics, none is fresh for ever, none makes a storm of refreshes.
+    /// No shape of an end that was seen or feared panics, keeps a token fresh for ever or makes a storm of refreshes.
     #[test]
     fn expiry_table() {
         let week = NOW.plus(7 * DAY);

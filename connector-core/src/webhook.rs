@@ -1,7 +1,7 @@
-//! What a webhook says. Its signature is checked before anything here reads it ([`crate::signing::Webhook`]).
+//! Reads the event of a webhook. [`crate::signing::Webhook`] checks the signature first.
 //!
-//! Source: partner.tiktokshop.com/docv2/page/tts-webhooks-overview (2026). Deliveries repeat for 15.5 hours, come late, out
-//! of order or never, and not all pages show `tts_notification_id`.
+//! Source: partner.tiktokshop.com/docv2/page/tts-webhooks-overview (2026). TikTok repeats a delivery for up to 15.5
+//! hours. Deliveries may arrive late, out of order or never. Not all pages show `tts_notification_id`.
 
 use crate::endpoint::shops::is_shop_id;
 use crate::json::{Members, text};
@@ -10,10 +10,10 @@ use crate::token::point_in_time;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 
-/// A larger body is not looked at. TikTok's are some hundred bytes.
-pub const MOST_BODY_BYTES: usize = 1024 * 1024;
-/// A longer one is taken for none.
-const MOST_ID_BYTES: usize = 256;
+/// The largest body that is read: 1 MiB. TikTok's bodies have some hundred bytes.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// The longest notification id in bytes. A longer id is ignored.
+const MAX_ID_BYTES: usize = 256;
 
 const SELLER_DEAUTHORIZATION: u32 = 6;
 const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
@@ -23,60 +23,61 @@ const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 pub struct Notification {
     /// `tts_notification_id`: the same in every repetition.
     pub id: Option<String>,
-    /// `type`; an open list.
+    /// `type`. TikTok may add new types.
     pub event_type: u32,
-    /// `shop_id`; none where the event concerns no shop.
+    /// `shop_id`; `None` if the event concerns no shop.
     pub shop: Option<String>,
-    /// `timestamp`: when it happened, not when it was sent.
+    /// `timestamp`: when the event happened, not when it was sent.
     pub occurred: Option<UnixSeconds>,
-    /// `data` as sent.
+    /// `data` as TikTok sent it.
     pub data: String,
 }
 
-/// What an event means for a connection.
+/// The meaning of an event for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// Type 6: the seller has taken the shop back, or all of them.
+    /// Type 6: the seller has revoked the shop, or all shops.
     MayHaveEnded,
     /// Type 7: the authorization ends at this time.
     Ends(UnixSeconds),
-    /// Nothing.
+    /// Any other event: it means nothing for a connection.
     Nothing,
 }
 
 impl Notification {
-    /// None: no JSON object with a type.
+    /// Reads an event. Returns `None` if the body is not a JSON object with a type.
     #[must_use]
     pub fn read(body: &[u8]) -> Option<Self> {
         let event = Members::parse(body)?;
         Some(Self {
-            id: event.text_or_digits("tts_notification_id").filter(|id| !id.is_empty() && id.len() <= MOST_ID_BYTES),
+            id: event.text_or_digits("tts_notification_id").filter(|id| !id.is_empty() && id.len() <= MAX_ID_BYTES),
             event_type: u32::try_from(event.whole_number("type")?).ok()?,
             shop: event.text_or_digits("shop_id").filter(|id| !id.is_empty() && is_shop_id(id)),
-            occurred: moment(event.whole_number("timestamp")),
+            occurred: seconds_or_milliseconds(event.whole_number("timestamp")),
             data: event.raw("data").unwrap_or("null").to_owned(),
         })
     }
 
-    /// What it means. A type 7 without a readable end says nothing that could be shown.
+    /// Returns the meaning of the event. An event of type 7 without a readable end means nothing, because there is no
+    /// end to show.
     #[must_use]
     pub fn meaning(&self) -> Meaning {
         match self.event_type {
             SELLER_DEAUTHORIZATION => Meaning::MayHaveEnded,
             UPCOMING_AUTHORIZATION_EXPIRATION => {
-                // An object, or, nobody knows, one wrapped in a text.
+                // The documentation leaves open whether `data` is an object or a text that contains one.
                 let wrapped = text(&self.data);
                 let data = wrapped.as_ref().unwrap_or(&self.data);
                 let data = Members::parse(data.as_bytes()).unwrap_or_default();
-                moment(data.whole_number("expiration_time")).map_or(Meaning::Nothing, Meaning::Ends)
+                seconds_or_milliseconds(data.whole_number("expiration_time")).map_or(Meaning::Nothing, Meaning::Ends)
             }
             _ => Meaning::Nothing,
         }
     }
 }
 
-/// Documented are seconds. What is too late for them by a factor of a thousand is milliseconds.
-fn moment(named: Option<i64>) -> Option<UnixSeconds> {
+/// Reads a point in time. Seconds are documented. A number that is too large for seconds is read as milliseconds.
+fn seconds_or_milliseconds(named: Option<i64>) -> Option<UnixSeconds> {
     point_in_time(named).or_else(|| point_in_time(named.map(|milliseconds| milliseconds / 1000)))
 }
 
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_as_documented_is_read_whole() {
+    fn a_documented_event_is_read_completely() {
         let body = r#"{"type":6,"tts_notification_id":"7600000000000000006","shop_id":"7490000000000000001","timestamp":1767225600,"data":{"message":"gone"}}"#;
         let expected = Notification {
             id: Some("7600000000000000006".to_owned()),
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_may_be_numbers_and_all_but_the_type_may_be_missing() {
+    fn ids_may_be_numbers_and_only_the_type_is_required() {
         let event = read(r#"{"type":"68","shop_id":7490000000000000001}"#);
         assert_eq!((event.event_type, event.shop.as_deref()), (68, Some("7490000000000000001")));
         assert_eq!((event.id.as_ref(), event.occurred, event.data.as_str()), (None, None, "null"));
@@ -118,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn odd_members_are_none() {
+    fn unreadable_members_become_none() {
         let event = read(r#"{"type":1,"tts_notification_id":"","shop_id":"shop one","timestamp":-5,"data":"text"}"#);
         assert_eq!((event.id, event.shop, event.occurred, event.data.as_str()), (None, None, None, "\"text\""));
     }
 
     #[test]
-    fn what_has_no_type_is_no_event() {
+    fn a_body_without_a_type_is_not_an_event() {
         for body in
             ["", "null", "[]", "{}", r#"{"type":null}"#, r#"{"type":-1}"#, r#"{"type":4294967296}"#, r#"{"type":1"#]
         {

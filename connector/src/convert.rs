@@ -6,16 +6,17 @@ use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storag
 use core::time::Duration;
 use tiktok_shop_connector_core::callback::{Grant, StateCheck};
 use tiktok_shop_connector_core::connection::{Connection, ListedShop, PastFailure, Row, Shop, ShopStanding, Status};
+use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::endpoint::business::{BusinessRequest, BusinessResponse};
 use tiktok_shop_connector_core::error::{Action, Error};
 use tiktok_shop_connector_core::http::Method;
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
 use tiktok_shop_connector_core::operation::access_token::ValidToken;
-use tiktok_shop_connector_core::operation::call::Scope;
-use tiktok_shop_connector_core::operation::disconnect::{Disconnected, Ending, RemoteGrant};
-use tiktok_shop_connector_core::operation::receive_webhook::{Effect, Received};
-use tiktok_shop_connector_core::operation::refresh::Rotation;
-use tiktok_shop_connector_core::ports::{Credentials, StorageError};
+use tiktok_shop_connector_core::operation::call::CallScope;
+use tiktok_shop_connector_core::operation::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
+use tiktok_shop_connector_core::operation::receive_webhook::{Received, WebhookEffect};
+use tiktok_shop_connector_core::operation::refresh::RefreshMode;
+use tiktok_shop_connector_core::ports::StorageError;
 use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy};
 use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode, ShopCipher, State};
 use tiktok_shop_connector_core::time::UnixSeconds;
@@ -61,10 +62,10 @@ pub(crate) fn grant(grant: export::Grant) -> Grant {
     }
 }
 
-pub(crate) fn rotation(rotation: export::Rotation) -> Rotation {
-    match rotation {
-        export::Rotation::WhenDue => Rotation::WhenDue,
-        export::Rotation::Forced => Rotation::Forced,
+pub(crate) fn refresh_mode(mode: export::Rotation) -> RefreshMode {
+    match mode {
+        export::Rotation::WhenDue => RefreshMode::WhenDue,
+        export::Rotation::Forced => RefreshMode::Forced,
     }
 }
 
@@ -76,10 +77,10 @@ pub(crate) fn valid_token(token: ValidToken) -> export::ValidToken {
     }
 }
 
-pub(crate) fn call_request(request: export::CallRequest) -> Result<(Scope, BusinessRequest), Error> {
+pub(crate) fn call_request(request: export::CallRequest) -> Result<(CallScope, BusinessRequest), Error> {
     let scope = match request.scope {
-        export::CallScope::Shop(id) => Scope::Shop(id),
-        export::CallScope::Seller(account) => Scope::Seller(account.map(AccountId::parse).transpose()?),
+        export::CallScope::Shop(id) => CallScope::Shop(id),
+        export::CallScope::Seller(account) => CallScope::Seller(account.map(AccountId::parse).transpose()?),
     };
     let request = BusinessRequest {
         method: match request.method {
@@ -107,10 +108,10 @@ pub(crate) fn call_response(response: BusinessResponse) -> export::CallResponse 
     }
 }
 
-pub(crate) fn ending(target: export::DisconnectTarget) -> Result<Ending, Error> {
+pub(crate) fn disconnect_target(target: export::DisconnectTarget) -> Result<DisconnectTarget, Error> {
     Ok(match target {
-        export::DisconnectTarget::All(account) => Ending::All(account.map(AccountId::parse).transpose()?),
-        export::DisconnectTarget::Shop(id) => Ending::Shop(id),
+        export::DisconnectTarget::All(account) => DisconnectTarget::All(account.map(AccountId::parse).transpose()?),
+        export::DisconnectTarget::Shop(id) => DisconnectTarget::Shop(id),
     })
 }
 
@@ -145,9 +146,9 @@ pub(crate) fn webhook(received: Received) -> export::Webhook {
         occurred_at: received.notification.occurred.map(UnixSeconds::seconds),
         data: received.notification.data,
         effect: match received.effect {
-            Effect::None => export::WebhookEffect::None,
-            Effect::VerificationDue => export::WebhookEffect::VerificationDue,
-            Effect::AuthorizationEnding => export::WebhookEffect::AuthorizationEnding,
+            WebhookEffect::None => export::WebhookEffect::None,
+            WebhookEffect::VerificationDue => export::WebhookEffect::VerificationDue,
+            WebhookEffect::AuthorizationEnding => export::WebhookEffect::AuthorizationEnding,
         },
     }
 }

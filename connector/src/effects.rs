@@ -7,11 +7,10 @@ use crate::bindings::wasi::random::random;
 use crate::{convert, http};
 use core::time::Duration;
 use tiktok_shop_connector_core::connection::Row;
+use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::http::{Request, Response, TransportFailure};
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
-use tiktok_shop_connector_core::ports::{
-    Credentials, Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite,
-};
+use tiktok_shop_connector_core::ports::{Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite};
 use tiktok_shop_connector_core::record::Nonce;
 use tiktok_shop_connector_core::secret::SecretBytes;
 use tiktok_shop_connector_core::time::{Moment, UnixSeconds};

@@ -1,14 +1,11 @@
 //! Sends one request over `wasi:http` and reads the answer's body in chunks, up to a limit. Redirects are not followed: an
 //! answer of 3xx is returned as it is. No other file uses waki.
 
-use tiktok_shop_connector_core::http::{Method, Request, Response, TransportFailure};
+use tiktok_shop_connector_core::http::{MAX_RESPONSE_CHUNKS, Method, Request, Response, TransportFailure};
 use waki::{Client, ErrorCode};
 use zeroize::Zeroizing;
 
 const CHUNK_BYTES: u64 = 16 * 1024;
-/// The most chunks that a body may arrive in. Each chunk is a call to the host, so a body of single bytes would use up
-/// the guest's time.
-const MAX_CHUNKS: u32 = 4096;
 
 pub(crate) fn send(request: Request<'_>) -> Result<Response, TransportFailure> {
     // Path and query are already percent-encoded; waki does not encode them again.
@@ -38,7 +35,7 @@ pub(crate) fn send(request: Request<'_>) -> Result<Response, TransportFailure> {
     // An error in the middle of a body has no `ErrorCode`, and it is unknown whether TikTok acted.
     while let Some(chunk) = answer.chunk(CHUNK_BYTES).map_err(|_| TransportFailure::Interrupted)? {
         chunks += 1;
-        if chunks > MAX_CHUNKS || response.body.len() + chunk.len() > request.max_response_bytes {
+        if chunks > MAX_RESPONSE_CHUNKS || response.body.len() + chunk.len() > request.max_response_bytes {
             return Err(TransportFailure::TooLarge);
         }
         response.body.extend_from_slice(&chunk);

@@ -47,7 +47,7 @@ impl export::Guest for Connector {
     ) -> Result<types::Connection, types::Error> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
         let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
-        let operation = operation::refresh::refresh(&Imports, customer, account, convert::rotation(rotation));
+        let operation = operation::refresh::refresh(&Imports, customer, account, convert::refresh_mode(rotation));
         finish(operation, |connection| convert::connection_to_wit(&connection))
     }
 
@@ -99,8 +99,8 @@ impl export::Guest for Connector {
         remote: export::RemoteGrant,
     ) -> Result<export::Disconnected, types::Error> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
-        let ending = convert::ending(target).map_err(convert::error)?;
-        let operation = operation::disconnect::disconnect(&Imports, customer, ending, convert::remote_grant(remote));
+        let target = convert::disconnect_target(target).map_err(convert::error)?;
+        let operation = operation::disconnect::disconnect(&Imports, customer, target, convert::remote_grant(remote));
         finish(operation, convert::disconnected)
     }
 

@@ -211,7 +211,7 @@ impl Page {
     pub(crate) fn closing(&mut self) -> io::Result<()> {
         writeln!(self.out, "\n{BOLD}{} steps with {} checks. Every check passed.{BOLD:#}\n", self.steps, self.checks)?;
         for (command, purpose) in [
-            ("cargo xtask demo --explain", "the same demo, with the functions that each call uses"),
+            ("cargo xtask demo --explain", "the same demo, with the imports of each call"),
             ("README.md", "how to embed the connector in your own program"),
             ("cargo run --bin tiktok-shop-harness", "the command line, which explains how to begin"),
             ("cargo run --bin fake-tiktok-shop", "a fake TikTok Shop to click through, and for tests"),

@@ -25,7 +25,7 @@ pub(super) struct Report {
     pub(super) in_memory: Duration,
 }
 
-/// The name of a call, and its median in the measurements.
+/// The name of a call, and the function that reads its median from a measurement.
 type Call = (&'static str, fn(&Measured) -> Duration);
 
 const CALLS: [Call; 3] = [

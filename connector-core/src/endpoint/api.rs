@@ -1,10 +1,10 @@
-//! What every request to the API host has in common: app key, timestamp and signature in the query, the access token in
-//! a header, and for a shop its cipher.
+//! Builds requests to the API host. Each has the app key, the timestamp and the signature in its query, and the access
+//! token in a header. A request for a shop also has the shop's cipher in its query.
 //!
 //! Source: partner.tiktokshop.com/docv2/page/common-parameters and …/sign-your-api-request (2026).
 
+use crate::credentials::Credentials;
 use crate::http::{Authority, Method, Request};
-use crate::ports::Credentials;
 use crate::secret::{AccessToken, RequestTarget, ShopCipher};
 use crate::signing::{Signable, percent_encoding};
 use crate::time::UnixSeconds;
@@ -16,24 +16,24 @@ pub const JSON: &str = "application/json";
 
 /// A request to the API host before it is signed.
 pub struct ApiRequest<'a> {
-    /// What it does.
+    /// The method.
     pub method: Method,
-    /// Begins with `/`; only characters that stand in a path as they are.
+    /// The path. It begins with `/` and has only characters that need no encoding.
     pub path: &'a str,
-    /// Decoded pairs, without the parameters that are added here.
+    /// Decoded pairs, without the parameters that [`ApiRequest::signed`] adds.
     pub query: &'a [(&'a str, &'a str)],
-    /// For a call in a shop's name.
+    /// The cipher of the shop, if the call is made for one.
     pub shop_cipher: Option<&'a ShopCipher>,
-    /// None: [`JSON`].
+    /// The content type; `None` means [`JSON`].
     pub content_type: Option<&'a str>,
-    /// Signed and sent byte for byte; empty: none.
+    /// The body, signed and sent byte for byte. An empty body is not sent.
     pub body: &'a [u8],
-    /// An answer with a larger body is not read to its end.
+    /// The largest body of an answer that is read.
     pub max_response_bytes: usize,
 }
 
 impl<'a> ApiRequest<'a> {
-    /// The request as it is sent. TikTok accepts a `timestamp` from five minutes back to thirty seconds ahead.
+    /// Signs the request. TikTok accepts a `timestamp` from five minutes in the past to thirty seconds in the future.
     #[must_use]
     pub fn signed(&self, app: &Credentials, token: &AccessToken, timestamp: UnixSeconds) -> Request<'a> {
         let timestamp = timestamp.seconds().to_string();
@@ -57,7 +57,8 @@ impl<'a> ApiRequest<'a> {
     }
 }
 
-/// Path and encoded query. Room for the worst case up front: a text that grew would leave copies of secrets behind.
+/// Joins a path and an encoded query. The text is reserved for the worst case, because a text that grows leaves copies
+/// of secrets behind.
 #[must_use]
 pub fn target(path: &str, query: &[(&str, &str)]) -> RequestTarget {
     let room = query.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum::<usize>();

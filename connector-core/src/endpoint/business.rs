@@ -1,4 +1,4 @@
-//! Any endpoint of the API host, for `call`: what may be asked, and what an answer to it is.
+//! Calls to any endpoint of the API host, for `call`: checks the request and reads the answer.
 
 use super::api::ApiRequest;
 use crate::envelope::{self, Fault};
@@ -8,53 +8,54 @@ use crate::secret::ShopCipher;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The connector's own bound on an answer.
-pub const MOST_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
-/// And on a body that is sent: an image, a video cover.
-const MOST_BODY_BYTES: usize = 16 * 1024 * 1024;
-const MOST_TARGET_BYTES: usize = 8 * 1024;
-const MOST_CONTENT_TYPE_BYTES: usize = 256;
-/// Added by the connector, so a caller can't name them.
+/// The largest answer that is read: 4 MiB.
+pub const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
+/// The largest body that is sent: 16 MiB, enough for an image or a video cover.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// The longest path and query, in bytes.
+const MAX_TARGET_BYTES: usize = 8 * 1024;
+const MAX_CONTENT_TYPE_BYTES: usize = 256;
+/// The parameters that the connector adds. A caller must not pass them.
 const OWN_PARAMETERS: [&str; 5] = ["app_key", "timestamp", "sign", "access_token", "shop_cipher"];
 
-/// A request as the caller states it.
+/// A request as the caller passes it.
 pub struct BusinessRequest {
-    /// What it does.
+    /// The method.
     pub method: Method,
-    /// See [`BusinessRequest::check`].
+    /// The path. [`BusinessRequest::check`] names its rules.
     pub path: String,
     /// Decoded pairs.
     pub query: Vec<(String, String)>,
-    /// None: `application/json`.
+    /// The content type; `None` means `application/json`.
     pub content_type: Option<String>,
-    /// Empty: none.
+    /// The body. An empty body is not sent.
     pub body: Vec<u8>,
-    /// At most [`MOST_RESPONSE_BYTES`] count.
+    /// The largest answer to read, at most [`MAX_RESPONSE_BYTES`].
     pub max_response_bytes: u32,
 }
 
-/// TikTok's answer, business errors included.
+/// TikTok's answer. It may be a business error.
 pub struct BusinessResponse {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: u16,
-    /// The envelope's code; none where the body is no envelope.
+    /// The envelope's code; `None` if the body is not an envelope.
     pub code: Option<i64>,
-    /// TikTok's name of the request.
+    /// TikTok's request id.
     pub request_id: Option<String>,
-    /// Header `content-type`, if it is text.
+    /// The header `content-type`, if it is text.
     pub content_type: Option<String>,
-    /// As sent.
+    /// The body as TikTok sent it.
     pub body: Vec<u8>,
 }
 
 impl BusinessRequest {
-    /// Whether TikTok could read it as it is meant: public implementations disagree about every shape that is refused
-    /// here, so its signature would be a guess.
+    /// Checks whether TikTok reads the request as intended. Public implementations disagree about every form that is
+    /// refused here, so its signature would be a guess.
     ///
     /// # Errors
-    /// Invalid request (`call-malformed`), saying what is wrong.
+    /// Invalid request: `call-malformed`. The detail says what is wrong.
     pub fn check(&self) -> Result<(), Error> {
-        self.fault().map_or(Ok(()), |what| Err(Error::new(Cause::CallMalformed).noting(what)))
+        self.fault().map_or(Ok(()), |what| Err(Error::new(Cause::CallMalformed).with_note(what)))
     }
 
     fn fault(&self) -> Option<&'static str> {
@@ -67,7 +68,7 @@ impl BusinessRequest {
             Some("a path begins with one / and has no empty, . or .. segment and no / at its end")
         } else if !self.path.bytes().all(in_a_path) {
             Some("a path has letters, digits and -._~ only")
-        } else if target > MOST_TARGET_BYTES {
+        } else if target > MAX_TARGET_BYTES {
             Some("path and query have more than 8192 bytes")
         } else if self.query.iter().any(|(name, value)| name.is_empty() || value.is_empty()) {
             Some("a parameter is empty: leave it out")
@@ -80,10 +81,10 @@ impl BusinessRequest {
             Some("a parameter is repeated: write its values as one, with commas")
         } else if self.method == Method::Get && !self.body.is_empty() {
             Some("a GET has no body")
-        } else if self.body.len() > MOST_BODY_BYTES {
+        } else if self.body.len() > MAX_BODY_BYTES {
             Some("a body has more than 16 MiB")
         } else if self.content_type.as_ref().is_some_and(|text| {
-            text.trim().is_empty() || text.len() > MOST_CONTENT_TYPE_BYTES || !text.bytes().all(visible)
+            text.trim().is_empty() || text.len() > MAX_CONTENT_TYPE_BYTES || !text.bytes().all(visible)
         }) {
             Some("a content type has 1 to 256 visible characters")
         } else {
@@ -91,14 +92,14 @@ impl BusinessRequest {
         }
     }
 
-    /// The request, to be signed.
+    /// Builds the request that is signed and sent.
     #[must_use]
     pub fn api_request<'a>(
         &'a self,
         query: &'a [(&'a str, &'a str)],
         shop_cipher: Option<&'a ShopCipher>,
     ) -> ApiRequest<'a> {
-        let asked = usize::try_from(self.max_response_bytes).unwrap_or(MOST_RESPONSE_BYTES);
+        let asked = usize::try_from(self.max_response_bytes).unwrap_or(MAX_RESPONSE_BYTES);
         ApiRequest {
             method: self.method,
             path: &self.path,
@@ -106,15 +107,16 @@ impl BusinessRequest {
             shop_cipher,
             content_type: self.content_type.as_deref(),
             body: &self.body,
-            max_response_bytes: asked.min(MOST_RESPONSE_BYTES),
+            max_response_bytes: asked.min(MAX_RESPONSE_BYTES),
         }
     }
 }
 
-/// Reads an answer. Only what concerns the connection itself is a failure; every other answer is the caller's.
+/// Reads an answer. Only an answer that concerns the connection itself is an error. Every other answer is returned to
+/// the caller.
 ///
 /// # Errors
-/// A token, signature, app, clock or address that TikTok does not accept, a missing scope, a limit of its rate.
+/// TikTok does not accept the token, signature, app, clock or address, a scope is missing, or TikTok limits the rate.
 pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fault> {
     let text = response.text();
     if let Err(fault) = envelope::read(&response, &text, secrets)
@@ -122,7 +124,7 @@ pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fa
     {
         return Err(fault);
     }
-    let (code, request_id) = envelope::named(&text, secrets);
+    let (code, request_id) = envelope::code_and_request_id(&text, secrets);
     drop(text);
     let Response { status, content_type, body, .. } = response;
     Ok(BusinessResponse { status, code, request_id, content_type, body })

@@ -1,7 +1,8 @@
-//! Deauthorize Shop: takes one shop back from the app, and the seller gets an e-mail.
+//! Deauthorize Shop: revokes one shop of the app. TikTok sends the seller an e-mail.
 //!
-//! Source: the generated SDKs of Partner Center (`authorizationV202403Api`): DELETE with the shop's cipher, which the older
-//! pages do not mention. What becomes of the grant's other shops is not documented, so the caller verifies them afterwards.
+//! Source: the generated SDKs of Partner Center (`authorizationV202403Api`). The request is a DELETE with the shop's
+//! cipher, which the older pages do not mention. The effect on the other shops of the grant is not documented, so the
+//! caller verifies the grant afterwards.
 
 use super::business::{BusinessRequest, BusinessResponse};
 use crate::error::{Cause, Error};
@@ -10,7 +11,7 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-/// The request, to be signed with the shop's cipher.
+/// Builds the request. It is signed with the shop's cipher.
 #[must_use]
 pub fn request() -> BusinessRequest {
     BusinessRequest {
@@ -23,15 +24,15 @@ pub fn request() -> BusinessRequest {
     }
 }
 
-/// Whether TikTok took the shop back.
+/// Reads the answer. It is a success if TikTok revoked the shop.
 ///
 /// # Errors
-/// Upstream: `tiktok-refused` is TikTok's own refusal; `outcome-unknown` an answer that is none of TikTok's, or an internal
-/// fault.
+/// Upstream: `tiktok-refused` if TikTok refused, `outcome-unknown` if the answer is not TikTok's or TikTok had an
+/// internal fault.
 pub fn read(response: &BusinessResponse) -> Result<(), Error> {
     let mut error = match (response.status, response.code) {
         (200..=299, Some(0)) => return Ok(()),
-        (..=499, Some(code)) if code != 0 => Error::new(Cause::TikTokRefused).noting(&format!("TikTok code {code}")),
+        (..=499, Some(code)) if code != 0 => Error::new(Cause::TikTokRefused).with_note(&format!("TikTok code {code}")),
         (_, _) => Error::new(Cause::OutcomeUnknown),
     };
     error.http_status = Some(response.status);

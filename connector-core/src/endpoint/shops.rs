@@ -1,6 +1,7 @@
-//! Get Authorized Shops: every shop of the consent, with its cipher.
+//! Get Authorized Shops: lists every shop of the consent, with its cipher.
 //!
-//! Source: partner.tiktokshop.com/docv2/page/get-authorized-shops-202309. No paging, no parameter of its own, no cipher.
+//! Source: partner.tiktokshop.com/docv2/page/get-authorized-shops-202309. The endpoint has no paging and no parameters,
+//! and the request has no cipher.
 
 use super::api::ApiRequest;
 use crate::connection::ListedShop;
@@ -11,11 +12,11 @@ use crate::json::Members;
 use crate::secret::ShopCipher;
 use alloc::vec::Vec;
 
-/// Some hundred bytes a shop; a seller has a handful.
-const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+/// The largest list that is read: 1 MiB. A shop takes some hundred bytes, and a seller has a handful of shops.
+pub(crate) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 const MAX_ID_DIGITS: usize = 19;
 
-/// The request, to be signed.
+/// The request, before it is signed.
 pub const REQUEST: ApiRequest<'static> = ApiRequest {
     method: Method::Get,
     path: "/authorization/202309/shops",
@@ -26,7 +27,8 @@ pub const REQUEST: ApiRequest<'static> = ApiRequest {
     max_response_bytes: MAX_RESPONSE_BYTES,
 };
 
-/// Digits, as text: an id compares with the ones in webhooks, and no part of it is ever computed with.
+/// Returns whether a text is a shop id: digits only. An id stays a text, because it is only compared with the ids in
+/// webhooks.
 pub(crate) fn is_shop_id(text: &str) -> bool {
     text.len() <= MAX_ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -44,17 +46,18 @@ fn listed(row: &Members<'_>) -> Option<ListedShop> {
     })
 }
 
-/// Reads the answer: every shop of it. An empty list is a valid answer.
+/// Reads every shop of the answer. An empty list is a valid answer.
 ///
 /// # Errors
-/// As [`envelope::read`]; a list that cannot be read whole is `answer-unreadable`, so the shops known before stay.
+/// The same as [`envelope::read`]. If one shop cannot be read, the whole list is `answer-unreadable`, so that the known
+/// shops stay.
 pub fn read(response: &Response, secrets: &[&str]) -> Result<Vec<ListedShop>, Fault> {
     let text = response.text();
     let success = envelope::read(response, &text, secrets)?;
     let rows = success.data.and_then(|text| Members::parse(text.as_bytes())?.list("shops"));
     let shops = rows.and_then(|rows| rows.iter().map(|row| listed(&Members::parse(row.get().as_bytes())?)).collect());
     shops.ok_or_else(|| {
-        let mut error = Error::new(Cause::AnswerUnreadable).after(TRANSIENT_DELAY).noting("the list of shops");
+        let mut error = Error::new(Cause::AnswerUnreadable).with_delay(TRANSIENT_DELAY).with_note("the list of shops");
         error.http_status = Some(response.status);
         error.request_id = success.request_id;
         Fault { error, acted: Acted::No }
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_is_an_answer_and_a_broken_one_is_not() {
+    fn an_empty_list_is_accepted_and_a_broken_list_is_refused() {
         assert_eq!(read(&answer(r#"{"shops":[]}"#), &[]).expect("none").len(), 0);
         for data in [
             "null",

@@ -1,240 +1,258 @@
-//! What a support desk needs to know of a cause beyond its sentence. The component never asks for it, so none of it is in
-//! there; `docs/errors.md` is made of it.
+//! Advice for a support desk about each cause. The component never asks for it, so the linker leaves it out;
+//! `docs/errors.md` is generated from it.
 
 use super::Cause;
 
-/// Words for whoever has to deal with a cause.
+/// Advice about a cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advice {
     /// What to do.
     pub remedy: &'static str,
-    /// What was sent to TikTok, and what stands afterwards.
+    /// What was sent to TikTok, and what is stored afterwards.
     pub aftermath: &'static str,
 }
 
-const NOTHING_SENT: &str = "Nothing was sent to TikTok and nothing was written.";
-const NOT_ACTED: &str = "TikTok did not act. Tokens and shops stand as they were, and a refresh may be tried again.";
-const UNKNOWN: &str = "A request was sent, and nobody knows whether TikTok acted. All stored tokens are kept. After `connect` \
-                       the code may be used up; the tokens of a `refresh` are not sent again for 120 s.";
-const ENDED: &str = "The connection has ended; its tokens are kept, and a forced `refresh` tries them once more.";
+const NOTHING_SENT: &str = "Nothing was sent to TikTok, and nothing was written.";
+const NOT_ACTED: &str = "TikTok did not act. Tokens and shops have not changed, and a refresh may be tried again.";
+const UNKNOWN: &str = "A request was sent, and nobody knows whether TikTok acted. All stored tokens are kept. After \
+                       `connect` the code may be spent. The tokens of a `refresh` are not sent again for 120 s.";
+const ENDED: &str = "The connection has ended. Its tokens are kept, and a forced `refresh` tries them once more.";
 
 impl Cause {
-    /// What to do about it, and what stands afterwards.
+    /// Returns what to do, and what is stored afterwards.
     #[must_use]
     pub const fn advice(self) -> Advice {
         let (remedy, aftermath) = match self {
             Self::AccountChanged => (
-                "Ask the seller which account they use. If it is another one now, let the customer connect again.",
-                "The refresh worked, and its tokens are stored under the account that consented.",
+                "Ask the seller which account they use. If it is another account now, let the customer connect again.",
+                "The refresh worked. Its tokens are stored under the account that consented.",
             ),
             Self::AccountIdInvalid => ("Pass the account as `list-connections` names it.", NOTHING_SENT),
             Self::AccountRequired => {
-                ("Pass the account. `list-connections` names those of the customer.", NOTHING_SENT)
+                ("Pass the account. `list-connections` names the accounts of the customer.", NOTHING_SENT)
             }
             Self::AnswerIncomplete => (
-                "Call again after the delay. If it lasts, look into the host's log: it says whether TikTok closed the \
-                 connection or a deadline ended it.",
+                "Call again after the delay. If it happens again, read the log of the host: it says whether TikTok \
+                 closed the connection or a deadline ended it.",
                 UNKNOWN,
             ),
             Self::AnswerTooLarge => (
-                "Report it with the time of the call. A token answer may have 64 KiB, a list of shops 1 MiB, in at most 4096 \
-                 pieces.",
+                "Report it with the time of the call. A token answer may have 64 KiB and a list of shops 1 MiB, in at \
+                 most 4096 chunks.",
                 UNKNOWN,
             ),
             Self::AnswerUnreadable => (
-                "Call again after the delay. If it lasts, the HTTP status tells more: 403 and 407 are mostly a firewall or \
-                 proxy on the way, 404 a wrong host.",
+                "Call again after the delay. If it happens again, look at the HTTP status: 403 and 407 usually come \
+                 from a firewall or proxy on the way, 404 from a wrong host.",
                 UNKNOWN,
             ),
             Self::AppKeyChanged => (
-                "Configure the app key again under which the customer connected, or let the customer connect to the new app.",
+                "Configure the app key again with which the customer connected, or let the customer connect to the new \
+                 app.",
                 NOTHING_SENT,
             ),
             Self::AppRejected => (
-                "Compare app key and app secret with Partner Center, and that the app is enabled. Apps of the US and of the \
-                 rest of the world have keys of their own.",
+                "Compare the app key and the app secret with Partner Center, and check that the app is enabled. An app \
+                 for the US and an app for the rest of the world have different keys.",
                 NOT_ACTED,
             ),
             Self::AuthorizationCodeSpent => (
-                "Send the seller through the authorization link again. If it happens at once and every time, something calls \
-                 `connect` twice with one callback.",
-                "No new tokens are stored, and the code is of no use any more. An earlier connection of the account stands.",
+                "Send the seller through the authorization link again. If it happens at once and every time, a program \
+                 calls `connect` twice with the same callback.",
+                "No new tokens are stored, and the code cannot be used any more. An earlier connection of the account \
+                 is kept.",
             ),
             Self::AuthorizationExpired => ("Send the seller through the authorization link again.", ENDED),
             Self::AuthorizationLinkInvalid | Self::AuthorizationLinkMissing => {
-                ("Copy the link from Partner Center into the app's credentials.", NOTHING_SENT)
+                ("Copy the link from Partner Center into the credentials of the app.", NOTHING_SENT)
             }
             Self::AuthorizationRevoked => {
-                ("Send the seller through the authorization link again, if they want to stay connected.", ENDED)
+                ("If the seller wants to stay connected, send them through the authorization link again.", ENDED)
             }
             Self::BackingOff => (
-                "Call again after the delay. The connection's last failure names what is wrong; a forced `refresh` does not \
-                 wait.",
-                "TikTok was not asked for new tokens; those that are stored stay.",
+                "Call again after the delay. The last failure of the connection says what is wrong. A forced `refresh` \
+                 does not wait.",
+                "TikTok was not asked for new tokens. The stored tokens are kept.",
             ),
-            Self::CallMalformed => ("Correct what the detail names: path, query, body or content type.", NOTHING_SENT),
+            Self::CallMalformed => {
+                ("Correct the part that the detail names: path, query, body or content type.", NOTHING_SENT)
+            }
             Self::CallbackMalformed => (
-                "Pass the query of the callback as the browser brought it, once, without the question mark.",
+                "Pass the query of the callback as the browser sent it, once and without the question mark.",
                 NOTHING_SENT,
             ),
             Self::CallbackOfAnotherApp => (
-                "Give every app a callback address of its own. If each has one, somebody may have sent the customer a link of \
-                 another app.",
+                "Give every app its own callback address. If every app has one, somebody may have sent the customer a \
+                 link of another app.",
                 NOTHING_SENT,
             ),
-            Self::ClockSkewed => ("Set the clock of the host: synchronise it with a time server.", NOT_ACTED),
+            Self::ClockSkewed => {
+                ("Set the clock of the host. Synchronise it with a time server from now on.", NOT_ACTED)
+            }
             Self::ConnectionRowNotSaved => (
-                "Restore storage, then call `refresh`: it writes the row anew.",
-                "TikTok acted, and the tokens are stored. Only what `list-connections` shows is out of date.",
+                "Restore storage, then call `refresh`. It writes the row again.",
+                "TikTok acted, and the tokens are stored. Only the row that `list-connections` shows is out of date.",
             ),
             Self::ConsentRefused => (
-                "The seller said no, or came back without a code. Offer the link again if they want to connect.",
+                "The seller refused or came back without a code. If they want to connect, offer the link again.",
                 NOTHING_SENT,
             ),
-            Self::CredentialsRefused => ("Give the tenant an app key and an app secret.", NOTHING_SENT),
+            Self::CredentialsRefused => ("Configure an app key and an app secret for the tenant.", NOTHING_SENT),
             Self::CredentialsUnavailable => {
-                ("Restore what the host reads its secrets from, then call again.", NOTHING_SENT)
+                ("Restore the place from which the host reads its secrets, then call again.", NOTHING_SENT)
             }
             Self::CustomerIdInvalid => ("Pass the platform's own identifier of its customer.", NOTHING_SENT),
             Self::EgressDenied => (
                 "Allow both hosts on port 443, and check that their names do not resolve to a private address.",
                 "The request did not leave the host.",
             ),
-            Self::Internal => ("Report it with version, code and detail.", "All stored tokens stand."),
+            Self::Internal => ("Report it with the version, the code and the detail.", "All stored tokens are kept."),
             Self::IpNotAllowed => (
                 "Add the host's outgoing addresses to the app's list in Partner Center, or empty that list.",
                 NOT_ACTED,
             ),
             Self::MissingPermission => (
-                "Add the scope to the app in Partner Center, then send the seller through the authorization link again: an \
-                 old consent does not gain it.",
-                "TikTok did not act. The tokens are good, and the connection stands.",
+                "Add the scope to the app in Partner Center. Then send the seller through the authorization link \
+                 again, because an old consent does not get the new scope.",
+                "TikTok did not act. The tokens are valid, and the connection is kept.",
             ),
             Self::NotASeller => (
-                "Ask the customer to sign in to TikTok with the shop's main account before they consent.",
-                "TikTok issued tokens for an account that is no seller's; they were not stored.",
+                "Ask the customer to sign in to TikTok with the main account of the shop before they consent.",
+                "TikTok issued tokens for an account that is not a seller's. They were not stored.",
             ),
             Self::NotConnected => ("Connect the customer first, or correct the account.", NOTHING_SENT),
             Self::OutcomeUnknown => (
-                "Ask TikTok what became of it (search for the order, the product, …) before it is sent again.",
-                "A request that changes something was sent, and nobody knows whether TikTok acted. The connection is as it was.",
+                "Ask TikTok for the result before you send the request again: search for the order, the product and so \
+                 on.",
+                "A request that changes something was sent, and nobody knows whether TikTok acted. The connection has \
+                 not changed.",
             ),
             Self::RateLimited => (
-                "Call again after the delay, not sooner. If it lasts, spread refreshes over time: they need not run at once.",
+                "Call again after the delay, not sooner. If it happens often, spread the refreshes over time. They \
+                 need not run at once.",
                 NOT_ACTED,
             ),
             Self::Redirected => (
-                "Report it. A proxy or captive portal on the way is the likeliest reason: TikTok's hosts are not known to \
-                 redirect.",
+                "Report it. The likeliest reason is a proxy or captive portal on the way: TikTok's hosts are not known \
+                 to redirect.",
                 UNKNOWN,
             ),
             Self::RefreshInProgress => (
-                "Call again after the delay. No harm is done: one call renews, all others get what it brings.",
+                "Call again after the delay. One call renews the tokens, and all other calls get the new ones.",
                 NOTHING_SENT,
             ),
             Self::RefreshOutcomeUnknown => (
-                "Send the seller through the authorization link again. If it happens often, look for what ends calls between \
-                 TikTok's answer and its save: deadlines, restarts, storage.",
+                "Send the seller through the authorization link again. If it happens often, find out what ends calls \
+                 between TikTok's answer and the save: deadlines, restarts or storage.",
                 ENDED,
             ),
             Self::RefreshTooLate => (
-                "Call again. If it lasts, the host's storage or clock is slow: between claim and request lay more than 80 s.",
+                "Call again. If it happens again, the host's storage or clock is slow: more than 80 s passed between \
+                 the claim and the request.",
                 "Nothing was sent to TikTok, and the claim is given back.",
             ),
             Self::RevocationNotTried => (
-                "Ask the seller to remove the app in Seller Center, if it must not stay authorized there.",
-                "Nothing was sent to TikTok for this shop. It is disconnected here.",
+                "If the shop must not stay authorized, ask the seller to remove the app in Seller Center.",
+                "Nothing was sent to TikTok for this shop. The shop is disconnected here.",
             ),
             Self::SellerInactive | Self::ShopInactive => (
-                "Ask the seller to look into Seller Center. A later `refresh` finds out when it is active again.",
-                "TikTok did not act. The connection stands; the shops it knows are shown as inactive.",
+                "Ask the seller to look into Seller Center. A later `refresh` finds out when the seller or shop is \
+                 active again.",
+                "TikTok did not act. The connection is kept. Its known shops are shown as inactive.",
             ),
             Self::ShopNoLongerGranted => (
-                "Ask the seller whether they removed the shop; a new consent brings it back. `refresh` reads the list anew.",
+                "Ask the seller whether they removed the shop. A new consent brings it back. `refresh` reads the list \
+                 again.",
                 NOTHING_SENT,
             ),
-            Self::ShopNotLinked => ("Link the shop first, or call for another.", NOTHING_SENT),
+            Self::ShopNotLinked => ("Link the shop first, or make the call for another shop.", NOTHING_SENT),
             Self::SignatureRejected => (
-                "Compare the app secret with Partner Center. If it is the right one, report it: the signature would be wrong.",
+                "Compare the app secret with Partner Center. If the secret is right, report it: the connector's \
+                 signature would be wrong.",
                 NOT_ACTED,
             ),
-            Self::StateInvalid => ("Use 128 random bits, as text.", NOTHING_SENT),
+            Self::StateInvalid => ("Use 128 random bits, written as text.", NOTHING_SENT),
             Self::StateMismatch => (
-                "Let the customer start over. If it happens often, the state is not kept with the customer's session; if \
-                 not, somebody may have sent them a link of their own.",
+                "Let the customer start again. If it happens often, the state is not kept with the customer's session. \
+                 If it happens rarely, somebody may have sent the customer a link of their own.",
                 NOTHING_SENT,
             ),
             Self::StorageConflict => (
-                "Call again. If it lasts, something writes the same record in a loop.",
-                "Nothing was written by this call.",
+                "Call again. If it happens again, a program writes the same record in a loop.",
+                "This call wrote nothing.",
             ),
             Self::StorageRefused => (
-                "Look into the host's storage: it answered, and refused to write (permission, size, disk).",
-                "No token was sent without a claim that is stored. All stored tokens stand.",
+                "Look at the host's storage. It answered and refused to write, for example because of a permission, a \
+                 size or a full disk.",
+                "No refresh token was sent without a stored claim. All stored tokens are kept.",
             ),
             Self::StorageUnavailable => (
                 "Restore storage, then call again.",
-                "No token was sent without a claim that is stored. All stored tokens stand.",
+                "No refresh token was sent without a stored claim. All stored tokens are kept.",
             ),
             Self::TikTokRefused => {
-                ("Look at the detail: it has TikTok's code and words. Report it with the request id.", NOT_ACTED)
+                ("Read the detail: it has TikTok's code and message. Report it with the request id.", NOT_ACTED)
             }
             Self::TikTokUnavailable => (
-                "Call again after the delay. If it lasts for many customers, look at TikTok Shop's status before you search \
-                 at home.",
+                "Call again after the delay. If it happens for many customers, look at TikTok Shop's status before you \
+                 search in your own systems.",
                 UNKNOWN,
             ),
             Self::TikTokUnreachable => (
-                "Call again after the delay. If it lasts, check name resolution, firewall and certificates of the host; its \
-                 log names the step that failed.",
+                "Call again after the delay. If it happens again, check the name resolution, firewall and certificates \
+                 of the host. Its log names the step that failed.",
                 "Nothing was sent to TikTok. A refresh gives its claim back.",
             ),
             Self::TokenAnswerIncomplete => (
-                "Report it to TikTok with the request id: it said success and left out a token.",
-                "TikTok said success. What it sent is stored, all earlier tokens are kept, and none is sent again for 120 s.",
+                "Report it to TikTok with the request id: TikTok reported success and left out a token.",
+                "TikTok reported success. The token that it sent is stored. All earlier tokens are kept, and none is \
+                 sent again for 120 s.",
             ),
             Self::TokenExpired | Self::TokenInvalid => {
-                ("Call again after the delay: the next `refresh` renews the tokens.", NOT_ACTED)
+                ("Call again after the delay. The next `refresh` renews the tokens.", NOT_ACTED)
             }
             Self::TokenNotSaved => (
-                "Restore storage, then call again: once the claim has lapsed, the earlier refresh token is tried. If TikTok \
-                 has replaced it, a new consent is needed.",
-                "TikTok issued new tokens, and storage did not take them. The record has the earlier ones, and the claim of \
-                 120 s stands.",
+                "Restore storage, then call again. When the claim has lapsed, the call tries the earlier refresh \
+                 token. If TikTok has replaced that token, a new consent is needed.",
+                "TikTok issued new tokens, and storage did not take them. The record has the earlier tokens, and its \
+                 claim lasts 120 s.",
             ),
-            Self::TokenRecordTooNew => ("Deploy the newer version everywhere. Do not go back.", NOTHING_SENT),
-            Self::TokenRecordUnreadable => (
-                "Restore the record from a backup, or let the customer connect again after it was removed.",
-                NOTHING_SENT,
-            ),
+            Self::TokenRecordTooNew => {
+                ("Deploy the newer version everywhere. Do not go back to the older one.", NOTHING_SENT)
+            }
+            Self::TokenRecordUnreadable => {
+                ("Restore the record from a backup, or disconnect and let the customer connect again.", NOTHING_SENT)
+            }
             Self::TokenRefused => (
-                "Call again later. If it lasts, report it with the request id: TikTok issues tokens and refuses them.",
-                "The new tokens are stored. The shops known before stay.",
+                "Call again later. If it happens again, report it with the request id: TikTok issues tokens and \
+                 refuses them.",
+                "The new tokens are stored. The known shops are kept.",
             ),
             Self::UnknownShop => (
-                "Correct the shop's id as `list-shops` names it. A shop that was added since: `refresh` reads the list anew.",
+                "Pass the id of the shop as `list-shops` names it. If the shop is new, call `refresh`: it reads the \
+                 list again.",
                 NOTHING_SENT,
             ),
             Self::UnrecognisedAnswer => (
-                "Call again after the delay. The detail has TikTok's code and words: if it lasts, report them, so that the \
-                 code gets a meaning of its own.",
+                "Call again after the delay. If it happens again, report TikTok's code and message from the detail, so \
+                 that a later version knows the code.",
                 UNKNOWN,
             ),
             Self::UnrecognisedAnswerRepeated => {
-                ("Report the code and words in the detail. Do not ask the seller for anything yet.", UNKNOWN)
+                ("Report the code and message in the detail. Do not ask the seller for a consent yet.", UNKNOWN)
             }
-            Self::ValidityTooLong => ("Ask for at most 3600 seconds, and again when they are over.", NOTHING_SENT),
+            Self::ValidityTooLong => ("Ask for at most 3600 seconds, and ask again when they are over.", NOTHING_SENT),
             Self::WebhookMalformed => (
-                "Answer 200, so that TikTok does not repeat it, and keep the body: it is signed, but not an event as documented.",
+                "Answer 200, so that TikTok does not repeat it, and keep the body. It is not a documented event.",
                 NOTHING_SENT,
             ),
             Self::WebhookSignatureInvalid => (
-                "Answer 401 with an empty body. If it happens to every webhook, pass the raw bytes of the body (a framework may \
-                 have parsed and rewritten them) and compare the app secret with Partner Center.",
+                "Answer 401 with an empty body. If it happens to every webhook, compare the app secret with Partner \
+                 Center, and pass the raw bytes of the body: a framework may have parsed and rewritten them.",
                 NOTHING_SENT,
             ),
             Self::WrongUserType => (
-                "Ask the seller to consent with the account of their shop; creators and partners have other rights.",
+                "Ask the seller to consent with the account of their shop. Creators and partners have other rights.",
                 NOT_ACTED,
             ),
         };
@@ -245,6 +263,11 @@ impl Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
+    use crate::endpoint::{shops, token};
+    use crate::operation::access_token::MAX_VALIDITY_SECONDS;
+    use crate::{authorization_link, callback, http, identity, webhook};
+    use alloc::format;
 
     #[test]
     fn every_cause_has_whole_sentences() {
@@ -253,6 +276,37 @@ mod tests {
             for text in [cause.sentence(), remedy, aftermath] {
                 assert!(text.ends_with('.') && !text.contains("  "), "{}: {text}", cause.code());
             }
+        }
+    }
+
+    /// A text is a literal, so a changed limit must fail here and not only mislead its reader.
+    #[test]
+    fn every_number_in_a_text_is_the_limit_in_the_code() {
+        let (kib, mib) = (1024, 1024 * 1024);
+        let claim_life = format!("{} s.", CLAIM_LIFE.as_secs());
+        let latest_start = format!("more than {} s ", (CLAIM_LIFE - REQUEST_BUDGET - SAVE_BUDGET).as_secs());
+        let token_answer = format!("A token answer may have {} KiB", token::MAX_RESPONSE_BYTES / kib);
+        let shop_list = format!("a list of shops {} MiB", shops::MAX_RESPONSE_BYTES / mib);
+        let chunks = format!("at most {} chunks", http::MAX_RESPONSE_CHUNKS);
+        let id_bytes = format!("1 to {} bytes", identity::MAX_ID_BYTES);
+        let validity = format!("at most {MAX_VALIDITY_SECONDS} seconds");
+        for (text, number) in [
+            (UNKNOWN, &claim_life),
+            (Cause::TokenAnswerIncomplete.advice().aftermath, &claim_life),
+            (Cause::TokenNotSaved.advice().aftermath, &claim_life),
+            (Cause::RefreshTooLate.advice().remedy, &latest_start),
+            (Cause::AnswerTooLarge.advice().remedy, &token_answer),
+            (Cause::AnswerTooLarge.advice().remedy, &shop_list),
+            (Cause::AnswerTooLarge.advice().remedy, &chunks),
+            (Cause::AccountIdInvalid.sentence(), &id_bytes),
+            (Cause::CustomerIdInvalid.sentence(), &id_bytes),
+            (Cause::CallbackMalformed.sentence(), &format!("longer than {} bytes", callback::MAX_QUERY_BYTES)),
+            (Cause::StateInvalid.sentence(), &format!("1 to {} bytes", authorization_link::MAX_STATE_BYTES)),
+            (Cause::ValidityTooLong.sentence(), &validity),
+            (Cause::ValidityTooLong.advice().remedy, &validity),
+            (Cause::WebhookMalformed.sentence(), &format!("larger than {} MiB", webhook::MAX_BODY_BYTES / mib)),
+        ] {
+            assert!(text.contains(number.as_str()), "{number:?} is not in {text:?}");
         }
     }
 }

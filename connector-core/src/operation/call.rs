@@ -1,59 +1,64 @@
-//! `call`: signs a request to the API host, adds token and cipher, sends it, and gives back what TikTok answers.
+//! `call`: adds the token and the cipher to a request, signs it, sends it to the API host and returns TikTok's answer.
 
 use super::renewal::NotRenewed;
 use super::shop_sync::token_refused;
-use super::tokens::{self, Held};
+use super::tokens::{self, VersionedRecord};
 use super::valid_token::{Served, valid_token};
 use super::{credentials, rows, signed, storage_error};
 use crate::connection::{ShopStanding, Status};
+use crate::credentials::Credentials;
 use crate::endpoint::business::{self, BusinessRequest, BusinessResponse};
 use crate::envelope::Fault;
 use crate::error::{Cause, Error};
 use crate::http::Method;
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
-use crate::ports::{Credentials, Effects};
-use crate::rotation::{self, Mode};
+use crate::ports::Effects;
+use crate::rotation::Trigger;
 use crate::secret::ShopCipher;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// In whose name: TikTok's tag of the endpoint decides. Shop calls need the cipher, Seller calls must not have it.
-pub enum Scope {
-    /// This linked shop.
+/// The shop or account that a call is made for. TikTok's documentation tags each endpoint as Shop or Seller. A Shop
+/// call must carry the shop's cipher, a Seller call must not.
+pub enum CallScope {
+    /// A linked shop, by its id.
     Shop(String),
-    /// The account; none: the customer's only one.
+    /// A seller account. `None` is the customer's only account.
     Seller(Option<AccountId>),
 }
 
+/// Makes one call to the API host.
+///
 /// # Errors
 /// - Invalid request: `call-malformed`, `unknown-shop`, `shop-not-linked`, `not-connected`, `account-required`.
-/// - Retry after: only where TikTok certainly did not act, or the method is GET.
-/// - Upstream: `outcome-unknown` above all. The answer to a request that changes something was lost.
+/// - Retry after: only if TikTok certainly did not act, or the method is GET.
+/// - Upstream: most often `outcome-unknown`, when the answer to a request that changes something was lost.
 /// - Misconfigured: `missing-permission`, `signature-rejected`, `app-rejected`, `clock-skewed`, `ip-not-allowed`.
-/// - What `refresh` says, when there is no valid token.
+/// - The errors of `refresh`, if there is no valid token.
 pub async fn call(
     effects: &impl Effects,
     customer: CustomerId,
-    scope: Scope,
+    scope: CallScope,
     request: &BusinessRequest,
 ) -> Result<BusinessResponse, Error> {
     request.check()?;
     let target = Target::of(effects, customer, scope).await?;
     let app = credentials(effects).await?;
-    target.ask(effects, &app, request, || Ok(())).await
+    target.exchange(effects, &app, request, || Ok(())).await
 }
 
-/// What the host is told: an answer that was lost is safe to ask for again only where nothing was to change.
-fn told(fault: Fault, method: Method) -> Error {
+/// Returns the error for the host. If the answer was lost, only a GET is safe to send again; any other method becomes
+/// `outcome-unknown`.
+fn error_for_host(fault: Fault, method: Method) -> Error {
     if fault.error.cause == Cause::AnswerIncomplete && method != Method::Get {
-        fault.error.becoming(Cause::OutcomeUnknown)
+        fault.error.with_cause(Cause::OutcomeUnknown)
     } else {
         fault.error
     }
 }
 
-/// Whose token, and for which shop.
+/// The connection whose token is used, and the shop if the call is made for one.
 pub(super) struct Target {
     key: ConnectionKey,
     shop: Option<TargetShop>,
@@ -61,56 +66,58 @@ pub(super) struct Target {
 
 struct TargetShop {
     cipher: Option<ShopCipher>,
-    /// Of the grant that the cipher belongs to.
+    /// The lineage of the grant that the cipher belongs to.
     lineage: String,
 }
 
 impl Target {
-    /// A shop of a row of this lineage.
+    /// Builds the target for a shop that was read from a row of this lineage.
     pub(super) const fn shop(key: ConnectionKey, lineage: String, cipher: Option<ShopCipher>) -> Self {
         Self { key, shop: Some(TargetShop { cipher, lineage }) }
     }
 
-    /// The whole exchange. A token that TikTok refuses is renewed once and the request sent again. Nothing is sent, and
-    /// nothing renewed a second time, unless `in_time` agrees.
-    pub(super) async fn ask(
+    /// Makes the whole exchange. If TikTok refuses the token, the token is renewed once and the request is sent again.
+    /// `in_time` is asked before each request and before the second renewal; its error ends the exchange.
+    pub(super) async fn exchange(
         &self,
         effects: &impl Effects,
         app: &Credentials,
         request: &BusinessRequest,
         in_time: impl Fn() -> Result<(), Error>,
     ) -> Result<BusinessResponse, Error> {
-        let mut served = self.token(effects, app, Mode::GoodFor(Duration::ZERO)).await?;
+        let mut served = self.token(effects, app, Trigger::GoodFor(Duration::ZERO)).await?;
         in_time()?;
-        let mut fault = match self.send(effects, app, &served.held, request).await {
+        let mut fault = match self.send(effects, app, &served.stored, request).await {
             Ok(response) => return Ok(response),
             Err(fault) => fault,
         };
-        // TikTok did not act: a renewal and the same request once more, unless the token was renewed a moment ago.
+        // TikTok did not act. The call renews the token and sends the same request again, unless it has renewed the
+        // token a moment ago.
         if let (true, false, Some(access)) =
-            (token_refused(&fault.error), served.just_rotated, &served.held.record.current.access)
+            (token_refused(&fault.error), served.just_rotated, &served.stored.record.current().access)
             && in_time().is_ok()
         {
             let refused = access.duplicate();
-            served = self.token(effects, app, Mode::Refused(&refused)).await?;
+            served = self.token(effects, app, Trigger::Refused(&refused)).await?;
             in_time()?;
-            fault = match self.send(effects, app, &served.held, request).await {
+            fault = match self.send(effects, app, &served.stored, request).await {
                 Ok(response) => return Ok(response),
                 Err(fault) => fault,
             };
         }
         if token_refused(&fault.error) && served.just_rotated {
-            return Err(self.hold_back(effects, served.held, fault.error).await);
+            return Err(self.hold_back(effects, served.stored, fault.error).await);
         }
-        Err(told(fault, request.method))
+        Err(error_for_host(fault, request.method))
     }
 
-    async fn of(effects: &impl Effects, customer: CustomerId, scope: Scope) -> Result<Self, Error> {
+    /// Finds the connection, and the shop if the call is made for one.
+    async fn of(effects: &impl Effects, customer: CustomerId, scope: CallScope) -> Result<Self, Error> {
         let id = match scope {
-            Scope::Seller(account) => {
+            CallScope::Seller(account) => {
                 return Ok(Self { key: tokens::resolve(effects, customer, account).await?, shop: None });
             }
-            Scope::Shop(id) => id,
+            CallScope::Shop(id) => id,
         };
         let mut refusal = Cause::UnknownShop;
         let mut found = None;
@@ -122,7 +129,7 @@ impl Target {
                 (true, ShopStanding::Granted | ShopStanding::Inactive) => {
                     let dead = matches!(row.connection.status, Status::ReauthorizationRequired(_));
                     found = Some(Self::shop(row.connection.key, row.lineage, shop.listed.cipher));
-                    // Several accounts may list one shop; a grant that lives comes first.
+                    // Several accounts may list one shop. A grant that lives is preferred.
                     if !dead {
                         break;
                     }
@@ -132,23 +139,26 @@ impl Target {
         found.ok_or_else(|| Error::new(refusal))
     }
 
-    /// A token of the grant that the cipher belongs to.
-    async fn token(&self, effects: &impl Effects, app: &Credentials, mode: Mode<'_>) -> Result<Served, Error> {
-        let served = valid_token(effects, app, &self.key, mode).await?;
+    /// Returns a token that may be used now. It must belong to the same grant as the cipher.
+    async fn token(&self, effects: &impl Effects, app: &Credentials, trigger: Trigger<'_>) -> Result<Served, Error> {
+        let served = valid_token(effects, app, &self.key, trigger).await?;
         match &self.shop {
-            Some(shop) if shop.lineage != served.held.record.lineage.to_text() => Err(Error::new(Cause::UnknownShop)),
+            Some(shop) if shop.lineage != served.stored.record.lineage().to_text() => {
+                Err(Error::new(Cause::UnknownShop))
+            }
             Some(_) | None => Ok(served),
         }
     }
 
+    /// Signs the request and sends it.
     async fn send(
         &self,
         effects: &impl Effects,
         app: &Credentials,
-        held: &Held,
+        stored: &VersionedRecord,
         request: &BusinessRequest,
     ) -> Result<BusinessResponse, Fault> {
-        let Some(access) = &held.record.current.access else {
+        let Some(access) = &stored.record.current().access else {
             return Err(Fault::before_sending(Cause::TokenAnswerIncomplete));
         };
         let cipher = self.shop.as_ref().and_then(|shop| shop.cipher.as_ref());
@@ -158,12 +168,13 @@ impl Target {
         signed::exchange(effects, app, access, &request, |response| business::read(response, &secrets)).await
     }
 
-    /// TikTok refuses what it has just issued: another renewal would not help, and a sweep must not go on with it.
-    async fn hold_back(&self, effects: &impl Effects, mut held: Held, error: Error) -> Error {
-        let error = error.becoming(Cause::TokenRefused);
+    /// Holds the connection back: TikTok refuses a token that it has just issued. Another renewal would not help, and a
+    /// sweep must not renew it again and again.
+    async fn hold_back(&self, effects: &impl Effects, mut stored: VersionedRecord, error: Error) -> Error {
+        let error = error.with_cause(Cause::TokenRefused);
         let now = effects.now().wall;
-        rotation::hold_back(&mut held.record, &error, now, effects.random_number());
-        let _overtaken_or_late = tokens::swap(effects, &self.key, Some(&held.revision), &held.record, now).await;
-        rows::write_down(effects, &self.key, NotRenewed { error, held: Some(held) }).await.1
+        stored.record.hold_back(&error, now, effects.random_number());
+        let _stale_or_failed = tokens::swap(effects, &self.key, Some(&stored.revision), &stored.record, now).await;
+        rows::record_failure(effects, &self.key, NotRenewed { error, stored: Some(stored) }).await.error
     }
 }

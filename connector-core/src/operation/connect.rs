@@ -1,27 +1,32 @@
-//! `connect`: a grant becomes a stored connection. Tokens first, then the shops, then the row, then the real due time.
+//! `connect`: turns a consent into a stored connection. It stores the tokens first, then reads the shops, then writes
+//! the row, then the real due time.
 
-use super::shop_sync::{read_shops, record_shops, token_refused};
-use super::tokens::{self, Held, Swap};
+use super::shop_sync::{Occasion, read_shops, record_shops, token_refused};
+use super::tokens::{self, SwapOutcome, VersionedRecord};
 use super::{credentials, storage_error};
 use crate::callback::{Consented, Grant};
-use crate::connection::{Connection, News, Outcome, PastFailure, ShopNews, project};
-use crate::endpoint::token::{self, Pair};
+use crate::connection::{Connection, Outcome, PastFailure, RowUpdate, ShopUpdate, project};
+use crate::credentials::Credentials;
+use crate::endpoint::token;
 use crate::envelope;
 use crate::error::{Action, Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
-use crate::ports::{Credentials, Effects};
-use crate::record::{Lineage, ShopPolicy};
-use crate::rotation::{self, MOST_ROUNDS, MOST_TRIES};
+use crate::ports::Effects;
+use crate::record::{Lineage, NewGrant, ShopPolicy, TokenRecord};
+use crate::rotation::{MAX_ROUNDS, MAX_TRIES};
 use crate::secret::AuthorizationCode;
 use crate::time::{UnixSeconds, http_date};
+use crate::token::Pair;
 use alloc::boxed::Box;
 
+/// Exchanges the code of a consent for tokens and stores the connection.
+///
 /// # Errors
 /// - Invalid request: `state-mismatch`, `callback-malformed`, `callback-of-another-app`, `not-a-seller`; nothing was
 ///   stored.
-/// - Reauthorize: `consent-refused`, or `authorization-code-spent` once the code is used and its tokens are not stored.
-/// - Retry after: TikTok could not be reached or did not answer; the code may still be good.
-/// - Misconfigured, upstream, storage failed: as their codes say.
+/// - Reauthorize: `consent-refused`, or `authorization-code-spent` if the code was used and its tokens are not stored.
+/// - Retry after: TikTok could not be reached or did not answer. The code may still be valid.
+/// - Misconfigured, upstream, storage failed: as the codes say.
 pub async fn connect(
     effects: &impl Effects,
     customer: CustomerId,
@@ -33,53 +38,59 @@ pub async fn connect(
     if app_key.is_some_and(|named| named != app.app_key) {
         return Err(Error::new(Cause::CallbackOfAnotherApp));
     }
-    // A code works once: storage that is down is better found before it is spent.
+    // A code works once. If storage is down, the call must fail before it spends the code.
     effects.accounts(&customer).await.map_err(storage_error)?;
 
-    // Drawn before the code is spent: from TikTok's answer to the swap of the tokens, nothing is asked of anybody.
-    let drawn = (Lineage(effects.random()), effects.random_number());
-    let Exchanged { pair, at: now, granted_at } = exchange(effects, &app, &code).await?;
+    // The random values are drawn before the code is spent: between TikTok's answer and the swap of the tokens, no
+    // effect can fail.
+    let (lineage, random) = (Lineage(effects.random()), effects.random_number());
+    let Exchanged { pair, received_at, granted_at } = exchange(effects, &app, &code).await?;
     if pair.user_type.is_some_and(|kind| kind != 0) {
         return Err(pair.error(Cause::NotASeller));
     }
     let account = pair.account.clone().and_then(|text| AccountId::parse(text).ok());
     let (Some(account), Some(_)) = (account, &pair.refresh) else {
-        return Err(pair.error(Cause::AuthorizationCodeSpent).noting(Cause::TokenAnswerIncomplete.code()));
+        return Err(pair.error(Cause::AuthorizationCodeSpent).with_note(Cause::TokenAnswerIncomplete.code()));
     };
     let key = ConnectionKey { customer, account };
-    let held = store(effects, &app, &key, policy, &pair, (now, granted_at), drawn).await?;
+    let app_key = &app.app_key;
+    let grant = NewGrant { lineage, app_key, shop_policy: policy, pair: &pair, received_at, granted_at, random };
+    let stored = store(effects, &key, &grant).await?;
 
-    // From here on the connection exists: what fails now is a failure of the row, and `refresh` repairs it.
-    let reading = read_shops(effects, &app, &held).await.map_err(|fault| match fault.error {
-        error if token_refused(&error) => error.becoming(Cause::TokenRefused),
+    // The connection exists now. A later failure concerns only the row, and `refresh` repairs it.
+    let reading = read_shops(effects, &app, &stored).await.map_err(|fault| match fault.error {
+        error if token_refused(&error) => error.with_cause(Cause::TokenRefused),
         error => error,
     });
     let (shops, failure) = match reading {
-        Ok(listed) => (ShopNews::Listed(listed), None),
-        Err(error) => (ShopNews::Unread, Some(error)),
+        Ok(listed) => (ShopUpdate::Listed(listed), None),
+        Err(error) => (ShopUpdate::Unread, Some(error)),
     };
     let unsaved = Error::new(Cause::ConnectionRowNotSaved);
-    let unsaved = Outcome::Failure(PastFailure::new(now, &unsaved));
-    let news = News { consented: true, ..News::outcome(now, unsaved) };
-    let shown_if_unsaved = project(&key, &held.record, None, &news).connection;
-    match record_shops(effects, &key, held, shops, failure.as_ref(), true).await {
+    let unsaved = Outcome::Failure(PastFailure::new(received_at, &unsaved));
+    let update = RowUpdate { occasion: Occasion::Consent, ..RowUpdate::outcome(received_at, unsaved) };
+    let shown_if_unsaved = project(&key, &stored.record, None, &update).connection;
+    match record_shops(effects, &key, stored, shops, failure.as_ref(), Occasion::Consent).await {
         Ok(Some(connection)) => Ok(connection),
-        Ok(None) => Err(Error::new(Cause::NotConnected).noting("disconnected while it was being connected")),
+        Ok(None) => Err(Error::new(Cause::NotConnected).with_note("disconnected while it was being connected")),
         Err(_) => Ok(shown_if_unsaved),
     }
 }
 
+/// The tokens for a code.
 struct Exchanged {
     pair: Pair,
-    at: UnixSeconds,
-    /// The time of TikTok's answer by TikTok's own clock: what TikTok says of the grant later is dated by that one.
+    received_at: UnixSeconds,
+    /// The time of TikTok's answer by TikTok's clock, because TikTok dates later notices about the grant by its own
+    /// clock.
     granted_at: UnixSeconds,
 }
 
-/// How far a host's clock may be ahead of TikTok's: a date further back says nothing.
-const MOST_SKEW: u64 = 3600;
+/// The largest number of seconds by which the host's clock may be ahead of TikTok's. A `Date` header that is further
+/// back is ignored.
+const MAX_SKEW: u64 = 3600;
 
-/// Spends the code.
+/// Exchanges the code for tokens. The code is spent then.
 async fn exchange(effects: &impl Effects, app: &Credentials, code: &AuthorizationCode) -> Result<Exchanged, Error> {
     let answer = effects.send(token::exchange_request(app, code)).await;
     let now = effects.now().wall;
@@ -89,65 +100,58 @@ async fn exchange(effects: &impl Effects, app: &Credentials, code: &Authorizatio
     };
     let pair = outcome.map_err(|fault| match (fault.error.cause, fault.error.cause.action()) {
         (Cause::AuthorizationCodeSpent, _) => fault.error,
-        // The answers to a refresh token or an access token are no answers to a code; a code never heard of is shown.
+        // An answer about a refresh token or an access token says nothing about a code. An unknown answer is shown to
+        // the host.
         (Cause::UnrecognisedAnswer | Cause::TokenExpired | Cause::TokenInvalid, _) | (_, Action::Reauthorize) => {
-            fault.error.becoming(Cause::TikTokRefused)
+            fault.error.with_cause(Cause::TikTokRefused)
         }
         (_, _) => fault.error,
     })?;
-    // With a clock that is behind, ours is the earlier one: a notice too many is verified then, and none is missed.
+    // The earlier of TikTok's time and ours counts. That may cause one needless check of a deauthorization notice; none
+    // is missed.
     let date = answer.ok().and_then(|response| http_date(response.date.as_deref()?));
-    let granted_at = date.filter(|date| now.since(*date) <= MOST_SKEW).map_or(now, |date| date.min(now));
-    Ok(Exchanged { pair, at: now, granted_at })
+    let granted_at = date.filter(|date| now.since(*date) <= MAX_SKEW).map_or(now, |date| date.min(now));
+    Ok(Exchanged { pair, received_at: now, granted_at })
 }
 
-/// Stores the pair: a record of its own, or in place of what stands for this account. Due at once, so that a sweep
-/// finishes what a crash leaves half done.
-async fn store(
-    effects: &impl Effects,
-    app: &Credentials,
-    key: &ConnectionKey,
-    policy: ShopPolicy,
-    pair: &Pair,
-    (now, granted_at): (UnixSeconds, UnixSeconds),
-    (lineage, random): (Lineage, u64),
-) -> Result<Held, Error> {
-    let spent = |error: &Error| Error::new(Cause::AuthorizationCodeSpent).noting(error.cause.code());
+/// Stores the grant, as a new record or in place of the record that exists for this account. The record is due at once:
+/// if this call crashes, a sweep reads the shops and writes the row.
+async fn store(effects: &impl Effects, key: &ConnectionKey, grant: &NewGrant<'_>) -> Result<VersionedRecord, Error> {
+    let spent = |error: &Error| Error::new(Cause::AuthorizationCodeSpent).with_note(error.cause.code());
     let mut unavailable = 0;
     let mut stored = None;
-    for _ in 0..MOST_ROUNDS {
-        let (expected, mut record) = match stored {
-            Some(Held { revision, mut record, .. }) if record.app_key == app.app_key => {
-                rotation::regrant(&mut record, policy, pair, now, random);
+    for _ in 0..MAX_ROUNDS {
+        let (expected, record) = match stored {
+            Some(VersionedRecord { revision, mut record, .. }) if record.app_key() == grant.app_key => {
+                record.regrant(grant);
                 (Some(revision), record)
             }
-            other => {
-                let record = rotation::granted(lineage, &app.app_key, policy, pair, now, random);
-                (other.map(|held| held.revision), Box::new(record))
-            }
+            other => (other.map(|stored| stored.revision), Box::new(TokenRecord::granted(grant))),
         };
-        record.granted_at = granted_at;
-        stored = match tokens::swap_due_at(effects, key, expected.as_ref(), &record, Some(now)).await {
-            Swap::Stored(revision) => return Ok(Held::written(revision, record)),
-            Swap::Stale(found) => found,
-            Swap::Unavailable(error) => {
+        stored = match tokens::swap_due_at(effects, key, expected.as_ref(), &record, Some(grant.received_at)).await {
+            SwapOutcome::Stored(revision) => return Ok(VersionedRecord::written(revision, record)),
+            SwapOutcome::Stale(found) => found,
+            SwapOutcome::Unavailable(error) => {
                 unavailable += 1;
-                if unavailable >= MOST_TRIES {
+                if unavailable >= MAX_TRIES {
                     return Err(spent(&error));
                 }
                 let Ok(found) = tokens::load(effects, key).await else {
-                    // Nothing is known of what stands there: the same write once more finds out.
-                    stored = expected.map(|revision| Held::written(revision, record));
+                    // It is unknown which record is stored. Repeating the same write finds out.
+                    stored = expected.map(|revision| VersionedRecord::written(revision, record));
                     continue;
                 };
                 found
             }
-            // What stands there cannot be read, and is not overwritten: that has to be mended before a new consent.
-            Swap::Failed(error) if error.cause != Cause::StorageRefused => return Err(error),
-            Swap::Failed(error) => return Err(spent(&error)),
+            // The stored record cannot be read and is not overwritten. It must be repaired before a new consent.
+            SwapOutcome::Failed(error) if error.cause != Cause::StorageRefused => return Err(error),
+            SwapOutcome::Failed(error) => return Err(spent(&error)),
         };
-        // Written by an earlier try. The pair alone proves nothing: TikTok may answer a consent with one it issued before.
-        let ours = |found: &mut Held| found.record.granted_at == granted_at && rotation::contains(&found.record, pair);
+        // An earlier try may have written the record. The pair alone does not prove that, because TikTok may answer a
+        // consent with a pair that it issued before.
+        let ours = |found: &mut VersionedRecord| {
+            found.record.granted_at() == grant.granted_at && found.record.contains(grant.pair)
+        };
         if let Some(found) = stored.take_if(ours) {
             return Ok(found);
         }

@@ -1,67 +1,70 @@
-//! `disconnect`: TikTok is asked to take the shops back, if wanted; then, whatever it said, the token record goes, so that
-//! a refresh in flight finds nothing and discards its pair; then the row.
+//! `disconnect`: ends connections. If the caller wants it, the call first asks TikTok to revoke the shops. Then it
+//! deletes the token record, regardless of TikTok's answer: a refresh that is under way finds no record and discards
+//! its pair. Then it deletes the row.
 
 use super::call::Target;
 use super::{credentials, rows, storage_error, tokens};
-use crate::connection::{Connection, News, Outcome, Row, Shop, ShopNews, ShopStanding};
+use crate::connection::{Connection, Outcome, Row, RowUpdate, Shop, ShopGrant, ShopStanding, ShopUpdate};
+use crate::credentials::Credentials;
 use crate::endpoint::deauthorize;
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
-use crate::ports::{Credentials, Effects};
+use crate::ports::Effects;
 use crate::secret::ShopCipher;
 use crate::time::Moment;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// What is to end.
-pub enum Ending {
-    /// The account with all its shops; none: every account of the customer.
+/// The account or shop to disconnect.
+pub enum DisconnectTarget {
+    /// An account with all its shops. `None` is every account of the customer.
     All(Option<AccountId>),
-    /// One shop, in every connection of the customer that knows it.
+    /// One shop, by its id, in every connection of the customer that knows it.
     Shop(String),
 }
 
-/// Whether TikTok is asked to take the shops back.
+/// Whether to ask TikTok to revoke the shops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoteGrant {
-    /// No: the seller can still remove the app in Seller Center.
+    /// TikTok is not asked. The seller can still remove the app in Seller Center.
     Keep,
-    /// Yes, and the seller gets an e-mail.
+    /// TikTok is asked, and sends the seller an e-mail.
     Revoke,
 }
 
-/// A shop that TikTok was to take back, and did not.
+/// A shop that TikTok was asked to revoke and did not revoke.
 pub struct NotRevoked {
-    /// Of which account.
+    /// The account of the shop.
     pub account: AccountId,
-    /// None: the shops of this account are not known.
+    /// The id of the shop; `None` if the shops of this account are not known.
     pub shop: Option<String>,
-    /// Why.
+    /// The reason why the shop was not revoked.
     pub error: Error,
 }
 
-/// What came of it.
+/// The result of a disconnect.
 #[derive(Default)]
 pub struct Disconnected {
-    /// Connections that go on without the shop.
+    /// The connections that continue without the shop.
     pub remaining: Vec<Connection>,
-    /// The local side is done all the same.
+    /// The shops that TikTok did not revoke. They are disconnected locally all the same.
     pub not_revoked: Vec<NotRevoked>,
 }
 
-/// TikTok is asked for nothing more after this time, so that the deletion has some left: a request that was begun by then
-/// is over after 80 s, repeated for a wrong clock, a renewal after 70 s, and a host ends a call after 105 s at the earliest.
-const ASKING: Duration = Duration::from_secs(20);
+/// The time after which TikTok is asked nothing more: 20 s. It leaves time for the deletion. A request that began by
+/// then has ended after 80 s, even if it was repeated because of a wrong clock, and a renewal after 70 s. A host ends a
+/// call after 105 s at the earliest.
+const REVOCATION_BUDGET: Duration = Duration::from_secs(20);
 
-/// Ends connections of a customer. Twice is once.
+/// Ends connections of a customer. Idempotent.
 ///
 /// # Errors
-/// Storage failed or lost every race: what was not deleted is deleted by a repetition.
+/// Storage failed, storage conflict. Calling again deletes the rest.
 pub async fn disconnect(
     effects: &impl Effects,
     customer: CustomerId,
-    ending: Ending,
+    target: DisconnectTarget,
     remote: RemoteGrant,
 ) -> Result<Disconnected, Error> {
     let rows = effects.list_rows(&customer).await.map_err(storage_error)?;
@@ -70,24 +73,24 @@ pub async fn disconnect(
         RemoteGrant::Keep => None,
     };
     let mut remaining = Vec::new();
-    match ending {
-        Ending::All(account) => {
+    match target {
+        DisconnectTarget::All(account) => {
             for key in keys_of(effects, customer, account, &rows).await? {
                 if let Some(revocation) = &mut revocation {
                     let row = rows.iter().find(|row| row.connection.key == key);
-                    revocation.all(effects, &key, row).await;
+                    revocation.revoke_all(effects, &key, row).await;
                 }
-                end(effects, &key).await?;
+                delete(effects, &key).await?;
             }
         }
-        Ending::Shop(id) => {
+        DisconnectTarget::Shop(id) => {
             for row in &rows {
                 let Some(shop) = row.connection.shops.iter().find(|shop| shop.listed.id == id) else { continue };
-                let revoked = match &mut revocation {
-                    Some(revocation) => revocation.one(effects, row, shop).await,
-                    None => false,
+                let grant = match &mut revocation {
+                    Some(revocation) => revocation.revoke(effects, row, shop).await,
+                    None => ShopGrant::Kept,
                 };
-                remaining.extend(unlink(effects, &row.connection.key, &id, revoked).await?);
+                remaining.extend(unlink(effects, &row.connection.key, &id, grant).await?);
             }
         }
     }
@@ -95,7 +98,7 @@ pub async fn disconnect(
     Ok(Disconnected { remaining, not_revoked })
 }
 
-/// What has a record or a row.
+/// Returns every connection that has a record or a row.
 async fn keys_of(
     effects: &impl Effects,
     customer: CustomerId,
@@ -116,27 +119,29 @@ async fn keys_of(
     Ok(keys)
 }
 
-async fn end(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
+/// Deletes the record, then the row.
+async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
     tokens::delete(effects, key).await?;
     rows::delete_orphan(effects, key).await
 }
 
-/// The connection without the shop; none where it was the last one linked, and the connection ended with it.
+/// Unlinks a shop and returns the rest of the connection. Returns `None` if no other shop was linked; then the
+/// connection is deleted.
 async fn unlink(
     effects: &impl Effects,
     key: &ConnectionKey,
     id: &str,
-    revoked: bool,
+    grant: ShopGrant,
 ) -> Result<Option<Connection>, Error> {
-    if let Some(held) = tokens::load_surely(effects, key).await? {
-        let shops = ShopNews::Unlinked { id: id.into(), revoked };
-        let news = News::shops(effects.now().wall, shops, Outcome::Unchanged);
-        let left = rows::write(effects, key, held.record.lineage, &news).await?;
+    if let Some(stored) = tokens::load_or_confirm_absence(effects, key).await? {
+        let shops = ShopUpdate::Unlinked { id: id.into(), grant };
+        let update = RowUpdate::shops(effects.now().wall, shops, Outcome::Unchanged);
+        let left = rows::write(effects, key, stored.record.lineage(), &update).await?;
         if left.as_ref().is_some_and(|left| left.shops.iter().any(|shop| shop.linked)) {
-            if revoked {
-                // What becomes of the other shops is not documented: the next refresh finds out. If this is not
-                // recorded, it does so in its own time.
-                let _recorded = tokens::suspect(effects, key, None).await;
+            if grant == ShopGrant::Revoked {
+                // TikTok does not document whether the other shops are revoked too. The next refresh finds out. If this
+                // write fails, that refresh is only later.
+                let _requested = tokens::request_verification(effects, key, None).await;
             }
             return Ok(left);
         }
@@ -144,12 +149,12 @@ async fn unlink(
             tokens::delete(effects, key).await?;
         }
     }
-    // Whose tokens are gone; those of a consent that came meanwhile are not touched.
+    // The row is deleted only if its record is gone. A consent that was given meanwhile has a record and stays.
     rows::delete_orphan(effects, key).await?;
     Ok(None)
 }
 
-/// Asks TikTok to take shops back, and keeps what it did not.
+/// Asks TikTok to revoke shops, and collects the failures.
 struct Revocation {
     began: Moment,
     app: Result<Credentials, Error>,
@@ -161,10 +166,11 @@ impl Revocation {
         Self { began: effects.now(), app: credentials(effects).await, failed: Vec::new() }
     }
 
-    async fn all(&mut self, effects: &impl Effects, key: &ConnectionKey, row: Option<&Row>) {
+    /// Revokes every shop of a row.
+    async fn revoke_all(&mut self, effects: &impl Effects, key: &ConnectionKey, row: Option<&Row>) {
         let shops = row.map(|row| row.connection.shops.as_slice()).unwrap_or_default();
         for (row, shop) in row.into_iter().flat_map(|row| shops.iter().map(move |shop| (row, shop))) {
-            self.one(effects, row, shop).await;
+            self.revoke(effects, row, shop).await;
         }
         if shops.is_empty() {
             let error = Error::new(Cause::RevocationNotTried);
@@ -172,33 +178,36 @@ impl Revocation {
         }
     }
 
-    /// Whether TikTok has taken the shop back.
-    async fn one(&mut self, effects: &impl Effects, row: &Row, shop: &Shop) -> bool {
+    /// Revokes one shop, if TikTok does not say that it is revoked already.
+    async fn revoke(&mut self, effects: &impl Effects, row: &Row, shop: &Shop) -> ShopGrant {
         if shop.standing == ShopStanding::NoLongerGranted {
-            return true;
+            return ShopGrant::Revoked;
         }
-        match self.ask(effects, row, shop).await {
-            Ok(()) => true,
-            // The whole grant is gone: nothing is left to take back.
-            Err(error) if matches!(error.cause, Cause::AuthorizationRevoked | Cause::AuthorizationExpired) => true,
+        match self.request(effects, row, shop).await {
+            Ok(()) => ShopGrant::Revoked,
+            // The whole grant has ended, so the shop is revoked too.
+            Err(error) if matches!(error.cause, Cause::AuthorizationRevoked | Cause::AuthorizationExpired) => {
+                ShopGrant::Revoked
+            }
             Err(error) => {
                 let account = row.connection.key.account.clone();
                 self.failed.push(NotRevoked { account, shop: Some(shop.listed.id.clone()), error });
-                false
+                ShopGrant::Kept
             }
         }
     }
 
-    async fn ask(&self, effects: &impl Effects, row: &Row, shop: &Shop) -> Result<(), Error> {
+    /// Asks TikTok to revoke one shop.
+    async fn request(&self, effects: &impl Effects, row: &Row, shop: &Shop) -> Result<(), Error> {
         let app = self.app.as_ref().map_err(Error::clone)?;
         let not_tried = || Error::new(Cause::RevocationNotTried);
         let in_time = || {
-            let asking = effects.now().elapsed_since(&self.began) <= ASKING;
-            if asking { Ok(()) } else { Err(not_tried()) }
+            let in_budget = effects.now().elapsed_since(&self.began) <= REVOCATION_BUDGET;
+            if in_budget { Ok(()) } else { Err(not_tried()) }
         };
         in_time()?;
         let cipher = shop.listed.cipher.as_ref().map(ShopCipher::duplicate).ok_or_else(not_tried)?;
         let target = Target::shop(row.connection.key.clone(), row.lineage.clone(), Some(cipher));
-        deauthorize::read(&target.ask(effects, app, &deauthorize::request(), in_time).await?)
+        deauthorize::read(&target.exchange(effects, app, &deauthorize::request(), in_time).await?)
     }
 }

@@ -1,7 +1,7 @@
-//! `link-shops`: the customer chooses which shops of an account to use. No network.
+//! `link-shops`: links the shops of an account that the customer has chosen. It uses no network.
 
 use super::{rows, tokens};
-use crate::connection::{Connection, News, Outcome, ShopNews};
+use crate::connection::{Connection, Outcome, RowUpdate, ShopUpdate};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, CustomerId};
 use crate::ports::Effects;
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 ///
 /// # Errors
 /// - Invalid request: `not-connected`, `account-required`, `unknown-shop`; nothing was written.
-/// - Storage failed or lost every race.
+/// - Storage failed, storage conflict.
 pub async fn link_shops(
     effects: &impl Effects,
     customer: CustomerId,
@@ -21,13 +21,13 @@ pub async fn link_shops(
 ) -> Result<Connection, Error> {
     let key = tokens::resolve(effects, customer, account).await?;
     let not_connected = || Error::new(Cause::NotConnected);
-    let lineage = tokens::load_surely(effects, &key).await?.ok_or_else(not_connected)?.record.lineage;
-    // Within a lineage a row only ever gains shops: what is known here is known when the row is written.
+    let lineage = tokens::load_or_confirm_absence(effects, &key).await?.ok_or_else(not_connected)?.record.lineage();
+    // A row never loses a shop within one lineage. A shop that is known here is still known when the row is written.
     let row = rows::read(effects, &key, lineage).await?;
     let known = row.as_ref().map(|row| row.connection.shops.as_slice()).unwrap_or_default();
     if shops.iter().any(|id| !known.iter().any(|shop| shop.listed.id == *id)) {
         return Err(Error::new(Cause::UnknownShop));
     }
-    let news = News::shops(effects.now().wall, ShopNews::Linked(shops), Outcome::Unchanged);
-    rows::write(effects, &key, lineage, &news).await?.ok_or_else(not_connected)
+    let update = RowUpdate::shops(effects.now().wall, ShopUpdate::Linked(shops), Outcome::Unchanged);
+    rows::write(effects, &key, lineage, &update).await?.ok_or_else(not_connected)
 }

@@ -1,5 +1,5 @@
-//! `list-connections`: every connection of a customer with all its shops, from storage. No network, no token
-//! opened.
+//! `list-connections`: lists every connection of a customer with all its shops, from storage. It uses no network and
+//! reads no token.
 
 use super::storage_error;
 use crate::connection::Connection;
@@ -8,10 +8,10 @@ use crate::identity::CustomerId;
 use crate::ports::Effects;
 use alloc::vec::Vec;
 
-/// Rows whose token record is gone are left out: what has no token record is not connected.
+/// Lists the connections of a customer. A row without a token record is left out, because it is not connected.
 ///
 /// # Errors
-/// Storage failed (`storage-unavailable`, `storage-refused`).
+/// Storage failed: `storage-unavailable`, `storage-refused`.
 pub async fn list_connections(effects: &impl Effects, customer: CustomerId) -> Result<Vec<Connection>, Error> {
     let rows = effects.list_rows(&customer).await.map_err(storage_error)?;
     let accounts = effects.accounts(&customer).await.map_err(storage_error)?;

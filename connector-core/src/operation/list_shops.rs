@@ -1,4 +1,5 @@
-//! `list-shops`: every linked shop of a customer over all accounts, from storage. No network, no token opened.
+//! `list-shops`: lists every linked shop of a customer over all accounts, from storage. It uses no network and reads no
+//! token.
 
 use super::list_connections::list_connections;
 use crate::connection::Shop;
@@ -7,10 +8,10 @@ use crate::identity::{AccountId, CustomerId};
 use crate::ports::Effects;
 use alloc::vec::Vec;
 
-/// Each shop with the account that serves it.
+/// Lists each linked shop with the account that it belongs to.
 ///
 /// # Errors
-/// As [`list_connections`].
+/// The errors of [`list_connections`].
 pub async fn list_shops(effects: &impl Effects, customer: CustomerId) -> Result<Vec<(AccountId, Shop)>, Error> {
     let connections = list_connections(effects, customer).await?;
     let shops = connections.into_iter().flat_map(|connection| {

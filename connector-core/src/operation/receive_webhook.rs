@@ -1,53 +1,53 @@
-//! `receive-webhook`: checks the signature, says whom the event concerns, and records what it means for their connections.
-//! No network: what needs TikTok is left to the next `refresh`.
+//! `receive-webhook`: checks the signature of an event, finds the connections that it concerns and records its meaning
+//! for them. It uses no network. If TikTok must be asked, the next `refresh` does that.
 
 use super::{credentials, rows, storage_error, tokens};
-use crate::connection::{News, Outcome, ShopNews};
+use crate::connection::{Outcome, RowUpdate, ShopUpdate};
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::Effects;
-use crate::rotation::Suspicion;
+use crate::record::VerificationRequest;
 use crate::signing::Webhook;
 use crate::time::UnixSeconds;
-use crate::webhook::{MOST_BODY_BYTES, Meaning, Notification};
+use crate::webhook::{MAX_BODY_BYTES, Meaning, Notification};
 use alloc::vec::Vec;
 
-/// What the event changed here.
+/// The change that an event has made to the stored connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Nothing.
+pub enum WebhookEffect {
+    /// The event changed nothing.
     None,
-    /// A `refresh` is due that verifies it.
+    /// A `refresh` is due, which verifies the event with TikTok.
     VerificationDue,
-    /// The end of the authorization is shown.
+    /// The row shows the end of the authorization.
     AuthorizationEnding,
 }
 
 /// A connection that knows the shop of an event.
 pub struct Owner {
-    /// Which.
+    /// The connection.
     pub key: ConnectionKey,
-    /// Whether its customer uses the shop.
+    /// Whether its customer has linked the shop.
     pub linked: bool,
 }
 
-/// An event, and whom it concerns.
+/// An event and the connections that it concerns.
 pub struct Received {
-    /// As TikTok sent it.
+    /// The event as TikTok sent it.
     pub notification: Notification,
-    /// In the order of storage.
+    /// The connections that know the shop, in the order in which storage lists them.
     pub owners: Vec<Owner>,
-    /// What changed.
-    pub effect: Effect,
+    /// The change that the event has made.
+    pub effect: WebhookEffect,
 }
 
-/// Twice is once.
+/// Receives one webhook. Idempotent.
 ///
 /// # Errors
 /// - Invalid request: `webhook-signature-invalid`, `webhook-malformed`; nothing was written.
-/// - Storage failed or lost every race, credentials failed: TikTok sends it again.
+/// - Storage failed, storage conflict, misconfigured: the host must refuse the webhook, so that TikTok sends it again.
 pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body: &[u8]) -> Result<Received, Error> {
-    if body.len() > MOST_BODY_BYTES {
+    if body.len() > MAX_BODY_BYTES {
         return Err(Error::new(Cause::WebhookMalformed));
     }
     let app = credentials(effects).await?;
@@ -60,18 +60,18 @@ pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body:
         Some(shop) => owners(effects, shop).await?,
         None => Vec::new(),
     };
-    let mut effect = Effect::None;
+    let mut effect = WebhookEffect::None;
     let meaning = notification.meaning();
     for Owner { key, .. } in &owners {
         match meaning {
             Meaning::Nothing => {}
-            Meaning::MayHaveEnded => match tokens::suspect(effects, key, notification.occurred).await? {
-                Suspicion::New | Suspicion::Known => effect = Effect::VerificationDue,
-                Suspicion::Void => {}
+            Meaning::MayHaveEnded => match tokens::request_verification(effects, key, notification.occurred).await? {
+                VerificationRequest::New | VerificationRequest::Known => effect = WebhookEffect::VerificationDue,
+                VerificationRequest::Void => {}
             },
             Meaning::Ends(end) => {
                 if announce(effects, key, notification.occurred, end).await? {
-                    effect = Effect::AuthorizationEnding;
+                    effect = WebhookEffect::AuthorizationEnding;
                 }
             }
         }
@@ -79,34 +79,35 @@ pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body:
     Ok(Received { notification, owners, effect })
 }
 
-/// The connections that know the shop; a row whose token record is gone is none.
+/// Returns the connections that know the shop. A row without a token record is not a connection.
 async fn owners(effects: &impl Effects, shop: &str) -> Result<Vec<Owner>, Error> {
     let mut owners = Vec::new();
     for key in effects.owners(shop).await.map_err(storage_error)? {
         let row = effects.load_row(&key).await.map_err(storage_error)?;
         let shops = row.map(|entry| entry.value.connection.shops).unwrap_or_default();
-        let Some(held) = shops.iter().find(|held| held.listed.id == shop) else { continue };
+        let Some(found) = shops.iter().find(|known| known.listed.id == shop) else { continue };
         let accounts = effects.accounts(&key.customer).await.map_err(storage_error)?;
         if accounts.contains(&key.account) {
-            owners.push(Owner { key, linked: held.linked });
+            owners.push(Owner { key, linked: found.linked });
         }
     }
     Ok(owners)
 }
 
-/// Shows the end of a grant that lives, unless a consent came after the notice.
+/// Writes the announced end into the row, if the grant lives and its latest consent is not newer than the notice.
+/// Returns whether the row was written.
 async fn announce(
     effects: &impl Effects,
     key: &ConnectionKey,
     occurred: Option<UnixSeconds>,
     end: UnixSeconds,
 ) -> Result<bool, Error> {
-    let Some(held) = tokens::read_by_swap(effects, key).await? else { return Ok(false) };
-    let record = held.record;
-    if record.dead.is_some() || end < record.granted_at || occurred.is_some_and(|at| at < record.granted_at) {
+    let Some(stored) = tokens::load_linearizable(effects, key).await? else { return Ok(false) };
+    let record = stored.record;
+    if record.dead().is_some() || end < record.granted_at() || occurred.is_some_and(|at| at < record.granted_at()) {
         return Ok(false);
     }
-    let mut news = News::shops(effects.now().wall, ShopNews::Unread, Outcome::Unchanged);
-    news.ends = Some(end);
-    Ok(rows::write(effects, key, record.lineage, &news).await?.is_some())
+    let mut update = RowUpdate::shops(effects.now().wall, ShopUpdate::Unread, Outcome::Unchanged);
+    update.authorization_ends = Some(end);
+    Ok(rows::write(effects, key, record.lineage(), &update).await?.is_some())
 }

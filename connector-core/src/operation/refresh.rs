@@ -1,120 +1,139 @@
-//! `refresh`: renews the tokens if due, re-reads the shops, repairs what a crash left half done.
+//! `refresh`: renews the tokens if due, reads the shops again, and repairs a connection that a crash left half written.
 
 use super::credentials;
 use super::renewal::{self, NotRenewed, Renewed};
 use super::rows;
-use super::shop_sync::{read_shops, record_shops, token_refused};
-use super::tokens::{self, Held};
-use crate::connection::{Connection, News, Outcome, ShopNews};
+use super::shop_sync::{Occasion, read_shops, record_shops, token_refused};
+use super::tokens::{self, VersionedRecord};
+use crate::connection::{Connection, Outcome, RowUpdate, ShopUpdate};
+use crate::credentials::Credentials;
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
-use crate::ports::{Credentials, Effects};
-use crate::rotation::{self, Mode};
+use crate::ports::Effects;
+use crate::rotation::Trigger;
 
-/// Whether to wait until a renewal is due.
+/// When to renew the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rotation {
+pub enum RefreshMode {
     /// Only when due, and at most once in ten minutes.
     WhenDue,
     /// Now, under the same claim rules.
     Forced,
 }
 
+/// Renews the tokens if due and reads the shops.
+///
 /// # Errors
 /// - Invalid request: `not-connected`, `account-required`.
 /// - Reauthorize: the grant is dead; only a new consent helps.
-/// - Retry after: TikTok was not reached, limits, or another call renews and the access token is no longer valid.
-/// - Storage failed (`token-not-saved` above all), misconfigured, upstream: as their codes say.
+/// - Retry after: TikTok was not reached or limits the rate, or another call is renewing and the access token is not
+///   valid any more.
+/// - Storage failed, misconfigured, upstream: as the codes say. The most important one is `token-not-saved`.
 pub async fn refresh(
     effects: &impl Effects,
     customer: CustomerId,
     account: Option<AccountId>,
-    rotation: Rotation,
+    mode: RefreshMode,
 ) -> Result<Connection, Error> {
     let key = tokens::resolve(effects, customer, account).await?;
     let app = credentials(effects).await?;
-    let mode = match rotation {
-        Rotation::WhenDue => Mode::WhenDue,
-        Rotation::Forced => Mode::Forced,
+    let trigger = match mode {
+        RefreshMode::WhenDue => Trigger::WhenDue,
+        RefreshMode::Forced => Trigger::Forced,
     };
-    let (held, just_rotated, account_changed) = match renewal::renew(effects, &app, &key, mode).await {
-        Ok(Renewed::NotDue(held)) => (held, false, false),
-        Ok(Renewed::Rotated { held, account_changed }) => (held, true, account_changed),
-        Ok(Renewed::Waiting { held, error }) => return waiting(effects, &key, held, error).await,
-        Ok(Renewed::Dead { held, error }) => {
-            return Err(rows::write_down(effects, &key, NotRenewed { error, held: Some(held) }).await.1);
+    let renewal = match renewal::renew(effects, &app, &key, trigger).await {
+        Ok(Renewed::NotDue(stored)) => Renewal { stored, just_rotated: false, account_changed: false },
+        Ok(Renewed::Rotated { stored, account_changed }) => Renewal { stored, just_rotated: true, account_changed },
+        Ok(Renewed::Waiting { stored, error }) => return waiting(effects, &key, stored, error).await,
+        Ok(Renewed::Dead { stored, error }) => {
+            return Err(rows::record_failure(effects, &key, NotRenewed { error, stored: Some(stored) }).await.error);
         }
-        Err(failed) => return Err(rows::write_down(effects, &key, failed).await.1),
+        Err(failed) => return Err(rows::record_failure(effects, &key, failed).await.error),
     };
-    sync(effects, &app, &key, held, just_rotated, account_changed).await
+    sync(effects, &app, &key, renewal).await
 }
 
-/// Somebody else is renewing, or it is too soon: the connection as it is while its access token is valid.
-async fn waiting(effects: &impl Effects, key: &ConnectionKey, held: Held, error: Error) -> Result<Connection, Error> {
+/// A record whose access token reads the shops, and what this call has done to it.
+struct Renewal {
+    stored: VersionedRecord,
+    just_rotated: bool,
+    /// Whether TikTok named another account than the one that consented.
+    account_changed: bool,
+}
+
+/// Returns the connection as it is while its access token is valid: another call is renewing it, or it is too soon.
+async fn waiting(
+    effects: &impl Effects,
+    key: &ConnectionKey,
+    stored: VersionedRecord,
+    error: Error,
+) -> Result<Connection, Error> {
     let at = effects.now().wall;
-    if !rotation::serves(&held.record, at) {
+    if !stored.record.serves(at) {
         return Err(error);
     }
-    let lineage = held.record.lineage;
+    let lineage = stored.record.lineage();
     if let Some(row) = rows::read(effects, key, lineage).await? {
         return Ok(row.connection.at(at));
     }
-    rows::write(effects, key, lineage, &News::outcome(at, Outcome::Success))
+    rows::write(effects, key, lineage, &RowUpdate::outcome(at, Outcome::Success))
         .await?
         .ok_or_else(|| Error::new(Cause::NotConnected))
 }
 
-/// Reads the shops. A token that TikTok refuses causes one renewal, unless it was renewed a moment ago.
+/// Reads the shops and writes the row. If TikTok refuses the token, this call renews it once, unless it has renewed it
+/// a moment ago.
 async fn sync(
     effects: &impl Effects,
     app: &Credentials,
     key: &ConnectionKey,
-    mut held: Held,
-    mut just_rotated: bool,
-    mut account_changed: bool,
+    renewal: Renewal,
 ) -> Result<Connection, Error> {
-    let mut reading = read_shops(effects, app, &held).await;
-    if let (Err(fault), Some(refused)) = (&reading, &held.record.current.access)
+    let Renewal { mut stored, mut just_rotated, mut account_changed } = renewal;
+    let mut reading = read_shops(effects, app, &stored).await;
+    if let (Err(fault), Some(refused)) = (&reading, &stored.record.current().access)
         && token_refused(&fault.error)
         && !just_rotated
     {
         let refused = refused.duplicate();
-        held = match renewal::renew(effects, app, key, Mode::Refused(&refused)).await {
-            Ok(Renewed::NotDue(held)) => held,
-            Ok(Renewed::Rotated { held, account_changed: changed }) => {
+        stored = match renewal::renew(effects, app, key, Trigger::Refused(&refused)).await {
+            Ok(Renewed::NotDue(stored)) => stored,
+            Ok(Renewed::Rotated { stored, account_changed: changed }) => {
                 account_changed = changed;
                 just_rotated = true;
-                held
+                stored
             }
-            Ok(Renewed::Waiting { held, error }) => {
-                let told = fault.error.clone().after(error.delay);
-                // A claim brings a sweep back when it lapses; after a recent renewal only this keeps it from spinning.
-                if error.cause == Cause::BackingOff && !rotation::held_back(&held.record, effects.now().wall) {
+            Ok(Renewed::Waiting { stored, error }) => {
+                let shown = fault.error.clone().with_delay(error.delay);
+                // When a claim lapses, a sweep calls again. After a recent renewal, only this back-off keeps a sweep
+                // from calling in a loop.
+                if error.cause == Cause::BackingOff && !stored.record.is_held_back(effects.now().wall) {
                     let _row_is_a_projection =
-                        record_shops(effects, key, held, ShopNews::Unread, Some(&told), false).await;
+                        record_shops(effects, key, stored, ShopUpdate::Unread, Some(&shown), Occasion::LaterCall).await;
                 }
                 return Err(error);
             }
-            Ok(Renewed::Dead { held, error }) => {
-                return Err(rows::write_down(effects, key, NotRenewed { error, held: Some(held) }).await.1);
+            Ok(Renewed::Dead { stored, error }) => {
+                return Err(rows::record_failure(effects, key, NotRenewed { error, stored: Some(stored) }).await.error);
             }
-            Err(failed) => return Err(rows::write_down(effects, key, failed).await.1),
+            Err(failed) => return Err(rows::record_failure(effects, key, failed).await.error),
         };
-        reading = read_shops(effects, app, &held).await;
+        reading = read_shops(effects, app, &stored).await;
     }
-    let (shops, failure, told) = match reading.map_err(|fault| fault.error) {
-        Ok(listed) => (ShopNews::Listed(listed), account_changed.then(|| Error::new(Cause::AccountChanged)), None),
+    // `shown` stays in the row as the last failure. `returned` is the error of this call.
+    let (shops, shown, returned) = match reading.map_err(|fault| fault.error) {
+        Ok(listed) => (ShopUpdate::Listed(listed), account_changed.then(|| Error::new(Cause::AccountChanged)), None),
         Err(error) if matches!(error.cause, Cause::SellerInactive | Cause::ShopInactive) => {
-            (ShopNews::Inactive, Some(error), None)
+            (ShopUpdate::Inactive, Some(error), None)
         }
         Err(error) if token_refused(&error) && just_rotated => {
-            let error = error.becoming(Cause::TokenRefused);
-            (ShopNews::Unread, Some(error.clone()), Some(error))
+            let error = error.with_cause(Cause::TokenRefused);
+            (ShopUpdate::Unread, Some(error.clone()), Some(error))
         }
-        Err(error) => (ShopNews::Unread, Some(error.clone()), Some(error)),
+        Err(error) => (ShopUpdate::Unread, Some(error.clone()), Some(error)),
     };
-    let connection = record_shops(effects, key, held, shops, failure.as_ref(), false).await;
-    if let Some(error) = told {
+    let connection = record_shops(effects, key, stored, shops, shown.as_ref(), Occasion::LaterCall).await;
+    if let Some(error) = returned {
         return Err(error);
     }
     connection?.ok_or_else(|| Error::new(Cause::NotConnected))

@@ -1,168 +1,164 @@
-//! Claim, call, persist: the steps of [`crate::rotation`] in their order, over the effects.
+//! Renews the tokens of one connection: plan, claim, request, save. The numbers are those of the rules in
+//! [`crate::rotation`].
 
-use super::tokens::{self, Held, Swap};
-use crate::endpoint::token::{self, Pair};
-use crate::envelope::{self, Acted};
+use super::tokens::{self, SwapOutcome, VersionedRecord};
+use crate::contract::SAVE_BUDGET;
+use crate::credentials::Credentials;
+use crate::endpoint::token;
+use crate::envelope::{self, Acted, Fault};
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
-use crate::ports::{Credentials, Effects};
-use crate::record::{DeadReason, Nonce, Spent};
-use crate::rotation::{self, Adoption, MOST_ROUNDS, MOST_TRIES, Mode, Plan, SAVE_BUDGET};
+use crate::ports::Effects;
+use crate::record::{Nonce, TokenHash};
+use crate::rotation::{self, Adoption, MAX_ROUNDS, MAX_TRIES, PairOrigin, Plan, Trigger};
 use crate::time::{Moment, UnixSeconds};
+use crate::token::Pair;
 
-/// How a renewal went well.
+/// The results of a renewal that did not fail.
 pub(super) enum Renewed {
-    /// There was nothing to renew.
-    NotDue(Held),
+    /// A renewal was not due.
+    NotDue(VersionedRecord),
     /// A new pair is stored.
     Rotated {
-        held: Held,
-        /// TikTok named another account than the one that consented.
+        stored: VersionedRecord,
+        /// Whether TikTok named another account than the one that consented.
         account_changed: bool,
     },
-    /// Not now, for this reason. The access token may be served while it is valid.
-    Waiting { held: Held, error: Error },
-    /// It was dead before this call: only a new consent helps.
-    Dead { held: Held, error: Error },
+    /// No renewal is possible now, for this reason. The access token may be served while it is valid.
+    Waiting { stored: VersionedRecord, error: Error },
+    /// The grant was dead before this call. Only a new consent helps.
+    Dead { stored: VersionedRecord, error: Error },
 }
 
-/// How it did not: what to tell the host, and the record as last seen.
+/// A renewal that failed: the error for the host, and the record as it was last seen.
 pub(super) struct NotRenewed {
     pub(super) error: Error,
-    pub(super) held: Option<Held>,
+    pub(super) stored: Option<VersionedRecord>,
 }
 
 impl From<Error> for NotRenewed {
     fn from(error: Error) -> Self {
-        Self { error, held: None }
+        Self { error, stored: None }
     }
 }
 
-/// What one step leads to.
-enum Next<T> {
-    Go(T),
-    /// Decide anew from the record that is stored now; none: it is gone.
-    Again(Option<Held>),
+/// The continuation after one step of a renewal.
+enum Step<T> {
+    /// The next step.
+    Continue(T),
+    /// A new decision, from the record that is stored now. `None` if the record is deleted.
+    Restart(Option<VersionedRecord>),
 }
 
-/// A claim of ours, and both clocks before it was written.
+/// A claim of this call.
 struct Claimed {
-    held: Held,
+    stored: VersionedRecord,
     nonce: Nonce,
-    spends: Spent,
+    /// The refresh token that the claim covers.
+    spends: TokenHash,
+    /// Both clocks, read before the claim was written.
     at: Moment,
 }
 
-/// Renews the tokens of one connection if `mode` asks for it.
+/// A pair that TikTok has issued to this call.
+struct Received {
+    pair: Pair,
+    at: UnixSeconds,
+    /// Drawn before the request, for the jitter.
+    random: u64,
+}
+
+/// Renews the tokens of one connection if `trigger` asks for it.
 pub(super) async fn renew(
     effects: &impl Effects,
     app: &Credentials,
     key: &ConnectionKey,
-    mode: Mode<'_>,
+    trigger: Trigger<'_>,
 ) -> Result<Renewed, NotRenewed> {
-    let mut stored = tokens::load_surely(effects, key).await?;
-    for _ in 0..MOST_ROUNDS {
-        let Some(held) = stored else {
+    let mut found = tokens::load_or_confirm_absence(effects, key).await?;
+    for _ in 0..MAX_ROUNDS {
+        let Some(stored) = found else {
             return Err(Error::new(Cause::NotConnected).into());
         };
-        if held.record.app_key != app.app_key {
-            return Err(NotRenewed { error: Error::new(Cause::AppKeyChanged), held: Some(held) });
+        if stored.record.app_key() != app.app_key {
+            return Err(NotRenewed { error: Error::new(Cause::AppKeyChanged), stored: Some(stored) });
         }
         // 1. Plan.
-        match rotation::plan(&held.record, held.age, effects.now().wall, mode, effects.random_number()) {
+        match rotation::plan(&stored.record, stored.age, effects.now().wall, trigger, effects.random_number()) {
             Plan::Claim => {}
-            Plan::Dead(reason) => return Ok(Renewed::Dead { held, error: dead(reason) }),
-            Plan::Fresh => return Ok(Renewed::NotDue(held)),
+            Plan::Dead(reason) => return Ok(Renewed::Dead { stored, error: Error::new(reason.cause()) }),
+            Plan::Fresh => return Ok(Renewed::NotDue(stored)),
             Plan::Wait(cause, delay) => {
-                return Ok(Renewed::Waiting { held, error: Error::new(cause).after(delay) });
+                return Ok(Renewed::Waiting { stored, error: Error::new(cause).with_delay(delay) });
             }
         }
-        stored = match claim(effects, key, held).await? {
-            Next::Go(claimed) => match spend(effects, app, key, claimed).await? {
-                Next::Go(renewed) => return Ok(renewed),
-                Next::Again(stored) => stored,
+        found = match claim(effects, key, stored).await? {
+            Step::Continue(claimed) => match spend(effects, app, key, claimed).await? {
+                Step::Continue(renewed) => return Ok(renewed),
+                Step::Restart(found) => found,
             },
-            Next::Again(stored) => stored,
+            Step::Restart(found) => found,
         };
     }
     Err(Error::new(Cause::StorageConflict).into())
 }
 
-/// 2. Claim before call.
-async fn claim(effects: &impl Effects, key: &ConnectionKey, mut held: Held) -> Result<Next<Claimed>, NotRenewed> {
+/// Stores a claim before the request is sent (rule 2).
+async fn claim(
+    effects: &impl Effects,
+    key: &ConnectionKey,
+    mut stored: VersionedRecord,
+) -> Result<Step<Claimed>, NotRenewed> {
     let at = effects.now();
     let nonce = effects.random();
-    for _ in 0..MOST_TRIES {
-        if !rotation::claim(&mut held.record, nonce) {
+    for _ in 0..MAX_TRIES {
+        if !stored.record.claim(nonce) {
             return Err(Error::new(Cause::Internal).into());
         }
-        let expected = held.revision.clone();
-        let found = match tokens::swap(effects, key, Some(&expected), &held.record, at.wall).await {
-            Swap::Stored(revision) => Some(Held::written(revision, held.record)),
-            Swap::Stale(found) => found,
-            Swap::Unavailable(_) => tokens::load_surely(effects, key).await?,
-            Swap::Failed(error) => {
-                // A storage that takes no write may still serve what it has; a record that can't be read serves nobody.
-                let held = (error.cause == Cause::StorageRefused).then_some(held);
-                return Err(NotRenewed { error, held });
+        let expected = stored.revision.clone();
+        let found = match tokens::swap(effects, key, Some(&expected), &stored.record, at.wall).await {
+            SwapOutcome::Stored(revision) => Some(VersionedRecord::written(revision, stored.record)),
+            SwapOutcome::Stale(found) => found,
+            SwapOutcome::Unavailable(_) => tokens::load_or_confirm_absence(effects, key).await?,
+            SwapOutcome::Failed(error) => {
+                // If storage takes no write, the stored access token may still be served. A record that cannot be read
+                // cannot be served.
+                let stored = (error.cause == Cause::StorageRefused).then_some(stored);
+                return Err(NotRenewed { error, stored });
             }
         };
         let Some(found) = found else {
-            return Ok(Next::Again(None));
+            return Ok(Step::Restart(None));
         };
-        if rotation::holds(&found.record, nonce) {
-            return Ok(match rotation::claim_of_current(&found.record) {
-                Some(spends) => Next::Go(Claimed { held: found, nonce, spends, at }),
-                // Ours, but a consent or a late answer has put another token beneath it.
-                None => Next::Again(release(effects, key, found, None).await),
+        if found.record.holds_claim(nonce) {
+            return Ok(match found.record.claimed_current() {
+                Some(spends) => Step::Continue(Claimed { stored: found, nonce, spends, at }),
+                // The claim is ours, but a consent or a late answer has made another token current.
+                None => Step::Restart(release(effects, key, found, None).await),
             });
         }
         if found.revision != expected {
-            return Ok(Next::Again(Some(found)));
+            return Ok(Step::Restart(Some(found)));
         }
-        held = found;
+        stored = found;
     }
-    Err(NotRenewed { error: Error::new(Cause::StorageUnavailable), held: Some(held) })
+    Err(NotRenewed { error: Error::new(Cause::StorageUnavailable), stored: Some(stored) })
 }
 
-/// 3 to 8: one request per claim, a new claim for each fallback.
+/// Sends the claimed refresh token and stores the result (rules 3 to 8). Each fallback is sent under a new claim.
 async fn spend(
     effects: &impl Effects,
     app: &Credentials,
     key: &ConnectionKey,
     mut claimed: Claimed,
-) -> Result<Next<Renewed>, NotRenewed> {
-    // What TikTok says of the newest token tells why the grant is over; of the fallbacks it may only say "replaced".
+) -> Result<Step<Renewed>, NotRenewed> {
+    // The reason of a death is TikTok's answer to the newest token. To a fallback TikTok may only say that it was
+    // replaced.
     let mut first_rejection = None;
     loop {
-        // 3. Not too late.
-        if rotation::too_late(&claimed.at, &effects.now()) {
-            let error = Error::new(Cause::RefreshTooLate);
-            let held = release(effects, key, claimed.held, Some(&error)).await;
-            return Err(NotRenewed { error, held });
-        }
-        // 4. Send.
-        let Some(refresh) = &claimed.held.record.current.refresh else {
-            return Err(Error::new(Cause::Internal).into());
-        };
-        // Drawn before the request: from its answer to the swap of what it brought, nothing is asked of anybody.
-        let random = effects.random_number();
-        let request = token::refresh_request(app, refresh);
-        let answer = effects.send(request).await;
-        let now = effects.now().wall;
-        let secrets = [app.app_secret.expose(), refresh.expose()];
-        let outcome = match &answer {
-            Ok(response) => token::read(response, &secrets, now),
-            Err(failure) => Err(envelope::transport(*failure)),
-        };
-        let fault = match outcome {
+        let fault = match request(effects, app, &claimed).await {
             // 5. A pair.
-            Ok(pair) if pair.access.is_some() || pair.refresh.is_some() => {
-                return save(effects, key, claimed, &pair, now, random).await;
-            }
-            Ok(pair) => {
-                return Err(unknown(pair.error(Cause::TokenAnswerIncomplete), claimed.held));
-            }
+            Ok(received) => return save(effects, key, claimed, &received).await,
             Err(fault) => fault,
         };
         match (fault.error.cause, fault.acted) {
@@ -170,71 +166,101 @@ async fn spend(
             (Cause::AuthorizationExpired | Cause::AuthorizationRevoked, _) => {
                 let reason = first_rejection.get_or_insert(fault.error);
                 match reject(effects, key, claimed, reason).await? {
-                    Next::Go(promoted) => claimed = promoted,
-                    Next::Again(stored) => return Ok(Next::Again(stored)),
+                    Step::Continue(promoted) => claimed = promoted,
+                    Step::Restart(found) => return Ok(Step::Restart(found)),
                 }
             }
-            // What is said of a code or of an access token is no answer to a refresh token.
-            (Cause::AuthorizationCodeSpent | Cause::TokenExpired | Cause::TokenInvalid, _) => {
-                return Err(unknown(fault.error.becoming(Cause::UnrecognisedAnswer), claimed.held));
-            }
-            // 7. Refused before TikTok acted.
+            // 3 and 7. Too late, or refused before TikTok acted.
             (_, Acted::No) => {
-                let held = release(effects, key, claimed.held, Some(&fault.error)).await;
-                return Err(NotRenewed { error: fault.error, held });
+                let stored = release(effects, key, claimed.stored, Some(&fault.error)).await;
+                return Err(NotRenewed { error: fault.error, stored });
             }
-            // 8. Everything else: the claim stays and lapses.
-            (_, Acted::Unknown) => return Err(unknown(fault.error, claimed.held)),
+            // 8. Everything else: the claim stays until it lapses.
+            (_, Acted::Unknown) => {
+                let error = rotation::outcome_unknown(fault.error, claimed.stored.record.failures());
+                return Err(NotRenewed { error, stored: Some(claimed.stored) });
+            }
         }
     }
 }
 
-fn unknown(error: Error, held: Held) -> NotRenewed {
-    NotRenewed { error: rotation::outcome_unknown(error, &held.record), held: Some(held) }
+/// Sends the claimed refresh token once, unless it is too late (rules 3 and 4).
+async fn request(effects: &impl Effects, app: &Credentials, claimed: &Claimed) -> Result<Received, Fault> {
+    // 3. Not too late.
+    if rotation::too_late(&claimed.at, &effects.now()) {
+        return Err(Fault::before_sending(Cause::RefreshTooLate));
+    }
+    // 4. Send.
+    let Some(refresh) = &claimed.stored.record.current().refresh else {
+        return Err(Fault::before_sending(Cause::Internal));
+    };
+    // The random number is drawn before the request: between TikTok's answer and the swap of its pair, no effect can
+    // fail.
+    let random = effects.random_number();
+    let request = token::refresh_request(app, refresh);
+    let answer = effects.send(request).await;
+    let at = effects.now().wall;
+    let secrets = [app.app_secret.expose(), refresh.expose()];
+    let outcome = match &answer {
+        Ok(response) => token::read(response, &secrets, at),
+        Err(failure) => Err(envelope::transport(*failure)),
+    };
+    match outcome {
+        Ok(pair) if pair.access.is_some() || pair.refresh.is_some() => Ok(Received { pair, at, random }),
+        Ok(pair) => Err(Fault { error: pair.error(Cause::TokenAnswerIncomplete), acted: Acted::Unknown }),
+        // An answer about a code or an access token says nothing about a refresh token.
+        Err(Fault { error, .. })
+            if matches!(error.cause, Cause::AuthorizationCodeSpent | Cause::TokenExpired | Cause::TokenInvalid) =>
+        {
+            Err(Fault { error: error.with_cause(Cause::UnrecognisedAnswer), acted: Acted::Unknown })
+        }
+        Err(fault) => Err(fault),
+    }
 }
 
-/// 5. Persist first: nothing that can fail stands between the pair and its swap.
+/// Stores a pair (rule 5). Nothing that can fail happens between the answer and the first swap.
 async fn save(
     effects: &impl Effects,
     key: &ConnectionKey,
     claimed: Claimed,
-    pair: &Pair,
-    now: UnixSeconds,
-    random: u64,
-) -> Result<Next<Renewed>, NotRenewed> {
-    let (lineage, spends) = (claimed.held.record.lineage, claimed.spends);
-    let mut expected = claimed.held.revision;
-    let mut record = claimed.held.record;
-    rotation::take_pair(&mut record, pair, now, random);
+    received: &Received,
+) -> Result<Step<Renewed>, NotRenewed> {
+    let Received { pair, at: now, random } = received;
+    let origin = PairOrigin { lineage: claimed.stored.record.lineage(), spent: claimed.spends };
+    let mut expected = claimed.stored.revision;
+    let mut record = claimed.stored.record;
+    record.take_pair(pair, *now, *random);
     let mut unavailable = 0;
-    // From storage's first answer on: a machine that slept until then may hold the only pair that is left.
+    // The budget starts at storage's first answer: after a sleep of the machine, this pair may be the only one that is
+    // left.
     let mut began = None;
     let saved = loop {
-        match tokens::swap(effects, key, Some(&expected), &record, now).await {
-            Swap::Stored(revision) => break Held::written(revision, record),
-            // Disconnected meanwhile: the pair is knowingly discarded.
-            Swap::Stale(None) => return Ok(Next::Again(None)),
-            Swap::Stale(Some(mut found)) => {
-                match rotation::adopt(&mut found.record, lineage, spends, pair, now, random) {
+        match tokens::swap(effects, key, Some(&expected), &record, *now).await {
+            SwapOutcome::Stored(revision) => break VersionedRecord::written(revision, record),
+            // The connection was deleted meanwhile: the pair is discarded on purpose.
+            SwapOutcome::Stale(None) => return Ok(Step::Restart(None)),
+            SwapOutcome::Stale(Some(mut found)) => {
+                match rotation::adopt(&mut found.record, origin, pair, *now, *random) {
                     Adoption::Stored => break found,
-                    Adoption::Discard => return Ok(Next::Again(Some(found))),
+                    Adoption::Discard => return Ok(Step::Restart(Some(found))),
                     Adoption::Write => (expected, record) = (found.revision, found.record),
                 }
             }
-            Swap::Unavailable(error) => {
+            SwapOutcome::Unavailable(error) => {
                 unavailable += 1;
-                // A load may be older than the newest write: it can prove that the pair is stored, never that it is not.
+                // A load may be older than the newest write. It can prove that the pair is stored, but not that it is
+                // not.
                 if let Ok(Some(found)) = tokens::load(effects, key).await
-                    && found.record.lineage == lineage
-                    && rotation::contains(&found.record, pair)
+                    && found.record.lineage() == origin.lineage
+                    && found.record.contains(pair)
                 {
                     break found;
                 }
-                if unavailable >= MOST_TRIES {
+                if unavailable >= MAX_TRIES {
                     return Err(not_saved(&error));
                 }
             }
-            Swap::Failed(error) => return Err(not_saved(&error)),
+            SwapOutcome::Failed(error) => return Err(not_saved(&error)),
         }
         let answered = effects.now();
         if answered.elapsed_since(began.get_or_insert(answered)) > SAVE_BUDGET {
@@ -242,73 +268,72 @@ async fn save(
         }
     };
     if pair.access.is_none() {
-        return Err(NotRenewed { error: Error::new(Cause::TokenAnswerIncomplete), held: Some(saved) });
+        return Err(NotRenewed { error: Error::new(Cause::TokenAnswerIncomplete), stored: Some(saved) });
     }
     let account_changed = pair.account.as_deref().is_some_and(|account| account != key.account.as_str());
-    Ok(Next::Go(Renewed::Rotated { held: saved, account_changed }))
+    Ok(Step::Continue(Renewed::Rotated { stored: saved, account_changed }))
 }
 
-/// The claim stays behind as the mark of a pair that TikTok issued and nobody stored.
+/// Builds the error for a pair that TikTok issued and storage did not take. The claim stays as the mark of this loss.
 fn not_saved(error: &Error) -> NotRenewed {
-    Error::new(Cause::TokenNotSaved).noting(error.cause.code()).into()
+    Error::new(Cause::TokenNotSaved).with_note(error.cause.code()).into()
 }
 
-/// 6. One swap on the claim's own revision, so that only the holder of the claim writes a death.
+/// Stores a rejection (rule 6). The swap expects the claim's own revision, so only the holder of the claim writes a
+/// death.
 async fn reject(
     effects: &impl Effects,
     key: &ConnectionKey,
     mut claimed: Claimed,
     error: &Error,
-) -> Result<Next<Claimed>, NotRenewed> {
-    // One nonce for all tries: whichever of them was written, it is ours.
+) -> Result<Step<Claimed>, NotRenewed> {
+    // All tries write the same nonce: whichever of them was written, the claim is ours.
     let at = effects.now();
     let nonce = effects.random();
-    for _ in 0..MOST_TRIES {
-        let Held { revision: expected, mut record, .. } = claimed.held;
-        rotation::reject(&mut record, error.cause, nonce);
+    for _ in 0..MAX_TRIES {
+        let VersionedRecord { revision: expected, mut record, .. } = claimed.stored;
+        record.reject(error.cause, nonce);
         let found = match tokens::swap(effects, key, Some(&expected), &record, at.wall).await {
-            Swap::Stored(revision) => Some(Held::written(revision, record)),
-            Swap::Stale(found) => found,
-            Swap::Unavailable(_) => tokens::load_surely(effects, key).await?,
-            Swap::Failed(error) => return Err(error.into()),
+            SwapOutcome::Stored(revision) => Some(VersionedRecord::written(revision, record)),
+            SwapOutcome::Stale(found) => found,
+            SwapOutcome::Unavailable(_) => tokens::load_or_confirm_absence(effects, key).await?,
+            SwapOutcome::Failed(error) => return Err(error.into()),
         };
         let Some(found) = found else {
-            return Ok(Next::Again(None));
+            return Ok(Step::Restart(None));
         };
-        // A record that was dead before, and is tried again, keeps its death beside the claim until this is decided.
-        if let (Some(reason), None) = (found.record.dead, found.record.claim) {
-            let mut told = dead(reason);
-            (told.http_status, told.request_id) = (error.http_status, error.request_id.clone());
-            return Err(NotRenewed { error: told, held: Some(found) });
+        // A dead record that a forced refresh tries again stays dead while it is claimed. So only a record without a
+        // claim shows that it died now.
+        if let (Some(reason), None) = (found.record.dead(), found.record.current_claim()) {
+            let mut dead = Error::new(reason.cause());
+            (dead.http_status, dead.request_id) = (error.http_status, error.request_id.clone());
+            return Err(NotRenewed { error: dead, stored: Some(found) });
         }
-        match rotation::claim_of_current(&found.record) {
-            Some(spends) if rotation::holds(&found.record, nonce) => {
-                return Ok(Next::Go(Claimed { held: found, nonce, spends, at }));
+        match found.record.claimed_current() {
+            Some(spends) if found.record.holds_claim(nonce) => {
+                return Ok(Step::Continue(Claimed { stored: found, nonce, spends, at }));
             }
-            Some(spends) if rotation::holds(&found.record, claimed.nonce) && spends == claimed.spends => {
-                claimed.held = found
+            Some(spends) if found.record.holds_claim(claimed.nonce) && spends == claimed.spends => {
+                claimed.stored = found
             }
-            Some(_) | None => return Ok(Next::Again(Some(found))),
+            Some(_) | None => return Ok(Step::Restart(Some(found))),
         }
     }
     Err(Error::new(Cause::StorageUnavailable).into())
 }
 
-/// Gives a claim back. Best effort: one that stays lapses by itself.
-async fn release(effects: &impl Effects, key: &ConnectionKey, mut held: Held, failure: Option<&Error>) -> Option<Held> {
+/// Gives a claim back and returns the record that is stored then. A claim that cannot be given back lapses by itself.
+async fn release(
+    effects: &impl Effects,
+    key: &ConnectionKey,
+    mut stored: VersionedRecord,
+    failure: Option<&Error>,
+) -> Option<VersionedRecord> {
     let now = effects.now().wall;
-    rotation::release(&mut held.record, failure, now, effects.random_number());
-    match tokens::swap(effects, key, Some(&held.revision), &held.record, now).await {
-        Swap::Stored(revision) => Some(Held::written(revision, held.record)),
-        Swap::Stale(found) => found,
-        Swap::Unavailable(_) | Swap::Failed(_) => tokens::load(effects, key).await.ok().flatten(),
+    stored.record.release(failure, now, effects.random_number());
+    match tokens::swap(effects, key, Some(&stored.revision), &stored.record, now).await {
+        SwapOutcome::Stored(revision) => Some(VersionedRecord::written(revision, stored.record)),
+        SwapOutcome::Stale(found) => found,
+        SwapOutcome::Unavailable(_) | SwapOutcome::Failed(_) => tokens::load(effects, key).await.ok().flatten(),
     }
-}
-
-fn dead(reason: DeadReason) -> Error {
-    Error::new(match reason {
-        DeadReason::AuthorizationExpired => Cause::AuthorizationExpired,
-        DeadReason::AuthorizationRevoked => Cause::AuthorizationRevoked,
-        DeadReason::RefreshOutcomeUnknown => Cause::RefreshOutcomeUnknown,
-    })
 }

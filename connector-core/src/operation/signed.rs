@@ -1,16 +1,18 @@
-//! One signed exchange with the API host. A host whose clock TikTok does not accept is helped out once with the time of
-//! TikTok's own answer.
+//! Makes one signed exchange with the API host. If TikTok does not accept the host's clock, the request is sent once
+//! more with the time of TikTok's own answer.
 
+use crate::credentials::Credentials;
 use crate::endpoint::api::ApiRequest;
 use crate::envelope::{self, Fault};
 use crate::error::Cause;
 use crate::http::{Request, Response};
-use crate::ports::{Credentials, Effects};
+use crate::ports::Effects;
 use crate::secret::AccessToken;
 use crate::time::{UnixSeconds, http_date};
 use alloc::format;
 
-/// Signs, sends and reads. Repeated only after TikTok refused the timestamp, which it does before it acts.
+/// Signs a request, sends it and reads the answer. The request is repeated only if TikTok refused its timestamp,
+/// because TikTok does that before it acts.
 pub(super) async fn exchange<T>(
     effects: &impl Effects,
     app: &Credentials,
@@ -18,24 +20,27 @@ pub(super) async fn exchange<T>(
     request: &ApiRequest<'_>,
     read: impl Fn(Response) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    let ours = effects.now().wall;
-    let (first, date) = attempt(effects, request.signed(app, token, ours), &read).await;
-    let (Err(fault), Some(theirs)) = (&first, date) else { return first };
+    let our_time = effects.now().wall;
+    let (first, date) = attempt(effects, request.signed(app, token, our_time), &read).await;
+    let (Err(fault), Some(their_time)) = (&first, date) else { return first };
     if fault.error.cause != Cause::ClockSkewed {
         return first;
     }
-    let (second, _) = attempt(effects, request.signed(app, token, theirs), &read).await;
+    let (second, _) = attempt(effects, request.signed(app, token, their_time), &read).await;
     second.map_err(|mut fault| {
         if fault.error.cause == Cause::ClockSkewed {
-            let (seconds, side) =
-                if theirs > ours { (theirs.since(ours), "behind") } else { (ours.since(theirs), "ahead of") };
-            fault.error = fault.error.noting(&format!("the host's clock is {seconds} s {side} TikTok's"));
+            let (seconds, side) = if their_time > our_time {
+                (their_time.since(our_time), "behind")
+            } else {
+                (our_time.since(their_time), "ahead of")
+            };
+            fault.error = fault.error.with_note(&format!("the host's clock is {seconds} s {side} TikTok's"));
         }
         fault
     })
 }
 
-/// What came of it, and the time at TikTok.
+/// Sends one signed request. Returns what `read` made of the answer, and the answer's date by TikTok's clock.
 async fn attempt<T>(
     effects: &impl Effects,
     request: Request<'_>,

@@ -1,29 +1,30 @@
-//! Loads and swaps of the token record, decoded.
+//! Loads, writes and deletes token records, decoded.
 
 use super::storage_error;
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::{Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite};
-use crate::record::{DecodeError, Lineage, TokenRecord};
-use crate::rotation::{self, MOST_ROUNDS, MOST_TRIES, Suspicion, next_due};
+use crate::record::{DecodeError, Lineage, TokenRecord, VerificationRequest};
+use crate::rotation::{MAX_ROUNDS, MAX_TRIES};
 use crate::time::UnixSeconds;
 use alloc::boxed::Box;
 use core::time::Duration;
 
-/// A token record as stored.
-pub(super) struct Held {
+/// A token record and the revision under which it is stored.
+pub(super) struct VersionedRecord {
     pub(super) revision: Revision,
     pub(super) record: Box<TokenRecord>,
-    /// By the storage's clock, when it was read.
+    /// The time since this revision was written, by the clock of the storage.
     pub(super) age: Duration,
 }
 
-impl Held {
-    /// A record just written.
+impl VersionedRecord {
+    /// Combines a record with the revision that storage gave it a moment ago.
     pub(super) const fn written(revision: Revision, record: Box<TokenRecord>) -> Self {
         Self { revision, record, age: Duration::ZERO }
     }
 
+    /// Decodes a stored record.
     pub(super) fn read(entry: Entry<TokenValue>) -> Result<Self, Error> {
         let record = TokenRecord::decode(entry.value.bytes.expose()).map_err(|error| match error {
             DecodeError::TooNew => Error::new(Cause::TokenRecordTooNew),
@@ -33,125 +34,137 @@ impl Held {
     }
 }
 
-pub(super) async fn load(effects: &impl Effects, key: &ConnectionKey) -> Result<Option<Held>, Error> {
-    effects.load_token(key).await.map_err(storage_error)?.map(Held::read).transpose()
+/// Loads the record. The result may be older than the newest write.
+pub(super) async fn load(effects: &impl Effects, key: &ConnectionKey) -> Result<Option<VersionedRecord>, Error> {
+    effects.load_token(key).await.map_err(storage_error)?.map(VersionedRecord::read).transpose()
 }
 
-/// The record as it stands, if any. A load may be older than the newest write, so none is believed only of a swap that
-/// changes nothing.
-pub(super) async fn load_surely(effects: &impl Effects, key: &ConnectionKey) -> Result<Option<Held>, Error> {
+/// Loads the record. A record that is found may be older than the newest write. Because a load may be stale, absence is
+/// confirmed with [`load_linearizable`].
+pub(super) async fn load_or_confirm_absence(
+    effects: &impl Effects,
+    key: &ConnectionKey,
+) -> Result<Option<VersionedRecord>, Error> {
     let loaded = load(effects, key).await?;
-    if loaded.is_some() { Ok(loaded) } else { read_by_swap(effects, key).await }
+    if loaded.is_some() { Ok(loaded) } else { load_linearizable(effects, key).await }
 }
 
-/// The record of this lineage; none once a swap has shown that it is gone or replaced.
-pub(super) async fn load_of(
+/// Loads the record of this lineage. `None` means that [`load_linearizable`] has confirmed that the record is deleted
+/// or replaced.
+pub(super) async fn load_lineage(
     effects: &impl Effects,
     key: &ConnectionKey,
     lineage: Lineage,
-) -> Result<Option<Held>, Error> {
-    let ours = |held: &Held| held.record.lineage == lineage;
-    if let Some(held) = load(effects, key).await?.filter(ours) {
-        return Ok(Some(held));
+) -> Result<Option<VersionedRecord>, Error> {
+    let ours = |stored: &VersionedRecord| stored.record.lineage() == lineage;
+    if let Some(stored) = load(effects, key).await?.filter(ours) {
+        return Ok(Some(stored));
     }
-    Ok(read_by_swap(effects, key).await?.filter(ours))
+    Ok(load_linearizable(effects, key).await?.filter(ours))
 }
 
-/// Deletes nothing where nothing is: the one read that cannot be old.
-pub(super) async fn read_by_swap(effects: &impl Effects, key: &ConnectionKey) -> Result<Option<Held>, Error> {
+/// Reads the newest record with a compare-and-swap that changes nothing: a delete that expects no record deletes
+/// nothing and returns the record that is stored.
+pub(super) async fn load_linearizable(
+    effects: &impl Effects,
+    key: &ConnectionKey,
+) -> Result<Option<VersionedRecord>, Error> {
     match effects.swap_token(key, None, None).await.map_err(storage_error)? {
-        Swapped::Stale(found) => found.map(Held::read).transpose(),
+        Swapped::Stale(found) => found.map(VersionedRecord::read).transpose(),
         Swapped::Deleted | Swapped::Stored(_) => Ok(None),
     }
 }
 
-/// How a swap of one record ended.
-pub(super) enum Swap {
+/// The outcome of a compare-and-swap of one record.
+pub(super) enum SwapOutcome {
     Stored(Revision),
-    /// What stands there instead: it was read after the write was refused, so a pair may be judged by it.
-    Stale(Option<Held>),
-    /// Nobody knows whether it was written.
+    /// Another revision is stored, or none. It was read after the write was refused, so whether a pair is stored can be
+    /// decided from it.
+    Stale(Option<VersionedRecord>),
+    /// It is unknown whether the record was written.
     Unavailable(Error),
-    /// Certainly not written, or what stands there cannot be read.
+    /// The record was certainly not written, or the record that is stored cannot be read.
     Failed(Error),
 }
 
-/// Writes a record, due when its own state says so.
+/// Writes a record. It is due when its own state says so.
 pub(super) async fn swap(
     effects: &impl Effects,
     key: &ConnectionKey,
     expected: Option<&Revision>,
     record: &TokenRecord,
     now: UnixSeconds,
-) -> Swap {
-    swap_due_at(effects, key, expected, record, next_due(record, now)).await
+) -> SwapOutcome {
+    swap_due_at(effects, key, expected, record, record.next_due(now)).await
 }
 
-/// Writes a record, due at a given time.
+/// Writes a record. It is due at the given time.
 pub(super) async fn swap_due_at(
     effects: &impl Effects,
     key: &ConnectionKey,
     expected: Option<&Revision>,
     record: &TokenRecord,
     refresh_due_at: Option<UnixSeconds>,
-) -> Swap {
-    let Some(bytes) = record.encode() else { return Swap::Failed(Error::new(Cause::Internal)) };
+) -> SwapOutcome {
+    let Some(bytes) = record.encode() else { return SwapOutcome::Failed(Error::new(Cause::Internal)) };
     let write = TokenWrite { bytes, refresh_due_at };
     match effects.swap_token(key, expected, Some(write)).await {
-        Ok(Swapped::Stored(revision)) => Swap::Stored(revision),
-        Ok(Swapped::Stale(entry)) => match entry.map(Held::read).transpose() {
-            Ok(held) => Swap::Stale(held),
-            Err(error) => Swap::Failed(error),
+        Ok(Swapped::Stored(revision)) => SwapOutcome::Stored(revision),
+        Ok(Swapped::Stale(entry)) => match entry.map(VersionedRecord::read).transpose() {
+            Ok(found) => SwapOutcome::Stale(found),
+            Err(error) => SwapOutcome::Failed(error),
         },
-        // A write was asked for: a host that answers "deleted" did something, and nobody knows what.
-        Ok(Swapped::Deleted) => Swap::Unavailable(Error::new(Cause::StorageUnavailable)),
-        Err(StorageError::Unavailable(text)) => Swap::Unavailable(storage_error(StorageError::Unavailable(text))),
-        Err(StorageError::Refused(text)) => Swap::Failed(storage_error(StorageError::Refused(text))),
+        // A host that answers a write with "deleted" is broken: nobody knows what it did.
+        Ok(Swapped::Deleted) => SwapOutcome::Unavailable(Error::new(Cause::StorageUnavailable)),
+        Err(StorageError::Unavailable(text)) => {
+            SwapOutcome::Unavailable(storage_error(StorageError::Unavailable(text)))
+        }
+        Err(StorageError::Refused(text)) => SwapOutcome::Failed(storage_error(StorageError::Refused(text))),
     }
 }
 
-/// Records that the grant may have ended since a time (none: now). Void where there is no record.
-pub(super) async fn suspect(
+/// Records that the grant may have ended at `since`, `None` meaning now. The result is `Void` if there is no record.
+pub(super) async fn request_verification(
     effects: &impl Effects,
     key: &ConnectionKey,
     since: Option<UnixSeconds>,
-) -> Result<Suspicion, Error> {
-    let mut stored = read_by_swap(effects, key).await?;
+) -> Result<VerificationRequest, Error> {
+    let mut stored = load_linearizable(effects, key).await?;
     let mut unavailable = 0;
-    for _ in 0..MOST_ROUNDS {
-        let Some(Held { revision, mut record, .. }) = stored else { return Ok(Suspicion::Void) };
-        match rotation::suspect(&mut record, since) {
-            Suspicion::New => {}
-            settled @ (Suspicion::Void | Suspicion::Known) => return Ok(settled),
+    for _ in 0..MAX_ROUNDS {
+        let Some(VersionedRecord { revision, mut record, .. }) = stored else { return Ok(VerificationRequest::Void) };
+        match record.request_verification(since) {
+            VerificationRequest::New => {}
+            unchanged @ (VerificationRequest::Void | VerificationRequest::Known) => return Ok(unchanged),
         }
         stored = match swap(effects, key, Some(&revision), &record, effects.now().wall).await {
-            Swap::Stored(_) => return Ok(Suspicion::New),
-            Swap::Stale(found) => found,
-            Swap::Failed(error) => return Err(error),
-            Swap::Unavailable(error) if unavailable + 1 >= MOST_TRIES => return Err(error),
-            Swap::Unavailable(_) => {
+            SwapOutcome::Stored(_) => return Ok(VerificationRequest::New),
+            SwapOutcome::Stale(found) => found,
+            SwapOutcome::Failed(error) => return Err(error),
+            SwapOutcome::Unavailable(error) if unavailable + 1 >= MAX_TRIES => return Err(error),
+            SwapOutcome::Unavailable(_) => {
                 unavailable += 1;
-                read_by_swap(effects, key).await?
+                load_linearizable(effects, key).await?
             }
         };
     }
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// Deletes the record, readable or not. There being none is as good.
+/// Deletes the record, even if it cannot be decoded. It is no error if there is no record.
 pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
-    // Expecting nothing finds what is there, without waiting for a load that lags.
+    // The first swap expects no record. It returns the newest revision, which a load might not.
     let mut expected = None;
     let mut unavailable = 0;
-    for _ in 0..MOST_ROUNDS {
+    for _ in 0..MAX_ROUNDS {
         expected = match effects.swap_token(key, expected.as_ref(), None).await {
             Ok(Swapped::Deleted | Swapped::Stale(None)) => return Ok(()),
             Ok(Swapped::Stale(Some(entry))) => Some(entry.revision),
             Err(error @ StorageError::Refused(_)) => return Err(storage_error(error)),
-            Err(error @ StorageError::Unavailable(_)) if unavailable + 1 >= MOST_TRIES => {
+            Err(error @ StorageError::Unavailable(_)) if unavailable + 1 >= MAX_TRIES => {
                 return Err(storage_error(error));
             }
-            // Perhaps deleted: asked anew.
+            // The record may be deleted. The next swap expects no record again and finds out.
             Ok(Swapped::Stored(_)) | Err(StorageError::Unavailable(_)) => {
                 unavailable += 1;
                 None
@@ -161,7 +174,7 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Resul
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// The connection that is meant: none means the customer's only account.
+/// Returns the connection to this account. Without an account it is the connection to the customer's only account.
 pub(super) async fn resolve(
     effects: &impl Effects,
     customer: CustomerId,

@@ -1,9 +1,11 @@
-//! Version 1 of the stored form: JSON, names short and stable, secrets in clear (the host seals what it stores).
+//! Version 1 of the stored form: JSON with short, stable names. The secrets are in clear; the host seals the record
+//! before it stores it.
 //!
-//! A reader of version N+1 ships one release before its writer. Golden files: `tests/golden/token-record-v*.json`.
+//! A release that reads version N+1 ships before the release that writes it. Golden files:
+//! `tests/golden/token-record-v*.json`.
 
 use super::{
-    Claim, CurrentPair, DeadReason, DecodeError, Lineage, MOST_FALLBACKS, Profile, ShopPolicy, Spent, TokenRecord,
+    Claim, CurrentPair, DeadReason, DecodeError, Lineage, MAX_FALLBACKS, Profile, ShopPolicy, TokenHash, TokenRecord,
 };
 use crate::json::{self, Members};
 use crate::secret::{AccessToken, RefreshToken, SecretBytes};
@@ -12,7 +14,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::Serialize;
 
-/// What this version writes, and the newest it reads.
+/// The version that this crate writes. It reads no newer one.
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -55,14 +57,15 @@ struct WireProfile<'a> {
     scopes: &'a [String],
 }
 
-/// An object with another number of members was not written by this version: rewriting it would lose some.
+/// The number of members of each object. An object with another number was not written by this version, and writing it
+/// again would lose members.
 const MEMBERS: usize = 20;
 const CLAIM_MEMBERS: usize = 2;
 const PROFILE_MEMBERS: usize = 4;
 
 impl TokenRecord {
-    /// The stored form. Holds both tokens in clear. None if it could not be written, which no content of a record causes;
-    /// nothing may be stored then.
+    /// Returns the stored form, with both tokens in clear. Returns `None` if the record cannot be written; then nothing
+    /// may be stored. No content of a record causes this.
     #[must_use]
     pub fn encode(&self) -> Option<SecretBytes> {
         let wire = Wire {
@@ -86,9 +89,9 @@ impl TokenRecord {
             granted_at: self.granted_at.seconds(),
             rotated_at: self.rotated_at.seconds(),
             verify: self.verify,
-            dead: self.dead.map(reason_to_text),
+            dead: self.dead.map(DeadReason::as_str),
             profile: WireProfile {
-                shop_policy: policy_to_text(self.profile.shop_policy),
+                shop_policy: self.profile.shop_policy.as_str(),
                 seller_name: &self.profile.seller_name,
                 base_region: &self.profile.base_region,
                 scopes: &self.profile.scopes,
@@ -100,8 +103,8 @@ impl TokenRecord {
     /// Reads a stored record.
     ///
     /// # Errors
-    /// [`DecodeError::TooNew`] for a version after the one this crate writes, [`DecodeError::Unreadable`] for anything
-    /// else.
+    /// [`DecodeError::TooNew`] for a version newer than the one that this crate writes, [`DecodeError::Unreadable`] for
+    /// anything else that is not a record.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let wire = Members::parse(bytes).ok_or(DecodeError::Unreadable)?;
         match wire.whole_number("version") {
@@ -115,8 +118,8 @@ impl TokenRecord {
 }
 
 fn read(wire: &Members<'_>) -> Option<TokenRecord> {
-    let fallbacks = texts(wire, "fallbacks").filter(|tokens| tokens.len() <= MOST_FALLBACKS)?;
-    let rejected = texts(wire, "rejected").filter(|tokens| tokens.len() <= MOST_FALLBACKS)?;
+    let fallbacks = texts(wire, "fallbacks").filter(|tokens| tokens.len() <= MAX_FALLBACKS)?;
+    let rejected = texts(wire, "rejected").filter(|tokens| tokens.len() <= MAX_FALLBACKS)?;
     let profile = object(wire, "profile", PROFILE_MEMBERS)?;
     Some(TokenRecord {
         lineage: Lineage(bytes(&wire.text("lineage")?)?),
@@ -133,7 +136,7 @@ fn read(wire: &Members<'_>) -> Option<TokenRecord> {
         rejected: rejected.into_iter().map(RefreshToken::new).collect(),
         claim: optional(wire, "claim", |wire, name| {
             let claim = object(wire, name, CLAIM_MEMBERS)?;
-            Some(Claim { nonce: bytes(&claim.text("nonce")?)?, spends: Spent(bytes(&claim.text("spends")?)?) })
+            Some(Claim { nonce: bytes(&claim.text("nonce")?)?, spends: TokenHash(bytes(&claim.text("spends")?)?) })
         })?,
         presented: count(wire, "presented")?,
         failures: count(wire, "failures")?,
@@ -141,9 +144,9 @@ fn read(wire: &Members<'_>) -> Option<TokenRecord> {
         granted_at: point(wire, "granted-at")?,
         rotated_at: point(wire, "rotated-at")?,
         verify: wire.flag("verify")?,
-        dead: optional(wire, "dead", |wire, name| reason_from_text(&wire.text(name)?))?,
+        dead: optional(wire, "dead", |wire, name| DeadReason::parse(&wire.text(name)?))?,
         profile: Profile {
-            shop_policy: policy_from_text(&profile.text("shop-policy")?)?,
+            shop_policy: ShopPolicy::parse(&profile.text("shop-policy")?)?,
             seller_name: profile.text("seller-name")?,
             base_region: profile.text("base-region")?,
             scopes: texts(&profile, "scopes")?,
@@ -151,7 +154,8 @@ fn read(wire: &Members<'_>) -> Option<TokenRecord> {
     })
 }
 
-/// A member that may be `null`; the outer none is one that is missing or cannot be read.
+/// Reads a member that may be `null`, which becomes `Some(None)`. Returns `None` if the member is missing or cannot be
+/// read.
 fn optional<'a, T>(
     wire: &Members<'a>,
     name: &str,
@@ -164,7 +168,7 @@ fn object<'a>(wire: &Members<'a>, name: &str, count: usize) -> Option<Members<'a
     wire.members(name).filter(|members| members.count() == count)
 }
 
-/// Every item of a list; none if one is not text.
+/// Reads a list of texts. Returns `None` if one item is not a text.
 fn texts(wire: &Members<'_>, name: &str) -> Option<Vec<String>> {
     wire.list(name)?.iter().map(|item| json::text(item.get())).collect()
 }
@@ -184,29 +188,4 @@ fn point(wire: &Members<'_>, name: &str) -> Option<UnixSeconds> {
 fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)
-}
-
-const fn policy_to_text(policy: ShopPolicy) -> &'static str {
-    match policy {
-        ShopPolicy::All => "all",
-        ShopPolicy::ExactlyOne => "exactly-one",
-    }
-}
-
-fn policy_from_text(text: &str) -> Option<ShopPolicy> {
-    [ShopPolicy::All, ShopPolicy::ExactlyOne].into_iter().find(|policy| policy_to_text(*policy) == text)
-}
-
-const fn reason_to_text(reason: DeadReason) -> &'static str {
-    match reason {
-        DeadReason::AuthorizationExpired => "authorization-expired",
-        DeadReason::AuthorizationRevoked => "authorization-revoked",
-        DeadReason::RefreshOutcomeUnknown => "refresh-outcome-unknown",
-    }
-}
-
-fn reason_from_text(text: &str) -> Option<DeadReason> {
-    use DeadReason::{AuthorizationExpired, AuthorizationRevoked, RefreshOutcomeUnknown};
-    let all = [AuthorizationExpired, AuthorizationRevoked, RefreshOutcomeUnknown];
-    all.into_iter().find(|reason| reason_to_text(*reason) == text)
 }

@@ -23,12 +23,12 @@ fn main() {
     needs::<connection::ListedShop>();
     needs::<connection::Row>();
     needs::<endpoint::api::ApiRequest<'static>>();
-    needs::<endpoint::token::Pair>();
+    needs::<token::Pair>();
     needs::<envelope::Success<'static>>();
     needs::<http::Request<'static>>();
     needs::<http::Response>();
     needs::<operation::access_token::ValidToken>();
-    needs::<ports::Credentials>();
+    needs::<credentials::Credentials>();
     needs::<ports::Entry<TokenValue>>();
     needs::<TokenValue>();
     needs::<ports::TokenWrite>();

@@ -2,10 +2,11 @@
 //! panic.
 
 use crate::samples::{access, refresh_token, stored_form};
+use crate::stored_fields::Fields;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tiktok_shop_connector_core::record::{
-    Claim, CurrentPair, DeadReason, DecodeError, Lineage, Profile, ShopPolicy, Spent, TokenRecord,
+    Claim, CurrentPair, DeadReason, DecodeError, Lineage, Profile, ShopPolicy, TokenHash, TokenRecord,
 };
 use tiktok_shop_connector_core::time::UnixSeconds;
 
@@ -14,8 +15,8 @@ const FULL: &str = include_str!("../golden/token-record-v1.json");
 /// Every option is none, and every list is empty.
 const MINIMAL: &str = include_str!("../golden/token-record-v1-minimal.json");
 
-fn full() -> TokenRecord {
-    TokenRecord {
+fn full() -> Fields {
+    Fields {
         lineage: Lineage(*b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\xff"),
         generation: u64::MAX,
         app_key: "38fixture0key1".into(),
@@ -28,7 +29,7 @@ fn full() -> TokenRecord {
         due_at: UnixSeconds::MAX,
         fallbacks: ["ROW_refresh_3", "ROW_refresh_2", "ROW_refresh_1"].map(refresh_token).into(),
         rejected: ["ROW_refresh_6", "ROW_refresh_5"].map(refresh_token).into(),
-        claim: Some(Claim { nonce: [0xab; 16], spends: Spent::of(&refresh_token("ROW_refresh_4")) }),
+        claim: Some(Claim { nonce: [0xab; 16], spends: TokenHash::of(&refresh_token("ROW_refresh_4")) }),
         presented: u32::MAX,
         failures: 7,
         not_before: Some(UnixSeconds::new(1_767_229_200)),
@@ -45,8 +46,8 @@ fn full() -> TokenRecord {
     }
 }
 
-fn minimal() -> TokenRecord {
-    TokenRecord {
+fn minimal() -> Fields {
+    Fields {
         lineage: Lineage([0; 16]),
         generation: 1,
         app_key: "38fixture0key1".into(),
@@ -101,8 +102,16 @@ fn members() -> Vec<String> {
 
 #[test]
 fn the_golden_records_are_written_byte_for_byte() {
-    assert_eq!(stored_form(&full()), FULL);
-    assert_eq!(stored_form(&minimal()), MINIMAL);
+    assert_eq!(stored_form(&full().record()), FULL);
+    assert_eq!(stored_form(&minimal().record()), MINIMAL);
+}
+
+#[test]
+fn every_field_of_the_golden_records_is_read_as_it_was_written() {
+    for (golden, fields) in [(FULL, full()), (MINIMAL, minimal())] {
+        let read = Fields::of(&TokenRecord::decode(golden.as_bytes()).unwrap());
+        assert_eq!(read.stored_form(), fields.stored_form());
+    }
 }
 
 #[test]
@@ -131,12 +140,12 @@ fn every_dead_reason_and_shop_policy_has_its_own_name() {
     ];
     for (reason, name) in reasons {
         let record = TokenRecord::decode(full_with("/dead", json!(name)).as_bytes()).unwrap();
-        assert_eq!(record.dead, Some(reason));
+        assert_eq!(record.dead(), Some(reason));
         assert!(stored_form(&record).contains(&format!(r#""dead":"{name}""#)));
     }
     for (policy, name) in [(ShopPolicy::All, "all"), (ShopPolicy::ExactlyOne, "exactly-one")] {
         let record = TokenRecord::decode(full_with("/profile/shop-policy", json!(name)).as_bytes()).unwrap();
-        assert_eq!(record.profile.shop_policy, policy);
+        assert_eq!(record.profile().shop_policy, policy);
         assert!(stored_form(&record).contains(&format!(r#""shop-policy":"{name}""#)));
     }
 }
@@ -237,7 +246,7 @@ fn stored() -> impl Strategy<Value = String> {
     let reasons =
         [DeadReason::AuthorizationExpired, DeadReason::AuthorizationRevoked, DeadReason::RefreshOutcomeUnknown];
     let ends = || prop::option::of(point());
-    let claim = any::<([u8; 16], [u8; 32])>().prop_map(|(nonce, spends)| Claim { nonce, spends: Spent(spends) });
+    let claim = any::<([u8; 16], [u8; 32])>().prop_map(|(nonce, spends)| Claim { nonce, spends: TokenHash(spends) });
     let current = (any::<Option<String>>(), ends(), any::<Option<String>>(), ends());
     let rest = (any::<[u8; 16]>(), any::<u64>(), any::<u32>(), any::<u32>(), any::<bool>());
     let grant = (prop::option::of(claim), prop::option::of(prop::sample::select(reasons.to_vec())), texts());
@@ -249,7 +258,7 @@ fn stored() -> impl Strategy<Value = String> {
         let (claim, dead, fallbacks) = grant;
         let (due_at, not_before, granted_at, rotated_at) = times;
         let (app_key, all, seller_name, base_region, scopes) = profile;
-        stored_form(&TokenRecord {
+        let fields = Fields {
             lineage: Lineage(lineage),
             generation,
             app_key,
@@ -276,7 +285,8 @@ fn stored() -> impl Strategy<Value = String> {
                 base_region,
                 scopes,
             },
-        })
+        };
+        stored_form(&fields.record())
     })
 }
 

@@ -17,3 +17,4 @@ mod rotation;
 mod samples;
 mod scripted_host;
 mod signing;
+mod stored_fields;

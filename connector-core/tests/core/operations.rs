@@ -21,7 +21,7 @@ use tiktok_shop_connector_core::callback::Grant;
 use tiktok_shop_connector_core::connection::Connection;
 use tiktok_shop_connector_core::error::Error;
 use tiktok_shop_connector_core::operation;
-use tiktok_shop_connector_core::operation::refresh::Rotation;
+use tiktok_shop_connector_core::operation::refresh::RefreshMode;
 use tiktok_shop_connector_core::record::{ShopPolicy, TokenRecord};
 use tiktok_shop_connector_core::secret::AuthorizationCode;
 
@@ -45,9 +45,9 @@ fn connect_all(host: &ScriptedHost) -> Result<Connection, Error> {
 }
 
 fn refresh_when_due(host: &ScriptedHost) -> Result<Connection, Error> {
-    run(operation::refresh::refresh(host, customer(), Some(account()), Rotation::WhenDue))
+    run(operation::refresh::refresh(host, customer(), Some(account()), RefreshMode::WhenDue))
 }
 
 fn refresh_forced(host: &ScriptedHost) -> Result<Connection, Error> {
-    run(operation::refresh::refresh(host, customer(), Some(account()), Rotation::Forced))
+    run(operation::refresh::refresh(host, customer(), Some(account()), RefreshMode::Forced))
 }

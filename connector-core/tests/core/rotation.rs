@@ -3,13 +3,12 @@
 mod pairs;
 
 use crate::samples::{DAY, NOW, access, due, expired, fresh, refresh_token, their_claim, tokens, with};
+use crate::stored_fields::Fields;
 use std::time::Duration;
+use tiktok_shop_connector_core::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
 use tiktok_shop_connector_core::error::{Cause, Error};
-use tiktok_shop_connector_core::record::{CurrentPair, DeadReason, Spent, TokenRecord};
-use tiktok_shop_connector_core::rotation::{
-    CLAIM_LIFE, Mode, Plan, REQUEST_BUDGET, SAVE_BUDGET, claim, claim_of_current, hold_back, holds, next_due,
-    outcome_unknown, plan, reject, release, serves, settle, too_late,
-};
+use tiktok_shop_connector_core::record::{CurrentPair, DeadReason, TokenHash, TokenRecord};
+use tiktok_shop_connector_core::rotation::{Plan, Trigger, outcome_unknown, plan, too_late};
 use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
 
 const NONCE: [u8; 16] = [7; 16];
@@ -27,8 +26,8 @@ fn waits(cause: Cause, delay: u64) -> Plan {
 fn the_plan_says_who_may_spend_the_refresh_token() {
     let current = access("AT-1");
     let other = access("AT-0");
-    let (when_due, forced) = (Mode::WhenDue, Mode::Forced);
-    let (refused, refused_other) = (Mode::Refused(&current), Mode::Refused(&other));
+    let (when_due, forced) = (Trigger::WhenDue, Trigger::Forced);
+    let (refused, refused_other) = (Trigger::Refused(&current), Trigger::Refused(&other));
     let dead = |reason| with(due(), |record| record.dead = Some(reason));
     let verified_dead = with(due(), |record| {
         record.dead = Some(DeadReason::AuthorizationRevoked);
@@ -39,7 +38,7 @@ fn the_plan_says_who_may_spend_the_refresh_token() {
     let held_back = |ahead: u64| with(due(), |record| record.not_before = Some(NOW.plus(ahead)));
     let expired_reason = DeadReason::AuthorizationExpired;
 
-    let table: Vec<(&str, TokenRecord, Duration, Mode<'_>, Plan)> = vec![
+    let table: Vec<(&str, TokenRecord, Duration, Trigger<'_>, Plan)> = vec![
         ("dead", dead(expired_reason), OLD, when_due, Plan::Dead(expired_reason)),
         ("dead, its token refused", dead(expired_reason), OLD, refused, Plan::Dead(expired_reason)),
         ("dead, forced", dead(expired_reason), OLD, forced, Plan::Claim),
@@ -84,41 +83,41 @@ fn a_caller_waits_no_longer_than_the_claim_lives() {
         [(0, 0, 1000), (0, 499, 1499), (0, 500, 1000), (118_501, 499, 1499), (119_900, 499, 100), (119_999, 0, 1)]
     {
         let expected = Plan::Wait(Cause::RefreshInProgress, Duration::from_millis(pause_ms));
-        assert_eq!(plan(&record, Duration::from_millis(age_ms), NOW, Mode::Forced, random), expected, "{age_ms} ms");
+        assert_eq!(plan(&record, Duration::from_millis(age_ms), NOW, Trigger::Forced, random), expected, "{age_ms} ms");
     }
 }
 
 #[test]
 fn a_claim_names_the_token_that_it_spends() {
     let mut record = due();
-    assert!(claim(&mut record, NONCE));
-    let written = record.claim.unwrap();
-    assert_eq!((written.nonce, written.spends), (NONCE, Spent::of(&refresh_token("RT-1"))));
-    assert_eq!((record.presented, record.failures, record.generation), (0, 0, 4));
-    assert!(holds(&record, NONCE));
-    assert!(!holds(&record, [8; 16]));
-    assert_eq!(claim_of_current(&record), Some(written.spends));
-    record.current.refresh = Some(refresh_token("RT-2"));
-    assert_eq!(claim_of_current(&record), None, "the claim names another token than the current one");
+    assert!(record.claim(NONCE));
+    let written = record.current_claim().unwrap();
+    assert_eq!((written.nonce, written.spends), (NONCE, TokenHash::of(&refresh_token("RT-1"))));
+    assert_eq!((record.presented(), record.failures(), record.generation()), (0, 0, 4));
+    assert!(record.holds_claim(NONCE));
+    assert!(!record.holds_claim([8; 16]));
+    assert_eq!(record.claimed_current(), Some(written.spends));
+    let record = with(record, |record| record.current.refresh = Some(refresh_token("RT-2")));
+    assert_eq!(record.claimed_current(), None, "the claim names another token than the current one");
 }
 
 #[test]
 fn a_claim_over_a_lapsed_one_counts_a_request_with_unknown_outcome() {
     let mut record = with(due(), |record| record.claim = Some(their_claim("RT-1")));
     for expected in 1..=3 {
-        assert!(claim(&mut record, NONCE));
-        assert_eq!((record.presented, record.failures), (expected, expected));
+        assert!(record.claim(NONCE));
+        assert_eq!((record.presented(), record.failures()), (expected, expected));
     }
-    record.presented = u32::MAX;
-    assert!(claim(&mut record, NONCE));
-    assert_eq!(record.presented, u32::MAX);
+    let mut record = with(record, |record| record.presented = u32::MAX);
+    assert!(record.claim(NONCE));
+    assert_eq!(record.presented(), u32::MAX);
 }
 
 #[test]
 fn a_record_without_a_refresh_token_cannot_be_claimed() {
     let mut record = with(due(), |record| record.current.refresh = None);
-    assert!(!claim(&mut record, NONCE));
-    assert_eq!(record.claim, None);
+    assert!(!record.claim(NONCE));
+    assert_eq!(record.current_claim(), None);
 }
 
 #[test]
@@ -147,22 +146,22 @@ fn a_rejection_promotes_the_newest_fallback_under_a_new_claim() {
         record.presented = 2;
         record.verify = true;
     });
-    assert!(claim(&mut record, NONCE));
-    reject(&mut record, Cause::AuthorizationExpired, [9; 16]);
+    assert!(record.claim(NONCE));
+    record.reject(Cause::AuthorizationExpired, [9; 16]);
     assert_eq!(tokens(&record), "AT-1 RT-0 [RT-00] claimed");
-    assert!(holds(&record, [9; 16]));
-    assert_eq!(claim_of_current(&record), Some(Spent::of(&refresh_token("RT-0"))));
+    assert!(record.holds_claim([9; 16]));
+    assert_eq!(record.claimed_current(), Some(TokenHash::of(&refresh_token("RT-0"))));
     assert_eq!(
-        (record.presented, record.generation, record.verify),
+        (record.presented(), record.generation(), record.awaits_verification()),
         (2, 5, true),
         "a promotion keeps count and notice"
     );
-    assert_eq!(record.current.access_ends, due().current.access_ends, "the access token and its end stay");
-    reject(&mut record, Cause::AuthorizationExpired, [10; 16]);
+    assert_eq!(record.current().access_ends, due().current().access_ends, "the access token and its end stay");
+    record.reject(Cause::AuthorizationExpired, [10; 16]);
     assert_eq!(tokens(&record), "AT-1 RT-00 [] claimed");
-    reject(&mut record, Cause::AuthorizationExpired, [11; 16]);
+    record.reject(Cause::AuthorizationExpired, [11; 16]);
     assert_eq!(tokens(&record), "- - [] dead", "the notice is confirmed");
-    assert_eq!(record.dead, Some(DeadReason::AuthorizationRevoked));
+    assert_eq!(record.dead(), Some(DeadReason::AuthorizationRevoked));
 }
 
 #[test]
@@ -176,18 +175,23 @@ fn a_rejection_without_a_fallback_marks_the_record_dead_with_the_right_reason() 
         (true, 0, Cause::AuthorizationExpired, AuthorizationRevoked, "- - [] dead"),
         (true, 3, Cause::AuthorizationRevoked, AuthorizationRevoked, "- - [] dead"),
     ] {
-        let mut record = with(due(), |record| (record.verify, record.presented) = (verify, presented));
-        record.not_before = Some(NOW);
-        assert!(claim(&mut record, NONCE));
-        reject(&mut record, cause, NONCE);
-        assert_eq!((record.dead, tokens(&record).as_str()), (Some(reason), left), "{verify} {presented} {cause:?}");
-        assert_eq!((record.claim, record.not_before, record.verify, record.generation), (None, None, false, 5));
+        let mut record = with(due(), |record| {
+            (record.verify, record.presented) = (verify, presented);
+            record.not_before = Some(NOW);
+        });
+        assert!(record.claim(NONCE));
+        record.reject(cause, NONCE);
+        assert_eq!((record.dead(), tokens(&record).as_str()), (Some(reason), left), "{verify} {presented} {cause:?}");
+        assert_eq!(
+            (record.current_claim(), record.not_before(), record.awaits_verification(), record.generation()),
+            (None, None, false, 5)
+        );
     }
 }
 
 #[test]
 fn a_release_gives_the_claim_back_and_backs_off_after_a_failure() {
-    let error = |delay| Error::new(Cause::RateLimited).after(seconds(delay));
+    let error = |delay| Error::new(Cause::RateLimited).with_delay(seconds(delay));
     for (failures, failure, expected) in [
         (0, Some(error(5)), (1, Some(NOW.plus(30)))),
         (1, Some(error(5)), (2, Some(NOW.plus(60)))),
@@ -196,27 +200,27 @@ fn a_release_gives_the_claim_back_and_backs_off_after_a_failure() {
         (3, None, (3, None)),
     ] {
         let mut record = with(due(), |record| record.failures = failures);
-        assert!(claim(&mut record, NONCE));
-        release(&mut record, failure.as_ref(), NOW, 0);
-        assert_eq!((record.failures, record.not_before), expected);
-        assert_eq!((record.claim, record.generation), (None, 4));
+        assert!(record.claim(NONCE));
+        record.release(failure.as_ref(), NOW, 0);
+        assert_eq!((record.failures(), record.not_before()), expected);
+        assert_eq!((record.current_claim(), record.generation()), (None, 4));
     }
 }
 
 #[test]
 fn a_successful_reading_of_the_shops_ends_the_pause_and_the_verification() {
     let mut record = with(fresh(), |record| record.verify = true);
-    hold_back(&mut record, &Error::new(Cause::TikTokUnavailable), NOW, 0);
-    assert_eq!((record.failures, record.not_before), (1, Some(NOW.plus(30))));
-    settle(&mut record);
-    assert_eq!((record.failures, record.not_before, record.verify), (0, None, false));
+    record.hold_back(&Error::new(Cause::TikTokUnavailable), NOW, 0);
+    assert_eq!((record.failures(), record.not_before()), (1, Some(NOW.plus(30))));
+    record.settle();
+    assert_eq!((record.failures(), record.not_before(), record.awaits_verification()), (0, None, false));
 }
 
 #[test]
 fn every_state_says_when_a_refresh_is_due() {
     let claim_lapses = NOW.plus(120);
     let soon = NOW.plus(30);
-    type Edit = fn(&mut TokenRecord);
+    type Edit = fn(&mut Fields);
     let table: [(&str, Edit, Option<UnixSeconds>); 9] = [
         ("a pair", |_| {}, Some(NOW.plus(5 * DAY))),
         ("a claim", |record| record.claim = Some(their_claim("RT-1")), Some(claim_lapses)),
@@ -251,18 +255,18 @@ fn every_state_says_when_a_refresh_is_due() {
         ),
     ];
     for (case, edit, expected) in table {
-        assert_eq!(next_due(&with(fresh(), edit), NOW), expected, "{case}");
+        assert_eq!(with(fresh(), edit).next_due(NOW), expected, "{case}");
     }
 }
 
 #[test]
 fn an_access_token_is_served_until_its_last_minute_even_when_the_record_is_dead() {
     let ends = |end| with(due(), |record| record.current.access_ends = end);
-    assert!(serves(&ends(Some(NOW.plus(61))), NOW));
-    assert!(!serves(&ends(Some(NOW.plus(60))), NOW));
-    assert!(serves(&ends(None), NOW), "an unknown end: until TikTok refuses it");
-    assert!(serves(&with(due(), |record| record.dead = Some(DeadReason::RefreshOutcomeUnknown)), NOW));
-    assert!(!serves(&with(due(), |record| record.current.access = None), NOW));
+    assert!(ends(Some(NOW.plus(61))).serves(NOW));
+    assert!(!ends(Some(NOW.plus(60))).serves(NOW));
+    assert!(ends(None).serves(NOW), "an unknown end: until TikTok refuses it");
+    assert!(with(due(), |record| record.dead = Some(DeadReason::RefreshOutcomeUnknown)).serves(NOW));
+    assert!(!with(due(), |record| record.current.access = None).serves(NOW));
 }
 
 #[test]
@@ -274,7 +278,7 @@ fn only_an_unrecognised_answer_is_reported_as_repeated_after_five_failures() {
         (50, Cause::TikTokUnavailable, Cause::TikTokUnavailable),
         (50, Cause::AnswerIncomplete, Cause::AnswerIncomplete),
     ] {
-        let error = outcome_unknown(Error::new(cause), &with(due(), |record| record.failures = failures));
+        let error = outcome_unknown(Error::new(cause), failures);
         assert_eq!((error.cause, error.delay), (expected, CLAIM_LIFE), "{failures}");
     }
 }

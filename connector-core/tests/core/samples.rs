@@ -2,15 +2,18 @@
 //! `AT-2`/`RT-2` next, and so on.
 
 use crate::scripted_host::Answer;
+use crate::stored_fields::Fields;
 use serde_json::{Value, json};
 use tiktok_shop_connector_core::connection::{Connection, ListedShop, Row, Shop, ShopStanding, Status};
-use tiktok_shop_connector_core::endpoint::token::Pair;
 use tiktok_shop_connector_core::error::{Cause, Error};
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
-use tiktok_shop_connector_core::record::{Claim, CurrentPair, Lineage, Profile, ShopPolicy, Spent, TokenRecord};
+use tiktok_shop_connector_core::record::{
+    Claim, CurrentPair, Lineage, NewGrant, Profile, ShopPolicy, TokenHash, TokenRecord,
+};
 use tiktok_shop_connector_core::secret::{AccessToken, RefreshToken, ShopCipher};
 use tiktok_shop_connector_core::time::UnixSeconds;
 use tiktok_shop_connector_core::token::Expiry;
+use tiktok_shop_connector_core::token::Pair;
 
 /// The time at which every scripted clock starts.
 pub(crate) const NOW: UnixSeconds = UnixSeconds::new(1_767_225_600);
@@ -52,12 +55,12 @@ pub(crate) fn refresh_token(text: &str) -> RefreshToken {
 
 /// A claim of another call to this refresh token.
 pub(crate) fn their_claim(spends: &str) -> Claim {
-    Claim { nonce: THEIR_NONCE, spends: Spent::of(&refresh_token(spends)) }
+    Claim { nonce: THEIR_NONCE, spends: TokenHash::of(&refresh_token(spends)) }
 }
 
 /// A record of a connection that was made a month ago, was renewed yesterday and is due in five days.
 pub(crate) fn fresh() -> TokenRecord {
-    TokenRecord {
+    let fields = Fields {
         lineage: LINEAGE,
         generation: 4,
         app_key: APP_KEY.into(),
@@ -84,28 +87,28 @@ pub(crate) fn fresh() -> TokenRecord {
             base_region: "GB".into(),
             scopes: vec!["seller.authorization.info".into()],
         },
-    }
+    };
+    fields.record()
 }
 
 /// A record that has been due for a minute. Its access token is valid for another day.
 pub(crate) fn due() -> TokenRecord {
-    let mut record = fresh();
-    record.due_at = NOW.minus(60);
-    record.current.access_ends = Some(NOW.plus(DAY));
-    record.rotated_at = NOW.minus(6 * DAY);
-    record
+    with(fresh(), |record| {
+        record.due_at = NOW.minus(60);
+        record.current.access_ends = Some(NOW.plus(DAY));
+        record.rotated_at = NOW.minus(6 * DAY);
+    })
 }
 
 /// A record that is due, and whose access token has ended.
 pub(crate) fn expired() -> TokenRecord {
-    let mut record = due();
-    record.current.access_ends = Some(NOW.minus(1));
-    record
+    with(due(), |record| record.current.access_ends = Some(NOW.minus(1)))
 }
 
-pub(crate) fn with(mut record: TokenRecord, edit: impl FnOnce(&mut TokenRecord)) -> TokenRecord {
-    edit(&mut record);
-    record
+pub(crate) fn with(record: TokenRecord, edit: impl FnOnce(&mut Fields)) -> TokenRecord {
+    let mut fields = Fields::of(&record);
+    edit(&mut fields);
+    fields.record()
 }
 
 /// Copies a record. `TokenRecord` deliberately does not implement `Clone`.
@@ -121,11 +124,11 @@ pub(crate) fn stored_form(record: &TokenRecord) -> String {
 /// Describes the tokens of a record, for example `AT-2 RT-2 [RT-1] claimed`: the access token, the refresh token, the
 /// fallbacks in brackets, and `claimed` or `dead` if the record is. `-` stands for a missing token.
 pub(crate) fn tokens(record: &TokenRecord) -> String {
-    let access = record.current.access.as_ref().map_or("-", AccessToken::expose);
-    let refresh = record.current.refresh.as_ref().map_or("-", RefreshToken::expose);
-    let fallbacks: Vec<_> = record.fallbacks.iter().map(RefreshToken::expose).collect();
-    let claimed = if record.claim.is_some() { " claimed" } else { "" };
-    let dead = if record.dead.is_some() { " dead" } else { "" };
+    let access = record.current().access.as_ref().map_or("-", AccessToken::expose);
+    let refresh = record.current().refresh.as_ref().map_or("-", RefreshToken::expose);
+    let fallbacks: Vec<_> = record.fallbacks().iter().map(RefreshToken::expose).collect();
+    let claimed = if record.current_claim().is_some() { " claimed" } else { "" };
+    let dead = if record.dead().is_some() { " dead" } else { "" };
     format!("{access} {refresh} [{}]{claimed}{dead}", fallbacks.join(" "))
 }
 
@@ -144,6 +147,11 @@ pub(crate) fn pair(number: u32) -> Pair {
         status: 200,
         request_id: None,
     }
+}
+
+/// Creates the grant of a consent at this time that brought this pair.
+pub(crate) const fn grant(shop_policy: ShopPolicy, pair: &Pair, at: UnixSeconds) -> NewGrant<'_> {
+    NewGrant { lineage: LINEAGE, app_key: APP_KEY, shop_policy, pair, received_at: at, granted_at: at, random: 0 }
 }
 
 /// Returns the pair with this number, as TikTok sends it.
@@ -201,23 +209,23 @@ pub(crate) fn row_of(key: &ConnectionKey, record: &TokenRecord, shops: &[&str]) 
     Row {
         connection: Connection {
             key: key.clone(),
-            seller_name: record.profile.seller_name.clone(),
-            base_region: record.profile.base_region.clone(),
-            scopes: record.profile.scopes.clone(),
-            shop_policy: record.profile.shop_policy,
-            status: record.dead.map_or(Status::Active, Status::ReauthorizationRequired),
-            access_ends: record.current.access_ends,
-            refresh_ends: record.current.refresh_ends,
+            seller_name: record.profile().seller_name.clone(),
+            base_region: record.profile().base_region.clone(),
+            scopes: record.profile().scopes.clone(),
+            shop_policy: record.profile().shop_policy,
+            status: record.dead().map_or(Status::Active, Status::ReauthorizationRequired),
+            access_ends: record.current().access_ends,
+            refresh_ends: record.current().refresh_ends,
             authorization_ends: None,
-            connected_at: record.granted_at,
-            granted_at: record.granted_at,
-            refreshed_at: record.rotated_at,
-            shops_synced_at: Some(record.rotated_at),
+            connected_at: record.granted_at(),
+            granted_at: record.granted_at(),
+            refreshed_at: record.rotated_at(),
+            shops_synced_at: Some(record.rotated_at()),
             shops: shops.iter().map(|id| shop(id)).collect(),
             last_failure: None,
         },
-        lineage: record.lineage.to_text(),
-        generation: record.generation,
+        lineage: record.lineage().to_text(),
+        generation: record.generation(),
     }
 }
 

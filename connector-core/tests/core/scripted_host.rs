@@ -6,7 +6,8 @@
 
 mod effects;
 
-use crate::samples::{APP_KEY, NOW, duplicate_row, key};
+use crate::samples::{APP_KEY, NOW, duplicate_row, key, with};
+use crate::stored_fields::Fields;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -19,7 +20,6 @@ use tiktok_shop_connector_core::http::TransportFailure;
 use tiktok_shop_connector_core::identity::ConnectionKey;
 use tiktok_shop_connector_core::ports::{Entry, Revision, StorageError, TokenValue};
 use tiktok_shop_connector_core::record::TokenRecord;
-use tiktok_shop_connector_core::rotation::next_due;
 use tiktok_shop_connector_core::secret::SecretBytes;
 use tiktok_shop_connector_core::time::UnixSeconds;
 
@@ -250,7 +250,7 @@ impl ScriptedHost {
     /// Writes a record as another writer would, under a new revision.
     pub(crate) fn put(&self, key: &ConnectionKey, record: &TokenRecord) {
         let mut state = self.0.borrow_mut();
-        let due_at = next_due(record, state.wall);
+        let due_at = record.next_due(state.wall);
         state.write_token(key, Some((record.encode().unwrap().expose().to_vec(), due_at)));
     }
 
@@ -262,10 +262,8 @@ impl ScriptedHost {
     }
 
     /// Changes the sample customer's record as another writer would.
-    pub(crate) fn edit(&self, edit: impl FnOnce(&mut TokenRecord)) {
-        let mut record = self.record();
-        edit(&mut record);
-        self.put(&key(), &record);
+    pub(crate) fn edit(&self, edit: impl FnOnce(&mut Fields)) {
+        self.put(&key(), &with(self.record(), edit));
     }
 
     pub(crate) fn put_bytes(&self, key: &ConnectionKey, bytes: &[u8]) {

@@ -4,8 +4,8 @@ use crate::samples::{NOW, access, refresh_token};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::endpoint::{shops, token};
-use tiktok_shop_connector_core::ports::Credentials;
 use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode};
 use tiktok_shop_connector_core::signing::{Signable, SignedWith, Webhook, hmac_sha256, percent_encoded};
 

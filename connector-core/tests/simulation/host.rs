@@ -1,7 +1,8 @@
-//! The host of one call: its effects over the shared world. Every effect can be a pause, and the end of the process.
+//! The host of one call. It implements the effects over the shared world. At every effect the call may pause, or its
+//! process may end.
 
 use crate::provider::Answer;
-use crate::world::{Access, Passage, World, decoded};
+use crate::world::{Access, Transport, World, decoded};
 use serde_json::json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,22 +11,21 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 use tiktok_shop_connector_core::connection::{Connection, ListedShop, Row, Shop};
+use tiktok_shop_connector_core::contract::REQUEST_BUDGET;
+use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::http::{Request, Response, TransportFailure};
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
-use tiktok_shop_connector_core::ports::{
-    Credentials, Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite,
-};
+use tiktok_shop_connector_core::ports::{Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite};
 use tiktok_shop_connector_core::record::Nonce;
-use tiktok_shop_connector_core::rotation::REQUEST_BUDGET;
 use tiktok_shop_connector_core::secret::{AccessToken, AppSecret, SecretBytes};
 use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
 
 pub(crate) struct Host {
     pub(crate) world: Rc<RefCell<World>>,
     pub(crate) call: usize,
-    /// How far this machine's wall clock is off.
+    /// How many seconds this machine's wall clock is ahead.
     pub(crate) skew: i64,
-    /// Pairs that reached this process, and what they came for.
+    /// The pairs that reached this process, each with the token or code that was spent for it.
     pub(crate) received: RefCell<Vec<(u32, String)>>,
 }
 
@@ -38,13 +38,13 @@ impl Host {
         act(&mut self.world.borrow_mut())
     }
 
-    /// The scheduler may let others go first, let time pass, or never come back.
+    /// Gives control to the scheduler. It may run other calls, let time pass, or never continue this call.
     async fn pause(&self) {
         let mut paused = false;
         poll_fn(|_| if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// One access of storage, which may fail without saying whether it happened.
+    /// Makes one access to storage. It may fail without telling whether it happened.
     async fn access<T>(&self, name: &str, act: impl FnOnce(&mut World, bool) -> T) -> Result<T, StorageError> {
         self.pause().await;
         let unknown = || StorageError::Unavailable("simulated".into());
@@ -52,12 +52,12 @@ impl Host {
             Access::Answered => Ok(act(world, false)),
             Access::Lagging => Ok(act(world, true)),
             Access::Dropped => {
-                world.tell(self.call, format!("{name} does not happen"));
+                world.log(self.call, format!("{name} does not happen"));
                 Err(unknown())
             }
             Access::AnswerLost => {
                 act(world, false);
-                world.tell(self.call, format!("{name} happens, and nobody knows"));
+                world.log(self.call, format!("{name} happens, and its answer is lost"));
                 Err(unknown())
             }
         });
@@ -65,11 +65,11 @@ impl Host {
         outcome
     }
 
-    /// The answer of a token host that was reached, and what the sender makes of it.
+    /// Returns the answer of the token host to a request that reached it.
     fn token_answer(&self, path: &str, value: &str) -> Response {
         self.world(|world| match world.token_request(path, value) {
             Answer::Pair(pair) => {
-                world.tell(self.call, format!("is given pair {} for {value}", pair.number));
+                world.log(self.call, format!("receives pair {} for {value}", pair.number));
                 self.received.borrow_mut().push((pair.number, value.to_owned()));
                 envelope(
                     0,
@@ -85,7 +85,7 @@ impl Host {
             }
             Answer::CodeSpent => envelope(36_004_004, &json!(null)),
             Answer::Rejected => {
-                world.tell(self.call, format!("is told that {value} is worth nothing"));
+                world.log(self.call, format!("is told that {value} is rejected"));
                 envelope(36_004_005, &json!(null))
             }
         })
@@ -95,7 +95,7 @@ impl Host {
         let shops = json!({"shops": [{"id": "1", "cipher": "cipher-1"}]});
         self.world(|world| {
             if !world.provider.serves(token, world.now) {
-                world.tell(self.call, format!("{token} is refused"));
+                world.log(self.call, format!("{token} is refused"));
                 return envelope(105_002, &json!(null));
             }
             envelope(0, &if path.ends_with("/shops") { shops } else { json!({}) })
@@ -132,40 +132,40 @@ impl Effects for Host {
         let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let refresh_token = query.get("refresh_token");
         let began = self.world(|world| {
-            world.tell(self.call, format!("sends {path} {}", refresh_token.map_or("", String::as_str)));
+            world.log(self.call, format!("sends {path} {}", refresh_token.map_or("", String::as_str)));
             refresh_token.inspect(|token| world.sends(token));
             world.now
         });
-        let passage = self.world(World::passage);
+        let transport = self.world(World::transport);
         self.pause().await;
-        // The host's deadline ends what takes longer.
+        // The host ends a request that takes longer than its budget.
         let late = |host: &Self| host.world(|world| world.now - began > REQUEST_BUDGET.as_secs());
         let lost = |what: &str| {
-            self.world(|world| world.tell(self.call, what));
+            self.world(|world| world.log(self.call, what));
             Err(TransportFailure::Interrupted)
         };
-        let certainly_nothing = |reply: Result<Response, TransportFailure>| {
+        let not_acted = |reply: Result<Response, TransportFailure>| {
             self.world(|world| {
-                world.tell(self.call, format!("is told that nothing happened ({passage:?})"));
+                world.log(self.call, format!("is told that nothing happened ({transport:?})"));
                 refresh_token.inspect(|token| world.resolved(token));
             });
             reply
         };
-        if late(self) || passage == Passage::LostBefore {
+        if late(self) || transport == Transport::LostBefore {
             return lost("loses the request");
         }
-        let reply = match passage {
-            Passage::NotConnected => return certainly_nothing(Err(TransportFailure::NotConnected)),
-            Passage::Limited => return certainly_nothing(Ok(answer(429, "text/plain", ""))),
-            Passage::Page => answer(403, "text/html", "<html>"),
-            Passage::Answered | Passage::LostAfter | Passage::LostBefore => {
+        let reply = match transport {
+            Transport::NotConnected => return not_acted(Err(TransportFailure::NotConnected)),
+            Transport::Limited => return not_acted(Ok(answer(429, "text/plain", ""))),
+            Transport::Page => answer(403, "text/html", "<html>"),
+            Transport::Answered | Transport::LostAfter | Transport::LostBefore => {
                 let received = self.received.borrow().len();
                 let reply = match (query.get("auth_code"), refresh_token, &request.access_token) {
                     (Some(value), ..) | (_, Some(value), _) => self.token_answer(path, value),
                     (None, None, token) => self.api_answer(path, token.as_ref().map(AccessToken::expose).unwrap()),
                 };
                 self.pause().await;
-                if passage == Passage::LostAfter || late(self) {
+                if transport == Transport::LostAfter || late(self) {
                     self.received.borrow_mut().truncate(received);
                     return lost("loses the answer");
                 }
@@ -198,19 +198,20 @@ impl Effects for Host {
         next: Option<TokenWrite>,
     ) -> Result<Swapped<TokenValue>, StorageError> {
         self.access("a swap", |world, _| {
-            let stands = world.newest().cloned();
-            if stands.as_ref().map(|(revision, ..)| revision) != expected {
-                return Swapped::Stale(stands.map(|version| entry(world, version)));
+            let stored = world.newest().cloned();
+            if stored.as_ref().map(|(revision, ..)| revision) != expected {
+                return Swapped::Stale(stored.map(|version| entry(world, version)));
             }
-            if stands.is_none() && next.is_none() {
+            if stored.is_none() && next.is_none() {
                 return Swapped::Deleted;
             }
             let bytes = next.map(|next| next.bytes.expose().to_vec());
-            // The pair that a claim was for is stored by this very process: nobody wonders about it any longer.
-            let (deletes, settles) = (bytes.is_none(), bytes.as_deref().is_some_and(|b| decoded(b).claim.is_none()));
-            if let (true, Some((_, before, _))) = (settles, &stands)
-                && let Some(token) = decoded(before).current.refresh
-                && decoded(before).claim.is_some()
+            // A write that ends a claim settles its outcome: this process knows what happened to the claimed token.
+            let (deletes, settles) =
+                (bytes.is_none(), bytes.as_deref().is_some_and(|b| decoded(b).current_claim().is_none()));
+            if let (true, Some((_, before, _))) = (settles, &stored)
+                && let Some(token) = &decoded(before).current().refresh
+                && decoded(before).current_claim().is_some()
             {
                 world.resolved(token.expose());
             }
@@ -238,10 +239,10 @@ impl Effects for Host {
         next: Option<&Row>,
     ) -> Result<Swapped<Row>, StorageError> {
         self.access("swapping the row", |world, _| {
-            let stands = world.row.as_ref();
-            if stands.map(|(revision, _)| revision) != expected {
+            let stored = world.row.as_ref();
+            if stored.map(|(revision, _)| revision) != expected {
                 return Swapped::Stale(
-                    stands.map(|(revision, row)| Entry { revision: revision.clone(), value: copy(row) }),
+                    stored.map(|(revision, row)| Entry { revision: revision.clone(), value: copy(row) }),
                 );
             }
             let revision = world.next_revision();
@@ -263,7 +264,7 @@ fn entry(world: &World, (revision, bytes, at): (Revision, Vec<u8>, u64)) -> Entr
     Entry { revision, value: TokenValue { bytes: SecretBytes::new(bytes), age_ms: (world.now - at) * 1000 } }
 }
 
-/// `Row` is deliberately no `Clone`: it holds ciphers.
+/// Copies a row. `Row` has no `Clone`, because it holds ciphers.
 fn copy(row: &Row) -> Row {
     let connection = &row.connection;
     let shop = |shop: &Shop| Shop { listed: ListedShop::duplicate(&shop.listed), ..*shop };

@@ -1,8 +1,9 @@
-//! The refresh protocol against a random scheduler: calls on many machines interleave at every effect, crash, pause
-//! beyond their claims, lose requests and answers, and meet storage that does not say whether it wrote.
+//! Runs the refresh protocol under a random scheduler. Calls on many machines interleave at every effect. They crash,
+//! pause for longer than their claims live, and lose requests and answers. Storage does not always say whether it
+//! wrote.
 //!
-//! One seed is one run, the same every time. `TIKTOK_SHOP_SIMULATION_SEEDS` says how many runs each policy gets, and
-//! `TIKTOK_SHOP_SIMULATION_SEED` runs one of them alone.
+//! One seed is one run and always gives the same result. `TIKTOK_SHOP_SIMULATION_SEEDS` is the number of runs for each
+//! policy. `TIKTOK_SHOP_SIMULATION_SEED` runs a single seed.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,7 +13,7 @@
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "how many runs is said by the environment, what they met is shown"
+    reason = "the environment sets the number of runs, and the counts are printed"
 )]
 
 mod host;
@@ -23,11 +24,11 @@ mod world;
 use provider::Policy;
 use std::env;
 
-/// Some seconds of it; `cargo xtask simulate` runs more.
+/// The default number of runs for each policy. They take some seconds; `cargo xtask simulate` runs more.
 const SEEDS: u64 = 1_000;
 
 fn number(variable: &str) -> Option<u64> {
-    env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+    env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
 fn holds_under(policy: Policy) {
@@ -46,7 +47,7 @@ fn holds_under(policy: Policy) {
         }
     }
     println!("{policy:?}: {} runs, {seen}", seeds.end - seeds.start);
-    // A simulation in which nothing happens proves nothing.
+    // The runs prove something only if all these events happened.
     if alone.is_none() {
         assert!(seen.crashes > 0 && seen.refreshes > 0 && seen.contended > 0 && seen.pairs_lost > 0, "{seen:?}");
     }

@@ -1,16 +1,16 @@
-//! The marketplace of a simulation: what it does with a refresh token that it has replaced is one of five policies;
-//! which of them TikTok follows is not documented.
+//! The marketplace of a simulation. It treats a refresh token that it has replaced by one of five policies. TikTok does
+//! not document which policy it follows.
 
 use std::collections::BTreeMap;
 
-/// How long a replaced refresh token is honoured where there is a grace period.
+/// How long a replaced refresh token is honoured under a policy with a grace period, in seconds.
 const GRACE: u64 = 600;
 const ACCESS_LIFE: u64 = 7 * 86_400;
 
-/// What becomes of a refresh token that was used.
+/// What happens to a refresh token that was used once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
-    /// It lives on.
+    /// It stays valid.
     Reusable,
     /// It gets further pairs for ten minutes.
     GraceWithNewPair,
@@ -18,38 +18,38 @@ pub(crate) enum Policy {
     GraceWithSamePair,
     /// It is refused.
     Strict,
-    /// It is refused, and everything that came of the consent ends with it.
+    /// It is refused, and all tokens of the consent end.
     RevokesFamily,
 }
 
 struct RefreshToken {
     consent: usize,
-    /// When it was first used, and what it got.
+    /// The time of its first use, and the pair that was issued for it.
     used: Option<(u64, Issued)>,
 }
 
-/// A pair, by its number.
+/// A pair, identified by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Issued {
     pub(crate) number: u32,
     pub(crate) access_ends: u64,
 }
 
-/// A token request as it was answered.
+/// The answer to a token request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Pair(Issued),
-    /// 36004004: no such code.
+    /// TikTok code 36004004: the authorization code is not valid.
     CodeSpent,
-    /// 36004005: no such authorization.
+    /// TikTok code 36004005: the authorization is not valid.
     Rejected,
 }
 
 pub(crate) struct Provider {
     policy: Policy,
-    /// A new consent ends what came of the ones before.
+    /// Whether a new consent ends the earlier ones.
     consent_replaces: bool,
-    /// Whether each consent lives.
+    /// For each consent, whether it lives.
     consents: Vec<bool>,
     codes: BTreeMap<String, Option<usize>>,
     refresh_tokens: BTreeMap<String, RefreshToken>,
@@ -70,7 +70,7 @@ impl Provider {
         }
     }
 
-    /// The seller consents.
+    /// Lets the seller consent. Returns the authorization code.
     pub(crate) fn code(&mut self) -> String {
         if self.consent_replaces {
             self.consents.fill(false);
@@ -112,7 +112,7 @@ impl Provider {
         }
     }
 
-    /// Whether a refresh with this token would bring a pair now.
+    /// Returns whether a refresh with this token would bring a pair now.
     pub(crate) fn honours(&self, token: &str, now: u64) -> bool {
         self.refresh_tokens.get(token).is_some_and(|found| {
             self.consents[found.consent]
@@ -124,7 +124,7 @@ impl Provider {
         })
     }
 
-    /// Whether a call with this access token is served.
+    /// Returns whether a call with this access token is served.
     pub(crate) fn serves(&self, token: &str, now: u64) -> bool {
         self.access_tokens.get(token).is_some_and(|(consent, ends)| self.consents[*consent] && now < *ends)
     }

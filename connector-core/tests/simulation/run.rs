@@ -1,4 +1,5 @@
-//! One run: a connection is made, calls interleave on it at random, then the weather clears and it must work again.
+//! One run. A connection is made, and calls interleave on it at random. Then nothing fails any more, and the connection
+//! must work again.
 
 use crate::host::Host;
 use crate::provider::Policy;
@@ -10,29 +11,31 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tiktok_shop_connector_core::callback::Grant;
+use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 use tiktok_shop_connector_core::endpoint::business::BusinessRequest;
 use tiktok_shop_connector_core::http::Method;
 use tiktok_shop_connector_core::identity::{AccountId, CustomerId};
 use tiktok_shop_connector_core::operation::access_token::access_token;
-use tiktok_shop_connector_core::operation::call::{Scope, call};
+use tiktok_shop_connector_core::operation::call::{CallScope, call};
 use tiktok_shop_connector_core::operation::connect::connect;
-use tiktok_shop_connector_core::operation::disconnect::{Ending, RemoteGrant, disconnect};
+use tiktok_shop_connector_core::operation::disconnect::{DisconnectTarget, RemoteGrant, disconnect};
 use tiktok_shop_connector_core::operation::receive_webhook::receive_webhook;
-use tiktok_shop_connector_core::operation::refresh::{Rotation, refresh};
+use tiktok_shop_connector_core::operation::refresh::{RefreshMode, refresh};
 use tiktok_shop_connector_core::record::ShopPolicy;
 use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode};
 use tiktok_shop_connector_core::signing::Webhook;
 
-/// What happened over many runs.
+/// Counts of what happened in many runs.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) crashes: u64,
     pub(crate) refreshes: u64,
-    /// Calls that met another's claim.
+    /// Calls that found the claim of another call.
     pub(crate) contended: u64,
-    /// Pairs that TikTok issued and nobody received or saved: lost answers, crashes, storage that never worked.
+    /// Pairs that TikTok issued and no call received or saved, because of a lost answer, a crash or storage that never
+    /// worked.
     pub(crate) pairs_lost: u64,
-    /// Runs that ended in need of a new consent.
+    /// Runs after which the connection needs a new consent.
     pub(crate) reauthorizations: u64,
 }
 
@@ -46,7 +49,7 @@ impl Seen {
     }
 }
 
-/// As `cargo xtask simulate` reads it.
+/// Writes the form that `cargo xtask simulate` reads.
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { crashes, refreshes, contended, pairs_lost, reauthorizations } = self;
@@ -57,7 +60,7 @@ impl fmt::Display for Seen {
     }
 }
 
-/// What a call came to: `ok`, or the code of its error.
+/// The outcome of a call: `ok`, or the code of its error.
 type Outcome = &'static str;
 type Call = Pin<Box<dyn Future<Output = Outcome>>>;
 
@@ -73,8 +76,8 @@ fn outcome<T>(result: Result<T, tiktok_shop_connector_core::error::Error>) -> Ou
     result.map_or_else(|error| error.cause.code(), |_| "ok")
 }
 
-fn refreshing(host: Rc<Host>, rotation: Rotation) -> Call {
-    Box::pin(async move { outcome(refresh(&*host, customer(), account(), rotation).await) })
+fn refreshing(host: Rc<Host>, mode: RefreshMode) -> Call {
+    Box::pin(async move { outcome(refresh(&*host, customer(), account(), mode).await) })
 }
 
 fn connecting(host: Rc<Host>, code: String) -> Call {
@@ -92,7 +95,7 @@ fn calling(host: Rc<Host>) -> Call {
             body: b"{}".to_vec(),
             max_response_bytes: 1 << 16,
         };
-        outcome(call(&*host, customer(), Scope::Shop("1".into()), &request).await)
+        outcome(call(&*host, customer(), CallScope::Shop("1".into()), &request).await)
     })
 }
 
@@ -101,11 +104,13 @@ fn asking(host: Rc<Host>) -> Call {
 }
 
 fn disconnecting(host: Rc<Host>) -> Call {
-    Box::pin(async move { outcome(disconnect(&*host, customer(), Ending::All(account()), RemoteGrant::Keep).await) })
+    Box::pin(async move {
+        outcome(disconnect(&*host, customer(), DisconnectTarget::All(account()), RemoteGrant::Keep).await)
+    })
 }
 
-/// TikTok says that the seller may have taken the shop back; it is not so.
-fn noticing(host: Rc<Host>, at: u64) -> Call {
+/// Receives a notice that the seller may have revoked the shop. The notice is wrong.
+fn receiving_notice(host: Rc<Host>, at: u64) -> Call {
     let body = format!(r#"{{"type":6,"shop_id":"1","timestamp":{at}}}"#).into_bytes();
     let signed = Webhook { app_key: "app-key", body: &body, authorization: b"" };
     let signature = signed.signature(&AppSecret::new("app-secret".into()));
@@ -121,7 +126,7 @@ fn poll(call: &mut Call) -> Poll<Outcome> {
     call.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Runs one call to its end, alone.
+/// Runs one call to its end while no other call runs.
 fn alone(world: &Rc<RefCell<World>>, number: usize, make: impl FnOnce(Rc<Host>) -> Call) -> Outcome {
     let host = Rc::new(Host::new(world, number, 0));
     let mut running = make(Rc::clone(&host));
@@ -134,13 +139,13 @@ fn alone(world: &Rc<RefCell<World>>, number: usize, make: impl FnOnce(Rc<Host>) 
     outcome
 }
 
-/// A call that ended by itself keeps what it was given, or says that it could not.
+/// Checks a call that ended by itself: it has stored every pair that it received, or its error says that it could not.
 fn finished(world: &Rc<RefCell<World>>, host: &Host, outcome: Outcome) {
     let mut world = world.borrow_mut();
-    world.tell(host.call, format!("ends: {outcome}"));
-    let says_so = matches!(outcome, "token-not-saved" | "authorization-code-spent" | "storage-conflict");
-    for (pair, spent) in host.received.borrow().iter().filter(|_| !says_so) {
-        world.keeps(*pair, spent);
+    world.log(host.call, format!("ends: {outcome}"));
+    let failed_to_save = matches!(outcome, "token-not-saved" | "authorization-code-spent" | "storage-conflict");
+    for (pair, spent) in host.received.borrow().iter().filter(|_| !failed_to_save) {
+        world.check_stored(*pair, spent);
     }
 }
 
@@ -150,7 +155,7 @@ pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String
     let code = world.borrow_mut().provider.code();
     assert_eq!(alone(&world, 0, |host| connecting(host, code)), "ok");
 
-    // Somewhere in the life of the token: fresh, due, ended.
+    // The calls start at a random time in the life of the token: it may be fresh, due or ended.
     {
         let mut world = world.borrow_mut();
         let days = world.rng.u64(0..9);
@@ -167,8 +172,8 @@ pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String
         };
         let host = Rc::new(Host::new(&world, number, skew));
         let (name, call) = match kind {
-            0..=3 => ("refresh", refreshing(Rc::clone(&host), Rotation::WhenDue)),
-            4..=6 => ("refresh, forced", refreshing(Rc::clone(&host), Rotation::Forced)),
+            0..=3 => ("refresh", refreshing(Rc::clone(&host), RefreshMode::WhenDue)),
+            4..=6 => ("refresh, forced", refreshing(Rc::clone(&host), RefreshMode::Forced)),
             7 => ("access-token", asking(Rc::clone(&host))),
             8 | 9 => ("call", calling(Rc::clone(&host))),
             10 => {
@@ -178,10 +183,10 @@ pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String
             11 => ("disconnect", disconnecting(Rc::clone(&host))),
             _ => {
                 let at = world.borrow().now;
-                ("receive-webhook", noticing(Rc::clone(&host), at))
+                ("receive-webhook", receiving_notice(Rc::clone(&host), at))
             }
         };
-        world.borrow_mut().tell(number, format!("is a {name}, its clock off by {skew} s"));
+        world.borrow_mut().log(number, format!("is a {name}, its clock ahead by {skew} s"));
         running.push(Running { host, call: Some(call) });
     }
     interleave(&world, &mut running, &mut seen);
@@ -206,7 +211,7 @@ fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Se
         if crashes {
             seen.crashes += 1;
             seen.pairs_lost += u64::from(!host.received.borrow().is_empty());
-            world.borrow_mut().tell(host.call, "crashes");
+            world.borrow_mut().log(host.call, "crashes");
             *call = None;
         } else if let Some(Poll::Ready(outcome)) = call.as_mut().map(poll) {
             *call = None;
@@ -218,34 +223,34 @@ fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Se
     }
 }
 
-/// Nothing fails any more: what TikTok honours of the record makes the connection work again.
+/// Checks that the connection works again when nothing fails any more, if TikTok honours a token of the record.
 fn repair(world: &Rc<RefCell<World>>, mut number: usize, seen: &mut Seen) {
-    let promising = {
+    let honoured = {
         let mut world = world.borrow_mut();
         world.weather = None;
-        world.now += 121;
+        world.now += CLAIM_LIFE.as_secs() + 1;
         if world.violation.is_some() {
             return;
         }
-        world.tell(number, "the weather clears");
+        world.log(number, "nothing fails any more");
         world.record().map(|record| world.honoured(&record))
     };
     let mut last = "";
     for _ in 0..3 {
-        last = alone(world, number, |host| refreshing(host, Rotation::Forced));
+        last = alone(world, number, |host| refreshing(host, RefreshMode::Forced));
         number += 1;
         world.borrow_mut().now += 1000;
     }
     let mut world = world.borrow_mut();
     let (record, row) = (world.record(), world.row.as_ref().map(|(_, row)| row.lineage.clone()));
-    let law = match (promising, last) {
+    let law = match (honoured, last) {
         (Some(true), "ok") | (Some(false), _) | (None, "not-connected") => None,
         (Some(true), other) => Some(format!("TikTok honours a token of the record, and a refresh says {other}")),
         (None, other) => Some(format!("there is no record, and a refresh says {other}")),
     };
-    let row_law = (row != record.as_ref().map(|record| record.lineage.to_text()))
+    let row_law = (row != record.as_ref().map(|record| record.lineage().to_text()))
         .then(|| "the row is not of the record's lineage".to_owned());
-    seen.reauthorizations += u64::from(record.is_some_and(|record| record.dead.is_some()));
+    seen.reauthorizations += u64::from(record.is_some_and(|record| record.dead().is_some()));
     if let Some(law) = law.or(row_law) {
         world.violation.get_or_insert(law);
     }

@@ -1,43 +1,44 @@
-//! What all calls of one run share: time, storage, the marketplace, and the laws that are checked at every write.
+//! The world that all calls of one run share: time, storage and the marketplace. It checks its laws at every write.
 
 use crate::provider::{Answer, Policy, Provider};
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use tiktok_shop_connector_core::connection::Row;
+use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 use tiktok_shop_connector_core::ports::Revision;
 use tiktok_shop_connector_core::record::{Lineage, TokenRecord};
 use tiktok_shop_connector_core::secret::RefreshToken;
 
-/// How long a claim lives, in seconds: stated here anew, so that the connector can't change it unnoticed.
-const CLAIM_LIFE: u64 = 120;
+/// The time at which every run starts: 2026-01-01T00:00:00Z.
+const START: u64 = 1_767_225_600;
 
-/// One version of the token record; none: deleted.
+/// One version of the token record: its revision, its bytes and the time of the write. `None` is a deletion.
 pub(crate) type Version = Option<(Revision, Vec<u8>, u64)>;
 
 pub(crate) struct World {
     pub(crate) rng: Rng,
-    /// Seconds since 1970, TikTok's and the storage's; hosts' clocks differ from it.
+    /// The time of TikTok and of the storage, in seconds since 1970. The clocks of the hosts differ from it.
     pub(crate) now: u64,
     pub(crate) provider: Provider,
-    /// How bad storage, network and machines are in this run: one fault in so many steps. None while a run is set up and
-    /// while it is repaired.
+    /// How often storage, network and machines fail in this run. `None` while a run is set up and while it is repaired:
+    /// then nothing fails.
     pub(crate) weather: Option<Weather>,
     pub(crate) versions: Vec<Version>,
     pub(crate) row: Option<(Revision, Row)>,
     pub(crate) history: Vec<String>,
     pub(crate) violation: Option<String>,
     revisions: u64,
-    /// Who began each lineage, and whether its record was deleted or replaced since.
+    /// The call that created each lineage, and whether its record was deleted or replaced since.
     lineages: BTreeMap<String, (usize, bool)>,
-    /// Refresh tokens that were sent without anybody knowing what came of it, and when.
+    /// The refresh tokens that were sent and whose outcome nobody knows, with the time at which they were claimed.
     unresolved: BTreeMap<String, u64>,
-    /// Every refresh token that ever stood in storage, and in whose record last.
+    /// Every refresh token that was ever stored, with the lineage of the record that held it last.
     stored: BTreeMap<String, Lineage>,
-    /// Which refresh token or code bought a refresh token.
-    came_for: BTreeMap<String, String>,
+    /// For each issued refresh token, the refresh token or code that was spent for it.
+    issued_for: BTreeMap<String, String>,
 }
 
-/// One fault in so many steps, of each kind.
+/// The fault rates of a run. A value of 20 means one fault in 20 steps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Weather {
     pub(crate) storage: u32,
@@ -48,14 +49,14 @@ pub(crate) struct Weather {
 
 impl Weather {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
-        let mut one = |worst: u32| worst << rng.u32(0..6);
-        Self { storage: one(4), network: one(2), machines: one(30), pauses: one(6) }
+        let mut rate = |worst: u32| worst << rng.u32(0..6);
+        Self { storage: rate(4), network: rate(2), machines: rate(30), pauses: rate(6) }
     }
 }
 
-/// How a request ends on its way.
+/// What happens to a request on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Passage {
+pub(crate) enum Transport {
     Answered,
     NotConnected,
     Limited,
@@ -64,15 +65,15 @@ pub(crate) enum Passage {
     Page,
 }
 
-/// How an access of storage ends.
+/// What happens to an access to storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Answered,
-    /// Nothing happened, and nobody knows.
+    /// The access did not happen, and the caller does not know that.
     Dropped,
-    /// It happened, and nobody knows.
+    /// The access happened, and the caller does not know that.
     AnswerLost,
-    /// A load of what stood there before.
+    /// A load returns the version before the newest one.
     Lagging,
 }
 
@@ -82,7 +83,7 @@ impl World {
         let consent_replaces = rng.bool();
         Self {
             rng,
-            now: 1_767_225_600,
+            now: START,
             provider: Provider::new(policy, consent_replaces),
             weather: None,
             versions: Vec::new(),
@@ -93,55 +94,58 @@ impl World {
             lineages: BTreeMap::new(),
             unresolved: BTreeMap::new(),
             stored: BTreeMap::new(),
-            came_for: BTreeMap::new(),
+            issued_for: BTreeMap::new(),
         }
     }
 
-    pub(crate) fn tell(&mut self, who: usize, what: impl AsRef<str>) {
-        let now = self.now - 1_767_225_600;
-        self.history.push(format!("{now:>8} s  call {who}: {}", what.as_ref()));
+    /// Adds a line to the history.
+    pub(crate) fn log(&mut self, call: usize, what: impl AsRef<str>) {
+        let now = self.now - START;
+        self.history.push(format!("{now:>8} s  call {call}: {}", what.as_ref()));
     }
 
+    /// Records a broken law. Only the first one is kept.
     fn broken(&mut self, law: String) {
         self.violation.get_or_insert(law);
     }
 
-    fn strikes(&mut self, one_in: impl Fn(Weather) -> u32) -> bool {
-        self.weather.is_some_and(|weather| self.rng.u32(0..one_in(weather)) == 0)
+    /// Draws whether a fault of this kind happens now.
+    fn fails(&mut self, rate: impl Fn(Weather) -> u32) -> bool {
+        self.weather.is_some_and(|weather| self.rng.u32(0..rate(weather)) == 0)
     }
 
     pub(crate) fn crashes(&mut self) -> bool {
-        self.strikes(|weather| weather.machines)
+        self.fails(|weather| weather.machines)
     }
 
-    /// How long nothing goes on: mostly not at all, sometimes longer than a claim lives.
+    /// Draws the seconds that pass before the next step: mostly none, sometimes more than the life of a claim.
     pub(crate) fn pause(&mut self) -> u64 {
-        if !self.strikes(|weather| weather.pauses) {
+        if !self.fails(|weather| weather.pauses) {
             return self.rng.u64(0..2);
         }
         match self.rng.u32(0..8) {
             0..=3 => self.rng.u64(1..15),
             4 | 5 => self.rng.u64(15..45),
-            6 => self.rng.u64(45..140),
-            _ => self.rng.u64(120..900),
+            6 => self.rng.u64(45..CLAIM_LIFE.as_secs() + 20),
+            _ => self.rng.u64(CLAIM_LIFE.as_secs()..900),
         }
     }
 
-    pub(crate) fn passage(&mut self) -> Passage {
-        if !self.strikes(|weather| weather.network) {
-            return Passage::Answered;
+    pub(crate) fn transport(&mut self) -> Transport {
+        if !self.fails(|weather| weather.network) {
+            return Transport::Answered;
         }
         match self.rng.u32(0..7) {
-            0 => Passage::NotConnected,
-            1 => Passage::Limited,
-            2 => Passage::LostBefore,
-            3 => Passage::Page,
-            _ => Passage::LostAfter,
+            0 => Transport::NotConnected,
+            1 => Transport::Limited,
+            2 => Transport::LostBefore,
+            3 => Transport::Page,
+            _ => Transport::LostAfter,
         }
     }
 
     pub(crate) fn access(&mut self) -> Access {
-        if !self.strikes(|weather| weather.storage) {
+        if !self.fails(|weather| weather.storage) {
             return Access::Answered;
         }
         match self.rng.u32(0..4) {
@@ -164,68 +168,69 @@ impl World {
         self.newest().map(|(_, bytes, _)| decoded(bytes))
     }
 
-    /// A write that takes place, judged before it does.
-    pub(crate) fn write(&mut self, who: usize, next: Option<Vec<u8>>) -> Revision {
+    /// Writes a version of the record, after checking the laws.
+    pub(crate) fn write(&mut self, call: usize, next: Option<Vec<u8>>) -> Revision {
         let before = self.record();
         let after = next.as_deref().map(decoded);
-        self.judge(who, before.as_ref(), after.as_ref());
-        self.tell(who, format!("writes {}", after.as_ref().map_or_else(|| "nothing".to_owned(), summary)));
+        self.check_laws(call, before.as_ref(), after.as_ref());
+        self.log(call, format!("writes {}", after.as_ref().map_or_else(|| "nothing".to_owned(), summary)));
         let revision = self.next_revision();
         self.versions.push(next.map(|bytes| (revision.clone(), bytes, self.now)));
         revision
     }
 
-    fn judge(&mut self, who: usize, before: Option<&TokenRecord>, after: Option<&TokenRecord>) {
-        if let Some(before) = before.filter(|before| after.is_none_or(|after| after.lineage != before.lineage)) {
-            self.lineages.entry(before.lineage.to_text()).and_modify(|(_, ended)| *ended = true);
+    fn check_laws(&mut self, call: usize, before: Option<&TokenRecord>, after: Option<&TokenRecord>) {
+        if let Some(before) = before.filter(|before| after.is_none_or(|after| after.lineage() != before.lineage())) {
+            self.lineages.entry(before.lineage().to_text()).and_modify(|(_, ended)| *ended = true);
         }
         let Some(after) = after else { return };
         for token in refresh_tokens(after) {
-            let origin = self.came_for.get(token).and_then(|spent| self.stored.get(spent)).copied();
-            if origin.is_some_and(|origin| origin != after.lineage) {
-                self.violation = Some(format!("{token} of another grant was taken over"));
+            let origin = self.issued_for.get(token).and_then(|spent| self.stored.get(spent)).copied();
+            if origin.is_some_and(|origin| origin != after.lineage()) {
+                self.violation = Some(format!("a record took over {token}, which belongs to another grant"));
             }
-            self.stored.insert(token.to_owned(), after.lineage);
+            self.stored.insert(token.to_owned(), after.lineage());
         }
-        // A consent that is being stored while somebody disconnects may come after it: its own writer may begin again.
-        let (creator, ended) = self.lineages.entry(after.lineage.to_text()).or_insert((who, false));
-        if std::mem::take(ended) && *creator != who {
+        // A consent may be stored after a disconnect that ran at the same time. Only the call that created the lineage
+        // may write it again.
+        let (creator, ended) = self.lineages.entry(after.lineage().to_text()).or_insert((call, false));
+        if std::mem::take(ended) && *creator != call {
             self.broken("a lineage that had ended was written again".to_owned());
         }
-        let Some(before) = before.filter(|before| before.lineage == after.lineage) else { return };
+        let Some(before) = before.filter(|before| before.lineage() == after.lineage()) else { return };
         if self.honoured(before) && !self.honoured(after) {
             self.broken("the last refresh token that TikTok honours was dropped".to_owned());
         }
-        if before.dead.is_none() && after.dead.is_some() && self.honoured(before) {
-            self.broken("a grant was written off while TikTok honoured one of its tokens".to_owned());
+        if before.dead().is_none() && after.dead().is_some() && self.honoured(before) {
+            self.broken("a grant was marked dead while TikTok honoured one of its tokens".to_owned());
         }
     }
 
-    /// Whether TikTok would take one of the record's refresh tokens.
+    /// Returns whether TikTok would accept one of the record's refresh tokens.
     pub(crate) fn honoured(&self, record: &TokenRecord) -> bool {
         refresh_tokens(record).any(|token| self.provider.honours(token, self.now))
     }
 
-    /// Somebody is about to send this refresh token.
+    /// Notes that a call sends this refresh token now.
     pub(crate) fn sends(&mut self, token: &str) {
         let claimed_at = self.newest().map_or(0, |(_, _, at)| *at);
         let before = self.unresolved.insert(token.to_owned(), claimed_at);
-        if before.is_some_and(|before| self.now < before + CLAIM_LIFE) {
+        if before.is_some_and(|before| self.now < before + CLAIM_LIFE.as_secs()) {
             self.broken(format!("{token} was sent again before the claim on it had lapsed"));
         }
     }
 
-    /// The sender knows what came of it: nothing, or a rejection.
+    /// Notes that the sender knows the outcome for this token: TikTok did not act, or rejected it.
     pub(crate) fn resolved(&mut self, token: &str) {
         self.unresolved.remove(token);
     }
 
-    /// A call that got this pair for a refresh token or a code came to its end, and did not say that it could not save it.
-    pub(crate) fn keeps(&mut self, pair: u32, spent: &str) {
+    /// Checks that a pair was stored. The call that received it for `spent` has ended and did not report a failed save.
+    pub(crate) fn check_stored(&mut self, pair: u32, spent: &str) {
         let lineage = self.stored.get(spent).copied();
-        let replaced = lineage.is_some() && self.record().is_none_or(|record| Some(record.lineage) != lineage);
+        let replaced = lineage.is_some() && self.record().is_none_or(|record| Some(record.lineage()) != lineage);
         if !replaced && !self.stored.contains_key(&format!("RT-{pair}")) {
-            self.broken(format!("RT-{pair} came for {spent} and was never stored"));
+            self.broken(format!("RT-{pair} was issued for {spent} and never stored"));
         }
     }
 
@@ -234,7 +239,7 @@ impl World {
         let exchange = path == "/api/v2/token/get";
         let answer = if exchange { self.provider.exchange(value, now) } else { self.provider.refresh(value, now) };
         if let Answer::Pair(pair) = answer {
-            self.came_for.insert(format!("RT-{}", pair.number), value.to_owned());
+            self.issued_for.insert(format!("RT-{}", pair.number), value.to_owned());
         }
         answer
     }
@@ -245,12 +250,17 @@ pub(crate) fn decoded(bytes: &[u8]) -> TokenRecord {
 }
 
 fn refresh_tokens(record: &TokenRecord) -> impl Iterator<Item = &str> {
-    record.current.refresh.iter().chain(&record.fallbacks).chain(&record.rejected).map(RefreshToken::expose)
+    record.current().refresh.iter().chain(record.fallbacks()).chain(record.rejected()).map(RefreshToken::expose)
 }
 
 fn summary(record: &TokenRecord) -> String {
     let tokens: Vec<_> = refresh_tokens(record).collect();
-    let claim = if record.claim.is_some() { ", claimed" } else { "" };
-    let dead = record.dead.map(|reason| format!(", dead: {reason:?}")).unwrap_or_default();
-    format!("{} generation {} [{}]{claim}{dead}", &record.lineage.to_text()[..6], record.generation, tokens.join(" "))
+    let claim = if record.current_claim().is_some() { ", claimed" } else { "" };
+    let dead = record.dead().map(|reason| format!(", dead: {reason:?}")).unwrap_or_default();
+    format!(
+        "{} generation {} [{}]{claim}{dead}",
+        &record.lineage().to_text()[..6],
+        record.generation(),
+        tokens.join(" ")
+    )
 }

@@ -20,7 +20,7 @@ const SEARCH_ORDERS: &str = "open-api.tiktokglobalshop.com/order/202309/orders/s
 
 pub(super) async fn tell(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<()> {
     let link = a_link(stage, page, customer).await?;
-    the_seller_allows(stage, page, customer, &link).await?;
+    the_seller_consents(stage, page, customer, &link).await?;
     the_customer_chooses(stage, page, customer).await?;
     a_signed_call(stage, page, customer).await
 }
@@ -44,9 +44,9 @@ async fn a_link(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<S
     Ok(consent.url)
 }
 
-async fn the_seller_allows(stage: &Stage, page: &mut Page, customer: &mut Customer, link: &Secret) -> Result<()> {
+async fn the_seller_consents(stage: &Stage, page: &mut Page, customer: &mut Customer, link: &Secret) -> Result<()> {
     page.step(
-        "The seller allows",
+        "The seller consents",
         stage.now(),
         "TikTok sends the browser back with an authorization code. The host library checks the state, which works only \
          once. The connector exchanges the code, stores the tokens, and then reads the shops. A crash after the tokens \

@@ -36,7 +36,7 @@ pub(super) async fn tell(
 ) -> Result<()> {
     a_shop_removed(stage, page, customer).await?;
     the_authorization_ended(stage, page, customer).await?;
-    the_seller_allows_again(stage, page, customer).await?;
+    the_seller_consents_again(stage, page, customer).await?;
     disconnected(stage, page, customer).await?;
     a_refused_consent(stage, page).await?;
     the_events(stage, page, announced).await
@@ -78,8 +78,8 @@ async fn the_authorization_ended(stage: &Stage, page: &mut Page, customer: &mut 
     page.step(
         "The authorization has ended",
         stage.now(),
-        "The authorization ends earlier than TikTok had announced. TikTok refuses the refresh token. It also refuses the \
-         three earlier ones, which the connector keeps in case an answer is lost. A retry cannot help. The seller can.",
+        "The authorization ends before the date that TikTok gave. TikTok refuses the refresh token. It also refuses the \
+         three earlier ones, which the connector keeps in case an answer is lost. No retry helps; only the seller can.",
     )?;
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, &*customer);
     let error = connector_error(call!(stage, page, host.refresh(tenant, id, None, RefreshMode::WhenDue)))?;
@@ -108,12 +108,12 @@ async fn the_authorization_ended(stage: &Stage, page: &mut Page, customer: &mut 
     )
 }
 
-async fn the_seller_allows_again(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<()> {
+async fn the_seller_consents_again(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<()> {
     page.step(
-        "The seller allows again",
+        "The seller consents again",
         stage.now(),
-        "The seller consents again, with a new link and a new state. The consent includes the shop that was removed. The \
-         same connection works again, with the same chosen shop.",
+        "The seller follows a new link with a new state, and consents again. The consent includes the shop that was \
+         removed. The same connection works again, with the same chosen shop.",
     )?;
     let (before, connection) = consent_again(stage, page, customer).await?;
     let after = listed(stage, customer).await?;
@@ -164,7 +164,7 @@ async fn disconnected(stage: &Stage, page: &mut Page, customer: &mut Customer) -
 
 async fn a_refused_consent(stage: &Stage, page: &mut Page) -> Result<()> {
     page.step(
-        "A connector_error consent",
+        "A refused consent",
         stage.now(),
         "Another customer's seller refuses. TikTok sends the browser back nevertheless, with the four letters `null` \
          where the code would be. The connector must not take them for a code.",
@@ -179,7 +179,7 @@ async fn a_refused_consent(stage: &Stage, page: &mut Page) -> Result<()> {
 
     page.error(&error)?;
     page.requests(&stage.journal.take(), &[])?;
-    page.check(CASE_AND_CODE, &case_and_code(&error), &(Action::Reauthorize, "consent-connector_error"))?;
+    page.check(CASE_AND_CODE, &case_and_code(&error), &(Action::Reauthorize, "consent-refused"))?;
     page.check("nothing is stored for this customer", &connections, &vec![])
 }
 

@@ -199,7 +199,7 @@ async fn renewed_in_time(stage: &Stage, page: &mut Page, customer: &mut Customer
         &active_for_a_week(stage.now()),
     )?;
     let ends_later = (before.ends_at() == Some(ends), after.ends_at() > Some(ends));
-    page.check("it ends later than TikTok had announced", &ends_later, &(true, true))?;
+    page.check("the authorization ends later than TikTok had announced", &ends_later, &(true, true))?;
     let effects: Vec<_> = late.iter().map(|(webhook, _)| webhook.effect).collect();
     page.check("a week of late webhooks about the old end has no effect", &effects, &vec![WebhookEffect::None; 7 * 3])?;
     page.check("the connection is unchanged by them", &after, &connection)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tiktok_shop_connector_core::rotation::{REQUEST_BUDGET, SAVE_BUDGET};
+use tiktok_shop_connector_core::contract::{REQUEST_BUDGET, SAVE_BUDGET};
 
 /// The requests of a call if TikTok rejects no refresh token: read or exchange, refresh, and list the shops. Each rejected token
 /// adds a request and a save. [`Deadlines::last_token_request`] prevents that these are cut off.

@@ -8,7 +8,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tiktok_shop_connector_core::webhook::MOST_BODY_BYTES;
+use tiktok_shop_connector_core::error::code;
+use tiktok_shop_connector_core::webhook::MAX_BODY_BYTES;
 
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::error::{Action, CallError, ConnectorError};
@@ -148,7 +149,7 @@ impl ConnectorHost {
     where
         F: Future<Output = Result<(), E>>,
     {
-        if body.len() > MOST_BODY_BYTES {
+        if body.len() > MAX_BODY_BYTES {
             return WebhookReply::TooLarge;
         }
         let new = tokio::time::timeout(TIME_BEFORE_HANDLING, self.new_webhook(tenant, authorization, body));
@@ -185,7 +186,7 @@ impl ConnectorHost {
 /// Tells a wrong signature from a body that is not an event. Both are invalid requests, so the code decides.
 fn not_received<E>(error: CallError) -> WebhookReply<E> {
     match error {
-        CallError::Connector(error) if error.failure().code == "webhook-signature-invalid" => WebhookReply::Forged,
+        CallError::Connector(error) if error.failure().code == code::WEBHOOK_SIGNATURE_INVALID => WebhookReply::Forged,
         CallError::Connector(error) if error.action() == Action::InvalidRequest => WebhookReply::Malformed(error),
         error @ (CallError::Connector(_)
         | CallError::Trapped { .. }

@@ -2,8 +2,8 @@
 //! cause.
 
 use fake_tiktok_shop::Decision;
+use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 use tiktok_shop_connector_core::record::TokenRecord;
-use tiktok_shop_connector_core::rotation::CLAIM_LIFE;
 use tiktok_shop_connector_core::secret::RefreshToken;
 use tiktok_shop_host::CallError;
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, ReauthorizationReason, ShopStanding};
@@ -94,8 +94,8 @@ impl Scene {
         }
         let Some((_, record)) = self.stored().await else { return Err("not whole: no record".to_owned()) };
         // The access token needs no check: the call could read the shops with it.
-        let honoured = record.current.refresh.as_ref().is_some_and(|token| self.stage.fake.honours(token.expose()));
-        if !honoured || record.claim.is_some() || record.dead.is_some() {
+        let honoured = record.current().refresh.as_ref().is_some_and(|token| self.stage.fake.honours(token.expose()));
+        if !honoured || record.current_claim().is_some() || record.dead().is_some() {
             return Err(format!("not whole: {} is stored", self.words().record(&record)));
         }
         Ok(())
@@ -103,5 +103,5 @@ impl Scene {
 }
 
 fn refresh_tokens(record: &TokenRecord) -> impl Iterator<Item = &RefreshToken> {
-    record.current.refresh.iter().chain(&record.fallbacks)
+    record.current().refresh.iter().chain(record.fallbacks())
 }

@@ -1,7 +1,7 @@
 //! The check after a killed link-shops, disconnect or webhook: another host makes the same call again, which finishes the
 //! operation.
 
-use tiktok_shop_connector_core::rotation::CLAIM_LIFE;
+use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 use tiktok_shop_host::connection::{ReauthorizationReason, UnixSeconds};
 use tiktok_shop_host::events::EventKind;
 use tiktok_shop_host::webhook::WebhookEffect;
@@ -54,7 +54,7 @@ impl Scene {
     /// Checks that TikTok Shop accepts the stored refresh token. If none is stored, it must accept no token at all.
     async fn check_tokens_at_tiktok(&self) -> Result<(), String> {
         let honoured = self.words().honoured();
-        let stored = self.stored().await.and_then(|(_, record)| record.current.refresh);
+        let stored = self.stored().await.and_then(|(_, record)| record.into_current().refresh);
         match stored {
             Some(token) if !self.stage.fake.honours(token.expose()) => {
                 Err("the stored refresh token is not honoured".to_owned())

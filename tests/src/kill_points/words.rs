@@ -66,12 +66,12 @@ impl Words {
 
     /// Describes a record: access token, refresh token, fallbacks, and whether it is claimed, dead or to be verified.
     pub(super) fn record(&self, record: &TokenRecord) -> String {
-        let access = self.access_token(record.current.access.as_ref().map_or("", AccessToken::expose));
-        let refresh = self.refresh_token(record.current.refresh.as_ref().map_or("", RefreshToken::expose));
-        let fallbacks: Vec<_> = record.fallbacks.iter().map(|token| self.refresh_token(token.expose())).collect();
-        let claimed = if record.claim.is_some() { " claimed" } else { "" };
-        let dead = if record.dead.is_some() { " dead" } else { "" };
-        let verify = if record.verify { " to be verified" } else { "" };
+        let access = self.access_token(record.current().access.as_ref().map_or("", AccessToken::expose));
+        let refresh = self.refresh_token(record.current().refresh.as_ref().map_or("", RefreshToken::expose));
+        let fallbacks: Vec<_> = record.fallbacks().iter().map(|token| self.refresh_token(token.expose())).collect();
+        let claimed = if record.current_claim().is_some() { " claimed" } else { "" };
+        let dead = if record.dead().is_some() { " dead" } else { "" };
+        let verify = if record.awaits_verification() { " to be verified" } else { "" };
         format!("{access} {refresh} [{}]{claimed}{dead}{verify}", fallbacks.join(" "))
     }
 

@@ -9,7 +9,7 @@ use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::{Value, json};
 use tiktok_shop_connector_core::error::{Cause, Error};
 use tiktok_shop_connector_core::http::TransportFailure;
-use tiktok_shop_connector_core::operation::access_token::{LONGEST_VALIDITY, ValidToken, access_token};
+use tiktok_shop_connector_core::operation::access_token::{MAX_VALIDITY_SECONDS, ValidToken, access_token};
 use tiktok_shop_connector_core::record::{DeadReason, TokenRecord};
 use tiktok_shop_connector_core::time::UnixSeconds;
 
@@ -164,7 +164,7 @@ fn a_changed_account_is_recorded_and_its_token_is_served() {
 
 #[test]
 fn an_unclear_account_and_a_too_long_validity_are_refused() {
-    assert_eq!(cause_and_delay(ask(&connected(&fresh()), LONGEST_VALIDITY + 1)).0, Cause::ValidityTooLong);
+    assert_eq!(cause_and_delay(ask(&connected(&fresh()), MAX_VALIDITY_SECONDS + 1)).0, Cause::ValidityTooLong);
     assert_eq!(cause_and_delay(ask(&ScriptedHost::new(), 0)).0, Cause::NotConnected);
     let two = connected(&fresh());
     two.put(&key_of("customer-1", "account-2"), &with(fresh(), |record| record.current.access = Some(access("AT-9"))));

@@ -8,10 +8,10 @@ use crate::samples::{
 use crate::scripted_host::{Answer, ScriptedHost, Step, run};
 use serde_json::{Value, json};
 use tiktok_shop_connector_core::connection::{ShopStanding, Status};
-use tiktok_shop_connector_core::endpoint::business::{BusinessRequest, BusinessResponse, MOST_RESPONSE_BYTES};
+use tiktok_shop_connector_core::endpoint::business::{BusinessRequest, BusinessResponse, MAX_RESPONSE_BYTES};
 use tiktok_shop_connector_core::error::{Cause, Error};
 use tiktok_shop_connector_core::http::{Method, TransportFailure};
-use tiktok_shop_connector_core::operation::call::{Scope, call};
+use tiktok_shop_connector_core::operation::call::{CallScope, call};
 use tiktok_shop_connector_core::record::{DeadReason, Lineage};
 
 const SEARCH: &str = "/order/202309/orders/search";
@@ -31,12 +31,12 @@ fn get() -> BusinessRequest {
     BusinessRequest { method: Method::Get, query: Vec::new(), ..post("") }
 }
 
-fn send(host: &ScriptedHost, scope: Scope, request: &BusinessRequest) -> Result<BusinessResponse, Error> {
+fn send(host: &ScriptedHost, scope: CallScope, request: &BusinessRequest) -> Result<BusinessResponse, Error> {
     run(call(host, customer(), scope, request))
 }
 
 fn search(host: &ScriptedHost) -> Result<BusinessResponse, Error> {
-    send(host, Scope::Shop("1".into()), &post("{\"a\":1}"))
+    send(host, CallScope::Shop("1".into()), &post("{\"a\":1}"))
 }
 
 /// The name of a search request with this token, as the scripted host records it.
@@ -59,7 +59,7 @@ fn a_shop_call_carries_the_cipher_and_a_seller_call_does_not() {
     assert_eq!((response.status, response.code, response.request_id.as_deref()), (200, Some(0), Some("req-1")));
     assert_eq!(response.content_type.as_deref(), Some("application/json; charset=utf-8"));
     assert_eq!(serde_json::from_slice::<Value>(&response.body).unwrap()["data"], json!({"orders": []}));
-    assert_eq!(outcome(&send(&host, Scope::Seller(None), &get())), "ok");
+    assert_eq!(outcome(&send(&host, CallScope::Seller(None), &get())), "ok");
     assert_eq!(host.sent(), [searched("AT-1"), format!("GET {SEARCH} AT-1 @{}", NOW.seconds())]);
 }
 
@@ -109,9 +109,9 @@ fn a_lost_answer_may_be_retried_only_for_get() {
     assert_eq!(cause_and_delay(search(&lost(connected(&fresh())))).0, Cause::OutcomeUnknown);
     for method in [Method::Post, Method::Put, Method::Delete] {
         let request = BusinessRequest { method, ..post("") };
-        assert_eq!(outcome(&send(&lost(connected(&fresh())), Scope::Seller(None), &request)), "outcome-unknown");
+        assert_eq!(outcome(&send(&lost(connected(&fresh())), CallScope::Seller(None), &request)), "outcome-unknown");
     }
-    assert_eq!(outcome(&send(&lost(connected(&fresh())), Scope::Seller(None), &get())), "answer-incomplete");
+    assert_eq!(outcome(&send(&lost(connected(&fresh())), CallScope::Seller(None), &get())), "answer-incomplete");
     for (failure, cause) in [
         (TransportFailure::NotConnected, "tiktok-unreachable"),
         (TransportFailure::Denied, "egress-denied"),
@@ -152,7 +152,7 @@ fn a_token_refused_right_after_its_renewal_is_an_error_and_is_not_renewed_again(
     ]);
     assert_eq!(cause_and_delay(search(&host)).0, Cause::TokenRefused);
     assert_eq!(host.sent().len(), 3);
-    assert_eq!(host.record().failures, 1);
+    assert_eq!(host.record().failures(), 1);
     assert_eq!(last_failure(&host.row().unwrap().connection), Some("token-refused"));
 
     // The token was due, so it was renewed before it was used.
@@ -295,7 +295,7 @@ fn a_malformed_request_is_refused_before_any_effect() {
     for request in malformed {
         let host = connected(&fresh());
         assert_eq!(
-            outcome(&send(&host, Scope::Seller(None), &request)),
+            outcome(&send(&host, CallScope::Seller(None), &request)),
             "call-malformed",
             "{} {:?}",
             request.path,
@@ -307,7 +307,7 @@ fn a_malformed_request_is_refused_before_any_effect() {
 
 #[test]
 fn the_callers_limit_on_the_answer_counts_up_to_the_connectors_limit() {
-    for (asked, kept) in [(0, 0), (100, 100), (u32::MAX, MOST_RESPONSE_BYTES)] {
+    for (asked, kept) in [(0, 0), (100, 100), (u32::MAX, MAX_RESPONSE_BYTES)] {
         let request = BusinessRequest { max_response_bytes: asked, ..get() };
         assert_eq!(request.api_request(&[], None).max_response_bytes, kept);
     }
@@ -318,5 +318,5 @@ fn a_token_that_ended_is_renewed_before_the_call() {
     let host = connected(&expired()).answers([pair_answer(2), found()]);
     assert_eq!(outcome(&search(&host)), "ok");
     assert_eq!(host.sent(), ["refresh RT-1".into(), searched("AT-2")]);
-    assert_eq!(host.record().current.access_ends, Some(NOW.plus(14 * DAY)));
+    assert_eq!(host.record().current().access_ends, Some(NOW.plus(14 * DAY)));
 }

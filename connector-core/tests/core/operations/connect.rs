@@ -32,9 +32,9 @@ fn a_code_becomes_a_connection() {
 
     let record = host.record();
     assert_eq!(tokens(&record), "AT-1 RT-1 []");
-    assert_eq!(host.refresh_due_at(), Some(record.due_at));
+    assert_eq!(host.refresh_due_at(), Some(record.due_at()));
     let row = host.row().unwrap();
-    assert_eq!((row.lineage, row.generation), (record.lineage.to_text(), record.generation));
+    assert_eq!((row.lineage, row.generation), (record.lineage().to_text(), record.generation()));
     assert_eq!(shops_of(&row.connection), "1 granted linked, 2 granted linked");
     assert_eq!(row.connection.shops[1].listed.cipher.as_ref().map(ShopCipher::expose), Some("cipher-2"));
 }
@@ -184,7 +184,7 @@ fn the_tokens_are_kept_when_the_shops_cannot_be_read() {
         assert_eq!((connection.shops.len(), connection.shops_synced_at), (0, None));
         assert_eq!(last_failure(&host.row().unwrap().connection), Some(failure));
         assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
-        assert_eq!(host.refresh_due_at(), host.record().not_before, "{failure}: the shops are read again soon");
+        assert_eq!(host.refresh_due_at(), host.record().not_before(), "{failure}: the shops are read again soon");
         assert!(host.refresh_due_at() >= Some(NOW.plus(30)), "{failure}");
         assert_eq!(host.sent().len(), 2, "{failure}");
     }
@@ -215,7 +215,7 @@ fn a_code_is_lost_only_if_every_try_to_save_its_tokens_failed() {
 fn an_ambiguous_write_is_recognised_even_if_the_next_load_is_stale() {
     let host = accepting().fault(Step::SwapToken, 1, Fault::AnswerLost).fault(Step::LoadToken, 1, Fault::Stale);
     assert_eq!(outcome(&connect_all(&host)), "ok");
-    assert_eq!(host.record().generation, 1, "written once");
+    assert_eq!(host.record().generation(), 1, "written once");
     assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
 }
 
@@ -225,7 +225,7 @@ fn a_failed_load_after_an_ambiguous_write_does_not_lose_the_code() {
     for fault in [Fault::Unavailable, Fault::AnswerLost] {
         let host = accepting().fault(Step::SwapToken, 1, fault).fault(Step::LoadToken, 1, Fault::Unavailable);
         assert_eq!(outcome(&connect_all(&host)), "ok", "{fault:?}");
-        assert_eq!((tokens(&host.record()).as_str(), host.record().generation), ("AT-1 RT-1 []", 1), "{fault:?}");
+        assert_eq!((tokens(&host.record()).as_str(), host.record().generation()), ("AT-1 RT-1 []", 1), "{fault:?}");
     }
     let mut down = ScriptedHost::new().answers([pair_answer(1)]);
     for nth in 1..=3 {

@@ -10,21 +10,21 @@ use serde_json::json;
 use tiktok_shop_connector_core::connection::ShopStanding;
 use tiktok_shop_connector_core::error::Error;
 use tiktok_shop_connector_core::http::TransportFailure;
-use tiktok_shop_connector_core::operation::disconnect::{Disconnected, Ending, RemoteGrant, disconnect};
+use tiktok_shop_connector_core::operation::disconnect::{DisconnectTarget, Disconnected, RemoteGrant, disconnect};
 use tiktok_shop_connector_core::operation::list_connections::list_connections;
 use tiktok_shop_connector_core::ports::{Effects as _, StorageError};
 use tiktok_shop_connector_core::record::{DeadReason, Lineage};
 
-fn end(host: &ScriptedHost, ending: Ending, remote: RemoteGrant) -> Result<Disconnected, Error> {
+fn end(host: &ScriptedHost, ending: DisconnectTarget, remote: RemoteGrant) -> Result<Disconnected, Error> {
     run(disconnect(host, customer(), ending, remote))
 }
 
 fn all(host: &ScriptedHost, remote: RemoteGrant) -> Disconnected {
-    end(host, Ending::All(None), remote).unwrap_or_else(|error| panic!("{error}"))
+    end(host, DisconnectTarget::All(None), remote).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn shop(host: &ScriptedHost, id: &str, remote: RemoteGrant) -> Disconnected {
-    end(host, Ending::Shop(id.into()), remote).unwrap_or_else(|error| panic!("{error}"))
+    end(host, DisconnectTarget::Shop(id.into()), remote).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Describes the shops that were not revoked, for example `1: tiktok-refused`.
@@ -64,7 +64,7 @@ fn disconnecting_an_account_sends_no_request_and_is_idempotent() {
 #[test]
 fn one_account_or_all_accounts_of_the_customer_are_disconnected() {
     let other = key_of("customer-1", "account-2");
-    for (ending, left) in [(Ending::All(Some(account())), true), (Ending::All(None), false)] {
+    for (ending, left) in [(DisconnectTarget::All(Some(account())), true), (DisconnectTarget::All(None), false)] {
         let host = connected(&fresh());
         host.put(&other, &fresh());
         let stranger = key_of("customer-2", "account-1");
@@ -220,7 +220,7 @@ fn a_grant_replaced_while_its_last_shop_is_disconnected_is_kept() {
     });
     host.put_row(&row_of(&key(), &fresh(), &["1"]));
     assert!(shop(&host, "1", RemoteGrant::Keep).remaining.is_empty());
-    assert_eq!(host.record().lineage, anew().lineage);
+    assert_eq!(host.record().lineage(), anew().lineage());
     assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked");
 }
 
@@ -244,7 +244,7 @@ fn disconnecting_one_shop_keeps_the_tokens_for_the_other() {
     let [left] = ended.remaining.as_slice() else { panic!("one connection") };
     assert_eq!(shops_of(left), "1 granted, 2 granted linked");
     assert!(host.find_record(&key()).is_some());
-    assert!(!host.record().verify);
+    assert!(!host.record().awaits_verification());
 
     let ended = shop(&host, "2", RemoteGrant::Keep);
     assert!(ended.remaining.is_empty());
@@ -259,7 +259,7 @@ fn after_a_shop_is_revoked_the_next_refresh_checks_the_other_shops() {
     let ended = shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(shops_of(&ended.remaining[0]), "1 gone, 2 granted linked");
     assert_eq!(sent(&host), ["DELETE AT-1 cipher-1"]);
-    assert!(host.record().verify && host.refresh_due_at() == Some(host.wall()), "due at once");
+    assert!(host.record().awaits_verification() && host.refresh_due_at() == Some(host.wall()), "due at once");
 
     // TikTok has revoked the whole grant, and the next refresh finds out.
     let host = connected(&fresh()).answers([taken_back(), Answer::code(105_001), Answer::code(36_004_005)]);
@@ -271,7 +271,7 @@ fn after_a_shop_is_revoked_the_next_refresh_checks_the_other_shops() {
     let host = connected(&fresh()).answers([taken_back(), shops_answer(&["2"])]);
     shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(shops_of(&refresh_when_due(&host).unwrap()), "2 granted linked, 1 gone");
-    assert!(!host.record().verify && host.refresh_due_at() > Some(host.wall().plus(DAY)));
+    assert!(!host.record().awaits_verification() && host.refresh_due_at() > Some(host.wall().plus(DAY)));
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_shop_that_was_not_revoked_is_still_unlinked() {
     let ended = shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(not_revoked(&ended), ["1: tiktok-refused"]);
     assert_eq!(shops_of(&ended.remaining[0]), "1 granted, 2 granted linked");
-    assert!(!host.record().verify);
+    assert!(!host.record().awaits_verification());
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn a_refresh_in_flight_finds_nothing_and_discards_its_pair() {
 #[test]
 fn a_disconnect_killed_anywhere_is_completed_by_a_repetition() {
     for ending in ["all", "shop"] {
-        let ending = || if ending == "all" { Ending::All(None) } else { Ending::Shop("1".into()) };
+        let ending = || if ending == "all" { DisconnectTarget::All(None) } else { DisconnectTarget::Shop("1".into()) };
         let host = |point| {
             let host = ScriptedHost::with_record(&fresh()).tiktok(|_| taken_back());
             host.put_row(&row_of(&key(), &fresh(), &["1"]));
@@ -338,7 +338,8 @@ fn a_disconnect_killed_anywhere_is_completed_by_a_repetition() {
             if host.find_record(&key()).is_none() && host.row().is_some() {
                 assert!(run(rows_shown(&host)) == 0, "a row without tokens is not listed");
             }
-            end(&host, Ending::All(None), RemoteGrant::Keep).unwrap_or_else(|error| panic!("{point:?}: {error}"));
+            end(&host, DisconnectTarget::All(None), RemoteGrant::Keep)
+                .unwrap_or_else(|error| panic!("{point:?}: {error}"));
             assert_nothing_is_left(&host);
         }
     }
@@ -351,8 +352,8 @@ async fn rows_shown(host: &ScriptedHost) -> usize {
 #[test]
 fn a_failed_deletion_is_reported() {
     let failing = || connected(&fresh()).fault(Step::SwapToken, 1, Fault::Refused);
-    assert_eq!(outcome(&end(&failing(), Ending::All(None), RemoteGrant::Keep)), "storage-refused");
+    assert_eq!(outcome(&end(&failing(), DisconnectTarget::All(None), RemoteGrant::Keep)), "storage-refused");
     let host = connected(&fresh()).fault(Step::SwapToken, 2, Fault::AnswerLost);
-    assert_eq!(outcome(&end(&host, Ending::All(None), RemoteGrant::Keep)), "ok", "it was deleted");
+    assert_eq!(outcome(&end(&host, DisconnectTarget::All(None), RemoteGrant::Keep)), "ok", "it was deleted");
     assert_nothing_is_left(&host);
 }

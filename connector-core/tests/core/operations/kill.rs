@@ -9,7 +9,7 @@ use crate::scripted_host::{Answer, Kill, ScriptedHost, Step, run_or_die};
 use tiktok_shop_connector_core::connection::Status;
 use tiktok_shop_connector_core::http::TransportFailure;
 use tiktok_shop_connector_core::operation;
-use tiktok_shop_connector_core::operation::refresh::Rotation;
+use tiktok_shop_connector_core::operation::refresh::RefreshMode;
 use tiktok_shop_connector_core::record::ShopPolicy;
 
 /// TikTok's treatment of a refresh token that it has replaced. TikTok does not document which it is.
@@ -43,7 +43,7 @@ fn points(effects: usize) -> impl Iterator<Item = Kill> {
 }
 
 fn dies_refreshing(host: &ScriptedHost) {
-    let call = operation::refresh::refresh(host, customer(), Some(account()), Rotation::WhenDue);
+    let call = operation::refresh::refresh(host, customer(), Some(account()), RefreshMode::WhenDue);
     assert!(run_or_die(call).is_none(), "killed");
 }
 
@@ -125,7 +125,7 @@ fn after_a_lost_answer_the_token_is_sent_once_more_when_the_claim_has_lapsed() {
         if std::mem::take(&mut lose) { Answer::Broken(TransportFailure::Interrupted) } else { answer }
     });
     assert_eq!(outcome(&refresh_when_due(&host)), "answer-incomplete");
-    assert_eq!(host.record().dead, None);
+    assert_eq!(host.record().dead(), None);
     host.pass(120);
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-1", "shops AT-3"]);

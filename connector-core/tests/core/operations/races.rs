@@ -2,17 +2,18 @@
 
 use super::{connected, refresh_forced, refresh_when_due};
 use crate::samples::{
-    DAY, LINEAGE, NOW, access, cause_and_delay, due, expired, fresh, key, last_failure, outcome, pair, pair_answer,
-    pair_answer_with, refresh_token, row_of, shops_answer, shops_of, stored_form, their_claim, tokens, with,
+    DAY, LINEAGE, NOW, access, cause_and_delay, due, expired, fresh, grant, key, last_failure, outcome, pair,
+    pair_answer, pair_answer_with, refresh_token, row_of, shops_answer, shops_of, stored_form, their_claim, tokens,
+    with,
 };
 use crate::scripted_host::{Answer, Fault, ScriptedHost, Step};
+use crate::stored_fields::Fields;
 use serde_json::json;
 use std::cell::RefCell;
 use std::rc::Rc;
 use tiktok_shop_connector_core::connection::Status;
 use tiktok_shop_connector_core::error::Cause;
 use tiktok_shop_connector_core::record::{DeadReason, Lineage, TokenRecord};
-use tiktok_shop_connector_core::rotation::{regrant, take_pair};
 
 fn renewing(record: &TokenRecord) -> ScriptedHost {
     connected(record).answers([pair_answer(2)]).tiktok(|_| shops_answer(&["1", "2"]))
@@ -69,17 +70,17 @@ fn a_missing_row_is_written_even_while_another_caller_renews() {
 fn a_lapsed_claim_is_taken_over_and_counted() {
     let host = renewing(&with(due(), |record| record.claim = Some(their_claim("RT-1"))));
     host.pass(120);
-    let host = host.meanwhile(Step::Send, 1, |host| assert_eq!(host.record().presented, 1));
+    let host = host.meanwhile(Step::Send, 1, |host| assert_eq!(host.record().presented(), 1));
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
-    assert_eq!((tokens(&host.record()).as_str(), host.record().presented), ("AT-2 RT-2 [RT-1]", 0));
+    assert_eq!((tokens(&host.record()).as_str(), host.record().presented()), ("AT-2 RT-2 [RT-1]", 0));
 }
 
 #[test]
 fn a_caller_that_loses_the_race_for_the_claim_decides_anew_from_the_stored_record() {
     // The other caller has already renewed.
-    let host = connected(&due())
-        .tiktok(|_| shops_answer(&["1"]))
-        .meanwhile(Step::SwapToken, 1, |host| host.edit(|record| take_pair(record, &pair(5), NOW, 0)));
+    let host = connected(&due()).tiktok(|_| shops_answer(&["1"])).meanwhile(Step::SwapToken, 1, |host| {
+        host.edit(|record| record.apply(|record| record.take_pair(&pair(5), NOW, 0)))
+    });
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(host.sent(), ["shops AT-5"]);
     // The other caller has claimed.
@@ -114,7 +115,7 @@ fn a_claim_that_does_not_name_the_current_token_is_given_back() {
         .meanwhile(Step::LoadToken, 2, |host| {
             host.edit(|record| {
                 let claim = record.claim;
-                take_pair(record, &pair(5), NOW, 0);
+                record.apply(|record| record.take_pair(&pair(5), NOW, 0));
                 record.claim = claim;
             });
         });
@@ -126,7 +127,7 @@ fn a_claim_that_does_not_name_the_current_token_is_given_back() {
 /// Step 5 of the protocol, when another writer has changed the record between the request and the save.
 #[test]
 fn a_pair_that_is_saved_late_becomes_current_or_a_fallback() {
-    type Edit = fn(&mut TokenRecord);
+    type Edit = fn(&mut Fields);
     let table: [(&str, Edit, &str, &str); 5] = [
         (
             "taken over, outcome open",
@@ -137,7 +138,12 @@ fn a_pair_that_is_saved_late_becomes_current_or_a_fallback() {
             "AT-2 RT-2 [RT-1]",
             "shops AT-2",
         ),
-        ("taken over and renewed", |record| take_pair(record, &pair(5), NOW, 0), "AT-5 RT-5 [RT-2 RT-1]", "shops AT-5"),
+        (
+            "taken over and renewed",
+            |record| record.apply(|record| record.take_pair(&pair(5), NOW, 0)),
+            "AT-5 RT-5 [RT-2 RT-1]",
+            "shops AT-5",
+        ),
         (
             "taken over and killed",
             |record| {
@@ -149,13 +155,13 @@ fn a_pair_that_is_saved_late_becomes_current_or_a_fallback() {
         ),
         (
             "ours already, by a host that retried",
-            |record| take_pair(record, &pair(2), NOW, 0),
+            |record| record.apply(|record| record.take_pair(&pair(2), NOW, 0)),
             "AT-2 RT-2 [RT-1]",
             "shops AT-2",
         ),
         (
             "reconnected in place",
-            |record| regrant(record, record.profile.shop_policy, &pair(5), NOW, 0),
+            |record| record.apply(|record| record.regrant(&grant(record.profile().shop_policy, &pair(5), NOW))),
             "AT-5 RT-5 [RT-2 RT-1]",
             "shops AT-5",
         ),
@@ -174,7 +180,9 @@ fn a_late_answer_without_a_refresh_token_does_not_change_a_newer_pair() {
     let host = connected(&due())
         .answers([pair_answer_with(2, &json!({"refresh_token": ""}))])
         .tiktok(|_| shops_answer(&["1"]))
-        .meanwhile(Step::SwapToken, 2, |host| host.edit(|record| take_pair(record, &pair(5), NOW, 0)));
+        .meanwhile(Step::SwapToken, 2, |host| {
+            host.edit(|record| record.apply(|record| record.take_pair(&pair(5), NOW, 0)))
+        });
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
 }
@@ -264,7 +272,7 @@ fn a_rejection_under_a_lost_claim_does_not_mark_the_grant_dead() {
     let host = connected(&due()).answers([Answer::code(36_004_005), shops_answer(&["1"])]).meanwhile(
         Step::SwapToken,
         2,
-        |host| host.edit(|record| take_pair(record, &pair(5), NOW, 0)),
+        |host| host.edit(|record| record.apply(|record| record.take_pair(&pair(5), NOW, 0))),
     );
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(host.sent(), ["refresh RT-1", "shops AT-5"]);
@@ -296,11 +304,11 @@ fn a_rejection_is_decided_again_if_the_claim_still_stands() {
 #[test]
 fn a_release_that_lost_its_race_does_not_change_the_record_that_won() {
     let host = connected(&due()).answers([Answer::limited(None)]).meanwhile(Step::SwapToken, 2, |host| {
-        host.edit(|record| take_pair(record, &pair(5), NOW, 0));
+        host.edit(|record| record.apply(|record| record.take_pair(&pair(5), NOW, 0)));
     });
     assert_eq!(cause_and_delay(refresh_when_due(&host)).0, Cause::RateLimited);
     assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
-    assert_eq!(host.record().failures, 0);
+    assert_eq!(host.record().failures(), 0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::scripted_host::{Answer, Fault, Kill, ScriptedHost, Step, run, run_or_
 use serde_json::{Value, json};
 use tiktok_shop_connector_core::connection::Status;
 use tiktok_shop_connector_core::error::Error;
-use tiktok_shop_connector_core::operation::receive_webhook::{Effect, Received, receive_webhook};
+use tiktok_shop_connector_core::operation::receive_webhook::{Received, WebhookEffect, receive_webhook};
 use tiktok_shop_connector_core::record::{DeadReason, Lineage};
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_connector_core::signing::Webhook;
@@ -28,7 +28,7 @@ fn receive(host: &ScriptedHost, event: &Value) -> Result<Received, Error> {
     receive_raw(host, &signed_by(APP_SECRET, &body), &body)
 }
 
-fn effect(host: &ScriptedHost, event: &Value) -> Effect {
+fn effect(host: &ScriptedHost, event: &Value) -> WebhookEffect {
     receive(host, event).unwrap_or_else(|error| panic!("{error}")).effect
 }
 
@@ -83,7 +83,7 @@ fn the_previous_app_secret_is_accepted_too() {
     let body = deauthorization(NOW).to_string();
     let host = connected(&fresh());
     let received = receive_raw(&host, &signed_by(PREVIOUS_APP_SECRET, body.as_bytes()), body.as_bytes());
-    assert_eq!(received.unwrap_or_else(|error| panic!("{error}")).effect, Effect::VerificationDue);
+    assert_eq!(received.unwrap_or_else(|error| panic!("{error}")).effect, WebhookEffect::VerificationDue);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn an_event_of_any_type_names_the_connections_that_have_its_shop() {
     let received = receive_raw(&host, &signed_by(APP_SECRET, body), body).unwrap_or_else(|error| panic!("{error}"));
     let owners: Vec<_> = received.owners.iter().map(|owner| (owner.key.clone(), owner.linked)).collect();
     assert_eq!(owners, [(key(), true), (other, false)], "the third customer has no tokens and is not connected");
-    assert_eq!((received.effect, received.notification.id), (Effect::None, None));
+    assert_eq!((received.effect, received.notification.id), (WebhookEffect::None, None));
     assert_eq!(received.notification.data, r#"{ "order_id":"5", "n":[1.50] }"#, "as sent");
     assert_eq!(received.notification.event_type, 1);
     assert!(host.sent().is_empty());
@@ -115,7 +115,7 @@ fn an_event_without_a_known_shop_has_no_owners() {
     for event in [json!({"type": 20}), json!({"type": 6, "shop_id": "shop"}), json!({"type": 9999, "shop_id": "7"})] {
         let host = connected(&fresh());
         let received = receive(&host, &event).unwrap_or_else(|error| panic!("{error}"));
-        assert!(received.owners.is_empty() && received.effect == Effect::None, "{event}");
+        assert!(received.owners.is_empty() && received.effect == WebhookEffect::None, "{event}");
     }
 }
 
@@ -123,8 +123,8 @@ fn an_event_without_a_known_shop_has_no_owners() {
 fn a_deauthorization_is_recorded_and_the_next_refresh_finds_one_shop_gone() {
     let host = connected(&fresh()).answers([shops_answer(&["2"])]);
     for _ in 0..2 {
-        assert_eq!(effect(&host, &deauthorization(NOW)), Effect::VerificationDue);
-        assert!(host.record().verify && host.refresh_due_at() == Some(NOW));
+        assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::VerificationDue);
+        assert!(host.record().awaits_verification() && host.refresh_due_at() == Some(NOW));
     }
     assert!(host.sent().is_empty(), "no network");
     assert_eq!(host.history().len(), 2, "the second changed nothing");
@@ -133,37 +133,41 @@ fn a_deauthorization_is_recorded_and_the_next_refresh_finds_one_shop_gone() {
         (shops_of(&connection).as_str(), connection.status),
         ("2 granted linked, 1 gone linked", Status::Active)
     );
-    assert!(!host.record().verify && host.refresh_due_at() > Some(NOW.plus(DAY)));
+    assert!(!host.record().awaits_verification() && host.refresh_due_at() > Some(NOW.plus(DAY)));
 }
 
 #[test]
 fn a_deauthorization_of_the_whole_grant_is_confirmed_and_its_tokens_are_erased() {
     let host = connected(&fresh()).answers([Answer::code(105_001), Answer::code(36_004_005)]);
-    assert_eq!(effect(&host, &deauthorization(NOW)), Effect::VerificationDue);
+    assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::VerificationDue);
     assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");
     assert_eq!(tokens(&host.record()), "- - [] dead");
     assert_eq!(status(&host), Status::ReauthorizationRequired(DeadReason::AuthorizationRevoked));
     assert_eq!(host.refresh_due_at(), None, "and no refresh is tried again");
-    assert_eq!(effect(&host, &deauthorization(NOW)), Effect::None, "a repetition changes nothing");
+    assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::None, "a repetition changes nothing");
 }
 
 #[test]
 fn an_event_from_before_the_latest_consent_is_ignored() {
     let record = fresh();
-    for event in [deauthorization(record.granted_at.minus(1)), ending(record.granted_at.minus(1), NOW.plus(DAY))] {
+    for event in [deauthorization(record.granted_at().minus(1)), ending(record.granted_at().minus(1), NOW.plus(DAY))] {
         let host = connected(&record);
-        assert_eq!(effect(&host, &event), Effect::None, "{event}");
+        assert_eq!(effect(&host, &event), WebhookEffect::None, "{event}");
         assert_eq!(stored_form(&host.record()), stored_form(&record));
         assert_eq!(status(&host), Status::Active);
     }
     let host = connected(&record);
-    assert_eq!(effect(&host, &deauthorization(record.granted_at)), Effect::VerificationDue, "in the same second");
+    assert_eq!(
+        effect(&host, &deauthorization(record.granted_at())),
+        WebhookEffect::VerificationDue,
+        "in the same second"
+    );
 }
 
 #[test]
 fn an_event_without_a_time_counts_as_new() {
     let host = connected(&fresh());
-    assert_eq!(effect(&host, &json!({"type": 6, "shop_id": "1"})), Effect::VerificationDue);
+    assert_eq!(effect(&host, &json!({"type": 6, "shop_id": "1"})), WebhookEffect::VerificationDue);
 }
 
 /// The host's clock is ten minutes ahead when the seller consents, and correct when TikTok's notice arrives.
@@ -172,8 +176,8 @@ fn the_consent_is_dated_by_tiktoks_clock() {
     let theirs = "Wed, 31 Dec 2025 23:50:00 GMT";
     let host = ScriptedHost::new().answers([pair_answer(1).dated(theirs), shops_answer(&["1"])]);
     assert_eq!(outcome(&connect_all(&host)), "ok");
-    assert_eq!(host.record().granted_at, NOW.minus(600));
-    assert_eq!(effect(&host, &deauthorization(NOW.minus(300))), Effect::VerificationDue);
+    assert_eq!(host.record().granted_at(), NOW.minus(600));
+    assert_eq!(effect(&host, &deauthorization(NOW.minus(300))), WebhookEffect::VerificationDue);
 
     for (date, granted_at) in [
         ("Thu, 01 Jan 2026 00:10:00 GMT", NOW),
@@ -183,7 +187,7 @@ fn the_consent_is_dated_by_tiktoks_clock() {
     ] {
         let host = ScriptedHost::new().answers([pair_answer(1).dated(date), shops_answer(&["1"])]);
         assert_eq!(outcome(&connect_all(&host)), "ok");
-        assert_eq!(host.record().granted_at, granted_at, "{date}");
+        assert_eq!(host.record().granted_at(), granted_at, "{date}");
     }
 }
 
@@ -191,13 +195,13 @@ fn the_consent_is_dated_by_tiktoks_clock() {
 fn an_announced_end_is_shown_and_nothing_is_erased() {
     let host = connected(&fresh()).answers([shops_answer(&["1"]), pair_answer(2), shops_answer(&["1"])]);
     let end = NOW.plus(31 * DAY);
-    assert_eq!(effect(&host, &ending(NOW, end)), Effect::AuthorizationEnding);
+    assert_eq!(effect(&host, &ending(NOW, end)), WebhookEffect::AuthorizationEnding);
     assert_eq!(status(&host), Status::AuthorizationEnding(end), "TikTok said so, whatever the day");
     assert_eq!(stored_form(&host.record()), stored_form(&fresh()));
     assert_eq!(refresh_when_due(&host).unwrap().status, Status::AuthorizationEnding(end), "a refresh keeps it");
 
     // A notice that TikTok sent earlier arrives later, and names an earlier end.
-    assert_eq!(effect(&host, &ending(NOW.minus(60), end.minus(DAY))), Effect::AuthorizationEnding);
+    assert_eq!(effect(&host, &ending(NOW.minus(60), end.minus(DAY))), WebhookEffect::AuthorizationEnding);
     assert_eq!(status(&host), Status::AuthorizationEnding(end));
 
     assert_eq!(outcome(&connect_all(&host)), "ok");
@@ -209,11 +213,11 @@ fn an_end_that_is_unreadable_or_before_the_consent_is_ignored() {
     for end in [json!(null), json!("soon"), json!(0), json!("-5")] {
         let host = connected(&fresh());
         let event = json!({"type": 7, "shop_id": "1", "timestamp": NOW.seconds(), "data": {"expiration_time": end}});
-        assert_eq!(effect(&host, &event), Effect::None, "{event}");
+        assert_eq!(effect(&host, &event), WebhookEffect::None, "{event}");
         assert_eq!(status(&host), Status::Active);
     }
     let host = connected(&fresh());
-    assert_eq!(effect(&host, &ending(NOW, fresh().granted_at.minus(1))), Effect::None, "before the consent");
+    assert_eq!(effect(&host, &ending(NOW, fresh().granted_at().minus(1))), WebhookEffect::None, "before the consent");
 }
 
 #[test]
@@ -221,7 +225,7 @@ fn events_do_not_change_a_dead_connection() {
     let dead = with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationExpired));
     for event in [deauthorization(NOW), ending(NOW, NOW.plus(DAY))] {
         let host = connected(&dead);
-        assert_eq!(effect(&host, &event), Effect::None);
+        assert_eq!(effect(&host, &event), WebhookEffect::None);
         assert_eq!(stored_form(&host.record()), stored_form(&dead));
     }
 }
@@ -229,25 +233,25 @@ fn events_do_not_change_a_dead_connection() {
 #[test]
 fn a_notice_during_a_refresh_loses_no_pair_and_is_verified_later() {
     let host =
-        connected(&due())
-            .answers([pair_answer(2), shops_answer(&["1", "2"])])
-            .meanwhile(Step::Send, 1, |host| assert_eq!(effect(host, &deauthorization(NOW)), Effect::VerificationDue));
+        connected(&due()).answers([pair_answer(2), shops_answer(&["1", "2"])]).meanwhile(Step::Send, 1, |host| {
+            assert_eq!(effect(host, &deauthorization(NOW)), WebhookEffect::VerificationDue)
+        });
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
 
     // If the notice arrives after the shops were read, the next refresh verifies it.
-    let host = connected(&fresh())
-        .answers([shops_answer(&["1", "2"])])
-        .meanwhile(Step::SwapRow, 1, |host| assert_eq!(effect(host, &deauthorization(NOW)), Effect::VerificationDue));
+    let host = connected(&fresh()).answers([shops_answer(&["1", "2"])]).meanwhile(Step::SwapRow, 1, |host| {
+        assert_eq!(effect(host, &deauthorization(NOW)), WebhookEffect::VerificationDue)
+    });
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
-    assert!(host.record().verify && host.refresh_due_at() == Some(NOW));
+    assert!(host.record().awaits_verification() && host.refresh_due_at() == Some(NOW));
 }
 
 #[test]
 fn a_notice_keeps_the_claim_of_another_call() {
     let claimed = with(due(), |record| record.claim = Some(their_claim("RT-1")));
     let host = connected(&claimed);
-    assert_eq!(effect(&host, &deauthorization(NOW)), Effect::VerificationDue);
+    assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::VerificationDue);
     assert_eq!(tokens(&host.record()), "AT-1 RT-1 [] claimed");
     assert_eq!(host.refresh_due_at(), Some(NOW.plus(120)), "due again when the claim has lapsed");
 }
@@ -257,8 +261,8 @@ fn a_notice_during_a_reconnect_is_compared_with_the_new_consent() {
     let host = connected(&fresh()).meanwhile(Step::SwapToken, 2, |host| {
         host.edit(|record| record.granted_at = NOW.plus(1));
     });
-    assert_eq!(effect(&host, &deauthorization(NOW)), Effect::None);
-    assert!(!host.record().verify);
+    assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::None);
+    assert!(!host.record().awaits_verification());
 
     let host = connected(&fresh()).meanwhile(Step::SwapRow, 1, |host| {
         host.edit(|record| record.lineage = Lineage([0x22; 16]));
@@ -267,7 +271,7 @@ fn a_notice_during_a_reconnect_is_compared_with_the_new_consent() {
     let row = host.row().unwrap();
     assert_eq!(
         row.lineage,
-        fresh().lineage.to_text(),
+        fresh().lineage().to_text(),
         "the row is of the earlier grant, and the next write replaces it"
     );
 }
@@ -278,7 +282,7 @@ fn a_stale_load_does_not_make_a_notice_void() {
     let host = connected(&with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationExpired)));
     host.put(&key(), &fresh());
     let host = host.fault(Step::LoadToken, 1, Fault::Stale);
-    assert_eq!(effect(&host, &deauthorization(NOW)), Effect::VerificationDue);
+    assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::VerificationDue);
 }
 
 #[test]
@@ -289,9 +293,9 @@ fn a_storage_failure_is_an_error_so_that_tiktok_repeats_the_webhook() {
         assert_eq!(outcome(&receive(&host, &deauthorization(NOW))), "storage-unavailable", "{step:?}");
     }
     let host = connected(&fresh()).fault(Step::SwapToken, 2, Fault::AnswerLost);
-    assert_eq!(effect(&host, &deauthorization(NOW)), Effect::VerificationDue, "it was written");
+    assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::VerificationDue, "it was written");
     let host = connected(&fresh()).fault(Step::SwapToken, 2, Fault::Unavailable);
-    assert_eq!(effect(&host, &deauthorization(NOW)), Effect::VerificationDue, "it was tried again");
+    assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::VerificationDue, "it was tried again");
 }
 
 #[test]
@@ -306,7 +310,7 @@ fn a_webhook_killed_anywhere_is_recorded_by_a_repetition() {
                 let host = connected(&fresh()).killed(point);
                 assert!(run_or_die(receive_webhook(&host, signature.as_bytes(), &body)).is_none(), "killed");
                 host.restart();
-                assert_ne!(effect(&host, &event), Effect::None, "{point:?}");
+                assert_ne!(effect(&host, &event), WebhookEffect::None, "{point:?}");
                 assert_eq!(tokens(&host.record()), "AT-1 RT-1 []", "{point:?}");
             }
         }

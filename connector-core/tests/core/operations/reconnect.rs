@@ -35,14 +35,17 @@ fn a_consent_in_place_keeps_lineage_and_links_and_clears_the_state_of_the_old_gr
     let connection = connect_all(&host).unwrap();
     assert_eq!(shops_of(&connection), "1 granted linked, 2 granted");
     assert_eq!((connection.status, connection.authorization_ends), (Status::Active, None));
-    assert_eq!((connection.connected_at, connection.refreshed_at), (dead.granted_at, NOW));
+    assert_eq!((connection.connected_at, connection.refreshed_at), (dead.granted_at(), NOW));
     assert_eq!(connection.last_failure, None);
 
     let record = host.record();
     assert_eq!(tokens(&record), "AT-2 RT-2 [RT-1 RT-0]");
-    assert_eq!((record.lineage, record.generation, record.granted_at), (LINEAGE, 5, NOW));
-    assert_eq!((record.verify, record.presented, record.failures, record.not_before), (false, 0, 0, None));
-    assert_eq!(host.refresh_due_at(), Some(record.due_at));
+    assert_eq!((record.lineage(), record.generation(), record.granted_at()), (LINEAGE, 5, NOW));
+    assert_eq!(
+        (record.awaits_verification(), record.presented(), record.failures(), record.not_before()),
+        (false, 0, 0, None)
+    );
+    assert_eq!(host.refresh_due_at(), Some(record.due_at()));
 }
 
 #[test]
@@ -55,7 +58,7 @@ fn a_failed_load_after_an_ambiguous_write_in_place_does_no_harm() {
             .meanwhile(Step::LoadRow, 1, |host| assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]", "tokens first"));
         assert_eq!(outcome(&connect_all(&host)), "ok", "{fault:?}");
         assert_eq!(
-            (tokens(&host.record()).as_str(), host.record().lineage),
+            (tokens(&host.record()).as_str(), host.record().lineage()),
             ("AT-2 RT-2 [RT-1]", LINEAGE),
             "{fault:?}"
         );
@@ -77,7 +80,7 @@ fn a_consent_that_brings_the_stored_pair_again_still_revives_the_grant() {
         let connection = connect_all(&host).unwrap();
         assert_eq!(connection.status, Status::Active, "{case}");
         assert_eq!(tokens(&host.record()), expected, "{case}");
-        assert_eq!((host.record().verify, host.record().granted_at), (false, NOW), "{case}");
+        assert_eq!((host.record().awaits_verification(), host.record().granted_at()), (false, NOW), "{case}");
     }
 }
 
@@ -86,11 +89,11 @@ fn another_app_key_begins_a_new_lineage() {
     let host = consents_again(&with(fresh(), |record| record.app_key = "app-key-0".into()));
     let connection = connect_all(&host).unwrap();
     let record = host.record();
-    assert_ne!(record.lineage, LINEAGE);
-    assert_eq!((record.app_key.as_str(), record.generation), ("app-key-1", 1));
+    assert_ne!(record.lineage(), LINEAGE);
+    assert_eq!((record.app_key(), record.generation()), ("app-key-1", 1));
     assert_eq!(tokens(&record), "AT-2 RT-2 []", "a token of another app is no fallback");
     assert_eq!(connection.connected_at, NOW, "the row is replaced whole");
-    assert_eq!(host.row().unwrap().lineage, record.lineage.to_text());
+    assert_eq!(host.row().unwrap().lineage, record.lineage().to_text());
 }
 
 #[test]
@@ -112,7 +115,7 @@ fn an_ambiguous_write_in_place_is_recognised() {
         // The first swap expects no record, and learns which one is stored.
         assert_eq!(outcome(&connect_all(&host)), "ok");
         assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
-        assert_eq!(host.record().generation, 5, "written once");
+        assert_eq!(host.record().generation(), 5, "written once");
     }
 }
 

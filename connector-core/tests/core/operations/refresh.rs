@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tiktok_shop_connector_core::connection::Status;
 use tiktok_shop_connector_core::error::Cause;
 use tiktok_shop_connector_core::http::TransportFailure;
-use tiktok_shop_connector_core::operation::refresh::{Rotation, refresh};
-use tiktok_shop_connector_core::record::{CurrentPair, DeadReason, Spent, TokenRecord};
+use tiktok_shop_connector_core::operation::refresh::{RefreshMode, refresh};
+use tiktok_shop_connector_core::record::{CurrentPair, DeadReason, TokenHash, TokenRecord};
 
 /// Creates a connected host whose TikTok renews the tokens and lists two shops.
 fn renewing(record: &TokenRecord) -> ScriptedHost {
@@ -26,8 +26,8 @@ fn a_due_pair_is_renewed_and_the_shops_are_read_with_the_new_one() {
     let connection = refresh_when_due(&host).unwrap();
     assert_eq!(host.sent(), ["refresh RT-1", "shops AT-2"]);
     assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
-    assert_eq!((host.record().generation, host.record().rotated_at), (5, NOW));
-    assert_eq!(host.refresh_due_at(), Some(host.record().due_at));
+    assert_eq!((host.record().generation(), host.record().rotated_at()), (5, NOW));
+    assert_eq!(host.refresh_due_at(), Some(host.record().due_at()));
     assert_eq!((connection.refreshed_at, connection.shops_synced_at), (NOW, Some(NOW)));
     assert_eq!(connection.access_ends, Some(NOW.plus(14 * DAY)));
     assert_eq!(host.row().unwrap().generation, 5);
@@ -37,8 +37,8 @@ fn a_due_pair_is_renewed_and_the_shops_are_read_with_the_new_one() {
 fn the_claim_is_stored_before_the_request_and_the_pair_before_the_next() {
     let host = renewing(&due())
         .meanwhile(Step::Send, 1, |host| {
-            let claim = host.record().claim.expect("a claim");
-            assert_eq!(claim.spends, Spent::of(&refresh_token("RT-1")));
+            let claim = host.record().current_claim().expect("a claim");
+            assert_eq!(claim.spends, TokenHash::of(&refresh_token("RT-1")));
             assert_eq!(host.refresh_due_at(), Some(NOW.plus(120)), "due when the claim lapses");
         })
         .meanwhile(Step::Send, 2, |host| assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]"));
@@ -73,7 +73,7 @@ fn a_fresh_pair_is_not_renewed_unless_forced() {
 fn a_refresh_without_a_connection_or_a_clear_account_is_refused() {
     let host = ScriptedHost::new();
     assert_eq!(cause_and_delay(refresh_when_due(&host)).0, Cause::NotConnected);
-    let any_account = |host: &ScriptedHost| outcome(&run(refresh(host, customer(), None, Rotation::WhenDue)));
+    let any_account = |host: &ScriptedHost| outcome(&run(refresh(host, customer(), None, RefreshMode::WhenDue)));
     assert_eq!(any_account(&host), "not-connected");
 
     let one = connected(&fresh()).answers([shops_answer(&["1"])]);
@@ -95,7 +95,7 @@ fn a_row_whose_record_is_gone_is_deleted_and_a_row_that_is_missing_is_written() 
     assert_eq!(outcome(&refresh_when_due(&rowless)), "ok");
     let row = rowless.row().unwrap();
     assert_eq!((row.connection.seller_name.as_str(), row.connection.base_region.as_str()), ("Seller", "GB"));
-    assert_eq!(row.connection.connected_at, fresh().granted_at);
+    assert_eq!(row.connection.connected_at, fresh().granted_at());
     assert_eq!(shops_of(&row.connection), "1 granted linked");
 }
 
@@ -208,10 +208,10 @@ fn every_answer_to_a_refresh_has_its_class() {
         let due_at = match stored {
             _ if stored == dead => None,
             _ if stored == left => Some(NOW.plus(120)),
-            _ => record.not_before,
+            _ => record.not_before(),
         };
         assert_eq!(host.refresh_due_at(), due_at, "{answer:?}");
-        assert_eq!((record.failures, record.presented), (u32::from(stored == released), 0), "{answer:?}");
+        assert_eq!((record.failures(), record.presented()), (u32::from(stored == released), 0), "{answer:?}");
         assert_eq!(last_failure(&host.row().unwrap().connection), Some(expected));
         let status = host.row().unwrap().connection.status;
         assert_eq!(matches!(status, Status::ReauthorizationRequired(_)), stored == dead, "{answer:?}");
@@ -267,7 +267,7 @@ fn the_reason_for_death_depends_on_earlier_notices_and_lost_answers() {
 fn retry_after_is_obeyed_before_the_next_attempt() {
     let host = connected(&due()).answers([Answer::limited(Some("300"))]);
     assert_eq!(cause_and_delay(refresh_when_due(&host)), (Cause::RateLimited, 300));
-    assert!(host.record().not_before >= Some(NOW.plus(300)));
+    assert!(host.record().not_before() >= Some(NOW.plus(300)));
     host.pass(200);
     assert_eq!(outcome(&refresh_when_due(&host)), "ok", "the old access token is valid");
     assert_eq!(host.sent().len(), 1, "and nothing was sent");
@@ -355,7 +355,7 @@ fn a_refused_access_token_causes_one_renewal_and_one_more_reading() {
         assert_eq!(outcome(&refresh_when_due(&host)), "token-refused");
         assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1", "shops AT-2"]);
         assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
-        assert_eq!(host.refresh_due_at(), host.record().not_before, "backed off");
+        assert_eq!(host.refresh_due_at(), host.record().not_before(), "backed off");
         // The token was already renewed in this call.
         let host = connected(&due()).answers([pair_answer(2), refusal()]);
         assert_eq!(outcome(&refresh_when_due(&host)), "token-refused");
@@ -394,7 +394,7 @@ fn a_forced_refresh_tries_rejected_tokens_again() {
     let host = connected(&record).answers([rejected(), rejected(), pair_answer(2), shops_answer(&["1"])]);
     assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");
     assert_eq!(tokens(&host.record()), "AT-1 RT-1 [RT-0] dead");
-    assert_eq!(outcome(&run(refresh(&host, customer(), None, Rotation::Forced))), "ok");
+    assert_eq!(outcome(&run(refresh(&host, customer(), None, RefreshMode::Forced))), "ok");
     assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-0", "refresh RT-1", "shops AT-2"]);
     assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1 RT-0]");
 }
@@ -406,7 +406,7 @@ fn a_stale_load_after_the_first_write_loses_neither_connection_nor_row() {
         assert_eq!(outcome(&refresh_when_due(&host.fault(Step::LoadToken, nth, Fault::Stale))), "ok", "{nth}");
     }
     let gone = ScriptedHost::new();
-    assert_eq!(outcome(&run(refresh(&gone, customer(), Some(account()), Rotation::WhenDue))), "not-connected");
+    assert_eq!(outcome(&run(refresh(&gone, customer(), Some(account()), RefreshMode::WhenDue))), "not-connected");
 }
 
 #[test]

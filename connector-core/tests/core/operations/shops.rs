@@ -6,11 +6,12 @@ use crate::samples::{
     with,
 };
 use crate::scripted_host::{Answer, ScriptedHost};
+use crate::stored_fields::Fields;
 use serde_json::json;
 use tiktok_shop_connector_core::connection::{ShopStanding, Status};
 use tiktok_shop_connector_core::error::Cause;
 use tiktok_shop_connector_core::http::TransportFailure;
-use tiktok_shop_connector_core::record::{ShopPolicy, TokenRecord};
+use tiktok_shop_connector_core::record::ShopPolicy;
 use tiktok_shop_connector_core::secret::ShopCipher;
 
 /// Returns the shops after a consent and after each later list.
@@ -107,9 +108,9 @@ fn a_list_that_cannot_be_read_keeps_the_known_shops() {
         assert_eq!(cause_and_delay(refresh_when_due(&host)).0, cause);
         let connection = host.row().unwrap().connection;
         assert_eq!(shops_of(&connection), "1 granted linked, 2 granted linked", "{cause:?}");
-        assert_eq!(connection.shops_synced_at, Some(fresh().rotated_at), "{cause:?}");
+        assert_eq!(connection.shops_synced_at, Some(fresh().rotated_at()), "{cause:?}");
         assert_eq!(last_failure(&connection), Some(cause.code()));
-        assert_eq!(host.refresh_due_at(), host.record().not_before, "{cause:?}");
+        assert_eq!(host.refresh_due_at(), host.record().not_before(), "{cause:?}");
         assert_eq!(tokens(&host.record()), "AT-1 RT-1 []", "{cause:?}: the tokens are not affected");
     }
 }
@@ -118,10 +119,10 @@ fn a_list_that_cannot_be_read_keeps_the_known_shops() {
 fn the_next_success_clears_the_last_failure() {
     let host = connected(&fresh()).answers([Answer::page(500), shops_answer(&["1", "2"])]);
     assert_eq!(outcome(&refresh_when_due(&host)), "tiktok-unavailable");
-    assert_eq!((host.record().failures, host.record().not_before.is_some()), (1, true));
+    assert_eq!((host.record().failures(), host.record().not_before().is_some()), (1, true));
     assert_eq!(last_failure(&refresh_when_due(&host).unwrap()), None);
-    assert_eq!((host.record().failures, host.record().not_before), (0, None));
-    assert_eq!(host.refresh_due_at(), Some(fresh().due_at));
+    assert_eq!((host.record().failures(), host.record().not_before()), (0, None));
+    assert_eq!(host.refresh_due_at(), Some(fresh().due_at()));
 }
 
 #[test]
@@ -135,15 +136,14 @@ fn an_inactive_seller_keeps_the_grant_and_the_shops_show_it() {
         assert_eq!(shops_of(&connection), "1 inactive linked, 2 gone linked");
         assert_eq!((connection.status, last_failure(&connection)), (Status::Active, Some(failure)));
         assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
-        assert_eq!((host.record().verify, host.refresh_due_at()), (false, Some(host.record().due_at)));
+        assert_eq!((host.record().awaits_verification(), host.refresh_due_at()), (false, Some(host.record().due_at())));
     }
 }
 
 #[test]
 fn an_authorization_that_ends_within_thirty_days_is_shown_as_ending() {
     let ending = |days: u64| {
-        let record =
-            with(fresh(), |record: &mut TokenRecord| record.current.refresh_ends = Some(NOW.plus(days * 86_400)));
+        let record = with(fresh(), |record: &mut Fields| record.current.refresh_ends = Some(NOW.plus(days * 86_400)));
         let host = connected(&record).answers([shops_answer(&["1"])]);
         refresh_when_due(&host).unwrap().status
     };

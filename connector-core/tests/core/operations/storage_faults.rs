@@ -6,12 +6,12 @@ use crate::samples::{
     refresh_token, shops_answer, shops_of, stored_form, tokens, with,
 };
 use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
+use crate::stored_fields::Fields;
 use serde_json::json;
 use tiktok_shop_connector_core::error::{Action, Cause};
 use tiktok_shop_connector_core::http::TransportFailure;
-use tiktok_shop_connector_core::operation::refresh::{Rotation, refresh};
+use tiktok_shop_connector_core::operation::refresh::{RefreshMode, refresh};
 use tiktok_shop_connector_core::record::{DeadReason, TokenRecord};
-use tiktok_shop_connector_core::rotation::take_pair;
 
 const OLD: &str = "AT-1 RT-1 []";
 const CLAIMED: &str = "AT-1 RT-1 [] claimed";
@@ -70,8 +70,8 @@ fn each_failing_storage_effect_of_a_refresh_has_its_exact_outcome() {
 fn the_customers_accounts_are_read_only_if_no_account_is_named() {
     for (fault, expected) in [(Fault::Unavailable, "storage-unavailable"), (Fault::Refused, "storage-refused")] {
         let host = renewing(&due()).fault(Step::Accounts, 1, fault);
-        assert_eq!(outcome(&run(refresh(&host, customer(), None, Rotation::WhenDue))), expected);
-        assert_eq!(outcome(&run(refresh(&host, customer(), Some(account()), Rotation::WhenDue))), "ok");
+        assert_eq!(outcome(&run(refresh(&host, customer(), None, RefreshMode::WhenDue))), expected);
+        assert_eq!(outcome(&run(refresh(&host, customer(), Some(account()), RefreshMode::WhenDue))), "ok");
     }
 }
 
@@ -98,7 +98,7 @@ fn a_pair_is_saved_by_the_third_try_or_the_error_is_token_not_saved() {
         assert_eq!((outcome(&result), tokens(&host.record()).as_str()), (expected, stored), "{swaps:?} {loads:?}");
         assert_eq!(host.sent().len(), if expected == "ok" { 2 } else { 1 });
         if stored == NEW {
-            assert_eq!(host.record().generation, due().generation + 1, "{swaps:?}: saved once");
+            assert_eq!(host.record().generation(), due().generation() + 1, "{swaps:?}: saved once");
         }
     }
 }
@@ -142,9 +142,9 @@ fn only_the_time_budget_ends_the_race_to_save_a_pair() {
 
 #[test]
 fn a_machine_that_sleeps_while_it_saves_still_saves_its_pair() {
-    let died = |record: &mut TokenRecord| (record.claim, record.dead) = (None, Some(DeadReason::RefreshOutcomeUnknown));
-    let renewed = |record: &mut TokenRecord| take_pair(record, &pair(5), NOW, 0);
-    for (meanwhile, expected) in [(died as fn(&mut TokenRecord), NEW), (renewed, "AT-5 RT-5 [RT-2 RT-1]")] {
+    let died = |record: &mut Fields| (record.claim, record.dead) = (None, Some(DeadReason::RefreshOutcomeUnknown));
+    let renewed = |record: &mut Fields| record.apply(|record| record.take_pair(&pair(5), NOW, 0));
+    for (meanwhile, expected) in [(died as fn(&mut Fields), NEW), (renewed, "AT-5 RT-5 [RT-2 RT-1]")] {
         let host = renewing(&due()).meanwhile(Step::SwapToken, 2, move |host| {
             host.edit(meanwhile);
             host.pass(121);
@@ -156,9 +156,9 @@ fn a_machine_that_sleeps_while_it_saves_still_saves_its_pair() {
 
 #[test]
 fn a_pair_whose_ambiguous_save_was_overtaken_becomes_a_fallback() {
-    let host = renewing(&due())
-        .fault(Step::SwapToken, 2, Fault::Unavailable)
-        .meanwhile(Step::LoadToken, 2, |host| host.edit(|record| take_pair(record, &pair(5), NOW, 0)));
+    let host = renewing(&due()).fault(Step::SwapToken, 2, Fault::Unavailable).meanwhile(Step::LoadToken, 2, |host| {
+        host.edit(|record| record.apply(|record| record.take_pair(&pair(5), NOW, 0)))
+    });
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-2 RT-1]");
 }
@@ -241,7 +241,7 @@ fn a_failure_is_returned_even_if_the_row_cannot_be_written() {
     for step in [Step::LoadRow, Step::SwapRow] {
         let host = connected(&due()).answers([Answer::code(36_004_001)]).fault(step, 1, Fault::Unavailable);
         assert_eq!(outcome(&refresh_when_due(&host)), "authorization-expired");
-        assert_eq!(host.record().dead, Some(DeadReason::AuthorizationExpired));
+        assert_eq!(host.record().dead(), Some(DeadReason::AuthorizationExpired));
         assert_eq!(last_failure(&host.row().unwrap().connection), None);
     }
     let host = connected(&due()).answers([pair_answer(2), Answer::page(500)]).fault(Step::SwapRow, 1, Fault::Refused);

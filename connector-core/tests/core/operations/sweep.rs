@@ -77,14 +77,14 @@ fn after_every_completed_refresh_the_record_is_due_later_or_never() {
                     if request.starts_with("refresh") { to_refresh.clone() } else { to_list.clone() }
                 });
                 // A crashed `connect` leaves a record that is due at once. It has no claim and no pause and is not dead.
-                if record.claim.is_none() && record.not_before.is_none() && record.dead.is_none() {
+                if record.current_claim().is_none() && record.not_before().is_none() && record.dead().is_none() {
                     host.put_due_now(&record);
                 }
                 for round in 0..4 {
                     let heard = outcome(&refresh_when_due(&host));
                     let case = || format!("{state}, {token_answer:?}, {shop_answer:?}, round {round}: {heard}");
                     let Some(due_at) = host.refresh_due_at() else {
-                        assert!(host.record().dead.is_some(), "{}", case());
+                        assert!(host.record().dead().is_some(), "{}", case());
                         break;
                     };
                     assert!(due_at > host.wall(), "{}", case());

@@ -2,14 +2,15 @@
 
 use super::{NONCE, seconds};
 use crate::samples::{
-    DAY, LINEAGE, NOW, access, due, duplicate, fresh, pair, refresh_token, stored_form, their_claim, tokens, with,
+    DAY, LINEAGE, NOW, access, due, duplicate, fresh, grant, pair, refresh_token, stored_form, their_claim, tokens,
+    with,
 };
 use proptest::prelude::*;
-use tiktok_shop_connector_core::endpoint::token::Pair;
-use tiktok_shop_connector_core::record::{DeadReason, Lineage, MOST_FALLBACKS, ShopPolicy, Spent, TokenRecord};
-use tiktok_shop_connector_core::rotation::{Adoption, adopt, claim, contains, granted, regrant, take_pair};
+use tiktok_shop_connector_core::record::{DeadReason, Lineage, MAX_FALLBACKS, ShopPolicy, TokenHash, TokenRecord};
+use tiktok_shop_connector_core::rotation::{Adoption, PairOrigin, adopt};
 use tiktok_shop_connector_core::secret::RefreshToken;
 use tiktok_shop_connector_core::token::Expiry;
+use tiktok_shop_connector_core::token::Pair;
 
 fn pair_with(number: u32, edit: impl FnOnce(&mut Pair)) -> Pair {
     let mut pair = pair(number);
@@ -25,8 +26,8 @@ fn without_access(number: u32) -> Pair {
     pair_with(number, |pair| (pair.access, pair.access_expiry) = (None, Expiry::Unknown))
 }
 
-fn spent(token: &str) -> Spent {
-    Spent::of(&refresh_token(token))
+fn origin(spent: &str) -> PairOrigin {
+    PairOrigin { lineage: LINEAGE, spent: TokenHash::of(&refresh_token(spent)) }
 }
 
 fn fallbacks(tokens: &[&str]) -> Vec<RefreshToken> {
@@ -40,13 +41,16 @@ fn a_pair_replaces_the_current_one_and_clears_claim_death_and_counts() {
         record.not_before = Some(NOW);
         (record.presented, record.failures, record.verify) = (3, 4, true);
     });
-    assert!(claim(&mut record, NONCE));
-    take_pair(&mut record, &pair(2), NOW, 0);
+    assert!(record.claim(NONCE));
+    record.take_pair(&pair(2), NOW, 0);
     assert_eq!(tokens(&record), "AT-2 RT-2 [RT-1]");
-    assert_eq!(record.current.access_ends, Some(NOW.plus(7 * DAY)));
-    assert_eq!((record.due_at, record.rotated_at, record.generation), (NOW.plus(6 * DAY), NOW, 5));
-    assert_eq!((record.presented, record.failures, record.not_before), (0, 0, None));
-    assert_eq!((record.lineage, record.granted_at, record.verify), (LINEAGE, due().granted_at, true));
+    assert_eq!(record.current().access_ends, Some(NOW.plus(7 * DAY)));
+    assert_eq!((record.due_at(), record.rotated_at(), record.generation()), (NOW.plus(6 * DAY), NOW, 5));
+    assert_eq!((record.presented(), record.failures(), record.not_before()), (0, 0, None));
+    assert_eq!(
+        (record.lineage(), record.granted_at(), record.awaits_verification()),
+        (LINEAGE, due().granted_at(), true)
+    );
 }
 
 #[test]
@@ -55,13 +59,13 @@ fn members_that_an_answer_omits_stay_as_they_were() {
         (pair.refresh_ends, pair.seller_name, pair.base_region, pair.scopes) = (None, None, None, None);
     });
     let mut record = due();
-    take_pair(&mut record, &bare, NOW, 0);
-    assert_eq!(record.current.refresh_ends, due().current.refresh_ends);
-    assert_eq!(record.profile, due().profile);
+    record.take_pair(&bare, NOW, 0);
+    assert_eq!(record.current().refresh_ends, due().current().refresh_ends);
+    assert_eq!(record.profile(), due().profile());
 
     let renamed = pair_with(3, |pair| (pair.seller_name, pair.scopes) = (Some("New".into()), Some(Vec::new())));
-    take_pair(&mut record, &renamed, NOW, 0);
-    assert_eq!((record.profile.seller_name.as_str(), record.profile.scopes.len()), ("New", 0));
+    record.take_pair(&renamed, NOW, 0);
+    assert_eq!((record.profile().seller_name.as_str(), record.profile().scopes.len()), ("New", 0));
 }
 
 #[test]
@@ -74,7 +78,7 @@ fn an_omitted_token_leaves_the_old_one() {
         ("no access token", without_access(2), "AT-1 RT-2 [RT-1 RT-0]"),
     ] {
         let mut record = with(due(), |record| record.fallbacks = fallbacks(&["RT-0"]));
-        take_pair(&mut record, &pair, NOW, 0);
+        record.take_pair(&pair, NOW, 0);
         assert_eq!(tokens(&record), expected, "{case}");
     }
 }
@@ -88,46 +92,51 @@ fn no_pair_is_due_before_it_may_be_renewed() {
         ("no access token beside one that has ended", without_access(2)),
     ] {
         let mut record = with(due(), |record| record.current.access_ends = Some(NOW.minus(1)));
-        take_pair(&mut record, &pair, NOW, 0);
-        assert!(record.due_at >= NOW.plus(600), "{case}: due at {:?}", record.due_at);
+        record.take_pair(&pair, NOW, 0);
+        assert!(record.due_at() >= NOW.plus(600), "{case}: due at {:?}", record.due_at());
     }
 }
 
 #[test]
 fn a_record_without_a_usable_access_token_is_due_as_soon_as_it_may_be() {
-    let record = granted(LINEAGE, "app", ShopPolicy::All, &without_access(1), NOW, 0);
+    let record = TokenRecord::granted(&grant(ShopPolicy::All, &without_access(1), NOW));
     assert_eq!(tokens(&record), "- RT-1 []");
-    assert_eq!(record.due_at, NOW.plus(600));
+    assert_eq!(record.due_at(), NOW.plus(600));
 }
 
 #[test]
 fn at_most_three_fallbacks_are_kept_newest_first() {
     let mut record = fresh();
     for number in 2..=6 {
-        take_pair(&mut record, &pair(number), NOW, 0);
+        record.take_pair(&pair(number), NOW, 0);
     }
     assert_eq!(tokens(&record), "AT-6 RT-6 [RT-5 RT-4 RT-3]");
     // A token that TikTok issues again becomes current, and is no longer a fallback.
-    take_pair(&mut record, &pair(4), NOW, 0);
+    record.take_pair(&pair(4), NOW, 0);
     assert_eq!(tokens(&record), "AT-4 RT-4 [RT-6 RT-5 RT-3]");
 }
 
 #[test]
 fn a_first_grant_makes_a_record_and_a_consent_in_place_replaces_its_pair() {
-    let mut record = granted(LINEAGE, "app", ShopPolicy::ExactlyOne, &pair(1), NOW, 0);
+    let record = TokenRecord::granted(&grant(ShopPolicy::ExactlyOne, &pair(1), NOW));
     assert_eq!(tokens(&record), "AT-1 RT-1 []");
-    assert_eq!((record.generation, record.granted_at, record.rotated_at), (1, NOW, NOW));
-    assert_eq!((record.profile.shop_policy, record.profile.seller_name.as_str()), (ShopPolicy::ExactlyOne, "Seller"));
+    assert_eq!((record.generation(), record.granted_at(), record.rotated_at()), (1, NOW, NOW));
+    assert_eq!(
+        (record.profile().shop_policy, record.profile().seller_name.as_str()),
+        (ShopPolicy::ExactlyOne, "Seller")
+    );
 
-    record.dead = Some(DeadReason::RefreshOutcomeUnknown);
-    record.claim = Some(their_claim("RT-1"));
-    (record.verify, record.presented, record.failures) = (true, 2, 3);
+    let mut record = with(record, |record| {
+        record.dead = Some(DeadReason::RefreshOutcomeUnknown);
+        record.claim = Some(their_claim("RT-1"));
+        (record.verify, record.presented, record.failures) = (true, 2, 3);
+    });
     let later = NOW.plus(DAY);
-    regrant(&mut record, ShopPolicy::All, &pair(2), later, 0);
+    record.regrant(&grant(ShopPolicy::All, &pair(2), later));
     assert_eq!(tokens(&record), "AT-2 RT-2 [RT-1]");
-    assert_eq!((record.lineage, record.generation, record.granted_at), (LINEAGE, 2, later));
-    assert_eq!((record.verify, record.presented, record.failures), (false, 0, 0));
-    assert_eq!(record.profile.shop_policy, ShopPolicy::All);
+    assert_eq!((record.lineage(), record.generation(), record.granted_at()), (LINEAGE, 2, later));
+    assert_eq!((record.awaits_verification(), record.presented(), record.failures()), (false, 0, 0));
+    assert_eq!(record.profile().shop_policy, ShopPolicy::All);
 }
 
 #[test]
@@ -150,7 +159,7 @@ fn a_record_holds_a_pair_as_current_or_among_the_fallbacks() {
         ("only its refresh token", holding(2, &[]), without_access(2), true),
         ("neither", holding(2, &[]), pair_with(2, |pair| (pair.access, pair.refresh) = (None, None)), false),
     ] {
-        assert_eq!(contains(&record, &pair), expected, "{case}");
+        assert_eq!(record.contains(&pair), expected, "{case}");
     }
 }
 
@@ -199,7 +208,7 @@ fn a_late_pair_is_adopted_by_the_record_that_is_stored_now() {
         ),
     ] {
         let before = duplicate(&theirs);
-        let adoption = adopt(&mut theirs, LINEAGE, spent("RT-1"), &pair, NOW, 0);
+        let adoption = adopt(&mut theirs, origin("RT-1"), &pair, NOW, 0);
         assert_eq!((adoption, tokens(&theirs).as_str()), (expected, left), "{case}");
         if expected != Adoption::Write {
             assert_eq!(stored_form(&theirs), stored_form(&before), "{case}: changed without a reason to write");
@@ -214,14 +223,14 @@ fn adopting_a_fallback_does_not_change_the_current_pair() {
         (record.presented, record.failures) = (1, 1);
     });
     let before = duplicate(&theirs);
-    assert_eq!(adopt(&mut theirs, LINEAGE, spent("RT-1"), &pair(2), NOW, 0), Adoption::Write);
-    theirs.fallbacks.clear();
+    assert_eq!(adopt(&mut theirs, origin("RT-1"), &pair(2), NOW, 0), Adoption::Write);
+    let theirs = with(theirs, |theirs| theirs.fallbacks.clear());
     assert_eq!(stored_form(&theirs), stored_form(&before));
 }
 
 fn adopt_or_take(record: &mut TokenRecord, number: u32, spends: u32) {
-    let spends = spent(&format!("RT-{spends}"));
-    let _ = adopt(record, LINEAGE, spends, &pair(number), NOW.plus(seconds(1).as_secs()), u64::from(number));
+    let origin = origin(&format!("RT-{spends}"));
+    let _ = adopt(record, origin, &pair(number), NOW.plus(seconds(1).as_secs()), u64::from(number));
 }
 
 proptest! {
@@ -235,16 +244,16 @@ proptest! {
             if late {
                 adopt_or_take(&mut record, number, spends);
             } else {
-                take_pair(&mut record, &pair(number), NOW, 0);
+                record.take_pair(&pair(number), NOW, 0);
             }
-            let current = record.current.refresh.as_ref().unwrap().expose();
-            let mut kept: Vec<_> = record.fallbacks.iter().map(RefreshToken::expose).collect();
-            prop_assert!(kept.len() <= MOST_FALLBACKS);
+            let current = record.current().refresh.as_ref().unwrap().expose();
+            let mut kept: Vec<_> = record.fallbacks().iter().map(RefreshToken::expose).collect();
+            prop_assert!(kept.len() <= MAX_FALLBACKS);
             prop_assert!(!kept.contains(&current));
-            prop_assert!(contains(&record, &pair(number)), "a pair in hand was lost");
+            prop_assert!(record.contains(&pair(number)), "a pair in hand was lost");
             kept.sort_unstable();
             kept.dedup();
-            prop_assert_eq!(kept.len(), record.fallbacks.len());
+            prop_assert_eq!(kept.len(), record.fallbacks().len());
         }
     }
 }

@@ -4,11 +4,10 @@ use super::{Answer, ScriptedHost, Step};
 use crate::samples::{APP_KEY, APP_SECRET, PREVIOUS_APP_SECRET, duplicate_row};
 use std::collections::BTreeMap;
 use tiktok_shop_connector_core::connection::Row;
+use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::http::{Authority, Request, Response, TransportFailure};
 use tiktok_shop_connector_core::identity::{AccountId, ConnectionKey, CustomerId};
-use tiktok_shop_connector_core::ports::{
-    Credentials, Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite,
-};
+use tiktok_shop_connector_core::ports::{Effects, Entry, Revision, StorageError, Swapped, TokenValue, TokenWrite};
 use tiktok_shop_connector_core::record::Nonce;
 use tiktok_shop_connector_core::secret::{AccessToken, AppSecret};
 use tiktok_shop_connector_core::signing::Signable;

@@ -159,7 +159,7 @@ impl Fleet {
             let token = self.storage.load_token(&self.tenant, key).await.unwrap().unwrap();
             let record = self.keyring.open_token(&self.tenant, key, &token.revision, &token.value).await.unwrap();
             let record = TokenRecord::decode(&record).unwrap();
-            assert!(record.current.refresh.is_some_and(|token| control.honours(token.expose())), "{number}");
+            assert!(record.into_current().refresh.is_some_and(|token| control.honours(token.expose())), "{number}");
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tiktok_shop_connector_core::contract::CLAIM_LIFE;
+
 use super::keyring::{Keyring, wrapping_context};
 use super::place::Place;
 use super::rotation_error::RotationError;
 use crate::connection::ConnectionKey;
 use crate::id::TenantId;
 use crate::storage::{Purpose, SealedRecord, StorageError, TenantKey};
-use tiktok_shop_connector_core::rotation::CLAIM_LIFE;
 
 /// The number of records that are listed at a time.
 const PAGE: usize = 500;

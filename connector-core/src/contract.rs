@@ -1,0 +1,36 @@
+//! The three times that the connector and its host agree on.
+//!
+//! The connector plans with these numbers, and the host must keep them: a claim has to outlive the request that it
+//! covers and the save of the pair that the request brings. Nothing else in the workspace states these numbers; the
+//! host, the simulation and the tests take them from here.
+//!
+//! ```
+//! use tiktok_shop_connector_core::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
+//!
+//! // A request that starts later than this after its claim is not sent any more.
+//! assert_eq!((CLAIM_LIFE - REQUEST_BUDGET - SAVE_BUDGET).as_secs(), 80);
+//! ```
+
+use core::time::Duration;
+
+/// The life of a claim, measured by the clock of the storage: 120 s. While a claim lives, no other call sends the
+/// refresh token that the claim covers.
+pub const CLAIM_LIFE: Duration = Duration::from_secs(120);
+
+/// The longest time that one request to the token host may take: 30 s. The host's egress ends the request after this
+/// time.
+pub const REQUEST_BUDGET: Duration = Duration::from_secs(30);
+
+/// The longest time that all tries of one save may take together: 10 s.
+pub const SAVE_BUDGET: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host built for other numbers would send a refresh token twice: a change of one of them is a breaking change.
+    #[test]
+    fn the_contract_stays_at_120_30_and_10_seconds() {
+        assert_eq!([CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET].map(|time| time.as_secs()), [120, 30, 10]);
+    }
+}

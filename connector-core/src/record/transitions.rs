@@ -1,0 +1,277 @@
+//! How a token record changes. The numbers are those of the rules in [`crate::rotation`].
+//!
+//! A transition changes the record in memory. The stored record changes only by the compare-and-swap that follows.
+
+use super::{
+    Claim, CurrentPair, DeadReason, Lineage, MAX_FALLBACKS, Nonce, Profile, ShopPolicy, TokenHash, TokenRecord,
+};
+use crate::contract::CLAIM_LIFE;
+use crate::error::{Cause, Error};
+use crate::secret::RefreshToken;
+use crate::time::UnixSeconds;
+use crate::token::{Pair, ROTATION_INTERVAL, back_off, due_at};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The result of a consent: its tokens, its times, and the random values that were drawn before its code was spent.
+pub struct NewGrant<'a> {
+    /// The lineage of the record if a new one is created.
+    pub lineage: Lineage,
+    /// The key of the app that the seller consented to.
+    pub app_key: &'a str,
+    /// The policy that links shops.
+    pub shop_policy: ShopPolicy,
+    /// The tokens.
+    pub pair: &'a Pair,
+    /// When the tokens were received, by the clock of the host.
+    pub received_at: UnixSeconds,
+    /// When the consent happened, for the comparison with the time of a notice.
+    pub granted_at: UnixSeconds,
+    /// The random number for the jitter.
+    pub random: u64,
+}
+
+/// The effect of a notice of deauthorization on a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerificationRequest {
+    /// Nothing: the notice is older than the latest consent, or the grant is dead already.
+    Void,
+    /// Nothing: an earlier notice waits for verification already.
+    Known,
+    /// The notice now waits for verification.
+    New,
+}
+
+impl TokenRecord {
+    /// Creates the first record of a grant.
+    #[must_use]
+    pub fn granted(grant: &NewGrant<'_>) -> Self {
+        let NewGrant { shop_policy, pair, received_at, random, .. } = *grant;
+        let mut record = Self {
+            lineage: grant.lineage,
+            generation: 0,
+            app_key: grant.app_key.to_owned(),
+            current: CurrentPair::default(),
+            due_at: received_at,
+            fallbacks: Vec::new(),
+            rejected: Vec::new(),
+            claim: None,
+            presented: 0,
+            failures: 0,
+            not_before: None,
+            granted_at: grant.granted_at,
+            rotated_at: received_at,
+            verify: false,
+            dead: None,
+            profile: Profile {
+                shop_policy,
+                seller_name: String::new(),
+                base_region: String::new(),
+                scopes: Vec::new(),
+            },
+        };
+        record.take_pair(pair, received_at, random);
+        record
+    }
+
+    /// Replaces the grant in place after a consent for an account that is connected already. The state of the earlier
+    /// grant is void, but the refresh token that is replaced becomes a fallback.
+    pub fn regrant(&mut self, grant: &NewGrant<'_>) {
+        self.take_pair(grant.pair, grant.received_at, grant.random);
+        self.profile.shop_policy = grant.shop_policy;
+        self.granted_at = grant.granted_at;
+        self.verify = false;
+    }
+
+    /// Claims the current refresh token (rule 2). Returns false and changes nothing if the record has no refresh token.
+    #[must_use]
+    pub fn claim(&mut self, nonce: Nonce) -> bool {
+        let Some(refresh) = &self.current.refresh else { return false };
+        let spends = TokenHash::of(refresh);
+        if self.claim.is_some() {
+            self.presented = self.presented.saturating_add(1);
+            self.failures = self.failures.saturating_add(1);
+        }
+        self.claim = Some(Claim { nonce, spends });
+        // The attempt that was held back is made now.
+        self.not_before = None;
+        true
+    }
+
+    /// Returns whether the record holds the claim with this nonce.
+    #[must_use]
+    pub fn holds_claim(&self, nonce: Nonce) -> bool {
+        self.claim.is_some_and(|claim| claim.nonce == nonce)
+    }
+
+    /// Returns the hash of the claimed token if that token is the current refresh token.
+    #[must_use]
+    pub fn claimed_current(&self) -> Option<TokenHash> {
+        let claim = self.claim?;
+        let current = self.current.refresh.as_ref()?;
+        (claim.spends == TokenHash::of(current)).then_some(claim.spends)
+    }
+
+    /// Stores a new pair in the record (rule 5). If the pair lacks one of the two tokens, the record keeps its own.
+    pub fn take_pair(&mut self, pair: &Pair, now: UnixSeconds, random: u64) {
+        if let Some(refresh) = &pair.refresh {
+            let spent = self.current.refresh.replace(refresh.duplicate());
+            self.push_fallback(spent);
+        }
+        if let Some(access) = &pair.access {
+            self.current.access = Some(access.duplicate());
+            self.current.access_ends = pair.access_expiry.known();
+        }
+        self.current.refresh_ends = pair.refresh_ends.or(self.current.refresh_ends);
+        // A pair that is due before it may be renewed again would make a sweep call `refresh` in a loop.
+        let earliest = now.plus(ROTATION_INTERVAL);
+        self.due_at = match &self.current.access {
+            Some(_) => due_at(self.current.access_expiry(), now, random).max(earliest),
+            None => earliest,
+        };
+        self.claim = None;
+        self.dead = None;
+        self.rejected.clear();
+        self.presented = 0;
+        self.failures = 0;
+        // A pair without an access token is not what was asked for. The next attempt waits until a renewal is allowed.
+        self.not_before = pair.access.is_none().then_some(earliest);
+        self.rotated_at = now;
+        self.generation = self.generation.saturating_add(1);
+        if let Some(name) = &pair.seller_name {
+            self.profile.seller_name.clone_from(name);
+        }
+        if let Some(region) = &pair.base_region {
+            self.profile.base_region.clone_from(region);
+        }
+        if let Some(scopes) = &pair.scopes {
+            self.profile.scopes.clone_from(scopes);
+        }
+    }
+
+    /// Puts a refresh token in front of the fallbacks. Afterwards no token is listed twice, the current one is not
+    /// among them, and there are at most three.
+    pub fn push_fallback(&mut self, token: Option<RefreshToken>) {
+        if let Some(token) = token {
+            self.fallbacks.retain(|kept| !kept.same_as(&token));
+            self.fallbacks.insert(0, token);
+        }
+        if let Some(current) = &self.current.refresh {
+            self.fallbacks.retain(|kept| !kept.same_as(current));
+        }
+        self.fallbacks.truncate(MAX_FALLBACKS);
+    }
+
+    /// Returns whether the record holds this pair: both tokens in the current pair, or the refresh token among the
+    /// fallbacks.
+    #[must_use]
+    pub fn contains(&self, pair: &Pair) -> bool {
+        let same_access = match (&self.current.access, &pair.access) {
+            (Some(kept), Some(new)) => kept.same_as(new),
+            (Some(_) | None, None) => true,
+            (None, Some(_)) => false,
+        };
+        let Some(refresh) = &pair.refresh else {
+            return same_access && pair.access.is_some();
+        };
+        let current = self.current.refresh.as_ref().is_some_and(|kept| kept.same_as(refresh));
+        (same_access && current) || self.fallbacks.iter().any(|kept| kept.same_as(refresh))
+    }
+
+    /// Records that TikTok rejected the current refresh token (rule 6). The next fallback becomes current under a new
+    /// claim. If there is none, the record is dead. `cause` is `authorization-expired` or `authorization-revoked`. Only
+    /// the holder of the claim calls this.
+    pub fn reject(&mut self, cause: Cause, nonce: Nonce) {
+        self.generation = self.generation.saturating_add(1);
+        if !self.fallbacks.is_empty() {
+            let next = self.fallbacks.remove(0);
+            self.claim = Some(Claim { nonce, spends: TokenHash::of(&next) });
+            self.rejected.extend(self.current.refresh.replace(next));
+            self.rejected.truncate(MAX_FALLBACKS);
+            return;
+        }
+        self.claim = None;
+        self.not_before = None;
+        self.dead = Some(if self.verify {
+            // TikTok has confirmed the seller's own notice: no token of the grant is worth keeping.
+            self.verify = false;
+            self.current = CurrentPair::default();
+            self.rejected.clear();
+            DeadReason::AuthorizationRevoked
+        } else if self.presented > 0 {
+            DeadReason::RefreshOutcomeUnknown
+        } else if cause == Cause::AuthorizationExpired {
+            DeadReason::AuthorizationExpired
+        } else {
+            DeadReason::AuthorizationRevoked
+        });
+        // If TikTok's rejections were wrong, the newest token is the likeliest to work again.
+        if !self.rejected.is_empty() {
+            let newest = self.rejected.remove(0);
+            self.rejected.extend(self.current.refresh.replace(newest));
+            self.fallbacks = core::mem::take(&mut self.rejected);
+        }
+    }
+
+    /// Gives the claim back (rules 2, 3 and 7). A failure also holds the next attempt back. There is no failure if the
+    /// claim is given back because another token has become current meanwhile.
+    pub fn release(&mut self, failure: Option<&Error>, now: UnixSeconds, random: u64) {
+        self.claim = None;
+        if let Some(error) = failure {
+            self.hold_back(error, now, random);
+        }
+    }
+
+    /// Counts a failure and allows no unforced attempt for a while.
+    pub fn hold_back(&mut self, error: &Error, now: UnixSeconds, random: u64) {
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(now.plus(back_off(self.failures, error.delay, random)));
+    }
+
+    /// Returns whether unforced attempts are held back at `now`.
+    #[must_use]
+    pub fn is_held_back(&self, now: UnixSeconds) -> bool {
+        self.not_before.is_some_and(|not_before| not_before > now)
+    }
+
+    /// Records a notice that the grant may have ended at `since`, `None` meaning now. The next `refresh` verifies it.
+    pub fn request_verification(&mut self, since: Option<UnixSeconds>) -> VerificationRequest {
+        if self.dead.is_some() || since.is_some_and(|since| since < self.granted_at) {
+            return VerificationRequest::Void;
+        }
+        if self.verify {
+            return VerificationRequest::Known;
+        }
+        self.verify = true;
+        VerificationRequest::New
+    }
+
+    /// Records that the shops were read: the grant is verified, and nothing is held back any more.
+    pub fn settle(&mut self) {
+        self.verify = false;
+        self.failures = 0;
+        self.not_before = None;
+    }
+
+    /// Returns when `refresh` should next be called, `None` if never. Storage keeps this time in clear beside the
+    /// record.
+    #[must_use]
+    pub fn next_due(&self, now: UnixSeconds) -> Option<UnixSeconds> {
+        if self.dead.is_some() {
+            None
+        } else if self.claim.is_some() {
+            Some(now.plus(CLAIM_LIFE.as_secs()))
+        } else if self.verify {
+            Some(self.not_before.unwrap_or(now))
+        } else {
+            Some(self.not_before.unwrap_or(self.due_at))
+        }
+    }
+
+    /// Returns whether the access token may be served at `now`. Rule 9 serves it regardless of its renewal.
+    #[must_use]
+    pub fn serves(&self, now: UnixSeconds) -> bool {
+        self.current.usable_access(now).is_some()
+    }
+}
