@@ -197,6 +197,7 @@ async fn write_connection(
     next: Option<&Next<Row>>,
 ) -> Result<bool, StorageError> {
     const FIRST: usize = 4;
+    // `sealed_by` is the last but one of the columns.
     const SEALED_BY: usize = FIRST + COLUMNS.len() - 2;
     const EXPECTED: usize = FIRST + COLUMNS.len();
     let columns = COLUMNS.join(", ");

@@ -1,5 +1,5 @@
-//! The tenants' data keys, and the values that are sealed under each. Foreign keys of the database prevent that a key
-//! is removed while a value is sealed under it.
+//! The tenants' data keys, and the values that are sealed under each. Foreign keys in the database keep a data key from
+//! being removed while a value is sealed under it.
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;

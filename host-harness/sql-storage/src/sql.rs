@@ -1,4 +1,4 @@
-//! What every statement needs: its text, its values, the columns that it reads, its errors, and the dialect of its
+//! The parts of every statement: its text and values, the columns that it reads, its errors, and the dialect of its
 //! database.
 
 pub(crate) mod columns;

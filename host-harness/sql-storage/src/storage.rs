@@ -18,8 +18,8 @@ pub struct SqlStorage {
     pub(crate) readers: AnyPool,
     /// Connections for everything else. For PostgreSQL this is the same pool as `readers`.
     pub(crate) writers: AnyPool,
-    /// How long a server may take over one call, for all its statements together. `None` for SQLite, whose file always
-    /// answers.
+    /// How long a server may take over one call, for all its statements together. `None` for SQLite, which has no
+    /// server.
     pub(crate) deadline: Option<Duration>,
 }
 

@@ -7,11 +7,12 @@ use tiktok_shop_host::{KeyId, Revision, TenantId};
 
 use crate::storage::SqlStorage;
 
-/// The highest number of attempts at a swap. A swap is tried again if another writer changed the record or the key
-/// twice: once before the write, and back again before the search for the reason.
+/// The highest number of attempts at a swap. A swap is tried again if its write changed nothing although the condition
+/// holds afterwards. Example: the swap expects no record, and another writer created a record before the write and
+/// deleted it after.
 const MAX_ATTEMPTS: usize = 8;
 
-/// What must hold so that a swap writes.
+/// The condition under which a swap writes.
 pub(crate) struct Condition<'a> {
     /// The tenant of the record.
     pub(crate) tenant: &'a TenantId,
@@ -40,7 +41,7 @@ impl Revised for RowEntry {
 
 impl SqlStorage {
     /// Swaps a record. `write` writes it if the condition holds, and returns whether the condition held. `load` reads
-    /// it.
+    /// the record.
     pub(crate) async fn swap<E, W, L>(
         &self,
         condition: Condition<'_>,

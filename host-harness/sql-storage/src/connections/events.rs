@@ -47,7 +47,7 @@ pub(super) async fn append(
     Ok(())
 }
 
-/// The values of an event's kind. Each kind has other ones.
+/// The values that come with the kind of an event. Each kind has only some of them.
 #[derive(Default)]
 struct KindValues {
     reason: Option<ReauthorizationReason>,

@@ -9,7 +9,8 @@ use tiktok_shop_host::storage::{Row, RowEntry, Sealed, StorageError};
 use crate::sql::columns::{Columns as _, malformed};
 use crate::sql::statement::{BindValues as _, Statement};
 
-/// The columns that a swap writes, in the order in which [`bind_row`] binds them. The key's columns are not among them.
+/// The columns that a swap writes, in the order in which [`bind_row`] binds them. `tenant`, `customer` and `account`
+/// are not among them.
 pub(crate) const COLUMNS: [&str; 25] = [
     "revision",
     "token_lineage",
@@ -74,7 +75,7 @@ pub(crate) fn bind_row(query: Statement, revision: &Revision, row: &Row) -> Resu
         .bind(ciphers.as_ref().map(|sealed| sealed.bytes().to_vec())))
 }
 
-/// Reads the key's columns and [`COLUMNS`], without the shops.
+/// Reads `customer`, `account` and [`COLUMNS`]. The row has no shops yet.
 pub(crate) fn read_row(row: &AnyRow) -> Result<RowEntry, StorageError> {
     let scopes = row.text("granted_scopes")?;
     let connection = Connection {

@@ -9,7 +9,7 @@ use tiktok_shop_host::storage::{Row, StorageError};
 use crate::sql::columns::Columns as _;
 use crate::sql::statement::{BindValues as _, MAX_VALUES, Statement, Tuples, execute, statement};
 
-/// The columns of a shop, in the order in which [`bind_shop`] binds them. The columns of the connection's key are not
+/// The columns of a shop, in the order in which [`bind_shop`] binds them. `tenant`, `customer` and `account` are not
 /// among them.
 const COLUMNS: [&str; 9] = ["id", "position", "name", "region", "seller_type", "code", "raw", "standing", "linked"];
 
@@ -45,7 +45,7 @@ pub(crate) async fn insert_shops(
     Ok(())
 }
 
-/// Binds the key and the values of [`COLUMNS`].
+/// Binds customer, account and the values of [`COLUMNS`].
 fn bind_shop(query: Statement, placed: &PlacedShop<'_>) -> Statement {
     let PlacedShop { key, position, shop } = placed;
     let Shop { id, account: _, name, region, seller_type, cipher: _, code, raw, standing, linked } = shop;
@@ -62,7 +62,8 @@ fn bind_shop(query: Statement, placed: &PlacedShop<'_>) -> Statement {
         .bind(*linked)
 }
 
-/// Reads the key's columns and those of a shop. The column `id` is selected as `shop_id`. The shop has no cipher.
+/// Reads `account` and the columns of a shop. The statement selects the column `id` as `shop_id`. The shop has no
+/// cipher.
 pub(crate) fn read_shop(row: &AnyRow) -> Result<Shop, StorageError> {
     Ok(Shop {
         id: row.id("shop_id")?,

@@ -25,7 +25,7 @@ pub enum OpenError {
     #[error("not the address of a PostgreSQL database: postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     Address,
     /// The database does not answer, or it refuses this user.
-    #[error("can't open the database: {0}")]
+    #[error("the database can't be opened: {0}")]
     Unreachable(String),
     /// The server is a standby. Its data may be old, and it refuses writes.
     #[error("the server is a standby: connect to the primary")]

@@ -58,7 +58,7 @@ impl SqlStorage {
             name.push(suffix);
             private_file::check(&path.with_file_name(name))?;
         }
-        // The driver's address would lose the steps `..` of a relative path.
+        // The driver's address can't express a relative path or the step `..`, so the path is made canonical.
         let path = path.canonicalize().map_err(|source| PrivateFileError::Io { path: path.to_owned(), source })?;
         let text = path.to_str().ok_or_else(|| OpenError::Path(path.clone()))?;
         let address = format!("sqlite://{}?mode=rw", utf8_percent_encode(text, ENCODED_IN_PATH));

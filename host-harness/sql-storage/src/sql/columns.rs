@@ -73,8 +73,8 @@ pub(crate) trait Columns {
         self.optional_bytes(column)?.ok_or_else(|| malformed(column))
     }
 
-    /// Returns an age that the statement selects in milliseconds. A null means that the age is unknown:
-    /// [`Duration::MAX`]. A negative age means that a server's clock was set back: zero.
+    /// Returns an age that the statement selects in milliseconds. A null means that the age is unknown, and becomes
+    /// [`Duration::MAX`]. A negative age means that the server's clock was set back, and becomes zero.
     fn age(&self, column: &'static str) -> Result<Duration, StorageError> {
         let ms: Option<i64> = self.value(column)?;
         Ok(ms.map_or(Duration::MAX, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default())))

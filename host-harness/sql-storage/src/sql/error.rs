@@ -34,7 +34,7 @@ pub(crate) fn storage_error(error: Error) -> StorageError {
 
 fn database_error(error: &dyn DatabaseError) -> StorageError {
     let code = error.code().unwrap_or_default();
-    // A SQLSTATE has five characters. SQLite's codes are shorter or longer numbers.
+    // A SQLSTATE has five characters. SQLite's codes are numbers of at most four digits.
     if let Ok(number) = code.parse::<i64>()
         && code.len() != 5
     {
