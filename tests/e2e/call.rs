@@ -1,17 +1,14 @@
-//! `call`: requests that TikTok's own checks let through, its answers as they are, and what the connection itself gets
-//! wrong.
+//! `call`. TikTok accepts its requests, and the caller gets TikTok's answers unchanged. A problem of the connection is an error.
 
 use std::time::Duration;
 
 use fake_tiktok_shop::{EarlierToken, FailureStatus, Fault};
 use serde_json::Value;
 use tiktok_shop_host::call::{CallRequest, CallResponse, CallScope, HttpMethod};
-use tiktok_shop_host::connection::ShopPolicy;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::{CallError, ShopId};
-use tiktok_shop_tests::{Stage, TOKEN_REFRESH, customer_id, grant, refusal, tenant};
+use tiktok_shop_tests::{ORDERS, Stage, TOKEN_REFRESH, customer_id, order_search, refusal, tenant};
 
-const ORDERS: &str = "/order/202309/orders/search";
 const UPLOAD: &str = "/product/202309/images/upload";
 
 async fn connected() -> (Stage, ShopId) {
@@ -19,10 +16,6 @@ async fn connected() -> (Stage, ShopId) {
     let shop = stage.connect("alice", "one-shop").await.unwrap().shops.remove(0).id;
     stage.clear_requests();
     (stage, shop)
-}
-
-fn search(shop: &ShopId) -> CallRequest {
-    CallRequest::new(CallScope::Shop(shop.clone()), HttpMethod::Post, ORDERS).query("page_size", "2").json("{}")
 }
 
 async fn send(stage: &Stage, request: CallRequest) -> Result<CallResponse, CallError> {
@@ -34,9 +27,9 @@ fn body(response: &CallResponse) -> Value {
 }
 
 #[tokio::test]
-async fn a_shop_call_passes_every_check_of_tiktok() {
+async fn a_call_for_a_shop_passes_every_check_of_tiktok() {
     let (stage, shop) = connected().await;
-    let response = send(&stage, search(&shop)).await.unwrap();
+    let response = send(&stage, order_search(&shop)).await.unwrap();
     assert!(response.is_success(), "{response:?} {}", body(&response));
     assert_eq!(body(&response)["data"]["orders"].as_array().map(Vec::len), Some(2));
     assert_eq!(response.request_id.as_deref(), body(&response)["request_id"].as_str());
@@ -44,7 +37,7 @@ async fn a_shop_call_passes_every_check_of_tiktok() {
 }
 
 #[tokio::test]
-async fn a_seller_call_goes_without_a_cipher() {
+async fn a_call_for_a_seller_has_no_cipher() {
     let (stage, shop) = connected().await;
     let path = "/seller/202309/shops";
     let response = send(&stage, CallRequest::new(CallScope::Seller(None), HttpMethod::Get, path)).await.unwrap();
@@ -53,12 +46,12 @@ async fn a_seller_call_goes_without_a_cipher() {
     assert_eq!(
         (refused.http_status, refused.code.as_deref()),
         (400, Some("36009004")),
-        "a business error is an answer"
+        "TikTok's own error is an answer"
     );
 }
 
 #[tokio::test]
-async fn the_bytes_that_arrive_are_the_bytes_that_were_given() {
+async fn tiktok_gets_the_body_unchanged() {
     let (stage, _) = connected().await;
     let image: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     let mut form =
@@ -74,7 +67,7 @@ async fn the_bytes_that_arrive_are_the_bytes_that_were_given() {
 }
 
 #[tokio::test]
-async fn parameters_in_any_letters_are_signed_decoded_and_sent_encoded() {
+async fn parameters_in_any_script_are_signed_decoded_and_sent_encoded() {
     let (stage, shop) = connected().await;
     let request = CallRequest::new(CallScope::Shop(shop), HttpMethod::Post, "/product/202502/products/search")
         .query("page_size", "1")
@@ -85,42 +78,34 @@ async fn parameters_in_any_letters_are_signed_decoded_and_sent_encoded() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_once_and_the_call_repeated_whatever_status_says_so() {
+async fn a_token_that_tiktok_refuses_with_any_status_is_renewed_once_and_the_call_is_repeated() {
     for status in [FailureStatus::Ok, FailureStatus::Unauthorized] {
         let (stage, shop) = connected().await;
         stage.fake.update_switches(|switches| switches.status_105002 = status);
         stage.advance(3600);
         stage.fake.end_access_tokens("one-shop").unwrap();
-        assert!(send(&stage, search(&shop)).await.unwrap().is_success());
+        assert!(send(&stage, order_search(&shop)).await.unwrap().is_success());
         assert_eq!((stage.requests_to(ORDERS), stage.requests_to(TOKEN_REFRESH)), (2, 1));
         // Within ten minutes there is no second renewal.
         stage.fake.end_access_tokens("one-shop").unwrap();
-        assert_eq!(refusal(send(&stage, search(&shop)).await), ("retry-after", "backing-off".to_owned()));
+        assert_eq!(refusal(send(&stage, order_search(&shop)).await), ("retry-after", "backing-off".to_owned()));
         assert_eq!((stage.requests_to(ORDERS), stage.requests_to(TOKEN_REFRESH)), (3, 1));
     }
 }
 
 #[tokio::test]
-async fn a_removed_app_ends_in_a_new_consent() {
+async fn a_call_after_the_app_was_removed_requires_a_new_consent() {
     let (stage, shop) = connected().await;
     stage.advance(3600);
     stage.fake.revoke("one-shop").unwrap();
-    assert_eq!(refusal(send(&stage, search(&shop)).await), ("reauthorize", "authorization-revoked".to_owned()));
+    assert_eq!(refusal(send(&stage, order_search(&shop)).await), ("reauthorize", "authorization-revoked".to_owned()));
     assert_eq!((stage.requests_to(ORDERS), stage.requests_to(TOKEN_REFRESH)), (1, 1));
 }
 
 #[tokio::test]
-async fn a_scope_that_was_not_granted_is_misconfigured_and_renews_nothing() {
+async fn a_missing_scope_is_misconfigured_and_renews_no_token() {
     let stage = Stage::new();
-    let query = stage.callback_of(1, "one-shop", Some(tiktok_shop_tests::STATE), fake_tiktok_shop::Decision::Allow);
-    let shop = stage
-        .host
-        .connect(&tenant(1), &customer_id("alice"), grant(&query), ShopPolicy::All)
-        .await
-        .unwrap()
-        .shops
-        .remove(0)
-        .id;
+    let shop = stage.connect_app(1, "alice", "one-shop").await.unwrap().shops.remove(0).id;
     let request = CallRequest::new(CallScope::Shop(shop), HttpMethod::Post, "/product/202502/products/search")
         .query("page_size", "1")
         .json("{}");
@@ -130,7 +115,7 @@ async fn a_scope_that_was_not_granted_is_misconfigured_and_renews_nothing() {
 }
 
 #[tokio::test]
-async fn a_host_whose_clock_is_wrong_is_helped_by_tiktoks_date() {
+async fn a_call_with_a_wrong_clock_is_repeated_with_tiktoks_time() {
     for (host_is, seconds) in [("behind", 3600_u64), ("behind", 301), ("ahead of", 31)] {
         let (stage, shop) = connected().await;
         if host_is == "behind" {
@@ -138,18 +123,21 @@ async fn a_host_whose_clock_is_wrong_is_helped_by_tiktoks_date() {
         } else {
             stage.clock.advance(Duration::from_secs(seconds));
         }
-        assert!(send(&stage, search(&shop)).await.unwrap().is_success(), "{seconds} s {host_is}");
+        assert!(send(&stage, order_search(&shop)).await.unwrap().is_success(), "{seconds} s {host_is}");
         assert_eq!((stage.requests_to(ORDERS), stage.requests_to(TOKEN_REFRESH)), (2, 0));
-        assert!(stage.refresh("alice", RefreshMode::WhenDue).await.is_ok(), "the shops are read in the same way");
+        assert!(
+            stage.refresh("alice", RefreshMode::WhenDue).await.is_ok(),
+            "a refresh reads the shops in the same way"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_a_change_is_never_safe_to_repeat() {
+async fn after_a_lost_answer_only_a_read_may_be_repeated() {
     let (stage, shop) = connected().await;
     let lost = "reply lost: TikTok acted, then reset";
     stage.fake.fault_next(ORDERS, lost, Fault::named(lost).unwrap());
-    assert_eq!(refusal(send(&stage, search(&shop)).await), ("upstream", "outcome-unknown".to_owned()));
+    assert_eq!(refusal(send(&stage, order_search(&shop)).await), ("upstream", "outcome-unknown".to_owned()));
     assert_eq!(stage.requests_to(ORDERS), 1);
     let path = "/event/202309/webhooks";
     stage.fake.fault_next(path, lost, Fault::named(lost).unwrap());
@@ -159,9 +147,9 @@ async fn a_lost_answer_to_a_change_is_never_safe_to_repeat() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_large_is_not_read_to_its_end() {
+async fn an_answer_that_is_too_large_is_an_error() {
     let (stage, shop) = connected().await;
-    let mut request = search(&shop);
+    let mut request = order_search(&shop);
     request.query = vec![("page_size".into(), "100".into())];
     request.max_response_bytes = 10_000;
     assert_eq!(refusal(send(&stage, request.clone()).await), ("upstream", "answer-too-large".to_owned()));
@@ -171,19 +159,19 @@ async fn an_answer_that_is_too_large_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn shops_that_the_customer_does_not_use_are_refused() {
+async fn an_unknown_shop_is_refused() {
     let (stage, _) = connected().await;
     let unknown: ShopId = "7499999999999999999".parse().unwrap();
-    assert_eq!(refusal(send(&stage, search(&unknown)).await), ("invalid-request", "unknown-shop".to_owned()));
+    assert_eq!(refusal(send(&stage, order_search(&unknown)).await), ("invalid-request", "unknown-shop".to_owned()));
     assert_eq!(stage.fake.requests(), []);
 }
 
 #[tokio::test]
-async fn a_call_after_another_consent_uses_what_that_consent_brought() {
+async fn a_call_after_another_consent_uses_the_tokens_of_that_consent() {
     let (stage, shop) = connected().await;
     stage.fake.update_switches(|switches| switches.access_token_after_consent = EarlierToken::Refused);
     stage.connect("alice", "one-shop").await.unwrap();
     stage.clear_requests();
-    assert!(send(&stage, search(&shop)).await.unwrap().is_success());
+    assert!(send(&stage, order_search(&shop)).await.unwrap().is_success());
     assert_eq!(stage.fake.requests().len(), 1);
 }

@@ -1,41 +1,38 @@
-//! Machines whose clocks are wrong, differ, or jump: tokens are renewed in time, once, and no connection dies of it.
+//! Machines whose clocks are wrong, differ, or jump. Tokens are renewed in time and once, and every connection keeps working.
 
 use std::future::pending;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fake_tiktok_shop::EarlierToken;
-use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
 use tiktok_shop_host::clock::{Clock, ManualClock};
 use tiktok_shop_host::connection::{Connection, ConnectionKey, ConnectionStatus, UnixSeconds};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::Due;
-use tiktok_shop_host::sweep::Sweep;
 use tiktok_shop_host::{CallError, ConnectorHost};
-use tiktok_shop_tests::{DAY, Stage, TOKEN_REFRESH, customer_id, refusal, tenant};
+use tiktok_shop_tests::{DAY, ORDERS, Stage, TOKEN_REFRESH, customer_id, order_search, refusal, sweep_at, tenant};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3600;
 
-/// The stage's time as one machine has it.
+/// The clock of one machine. It may differ from the stage's clock, and it may jump.
 struct MachineClock {
     time: Arc<ManualClock>,
-    /// How far its wall clock is ahead, in seconds.
+    /// How far the wall clock is ahead of the stage's clock, in seconds.
     ahead: AtomicI64,
-    /// Readings of the wall clock until it jumps.
+    /// The number of readings of the wall clock before the jump.
     readings_left: AtomicUsize,
     jumped: AtomicBool,
     jump: Jump,
 }
 
-/// What happens between two readings, in seconds.
+/// A jump between two readings, in seconds.
 #[derive(Clone, Copy, Debug)]
 enum Jump {
-    /// Somebody set the wall clock.
+    /// The wall clock was set.
     Wall(i64),
-    /// Time went by that the wall clock does not show: it was set back by as much.
+    /// Time passed, and the wall clock was set back by the same time.
     Monotonic(u64),
 }
 
@@ -52,26 +49,26 @@ impl MachineClock {
     }
 }
 
-/// The wall clock is read first, then the monotonic one.
+/// A reader reads the wall clock first, then the monotonic clock.
 impl Clock for MachineClock {
     fn wall(&self) -> Duration {
-        let one_less = |left: usize| left.checked_sub(1);
-        let jumps = self.readings_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err();
-        self.jumped.store(jumps, Ordering::SeqCst);
-        let by = match self.jump {
-            Jump::Wall(seconds) if jumps => seconds,
+        let decrement = |left: usize| left.checked_sub(1);
+        let jumped = self.readings_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, decrement).is_err();
+        self.jumped.store(jumped, Ordering::SeqCst);
+        let jump = match self.jump {
+            Jump::Wall(seconds) if jumped => seconds,
             Jump::Wall(_) | Jump::Monotonic(_) => 0,
         };
-        let ahead = self.ahead.load(Ordering::SeqCst) + by;
+        let ahead = self.ahead.load(Ordering::SeqCst) + jump;
         Duration::from_secs(self.time.wall().as_secs().saturating_add_signed(ahead))
     }
 
     fn monotonic(&self) -> Duration {
-        let asleep = match self.jump {
+        let jump = match self.jump {
             Jump::Monotonic(seconds) if self.jumped.load(Ordering::SeqCst) => seconds,
             Jump::Monotonic(_) | Jump::Wall(_) => 0,
         };
-        self.time.monotonic() + Duration::from_secs(asleep)
+        self.time.monotonic() + Duration::from_secs(jump)
     }
 }
 
@@ -79,53 +76,54 @@ fn host(stage: &Stage, clock: &Arc<MachineClock>) -> ConnectorHost {
     stage.host_builder().clock(Arc::clone(clock) as Arc<_>).build().unwrap()
 }
 
-/// The end of the access token that stands in storage, which TikTok honours now.
-async fn stored_token_ends(stage: &Stage, key: &ConnectionKey) -> u64 {
+/// Returns the end of the stored access token. TikTok must accept this token now.
+async fn end_of_stored_token(stage: &Stage, key: &ConnectionKey) -> u64 {
     let record = String::from_utf8(stage.token_record(key).await.unwrap()).unwrap();
-    let issued = stage.fake.issued(&stage.fake.apps()[0].service_id, "one-shop").unwrap().access_tokens;
+    let issued = stage.issued("one-shop").access_tokens;
     issued.into_iter().find(|issued| issued.honoured && record.contains(&issued.token)).unwrap().expires_at
 }
 
 #[tokio::test]
-async fn a_year_of_sweeps_by_two_machines_twenty_minutes_apart_costs_at_most_65_rotations() {
+async fn in_a_year_of_sweeps_two_machines_twenty_minutes_apart_renew_at_most_65_times() {
     let stage = Stage::new();
-    // A token that was renewed is of no use any more: the one in storage has to be the one that is good.
+    // TikTok refuses a replaced access token. So the stored token must always be the newest one.
     stage.fake.update_switches(|switches| switches.access_token_after_refresh = EarlierToken::Refused);
     let key = stage.connect("alice", "one-shop").await.unwrap().key;
     let machines = [-10 * MINUTE, 10 * MINUTE].map(|ahead| MachineClock::ahead(&stage, ahead));
     let hosts = [host(&stage, &machines[0]), host(&stage, &machines[1])];
-    let alive = |_: &Due, outcome: &Result<Connection, CallError>| {
+    let is_active = |_: &Due, outcome: &Result<Connection, CallError>| {
         assert_eq!(outcome.as_ref().unwrap().status, ConnectionStatus::Active);
     };
-    let mut good_until = stored_token_ends(&stage, &key).await;
-    let mut rotations = 0;
+    let mut valid_until = end_of_stored_token(&stage, &key).await;
+    let mut renewals = 0;
     for hour in 0..365 * 24 {
         stage.advance(3600);
-        assert!(stage.fake.now() < good_until, "hour {hour}");
-        let now = machines.each_ref().map(|machine| UnixSeconds(machine.wall().as_secs()));
-        // What both would find; a sweep of nothing still waits for a timer.
-        if stage.storage.due(now[1], None, 1).await.unwrap().is_empty() {
+        assert!(stage.fake.now() < valid_until, "hour {hour}");
+        let now = machines.each_ref().map(|machine| machine.wall().as_secs());
+        // Skip the sweeps if the later clock finds nothing due. A sweep without due connections would still wait for a timer.
+        if stage.storage.due(UnixSeconds(now[1]), None, 1).await.unwrap().is_empty() {
             continue;
         }
-        let sweeps = now.map(|now| Sweep { jitter: Duration::ZERO, ..Sweep::new(now, NonZeroUsize::MIN) });
-        let (one, other) =
-            tokio::join!(hosts[0].sweep(sweeps[0], pending(), alive), hosts[1].sweep(sweeps[1], pending(), alive),);
+        let sweeps = now.map(|now| sweep_at(now, 1));
+        let (one, other) = tokio::join!(
+            hosts[0].sweep(sweeps[0], pending(), is_active),
+            hosts[1].sweep(sweeps[1], pending(), is_active),
+        );
         assert_eq!(one.unwrap().failed + other.unwrap().failed, 0);
-        good_until = stored_token_ends(&stage, &key).await;
-        rotations += stage.requests_to(TOKEN_REFRESH);
-        assert!(rotations <= 65, "after {hour} hours");
+        valid_until = end_of_stored_token(&stage, &key).await;
+        renewals += stage.requests_to(TOKEN_REFRESH);
+        assert!(renewals <= 65, "after {hour} hours");
         stage.clear_requests();
     }
-    assert!(rotations >= 55, "{rotations} rotations");
+    assert!(renewals >= 55, "{renewals} renewals");
 }
 
 #[tokio::test]
-async fn machines_ten_minutes_off_renew_in_time_and_are_let_in() {
-    const ORDERS: &str = "/order/202309/orders/search";
+async fn machines_whose_clocks_are_ten_minutes_wrong_renew_in_time_and_can_call() {
     let stage = Stage::new();
     let shop = stage.connect("alice", "one-shop").await.unwrap().shops.remove(0).id;
     let hosts = [-10 * MINUTE, 0, 10 * MINUTE].map(|ahead| host(&stage, &MachineClock::ahead(&stage, ahead)));
-    let mut rotations = 0;
+    let mut renewals = 0;
     for day in 1..=21 {
         stage.advance(DAY);
         stage.clear_requests();
@@ -135,30 +133,30 @@ async fn machines_ten_minutes_off_renew_in_time_and_are_let_in() {
             let hour = Duration::from_secs(3600);
             let token = host.access_token(&tenant(0), &customer_id("alice"), None, hour).await.unwrap();
             assert!(token.expires_at.unwrap() > UnixSeconds(stage.fake.now() + 3600), "day {day}");
-            let search = CallRequest::new(CallScope::Shop(shop.clone()), HttpMethod::Post, ORDERS);
-            let search = search.query("page_size", "1").json("{}");
-            assert!(host.call(&tenant(0), &customer_id("alice"), search).await.unwrap().is_success(), "day {day}");
+            let response = host.call(&tenant(0), &customer_id("alice"), order_search(&shop)).await.unwrap();
+            assert!(response.is_success(), "day {day}");
         }
-        assert_eq!(stage.requests_to(ORDERS), 5, "twice where TikTok refuses the time");
-        rotations += stage.requests_to(TOKEN_REFRESH);
+        assert_eq!(stage.requests_to(ORDERS), 5, "a host whose time TikTok refuses sends its request twice");
+        renewals += stage.requests_to(TOKEN_REFRESH);
     }
-    assert_eq!(rotations, 3);
+    assert_eq!(renewals, 3);
 }
 
 #[tokio::test]
-async fn a_wall_clock_set_back_or_ahead_between_calls_causes_no_storm() {
+async fn a_wall_clock_that_is_set_between_calls_causes_at_most_one_renewal() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     let machine = MachineClock::ahead(&stage, 0);
-    let set = host(&stage, &machine);
+    let wrong = host(&stage, &machine);
     let year = 365 * 24 * HOUR;
-    // A clock that is a year ahead gets a token that it believes to be long over.
+    // Each entry is the offset of one host's clock, and the number of renewals. With a clock that is a year ahead, the host
+    // believes that its new token has already ended.
     let settings =
         [(0, 0), (-HOUR, 0), (HOUR, 1), (-24 * HOUR, 0), (24 * HOUR, 1), (-year, 0), (0, 1), (year, 1), (0, 0)];
     for (ahead, renewals) in settings {
         machine.ahead.store(ahead, Ordering::SeqCst);
         stage.clear_requests();
-        for host in [&set, &stage.host, &set, &stage.host, &set] {
+        for host in [&wrong, &stage.host, &wrong, &stage.host, &wrong] {
             let connection = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
             assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None), "{ahead}");
             stage.advance(11 * 60);
@@ -169,11 +167,12 @@ async fn a_wall_clock_set_back_or_ahead_between_calls_causes_no_storm() {
     stage.advance(8 * DAY);
     let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!((connection.status, stage.requests_to(TOKEN_REFRESH)), (ConnectionStatus::Active, 1));
-    assert_eq!(stored_token_ends(&stage, &connection.key).await, stage.fake.now() + 7 * DAY);
+    assert_eq!(end_of_stored_token(&stage, &connection.key).await, stage.fake.now() + 7 * DAY);
 }
 
-/// Refreshes with a jump before the first reading of the clock, the second, and so on, and then looks with a right clock
-/// what became of it. In how many of these calls the token was renewed, and in how many it was found too late for that.
+/// Refreshes with a jump before the first reading of the clock, then with a jump before the second reading, and so on. After
+/// each call, a host with a right clock refreshes again. Returns how many calls renewed the token, and how many ended because
+/// it was too late to renew.
 async fn outcomes(jump: Jump) -> (usize, usize) {
     let stage = Stage::new();
     let (mut renewed, mut too_late) = (0, 0);
@@ -195,7 +194,7 @@ async fn outcomes(jump: Jump) -> (usize, usize) {
                 too_late += 1;
             }
         }
-        // Another machine goes on, after a back-off by a clock that was an hour ahead.
+        // Two hours later, every back-off is over, even one that a clock one hour ahead has set.
         stage.advance(2 * 3600);
         let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
         assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));
@@ -208,13 +207,13 @@ async fn outcomes(jump: Jump) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_within_a_call_spends_the_token_once_or_says_that_it_is_too_late() {
+async fn a_refresh_during_which_the_clock_jumps_sends_the_token_once_or_reports_that_it_is_too_late() {
     let (calls, _) = outcomes(Jump::Wall(0)).await;
     assert!(calls > 5, "{calls} readings");
     for jump in [Jump::Wall(-HOUR), Jump::Wall(-24 * HOUR), Jump::Wall(70), Jump::Monotonic(70)] {
         assert_eq!(outcomes(jump).await, (calls, 0), "{jump:?}");
     }
-    // Between the claim and the request, either clock is enough to hold the request back.
+    // A jump of either clock between the claim and the request prevents the request.
     for jump in [Jump::Wall(10 * MINUTE), Jump::Wall(HOUR), Jump::Monotonic(90)] {
         assert_eq!(outcomes(jump).await, (calls - 1, 1), "{jump:?}");
     }

@@ -1,4 +1,4 @@
-//! `connect`: every kind of seller, both kinds of grant, both state checks, both shop policies.
+//! `connect`, with every kind of seller, both kinds of grant, both checks of the state, and both shop policies.
 
 use fake_tiktok_shop::{
     CallbackExtras, CiphersOnConsent, Decision, GrantedScopesField, RefusalError, Shop, WrongSecret,
@@ -10,7 +10,7 @@ use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy, Sho
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{
-    BEGIN, DAY, SHOPS, STATE, Stage, TOKEN_GET, app_credentials, customer_id, grant, refusal, tenant,
+    BEGIN, DAY, SHOPS, STATE, Stage, TOKEN_GET, TOKEN_REFRESH, app_credentials, customer_id, grant, refusal, tenant,
 };
 
 #[tokio::test]
@@ -31,7 +31,10 @@ async fn one_shop_connects_with_one_token_request_and_one_listing() {
     ];
     assert_eq!(connection.granted_scopes, scopes);
     assert_eq!(connection.access_expires_at, Some(UnixSeconds(BEGIN + 7 * DAY)));
-    assert!(connection.refresh_expires_at.unwrap() > UnixSeconds(u64::from(u32::MAX)), "an end beyond 32 bits");
+    assert!(
+        connection.refresh_expires_at.unwrap() > UnixSeconds(u64::from(u32::MAX)),
+        "the end needs more than 32 bits"
+    );
     assert_eq!(connection.connected_at, UnixSeconds(BEGIN));
     assert_eq!(connection.shops_synced_at, Some(UnixSeconds(BEGIN)));
     assert_eq!(connection.last_failure, None);
@@ -53,7 +56,7 @@ async fn one_shop_connects_with_one_token_request_and_one_listing() {
 }
 
 #[tokio::test]
-async fn every_shop_of_every_region_is_kept_with_its_cipher() {
+async fn every_shop_of_every_region_is_stored_with_its_cipher() {
     let stage = Stage::new();
     for seller in ["several-regions", "cross-border"] {
         let connection = stage.connect(seller, seller).await.unwrap();
@@ -77,7 +80,7 @@ async fn every_shop_of_every_region_is_kept_with_its_cipher() {
 }
 
 #[tokio::test]
-async fn an_absent_cipher_stays_absent_and_unknown_members_survive_as_they_were_written() {
+async fn a_missing_cipher_stays_missing_and_unknown_json_members_are_kept_unchanged() {
     let stage = Stage::new();
     let connection = stage.connect("alice", "several-regions").await.unwrap();
     let shop = |region: &str| connection.shops.iter().find(|shop| shop.region == region).unwrap();
@@ -95,7 +98,7 @@ async fn an_absent_cipher_stays_absent_and_unknown_members_survive_as_they_were_
 }
 
 #[tokio::test]
-async fn a_seller_without_a_shop_is_connected_and_has_none() {
+async fn a_seller_without_a_shop_is_connected_without_shops() {
     let stage = Stage::new();
     let connection = stage.connect("alice", "no-shop").await.unwrap();
     assert_eq!(connection.shops, []);
@@ -107,25 +110,25 @@ async fn a_creator_is_refused_and_nothing_is_stored() {
     let stage = Stage::new();
     let outcome = stage.connect("alice", "creator").await;
     assert_eq!(refusal(outcome), ("invalid-request", "not-a-seller".to_owned()));
-    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), []);
+    assert_eq!(stage.connections("alice").await, []);
     assert_eq!(stage.requests_to(SHOPS), 0);
 }
 
 #[tokio::test]
-async fn a_refused_consent_asks_for_another_and_sends_nothing() {
+async fn a_refused_consent_requires_a_new_consent_and_sends_nothing() {
     let stage = Stage::new();
     for error in [RefusalError::AuthDenied, RefusalError::AccessDenied] {
         stage.fake.update_switches(|switches| switches.refusal_error = error);
         let query = stage.callback("one-shop", Decision::Refuse);
         assert!(query.contains("code=null"), "{query}");
-        let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+        let outcome = stage.connect_with("alice", &query, ShopPolicy::All).await;
         assert_eq!(refusal(outcome), ("reauthorize", "consent-refused".to_owned()));
     }
     assert_eq!(stage.requests_to(TOKEN_GET), 0);
 }
 
 #[tokio::test]
-async fn the_text_null_is_never_exchanged() {
+async fn the_text_null_is_never_exchanged_as_a_code() {
     let stage = Stage::new();
     let grants =
         [grant(&format!("code=null&state={STATE}")), grant(&format!("state={STATE}")), Grant::Code("null".into())];
@@ -137,7 +140,7 @@ async fn the_text_null_is_never_exchanged() {
 }
 
 #[tokio::test]
-async fn a_wrong_state_means_no_token_request() {
+async fn a_wrong_state_sends_no_token_request() {
     let stage = Stage::new();
     let query = stage.callback("one-shop", Decision::Allow);
     let (code, _) = query.split_once("&state=").unwrap();
@@ -152,18 +155,18 @@ async fn a_wrong_state_means_no_token_request() {
         "error=auth_denied&code=null&state=other".to_string(),
     ];
     for query in queries {
-        let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+        let outcome = stage.connect_with("alice", &query, ShopPolicy::All).await;
         assert_eq!(refusal(outcome), ("invalid-request", "state-mismatch".to_owned()), "{query}");
     }
     assert_eq!(stage.fake.requests(), []);
 
-    // The code was never shown to TikTok: with the right state it still works.
-    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+    // The code was never sent to TikTok, so it still works with the right state.
+    let outcome = stage.connect_with("alice", &query, ShopPolicy::All).await;
     assert_eq!(outcome.unwrap().status, ConnectionStatus::Active);
 }
 
 #[tokio::test]
-async fn an_install_from_the_app_store_connects_without_a_state_and_only_without() {
+async fn an_install_from_the_app_store_connects_only_without_a_state() {
     let stage = Stage::new();
     let install = |query: &str| Grant::Callback { query: query.into(), state: StateCheck::AppStoreInstall };
     let with_state = stage.callback("one-shop", Decision::Allow);
@@ -177,7 +180,7 @@ async fn an_install_from_the_app_store_connects_without_a_state_and_only_without
 }
 
 #[tokio::test]
-async fn a_code_the_host_took_itself_connects() {
+async fn a_code_that_the_host_took_from_the_callback_connects() {
     let stage = Stage::new();
     let query = stage.callback("one-shop", Decision::Allow);
     let code = query.strip_prefix("code=").and_then(|rest| rest.split('&').next()).unwrap();
@@ -187,43 +190,41 @@ async fn a_code_the_host_took_itself_connects() {
 }
 
 #[tokio::test]
-async fn further_parameters_of_the_callback_are_hints_at_most() {
+async fn further_parameters_of_the_callback_do_not_prevent_a_connection() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| switches.callback_extras = CallbackExtras::AppKeyLocaleAndRegion);
     let query = stage.callback("one-shop", Decision::Allow);
     assert!(query.contains("app_key="), "{query}");
-    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+    let outcome = stage.connect_with("alice", &query, ShopPolicy::All).await;
     assert_eq!(outcome.unwrap().status, ConnectionStatus::Active);
 }
 
 #[tokio::test]
-async fn a_second_callback_with_a_used_code_leaves_a_healthy_connection_alone() {
+async fn a_second_callback_with_a_used_code_does_not_change_a_working_connection() {
     let stage = Stage::new();
     let query = stage.callback("several-regions", Decision::Allow);
-    let (tenant, alice) = (tenant(0), customer_id("alice"));
-    let connect = || stage.host.connect(&tenant, &alice, grant(&query), ShopPolicy::All);
-    let first = connect().await.unwrap();
-    assert_eq!(refusal(connect().await), ("reauthorize", "authorization-code-spent".to_owned()));
-    assert_eq!(stage.host.list_connections(&tenant, &alice).await.unwrap(), [first]);
+    let first = stage.connect_with("alice", &query, ShopPolicy::All).await.unwrap();
+    let second = stage.connect_with("alice", &query, ShopPolicy::All).await;
+    assert_eq!(refusal(second), ("reauthorize", "authorization-code-spent".to_owned()));
+    assert_eq!(stage.connections("alice").await, [first]);
     assert_eq!(stage.refresh("alice", RefreshMode::WhenDue).await.unwrap().status, ConnectionStatus::Active);
 }
 
 #[tokio::test]
-async fn a_code_is_too_old_after_thirty_minutes() {
+async fn a_code_that_is_older_than_thirty_minutes_is_refused() {
     let stage = Stage::new();
     let query = stage.callback("one-shop", Decision::Allow);
     stage.advance(30 * 60 + 1);
-    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
+    let outcome = stage.connect_with("alice", &query, ShopPolicy::All).await;
     assert_eq!(refusal(outcome), ("reauthorize", "authorization-code-spent".to_owned()));
 }
 
 #[tokio::test]
-async fn exactly_one_links_the_only_shop_and_of_several_none() {
+async fn the_policy_exactly_one_links_the_only_shop_and_none_of_several() {
     let stage = Stage::new();
     for (seller, linked) in [("one-shop", 1), ("several-regions", 0), ("cross-border", 0), ("no-shop", 0)] {
-        let grant = grant(&stage.callback(seller, Decision::Allow));
-        let connection =
-            stage.host.connect(&tenant(0), &customer_id(seller), grant, ShopPolicy::ExactlyOne).await.unwrap();
+        let query = stage.callback(seller, Decision::Allow);
+        let connection = stage.connect_with(seller, &query, ShopPolicy::ExactlyOne).await.unwrap();
         assert_eq!(connection.shop_policy, ShopPolicy::ExactlyOne);
         assert_eq!(connection.shops.iter().filter(|shop| shop.linked).count(), linked, "{seller}");
         let listed = stage.host.list_shops(&tenant(0), &customer_id(seller)).await.unwrap();
@@ -232,11 +233,11 @@ async fn exactly_one_links_the_only_shop_and_of_several_none() {
 }
 
 #[tokio::test]
-async fn the_policy_decides_about_shops_that_appear_later() {
+async fn the_policy_decides_whether_a_later_shop_is_linked() {
     let stage = Stage::new();
     for (customer, policy) in [("all", ShopPolicy::All), ("one", ShopPolicy::ExactlyOne)] {
-        let grant = grant(&stage.callback("one-shop", Decision::Allow));
-        stage.host.connect(&tenant(0), &customer_id(customer), grant, policy).await.unwrap();
+        let query = stage.callback("one-shop", Decision::Allow);
+        stage.connect_with(customer, &query, policy).await.unwrap();
     }
     let new = Shop {
         id: "7490000000000000099".to_owned(),
@@ -256,11 +257,11 @@ async fn the_policy_decides_about_shops_that_appear_later() {
 }
 
 #[tokio::test]
-async fn a_wrong_app_secret_says_what_to_compare_where_tiktok_says_so() {
+async fn a_wrong_app_secret_is_misconfigured_if_tiktok_reports_it() {
     for (answer, expected) in [
         (WrongSecret::BadRequest, ("misconfigured", "app-rejected")),
         (WrongSecret::Unauthorized, ("misconfigured", "app-rejected")),
-        // TikTok may call the code wrong instead: nobody can tell that from a code that was used.
+        // TikTok may report a wrong code instead. That answer is the same as for a used code.
         (WrongSecret::BadGrant, ("reauthorize", "authorization-code-spent")),
     ] {
         let stage = Stage::new();
@@ -275,7 +276,7 @@ async fn a_wrong_app_secret_says_what_to_compare_where_tiktok_says_so() {
 }
 
 #[tokio::test]
-async fn shops_that_cannot_be_read_do_not_undo_a_connection() {
+async fn a_connection_stays_if_its_shops_cannot_be_read() {
     let stage = Stage::new();
     stage
         .fake
@@ -285,16 +286,16 @@ async fn shops_that_cannot_be_read_do_not_undo_a_connection() {
     assert_eq!((connection.shops_synced_at, connection.shops.len()), (None, 0));
     assert_eq!(connection.last_failure.unwrap().failure.code, "missing-permission");
 
-    // The seller allows more; nothing has to be connected again.
+    // The seller consents again, but the code is not exchanged. The scope is still missing.
     let query = stage.callback("one-shop", Decision::Allow);
     assert!(query.starts_with("code="));
     let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("misconfigured", "missing-permission".to_owned()));
-    assert_eq!(stage.requests_to("/api/v2/token/refresh"), 0, "a missing scope is no token problem");
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 0, "new tokens would not bring the missing scope");
 }
 
 #[tokio::test]
-async fn a_consent_of_the_same_account_replaces_in_place() {
+async fn a_new_consent_of_the_same_account_replaces_the_connection() {
     let stage = Stage::new();
     let first = stage.connect("alice", "several-regions").await.unwrap();
     stage.advance(DAY);
@@ -305,11 +306,11 @@ async fn a_consent_of_the_same_account_replaces_in_place() {
     assert_eq!(second.refreshed_at, UnixSeconds(BEGIN + DAY));
     let gone = second.shops.iter().find(|shop| shop.id.as_str() == "7490000000000000003").unwrap();
     assert_eq!((gone.standing, gone.linked), (ShopStanding::NoLongerGranted, true));
-    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), [second]);
+    assert_eq!(stage.connections("alice").await, [second]);
 }
 
 #[tokio::test]
-async fn ciphers_that_change_with_a_consent_are_overwritten() {
+async fn a_new_consent_overwrites_the_ciphers() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| switches.ciphers_on_consent = CiphersOnConsent::New);
     let ciphers = |connection: &Connection| -> Vec<_> {
@@ -319,11 +320,11 @@ async fn ciphers_that_change_with_a_consent_are_overwritten() {
     let second = ciphers(&stage.connect("alice", "several-regions").await.unwrap());
     let changed = |cipher: &Option<String>| cipher.as_ref().map(|cipher| format!("{cipher}v1"));
     assert_eq!(second, first.iter().map(changed).collect::<Vec<_>>());
-    assert_eq!(second[2], None, "an absent one stays absent");
+    assert_eq!(second[2], None, "a missing cipher stays missing");
 }
 
 #[tokio::test]
-async fn missing_scopes_in_the_token_answer_are_no_obstacle() {
+async fn a_token_answer_without_scopes_still_connects() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| switches.granted_scopes_field = GrantedScopesField::Missing);
     let connection = stage.connect("alice", "one-shop").await.unwrap();
@@ -334,10 +335,10 @@ async fn missing_scopes_in_the_token_answer_are_no_obstacle() {
 async fn malformed_arguments_are_refused_before_anything_is_sent() {
     let stage = Stage::new();
     let long = format!("code={}&state={STATE}", "x".repeat(9000));
-    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&long), ShopPolicy::All).await;
+    let outcome = stage.connect_with("alice", &long, ShopPolicy::All).await;
     assert_eq!(refusal(outcome), ("invalid-request", "callback-malformed".to_owned()));
     let twice = format!("code=a&code=b&state={STATE}");
-    let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&twice), ShopPolicy::All).await;
+    let outcome = stage.connect_with("alice", &twice, ShopPolicy::All).await;
     assert_eq!(refusal(outcome), ("invalid-request", "callback-malformed".to_owned()));
     assert_eq!(stage.fake.requests(), []);
 }

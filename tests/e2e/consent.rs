@@ -1,30 +1,25 @@
-//! A consent from the link to the callback: only the browser that began it finishes it, once, in ten minutes, for the
-//! customer and the tenant it was begun for. Whatever is refused sends no request.
+//! A consent, from the link to the callback. Only the browser that began the consent can finish it, once, within ten minutes, and
+//! for the same customer and tenant. A callback that is refused sends no request.
 
 use std::io;
 use std::sync::Arc;
 
 use fake_tiktok_shop::{CallbackExtras, Decision, Fault};
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy};
-use tiktok_shop_host::consent::{BrowserSession, ConsentError};
+use tiktok_shop_host::consent::ConsentError;
 use tiktok_shop_host::randomness::Randomness;
 use tiktok_shop_host::{CallError, ConnectorHost, Secret};
-use tiktok_shop_tests::{Sink, Stage, TOKEN_GET, customer_id, refusal, tenant};
+use tiktok_shop_tests::{Sink, Stage, TOKEN_GET, browser, customer_id, refusal, state_of, tenant};
 
-fn browser(of: &str) -> BrowserSession {
-    BrowserSession::new(format!("the session cookie of {of}").into()).unwrap()
-}
-
-/// The state of a consent that a customer begins in a browser of their own.
+/// Lets a customer begin a consent in the customer's own browser, and returns the state.
 async fn begin(stage: &Stage, customer: &str, shops: ShopPolicy) -> String {
     let consent =
         stage.host.begin_consent(&tenant(0), &customer_id(customer), &browser(customer), shops).await.unwrap();
-    let (link, state) = consent.url.expose().split_once("&state=").unwrap();
-    assert!(link.starts_with("https://services.tiktokshop.com/open/authorize?service_id="), "{link}");
-    state.to_owned()
+    assert!(consent.url.expose().starts_with("https://services.tiktokshop.com/open/authorize?service_id="));
+    state_of(&consent).to_owned()
 }
 
-/// The callback after a seller has allowed what that state asks for.
+/// Lets a seller allow the consent with this state, and returns the query of the callback.
 fn allowed(stage: &Stage, state: &str) -> String {
     stage.callback_of(0, "one-shop", Some(state), Decision::Allow)
 }
@@ -33,7 +28,8 @@ async fn finish(host: &ConnectorHost, customer: &str, query: &str) -> Result<Con
     host.finish_consent(&tenant(0), &browser(customer), query.into()).await
 }
 
-fn called(outcome: Result<Connection, ConsentError>) -> (&'static str, String) {
+/// Returns the case and the code of the connector's error.
+fn call_refusal(outcome: Result<Connection, ConsentError>) -> (&'static str, String) {
     match outcome {
         Err(ConsentError::Call(error)) => refusal(Err::<(), _>(error)),
         other => panic!("{other:?}"),
@@ -41,7 +37,7 @@ fn called(outcome: Result<Connection, ConsentError>) -> (&'static str, String) {
 }
 
 #[tokio::test]
-async fn a_consent_connects_the_customer_who_began_it_with_the_shops_that_were_chosen() {
+async fn a_consent_connects_its_customer_with_its_shop_policy() {
     let stage = Stage::new();
     let state = begin(&stage, "alice", ShopPolicy::ExactlyOne).await;
     let connection = finish(&stage.host, "alice", &allowed(&stage, &state)).await.unwrap();
@@ -50,35 +46,34 @@ async fn a_consent_connects_the_customer_who_began_it_with_the_shops_that_were_c
 }
 
 #[tokio::test]
-async fn a_state_tells_nothing_and_no_two_are_alike() {
+async fn states_are_random_and_are_stored_as_digests() {
     let stage = Stage::new();
     let (one, two) = (begin(&stage, "alice", ShopPolicy::All).await, begin(&stage, "alice", ShopPolicy::All).await);
     assert_ne!(one, two);
     assert!(one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one}");
-    // The stage finds a state in what is stored, if there is one; here, that something was stored.
-    let _canaries = (allowed(&stage, &one), allowed(&stage, &two));
+    // The stage knows both states now. Its end asserts that no stored value contains them.
+    let _queries = (allowed(&stage, &one), allowed(&stage, &two));
     let stored = String::from_utf8(stage.watch.written(Sink::Rows)).unwrap();
     assert!(stored.contains("ConsentRecord { customer: CustomerId(\"alice\"), browser: [digest], "), "{stored}");
 }
 
 #[tokio::test]
-async fn of_two_callbacks_at_once_one_is_taken_up_and_one_token_request_is_sent() {
+async fn of_two_simultaneous_callbacks_one_connects_and_sends_the_only_token_request() {
     let stage = Stage::new();
-    let other = stage.host_builder().build().unwrap();
+    let other = stage.another_host();
     let state = begin(&stage, "alice", ShopPolicy::All).await;
     let query = allowed(&stage, &state);
-    // Both have read the state before either uses it: storage lets calls that run side by side meet there.
+    // The storage lets other tasks run after a read. So both calls read the state before one of them uses it.
     let (one, two) = tokio::join!(finish(&stage.host, "alice", &query), finish(&other, "alice", &query));
-    let (taken, refused) = if one.is_ok() { (one, two) } else { (two, one) };
+    let (connected, refused) = if one.is_ok() { (one, two) } else { (two, one) };
     assert_eq!(refused, Err(ConsentError::StateUsed));
     assert_eq!(finish(&other, "alice", &query).await, Err(ConsentError::StateUsed));
     assert_eq!(stage.requests_to(TOKEN_GET), 1);
-    let listed = stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap();
-    assert_eq!(listed, [taken.unwrap()]);
+    assert_eq!(stage.connections("alice").await, [connected.unwrap()]);
 }
 
 #[tokio::test]
-async fn a_callback_whose_state_is_not_exactly_that_of_a_consent_is_refused() {
+async fn a_callback_whose_state_differs_in_any_way_is_refused() {
     let stage = Stage::new();
     let state = begin(&stage, "alice", ShopPolicy::All).await;
     let query = allowed(&stage, &state);
@@ -113,36 +108,36 @@ async fn a_callback_whose_state_is_not_exactly_that_of_a_consent_is_refused() {
 }
 
 #[tokio::test]
-async fn another_browser_can_neither_finish_a_consent_nor_use_it_up() {
+async fn another_browser_can_neither_finish_a_consent_nor_use_its_state() {
     let stage = Stage::new();
     let state = begin(&stage, "alice", ShopPolicy::All).await;
     let query = allowed(&stage, &state);
     for _ in 0..2 {
-        // Of another customer, who is signed in to the same tenant.
+        // This is the browser of another customer of the same tenant.
         assert_eq!(finish(&stage.host, "mallory", &query).await, Err(ConsentError::OtherBrowser));
     }
     assert_eq!(stage.fake.requests(), []);
     assert_eq!(finish(&stage.host, "alice", &query).await.unwrap().key.customer, customer_id("alice"));
-    // Nor does it learn that the state was used since.
+    // The other browser does not learn that the state was used meanwhile.
     assert_eq!(finish(&stage.host, "mallory", &query).await, Err(ConsentError::OtherBrowser));
-    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("mallory")).await.unwrap(), []);
+    assert_eq!(stage.connections("mallory").await, []);
 }
 
 #[tokio::test]
-async fn a_consent_is_taken_up_within_ten_minutes_by_the_storages_clock() {
+async fn a_consent_can_be_finished_for_ten_minutes_by_the_storages_clock() {
     let stage = Stage::new();
-    let (kept, missed) = (begin(&stage, "alice", ShopPolicy::All).await, begin(&stage, "bob", ShopPolicy::All).await);
-    let (kept, missed) = (allowed(&stage, &kept), allowed(&stage, &missed));
+    let (in_time, late) = (begin(&stage, "alice", ShopPolicy::All).await, begin(&stage, "bob", ShopPolicy::All).await);
+    let (in_time, late) = (allowed(&stage, &in_time), allowed(&stage, &late));
     stage.advance(600);
-    assert_eq!(finish(&stage.host, "alice", &kept).await.unwrap().status, ConnectionStatus::Active);
+    assert_eq!(finish(&stage.host, "alice", &in_time).await.unwrap().status, ConnectionStatus::Active);
     stage.advance(1);
     stage.clear_requests();
-    assert_eq!(finish(&stage.host, "bob", &missed).await, Err(ConsentError::StateExpired));
+    assert_eq!(finish(&stage.host, "bob", &late).await, Err(ConsentError::StateExpired));
     assert_eq!(stage.fake.requests(), []);
 }
 
 #[tokio::test]
-async fn a_consent_of_one_app_is_worth_nothing_at_another() {
+async fn a_consent_of_one_app_does_not_connect_another_app() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| switches.callback_extras = CallbackExtras::AppKeyLocaleAndRegion);
     let state = begin(&stage, "alice", ShopPolicy::All).await;
@@ -150,22 +145,22 @@ async fn a_consent_of_one_app_is_worth_nothing_at_another() {
     let outcome = stage.host.finish_consent(&tenant(1), &browser("alice"), query.as_str().into()).await;
     assert_eq!(outcome, Err(ConsentError::StateMismatch));
 
-    // The callback of another app, with the state of this one.
+    // This callback comes from another app and has the state of the first tenant's consent.
     let foreign = stage.callback_of(1, "one-shop", Some(&state), Decision::Allow);
     let outcome = finish(&stage.host, "alice", &foreign).await;
-    assert_eq!(called(outcome), ("invalid-request", "callback-of-another-app".to_owned()));
+    assert_eq!(call_refusal(outcome), ("invalid-request", "callback-of-another-app".to_owned()));
     assert_eq!(stage.fake.requests(), []);
 }
 
 #[tokio::test]
-async fn a_callback_that_tiktok_was_too_busy_for_may_come_again() {
+async fn a_callback_that_met_a_rate_limit_may_be_repeated() {
     let stage = Stage::new();
     let state = begin(&stage, "alice", ShopPolicy::All).await;
     let query = allowed(&stage, &state);
     let name = "HTTP 429, Retry-After: 7";
     stage.fake.fault_next(TOKEN_GET, name, Fault::named(name).unwrap());
-    assert_eq!(called(finish(&stage.host, "alice", &query).await).0, "retry-after");
-    // Released, it is bound as before, and as old.
+    assert_eq!(call_refusal(finish(&stage.host, "alice", &query).await).0, "retry-after");
+    // The state is unused again. It still belongs to the same browser, and its age has continued.
     assert_eq!(finish(&stage.host, "mallory", &query).await, Err(ConsentError::OtherBrowser));
     stage.advance(7);
     assert_eq!(finish(&stage.host, "alice", &query).await.unwrap().status, ConnectionStatus::Active);
@@ -174,59 +169,60 @@ async fn a_callback_that_tiktok_was_too_busy_for_may_come_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_and_a_spent_code_use_the_state_up() {
+async fn a_refused_consent_and_a_spent_code_use_the_state() {
     let stage = Stage::new();
     let state = begin(&stage, "alice", ShopPolicy::All).await;
     let refused = stage.callback_of(0, "one-shop", Some(&state), Decision::Refuse);
     let outcome = finish(&stage.host, "alice", &refused).await;
-    assert_eq!(called(outcome), ("reauthorize", "consent-refused".to_owned()));
+    assert_eq!(call_refusal(outcome), ("reauthorize", "consent-refused".to_owned()));
     assert_eq!(finish(&stage.host, "alice", &refused).await, Err(ConsentError::StateUsed));
     assert_eq!(stage.fake.requests(), []);
 
     let first = begin(&stage, "alice", ShopPolicy::All).await;
     let query = allowed(&stage, &first);
-    let healthy = finish(&stage.host, "alice", &query).await.unwrap();
+    let connection = finish(&stage.host, "alice", &query).await.unwrap();
     let second = begin(&stage, "alice", ShopPolicy::All).await;
     let spent = query.replace(&first, &second);
     let outcome = finish(&stage.host, "alice", &spent).await;
-    assert_eq!(called(outcome), ("reauthorize", "authorization-code-spent".to_owned()));
+    assert_eq!(call_refusal(outcome), ("reauthorize", "authorization-code-spent".to_owned()));
     assert_eq!(finish(&stage.host, "alice", &spent).await, Err(ConsentError::StateUsed));
-    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), [healthy]);
+    assert_eq!(stage.connections("alice").await, [connection]);
 }
 
 #[tokio::test]
-async fn an_install_from_the_app_store_has_no_state_and_leaves_that_of_a_consent_alone() {
+async fn an_install_from_the_app_store_needs_no_state_and_does_not_use_the_state_of_a_consent() {
     let stage = Stage::new();
     let state = begin(&stage, "alice", ShopPolicy::All).await;
     let (query, install) = (allowed(&stage, &state), stage.callback_of(0, "one-shop", None, Decision::Allow));
     let (ours, bob) = (tenant(0), customer_id("bob"));
-    let take = |query: &str| stage.host.finish_app_store_install(&ours, &bob, query.into(), ShopPolicy::All);
-    assert_eq!(refusal(take(&query).await), ("invalid-request", "state-mismatch".to_owned()));
+    let install_with = |query: &str| stage.host.finish_app_store_install(&ours, &bob, query.into(), ShopPolicy::All);
+    assert_eq!(refusal(install_with(&query).await), ("invalid-request", "state-mismatch".to_owned()));
     assert_eq!(finish(&stage.host, "alice", &install).await, Err(ConsentError::StateMismatch));
     assert_eq!(stage.fake.requests(), []);
-    assert_eq!(take(&install).await.unwrap().key.customer, bob);
+    assert_eq!(install_with(&install).await.unwrap().key.customer, bob);
     assert_eq!(finish(&stage.host, "alice", &query).await.unwrap().key.customer, customer_id("alice"));
 }
 
-struct Broken;
+/// Randomness that always fails.
+struct NoRandomness;
 
-impl Randomness for Broken {
+impl Randomness for NoRandomness {
     fn fill(&self, _: &mut [u8]) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
 
 #[tokio::test]
-async fn without_randomness_no_consent_begins() {
+async fn without_randomness_no_consent_can_begin() {
     let stage = Stage::new();
-    let host = stage.host_builder().randomness(Arc::new(Broken)).build().unwrap();
+    let host = stage.host_builder().randomness(Arc::new(NoRandomness)).build().unwrap();
     let outcome = host.begin_consent(&tenant(0), &customer_id("alice"), &browser("alice"), ShopPolicy::All).await;
     let plugin = stage.host.plugin().clone();
     assert_eq!(outcome, Err(ConsentError::Call(CallError::NoRandomness { plugin })));
 }
 
 #[tokio::test]
-async fn neither_a_consent_nor_its_errors_show_the_state() {
+async fn the_texts_of_a_consent_and_its_errors_do_not_contain_the_state() {
     let stage = Stage::new();
     let (alice, all) = (customer_id("alice"), ShopPolicy::All);
     let consent = stage.host.begin_consent(&tenant(0), &alice, &browser("alice"), all).await.unwrap();

@@ -1,54 +1,55 @@
-//! Processes that are killed while they write, and servers that are restarted under them: what was answered is there, and
-//! what was under way is there whole or not at all.
+//! Processes that are killed while they write to a database. Every answered write is stored. A write without an answer is stored
+//! completely or not at all.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use tiktok_shop_host::randomness::Randomness as _;
-use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::seal::{KeyFile, Keyring};
 use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
 use tiktok_shop_tests::Schema;
 use tiktok_shop_tests::crash::WriterLog;
 
 const KILLS: usize = 25;
-/// Lines that a writer says before it is killed, at most: some hundred writes.
-const MOST_LINES: u64 = 600;
+/// The maximum number of lines that a writer prints before it is killed. They describe about 300 writes.
+const MAX_LINES: u64 = 600;
 
-fn writer(database: &str, keys: &Path) -> Child {
-    #[expect(clippy::disallowed_methods, reason = "the subject is a process that is killed")]
+fn start_writer(database: &str, keys: &Path) -> Child {
+    #[expect(clippy::disallowed_methods, reason = "the test kills this process")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_storage-writer"));
     command.arg(database).arg(keys).stdout(Stdio::piped()).spawn().unwrap()
 }
 
-fn below(most: u64) -> u64 {
+/// Draws a number below the limit.
+fn draw_below(limit: u64) -> u64 {
     let mut bytes = [0; 8];
     SystemRandomness.fill(&mut bytes).unwrap();
-    u64::from_le_bytes(bytes) % most
+    u64::from_le_bytes(bytes) % limit
 }
 
-/// Kills a writer after so many lines, with `kill -9`, and hears what it has said until then.
+/// Kills a writer with SIGKILL after this number of lines. Reads all lines that it has printed.
 fn kill_after(lines: u64, mut writer: Child, log: &mut WriterLog) {
-    let mut said = BufReader::new(writer.stdout.take().unwrap()).lines();
+    let mut printed = BufReader::new(writer.stdout.take().unwrap()).lines();
     for _ in 0..lines {
-        log.read_line(&said.next().expect("it lives").unwrap());
+        log.read_line(&printed.next().expect("the writer still runs").unwrap());
     }
     writer.kill().unwrap();
-    for line in said {
+    for line in printed {
         log.read_line(&line.unwrap());
     }
     assert!(!writer.wait().unwrap().success());
 }
 
-/// Kills writers of this database over and over, and holds what is there against what they have said. Gives the count.
-async fn kill_over_and_over(database: &str, keys: &Path, open: impl AsyncFn() -> SqlStorage) -> String {
+/// Kills writers of this database again and again, and compares the stored records with the writers' lines. Returns the numbers
+/// of writes as text.
+async fn kill_repeatedly(database: &str, keys: &Path, open: impl AsyncFn() -> SqlStorage) -> String {
     let mut log = WriterLog::default();
     for round in 0..KILLS {
-        // The first dies while it makes the tables, or before.
-        let lines = if round == 0 { 0 } else { below(MOST_LINES) };
-        kill_after(lines, writer(database, keys), &mut log);
+        // The first writer is killed before or while it creates the tables.
+        let lines = if round == 0 { 0 } else { draw_below(MAX_LINES) };
+        kill_after(lines, start_writer(database, keys), &mut log);
 
         let storage = open().await;
         assert_eq!(storage.problems().await.unwrap(), [""; 0]);
@@ -58,27 +59,29 @@ async fn kill_over_and_over(database: &str, keys: &Path, open: impl AsyncFn() ->
         storage.close().await;
     }
     let WriterLog { answered, found_done, found_undone, .. } = log;
-    let count =
-        format!("{KILLS} kills, {answered} writes answered, {found_done} under way and done, {found_undone} not");
-    assert!(answered > KILLS && found_done + found_undone > 0, "no kill met a write: {count}");
+    let count = format!(
+        "{KILLS} kills, {answered} answered writes, {found_done} unanswered and stored, {found_undone} unanswered and not"
+    );
+    assert!(answered > KILLS && found_done + found_undone > 0, "no kill interrupted a write: {count}");
     count
 }
 
 #[tokio::test]
-async fn a_writer_that_is_killed_at_any_moment_leaves_an_sqlite_file_in_order() {
+async fn a_killed_writer_leaves_an_sqlite_file_intact() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("connections.sqlite");
     let open = async || SqlStorage::sqlite(&database).await.unwrap();
-    println!("{}", kill_over_and_over(database.to_str().unwrap(), &folder.path().join("keys"), open).await);
+    println!("{}", kill_repeatedly(database.to_str().unwrap(), &folder.path().join("keys"), open).await);
 }
 
-/// What the server has not heard of by then it hears of never: a session that ends rolls back what it had begun.
+/// After the kill, the server gets nothing more from the writer. It rolls back the writer's open transaction when the session
+/// ends.
 #[tokio::test]
-async fn a_writer_that_is_killed_at_any_moment_leaves_a_postgresql_database_in_order() {
+async fn a_killed_writer_leaves_a_postgresql_database_intact() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let schema = Schema::make(&server);
+    let schema = Schema::create(&server);
     let database = schema.address(&server);
     let open = async || SqlStorage::postgres(&database, PostgresOptions::default()).await.unwrap();
-    println!("{}", kill_over_and_over(&database, &folder.path().join("keys"), open).await);
+    println!("{}", kill_repeatedly(&database, &folder.path().join("keys"), open).await);
 }

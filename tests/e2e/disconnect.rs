@@ -1,73 +1,67 @@
-//! `disconnect`: what is left here and at TikTok, under every answer that TikTok might give.
+//! `disconnect`. These tests check what stays in the storage and at TikTok after every kind of answer from TikTok.
 
-use fake_tiktok_shop::{DeauthorizeNotice, DeauthorizeShop, Decision, Fault, ReplacedRefreshToken};
+use fake_tiktok_shop::{DeauthorizeNotice, DeauthorizeShop, Fault, ReplacedRefreshToken};
 use futures::future::join;
-use tiktok_shop_host::connection::{Connection, ConnectionStatus, ReauthorizationReason, ShopPolicy, ShopStanding};
+use tiktok_shop_host::ShopId;
+use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopStanding};
 use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
 use tiktok_shop_host::refresh::RefreshMode;
-use tiktok_shop_host::{AccountId, ShopId};
-use tiktok_shop_tests::{DAY, Stage, customer_id, grant, refusal, tenant};
-
-const DEAUTHORIZE: &str = "/authorization/202403/shops";
+use tiktok_shop_tests::{DAY, DEAUTHORIZE, Stage, customer_id, refusal, tenant};
 
 async fn disconnect(stage: &Stage, target: DisconnectTarget, remote: RemoteGrant) -> Disconnected {
     stage.host.disconnect(&tenant(0), &customer_id("alice"), target, remote).await.unwrap()
 }
 
-async fn connections(stage: &Stage) -> Vec<Connection> {
-    stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap()
-}
-
-/// What storage holds of the customer: accounts with tokens, and rows.
+/// Returns the numbers of the customer's stored token records and rows.
 async fn stored(stage: &Stage) -> (usize, usize) {
     let (tenant, customer) = (tenant(0), customer_id("alice"));
     let accounts = stage.storage.accounts(&tenant, &customer).await.unwrap();
     (accounts.len(), stage.storage.list_rows(&tenant, &customer).await.unwrap().len())
 }
 
+/// Returns the codes of the failed revocations.
 fn failures(ended: &Disconnected) -> Vec<&str> {
     ended.not_revoked.iter().map(|left| left.failure.code.as_str()).collect()
 }
 
-/// Whether TikTok still honours anything of the seller's grant.
-fn lives_at_tiktok(stage: &Stage, seller: &str) -> bool {
-    let service = &stage.fake.apps()[0].service_id;
-    stage.fake.issued(service, seller).unwrap().refresh_tokens.iter().any(|token| token.honoured)
+/// Returns whether TikTok still accepts a refresh token of the seller's grant.
+fn is_granted_at_tiktok(stage: &Stage, seller: &str) -> bool {
+    stage.issued(seller).refresh_tokens.iter().any(|token| token.honoured)
 }
 
 #[tokio::test]
-async fn keeping_the_grant_asks_tiktok_nothing_and_erases_everything_here() {
+async fn a_disconnect_that_keeps_the_grant_sends_nothing_and_erases_everything_in_the_storage() {
     let stage = Stage::new();
     stage.connect("alice", "cross-border").await.unwrap();
     stage.clear_requests();
     for _ in 0..2 {
         let ended = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Keep).await;
         assert_eq!((ended.remaining, ended.not_revoked), (Vec::new(), Vec::new()));
-        assert_eq!(stored(&stage).await, (0, 0), "twice is once");
+        assert_eq!(stored(&stage).await, (0, 0), "a second disconnect changes nothing");
     }
     assert_eq!(stage.fake.requests(), []);
-    assert!(lives_at_tiktok(&stage, "cross-border"));
+    assert!(is_granted_at_tiktok(&stage, "cross-border"));
     assert_eq!(refusal(stage.refresh("alice", RefreshMode::Forced).await).1, "not-connected");
 }
 
 #[tokio::test]
-async fn revoking_takes_every_shop_back() {
+async fn a_disconnect_that_revokes_the_grant_revokes_every_shop() {
     let stage = Stage::new();
     stage.connect("alice", "cross-border").await.unwrap();
     stage.clear_requests();
     let ended = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Revoke).await;
     assert_eq!(failures(&ended), [""; 0]);
     assert_eq!(stage.requests_to(DEAUTHORIZE), 5);
-    assert!(!lives_at_tiktok(&stage, "cross-border"));
+    assert!(!is_granted_at_tiktok(&stage, "cross-border"));
     assert_eq!(stored(&stage).await, (0, 0));
 }
 
 #[tokio::test]
-async fn where_the_first_shop_takes_the_whole_grant_along_there_is_nothing_to_report() {
+async fn if_revoking_one_shop_ends_the_whole_grant_no_failure_is_reported() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| switches.deauthorize_shop = DeauthorizeShop::Grant);
     stage.connect("alice", "cross-border").await.unwrap();
-    // Within ten minutes of the consent the connector would not ask the token host again, and report the others.
+    // Within ten minutes after the consent, the connector would not ask the token host again. It would report the other shops.
     stage.advance(601);
     let ended = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Revoke).await;
     assert_eq!(failures(&ended), [""; 0]);
@@ -75,7 +69,7 @@ async fn where_the_first_shop_takes_the_whole_grant_along_there_is_nothing_to_re
 }
 
 #[tokio::test]
-async fn what_tiktok_does_not_take_back_is_told_and_gone_here() {
+async fn a_shop_that_tiktok_does_not_revoke_is_reported_and_erased_in_the_storage() {
     for (fault, code) in [
         ("HTTP 503, HTML", "outcome-unknown"),
         ("HTTP 429, HTML", "rate-limited"),
@@ -93,7 +87,7 @@ async fn what_tiktok_does_not_take_back_is_told_and_gone_here() {
 }
 
 #[tokio::test]
-async fn one_shop_of_several_goes_and_the_others_work_on() {
+async fn after_one_shop_of_several_is_disconnected_the_others_stay() {
     for (answer, status) in [
         (DeauthorizeShop::Shop, ConnectionStatus::Active),
         (
@@ -111,21 +105,16 @@ async fn one_shop_of_several_goes_and_the_others_work_on() {
         let left = &ended.remaining[0].shops[0];
         assert_eq!((left.linked, left.standing), (false, ShopStanding::NoLongerGranted));
         assert_eq!(stored(&stage).await, (1, 1));
-        // What became of the others is found out at once, not when the tokens are due.
-        assert_eq!(due(&stage).await, 1);
-        let _either = stage.refresh("alice", RefreshMode::WhenDue).await;
-        assert_eq!(connections(&stage).await[0].status, status, "{answer:?}");
-        assert_eq!(due(&stage).await, 0);
+        // The connection is due at once. So the next refresh finds out the state of the other shops.
+        assert_eq!(stage.due().await, 1);
+        let _outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
+        assert_eq!(stage.connection("alice").await.status, status, "{answer:?}");
+        assert_eq!(stage.due().await, 0);
     }
 }
 
-async fn due(stage: &Stage) -> usize {
-    let now = tiktok_shop_host::connection::UnixSeconds(stage.fake.now());
-    stage.storage.due(now, None, 10).await.unwrap().len()
-}
-
 #[tokio::test]
-async fn the_last_linked_shop_takes_the_tokens_along() {
+async fn disconnecting_the_last_linked_shop_erases_the_tokens() {
     let stage = Stage::new();
     let shops: Vec<ShopId> =
         stage.connect("alice", "several-regions").await.unwrap().shops.into_iter().map(|shop| shop.id).collect();
@@ -137,17 +126,16 @@ async fn the_last_linked_shop_takes_the_tokens_along() {
 }
 
 #[tokio::test]
-async fn one_account_of_two_ends_and_the_other_is_untouched() {
+async fn disconnecting_one_account_leaves_the_other_unchanged() {
     let stage = Stage::new();
     let first = stage.connect("alice", "one-shop").await.unwrap();
     let second = stage.connect("alice", "cross-border").await.unwrap();
-    let account: AccountId = first.key.account.clone();
-    disconnect(&stage, DisconnectTarget::All(Some(account)), RemoteGrant::Keep).await;
-    assert_eq!(connections(&stage).await, [second]);
+    disconnect(&stage, DisconnectTarget::All(Some(first.key.account)), RemoteGrant::Keep).await;
+    assert_eq!(stage.connections("alice").await, [second]);
 }
 
 #[tokio::test]
-async fn nothing_of_another_customer_or_tenant_is_touched() {
+async fn a_disconnect_changes_no_other_customer_and_no_other_tenant() {
     let stage = Stage::new();
     let shop = stage.connect("alice", "one-shop").await.unwrap().shops.remove(0).id;
     stage.connect("bob", "one-shop").await.unwrap();
@@ -157,12 +145,12 @@ async fn nothing_of_another_customer_or_tenant_is_touched() {
     assert_eq!(stored(&stage).await, (1, 1));
     disconnect(&stage, DisconnectTarget::Shop(shop), RemoteGrant::Keep).await;
     assert_eq!(stored(&stage).await, (0, 0));
-    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("bob")).await.unwrap().len(), 1);
+    assert_eq!(stage.connections("bob").await.len(), 1);
 }
 
-/// Both at once, many times over: whoever is first, nothing stays or comes back.
+/// A refresh and a disconnect run at the same time, 20 times. Whichever is first, nothing stays stored.
 #[tokio::test]
-async fn a_refresh_in_flight_resurrects_nothing() {
+async fn a_refresh_during_a_disconnect_brings_nothing_back() {
     for round in 0..20 {
         let stage = Stage::new();
         stage.connect("alice", "cross-border").await.unwrap();
@@ -173,14 +161,15 @@ async fn a_refresh_in_flight_resurrects_nothing() {
         if let Err(error) = refreshed {
             assert_eq!(refusal::<()>(Err(error)).1, "not-connected");
         }
-        assert_eq!(connections(&stage).await, []);
+        assert_eq!(stage.connections("alice").await, []);
         assert_eq!(stage.storage.accounts(&tenant(0), &customer_id("alice")).await.unwrap(), []);
     }
 }
 
-/// The same with a consent in place of the end: whoever is first, one of the pairs lives, and it is found.
+/// A refresh and a new consent run at the same time, 20 times. Whichever is first, TikTok accepts the tokens of one of them, and the
+/// connection uses those.
 #[tokio::test]
-async fn a_reconnect_and_a_refresh_in_flight_leave_a_connection_that_works() {
+async fn a_refresh_during_a_reconnect_leaves_a_working_connection() {
     for round in 0..20 {
         let stage = Stage::new();
         stage.fake.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::RevokesFamily);
@@ -192,12 +181,12 @@ async fn a_reconnect_and_a_refresh_in_flight_leave_a_connection_that_works() {
         stage.advance(700);
         let connection = stage.refresh("alice", RefreshMode::Forced).await.unwrap();
         assert_eq!((connection.status, connection.shops.len()), (ConnectionStatus::Active, 5), "round {round}");
-        assert_eq!(connections(&stage).await, [connection]);
+        assert_eq!(stage.connections("alice").await, [connection]);
     }
 }
 
 #[tokio::test]
-async fn a_customer_who_comes_back_starts_anew() {
+async fn a_customer_who_connects_again_starts_without_the_earlier_choice_of_shops() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::Refused);
     let shops = stage.connect("alice", "several-regions").await.unwrap().shops;
@@ -205,12 +194,12 @@ async fn a_customer_who_comes_back_starts_anew() {
     disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Keep).await;
     stage.advance(DAY);
     let again = stage.connect("alice", "several-regions").await.unwrap();
-    assert!(again.shops.iter().all(|shop| shop.linked), "what was chosen before is forgotten");
+    assert!(again.shops.iter().all(|shop| shop.linked), "the earlier choice is erased");
     assert_eq!(again.connected_at, again.granted_at);
 }
 
 #[tokio::test]
-async fn a_shop_taken_back_is_linked_again_by_the_consent_that_brings_it_back() {
+async fn a_new_consent_links_a_revoked_shop_again_but_not_a_shop_that_the_customer_unlinked() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| switches.deauthorize_notice = DeauthorizeNotice::None);
     let shops = stage.connect("alice", "cross-border").await.unwrap().shops;
@@ -218,9 +207,8 @@ async fn a_shop_taken_back_is_linked_again_by_the_consent_that_brings_it_back() 
         let remote = if id == &shops[0].id { RemoteGrant::Revoke } else { RemoteGrant::Keep };
         disconnect(&stage, DisconnectTarget::Shop(id.clone()), remote).await;
     }
-    let query = stage.callback("cross-border", Decision::Allow);
-    let again = stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await.unwrap();
+    let again = stage.connect("alice", "cross-border").await.unwrap();
     let linked: Vec<_> = again.shops.iter().map(|shop| (shop.standing, shop.linked)).collect();
-    assert_eq!(linked[0], (ShopStanding::Granted, true), "it was TikTok's to give");
-    assert_eq!(linked[1], (ShopStanding::Granted, false), "it was the customer's choice");
+    assert_eq!(linked[0], (ShopStanding::Granted, true), "the shop was revoked at TikTok");
+    assert_eq!(linked[1], (ShopStanding::Granted, false), "the customer has only unlinked the shop");
 }

@@ -1,5 +1,4 @@
-//! The host in front of the shipped component: nothing but TikTok Shop's two hosts, and not even those where the policy
-//! does not lead there.
+//! The egress of the host. A guest reaches nothing but TikTok Shop's two hosts, and reaches them only at public addresses.
 
 mod deadlines;
 mod hostile;
@@ -13,35 +12,34 @@ use tiktok_shop_host::egress::{EgressPolicy, Resolver};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{Stage, customer_id, grant, refusal, tenant};
 
-/// Resolves every name to the same addresses and notes which it was asked for.
-#[derive(Default)]
-struct Leads {
-    to: Vec<IpAddr>,
+/// A resolver that resolves every name to the same address and records the names.
+struct OneAddress {
+    address: IpAddr,
     asked: Mutex<Vec<String>>,
 }
 
-impl Leads {
-    fn to(address: IpAddr) -> Arc<Self> {
-        Arc::new(Self { to: vec![address], asked: Mutex::default() })
+impl OneAddress {
+    fn new(address: IpAddr) -> Arc<Self> {
+        Arc::new(Self { address, asked: Mutex::default() })
     }
 
-    /// The names since the last time.
+    /// Returns the names that were resolved since the last call.
     fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 }
 
 #[async_trait::async_trait]
-impl Resolver for Leads {
+impl Resolver for OneAddress {
     async fn resolve(&self, name: &str) -> std::io::Result<Vec<IpAddr>> {
         self.asked.lock().unwrap().push(name.to_owned());
-        Ok(self.to.clone())
+        Ok(vec![self.address])
     }
 }
 
 #[tokio::test]
-async fn production_names_that_resolve_to_this_machine_or_its_neighbours_are_denied() {
-    for to in [
+async fn a_production_name_that_resolves_to_an_internal_address_is_denied() {
+    for address in [
         IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
         IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
@@ -49,19 +47,19 @@ async fn production_names_that_resolve_to_this_machine_or_its_neighbours_are_den
         "::ffff:127.0.0.1".parse().unwrap(),
     ] {
         let stage = Stage::new();
-        let resolver = Leads::to(to);
+        let resolver = OneAddress::new(address);
         let policy = EgressPolicy::production().resolver(Arc::clone(&resolver) as Arc<_>);
         let host = stage.host_builder().egress(policy).build().unwrap();
         let query = stage.callback("one-shop", Decision::Allow);
         let outcome = host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::All).await;
-        assert_eq!(refusal(outcome), ("misconfigured", "egress-denied".to_owned()), "{to}");
+        assert_eq!(refusal(outcome), ("misconfigured", "egress-denied".to_owned()), "{address}");
         assert_eq!(resolver.asked(), ["auth.tiktok-shops.com"]);
         assert_eq!(stage.fake.requests(), []);
     }
 }
 
 #[tokio::test]
-async fn the_shipped_component_asks_for_two_authorities_and_no_other() {
+async fn the_shipped_component_requests_only_two_authorities() {
     let stage = Stage::new();
     stage.connect("alice", "cross-border").await.unwrap();
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();
@@ -70,7 +68,7 @@ async fn the_shipped_component_asks_for_two_authorities_and_no_other() {
 }
 
 #[tokio::test]
-async fn each_secret_goes_only_where_it_belongs() {
+async fn each_host_gets_only_the_secrets_that_it_needs() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();

@@ -1,75 +1,87 @@
-//! The README's example, compiled and run as it stands there.
-#![allow(clippy::print_stdout, reason = "what the example shows a reader, it prints")]
+//! Compiles and runs the README's example.
+#![allow(clippy::print_stdout, reason = "the example prints its results")]
 
 // README: begin
-use std::{error::Error, path::PathBuf, sync::Arc};
-use tiktok_shop_host::*;
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
+use tiktok_shop_host::connection::{Shop, ShopPolicy};
+use tiktok_shop_host::consent::{BrowserSession, ConsentError};
+use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
+use tiktok_shop_host::egress::EgressPolicy;
+use tiktok_shop_host::error::Action;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::seal::KeyFile;
+use tiktok_shop_host::{CallError, Component, ConnectorHost, CustomerId, TenantId};
+use tiktok_shop_sql_storage::SqlStorage;
 
 async fn embed(
-    component: PathBuf,
-    folder: PathBuf, // of yours, for connections and host keys
-    egress: EgressPolicy,
+    component: &Path,     // target/dist/tiktok_shop_connector.wasm
+    folder: &Path,        // your folder for the database and the host keys
+    egress: EgressPolicy, // EgressPolicy::production(), except in tests
     app: AppCredentials,
-    cookie: String, // the secret of the customer's signed-in session with you
-    seller_consents: impl AsyncFn(String) -> String,
+    session_cookie: String, // the secret of the browser session in which the customer is signed in
+    seller_consents: impl AsyncFn(&str) -> String,
 ) -> Result<Vec<Shop>, Box<dyn Error>> {
     let (tenant, customer): (TenantId, CustomerId) = ("acme".parse()?, "customer-7".parse()?);
     let host = ConnectorHost::builder()
-        .component(Component::File(component)) // target/dist/tiktok_shop_connector.wasm
-        .storage(Arc::new(SqlStorage::sqlite(folder.join("connections.sqlite")).await?)) // or ::postgres, or your own
-        .keys(Arc::new(KeyFile::open_or_create(folder.join("host-keys"))?)) // seals all that is stored: keep a copy
+        .component(Component::File(component.into()))
+        .storage(Arc::new(SqlStorage::sqlite(folder.join("connections.sqlite")).await?))
+        .keys(Arc::new(KeyFile::open_or_create(folder.join("host-keys"))?)) // back up this file: it seals all tokens
         .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), app)))
-        .egress(egress) // the default is TikTok's two hosts over https
+        .egress(egress)
         .build()?;
 
-    let browser = BrowserSession::new(cookie.into()).ok_or("a secret of 16 bytes at least")?;
+    let browser = BrowserSession::new(session_cookie.into()).ok_or("the cookie has fewer than 16 bytes")?;
     let consent = host.begin_consent(&tenant, &customer, &browser, ShopPolicy::All).await?;
-    let query = seller_consents(consent.url.expose().to_owned()).await; // with which the browser returns to your callback
+    // Send the browser to this link. The seller consents there, and the browser returns to your callback with a query.
+    let query = seller_consents(consent.url.expose()).await;
 
     match host.finish_consent(&tenant, &browser, query.into()).await {
         Ok(connection) => println!("{} is connected", connection.seller_name),
         Err(ConsentError::Call(CallError::Connector(error))) => match error.action() {
-            Action::RetryAfter(pause) => return Err(format!("the same call again in {pause:?}").into()),
-            Action::Reauthorize => return Err("a new link for the seller".into()),
+            Action::RetryAfter(pause) => return Err(format!("make the same call again after {pause:?}").into()),
+            Action::Reauthorize => return Err("send the seller a new link".into()),
             Action::Misconfigured | Action::InvalidRequest | Action::Upstream => return Err(error.into()),
             Action::StorageConflict | Action::StorageFailed | Action::Internal => return Err(error.into()),
         },
-        Err(other) => return Err(other.into()), // not a consent that this browser began, or a trap, a deadline, a limit
+        Err(error) => return Err(error.into()), // a wrong state or browser, or the host ended the call
     }
-    host.refresh(&tenant, &customer, None, RefreshMode::WhenDue).await?; // or host.sweep(…) from a timer, for all that is due
+
+    // Renews the tokens if they are due. A platform calls `host.sweep` from a timer instead, for all due connections.
+    host.refresh(&tenant, &customer, None, RefreshMode::WhenDue).await?;
     let shops = host.list_shops(&tenant, &customer).await?;
     if let Some(shop) = shops.first() {
-        let search =
-            CallRequest::new(CallScope::Shop(shop.id.clone()), HttpMethod::Post, "/order/202309/orders/search");
+        let scope = CallScope::Shop(shop.id.clone());
+        let search = CallRequest::new(scope, HttpMethod::Post, "/order/202309/orders/search");
         let answer = host.call(&tenant, &customer, search.query("page_size", "20").json("{}")).await?;
-        println!("HTTP {}, code {:?}, {} bytes", answer.http_status, answer.code, answer.body.len());
+        println!("TikTok answered with HTTP {} and {} bytes", answer.http_status, answer.body.len());
     }
     Ok(shops)
 }
 // README: end
 
 use fake_tiktok_shop::{Decision, FakeTikTokShop, Options};
-use tiktok_shop_tests::{app_credentials, component};
+use tiktok_shop_tests::{ORDERS, app_credentials, component, egress_to};
 
 #[tokio::test]
 async fn the_example_of_the_readme_runs() {
     let fake = FakeTikTokShop::start(Options::default()).unwrap();
     let control = fake.control();
     let app = control.apps().remove(0);
-    let egress = EgressPolicy::production()
-        .stand_in(Authority::Auth, fake.address())
-        .and_then(|policy| policy.stand_in(Authority::Api, fake.address()))
-        .unwrap();
-    let consent = async |link: String| {
+    let seller_consents = async |link: &str| {
         let (_, state) = link.split_once("&state=").unwrap();
         control.consent(&app.service_id, "several-regions", Some(state), Decision::Allow).unwrap()
     };
     let cookie = "the session cookie of customer 7".to_owned();
     let folder = tempfile::tempdir().unwrap();
+    let egress = egress_to(fake.address());
     let shops =
-        embed(component(), folder.path().to_owned(), egress, app_credentials(&app), cookie, consent).await.unwrap();
+        embed(&component(), folder.path(), egress, app_credentials(&app), cookie, seller_consents).await.unwrap();
     assert_eq!(shops.len(), 3);
-    assert!(control.requests().iter().any(|request| request.path == "/order/202309/orders/search"));
+    assert!(control.requests().iter().any(|request| request.path == ORDERS));
 }
 
 #[test]

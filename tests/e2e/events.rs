@@ -1,9 +1,8 @@
-//! Events and notices: each transition of a connection once, in order, however many hosts, repetitions and restarts.
+//! Events and notices. Every change of a connection is recorded once and in order, also with several hosts, repetitions and
+//! restarts.
 
 use std::future::{pending, poll_fn};
-use std::num::NonZeroUsize;
 use std::task::Poll;
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::join_all;
@@ -12,11 +11,11 @@ use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, Unix
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::events::{Event, EventKind};
 use tiktok_shop_host::refresh::RefreshMode;
-use tiktok_shop_host::sweep::{Sweep, Swept};
+use tiktok_shop_host::sweep::Swept;
 use tiktok_shop_host::webhook::WebhookEffect;
-use tiktok_shop_tests::{BEGIN, DAY, Stage, customer_id, refusal, tenant};
+use tiktok_shop_tests::{BEGIN, DAY, Stage, customer_id, refusal, sweep_at, tenant};
 
-use crate::webhook_entry::{ends, signature};
+use crate::webhook_entry::{ending_notice, signature};
 
 const HOSTS: usize = 3;
 
@@ -28,20 +27,19 @@ async fn kinds(stage: &Stage) -> Vec<EventKind> {
     events(stage).await.into_iter().map(|event| event.event.kind).collect()
 }
 
-/// TikTok announces to one of the hosts that the authorization of `one-shop` ends.
+/// Lets TikTok announce to one of the hosts that the authorization of `one-shop` ends.
 async fn announce(stage: &Stage, host: &ConnectorHost, at: u64, occurred: u64) -> WebhookEffect {
-    let body = ends("7600000000000000007", at, occurred);
+    let body = ending_notice("7600000000000000007", at, occurred);
     let authorization = signature(stage, 0, &body);
     host.receive_webhook(&tenant(0), &authorization, body.into()).await.unwrap().effect
 }
 
 async fn sweep(host: &ConnectorHost, now: u64) -> Swept {
-    let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(now), NonZeroUsize::MIN) };
-    host.sweep(sweep, pending(), |_, _| ()).await.unwrap()
+    host.sweep(sweep_at(now, 1), pending(), |_, _| ()).await.unwrap()
 }
 
 fn hosts(stage: &Stage) -> Vec<ConnectorHost> {
-    (0..HOSTS).map(|_| stage.host_builder().build().unwrap()).collect()
+    (0..HOSTS).map(|_| stage.another_host()).collect()
 }
 
 fn disconnect_alice(stage: &Stage) -> impl Future<Output = ()> {
@@ -52,7 +50,7 @@ fn disconnect_alice(stage: &Stage) -> impl Future<Output = ()> {
 }
 
 #[tokio::test]
-async fn the_life_of_a_connection_is_told_in_order() {
+async fn every_change_of_a_connection_is_recorded_in_order() {
     use EventKind::{AuthorizationEnding, Connected, Disconnected, Notice, ReauthorizationRequired, Recovered};
 
     let stage = Stage::new();
@@ -65,7 +63,7 @@ async fn the_life_of_a_connection_is_told_in_order() {
         stage.advance(now - stage.fake.now());
         assert_eq!(sweep(&stage.host, now).await.notices, notices, "day {day}");
     }
-    // Renewed in time.
+    // The seller consents again before the authorization ends.
     stage.connect("alice", "one-shop").await.unwrap();
     assert_eq!(sweep(&stage.host, BEGIN + 39 * DAY).await.notices, 0);
     stage.fake.revoke("one-shop").unwrap();
@@ -78,7 +76,7 @@ async fn the_life_of_a_connection_is_told_in_order() {
     disconnect_alice(&stage).await;
     disconnect_alice(&stage).await;
 
-    let told = events(&stage).await;
+    let recorded = events(&stage).await;
     let expected = [
         (BEGIN, Connected),
         (BEGIN + 60, AuthorizationEnding { ends: end }),
@@ -90,21 +88,21 @@ async fn the_life_of_a_connection_is_told_in_order() {
         (BEGIN + 63 * DAY, Recovered),
         (BEGIN + 63 * DAY, Disconnected),
     ];
-    let found: Vec<_> = told.iter().map(|event| (event.event.at.0, event.event.kind)).collect();
+    let found: Vec<_> = recorded.iter().map(|event| (event.event.at.0, event.event.kind)).collect();
     assert_eq!(found, expected);
-    assert!(told.iter().all(|event| event.event.key.customer == customer_id("alice")));
+    assert!(recorded.iter().all(|event| event.event.key.customer == customer_id("alice")));
 
     let (mut read, mut after) = (Vec::new(), None);
     while let Some(event) = stage.storage.events(&tenant(0), after, 1).await.unwrap().pop() {
         after = Some(event.position);
         read.push(event);
     }
-    assert_eq!(read, told);
+    assert_eq!(read, recorded, "read one by one");
     assert_eq!(stage.storage.events(&tenant(1), None, 9).await.unwrap(), []);
 }
 
 #[tokio::test]
-async fn hosts_that_race_tell_everything_once() {
+async fn racing_hosts_record_every_event_once() {
     let stage = Stage::new();
     let hosts = hosts(&stage);
     stage.connect("alice", "one-shop").await.unwrap();
@@ -114,16 +112,16 @@ async fn hosts_that_race_tell_everything_once() {
     let swept = join_all(hosts.iter().map(|host| sweep(host, BEGIN))).await;
     assert_eq!(swept.iter().map(|swept| swept.notices).sum::<u64>(), 1);
 
-    // The grant dies, and every host finds that out in its own time.
+    // The grant is revoked, and every host finds this out by itself.
     stage.fake.revoke("one-shop").unwrap();
     stage.advance(8 * DAY);
     let (ours, alice) = (tenant(0), customer_id("alice"));
     for _ in 0..2 {
         join_all(hosts.iter().map(|host| host.refresh(&ours, &alice, None, RefreshMode::WhenDue))).await;
     }
-    let listed = stage.host.list_connections(&tenant(0), &alice).await.unwrap();
+    let status = stage.connection("alice").await.status;
     let revoked = ReauthorizationReason::AuthorizationRevoked;
-    assert_eq!(listed[0].status, ConnectionStatus::ReauthorizationRequired(revoked));
+    assert_eq!(status, ConnectionStatus::ReauthorizationRequired(revoked));
     join_all(hosts.iter().map(|_| disconnect_alice(&stage))).await;
 
     let ends = UnixSeconds(end);
@@ -138,7 +136,7 @@ async fn hosts_that_race_tell_everything_once() {
 }
 
 #[tokio::test]
-async fn a_restarted_host_repeats_nothing() {
+async fn a_restarted_host_repeats_no_event() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     let end = UnixSeconds(BEGIN + 6 * DAY);
@@ -147,14 +145,14 @@ async fn a_restarted_host_repeats_nothing() {
         sweep(&host, BEGIN).await;
         host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
     }
-    // The tightest threshold alone: who hears of a week needs not hear of a month.
+    // Only the notice of 7 days is recorded. The notice of 30 days would add nothing.
     let expected =
         [EventKind::Connected, EventKind::AuthorizationEnding { ends: end }, EventKind::Notice { days: 7, ends: end }];
     assert_eq!(kinds(&stage).await, expected);
 }
 
 #[tokio::test]
-async fn a_new_consent_has_notices_of_its_own() {
+async fn a_new_consent_has_its_own_notices() {
     let stage = Stage::new();
     for day in [0, 1] {
         let now = BEGIN + day * DAY;
@@ -167,7 +165,7 @@ async fn a_new_consent_has_notices_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_dead_connection_has_no_notice() {
+async fn a_connection_whose_grant_was_revoked_gets_no_notice() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     announce(&stage, &stage.host, BEGIN + 20 * DAY, BEGIN + 5).await;
@@ -177,20 +175,19 @@ async fn a_dead_connection_has_no_notice() {
 }
 
 #[tokio::test]
-async fn a_sweep_that_is_told_to_stop_gives_no_further_notice() {
+async fn a_stopped_sweep_records_no_further_notice() {
     let stage = Stage::in_memory();
     for customer in ["alice", "bob"] {
         stage.connect(customer, "one-shop").await.unwrap();
     }
     announce(&stage, &stage.host, BEGIN + 20 * DAY, BEGIN + 5).await;
     let ours = tenant(0);
-    let once_there_is_a_notice = poll_fn(|_| {
-        let told = stage.storage.events(&ours, None, usize::MAX).now_or_never().unwrap().unwrap();
+    let first_notice = poll_fn(|_| {
+        let recorded = stage.storage.events(&ours, None, usize::MAX).now_or_never().unwrap().unwrap();
         let is_notice = |event: &Event| matches!(event.event.kind, EventKind::Notice { .. });
-        if told.iter().any(is_notice) { Poll::Ready(()) } else { Poll::Pending }
+        if recorded.iter().any(is_notice) { Poll::Ready(()) } else { Poll::Pending }
     });
-    let now = Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(BEGIN), NonZeroUsize::MIN) };
-    let swept = stage.host.sweep(now, once_there_is_a_notice, |_, _| ()).await.unwrap();
+    let swept = stage.host.sweep(sweep_at(BEGIN, 1), first_notice, |_, _| ()).await.unwrap();
     assert_eq!(swept, Swept { notices: 1, stopped: true, ..Swept::default() });
     assert_eq!(sweep(&stage.host, BEGIN).await.notices, 1);
 }

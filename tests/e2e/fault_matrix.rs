@@ -1,8 +1,9 @@
-//! `tests/fault-matrix.json`, row by row: everything that TikTok's hosts, a gateway or the wire can answer, in each
-//! operation, ends in its exact case and code, is never sent twice, and loses nothing.
+//! Runs every operation with every fault of TikTok's hosts, a gateway or the network, and compares the results with
+//! `tests/fault-matrix.json`.
 //!
-//! A row is not asserted but measured: the operation is run with the fault, then TikTok Shop is in order again and the
-//! connection is tried until it is known what stands. What was measured must be what the row says.
+//! For each operation and fault, the test runs the operation while the fault lasts. Then the fault ends, and the test tries the connection
+//! until it knows in which state the fault has left it. The measured row must equal the row in the file. The row contains the
+//! case and the code of the error, the requests that were sent, and that state.
 
 mod operations;
 
@@ -15,8 +16,9 @@ use tokio::sync::Semaphore;
 
 use self::operations::{CONNECTION_REFUSED, OPERATIONS, Operation};
 
-/// Enough that rows which wait for a deadline keep no processor waiting, and few enough that nothing else meets one.
-const ROWS_AT_ONCE: usize = 8;
+/// The number of rows that run at the same time. With fewer, the processors would idle while rows wait for a deadline. With
+/// more, a busy machine could let other rows reach a deadline too.
+const MAX_CONCURRENT_ROWS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fault_has_its_exact_error_in_every_operation() {
@@ -26,7 +28,7 @@ async fn every_fault_has_its_exact_error_in_every_operation() {
         listed.entry((row.operation.clone(), row.fault.clone())).or_default().push(row);
     }
 
-    let permits = Arc::new(Semaphore::new(ROWS_AT_ONCE));
+    let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_ROWS));
     let measure = |operation: &'static Operation, fault: String| {
         let permits = Arc::clone(&permits);
         let pair = (operation.name.to_owned(), fault.clone());
@@ -57,7 +59,7 @@ async fn every_fault_has_its_exact_error_in_every_operation() {
         }
     }
     for rows in listed.into_values().flatten() {
-        differences.push(format!("not run, as there is no such operation or fault: {}", text(rows)));
+        differences.push(format!("not run, because there is no such operation or fault: {}", text(rows)));
     }
     assert!(differences.is_empty(), "{} rows differ:\n{}", differences.len(), differences.join("\n"));
     assert_eq!(measured, expected.len());

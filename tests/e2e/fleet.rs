@@ -1,4 +1,4 @@
-//! Many callers on many hosts over one storage: one refresh, whoever comes first.
+//! Many callers on several hosts with one storage. Together they cause one refresh.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use tiktok_shop_tests::{BEGIN, DAY, HoldsBackThePair, Stage, TOKEN_REFRESH, cust
 const HOSTS: usize = 4;
 const CALLERS: usize = 6;
 
-/// An export that renews a due token.
+/// An export of the component that renews a due token.
 #[derive(Clone, Copy, Debug)]
 enum Export {
     AccessToken,
@@ -26,8 +26,8 @@ enum Export {
 const EXPORTS: [Export; 3] = [Export::AccessToken, Export::Call, Export::Refresh];
 
 impl Export {
-    /// The end of the access token that the caller was served, where the export tells.
-    async fn ask(self, host: &ConnectorHost) -> Result<Option<UnixSeconds>, CallError> {
+    /// Makes the call. Returns the end of the access token that the caller gets, if the export returns it.
+    async fn call(self, host: &ConnectorHost) -> Result<Option<UnixSeconds>, CallError> {
         let (tenant, customer) = (tenant(0), customer_id("alice"));
         match self {
             Self::AccessToken => {
@@ -51,23 +51,24 @@ struct Fleet {
 }
 
 impl Fleet {
-    /// Connected, and so many seconds later.
+    /// Connects, and lets this many seconds pass.
     async fn after(seconds: u64) -> Self {
         let stage = Stage::new();
         stage.connect("alice", "one-shop").await.unwrap();
         stage.advance(seconds);
         let storage = Arc::new(HoldsBackThePair::default());
         stage.intercept(Arc::clone(&storage) as Arc<_>);
-        let hosts = (0..HOSTS).map(|_| stage.host_builder().build().unwrap()).collect();
+        let hosts = (0..HOSTS).map(|_| stage.another_host()).collect();
         Self { stage, storage, hosts }
     }
 
-    /// Every caller asks once. The pair of the one who refreshes is saved after all others have been answered.
-    async fn ask_at_once(&self, export: Export) -> Vec<Result<Option<UnixSeconds>, CallError>> {
+    /// Lets every caller make one call at the same time. One of them refreshes. Its new tokens are saved after all other callers
+    /// got their answers.
+    async fn call_all(&self, export: Export) -> Vec<Result<Option<UnixSeconds>, CallError>> {
         let answered = AtomicUsize::new(0);
         let (answered, storage, hosts) = (&answered, &self.storage, &self.hosts);
         let callers = (0..HOSTS * CALLERS).map(|caller| async move {
-            let outcome = export.ask(&hosts[caller % HOSTS]).await;
+            let outcome = export.call(&hosts[caller % HOSTS]).await;
             if answered.fetch_add(1, Ordering::SeqCst) + 2 == HOSTS * CALLERS {
                 storage.release();
             }
@@ -76,11 +77,11 @@ impl Fleet {
         join_all(callers).await
     }
 
-    /// Every host has the new token, and none asks for another.
-    async fn rests(&self, export: Export) {
+    /// Asserts that every host uses the new token, and that no host renews it again.
+    async fn assert_renewed_once(&self, export: Export) {
         let now = self.stage.fake.now();
         for host in &self.hosts {
-            let end = export.ask(host).await.unwrap();
+            let end = export.call(host).await.unwrap();
             assert!(end.is_none_or(|end| end == UnixSeconds(now + 7 * DAY)), "{export:?} {end:?}");
         }
         assert_eq!(self.stage.requests_to(TOKEN_REFRESH), 1, "{export:?}");
@@ -88,31 +89,31 @@ impl Fleet {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_one_caller_refreshes_all_others_are_served_the_valid_token() {
+async fn while_one_caller_refreshes_all_others_get_the_token_that_is_still_valid() {
     for export in EXPORTS {
         let fleet = Fleet::after(6 * DAY + 3 * 3600).await;
-        let ends: Vec<_> = fleet.ask_at_once(export).await.into_iter().map(Result::unwrap).collect();
-        let with_the_old_one = ends.iter().filter(|end| **end == Some(UnixSeconds(BEGIN + 7 * DAY))).count();
+        let ends: Vec<_> = fleet.call_all(export).await.into_iter().map(Result::unwrap).collect();
+        let with_old_token = ends.iter().filter(|end| **end == Some(UnixSeconds(BEGIN + 7 * DAY))).count();
         let others = match export {
             Export::AccessToken | Export::Refresh => HOSTS * CALLERS - 1,
             Export::Call => 0,
         };
-        assert_eq!((with_the_old_one, fleet.stage.requests_to(TOKEN_REFRESH)), (others, 1), "{export:?}");
-        fleet.rests(export).await;
+        assert_eq!((with_old_token, fleet.stage.requests_to(TOKEN_REFRESH)), (others, 1), "{export:?}");
+        fleet.assert_renewed_once(export).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_valid_token_all_others_are_told_to_come_back_and_then_get_the_new_one() {
+async fn without_a_valid_token_all_others_must_retry_and_then_get_the_new_token() {
     for export in EXPORTS {
         let fleet = Fleet::after(8 * DAY).await;
-        let (served, told): (Vec<_>, Vec<_>) = fleet.ask_at_once(export).await.into_iter().partition(Result::is_ok);
+        let (served, refused): (Vec<_>, Vec<_>) = fleet.call_all(export).await.into_iter().partition(Result::is_ok);
         assert_eq!((served.len(), fleet.stage.requests_to(TOKEN_REFRESH)), (1, 1), "{export:?}");
-        for outcome in told.into_iter().filter_map(Result::err) {
+        for outcome in refused.into_iter().filter_map(Result::err) {
             let CallError::Connector(error) = outcome else { panic!("{outcome}") };
             assert_eq!(error.failure().code, "refresh-in-progress");
             assert!(matches!(error.action(), Action::RetryAfter(pause) if pause <= Duration::from_millis(1500)));
         }
-        fleet.rests(export).await;
+        fleet.assert_renewed_once(export).await;
     }
 }

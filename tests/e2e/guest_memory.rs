@@ -13,21 +13,18 @@ use std::time::Duration;
 
 use fake_tiktok_shop::{App, Clock as FakeClock, Decision, FakeTikTokShop, Options, SecretKind};
 use tiktok_shop_canaries::Canaries;
-use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
 use tiktok_shop_host::clock::{Clock, ManualClock};
 use tiktok_shop_host::connect::{Grant, StateCheck};
 use tiktok_shop_host::connection::ShopPolicy;
 use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
-use tiktok_shop_host::egress::{Authority, EgressPolicy};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::seal::HostKeys;
 use tiktok_shop_host::storage::MemoryStorage;
 use tiktok_shop_host::{CallError, Component, ConnectorHost, CustomerId, TenantId};
+use tiktok_shop_tests::{BEGIN, STATE, egress_to, order_search};
 use wasmparser::{DataKind, Operator, Parser, Payload};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
-const BEGIN: u64 = 1_767_225_600;
-const STATE: &str = "st-8kQ2vXw0Zr5LmN7pTfBh3A";
 const PREVIOUS: &str = "8d1c7b5e3f90a2146bd8e7c5f3a1029b8d7c6e5f";
 
 /// The memory of one instance. It outlives the instance.
@@ -184,17 +181,13 @@ impl Scene {
             previous_app_secret: Some(PREVIOUS.into()),
             authorization_link: Some("https://services.tiktokshop.com/open/authorize?service_id=1".to_owned()),
         };
-        let egress = EgressPolicy::production()
-            .stand_in(Authority::Auth, fake.address())
-            .and_then(|policy| policy.stand_in(Authority::Api, fake.address()))
-            .unwrap();
         let host = ConnectorHost::builder()
             .component(Component::Bytes(component))
             .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::from_secs(BEGIN))))))
             .keys(Arc::new(HostKeys::draw().unwrap()))
             .credentials(Arc::new(StaticCredentials::new().with(tenant(), credentials)))
             .clock(Arc::clone(&clock) as Arc<_>)
-            .egress(egress)
+            .egress(egress_to(fake.address()))
             .guest_memory(Arc::clone(&memories) as Arc<_>)
             .build()
             .unwrap();
@@ -288,8 +281,7 @@ async fn a_successful_call_leaves_no_secret_in_the_guests_memory() {
     assert_eq!(scene.look().1, NOTHING, "access-token");
 
     let [shop] = shops.as_slice() else { panic!("{shops:?}") };
-    let search = CallRequest::new(CallScope::Shop(shop.id.clone()), HttpMethod::Post, "/order/202309/orders/search");
-    let response = scene.host.call(&tenant(), &customer(), search.query("page_size", "1").json("{}")).await.unwrap();
+    let response = scene.host.call(&tenant(), &customer(), order_search(&shop.id)).await.unwrap();
     assert!(response.is_success(), "{response:?}");
     let (during, after) = scene.look();
     for kind in ["access token", "app secret", "shop cipher"] {

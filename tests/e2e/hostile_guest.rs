@@ -1,4 +1,4 @@
-//! A guest that breaks the rules, in the real host. `tests/hostile-guest` says which orders it takes.
+//! Runs a guest that breaks the rules in the real host. `tests/hostile-guest` lists the orders that the guest follows.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,7 +15,8 @@ use tiktok_shop_host::storage::MemoryStorage;
 use tiktok_shop_host::{CallError, Component, ConnectorHost, ConnectorHostBuilder};
 use tiktok_shop_tests::tenant;
 
-/// Small, so that a test that uses them up is quick; many instances, so that no test waits for one.
+/// The limits of the hosts. They are small, so that a test reaches them quickly. Only the number of instances is large, so that
+/// no test waits for one.
 pub(crate) const LIMITS: Limits = Limits {
     concurrent_calls: 64,
     component_bytes: 4 << 20,
@@ -28,25 +29,25 @@ pub(crate) const LIMITS: Limits = Limits {
     response_bytes: 64 << 10,
 };
 
-/// A resolver that never answers: no request leaves the machine, and none comes to an end by itself.
-pub(crate) struct Silent;
+/// A resolver that never answers. No request leaves the machine, and no request ends by itself.
+pub(crate) struct NoResolver;
 
 #[async_trait::async_trait]
-impl Resolver for Silent {
+impl Resolver for NoResolver {
     async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
         std::future::pending().await
     }
 }
 
-/// A host of the guest, with a storage of its own. Compiled once per process; [`LIMITS`] hold.
+/// Returns the builder of a host with this guest, a separate storage, and [`LIMITS`]. The guest is compiled once per process.
 pub(crate) fn builder() -> ConnectorHostBuilder {
     static FIRST: OnceLock<ConnectorHost> = OnceLock::new();
-    let first = FIRST.get_or_init(|| alone(LIMITS).build().unwrap());
+    let first = FIRST.get_or_init(|| with_own_engine(LIMITS).build().unwrap());
     parts().component(Component::SharedWith(first.clone()))
 }
 
-/// A host of the guest with its own engine, under these limits.
-pub(crate) fn alone(limits: Limits) -> ConnectorHostBuilder {
+/// Returns the builder of a host with this guest, a separate engine, and these limits.
+pub(crate) fn with_own_engine(limits: Limits) -> ConnectorHostBuilder {
     parts().component(Component::File(xtask::hostile_guest().unwrap())).limits(limits)
 }
 
@@ -55,19 +56,19 @@ fn parts() -> ConnectorHostBuilder {
         .storage(Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO)))))
         .keys(Arc::new(HostKeys::draw().unwrap()))
         .credentials(Arc::new(StaticCredentials::new()))
-        .egress(EgressPolicy::production().resolver(Arc::new(Silent)))
+        .egress(EgressPolicy::production().resolver(Arc::new(NoResolver)))
 }
 
-/// What comes of an order.
+/// Gives the guest an order and returns its answer.
 pub(crate) async fn obey(host: &ConnectorHost, order: &str) -> Result<String, CallError> {
-    host.authorization_url(&tenant(0), order.into()).await
+    host.authorization_url(&tenant(0), order.into()).await.map(|answer| answer.expose().to_owned())
 }
 
-/// Which limit ended the call.
-pub(crate) fn used_up<T>(outcome: Result<T, CallError>) -> Resource {
+/// Returns the limit that ended the call.
+pub(crate) fn exhausted<T>(outcome: Result<T, CallError>) -> Resource {
     match outcome {
         Err(CallError::Exhausted { resource, .. }) => resource,
-        Err(other) => panic!("ended by something else: {other}"),
-        Ok(_) => panic!("not ended"),
+        Err(other) => panic!("the call ended otherwise: {other}"),
+        Ok(_) => panic!("no limit ended the call"),
     }
 }

@@ -1,7 +1,6 @@
-//! Host keys under the shipped component: missing ones, wrong ones, ones that change while calls go on, and tenants that are
-//! erased. What is stored is never lost for want of a key, and never opens at another place.
+//! Host keys that are missing, wrong, or change during calls, and tenants that are erased. A missing key never destroys a stored
+//! value, and a sealed value never opens at another place.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +13,12 @@ use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::seal::{DataKey, HostKeys, KeyProvider, Keyring, RotationStep};
 use tiktok_shop_host::storage::{Next, Swapped, TokenWrite};
-use tiktok_shop_host::sweep::Sweep;
 use tiktok_shop_host::{CallError, ConnectorHost, HostKeyId};
 use tiktok_shop_tests::{
-    BEGIN, DAY, HoldsBackThePair, STATE, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant,
+    BEGIN, DAY, HoldsBackThePair, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, sweep_at, tenant,
 };
 
+/// Returns host keys with these ids. Equal ids have equal keys.
 fn keys(ids: &[&str]) -> Arc<dyn KeyProvider> {
     let keys = ids.iter().map(|id| {
         let byte = id.bytes().fold(0, u8::wrapping_add);
@@ -41,7 +40,8 @@ async fn connect(stage: &Stage, host: &ConnectorHost, customer: &str, seller: &s
     host.connect(&tenant(0), &customer_id(customer), consent, ShopPolicy::All).await.map(drop)
 }
 
-fn detail<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> (Action, String, String) {
+/// Returns the case, the code and the detail of the connector's error.
+fn error_of<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> (Action, String, String) {
     match outcome {
         Err(CallError::Connector(error)) => {
             (error.action(), error.failure().code.clone(), error.failure().detail.clone())
@@ -51,7 +51,7 @@ fn detail<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> (Action, String,
 }
 
 #[tokio::test]
-async fn without_the_host_key_every_call_names_it_and_nothing_is_lost() {
+async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
     let stage = Stage::new();
     let right = keys(&["host-1"]);
     let (alice, ours) = (customer_id("alice"), tenant(0));
@@ -68,26 +68,26 @@ async fn without_the_host_key_every_call_names_it_and_nothing_is_lost() {
         (keys(&["host-2"]), "no host key of that name is here"),
         (other, "the host key of that name does not unwrap this data key"),
     ] {
-        let told = format!("key-unavailable(host-1): {why}");
+        let expected = format!("key-unavailable(host-1): {why}");
         let keyless = host(&stage, &wrong);
         let refused = |(action, code, detail): (Action, String, String)| {
             assert_eq!((action, code.as_str()), (Action::StorageFailed, "storage-refused"));
-            assert!(detail.contains(&told), "{detail}");
+            assert!(detail.contains(&expected), "{detail}");
         };
-        refused(detail(keyless.refresh(&ours, &alice, None, RefreshMode::Forced).await));
-        refused(detail(keyless.access_token(&ours, &alice, None, Duration::ZERO).await));
-        refused(detail(keyless.list_shops(&ours, &alice).await));
-        refused(detail(keyless.disconnect(&ours, &alice, DisconnectTarget::All(None), RemoteGrant::Keep).await));
-        // A code is not spent for tokens that nobody could seal, whoever's they are.
+        refused(error_of(keyless.refresh(&ours, &alice, None, RefreshMode::Forced).await));
+        refused(error_of(keyless.access_token(&ours, &alice, None, Duration::ZERO).await));
+        refused(error_of(keyless.list_shops(&ours, &alice).await));
+        refused(error_of(keyless.disconnect(&ours, &alice, DisconnectTarget::All(None), RemoteGrant::Keep).await));
+        // No code is exchanged, because the host could not seal the tokens. This also holds for a new customer.
         for customer in ["alice", "bob"] {
-            refused(detail(connect(&stage, &keyless, customer, "one-shop").await));
+            refused(error_of(connect(&stage, &keyless, customer, "one-shop").await));
         }
         assert_eq!((stage.requests_to(TOKEN_GET), stage.requests_to(TOKEN_REFRESH)), (1, 0));
-        // How connections are is told all the same.
+        // The connections can still be listed, without their ciphers.
         let listed = keyless.list_connections(&ours, &alice).await.unwrap();
         assert_eq!(listed[0].status, ConnectionStatus::Active);
         assert!(listed[0].shops.iter().all(|shop| shop.cipher.is_none()));
-        let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(stage.fake.now()), NonZeroUsize::MIN) };
+        let sweep = sweep_at(stage.fake.now(), 1);
         assert_eq!(keyless.sweep(sweep, std::future::pending(), |_, _| ()).await.unwrap().failed, 1);
     }
     let after = stage.storage.load_token(&ours, &key).await.unwrap().unwrap();
@@ -99,9 +99,9 @@ async fn without_the_host_key_every_call_names_it_and_nothing_is_lost() {
     assert!(renewed.shops[0].cipher.is_some());
 }
 
-/// As somebody might do who can write to the database, and has no key.
+/// An attacker who can write to the database but has no key could try this.
 #[tokio::test]
-async fn what_is_moved_or_put_back_in_the_database_does_not_open() {
+async fn a_sealed_value_that_was_moved_or_put_back_does_not_open() {
     let stage = Stage::new();
     let alice = stage.connect("alice", "one-shop").await.unwrap().key;
     let bob = stage.connect("bob", "one-shop").await.unwrap().key;
@@ -113,18 +113,18 @@ async fn what_is_moved_or_put_back_in_the_database_does_not_open() {
         let swapped = stage.storage.swap_token(&tenant(0), key, Some(&expected), Some(&next)).await.unwrap();
         assert_eq!(swapped, Swapped::Done);
     };
-    // Another customer's, of the same account.
+    // Bob gets the record of alice, who has the same account.
     put(&bob, load(&alice).await.value).await;
-    // An earlier one of one's own.
+    // Alice gets her own earlier record.
     let earlier = load(&alice).await.value;
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();
     put(&alice, earlier).await;
     for customer in ["alice", "bob"] {
-        let (action, code, detail) = detail(stage.refresh(customer, RefreshMode::Forced).await);
+        let (action, code, detail) = error_of(stage.refresh(customer, RefreshMode::Forced).await);
         assert_eq!((action, code.as_str()), (Action::StorageFailed, "storage-refused"));
         assert!(detail.contains("it has been changed, or moved from another place"), "{detail}");
     }
-    assert_eq!(stage.requests_to(TOKEN_REFRESH), 1, "none of them was sent");
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 1, "no token of these records was sent");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,14 +132,14 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     const CUSTOMERS: usize = 12;
     const ROUNDS: usize = 6;
     let stage = Stage::new();
-    // A token that was sent and not kept would be missed.
+    // TikTok refuses replaced tokens. A new token that was not stored would therefore be noticed.
     stage.fake.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::Refused);
     let (old, both, new) = (keys(&["old"]), keys(&["new", "old"]), keys(&["new"]));
     let first = host(&stage, &old);
     let customers: Vec<_> = (0..CUSTOMERS).map(|number| format!("customer-{number}")).collect();
     join_all(customers.iter().map(async |id| connect(&stage, &first, id, "one-shop").await.unwrap())).await;
 
-    // Neither has heard of the new data key when the rotation begins, and the second has no record in memory.
+    // When the rotation begins, neither host knows the new data key. The second host has not even loaded the old one.
     let hosts = [host(&stage, &both), host(&stage, &both)];
     hosts[0].list_shops(&tenant(0), &customer_id("customer-0")).await.unwrap();
     let ring = keyring(&stage, &both);
@@ -157,7 +157,7 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     assert!(status.is_rotated(), "{status:?}");
     assert_eq!(status.by_host_key().get(&Some(&"new".parse().unwrap())), Some(&(1, 2 * CUSTOMERS as u64)));
 
-    // With the new key alone each connection works, and what it holds is what TikTok Shop honours.
+    // With the new key alone, each connection works with a refresh token that TikTok Shop accepts.
     let after = host(&stage, &new);
     for id in &customers {
         let renewed = after.refresh(&tenant(0), &customer_id(id), None, RefreshMode::Forced).await.unwrap();
@@ -165,9 +165,9 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     }
 }
 
-/// A host that does not have the new host key yet has sent a refresh token, and saves what came of it under the key it knows.
+/// A host without the new host key has sent a refresh token. It saves the new tokens under the key that it knows.
 #[tokio::test]
-async fn a_rotation_waits_for_a_pair_that_is_being_saved_under_the_earlier_key() {
+async fn a_rotation_waits_for_tokens_that_are_saved_under_the_earlier_key() {
     let stage = Stage::in_memory();
     stage.fake.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::Refused);
     let (old, both, new) = (keys(&["old"]), keys(&["new", "old"]), keys(&["new"]));
@@ -175,29 +175,29 @@ async fn a_rotation_waits_for_a_pair_that_is_being_saved_under_the_earlier_key()
     stage.advance(8 * DAY);
     let held_back = Arc::new(HoldsBackThePair::default());
     stage.intercept(Arc::clone(&held_back) as Arc<_>);
-    let unaware = host(&stage, &old);
+    let outdated = host(&stage, &old);
     let alice = customer_id("alice");
     let refreshing = tokio::spawn({
         let alice = alice.clone();
-        async move { unaware.refresh(&tenant(0), &alice, None, RefreshMode::WhenDue).await }
+        async move { outdated.refresh(&tenant(0), &alice, None, RefreshMode::WhenDue).await }
     });
     held_back.held().await;
 
-    // TikTok has answered: from here on nothing waits for the network, and the minutes pass at once.
+    // TikTok has answered, so nothing waits for the network. With the clock paused, the minutes pass at once.
     tokio::time::pause();
     let ring = keyring(&stage, &both);
-    let mut waited = Vec::new();
+    let mut steps = Vec::new();
     let rotated = ring.rotate(Keyring::GRACE, |step| {
         if let RotationStep::Waiting(_) = step {
             held_back.release();
         }
-        waited.push(step);
+        steps.push(step);
     });
     let rotated = rotated.await.unwrap();
     tokio::time::resume();
-    assert_eq!(waited.iter().filter(|step| **step == RotationStep::Waiting(Keyring::GRACE)).count(), 1);
+    assert_eq!(steps.iter().filter(|step| **step == RotationStep::Waiting(Keyring::GRACE)).count(), 1);
     assert_eq!((rotated.added, rotated.removed), (1, 1));
-    // The row is under the new key by now, and not his to read.
+    // The row is already sealed under the new key, which the outdated host does not have.
     let outcome = refreshing.await.unwrap();
     assert_eq!(refusal(outcome), ("storage-failed", "connection-row-not-saved".to_owned()));
 
@@ -206,19 +206,18 @@ async fn a_rotation_waits_for_a_pair_that_is_being_saved_under_the_earlier_key()
 }
 
 #[tokio::test]
-async fn an_erased_tenant_is_connected_no_longer_and_the_others_are() {
+async fn an_erased_tenant_has_no_connections_and_other_tenants_keep_theirs() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
-    let query = stage.callback_of(1, "one-shop", Some(STATE), Decision::Allow);
-    let theirs = stage.host.connect(&tenant(1), &customer_id("alice"), grant(&query), ShopPolicy::All).await.unwrap();
+    let theirs = stage.connect_app(1, "alice", "one-shop").await.unwrap();
     let erased = stage.keyring().erase(&tenant(0), UnixSeconds(BEGIN)).await.unwrap();
     assert_eq!((erased.keys, erased.connections), (1, 1));
 
-    let ours = stage.host_builder().build().unwrap();
+    let ours = stage.another_host();
     assert_eq!(ours.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), []);
     let outcome = ours.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::Forced).await;
     assert_eq!(refusal(outcome), ("invalid-request", "not-connected".to_owned()));
     assert_eq!(ours.list_connections(&tenant(1), &customer_id("alice")).await.unwrap(), [theirs]);
-    // The tenant may begin anew.
+    // The tenant may connect again.
     assert_eq!(stage.connect("alice", "one-shop").await.unwrap().status, ConnectionStatus::Active);
 }

@@ -1,26 +1,25 @@
-//! An answer that comes after its claim has lapsed, when another host has presented the same refresh token: the pair it
-//! brings is not lost, whatever TikTok makes of a token that is presented twice.
+//! Answers to a refresh that come after the refresh's claim has lapsed. Meanwhile another host has sent the same refresh token. The
+//! late tokens are not lost, whatever TikTok does with a refresh token that it gets twice.
 
 use std::sync::Arc;
 
 use fake_tiktok_shop::ReplacedRefreshToken;
 use tiktok_shop_host::CallError;
-use tiktok_shop_host::clock::Clock as _;
-use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::clock::{Clock as _, ManualClock};
 use tiktok_shop_host::connection::{Connection, ConnectionStatus};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{DAY, HoldsBackThePair, Stage, TOKEN_REFRESH, customer_id, refusal, tenant};
 
-/// Where the time goes in which the claim lapses.
+/// Where the first host waits while its claim lapses.
 #[derive(Clone, Copy, Debug)]
 enum Late {
-    /// The answer is on its way: the host that waits for it has not begun to save.
+    /// The host waits for TikTok's answer.
     Answer,
-    /// The host sleeps while it saves.
+    /// The host's machine sleeps while it saves the new tokens.
     Save,
 }
 
-/// The code of an error, or "ok".
+/// Returns the code of an error, or `ok`.
 fn code(outcome: Result<Connection, CallError>) -> String {
     match outcome {
         Ok(connection) => {
@@ -32,15 +31,15 @@ fn code(outcome: Result<Connection, CallError>) -> String {
 }
 
 #[tokio::test]
-async fn a_pair_that_comes_after_its_claim_has_lapsed_is_kept() {
+async fn new_tokens_that_arrive_after_the_claim_has_lapsed_are_kept() {
     const UNKNOWN: &str = "refresh-outcome-unknown";
-    // What the second host is told, then the first, then a third: it renews with what is stored.
+    // The results of the second host, of the first host, and of a third host that later renews with the stored record.
     let table = [
         (ReplacedRefreshToken::Refused, [UNKNOWN, "ok", "ok"]),
         (ReplacedRefreshToken::HonouredForSeconds(600), ["ok"; 3]),
         (ReplacedRefreshToken::AnsweredAgainForSeconds(600), ["ok"; 3]),
         (ReplacedRefreshToken::Honoured, ["ok"; 3]),
-        // TikTok ends everything: there is nothing to keep, and all are told.
+        // TikTok revokes all tokens of the grant, so no token could be kept. Every host gets an error.
         (ReplacedRefreshToken::RevokesFamily, [UNKNOWN, "token-refused", "authorization-revoked"]),
     ];
     for (policy, [second, first, third]) in table {
@@ -53,7 +52,7 @@ async fn a_pair_that_comes_after_its_claim_has_lapsed_is_kept() {
             stage.intercept(Arc::clone(&storage) as Arc<_>);
 
             let clock = match late {
-                // The guest begins to save when it has the answer; for its clock that took no time.
+                // The guest's clock stands still while the host waits, so the guest believes that the answer took no time.
                 Late::Answer => Arc::new(ManualClock::at(stage.clock.wall())),
                 Late::Save => Arc::clone(&stage.clock),
             };
@@ -70,12 +69,11 @@ async fn a_pair_that_comes_after_its_claim_has_lapsed_is_kept() {
             assert_eq!(stage.requests_to(TOKEN_REFRESH), 2, "{case}");
 
             let record = String::from_utf8(stage.token_record(&key).await.unwrap()).unwrap();
-            let issued = stage.fake.issued(&stage.fake.apps()[0].service_id, "one-shop").unwrap();
-            for honoured in issued.refresh_tokens.iter().filter(|issued| issued.honoured) {
-                assert!(record.contains(&honoured.token), "{case}: a pair is lost");
+            for honoured in stage.issued("one-shop").refresh_tokens.iter().filter(|issued| issued.honoured) {
+                assert!(record.contains(&honoured.token), "{case}: a token that TikTok accepts is lost");
             }
             stage.advance(3600);
-            let other = stage.host_builder().build().unwrap();
+            let other = stage.another_host();
             let outcome = other.refresh(&tenant(0), &key.customer, None, RefreshMode::Forced).await;
             assert_eq!(code(outcome), third, "{case}: the third");
         }

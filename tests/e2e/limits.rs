@@ -1,4 +1,5 @@
-//! A guest that takes all it can get is ended by the limit it hits, which the host is told, and every other call goes on.
+//! Limits of a guest that takes as much as it can get. The call ends at the limit, the error names the limit, and other calls
+//! continue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,27 +19,27 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::hostile_guest::{self, LIMITS, obey, used_up};
+use crate::hostile_guest::{self, LIMITS, exhausted, obey};
 
 fn host() -> ConnectorHost {
     hostile_guest::builder().build().unwrap()
 }
 
-/// The same, but it ends a guest soon that computes. On a busy machine that may hit one which computes little.
+/// Builds a host that lets a call compute for only 50 ms. On a busy machine, this may also end a call that computes little.
 fn impatient(builder: ConnectorHostBuilder) -> ConnectorHost {
     builder.deadlines(Deadlines { cpu: Duration::from_millis(50), ..Deadlines::default() }).build().unwrap()
 }
 
 #[tokio::test]
-async fn computing_for_ever_ends_with_the_time_for_it_whether_in_the_guest_or_in_calls_to_the_host() {
+async fn endless_computing_in_the_guest_or_in_host_calls_ends_at_the_limit() {
     let host = impatient(hostile_guest::builder());
     for order in ["compute", "host calls", "large host calls\n1000000"] {
-        assert_eq!(used_up(obey(&host, order).await), Resource::Cpu, "{order}");
+        assert_eq!(exhausted(obey(&host, order).await), Resource::Cpu, "{order}");
     }
 }
 
 #[tokio::test]
-async fn each_limit_ends_the_call_and_is_named() {
+async fn each_limit_ends_the_call_with_an_error_that_names_it() {
     let host = host();
     for (order, resource) in [
         ("large host calls\n2000000", Resource::HostcallBytes),
@@ -51,12 +52,12 @@ async fn each_limit_ends_the_call_and_is_named() {
         ("random bytes\n18446744073709551615", Resource::RandomBytes),
         ("stack\n1000000", Resource::Stack),
     ] {
-        assert_eq!(used_up(obey(&host, order).await), resource, "{order}");
+        assert_eq!(exhausted(obey(&host, order).await), resource, "{order}");
     }
 }
 
 #[tokio::test]
-async fn what_stays_within_the_limits_passes() {
+async fn a_call_within_the_limits_succeeds() {
     let host = host();
     for (order, outcome) in
         [("handles\n99", "99"), ("headers\n15", "15"), ("random bytes\n4096", "4096"), ("stack\n500", "500")]
@@ -68,15 +69,15 @@ async fn what_stays_within_the_limits_passes() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_not_copied() {
+async fn an_oversized_answer_is_not_copied() {
     let host = host();
-    // A megabyte in the host's memory, not so many in the guest's.
-    assert_eq!(used_up(host.list_shops(&tenant(0), &customer_id("10000")).await), Resource::HostcallBytes);
+    // The answer needs more than one mebibyte in the host's memory, and less in the guest's.
+    assert_eq!(exhausted(host.list_shops(&tenant(0), &customer_id("10000")).await), Resource::HostcallBytes);
     let refreshed = host.refresh(&tenant(0), &customer_id("any"), None, RefreshMode::Forced).await;
-    assert_eq!(used_up(refreshed), Resource::Memory, "the text of an error");
+    assert_eq!(exhausted(refreshed), Resource::Memory, "the text of the error is oversized");
 }
 
-/// Counts how often it is asked, and answers when it is let go.
+/// Credentials that count their requests, and answer when the test allows it.
 #[derive(Default)]
 struct Gate {
     asked: Notify,
@@ -98,9 +99,9 @@ fn gated(gate: &Arc<Gate>) -> ConnectorHostBuilder {
     hostile_guest::builder().credentials(Arc::clone(gate) as Arc<_>)
 }
 
-/// The clock is paused, and does not move while there is something to do: no deadline ends the request.
+/// The clock is paused and does not move while a task can run. So no deadline ends the request.
 #[tokio::test(start_paused = true)]
-async fn a_request_under_way_ends_with_its_call() {
+async fn an_open_request_ends_with_its_call() {
     let gate = Arc::new(Gate::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let policy = EgressPolicy::production().stand_in(Authority::Auth, listener.local_addr().unwrap()).unwrap();
@@ -114,16 +115,16 @@ async fn a_request_under_way_ends_with_its_call() {
     }
     gate.go.notify_one();
     call.await.unwrap().unwrap();
-    assert_eq!(connection.read(&mut [0]).await.unwrap(), 0, "hung up");
+    assert_eq!(connection.read(&mut [0]).await.unwrap(), 0, "the connection is closed");
     assert_eq!(started.elapsed(), Duration::ZERO);
 }
 
-/// On one thread: a guest that kept it to itself would stop the test.
+/// The test runs on one thread. A guest that never gave the thread back would stop it.
 #[tokio::test(flavor = "current_thread")]
-async fn calls_begin_and_end_while_another_computes_for_ever() {
+async fn calls_begin_and_end_while_another_call_computes_endlessly() {
     let gate = Arc::new(Gate::default());
     gate.go.notify_one();
-    // Long enough for any machine, and not for ever: should the guest keep the thread, this fails and does not hang.
+    // The limit of 60 s is long enough for any machine. If the guest keeps the thread, the test fails and does not hang.
     let patient = Deadlines { cpu: Duration::from_secs(60), ..Deadlines::default() };
     let host = gated(&gate).deadlines(patient).build().unwrap();
     let endless = tokio::spawn({
@@ -134,14 +135,14 @@ async fn calls_begin_and_end_while_another_computes_for_ever() {
     for _ in 0..3 {
         assert_eq!(obey(&host, "random bytes\n16").await.as_deref(), Ok("16"));
     }
-    // On the same engine, by a host with a deadline of its own.
-    assert_eq!(used_up(obey(&impatient(hostile_guest::builder()), "compute").await), Resource::Cpu);
+    // This host has its own limit on the same engine.
+    assert_eq!(exhausted(obey(&impatient(hostile_guest::builder()), "compute").await), Resource::Cpu);
     assert!(!endless.is_finished());
     assert_eq!(gate.times.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guest_that_waits_for_ever_ends_at_the_calls_deadline() {
+async fn a_guest_that_waits_endlessly_ends_at_the_calls_deadline() {
     let host = host();
     let started = Instant::now();
     let outcome = obey(&host, "wait").await;
@@ -149,13 +150,13 @@ async fn a_guest_that_waits_for_ever_ends_at_the_calls_deadline() {
     assert_eq!(started.elapsed(), Deadlines::default().call);
 }
 
-/// With one instance in the pool, so that the next call gets what the ended one had.
+/// The pool has one instance, so the next call gets the memory of the ended call.
 #[tokio::test]
-async fn a_call_after_each_ended_one_finds_nothing_amiss() {
-    let host = hostile_guest::alone(Limits { concurrent_calls: 1, ..LIMITS }).build().unwrap();
+async fn after_each_limit_the_next_call_works() {
+    let host = hostile_guest::with_own_engine(Limits { concurrent_calls: 1, ..LIMITS }).build().unwrap();
     let same = impatient(hostile_guest::builder().component(Component::SharedWith(host.clone())));
     for order in ["compute", "handles\n101", "memory", "stack\n1000000"] {
-        used_up(obey(&same, order).await);
+        exhausted(obey(&same, order).await);
         assert_eq!(obey(&host, "random bytes\n16").await.as_deref(), Ok("16"), "after {order}");
     }
 }

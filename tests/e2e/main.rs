@@ -1,4 +1,4 @@
-//! The shipped component, in the real host, against the fake TikTok Shop, over real HTTP.
+//! End-to-end tests. The shipped component runs in the real host and talks to the fake TikTok Shop over real HTTP.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! `refresh`: once when due, never twice, and what TikTok's answers make of it.
+//! `refresh`, with every kind of answer from TikTok. It renews a due token once, and it reads the shops.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,9 +9,7 @@ use fake_tiktok_shop::{
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopPolicy, ShopStanding, UnixSeconds};
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_host::refresh::RefreshMode;
-use tiktok_shop_tests::{
-    BEGIN, DAY, SHOPS, Stage, TOKEN_REFRESH, app_credentials, customer_id, grant, refusal, tenant,
-};
+use tiktok_shop_tests::{BEGIN, DAY, SHOPS, Stage, TOKEN_REFRESH, app_credentials, customer_id, refusal, tenant};
 
 #[tokio::test]
 async fn a_fresh_token_is_kept_and_the_shops_are_read_again() {
@@ -30,7 +28,7 @@ async fn a_fresh_token_is_kept_and_the_shops_are_read_again() {
 }
 
 #[tokio::test]
-async fn a_due_token_is_renewed_once_and_the_next_call_finds_it_fresh() {
+async fn a_due_token_is_renewed_once_and_is_fresh_at_the_next_call() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     stage.advance(7 * DAY - 3600);
@@ -44,9 +42,9 @@ async fn a_due_token_is_renewed_once_and_the_next_call_finds_it_fresh() {
 }
 
 #[tokio::test]
-async fn every_answer_of_the_token_host_to_a_refresh_keeps_the_connection_alive_for_months() {
+async fn a_connection_works_for_months_whatever_tiktok_does_with_earlier_tokens() {
     use ReplacedRefreshToken::{AnsweredAgainForSeconds, Honoured, HonouredForSeconds, Refused, RevokesFamily};
-    // More renewals than a record keeps fallbacks.
+    // This is more than the number of fallbacks that a record keeps.
     const RENEWALS: usize = 8;
     for rotate in [RefreshTokenOnRefresh::New, RefreshTokenOnRefresh::Unchanged] {
         for replaced in [Refused, HonouredForSeconds(60), AnsweredAgainForSeconds(60), Honoured, RevokesFamily] {
@@ -70,7 +68,7 @@ async fn every_answer_of_the_token_host_to_a_refresh_keeps_the_connection_alive_
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_an_answer_leaves_out_stays_and_works_for_another_host() {
+async fn if_an_answer_has_no_refresh_token_the_earlier_one_stays_and_works_on_another_host() {
     for field in [RefreshTokenField::Missing, RefreshTokenField::Empty, RefreshTokenField::Blank] {
         let stage = Stage::new();
         stage.fake.update_switches(|switches| {
@@ -78,7 +76,7 @@ async fn a_refresh_token_that_an_answer_leaves_out_stays_and_works_for_another_h
             switches.replaced_refresh_token = ReplacedRefreshToken::RevokesFamily;
         });
         stage.connect("alice", "one-shop").await.unwrap();
-        let other = stage.host_builder().build().unwrap();
+        let other = stage.another_host();
         for host in [&stage.host, &other, &stage.host, &other] {
             stage.advance(6 * DAY + 3 * 3600);
             let connection = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
@@ -90,7 +88,7 @@ async fn a_refresh_token_that_an_answer_leaves_out_stays_and_works_for_another_h
         let (times, tokens) = (spent.clone().count(), spent.collect::<BTreeSet<_>>().len());
         assert_eq!((times, tokens), (4, 1), "{field:?}");
 
-        // As soon as an answer brings another one, that one is used.
+        // When an answer has a new refresh token, the new one is used.
         stage.fake.update_switches(|switches| switches.refresh_token_field = RefreshTokenField::Present);
         for host in [&stage.host, &other] {
             let connection = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::Forced).await.unwrap();
@@ -100,7 +98,7 @@ async fn a_refresh_token_that_an_answer_leaves_out_stays_and_works_for_another_h
 }
 
 #[tokio::test]
-async fn a_forced_refresh_renews_at_once_and_an_unforced_one_does_not() {
+async fn a_forced_refresh_renews_a_fresh_token_and_an_unforced_refresh_does_not() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
@@ -110,18 +108,18 @@ async fn a_forced_refresh_renews_at_once_and_an_unforced_one_does_not() {
 }
 
 #[tokio::test]
-async fn an_ended_authorization_asks_for_a_new_consent_which_revives_the_connection() {
+async fn an_ended_authorization_requires_a_new_consent_after_which_the_connection_works_again() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     stage.fake.end_authorization("one-shop").unwrap();
     stage.advance(8 * DAY);
     let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("reauthorize", "authorization-expired".to_owned()));
-    let row = stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap().remove(0);
+    let row = stage.connection("alice").await;
     assert_eq!(row.status, ConnectionStatus::ReauthorizationRequired(ReauthorizationReason::AuthorizationExpired));
     assert_eq!(row.last_failure.unwrap().failure.code, "authorization-expired");
 
-    // A dead grant is not hammered.
+    // After that, no request is sent for the connection.
     let seen = stage.fake.requests().len();
     for _ in 0..3 {
         let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
@@ -135,7 +133,7 @@ async fn an_ended_authorization_asks_for_a_new_consent_which_revives_the_connect
 }
 
 #[tokio::test]
-async fn the_newest_token_tells_why_a_grant_is_over_and_not_the_replaced_ones_before_it() {
+async fn the_error_comes_from_the_newest_refresh_token_and_not_from_the_fallbacks() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     for _ in 0..4 {
@@ -152,7 +150,7 @@ async fn the_newest_token_tells_why_a_grant_is_over_and_not_the_replaced_ones_be
 }
 
 #[tokio::test]
-async fn a_connection_that_a_mistyped_secret_buried_is_revived_by_a_forced_refresh() {
+async fn a_forced_refresh_repairs_a_connection_that_ended_because_of_a_mistyped_secret() {
     for fallbacks in [0, 3] {
         let stage = Stage::new();
         stage.fake.update_switches(|switches| switches.wrong_secret = WrongSecret::BadGrant);
@@ -172,7 +170,7 @@ async fn a_connection_that_a_mistyped_secret_buried_is_revived_by_a_forced_refre
         let codes: Vec<_> = refused.iter().map(|request| request.code).collect();
         assert_eq!(codes, vec![Some(36_004_005); 1 + fallbacks], "the current token, then the fallbacks");
 
-        // The right secret alone changes nothing: no sweep hammers what looks dead.
+        // With the right secret, an unforced refresh still sends nothing, because the connection counts as ended.
         let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
         assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()));
         assert_eq!(stage.fake.requests().len(), refused.len());
@@ -181,13 +179,17 @@ async fn a_connection_that_a_mistyped_secret_buried_is_revived_by_a_forced_refre
         let connection = stage.refresh("alice", RefreshMode::Forced).await.unwrap();
         assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));
         let revived = stage.fake.requests().remove(0);
-        assert_eq!((revived.path.as_str(), revived.code), (TOKEN_REFRESH, Some(0)), "{fallbacks}: at the first try");
+        assert_eq!(
+            (revived.path.as_str(), revived.code),
+            (TOKEN_REFRESH, Some(0)),
+            "{fallbacks}: the first request succeeds"
+        );
         assert_eq!(revived.parameter("refresh_token"), refused[0].parameter("refresh_token"));
     }
 }
 
 #[tokio::test]
-async fn a_removed_app_is_noticed_at_the_next_reading_of_the_shops() {
+async fn a_refresh_notices_a_removed_app_when_it_reads_the_shops() {
     for status in [FailureStatus::Unauthorized, FailureStatus::Ok] {
         let stage = Stage::new();
         stage.fake.update_switches(|switches| switches.status_105001 = status);
@@ -196,12 +198,12 @@ async fn a_removed_app_is_noticed_at_the_next_reading_of_the_shops() {
         stage.fake.revoke("one-shop").unwrap();
         let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
         assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()), "{status:?}");
-        assert_eq!(stage.requests_to(TOKEN_REFRESH), 1, "one refresh, to be sure");
+        assert_eq!(stage.requests_to(TOKEN_REFRESH), 1, "one refresh request confirms the removal");
     }
 }
 
 #[tokio::test]
-async fn a_host_whose_clock_is_off_reads_the_shops_with_tiktoks_time_and_spends_nothing() {
+async fn a_host_with_a_wrong_clock_reads_the_shops_with_tiktoks_time_and_sends_no_refresh_token() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     for wrong in [BEGIN - 301, BEGIN + 31] {
@@ -213,29 +215,29 @@ async fn a_host_whose_clock_is_off_reads_the_shops_with_tiktoks_time_and_spends_
     stage.clear_requests();
     stage.clock.set_wall(Duration::from_secs(BEGIN + 30));
     assert_eq!(stage.refresh("alice", RefreshMode::WhenDue).await.unwrap().last_failure, None);
-    assert_eq!(stage.requests_to(SHOPS), 1, "within TikTok's window");
+    assert_eq!(stage.requests_to(SHOPS), 1, "the clock is within TikTok's tolerance");
 }
 
 #[tokio::test]
-async fn an_access_token_that_tiktok_calls_expired_is_renewed_once() {
+async fn an_access_token_that_tiktok_reports_as_expired_is_renewed_once() {
     for status in [FailureStatus::Unauthorized, FailureStatus::Ok] {
         let stage = Stage::new();
         stage.fake.update_switches(|switches| switches.status_105002 = status);
         stage.connect("alice", "one-shop").await.unwrap();
-        // At the end of its life, with a host's clock that is within the window but behind: fresh here, expired there.
         stage.advance(6 * DAY);
         stage.refresh("alice", RefreshMode::Forced).await.unwrap();
-        let spent = stage.requests_to(TOKEN_REFRESH);
+        let refreshes = stage.requests_to(TOKEN_REFRESH);
+        // TikTok ends the token before the time that it named, so the host believes that the token is fresh.
         stage.fake.end_access_tokens("one-shop").unwrap();
         stage.advance(3600);
         let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
         assert_eq!(connection.status, ConnectionStatus::Active);
-        assert_eq!(stage.requests_to(TOKEN_REFRESH), spent + 1, "{status:?}");
+        assert_eq!(stage.requests_to(TOKEN_REFRESH), refreshes + 1, "{status:?}");
     }
 }
 
 #[tokio::test]
-async fn a_second_consent_that_ends_the_first_access_token_is_survived() {
+async fn a_connection_works_after_a_second_consent_that_ends_the_first_tokens() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| {
         switches.access_token_after_consent = EarlierToken::Refused;
@@ -250,7 +252,7 @@ async fn a_second_consent_that_ends_the_first_access_token_is_survived() {
 }
 
 #[tokio::test]
-async fn the_other_customer_of_the_same_seller_gets_a_new_token_when_a_consent_ended_theirs() {
+async fn a_consent_for_another_customer_that_ends_the_access_token_causes_one_refresh() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| switches.access_token_after_consent = EarlierToken::Refused);
     stage.connect("alice", "one-shop").await.unwrap();
@@ -258,11 +260,11 @@ async fn the_other_customer_of_the_same_seller_gets_a_new_token_when_a_consent_e
     stage.connect("bob", "one-shop").await.unwrap();
     let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!(connection.status, ConnectionStatus::Active);
-    assert_eq!(stage.requests_to(TOKEN_REFRESH), 1, "105001 causes one refresh");
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), 1, "TikTok's code 105001 causes one refresh");
 }
 
 #[tokio::test]
-async fn another_app_key_than_the_one_that_connected_sends_nothing() {
+async fn a_changed_app_key_sends_nothing() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     let seen = stage.fake.requests().len();
@@ -276,7 +278,7 @@ async fn another_app_key_than_the_one_that_connected_sends_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_to_refresh_and_too_many_to_choose_from_are_invalid() {
+async fn a_refresh_without_a_connection_or_with_several_and_no_account_is_invalid() {
     let stage = Stage::new();
     let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("invalid-request", "not-connected".to_owned()));
@@ -291,10 +293,10 @@ async fn nobody_to_refresh_and_too_many_to_choose_from_are_invalid() {
 }
 
 #[tokio::test]
-async fn a_policy_is_kept_by_a_refresh() {
+async fn a_refresh_keeps_the_shop_policy() {
     let stage = Stage::new();
     let query = stage.callback("several-regions", Decision::Allow);
-    stage.host.connect(&tenant(0), &customer_id("alice"), grant(&query), ShopPolicy::ExactlyOne).await.unwrap();
+    stage.connect_with("alice", &query, ShopPolicy::ExactlyOne).await.unwrap();
     stage.advance(7 * DAY);
     let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!(connection.shop_policy, ShopPolicy::ExactlyOne);

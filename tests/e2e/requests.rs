@@ -4,7 +4,7 @@ use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH};
 
 #[tokio::test]
-async fn a_request_is_a_get_that_says_that_it_has_no_body() {
+async fn token_requests_and_shop_lists_are_get_requests_with_content_length_0() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();

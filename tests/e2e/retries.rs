@@ -1,4 +1,4 @@
-//! `with_retries` around the shipped component: it comes back when it was told to, and gets what it came for.
+//! `with_retries` with the shipped component. It repeats a call after the pause that the error names.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use tiktok_shop_host::CallError;
 use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::retry::with_retries;
-use tiktok_shop_tests::{DAY, HoldsBackThePair, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant};
+use tiktok_shop_tests::{DAY, HoldsBackThePair, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, refusal, tenant};
 use tokio::time::Instant;
 
-/// Makes the calls in real time and lets the pauses between them pass at once, at TikTok Shop and on the hosts as well.
-/// What came of it, and how long the pauses were.
-async fn repeated<T, F>(stage: &Stage, within: Duration, call: impl Fn() -> F) -> (Result<T, CallError>, Duration)
+/// Repeats a call with `with_retries`. The calls run in real time. The pauses between them take no real time, but the clocks of
+/// TikTok Shop and the hosts move by them. Returns the outcome and the sum of the pauses.
+async fn repeat<T, F>(stage: &Stage, within: Duration, call: impl Fn() -> F) -> (Result<T, CallError>, Duration)
 where
     F: Future<Output = Result<T, CallError>>,
 {
@@ -39,59 +39,56 @@ where
 const LIMITED: &str = "HTTP 429, Retry-After: 7";
 
 #[tokio::test]
-async fn a_consent_that_met_a_limit_is_connected_with_the_same_code() {
+async fn a_connect_that_met_a_rate_limit_succeeds_with_the_same_code() {
     let stage = Stage::new();
     let query = stage.callback("one-shop", Decision::Allow);
     stage.fake.fault_next(TOKEN_GET, LIMITED, Fault::named(LIMITED).unwrap());
-    let (tenant, alice) = (tenant(0), customer_id("alice"));
-    let (connected, paused) = repeated(&stage, Duration::from_secs(60), || {
-        stage.host.connect(&tenant, &alice, grant(&query), ShopPolicy::All)
-    })
-    .await;
+    let connect = || stage.connect_with("alice", &query, ShopPolicy::All);
+    let (connected, paused) = repeat(&stage, Duration::from_secs(60), connect).await;
     assert_eq!(connected.unwrap().status, ConnectionStatus::Active);
     assert_eq!((paused.as_secs(), stage.requests_to(TOKEN_GET)), (7, 2));
 }
 
 #[tokio::test]
-async fn a_refresh_that_met_a_limit_is_done_when_the_back_off_is_over() {
+async fn a_refresh_that_met_a_rate_limit_succeeds_after_the_back_off() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     stage.advance(8 * DAY);
     stage.fake.fault_next(TOKEN_REFRESH, LIMITED, Fault::named(LIMITED).unwrap());
     let (renewed, paused) =
-        repeated(&stage, Duration::from_secs(60), || stage.refresh("alice", RefreshMode::WhenDue)).await;
+        repeat(&stage, Duration::from_secs(60), || stage.refresh("alice", RefreshMode::WhenDue)).await;
     assert_eq!(renewed.unwrap().status, ConnectionStatus::Active);
     assert!((30..=38).contains(&paused.as_secs()), "{paused:?}");
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 2);
 }
 
 #[tokio::test]
-async fn a_limit_that_outlasts_the_callers_patience_is_the_error() {
+async fn if_the_back_off_is_longer_than_the_callers_time_the_caller_gets_the_error() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     stage.advance(8 * DAY);
     stage.fake.fault_next(TOKEN_REFRESH, LIMITED, Fault::named(LIMITED).unwrap());
     let (refused, paused) =
-        repeated(&stage, Duration::from_secs(10), || stage.refresh("alice", RefreshMode::WhenDue)).await;
+        repeat(&stage, Duration::from_secs(10), || stage.refresh("alice", RefreshMode::WhenDue)).await;
     assert_eq!(refusal(refused), ("retry-after", "backing-off".to_owned()));
     assert_eq!((paused.as_secs(), stage.requests_to(TOKEN_REFRESH)), (7, 1));
 }
 
 #[tokio::test]
-async fn a_caller_who_meets_anothers_claim_gets_the_token_that_it_brought() {
+async fn a_caller_that_meets_another_hosts_claim_gets_that_hosts_new_token() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     stage.advance(8 * DAY);
     let storage = Arc::new(HoldsBackThePair::default());
     stage.intercept(Arc::clone(&storage) as Arc<_>);
-    let other = stage.host_builder().build().unwrap();
+    let other = stage.another_host();
     let renewing =
         tokio::spawn(async move { other.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await });
     storage.held().await;
 
     let renewing = Cell::new(Some(renewing));
     let refusals = RefCell::new(Vec::new());
-    let (token, paused) = repeated(&stage, Duration::from_secs(10), async || {
+    let (token, paused) = repeat(&stage, Duration::from_secs(10), async || {
         let min_validity = Duration::from_secs(600);
         let token = stage.host.access_token(&tenant(0), &customer_id("alice"), None, min_validity).await;
         if let Some(renewing) = renewing.take() {
@@ -103,13 +100,7 @@ async fn a_caller_who_meets_anothers_claim_gets_the_token_that_it_brought() {
     })
     .await;
     assert_eq!(refusals.take(), [("retry-after", "refresh-in-progress".to_owned())]);
-    assert!(
-        stage
-            .fake
-            .issued(&stage.fake.apps()[0].service_id, "one-shop")
-            .unwrap()
-            .honours_access_token(token.unwrap().token.expose())
-    );
+    assert!(stage.issued("one-shop").honours_access_token(token.unwrap().token.expose()));
     assert!(paused <= Duration::from_millis(1600), "{paused:?}");
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 1);
 }

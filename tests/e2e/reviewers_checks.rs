@@ -1,25 +1,22 @@
-//! What TikTok's reviewers try with a connector app, one test each, and the two use cases of TikTok's page on connecting
-//! shops (partner.tiktokshop.com/docv2/page/enterprise-resource-planning-erp, …/connecting-shops).
+//! The checks that TikTok's reviewers make with a connector app, one test for each check, and the two use cases of TikTok's
+//! page on connecting shops (partner.tiktokshop.com/docv2/page/enterprise-resource-planning-erp, …/connecting-shops).
 
 use std::convert::Infallible;
 
 use fake_tiktok_shop::Decision;
-use tiktok_shop_host::call::{CallRequest, CallScope, HttpMethod};
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, Shop, ShopPolicy};
-use tiktok_shop_host::consent::BrowserSession;
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::events::EventKind;
 use tiktok_shop_host::refresh::RefreshMode;
-use tiktok_shop_tests::{DAY, Stage, customer_id, tenant};
+use tiktok_shop_tests::{DAY, Stage, browser, customer_id, order_search, state_of, tenant};
 
 const CUSTOMER: &str = "alice";
 
-/// The customer presses the button, and the seller consents.
+/// Lets the customer begin a consent and the seller allow it, and finishes the consent.
 async fn connect(stage: &Stage, seller: &str, policy: ShopPolicy) -> Connection {
-    let browser = BrowserSession::new("the session cookie of alice".into()).unwrap();
+    let browser = browser(CUSTOMER);
     let consent = stage.host.begin_consent(&tenant(0), &customer_id(CUSTOMER), &browser, policy).await.unwrap();
-    let (_, state) = consent.url.expose().split_once("&state=").unwrap();
-    let query = stage.callback_of(0, seller, Some(state), Decision::Allow);
+    let query = stage.callback_of(0, seller, Some(state_of(&consent)), Decision::Allow);
     stage.host.finish_consent(&tenant(0), &browser, query.into()).await.unwrap()
 }
 
@@ -36,10 +33,10 @@ async fn regions(stage: &Stage) -> Vec<String> {
     shops(stage).await.into_iter().map(|shop| shop.region).collect()
 }
 
-async fn has_orders(stage: &Stage, shop: &Shop) -> bool {
-    let search = CallRequest::new(CallScope::Shop(shop.id.clone()), HttpMethod::Post, "/order/202309/orders/search");
-    let request = search.query("page_size", "2").json("{}");
-    stage.host.call(&tenant(0), &customer_id(CUSTOMER), request).await.is_ok_and(|answer| answer.is_success())
+/// Returns whether a search for the shop's orders succeeds.
+async fn can_search_orders(stage: &Stage, shop: &Shop) -> bool {
+    let outcome = stage.host.call(&tenant(0), &customer_id(CUSTOMER), order_search(&shop.id)).await;
+    outcome.is_ok_and(|response| response.is_success())
 }
 
 #[tokio::test]
@@ -48,18 +45,18 @@ async fn shop_conn_single_a_customer_connects_one_shop() {
     connect(&stage, "one-shop", ShopPolicy::ExactlyOne).await;
     let [shop] = &shops(&stage).await[..] else { panic!("one shop") };
     assert_eq!(shop.name, "Teapot Corner");
-    assert!(has_orders(&stage, shop).await);
+    assert!(can_search_orders(&stage, shop).await);
 }
 
 #[tokio::test]
-async fn shop_discon_single_a_customer_disconnects_it() {
+async fn shop_discon_single_a_customer_disconnects_the_shop() {
     let stage = Stage::new();
     connect(&stage, "one-shop", ShopPolicy::ExactlyOne).await;
     let shop = shops(&stage).await.remove(0);
     disconnect(&stage, DisconnectTarget::Shop(shop.id.clone())).await;
     assert_eq!(regions(&stage).await, [""; 0]);
-    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id(CUSTOMER)).await.unwrap(), []);
-    assert!(!has_orders(&stage, &shop).await);
+    assert_eq!(stage.connections(CUSTOMER).await, []);
+    assert!(!can_search_orders(&stage, &shop).await);
 }
 
 #[tokio::test]
@@ -79,21 +76,22 @@ async fn shop_man_multi_a_customer_adds_and_removes_connections() {
 }
 
 #[tokio::test]
-async fn shop_man_whook_a_seller_is_told_before_the_authorization_ends_and_renews_it() {
+async fn shop_man_whook_a_webhook_announces_the_end_of_the_authorization_and_a_consent_renews_it() {
     let stage = Stage::new();
     connect(&stage, "several-regions", ShopPolicy::All).await;
     stage.advance(335 * DAY + 60);
     let deliveries = stage.fake.webhooks_due();
     assert!(!deliveries.is_empty());
     for delivery in deliveries {
-        let (_, authorization) = delivery.headers.iter().find(|(name, _)| name == "authorization").unwrap();
-        let told = async |_| Ok::<_, Infallible>(());
-        let reply = stage.host.accept_webhook(&tenant(0), authorization, delivery.body.into_bytes(), told).await;
+        let signature = delivery.header("authorization").unwrap();
+        let handle = async |_| Ok::<_, Infallible>(());
+        let body = delivery.body.clone().into_bytes();
+        let reply = stage.host.accept_webhook(&tenant(0), signature, body, handle).await;
         assert_eq!(reply.status(), 200);
         stage.fake.webhook_answered(delivery.number, Some(reply.status())).unwrap();
     }
-    let connections = stage.host.list_connections(&tenant(0), &customer_id(CUSTOMER)).await.unwrap();
-    let ConnectionStatus::AuthorizationEnding(ends) = connections[0].status else { panic!("{:?}", connections[0]) };
+    let connection = stage.connection(CUSTOMER).await;
+    let ConnectionStatus::AuthorizationEnding(ends) = connection.status else { panic!("{connection:?}") };
     assert!(ends.0 > stage.fake.now() && ends.0 <= stage.fake.now() + 30 * DAY);
 
     let renewed = connect(&stage, "several-regions", ShopPolicy::All).await;
@@ -109,13 +107,13 @@ async fn shop_conn_multi_a_customer_connects_several_shops_at_once() {
     connect(&stage, "cross-border", ShopPolicy::All).await;
     assert_eq!(regions(&stage).await, ["GB", "US", "MY", "TH", "VN"]);
     for shop in shops(&stage).await {
-        assert!(has_orders(&stage, &shop).await, "{}", shop.region);
+        assert!(can_search_orders(&stage, &shop).await, "{}", shop.region);
     }
 }
 
-/// A local seller with one shop: the customer refreshes the shop's data on their own.
+/// A local seller has one shop. The customer refreshes the shop's data.
 #[tokio::test]
-async fn use_case_of_a_single_shop() {
+async fn use_case_a_seller_with_one_shop() {
     let stage = Stage::new();
     connect(&stage, "one-shop", ShopPolicy::ExactlyOne).await;
     stage.fake.update_seller("one-shop", |seller| seller.shops[0].name = "Teapot & Co".to_owned()).unwrap();
@@ -123,12 +121,12 @@ async fn use_case_of_a_single_shop() {
     assert_eq!(shops(&stage).await[0].name, "Teapot & Co");
 }
 
-/// A seller with several shops: the customer picks some, and a shop that is opened later joins by choice.
+/// A seller has several shops. The customer chooses two of them, and later disconnects one.
 #[tokio::test]
-async fn use_case_of_several_shops() {
+async fn use_case_a_seller_with_several_shops() {
     let stage = Stage::new();
     let connection = connect(&stage, "several-regions", ShopPolicy::ExactlyOne).await;
-    assert_eq!(regions(&stage).await, [""; 0], "to be chosen");
+    assert_eq!(regions(&stage).await, [""; 0], "no shop is linked before the customer chooses");
     let ids: Vec<_> = connection.shops.iter().map(|shop| shop.id.clone()).collect();
     stage.host.link_shops(&tenant(0), &customer_id(CUSTOMER), None, &ids[..2]).await.unwrap();
     assert_eq!(regions(&stage).await, ["DE", "FR"]);

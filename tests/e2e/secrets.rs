@@ -1,5 +1,5 @@
-//! Nothing secret gets out. Every stage asserts that of itself when it ends; here that it would be noticed, and what gets
-//! out without the library's filter.
+//! The search for leaked secrets, which every stage makes at its end. These tests show that the search finds every kind of secret,
+//! and which secrets other crates print without the library's filter.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -15,8 +15,9 @@ use tokio::net::TcpStream;
 use tracing_subscriber::prelude::*;
 
 const CUSTOMER: &str = "a-customer-of-this-test";
-/// Known to this test alone: other stages of the process look for the usual ones.
+/// A state that only this file uses. Other stages of the process search for the usual state.
 const OWN_STATE: &str = "state-d2c41b7f90e8a6";
+/// A cipher that only this file uses.
 const OWN_CIPHER: &str = "ROW_cipher-of-3f8e1d5a7b";
 
 fn shop(name: &str) -> Shop {
@@ -31,17 +32,17 @@ fn shop(name: &str) -> Shop {
     }
 }
 
-/// A stage with each kind of secret on it, after a connect and a refresh.
+/// Creates a stage with every kind of secret, after a connect and a refresh.
 async fn stage() -> Stage {
     let stage = Stage::new();
     stage.fake.add_shop("one-shop", shop("Spare")).unwrap();
-    let _unused = stage.callback_of(0, "one-shop", Some(OWN_STATE), Decision::Allow);
+    let _callback = stage.callback_of(0, "one-shop", Some(OWN_STATE), Decision::Allow);
     stage.connect(CUSTOMER, "one-shop").await.unwrap();
     stage.refresh(CUSTOMER, RefreshMode::Forced).await.unwrap();
     stage
 }
 
-/// One secret of each kind.
+/// Returns one secret of each kind.
 fn one_of_each(stage: &Stage) -> Vec<(&'static str, String)> {
     let app = stage.fake.apps().remove(0);
     let issued = stage.fake.issued(&app.service_id, "one-shop").unwrap();
@@ -69,7 +70,7 @@ fn leaks(stage: &Stage, sink: Sink) -> BTreeSet<&'static str> {
 }
 
 #[tokio::test]
-async fn a_stage_notices_every_kind_of_secret_in_a_log_and_in_a_panic() {
+async fn the_search_finds_every_kind_of_secret_in_logs_and_panics() {
     let mut stage = stage().await;
     let kinds: BTreeSet<_> = one_of_each(&stage).into_iter().map(|(kind, _)| kind).collect();
     for (kind, secret) in one_of_each(&stage) {
@@ -78,10 +79,10 @@ async fn a_stage_notices_every_kind_of_secret_in_a_log_and_in_a_panic() {
         assert_eq!(leaks(&stage, Sink::Logs), [kind].into(), "an event");
         stage.watch = Watch::begin();
         tracing::trace_span!("span", secret).in_scope(|| ());
-        assert_eq!(leaks(&stage, Sink::Logs), [kind].into(), "a span's field");
+        assert_eq!(leaks(&stage, Sink::Logs), [kind].into(), "a field of a span");
         stage.watch = Watch::begin();
         log::trace!("before {secret} after");
-        assert_eq!(leaks(&stage, Sink::Logs), [kind].into(), "a record of the log crate");
+        assert_eq!(leaks(&stage, Sink::Logs), [kind].into(), "a record of the crate log");
         stage.watch = Watch::begin();
         catch_unwind(|| panic!("planted: {secret}")).unwrap_err();
         assert_eq!(leaks(&stage, Sink::Panics), [kind].into(), "a panic");
@@ -91,7 +92,7 @@ async fn a_stage_notices_every_kind_of_secret_in_a_log_and_in_a_panic() {
 }
 
 #[tokio::test]
-async fn a_stage_notices_a_secret_in_a_row_and_in_an_answer() {
+async fn the_search_finds_a_secret_in_a_row_and_in_an_answer() {
     let mut stage = stage().await;
     let (_, token) = one_of_each(&stage).swap_remove(0);
     let named = shop(&token);
@@ -104,13 +105,13 @@ async fn a_stage_notices_a_secret_in_a_row_and_in_an_answer() {
     let in_database: BTreeSet<_> = stage.leaks_in_database().iter().map(ToString::to_string).collect();
     let expected =
         if stage.has_database() { BTreeSet::from(["access token (raw)".to_owned()]) } else { BTreeSet::new() };
-    assert_eq!(in_database, expected, "a shop's name is stored as it is");
+    assert_eq!(in_database, expected, "a shop's name is stored unsealed");
     stage.watch = Watch::begin();
     stage.release_database();
 }
 
 #[tokio::test]
-async fn what_a_stage_searches_is_not_empty() {
+async fn the_searched_output_contains_calls_answers_and_rows() {
     let stage = stage().await;
     let text = |sink| String::from_utf8(stage.watch.written(sink)).unwrap();
     let call = |operation| format!("call{{operation=\"{operation}\" tenant=\"tenant-0\" customer=\"{CUSTOMER}\"}}");
@@ -129,7 +130,7 @@ async fn what_a_stage_searches_is_not_empty() {
 }
 
 #[tokio::test]
-async fn a_stage_notices_a_secret_at_the_wrong_place_of_a_request() {
+async fn the_search_finds_a_secret_at_the_wrong_place_of_a_request() {
     let mut stage = stage().await;
     let kinds = one_of_each(&stage);
     let of = |kind: &str| kinds.iter().find(|(k, _)| *k == kind).unwrap().1.clone();
@@ -168,7 +169,7 @@ async fn a_stage_notices_a_secret_at_the_wrong_place_of_a_request() {
     stage.watch = Watch::begin();
 }
 
-/// What the fake answers, head and body.
+/// Sends a request to the fake and returns its answer with head and body.
 async fn get(stage: &Stage, host: &str, target: &str, token: &str) -> Vec<u8> {
     let mut connection = TcpStream::connect(stage.fake.address()).await.unwrap();
     let head = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nx-tts-access-token: {token}\r\nconnection: close");
@@ -179,7 +180,7 @@ async fn get(stage: &Stage, host: &str, target: &str, token: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn the_requests_that_the_fake_shows_are_masked() {
+async fn the_fakes_list_of_requests_masks_secrets() {
     let stage = stage().await;
     let answer = get(&stage, &stage.fake.address().to_string(), "/_control/requests", "").await;
     assert!(answer.starts_with(b"HTTP/1.1 200 OK") && answer.windows(8).any(|part| part == b"[masked]"));
@@ -190,7 +191,7 @@ fn hex(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Lines of a subscriber of one test.
+/// The output of one test's own subscriber.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -211,9 +212,9 @@ impl Write for Lines {
     }
 }
 
-/// On this thread, where the test and all its tasks run, two subscribers take turns.
+/// The test and all its tasks run on one thread. The test sets two subscribers on this thread, one after the other.
 #[tokio::test]
-async fn the_crates_beneath_print_secrets_and_the_filter_keeps_them_in() {
+async fn other_crates_print_secrets_and_the_filter_removes_them() {
     let stage = Stage::new();
     let lines = Lines::default();
     let writer = lines.clone();
@@ -237,6 +238,9 @@ async fn the_crates_beneath_print_secrets_and_the_filter_keeps_them_in() {
         stage.refresh("with", RefreshMode::Forced).await.unwrap();
     }
     let written = lines.take();
-    assert!(String::from_utf8_lossy(&written).contains("customer=\"with\""), "the library's own lines pass");
+    assert!(
+        String::from_utf8_lossy(&written).contains("customer=\"with\""),
+        "the filter passes the library's own lines"
+    );
     assert_eq!(stage.canaries().found_in(&written), BTreeSet::new());
 }

@@ -1,8 +1,7 @@
-//! Storage that loses an answer, writes twice, does not tell whether it wrote, or shows what stood there before: at each
-//! access of `connect` and `refresh` in turn, once, or from there until the call ends.
+//! Storage faults at every access of `connect` and `refresh`. The storage loses an answer, writes twice, does not say whether it
+//! wrote, or returns older data. The fault happens once, or from one access until the call ends.
 //!
-//! Which accesses there are is measured by a run without a fault. Each case is a customer of its own, so that all of them
-//! share one marketplace and its time.
+//! A run without a fault measures the accesses. Every case has its own customer, so that all cases share one fake and its time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,23 +15,23 @@ use tiktok_shop_host::deadlines::Deadlines;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::{HostStorage, RowEntry, StorageError, TokenEntry};
 use tiktok_shop_host::{CallError, ConnectorHost, CustomerId};
-use tiktok_shop_tests::{Access, DAY, Interceptor, Passage, Stage, customer_id, grant, refusal, tenant};
+use tiktok_shop_tests::{Access, Answer, DAY, Interceptor, Passage, Stage, customer_id, grant, refusal, tenant};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
-    /// It is not done, and nobody knows.
+    /// The access is not done, and the caller gets no answer.
     Dropped,
-    /// The write is done, and nobody knows.
+    /// The write is done, and the caller gets no answer.
     Lost,
-    /// The write is done twice, and the second answer is heard.
+    /// The write is done twice, and the caller gets the second answer.
     Twice,
-    /// The load shows what stood there before the newest write.
+    /// The load returns the data from before the newest write.
     Old,
-    /// From here on nobody knows of anything; of three writes the second and third are done.
+    /// From this access on, the caller gets no answer. Of every three writes, the second and the third are done.
     LastDone,
-    /// The same, and every second write is done, the first among them.
+    /// From this access on, the caller gets no answer. Every second write is done, beginning with the first.
     OddDone,
-    /// The same, and nothing is done.
+    /// From this access on, the caller gets no answer, and nothing is done.
     NothingDone,
 }
 
@@ -40,11 +39,12 @@ const FAULTS: [Fault; 7] =
     [Fault::Dropped, Fault::Lost, Fault::Twice, Fault::Old, Fault::LastDone, Fault::OddDone, Fault::NothingDone];
 
 impl Fault {
+    /// Returns whether the fault lasts until the call ends.
     fn lasts(self) -> bool {
         matches!(self, Self::LastDone | Self::OddDone | Self::NothingDone)
     }
 
-    /// Whether the write is done, of which nobody hears: the first that meets the fault is the 0th.
+    /// Returns whether a write without an answer is done. `nth` counts the writes with the fault, from 0.
     fn writes(self, nth: usize) -> bool {
         match self {
             Self::Lost => true,
@@ -54,7 +54,7 @@ impl Fault {
         }
     }
 
-    fn can_strike(self, access: &str) -> bool {
+    fn can_happen_at(self, access: &str) -> bool {
         match self {
             Self::Dropped | Self::LastDone | Self::OddDone | Self::NothingDone => true,
             Self::Lost | Self::Twice => access.starts_with("swap"),
@@ -63,16 +63,18 @@ impl Fault {
     }
 }
 
-/// What storage does to one customer.
+/// The storage's behaviour towards one customer.
 #[derive(Default)]
 struct Script {
-    /// The fault, and how many accesses come before it.
+    /// The fault, and the number of accesses before it.
     fault: Option<(Fault, usize)>,
-    /// The accesses so far.
+    /// The accesses up to now.
     accesses: Vec<&'static str>,
-    /// Writes that met the fault.
+    /// The number of writes with the fault.
     writes: usize,
+    /// The token record before the newest write.
     old_token: Option<TokenEntry>,
+    /// The row before the newest write.
     old_row: Option<RowEntry>,
 }
 
@@ -86,7 +88,7 @@ impl Scripts {
         (script.fault, script.accesses, script.writes) = (fault, Vec::new(), 0);
     }
 
-    /// "load token 1", "swap token 1" and so on, in their order.
+    /// Returns the accesses in their order, as `load token 1`, `swap token 1` and so on.
     fn accesses(&self, customer: &CustomerId) -> Vec<String> {
         let mut times = BTreeMap::new();
         let scripts = self.0.lock().unwrap();
@@ -100,13 +102,13 @@ impl Scripts {
 
 #[async_trait]
 impl Interceptor for Scripts {
-    async fn passage(&self, access: Access<'_>, beneath: &dyn HostStorage) -> Passage {
-        let Some(customer) = access.customer() else { return Passage::Made };
+    async fn passage(&self, access: Access<'_>, storage: &dyn HostStorage) -> Passage {
+        let Some(customer) = access.customer() else { return Passage::Forward };
         let (name, token, row) = match access {
             Access::LoadToken(..) => ("load token", None, None),
             Access::LoadRow(..) => ("load row", None, None),
-            Access::SwapToken(tenant, key, ..) => ("swap token", Some(beneath.load_token(tenant, key).await), None),
-            Access::SwapRow(tenant, key, ..) => ("swap row", None, Some(beneath.load_row(tenant, key).await)),
+            Access::SwapToken(tenant, key, ..) => ("swap token", Some(storage.load_token(tenant, key).await), None),
+            Access::SwapRow(tenant, key, ..) => ("swap row", None, Some(storage.load_row(tenant, key).await)),
             Access::Accounts(..)
             | Access::ListRows(..)
             | Access::AppendOnce(..)
@@ -119,23 +121,23 @@ impl Interceptor for Scripts {
         let script = scripts.entry(customer.clone()).or_default();
         let at = script.accesses.len();
         script.accesses.push(name);
-        let write = token.is_some() || row.is_some();
+        let is_write = token.is_some() || row.is_some();
         let passage = match script.fault {
-            Some((Fault::Twice, first)) if at == first => Passage::MadeTwice,
+            Some((Fault::Twice, first)) if at == first => Passage::ForwardTwice,
             Some((Fault::Old, first)) if at == first && name == "load row" => {
-                Passage::OldRow(script.old_row.clone().map(Box::new))
+                Passage::Answer(Answer::LoadRow(script.old_row.clone().map(Box::new)))
             }
-            Some((Fault::Old, first)) if at == first => Passage::OldToken(script.old_token.clone()),
+            Some((Fault::Old, first)) if at == first => Passage::Answer(Answer::LoadToken(script.old_token.clone())),
             Some((fault, first)) if at == first || (at > first && fault.lasts()) => {
                 let nth = script.writes;
-                script.writes += usize::from(write);
-                if write && fault.writes(nth) {
-                    Passage::AnswerLost
+                script.writes += usize::from(is_write);
+                if is_write && fault.writes(nth) {
+                    Passage::LoseAnswer
                 } else {
-                    Passage::Failed(StorageError::Unavailable("down".to_owned()))
+                    Passage::Fail(StorageError::Unavailable("down".to_owned()))
                 }
             }
-            Some(_) | None => Passage::Made,
+            Some(_) | None => Passage::Forward,
         };
         if let Some(before) = token {
             script.old_token = before.unwrap();
@@ -166,16 +168,25 @@ impl Operation {
     }
 }
 
+/// Whether the host repeats a write that got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Host {
+    /// It repeats the write, as by default.
+    Repeats,
+    /// Its time for saving ends before the first repetition.
+    DoesNotRepeat,
+}
+
 struct Case {
     operation: Operation,
-    /// The fault strikes at this access of the operation.
+    /// The number of the operation's access at which the fault happens, from 0.
     at: usize,
+    /// The name of that access.
     access: &'static str,
     fault: Fault,
-    /// The host repeats writes by itself, as it does by default.
-    host_repeats: bool,
-    /// Code of the error or of the failure in the row, or "ok".
-    said: &'static str,
+    host: Host,
+    /// The code of the error or of the failure in the row, or `ok`.
+    result: &'static str,
     customer: CustomerId,
 }
 
@@ -185,7 +196,8 @@ const CODE_SPENT: &str = "authorization-code-spent";
 const NOT_SAVED: &str = "token-not-saved";
 const NO_ROW: &str = "connection-row-not-saved";
 
-/// Each access in its order, what is said where it fails once, and what where storage is down from there on.
+/// Each operation's accesses in their order. The third column is the result if this access fails once and is not repeated. The
+/// last column is the result if the storage is down from this access on.
 const ACCESSES: [(Operation, &str, &str, &str); 22] = [
     (Operation::Connect, "list 1", DOWN, DOWN),
     (Operation::Connect, "swap token 1", OK, CODE_SPENT),
@@ -211,40 +223,42 @@ const ACCESSES: [(Operation, &str, &str, &str); 22] = [
     (Operation::Refresh, "swap token 3", OK, OK),
 ];
 
-/// Every fault that can strike at each access, with and without a host that repeats writes.
+/// Returns the cases of an operation: every fault that can happen at each access, with both kinds of hosts.
 fn cases(operation: Operation) -> Vec<Case> {
     let mut cases = Vec::new();
     let accesses = ACCESSES.into_iter().filter(|(of, ..)| *of == operation).enumerate();
     for (at, (_, access, once, from_then_on)) in accesses {
-        for fault in FAULTS.into_iter().filter(|fault| fault.can_strike(access)) {
-            for host_repeats in [false, true] {
-                let said = match fault {
-                    // A host that repeats does so for its whole budget, in real time.
-                    Fault::LastDone | Fault::OddDone | Fault::NothingDone if host_repeats => continue,
+        for fault in FAULTS.into_iter().filter(|fault| fault.can_happen_at(access)) {
+            for host in [Host::DoesNotRepeat, Host::Repeats] {
+                let repeats = host == Host::Repeats;
+                let result = match fault {
+                    // These cases would take too long: the host would repeat the write for its whole time for saving.
+                    Fault::LastDone | Fault::OddDone | Fault::NothingDone if repeats => continue,
                     Fault::LastDone | Fault::OddDone | Fault::NothingDone => from_then_on,
                     Fault::Twice | Fault::Old => OK,
-                    Fault::Dropped | Fault::Lost if host_repeats && access.starts_with("swap") => OK,
+                    Fault::Dropped | Fault::Lost if repeats && access.starts_with("swap") => OK,
                     Fault::Dropped | Fault::Lost => once,
                 };
-                let customer = customer_id(&format!("{operation:?}, {access}, {fault:?}, {host_repeats}"));
-                cases.push(Case { operation, at, access, fault, host_repeats, said, customer });
+                let customer = customer_id(&format!("{operation:?}, {access}, {fault:?}, {host:?}"));
+                cases.push(Case { operation, at, access, fault, host, result, customer });
             }
         }
     }
     cases
 }
 
-/// What a new host makes of the connection when all claims have lapsed.
-fn afterwards(case: &Case) -> &'static str {
-    match (case.operation, case.said, case.fault) {
-        // Nothing was done, or nothing was written: there is no connection yet.
+/// Returns the result of a refresh by another host after all claims have lapsed.
+fn result_of_next_refresh(case: &Case) -> &'static str {
+    match (case.operation, case.result, case.fault) {
+        // The call failed before it exchanged the code, or no token record was written. So there is no connection.
         (Operation::Connect, DOWN, _) | (Operation::Connect, CODE_SPENT, Fault::NothingDone) => "not-connected",
-        // The pair was nowhere to be put.
+        // The new tokens could not be stored.
         (Operation::Refresh, NOT_SAVED, Fault::NothingDone) => "refresh-outcome-unknown",
         _ => OK,
     }
 }
 
+/// Returns the code of the error or of the failure in the row, or `ok`.
 fn code(outcome: Result<Connection, CallError>) -> String {
     match outcome {
         Ok(connection) => {
@@ -255,11 +269,12 @@ fn code(outcome: Result<Connection, CallError>) -> String {
     }
 }
 
-const AT_ONCE: usize = 8;
+/// The number of cases that run at the same time.
+const CONCURRENT_CASES: usize = 8;
 
-/// Under the provider that forgives least: a refresh token that is presented twice ends everything.
+/// TikTok is set to its strictest behaviour: a refresh token that is sent twice revokes all tokens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_answer_of_storage_costs_a_pair_or_spends_a_token_twice() {
+async fn no_storage_fault_loses_tokens_or_sends_a_refresh_token_twice() {
     let stage = Stage::in_memory();
     stage.fake.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::RevokesFamily);
     let scripts = Arc::new(Scripts::default());
@@ -271,7 +286,7 @@ async fn no_answer_of_storage_costs_a_pair_or_spends_a_token_twice() {
     let connected = cases.iter().filter(|case| case.operation != Operation::Connect).map(|case| &case.customer);
     let connected = connected.chain(&without_faults[1..]);
     stream::iter(connected)
-        .for_each_concurrent(AT_ONCE, async |customer| {
+        .for_each_concurrent(CONCURRENT_CASES, async |customer| {
             Operation::Connect.run(&stage, &stage.host, customer).await.unwrap();
         })
         .await;
@@ -285,28 +300,31 @@ async fn no_answer_of_storage_costs_a_pair_or_spends_a_token_twice() {
         assert_eq!(scripts.accesses(customer), listed, "{operation:?}");
     }
 
-    // Memory answers at once, and no write is repeated: the first pause before that is longer.
-    let no_time = Deadlines { save: Duration::from_millis(40), ..Deadlines::default() };
-    let repeats_nothing = stage.host_builder().deadlines(no_time).build().unwrap();
+    // The pause before the first repetition is longer than 40 ms, so this host repeats no write. Storage in memory answers at once.
+    let short_deadline = Deadlines { save: Duration::from_millis(40), ..Deadlines::default() };
+    let repeats_nothing = stage.host_builder().deadlines(short_deadline).build().unwrap();
     stream::iter(&cases)
-        .for_each_concurrent(AT_ONCE, async |case| {
+        .for_each_concurrent(CONCURRENT_CASES, async |case| {
             scripts.set(&case.customer, Some((case.fault, case.at)));
-            let host = if case.host_repeats { &stage.host } else { &repeats_nothing };
+            let host = match case.host {
+                Host::Repeats => &stage.host,
+                Host::DoesNotRepeat => &repeats_nothing,
+            };
             let outcome = case.operation.run(&stage, host, &case.customer).await;
-            assert_eq!(code(outcome), case.said, "{}", case.customer);
+            assert_eq!(code(outcome), case.result, "{}", case.customer);
             assert!(scripts.accesses(&case.customer).len() > case.at, "{}: {} not reached", case.customer, case.access);
             scripts.set(&case.customer, None);
         })
         .await;
 
-    // What stands there is renewed by another host, whatever was told.
+    // Another host renews the tokens with the stored record, whatever the result was.
     stage.advance(121);
-    let other = stage.host_builder().build().unwrap();
+    let other = stage.another_host();
     stream::iter(&cases)
-        .for_each_concurrent(AT_ONCE, async |case| {
+        .for_each_concurrent(CONCURRENT_CASES, async |case| {
             let renewed = other.refresh(&tenant(0), &case.customer, None, RefreshMode::Forced).await;
-            assert_eq!(code(renewed), afterwards(case), "afterwards, {}", case.customer);
-            if afterwards(case) != OK {
+            assert_eq!(code(renewed), result_of_next_refresh(case), "the next refresh, {}", case.customer);
+            if result_of_next_refresh(case) != OK {
                 let connected = Operation::Connect.run(&stage, &other, &case.customer).await;
                 assert_eq!(code(connected), OK, "connected again, {}", case.customer);
             }

@@ -1,4 +1,4 @@
-//! Storage that fails under the shipped component: nothing is lost that can be kept, and the error says which.
+//! Storage that fails while the shipped component runs. Nothing is lost that could be kept, and the error names the failure.
 
 use std::convert::Infallible;
 use std::panic::resume_unwind;
@@ -6,19 +6,20 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use fake_tiktok_shop::Decision;
+use fake_tiktok_shop::{Decision, ReplacedRefreshToken};
 use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy};
-use tiktok_shop_host::consent::{BrowserSession, ConsentError};
+use tiktok_shop_host::consent::ConsentError;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::{HostStorage, StorageError};
 use tiktok_shop_host::webhook::WebhookReply;
 use tiktok_shop_tests::{
-    Access, BEGIN, DAY, Interceptor, Passage, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, refusal, tenant,
+    Access, BEGIN, DAY, Interceptor, Passage, Stage, TOKEN_GET, TOKEN_REFRESH, browser, customer_id, refusal, state_of,
+    tenant,
 };
 
-use crate::webhook_entry::{ends, signature};
+use crate::webhook_entry::{ending_notice, signature};
 
-/// What fails.
+/// The accesses that fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Fault {
@@ -27,19 +28,19 @@ enum Fault {
     TokenWrites,
     RowWrites,
     WebhookIdWrites,
-    /// The first write of a token record, a claim or a new record, works.
-    TokenWritesButOne,
-    /// The next write of a token record panics, and its text quotes the record.
+    /// Every write of a token record except the first one.
+    TokenWritesExceptFirst,
+    /// The next write of a token record. It panics with a text that quotes the record.
     TokenWritePanics,
-    /// Writes of token records are refused, and the error quotes the record.
+    /// Every write of a token record. The error quotes the record.
     TokenWritesQuoted,
 }
 
-/// The fault that storage has.
+/// An interceptor that lets accesses fail.
 #[derive(Default)]
 struct Faulty {
     fault: AtomicU8,
-    /// A record in clear. Storage is given none; it is known to it from elsewhere.
+    /// An unsealed token record, which errors quote. The host never gives it to a storage. The test does.
     record: Mutex<String>,
 }
 
@@ -60,26 +61,26 @@ impl Faulty {
 #[async_trait]
 impl Interceptor for Faulty {
     async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
-        let refused = |text: String| Passage::Failed(StorageError::Refused(text));
+        let refused = |text: String| Passage::Fail(StorageError::Refused(text));
         if self.is(Fault::Everything)
             || (self.is(Fault::RowWrites) && matches!(access, Access::SwapRow(..)))
             || (self.is(Fault::WebhookIdWrites) && access.method() == "remember_webhook")
         {
             return refused("out of space".to_owned());
         }
-        let Access::SwapToken(..) = access else { return Passage::Made };
+        let Access::SwapToken(..) = access else { return Passage::Forward };
         if self.is(Fault::TokenWrites) {
             return refused("out of space".to_owned());
-        } else if self.is(Fault::TokenWritesButOne) {
+        } else if self.is(Fault::TokenWritesExceptFirst) {
             self.set(Fault::TokenWrites);
         } else if self.is(Fault::TokenWritePanics) {
             self.set(Fault::Nothing);
-            // Past the panic hook: what that prints is the embedder's own.
+            // This panic does not call the panic hook. An embedder decides what the hook prints.
             resume_unwind(Box::new(format!("cannot store {}", self.record())));
         } else if self.is(Fault::TokenWritesQuoted) {
             return refused(format!("invalid input {} near line 1", self.record()));
         }
-        Passage::Made
+        Passage::Forward
     }
 }
 
@@ -90,7 +91,7 @@ fn stage() -> (Stage, Arc<Faulty>) {
 }
 
 #[tokio::test]
-async fn storage_that_is_down_costs_no_code() {
+async fn while_the_storage_is_down_no_code_is_exchanged() {
     let (stage, storage) = stage();
     storage.set(Fault::Everything);
     assert_eq!(refusal(stage.connect("alice", "one-shop").await), ("storage-failed", "storage-refused".to_owned()));
@@ -98,31 +99,31 @@ async fn storage_that_is_down_costs_no_code() {
 }
 
 #[tokio::test]
-async fn a_pair_that_cannot_be_stored_asks_for_another_consent() {
+async fn if_the_first_tokens_cannot_be_stored_a_new_consent_is_required() {
     let (stage, storage) = stage();
     storage.set(Fault::TokenWrites);
     let outcome = stage.connect("alice", "one-shop").await;
     assert_eq!(refusal(outcome), ("reauthorize", "authorization-code-spent".to_owned()));
     storage.set(Fault::Nothing);
-    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), []);
+    assert_eq!(stage.connections("alice").await, []);
     assert_eq!(stage.connect("alice", "one-shop").await.unwrap().status, ConnectionStatus::Active);
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_stored_is_repaired_by_refresh() {
+async fn a_refresh_repairs_a_row_that_could_not_be_stored() {
     let (stage, storage) = stage();
     storage.set(Fault::RowWrites);
-    let shown = stage.connect("alice", "one-shop").await.unwrap();
-    assert_eq!(shown.last_failure.unwrap().failure.code, "connection-row-not-saved");
-    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), []);
+    let connection = stage.connect("alice", "one-shop").await.unwrap();
+    assert_eq!(connection.last_failure.unwrap().failure.code, "connection-row-not-saved");
+    assert_eq!(stage.connections("alice").await, []);
     storage.set(Fault::Nothing);
     let repaired = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!((repaired.shops.len(), &repaired.last_failure), (1, &None));
-    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), [repaired]);
+    assert_eq!(stage.connections("alice").await, [repaired]);
 }
 
 #[tokio::test]
-async fn no_claim_means_no_request() {
+async fn a_refresh_that_cannot_store_its_claim_sends_no_request() {
     let (stage, storage) = stage();
     stage.connect("alice", "one-shop").await.unwrap();
     stage.advance(8 * DAY);
@@ -133,18 +134,18 @@ async fn no_claim_means_no_request() {
 }
 
 #[tokio::test]
-async fn a_rotated_pair_that_cannot_be_stored_is_no_success_and_the_old_token_is_tried_once_more() {
+async fn if_renewed_tokens_cannot_be_stored_the_refresh_fails_and_the_old_token_is_sent_again_after_the_claim_lapses() {
     let (stage, storage) = stage();
     stage.fake.update_switches(|switches| {
-        switches.replaced_refresh_token = fake_tiktok_shop::ReplacedRefreshToken::HonouredForSeconds(600);
+        switches.replaced_refresh_token = ReplacedRefreshToken::HonouredForSeconds(600);
     });
     stage.connect("alice", "one-shop").await.unwrap();
     stage.advance(8 * DAY);
-    storage.set(Fault::TokenWritesButOne);
+    storage.set(Fault::TokenWritesExceptFirst);
     let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("storage-failed", "token-not-saved".to_owned()));
 
-    // The claim stays behind as the mark: nobody sends anything before it has lapsed.
+    // The claim is still stored, so no host sends a request before the claim lapses.
     storage.set(Fault::Nothing);
     let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("retry-after", "refresh-in-progress".to_owned()));
@@ -155,7 +156,7 @@ async fn a_rotated_pair_that_cannot_be_stored_is_no_success_and_the_old_token_is
 }
 
 #[tokio::test]
-async fn a_record_that_storage_quotes_stays_out_of_errors_rows_and_logs() {
+async fn a_token_record_that_the_storage_quotes_gets_into_no_error_row_or_log() {
     let (stage, storage) = stage();
     let key = stage.connect("alice", "one-shop").await.unwrap().key;
     *storage.record.lock().unwrap() = String::from_utf8(stage.token_record(&key).await.unwrap()).unwrap();
@@ -170,10 +171,10 @@ async fn a_record_that_storage_quotes_stays_out_of_errors_rows_and_logs() {
 }
 
 #[tokio::test]
-async fn a_consent_that_storage_cannot_find_is_neither_used_up_nor_exchanged() {
+async fn while_the_storage_is_down_a_consent_is_neither_used_nor_exchanged() {
     let (stage, storage) = stage();
     let (ours, alice) = (tenant(0), customer_id("alice"));
-    let browser = BrowserSession::new("the session cookie of alice".into()).unwrap();
+    let browser = browser("alice");
     let refused = StorageError::Refused("out of space".to_owned());
     storage.set(Fault::Everything);
     let outcome = stage.host.begin_consent(&ours, &alice, &browser, ShopPolicy::All).await;
@@ -181,8 +182,7 @@ async fn a_consent_that_storage_cannot_find_is_neither_used_up_nor_exchanged() {
 
     storage.set(Fault::Nothing);
     let consent = stage.host.begin_consent(&ours, &alice, &browser, ShopPolicy::All).await.unwrap();
-    let (_, state) = consent.url.expose().split_once("&state=").unwrap();
-    let query = stage.callback_of(0, "one-shop", Some(state), Decision::Allow);
+    let query = stage.callback_of(0, "one-shop", Some(state_of(&consent)), Decision::Allow);
     storage.set(Fault::Everything);
     let outcome = stage.host.finish_consent(&ours, &browser, query.as_str().into()).await;
     assert_eq!(outcome, Err(ConsentError::Storage(refused)));
@@ -194,10 +194,10 @@ async fn a_consent_that_storage_cannot_find_is_neither_used_up_nor_exchanged() {
 }
 
 #[tokio::test]
-async fn a_webhook_is_asked_for_again_until_storage_works() {
+async fn a_webhook_is_requested_again_until_the_storage_works() {
     let (stage, storage) = stage();
     stage.connect("alice", "one-shop").await.unwrap();
-    let body = ends("7600000000000000007", BEGIN + 20 * DAY, BEGIN + 5);
+    let body = ending_notice("7600000000000000007", BEGIN + 20 * DAY, BEGIN + 5);
     let authorization = signature(&stage, 0, &body);
     let deliver = async |may_be_handled: bool| {
         let handle = async |_| {
@@ -213,7 +213,7 @@ async fn a_webhook_is_asked_for_again_until_storage_works() {
         let WebhookReply::NotReceived(error) = reply else { panic!("{reply:?}") };
         assert_eq!(refusal(Err::<(), _>(error)), ("storage-failed", "storage-refused".to_owned()), "{fault:?}");
     }
-    // The platform has it, though nobody will know that it has.
+    // The platform handles the webhook, but the storage can't remember that. So the next delivery is handled again.
     storage.set(Fault::WebhookIdWrites);
     assert_eq!(deliver(true).await, WebhookReply::Handled);
     storage.set(Fault::Nothing);

@@ -1,4 +1,5 @@
-//! The entry point for webhooks: each is verified, handled once, and answered as TikTok needs it.
+//! `accept_webhook`, the entry point for webhooks. It verifies each webhook, lets the platform handle it once, and chooses the
+//! HTTP status for TikTok.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -9,22 +10,23 @@ use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionStatus, UnixSeconds};
 use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
 use tiktok_shop_host::webhook::{Webhook, WebhookEffect, WebhookReply};
-use tiktok_shop_tests::{BEGIN, DAY, Stage, customer_id, tenant};
+use tiktok_shop_tests::{BEGIN, DAY, Stage, tenant};
 
-/// What TikTok puts into `Authorization` for one of its apps.
+/// Returns the value of `Authorization` with which TikTok signs this body for one of its apps.
 pub(crate) fn signature(stage: &Stage, app: usize, body: &str) -> String {
     let app = stage.fake.apps().swap_remove(app);
     stage.fake.webhook_signature(&app.service_id, body.as_bytes()).unwrap()
 }
 
-/// The notice that an authorization ends, for the shop of `one-shop`.
-pub(crate) fn ends(id: &str, at: u64, occurred: u64) -> String {
+/// Returns the body of a webhook of type 7. It announces, at the time `occurred`, that the authorization for the shop of
+/// `one-shop` ends at the time `at`.
+pub(crate) fn ending_notice(id: &str, at: u64, occurred: u64) -> String {
     format!(
         r#"{{"type":7,"tts_notification_id":"{id}","shop_id":"7490000000000000001","timestamp":{occurred},"data":{{"expiration_time":{at}}}}}"#
     )
 }
 
-/// A platform that notes what it is given.
+/// A platform that records the webhooks that it handles.
 #[derive(Default)]
 struct Platform {
     handled: RefCell<Vec<Webhook>>,
@@ -51,17 +53,17 @@ impl Platform {
 const ORDER: &str = r#"{"type":1,"tts_notification_id":"7600000000000000001","shop_id":"7490000000000000001","timestamp":1767225600,"data":{"order_id":"1"}}"#;
 
 #[tokio::test]
-async fn an_event_is_handled_once_with_its_owners() {
+async fn a_webhook_is_handled_once_with_its_owners() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     let platform = Platform::default();
     let reply = platform.deliver(&stage, ORDER).await;
     assert_eq!((reply.status(), reply), (200, WebhookReply::Handled));
-    // By another host, after a restart.
-    let stage_of_another_host = stage.host_builder().build().unwrap();
+    // TikTok delivers the same webhook again to another host.
+    let other = stage.another_host();
     let authorization = signature(&stage, 0, ORDER);
     let unreached = async |_| -> Result<(), Infallible> { panic!("handled twice") };
-    let reply = stage_of_another_host.accept_webhook(&tenant(0), &authorization, ORDER.into(), unreached).await;
+    let reply = other.accept_webhook(&tenant(0), &authorization, ORDER.into(), unreached).await;
     assert_eq!((reply.status(), reply), (200, WebhookReply::Repeated));
 
     let handled = platform.handled.take();
@@ -73,7 +75,7 @@ async fn an_event_is_handled_once_with_its_owners() {
 }
 
 #[tokio::test]
-async fn an_event_that_could_not_be_handled_is_handled_when_it_comes_again() {
+async fn a_webhook_that_the_platform_could_not_handle_is_handled_at_its_next_delivery() {
     let stage = Stage::new();
     let authorization = signature(&stage, 0, ORDER);
     let fail = async |_| Err("the queue is full");
@@ -87,7 +89,7 @@ async fn an_event_that_could_not_be_handled_is_handled_when_it_comes_again() {
 }
 
 #[tokio::test]
-async fn a_body_without_an_id_is_known_by_its_bytes() {
+async fn a_webhook_without_an_id_is_recognised_by_its_bytes() {
     let stage = Stage::new();
     let platform = Platform::default();
     let (one, two) = (r#"{"type":1,"data":{"order_id":"1"}}"#, r#"{"type":1,"data":{"order_id":"2"}}"#);
@@ -99,18 +101,18 @@ async fn a_body_without_an_id_is_known_by_its_bytes() {
     ] {
         assert_eq!(platform.deliver(&stage, body).await, expected, "{body}");
     }
-    // The digest of a body is not an id that anybody could send.
+    // An id that looks like the digest of a body is another webhook.
     let digest = "sha256 0000";
     let named = format!(r#"{{"type":1,"tts_notification_id":"{digest}"}}"#);
     assert_eq!(platform.deliver(&stage, &named).await, WebhookReply::Handled);
 }
 
 #[tokio::test]
-async fn what_tiktok_did_not_sign_for_this_app_changes_nothing() {
+async fn a_webhook_without_tiktoks_signature_for_this_app_changes_nothing() {
     let stage = Stage::new();
     let before = stage.connect("alice", "one-shop").await.unwrap();
     let platform = Platform::default();
-    let body = ends("7600000000000000007", BEGIN + 20 * DAY, BEGIN + 5);
+    let body = ending_notice("7600000000000000007", BEGIN + 20 * DAY, BEGIN + 5);
     let right = signature(&stage, 0, &body);
     let mut flipped = right.clone().into_bytes();
     flipped[63] ^= 1;
@@ -123,7 +125,7 @@ async fn what_tiktok_did_not_sign_for_this_app_changes_nothing() {
         (signature(&stage, 1, &body), body.clone()),
         (right.clone(), body.replace("\"data\":", "\"data\": ")),
         (right.clone(), format!("{body}\n")),
-        // Not even JSON: the signature comes first.
+        // The signature is checked before the body is parsed.
         (right.clone(), "{".to_owned()),
     ];
     for (authorization, body) in table {
@@ -131,13 +133,13 @@ async fn what_tiktok_did_not_sign_for_this_app_changes_nothing() {
         assert_eq!((reply.status(), reply), (401, WebhookReply::Forged), "{body}");
     }
     assert_eq!(platform.count(), 0);
-    assert_eq!(stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), [before]);
-    // Nothing of it was remembered either.
+    assert_eq!(stage.connections("alice").await, [before]);
+    // A forged webhook is not remembered, so the genuine one is still handled.
     assert_eq!(platform.deliver(&stage, &body).await, WebhookReply::Handled);
 }
 
 #[tokio::test]
-async fn what_is_no_event_is_not_asked_for_again() {
+async fn a_malformed_webhook_is_not_requested_again() {
     let stage = Stage::new();
     let platform = Platform::default();
     for body in ["", "{}", "[]", r#"{"type":"#] {
@@ -150,7 +152,7 @@ async fn what_is_no_event_is_not_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_body_above_a_mebibyte_is_not_looked_at() {
+async fn a_body_above_one_mebibyte_is_refused() {
     let stage = Stage::new();
     let platform = Platform::default();
     let body = format!(r#"{{"type":1,"data":"{}"}}"#, "x".repeat((1 << 20) - 20));
@@ -162,7 +164,7 @@ async fn a_body_above_a_mebibyte_is_not_looked_at() {
 }
 
 #[tokio::test]
-async fn an_event_of_one_tenant_is_not_known_to_another() {
+async fn a_webhook_that_one_tenant_has_handled_is_new_to_another_tenant() {
     let stage = Stage::new();
     for at in [0, 1] {
         let authorization = signature(&stage, at, ORDER);
@@ -173,14 +175,16 @@ async fn an_event_of_one_tenant_is_not_known_to_another() {
 }
 
 #[tokio::test]
-async fn an_announced_end_is_on_the_connection_before_the_platform_handles_it() {
+async fn a_connection_shows_the_announced_end_before_the_platform_handles_the_webhook() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
-    let body = ends("7600000000000000007", BEGIN + 20 * DAY, BEGIN + 5);
+    let body = ending_notice("7600000000000000007", BEGIN + 20 * DAY, BEGIN + 5);
     let handle = async |webhook: Webhook| {
         assert_eq!(webhook.effect, WebhookEffect::AuthorizationEnding);
-        let listed = stage.host.list_connections(&tenant(0), &customer_id("alice")).await.unwrap();
-        assert_eq!(listed[0].status, ConnectionStatus::AuthorizationEnding(UnixSeconds(BEGIN + 20 * DAY)));
+        assert_eq!(
+            stage.connection("alice").await.status,
+            ConnectionStatus::AuthorizationEnding(UnixSeconds(BEGIN + 20 * DAY))
+        );
         Ok::<_, Infallible>(())
     };
     let authorization = signature(&stage, 0, &body);
@@ -188,23 +192,23 @@ async fn an_announced_end_is_on_the_connection_before_the_platform_handles_it() 
     assert_eq!(reply, WebhookReply::Handled);
 }
 
-/// A vault that never answers.
-struct Silent;
+/// Credentials that never arrive.
+struct NoCredentials;
 
 #[async_trait]
-impl CredentialsProvider for Silent {
+impl CredentialsProvider for NoCredentials {
     async fn current(&self, _: &TenantId) -> Result<AppCredentials, CredentialsError> {
         std::future::pending().await
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_takes_longer_than_tiktok_waits_is_asked_for_again() {
+async fn a_webhook_is_requested_again_if_the_answer_takes_longer_than_tiktok_waits() {
     let stage = Stage::in_memory();
-    let host = stage.host_builder().credentials(Arc::new(Silent)).build().unwrap();
+    let host = stage.host_builder().credentials(Arc::new(NoCredentials)).build().unwrap();
     let unreached = async |_| -> Result<(), Infallible> { panic!("handled") };
     let started = tokio::time::Instant::now();
     let reply = host.accept_webhook(&tenant(0), "", ORDER.into(), unreached).await;
     assert_eq!((reply.status(), reply), (503, WebhookReply::Late));
-    assert_eq!(started.elapsed().as_secs(), 2, "of tokio's paused clock");
+    assert_eq!(started.elapsed().as_secs(), 2, "two seconds of tokio's paused clock");
 }

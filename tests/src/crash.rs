@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tiktok_shop_host::connection::{
-    Connection, ConnectionKey, ConnectionStatus, Shop, ShopPolicy, ShopStanding, UnixSeconds,
-};
+use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop};
 use tiktok_shop_host::events::EventKind;
 use tiktok_shop_host::seal::Keyring;
 use tiktok_shop_host::storage::{HostStorage, Row};
@@ -41,35 +39,17 @@ pub fn customer(number: usize) -> ConnectionKey {
 #[must_use]
 pub fn row(key: &ConnectionKey, revision: &Revision) -> Row {
     let shop = |id: &str| Shop {
-        id: id.parse().expect("a shop id"),
-        account: key.account.clone(),
         name: revision.to_string(),
-        region: String::new(),
-        seller_type: String::new(),
         cipher: Some(revision.as_str().into()),
-        code: String::new(),
         raw: "{}".to_owned(),
-        standing: ShopStanding::Granted,
         linked: true,
+        ..Shop::new(id.parse().expect("a shop id"), key.account.clone())
     };
-    let connection = Connection {
-        key: key.clone(),
+    Row::new(Connection {
         seller_name: revision.to_string(),
-        seller_base_region: String::new(),
-        granted_scopes: Vec::new(),
-        shop_policy: ShopPolicy::All,
-        status: ConnectionStatus::Active,
-        access_expires_at: None,
-        refresh_expires_at: None,
-        authorization_ends_at: None,
-        connected_at: UnixSeconds(0),
-        granted_at: UnixSeconds(0),
-        refreshed_at: UnixSeconds(0),
-        shops_synced_at: None,
         shops: vec![shop("1"), shop("2")],
-        last_failure: None,
-    };
-    Row { connection, ciphers: None, token_lineage: String::new(), token_generation: 0 }
+        ..Connection::new(key.clone())
+    })
 }
 
 /// The state of one record, as the writer's lines describe it.

@@ -1,14 +1,14 @@
-//! Where stages keep what they store: in memory, or wherever `TIKTOK_SHOP_TEST_STORAGE` says, so that every end-to-end test
-//! runs on each kind of storage.
+//! The storage of a stage. The variable `TIKTOK_SHOP_TEST_STORAGE` chooses it, so that every end-to-end test can run on each
+//! kind of storage:
 //!
 //! | value | storage |
 //! | --- | --- |
-//! | `memory`, or not set | in memory |
-//! | `sqlite` | a file of its own for each stage |
-//! | an address, `postgres://…` | a schema of its own for each stage, in this database; they stay behind |
+//! | `memory`, or not set | the memory of this process |
+//! | `sqlite` | a separate file for each stage |
+//! | an address, `postgres://…` | a separate schema for each stage in this database. The schemas stay there afterwards |
 //!
-//! Time in a database is the stage's, too: SQLite is given the stage's clock, and in PostgreSQL a function of the schema
-//! stands in front of `clock_timestamp()`.
+//! A database measures time by the stage's clock. SQLite gets that clock. In PostgreSQL, a function of the schema replaces
+//! `clock_timestamp()`.
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -20,47 +20,45 @@ use std::time::Duration;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor as _, PgPool, Row as _};
 use tempfile::TempDir;
-use tiktok_shop_host::clock::Clock as _;
-use tiktok_shop_host::clock::ManualClock;
-use tiktok_shop_host::randomness::Randomness as _;
-use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::clock::{Clock as _, ManualClock};
+use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
 use tiktok_shop_sql_storage::{MachineClock, PostgresOptions, SqlStorage};
 use tokio::runtime::Runtime;
 
-/// What stands behind a stage's storage.
+/// The database of a stage's storage.
 pub(crate) enum Database {
     Memory,
     Sqlite(TempDir),
     Postgres(Arc<Schema>),
 }
 
-/// Schemas of this process with the storage that was last opened in each: it is free when nobody has either. To make the
-/// tables anew for each stage would take longer than the tests.
+/// The schemas of this process, each with the storage that was last opened in it. A schema is free when no stage holds the
+/// schema or the storage. Free schemas are used again, because creating the tables takes longer than a test.
 static SCHEMAS: Mutex<Vec<(Arc<Schema>, Weak<SqlStorage>)>> = Mutex::new(Vec::new());
 
-/// A schema of a PostgreSQL database, where time stands still. It is gone when this is dropped.
+/// A schema of a PostgreSQL database, in which time stands still until a test moves it. Dropping this value drops the schema.
 pub struct Schema {
     name: String,
     pool: PgPool,
 }
 
-/// A storage whose ages are those of this clock.
+/// Opens the storage of a new stage. It measures ages by this clock.
 pub(crate) fn open(clock: &Arc<ManualClock>) -> (Arc<dyn HostStorage>, Database) {
-    match chosen().as_deref() {
+    match chosen_storage().as_deref() {
         None | Some("memory") => {
             (Arc::new(MemoryStorage::new(Arc::clone(clock) as Arc<_>)) as Arc<_>, Database::Memory)
         }
         Some("sqlite") => {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("connections.sqlite");
-            let clock = Arc::new(Stopped(Arc::clone(clock)));
-            let storage = elsewhere(SqlStorage::sqlite_by_clock(path, clock)).expect("a database in a new folder");
+            let clock = Arc::new(StageClock(Arc::clone(clock)));
+            let storage = block_on(SqlStorage::sqlite_by_clock(path, clock)).expect("a database in a new folder");
             (Arc::new(storage), Database::Sqlite(folder))
         }
         Some(address) => {
-            let schema = Schema::of_a_stage(address);
-            let storage = elsewhere(SqlStorage::postgres(&schema.address(address), PostgresOptions::default()));
+            let schema = Schema::for_stage(address);
+            let storage = block_on(SqlStorage::postgres(&schema.address(address), PostgresOptions::default()));
             let storage = Arc::new(storage.expect("a database that answers"));
             let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
             schemas.push((Arc::clone(&schema), Arc::downgrade(&storage)));
@@ -69,19 +67,19 @@ pub(crate) fn open(clock: &Arc<ManualClock>) -> (Arc<dyn HostStorage>, Database)
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "which storage the tests run on is the caller's choice")]
-fn chosen() -> Option<String> {
+#[expect(clippy::disallowed_methods, reason = "the caller chooses the storage of the tests")]
+fn chosen_storage() -> Option<String> {
     std::env::var("TIKTOK_SHOP_TEST_STORAGE").ok()
 }
 
-/// What blocks until it is done, from within another runtime or from none.
+/// Blocks until the work is done. The caller may be inside another runtime, or inside none.
 fn elsewhere<T: Send>(work: impl Future<Output = T> + Send) -> T {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
     thread::scope(|scope| scope.spawn(|| RUNTIME.block_on(work)).join().expect("no panic"))
 }
 
 impl Database {
-    /// The stage's clock has moved.
+    /// Sets the database's time to the time of the stage's clock.
     pub(crate) fn follow(&self, clock: &ManualClock) {
         if let Self::Postgres(schema) = self {
             let ms = i64::try_from(clock.monotonic().as_millis()).expect("a time within the test");
@@ -89,14 +87,14 @@ impl Database {
         }
     }
 
-    /// All that a copy of the database would show, deleted rows too where the database keeps them.
+    /// Returns the content of a copy of the database. If the database keeps deleted rows in its files, they are included.
     pub(crate) fn dump(&self) -> Vec<u8> {
         match self {
             Self::Memory => Vec::new(),
             Self::Sqlite(folder) => {
                 let files = std::fs::read_dir(folder.path()).expect("the database's folder");
                 let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
-                // The database after its log, which may be taken in meanwhile, and be gone.
+                // The log is read before the database. Meanwhile SQLite may move the log into the database and delete it.
                 paths.sort_by_key(|path| path.as_os_str().len());
                 let read = |path: PathBuf| match std::fs::read(path) {
                     Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
@@ -109,12 +107,12 @@ impl Database {
     }
 }
 
-/// The stage's clock, as a machine that never sleeps.
-struct Stopped(Arc<ManualClock>);
+/// The stage's clock, as the clock of a machine that never sleeps.
+struct StageClock(Arc<ManualClock>);
 
-impl MachineClock for Stopped {
+impl MachineClock for StageClock {
     fn boot(&self) -> &str {
-        "of the stage"
+        "the stage"
     }
 
     fn since_boot(&self) -> Duration {
@@ -127,12 +125,12 @@ impl MachineClock for Stopped {
 }
 
 impl Schema {
-    /// A new one in this database.
+    /// Creates a schema in this database.
     ///
     /// # Panics
     /// If the database does not answer.
     #[must_use]
-    pub fn make(address: &str) -> Self {
+    pub fn create(address: &str) -> Self {
         let mut bits = [0; 8];
         SystemRandomness.fill(&mut bits).expect("randomness");
         let name = format!("stage_{:016x}", u64::from_be_bytes(bits));
@@ -147,13 +145,13 @@ impl Schema {
         schema
     }
 
-    /// One without rows, where no time has passed.
-    fn of_a_stage(address: &str) -> Arc<Self> {
+    /// Returns a schema without rows at the time 0: a free schema, or a new one.
+    fn for_stage(address: &str) -> Arc<Self> {
         let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
         let is_free = |(schema, storage): &mut (Arc<Self>, Weak<_>)| {
             Arc::strong_count(schema) == 1 && storage.strong_count() == 0
         };
-        let Some((schema, _)) = schemas.extract_if(.., is_free).next() else { return Arc::new(Self::make(address)) };
+        let Some((schema, _)) = schemas.extract_if(.., is_free).next() else { return Arc::new(Self::create(address)) };
         drop(schemas);
         let mut tables = schema.tables();
         tables.retain(|table| !matches!(table.as_str(), "stage_time" | "tiktok_shop_migrations"));
@@ -164,28 +162,28 @@ impl Schema {
     fn tables(&self) -> Vec<String> {
         let Self { name, pool } = self;
         let tables = format!("SELECT tablename::text FROM pg_tables WHERE schemaname = '{name}'");
-        let tables = elsewhere(pool.fetch_all(AssertSqlSafe(tables))).expect("a list of tables");
+        let tables = block_on(pool.fetch_all(AssertSqlSafe(tables))).expect("a list of tables");
         tables.iter().map(|table| table.get(0)).collect()
     }
 
-    /// The database, with this schema's tables and functions in front of all others.
+    /// Extends the database's address, so that names are looked up in this schema before all others.
     #[must_use]
-    pub fn address(&self, of: &str) -> String {
-        let mark = if of.contains('?') { '&' } else { '?' };
-        format!("{of}{mark}options=-c%20search_path%3D{},pg_catalog", self.name)
+    pub fn address(&self, database: &str) -> String {
+        let mark = if database.contains('?') { '&' } else { '?' };
+        format!("{database}{mark}options=-c%20search_path%3D{},pg_catalog", self.name)
     }
 
     fn run(&self, sql: String) {
         let Self { name, pool } = self;
         let sql = format!("CREATE SCHEMA IF NOT EXISTS {name}; SET search_path = {name}, pg_catalog; {sql}");
-        elsewhere(pool.execute(AssertSqlSafe(sql))).expect("a database that answers");
+        block_on(pool.execute(AssertSqlSafe(sql))).expect("a database that answers");
     }
 
     fn dump(&self) -> Vec<u8> {
         let Self { name, pool } = self;
         let mut dump = Vec::new();
         for table in self.tables() {
-            let rows = elsewhere(pool.fetch_all(AssertSqlSafe(format!("SELECT t::text FROM {name}.{table} t"))));
+            let rows = block_on(pool.fetch_all(AssertSqlSafe(format!("SELECT t::text FROM {name}.{table} t"))));
             for row in rows.expect("rows") {
                 dump.extend(row.get::<String, _>(0).into_bytes());
                 dump.push(b'\n');
@@ -198,7 +196,7 @@ impl Schema {
 impl Drop for Schema {
     fn drop(&mut self) {
         let sql = format!("DROP SCHEMA {} CASCADE", self.name);
-        // The next run does not mind one that is left.
-        let _gone = elsewhere(self.pool.execute(AssertSqlSafe(sql)));
+        // A schema that is left behind does not disturb the next run.
+        let _dropped = block_on(self.pool.execute(AssertSqlSafe(sql)));
     }
 }

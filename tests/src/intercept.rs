@@ -31,7 +31,7 @@ impl Interceptor for Watcher {
         let interceptor = self.interceptor.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match interceptor {
             Some(interceptor) => interceptor.passage(access, inner).await,
-            None => Passage::Made,
+            None => Passage::Forward,
         }
     }
 }
@@ -76,6 +76,6 @@ impl Interceptor for HoldsBackThePair {
                 self.release.notified().await;
             }
         }
-        Passage::Made
+        Passage::Forward
     }
 }

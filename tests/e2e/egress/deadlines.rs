@@ -1,5 +1,5 @@
-//! A deadline of the egress that passes under the shipped component: what the platform is told, and whether TikTok may have
-//! acted, which decides how long a refresh token's claim stands. The clock is paused: deadlines pass at once.
+//! Deadlines of the egress that pass during a refresh. The error tells whether TikTok may have acted, because the claim on the
+//! refresh token then stays until it lapses. The clock is paused, so that deadlines take no real time.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,31 +15,31 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use crate::hostile_guest::Silent;
+use crate::hostile_guest::NoResolver;
 
-/// What a server does once it has read a request.
+/// The behaviour of a server after it has read a request.
 #[derive(Clone, Copy, Debug)]
 enum Then {
-    /// Nothing.
+    /// It sends nothing.
     Silence,
-    /// Sends this, and nothing more.
+    /// It sends this text and nothing more.
     Stall(&'static str),
-    /// Sends this, then a byte every nine seconds.
+    /// It sends this text, then one byte every nine seconds.
     Drip(&'static str),
 }
 
-async fn server(then: Then) -> SocketAddr {
+async fn start_server(then: Then) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(converse(stream, then));
+            tokio::spawn(answer(stream, then));
         }
     });
     address
 }
 
-async fn converse(mut stream: TcpStream, then: Then) -> io::Result<()> {
+async fn answer(mut stream: TcpStream, then: Then) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
@@ -54,22 +54,22 @@ async fn converse(mut stream: TcpStream, then: Then) -> io::Result<()> {
 }
 
 #[tokio::test]
-async fn a_deadline_that_passes_tells_whether_tiktok_may_have_acted() {
+async fn the_error_after_a_deadline_tells_whether_tiktok_may_have_acted() {
     const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n";
-    let acted = Action::RetryAfter(Duration::from_secs(120));
-    let not = Action::RetryAfter(Duration::from_secs(5));
+    let may_have_acted = Action::RetryAfter(Duration::from_secs(120));
+    let not_acted = Action::RetryAfter(Duration::from_secs(5));
     for (then, seconds, action, code) in [
-        (None, 5, not, "tiktok-unreachable"),
-        (Some(Then::Silence), 15, acted, "answer-incomplete"),
-        (Some(Then::Stall(HEAD)), 10, acted, "answer-incomplete"),
-        (Some(Then::Drip(HEAD)), 25, acted, "answer-incomplete"),
+        (None, 5, not_acted, "tiktok-unreachable"),
+        (Some(Then::Silence), 15, may_have_acted, "answer-incomplete"),
+        (Some(Then::Stall(HEAD)), 10, may_have_acted, "answer-incomplete"),
+        (Some(Then::Drip(HEAD)), 25, may_have_acted, "answer-incomplete"),
     ] {
         let stage = Stage::in_memory();
         stage.connect("alice", "one-shop").await.unwrap();
         stage.advance(8 * DAY);
         let policy = match then {
-            None => EgressPolicy::production().resolver(Arc::new(Silent)),
-            Some(then) => EgressPolicy::production().stand_in(Authority::Auth, server(then).await).unwrap(),
+            None => EgressPolicy::production().resolver(Arc::new(NoResolver)),
+            Some(then) => EgressPolicy::production().stand_in(Authority::Auth, start_server(then).await).unwrap(),
         };
         let host = stage.host_builder().egress(policy).build().unwrap();
         tokio::time::pause();

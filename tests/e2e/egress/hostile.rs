@@ -1,4 +1,4 @@
-//! A guest that asks for everything else, through the real `wasi:http`.
+//! A hostile guest that requests other hosts through the real `wasi:http`.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -13,28 +13,29 @@ use tiktok_shop_host::egress::{Authority, EgressPolicy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::Leads;
+use super::OneAddress;
 use crate::hostile_guest::{self, obey};
 
 const DENIED: &str = "ErrorCode::HttpRequestDenied";
 const PROHIBITED: &str = "ErrorCode::DestinationIpProhibited";
 
-/// A host whose guest reaches a resolver at most.
-fn host() -> (ConnectorHost, Arc<Leads>) {
-    let resolver = Leads::to(Ipv4Addr::LOCALHOST.into());
-    (over(EgressPolicy::production().resolver(Arc::clone(&resolver) as Arc<_>)), resolver)
+/// Returns a host, and its resolver. The resolver returns a forbidden address, so the guest cannot connect.
+fn host() -> (ConnectorHost, Arc<OneAddress>) {
+    let resolver = OneAddress::new(Ipv4Addr::LOCALHOST.into());
+    (host_with(EgressPolicy::production().resolver(Arc::clone(&resolver) as Arc<_>)), resolver)
 }
 
-fn over(egress: EgressPolicy) -> ConnectorHost {
+fn host_with(egress: EgressPolicy) -> ConnectorHost {
     hostile_guest::builder().egress(egress).build().unwrap()
 }
 
-async fn asks_for(host: &ConnectorHost, method: &str, scheme: &str, authority: &str, path: &str) -> String {
+/// Lets the guest send a request. Returns its status or its error.
+async fn request(host: &ConnectorHost, method: &str, scheme: &str, authority: &str, path: &str) -> String {
     obey(host, &format!("request\n{method}\n{scheme}\n{authority}\n{path}")).await.unwrap()
 }
 
 #[tokio::test]
-async fn only_the_two_names_are_resolved_however_they_are_written() {
+async fn the_two_names_are_resolved_in_upper_and_lower_case_and_with_port_443() {
     let (host, resolver) = host();
     for (authority, name) in [
         ("auth.tiktok-shops.com", "auth.tiktok-shops.com"),
@@ -42,7 +43,7 @@ async fn only_the_two_names_are_resolved_however_they_are_written() {
         ("AUTH.TikTok-Shops.COM", "auth.tiktok-shops.com"),
         ("auth.tiktok-shops.com:443", "auth.tiktok-shops.com"),
     ] {
-        assert_eq!(asks_for(&host, "GET", "https", authority, "/").await, PROHIBITED, "{authority}");
+        assert_eq!(request(&host, "GET", "https", authority, "/").await, PROHIBITED, "{authority}");
         assert_eq!(resolver.asked(), [name], "{authority}");
     }
 }
@@ -51,13 +52,13 @@ async fn only_the_two_names_are_resolved_however_they_are_written() {
 async fn every_other_authority_is_denied_before_it_is_resolved() {
     let (host, resolver) = host();
     for authority in [
-        // Other hosts, and TikTok's own.
+        // Other hosts, including other hosts of TikTok.
         "evil.example",
         "localhost",
         "tiktok-shops.com",
         "services.tiktokshop.com",
         "metadata.google.internal",
-        // Names that look alike.
+        // Names that look similar.
         "auth.tiktok-shops.com.evil.example",
         "evil.auth.tiktok-shops.com",
         "evil-auth.tiktok-shops.com",
@@ -72,7 +73,7 @@ async fn every_other_authority_is_denied_before_it_is_resolved() {
         "auth.tiktok-shops.com.",
         ".auth.tiktok-shops.com",
         "auth..tiktok-shops.com",
-        // Ports.
+        // Other ports, and malformed ones.
         "auth.tiktok-shops.com:",
         "auth.tiktok-shops.com:80",
         "auth.tiktok-shops.com:8443",
@@ -85,7 +86,7 @@ async fn every_other_authority_is_denied_before_it_is_resolved() {
         "@auth.tiktok-shops.com",
         "auth.tiktok-shops.com@evil.example",
         "auth.tiktok-shops.com:443@evil.example",
-        // Addresses, in every notation.
+        // IP addresses in every notation.
         "127.0.0.1",
         "127.1",
         "2130706433",
@@ -104,13 +105,13 @@ async fn every_other_authority_is_denied_before_it_is_resolved() {
         "[fd00:ec2::254]",
         "[2606:4700::1111]",
     ] {
-        assert_eq!(asks_for(&host, "GET", "https", authority, "/").await, DENIED, "{authority}");
+        assert_eq!(request(&host, "GET", "https", authority, "/").await, DENIED, "{authority}");
     }
     assert!(resolver.asked().is_empty());
 }
 
 #[tokio::test]
-async fn text_that_is_no_authority_is_not_even_taken() {
+async fn a_malformed_authority_is_refused_before_the_request_exists() {
     let (host, resolver) = host();
     for authority in [
         "auth.tiktok-shops.com/",
@@ -129,7 +130,7 @@ async fn text_that_is_no_authority_is_not_even_taken() {
         "::1",
         "[fe80::1%25eth0",
     ] {
-        assert_eq!(asks_for(&host, "GET", "https", authority, "/").await, "malformed authority", "{authority:?}");
+        assert_eq!(request(&host, "GET", "https", authority, "/").await, "malformed authority", "{authority:?}");
     }
     assert!(resolver.asked().is_empty());
 }
@@ -138,29 +139,29 @@ async fn text_that_is_no_authority_is_not_even_taken() {
 async fn every_other_scheme_and_method_is_denied() {
     let (host, resolver) = host();
     for scheme in ["http", "ftp", "ws", "wss", "file", "gopher", "https-evil"] {
-        assert_eq!(asks_for(&host, "GET", scheme, "auth.tiktok-shops.com", "/").await, DENIED, "{scheme}");
+        assert_eq!(request(&host, "GET", scheme, "auth.tiktok-shops.com", "/").await, DENIED, "{scheme}");
     }
     for method in ["CONNECT", "HEAD", "OPTIONS", "PATCH", "TRACE", "PRI", "get"] {
-        assert_eq!(asks_for(&host, method, "https", "auth.tiktok-shops.com", "/").await, DENIED, "{method}");
+        assert_eq!(request(&host, method, "https", "auth.tiktok-shops.com", "/").await, DENIED, "{method}");
     }
     assert!(resolver.asked().is_empty());
 }
 
 #[tokio::test]
-async fn a_listener_on_this_machine_sees_nothing() {
+async fn a_server_on_this_machine_gets_no_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (host, _) = host();
     for authority in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "auth.tiktok-shops.com"] {
         for scheme in ["http", "https"] {
-            let denied = asks_for(&host, "GET", scheme, &format!("{authority}:{port}"), "/").await;
+            let denied = request(&host, "GET", scheme, &format!("{authority}:{port}"), "/").await;
             assert_eq!(denied, DENIED, "{scheme}, {authority}");
         }
     }
     assert!(listener.accept().now_or_never().is_none());
 }
 
-/// Hosts, the letters that divide an authority, and whatever else there is.
+/// Generates authorities from host names, the separators of an authority, and arbitrary text.
 fn authorities() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         4 => prop::sample::select(vec![
@@ -173,7 +174,7 @@ fn authorities() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn whatever_a_guest_asks_for_only_the_two_names_are_resolved() {
+fn for_arbitrary_requests_only_the_two_names_are_resolved() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (host, resolver) = host();
     let schemes = prop::sample::select(vec!["https", "http", "HTTPS", "ftp"]);
@@ -181,7 +182,7 @@ fn whatever_a_guest_asks_for_only_the_two_names_are_resolved() {
     let reached = RefCell::new(BTreeSet::new());
     TestRunner::deterministic()
         .run(&(schemes, authorities(), paths), |(scheme, authority, path)| {
-            let outcome = runtime.block_on(asks_for(&host, "GET", scheme, &authority, &path));
+            let outcome = runtime.block_on(request(&host, "GET", scheme, &authority, &path));
             let asked = resolver.asked();
             let named = Authority::Auth.host() == asked.concat() || Authority::Api.host() == asked.concat();
             prop_assert_eq!(!asked.is_empty(), named, "{:?}", asked);
@@ -190,11 +191,11 @@ fn whatever_a_guest_asks_for_only_the_two_names_are_resolved() {
             Ok(())
         })
         .unwrap();
-    assert_eq!(reached.into_inner().len(), 2, "the two names are among what is tried");
+    assert_eq!(reached.into_inner().len(), 2, "the generated requests must include both names");
 }
 
-/// Answers one request and returns its head, as it came.
-async fn one_request(listener: TcpListener) -> String {
+/// Answers one request with status 204 and returns the head of the request.
+async fn answer_one_request(listener: TcpListener) -> String {
     let mut connection = listener.accept().await.unwrap().0;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -204,15 +205,16 @@ async fn one_request(listener: TcpListener) -> String {
     String::from_utf8(head).unwrap()
 }
 
-async fn stand_in() -> (ConnectorHost, TcpListener) {
+/// Returns a host, and the listener to which the host's requests for the token host go.
+async fn host_with_stand_in() -> (ConnectorHost, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let policy = EgressPolicy::production().stand_in(Authority::Auth, address).unwrap();
-    (over(policy), listener)
+    (host_with(policy), listener)
 }
 
 #[tokio::test]
-async fn headers_that_would_lead_elsewhere_are_not_taken_from_the_guest() {
+async fn a_header_that_could_redirect_the_request_is_refused() {
     let (host, resolver) = host();
     for header in [
         "Host: evil.example",
@@ -230,7 +232,7 @@ async fn headers_that_would_lead_elsewhere_are_not_taken_from_the_guest() {
         let name = header.split(':').next().unwrap();
         assert_eq!(obey(&host, &order).await, Ok(format!("{name}: HeaderError::Forbidden")));
     }
-    // The names of HTTP/2's pseudo-headers are no names at all.
+    // Pseudo-headers of HTTP/2 are not valid header names.
     for header in [":authority: evil.example", ":scheme: http", ":path: /", "host\0: evil.example"] {
         let order = format!("request\nGET\nhttps\nauth.tiktok-shops.com\n/\n{header}");
         let outcome = obey(&host, &order).await.unwrap();
@@ -240,20 +242,20 @@ async fn headers_that_would_lead_elsewhere_are_not_taken_from_the_guest() {
 }
 
 #[tokio::test]
-async fn what_the_guest_writes_changes_neither_host_nor_framing() {
+async fn paths_and_headers_of_the_guest_change_neither_the_host_nor_the_framing() {
     for (path, line) in [
         ("/a?b=c", "GET /a?b=c HTTP/1.1"),
         ("//evil.example/", "GET //evil.example/ HTTP/1.1"),
         ("/http://evil.example/", "GET /http://evil.example/ HTTP/1.1"),
         ("?x=@evil.example", "GET /?x=@evil.example HTTP/1.1"),
     ] {
-        let (host, listener) = stand_in().await;
+        let (host, listener) = host_with_stand_in().await;
         let order = format!(
             "request\nGET\nhttps\nAuth.TikTok-Shops.com:443\n{path}\n\
              Forwarded: host=evil.example\nX-Forwarded-Host: evil.example\nX-HTTP-Method-Override: CONNECT"
         );
-        let (answered, head) = tokio::join!(obey(&host, &order), one_request(listener));
-        assert_eq!(answered.as_deref(), Ok("204"), "{path}");
+        let (status, head) = tokio::join!(obey(&host, &order), answer_one_request(listener));
+        assert_eq!(status.as_deref(), Ok("204"), "{path}");
         let mut lines: Vec<_> = head.trim_end().split("\r\n").collect();
         assert_eq!(lines.remove(0), line);
         lines.sort_unstable();
@@ -268,20 +270,20 @@ async fn what_the_guest_writes_changes_neither_host_nor_framing() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_an_address_is_not_taken() {
+async fn a_path_that_is_a_url_or_an_authority_is_refused() {
     let (host, resolver) = host();
     for path in
         ["https://evil.example/", "http://evil.example/", "evil.example:443", "@evil.example", " /", "/ HTTP/1.1"]
     {
-        let outcome = asks_for(&host, "GET", "https", "auth.tiktok-shops.com", path).await;
+        let outcome = request(&host, "GET", "https", "auth.tiktok-shops.com", path).await;
         assert_eq!(outcome, "malformed path", "{path:?}");
     }
     assert!(resolver.asked().is_empty());
 }
 
 #[tokio::test]
-async fn addresses_that_are_not_of_the_public_internet_are_not_connected_to() {
-    for inside in [
+async fn no_connection_goes_to_an_address_outside_the_public_internet() {
+    for internal in [
         "0.0.0.0",
         "10.0.0.1",
         "100.64.0.1",
@@ -303,8 +305,8 @@ async fn addresses_that_are_not_of_the_public_internet_are_not_connected_to() {
         "fe80::1",
         "ff02::1",
     ] {
-        let resolver = Leads::to(inside.parse::<IpAddr>().unwrap());
-        let host = over(EgressPolicy::production().resolver(resolver));
-        assert_eq!(asks_for(&host, "GET", "https", "auth.tiktok-shops.com", "/").await, PROHIBITED, "{inside}");
+        let resolver = OneAddress::new(internal.parse::<IpAddr>().unwrap());
+        let host = host_with(EgressPolicy::production().resolver(resolver));
+        assert_eq!(request(&host, "GET", "https", "auth.tiktok-shops.com", "/").await, PROHIBITED, "{internal}");
     }
 }

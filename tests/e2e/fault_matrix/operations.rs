@@ -1,4 +1,4 @@
-//! The operations that send requests, and how it is found out what a fault did to each.
+//! The operations that send requests. Each one has steps that find out in which state a fault has left the connection.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -11,19 +11,21 @@ use tiktok_shop_host::call::{CallRequest, CallResponse, CallScope, HttpMethod};
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopPolicy, ShopStanding};
 use tiktok_shop_host::deadlines::Deadlines;
 use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
-use tiktok_shop_host::egress::{Authority, EgressPolicy};
+use tiktok_shop_host::egress::Authority;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::{CallError, ConnectorHost};
-use tiktok_shop_tests::{DAY, SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, tenant};
+use tiktok_shop_tests::{
+    DAY, DEAUTHORIZE, ORDERS, SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, egress_to, grant, refusal, tenant,
+};
 use tokio::net::TcpSocket;
 
-/// The one fault that no answer can play: nobody listens.
+/// The fault that no answer can imitate: nothing listens on the port.
 pub(super) const CONNECTION_REFUSED: &str = "connection refused";
 
-/// One kind of request of one call.
+/// A call, and the kind of its requests that meets the fault.
 pub(super) struct Operation {
     pub(super) name: &'static str,
-    /// The request that meets the fault, every time it is sent.
+    /// The path of the requests that meet the fault.
     path: &'static str,
     run: for<'a> fn(&'a Faulty) -> Pin<Box<dyn Future<Output = Ended> + Send + 'a>>,
 }
@@ -39,37 +41,35 @@ pub(super) const OPERATIONS: [Operation; 8] = [
     Operation { name: "disconnect: revoke", path: DEAUTHORIZE, run: |faulty| Box::pin(disconnect(faulty)) },
 ];
 
-const DEAUTHORIZE: &str = "/authorization/202403/shops";
-
 const WEBHOOKS: &str = "/event/202309/webhooks";
-const ORDERS: &str = "/order/202309/orders/search";
 
-/// How a call ended, what it sent, and what stands.
+/// The result of a call with a fault.
 struct Ended {
-    told: Told,
+    result: CallResult,
+    /// The requests that the call sent.
     requests: String,
+    /// The state in which the fault has left the connection.
     then: String,
 }
 
-/// What the caller was told.
-struct Told {
-    /// `ok`, `answer` for TikTok's own answer to a `call`, one of the eight cases, or how the host ended the call.
+/// The result that the caller of a call gets.
+struct CallResult {
+    /// `ok`, `answer` if `call` returns an error answer of TikTok, one of the eight cases, or how the host ended the call.
     case: String,
-    /// Of the error, of the failure in the row, or TikTok's own of an `answer`.
+    /// The code of the error, of the failure in the row, or of TikTok's error answer.
     code: Option<String>,
     status: Option<u16>,
     pause: Option<Duration>,
 }
 
-impl Told {
+impl CallResult {
     fn of<T>(outcome: &Result<T, CallError>, success: impl FnOnce(&T) -> Self) -> Self {
         let error = match outcome {
             Ok(value) => return success(value),
             Err(error) => error,
         };
-        let (case, failure, pause) = if let CallError::Connector(told) = error {
-            let case = refusal::<()>(Err(error.clone())).0.to_owned();
-            (case, Some(told.failure()), told.retry_after())
+        let (case, failure, pause) = if let CallError::Connector(error) = error {
+            (error.action().as_str().to_owned(), Some(error.failure()), error.retry_after())
         } else {
             (format!("ended by the host: {error}"), None, None)
         };
@@ -81,7 +81,7 @@ impl Told {
         }
     }
 
-    /// A connection, with the failure that its row shows.
+    /// Reads the result of a call that returns a connection. A success has the failure that the connection shows.
     fn connection(outcome: &Result<Connection, CallError>) -> Self {
         Self::of(outcome, |connection| {
             let failure = connection.last_failure.as_ref().map(|past| &past.failure);
@@ -103,7 +103,7 @@ impl Told {
         })
     }
 
-    /// Gone, with the failure of the one shop that TikTok did not take back.
+    /// Reads the result of `disconnect`. A success has the failure of the one shop whose authorization TikTok did not revoke.
     fn disconnected(outcome: &Result<Disconnected, CallError>) -> Self {
         Self::of(outcome, |ended| {
             let failure = ended.not_revoked.first().map(|left| &left.failure);
@@ -122,13 +122,13 @@ impl Told {
 }
 
 impl Operation {
-    /// Runs it with a fault on a stage of its own.
+    /// Runs the operation with a fault on a new stage.
     pub(super) async fn measure(&self, fault: &str) -> Row {
         let faulty = Faulty::new(self.path, fault);
-        let Ended { told, requests, then } = (self.run)(&faulty).await;
-        let Told { case, code, status, pause } = told;
+        let Ended { result, requests, then } = (self.run)(&faulty).await;
+        let CallResult { case, code, status, pause } = result;
         let seconds = pause.map(|pause| {
-            assert_eq!(pause.subsec_nanos(), 0, "a pause is whole seconds");
+            assert_eq!(pause.subsec_nanos(), 0, "a pause must be whole seconds");
             pause.as_secs()
         });
         let (operation, fault) = (self.name.to_owned(), fault.to_owned());
@@ -136,13 +136,15 @@ impl Operation {
     }
 }
 
-/// A stage, and a host before it for which one kind of request goes wrong as soon as it is told to.
+/// A stage on which requests to one path meet a fault.
 struct Faulty {
     stage: Stage,
+    /// The host that makes the call with the fault. For [`CONNECTION_REFUSED`], only this host meets the fault.
     host: ConnectorHost,
     path: &'static str,
     fault: String,
-    _nobody: Option<TcpSocket>,
+    /// The port on which nothing listens, for [`CONNECTION_REFUSED`].
+    _refusing: Option<TcpSocket>,
 }
 
 const ALICE: &str = "alice";
@@ -151,9 +153,9 @@ impl Faulty {
     fn new(path: &'static str, name: &str) -> Self {
         let stage = Stage::new();
         let mut builder = stage.host_builder();
-        let mut nobody = None;
+        let mut refusing = None;
         match Fault::named(name) {
-            // What never comes is waited for, so not for long.
+            // The host waits for an answer that never comes, so the wait is short.
             Some(Fault { then: Ending::Stall, .. }) => {
                 let wait = Duration::from_secs(3);
                 builder =
@@ -162,24 +164,22 @@ impl Faulty {
             Some(_) => {}
             None => {
                 assert_eq!(name, CONNECTION_REFUSED);
-                // Bound and not listening: connections are refused, and nobody else gets the port meanwhile.
+                // The port is bound, but nothing listens. So connections are refused, and no other process gets the port.
                 let port = TcpSocket::new_v4().unwrap();
                 port.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-                let refusing = port.local_addr().unwrap();
-                nobody = Some(port);
-                let (played, other) = match path {
-                    TOKEN_GET | TOKEN_REFRESH => (Authority::Auth, Authority::Api),
-                    _ => (Authority::Api, Authority::Auth),
+                let authority = match path {
+                    TOKEN_GET | TOKEN_REFRESH => Authority::Auth,
+                    _ => Authority::Api,
                 };
-                let egress = EgressPolicy::production().stand_in(played, refusing);
-                let egress = egress.and_then(|policy| policy.stand_in(other, stage.fake.address()));
+                let egress = egress_to(stage.fake.address()).stand_in(authority, port.local_addr().unwrap());
                 builder = builder.egress(egress.unwrap());
+                refusing = Some(port);
             }
         }
-        Self { host: builder.build().unwrap(), path, fault: name.to_owned(), _nobody: nobody, stage }
+        Self { host: builder.build().unwrap(), path, fault: name.to_owned(), _refusing: refusing, stage }
     }
 
-    /// Makes a call while the fault lasts, and tells what was sent during it.
+    /// Makes a call while the fault lasts. Returns the outcome and the requests that were sent.
     async fn call<T>(&self, call: impl Future<Output = T>) -> (T, String) {
         let fake = &self.stage.fake;
         self.stage.clear_requests();
@@ -188,7 +188,7 @@ impl Faulty {
         }
         let outcome = call.await;
         for script in fake.clear_faults() {
-            assert_ne!(script.met, 0, "nothing was sent to {}", self.path);
+            assert_ne!(script.met, 0, "no request was sent to {}", self.path);
         }
         let requests = fake.requests();
         let name = |path: &str| match path {
@@ -204,18 +204,19 @@ impl Faulty {
         (outcome, names.join(" "))
     }
 
-    /// The connection as the customer sees it.
+    /// Returns the connection as the customer sees it.
     async fn row(&self) -> Option<Connection> {
-        self.stage.host.list_connections(&tenant(0), &customer_id(ALICE)).await.unwrap().pop()
+        self.stage.connections(ALICE).await.pop()
     }
 
     async fn connect(&self, host: &ConnectorHost, query: &str) -> Result<Connection, CallError> {
         host.connect(&tenant(0), &customer_id(ALICE), grant(query), ShopPolicy::All).await
     }
 
-    /// A refresh with TikTok in order: `ok` with all its shops and no failure left, or case and code; then what was sent.
-    async fn refresh(&self, rotation: Rotation) -> String {
-        let told = match self.stage.refresh(ALICE, rotation).await {
+    /// Refreshes without a fault. Returns `ok` if the connection then has its shops and no failure, or else the case and the code.
+    /// After a comma follow the numbers of requests, if any were sent.
+    async fn refresh(&self, mode: RefreshMode) -> String {
+        let outcome = match self.stage.refresh(ALICE, mode).await {
             Ok(connection) if in_order(&connection) => "ok".to_owned(),
             Ok(connection) => format!("{connection:?}"),
             Err(error) => {
@@ -227,23 +228,23 @@ impl Faulty {
         assert_eq!(self.stage.requests_to(TOKEN_GET), 0);
         self.stage.clear_requests();
         match sent {
-            (0, 0) => told,
-            (tokens, shops) => format!("{told}, tokens {tokens}, shops {shops}"),
+            (0, 0) => outcome,
+            (tokens, shops) => format!("{outcome}, tokens {tokens}, shops {shops}"),
         }
     }
 
-    async fn ask(&self, host: &ConnectorHost, ask: &Ask) -> Told {
+    async fn ask(&self, host: &ConnectorHost, ask: &Ask) -> CallResult {
         let (tenant, alice) = (tenant(0), customer_id(ALICE));
         match ask {
-            Ask::Token => Told::token(&host.access_token(&tenant, &alice, None, Duration::from_secs(60)).await),
-            Ask::Call(request) => Told::response(&host.call(&tenant, &alice, request.clone()).await),
+            Ask::Token => CallResult::token(&host.access_token(&tenant, &alice, None, Duration::from_secs(60)).await),
+            Ask::Call(request) => CallResult::response(&host.call(&tenant, &alice, request.clone()).await),
         }
     }
 
-    /// The same call again with TikTok in order, at once and after the pause that it asks for.
+    /// Makes the same call again without a fault: at once, and once more after the necessary pause. Returns in words what helped.
     async fn again(&self, ask: &Ask) -> String {
-        let told = self.ask(&self.stage.host, ask).await;
-        let (pause, works) = match (told.case.as_str(), told.code.as_deref()) {
+        let result = self.ask(&self.stage.host, ask).await;
+        let (pause, works) = match (result.case.as_str(), result.code.as_deref()) {
             ("ok", _) => return "the same call works".to_owned(),
             ("retry-after", Some("refresh-in-progress")) => (120, "the same call works once the claim has lapsed"),
             ("retry-after", Some("backing-off")) => (3600, "the same call works after the pause"),
@@ -251,22 +252,22 @@ impl Faulty {
             (case, code) => return format!("{case} {code:?}"),
         };
         self.stage.advance(pause);
-        let told = self.ask(&self.stage.host, ask).await;
-        match told.case.as_str() {
+        let result = self.ask(&self.stage.host, ask).await;
+        match result.case.as_str() {
             "ok" => works.to_owned(),
-            "reauthorize" if self.connects_anew().await && self.ask(&self.stage.host, ask).await.case == "ok" => {
+            "reauthorize" if self.connects_again().await && self.ask(&self.stage.host, ask).await.case == "ok" => {
                 if pause == 0 {
                     works.to_owned()
                 } else {
                     format!("{pause} s later only a new consent works")
                 }
             }
-            case => format!("{pause} s later {case} {:?}", told.code),
+            case => format!("{pause} s later {case} {:?}", result.code),
         }
     }
 
-    /// Another consent of the same seller.
-    async fn connects_anew(&self) -> bool {
+    /// Connects with another consent of the same seller. Returns whether the connection then has its shops and no failure.
+    async fn connects_again(&self) -> bool {
         self.stage.connect(ALICE, "one-shop").await.is_ok_and(|connection| in_order(&connection))
     }
 }
@@ -277,8 +278,9 @@ fn in_order(connection: &Connection) -> bool {
         && connection.shops.iter().map(|shop| shop.standing).eq([ShopStanding::Granted])
 }
 
-/// A refresh that renews, then reads the shops; one that only reads them.
+/// A refresh that renews the tokens and reads the shops.
 const RENEWS: &str = "ok, tokens 1, shops 1";
+/// A refresh that only reads the shops.
 const READS: &str = "ok, tokens 0, shops 1";
 const IN_PROGRESS: &str = "retry-after refresh-in-progress";
 
@@ -294,13 +296,13 @@ async fn connect_code(faulty: &Faulty) -> Ended {
             Err(error)
                 if refusal::<()>(Err(error.clone())) == ("reauthorize", "authorization-code-spent".to_owned()) =>
             {
-                if faulty.connects_anew().await { "a new consent works" } else { "a new consent fails" }.to_owned()
+                if faulty.connects_again().await { "a new consent works" } else { "a new consent fails" }.to_owned()
             }
             other => format!("{other:?}"),
         },
         (_, row) => format!("{row:?}"),
     };
-    Ended { told: Told::connection(&outcome), requests, then }
+    Ended { result: CallResult::connection(&outcome), requests, then }
 }
 
 async fn connect_shops(faulty: &Faulty) -> Ended {
@@ -318,12 +320,12 @@ async fn connect_shops(faulty: &Faulty) -> Ended {
         }
         (_, row) => format!("{row:?}"),
     };
-    Ended { told: Told::connection(&outcome), requests, then }
+    Ended { result: CallResult::connection(&outcome), requests, then }
 }
 
 async fn refresh_tokens(faulty: &Faulty) -> Ended {
     let stage = &faulty.stage;
-    assert!(faulty.connects_anew().await);
+    assert!(faulty.connects_again().await);
     stage.advance(8 * DAY);
     let (tenant, alice) = (tenant(0), customer_id(ALICE));
     let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, RefreshMode::WhenDue)).await;
@@ -333,35 +335,35 @@ async fn refresh_tokens(faulty: &Faulty) -> Ended {
         Ok(connection) => format!("{connection:?}"),
         Err(error) => {
             let (case, code) = refusal::<()>(Err(error.clone()));
-            assert_eq!(row.last_failure.map(|past| past.failure.code), Some(code.clone()), "in the row");
-            assert_eq!(row.shops.len(), 1, "the shops stay known");
-            let told = faulty.refresh(RefreshMode::WhenDue).await;
+            assert_eq!(row.last_failure.map(|past| past.failure.code), Some(code.clone()), "the row shows the failure");
+            assert_eq!(row.shops.len(), 1, "the row still has its shops");
+            let when_due = faulty.refresh(RefreshMode::WhenDue).await;
             let forced = faulty.refresh(RefreshMode::Forced).await;
-            match (told.as_str(), forced.as_str()) {
+            match (when_due.as_str(), forced.as_str()) {
                 ("retry-after backing-off", RENEWS) => "the claim is given back".to_owned(),
                 (IN_PROGRESS, IN_PROGRESS) => {
                     stage.advance(120);
                     match faulty.refresh(RefreshMode::WhenDue).await.as_str() {
                         RENEWS => "the claim stands for 120 s".to_owned(),
-                        "reauthorize refresh-outcome-unknown, tokens 1, shops 0" if faulty.connects_anew().await => {
+                        "reauthorize refresh-outcome-unknown, tokens 1, shops 0" if faulty.connects_again().await => {
                             "the claim stands for 120 s; then a new consent works".to_owned()
                         }
                         other => format!("the claim stands for 120 s, then {other}"),
                     }
                 }
-                (told, RENEWS) if case == "reauthorize" && told == format!("{case} {code}") => {
+                (when_due, RENEWS) if case == "reauthorize" && when_due == format!("{case} {code}") => {
                     "ended; a forced refresh finds out whether it lives".to_owned()
                 }
-                (told, forced) => format!("{told}; forced: {forced}"),
+                (when_due, forced) => format!("{when_due}; forced: {forced}"),
             }
         }
     };
-    Ended { told: Told::connection(&outcome), requests, then }
+    Ended { result: CallResult::connection(&outcome), requests, then }
 }
 
 async fn refresh_shops(faulty: &Faulty) -> Ended {
-    assert!(faulty.connects_anew().await);
-    // So long after the consent that a token which is refused may be renewed.
+    assert!(faulty.connects_again().await);
+    // The consent is more than ten minutes ago, so the connector may renew a refused token.
     faulty.stage.advance(700);
     let (tenant, alice) = (tenant(0), customer_id(ALICE));
     let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, RefreshMode::WhenDue)).await;
@@ -373,7 +375,7 @@ async fn refresh_shops(faulty: &Faulty) -> Ended {
             assert_eq!(row.status, ConnectionStatus::Active);
             if let Err(error) = outcome {
                 let (_, code) = refusal::<()>(Err(error.clone()));
-                assert_eq!(row.last_failure.map(|past| past.failure.code), Some(code), "in the row");
+                assert_eq!(row.last_failure.map(|past| past.failure.code), Some(code), "the row shows the failure");
             }
             match (standing, faulty.refresh(RefreshMode::WhenDue).await.as_str()) {
                 (ShopStanding::Granted, READS) => "the shops known before stay".to_owned(),
@@ -383,54 +385,53 @@ async fn refresh_shops(faulty: &Faulty) -> Ended {
         }
         (_, shops) => format!("{shops:?}"),
     };
-    Ended { told: Told::connection(&outcome), requests, then }
+    Ended { result: CallResult::connection(&outcome), requests, then }
 }
 
-/// What has no side to show but its answer.
+/// A call that leaves no trace except its answer.
 enum Ask {
     Token,
     Call(CallRequest),
 }
 
-/// The token has ended: nothing can be served in its place.
+/// The access token has already ended, so `access-token` cannot return the old token.
 async fn access_token(faulty: &Faulty) -> Ended {
-    assert!(faulty.connects_anew().await);
+    assert!(faulty.connects_again().await);
     faulty.stage.advance(8 * DAY);
-    let (told, requests) = faulty.call(faulty.ask(&faulty.host, &Ask::Token)).await;
+    let (result, requests) = faulty.call(faulty.ask(&faulty.host, &Ask::Token)).await;
     let row = faulty.row().await.unwrap();
-    assert_eq!(row.last_failure.map(|past| past.failure.code), told.code, "in the row");
-    Ended { told, requests, then: faulty.again(&Ask::Token).await }
+    assert_eq!(row.last_failure.map(|past| past.failure.code), result.code, "the row shows the failure");
+    Ended { result, requests, then: faulty.again(&Ask::Token).await }
 }
 
-/// So long after the consent that a token which is refused may be renewed.
+/// The consent is more than ten minutes ago, so the connector may renew a refused token.
 async fn call(faulty: &Faulty, method: HttpMethod, path: &str) -> Ended {
-    assert!(faulty.connects_anew().await);
+    assert!(faulty.connects_again().await);
     faulty.stage.advance(700);
     let shop = faulty.row().await.unwrap().shops.remove(0).id;
     let request = CallRequest::new(CallScope::Shop(shop), method, path);
     let ask = Ask::Call(if method == HttpMethod::Post { request.query("page_size", "1").json("{}") } else { request });
-    let (told, requests) = faulty.call(faulty.ask(&faulty.host, &ask)).await;
+    let (result, requests) = faulty.call(faulty.ask(&faulty.host, &ask)).await;
     let then = faulty.again(&ask).await;
     assert_eq!(faulty.row().await.unwrap().status, ConnectionStatus::Active);
-    Ended { told, requests, then }
+    Ended { result, requests, then }
 }
 
-/// So long after the consent that a token which is refused may be renewed.
+/// The consent is more than ten minutes ago, so the connector may renew a refused token.
 async fn disconnect(faulty: &Faulty) -> Ended {
     let stage = &faulty.stage;
-    assert!(faulty.connects_anew().await);
+    assert!(faulty.connects_again().await);
     stage.advance(700);
     let (tenant, alice) = (tenant(0), customer_id(ALICE));
     let end = faulty.host.disconnect(&tenant, &alice, DisconnectTarget::All(None), RemoteGrant::Revoke);
     let (outcome, requests) = faulty.call(end).await;
     assert_eq!(stage.storage.accounts(&tenant, &alice).await.unwrap(), []);
     assert_eq!(stage.storage.list_rows(&tenant, &alice).await.unwrap(), []);
-    let service = &stage.fake.apps()[0].service_id;
-    let granted = stage.fake.issued(service, "one-shop").unwrap().refresh_tokens.iter().any(|token| token.honoured);
+    let granted = stage.issued("one-shop").refresh_tokens.iter().any(|token| token.honoured);
     let at_tiktok = if granted { "granted" } else { "taken back" };
-    let then = match faulty.connects_anew().await {
+    let then = match faulty.connects_again().await {
         true => format!("gone here, {at_tiktok} at TikTok; a new consent works"),
         false => format!("gone here, {at_tiktok} at TikTok; a new consent fails"),
     };
-    Ended { told: Told::disconnected(&outcome), requests, then }
+    Ended { result: CallResult::disconnected(&outcome), requests, then }
 }

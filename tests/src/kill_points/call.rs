@@ -19,7 +19,7 @@ pub(super) const CUSTOMER: &str = "alice";
 pub(super) enum Call {
     /// `connect` with this callback.
     Connect(String),
-    Refresh(Rotation),
+    Refresh(RefreshMode),
     LinkShops(Vec<ShopId>),
     /// `disconnect` that also asks TikTok Shop to deauthorize the shops.
     Disconnect(DisconnectTarget),
@@ -56,7 +56,7 @@ impl Call {
         let (tenant, customer) = (tenant(0), customer_id(CUSTOMER));
         let connection = match self {
             Self::Connect(callback) => host.connect(&tenant, &customer, grant(&callback), ShopPolicy::All).await?,
-            Self::Refresh(rotation) => host.refresh(&tenant, &customer, None, rotation).await?,
+            Self::Refresh(mode) => host.refresh(&tenant, &customer, None, mode).await?,
             Self::LinkShops(shops) => host.link_shops(&tenant, &customer, None, &shops).await?,
             Self::Disconnect(target) => {
                 let ended = host.disconnect(&tenant, &customer, target, RemoteGrant::Revoke).await?;

@@ -63,7 +63,7 @@ pub(super) fn legal(operation: Operation) -> &'static [Legal] {
 /// The expected end of an operation that a second call finishes.
 pub(super) struct End {
     /// The kind of the next refresh. `None` if no refresh follows.
-    pub(super) refresh: Option<Rotation>,
+    pub(super) refresh: Option<RefreshMode>,
     /// The state that is stored at the end.
     pub(super) stored: &'static str,
     /// The event that must be recorded exactly once after `Connected`, if any.
