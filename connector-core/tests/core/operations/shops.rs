@@ -10,7 +10,7 @@ use serde_json::json;
 use tiktok_shop_connector_core::connection::{ShopStanding, Status};
 use tiktok_shop_connector_core::error::Cause;
 use tiktok_shop_connector_core::http::TransportFailure;
-use tiktok_shop_connector_core::record::{ShopPolicy, TokenRecord};
+use tiktok_shop_connector_core::record::ShopPolicy;
 use tiktok_shop_connector_core::secret::ShopCipher;
 
 /// The shops after a consent and after each later list.
