@@ -249,7 +249,7 @@ pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, u
     let announced = before.as_ref().filter(|_| update.occasion != Occasion::Consent).and_then(|c| c.authorization_ends);
     // Notices arrive out of order. A notice that names an earlier end was sent earlier.
     let authorization_ends = announced.max(update.authorization_ends);
-    let connected_at = before.as_ref().map_or(record.granted_at(), |c| c.connected_at);
+    let connected_at = before.as_ref().map_or_else(|| record.granted_at(), |c| c.connected_at);
     let shops_synced_at = match update.shops {
         ShopUpdate::Listed(_) => Some(update.at),
         ShopUpdate::Inactive | ShopUpdate::Linked(_) | ShopUpdate::Unlinked { .. } | ShopUpdate::Unread => {
