@@ -13,7 +13,7 @@ use tiktok_shop_fault_matrix::{Row, fault_matrix};
 /// The path of the page in the workspace.
 pub(crate) const PATH: &str = "docs/errors.md";
 
-const HOST_ERRORS: &str = "host-harness/src/error.rs";
+const HOST_ERRORS: &str = "host-harness/host/src/error.rs";
 
 const INTRODUCTION: &str = "\
 # Errors

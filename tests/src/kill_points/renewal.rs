@@ -23,7 +23,7 @@ impl Scene {
     /// Lets the claim lapse and lets another process take over. Returns `None` if the connection is whole, or else the cause
     /// of its loss.
     pub(super) async fn renew(&self, found: &Found) -> Result<Option<&'static str>, String> {
-        self.stage.advance(CLAIM.as_secs() + 1);
+        self.stage.advance(CLAIM_LIFE.as_secs() + 1);
         let stored = self.stored().await;
         let tokens = || stored.iter().flat_map(|(_, record)| refresh_tokens(record));
         let mut issued = self.requests().into_iter().filter_map(|request| request.issued);

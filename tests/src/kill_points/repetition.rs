@@ -15,7 +15,7 @@ use crate::tenant;
 impl Scene {
     /// Lets the claim lapse, makes the call again and checks the end.
     pub(super) async fn repeat(&self, end: &End) -> Result<(), String> {
-        self.stage.advance(CLAIM.as_secs() + 1);
+        self.stage.advance(CLAIM_LIFE.as_secs() + 1);
         let answer = self.call.clone().make(self.stage.host_builder()).await;
         self.check_end(&answer.map_err(|error| format!("the second call: {error}"))?, end).await
     }
