@@ -13,7 +13,7 @@ use tiktok_shop_fault_matrix::{Row, fault_matrix};
 /// The path of the page in the workspace.
 pub(crate) const PATH: &str = "docs/errors.md";
 
-const HOST_ERRORS: &str = "host-harness/src/error.rs";
+const HOST_ERRORS: &str = "host-harness/host/src/error.rs";
 
 const INTRODUCTION: &str = "\
 # Errors
@@ -232,7 +232,7 @@ mod tests {
         for line in text.lines() {
             assert!(line.ends_with(". |"), "{line}");
         }
-        assert!(text.contains("| `Trapped` | The guest trapped: a bug in it."), "{text}");
+        assert!(text.contains("| `Trapped` | The guest trapped, which is a bug in the guest."), "{text}");
         assert_eq!(text.lines().count(), 8, "{text}");
     }
 }
