@@ -232,7 +232,7 @@ mod tests {
         for line in text.lines() {
             assert!(line.ends_with(". |"), "{line}");
         }
-        assert!(text.contains("| `Trapped` | The guest trapped: a bug in it."), "{text}");
+        assert!(text.contains("| `Trapped` | The guest trapped, which is a bug in the guest."), "{text}");
         assert_eq!(text.lines().count(), 8, "{text}");
     }
 }
