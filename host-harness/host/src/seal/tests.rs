@@ -159,12 +159,12 @@ fn nothing_is_sealed_without_randomness() {
 /// The vectors were computed with another implementation (PyNaCl, `crypto_aead_xchacha20poly1305_ietf_encrypt`).
 #[test]
 fn the_format_equals_the_vectors_of_another_implementation() {
-    let key = DataKey::new(std::array::from_fn(|at| at as u8));
+    let data_key = DataKey::new(std::array::from_fn(|at| at as u8));
     let t = tenant("acme");
     let (k, r) = (key("customer-7", "oXfixture"), revision("r-1"));
     let place = Place { tenant: &t, key: &k, purpose: Purpose::Token, revision: &r };
     let associated_data = place.associated_data(&"k-1".parse().unwrap());
-    let sealed = encrypt(&key, &associated_data, b"a token record", &Scripted(0x42)).unwrap();
+    let sealed = encrypt(&data_key, &associated_data, b"a token record", &Scripted(0x42)).unwrap();
     assert_eq!(hex::encode(associated_data), include_str!("tests/vector-associated-data.hex").trim_end());
     assert_eq!(hex::encode(sealed), include_str!("tests/vector-sealed.hex").trim_end());
 }
