@@ -10,21 +10,23 @@ use tracing_subscriber::layer::{Context, Filter};
 /// The target of all records that come from the `log` crate.
 const LOG_TARGET: &str = "log";
 
-/// A filter that silences every crate that could log a request, at every level. All other events pass, including those of this
-/// library. Put the filter on every layer that writes logs.
+/// A filter that silences every crate that could log a request, at every level. All other events pass, including those
+/// of this library. Put the filter on every layer that writes logs.
 ///
-/// TikTok Shop requires the app secret, codes and refresh tokens in the query of a URL, and `wasmtime-wasi-http` logs URLs at
-/// `TRACE`. A level limit alone does not protect them, because a feature or a new version of a crate may log more, or at a
-/// higher level.
+/// TikTok Shop requires the app secret, codes and refresh tokens in the query of a URL, and `wasmtime-wasi-http` logs
+/// URLs at `TRACE`. A level limit alone does not protect them, because a feature or a new version of a crate may log
+/// more, or at a higher level.
 ///
-/// Records of the `log` crate that arrive through `tracing-log` are judged by the module that logged them. A logger without
-/// layers, such as `env_logger`, can't use this filter. Configure it to silence the crates in [`LogFilter::SILENCED`].
+/// Records of the `log` crate that arrive through `tracing-log` are judged by the module that logged them. A logger
+/// without layers, such as `env_logger`, can't use this filter. Configure it to silence the crates in
+/// [`LogFilter::SILENCED`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogFilter;
 
 impl LogFilter {
-    /// The names of the silenced crates. They handle requests, or run the guest that makes the requests. Some log whole requests
-    /// at `TRACE`, and some log errors at `WARN`. Some log nothing yet, or only with a feature that another crate may turn on.
+    /// The names of the silenced crates. They handle requests, or run the guest that makes the requests. Some log whole
+    /// requests at `TRACE`, and some log errors at `WARN`. Some log nothing yet, or only with a feature that another
+    /// crate may turn on.
     pub const SILENCED: &[&str] = &[
         "cranelift_codegen",
         "cranelift_frontend",

@@ -29,8 +29,9 @@ impl Authority {
         }
     }
 
-    /// Returns the production host whose name equals this text. Upper and lower case are equal, and the text may end in `:443`.
-    /// Every other text is refused: user names, addresses, other ports, an empty port, a trailing dot and look-alikes.
+    /// Returns the production host whose name equals this text. Upper and lower case are equal, and the text may end in
+    /// `:443`. Every other text is refused: user names, addresses, other ports, an empty port, a trailing dot and
+    /// look-alikes.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let host = text.strip_suffix(":443").unwrap_or(text);
         Self::ALL.into_iter().find(|authority| authority.host().eq_ignore_ascii_case(host))
@@ -61,8 +62,8 @@ impl From<Refusal> for Error {
     }
 }
 
-/// Checks a request, and rewrites its URI with the host name in lower case and without a port. Requests to the same host then
-/// share connections.
+/// Checks a request, and rewrites its URI with the host name in lower case and without a port. Requests to the same
+/// host then share connections.
 pub(crate) fn admit<B>(request: &mut Request<B>) -> Result<Authority, Refusal> {
     let uri = request.uri();
     if uri.scheme() != Some(&Scheme::HTTPS) {

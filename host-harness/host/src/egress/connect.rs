@@ -69,8 +69,8 @@ pub(super) fn production_roots() -> RootCertStore {
 type Stream = TokioIo<TcpStream>;
 type Connecting<S> = Pin<Box<dyn Future<Output = Result<S, ConnectFailure>> + Send>>;
 
-/// Opens the connections of the shared client. It connects to the stand-in of an authority if there is one, otherwise through
-/// TLS.
+/// Opens the connections of the shared client. It connects to the stand-in of an authority if there is one, otherwise
+/// through TLS.
 #[derive(Clone)]
 pub(super) struct Connector {
     stand_ins: BTreeMap<Authority, SocketAddr>,
@@ -87,8 +87,9 @@ impl Connector {
         Self::with_roots(dialer, production_roots(), stand_ins, deadlines)
     }
 
-    /// Creates a connector with the roots of trust, the port and the address check of a test. A test can't change anything else
-    /// about TLS. Code outside `egress` can't call this function, so no embedder can switch verification off.
+    /// Creates a connector with the roots of trust, the port and the address check of a test. A test can't change
+    /// anything else about TLS. Code outside `egress` can't call this function, so no embedder can switch verification
+    /// off.
     pub(super) fn with_roots(
         dialer: Dialer,
         roots: RootCertStore,
@@ -170,8 +171,8 @@ impl Service<Uri> for Dialer {
     }
 }
 
-/// Connects to the first address that answers. Each address gets an equal share of the time that is left, so an address that
-/// never answers leaves enough time for the others.
+/// Connects to the first address that answers. Each address gets an equal share of the time that is left, so an address
+/// that never answers leaves enough time for the others.
 async fn dial(addresses: &[SocketAddr], end: Instant) -> Result<Stream, ConnectFailure> {
     let mut failure = ConnectFailure::NoPublicAddress;
     for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {

@@ -96,8 +96,8 @@ impl Client {
         }))
     }
 
-    /// Sends the request and reads the head of the response. If there was no connection yet, the error says that nothing was
-    /// sent.
+    /// Sends the request and reads the head of the response. If there was no connection yet, the error says that
+    /// nothing was sent.
     async fn send_and_read_head(
         &self,
         mut request: Request<WasiBody>,
@@ -122,9 +122,9 @@ impl Client {
     }
 }
 
-/// Reads the whole body of a request into memory before any of it is sent. So if the guest does not finish the request, nothing
-/// is sent. This also keeps the guest's stream open until the guest has flushed it. A client that sends the body directly would
-/// close the stream as soon as it has read the announced number of bytes.
+/// Reads the whole body of a request into memory before any of it is sent. So if the guest does not finish the request,
+/// nothing is sent. This also keeps the guest's stream open until the guest has flushed it. A client that sends the
+/// body directly would close the stream as soon as it has read the announced number of bytes.
 async fn with_whole_body(request: Request<WasiBody>) -> Result<Request<WasiBody>, Error> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, MAX_REQUEST_BODY_BYTES).collect().await.map_err(|error| {

@@ -33,8 +33,9 @@ impl EgressPolicy {
         self
     }
 
-    /// Sends requests for this authority to a stand-in on this machine, over plain HTTP/1.1 and with an unchanged `Host` header.
-    /// Use it for tests and demonstrations. The guest can't notice it. Nothing else bypasses the address check.
+    /// Sends requests for this authority to a stand-in on this machine, over plain HTTP/1.1 and with an unchanged
+    /// `Host` header. Use it for tests and demonstrations. The guest can't notice it. Nothing else bypasses the address
+    /// check.
     ///
     /// # Errors
     /// [`NotLoopback`] for any other address, because secrets would leave the machine unencrypted.

@@ -1,4 +1,5 @@
-//! The client against a scripted server on loopback. The clock is paused: when all tasks wait, it jumps to the next deadline.
+//! The client against a scripted server on loopback. The clock is paused: when all tasks wait, it jumps to the next
+//! deadline.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -24,12 +24,12 @@ pub struct Erased {
 }
 
 impl Keyring {
-    /// Erases a tenant. First erases its data keys, so that no copy of a sealed value can be opened any more. Other hosts notice
-    /// it within 60 seconds. Then deletes the tenant's connections, and writes one event for each. Records that other hosts write
-    /// during the erasure are deleted too.
+    /// Erases a tenant. First erases its data keys, so that no copy of a sealed value can be opened any more. Other
+    /// hosts notice it within 60 seconds. Then deletes the tenant's connections, and writes one event for each. Records
+    /// that other hosts write during the erasure are deleted too.
     ///
-    /// The events stay, because they contain no secret. A backup from before the erasure still contains the wrapped data keys.
-    /// Anybody who has the host key can open such a backup.
+    /// The events stay, because they contain no secret. A backup from before the erasure still contains the wrapped
+    /// data keys. Anybody who has the host key can open such a backup.
     ///
     /// # Errors
     /// See [`RotationError`]. A repetition finishes the erasure.
@@ -40,7 +40,8 @@ impl Keyring {
         for _ in 0..MAX_PASSES {
             for key in &keys {
                 self.delete_connections_under(tenant, &key.id, now, &mut erased).await?;
-                // If another host has just written a record under the key, the key stays, and the next pass deletes both.
+                // If another host has just written a record under the key, the key stays, and the next pass deletes
+                // both.
                 self.storage().remove_key(tenant, &key.id).await?;
             }
             // A host that found its key erased may have added a new key and sealed its value under that.
@@ -62,7 +63,8 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// Deletes every connection that an event names. This finds the rows without ciphers, which are sealed under no key.
+    /// Deletes every connection that an event names. This finds the rows without ciphers, which are sealed under no
+    /// key.
     async fn delete_connections_with_events(
         &self,
         tenant: &TenantId,

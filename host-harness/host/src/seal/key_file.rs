@@ -1,7 +1,7 @@
 //! Host keys in a private file. Use it on one machine, or copy the file to each machine of a fleet.
 //!
-//! Each line has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. The first line is the current key. The host reads
-//! the file at each use, so it needs no restart after a key is added.
+//! Each line has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. The first line is the current key. The host
+//! reads the file at each use, so it needs no restart after a key is added.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,8 +46,8 @@ pub enum KeyFileError {
 }
 
 impl KeyFile {
-    /// Opens the file at this path. If it does not exist, creates it with one new key, readable only by its owner. If two
-    /// processes create the file at the same time, one of them succeeds and both use its key.
+    /// Opens the file at this path. If it does not exist, creates it with one new key, readable only by its owner. If
+    /// two processes create the file at the same time, one of them succeeds and both use its key.
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -78,8 +78,8 @@ impl KeyFile {
         HostKeys::parse(&text).map_err(|source| KeyFileError::Malformed { path: self.path.clone(), source })
     }
 
-    /// Adds a new key and makes it the current one. Returns its id. The earlier keys stay in the file and still unwrap. Copy
-    /// the file to the other machines before their hosts read a data key that is wrapped under the new host key.
+    /// Adds a new key and makes it the current one. Returns its id. The earlier keys stay in the file and still unwrap.
+    /// Copy the file to the other machines before their hosts read a data key that is wrapped under the new host key.
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -92,8 +92,8 @@ impl KeyFile {
         Ok(id)
     }
 
-    /// Removes a key. Returns `false`, and changes nothing, if the file has no such key or if it is the current one. The
-    /// caller must have checked that the key wraps no data key.
+    /// Removes a key. Returns `false`, and changes nothing, if the file has no such key or if it is the current one.
+    /// The caller must have checked that the key wraps no data key.
     ///
     /// # Errors
     /// See [`KeyFileError`].

@@ -24,11 +24,12 @@ const MAX_CACHED_TENANTS: usize = 10_000;
 /// The maximum number of attempts to find or add a tenant's newest key, while other hosts add or erase keys.
 const MAX_ATTEMPTS: usize = 8;
 
-/// Seals and opens the values of a storage. A [`ConnectorHost`](crate::ConnectorHost) has its own keyring. Use this type to
-/// import connections into a storage, and to rotate and erase keys.
+/// Seals and opens the values of a storage. A [`ConnectorHost`](crate::ConnectorHost) has its own keyring. Use this
+/// type to import connections into a storage, and to rotate and erase keys.
 ///
-/// The keyring unwraps a tenant's keys when it first needs them, and keeps them in memory. So an outage of the key service
-/// does not affect tenants whose keys are in memory. If one host erases keys, the other hosts notice it within 60 seconds.
+/// The keyring unwraps a tenant's keys when it first needs them, and keeps them in memory. So an outage of the key
+/// service does not affect tenants whose keys are in memory. If one host erases keys, the other hosts notice it within
+/// 60 seconds.
 pub struct Keyring {
     storage: Arc<dyn HostStorage>,
     provider: Arc<dyn KeyProvider>,
@@ -77,8 +78,8 @@ impl Keyring {
     /// Seals a token record. The caller must then write it with this revision.
     ///
     /// # Errors
-    /// A [`StorageError`] if the keys can't be read. If a key is missing, its text contains `key-unavailable(ID)` with the id
-    /// of the host key or of the tenant's data key.
+    /// A [`StorageError`] if the keys can't be read. If a key is missing, its text contains `key-unavailable(ID)` with
+    /// the id of the host key or of the tenant's data key.
     pub async fn seal_token(
         &self,
         tenant: &TenantId,
@@ -92,7 +93,8 @@ impl Keyring {
     /// Opens a token record that was written with this revision.
     ///
     /// # Errors
-    /// See [`seal_token`](Self::seal_token). Also [`StorageError::Refused`] if the value was moved from another place or changed.
+    /// See [`seal_token`](Self::seal_token). Also [`StorageError::Refused`] if the value was moved from another place
+    /// or changed.
     pub async fn open_token(
         &self,
         tenant: &TenantId,
@@ -151,8 +153,9 @@ impl Keyring {
         decrypt(&key, &place.associated_data(sealed.key()), sealed.bytes()).ok_or_else(|| does_not_open(sealed.key()))
     }
 
-    /// Returns the tenant's newest key. Adds a key if the tenant has none or if the newest one is erased. A cached key may be
-    /// outdated. Storage then answers [`StorageError::KeyGone`] to the write, and the caller seals the value again.
+    /// Returns the tenant's newest key. Adds a key if the tenant has none or if the newest one is erased. A cached key
+    /// may be outdated. Storage then answers [`StorageError::KeyGone`] to the write, and the caller seals the value
+    /// again.
     async fn sealing_key(&self, tenant: &TenantId) -> Result<(KeyId, Arc<DataKey>), StorageError> {
         if let Some(newest) = self.lock().get(tenant).and_then(CachedKeys::newest) {
             return Ok(newest);
@@ -234,7 +237,8 @@ impl Keyring {
         Ok(data_key)
     }
 
-    /// Adds a new key after `newest`, wrapped by the current host key. Returns `false` if another host has added a key first.
+    /// Adds a new key after `newest`, wrapped by the current host key. Returns `false` if another host has added a key
+    /// first.
     pub(super) async fn add_key(&self, tenant: &TenantId, newest: Option<&KeyId>) -> Result<bool, StorageError> {
         let id = KeyId::draw(&*self.randomness).map_err(no_randomness)?;
         let data_key = DataKey::draw(&*self.randomness).map_err(no_randomness)?;

@@ -11,8 +11,8 @@ use crate::storage::{StorageError, WrappedKey};
 
 /// Wraps and unwraps data keys under host keys. A key service can do this without revealing its keys.
 ///
-/// The host rarely calls the provider. It wraps a key when a tenant is new and when a tenant's keys are rotated. It unwraps a
-/// tenant's keys when it first needs them.
+/// The host rarely calls the provider. It wraps a key when a tenant is new and when a tenant's keys are rotated. It
+/// unwraps a tenant's keys when it first needs them.
 #[async_trait]
 pub trait KeyProvider: Send + Sync {
     /// Returns the id of the host key that [`wrap`](Self::wrap) uses now.
@@ -21,9 +21,9 @@ pub trait KeyProvider: Send + Sync {
     /// See [`KeyError`].
     async fn current(&self) -> Result<HostKeyId, KeyError>;
 
-    /// Wraps a data key under the current host key. `context` identifies the tenant and the data key. A key that was wrapped
-    /// with one context must not unwrap with another one. Key services call the context "encryption context" or "additional
-    /// authenticated data".
+    /// Wraps a data key under the current host key. `context` identifies the tenant and the data key. A key that was
+    /// wrapped with one context must not unwrap with another one. Key services call the context "encryption context" or
+    /// "additional authenticated data".
     ///
     /// # Errors
     /// See [`KeyError`].
@@ -36,8 +36,8 @@ pub trait KeyProvider: Send + Sync {
     async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError>;
 }
 
-/// The reason why a host key could not be used. After such an error the host never overwrites or deletes a sealed value. The
-/// texts reach error details and logs, so a provider must name the cause in them and never include a key.
+/// The reason why a host key could not be used. After such an error the host never overwrites or deletes a sealed
+/// value. The texts reach error details and logs, so a provider must name the cause in them and never include a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The key service or the file can't be reached now. A later attempt may succeed.
@@ -119,8 +119,8 @@ impl HostKeys {
         Ok(Self { keys: all, randomness: Arc::new(SystemRandomness) })
     }
 
-    /// Reads keys from a text. An entry has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. Entries are separated by
-    /// commas or white space. The first key is the current one.
+    /// Reads keys from a text. An entry has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. Entries are
+    /// separated by commas or white space. The first key is the current one.
     ///
     /// # Errors
     /// See [`InvalidHostKeys`].

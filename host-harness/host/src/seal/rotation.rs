@@ -14,8 +14,8 @@ use crate::storage::{Purpose, SealedRecord, StorageError, TenantKey};
 
 /// The number of records that are listed at a time.
 const PAGE: usize = 500;
-/// The maximum number of passes over the records of one key. Another pass is needed if a host that does not know the new key
-/// yet wrote a record under the old one.
+/// The maximum number of passes over the records of one key. Another pass is needed if a host that does not know the
+/// new key yet wrote a record under the old one.
 const MAX_PASSES: usize = 20;
 /// The maximum number of attempts to add a tenant's key, while other hosts add keys or the current host key changes.
 const MAX_ATTEMPTS: usize = 8;
@@ -47,23 +47,23 @@ pub enum RotationStep {
 }
 
 impl Keyring {
-    /// The time for which an earlier data key is still needed after a new one was added: the life of a claim, 120 seconds. A
-    /// host that began to refresh a token under the earlier key has saved the token by then. Every host has read its keys again
-    /// by then.
+    /// The time for which an earlier data key is still needed after a new one was added: the life of a claim, 120
+    /// seconds. A host that began to refresh a token under the earlier key has saved the token by then. Every host has
+    /// read its keys again by then.
     pub const GRACE: Duration = CLAIM_LIFE;
 
-    /// Moves every tenant to the current host key. Gives the tenant a new data key, wraps the earlier data keys again, and seals
-    /// every record under the new data key. Then waits for `grace`, so that writes that are under way finish, and removes the
-    /// earlier data keys.
+    /// Moves every tenant to the current host key. Gives the tenant a new data key, wraps the earlier data keys again,
+    /// and seals every record under the new data key. Then waits for `grace`, so that writes that are under way finish,
+    /// and removes the earlier data keys.
     ///
-    /// Calls continue during the rotation. If a call writes a record first, the rotation leaves that record alone. A record that
-    /// is sealed again keeps its revision and its age.
+    /// Calls continue during the rotation. If a call writes a record first, the rotation leaves that record alone. A
+    /// record that is sealed again keeps its revision and its age.
     ///
-    /// Every host must have the new host key before the rotation starts. Calls on a host without it fail from then on. They lose
-    /// nothing if `grace` is at least [`GRACE`](Self::GRACE).
+    /// Every host must have the new host key before the rotation starts. Calls on a host without it fail from then on.
+    /// They lose nothing if `grace` is at least [`GRACE`](Self::GRACE).
     ///
-    /// If the rotation is interrupted, the next rotation continues from there. If everything is rotated already, the function
-    /// changes nothing and does not wait.
+    /// If the rotation is interrupted, the next rotation continues from there. If everything is rotated already, the
+    /// function changes nothing and does not wait.
     ///
     /// # Errors
     /// See [`RotationError`].
@@ -92,8 +92,8 @@ impl Keyring {
         Ok(rotated)
     }
 
-    /// Makes sure that the tenant's newest data key was added under the current host key, and that the current host key wraps
-    /// the earlier data keys too. Returns the earlier data keys.
+    /// Makes sure that the tenant's newest data key was added under the current host key, and that the current host key
+    /// wraps the earlier data keys too. Returns the earlier data keys.
     async fn rotate_tenant_keys(
         &self,
         tenant: &TenantId,
@@ -121,7 +121,8 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// Wraps a data key under the current host key. Returns `false` if it is erased or wrapped by the current host key already.
+    /// Wraps a data key under the current host key. Returns `false` if it is erased or wrapped by the current host key
+    /// already.
     async fn rewrap(&self, tenant: &TenantId, key: &TenantKey) -> Result<bool, RotationError> {
         let current = self.provider().current().await?;
         if key.wrapped.as_ref().is_none_or(|wrapped| wrapped.host_key == current) {
@@ -132,7 +133,8 @@ impl Keyring {
         Ok(self.storage().rewrap_key(tenant, key, Some(&wrapped)).await?)
     }
 
-    /// Seals every record of this key again, under the tenant's newest key. Returns the number of records that do not open.
+    /// Seals every record of this key again, under the tenant's newest key. Returns the number of records that do not
+    /// open.
     async fn reseal_all(
         &self,
         tenant: &TenantId,
@@ -159,8 +161,8 @@ impl Keyring {
         }
     }
 
-    /// Removes a data key. If other hosts have written records under it meanwhile, seals these records again first. The key
-    /// stays if one of its records does not open.
+    /// Removes a data key. If other hosts have written records under it meanwhile, seals these records again first. The
+    /// key stays if one of its records does not open.
     async fn remove_data_key(
         &self,
         tenant: &TenantId,

@@ -5,8 +5,8 @@ use super::provider::KeyError;
 use crate::id::{HostKeyId, KeyId};
 use crate::storage::StorageError;
 
-/// The reason why a rotation, a retirement or an erasure stopped. The steps before the error stay done. If the caller repeats
-/// the operation, it continues from there.
+/// The reason why a rotation, a retirement or an erasure stopped. The steps before the error stay done. If the caller
+/// repeats the operation, it continues from there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotationError {
@@ -35,8 +35,8 @@ pub enum RotationError {
         /// The number of records that these data keys seal.
         records: u64,
     },
-    /// Other hosts still write records under a data key that should be removed. They notice the new key within 60 seconds, so
-    /// try again after that.
+    /// Other hosts still write records under a data key that should be removed. They notice the new key within 60
+    /// seconds, so try again after that.
     #[error("hosts keep writing under data key {0}: try again in a minute")]
     Busy(KeyId),
 }

@@ -28,8 +28,8 @@ impl CredentialsProvider for Counting {
     }
 }
 
-/// Calls a guest that asks for the app's credentials once, and ends the call at the boundary event with number `last`. Returns
-/// the error of the call. Also returns each event, with the number of requests for credentials before it.
+/// Calls a guest that asks for the app's credentials once, and ends the call at the boundary event with number `last`.
+/// Returns the error of the call. Also returns each event, with the number of requests for credentials before it.
 async fn call(host: &ConnectorHost, credentials: Arc<Counting>, last: u32) -> (CallError, Vec<(BoundaryEvent, usize)>) {
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);

@@ -23,7 +23,8 @@ const CODE: &str = "ROW_code-7c1e94a05b";
 const STATE: &str = "state-5d80f2b6c3a9";
 const SECRET: &str = "b0c9d8e7f6a5948372615f4e3d2c1b0a";
 
-/// The log lines of one test. The test and its tasks run on one thread, so the subscriber of that thread sees all of them.
+/// The log lines of one test. The test and its tasks run on one thread, so the subscriber of that thread sees all of
+/// them.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 

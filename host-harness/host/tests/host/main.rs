@@ -1,5 +1,5 @@
-//! Tests of the host with guests that misbehave. The tests build these guests from the WIT package, so they need no compiled
-//! connector. The end-to-end tests use the real connector.
+//! Tests of the host with guests that misbehave. The tests build these guests from the WIT package, so they need no
+//! compiled connector. The end-to-end tests use the real connector.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

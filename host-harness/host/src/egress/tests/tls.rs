@@ -1,5 +1,5 @@
-//! Real TLS connections to servers with and without a valid certificate. The test has its own certificate authority. The roots
-//! of trust, the port and the address check are the test's. Everything else is the code of production.
+//! Real TLS connections to servers with and without a valid certificate. The test has its own certificate authority.
+//! The roots of trust, the port and the address check are the test's. Everything else is the code of production.
 
 use http::Version;
 use hyper::body::Incoming;
@@ -228,8 +228,8 @@ async fn nothing_is_sent_to_a_server_that_does_not_prove_its_name() {
     }
 }
 
-/// Starts a server that answers the first bytes with these bytes. Returns all bytes that it receives until the client closes
-/// the connection.
+/// Starts a server that answers the first bytes with these bytes. Returns all bytes that it receives until the client
+/// closes the connection.
 async fn raw_server(answer: &'static [u8]) -> (SocketAddr, tokio::task::JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -280,7 +280,8 @@ async fn nothing_is_sent_to_a_server_that_hangs_in_the_handshake() {
     assert!(is_only_a_handshake(&received.await.unwrap()));
 }
 
-/// HTTP/2 would allow a shared connection here, because one certificate is valid for both names and both names have one address.
+/// HTTP/2 would allow a shared connection here, because one certificate is valid for both names and both names have one
+/// address.
 #[tokio::test]
 async fn the_two_authorities_never_share_a_connection() {
     let root = Root::new();

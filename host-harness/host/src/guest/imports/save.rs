@@ -66,8 +66,8 @@ impl Entry for RowEntry {
     }
 }
 
-/// Repeats a swap until the storage says what happened, or until the budget is spent. A failed attempt may have written. The
-/// next attempt then finds the new `revision`, or no record if the swap deletes.
+/// Repeats a swap until the storage says what happened, or until the budget is spent. A failed attempt may have
+/// written. The next attempt then finds the new `revision`, or no record if the swap deletes.
 pub(super) async fn save<E: Entry, F>(
     budget: Budget<'_>,
     revision: Option<&Revision>,

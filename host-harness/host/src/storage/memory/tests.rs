@@ -1,4 +1,5 @@
-//! Times of the storage in memory. The crate `tiktok-shop-storage-contract` tests everything that is equal in all storages.
+//! Times of the storage in memory. The crate `tiktok-shop-storage-contract` tests everything that is equal in all
+//! storages.
 
 use super::*;
 use crate::clock::ManualClock;
