@@ -117,9 +117,9 @@ async fn the_searched_output_contains_calls_answers_and_rows() {
     let call = |operation| format!("call{{operation=\"{operation}\" tenant=\"tenant-0\" customer=\"{CUSTOMER}\"}}");
     let logs = text(Sink::Logs);
     for expected in [
-        format!("INFO {}: tiktok_shop_host::guest: call ended outcome=\"done\"", call("connect")),
-        format!("INFO {}: tiktok_shop_host::guest: call ended outcome=\"done\"", call("refresh")),
-        format!("TRACE {}: tiktok_shop_host::guest: answer answer=Ok(Connection {{", call("refresh")),
+        format!("INFO {}: tiktok_shop_host::guest::call_log: call ended outcome=\"done\"", call("connect")),
+        format!("INFO {}: tiktok_shop_host::guest::call_log: call ended outcome=\"done\"", call("refresh")),
+        format!("TRACE {}: tiktok_shop_host::guest::call_log: answer answer=Ok(Connection {{", call("refresh")),
         "cipher: Some([redacted])".to_owned(),
         "DEBUG".to_owned(),
     ] {
