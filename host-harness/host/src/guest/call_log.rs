@@ -120,11 +120,8 @@ fn failed(error: &CallError, elapsed_ms: u64) {
         | CallError::NoRandomness { .. }
         | CallError::Aborted { .. } => Level::ERROR,
     };
-    let outcome = match error {
-        CallError::Connector(error) => error.action().as_str(),
-        ended => ended.code(),
-    };
     let answer = if let CallError::Connector(error) = error { Some(error) } else { None };
+    let outcome = answer.map_or_else(|| error.code(), |error| error.action().as_str());
     let failure = answer.map(ConnectorError::failure);
     let pause = answer.and_then(ConnectorError::retry_after);
     let trap = if let CallError::Trapped { trap, .. } = error { Some(trap) } else { None };

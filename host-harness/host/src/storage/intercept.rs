@@ -191,13 +191,11 @@ impl TokenStorage for Intercepted {
     }
 
     async fn load_token(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<TokenEntry>, StorageError> {
-        match self.passage(Access::LoadToken(tenant, key)).await {
-            Passage::Answer(Answer::LoadToken(entry)) => Ok(entry),
-            passage => {
-                self.perform("load_token", passage, |storage| async move { storage.load_token(tenant, key).await })
-                    .await
-            }
+        let passage = self.passage(Access::LoadToken(tenant, key)).await;
+        if let Passage::Answer(Answer::LoadToken(entry)) = passage {
+            return Ok(entry);
         }
+        self.perform("load_token", passage, |storage| async move { storage.load_token(tenant, key).await }).await
     }
 
     async fn swap_token(
@@ -207,15 +205,12 @@ impl TokenStorage for Intercepted {
         expected: Option<&Revision>,
         next: Option<&Next<TokenWrite>>,
     ) -> Result<Swapped<TokenEntry>, StorageError> {
-        match self.passage(Access::SwapToken(tenant, key, expected, next)).await {
-            Passage::Answer(Answer::SwapToken(swapped)) => Ok(swapped),
-            passage => {
-                let swap = |storage: Arc<dyn HostStorage>| async move {
-                    storage.swap_token(tenant, key, expected, next).await
-                };
-                self.perform("swap_token", passage, swap).await
-            }
+        let passage = self.passage(Access::SwapToken(tenant, key, expected, next)).await;
+        if let Passage::Answer(Answer::SwapToken(swapped)) = passage {
+            return Ok(swapped);
         }
+        let swap = |storage: Arc<dyn HostStorage>| async move { storage.swap_token(tenant, key, expected, next).await };
+        self.perform("swap_token", passage, swap).await
     }
 
     async fn due(&self, now: UnixSeconds, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, StorageError> {
@@ -231,12 +226,12 @@ impl ConnectionStorage for Intercepted {
     }
 
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
-        let row = match self.passage(Access::LoadRow(tenant, key)).await {
-            Passage::Answer(Answer::LoadRow(entry)) => return Ok(entry.map(|entry| *entry)),
-            passage => {
-                self.perform("load_row", passage, |storage| async move { storage.load_row(tenant, key).await }).await
-            }
-        };
+        let passage = self.passage(Access::LoadRow(tenant, key)).await;
+        if let Passage::Answer(Answer::LoadRow(entry)) = passage {
+            return Ok(entry.map(|entry| *entry));
+        }
+        let load = |storage: Arc<dyn HostStorage>| async move { storage.load_row(tenant, key).await };
+        let row = self.perform("load_row", passage, load).await;
         let_others_run().await;
         row
     }
@@ -249,15 +244,13 @@ impl ConnectionStorage for Intercepted {
         next: Option<&Next<Row>>,
         events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError> {
-        match self.passage(Access::SwapRow(tenant, key, expected, next, events)).await {
-            Passage::Answer(Answer::SwapRow(swapped)) => Ok(*swapped),
-            passage => {
-                let swap = |storage: Arc<dyn HostStorage>| async move {
-                    storage.swap_row(tenant, key, expected, next, events).await
-                };
-                self.perform("swap_row", passage, swap).await
-            }
+        let passage = self.passage(Access::SwapRow(tenant, key, expected, next, events)).await;
+        if let Passage::Answer(Answer::SwapRow(swapped)) = passage {
+            return Ok(*swapped);
         }
+        let swap =
+            |storage: Arc<dyn HostStorage>| async move { storage.swap_row(tenant, key, expected, next, events).await };
+        self.perform("swap_row", passage, swap).await
     }
 
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
