@@ -15,7 +15,6 @@ use fake_tiktok_shop::{FakeTikTokShop, Options, ReplacedRefreshToken};
 use indicatif::{ProgressBar, ProgressStyle};
 use tiktok_shop_host::seal::KeyFile;
 use tiktok_shop_host::storage::HostStorage;
-use tiktok_shop_sql_storage::SqlStorage;
 use tokio::time::Instant;
 
 use self::calls::{Bench, Measured};
