@@ -89,8 +89,8 @@ causes! {
     AuthorizationLinkInvalid, "authorization-link-invalid", Misconfigured, "The authorization link must start with https:// and must have no state and no fragment. Copy it from Partner Center.";
     AuthorizationLinkMissing, "authorization-link-missing", Misconfigured, "No authorization link is configured. Copy it from Partner Center.";
     AuthorizationRevoked, "authorization-revoked", Reauthorize, "The seller has removed the app, or TikTok no longer knows the authorization.";
-    BackingOff, "backing-off", RetryAfter, "The last attempts to renew the tokens failed, or they were renewed a few minutes ago. The next attempt is not due yet.";
-    CallMalformed, "call-malformed", InvalidRequest, "The request cannot be signed in a way that TikTok reads as intended.";
+    BackingOff, "backing-off", RetryAfter, "The last attempts to renew the tokens failed, or the tokens were renewed a few minutes ago. The next attempt is not due yet.";
+    CallMalformed, "call-malformed", InvalidRequest, "The path, query, body or content type of the request is malformed, so TikTok could read something else than was signed.";
     CallbackMalformed, "callback-malformed", InvalidRequest, "The callback's query is longer than 8192 bytes or repeats a parameter.";
     CallbackOfAnotherApp, "callback-of-another-app", InvalidRequest, "The callback names another app than the tenant's app. No request was sent.";
     ClockSkewed, "clock-skewed", Misconfigured, "The host's clock is wrong. TikTok accepts a time from 5 minutes in the past to 30 seconds in the future.";

@@ -47,7 +47,7 @@ impl Cause {
                 UNKNOWN,
             ),
             Self::AppKeyChanged => (
-                "Configure the app key again with which the customer connected, or let the customer connect to the new \
+                "Configure the app key with which the customer connected, or let the customer connect to the new \
                  app.",
                 NOTHING_SENT,
             ),

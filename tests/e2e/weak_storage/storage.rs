@@ -54,16 +54,16 @@ impl Weakness {
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::IgnoresRevisions => "**ignores revisions**: a swap always writes, whatever revision is stored",
-            Self::LoadsLate => "**loads late**: a load returns the record before the newest write, as a replica may",
+            Self::LoadsLate => "**loads late**: a load returns the record as it was before the newest write, as a replica may",
             Self::AnswersLate => {
-                "**answers late**: a swap that loses returns the record before the newest write, as a replica may"
+                "**answers late**: a swap that loses returns the record as it was before the newest write, as a replica may"
             }
             Self::WritesTwice => "**writes twice**: each write is repeated after the next write, as a queue may do",
             Self::OwnRevisions => {
                 "**own revisions**: a record gets a number of the storage in place of the host's revision"
             }
             Self::ComparesNumbers => {
-                "**compares numbers**: a swap compares numbers of the storage, which start again after a deletion"
+                "**compares numbers**: the storage counts the writes of each record, and a swap compares these counts in place of the revisions; after a deletion the count starts again"
             }
         }
     }
