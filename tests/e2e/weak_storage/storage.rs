@@ -54,7 +54,9 @@ impl Weakness {
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::IgnoresRevisions => "**ignores revisions**: a swap always writes, whatever revision is stored",
-            Self::LoadsLate => "**loads late**: a load returns the record as it was before the newest write, as a replica may",
+            Self::LoadsLate => {
+                "**loads late**: a load returns the record as it was before the newest write, as a replica may"
+            }
             Self::AnswersLate => {
                 "**answers late**: a swap that loses returns the record as it was before the newest write, as a replica may"
             }
