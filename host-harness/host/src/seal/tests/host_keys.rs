@@ -102,7 +102,8 @@ async fn a_missing_or_public_or_malformed_key_file_is_reported_and_not_used() {
         assert_eq!(file.current().await.unwrap_err(), KeyError::Unavailable { key: None, why });
     };
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    assert_unavailable(format!("{shown}: others can reach it (mode 644); chmod 600 makes it private")).await;
+    assert_unavailable(format!("{shown}: other users can read or write it (mode 644); make it private with chmod 600"))
+        .await;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&path, "a:b").unwrap();
     assert_unavailable(format!("{shown}: host key 1: not ID:KEY, where KEY is 64 hexadecimal digits")).await;
