@@ -96,7 +96,7 @@ async fn a_guest_that_traps_with_secrets_in_its_memory_leaves_no_secret_in_the_l
     assert!(matches!(error, CallError::Trapped { .. }), "{error:?}");
     let log = lines.text();
     let end = "ERROR call{operation=\"connect\" tenant=\"acme\" customer=\"customer-7\"}: \
-               tiktok_shop_host::guest: call ended outcome=\"trapped\"";
+               tiktok_shop_host::guest::call_log: call ended outcome=\"trapped\"";
     assert_eq!(log.matches(end).count(), 1, "{log}");
     assert_eq!(log.matches("answer=Err(Trapped {").count(), 1, "{log}");
     assert_no_secret(&(log + &text));
