@@ -19,7 +19,7 @@ struct Arguments {
     #[arg(long, global = true)]
     json: bool,
 
-    /// Write the host library's log to standard error; the log contains no secret
+    /// Write the host library's log to standard error; it contains no secret
     #[arg(long, global = true)]
     verbose: bool,
 }
@@ -43,39 +43,41 @@ const COLOUR: &str = "Colours appear only on a terminal. NO_COLOR=1 turns them o
 /// The width of the help, in columns.
 const HELP_COLUMNS: usize = 100;
 
-/// What the arguments ask for.
-pub(crate) enum Parsed {
-    /// A command. `None` if the program was started without arguments.
-    Run {
-        command: Option<Command>,
-        format: OutputFormat,
-        /// Whether the library's log goes to standard error.
-        log: bool,
-    },
-    /// A help or the version, which is printed already.
+/// A command that the arguments ask for.
+pub(crate) struct Invocation {
+    /// `None` if the program was started without arguments.
+    pub(crate) command: Option<Command>,
+    pub(crate) format: OutputFormat,
+    /// Whether the library's log goes to standard error.
+    pub(crate) verbose: bool,
+}
+
+/// Why the arguments ask for no command.
+pub(crate) enum NoInvocation {
+    /// They ask for a help or the version, which is printed already.
     Printed,
-    /// Nothing, because the arguments are wrong.
+    /// They are wrong.
     Invalid { failure: Failure, format: OutputFormat },
 }
 
 /// Parses the arguments of this process. Prints a help or the version if the arguments ask for it.
-pub(crate) fn parse() -> Parsed {
+pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
     match definition().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(Arguments { command, json, verbose }) => {
-            // `sign` and `verify-webhook` have a `--json` of their own, and print their errors as text.
+            // `sign` and `verify-webhook` have their own `--json`, and print errors as text.
             let text_errors = matches!(command, Some(Command::Sign(_) | Command::VerifyWebhook(_)));
             let format = if json && !text_errors { OutputFormat::Json } else { OutputFormat::Text };
-            Parsed::Run { command, format, log: verbose }
+            Ok(Invocation { command, format, verbose })
         }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // An error means that nobody reads the help any more.
             let _ = error.print();
-            Parsed::Printed
+            Err(NoInvocation::Printed)
         }
         Err(error) => {
             let json = std::env::args_os().any(|argument| argument == "--json");
             let format = if json { OutputFormat::Json } else { OutputFormat::Text };
-            Parsed::Invalid { failure: usage_error::failure(&error), format }
+            Err(NoInvocation::Invalid { failure: usage_error::failure(&error), format })
         }
     }
 }

@@ -15,20 +15,20 @@ mod usage_error;
 
 use std::process::ExitCode;
 
-use self::command_line::Parsed;
+use self::command_line::{Invocation, NoInvocation};
 use self::output::{Report, finish};
 
 fn main() -> ExitCode {
     match command_line::parse() {
-        Parsed::Run { command, format, log } => {
-            if log {
+        Ok(Invocation { command, format, verbose }) => {
+            if verbose {
                 runtime::log_to_stderr();
             }
             let mut report = Report::new(format);
             let outcome = command::run(command, command_line::definition, &mut report);
             finish(report, outcome)
         }
-        Parsed::Printed => ExitCode::SUCCESS,
-        Parsed::Invalid { failure, format } => finish(Report::new(format), Err(failure)),
+        Err(NoInvocation::Printed) => ExitCode::SUCCESS,
+        Err(NoInvocation::Invalid { failure, format }) => finish(Report::new(format), Err(failure)),
     }
 }

@@ -28,8 +28,8 @@ pub(crate) struct Refresh {
 }
 
 const AFTER_HELP: &str = "\
-Tokens are due one day before the access token ends. If several processes refresh a connection at
-the same time, one of them asks TikTok Shop.
+Tokens are due about one day before the access token ends. If several processes refresh a connection
+at the same time, one of them asks TikTok Shop.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 

@@ -1,4 +1,4 @@
-//! Arguments that are wrong, missing or hostile: one line, which repeats no value, and status 2.
+//! Wrong, missing and hostile arguments: status 2 and one line, which repeats no value.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -7,17 +7,17 @@ use crate::stage::Stage;
 use crate::{Run, harness, help, run};
 
 #[test]
-fn what_is_wrong_is_said_in_one_line() {
+fn a_wrong_argument_is_described_in_one_line() {
     let stage = Stage::new();
     let table: &[(&[&str], &str)] = &[
-        (&["sing"], "unknown command; there is sign"),
+        (&["sing"], "unknown command (similar: sign)"),
         (&["CANARY"], "unknown command"),
         (&["--CANARY"], "unknown option --CANARY"),
         (&["sign", "--app-secret=CANARY"], "unknown option --app-secret"),
         (&["list-shops", "c", "--app-secret", "CANARY"], "unknown option --app-secret"),
-        (&["list-shops", "c", "--jsn"], "unknown option --jsn; there is --json"),
-        (&["list-shops", "c", "CANARY"], "an argument too many"),
-        (&["connect", "code=CANARY&state=CANARY"], "an argument too many"),
+        (&["list-shops", "c", "--jsn"], "unknown option --jsn (similar: --json)"),
+        (&["list-shops", "c", "CANARY"], "unexpected argument"),
+        (&["connect", "code=CANARY&state=CANARY"], "unexpected argument"),
         (&["list-shops"], "missing: <CUSTOMER>"),
         (&["call", "c"], "missing: <METHOD>, <PATH>"),
         (&["list-shops", ""], "<CUSTOMER>: customer id: 1 to 256 bytes"),
@@ -25,16 +25,16 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["refresh", "c", "--account", ""], "--account <ID>: account id: 1 to 256 bytes"),
         (&["link-shops", "c", "CANARY"], "[SHOP]...: shop id: 1 to 19 digits"),
         (&["call", "c", "GET", "/p", "--shop", "12345678901234567890"], "--shop <ID>: shop id: 1 to 19 digits"),
-        (&["call", "c", "CANARY", "/p"], "<METHOD>: none of GET, POST, PUT, DELETE"),
-        (&["call", "c", "PATCH", "/p"], "<METHOD>: none of GET, POST, PUT, DELETE"),
+        (&["call", "c", "CANARY", "/p"], "<METHOD>: not one of GET, POST, PUT, DELETE"),
+        (&["call", "c", "PATCH", "/p"], "<METHOD>: not one of GET, POST, PUT, DELETE"),
         (&["call", "c", "GET", "/p", "--query", "CANARY"], "--query <NAME=VALUE>: not NAME=VALUE"),
-        (&["call", "c", "GET", "/p", "--shop", "1", "--account", "a"], "--shop <ID> does not go with --account <ID>"),
+        (&["call", "c", "GET", "/p", "--shop", "1", "--account", "a"], "--shop <ID> can't be used with --account <ID>"),
         (&["call", "c", "GET", "/p", "--content-type", "t"], "missing: --body-file <FILE>"),
         (&["call", "c", "PUT", "/p", "--body-file", "/no/such"], "/no/such: No such file or directory (os error 2)"),
         (&["call", "c", "PUT", "/p", "--body-file", "/"], "cannot read /: Is a directory (os error 21)"),
-        (&["disconnect", "c", "--shop", "1", "--account", "a"], "--shop <ID> does not go with --account <ID>"),
-        (&["authorization-url", "c", "--shops", "CANARY"], "--shops <WHICH>: none of all, exactly-one"),
-        (&["authorization-url", "c", "--consent-as", "CANARY"], "the fake says: no seller \"CANARY\""),
+        (&["disconnect", "c", "--shop", "1", "--account", "a"], "--shop <ID> can't be used with --account <ID>"),
+        (&["authorization-url", "c", "--shops", "CANARY"], "--shops <WHICH>: not one of all, exactly-one"),
+        (&["authorization-url", "c", "--consent-as", "CANARY"], "the fake refused: no seller \"CANARY\""),
         (&["connect", "--shops", "all"], "missing: --app-store <CUSTOMER>"),
         (&["access-token", "c", "--min-validity", "-1"], "unknown option -1"),
         (&["access-token", "c", "--min-validity=-1"], "--min-validity <SECONDS>: -1 is not in 0..=4294967295"),
@@ -47,19 +47,19 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["events", "--after", "18446744073709551616"], "--after <POSITION>: number too large to fit in target type"),
         (&["sweep", "--concurrency", "0"], "--concurrency <NUMBER>: 0 is not in 1..=100"),
         (&["sweep", "--concurrency", "101"], "--concurrency <NUMBER>: 101 is not in 1..=100"),
-        (&["keys"], "one of these is missing: status, rotate, retire, erase"),
+        (&["keys"], "missing: one of status, rotate, retire, erase"),
         (&["keys", "CANARY"], "unknown command"),
         (&["keys", "retire", "é"], "<ID>: host key id: 1 to 256 visible ASCII characters"),
         (&["keys", "retire", "host-0"], "there is no host key host-0"),
         (&["fake", "--port", "65536"], "--port <PORT>: 65536 is not in 0..=65535"),
         (&["fake", "--now", "-1"], "unknown option -1"),
         (&["fake", "--redirect", "/cb"], "the redirect address \"/cb\" is not an absolute http or https address"),
-        (&["contract"], "which database? ADDRESS or TIKTOK_SHOP_CONTRACT_STORAGE names it"),
+        (&["contract"], "no database named; give ADDRESS or set TIKTOK_SHOP_CONTRACT_STORAGE"),
         (&["contract", "CANARY"], "[ADDRESS]: not sqlite:PATH, postgres://… or memory:"),
         (&["inspect"], "missing: <COMPONENT>"),
         (&["inspect", "/no/such"], "/no/such: No such file or directory (os error 2)"),
         (&["inspect", "/dev/zero"], "/dev/zero: not a regular file"),
-        (&["events", "--limit", "1", "--limit", "1"], "--limit <NUMBER> stands there twice"),
+        (&["events", "--limit", "1", "--limit", "1"], "--limit <NUMBER> is given twice"),
         (&["events", "--storage", "mysql://CANARY"], "--storage <ADDRESS>: not sqlite:PATH, postgres://… or memory:"),
         (&["events", "--storage", "sqlite:"], "--storage <ADDRESS>: no path after sqlite:"),
         (&["events", "--fake", "http://192.0.2.1:80"], "--fake <URL>: not a loopback address"),
@@ -67,13 +67,13 @@ fn what_is_wrong_is_said_in_one_line() {
             &["events", "--fake", "https://open-api.tiktokglobalshop.com"],
             "--fake <URL>: not http://127.0.0.1:PORT, http://[::1]:PORT or http://localhost:PORT",
         ),
-        (&["events", "--fake", "http://CANARY:80"], "--fake <URL>: a fake is on this machine: http://127.0.0.1:PORT"),
+        (&["events", "--fake", "http://CANARY:80"], "--fake <URL>: a fake runs on this machine: http://127.0.0.1:PORT"),
         (&["events", "--config", "/no/such"], "configuration /no/such: there is no such file"),
     ];
-    for (arguments, said) in table {
+    for (arguments, expected) in table {
         let (status, line) = stage.error(stage.with(arguments), "");
-        let line = line.strip_suffix("; --help tells more").unwrap_or(&line);
-        assert_eq!((status, line), (Some(2), *said), "{arguments:?}");
+        let line = line.strip_suffix("; see --help").unwrap_or(&line);
+        assert_eq!((status, line), (Some(2), *expected), "{arguments:?}");
     }
 }
 
@@ -84,13 +84,14 @@ fn a_password_in_an_argument_is_refused_and_not_repeated() {
         let arguments = [arguments, &["postgres://user:CANARY@127.0.0.1:1/db"]].concat();
         let (status, line) = stage.error(stage.with(&arguments), "");
         assert_eq!(status, Some(2));
-        let said = "an address with a password is no argument, other users see those; TIKTOK_SHOP_STORAGE takes it";
-        assert!(line.contains(said) && !line.contains("CANARY"), "{line}");
+        let expected = "an argument must not contain a password, because other users can read it; put the address into \
+                        TIKTOK_SHOP_STORAGE, for contract into TIKTOK_SHOP_CONTRACT_STORAGE, or into the configuration file";
+        assert!(line.contains(expected) && !line.contains("CANARY"), "{line}");
     }
 }
 
 #[test]
-fn hostile_text_reaches_no_terminal_as_it_is() {
+fn hostile_text_is_escaped_before_it_reaches_a_terminal() {
     let stage = Stage::new();
     let long = "x".repeat(120_000);
     let texts =
@@ -101,28 +102,28 @@ fn hostile_text_reaches_no_terminal_as_it_is() {
         assert_eq!(status, expected, "{command}: {stderr}");
         let hostile = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
         assert!(!format!("{stdout}{stderr}").contains(hostile), "{command}: {stdout:?}{stderr:?}");
-        assert!(stdout.len() + stderr.len() < 2_000, "a value is not repeated");
+        assert!(stdout.len() + stderr.len() < 2_000, "a long value is not repeated");
     }
     for id in ["x".repeat(257), "é".repeat(129)] {
-        let expected = "<CUSTOMER>: customer id: 1 to 256 bytes; --help tells more".to_owned();
+        let expected = "<CUSTOMER>: customer id: 1 to 256 bytes; see --help".to_owned();
         assert_eq!(stage.error(stage.with(&["refresh", &id]), ""), (Some(2), expected));
     }
 }
 
 #[test]
-fn an_argument_that_is_not_utf_8_is_refused_by_every_command_that_takes_text() {
+fn every_command_that_takes_text_refuses_an_argument_that_is_not_utf_8() {
     let stage = Stage::new();
     for command in help::COMMANDS.iter().filter(|command| !["inspect", "fake", "keys"].contains(command)) {
         let mut program = stage.command(command);
         program.arg(OsStr::from_bytes(b"--tenant=\xff"));
         let (status, line) = stage.error(program, "");
-        let line = line.strip_suffix("; --help tells more").unwrap();
-        let said = if ["contract", "sign", "verify-webhook"].contains(command) {
+        let line = line.strip_suffix("; see --help").unwrap();
+        let expected = if ["contract", "sign", "verify-webhook"].contains(command) {
             "unknown option --tenant"
         } else {
             "an argument is not UTF-8"
         };
-        assert_eq!((status, line), (Some(2), said), "{command}");
+        assert_eq!((status, line), (Some(2), expected), "{command}");
     }
 }
 
@@ -131,16 +132,16 @@ fn every_command_refuses_an_option_that_it_does_not_have() {
     for command in help::COMMANDS {
         let Run { status, stdout, stderr } = run(harness(&format!("{command} --no-such=CANARY")), "");
         assert_eq!((status, &*stdout), (Some(2), ""), "{command}");
-        let said = if command == "keys" { "error: unknown option --no-such" } else { "error: " };
-        assert!(stderr.starts_with(said) && stderr.lines().count() == 1 && !stderr.contains("CANARY"), "{stderr}");
+        let expected = if command == "keys" { "error: unknown option --no-such" } else { "error: " };
+        assert!(stderr.starts_with(expected) && stderr.lines().count() == 1 && !stderr.contains("CANARY"), "{stderr}");
     }
 }
 
 #[test]
-fn numbers_and_ids_that_the_connector_judges_end_in_its_own_error() {
+fn numbers_and_ids_that_the_connector_checks_end_in_its_own_error() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
-    for (arguments, said) in [
+    for (arguments, expected) in [
         ("access-token customer-7 --min-validity 3601", "invalid-request: validity-too-long: "),
         ("link-shops customer-7 42", "invalid-request: unknown-shop: "),
         ("call customer-7 GET /order/202309/orders --shop 42", "invalid-request: unknown-shop: "),
@@ -153,7 +154,7 @@ fn numbers_and_ids_that_the_connector_judges_end_in_its_own_error() {
     ] {
         let (status, line) = stage.error(stage.command(arguments), "");
         assert_eq!(status, Some(13), "{arguments}: {line}");
-        assert!(line.starts_with(said) && !line.contains("CANARY"), "{arguments}: {line}");
+        assert!(line.starts_with(expected) && !line.contains("CANARY"), "{arguments}: {line}");
     }
     stage.ok("refresh customer-7 --force", "");
 }

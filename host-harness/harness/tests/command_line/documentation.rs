@@ -1,10 +1,10 @@
-//! `docs/command-line.md` is what the program prints of itself.
+//! The program writes `docs/command-line.md`.
 
 use std::fs;
 
 use crate::{Run, harness, help, run};
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/command-line.md");
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/command-line.md");
 
 #[test]
 fn the_page_of_the_command_line_is_up_to_date() {
@@ -15,7 +15,7 @@ fn the_page_of_the_command_line_is_up_to_date() {
 }
 
 #[test]
-fn every_command_and_every_exit_status_and_every_variable_stands_there() {
+fn the_page_contains_the_commands_exit_statuses_variables_and_options() {
     let page = run(harness("documentation"), "").stdout;
     for command in help::COMMANDS {
         assert!(page.contains(&format!("\n## `tiktok-shop-harness {command}`\n")), "{command}");

@@ -1,4 +1,4 @@
-//! The examples of the helps and of `docs/signatures.md` are run as they stand there.
+//! Runs the examples of the help texts and of `docs/signatures.md` exactly as they are written.
 #![cfg(unix)]
 
 use std::io::{BufRead as _, BufReader};
@@ -8,27 +8,27 @@ use std::process::Stdio;
 use crate::stage::Stage;
 use crate::{PROGRAM, command, harness, run};
 
-const DOCS: &str = include_str!("../../../docs/signatures.md");
+const DOCS: &str = include_str!("../../../../docs/signatures.md");
 
-/// A command and what it prints on both streams.
+/// A command and its output, from both streams.
 #[derive(Debug, PartialEq)]
 struct Example {
     command: String,
     output: String,
 }
 
-/// Reads `$ command` and the lines after it, up to the next command. A command goes on while a quote is open, and after
-/// `|` and `\`.
+/// Reads each `$ command` with the lines after it, up to the next command. A command continues on the next line while a quote is
+/// open, and after `|` and `\`.
 fn examples(transcript: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
     for line in transcript.lines() {
-        let goes_on = |example: &&mut Example| {
+        let continues = |example: &&mut Example| {
             let command = example.command.trim_end();
             command.ends_with(['|', '\\']) || command.matches('\'').count() % 2 == 1
         };
         if let Some(command) = line.strip_prefix("$ ") {
             examples.push(Example { command: format!("{command}\n"), output: String::new() });
-        } else if let Some(example) = examples.last_mut().filter(goes_on) {
+        } else if let Some(example) = examples.last_mut().filter(continues) {
             example.command += &format!("{line}\n");
         } else if let Some(example) = examples.last_mut() {
             example.output += &format!("{line}\n");
@@ -37,18 +37,19 @@ fn examples(transcript: &str) -> Vec<Example> {
     examples
 }
 
-/// Runs them at the root of the repository, with the program in the path, and on a stage.
-fn hold(examples: &[Example], stage: Option<&Stage>) {
+/// Runs the examples in the root folder of the repository, with the program in the path and with the settings of the stage.
+/// Checks their output.
+fn assert_examples(examples: &[Example], stage: Option<&Stage>) {
     let folder = Path::new(PROGRAM).parent().unwrap().to_str().unwrap();
     for Example { command: text, output } in examples {
         let mut shell = command("sh");
         if let Some(stage) = stage {
             stage.furnish(&mut shell);
         }
-        shell.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        shell.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
         shell.args(["-c", &format!("PATH='{folder}':$PATH\nexec 2>&1\n{text}")]);
         let mut printed = run(shell, "").stdout;
-        // As on a terminal: what TikTok Shop answers has no end of line.
+        // TikTok Shop's answers have no newline at their end.
         if !printed.ends_with('\n') {
             printed.push('\n');
         }
@@ -56,7 +57,7 @@ fn hold(examples: &[Example], stage: Option<&Stage>) {
     }
 }
 
-/// Whether a text is what an example shows, where `…` stands for anything; a line of its own, for any lines.
+/// Checks a printed text against an example. In the example, `…` stands for any text, and a line with only `…` for any lines.
 fn fits(shown: &str, printed: &str) -> bool {
     let mut parts = shown.trim_end_matches("…\n").split('…');
     let Some(mut left) = parts.next().and_then(|first| printed.strip_prefix(first)) else { return false };
@@ -67,7 +68,7 @@ fn fits(shown: &str, printed: &str) -> bool {
     left.is_empty() || shown.ends_with("…\n")
 }
 
-/// Those of a help: an example is indented by two; the block ends at an empty line.
+/// Returns the examples of a help text. An example is indented by two spaces and ends at an empty line.
 fn examples_of(arguments: &str) -> Vec<Example> {
     let help = run(harness(&format!("{arguments} --help")), "").stdout;
     let blocks = help.split("\n\n").filter(|block| block.starts_with("  $ "));
@@ -83,7 +84,7 @@ fn an_example_is_read_up_to_the_end_of_its_command_and_output() {
 }
 
 #[test]
-fn three_dots_stand_for_anything() {
+fn an_ellipsis_stands_for_any_text() {
     for (shown, printed) in
         [("a\n", "a\n"), ("a…c\n", "abbc\n"), ("a\n…\n", "a\nb\nc\n"), ("a\n…\nd\n", "a\nb\nc\nd\n")]
     {
@@ -97,7 +98,7 @@ fn three_dots_stand_for_anything() {
 }
 
 #[test]
-fn the_examples_of_helps_that_need_nothing_hold() {
+fn the_examples_of_commands_without_a_fake_are_true() {
     for (arguments, count) in [("", 1), ("sign", 2), ("verify-webhook", 1), ("contract", 1), ("inspect", 2)] {
         let mut examples = examples_of(arguments);
         assert_eq!(examples.len(), count, "{arguments}");
@@ -106,12 +107,12 @@ fn the_examples_of_helps_that_need_nothing_hold() {
             example.command =
                 example.command.replace("target/dist/tiktok_shop_connector.wasm", component.to_str().unwrap());
         }
-        hold(&examples, None);
+        assert_examples(&examples, None);
     }
 }
 
-/// Commands that work with a fake, in an order in which each finds what its help says.
-const ON_A_STAGE: [&str; 17] = [
+/// The commands whose examples need a fake, in an order in which each finds the state that its help describes.
+const WITH_A_FAKE: [&str; 17] = [
     "keys erase",
     "sweep",
     "authorization-url",
@@ -132,19 +133,20 @@ const ON_A_STAGE: [&str; 17] = [
 ];
 
 #[test]
-fn the_examples_of_helps_that_need_a_fake_hold() {
+fn the_examples_of_commands_with_a_fake_are_true() {
     let stage = Stage::new();
     stage.ok("events", "");
-    for arguments in ON_A_STAGE {
+    for arguments in WITH_A_FAKE {
         let examples = examples_of(arguments);
         assert!(!examples.is_empty(), "{arguments}");
-        hold(&examples, Some(&stage));
+        assert_examples(&examples, Some(&stage));
     }
 }
 
-/// It runs until it is stopped, so its first line has to do. Its port may be somebody else's.
+/// Checks only the first line of the fake, because the fake runs until it is stopped. Uses a free port, because port 4010 may
+/// be in use.
 #[test]
-fn the_example_of_the_fakes_help_holds() {
+fn the_example_of_the_command_fake_is_true() {
     let [Example { command: text, output }] = &*examples_of("fake") else { panic!() };
     assert_eq!(text, "tiktok-shop-harness fake --port 4010 &\n");
     let mut fake = harness("fake --port 0").stdout(Stdio::piped()).spawn().unwrap();
@@ -156,9 +158,9 @@ fn the_example_of_the_fakes_help_holds() {
 }
 
 #[test]
-fn the_examples_of_the_documentation_hold() {
+fn the_examples_of_the_documentation_are_true() {
     let blocks = DOCS.split("```console\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
     let blocks: Vec<_> = blocks.flat_map(examples).collect();
     assert_eq!(blocks.len(), 5);
-    hold(&blocks, None);
+    assert_examples(&blocks, None);
 }

@@ -1,4 +1,4 @@
-//! What somebody sees who types the program's name and nothing else.
+//! The program without arguments shows how to begin.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::stage::{Stage, at_home};
 use crate::{PROGRAM, Run, command, run};
 
 #[test]
-fn without_arguments_it_says_how_to_try_it_and_where_its_files_are() {
+fn without_arguments_the_program_shows_where_its_files_are() {
     let home = tempfile::tempdir().unwrap();
     let page = |variables: &[(&str, &str)]| {
         let mut program = command(PROGRAM);
@@ -19,25 +19,31 @@ fn without_arguments_it_says_how_to_try_it_and_where_its_files_are() {
         );
         stdout
     };
-    let told = page(&[]);
+    let printed = page(&[]);
     let data = home.path().join(".local/share/tiktok-shop-harness");
     for file in ["connections.sqlite", "fake-connections.sqlite", "host-keys", "browser-session"] {
-        assert!(told.contains(&format!("  {} (not there yet)\n", data.join(file).display())), "{told}");
+        assert!(printed.contains(&format!("  {} (does not exist yet)\n", data.join(file).display())), "{printed}");
     }
     let config = home.path().join(".config/tiktok-shop-harness/config.toml");
-    assert!(told.contains(&format!("  configuration    {} (not there yet)\n", config.display())), "{told}");
-    assert!(told.contains("cargo xtask dist makes it") || told.contains("tiktok_shop_connector.wasm\n"), "{told}");
-    let told = page(&[("XDG_DATA_HOME", "/elsewhere")]);
-    assert!(told.contains("  /elsewhere/tiktok-shop-harness/connections.sqlite (not there yet)\n"), "{told}");
+    assert!(printed.contains(&format!("  configuration    {} (does not exist yet)\n", config.display())), "{printed}");
+    assert!(
+        printed.contains("cargo xtask dist builds it") || printed.contains("tiktok_shop_connector.wasm\n"),
+        "{printed}"
+    );
+    let printed = page(&[("XDG_DATA_HOME", "/elsewhere")]);
+    assert!(
+        printed.contains("  /elsewhere/tiktok-shop-harness/connections.sqlite (does not exist yet)\n"),
+        "{printed}"
+    );
 }
 
 #[test]
-fn its_four_commands_work_as_they_stand_there() {
+fn the_four_printed_commands_work() {
     let stage = Stage::new();
     let page = run(stage.with(&[]), "").stdout;
     let commands: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("  $ ")).collect();
     let [fake, variable, connect, list] = commands[..] else { panic!("{commands:?}") };
-    assert_eq!(fake, "tiktok-shop-harness fake --port 4010 &", "the stage has one");
+    assert_eq!(fake, "tiktok-shop-harness fake --port 4010 &", "the stage runs a fake already");
     assert_eq!(variable, "export TIKTOK_SHOP_FAKE=http://127.0.0.1:4010");
     let shell = |text: &str| {
         let mut shell = command("sh");

@@ -1,4 +1,4 @@
-//! What the program says of itself.
+//! The help texts.
 
 use crate::{Run, harness, run};
 
@@ -29,7 +29,7 @@ pub(crate) const COMMANDS: [&str; 22] = [
 ];
 
 #[test]
-fn every_help_has_an_example_and_its_exit_statuses_and_fits_100_columns() {
+fn every_help_has_an_example_and_exit_statuses_and_fits_into_100_columns() {
     for command in COMMANDS.into_iter().chain([""]) {
         for option in ["--help", "-h"] {
             let arguments = format!("{command} {option}");
@@ -54,11 +54,11 @@ fn the_help_lists_every_command_and_every_exit_status() {
     let (_, statuses) = stdout.split_once("\nExit status:\n").unwrap();
     let statuses = statuses.lines().filter_map(|line| line.get(..4)?.trim().parse::<u8>().ok());
     assert_eq!(statuses.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 17, 20, 130]);
-    assert!(!stdout.contains("documentation"), "what writes docs/command-line.md is no command for users");
+    assert!(!stdout.contains("documentation"), "the command that prints docs/command-line.md is hidden");
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn the_version_is_the_version_of_the_package() {
     let expected = format!("tiktok-shop-harness {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(run(harness("--version"), ""), Run { status: Some(0), stdout: expected, stderr: String::new() });
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C while TikTok Shop has not answered yet.
+//! Ctrl-C while a command waits for an answer of TikTok Shop.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,17 +10,18 @@ use std::thread;
 use crate::stage::Stage;
 use crate::{PROGRAM, command, run};
 
-const NOTE: &str = "note: finishing what is under way; Ctrl-C again ends it at once\n";
+const NOTE: &str = "note: waiting for running calls to finish; press Ctrl-C again to stop at once\n";
 
-/// Passes everything on to the fake, but holds answers to refreshes back until it is told to let one go.
-struct Holding {
+/// A proxy before the fake. It forwards everything, but keeps each refresh request until the test releases it.
+struct RefreshGate {
     address: SocketAddr,
-    /// A refresh has arrived.
+    /// Receives a message when a refresh request has arrived.
     arrived: Receiver<()>,
+    /// Releases one refresh request.
     release: Sender<()>,
 }
 
-impl Holding {
+impl RefreshGate {
     fn before(fake: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -29,45 +30,45 @@ impl Holding {
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let (arrival, released) = (arrival.clone(), Arc::clone(&released));
-                thread::spawn(move || pass(client, fake, &arrival, &released));
+                thread::spawn(move || forward(client, fake, &arrival, &released));
             }
         });
         Self { address, arrived, release }
     }
 }
 
-/// One connection: requests are small, and come whole.
-fn pass(client: TcpStream, fake: SocketAddr, arrival: &Sender<()>, released: &std::sync::Mutex<Receiver<()>>) {
+/// Forwards one connection. Requests are small, so each of them arrives in one read.
+fn forward(client: TcpStream, fake: SocketAddr, arrival: &Sender<()>, released: &std::sync::Mutex<Receiver<()>>) {
     let server = TcpStream::connect(fake).unwrap();
     let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
     thread::spawn(move || {
-        let _gone = std::io::copy(&mut from_server, &mut to_client);
-        let _gone = to_client.shutdown(Shutdown::Both);
+        let _closed = std::io::copy(&mut from_server, &mut to_client);
+        let _closed = to_client.shutdown(Shutdown::Both);
     });
     let (mut from_client, mut to_server, mut buffer) = (client, server, vec![0; 1 << 16]);
     while let Ok(length @ 1..) = from_client.read(&mut buffer) {
         if buffer.starts_with(b"GET /api/v2/token/refresh") {
-            let _nobody_waits = arrival.send(());
-            let _test_is_over = released.lock().unwrap().recv();
+            let _no_receiver = arrival.send(());
+            let _test_ended = released.lock().unwrap().recv();
         }
         if to_server.write_all(&buffer[..length]).is_err() {
             break;
         }
     }
-    let _gone = to_server.shutdown(Shutdown::Both);
+    let _closed = to_server.shutdown(Shutdown::Both);
 }
 
-/// A sweep whose only connection waits for TikTok Shop.
-fn sweeping(stage: &Stage, holding: &Holding) -> Child {
+/// Starts a sweep of two connections, one at a time. The refresh of the first one waits at the gate.
+fn start_sweep(stage: &Stage, gate: &RefreshGate) -> Child {
     stage.connect("customer-7", "one-shop");
     stage.connect("customer-7", "several-regions");
     stage.advance(7 * 86_400 - 3_600);
     let mut program = command(PROGRAM);
     stage.furnish(&mut program);
-    program.env("TIKTOK_SHOP_FAKE", format!("http://{}", holding.address));
+    program.env("TIKTOK_SHOP_FAKE", format!("http://{}", gate.address));
     program.args(["sweep", "--concurrency", "1"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = program.spawn().unwrap();
-    holding.arrived.recv().unwrap();
+    gate.arrived.recv().unwrap();
     child
 }
 
@@ -77,48 +78,48 @@ fn interrupt(child: &Child) {
     assert_eq!(run(kill, "").status, Some(0));
 }
 
-/// The line that follows a first Ctrl-C.
-fn told(child: &mut Child) -> String {
+/// Reads the line that the program prints after the first Ctrl-C.
+fn read_note(child: &mut Child) -> String {
     let mut line = String::new();
     BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
     line
 }
 
 #[test]
-fn a_sweep_finishes_what_it_has_begun_and_begins_nothing_else() {
+fn after_ctrl_c_a_sweep_finishes_its_running_refresh_and_starts_no_other() {
     let stage = Stage::new();
-    let holding = Holding::before(stage.fake.address());
-    let mut sweep = sweeping(&stage, &holding);
+    let gate = RefreshGate::before(stage.fake.address());
+    let mut sweep = start_sweep(&stage, &gate);
     interrupt(&sweep);
-    assert_eq!(told(&mut sweep), NOTE);
-    holding.release.send(()).unwrap();
+    assert_eq!(read_note(&mut sweep), NOTE);
+    gate.release.send(()).unwrap();
     let ended = sweep.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0));
     assert_eq!(String::from_utf8(ended.stdout).unwrap(), "1 refreshed, 0 failed, notices: 0, stopped\n");
-    assert_eq!(stage.ok("sweep", ""), "1 refreshed, 0 failed, notices: 0\n", "the other one");
+    assert_eq!(stage.ok("sweep", ""), "1 refreshed, 0 failed, notices: 0\n", "the other connection is still due");
 }
 
 #[test]
-fn a_second_ctrl_c_ends_it_at_once_and_loses_nothing() {
+fn a_second_ctrl_c_stops_a_sweep_at_once_and_loses_nothing() {
     let stage = Stage::new();
-    let holding = Holding::before(stage.fake.address());
-    let mut sweep = sweeping(&stage, &holding);
+    let gate = RefreshGate::before(stage.fake.address());
+    let mut sweep = start_sweep(&stage, &gate);
     interrupt(&sweep);
-    assert_eq!(told(&mut sweep), NOTE);
+    assert_eq!(read_note(&mut sweep), NOTE);
     interrupt(&sweep);
     let ended = sweep.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), ended.stdout), (Some(130), Vec::new()));
-    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "error: ended at once\n");
+    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "error: stopped at once\n");
     let connections = stage.json("list-connections customer-7", "");
     assert!(connections.iter().all(|connection| connection["status"] == "active"), "{connections:?}");
 }
 
 #[test]
-fn a_fake_ends_without_a_word() {
+fn ctrl_c_ends_a_fake_without_a_note() {
     let stage = Stage::new();
     let mut fake = stage.command("fake").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut told = BufReader::new(fake.stdout.as_mut().unwrap()).lines().map_while(Result::ok);
-    assert!(told.any(|line| line == "Stop it with Ctrl-C."));
+    let mut lines = BufReader::new(fake.stdout.as_mut().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line == "Stop it with Ctrl-C."));
     interrupt(&fake);
     let ended = fake.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()));

@@ -1,4 +1,4 @@
-//! What `--json` prints: an object a line, with these members and no others.
+//! The output of `--json`: one object per line, with exactly these members.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::stage::{BEGIN, Stage};
 const SHOP: &str = "7490000000000000001";
 
 #[test]
-fn every_command_has_its_shape() {
+fn every_command_prints_exactly_these_members() {
     let stage = Stage::new();
     let link = run(stage.command("authorization-url customer-7 --json"), "").stdout;
     let link: Value = serde_json::from_str(&link).unwrap();
@@ -85,28 +85,28 @@ fn every_command_has_its_shape() {
 }
 
 #[test]
-fn an_error_is_an_object_too() {
+fn an_error_is_an_object() {
     let stage = Stage::new();
     let error = |arguments: &str, input: &str| {
         let run = stage.run(stage.command(&format!("{arguments} --json")), input);
-        let told: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{arguments}: {}", run.stdout));
+        let object: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{arguments}: {}", run.stdout));
         let line = run.stderr.lines().find(|line| line.starts_with("error: ")).unwrap().to_owned();
-        let error = told["error"].clone();
+        let error = object["error"].clone();
         assert_eq!(error["status"].as_i64(), run.status.map(i64::from), "{arguments}");
         assert!(line.contains(error["detail"].as_str().unwrap()), "{line}\n{error}");
         error
     };
-    let told = error("refresh customer-7", "");
+    let object = error("refresh customer-7", "");
     assert_eq!(
-        told,
+        object,
         json!({
-            "status": 13, "case": "invalid-request", "code": "not-connected", "detail": told["detail"],
-            "next": "authorization-url begins a consent, list-connections shows what there is; docs/errors.md explains not-connected",
+            "status": 13, "case": "invalid-request", "code": "not-connected", "detail": object["detail"],
+            "next": "run authorization-url to begin a consent, or list-connections to see what is stored; docs/errors.md explains not-connected",
         })
     );
-    let told = error("connect", "code=c&state=0123456789abcdef");
-    assert_eq!((&told["case"], &told["code"]), (&json!("consent-not-finished"), &json!("state-mismatch")));
-    let malformed = json!({ "status": 2, "case": "malformed", "detail": "missing: <CUSTOMER>; --help tells more" });
+    let object = error("connect", "code=c&state=0123456789abcdef");
+    assert_eq!((&object["case"], &object["code"]), (&json!("consent-not-finished"), &json!("state-mismatch")));
+    let malformed = json!({ "status": 2, "case": "malformed", "detail": "missing: <CUSTOMER>; see --help" });
     assert_eq!(error("list-shops", ""), malformed);
     assert_eq!(error("keys erase", "")["case"], "malformed");
     assert_eq!(error("list-shops c --component /no/such/file", "")["case"], "unavailable");

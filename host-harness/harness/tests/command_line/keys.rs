@@ -1,4 +1,4 @@
-//! Keys over time, by commands.
+//! The commands `keys status`, `keys rotate`, `keys retire` and `keys erase`.
 
 use std::fs;
 
@@ -7,14 +7,14 @@ use serde_json::json;
 use crate::stage::Stage;
 use crate::{Run, lines, run};
 
-/// The names in the key file, the current one first.
+/// Returns the names of the keys in the key file. The current one comes first.
 fn ids(stage: &Stage) -> Vec<String> {
     let file = fs::read_to_string(stage.data("host-keys")).unwrap();
     file.lines().map(|line| line.split_once(':').unwrap().0.to_owned()).collect()
 }
 
 #[test]
-fn a_host_key_is_replaced_and_retired_and_connections_go_on() {
+fn a_host_key_is_replaced_and_retired_and_connections_continue() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
     let [first] = &*ids(&stage) else { panic!() };
@@ -25,18 +25,18 @@ fn a_host_key_is_replaced_and_retired_and_connections_go_on() {
 
     let refused = format!("host key {first} is the current one: rotate to another first");
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), refused));
-    let told = stage.ok("keys rotate --wait 0", "");
+    let printed = stage.ok("keys rotate --wait 0", "");
     let [second, _] = &*ids(&stage) else { panic!() };
     let expected = lines([
-        &*format!("to host key {second}"),
-        "1 tenant, 2 records sealed anew, 1 data key removed",
+        &*format!("the current host key is {second}"),
+        "1 tenant, 2 records sealed again, 1 data key removed",
         &format!("    next    keys retire {first}"),
     ]);
-    assert_eq!(told, expected);
-    let told = stage.ok("keys status", "");
-    assert!(told.contains(&format!("{second}  1          2        current\n")), "{told}");
-    assert!(told.contains(&format!("{first}  0          0        may be retired\n")), "{told}");
-    assert!(told.ends_with("\nevery data key is wrapped by the current host key\n"), "{told}");
+    assert_eq!(printed, expected);
+    let printed = stage.ok("keys status", "");
+    assert!(printed.contains(&format!("{second}  1          2        current\n")), "{printed}");
+    assert!(printed.contains(&format!("{first}  0          0        can be retired\n")), "{printed}");
+    assert!(printed.ends_with("\nevery data key is wrapped by the current host key\n"), "{printed}");
 
     assert_eq!(stage.ok(&format!("keys retire {first}"), ""), format!("host key {first} is retired\n"));
     assert_eq!(ids(&stage), vec![second.clone()]);
@@ -45,39 +45,38 @@ fn a_host_key_is_replaced_and_retired_and_connections_go_on() {
 
     let mut elsewhere = stage.command("keys status");
     elsewhere.env("TIKTOK_SHOP_HOST_KEYS", format!("other:{:064}", 7));
-    let told = stage.run(elsewhere, "").stdout;
-    assert!(told.contains(&format!("{second}  1          2        missing here\n")), "{told}");
-    let give = format!(
-        "\nwhat host key {second} wraps does not open here: give it back in the key file, or the environment\n"
-    );
-    assert!(told.ends_with(&give), "{told}");
+    let printed = stage.run(elsewhere, "").stdout;
+    assert!(printed.contains(&format!("{second}  1          2        missing\n")), "{printed}");
+    let advice =
+        format!("\nhost key {second} is missing; put it into the key file or the environment to open its data keys\n");
+    assert!(printed.ends_with(&advice), "{printed}");
     stage.ok("refresh customer-7 --force", "");
     assert_eq!(stage.json("list-shops customer-7", "")[0]["cipher"], "present");
 }
 
 #[test]
-fn a_rotation_that_was_not_finished_is_finished_without_another_key() {
+fn an_unfinished_rotation_is_finished_without_another_new_key() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
     let [first] = &*ids(&stage) else { panic!() };
-    // As after a crash between the new key and the first tenant.
+    // The state after a crash between adding the new key and rotating the first tenant.
     let file = fs::read_to_string(stage.data("host-keys")).unwrap();
     fs::write(stage.data("host-keys"), format!("{}{file}", HostKey("second").line())).unwrap();
-    let told = stage.ok("keys status", "");
-    assert!(told.ends_with("\na rotation is needed, or unfinished: keys rotate\n"), "{told}");
+    let printed = stage.ok("keys status", "");
+    assert!(printed.ends_with("\na rotation is needed or unfinished; run keys rotate\n"), "{printed}");
     let in_use = format!("host key {first} is in use: it wraps 1 data keys with 2 records; rotate first");
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), in_use));
 
-    let told = stage.json("keys rotate --wait 0", "").remove(0);
+    let printed = stage.json("keys rotate --wait 0", "").remove(0);
     let expected = json!({
         "host_key": "second", "tenants": 1, "added": 1, "rewrapped": 1, "resealed": 2, "removed": 1, "unopened": 0,
     });
-    assert_eq!(told, expected);
+    assert_eq!(printed, expected);
     assert_eq!(ids(&stage), ["second", first]);
 }
 
 #[test]
-fn keys_of_the_environment_rotate_to_the_first_that_is_listed() {
+fn keys_of_the_environment_rotate_to_the_first_one_in_the_list() {
     let stage = Stage::new();
     let (old, new) = (HostKey("old"), HostKey("new"));
     let with = |arguments: &str, keys: &str, input: &str| {
@@ -89,39 +88,39 @@ fn keys_of_the_environment_rotate_to_the_first_that_is_listed() {
     consent.env("TIKTOK_SHOP_HOST_KEYS", old.text());
     let callback = run(consent, "");
     let Run { status, stderr, .. } = with("connect", &old.text(), &callback.stdout);
-    assert_eq!((status, &*stderr), (Some(0), ""), "no key file is made, and nothing is said of one");
+    assert_eq!((status, &*stderr), (Some(0), ""), "no key file is created, and no note mentions one");
     assert!(!stage.data("host-keys").exists());
 
     let Run { status, stdout, stderr } = with("keys rotate --wait 0", &old.text(), "");
     assert_eq!(
         (status, &*stdout),
-        (Some(0), "to host key old\n1 tenant, 0 records sealed anew, 0 data keys removed\n")
+        (Some(0), "the current host key is old\n1 tenant, 0 records sealed again, 0 data keys removed\n")
     );
-    let how = "put ID:HEX, with 64 random hexadecimal digits, in front of the others in TIKTOK_SHOP_HOST_KEYS";
-    assert_eq!(stderr, format!("note: every data key is wrapped by old: for another host key {how}\n"));
+    let how = "put a new ID:HEX with 64 random hexadecimal digits before the others in TIKTOK_SHOP_HOST_KEYS";
+    assert_eq!(stderr, format!("note: every data key is already wrapped by old; to change the host key, {how}\n"));
 
     let both = format!("{},{}", new.text(), old.text());
     let Run { status, stdout, .. } = with("keys rotate --wait 0", &both, "");
     assert_eq!(status, Some(0));
-    assert_eq!(stdout, "to host key new\n1 tenant, 2 records sealed anew, 1 data key removed\n");
+    assert_eq!(stdout, "the current host key is new\n1 tenant, 2 records sealed again, 1 data key removed\n");
     let Run { status, stderr, .. } = with("keys retire old", &both, "");
-    let refused = "error: the host keys stand in TIKTOK_SHOP_HOST_KEYS: take it out there\n";
+    let refused = "error: the host keys come from TIKTOK_SHOP_HOST_KEYS; remove the key there\n";
     assert_eq!((status, &*stderr), (Some(2), refused));
     assert_eq!(with("refresh customer-7", &new.text(), "").status, Some(0));
 }
 
 #[test]
-fn a_tenant_is_erased_only_when_it_is_named_and_when_it_is_meant() {
+fn a_tenant_is_erased_only_if_it_is_named_and_confirmed() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
-    let which = "which tenant? --tenant names it".to_owned();
-    assert_eq!(stage.error(stage.command("keys erase --yes"), ""), (Some(2), which));
-    let sure = "tenant default: 1 data key with 2 records would be lost for good; --yes does it".to_owned();
-    assert_eq!(stage.error(stage.command("keys erase --tenant default"), ""), (Some(2), sure));
+    let unnamed = "no tenant named; name it with --tenant".to_owned();
+    assert_eq!(stage.error(stage.command("keys erase --yes"), ""), (Some(2), unnamed));
+    let unconfirmed = "tenant default: 1 data key with 2 records would be lost forever; confirm with --yes".to_owned();
+    assert_eq!(stage.error(stage.command("keys erase --tenant default"), ""), (Some(2), unconfirmed));
     stage.ok("refresh customer-7", "");
 
-    let told = stage.ok("keys erase --tenant default --yes", "");
-    assert_eq!(told, "tenant default: 1 data key and 1 connection are erased\n");
+    let printed = stage.ok("keys erase --tenant default --yes", "");
+    assert_eq!(printed, "tenant default: erased 1 data key and 1 connection\n");
     assert_eq!(stage.ok("list-connections customer-7", ""), "");
     let erased = stage.json("keys erase --tenant default --yes", "");
     assert_eq!(erased, [json!({ "tenant": "default", "keys": 0, "connections": 0 })]);
@@ -131,14 +130,14 @@ fn a_tenant_is_erased_only_when_it_is_named_and_when_it_is_meant() {
 }
 
 #[test]
-fn without_the_right_host_key_nothing_is_changed_and_the_missing_one_is_named() {
+fn without_the_right_host_key_nothing_changes_and_the_error_names_the_missing_key() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
     let (path, [first]) = (stage.data("host-keys"), &*ids(&stage)) else { panic!() };
     let right = fs::read_to_string(&path).unwrap();
     let missing = format!("key-unavailable({first}): no host key of that name is here");
     let mismatch = format!("key-unavailable({first}): the host key of that name does not unwrap this data key");
-    for (wrong, said) in [(HostKey("other").line(), &missing), (HostKey(first).line(), &mismatch)] {
+    for (wrong, expected) in [(HostKey("other").line(), &missing), (HostKey(first).line(), &mismatch)] {
         fs::write(&path, wrong).unwrap();
         for arguments in [
             "refresh customer-7",
@@ -148,7 +147,7 @@ fn without_the_right_host_key_nothing_is_changed_and_the_missing_one_is_named() 
         ] {
             let (status, line) = stage.error(stage.command(arguments), "");
             assert_eq!(status, Some(16), "{arguments}: {line}");
-            assert!(line.starts_with("storage-failed: ") && line.contains(said), "{arguments}: {line}");
+            assert!(line.starts_with("storage-failed: ") && line.contains(expected), "{arguments}: {line}");
         }
         assert_eq!(ids(&stage).len(), 1, "no key is added");
         assert_eq!(stage.json("list-connections customer-7", "")[0]["shops"][0]["cipher"], "none");
@@ -158,7 +157,7 @@ fn without_the_right_host_key_nothing_is_changed_and_the_missing_one_is_named() 
     stage.ok("refresh customer-7 --force", "");
 }
 
-/// A key of this name, made of nothing.
+/// A host key with this name. Its bits are the length of the name.
 struct HostKey<'a>(&'a str);
 
 impl HostKey<'_> {

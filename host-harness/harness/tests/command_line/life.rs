@@ -1,4 +1,4 @@
-//! The life of a connection, told by commands, each in a process of its own.
+//! The life of a connection. Each command runs in its own process.
 
 use fake_tiktok_shop::{Decision, Ending, Fault, Piece};
 use serde_json::json;
@@ -9,52 +9,55 @@ use crate::{Run, lines, output_of, run};
 const SHOP: &str = "7490000000000000001";
 
 #[test]
-fn a_connection_is_made_used_kept_alive_and_ended() {
+fn a_connection_is_created_used_refreshed_and_ended() {
     let stage = Stage::new();
 
-    // A link, a decision, a callback: as a browser brings it, and as a redirect page of a platform would.
+    // The seller allows the consent, and the user pastes the address to which the browser was sent back.
     let link = stage.link("customer-7");
     assert!(link.starts_with("https://services.tiktokshop.com/open/authorize?service_id=7480000000000000001&state="));
     let callback = stage.decide(&link, "one-shop", Decision::Allow);
-    let told = stage.ok("connect", &format!("https://platform.example/callback?{callback}\n"));
+    let printed = stage.ok("connect", &format!("https://platform.example/callback?{callback}\n"));
     let account = stage.account("one-shop");
     let connection = lines([
         "customer-7: Teapot Corner (GB), active",
         &format!("    account {account}"),
-        "    access  2026-01-08T00:00:00Z, in 7 days",
-        "    ends    2124-12-08T00:00:00Z, in 36135 days",
+        "    token   ends 2026-01-08T00:00:00Z, in 7 days",
+        "    consent ends 2124-12-08T00:00:00Z, in 36135 days",
         "    shop    7490000000000000001  Teapot Corner (GB), linked, cipher present",
     ]);
-    assert_eq!(told, connection);
+    assert_eq!(printed, connection);
     assert_eq!(stage.ok("list-connections customer-7", ""), connection);
     let shops = stage.ok("list-shops customer-7", "");
     assert_eq!(shops.lines().nth(1).unwrap(), format!("{SHOP}  Teapot Corner  GB      {account}  granted   present"));
 
-    // A week and a day later the access token has ended.
+    // Eight days later, the access token has ended.
     stage.advance(8 * DAY);
-    let told = stage.ok("refresh customer-7", "");
-    assert!(told.contains("\n    access  2026-01-16T00:00:00Z, in 7 days\n"), "{told}");
+    let printed = stage.ok("refresh customer-7", "");
+    assert!(printed.contains("\n    token   ends 2026-01-16T00:00:00Z, in 7 days\n"), "{printed}");
 
-    let told = stage.ok("access-token customer-7 --min-validity 600", "");
-    assert_eq!(told, format!("account {account} has an access token until 2026-01-16T00:00:00Z, in 7 days\n"));
+    let printed = stage.ok("access-token customer-7 --min-validity 600", "");
+    assert_eq!(printed, format!("account {account}: the access token ends 2026-01-16T00:00:00Z, in 7 days\n"));
     let revealed = run(stage.command("access-token customer-7 --reveal"), "");
     assert_eq!(revealed.status, Some(0));
     let issued = stage.fake.issued(&stage.app().service_id, "one-shop").unwrap();
     assert!(issued.honours_access_token(revealed.stdout.strip_suffix('\n').unwrap()));
-    assert_eq!(revealed.stderr, format!("note: of account {account}, good until 2026-01-16T00:00:00Z, in 7 days\n"));
+    assert_eq!(
+        revealed.stderr,
+        format!("note: account {account}: the access token ends 2026-01-16T00:00:00Z, in 7 days\n")
+    );
 
     calls(&stage);
     webhooks(&stage, &account);
 
-    // Due again a day before its end; a sweep finds it.
+    // The access token has ended, so a sweep refreshes the connection.
     stage.advance(7 * DAY);
     assert_eq!(stage.ok("sweep", ""), "1 refreshed, 0 failed, notices: 0\n");
     assert_eq!(stage.ok("sweep", ""), "0 refreshed, 0 failed, notices: 0\n");
 
-    let told = stage.ok(&format!("disconnect customer-7 --shop {SHOP} --revoke"), "");
-    assert_eq!(told, "customer-7 is disconnected\n");
+    let printed = stage.ok(&format!("disconnect customer-7 --shop {SHOP} --revoke"), "");
+    assert_eq!(printed, "customer-7 is disconnected\n");
     assert_eq!(stage.ok("list-connections customer-7", ""), "");
-    assert_eq!(stage.ok("disconnect customer-7", ""), "customer-7 is disconnected\n", "twice is once");
+    assert_eq!(stage.ok("disconnect customer-7", ""), "customer-7 is disconnected\n", "idempotent");
     assert_eq!(
         stage.ok("events", ""),
         format!(
@@ -69,15 +72,15 @@ fn calls(stage: &Stage) {
         format!("call customer-7 POST /order/202309/orders/search --shop {SHOP} --query page_size=1 --body-file -");
     let Run { status, stdout, stderr } = stage.run(stage.command(&search), "{}");
     assert_eq!(status, Some(0), "{stderr}");
-    assert!(stdout.starts_with("{\"code\":0,") && !stdout.ends_with('\n'), "as it came: {stdout}");
+    assert!(stdout.starts_with("{\"code\":0,") && !stdout.ends_with('\n'), "the answer is unchanged: {stdout}");
     assert!(stderr.starts_with("HTTP 200, code 0, request 2026"), "{stderr}");
 
-    // TikTok Shop's own no.
+    // TikTok Shop answers with an error.
     let Run { status, stdout, stderr } = stage.run(stage.command("call customer-7 get /order/202309/no-such-path"), "");
     assert_eq!(status, Some(1), "{stderr}");
     assert!(stdout.starts_with("{\"code\":36009009,"), "{stdout}");
 
-    // What is no text comes as it is, too.
+    // An answer that is not text is unchanged as well.
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/pdf\r\ncontent-length: 6\r\n\r\n".to_owned();
     let sends = vec![Piece::Text(head), Piece::Bytes(b"%\x1b[\0\xff\n".to_vec())];
     let fault = Fault { acts: false, sends, then: Ending::Close };
@@ -91,94 +94,98 @@ fn webhooks(stage: &Stage, account: &str) {
     stage.fake.queue_webhook(&service, 1, Some(SHOP), json!({ "order_id": "5760000000000010001" })).unwrap();
     let delivery = stage.fake.webhooks_due().remove(0);
     let take = format!("webhook --authorization {}", delivery.header("authorization").unwrap());
-    let told = stage.ok(&take, &delivery.body);
+    let printed = stage.ok(&take, &delivery.body);
     let expected = lines([
         "answer 200: handled",
         "    type    1",
         "    shop    7490000000000000001",
-        "    of      2026-01-09T00:00:00Z",
+        "    time    2026-01-09T00:00:00Z",
         "    effect  none",
         &format!("    owner   customer-7, account {account}, linked"),
         "    data    {\"order_id\":\"5760000000000010001\"}",
     ]);
-    assert_eq!(told, expected);
+    assert_eq!(printed, expected);
     assert_eq!(stage.ok(&take, &delivery.body), "answer 200: repeated\n");
     let forged = stage.run(stage.command(&take), delivery.body.replace('7', "8"));
     assert_eq!((forged.status, &*forged.stdout), (Some(1), "answer 401: forged\n"));
     let large = stage.run(stage.command(&take), vec![b' '; 1024 * 1024 + 1]);
-    assert_eq!(large.stdout, "answer 413: too-large\n    why     its body is larger than 1 MiB\n");
+    assert_eq!(large.stdout, "answer 413: too-large\n    why     the body is larger than 1 MiB\n");
     assert_eq!(large.status, Some(1));
 }
 
 #[test]
-fn a_consent_is_taken_up_once_in_time_by_the_user_who_began_it() {
+fn a_consent_is_finished_once_and_only_by_the_user_who_began_it() {
     let stage = Stage::new();
-    let said = |input: &str| {
+    let connect_error = |input: &str| {
         let (status, line) = stage.error(stage.command("connect"), input);
         (status, line.split(". Next: ").next().unwrap().to_owned())
     };
     let unknown = "consent-not-finished: state-mismatch: the callback carries no state of a consent of this tenant";
-    assert_eq!(said("code=c&state=0123456789abcdef"), (Some(4), unknown.to_owned()));
+    assert_eq!(connect_error("code=c&state=0123456789abcdef"), (Some(4), unknown.to_owned()));
 
     let callback = stage.decide(&stage.link("customer-7"), "one-shop", Decision::Allow);
     let (status, line) = stage.error(stage.command("connect --tenant other"), &callback);
     assert_eq!((status, line.starts_with(unknown)), (Some(4), true), "{line}");
 
-    // Another user of the same database and keys: another browser.
+    // Without its session file, the program is another user of the same database and keys.
     let session = std::fs::read_to_string(stage.data("browser-session")).unwrap();
     std::fs::remove_file(stage.data("browser-session")).unwrap();
     let other = "consent-not-finished: other-browser: another browser began this consent";
-    assert_eq!(said(&callback), (Some(4), other.to_owned()));
+    assert_eq!(connect_error(&callback), (Some(4), other.to_owned()));
     std::fs::write(stage.data("browser-session"), session).unwrap();
 
     stage.ok("connect", &callback);
-    let used = "consent-not-finished: state-used: a callback has used this state up";
-    assert_eq!(said(&callback), (Some(4), used.to_owned()));
+    let used = "consent-not-finished: state-used: an earlier callback has used this state";
+    assert_eq!(connect_error(&callback), (Some(4), used.to_owned()));
 
     let refused = stage.decide(&stage.link("customer-8"), "one-shop", Decision::Refuse);
-    let (status, line) = said(&refused);
+    let (status, line) = connect_error(&refused);
     assert_eq!(status, Some(11));
     assert!(line.starts_with("reauthorize: consent-refused: "), "{line}");
 }
 
 #[test]
-fn an_install_from_the_app_store_names_its_customer() {
+fn the_user_names_the_customer_of_an_install_from_the_app_store() {
     let stage = Stage::new();
     let install = stage.fake.consent(&stage.app().service_id, "several-regions", None, Decision::Allow).unwrap();
     let connected = stage.run(stage.command("connect --app-store customer-9 --shops exactly-one"), &install);
-    let note = "note: no shop is linked yet: link-shops customer-9 SHOP chooses one\n";
+    let note = "note: no shop is linked yet; choose one with link-shops customer-9 SHOP\n";
     assert!(connected.stderr.ends_with(note), "{}", connected.stderr);
-    let told = connected.stdout;
-    assert!(told.starts_with("customer-9: Lantern & Loom (DE), active\n"), "{told}");
-    assert_eq!(told.matches(", not linked, ").count(), 3, "{told}");
+    let printed = connected.stdout;
+    assert!(printed.starts_with("customer-9: Lantern & Loom (DE), active\n"), "{printed}");
+    assert_eq!(printed.matches(", not linked, ").count(), 3, "{printed}");
 
-    let told = stage.ok("link-shops customer-9 7490000000000000003", "");
+    let printed = stage.ok("link-shops customer-9 7490000000000000003", "");
     assert!(
-        told.contains("Loom FR (FR), linked, cipher present") && told.contains("Loom IE (IE), not linked, cipher none")
+        printed.contains("Loom FR (FR), linked, cipher present")
+            && printed.contains("Loom IE (IE), not linked, cipher none")
     );
     assert_eq!(stage.json("list-shops customer-9", "").len(), 1);
-    let told = stage.ok("link-shops customer-9", "");
-    assert_eq!(told.matches(", not linked, ").count(), 3, "{told}");
+    let printed = stage.ok("link-shops customer-9", "");
+    assert_eq!(printed.matches(", not linked, ").count(), 3, "{printed}");
 
     let begun = stage.decide(&stage.link("customer-9"), "one-shop", Decision::Allow);
     let (status, line) = stage.error(stage.command("connect --app-store customer-9"), begun);
-    assert_eq!(status, Some(13), "a consent that somebody began is not taken for an install");
+    assert_eq!(status, Some(13), "a callback with a state is not an install");
     assert!(line.starts_with("invalid-request: state-mismatch: "), "{line}");
 }
 
 #[test]
-fn of_two_accounts_one_is_named_and_one_goes() {
+fn a_customer_with_two_accounts_names_one_and_disconnects_one() {
     let stage = Stage::new();
     let account = stage.connect("customer-7", "one-shop")["account"].as_str().unwrap().to_owned();
     stage.connect("customer-7", "several-regions");
     let (status, line) = stage.error(stage.command("refresh customer-7"), "");
     assert_eq!(status, Some(13));
     assert!(line.starts_with("invalid-request: account-required: "), "{line}");
-    assert!(line.contains(". Next: name one with --account; list-connections shows them; "), "{line}");
+    assert!(line.contains(". Next: name one account with --account; list-connections shows the accounts; "), "{line}");
     stage.ok(&format!("refresh customer-7 --force --account {account}"), "");
     for wrong in ["--shop 99", "--account nope"] {
-        let told = stage.ok(&format!("disconnect customer-7 {wrong}"), "");
-        assert!(told.starts_with("customer-7 does not have it, and goes on\ncustomer-7: "), "{told}");
+        let printed = stage.ok(&format!("disconnect customer-7 {wrong}"), "");
+        assert!(
+            printed.starts_with("customer-7: nothing to disconnect; 2 connections continue\ncustomer-7: "),
+            "{printed}"
+        );
     }
     let ended = stage.json(&format!("disconnect customer-7 --account {account}"), "").remove(0);
     assert_eq!((&ended["found"], ended["remaining"].as_array().unwrap().len()), (&json!(true), 1));
@@ -186,12 +193,16 @@ fn of_two_accounts_one_is_named_and_one_goes() {
     assert_eq!((&ended["found"], ended["remaining"].as_array().unwrap().len()), (&json!(false), 1));
     let left = stage.json("list-connections customer-7", "");
     assert_eq!(left.iter().map(|left| left["seller_name"].as_str().unwrap()).collect::<Vec<_>>(), ["Lantern & Loom"]);
-    let told = stage.ok("disconnect customer-7 --shop 7490000000000000002", "");
-    assert!(told.starts_with("customer-7 goes on without it\ncustomer-7: Lantern & Loom (DE), active\n"), "{told}");
+    let printed = stage.ok("disconnect customer-7 --shop 7490000000000000002", "");
+    assert!(
+        printed
+            .starts_with("customer-7: disconnected; 1 connection continues\ncustomer-7: Lantern & Loom (DE), active\n"),
+        "{printed}"
+    );
 }
 
 #[test]
-fn what_tiktok_shop_says_ends_in_the_status_of_its_case() {
+fn an_error_of_tiktok_shop_ends_with_the_exit_status_of_its_case() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
     const REFRESH: &str = "/api/v2/token/refresh";
@@ -208,15 +219,16 @@ fn what_tiktok_shop_says_ends_in_the_status_of_its_case() {
         stage.ok("list-connections customer-7", "");
         stage.advance(DAY / 24);
     }
-    // Another connection: whether the last request renewed the tokens is unknown for two minutes, by the machine's own clock.
+    // This uses another connection. For the first one, it is unknown for two minutes of the machine's own clock whether the last
+    // request renewed the tokens.
     stage.connect("customer-8", "several-regions");
     stage.fake.end_authorization("several-regions").unwrap();
     stage.advance(8 * DAY);
     let (ended, line) = stage.error(stage.command("refresh customer-8"), "");
     assert_eq!(ended, Some(11), "{line}");
     assert!(line.starts_with("reauthorize: authorization-expired: "), "{line}");
-    let told = stage.ok("list-connections customer-8", "");
-    assert!(told.starts_with("customer-8: Lantern & Loom (DE), reauthorization-required: authorization-expired\n"));
+    let printed = stage.ok("list-connections customer-8", "");
+    assert!(printed.starts_with("customer-8: Lantern & Loom (DE), reauthorization-required: authorization-expired\n"));
     let expected = json!({
         "position": 3, "at": stage.fake.now(), "customer": "customer-8", "account": stage.account("several-regions"),
         "event": "reauthorization-required", "reason": "authorization-expired",

@@ -1,5 +1,5 @@
-//! The program `tiktok-shop-harness`, run as its users do. No expectation is computed with the connector's own code: digests
-//! are the published ones or come from Python's `hmac`.
+//! Runs the program `tiktok-shop-harness` as its users do. No expected value is computed with the connector's own code: the
+//! signatures are published ones, or Python's `hmac` computed them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -32,10 +32,10 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tiktok-shop-harness");
-const REQUESTS: &str = include_str!("../../../connector-core/tests/vectors/request-signing.json");
-const WEBHOOKS: &str = include_str!("../../../connector-core/tests/vectors/webhook-signing.json");
+const REQUESTS: &str = include_str!("../../../../connector-core/tests/vectors/request-signing.json");
+const WEBHOOKS: &str = include_str!("../../../../connector-core/tests/vectors/webhook-signing.json");
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug, PartialEq)]
 struct Run {
     status: Option<i32>,
@@ -43,7 +43,7 @@ struct Run {
     stderr: String,
 }
 
-/// A program whose colours do not depend on who runs the tests.
+/// Returns a command whose colours do not depend on the environment of the tests.
 fn command(program: impl AsRef<OsStr>) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the subject is the program")]
     let mut command = Command::new(program);
@@ -53,13 +53,14 @@ fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Returns a command of the program with these arguments, which are separated by spaces.
 fn harness(arguments: &str) -> Command {
     let mut command = command(PROGRAM);
     command.args(arguments.split_whitespace());
     command
 }
 
-/// Gives the command all of `input`, then its end.
+/// Runs a command with this standard input. Its output must be UTF-8.
 fn run(command: Command, input: impl AsRef<[u8]>) -> Run {
     let output = output_of(command, input);
     Run {
@@ -69,11 +70,11 @@ fn run(command: Command, input: impl AsRef<[u8]>) -> Run {
     }
 }
 
-/// The same, byte for byte.
+/// Runs a command with this standard input, and returns its output as bytes.
 fn output_of(mut command: Command, input: impl AsRef<[u8]>) -> Output {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let written = child.stdin.take().unwrap().write_all(input.as_ref());
-    // A command that reads nothing may be gone by now.
+    // A command that reads no input may have ended already.
     assert!(written.err().is_none_or(|error| error.kind() == ErrorKind::BrokenPipe));
     child.wait_with_output().unwrap()
 }
@@ -86,7 +87,7 @@ fn lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
     lines.into_iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// `sample`, a request or a webhook, with these members in place of its own.
+/// Returns `sample`, which is a request or a webhook, with these members replaced or added.
 fn changed(sample: &Value, members: &Value) -> Value {
     let mut changed = sample.clone();
     changed.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());

@@ -1,5 +1,5 @@
-//! Input that cannot be used: one line on standard error with the place and without the content, status 2, nothing on
-//! standard output.
+//! Malformed input of `sign` and `verify-webhook`: status 2, nothing on standard output, and one line on standard error, which
+//! names the place of the mistake but not its content.
 
 use std::io::{ErrorKind, Write as _};
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{REQUESTS, Run, WEBHOOKS, changed, harness, run, vectors};
 
-fn refuses(command: &str, input: impl AsRef<[u8]>, line: &str) {
+fn assert_refused(command: &str, input: impl AsRef<[u8]>, line: &str) {
     let shown: String = String::from_utf8_lossy(input.as_ref()).chars().take(200).collect();
     for arguments in ["", " --explain --json"] {
         let run = run(harness(&format!("{command}{arguments}")), &input);
@@ -19,7 +19,7 @@ fn refuses(command: &str, input: impl AsRef<[u8]>, line: &str) {
 }
 
 #[test]
-fn what_is_no_json_object_or_array_of_them_is_refused_by_every_command() {
+fn input_that_is_not_a_json_object_or_an_array_of_objects_is_refused() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let endless = "[".repeat(100_000);
     let table: &[(&[u8], &str)] = &[
@@ -45,8 +45,8 @@ fn what_is_no_json_object_or_array_of_them_is_refused_by_every_command() {
             "not JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1 column 14",
         ),
         (b"{\"body\": \"\\x41\"}", "not JSON: invalid escape at line 1 column 12"),
-        (b"{\"body\": \"CANARY\xff\"}", "standard input is not UTF-8: byte 17"),
-        (b"\xff\xfe{\0}\0", "standard input is not UTF-8: byte 1"),
+        (b"{\"body\": \"CANARY\xff\"}", "standard input is not UTF-8 at byte 17"),
+        (b"\xff\xfe{\0}\0", "standard input is not UTF-8 at byte 1"),
         (b"null", ".: neither an object nor an array of objects"),
         (b"1", ".: neither an object nor an array of objects"),
         (b" \"CANARY\"", ".: neither an object nor an array of objects"),
@@ -54,40 +54,40 @@ fn what_is_no_json_object_or_array_of_them_is_refused_by_every_command() {
         (b"[null]", ".[0]: not an object"),
         (b"[{}, \"CANARY\"]", ".[1]: not an object"),
         (b"[[{}]]", ".[0]: not an object"),
-        (b"{\"\\ud800\": \"CANARY\"}", ".: half a surrogate pair in a name"),
-        (b"[{}, {\"a\": \"CANARY\", \"a\": \"CANARY\"}]", ".[1]: a member stands in it twice"),
-        (b"{\"app_secret\": \"CANARY\", \"app\\u005fsecret\": \"x\"}", ".: a member stands in it twice"),
+        (b"{\"\\ud800\": \"CANARY\"}", ".: an unpaired surrogate in a name"),
+        (b"[{}, {\"a\": \"CANARY\", \"a\": \"CANARY\"}]", ".[1]: a duplicate member"),
+        (b"{\"app_secret\": \"CANARY\", \"app\\u005fsecret\": \"x\"}", ".: a duplicate member"),
         (deep.as_bytes(), ".[0]: not an object"),
         (endless.as_bytes(), "not JSON: EOF while parsing a list at line 1 column 100000"),
     ];
     for (input, line) in table {
         for command in ["sign", "verify-webhook"] {
-            refuses(command, input, line);
+            assert_refused(command, input, line);
         }
     }
 }
 
 #[test]
-fn input_of_more_than_16_mib_is_refused() {
+fn input_longer_than_16_mib_is_refused() {
     let request = vectors(REQUESTS)[0].to_string();
     let filled = |bytes: usize| request.clone() + &" ".repeat(bytes - request.len());
-    refuses("sign", filled(16 * 1024 * 1024 + 1), "standard input is longer than 16 MiB");
+    assert_refused("sign", filled(16 * 1024 * 1024 + 1), "standard input is longer than 16 MiB");
     assert_eq!(run(harness("sign"), filled(16 * 1024 * 1024)).status, Some(0));
 }
 
 #[test]
-fn input_without_end_is_not_read_to_its_end() {
+fn the_program_stops_reading_after_16_mib() {
     let mut child = harness("sign").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let written = stdin.write_all(&vec![b' '; 32 * 1024 * 1024]);
-    assert_eq!(written.unwrap_err().kind(), ErrorKind::BrokenPipe, "it has ended before");
+    assert_eq!(written.unwrap_err().kind(), ErrorKind::BrokenPipe, "the program ends before it has read everything");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: standard input is longer than 16 MiB\n");
 }
 
 #[test]
-fn depth_of_what_is_passed_over_does_no_harm() {
+fn a_deeply_nested_unknown_member_does_no_harm() {
     let request = vectors(REQUESTS)[0].to_string();
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let request = request.replacen('{', &format!("{{\"deep\": {deep},"), 1);
@@ -96,10 +96,9 @@ fn depth_of_what_is_passed_over_does_no_harm() {
 }
 
 #[test]
-fn a_request_that_cannot_be_signed_is_refused_with_its_member() {
+fn a_request_that_can_t_be_signed_is_refused_and_the_member_is_named() {
     let name = |name: &str| json!({ "name": name, "value": "CANARY" });
-    let repeated = "this name is in the query already, as app_key and timestamp always are; a repeated name cannot be \
-                    signed";
+    let repeated = "this name is repeated, and app_key and timestamp are always added; a repeated name can't be signed";
     let table: &[(Value, &str)] = &[
         (json!({ "app_key": null }), ".app_key: missing"),
         (json!({ "app_key": 29 }), ".app_key: not text"),
@@ -116,20 +115,20 @@ fn a_request_that_cannot_be_signed_is_refused_with_its_member() {
         (json!({ "method": 7 }), ".method: not text"),
         (json!({ "path": null }), ".path: missing"),
         (json!({ "path": 7 }), ".path: not text"),
-        (json!({ "path": "" }), ".path: does not begin with /; the host is not part of it"),
-        (json!({ "path": "p" }), ".path: does not begin with /; the host is not part of it"),
+        (json!({ "path": "" }), ".path: does not begin with /; leave the host out"),
+        (json!({ "path": "p" }), ".path: does not begin with /; leave the host out"),
         (
             json!({ "path": "https://open-api.tiktokglobalshop.com/CANARY" }),
-            ".path: does not begin with /; the host is not part of it",
+            ".path: does not begin with /; leave the host out",
         ),
-        (json!({ "path": "/p?a=CANARY" }), ".path: has a query; its decoded pairs belong in \"query\""),
-        (json!({ "path": "/p?" }), ".path: has a query; its decoded pairs belong in \"query\""),
-        (json!({ "path": "/p/" }), ".path: ends in /; paths of TikTok Shop do not, and the / would be signed"),
-        (json!({ "path": "/" }), ".path: ends in /; paths of TikTok Shop do not, and the / would be signed"),
-        (json!({ "path": "/p#CANARY" }), ".path: holds a character that no path is sent with"),
-        (json!({ "path": "/a b" }), ".path: holds a character that no path is sent with"),
-        (json!({ "path": "/ä" }), ".path: holds a character that no path is sent with"),
-        (json!({ "path": "/a\u{0}" }), ".path: holds a character that no path is sent with"),
+        (json!({ "path": "/p?a=CANARY" }), ".path: has a query; put its decoded pairs into \"query\""),
+        (json!({ "path": "/p?" }), ".path: has a query; put its decoded pairs into \"query\""),
+        (json!({ "path": "/p/" }), ".path: ends with /; no path of TikTok Shop does, and the / would be signed"),
+        (json!({ "path": "/" }), ".path: ends with /; no path of TikTok Shop does, and the / would be signed"),
+        (json!({ "path": "/p#CANARY" }), ".path: contains a character that is not sent in a path"),
+        (json!({ "path": "/a b" }), ".path: contains a character that is not sent in a path"),
+        (json!({ "path": "/ä" }), ".path: contains a character that is not sent in a path"),
+        (json!({ "path": "/a\u{0}" }), ".path: contains a character that is not sent in a path"),
         (json!({ "query": "a=CANARY" }), ".query: not an array"),
         (json!({ "query": { "a": "CANARY" } }), ".query: not an array"),
         (json!({ "query": ["a=CANARY"] }), ".query[0]: not an object"),
@@ -150,25 +149,25 @@ fn a_request_that_cannot_be_signed_is_refused_with_its_member() {
     ];
     let sample = &vectors(REQUESTS)[0];
     for (members, line) in table {
-        refuses("sign", changed(sample, members).to_string(), line);
-        // Further back in an array, and nothing of those before it is printed, not even a warning.
+        assert_refused("sign", changed(sample, members).to_string(), line);
+        // The request is the second one of an array. Nothing is printed about the first one, not even a warning.
         let input = json!([changed(sample, &json!({ "body": "{}" })), changed(sample, members)]).to_string();
-        refuses("sign", input, &format!(".[1]{line}"));
+        assert_refused("sign", input, &format!(".[1]{line}"));
     }
     let text = sample.to_string();
     for (from, to, line) in [
         ("1623812664", "1e9", ".timestamp: not a whole number"),
         ("1623812664", "18446744073709551616", ".timestamp: not a whole number"),
-        ("\"body\":null", "\"body\":\"CANARY\\ud83d\"", ".body: half a surrogate pair in it"),
+        ("\"body\":null", "\"body\":\"CANARY\\ud83d\"", ".body: an unpaired surrogate"),
     ] {
         let input = text.replace(from, to);
         assert_ne!(input, text);
-        refuses("sign", input, line);
+        assert_refused("sign", input, line);
     }
 }
 
 #[test]
-fn a_webhook_that_cannot_be_checked_is_refused_with_its_member() {
+fn a_webhook_that_can_t_be_checked_is_refused_and_the_member_is_named() {
     let table: &[(Value, &str)] = &[
         (json!({ "app_key": null }), ".app_key: missing"),
         (json!({ "app_key": "" }), ".app_key: empty"),
@@ -184,8 +183,8 @@ fn a_webhook_that_cannot_be_checked_is_refused_with_its_member() {
     ];
     let sample = &vectors(WEBHOOKS)[0];
     for (members, line) in table {
-        refuses("verify-webhook", changed(sample, members).to_string(), line);
+        assert_refused("verify-webhook", changed(sample, members).to_string(), line);
         let input = json!([changed(sample, &json!({ "authorization": "" })), changed(sample, members)]).to_string();
-        refuses("verify-webhook", input, &format!(".[1]{line}"));
+        assert_refused("verify-webhook", input, &format!(".[1]{line}"));
     }
 }

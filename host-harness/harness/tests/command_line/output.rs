@@ -1,4 +1,4 @@
-//! How results reach their reader: colour, and readers that have gone.
+//! Colours, and output that nobody reads or that can't be written.
 
 use std::io::Write as _;
 use std::process::{Child, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use crate::{REQUESTS, WEBHOOKS, harness, run};
 
 #[test]
-fn colour_is_for_terminals_and_no_color_is_honoured() {
+fn colours_appear_only_on_a_terminal_and_no_color_turns_them_off() {
     let invalid = WEBHOOKS.replace("\"type\\\":1", "\"type\\\":2");
     let coloured = |environment: &[(&str, &str)]| {
         let mut command = harness("verify-webhook --explain");
@@ -15,13 +15,13 @@ fn colour_is_for_terminals_and_no_color_is_honoured() {
         assert_eq!(run.status, Some(1));
         run.stdout.contains('\u{1b}')
     };
-    assert!(!coloured(&[]), "a pipe is no terminal");
-    assert!(coloured(&[("CLICOLOR_FORCE", "1")]), "there would be colour on a terminal");
+    assert!(!coloured(&[]), "a pipe is not a terminal");
+    assert!(coloured(&[("CLICOLOR_FORCE", "1")]), "CLICOLOR_FORCE replaces a terminal");
     assert!(!coloured(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
 }
 
 #[test]
-fn warnings_and_errors_are_coloured_by_the_same_rule() {
+fn warnings_and_errors_follow_the_same_rule_for_colours() {
     for input in [REQUESTS, "{}"] {
         let stderr = |environment: &[(&str, &str)]| {
             let mut command = harness("sign");
@@ -36,7 +36,7 @@ fn warnings_and_errors_are_coloured_by_the_same_rule() {
 }
 
 #[test]
-fn a_reader_that_has_gone_is_no_error_and_changes_no_status() {
+fn a_closed_standard_output_is_not_an_error_and_keeps_the_exit_status() {
     let invalid = WEBHOOKS.replace("\"type\\\":1", "\"type\\\":2");
     for (arguments, input, status) in
         [("sign", REQUESTS, 0), ("verify-webhook", WEBHOOKS, 0), ("verify-webhook --json", &*invalid, 1)]
@@ -52,7 +52,7 @@ fn a_reader_that_has_gone_is_no_error_and_changes_no_status() {
 }
 
 #[test]
-fn nobody_reading_the_warnings_is_no_error() {
+fn a_closed_standard_error_is_not_an_error() {
     let mut child = spawn("sign");
     drop(child.stderr.take());
     child.stdin.take().unwrap().write_all(REQUESTS.as_bytes()).unwrap();
@@ -62,7 +62,7 @@ fn nobody_reading_the_warnings_is_no_error() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn results_that_cannot_be_written_end_with_status_2() {
+fn results_that_can_t_be_written_end_with_status_2() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let mut child =
         harness("verify-webhook").stdin(Stdio::piped()).stdout(full).stderr(Stdio::piped()).spawn().unwrap();

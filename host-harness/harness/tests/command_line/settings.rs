@@ -1,4 +1,4 @@
-//! Where values come from: arguments before variables, variables before the configuration file.
+//! Settings: options win over variables, and variables win over the configuration file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,8 +11,8 @@ use serde_json::json;
 use crate::stage::Stage;
 use crate::{Run, run};
 
-/// A private configuration file.
-fn configured(stage: &Stage, text: &str) -> PathBuf {
+/// Writes the private configuration file of the stage's user.
+fn write_config(stage: &Stage, text: &str) -> PathBuf {
     let path = stage.home().join(".config/tiktok-shop-harness/config.toml");
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, text).unwrap();
@@ -26,52 +26,52 @@ fn with(mut command: Command, variables: &[(&str, &str)]) -> Command {
 }
 
 #[test]
-fn what_is_made_on_first_use_is_private_and_told() {
+fn files_that_are_created_on_first_use_are_private_and_a_note_names_the_key_file() {
     let stage = Stage::new();
     let Run { stderr, .. } = run(stage.command("authorization-url customer-7"), "");
     let path = stage.data("host-keys");
-    let keep = "keep a copy, without it no stored connection opens";
-    assert_eq!(stderr, format!("note: made a host key in {}: {keep}\n", path.display()));
+    let keep = "keep a copy, because stored connections can't be opened without it";
+    assert_eq!(stderr, format!("note: created a host key in {}; {keep}\n", path.display()));
     assert_eq!(run(stage.command("authorization-url customer-7"), "").stderr, "");
     for name in ["host-keys", "browser-session", "fake-connections.sqlite"] {
         assert_eq!(fs::metadata(stage.data(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
     }
     assert_eq!(fs::metadata(stage.data("")).unwrap().permissions().mode() & 0o777, 0o700);
-    assert!(!stage.data("connections.sqlite").exists(), "a fake has a database of its own");
+    assert!(!stage.data("connections.sqlite").exists(), "a fake has its own database");
 }
 
 #[test]
-fn an_argument_goes_before_a_variable_and_that_before_the_file() {
+fn an_option_wins_over_a_variable_and_a_variable_wins_over_the_file() {
     let stage = Stage::new();
-    let of = |name: &str| stage.home().join(format!("{name}.sqlite"));
-    let address = |name: &str| format!("sqlite:{}", of(name).display());
-    // Relative to the file's own folder.
-    let config = configured(&stage, "storage = \"sqlite:file.sqlite\"\nkey-file = \"keys-of-file\"\n");
+    let path = |name: &str| stage.home().join(format!("{name}.sqlite"));
+    let address = |name: &str| format!("sqlite:{}", path(name).display());
+    // Relative paths start at the folder of the configuration file.
+    let config = write_config(&stage, "storage = \"sqlite:file.sqlite\"\nkey-file = \"keys-of-file\"\n");
     let folder = config.parent().unwrap();
     stage.ok("events", "");
     assert!(folder.join("file.sqlite").exists() && folder.join("keys-of-file").exists());
 
     let variable = [("TIKTOK_SHOP_STORAGE", &*address("variable"))];
     stage.run(with(stage.command("events"), &variable), "");
-    assert!(of("variable").exists() && !of("argument").exists());
+    assert!(path("variable").exists() && !path("argument").exists());
     let argument = format!("events --storage {} --key-file keys-of-argument", address("argument"));
     stage.run(with(stage.command(&argument), &variable), "");
-    assert!(of("argument").exists() && stage.home().join("keys-of-argument").exists());
+    assert!(path("argument").exists() && stage.home().join("keys-of-argument").exists());
 
     let elsewhere = stage.home().join("other.toml");
     fs::copy(&config, &elsewhere).unwrap();
     stage.run(with(stage.command("events"), &[("TIKTOK_SHOP_CONFIG", elsewhere.to_str().unwrap())]), "");
-    assert!(of("file").exists());
+    assert!(path("file").exists());
 }
 
 #[test]
-fn an_app_comes_from_the_file_or_member_by_member_from_variables() {
+fn each_member_of_an_app_comes_from_a_variable_or_from_the_file() {
     let stage = Stage::new();
     let app = stage.fake.apps().remove(1);
     let link = format!("https://services.tiktokshop.com/open/authorize?service_id={}", app.service_id);
     let members = format!("app-key = \"{}\"\napp-secret = \"{}\"\n", app.app_key, app.app_secret);
-    configured(&stage, &format!("[tenants.harbour]\n{members}authorization-link = \"{link}\"\n"));
-    // Another tenant has the fake's first app.
+    write_config(&stage, &format!("[tenants.harbour]\n{members}authorization-link = \"{link}\"\n"));
+    // The default tenant has no app in the file, so it uses the fake's first app.
     assert!(stage.link("customer-7").contains("service_id=7480000000000000001&"));
     assert!(stage.link("customer-7 --tenant harbour").starts_with(&link));
     let callback = |link: &str| {
@@ -80,7 +80,11 @@ fn an_app_comes_from_the_file_or_member_by_member_from_variables() {
     };
     let connected = stage.json("connect --tenant harbour", &callback(&stage.link("customer-7 --tenant harbour")));
     assert_eq!(connected[0]["customer"], "customer-7");
-    assert_eq!(stage.json("list-connections customer-7", ""), [json!(null); 0], "tenants share nothing");
+    assert_eq!(
+        stage.json("list-connections customer-7", ""),
+        [json!(null); 0],
+        "the default tenant does not see the connection"
+    );
 
     let secret = [("TIKTOK_SHOP_APP_SECRET", "a-secret-that-is-none-of-the-apps")];
     let wrong = with(stage.command("refresh customer-7 --force --tenant harbour"), &secret);
@@ -88,12 +92,12 @@ fn an_app_comes_from_the_file_or_member_by_member_from_variables() {
     assert_eq!(status, Some(12), "{line}");
     assert!(line.starts_with("misconfigured: ") && !line.contains(secret[0].1), "{line}");
 
-    let half =
-        "tenant default: no app-key: TIKTOK_SHOP_APP_KEY or the configuration file's tenants.default.app-key says it";
+    let incomplete =
+        "tenant default: no app-key; set TIKTOK_SHOP_APP_KEY, or tenants.default.app-key in the configuration file";
     let (status, line) = stage.error(with(stage.command("events"), &secret), "");
-    assert_eq!((status, &*line), (Some(2), half));
+    assert_eq!((status, &*line), (Some(2), incomplete));
 
-    // A sweep knows the apps of all tenants.
+    // A sweep uses the apps of all tenants.
     stage.connect("customer-8", "several-regions");
     stage.advance(7 * 86_400 - 3_600);
     let swept = stage.json("sweep", "");
@@ -103,7 +107,7 @@ fn an_app_comes_from_the_file_or_member_by_member_from_variables() {
 }
 
 #[test]
-fn without_an_app_and_without_a_fake_it_says_where_to_name_one() {
+fn without_an_app_and_without_a_fake_the_error_says_where_to_name_the_app() {
     let stage = Stage::new();
     let mut command = stage.command("authorization-url customer-7");
     command.env_remove("TIKTOK_SHOP_FAKE");
@@ -115,7 +119,7 @@ fn without_an_app_and_without_a_fake_it_says_where_to_name_one() {
 }
 
 #[test]
-fn a_connection_that_a_sweep_cannot_refresh_is_a_line_and_status_1() {
+fn a_sweep_prints_a_line_for_a_connection_that_it_can_t_refresh_and_ends_with_status_1() {
     let stage = Stage::new();
     let account = stage.connect("customer-7", "one-shop")["account"].as_str().unwrap().to_owned();
     stage.advance(7 * 86_400 - 3_600);
@@ -130,10 +134,10 @@ fn a_connection_that_a_sweep_cannot_refresh_is_a_line_and_status_1() {
 }
 
 #[test]
-fn a_postgresql_address_comes_by_a_variable() {
+fn the_address_of_postgresql_comes_from_a_variable() {
     let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
     let stage = Stage::new();
-    // A tenant of its own: others may use the same database.
+    // Other tests may use the same database, so this one uses its own tenant.
     let tenant = format!("{:?}", stage.home());
     let with = |arguments: &str, input: &str| {
         let variables = [("TIKTOK_SHOP_STORAGE", &*address), ("TIKTOK_SHOP_TENANT", &*tenant)];
@@ -146,20 +150,20 @@ fn a_postgresql_address_comes_by_a_variable() {
     with("refresh customer-7 --force", "");
     assert_eq!(with("events", "").lines().count(), 1);
     let erased = with(&format!("keys erase --tenant {tenant} --yes"), "");
-    assert_eq!(erased, format!("tenant {tenant}: 1 data key and 1 connection are erased\n"));
+    assert_eq!(erased, format!("tenant {tenant}: erased 1 data key and 1 connection\n"));
     assert!(!stage.data("fake-connections.sqlite").exists());
 }
 
 #[test]
-fn memory_keeps_nothing_and_says_so() {
+fn memory_storage_keeps_nothing_and_a_note_says_so() {
     let stage = Stage::new();
     let Run { status, stdout, stderr } = stage.run(stage.command("events --storage memory:"), "");
     assert_eq!((status, &*stdout), (Some(0), ""));
-    assert!(stderr.ends_with("note: storage memory: nothing is kept when this command ends\n"), "{stderr}");
+    assert!(stderr.ends_with("note: storage memory: nothing is kept after this command\n"), "{stderr}");
 }
 
 #[test]
-fn the_log_is_shown_if_asked_for_and_holds_no_secret() {
+fn verbose_shows_the_log_which_contains_no_secret() {
     let stage = Stage::new();
     let callback = stage.decide(&stage.link("customer-7"), "one-shop", Decision::Allow);
     let Run { status, stderr, .. } = stage.run(stage.command("connect --verbose"), callback);

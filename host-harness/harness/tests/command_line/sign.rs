@@ -1,27 +1,30 @@
-//! `sign`: digests, what explains them, and warnings.
+//! `sign`: signatures, explanations and warnings.
 
 use serde_json::{Value, json};
 
 use crate::{REQUESTS, Run, changed, harness, lines, run, vectors};
 
-const JSON_BODY: &str = "signed byte for byte; the page's Node sample writes JSON anew without spaces, its Python sample \
-                         with spaces. Send the bytes you sign";
-const EMPTY_VALUE: &str =
-    "an empty value is signed as its bare name; the .NET and Laravel SDKs drop the parameter. Leave it out";
-const SHOP_CIPHER: &str = "shop_cipher is signed like any other; EcomPHP drops it under /authorization/ and /seller/";
-const BODY_ON_GET: &str = "a body on GET is signed like any other; EcomPHP and the .NET SDK do not sign it. Send none";
-const EMPTY_OBJECT: &str =
-    "an empty object is signed like any other; the page's Node and Python samples do not sign it. Send none";
-const MULTIPART: &str = "a multipart/form-data body is not signed; five public implementations sign it, as they look for \
-                         that very header, without a boundary or by another name";
-const TIMESTAMP: &str = "not ten digits; TikTok Shop takes Unix seconds, at most 5 minutes old and 30 seconds ahead";
+const JSON_BODY: &str = "signed byte for byte; the Node sample of TikTok's page serialises JSON again without spaces, the \
+                         Python sample with spaces. Send exactly the bytes that you sign";
+const EMPTY_VALUE: &str = "a parameter with an empty value is signed as its name alone; the .NET and Laravel SDKs omit it. \
+                           Omit the parameter";
+const SHOP_CIPHER: &str =
+    "shop_cipher is signed like any other parameter; EcomPHP omits it under /authorization/ and /seller/";
+const BODY_ON_GET: &str =
+    "the body of a GET is signed like any other body; EcomPHP and the .NET SDK do not sign it. Send no body";
+const EMPTY_OBJECT: &str = "an empty object is signed like any other body; the Node and Python samples of TikTok's page do not \
+                            sign it. Send no body";
+const MULTIPART: &str = "a body of type multipart/form-data is not signed; five public implementations sign it, because they \
+                         expect the type without a boundary, or in a header of another name";
+const TIMESTAMP: &str =
+    "not ten digits; TikTok Shop expects Unix seconds, at most 5 minutes in the past and 30 seconds in the future";
 
 fn sign_of(vector: &Value) -> String {
     format!("{}\n", vector["sign"].as_str().unwrap())
 }
 
 #[test]
-fn all_vectors_in_one_array_get_their_published_digests_and_a_warning_where_somebody_differs() {
+fn all_vectors_in_one_array_get_their_published_signatures_and_warnings() {
     let digests: String = vectors(REQUESTS).iter().map(sign_of).collect();
     assert_eq!(digests.lines().count(), 13);
     let warnings = [(2, "body", JSON_BODY), (3, "body", JSON_BODY), (7, "query", EMPTY_VALUE)];
@@ -31,7 +34,7 @@ fn all_vectors_in_one_array_get_their_published_digests_and_a_warning_where_some
 }
 
 #[test]
-fn one_vector_alone_gets_the_same_digest() {
+fn each_vector_alone_gets_the_same_signature() {
     for vector in vectors(REQUESTS) {
         let run = run(harness("sign"), vector.to_string());
         assert_eq!((run.status, run.stdout), (Some(0), sign_of(&vector)), "{}", vector["id"]);
@@ -39,12 +42,12 @@ fn one_vector_alone_gets_the_same_digest() {
 }
 
 #[test]
-fn explain_shows_what_is_signed_and_never_the_secret() {
+fn explain_shows_the_signed_text_and_never_the_secret() {
     for vector in vectors(REQUESTS) {
         let secret = vector["app_secret"].as_str().unwrap();
         let signed = vector["string_to_sign"].as_str().unwrap();
         let inner = signed.strip_prefix(secret).unwrap().strip_suffix(secret).unwrap();
-        assert!(!inner.contains(secret), "the search below would be for nothing");
+        assert!(!inner.contains(secret), "the search below can find the secret");
         let masked = format!("<app secret>{inner}<app secret>");
         let digest = sign_of(&vector);
 
@@ -60,31 +63,31 @@ fn explain_shows_what_is_signed_and_never_the_secret() {
 }
 
 #[test]
-fn explain_says_when_the_input_has_another_sign() {
+fn explain_says_that_the_input_has_a_different_sign() {
     let vector = &vectors(REQUESTS)[0];
     for other in [json!(vector["sign"].as_str().unwrap().to_uppercase()), json!("bc721f0e"), json!("")] {
         let input = changed(vector, &json!({ "sign": other })).to_string();
         let explained = run(harness("sign --explain"), &input);
         assert_eq!(explained.status, Some(0));
-        assert_eq!(explained.stdout.lines().nth(2), Some("    input   has another sign"), "{other}");
+        assert_eq!(explained.stdout.lines().nth(2), Some("    input   has a different sign"), "{other}");
         let machine: Value = serde_json::from_str(&run(harness("sign --explain --json"), &input).stdout).unwrap();
         assert_eq!((&machine["sign"], &machine["agrees"]), (&vector["sign"], &json!(false)));
     }
     let without = run(harness("sign --explain"), changed(vector, &json!({ "sign": 7 })).to_string());
-    assert_eq!(without.stdout.lines().count(), 2, "nothing to compare with");
+    assert_eq!(without.stdout.lines().count(), 2, "there is no sign to compare with");
 }
 
 #[test]
-fn json_is_one_object_a_line() {
+fn json_is_one_object_per_line() {
     let run = run(harness("sign --json"), REQUESTS);
-    let told: Vec<Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let objects: Vec<Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let expected: Vec<_> =
         vectors(REQUESTS).iter().map(|vector| json!({ "id": vector["id"], "sign": vector["sign"] })).collect();
-    assert_eq!(told, expected);
+    assert_eq!(objects, expected);
 }
 
 #[test]
-fn explain_shows_a_body_in_one_line_that_moves_no_cursor() {
+fn explain_shows_a_body_in_one_line_with_escapes() {
     let request = changed(&sample(), &json!({ "body": "a\r\n\u{1b}[31mb\0" })).to_string();
     let signed = r"<app secret>/papp_keyktimestamp1767225600a\r\n\u{1b}[31mb\u{0}<app secret>";
     assert_eq!(
@@ -101,13 +104,13 @@ fn sample() -> Value {
 }
 
 #[test]
-fn a_shape_that_others_sign_otherwise_is_signed_by_the_rule_with_one_warning() {
+fn a_request_that_others_sign_differently_is_signed_by_the_rule_with_a_warning() {
     const PLAIN: &str = "1c2af58c1f144118f4e5d2da1ef473f724f8c4b6c32062f388abaf32054b19c4";
     let pair = |name: &str, value: &str| json!([{ "name": name, "value": value }]);
     let form = "Multipart/Form-Data; boundary=b";
     type Warnings = &'static [(&'static str, &'static str)];
     let table: [(Value, &str, Warnings); 21] = [
-        // Nobody differs: members may be missing or null, and an empty body is none.
+        // No warning. Members may be missing or null, and an empty body counts as no body.
         (json!({}), PLAIN, &[]),
         (json!({ "method": "GET", "body": null, "query": null, "content_type": null, "sign": null }), PLAIN, &[]),
         (json!({ "method": "GET", "body": "", "query": [] }), PLAIN, &[]),
@@ -141,7 +144,7 @@ fn a_shape_that_others_sign_otherwise_is_signed_by_the_rule_with_one_warning() {
             "0546676748e23ed264ecee43ac660424120a8c47164288fdd3404cb545af4343",
             &[("body", BODY_ON_GET), ("body", EMPTY_OBJECT)],
         ),
-        // An empty object, and JSON that some write anew.
+        // An empty object, and JSON that some implementations serialise again.
         (
             json!({ "method": "POST", "body": "{}" }),
             "0546676748e23ed264ecee43ac660424120a8c47164288fdd3404cb545af4343",
@@ -165,7 +168,7 @@ fn a_shape_that_others_sign_otherwise_is_signed_by_the_rule_with_one_warning() {
         // Multipart.
         (json!({ "body": "{}", "content_type": form }), PLAIN, &[("body", MULTIPART)]),
         (json!({ "method": "GET", "body": "x", "content_type": "multipart/form-data" }), PLAIN, &[("body", MULTIPART)]),
-        // shop_cipher where one SDK drops it.
+        // shop_cipher where one SDK omits it.
         (
             json!({ "path": "/authorization/1/x", "query": pair("shop_cipher", "c") }),
             "3ce54b283a903ea5855b2ac3acbc0e6b9cc088ca4da6e1ecd1f06b9e29242679",
@@ -176,7 +179,7 @@ fn a_shape_that_others_sign_otherwise_is_signed_by_the_rule_with_one_warning() {
             "88e1981aad21e66661fb8ac61ce7d8d8413e8f6c3e3980dda0e4dd0fbc2b0560",
             &[("query", SHOP_CIPHER)],
         ),
-        // Milliseconds, and no time at all.
+        // A timestamp in milliseconds, and zero.
         (
             json!({ "timestamp": 1_767_225_600_000_u64 }),
             "79222740f216c39a7ef2de4f87d2d09bcdf8e24a74b6d077508bae6dfde42c49",

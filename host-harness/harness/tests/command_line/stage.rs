@@ -1,5 +1,5 @@
-//! A user's home, the shipped component, and a fake TikTok Shop for the program to meet. Every command is a process of its
-//! own. When a stage ends, all that was printed on it is searched for its secrets.
+//! The environment of a test: a home folder, the shipped component and a fake TikTok Shop. Every command runs in its own process.
+//! When a stage is dropped, it searches everything that was printed for its secrets.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -14,15 +14,17 @@ use tokio::runtime::Runtime;
 
 use crate::{PROGRAM, Run, command, run};
 
-/// 2026-01-01T00:00:00Z.
+/// The time at which the fake's clock starts: 2026-01-01T00:00:00Z.
 pub(crate) const BEGIN: u64 = 1_767_225_600;
 pub(crate) const DAY: u64 = 86_400;
 
+/// The environment of a test.
 pub(crate) struct Stage {
     pub(crate) fake: Control,
     home: TempDir,
-    /// What was printed, and by which command; states that links carried.
+    /// Each command that has run, with its output.
     printed: RefCell<Vec<(String, String)>>,
+    /// The states of the links that were printed.
     states: RefCell<Vec<String>>,
     _running: FakeTikTokShop,
     _runtime: Runtime,
@@ -48,7 +50,7 @@ impl Stage {
         self.home.path()
     }
 
-    /// A file in the folder of the user's data.
+    /// Returns the path of a file in the user's data folder.
     pub(crate) fn data(&self, name: &str) -> PathBuf {
         self.home().join(".local/share/tiktok-shop-harness").join(name)
     }
@@ -57,14 +59,14 @@ impl Stage {
         self.fake.apps().remove(0)
     }
 
-    /// What a user types: words without blanks.
+    /// Returns a command with these arguments, which are separated by spaces.
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = self.with(&[]);
         command.args(arguments.split_whitespace());
         command
     }
 
-    /// The same, word by word.
+    /// Returns a command with these arguments.
     pub(crate) fn with(&self, arguments: &[&str]) -> Command {
         let mut command = command(PROGRAM);
         command.args(arguments);
@@ -72,14 +74,14 @@ impl Stage {
         command
     }
 
-    /// Gives a process this home, this component and this fake.
+    /// Gives a command the home folder, the component and the fake of this stage.
     pub(crate) fn furnish(&self, command: &mut Command) {
         at_home(command, self.home());
         command.env("TIKTOK_SHOP_FAKE", format!("http://{}", self.fake.address()));
         command.env("TIKTOK_SHOP_COMPONENT", xtask::component().unwrap());
     }
 
-    /// Runs it; what it prints must hold no secret.
+    /// Runs a command. Its output must not contain a secret.
     pub(crate) fn run(&self, command: Command, input: impl AsRef<[u8]>) -> Run {
         let name = format!("{command:?}");
         let run = run(command, input);
@@ -87,20 +89,20 @@ impl Stage {
         run
     }
 
-    /// Runs it; it must succeed.
+    /// Runs a command that must succeed. Returns its standard output.
     pub(crate) fn ok(&self, arguments: &str, input: &str) -> String {
         let Run { status, stdout, stderr } = self.run(self.command(arguments), input);
         assert_eq!(status, Some(0), "{arguments}: {stdout}{stderr}");
         stdout
     }
 
-    /// The same with `--json`: its lines.
+    /// Runs a command with `--json` that must succeed. Returns the objects that it prints.
     pub(crate) fn json(&self, arguments: &str, input: &str) -> Vec<Value> {
         let stdout = self.ok(&format!("{arguments} --json"), input);
         stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Status and line on standard error of a command that must fail, and print nothing else.
+    /// Runs a command that must fail and print one error, but no results. Returns the exit status and the error.
     pub(crate) fn error(&self, command: Command, input: impl AsRef<[u8]>) -> (Option<i32>, String) {
         let name = format!("{command:?}");
         let Run { status, stdout, stderr } = self.run(command, input);
@@ -110,7 +112,7 @@ impl Stage {
         (status, lines[0].strip_prefix("error: ").unwrap_or_else(|| panic!("{name}: {stderr}")).to_owned())
     }
 
-    /// A link for the seller. It carries a state, which nothing else may show.
+    /// Begins a consent. Returns the link, whose state no other output may contain.
     pub(crate) fn link(&self, arguments: &str) -> String {
         let Run { status, stdout, stderr } = run(self.command(&format!("authorization-url {arguments}")), "");
         assert_eq!(status, Some(0), "{stderr}");
@@ -119,18 +121,18 @@ impl Stage {
         link
     }
 
-    /// The callback's query after a seller decided.
+    /// Decides as a seller. Returns the query of the callback.
     pub(crate) fn decide(&self, link: &str, seller: &str, decision: Decision) -> String {
         self.fake.consent(&self.app().service_id, seller, Some(state(link)), decision).unwrap()
     }
 
-    /// Connects a seller to a customer.
+    /// Connects a seller to a customer. Returns the connection.
     pub(crate) fn connect(&self, customer: &str, seller: &str) -> Value {
         let callback = self.decide(&self.link(customer), seller, Decision::Allow);
         self.json("connect", &callback).remove(0)
     }
 
-    /// The account of a seller that was connected.
+    /// Returns the account of a seller that was connected.
     pub(crate) fn account(&self, seller: &str) -> String {
         self.fake.issued(&self.app().service_id, seller).unwrap().open_id.unwrap()
     }
@@ -139,6 +141,7 @@ impl Stage {
         self.fake.advance(Duration::from_secs(seconds));
     }
 
+    /// Returns every secret of this stage.
     fn canaries(&self) -> Canaries {
         let mut canaries = Canaries::default();
         self.fake.apps().iter().for_each(|app| canaries.add("app secret", &app.app_secret));
@@ -165,9 +168,9 @@ impl Drop for Stage {
     }
 }
 
-/// Lets a process know this home, and nothing of whoever runs the tests.
+/// Gives a command this home folder, and removes settings from its environment.
 pub(crate) fn at_home(command: &mut Command, home: &Path) {
-    #[expect(clippy::disallowed_methods, reason = "what the tests themselves were started with")]
+    #[expect(clippy::disallowed_methods, reason = "the environment of the tests contains the settings to remove")]
     let inherited = std::env::vars_os();
     for (name, _) in inherited.filter(|(name, _)| {
         name.to_str().is_some_and(|name| name.starts_with("TIKTOK_SHOP_") || name.starts_with("XDG_"))
@@ -177,6 +180,7 @@ pub(crate) fn at_home(command: &mut Command, home: &Path) {
     command.env("HOME", home).current_dir(home);
 }
 
+/// Returns the state of a link.
 fn state(link: &str) -> &str {
     link.split_once("&state=").unwrap().1
 }

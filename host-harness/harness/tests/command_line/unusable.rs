@@ -1,5 +1,5 @@
-//! What the program needs and cannot use: input, component, configuration, keys, database, fake. One line, the documented
-//! status, nothing lost: at the end of each table an earlier connection still works.
+//! Inputs, components, configurations, keys, databases and fakes that can't be used. Each case prints one line and ends with the
+//! documented status. At the end of each test, an earlier connection still works.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,38 +8,40 @@ use std::path::{Path, PathBuf};
 use crate::stage::Stage;
 use crate::{Run, run};
 
-/// A stage with a connection, for what must not harm it.
+/// Returns a stage with a connection, which the test must not damage.
 fn connected() -> Stage {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
     stage
 }
 
-/// It works as before: read, opened, renewed.
-fn still_works(stage: &Stage) {
+/// Checks that the connection can be read, opened and refreshed.
+fn assert_still_works(stage: &Stage) {
     assert_eq!(stage.json("list-shops customer-7", "")[0]["cipher"], "present");
     stage.ok("refresh customer-7 --force", "");
     stage.advance(700);
 }
 
+/// Writes a private file.
 fn private(path: PathBuf, text: impl AsRef<[u8]>) -> PathBuf {
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     path
 }
 
-/// Each of these commands meets it.
-const READERS: [&str; 3] = ["refresh customer-7", "list-connections customer-7", "sweep"];
+/// Commands that use every setting.
+const COMMANDS: [&str; 3] = ["refresh customer-7", "list-connections customer-7", "sweep"];
 
-fn refuses(stage: &Stage, option: &str, status: i32, said: &str) {
-    for command in READERS {
+/// Checks that these commands refuse an option with this status and this error.
+fn assert_refused(stage: &Stage, option: &str, status: i32, expected: &str) {
+    for command in COMMANDS {
         let (ended, line) = stage.error(stage.command(&format!("{command} {option}")), "");
-        assert_eq!((ended, &*line), (Some(status), said), "{command} {option}");
+        assert_eq!((ended, &*line), (Some(status), expected), "{command} {option}");
     }
 }
 
 #[test]
-fn a_component_that_is_none() {
+fn a_file_that_is_not_a_component_is_refused() {
     let stage = connected();
     let at = |name: &str| stage.home().join(name);
     let text = private(at("text.wasm"), "not wasm at all");
@@ -55,13 +57,13 @@ fn a_component_that_is_none() {
         (&text, "not a component: "),
         (&empty, "not a connector: "),
     ];
-    for (path, said) in table {
+    for (path, expected) in table {
         let (status, line) =
             stage.error(stage.command(&format!("refresh customer-7 --component {}", path.display())), "");
         assert_eq!(status, Some(3), "{line}");
-        assert!(if said.ends_with(' ') { line.starts_with(said) } else { line == said }, "{line}");
+        assert!(if expected.ends_with(' ') { line.starts_with(expected) } else { line == expected }, "{line}");
     }
-    for (path, status, said) in [
+    for (path, status, expected) in [
         (&text, 1, "not accepted: not a component: "),
         (&module, 1, "not accepted: not a component: "),
         (&empty, 1, "not accepted: not a connector: "),
@@ -71,97 +73,113 @@ fn a_component_that_is_none() {
         let Run { status: ended, stdout, stderr } =
             stage.run(stage.command(&format!("inspect {}", path.display())), "");
         assert_eq!((ended, &*stderr), (Some(status), ""));
-        assert!(stdout.starts_with(said), "{stdout}");
+        assert!(stdout.starts_with(expected), "{stdout}");
         assert!(stdout.lines().skip(1).all(|line| line.starts_with("    ")), "{stdout}");
     }
-    let told = stage.run(stage.command(&format!("inspect --json {}", text.display())), "").stdout;
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    assert_eq!((told["accepted"].as_bool(), told["bytes"].as_u64()), (Some(false), Some(15)));
-    still_works(&stage);
+    let printed = stage.run(stage.command(&format!("inspect --json {}", text.display())), "").stdout;
+    let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((printed["accepted"].as_bool(), printed["bytes"].as_u64()), (Some(false), Some(15)));
+    assert_still_works(&stage);
 }
 
 #[test]
-fn a_configuration_that_is_open_or_malformed() {
+fn a_configuration_that_is_malformed_or_not_private_is_refused() {
     let stage = connected();
     let path = private(stage.home().join("config.toml"), "");
     let name = path.display();
     let option = format!("--config {name}");
-    for (text, said) in [
-        ("app-secret = \"CANARY\"", "app-secret: unknown member; known are storage, key-file, tenants"),
+    for (text, expected) in [
+        ("app-secret = \"CANARY\"", "app-secret: unknown member; the known members are storage, key-file, tenants"),
         ("[tenants.default]\napp-secret = CANARY", "not TOML at line 2, column 14"),
         ("[tenants.default]\napp-secret = 7", "tenants.default.app-secret: not text"),
         ("storage = \"CANARY\"", "storage: not sqlite:PATH, postgres://… or memory:"),
     ] {
         fs::write(&path, text).unwrap();
-        refuses(&stage, &option, 2, &format!("configuration {name}: {said}"));
+        assert_refused(&stage, &option, 2, &format!("configuration {name}: {expected}"));
     }
     fs::write(&path, "[tenants.default]\napp-key = \"k\"").unwrap();
-    let missing = "TIKTOK_SHOP_APP_SECRET or the configuration file's tenants.default.app-secret says it";
-    refuses(&stage, &option, 2, &format!("tenant default: no app-secret: {missing}"));
+    let advice = "set TIKTOK_SHOP_APP_SECRET, or tenants.default.app-secret in the configuration file";
+    assert_refused(&stage, &option, 2, &format!("tenant default: no app-secret; {advice}"));
     fs::write(&path, b"\xff\xfe").unwrap();
-    refuses(&stage, &option, 2, &format!("configuration {name}: stream did not contain valid UTF-8"));
+    assert_refused(&stage, &option, 2, &format!("configuration {name}: stream did not contain valid UTF-8"));
     fs::write(&path, vec![b'#'; 2 << 20]).unwrap();
-    refuses(&stage, &option, 2, &format!("configuration {name}: longer than 1048576 bytes"));
+    assert_refused(&stage, &option, 2, &format!("configuration {name}: longer than 1048576 bytes"));
     fs::write(&path, "").unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-    let open = "others can reach it (mode 644); chmod 600 makes it private";
-    refuses(&stage, &option, 2, &format!("configuration {name}: {open}"));
-    refuses(&stage, "--config /", 2, "configuration /: not a regular file");
-    still_works(&stage);
+    let open = "other users can read or write it (mode 644); make it private with chmod 600";
+    assert_refused(&stage, &option, 2, &format!("configuration {name}: {open}"));
+    assert_refused(&stage, "--config /", 2, "configuration /: not a regular file");
+    assert_still_works(&stage);
 }
 
 #[test]
-fn keys_that_are_open_or_malformed() {
+fn host_keys_that_are_malformed_or_not_private_are_refused() {
     let stage = connected();
     let path = private(stage.home().join("keys"), "CANARY");
     let name = path.display();
     let option = format!("--key-file {name}");
-    for (text, said) in [
+    for (text, expected) in [
         ("", "no host key"),
         ("CANARY", "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
         ("a:12CANARY", "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
     ] {
         fs::write(&path, text).unwrap();
-        refuses(&stage, &option, 3, &format!("host keys: {name}: {said}"));
-        assert_eq!(fs::read_to_string(&path).unwrap(), text, "nothing is written over");
+        assert_refused(&stage, &option, 3, &format!("host keys: {name}: {expected}"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), text, "the file is unchanged");
     }
     fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-    let open = "others can reach it (mode 640); chmod 600 makes it private";
-    refuses(&stage, &option, 3, &format!("host keys: {name}: {open}"));
-    refuses(&stage, "--key-file /", 3, "host keys: /: not a regular file");
+    let open = "other users can read or write it (mode 640); make it private with chmod 600";
+    assert_refused(&stage, &option, 3, &format!("host keys: {name}: {open}"));
+    assert_refused(&stage, "--key-file /", 3, "host keys: /: not a regular file");
 
     let mut listed = stage.command("refresh customer-7");
     listed.env("TIKTOK_SHOP_HOST_KEYS", "CANARY");
-    let said = "TIKTOK_SHOP_HOST_KEYS: host key 1: not ID:KEY, where KEY is 64 hexadecimal digits".to_owned();
-    assert_eq!(stage.error(listed, ""), (Some(2), said));
+    let expected = "TIKTOK_SHOP_HOST_KEYS: host key 1: not ID:KEY, where KEY is 64 hexadecimal digits".to_owned();
+    assert_eq!(stage.error(listed, ""), (Some(2), expected));
     let mut both = stage.command("refresh customer-7 --key-file keys");
     both.env("TIKTOK_SHOP_HOST_KEYS", format!("a:{:064}", 7));
-    let said = "TIKTOK_SHOP_HOST_KEYS and --key-file are both given: which?".to_owned();
-    assert_eq!(stage.error(both, ""), (Some(2), said));
-    still_works(&stage);
+    let expected = "TIKTOK_SHOP_HOST_KEYS and --key-file are both given; use only one".to_owned();
+    assert_eq!(stage.error(both, ""), (Some(2), expected));
+    assert_still_works(&stage);
 }
 
 #[test]
-fn a_database_that_cannot_be_opened() {
+fn a_database_that_can_t_be_opened_is_refused() {
     let stage = connected();
     let text =
         private(stage.home().join("text"), "this is no database, but it is long enough to be looked at".repeat(40));
     let open = private(stage.home().join("open"), "");
     fs::set_permissions(&open, Permissions::from_mode(0o644)).unwrap();
     let address = |path: &Path| format!("--storage sqlite:{}", path.display());
-    refuses(&stage, &address(stage.home()), 3, &format!("storage: {}: not a regular file", stage.home().display()));
-    let said = format!("storage: {}: others can reach it (mode 644); chmod 600 makes it private", open.display());
-    refuses(&stage, &address(&open), 3, &said);
+    assert_refused(
+        &stage,
+        &address(stage.home()),
+        3,
+        &format!("storage: {}: not a regular file", stage.home().display()),
+    );
+    let expected = format!(
+        "storage: {}: other users can read or write it (mode 644); make it private with chmod 600",
+        open.display()
+    );
+    assert_refused(&stage, &address(&open), 3, &expected);
     fs::set_permissions(&open, Permissions::from_mode(0o600)).unwrap();
     let log = private(stage.home().join("open-wal"), "");
     fs::set_permissions(&log, Permissions::from_mode(0o644)).unwrap();
-    let said = format!("storage: {}: others can reach it (mode 644); chmod 600 makes it private", log.display());
-    refuses(&stage, &address(&open), 3, &said);
-    let said = "storage: the database can't be opened: SQLite error 26: file is not a database";
-    refuses(&stage, &address(&text), 3, said);
-    assert!(fs::read_to_string(&text).unwrap().starts_with("this is no database"), "nothing is written over");
-    // A place where nothing can be made, whoever asks.
-    refuses(&stage, "--storage sqlite:/proc/none/db", 3, "storage: /proc/none: No such file or directory (os error 2)");
+    let expected = format!(
+        "storage: {}: other users can read or write it (mode 644); make it private with chmod 600",
+        log.display()
+    );
+    assert_refused(&stage, &address(&open), 3, &expected);
+    let expected = "storage: the database can't be opened: SQLite error 26: file is not a database";
+    assert_refused(&stage, &address(&text), 3, expected);
+    assert!(fs::read_to_string(&text).unwrap().starts_with("this is no database"), "the file is unchanged");
+    // No user can create a file in this folder.
+    assert_refused(
+        &stage,
+        "--storage sqlite:/proc/none/db",
+        3,
+        "storage: /proc/none: No such file or directory (os error 2)",
+    );
 
     let mut unreachable = stage.command("refresh customer-7");
     unreachable.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@127.0.0.1:1/db");
@@ -170,70 +188,74 @@ fn a_database_that_cannot_be_opened() {
     assert!(line.starts_with("storage: the database can't be opened: ") && !line.contains("CANARY"), "{line}");
     let mut malformed = stage.command("refresh customer-7");
     malformed.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@127.0.0.1:port/db");
-    let said = "storage: not the address of a PostgreSQL database: postgres://USER:PASSWORD@HOST:PORT/DATABASE";
-    assert_eq!(stage.error(malformed, ""), (Some(2), said.to_owned()));
-    still_works(&stage);
+    let expected = "storage: not the address of a PostgreSQL database: postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+    assert_eq!(stage.error(malformed, ""), (Some(2), expected.to_owned()));
+    assert_still_works(&stage);
 }
 
 #[test]
-fn a_fake_that_is_none() {
+fn an_address_without_a_fake_is_refused() {
     let stage = connected();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let free = silent.local_addr().unwrap();
     drop(silent);
     let port = free.port();
-    let said = format!("no fake TikTok Shop answers at {free}: tiktok-shop-harness fake --port {port} starts one");
-    refuses(&stage, &format!("--fake http://{free}"), 3, &said);
-    still_works(&stage);
+    let expected =
+        format!("no fake TikTok Shop answers at {free}; start one with tiktok-shop-harness fake --port {port}");
+    assert_refused(&stage, &format!("--fake http://{free}"), 3, &expected);
+    assert_still_works(&stage);
 }
 
 #[test]
-fn input_that_is_no_callback_and_no_webhook() {
+fn input_that_is_not_a_callback_or_not_a_webhook_is_refused() {
     let stage = connected();
     let endless = vec![b'a'; 20 << 20];
     let table: [(&[u8], &str); 8] = [
-        (b"", "standard input: empty; the address that the browser was sent back to is expected"),
-        (b" \n\n", "standard input: empty; the address that the browser was sent back to is expected"),
-        (b"CANARY", "standard input: no callback: it has no query, such as code=…&state=…"),
-        (b"https://p.example/CANARY", "standard input: no callback: it has no query, such as code=…&state=…"),
+        (b"", "standard input: empty; expected the address to which the browser was sent back"),
+        (b" \n\n", "standard input: empty; expected the address to which the browser was sent back"),
+        (b"CANARY", "standard input: not a callback: it has no query such as code=…&state=…"),
+        (b"https://p.example/CANARY", "standard input: not a callback: it has no query such as code=…&state=…"),
         (b"code=CANARY\ncode=CANARY", "standard input has more than one line"),
-        (b"code=CANARY\0&state=s", "standard input: no callback: it holds a space or a control character"),
-        (b"code=CANARY\xff", "standard input is not UTF-8: byte 12"),
+        (b"code=CANARY\0&state=s", "standard input: not a callback: it contains a space or a control character"),
+        (b"code=CANARY\xff", "standard input is not UTF-8 at byte 12"),
         (&endless, "standard input is longer than 64 KiB"),
     ];
-    for (input, said) in table {
+    for (input, expected) in table {
         for command in ["connect", "connect --app-store customer-8"] {
-            assert_eq!(stage.error(stage.command(command), input), (Some(2), said.to_owned()), "{command}");
+            assert_eq!(stage.error(stage.command(command), input), (Some(2), expected.to_owned()), "{command}");
         }
     }
-    for (input, status, said) in [
+    for (input, status, expected) in [
         (b"".as_slice(), 1, "answer 401: forged\n"),
         (b"\xff\xfe\0", 1, "answer 401: forged\n"),
         (&[b' '; 1 << 20], 1, "answer 401: forged\n"),
     ] {
-        let told = stage.run(stage.command("webhook --authorization 00"), input);
-        assert_eq!((told.status, &*told.stdout), (Some(status), said));
+        let printed = stage.run(stage.command("webhook --authorization 00"), input);
+        assert_eq!((printed.status, &*printed.stdout), (Some(status), expected));
     }
-    let said = "standard input is longer than 16 MiB".to_owned();
-    assert_eq!(stage.error(stage.command("webhook --authorization 00"), &endless), (Some(2), said.clone()));
-    assert_eq!(stage.error(stage.command("call customer-7 POST /a/202309/b --body-file -"), &endless), (Some(2), said));
+    let expected = "standard input is longer than 16 MiB".to_owned();
+    assert_eq!(stage.error(stage.command("webhook --authorization 00"), &endless), (Some(2), expected.clone()));
+    assert_eq!(
+        stage.error(stage.command("call customer-7 POST /a/202309/b --body-file -"), &endless),
+        (Some(2), expected)
+    );
     let malformed = b"no json";
     let signed = stage.fake.webhook_signature(&stage.app().service_id, malformed).unwrap();
-    let told = stage.run(stage.command(&format!("webhook --authorization {signed}")), malformed);
-    assert_eq!(told.status, Some(1));
-    assert!(told.stdout.starts_with("answer 200: malformed\n    why     webhook-malformed: "), "{}", told.stdout);
+    let printed = stage.run(stage.command(&format!("webhook --authorization {signed}")), malformed);
+    assert_eq!(printed.status, Some(1));
+    assert!(printed.stdout.starts_with("answer 200: malformed\n    why     webhook-malformed: "), "{}", printed.stdout);
     let mut empty = stage.with(&["webhook", "--authorization", ""]);
     empty.env("TIKTOK_SHOP_TENANT", "default");
     assert_eq!(stage.run(empty, "{}").stdout, "answer 401: forged\n");
-    still_works(&stage);
+    assert_still_works(&stage);
 }
 
 #[test]
-fn the_contract_is_tried_on_an_empty_database_only() {
+fn the_contract_is_checked_only_on_an_empty_database() {
     let stage = connected();
     let used = stage.data("fake-connections.sqlite");
-    let said = "this database holds connections: take an empty one".to_owned();
-    assert_eq!(stage.error(stage.command(&format!("contract sqlite:{}", used.display())), ""), (Some(2), said));
+    let expected = "this database contains connections; use an empty one".to_owned();
+    assert_eq!(stage.error(stage.command(&format!("contract sqlite:{}", used.display())), ""), (Some(2), expected));
     let (status, line) = stage.error(stage.command("contract postgres://127.0.0.1:1/db"), "");
     assert_eq!(status, Some(3), "{line}");
 
@@ -248,5 +270,5 @@ fn the_contract_is_tried_on_an_empty_database_only() {
         members.sort_unstable();
         assert_eq!((members, line["kept"].as_bool()), (vec!["check", "kept", "promise", "took_ms"], Some(true)));
     }
-    still_works(&stage);
+    assert_still_works(&stage);
 }

@@ -1,10 +1,10 @@
-//! `verify-webhook`: answers, statuses, and what explains them.
+//! `verify-webhook`: verdicts, exit statuses and explanations.
 
 use serde_json::{Value, json};
 
 use crate::{Run, WEBHOOKS, changed, harness, lines, run, vectors};
 
-/// Type 6, by a secret of its own.
+/// Returns the vector of a webhook of type 6. It has its own app secret.
 fn sample() -> Value {
     vectors(WEBHOOKS)[1].clone()
 }
@@ -19,7 +19,7 @@ fn every_vector_is_valid_alone_and_in_an_array() {
 }
 
 #[test]
-fn a_webhook_that_differs_in_anything_is_invalid_and_ends_with_status_1() {
+fn any_change_makes_a_webhook_invalid_with_status_1() {
     let sample = sample();
     let text = |name: &str| sample[name].as_str().unwrap();
     let (body, digest) = (text("body"), text("authorization"));
@@ -50,19 +50,19 @@ fn the_previous_secret_is_tried_second() {
     let sample = sample();
     let secret = &sample["app_secret"];
     let changed_secret = changed(&sample, &json!({ "app_secret": "new", "previous_app_secret": secret })).to_string();
-    let told = |webhook: &str| -> Value {
+    let verdict = |webhook: &str| -> Value {
         let run = run(harness("verify-webhook --json"), webhook);
         assert_eq!(run.status, Some(0));
         serde_json::from_str(&run.stdout).unwrap()
     };
     assert_eq!(run(harness("verify-webhook"), &changed_secret).stdout, "valid\n");
-    assert_eq!(told(&changed_secret), json!({ "id": sample["id"], "valid": true, "secret": "previous" }));
+    assert_eq!(verdict(&changed_secret), json!({ "id": sample["id"], "valid": true, "secret": "previous" }));
     let both = changed(&sample, &json!({ "previous_app_secret": secret })).to_string();
-    assert_eq!(told(&both), json!({ "id": sample["id"], "valid": true, "secret": "current" }));
+    assert_eq!(verdict(&both), json!({ "id": sample["id"], "valid": true, "secret": "current" }));
 }
 
 #[test]
-fn one_invalid_webhook_among_valid_ones_is_named_by_its_line() {
+fn the_verdicts_have_the_order_of_the_webhooks() {
     let mut webhooks = vectors(WEBHOOKS);
     webhooks[1] = changed(&webhooks[1], &json!({ "body": "{}" }));
     let input = Value::from(webhooks).to_string();
@@ -76,26 +76,26 @@ fn one_invalid_webhook_among_valid_ones_is_named_by_its_line() {
 }
 
 #[test]
-fn explain_shows_what_is_signed_its_digest_and_how_the_input_compares_and_never_a_secret() {
+fn explain_shows_the_signed_text_and_the_digest_and_compares_the_input_but_never_shows_a_secret() {
     let sample = sample();
     let text = |name: &str| sample[name].as_str().unwrap();
     let (signed, digest, secret) = (text("string_to_sign"), text("authorization"), text("app_secret"));
-    // By Python's `hmac`.
-    let by_other = "8862ef454e5ee2bbeaaf0014a164f35e53846d1d04c96570c04445a0524836c8";
+    // Computed by Python's `hmac`.
+    let digest_of_other_secret = "8862ef454e5ee2bbeaaf0014a164f35e53846d1d04c96570c04445a0524836c8";
     let table = [
         (json!({}), "valid", digest, "agrees"),
         (
             json!({ "authorization": digest.to_uppercase() }),
             "invalid",
             digest,
-            "has upper case: TikTok Shop sends lower case",
+            "is in upper case; TikTok Shop sends lower case",
         ),
-        (json!({ "authorization": "deadbeef" }), "invalid", digest, "has another digest"),
+        (json!({ "authorization": "deadbeef" }), "invalid", digest, "has a different digest"),
         (
             json!({ "app_secret": "other-secret", "previous_app_secret": secret }),
             "valid",
-            by_other,
-            "agrees with the digest by previous_app_secret",
+            digest_of_other_secret,
+            "agrees with the digest of previous_app_secret",
         ),
     ];
     for (members, verdict, digest, compared) in table {
@@ -109,8 +109,8 @@ fn explain_shows_what_is_signed_its_digest_and_how_the_input_compares_and_never_
             "{members}"
         );
         let machine = run(harness("verify-webhook --explain --json"), &input);
-        let told: Value = serde_json::from_str(&machine.stdout).unwrap();
-        assert_eq!((told["string_to_sign"].as_str(), told["digest"].as_str()), (Some(signed), Some(digest)));
+        let object: Value = serde_json::from_str(&machine.stdout).unwrap();
+        assert_eq!((object["string_to_sign"].as_str(), object["digest"].as_str()), (Some(signed), Some(digest)));
         for text in [explained.stdout, explained.stderr, machine.stdout, machine.stderr] {
             assert!(!text.contains(secret) && !text.contains("other-secret"), "{text}");
         }
