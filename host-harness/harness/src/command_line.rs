@@ -19,7 +19,7 @@ struct Arguments {
     #[arg(long, global = true)]
     json: bool,
 
-    /// Write the host library's log to standard error; it contains no secret
+    /// Write the host library's log, without secrets, to standard error
     #[arg(long, global = true)]
     verbose: bool,
 }

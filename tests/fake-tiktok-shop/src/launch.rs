@@ -20,7 +20,7 @@ pub struct Launch {
     #[arg(long, value_name = "ADDRESS")]
     pub redirect: Option<String>,
 
-    /// Unix time at which the clock starts; it runs from there [default: the system's time]
+    /// Unix time at which the clock starts to run [default: the system's time]
     #[arg(long, value_name = "UNIX_SECONDS")]
     pub now: Option<u64>,
 }

@@ -12,11 +12,11 @@ use crate::input;
 use crate::output::{Report, ask, print_connection};
 use crate::settings::{HostArgs, OpenedHost, browser_session};
 
-/// Finish a consent: read the callback from standard input and store the connection
+/// Finish a consent: read its callback from standard input, store the connection
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Connect {
-    /// Customer of an install from TikTok's App Store, whose callback has no state
+    /// Customer of an install from TikTok's App Store, which has no state
     #[arg(long, value_name = "CUSTOMER")]
     app_store: Option<CustomerId>,
 

@@ -20,7 +20,7 @@ use crate::failure::{Failure, build_error_line};
 use crate::input;
 use crate::output::{BAD, GOOD, Report};
 
-/// Show a component's size, SHA-256, imports and exports, and whether this host can run it
+/// Describe a component, and check whether this host can run it
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Inspect {
@@ -29,8 +29,8 @@ pub(crate) struct Inspect {
 }
 
 const AFTER_HELP: &str = "\
-Compare the SHA-256 with the one that cargo xtask dist prints. The same sources and the same
-compiler produce the same bytes.
+The command shows the size, the SHA-256, the imports and the exports. Compare the SHA-256 with the
+one that cargo xtask dist prints. The same sources and compiler produce the same bytes.
 
 Examples:
 

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::{Report, print_connection};
 use crate::settings::{HostArgs, OpenedHost};
 
-/// Renew a connection's tokens if they are due, and read its shops from TikTok Shop
+/// Renew a connection's tokens if they are due, and read its shops again
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Refresh {

@@ -19,7 +19,7 @@ use crate::output::{BAD, GOOD, Report};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Sign {
-    /// Show the signed text without the secret, and whether the member "sign" of the input is right
+    /// Show the signed text without the secret, and check the input's member "sign"
     #[arg(long)]
     explain: bool,
 
@@ -57,7 +57,8 @@ Examples:
 Keep your own secrets in a file and out of the shell's history:
 tiktok-shop-harness sign < request.json
 
-Exit status: 0 if all requests were signed; 2 if the input is malformed, and then nothing is printed.";
+Exit status: 0 if all requests were signed; 2 if the input is malformed, and then nothing is
+printed.";
 
 impl Sign {
     pub(crate) fn run(&self, text: &str, report: &mut Report) -> Result<(), Malformed> {

@@ -16,11 +16,11 @@ use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report};
 use crate::settings::{HostArgs, OpenedHost};
 
-/// Refresh all due connections, and write notices about authorizations that end soon
+/// Refresh all due connections, and write notices of authorizations that end
 #[derive(Args)]
 #[command(name = "sweep", after_help = AFTER_HELP)]
 pub(crate) struct SweepConnections {
-    /// Number of connections that are refreshed at the same time, 1 to 100
+    /// Number of concurrent refreshes, 1 to 100
     #[arg(long, value_name = "NUMBER", default_value = "16", value_parser = clap::value_parser!(u8).range(1..=100))]
     concurrency: u8,
 

@@ -15,7 +15,7 @@ use crate::output::{BAD, GOOD, Report};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct VerifyWebhook {
-    /// Show the signed text, its digest, and how the member "authorization" of the input differs
+    /// Show the signed text and its digest, and compare the input's "authorization"
     #[arg(long)]
     explain: bool,
 

@@ -29,7 +29,7 @@ Exit status: 0 if everything is under the current host key; 1 if a record can't 
 the record stays unchanged; 16 if the database fails or an earlier host key is missing; for others
 see tiktok-shop-harness --help.")]
 pub(crate) struct Rotate {
-    /// Time to wait for running calls; reduce it only if no host runs
+    /// Time to wait for running calls; 0 is safe if no host runs
     #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
     wait: u64,
 
