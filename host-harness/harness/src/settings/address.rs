@@ -10,7 +10,7 @@ use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
 use super::environment;
 use crate::failure::Failure;
 
-/// The database that contains the connections. It may contain a password, so it is never printed.
+/// The address of the database that contains the connections. It may contain a password, so it is never printed.
 #[derive(Clone)]
 pub(crate) enum Address {
     /// A file of SQLite.

@@ -1,5 +1,5 @@
-//! Environment variables without an option. Their values are secrets or may contain one, and every user of the machine can read
-//! the arguments of a process.
+//! Environment variables for secrets, and for settings that belong to a secret. Clap does not read them, because it would also
+//! accept them as arguments, which every user of the machine can read.
 
 use std::env::{VarError, var};
 

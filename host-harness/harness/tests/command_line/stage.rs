@@ -168,7 +168,7 @@ impl Drop for Stage {
     }
 }
 
-/// Gives a command this home folder, and removes settings from its environment.
+/// Gives a command this home folder, and removes the program's settings from its environment.
 pub(crate) fn at_home(command: &mut Command, home: &Path) {
     #[expect(clippy::disallowed_methods, reason = "the environment of the tests contains the settings to remove")]
     let inherited = std::env::vars_os();

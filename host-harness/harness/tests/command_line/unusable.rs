@@ -32,7 +32,7 @@ fn private(path: PathBuf, text: impl AsRef<[u8]>) -> PathBuf {
 /// Commands that use every setting.
 const COMMANDS: [&str; 3] = ["refresh customer-7", "list-connections customer-7", "sweep"];
 
-/// Checks that these commands refuse an option with this status and this error.
+/// Checks that each of [`COMMANDS`] refuses an option with this status and this error.
 fn assert_refused(stage: &Stage, option: &str, status: i32, expected: &str) {
     for command in COMMANDS {
         let (ended, line) = stage.error(stage.command(&format!("{command} {option}")), "");
