@@ -22,15 +22,15 @@ use self::database::{Database, FEW, Kind};
 use self::report::{Compared, Report};
 use crate::platform::{Platform, consent};
 
-/// How often each database is measured. The two take turns, so that a slow phase of the machine affects both.
+/// How often each database is measured. The two databases take turns, so that a slow phase of the machine affects both.
 const ROUNDS: usize = 3;
-/// Connections that are sealed and inserted at a time.
+/// The number of connections that are sealed and inserted together.
 const BATCH: u64 = 2_000;
 
 /// Measure calls with a database of many connections, and compare it with a database of ten.
 ///
-/// Measures each database three times, in turn, each time in a new process, and compares the medians. The fake TikTok Shop
-/// runs in another process, so the memory is the host's alone.
+/// Measures each database three times, in turn, each time in a new process, and compares the medians. The fake TikTok
+/// Shop runs in another process, so the measured memory is the memory of the host alone.
 #[derive(Args, Debug)]
 pub(crate) struct Storage {
     /// Connections in the full database.
@@ -52,7 +52,7 @@ impl Storage {
         let folder = tempfile::tempdir()?;
         let fake = FakeTikTokShop::start(Options::default())?;
         let tiktok = fake.control();
-        // The copies share one refresh token, so a replaced one must stay valid.
+        // The copies share one refresh token, so this token must stay valid after a refresh has replaced it.
         tiktok.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::Honoured);
         let app = tiktok.apps().into_iter().next().context("the fake has no app")?;
         let keys = folder.path().join("keys");

@@ -25,17 +25,18 @@ use crate::report::{milliseconds, profile};
 
 /// TikTok counts a webhook as failed if it is not answered within this time.
 const TIKTOK_WAITS: Duration = Duration::from_secs(3);
-/// The id of the first shop. The others count up from it.
+/// The id of the first shop. The ids of the other shops count up from this id.
 const FIRST_SHOP: u64 = 7_490_000_000_000_000_000;
-/// One event in 20 announces the end of an authorization, which the connector writes to storage. The others are about
-/// orders.
+/// One webhook in 20 announces that an authorization ends. The connector writes this to storage. The other webhooks are
+/// about orders.
 const ANNOUNCEMENTS: u64 = 20;
 
 /// Send webhooks at a steady rate to a platform with many connections in memory.
 ///
-/// Each webhook is signed, and concerns another shop than the one before. One in 20 announces the end of an authorization,
-/// which is written to its connection. A latency is the time from when the webhook should be sent until it is answered, so
-/// the latencies grow if the host falls behind. "Achieved" counts only webhooks that were handled.
+/// Each webhook is signed, and concerns a different shop than the webhook before it. One in 20 announces that an
+/// authorization ends. The connector writes this to the connection. A latency is the time from when the webhook should
+/// be sent until it is answered, so the latencies grow if the host falls behind. "Achieved" counts only webhooks that
+/// were handled.
 #[derive(Args, Debug)]
 pub(crate) struct Webhooks {
     /// Webhooks per second.
@@ -97,7 +98,7 @@ impl Webhooks {
     }
 }
 
-/// Returns a percentile: the smallest latency that at least `percent` per cent of the latencies do not exceed.
+/// Returns a percentile: at least `percent` per cent of the latencies are as small as the returned latency, or smaller.
 fn quantile(sorted: &[Duration], percent: usize) -> Duration {
     let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(at).copied().unwrap_or_default()
@@ -179,7 +180,7 @@ impl Sender {
 
     /// Returns the signature and the body of a webhook.
     fn webhook(&self, number: u64) -> (String, Vec<u8>) {
-        // A prime step, so that consecutive webhooks concern different shops.
+        // The step is a prime number, so that consecutive webhooks concern different shops.
         let shop = FIRST_SHOP + number.wrapping_mul(7_919) % self.connections;
         let (kind, data) = if number.is_multiple_of(ANNOUNCEMENTS) {
             (7, json!({ "expiration_time": self.now + 20 * 86_400 }))

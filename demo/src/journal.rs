@@ -1,6 +1,6 @@
 //! Records, for `--explain`, which imports the component calls and which methods of its storage the host calls, in order.
 //!
-//! Clocks, randomness and HTTP are left out. The requests come from the log of the fake TikTok Shop.
+//! The journal leaves out clocks, randomness and HTTP. It takes the requests from the log of the fake TikTok Shop.
 
 use std::mem;
 use std::sync::{Mutex, PoisonError};
@@ -12,13 +12,13 @@ use tiktok_shop_host::storage::{Access, Interceptor, Passage};
 
 /// An entry of the journal.
 pub(crate) enum Entry {
-    /// A call begins that the demo shows.
+    /// The start of a call that the demo shows.
     Call,
-    /// Calls begin that the demo does not show: they only check what it shows.
+    /// From here on, the demo makes calls that it does not show. They only check what it shows.
     Checks,
-    /// The component calls this import, which has its name in the WIT package.
+    /// The component calls this import. The text is the import's name in the WIT package.
     Import(&'static str),
-    /// The host library calls this method of its storage for itself.
+    /// The host library calls this method of its storage for its own work, not for the component.
     Host(&'static str),
     /// The component sends this request to TikTok Shop.
     Request(Box<RequestRecord>),
@@ -41,12 +41,12 @@ impl Journal {
         Self { tiktok, pages: Mutex::default() }
     }
 
-    /// Notes that a call begins that the demo shows.
+    /// Notes the start of a call that the demo shows.
     pub(crate) fn call(&self) {
         self.note(Some(Entry::Call));
     }
 
-    /// Notes that the demo only checks from here to the next [`Journal::call`].
+    /// Notes that the demo makes only checks from here to the next [`Journal::call`].
     pub(crate) fn checks(&self) {
         self.note(Some(Entry::Checks));
     }
@@ -66,8 +66,8 @@ impl Journal {
         entries
     }
 
-    /// Notes the requests that were answered since the last note, then the entry. Without an entry, takes all entries out
-    /// of the journal and returns them.
+    /// Adds the requests that the fake has answered since the last call of this function, then the entry. Without an
+    /// entry, takes all entries out of the journal and returns them.
     fn note(&self, entry: Option<Entry>) -> Vec<Entry> {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         for request in self.tiktok.requests() {

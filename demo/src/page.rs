@@ -1,6 +1,6 @@
-//! Prints the demo: steps with labelled lines and tables, at most 100 columns wide. Uses colour only on a terminal, and
-//! not if its user has switched colour off. Authorization codes, tokens and ciphers are not passed to this file, and only
-//! the first four characters of a state are shown.
+//! Prints the demo: steps with labelled lines and tables, at most 100 columns wide. Uses colour only on a terminal,
+//! unless the user has switched colour off. Authorization codes, tokens and ciphers are not passed to this file, and
+//! only the first four characters of a state are shown.
 
 mod text;
 
@@ -21,11 +21,11 @@ use crate::journal::Entry;
 use crate::stage::Stage;
 
 const INDENT: &str = "   ";
-/// Columns of a label and the gap behind it.
+/// The width of a label with the gap behind it, in columns.
 const LABEL: usize = 10;
-/// Columns of the text beside a label.
+/// The width of the text beside a label, in columns.
 const BESIDE_LABELS: u16 = 87;
-/// Columns of text without a label.
+/// The width of text without a label, in columns.
 const BODY: u16 = 97;
 
 const BOLD: Style = Style::new().bold();
@@ -164,8 +164,9 @@ impl Page {
         self.verify("the events", kinds.as_slice(), expected)
     }
 
-    /// Shows the requests that TikTok received, and how often each. Checks that they are exactly the `expected` ones: count,
-    /// address and answer. With `--explain`, shows the imports, too.
+    /// Shows each request that TikTok received, and how often TikTok received it. Checks that the requests are exactly
+    /// the `expected` ones, each given as a tuple of count, address and answer. With `--explain`, also shows the
+    /// imports.
     pub(crate) fn requests(&mut self, seen: &[Entry], expected: &[(usize, &str, &str)]) -> Result<()> {
         if self.explain {
             self.imports(seen)?;
@@ -180,7 +181,8 @@ impl Page {
         self.verify("the requests that TikTok received", seen.as_slice(), expected)
     }
 
-    /// Shows the imports that each call used. Equal calls in a row are shown once, with their number.
+    /// Shows the imports that each call used. If consecutive calls used the same imports, shows them once, with the
+    /// number of these calls.
     fn imports(&mut self, seen: &[Entry]) -> io::Result<()> {
         let calls: Vec<_> = seen.chunk_by(|_, next| !matches!(next, Entry::Call | Entry::Checks)).collect();
         let shown = calls.into_iter().filter(|call| !matches!(call.first(), Some(Entry::Checks)));
@@ -278,7 +280,7 @@ fn in_order(call: &[Entry]) -> String {
     counts.collect::<Vec<_>>().join(", ")
 }
 
-/// Joins equal items that follow each other. Returns each with its number.
+/// Joins equal items that follow each other. Returns each joined item, with the number of items that it stands for.
 fn counted<T: PartialEq>(items: &[T]) -> impl Iterator<Item = (usize, &T)> {
     items.chunk_by(T::eq).filter_map(|run| Some((run.len(), run.first()?)))
 }

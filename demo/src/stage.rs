@@ -34,12 +34,12 @@ const KEYS: &str = "host-keys";
 /// When the demo begins: 2026-01-01T00:00:00Z, so that two runs show the same dates.
 const BEGIN: Duration = Duration::from_secs(1_767_225_600);
 
-/// The seller's name in the fake: one account with several shops, whose consent lasts a year.
+/// The id of the fake's seller with several shops, whose consent lasts a year.
 pub(crate) const SELLER: &str = "several-regions";
 /// The seller's two shops when the demo begins.
 pub(crate) const GERMAN_SHOP: &str = "7490000000000000002";
 pub(crate) const FRENCH_SHOP: &str = "7490000000000000003";
-/// The fake's third shop of the seller. The demo removes it, because two shops are enough to choose from.
+/// The seller's third shop in the fake. The demo removes it, because two shops are enough to choose from.
 const REMOVED_SHOP: &str = "7490000000000000004";
 
 /// Everything that the steps work with.
@@ -203,7 +203,8 @@ async fn servers(
     Ok(Servers { first, second, storage, database })
 }
 
-/// The platform's place for its app's credentials. The host reads them for each call, so a change needs no restart.
+/// The place where the platform keeps its app's credentials. The host reads them for each call, so a change needs no
+/// restart.
 pub(crate) struct Vault {
     credentials: Mutex<AppCredentials>,
     journal: Arc<Journal>,

@@ -1,4 +1,4 @@
-//! Runs the demo as a user does who sends its output to a file.
+//! Runs the demo in the same way as a user who sends its output to a file.
 #![allow(clippy::unwrap_used, reason = "helper functions of tests")]
 
 use std::ffi::OsStr;
@@ -12,8 +12,8 @@ fn demo(component: &OsStr, arguments: &[&str]) -> Output {
     demo.env_remove("CLICOLOR_FORCE").output().unwrap()
 }
 
-/// Runs the demo and returns its output. Checks that the output is complete and has no secret, that a line fits a screen of
-/// 100 columns, and that no step has more than `max_lines` lines.
+/// Runs the demo and returns its output. Checks that the output is complete and contains no secret, that each line fits
+/// a screen of 100 columns, and that no step has more than `max_lines` lines.
 fn page(arguments: &[&str], max_lines: usize) -> String {
     let output = demo(xtask::component().unwrap().as_os_str(), arguments);
     let (page, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));

@@ -55,22 +55,22 @@ pub fn row(key: &ConnectionKey, revision: &Revision) -> Row {
 /// The state of one record, as the writer's lines describe it.
 #[derive(Default, Debug)]
 struct Reported {
-    /// The last write that is known to be stored: a revision, or `-` for a deletion.
+    /// The last write that is certainly stored: its revision, or `-` for a deletion.
     done: Option<String>,
-    /// A later write that was begun and not answered.
+    /// A later write that the writer has begun and the storage has not answered.
     tried: Option<String>,
-    /// A write that was begun when an earlier writer died, and was not stored at the check after that. A database server may
-    /// have completed it later.
+    /// A write that an earlier writer had begun when it died. The check after the writer's death did not find this
+    /// write, but a database server may have completed it after that check.
     late: Option<String>,
 }
 
-/// The collected lines of all writers that were started one after the other.
+/// The state that the lines of all writers describe. The writers run one after the other.
 #[derive(Default, Debug)]
 pub struct WriterLog {
     records: BTreeMap<(String, usize), Reported>,
     /// The number of writes that were answered.
     pub answered: usize,
-    /// The number of writes that were not answered before their writer died, and were stored.
+    /// The number of writes that were not answered before their writer died, but were stored.
     pub found_done: usize,
     /// The number of writes that were not answered before their writer died, and were not stored.
     pub found_undone: usize,
@@ -146,7 +146,7 @@ impl WriterLog {
         [count(EventKind::Connected), count(EventKind::Disconnected)]
     }
 
-    /// Checks one stored record against the writers' lines and takes it as the new state.
+    /// Checks one stored record against the writers' lines, and remembers it as the new state of the record.
     fn settle(&mut self, record: &str, number: usize, found: Option<Revision>) {
         let found = found.map_or_else(|| "-".to_owned(), String::from);
         let reported = self.records.entry((record.to_owned(), number)).or_default();

@@ -43,7 +43,7 @@ pub struct Schema {
     pool: PgPool,
 }
 
-/// Opens the storage of a new stage. It measures ages by this clock.
+/// Opens the storage of a new stage. The storage measures ages by this clock.
 pub(crate) fn open(clock: &Arc<ManualClock>) -> (Arc<dyn HostStorage>, Database) {
     match chosen_storage().as_deref() {
         None | Some("memory") => {
@@ -94,7 +94,8 @@ impl Database {
             Self::Sqlite(folder) => {
                 let files = std::fs::read_dir(folder.path()).expect("the database's folder");
                 let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
-                // The log is read before the database. Meanwhile SQLite may move the log into the database and delete it.
+                // The log is read before the database, because between the two reads SQLite may move the log into the
+                // database and delete the log.
                 paths.sort_by_key(|path| path.as_os_str().len());
                 let read = |path: PathBuf| match std::fs::read(path) {
                     Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),

@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use crate::DAY;
 use crate::watch::Sink;
 
-/// An interceptor that records every access to storage, and passes it to the interceptor of a test, if there is one.
+/// An interceptor that records every access to storage. If a test has set an interceptor, it passes the access on to
+/// that interceptor.
 #[derive(Default)]
 pub(crate) struct Watcher {
     interceptor: Mutex<Option<Arc<dyn Interceptor>>>,
@@ -39,7 +40,7 @@ impl Interceptor for Watcher {
 /// An interceptor that holds back the write of the first new pair of tokens.
 ///
 /// The first swap of a token record is a claim, which is due when it lapses. A new pair is due days later. So the
-/// interceptor holds back the first swap whose due time is more than a day after that of the claim.
+/// interceptor holds back the first swap whose due time is more than a day after the claim's due time.
 #[derive(Default)]
 pub struct HoldsBackThePair {
     /// The due time that the first swap has set, in Unix seconds. 0 before the first swap.

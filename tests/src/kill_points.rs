@@ -9,7 +9,7 @@
 //! 4. After the claim has lapsed, another process takes over:
 //!    - If the operation gets tokens, the connection must be whole or lost. It may be lost only if TikTok Shop has spent the
 //!      refresh token or the code, and accepts none of the stored tokens.
-//!    - Any other operation is made again, and must then finish. Nothing may be lost.
+//!    - If the operation gets no tokens, it is made again, and must finish this time. Nothing may be lost.
 
 mod call;
 mod legal;
@@ -105,7 +105,8 @@ pub struct Policy {
     replaced: ReplacedRefreshToken,
 }
 
-/// The grace period in seconds. It is longer than the life of a claim, so that a replay falls into it.
+/// The grace period in seconds. It is longer than the life of a claim, so that a replay after the claim has lapsed
+/// still falls into the grace period.
 const GRACE: u64 = 600;
 
 impl Policy {

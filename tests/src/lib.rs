@@ -1,5 +1,5 @@
-//! What every end-to-end test needs: the shipped component, a fake TikTok Shop, and hosts whose clocks move together with the
-//! fake's clock.
+//! The parts that every end-to-end test needs: the shipped component, a fake TikTok Shop, and hosts whose clocks move
+//! together with the fake's clock.
 //!
 //! The component is built and compiled once per process. Nothing here sleeps: time moves only when a test moves it. At the end
 //! of a [`Stage`], everything that was written during the stage is searched for the stage's secrets.
@@ -37,7 +37,7 @@ pub use watch::{Leak, LogBridge, Sink, Watch};
 pub const BEGIN: u64 = 1_767_225_600;
 /// A day, in seconds.
 pub const DAY: u64 = 86_400;
-/// The state of the consents that a stage starts.
+/// The `state` parameter of the consents that a stage starts.
 pub const STATE: &str = "st-8kQ2vXw0Zr5LmN7pTfBh3A";
 
 /// The path at which a code is exchanged for tokens.

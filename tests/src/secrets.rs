@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fake_tiktok_shop::{App, Control, RequestRecord, SecretKind};
 use tiktok_shop_canaries::{Canaries, MIN_SECRET_BYTES};
 
-/// The kinds of secrets, as failed tests name them.
+/// The kinds of secrets, as failed tests print them.
 const APP_SECRET: &str = "app secret";
 const PREVIOUS_APP_SECRET: &str = "previous app secret";
 const STATE: &str = "state";
@@ -61,8 +61,8 @@ fn allowed(request: &RequestRecord, place: &str) -> Option<&'static str> {
     }
 }
 
-/// Finds secrets in requests that must not carry them: in a wrong place, to a wrong host, or with a wrong app. Authorization
-/// codes may belong to another app, because they come from outside.
+/// Finds secrets in requests that must not carry them: in a wrong place of a request, in a request to a wrong network
+/// host, or in a request of a wrong app. Authorization codes may belong to another app, because they come from outside.
 pub(crate) fn misplaced(fake: &Control, canaries: &Canaries) -> BTreeSet<String> {
     let (apps, requests) = (fake.apps(), fake.requests());
     let mut owners: BTreeMap<String, (&'static str, String)> = BTreeMap::new();

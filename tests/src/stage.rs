@@ -54,7 +54,8 @@ impl Stage {
         Self::with(clock, storage, database)
     }
 
-    /// Creates a stage whose storage is always in memory, on whatever storage the other tests run. It answers at once.
+    /// Creates a stage whose storage is always in memory, whatever storage the other tests use. The storage answers at
+    /// once.
     ///
     /// # Panics
     /// As [`Stage::new`].
@@ -80,7 +81,7 @@ impl Stage {
         Self { fake, clock, storage, keys, host, watch, watcher, database, states, running }
     }
 
-    /// Puts an interceptor in front of the storage of all hosts. It replaces an earlier interceptor.
+    /// Puts an interceptor in front of the storage of all hosts. It replaces the interceptor of an earlier call.
     pub fn intercept(&self, interceptor: Arc<dyn Interceptor>) {
         self.watcher.intercept(interceptor);
     }
@@ -214,7 +215,7 @@ impl Stage {
         self.storage.due(now, None, 10).await.expect("a storage that answers").len()
     }
 
-    /// Returns what TikTok Shop has issued to the first app for a seller.
+    /// Returns the tokens that TikTok Shop has issued to the first app for a seller.
     ///
     /// # Panics
     /// If there is no such seller.
@@ -239,8 +240,8 @@ impl Stage {
         self.fake.clear_requests();
     }
 
-    /// Waits until every request of dropped hosts either is in TikTok Shop's log or can no longer arrive. A host that still
-    /// exists keeps its network connections open, so this call would wait until it is dropped.
+    /// Waits until every request of dropped hosts either is in TikTok Shop's log or can no longer arrive. A host that
+    /// still exists keeps its network connections open. This call would then wait until that host is dropped.
     ///
     /// # Panics
     /// If no connection to the fake can be opened.
@@ -282,7 +283,8 @@ impl Stage {
         !matches!(self.database, Database::Memory)
     }
 
-    /// Releases the database. The test stores nothing after this call, and the end of the stage does not search the database.
+    /// Releases the database. After this call, the test must store nothing, and the check at the end of the stage no
+    /// longer searches the database.
     pub fn release_database(&mut self) {
         self.database = Database::Memory;
     }

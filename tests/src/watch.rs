@@ -57,7 +57,7 @@ pub struct Watch {
 pub type Leak = (Sink, Found);
 
 impl Watch {
-    /// Starts to watch the output from now on.
+    /// Starts to watch the output.
     #[must_use]
     pub fn begin() -> Self {
         static INSTALLED: Once = Once::new();

@@ -94,8 +94,8 @@ impl Writer {
         Ok(revision)
     }
 
-    /// Writes a new row, or deletes the row in one of eight cases. The first row after none is written with an event
-    /// `Connected`, a deletion with an event `Disconnected`, and any other row without an event.
+    /// Writes a new row, or deletes the row in one of eight cases. If no row was stored, the new row is written with an
+    /// event `Connected`. A deletion is written with an event `Disconnected`, and any other row without an event.
     async fn swap_row(&self, expected: Option<Revision>) -> Result<Option<Revision>> {
         let revision = draw_deletion()?.filter(|_| expected.is_some()).map_or_else(new_revision, |_| Ok(None))?;
         let next = match &revision {

@@ -1,7 +1,8 @@
 //! Runs cargo on this workspace and reads its messages.
 //!
-//! The library runs inside `cargo test` and `cargo run`. These set environment variables for their child, which a nested
-//! cargo must not inherit: build scripts that watch such a variable would run again on every switch between the two.
+//! The library runs inside `cargo test` and `cargo run`. Both set environment variables for the program that they run.
+//! A nested cargo must not inherit these variables. Otherwise, build scripts that watch such a variable would run again
+//! at every switch between the nested and the outer cargo.
 
 use std::env;
 use std::ffi::OsString;
@@ -58,7 +59,7 @@ pub fn executable_package_count(package: &str) -> Result<usize> {
     package_count(package, &[&Toolchain::active()?.about.host])
 }
 
-/// Returns the number of packages in a build of `package` for these platforms, with `package` itself.
+/// Returns the number of packages in a build of `package` for these platforms, including `package` itself.
 pub(crate) fn package_count(package: &str, platforms: &[&str]) -> Result<usize> {
     let filters = platforms.iter().flat_map(|platform| ["--filter-platform", platform]);
     let metadata = MetadataCommand::new()
@@ -94,8 +95,8 @@ pub(crate) fn fetch() -> Result<()> {
     Ok(())
 }
 
-/// Returns a command that runs cargo in the workspace's folder, without the variables that an outer cargo set for its
-/// child.
+/// Returns a command that runs cargo in the workspace's folder, without the variables that an outer cargo has set for
+/// the program that it runs.
 #[must_use]
 pub fn cargo() -> Command {
     let mut command = program(cargo_program());

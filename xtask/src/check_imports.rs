@@ -11,7 +11,7 @@ use xtask::{Checked, Extern};
 
 use crate::report;
 
-/// Check that components import nothing that world `plugin` does not allow, and export all that it names.
+/// Check that components import only what world `plugin` allows, and export everything that the world requires.
 ///
 /// Prints the imports and exports of each component. Exit status 1 if a component does not fit the world.
 #[derive(Args, Debug)]

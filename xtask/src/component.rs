@@ -89,7 +89,8 @@ fn build(guest: Guest, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Compo
     let target_directory = cargo::target_directory()?;
     let folder = target_directory.join(guest.folder);
     fs::create_dir_all(&folder)?;
-    // Held to the end, because two processes must not run rustup or replace the file at the same time.
+    // The lock is held until this function returns, because two processes must not run rustup or replace the file at
+    // the same time.
     let lock = File::create(target_directory.join(".guest-lock"))?;
     lock.lock()?;
 
@@ -128,7 +129,8 @@ fn compile(guest: Guest, target: &WasmTarget, target_directory: &Utf8Path) -> Re
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env("CARGO_INCREMENTAL", "0");
     cargo.args(["build", "--locked", "--package", guest.package, "--profile", "component", "--target", TRIPLE]);
 
-    // The smaller of the crate's two implementations of SHA-256. A request hashes only some hundred bytes.
+    // Chooses the smaller of the two implementations in the crate `sha2`. Its speed does not matter, because a request
+    // hashes only some hundred bytes.
     let mut flags = vec![toml_string(r#"--cfg=sha2_backend_soft="compact""#)];
     flags.extend(
         path_prefixes(&target.toolchain, target_directory)?
@@ -147,8 +149,8 @@ fn compile(guest: Guest, target: &WasmTarget, target_directory: &Utf8Path) -> Re
     Ok(cargo)
 }
 
-/// Returns the folders of this machine whose paths could get into the module, each with the fixed name that replaces it.
-/// If several match, the compiler takes the last.
+/// Returns the folders of this machine whose paths could get into the module, each with the fixed name that replaces
+/// it. If several folders match a path, the compiler takes the last one.
 fn path_prefixes(toolchain: &Toolchain, target_directory: &Utf8Path) -> Result<Vec<(PathBuf, String)>> {
     let home = cargo::home()?;
     let mut prefixes = vec![
@@ -186,7 +188,7 @@ fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::rename(&fresh, path).with_context(|| format!("can't write {}", path.display()))
 }
 
-/// Returns `text` as a TOML string. A JSON string is a valid one.
+/// Returns `text` as a TOML string. A JSON string is also a valid TOML string.
 fn toml_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,6 +1,6 @@
-//! Writes `docs/errors.md` from four sources: the WIT package documents the cases, the core the codes, the host library the
-//! other ends of a call, and the fault matrix lists which fault leads to which code. Only the introductions are written
-//! here.
+//! Writes `docs/errors.md` from four sources. The WIT package documents the cases, the core documents the codes, and
+//! the host library documents the other ways in which a call can end. The fault matrix lists which fault leads to which
+//! code. Only the introductions are written in this file.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -62,7 +62,7 @@ means that TikTok acted but its answer did not arrive. The fake then refuses the
 strict. In the column *case*, `answer` means that `call` returned TikTok's own answer with its code.
 ";
 
-/// Returns the page that the sources give.
+/// Returns the text of the page.
 pub(crate) fn page() -> Result<String> {
     let rows = fault_matrix()?;
     let mut page = INTRODUCTION.to_owned();

@@ -21,7 +21,7 @@ pub(crate) fn run(
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Builds an executable of a package. Returns a command that runs it, and its path.
+/// Builds an executable of a package. Returns a command that runs the executable, and the executable's path.
 pub(crate) fn build(title: &'static str, package: &str, name: &str) -> Result<(Command, PathBuf)> {
     let packages = xtask::executable_package_count(package);
     let program = progress::show(title, packages, |report| xtask::build_executable(name, report))?;

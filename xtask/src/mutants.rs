@@ -108,7 +108,7 @@ fn text(rules: &[Rule], tried: &[Tried], killed: usize) -> String {
     format!("{}{killed} of {} mutants killed\n", report::aligned(&rows), tried.len())
 }
 
-/// Returns the test that names the broken rule best: among the tests that killed the mutant, the one that killed the
+/// Returns the test that shows the broken rule best: among the tests that killed the mutant, the test that killed the
 /// fewest mutants in all.
 fn most_specific<'a>(outcome: &'a Outcome, tried: &[Tried]) -> Option<&'a str> {
     let victims = |test: &String| tried.iter().filter(|other| other.outcome.killers().contains(test)).count();

@@ -22,7 +22,7 @@ pub fn program(name: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Returns the value of an environment variable. An empty value counts as none.
+/// Returns the value of an environment variable. Returns `None` if the variable is missing or empty.
 #[expect(
     clippy::disallowed_methods,
     reason = "cargo and rustup pass settings to their children by environment variables"

@@ -1,15 +1,16 @@
 //! Removes the code that prints panics from a module.
 //!
-//! A panic on `wasm32-unknown-unknown` ends in the instruction `unreachable`, which is a trap. Before that, the standard
-//! library formats a message and a backtrace for a standard error that does not exist there. That code is a fifth of the
-//! module. This file replaces each of its functions by a single `unreachable`, then removes the functions that nothing
-//! calls any more, and all names. A panic is still a trap. Everything else stays as the compiler made it.
+//! A panic on `wasm32-unknown-unknown` ends in the instruction `unreachable`, which is a trap. Before the trap, the
+//! standard library formats a message and a backtrace for a standard error that does not exist on this target. The code
+//! for this is a fifth of the module. This file replaces each function of that code by a single `unreachable`, then
+//! removes the functions that nothing calls any more, and all names. A panic is still a trap. Everything else stays as
+//! the compiler made it.
 
 use anyhow::{Context as _, Result, bail};
 use walrus::{FunctionBuilder, FunctionId, FunctionKind, Module};
 
-/// The beginnings of the demangled paths of those functions. Functions that only ask about panics are not in the list, for
-/// example whether a panic is under way or whether to capture a backtrace.
+/// The first parts of the demangled paths of the functions that print panics. The list does not contain functions that
+/// only ask about panics, for example whether a panic is under way.
 const PRINTS_PANICS: [&str; 11] = [
     // A panic begins in these functions, which never return.
     "core::panicking::",
@@ -54,8 +55,8 @@ pub(crate) fn prune(module: &[u8]) -> Result<Vec<u8>> {
     Ok(module.emit_wasm())
 }
 
-/// Checks whether a symbol is one of those functions. Only the function's path counts: a mangled name also holds the name
-/// of the crate that instantiated the function.
+/// Checks whether a symbol belongs to a function that prints panics. Only the function's path counts, because a mangled
+/// name also contains the name of the crate that instantiated the function.
 fn prints_panics(symbol: &str) -> bool {
     let path = format!("{:#}", rustc_demangle::demangle(symbol));
     let path = path.trim_start_matches(['<', '&']);
@@ -89,7 +90,8 @@ pub(crate) fn without_names(component: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// Returns where a section begins, with its kind and its length. `range` is its content.
+/// Returns the position of a section's first byte. A section begins with its kind and its length. `range` is the
+/// position of the content behind them.
 fn section_begin(component: &[u8], range: &std::ops::Range<usize>) -> Option<usize> {
     let mut begin = range.start;
     let length_bytes = leb128_length(range.len());

@@ -58,7 +58,7 @@ impl Simulate {
     }
 }
 
-/// Reads a line such as `Strict: 1000 runs, 12 crashes, …`. Returns none for any other line.
+/// Reads a line such as `Strict: 1000 runs, 12 crashes, …`. Returns `None` for any other line.
 fn row(line: &str) -> Option<[String; COUNTS.len() + 1]> {
     let (policy, counts) = line.split_once(": ")?;
     let mut counts = counts.split(", ");

@@ -26,7 +26,7 @@ pub(crate) struct About {
     pub(crate) release: Version,
     /// The triple of the machine that the compiler runs on.
     pub(crate) host: String,
-    /// `unknown` for a compiler built without git.
+    /// The hash of the commit from which the compiler was built. `unknown` if it was built without git.
     pub(crate) commit_hash: String,
 }
 

@@ -23,8 +23,8 @@ use crate::toolchain::Toolchain;
 /// The target of the shipped component.
 pub(crate) const TRIPLE: &str = "wasm32-unknown-unknown";
 
-/// The compiler of a Linux distribution. It is asked for the sources of the standard library if the active toolchain has
-/// none.
+/// The compiler of a Linux distribution. If the active toolchain has no sources of the standard library, this compiler
+/// is used with its own sources.
 const SYSTEM_RUSTC: &str = "/usr/bin/rustc";
 
 /// The origin of the standard library for the target.
@@ -55,14 +55,14 @@ pub(crate) struct WasmTarget {
     pub(crate) origin: Origin,
     /// The compiler.
     pub(crate) toolchain: Toolchain,
-    /// The linker. None if the compiler finds one by itself.
+    /// The linker. `None` if the compiler finds a linker by itself.
     pub(crate) linker: Option<PathBuf>,
 }
 
 /// Finds a way to compile for the target, and installs the target if needed.
 ///
 /// # Errors
-/// If no way works. The error says for each way why not.
+/// If no way works. For each way, the error says why it does not work.
 pub(crate) fn ensure() -> Result<WasmTarget> {
     let active = Toolchain::active()?;
     let minimum = minimum_release()?;
@@ -100,7 +100,7 @@ impl WasmTarget {
     }
 }
 
-/// The ways to compile for the target that this machine offers.
+/// The ways in which this machine could compile for the target.
 #[derive(Clone, Copy, Debug)]
 struct Found {
     /// The active toolchain has the standard library for the target.

@@ -1,8 +1,8 @@
 //! Compares a component with the world `plugin` in `wit/world.wit`, which says what the shipped component may import and
 //! must export.
 //!
-//! A component can use only the capabilities that it imports. So the list is closed and compared by name and version.
-//! `cargo xtask dist` prints it.
+//! A component can use only the capabilities that it imports. So the world contains every import that is allowed.
+//! Imports are compared by name and version. `cargo xtask dist` prints it.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::process::workspace_root;
 pub struct Extern {
     /// The name without the version, for example `wasi:http/types`.
     pub name: String,
-    /// The version, for example `0.2.2`. None if it has no version.
+    /// The version, for example `0.2.2`. `None` if the item has no version.
     pub version: Option<String>,
     /// The number of functions that the component lists. 0 if it uses only types of the interface.
     pub functions: usize,
@@ -57,7 +57,8 @@ pub fn check_imports(component: &[u8]) -> Result<Vec<Extern>> {
     Ok(checked.imports)
 }
 
-/// Compares a component with the world `plugin`. Differences are no error: they are in [`Checked::problems`].
+/// Compares a component with the world `plugin`. A difference is not an error of this function. Differences are listed
+/// in [`Checked::problems`].
 ///
 /// # Errors
 /// If the bytes are not a component, or `wit/` can't be read.
@@ -151,7 +152,7 @@ fn plugin() -> Result<(Resolve, WorldId)> {
     Ok((resolve, world))
 }
 
-/// Returns the cases of `error` in `wit/types.wit` with their documentation, in their order there.
+/// Returns the cases of `error` in `wit/types.wit` with their documentation, in the order of that file.
 ///
 /// # Errors
 /// If `wit/` can't be read or parsed, or has no variant `error`.
@@ -170,7 +171,7 @@ pub fn error_cases() -> Result<Vec<(String, String)>> {
 }
 
 fn decode(component: &[u8]) -> Result<(Resolve, WorldId)> {
-    // `decode` would accept a core module, as a component that imports nothing.
+    // This check is needed because `decode` would accept a core module as a component that imports nothing.
     ensure!(wasmparser::Parser::is_component(component), "this is not a component");
     match wit_component::decode(component).context("this component is damaged")? {
         DecodedWasm::Component(resolve, world) => Ok((resolve, world)),
@@ -185,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    /// Every item is a capability of the component. Do not add one only to make this test pass.
+    /// Every item is a capability of the component. Do not add an item only to make this test pass.
     const ALLOWED: [&str; 13] = [
         "tiktok-shop:connector/app-credentials@0.1.0",
         "tiktok-shop:connector/connection-storage@0.1.0",

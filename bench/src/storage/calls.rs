@@ -62,7 +62,7 @@ pub(crate) struct Measured {
     pub(super) list_shops: Duration,
     pub(super) connect: Duration,
     pub(super) refresh: Duration,
-    /// In KiB. `None` if this system does not report it.
+    /// The process's largest memory, in KiB. `None` if this system does not report it.
     pub(super) memory: Option<u64>,
 }
 
@@ -118,10 +118,10 @@ impl Calls {
             }
         }
         let (host, tenant) = (&platform.host, &platform.tenant);
-        // Not measured: the first call opens the process's connections.
+        // This call is not measured, because the first call opens the process's connections to the database.
         host.list_shops(tenant, &"first".parse()?).await?;
 
-        // A prime step, so that consecutive calls use different connections.
+        // The step is a prime number, so that consecutive calls use different connections.
         let stored = |call: u32| customer(u64::from(call).wrapping_mul(7_919) % self.connections);
         let (mut list_shops, mut connect, mut refresh) = (Vec::new(), Vec::new(), Vec::new());
         for call in 0..calls {

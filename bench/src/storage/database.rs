@@ -94,7 +94,7 @@ async fn execute(server: &str, sql: String) -> Result<()> {
 impl Drop for Database {
     fn drop(&mut self) {
         let Some(Schema { name, server }) = self.schema.take() else { return };
-        // Dropping blocks; the bench is at its end or has failed.
+        // `drop` may block the thread here, because the benchmark has ended or failed.
         let sql = format!("DROP SCHEMA {name} CASCADE");
         tokio::task::block_in_place(|| {
             let _left_behind = tokio::runtime::Handle::current().block_on(execute(&server, sql));

@@ -27,7 +27,8 @@ const TAKE_BACK: &str = "open-api.tiktokglobalshop.com/authorization/202403/shop
 /// The seller who refuses the consent.
 const OTHER_SELLER: &str = "one-shop";
 
-/// Shows these steps. `announced` is the end that TikTok announced before the seller's second consent.
+/// Shows the steps of this file. `announced` is the time at which the authorization ends, as TikTok announced it before
+/// the seller's second consent.
 pub(super) async fn tell(
     stage: &Stage,
     page: &mut Page,
@@ -91,7 +92,8 @@ async fn the_authorization_ended(stage: &Stage, page: &mut Page, customer: &mut 
     page.connection(&connection, stage.now())?;
     let reason = ReauthorizationReason::AuthorizationExpired;
     page.events(&new_events(stage, customer).await?, &[EventKind::ReauthorizationRequired(reason)])?;
-    // The last token of each consent is refused because it has ended, and the earlier ones because they were replaced.
+    // The seller has consented twice. TikTok refuses the last token of each consent because the authorization has
+    // ended, and the earlier tokens because they were replaced.
     let refusals = [(2, REFRESH, "200, code 36004001"), (2, REFRESH, "200, code 36004005")];
     page.requests(&stage.journal.take(), &refusals)?;
     page.check(CASE_AND_CODE, &case_and_code(&error), &(Action::Reauthorize, "authorization-expired"))?;

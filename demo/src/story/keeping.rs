@@ -24,13 +24,14 @@ use crate::stage::{GERMAN_SHOP, SELLER, Stage};
 /// The app secret that the operator has mistyped.
 const WRONG_SECRET: &str = "0000000000000000000000000000000000000bad";
 
-/// How long before the end of the authorization TikTok announces it.
+/// TikTok announces the end of an authorization this long in advance: 30 days.
 const ANNOUNCED_BEFORE: Duration = Duration::from_secs(30 * 86_400);
-/// How long after a refresh the next one is certainly due. It is due a day before the access token ends, and up to two
-/// hours later at random, so that the connections of a fleet are not all due at once.
+/// This long after a refresh, the next refresh is certainly due. A refresh is due a day before the access token
+/// expires, plus a random delay of up to two hours. Because of the delay, the connections of a fleet are not all due at
+/// once.
 const SURELY_DUE: Duration = Duration::from_secs(6 * 86_400 + 3 * 3_600);
 
-/// Shows these steps. Returns when the authorization ends, as TikTok has announced it.
+/// Shows the steps of this file. Returns the time at which the authorization ends, as TikTok has announced it.
 pub(super) async fn tell(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<UnixSeconds> {
     seven_days_later(stage, page, customer).await?;
     a_wrong_app_secret(stage, page, customer).await?;

@@ -86,7 +86,7 @@ pub(super) async fn consent_again(
     Ok((before, connection))
 }
 
-/// Returns the connector's error of a call that must fail with one.
+/// Returns the connector's error from a call that must fail with such an error.
 pub(super) fn connector_error<T, E: Into<ConsentError>>(answer: Result<T, E>) -> Result<ConnectorError> {
     match answer.map_err(Into::into) {
         Ok(_) => bail!("expected an error of the connector, found success"),
@@ -99,12 +99,12 @@ pub(super) fn case_and_code(error: &ConnectorError) -> (Action, &str) {
     (error.action(), &error.failure().code)
 }
 
-/// Returns the status of a connection, and when its access token ends.
+/// Returns the status of a connection, and the time at which its access token expires.
 pub(super) fn status_and_end(connection: &Connection) -> (ConnectionStatus, Option<UnixSeconds>) {
     (connection.status, connection.access_expires_at)
 }
 
-/// The [`status_and_end`] of a connection whose access token TikTok issued just now.
+/// Returns the [`status_and_end`] of an active connection whose access token TikTok has issued just now.
 pub(super) fn active_for_a_week(now: UnixSeconds) -> (ConnectionStatus, Option<UnixSeconds>) {
     (ConnectionStatus::Active, Some(later(now, WEEK)))
 }

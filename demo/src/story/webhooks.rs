@@ -9,7 +9,8 @@ use tiktok_shop_host::webhook::{Webhook, WebhookReply};
 
 use crate::stage::Stage;
 
-/// Accepts every webhook that TikTok has to deliver now. Returns each event with the HTTP status of the platform's answer.
+/// Accepts every webhook that TikTok has to deliver now. Returns each webhook with the HTTP status of the platform's
+/// answer.
 pub(super) async fn deliver_all(stage: &Stage) -> Result<Vec<(Webhook, u16)>> {
     let mut delivered = Vec::new();
     for delivery in stage.tiktok.webhooks_due() {
@@ -22,7 +23,7 @@ pub(super) async fn deliver_all(stage: &Stage) -> Result<Vec<(Webhook, u16)>> {
     Ok(delivered)
 }
 
-/// Accepts a webhook. Returns the event if the platform's handler was called with it, and the reply for TikTok.
+/// Accepts a webhook. Returns the webhook if the platform's handler was called with it, and the reply for TikTok.
 pub(super) async fn accept(
     stage: &Stage,
     delivery: &WebhookDelivery,

@@ -20,7 +20,7 @@ use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode, percent_encode_byte};
 
-/// The lowest length of a secret that can be searched for, in bytes. A shorter text could occur by chance.
+/// The minimum length of a secret that can be searched for, in bytes. A shorter text could occur by chance.
 pub const MIN_SECRET_BYTES: usize = 12;
 
 /// The secrets to search for.
@@ -68,7 +68,8 @@ impl Canaries {
     #[must_use]
     pub fn found_in(&self, bytes: &[u8]) -> BTreeSet<Found> {
         let search = self.search.get_or_init(|| {
-            // Each search runs only a few times. A faster automaton would take longer to build than it saves.
+            // Each search runs only a few times. To build a faster automaton would take more time than that automaton
+            // would save.
             let kind = Some(AhoCorasickKind::NoncontiguousNFA);
             let search = AhoCorasick::builder().ascii_case_insensitive(true).kind(kind).build(self.patterns.keys());
             #[expect(clippy::expect_used, reason = "documented")]

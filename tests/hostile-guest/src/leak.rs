@@ -1,6 +1,7 @@
 //! Leaves a secret in memory on purpose, or searches memory for a secret.
 //!
-//! The order names the secret in hexadecimal with every bit inverted. Otherwise the search would find the order itself.
+//! The order contains the secret in hexadecimal, with every bit inverted. Otherwise the search would find the order
+//! itself.
 
 use core::cell::RefCell;
 
@@ -20,7 +21,7 @@ pub(crate) fn leave(inverted: &str) -> String {
     look(inverted)
 }
 
-/// Counts the secret in all of memory, including memory that this guest has not allocated.
+/// Counts how often the secret occurs in all of memory, including memory that this guest has not allocated.
 pub(crate) fn look(inverted: &str) -> String {
     let inverted = bytes(inverted);
     let memory = memory();

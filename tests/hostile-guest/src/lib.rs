@@ -101,7 +101,7 @@ impl export::Guest for Hostile {
     }
 }
 
-/// Calls the host, which tells the test how far this guest has come.
+/// Calls the host program, so that the test sees how far this guest has come.
 fn call_host() -> String {
     app_credentials::current().map_or_else(|error| format!("{error:?}"), |credentials| credentials.app_key)
 }

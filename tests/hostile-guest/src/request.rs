@@ -1,4 +1,4 @@
-//! Requests to any host that the test names, built directly with `wasi:http`.
+//! Sends requests to any network host that the test chooses. Builds them directly with `wasi:http`.
 
 use crate::bindings::wasi::http::outgoing_handler::handle;
 use crate::bindings::wasi::http::types::{ErrorCode, Fields, FutureIncomingResponse, Method, OutgoingRequest, Scheme};

@@ -34,7 +34,7 @@ pub(crate) fn handles(count: usize) -> usize {
     held.len()
 }
 
-/// Adds header fields of 1 KiB each to one set and returns how many the host accepted.
+/// Adds header fields of 1 KiB each to one set of headers. Returns how many fields the host accepted.
 pub(crate) fn headers(kilobytes: usize) -> usize {
     let fields = Fields::new();
     (0..kilobytes).filter(|_| fields.append("x-more", &[b'x'; 1024]).is_ok()).count()

@@ -57,7 +57,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(if all_legal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the trials, as many at the same time as there are processors. Returns the tallies in the order of the trials.
+/// Runs the trials. As many trials run at the same time as the machine has processors. Returns the tallies in the order
+/// of the trials.
 async fn kill(trials: Vec<Trial>) -> Result<Vec<(Trial, Tally)>> {
     let progress = Arc::new(Progress::over(trials.iter().map(|trial| trial.points().count() as u64).sum())?);
     let free = Arc::new(Semaphore::new(thread::available_parallelism()?.get()));

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// The number of points per line, if standard error is not a terminal.
+/// If standard error is not a terminal, a line is printed each time that this many points are done.
 const POINTS_PER_LINE: u64 = 500;
 
 pub(crate) struct Progress {

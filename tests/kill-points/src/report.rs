@@ -1,5 +1,5 @@
-//! The report: for each operation and policy, the number of points, of connections that survived and that were lost, and
-//! the causes of the losses.
+//! The report. For each operation and policy it contains the number of points, the number of connections that survived,
+//! the number of connections that were lost, and the causes of the losses.
 
 use std::fmt::Write as _;
 
@@ -68,7 +68,7 @@ fn lost(tally: &Tally) -> u32 {
     tally.lost.values().sum()
 }
 
-/// Returns the sums over all trials: points, survived, lost, illegal.
+/// Returns the sums over all trials, as `[points, survived, lost, illegal]`.
 fn totals(tallies: &[(Trial, Tally)]) -> [u64; 4] {
     tallies.iter().fold([0; 4], |[points, survived, lost_so_far, illegal], (trial, tally)| {
         [

@@ -1,8 +1,9 @@
-//! Lists the states that may be stored after a kill, for each list of requests that TikTok Shop got before.
+//! Lists the states that may be stored after a kill, for each list of requests that TikTok Shop got before the kill.
 //!
-//! Tokens have numbers, in the order in which they were issued. A record is written as access token, refresh token, fallbacks
-//! in brackets, and `claimed` or `to be verified` where this holds. A row is written as the regions of its shops, with
-//! `unlinked` or `gone` (no longer granted) where this holds, and `ending as announced` if TikTok Shop has announced the end.
+//! Tokens have numbers, in the order in which they were issued. A record is written as access token, refresh token and
+//! fallbacks in brackets, then `claimed` or `to be verified` if the record is in this state. A row is written as the
+//! regions of its shops. `unlinked` or `gone` (no longer granted) stands behind a shop that is in this state.
+//! `ending as announced` follows if TikTok Shop has announced the end of the authorization.
 
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::events::EventKind;
@@ -14,7 +15,8 @@ use crate::{BEGIN, DAY};
 /// The requests that TikTok Shop got, and the states that may be stored after them.
 type Legal = (&'static str, &'static [&'static str]);
 
-/// Returns the legal states of an operation, in the order in which it passes through them. Each must occur after some kill.
+/// Returns the legal states of an operation, in the order in which the operation passes through them. Each state must
+/// occur after at least one kill.
 pub(super) fn legal(operation: Operation) -> &'static [Legal] {
     match operation {
         Operation::Connect => &[
@@ -60,7 +62,7 @@ pub(super) fn legal(operation: Operation) -> &'static [Legal] {
     }
 }
 
-/// The expected end of an operation that a second call finishes.
+/// The expected final state of an operation that a second call finishes.
 pub(super) struct End {
     /// The kind of the next refresh. `None` if no refresh follows.
     pub(super) refresh: Option<RefreshMode>,
@@ -70,7 +72,8 @@ pub(super) struct End {
     pub(super) event: Option<EventKind>,
 }
 
-/// Returns the expected end of an operation. `None` if the operation gets tokens: then the check depends on the tokens.
+/// Returns the expected final state of an operation. `None` if the operation gets tokens, because the expected state
+/// then depends on the tokens.
 pub(super) const fn end(operation: Operation) -> Option<End> {
     let (refresh, stored, event) = match operation {
         Operation::Connect | Operation::Reconnect | Operation::Refresh | Operation::Promotion => return None,
@@ -78,7 +81,8 @@ pub(super) const fn end(operation: Operation) -> Option<End> {
         Operation::Disconnect => (None, "no tokens; no row", Some(EventKind::Disconnected)),
         // The refresh is forced, because after some kills no refresh is due.
         Operation::DisconnectShop => (Some(RefreshMode::Forced), "AT-2 RT-2 [RT-1]; FR, IE, DE unlinked gone", None),
-        // The webhook makes a refresh due. That refresh only verifies: the tokens are fresh, so they stay.
+        // The webhook makes a refresh due. The tokens are fresh, so that refresh keeps them and only verifies the
+        // connection.
         Operation::Webhook6 => (Some(RefreshMode::WhenDue), "AT-1 RT-1 []; FR, IE, DE gone", None),
         Operation::Webhook7 => (
             Some(RefreshMode::WhenDue),

@@ -28,7 +28,8 @@ impl Scene {
         let tokens = || stored.iter().flat_map(|(_, record)| refresh_tokens(record));
         let mut issued = self.requests().into_iter().filter_map(|request| request.issued);
         let answer_lost = issued.any(|pair| tokens().all(|token| token.expose() != pair.refresh_token));
-        // If nothing is stored, the connection is lost exactly if TikTok Shop has spent the code and the answer is lost.
+        // If nothing is stored, the connection is lost if TikTok Shop has spent the code and its answer is lost, and
+        // only then.
         let lost = match &stored {
             Some(_) => !tokens().any(|token| self.stage.fake.honours(token.expose())),
             None => answer_lost,
@@ -41,7 +42,7 @@ impl Scene {
         let call = if self.operation == Operation::Connect && !is_stored {
             self.call.clone()
         } else if self.operation == Operation::Reconnect {
-            // The stored pair may be so fresh that no refresh is due. A forced refresh shows whether it works.
+            // The stored pair may be so fresh that no refresh is due. A forced refresh shows whether the pair works.
             Call::Refresh(RefreshMode::Forced)
         } else {
             Call::Refresh(RefreshMode::WhenDue)
@@ -60,7 +61,8 @@ impl Scene {
         Ok(cause)
     }
 
-    /// Checks that the error and the row name the loss, and that a new consent restores the connection.
+    /// Checks that the error and the row say that the connection is lost, and that a new consent restores the
+    /// connection.
     async fn reconnect(&self, error: CallError, is_stored: bool) -> Result<Connection, String> {
         let expected = if is_stored { "refresh-outcome-unknown" } else { "authorization-code-spent" };
         let actual = refusal::<()>(Err(error));

@@ -13,14 +13,14 @@ use super::scene::Scene;
 use crate::tenant;
 
 impl Scene {
-    /// Lets the claim lapse, makes the call again and checks the end.
+    /// Lets the claim lapse, makes the call again, and checks the answer and the final state (see `check_end`).
     pub(super) async fn repeat(&self, end: &End) -> Result<(), String> {
         self.stage.advance(CLAIM_LIFE.as_secs() + 1);
         let answer = self.call.clone().make(self.stage.host_builder()).await;
         self.check_end(&answer.map_err(|error| format!("the second call: {error}"))?, end).await
     }
 
-    /// Checks the answer of a call, makes the next refresh, and checks everything that is stored then.
+    /// Checks the answer of a call. Makes the next refresh, if one follows. Then checks everything that is stored.
     pub(super) async fn check_end(&self, answer: &Answer, end: &End) -> Result<(), String> {
         let is_right = match (self.operation, answer) {
             (Operation::LinkShops, Answer::Connection(connection)) => self.listed().await == [(**connection).clone()],
@@ -51,7 +51,8 @@ impl Scene {
         self.check_events(end.event).await
     }
 
-    /// Checks that TikTok Shop accepts the stored refresh token. If none is stored, it must accept no token at all.
+    /// Checks that TikTok Shop accepts the stored refresh token. If no refresh token is stored, TikTok Shop must accept
+    /// no token at all.
     async fn check_tokens_at_tiktok(&self) -> Result<(), String> {
         let honoured = self.words().honoured();
         let stored = self.stored().await.and_then(|(_, record)| record.into_current().refresh);
@@ -64,7 +65,8 @@ impl Scene {
         }
     }
 
-    /// Returns a problem if a connection with tokens would not be swept, or one without tokens would be swept or listed.
+    /// Returns a problem if a sweep would miss a connection that has tokens. Also returns a problem if a connection
+    /// without tokens would be swept or listed.
     pub(super) async fn sweep_or_list_problem(&self) -> Option<String> {
         let stored = self.stored().await.map(|(key, _)| key);
         if self.swept(UnixSeconds(u64::MAX)).await != stored {
@@ -86,8 +88,8 @@ impl Scene {
         let expected: Vec<_> = [EventKind::Connected].into_iter().chain(event).collect();
         let events = self.stage.storage.events(&tenant(0), None, 10).await.expect("storage in memory");
         let mut events: Vec<_> = events.into_iter().map(|event| event.event.kind).collect();
-        // The killed call may have revoked the grant at TikTok Shop already. Then the second call learns this from TikTok Shop
-        // and marks the connection as dead before it deletes the connection.
+        // The killed call may have revoked the grant at TikTok Shop already. In this case, the second call learns this
+        // from TikTok Shop, and marks the connection as dead before it deletes the connection.
         let revoked = EventKind::ReauthorizationRequired(ReauthorizationReason::AuthorizationRevoked);
         if self.operation == Operation::Disconnect && events.get(1) == Some(&revoked) {
             events.remove(1);

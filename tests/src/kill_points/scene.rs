@@ -1,4 +1,4 @@
-//! One kill: the steps before it, and the state after it.
+//! The steps before a kill, and the state after the kill.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,13 +32,13 @@ pub(super) struct Scene {
 
 /// The state after a kill.
 pub(super) struct Found {
-    /// The boundary event at which the call was killed. `None` if the call was not killed at the intended one.
+    /// The boundary event at which the call was killed. `None` if the call was not killed at the intended event.
     pub(super) at: Option<BoundaryEvent>,
     /// The requests that TikTok Shop got, in the notation of `legal.rs`.
     pub(super) seen: String,
     /// The stored state, in the same notation.
     pub(super) stored: String,
-    /// Any other problem of the stored state.
+    /// Any other problem of the stored state, for example that no sweep would find the connection.
     pub(super) problem: Option<String>,
 }
 
@@ -48,7 +48,8 @@ impl Scene {
         let stage = Stage::in_memory();
         stage.fake.update_switches(|switches| switches.replaced_refresh_token = replaced);
         if operation == Operation::Disconnect {
-            // Only shops with a cipher can be deauthorized by a call. The grant ends with the last of them.
+            // Only shops with a cipher can be deauthorized by a call. When the last of these shops is deauthorized, the
+            // grant ends.
             let updated = stage.fake.update_seller(SELLER, |seller| seller.shops.retain(|shop| shop.cipher.is_some()));
             updated.expect("a known seller");
         }
@@ -131,7 +132,7 @@ impl Scene {
         (outcome, events)
     }
 
-    /// Returns a problem if a record is stored and either no sweep would find it, or its row shows a failure.
+    /// If a token record is stored, returns a problem if no sweep would find the record, or if its row shows a failure.
     async fn sweep_or_row_problem(&self) -> Option<String> {
         let (key, _) = self.stored().await?;
         if self.swept(UnixSeconds(u64::MAX)).await.as_ref() != Some(&key) {
@@ -142,7 +143,8 @@ impl Scene {
         (!is_healthy).then(|| format!("the row says {:?}, {:?}", row.status, row.last_failure))
     }
 
-    /// Returns the stored state in the notation of `legal.rs`. It includes the row if the operation has an expected end.
+    /// Returns the stored state in the notation of `legal.rs`. The text includes the row if the operation has an
+    /// expected final state.
     pub(super) async fn in_words(&self) -> String {
         let stored = self.stored().await;
         let record = stored.as_ref().map(|(_, record)| self.words().record(record));
@@ -232,7 +234,7 @@ fn prepare_call(operation: Operation, stage: &Stage, shops: Vec<ShopId>) -> Call
             Call::ReceiveWebhook(stage.fake.webhooks_due().swap_remove(0))
         }
         Operation::Webhook7 => {
-            // The first notice comes 30 days before the end.
+            // TikTok Shop sends the first webhook 30 days before the authorization ends.
             stage.advance(335 * DAY);
             Call::ReceiveWebhook(stage.fake.webhooks_due().swap_remove(0))
         }

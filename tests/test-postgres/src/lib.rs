@@ -1,5 +1,5 @@
-//! Finds the PostgreSQL server that tests may use. Not every machine has one: a test without a server returns at once and
-//! standard error says so. In CI such a test fails.
+//! Finds the PostgreSQL server that tests may use. Not every machine has such a server. Without a server, a test
+//! returns at once, and standard error says so. In CI, the test fails.
 
 use std::env;
 use std::io::{self, Write as _};
@@ -24,7 +24,7 @@ pub fn test_postgres() -> Option<String> {
 pub struct Restart(String);
 
 /// Returns the command that restarts the server, from the variable `TIKTOK_SHOP_TEST_POSTGRES_RESTART`: words without
-/// quotes. If the variable is not set, does as [`test_postgres`].
+/// quotes. If the variable is not set, does the same as [`test_postgres`].
 ///
 /// # Panics
 /// As [`test_postgres`].

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::mutant::Mutant;
 
-/// The tests, in the order in which they run. The suites after the first that fails do not run.
+/// The tests, in the order in which they run. After a suite has failed, no further suite runs.
 const SUITES: [Suite; 2] = [
     // The two skipped modules are slow, and test secrets only, not the rules.
     Suite { targets: &["--lib", "--test", "core"], skipped: &["compile_fail::", "free_text::"] },
@@ -29,10 +29,10 @@ struct Suite {
 
 /// The outcome of a mutant.
 pub(super) enum Outcome {
-    /// These tests failed, sorted by name. At least one.
+    /// The names of the tests that failed, sorted. There is at least one.
     Killed(Vec<String>),
     Survived,
-    /// With git's message.
+    /// The patch does not apply. The text is git's message.
     DoesNotApply(String),
     /// The compiler's messages are on standard error.
     DoesNotBuild,
@@ -60,7 +60,7 @@ impl Outcome {
 pub(super) struct Trial {
     tree: PathBuf,
     target: PathBuf,
-    /// The longest that a test executable may run. After this time its unfinished tests count as failed.
+    /// The time that a test executable may run. After this time, its unfinished tests count as failed.
     limit: Duration,
     /// Held while the copy is used.
     _lock: File,
@@ -90,8 +90,8 @@ impl Trial {
         Ok(Self { tree, target, limit: Duration::MAX, _lock: lock })
     }
 
-    /// Runs the tests without a mutant. They must pass, because otherwise a failure with a mutant would prove nothing. Sets
-    /// the time limit for mutants: 60 s, and five times as long as this run takes.
+    /// Runs the tests without a mutant. They must pass, because otherwise a failure with a mutant would prove nothing.
+    /// Sets the time limit for mutants: 60 s plus five times the duration of this run.
     #[expect(clippy::disallowed_methods, reason = "measures how long a program runs")]
     pub(super) fn baseline(&mut self) -> Result<()> {
         let began = Instant::now();
@@ -161,8 +161,9 @@ pub(super) fn git_apply(folder: &Path, patch: &Path, options: &[&str]) -> Result
 
 /// Returns a command that runs git in `folder`.
 ///
-/// Removes the variables with which a git hook names its own repository. Keeps git from finding a repository above the
-/// folder: git would then take the patch's paths as relative to that repository, and would silently skip all of them.
+/// Removes the variables that point a git hook to its own repository. Keeps git from finding a repository above the
+/// folder. Otherwise, git would take the patch's paths as relative to that repository, and would silently skip all of
+/// them.
 fn git(folder: &Path) -> Command {
     let mut command = xtask::program("git");
     command.current_dir(folder);
@@ -192,7 +193,7 @@ fn failed_tests(command: &mut Command, limit: Duration) -> Result<Vec<String>> {
     let reader = thread::spawn(move || {
         let mut text = String::new();
         let read = stdout.read_to_string(&mut text);
-        // After the time limit the receiver no longer waits for this.
+        // After the time limit, the receiver no longer waits for this message.
         let _ = sender.send(());
         read.map(|_| text)
     });
@@ -209,8 +210,8 @@ fn failed_tests(command: &mut Command, limit: Duration) -> Result<Vec<String>> {
     Ok(failed)
 }
 
-/// The end of the line that the test harness prints about a test that runs for long. The line may be about a test that
-/// ended later, so it counts only if the executable did not end.
+/// The last words of the line that the test harness prints about a slow test. The test may still have ended after that
+/// line. So the line counts only if the whole executable did not end in time.
 const ENDLESS: &str = " has been running for over 60 seconds";
 
 /// Returns the names of the tests whose lines have one of these endings.
