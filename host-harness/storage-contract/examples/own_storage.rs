@@ -1,8 +1,8 @@
-//! A complete storage for one process, on the embedded key-value database redb. It stores the values that the host gives it,
-//! and compares revisions. It needs to know nothing about tokens, keys or TikTok Shop.
+//! A complete storage for one process, on the embedded key-value database redb. It stores the values that the host
+//! gives it, and compares revisions. It needs no knowledge of tokens, keys or TikTok Shop.
 //!
-//! `tests/contract.rs` runs the checks of the contract on it. `due` and `endings` read every record. If you have many
-//! connections, keep an index for them, as `tiktok-shop-sql-storage` does.
+//! `tests/contract.rs` runs the checks of the contract on it. `due` and `endings` read every record here. If you have
+//! many connections, keep an index for these two methods, as `tiktok-shop-sql-storage` does.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,24 +25,25 @@ use tiktok_shop_host::storage::{
 };
 use tiktok_shop_host::{AccountId, Component, ConnectorHost, CustomerId, KeyId, Revision, ShopId, TenantId};
 
-/// Tenant, customer and account. They are separate parts of the key, so that a separator within an id can't make two keys
-/// equal.
+/// Tenant, customer and account. They are separate parts of the key, so two keys differ even if an id contains a
+/// separator.
 type Key = (&'static str, &'static str, &'static str);
-/// A tenant and a digest of 32 bytes.
+/// A tenant, and a digest of 32 bytes.
 type Digest = (&'static str, &'static [u8]);
 
 const TOKENS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("tokens");
 const ROWS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("rows");
 const EVENTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("events");
-/// The digests of `append_once`, by tenant, customer and account.
+/// The digests that `append_once` has stored. The parts of the key are tenant, customer, account and digest.
 const ONCE: TableDefinition<'_, (&str, &str, &str, &[u8]), ()> = TableDefinition::new("once");
 const STATES: TableDefinition<'_, Digest, &[u8]> = TableDefinition::new("states");
 /// When each webhook was remembered, in seconds since 1970.
 const WEBHOOKS: TableDefinition<'_, Digest, u64> = TableDefinition::new("webhooks");
-/// The keys of each tenant, by number. Later keys have greater numbers.
+/// The data keys of tenants. A key of this table is a tenant and a number. Data keys that were added later have greater
+/// numbers.
 const KEYS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("keys");
 
-/// When a record was written, by a clock that nobody can set: a time since the start of a process.
+/// When a record was written, measured from the start of a process. Nobody can set this clock.
 #[derive(Serialize, Deserialize)]
 struct Moment {
     /// The random id of the process.
@@ -67,8 +68,9 @@ impl ProcessClock {
         Moment { process: self.process.clone(), since_start: self.clock.monotonic() }
     }
 
-    /// Returns the time since this moment. If an earlier process wrote the record, the age is unknown. The claims of that process
-    /// then count as lapsed, and its unfinished consents as expired.
+    /// Returns the time since this moment. If an earlier process wrote the record, its age is unknown, and this
+    /// function returns the maximum. The claims of the earlier process then count as lapsed, and its unfinished
+    /// consents as expired.
     fn age(&self, moment: &Moment) -> Duration {
         let is_own = moment.process == self.process;
         if is_own { self.clock.monotonic().saturating_sub(moment.since_start) } else { Duration::MAX }
@@ -120,14 +122,15 @@ impl OwnStorage {
         Ok(storage)
     }
 
-    /// Runs the work in one transaction that can write. redb allows only one such transaction at a time, so every swap is
-    /// atomic. If the work fails, nothing is written.
+    /// Runs the work in one transaction that can write. redb allows only one such transaction at a time, so every swap
+    /// is atomic. If the work fails, nothing is written.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&WriteTransaction, &ProcessClock) -> Result<T, TransactionError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let storage = self.clone();
-        // The transaction runs on its own thread because it waits for the disk. It completes even if the caller stops waiting.
+        // The transaction runs on its own thread because it waits for the disk. It completes even if the caller stops
+        // waiting.
         let done = tokio::task::spawn_blocking(move || {
             let transaction = storage.database.begin_write()?;
             let done = work(&transaction, &storage.clock)?;
@@ -152,7 +155,7 @@ impl OwnStorage {
     }
 }
 
-/// The error of a step of a transaction. An error text of redb contains no stored value.
+/// The error of one step of a transaction. It may contain redb's error texts, because they contain no stored value.
 struct TransactionError(StorageError);
 
 impl<E: Into<redb::Error>> From<E> for TransactionError {
@@ -177,7 +180,7 @@ fn table_key<'a>(tenant: &'a TenantId, key: &'a ConnectionKey) -> (&'a str, &'a 
     (tenant.as_str(), key.customer.as_str(), key.account.as_str())
 }
 
-/// Returns the value of this key, if the table has one.
+/// Returns the value under this key. `None` if the table does not contain the key.
 fn get<'txn, K: redb::Key + 'static, T: DeserializeOwned>(
     table: &impl ReadableTable<K, &'static [u8]>,
     key: impl std::borrow::Borrow<K::SelfType<'txn>>,
@@ -193,7 +196,8 @@ fn row_entry(stored: StoredRow) -> RowEntry {
     RowEntry { revision: stored.revision, row: stored.row }
 }
 
-/// Returns the token records or rows of one tenant or of all tenants, with their tenants and keys, in byte order.
+/// Returns the token records or rows in this table, with their tenants and keys, in byte order. `tenant: None` means
+/// the records of all tenants.
 fn records<T: DeserializeOwned>(
     table: &impl ReadableTable<Key, &'static [u8]>,
     tenant: Option<&TenantId>,
@@ -252,7 +256,8 @@ fn sealed_records(
     Ok(tokens.chain(rows).collect())
 }
 
-/// Appends events. No other transaction can write at the same time, so the positions become visible in their order.
+/// Appends events. No other transaction can write at the same time, so events become visible in the order of their
+/// positions.
 fn append(transaction: &WriteTransaction, tenant: &TenantId, events: &[NewEvent]) -> Result<(), TransactionError> {
     let mut table: Table<'_, (&str, u64), &[u8]> = transaction.open_table(EVENTS)?;
     let tenant = tenant.as_str();
@@ -508,7 +513,7 @@ impl WebhookStorage for OwnStorage {
     async fn remember_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<(), StorageError> {
         let (tenant, webhook) = (tenant.clone(), *webhook);
         self.write(move |transaction, clock| {
-            // The time lets you delete webhooks that were remembered more than three days ago.
+            // The time is stored so that you can delete webhooks that were remembered more than three days ago.
             let now = clock.clock.wall().as_secs();
             transaction.open_table(WEBHOOKS)?.insert((tenant.as_str(), webhook.as_bytes().as_slice()), now)?;
             Ok(())
@@ -658,7 +663,8 @@ enum Mark {
 }
 
 impl OwnStorage {
-    /// Marks a state, and returns whether that changed the state. An unknown state is not changed.
+    /// Marks a state as used or unused. Returns `false`, and changes nothing, if the state already has this mark or is
+    /// unknown.
     async fn mark_state(&self, tenant: &TenantId, state: &StateDigest, mark: Mark) -> Result<bool, StorageError> {
         let (tenant, state, used) = (tenant.clone(), *state, mark == Mark::Used);
         self.write(move |transaction, _| {

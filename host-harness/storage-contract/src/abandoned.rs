@@ -1,4 +1,5 @@
-//! Abandoned writes: the caller stops waiting for the answer, for example because a deadline has passed or a call was dropped.
+//! Abandoned writes. The caller of such a write stops waiting for the answer, for example because a deadline has passed
+//! or because the call was dropped.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -14,12 +15,13 @@ use super::trial::Trial;
 use tiktok_shop_host::events::NewEvent;
 use tiktok_shop_host::storage::Swapped;
 
-/// The maximum number of polls before a write is abandoned. A write waits for the database at fewer places.
+/// The maximum number of polls before a write is abandoned. It is more than a write needs, because a write waits for
+/// the database fewer times than this.
 const MAX_POLLS: u64 = 40;
-/// How often the callers start again with one poll. The timing of the database differs, so the same number of polls may
-/// abandon a write at another place.
+/// The number of rounds. Each round starts again with one poll. The rounds differ because the timing of the database
+/// varies, so the same number of polls may abandon a write at another place.
 const ROUNDS: u32 = 4;
-/// Deadlines that pass while a database works on a write.
+/// Deadlines that are so short that they may pass while a database works on a write.
 const DEADLINES: [Duration; 6] = [
     Duration::from_micros(50),
     Duration::from_micros(200),
@@ -64,16 +66,16 @@ impl Patience {
     }
 }
 
-/// The callers of a check. In each round the first caller stops waiting after one poll, and each next caller one poll later,
-/// until a write is answered. The last callers of a round stop after [`DEADLINES`].
+/// The callers of a check. In each round, the first caller stops waiting after one poll. Each next caller waits for one
+/// poll more, until a caller gets an answer. The round then goes on with one caller for each of [`DEADLINES`].
 #[derive(Default)]
 struct Callers {
     round: u32,
-    /// The number of polls of the last caller in this round.
+    /// The number of polls after which the latest caller of this round stopped waiting.
     polls: u64,
-    /// The number of deadlines that were used in this round.
+    /// The number of [`DEADLINES`] that this round has used.
     deadlines: usize,
-    /// Whether the last caller got an answer. A caller with more patience would get one, too.
+    /// Whether the latest caller got an answer. A caller with more patience would get an answer, too.
     was_answered: bool,
 }
 
@@ -92,7 +94,7 @@ impl Callers {
         (self.round < ROUNDS).then_some(Patience::Polls(self.polls))
     }
 
-    /// Records whether the last caller got an answer.
+    /// Records whether the latest caller got an answer.
     fn record<T>(&mut self, answer: Option<&T>) {
         self.was_answered = answer.is_some();
     }
@@ -142,11 +144,11 @@ pub(super) async fn an_abandoned_swap_is_written_completely_or_not_at_all(trial:
     .await
 }
 
-/// A driver may leave the transaction of an abandoned write open on its database connection. The write of the next caller on
-/// this connection would then be lost with that transaction.
+/// A driver may leave the transaction of an abandoned write open on its database connection. The write of the next
+/// caller on this connection would then be lost with that transaction.
 pub(super) async fn an_abandoned_swap_does_not_undo_later_swaps(trial: &Trial) -> Result<(), Broken> {
-    /// The number of swaps after each abandoned one. It is greater than the number of connections of a pool, so that every
-    /// connection is used again.
+    /// The number of swaps after each abandoned swap. It is greater than the number of database connections in a pool,
+    /// so that every database connection is used again.
     const OTHERS: u64 = 12;
     let tenant = trial.tenant().await?;
     let other = Register::new(&tenant, "other", Kind::Token)?;

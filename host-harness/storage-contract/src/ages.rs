@@ -14,10 +14,11 @@ use tiktok_shop_host::storage::{
 
 /// How much an age may exceed the measured time. A storage may measure in whole seconds and round up.
 const RESOLUTION: Duration = Duration::from_secs(1);
-/// How much the age after a new write may exceed the measured time, unless the age became smaller. A storage may measure in
-/// milliseconds and round up.
+/// If a new write did not make the age smaller, the age may exceed the measured time by this much. A storage may
+/// measure in milliseconds and round up.
 const ROUNDING: Duration = Duration::from_millis(1);
-/// How much an age must grow before a check writes again, so that the old age is clearly greater than the age of the new write.
+/// How much an age must grow before a check writes again, so that the old age is clearly greater than the age of the
+/// new write.
 const MIN_GROWTH: Duration = Duration::from_millis(20);
 /// The maximum time until an age has grown, or until a load shows a new write.
 const MAX_WAIT: Duration = Duration::from_secs(5);
@@ -66,7 +67,7 @@ pub(super) async fn the_age_is_small_after_a_write_and_grows(trial: &Trial) -> R
     let last = wait_for_growth(|| age(&tenant, &key, "r1")).await?;
     let passed = begin.elapsed() + RESOLUTION;
     ensure!(last <= passed, "the age of a record that was written within {passed:?} has grown to {last:?}");
-    // A stale swap returns the same entry.
+    // The answer of a stale swap contains the record with its age, too.
     let stale = tenant.storage.swap_token(&tenant.id, &key, None, None).await?;
     let Swapped::Stale(Some(entry)) = stale else {
         return Err(Broken(format!("a deletion that expects no record answered {stale:?}")));

@@ -8,8 +8,9 @@ use tiktok_shop_host::storage::{Access, HostStorage, Intercepted, Interceptor, P
 
 /// Returns a storage that passes each access to the next of these handles in turn, starting with `first`.
 ///
-/// The hosts of a fleet share a database and nothing else. Each has its own connections and its own memory. To check a storage
-/// as a fleet uses it, open one handle for each host, and run the checks on the storage that this function returns.
+/// The hosts of a fleet share a database and nothing else. Each host has its own database connections and its own
+/// memory. To check a storage as a fleet uses it, open one handle for each host, and run the checks on the storage that
+/// this function returns.
 #[must_use]
 pub fn alternating(first: Arc<dyn HostStorage>, others: Vec<Arc<dyn HostStorage>>) -> Intercepted {
     let turns = Turns { others, accesses: AtomicUsize::new(0) };
@@ -41,7 +42,7 @@ mod tests {
 
     use super::*;
 
-    /// Notes the number of its handle and the method of every access.
+    /// Records every access to one handle: the number of the handle, and the name of the method.
     struct Notes {
         handle: u8,
         accesses: Arc<Mutex<Vec<(u8, &'static str)>>>,

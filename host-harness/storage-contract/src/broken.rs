@@ -1,4 +1,4 @@
-//! How a check reports a broken promise: in words that say what was done, what the storage answered and what it should have
+//! Reports of broken promises. A report says what the check did, what the storage answered and what it should have
 //! answered.
 
 use std::fmt::{self, Debug};
@@ -20,8 +20,8 @@ impl fmt::Display for Broken {
 }
 
 impl Broken {
-    /// Reports an error that the check did not expect. The text names the line of the check, because the error does not name
-    /// the method that returned it.
+    /// Reports an error that the check did not expect. The text contains the line of the check, because the error does
+    /// not say which method returned it.
     #[track_caller]
     fn unexpected(error: impl fmt::Display) -> Self {
         Self(format!("{error} ({})", Location::caller()))
@@ -62,10 +62,10 @@ impl From<JoinError> for Broken {
     }
 }
 
-/// The maximum number of characters of a value in a text. A value may have megabytes.
+/// The maximum number of characters that a report shows of a value. A value may have megabytes.
 const MAX_SHOWN: usize = 400;
 
-/// Returns the `Debug` text of the value, cut off behind [`MAX_SHOWN`] characters.
+/// Returns the `Debug` text of the value, cut off after [`MAX_SHOWN`] characters.
 pub(super) fn shown(value: &impl Debug) -> String {
     let text = format!("{value:?}");
     match text.char_indices().nth(MAX_SHOWN) {
@@ -74,7 +74,7 @@ pub(super) fn shown(value: &impl Debug) -> String {
     }
 }
 
-/// Returns [`Broken`] with this text unless the condition holds.
+/// Makes the check return [`Broken`] with this text if the condition does not hold.
 macro_rules! ensure {
     ($holds:expr, $($text:tt)+) => {
         if !$holds {
@@ -83,7 +83,8 @@ macro_rules! ensure {
     };
 }
 
-/// Returns [`Broken`] with both values unless they are equal. The text says what was compared.
+/// Makes the check return [`Broken`] if the two values are not equal. The report contains both values, and the text
+/// says what was compared.
 macro_rules! ensure_eq {
     ($found:expr, $expected:expr, $($text:tt)+) => {
         match (&$found, &$expected) {

@@ -137,7 +137,8 @@ mod tests {
         include_str!("../../host/src/storage/webhooks.rs"),
     ];
 
-    /// Returns the documentation as a reader sees it: on one line, without emphasis, and with the text of each link only.
+    /// Returns the documentation as a reader sees it: on one line, without emphasis, and with only the text of each
+    /// link.
     fn as_shown(source: &str) -> String {
         let lines = source.lines().filter_map(|line| line.trim().strip_prefix("///"));
         let text = lines.collect::<Vec<_>>().join(" ").replace("**", "").replace(['*', '['], "");

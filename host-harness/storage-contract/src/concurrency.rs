@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 
 use super::broken::{Broken, shown};
 
-/// How many accesses run at the same time if no race is intended. A small pool has more database connections than this.
+/// The maximum number of accesses that a check runs at the same time if it does not test a race. Even a small pool has
+/// more database connections than this.
 const CONCURRENT_ACCESSES: usize = 8;
 /// How long a read may stay stale before a check fails.
 const MAX_STALENESS: Duration = Duration::from_secs(3);
@@ -32,7 +33,8 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, Broken>> + Send + 'static,
 {
-    // A barrier would wake its tasks in random order, and a failed run could not be repeated.
+    // A semaphore wakes the tasks in order. A barrier would wake them in random order, and then a failed run could not
+    // be repeated.
     let start = Arc::new(Semaphore::new(0));
     let mut tasks = JoinSet::new();
     for (place, racer) in racers.into_iter().enumerate() {

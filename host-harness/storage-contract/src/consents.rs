@@ -1,4 +1,4 @@
-//! States of consents, and webhooks that were handled.
+//! The `state` values of consents, and the memory of handled webhooks.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{eventually, race};
@@ -10,7 +10,7 @@ fn consent(customer: &str, shops: ShopPolicy) -> Result<ConsentRecord, Broken> {
     Ok(ConsentRecord { customer: customer.parse()?, browser: BrowserDigest::new([0xff; 32]), shops })
 }
 
-/// Loads the consent with this state, and whether the state is used.
+/// Returns the consent with this state, and whether the state is used.
 async fn consent_and_use(tenant: &Tenant, state: &StateDigest) -> Result<Option<(ConsentRecord, bool)>, StorageError> {
     let stored = tenant.storage.load_state(&tenant.id, state).await?;
     Ok(stored.map(|stored| (stored.record, stored.used)))
@@ -57,7 +57,7 @@ pub(super) async fn exactly_one_concurrent_use_of_a_state_succeeds(trial: &Trial
     for round in 0..4 {
         let state = StateDigest::new([round; 32]);
         tenant.storage.put_state(&tenant.id, &state, &consent("customer", ShopPolicy::All)?).await?;
-        // The second race follows a release.
+        // Before the second race, the state is released.
         for time in ["first", "second"] {
             let answers = race((0..RACERS).map(|_| {
                 let tenant = tenant.clone();

@@ -9,14 +9,15 @@ use tiktok_shop_host::storage::{Due, StorageError, Swapped};
 
 /// The number of token records, enough for several pages of a sweep.
 const RECORDS: u64 = 2_000;
-/// The number of different due times. Many records are due at the same second, and are then ordered by tenant and key.
+/// The number of different due times. Many records are due at the same second. These records are ordered by tenant and
+/// key.
 const SECONDS: u64 = 101;
 /// Suffixes of tenants. Their order in UTF-16, and in most collations, differs from the byte order.
 const TENANTS: [&str; 4] = ["", "\u{ffff}", "\u{10000}", "\0A"];
 const CUSTOMERS: [&str; 5] = ["a", "B", "a\0", "a ", "\u{e4}"];
 
-/// Returns the connections of this check's tenants that are due at `now`, read in pages of at most `limit` entries. The pages
-/// may contain connections of other tenants.
+/// Returns the connections of this check's tenants that are due at `now`, read in pages of at most `limit` entries. The
+/// pages may also contain connections of other tenants, which this function leaves out.
 pub(super) async fn listed(trial: &Trial, now: UnixSeconds, limit: usize) -> Result<Vec<Due>, Broken> {
     first_listed(trial, now, limit, usize::MAX).await
 }
@@ -71,7 +72,7 @@ pub(super) async fn thousands_of_due_connections_are_listed_in_order_page_by_pag
     eventually("`due`, one at a time", first, || first_listed(trial, now, 1, 15)).await?;
     eventually("`due` at the end", expected, || listed(trial, trial.end(), 500)).await?;
     ensure_eq!(trial.storage.due(now, None, 0).await?, Vec::new(), "`due` with the limit 0");
-    // Earlier entries may belong to other tenants.
+    // Only the order and the length of the first page are checked, because its entries may belong to other tenants.
     let from_the_first = || async {
         let page = trial.storage.due(now, None, 10).await?;
         Ok::<_, StorageError>(page.is_sorted().then_some(page.len()))
@@ -82,8 +83,8 @@ pub(super) async fn thousands_of_due_connections_are_listed_in_order_page_by_pag
 pub(super) async fn connections_that_are_no_longer_due_are_not_listed(trial: &Trial) -> Result<(), Broken> {
     let tenant = trial.tenant().await?;
     let (now, later) = (trial.at(10), trial.at(20));
-    // At first the records of all accounts are due. A second write gives them this due time. The last account, "stays", gets
-    // no second write.
+    // First, the record of every account becomes due at `now`. Then a second write changes the due time of each account
+    // to the time in this list. Only the last account, "stays", gets no second write.
     let second_writes = [("replaced", Some(now)), ("never", None), ("later", Some(later)), ("stays", Some(now))];
     let due = |account: &str, at| Ok::<_, Broken>(Due { at, tenant: tenant.id.clone(), key: key(account)? });
     for (account, _) in second_writes {
@@ -106,7 +107,7 @@ pub(super) async fn connections_that_are_no_longer_due_are_not_listed(trial: &Tr
     let next = samples::token("r3", tenant.sealed("value"), None)?;
     let stale = tenant.storage.swap_token(&tenant.id, &key("stays")?, None, Some(&next)).await?;
     ensure!(matches!(stale, Swapped::Stale(Some(_))), "a creation of a record that exists answered {stale:?}");
-    // The list also continues behind an entry that no longer exists.
+    // The list must also continue after an entry that no longer exists.
     let gone = due("deleted", now)?;
     let after = trial.storage.due(now, Some(&gone), 1).await?;
     ensure!(after.first().is_some_and(|next| *next > gone), "`due` behind an entry that no longer exists: {after:?}");
@@ -117,7 +118,8 @@ fn key(account: &str) -> Result<ConnectionKey, Broken> {
     samples::key("customer", account)
 }
 
-/// Writes a token record with this due time. A creation gives it the revision "r1", a later write "r2".
+/// Writes a token record with this due time. The record gets the revision "r1" if it is new, and "r2" if it replaces
+/// another one.
 async fn put(tenant: &Tenant, account: &str, expected: Option<&str>, at: Option<UnixSeconds>) -> Result<(), Broken> {
     let revision = if expected.is_some() { "r2" } else { "r1" };
     let next = samples::token(revision, tenant.sealed("value"), at)?;

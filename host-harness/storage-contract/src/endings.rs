@@ -1,4 +1,4 @@
-//! The list of endings: the working connections of all tenants, each with its earliest end.
+//! The list of endings: the working connections of all tenants, each with the time when its authorization ends.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{all, eventually};
@@ -7,8 +7,8 @@ use super::trial::{Tenant, Trial};
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, UnixSeconds};
 use tiktok_shop_host::storage::{Ending, Next, Row, StorageError};
 
-/// Returns the connections of this check's tenants that end at `by` or earlier, read in pages of at most `limit` entries. The
-/// pages may contain connections of other tenants.
+/// Returns the connections of this check's tenants that end at `by` or earlier, read in pages of at most `limit`
+/// entries. The pages may also contain connections of other tenants, which this function leaves out.
 pub(super) async fn listed(trial: &Trial, by: UnixSeconds, limit: usize) -> Result<Vec<Ending>, Broken> {
     let (at, tenant, key) = (trial.before(), trial.first_tenant()?, samples::key("\0", "\0")?);
     let mut last = Ending { at, tenant, key, grant: String::new() };
@@ -43,7 +43,8 @@ pub(super) async fn working_connections_are_listed_by_their_earliest_end(trial: 
     let [early, late, too_late] = [10, 20, 30].map(|second| trial.at(second));
     let announced = ConnectionStatus::AuthorizationEnding(too_late);
     let dead = ConnectionStatus::ReauthorizationRequired(revoked);
-    // Account, status, end of the authorization, end of the refresh token, and the end that the list must show.
+    // Each tuple holds the account, the status, when the authorization ends, when the refresh token ends, and the time
+    // that the list must show. If the last part is `None`, the list must not contain the connection.
     let cases = [
         ("authorization", ConnectionStatus::Active, Some(early), None, Some(early)),
         ("refresh token", ConnectionStatus::Active, None, Some(late), Some(late)),
@@ -71,8 +72,9 @@ pub(super) async fn working_connections_are_listed_by_their_earliest_end(trial: 
     expected.sort();
     eventually("`endings`", expected.clone(), || listed(trial, late, 500)).await?;
 
-    // Every row is written again with another grant. A connection that stopped working leaves the list, and one that works
-    // again returns to it. Other connections get a later consent and another end.
+    // Every row is written again with another lineage. The dead connection works again, so the list must contain it.
+    // The connections that ended at `early` stop working, so they must leave the list. Each of the others gets a later
+    // consent that ends at `late`.
     let expected = rows.iter_mut().map(|row| {
         let connection = &mut row.connection;
         row.token_lineage.push_str(", renewed");
@@ -126,7 +128,7 @@ pub(super) async fn endings_are_listed_in_order_page_by_page(trial: &Trial) -> R
     let by_then: Vec<_> = expected.into_iter().filter(|ending| ending.at <= by).collect();
     eventually("`endings` by the time at which half of them end", by_then, || listed(trial, by, 7)).await?;
     ensure_eq!(trial.storage.endings(by, None, 0).await?, Vec::new(), "`endings` with the limit 0");
-    // Earlier entries may belong to other tenants.
+    // Only the order and the length of the first page are checked, because its entries may belong to other tenants.
     let from_the_first = || async {
         let page = trial.storage.endings(by, None, 10).await?;
         Ok::<_, StorageError>(page.is_sorted().then_some(page.len()))

@@ -1,5 +1,5 @@
-//! Events: a row and its events are written together, `append_once` appends once, and no event appears before a position that
-//! was read.
+//! Events: a row and its events are written together, `append_once` appends once, and no event appears at a position
+//! before one that was already read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,7 +83,7 @@ pub(super) async fn reading_events_continues_from_any_position(trial: &Trial) ->
     let register = Register::new(&tenant, "account", Kind::Row)?;
     let events: Vec<_> = (0..EVENTS).map(|number| samples::numbered_event(&register.key, number)).collect();
     let mut current = None;
-    // Each swap has three events, and the last swap has one.
+    // Each swap has three events. Only the last swap has one.
     for (chunk, revision) in events.chunks(3).zip(1..) {
         let swapped = register.swap_with(current, Some(Stored::new(revision)), chunk).await?;
         ensure_eq!(swapped, Swapped::Done, "a swap with events");
@@ -112,7 +112,7 @@ async fn paged(tenant: &Tenant, limit: usize) -> Result<Vec<NewEvent>, Broken> {
     Ok(reader.read.into_iter().map(|event| event.event).collect())
 }
 
-/// A reader that continues behind the position of the last event that it has read.
+/// A reader that continues after the last event that it has read.
 #[derive(Default)]
 struct Reader {
     read: Vec<Event>,
@@ -198,7 +198,7 @@ pub(super) async fn append_once_appends_once_per_tenant_and_connection(trial: &T
     let first = samples::event(&one, EventKind::Recovered);
     // This event has another kind, but the same `once`.
     let again = samples::event(&one, EventKind::Disconnected);
-    // Tenant, `once`, event, and whether the call appends the event.
+    // Each tuple holds the tenant, `once`, the event, and whether the call must append the event.
     let calls = [
         (&ours, "x", first.clone(), true),
         (&ours, "x", again, false),

@@ -11,14 +11,14 @@ use super::register::{Register, Stored, for_each_kind};
 use super::trial::Trial;
 use tiktok_shop_host::storage::{StorageError, Swapped};
 
-/// The number of records that are used at the same time. A storage may share locks or connections between records. That must
-/// not change any answer.
+/// The number of records that are used at the same time. A storage may share locks or database connections between
+/// records, but this must not change any answer.
 const RECORDS: u64 = 3;
 /// The number of tasks per record.
 const TASKS: u64 = 4;
 /// The number of loads and swaps of each task.
 const STEPS: u64 = 10;
-/// About one of this many swaps is abandoned before it is answered.
+/// On average, one of this many swaps is abandoned before it is answered.
 const ABANDONED_ONE_OF: u64 = 6;
 /// The maximum number of polls before a swap is abandoned. Some swaps finish earlier.
 const MAX_POLLS: u64 = 12;
@@ -26,7 +26,7 @@ const MAX_POLLS: u64 = 12;
 /// The loads and swaps of one record.
 #[derive(Default)]
 struct History {
-    /// The next point in time. Each call and each return gets its own.
+    /// The next point in time. Each call and each return gets a point in time of its own.
     moment: AtomicU64,
     operations: Mutex<Vec<Operation>>,
 }
@@ -92,7 +92,8 @@ async fn steps(history: Arc<History>, register: Register, task: u64, mut choices
                 seen = found.map(|stored| stored.revision);
                 Answer::Stale(seen)
             }
-            // Both are allowed. Later answers show whether the swap was done.
+            // An unavailable storage and an abandoned swap are both allowed. Later answers show whether the swap took
+            // effect.
             Some(Err(StorageError::Unavailable(_))) | None => Answer::Unknown,
             Some(Err(error @ (StorageError::Refused(_) | StorageError::KeyGone))) => return Err(error.into()),
         };
@@ -106,7 +107,8 @@ async fn steps(history: Arc<History>, register: Register, task: u64, mut choices
 struct Choices(u64);
 
 impl Choices {
-    /// Returns the next number, which is less than `end`, with SplitMix64 (Steele, Lea and Flood, 2014).
+    /// Returns the next pseudorandom number that is less than `end`, computed with SplitMix64 (Steele, Lea and Flood,
+    /// 2014).
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -115,7 +117,7 @@ impl Choices {
     }
 }
 
-/// The number of writes of the writer, and of loads of each reader.
+/// The number of writes that the writer makes, and the number of loads that each reader makes.
 const WRITES: u64 = 30;
 /// The number of tasks that read while one task writes.
 const READERS: u64 = 2;
@@ -127,7 +129,8 @@ enum Role {
     Writer,
 }
 
-/// Checks which revisions a load returns. [`Register::load`] itself fails on a record that is mixed from several writes.
+/// Checks that every revision that a load returns was written. [`Register::load`] itself fails if a record is mixed
+/// from several writes.
 pub(super) async fn a_load_returns_only_written_records(trial: &Trial) -> Result<(), Broken> {
     for_each_kind(trial, |register| async move {
         let history = Arc::new(History::default());

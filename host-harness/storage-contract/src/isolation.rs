@@ -1,5 +1,5 @@
-//! Similar ids, in every method that takes an id: no method returns or changes the records of another tenant, customer or
-//! account.
+//! Similar ids, in every method that takes an id: no method returns or changes the records of another tenant, customer
+//! or account.
 
 use std::collections::BTreeMap;
 
@@ -46,14 +46,14 @@ pub(super) async fn similar_tenants_are_kept_apart(trial: &Trial) -> Result<(), 
     for end in samples::SIMILAR_IDS {
         places.push((trial.tenant_with_suffix(end).await?, samples::key("customer", "account")?));
     }
-    // Ids of the maximum length, from characters that an encoding or an escape may make longer.
+    // Ids of the maximum length. Their characters may become longer if a storage encodes or escapes them.
     let [tenant, customer, account] = ["\0", "\u{1}", "\u{10ffff}"].map(samples::longest_id);
     places.push((trial.tenant_with_suffix(trial.cut_to_fit(&tenant)).await?, samples::key(&customer, &account)?));
     check_apart(trial, places).await
 }
 
-/// A connection, and what the check writes for it. Revisions, shops and the names of once-only events are the same for all
-/// connections.
+/// A connection, and the values that the check writes for it. All connections have the same revisions, the same shops
+/// and the same digests for `append_once`.
 struct Place {
     tenant: Tenant,
     key: ConnectionKey,
@@ -63,8 +63,8 @@ struct Place {
 
 const SHOP: &str = "7495929172636467189";
 
-/// Writes records for each of these connections, then deletes those of every second one. Every list and load must return
-/// exactly the records that are left.
+/// Writes records for each of these connections, then deletes those of every second one. Every list and load must
+/// return exactly the records that are left.
 async fn check_apart(trial: &Trial, keys: Vec<(Tenant, ConnectionKey)>) -> Result<(), Broken> {
     let mut places = Vec::new();
     for (number, (tenant, key)) in keys.into_iter().enumerate() {
@@ -112,7 +112,7 @@ enum Presence {
     Deleted,
 }
 
-/// Loads the token record and the row of this connection.
+/// Checks that the token record and the row of this connection are stored or deleted, as `presence` says.
 async fn check_records(place: &Place, presence: Presence) -> Result<(), Broken> {
     let is_stored = presence == Presence::Stored;
     let Place { tenant: Tenant { storage, id, .. }, key, bytes, row } = place;
@@ -127,8 +127,8 @@ async fn check_records(place: &Place, presence: Presence) -> Result<(), Broken> 
     eventually(&format!("`load_row` of {key:?}"), name, load).await
 }
 
-/// Reads every list. Each list must contain exactly these connections of this check. The pages are small, so reading continues
-/// behind many different ids.
+/// Reads every list. The list must contain these connections and no other connection of this check. The pages are
+/// small, so that reading continues after many different ids.
 async fn check_lists(trial: &Trial, places: &[&Place]) -> Result<(), Broken> {
     const PAGE: usize = 5;
     let mut by_tenant: BTreeMap<TenantId, (Tenant, Vec<ConnectionKey>)> = BTreeMap::new();
@@ -168,7 +168,8 @@ async fn check_lists(trial: &Trial, places: &[&Place]) -> Result<(), Broken> {
     eventually("`endings`", endings, || super::endings::listed(trial, trial.at(1), PAGE)).await
 }
 
-/// Reads the events of each tenant. They must be those of its own connections, two for each connection.
+/// Reads the events of each tenant. A tenant must have exactly two events for each of its connections, and no other
+/// events.
 async fn check_events(places: &[Place]) -> Result<(), Broken> {
     let mut tenants: BTreeMap<&TenantId, Vec<_>> = BTreeMap::new();
     for Place { tenant, key, .. } in places {
@@ -200,8 +201,9 @@ pub(super) async fn each_tenant_has_its_own_keys_states_and_webhooks(trial: &Tri
     Ok(())
 }
 
-/// A tenant whose keys, state and webhook have the same names as those of the other tenants, but other content. Every second
-/// tenant also has a second key, a used state and a remembered webhook.
+/// A tenant of this check. All tenants use the same key ids, the same state and the same webhook, but each has its own
+/// key bytes and its own customer. Every second tenant also has a second key, has used its state and remembers the
+/// webhook.
 struct Owner {
     tenant: TenantId,
     number: usize,
@@ -253,7 +255,7 @@ impl Owner {
         ensure_eq!(storage.use_state(tenant, &STATE).await?, !has_more, "`use_state` of {tenant:?}");
         eventually(&format!("`knows_webhook` of {tenant:?}"), has_more, || storage.knows_webhook(tenant, &WEBHOOK))
             .await?;
-        // The key is rewrapped and removed here. The second keys of the other tenants must not change.
+        // Rewrap and remove the second key of this tenant. The second keys of the other tenants must not change.
         let (second, next) = (samples::tenant_key("second", b"second")?, samples::wrapped_key("host-key", b"next")?);
         let rewrapped = storage.rewrap_key(tenant, &second, Some(&next)).await?;
         ensure_eq!(rewrapped, has_more, "`rewrap_key` of {tenant:?}");

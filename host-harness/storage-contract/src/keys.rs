@@ -42,8 +42,8 @@ pub(super) async fn keys_are_listed_in_the_order_in_which_they_were_added(trial:
         added.push(key);
         eventually("`tenant_keys`", added.clone(), || storage.tenant_keys(&tenant)).await?;
     }
-    // The first removal must not change the order of the other keys. The second removes the newest key, so the key before it
-    // becomes the newest one.
+    // The first removal must not change the order of the other keys. The second removes the newest key, so the key
+    // before it becomes the newest one.
     for at in [1, 2] {
         let gone = added.remove(at);
         ensure!(storage.remove_key(&tenant, &gone.id).await?, "a key that seals nothing was not removed");
@@ -146,8 +146,8 @@ pub(super) async fn an_erased_key_stays_erased(trial: &Trial) -> Result<(), Brok
     eventually("`tenant_keys`", vec![erased, second], || storage.tenant_keys(id)).await
 }
 
-/// Tries to write values that are sealed under this key. Every attempt must answer `KeyGone` and change nothing. The tenant has
-/// a token record and a row for the account "there", and nothing for the account "new".
+/// Tries to write values that are sealed under this key. Every attempt must answer `KeyGone` and change nothing. The
+/// tenant has a token record and a row for the account "there", and nothing for the account "new".
 async fn check_refused(tenant: &Tenant, key: &str) -> Result<(), Broken> {
     let Tenant { storage, id, .. } = tenant;
     let sealed = |bytes: &str| Ok::<_, Broken>(Sealed::new(key.parse()?, bytes.into()));
@@ -244,7 +244,7 @@ pub(super) async fn a_key_in_use_is_not_removed(trial: &Trial) -> Result<(), Bro
     eventually("`tenant_keys`", Vec::new(), || storage.tenant_keys(id)).await
 }
 
-/// What a task of the race between a write and the removal of its key does.
+/// The work of one task in the race. Some tasks write a value, and one task removes the key that seals these values.
 #[derive(Clone, Copy)]
 enum Racer {
     RemovesKey,

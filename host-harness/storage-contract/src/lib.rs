@@ -14,13 +14,14 @@
 //! }
 //! ```
 //!
-//! The checks may run on a database that contains other data, and several runs may use one database at the same time. A run
-//! uses its own tenants, which have random names, and times in 1970. At the end it deletes its token records, rows and keys.
-//! Events, states, webhooks and the digests of `append_once` can't be deleted and stay. No host should sweep the database
-//! during a run. Run the checks on [`alternating`] handles as well, because a fleet uses a database through several handles.
+//! The checks may run on a database that contains other data, and several runs may use one database at the same time. A
+//! run uses its own tenants, which have random names, and times in 1970. At the end it deletes its token records, rows
+//! and keys. Events, states, webhooks and the digests of `append_once` can't be deleted and stay. No host should sweep
+//! the database during a run. Run the checks on [`alternating`] handles as well, because a fleet uses a database
+//! through several handles.
 //!
-//! A check reads again for up to 3 seconds if a read may be stale. Any error that the contract does not call for breaks a
-//! promise, also [`Unavailable`]. So the database must be available during a run.
+//! A check reads again for up to 3 seconds if a read may be stale. Every error that the contract does not require
+//! counts as a broken promise, even [`Unavailable`]. So the database must be available during a run.
 //!
 //! [`Unavailable`]: tiktok_shop_host::storage::StorageError::Unavailable
 
@@ -60,7 +61,8 @@ use self::broken::Broken;
 use self::checks::{CHECKS, Check};
 use self::trial::Trial;
 
-/// The time after which a check fails because the storage seems to hang. On a slow disk the longest check takes some seconds.
+/// The maximum time of one check: 60 seconds. A check that takes longer fails, because the storage seems to hang. Even
+/// on a slow disk, the longest check takes only some seconds.
 const MAX_CHECK_TIME: Duration = Duration::from_secs(60);
 
 /// The result of one check.
@@ -68,7 +70,7 @@ const MAX_CHECK_TIME: Duration = Duration::from_secs(60);
 pub struct Outcome {
     /// The check's name, a sentence in snake case.
     pub check: &'static str,
-    /// The promise that the check tests, in the words of the documentation of [`HostStorage`] and its parts.
+    /// The promise that the check tests, quoted from the documentation of [`HostStorage`] and its parts.
     pub promise: &'static str,
     /// How the storage broke the promise, in one line. `None` if it kept the promise.
     pub failure: Option<String>,
@@ -122,9 +124,9 @@ pub fn checks() -> impl Iterator<Item = (&'static str, &'static str)> {
     CHECKS.iter().map(|check| (check.name, check.promise))
 }
 
-/// Runs every check on this storage, one after the other, and calls `on_outcome` after each. A check that panics or runs longer
-/// than 60 seconds counts as a broken promise, and the next check follows. Needs tokio's runtime with its timer, and one with
-/// several threads if the storage blocks a thread.
+/// Runs every check on this storage, one after the other, and calls `on_outcome` after each. A check that panics or
+/// runs longer than 60 seconds counts as a broken promise, and the next check follows. Needs a tokio runtime with a
+/// timer. If the storage blocks a thread, the runtime needs several threads.
 pub async fn run(storage: Arc<dyn HostStorage>, mut on_outcome: impl FnMut(&Outcome)) -> Report {
     let mut report = Report::default();
     for check in CHECKS {
@@ -141,7 +143,7 @@ pub async fn run(storage: Arc<dyn HostStorage>, mut on_outcome: impl FnMut(&Outc
         on_outcome(&outcome);
         report.outcomes.push(outcome);
         if let Some(trial) = trial {
-            // If this fails, the remaining data belongs to tenants that nobody else uses.
+            // A failure does no harm, because the data that is left belongs to tenants that nobody else uses.
             let _cleaned = on_own_task(async move { trial.clean().await }).await;
         }
     }
@@ -156,7 +158,8 @@ async fn failure(check: &Check, trial: Arc<Trial>) -> Option<String> {
     }
 }
 
-/// Runs the work on its own task for at most [`MAX_CHECK_TIME`], so that a panic or a hanging storage ends only this work.
+/// Runs the work on its own task for at most [`MAX_CHECK_TIME`], so that a panic or a hanging storage ends only this
+/// work.
 async fn on_own_task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Broken> {
     let mut task = JoinSet::new();
     task.spawn(work);

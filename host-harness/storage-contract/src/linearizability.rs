@@ -1,10 +1,11 @@
-//! Checks whether the history of a record is linearizable: whether some order of its swaps explains every answer. In such an
-//! order each swap finds the record that the swap before it left, and a swap that returned before another was called comes
-//! first (Herlihy and Wing, "Linearizability", 1990).
+//! Checks whether the history of a record is linearizable. It is linearizable if its swaps can be put into an order
+//! that explains every answer. In this order, each swap finds the record that the previous swap left. If one swap
+//! returned before another swap was called, it comes first (Herlihy and Wing, "Linearizability", 1990).
 //!
-//! The search is the one of Wing and Gong ("Testing and verifying concurrent objects", 1993). It remembers the states that it
-//! has visited (Lowe, "Testing for linearizability", 2017). A swap without an answer may take effect at any time after its
-//! call, or never. A load may be stale, so it has no place in the order. It must only find a record that was written.
+//! The search is the algorithm of Wing and Gong ("Testing and verifying concurrent objects", 1993). It remembers the
+//! states that it has visited (Lowe, "Testing for linearizability", 2017). A swap without an answer may take effect at
+//! any time after its call, or never. A load may be stale, so it has no place in the order. It only has to find a
+//! record that some swap wrote.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,14 +13,14 @@ use std::fmt;
 /// A load or swap of a record, with its answer. Revisions are numbers, and no revision is written twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Operation {
-    /// When it was called. All points in time of a history are different.
+    /// When the operation was called. No two points in time of a history are equal.
     pub(super) called: u64,
-    /// When it returned.
+    /// When the operation returned.
     pub(super) returned: u64,
     pub(super) action: Action,
 }
 
-/// A load or a swap. `None` means that no record exists.
+/// A load or a swap. A revision of `None` means that no record exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Load { found: Option<u64> },
@@ -32,15 +33,15 @@ pub(super) enum Answer {
     Done,
     /// The swap lost and returned the stored revision.
     Stale(Option<u64>),
-    /// The caller did not wait for the answer, or the storage does not know the outcome.
+    /// The caller did not wait for the answer, or the storage could not tell the outcome.
     Unknown,
 }
 
 /// The maximum number of swaps that an error text shows.
 const MAX_SHOWN: usize = 6;
 
-/// Returns `Ok` if some order of the swaps explains all answers, and otherwise a text that says why none does. At the begin
-/// the record does not exist.
+/// Returns `Ok` if some order of the swaps explains all answers. Otherwise returns a text that says why no order does.
+/// At the start of the history, the record does not exist.
 pub(super) fn check_linearizable(history: &[Operation]) -> Result<(), String> {
     for operation in history {
         if let Action::Load { found: Some(found) } = operation.action
@@ -89,8 +90,9 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Returns the revision after this swap if `stored` is the revision before it. `None` if the answer does not fit here, or
-    /// if the swap has no answer and would change nothing. Such a swap needs no place in the order.
+    /// Returns the revision that this swap leaves if it finds the revision `stored`. The outer `None` means that the
+    /// swap can't come next, because its answer does not fit. It also means that the swap has no answer and would
+    /// change nothing, because such a swap needs no place in the order.
     fn applied_to(&self, stored: Option<u64>) -> Option<Option<u64>> {
         match self.answer {
             Answer::Done => (stored == self.expected).then_some(self.next),
@@ -104,10 +106,11 @@ impl<'a> Swap<'a> {
     }
 }
 
-/// The begin of a possible order: the swaps that are in it, and the revision after the last of them.
+/// The first part of a possible order: the swaps that it contains, and the revision that the last of these swaps
+/// leaves.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Prefix {
-    /// For each swap, whether it is in the prefix.
+    /// For each swap, whether the prefix contains it.
     contains: Vec<bool>,
     stored: Option<u64>,
 }
@@ -131,7 +134,8 @@ fn search(swaps: &[Swap<'_>]) -> Result<(), String> {
     let mut open = vec![begin];
     let mut longest: Option<(usize, Prefix)> = None;
     while let Some(prefix) = open.pop() {
-        // A swap that was called after another swap had returned comes after that swap.
+        // If a swap was called after another swap had returned, it comes later in the order. So only swaps that were
+        // called before the first return can come next.
         let answered = prefix.remaining(swaps).filter(|(_, swap)| swap.is_answered());
         let Some(first_return) = answered.map(|(_, swap)| swap.operation.returned).min() else { return Ok(()) };
         let candidates = prefix.remaining(swaps).filter(|(_, swap)| swap.operation.called < first_return);
@@ -193,7 +197,8 @@ mod tests {
 
     #[test]
     fn overlapping_swaps_may_take_effect_in_any_order() {
-        // The swap that lost was called first and returned last. Between them the record that it found was written.
+        // The swap to 11 lost. It was called first and returned last, and the record that it found was written in
+        // between.
         let history = [
             swap([2, 3], None, 10, Done),
             swap([1, 8], None, 11, Stale(Some(12))),
@@ -214,7 +219,7 @@ mod tests {
         ] {
             assert_eq!(check_linearizable(&[unknown, rest]), Ok(()), "{rest}");
         }
-        // The unanswered swap takes effect after two later swaps that had not found it.
+        // The unanswered swap takes effect late: after two swaps that were called later and did not find its record.
         let late = [
             unknown,
             swap([3, 4], None, 11, Done),
@@ -279,7 +284,7 @@ mod tests {
         let history =
             [swap([1, 2], None, 10, Done), swap([3, 4], 10, None, Done), swap([5, 6], None, 11, Stale(Some(10)))];
         assert_rejected(&history, "after 2 swaps the record is None");
-        // The same holds for the record of an unanswered swap, after another swap has replaced it.
+        // An unanswered swap wrote a record that another swap deleted. This record must not come back either.
         let history = [
             swap([1, 2], None, 10, Unknown),
             swap([3, 4], 10, None, Done),
@@ -312,7 +317,7 @@ mod tests {
         assert_rejected(&[load([1, 2], 10), swap([3, 4], None, 10, Done)], "found a record that nobody had written");
     }
 
-    /// Without its memory of visited states the search would take longer than a lifetime.
+    /// The search is fast enough only because it remembers the states that it has visited.
     #[test]
     fn many_concurrent_swaps_are_checked_quickly() {
         let mut history: Vec<_> = (0..40).map(|n| swap([n, 1_000 + n], None, 100 + n, Stale(Some(99)))).collect();

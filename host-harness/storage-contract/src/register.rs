@@ -1,4 +1,5 @@
-//! A register is a record with a compare-and-swap. Token records and rows are both registers, so the same checks test both.
+//! A register is a record with a compare-and-swap. Token records and rows are both registers, so the same checks test
+//! both.
 
 use std::fmt;
 use std::future::Future;
@@ -27,8 +28,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The content of a register. The whole record is derived from the value, so that a load notices a record that is mixed from
-/// several writes.
+/// The content of a register. The whole record is derived from the value, so that a load can detect a record that is
+/// mixed from several writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) revision: u64,
@@ -88,7 +89,7 @@ impl Register {
         self.swap_with(expected, next, &[]).await
     }
 
-    /// Swaps with events. Only a row takes events.
+    /// Swaps the record. If it is a row, the swap also appends the events. A swap of a token record ignores them.
     pub(super) async fn swap_with(
         &self,
         expected: Option<u64>,
@@ -99,7 +100,7 @@ impl Register {
         Ok(swapped?)
     }
 
-    /// Swaps, and returns an error of the storage instead of reporting it as a broken promise.
+    /// Swaps the record, and returns an error of the storage instead of reporting it as a broken promise.
     pub(super) async fn try_swap(
         &self,
         expected: Option<u64>,

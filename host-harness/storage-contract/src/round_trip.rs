@@ -117,7 +117,8 @@ pub(super) async fn extreme_numbers_and_absent_values_are_returned_unchanged(tri
     let failures = [None, failure(None, None), failure(Some(0), Some("")), failure(Some(u16::MAX), Some("id"))];
     let (zero, last, greatest) = (UnixSeconds(0), LAST, i64::MAX.unsigned_abs());
     for (number, failure) in failures.into_iter().enumerate() {
-        // `place` is the index of the only optional time that is set. With 4, all of them are set.
+        // Each tuple holds the index of the one optional time that is set (4 means that all are set), the time, and the
+        // token generation.
         for (place, at, generation) in
             [(0, zero, 0), (1, last, 1), (2, zero, u64::from(u32::MAX) + 1), (3, last, greatest), (4, last, greatest)]
         {
@@ -143,7 +144,8 @@ pub(super) async fn extreme_numbers_and_absent_values_are_returned_unchanged(tri
     due_in_the_far_future(trial, &tenant).await
 }
 
-/// Checks that a due time in the year 9999 is stored exactly: the record is listed at that second, and not a second earlier.
+/// Checks that a due time in the year 9999 is stored exactly: the record is listed at that second, and not a second
+/// earlier.
 async fn due_in_the_far_future(trial: &Trial, tenant: &Tenant) -> Result<(), Broken> {
     let key = samples::key("customer", "account")?;
     let token = samples::token("r", tenant.sealed("value"), Some(LAST))?;

@@ -1,4 +1,5 @@
-//! Values that the checks write: small ones that are easy to tell apart, and ids and texts that a storage may confuse or change.
+//! Values that the checks write: small ones that are easy to tell apart, and ids and texts that a storage may confuse
+//! or change.
 
 use tiktok_shop_host::AccountId;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop, UnixSeconds};
@@ -9,9 +10,9 @@ use tiktok_shop_host::storage::{
 
 use super::broken::Broken;
 
-/// Different ids that a storage may confuse if it folds case, trims, normalises, joins with a separator, escapes wrongly,
-/// truncates, or reads text as a number. They are in byte order, which differs from the order of UTF-16: in byte order U+FFFF
-/// comes before U+10000.
+/// Different ids that a storage may confuse if it folds case, trims, normalises, joins with a separator, escapes
+/// wrongly, truncates, or reads text as a number. They are in byte order, which differs from the order of UTF-16: in
+/// byte order U+FFFF comes before U+10000.
 pub(super) const SIMILAR_IDS: [&str; 65] = [
     "\0",
     "\0a",
@@ -161,12 +162,12 @@ pub(super) fn once(name: &str) -> OnceDigest {
     OnceDigest::new(bytes)
 }
 
-/// Returns revision and value of a token record, without its age, which differs from read to read.
+/// Returns the revision and the value of a token record. The age is left out, because it differs from read to read.
 pub(super) fn revision_and_value(entry: Option<TokenEntry>) -> Option<(String, Sealed)> {
     entry.map(|entry| (entry.revision.into(), entry.value))
 }
 
-/// Returns revision and row.
+/// Returns the revision and the row.
 pub(super) fn revision_and_row(entry: Option<RowEntry>) -> Option<(String, Row)> {
     entry.map(|entry| (entry.revision.into(), entry.row))
 }

@@ -8,7 +8,8 @@ use tiktok_shop_host::connection::ConnectionKey;
 use tiktok_shop_host::storage::{Due, KeyUse, Next, Purpose, Sealed, SealedRecord, StorageError, Swapped};
 use tiktok_shop_host::{KeyId, Revision, TenantId};
 
-/// Returns purpose and connection of the records that are sealed under this key, read in pages of at most `limit` entries.
+/// Returns the purpose and the connection of the records that are sealed under this key, read in pages of at most
+/// `limit` entries.
 pub(super) async fn listed(
     tenant: &Tenant,
     key: &KeyId,
@@ -37,7 +38,8 @@ async fn records(tenant: &Tenant, key: &KeyId, limit: usize) -> Result<Vec<Seale
     }
 }
 
-/// Returns the uses of the keys of this check's tenants, read in pages of at most `limit` entries.
+/// Returns the keys of this check's tenants with the number of records under each key, read in pages of at most `limit`
+/// entries.
 async fn uses(trial: &Trial, limit: usize) -> Result<Vec<KeyUse>, Broken> {
     let mut last: (TenantId, KeyId) = (trial.first_tenant()?, "\0".parse()?);
     let mut own = Vec::new();
@@ -64,7 +66,7 @@ pub(super) async fn key_uses_are_counted_and_listed_page_by_page(trial: &Trial) 
     for end in ["", "\0", "\u{ffff}", "\u{10000}", "A", "a"] {
         tenants.push(trial.tenant_with_suffix(end).await?);
     }
-    // Each count is the index of a tenant, a key of this tenant, and the number of records that the key seals.
+    // Each tuple holds the index of a tenant, a key of this tenant, and the number of records that the key seals.
     let counted = |counts: &[(usize, &str, u64)]| {
         let used = |(tenant, key, records): &(usize, &str, u64)| {
             let tenant = tenants.get(*tenant).map(|tenant| tenant.id.clone());
@@ -99,7 +101,7 @@ pub(super) async fn key_uses_are_counted_and_listed_page_by_page(trial: &Trial) 
         eventually("`key_uses`", counted(&now)?, || uses(trial, limit)).await?;
     }
     ensure_eq!(trial.storage.key_uses(None, 0).await?, Vec::new(), "`key_uses` with the limit 0");
-    // Earlier entries may belong to other tenants.
+    // Only the order and the length of the first page are checked, because its entries may belong to other tenants.
     let from_the_first = || async {
         let uses = trial.storage.key_uses(None, 5).await?;
         let places: Vec<_> = uses.iter().map(|used| (&used.tenant, &used.key.id)).collect();
@@ -108,8 +110,8 @@ pub(super) async fn key_uses_are_counted_and_listed_page_by_page(trial: &Trial) 
     eventually("the number of entries of the first page of `key_uses`, if they are in order", Some(5), from_the_first)
         .await?;
 
-    // One swap seals a token record under another key, the next one removes the ciphers of a row, and the last one deletes a
-    // token record.
+    // One swap seals a token record under another key, the next one removes the ciphers of a row, and the last one
+    // deletes a token record.
     let moved = samples::token("r2", other("value")?, None)?;
     first.swap_token(&samples::key("customer", "a")?, Some("r1"), Some(&moved)).await?;
     let place = samples::key("customer", "a")?;
@@ -128,7 +130,7 @@ pub(super) async fn records_sealed_under_a_key_are_listed_page_by_page(trial: &T
     for customer in ["a", "B", "a\0", "ä", "\u{ffff}", "\u{10000}"] {
         for account in ["2", "10", "1"] {
             let mut row = samples::row(&samples::key(customer, account)?);
-            // The rows of accounts "10" have no ciphers.
+            // The rows of the accounts with the id "10" have no ciphers.
             row.ciphers = (account != "10").then(|| tenant.sealed(format!("{customer} {account}")));
             let revision: Revision = account.parse()?;
             let record = |purpose| {
@@ -268,7 +270,7 @@ pub(super) async fn reseal_keeps_revision_due_time_and_row(trial: &Trial) -> Res
     let due = vec![Due { at: trial.at(1), tenant: id.clone(), key: key.clone() }];
     eventually("`due`", due, || super::due::listed(trial, trial.at(1), 5)).await?;
     ensure_eq!(super::events::all_events(storage, id).await?, Vec::new(), "`events` after `reseal`");
-    // A caller that has read the records before may still swap them, because their revisions are unchanged.
+    // `reseal` does not change the revision. So a caller that read the records before the `reseal` can still swap them.
     tenant.swap_token(&key, Some("r1"), None).await?;
     tenant.swap_row(&key, Some("r1"), None, &[]).await?;
     for record in &both {
@@ -290,7 +292,8 @@ pub(super) async fn reseal_never_overwrites_a_newer_write(trial: &Trial) -> Resu
             let next = Next { revision: revision.parse()?, value: row };
             tenant.swap_row(&key, Some("r1"), Some(&next), &[]).await
         };
-        // The swaps and the reseals run at the same time. In either order the records must be as the swaps wrote them.
+        // The swaps and the reseals run at the same time. Whichever comes first, the records must be as the swaps wrote
+        // them.
         let resealing = race(both.clone().map(|record| {
             let tenant = tenant.clone();
             async move { Ok(tenant.storage.reseal(&tenant.id, &record, &second("resealed")?).await?) }

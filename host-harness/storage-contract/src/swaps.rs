@@ -1,4 +1,5 @@
-//! Compare-and-swap: of several swaps that expect the same revision, exactly one wins. The others get the record that won.
+//! Compare-and-swap: of several swaps that expect the same revision, exactly one wins. The others get the record that
+//! won.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{eventually, race};
@@ -30,7 +31,7 @@ pub(super) async fn exactly_one_concurrent_swap_of_a_revision_wins(trial: &Trial
         for round in 0..ROUNDS {
             let register = register.at(&format!("account {round}"))?;
             ensure_eq!(register.swap(None, Some(Stored::new(100))).await?, Swapped::Done, "a creation");
-            // In all rounds but the first, one of the swaps deletes the record.
+            // In every round except the first, one of the swaps deletes the record.
             let next = |number| (number != round).then(|| Stored::new(number));
             let swaps = (1..=RACERS).map(|number| Swap { expected: Some(100), next: next(number) });
             exactly_one_wins(&register, &swaps.collect::<Vec<_>>()).await?;
@@ -97,14 +98,14 @@ pub(super) async fn no_update_is_lost(trial: &Trial) -> Result<(), Broken> {
     .await
 }
 
-/// Increments the value [`INCREMENTS`] times. The first load may be stale. After it, a swap loses only to a write of another
-/// task, so the number of attempts is limited.
+/// Increments the value [`INCREMENTS`] times. The first load may be stale, so the first swap may lose. After that, a
+/// swap loses only because another task has written. So the number of attempts is limited.
 async fn increments(register: Register, writer: u64) -> Result<(), Broken> {
     let max_attempts = INCREMENTS + WRITERS * INCREMENTS + 1;
     let mut found = register.load().await?;
     let mut wins = 0;
     for number in 1..=max_attempts {
-        // Other tasks may write now.
+        // Let other tasks write between the load and the swap.
         tokio::task::yield_now().await;
         let value = found.map_or(0, |before| before.value) + 1;
         let next = Stored { revision: writer * 1_000_000 + number, value };
@@ -126,7 +127,8 @@ pub(super) async fn a_swap_that_expects_an_old_revision_is_stale(trial: &Trial) 
     for_each_kind(trial, |register| async move {
         let same = |revision| Some(Stored { revision, value: 7 });
         let other = |revision| Some(Stored { revision, value: 8 });
-        // The writes, in this order. They repeat a value under new revisions, also after a deletion.
+        // The writes, in this order. They write the same value several times, each time under a new revision. `None` is
+        // a deletion.
         let writes = [same(1), other(2), same(3), None, same(4), None, same(5)];
         let mut current: Option<Stored> = None;
         let mut old = Vec::new();

@@ -1,4 +1,5 @@
-//! A run of the checks reports on every promise, whatever the storage does, and deletes what it has written.
+//! A run of the checks reports on every promise, even if the storage hangs or panics. At the end, the run deletes what
+//! it has written.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ fn memory() -> Arc<dyn HostStorage> {
     Arc::new(MemoryStorage::new(Arc::new(SystemClock::new())))
 }
 
-/// What a faulty method does in place of its work.
+/// What a faulty method does instead of its work.
 #[derive(Clone, Copy)]
 enum Fault {
     Hangs,

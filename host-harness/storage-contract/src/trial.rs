@@ -1,4 +1,4 @@
-//! What one check works with: its own tenants and times, and a log of its writes, which are deleted at the end.
+//! The environment of one check: its own tenants and times, and a log of its writes, which are deleted at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -19,14 +19,17 @@ use super::broken::{Broken, ensure};
 use super::concurrency::all;
 use super::samples;
 
-/// The last second of 1970. Due times and ends are in 1970, because no real connection has such a time.
+/// The last second of 1970. The due times and expiry times of a check are in 1970, because no real connection has such
+/// a time.
 const LAST_OF_1970: u64 = 31_535_999;
-/// The number of seconds of 1970 that one check uses. The begin is random, so two checks rarely use the same seconds.
+/// The number of seconds of 1970 that one check uses. The first of these seconds is random, so two checks rarely use
+/// the same seconds.
 const SPAN: u64 = 100_000;
-/// The maximum number of attempts to delete a record. Abandoned writes may still change the record in between.
+/// The maximum number of attempts to delete a record. An abandoned write may still change the record between two
+/// attempts.
 const MAX_DELETIONS: usize = 4;
 
-/// The storage as one check uses it.
+/// The storage of one check, with the check's tenants, times and log.
 pub(super) struct Trial {
     /// The storage, with a log of the writes.
     pub(super) storage: Arc<dyn HostStorage>,
@@ -75,7 +78,7 @@ impl Trial {
         self.at(SPAN)
     }
 
-    /// Returns an id that no tenant of this check precedes in byte order.
+    /// Returns the smallest id that a tenant of this check can have, in byte order.
     pub(super) fn first_tenant(&self) -> Result<TenantId, Broken> {
         Ok(self.name.parse()?)
     }
@@ -101,7 +104,7 @@ impl Trial {
         Ok(id)
     }
 
-    /// Cuts the suffix off where a tenant's id would exceed 256 bytes.
+    /// Shortens the suffix so that a tenant's id with this suffix has at most 256 bytes.
     pub(super) fn cut_to_fit<'a>(&self, suffix: &'a str) -> &'a str {
         suffix.get(..samples::MAX_ID_BYTES - self.name.len()).unwrap_or_default()
     }
@@ -111,12 +114,12 @@ impl Trial {
         tenant.as_str().starts_with(&self.name)
     }
 
-    /// Deletes this check's token records, rows and keys. Events, states, webhooks and the digests of `append_once` can't be
-    /// deleted.
+    /// Deletes this check's token records, rows and keys. Events, states, webhooks and the digests of `append_once`
+    /// can't be deleted.
     pub(super) async fn clean(&self) {
         let Written { tenants, tokens, rows } = mem::take(&mut *self.log.lock());
         let storage = &*self.inner;
-        // A storage that can't delete has already failed a check of deletions.
+        // Errors are ignored here, because a storage that can't delete fails the checks of deletions.
         let tokens = tokens.iter().map(|((tenant, key), last)| delete_token(storage, tenant, key, last.clone()));
         let _tokens = all(tokens.collect()).await;
         let rows = rows.iter().map(|((tenant, key), last)| delete_row(storage, tenant, key, last.clone()));

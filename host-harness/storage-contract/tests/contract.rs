@@ -1,5 +1,5 @@
-//! The storage in memory and the example of an own storage keep the contract. The package `tiktok-shop-sql-storage` checks
-//! SQLite and PostgreSQL.
+//! The storage in memory and the example of an own storage keep the contract. The package `tiktok-shop-sql-storage`
+//! checks SQLite and PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a test that cannot open its database has nothing to assert")]
 
 #[path = "../examples/own_storage.rs"]
@@ -29,7 +29,7 @@ async fn memory_behind_two_alternating_handles_keeps_the_contract() {
     assert_kept(alternating(Arc::clone(&memory), vec![memory])).await;
 }
 
-/// Uses a file system in memory if the machine has one, because the example writes every record to its file at once.
+/// Uses a file system in memory if the machine has one, because the example waits for the disk at every write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_own_storage_of_the_example_keeps_the_contract() {
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
