@@ -1,7 +1,7 @@
 //! Serves `open-api.tiktokglobalshop.com`: checks that every signed call must pass before its endpoint answers.
 //!
-//! Source: the official pages `sign-your-api-request` and `common-errors` (as of 2026). They give neither the HTTP status
-//! of a wrong method nor the order of the checks. The fake chooses both.
+//! Source: the official pages `sign-your-api-request` and `common-errors` (as of 2026). These pages do not give the
+//! HTTP status of a wrong method or the order of the checks, so the fake chooses both.
 
 use axum::http::{Method, StatusCode, header};
 
@@ -58,7 +58,7 @@ pub(crate) fn presented_cipher<'a>(request: &'a VendorRequest, switches: &Switch
     })
 }
 
-/// Returns the failure for a cipher that names no shop of the caller's grant.
+/// Returns the failure for a cipher that belongs to no shop of the caller's grant.
 pub(crate) fn refused_cipher(switches: &Switches) -> Failure {
     match switches.wrong_cipher {
         WrongCipher::LikeMissing => {
@@ -75,7 +75,8 @@ pub(crate) fn refused_cipher(switches: &Switches) -> Failure {
 /// Checks the request's signature and returns the app that signed.
 fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -> Result<&'a App, Failure> {
     let query = &request.query;
-    // Clients differ in which values of a repeated name they sign: the first, the last or all. So the fake refuses one.
+    // If a parameter is repeated, some clients sign its first value, some its last, and some all. So the fake refuses a
+    // repeated parameter.
     if let Some(name) = query.repeated() {
         return Err(Failure::bad_request(format!("Invalid query: the parameter {name:?} occurs more than once")));
     }

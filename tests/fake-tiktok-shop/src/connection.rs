@@ -34,7 +34,7 @@ impl TakeOver {
     }
 }
 
-/// Accepts connections until the other end of `running` is dropped. Open connections then finish their current request.
+/// Accepts connections until the sender of `running` is dropped. Open connections then finish their current request.
 /// `open` counts the open connections.
 pub(crate) async fn serve(
     mut listener: TcpListener,

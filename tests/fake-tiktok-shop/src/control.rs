@@ -22,7 +22,7 @@ use crate::webhook::{Notice, WebhookDelivery, WebhookFate, post};
 
 /// A handle on a running fake: its clock, switches, sellers, grants and recorded requests.
 ///
-/// The handle is cheap to clone. An app is named by its `service_id`, a seller by its [`Seller::id`].
+/// The handle is cheap to clone. An app is identified by its `service_id`, a seller by its [`Seller::id`].
 #[derive(Clone)]
 pub struct Control {
     marketplace: Arc<Mutex<Marketplace>>,
@@ -167,8 +167,8 @@ impl Control {
         self.with(|marketplace| marketplace.decide(service_id, seller, state, decision))
     }
 
-    /// Ends every authorization that the seller has given so far, to every app, as if its time were over. A refresh then
-    /// gets 36004001. Access tokens stay valid until their own end.
+    /// Ends every authorization that the seller has given to any app so far, as if the time of the authorization were
+    /// over. A refresh then gets 36004001. Access tokens stay valid until they expire.
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`]
@@ -184,8 +184,8 @@ impl Control {
         self.with(|marketplace| marketplace.end_access_tokens(seller))
     }
 
-    /// Removes the app, as the seller does it in Seller Center. A webhook of type 6 is queued for each shop. Afterwards a
-    /// refresh gets 36004005, a call gets 105001 and an exchange gets 36004004.
+    /// Removes the app in the same way as the seller does in Seller Center. A webhook of type 6 is queued for each
+    /// shop. Afterwards a refresh gets 36004005, a call gets 105001 and an exchange gets 36004004.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`]
@@ -276,8 +276,9 @@ impl Control {
         })
     }
 
-    /// Records the receiver's answer to a delivery: the HTTP status, or `None` if no answer came within 3 seconds. A failed
-    /// webhook is sent again up to 4 times: 2 minutes, 30 minutes, 3 hours and 12 hours after the failure before.
+    /// Records the receiver's answer to a delivery: the HTTP status, or `None` if no answer came within 3 seconds. A
+    /// failed webhook is sent again up to 4 times: 2 minutes, 30 minutes, 3 hours and 12 hours after the previous
+    /// failure.
     ///
     /// # Errors
     /// [`ControlError::UnknownWebhook`]
@@ -301,7 +302,8 @@ impl Control {
         let mut fates = Vec::new();
         for delivery in self.webhooks_due() {
             let status = post(&delivery, to, path).await;
-            // Another caller may have recorded an answer meanwhile; then this one has no effect.
+            // While this webhook was posted, another caller may have recorded an answer for it. In this case, this
+            // answer has no effect.
             fates.extend(self.webhook_answered(delivery.number, status).map(|fate| (delivery.number, fate)));
         }
         Ok(fates)
@@ -336,7 +338,7 @@ impl Control {
         self.with(|marketplace| marketplace.faults.add(path, name, fault, None));
     }
 
-    /// Returns the scripts that are not used up. A script with `met` 0 was never played.
+    /// Returns the scripts that are not used up. If a script's `met` is 0, its fault was never played.
     pub fn faults(&self) -> Vec<FaultScript> {
         self.with(|marketplace| marketplace.faults.all().to_vec())
     }

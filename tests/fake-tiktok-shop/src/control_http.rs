@@ -210,7 +210,7 @@ async fn show_shops(State(control): State<Control>, Path(seller): Path<String>) 
     Ok(control.with(|marketplace| marketplace.seller(&seller).map(|seller| Json(shops(seller))))?)
 }
 
-/// Returns the rows of the seller's listing, without the ciphers, which must not be shown.
+/// Returns the seller's list of shops, without the ciphers, which must not be shown.
 fn shops(seller: &Seller) -> Value {
     seller.shops.iter().map(|shop| shop.row(None)).collect()
 }

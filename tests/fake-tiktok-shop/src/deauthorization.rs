@@ -1,8 +1,8 @@
 //! How grants lose shops, are removed and end, and which webhooks announce this to apps.
 //!
 //! Source: the official page `seller-authorization-guide` and the pages of the webhooks `SELLER_DEAUTHORIZATION` and
-//! `UPCOMING_AUTHORIZATION_EXPIRATION` (as of 2026). They do not say whether TikTok Shop sends one webhook for each shop
-//! of a grant, or what happens when the last shop is removed. Switches decide both.
+//! `UPCOMING_AUTHORIZATION_EXPIRATION` (as of 2026). These pages do not say whether TikTok Shop sends one webhook for
+//! each shop of a grant, or what happens when the last shop is removed. Switches decide both.
 
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ impl Marketplace {
         Ok(())
     }
 
-    /// Queues the due webhooks that announce the end of a grant. Callers must call this function before they change the
+    /// Queues the due webhooks that announce that a grant ends. Callers must call this function before they change the
     /// grant, because the webhooks describe the grant as it was when they became due.
     pub(crate) fn announce_end(&mut self, key: &GrantKey) {
         let (zone, now) = (self.switches.ending_notice_zone, self.clock.now());
@@ -63,14 +63,14 @@ impl Marketplace {
         }
     }
 
-    /// Queues the due webhooks that announce the end of any grant.
+    /// Queues the due webhooks that announce that any grant ends.
     pub(crate) fn announce_ends(&mut self) {
         for key in self.grants.keys().cloned().collect::<Vec<_>>() {
             self.announce_end(&key);
         }
     }
 
-    /// Queues the due webhooks that announce the end of the seller's grants.
+    /// Queues the due webhooks that announce that a grant of the seller ends.
     pub(crate) fn announce_ends_of(&mut self, seller: &str) {
         for key in self.grants.keys().filter(|key| key.seller == seller).cloned().collect::<Vec<_>>() {
             self.announce_end(&key);

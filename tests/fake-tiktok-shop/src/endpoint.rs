@@ -28,7 +28,7 @@ pub(crate) mod scope {
     pub(crate) const SHOP: &str = "seller.shop.info";
 }
 
-/// A call of the API. All calls so far need a seller's access token.
+/// A call of the API. Every call of the fake needs a seller's access token.
 pub(crate) struct Endpoint {
     method: Method,
     /// The path. A segment `{…}` matches any one segment that is not empty.
@@ -38,16 +38,17 @@ pub(crate) struct Endpoint {
     pub answers: Answers,
 }
 
-/// Whose data a call returns, with the function that answers the call.
+/// The owner of the data that a call returns. Each case contains the function that answers the call.
 ///
 /// The documentation gives each endpoint a tag: official page `api-entity-tags` (as of December 2025).
 #[derive(Clone, Copy)]
 pub(crate) enum Answers {
     /// The seller's data: tag *Seller*, or no tag. The call must not have a `shop_cipher`.
     Seller(fn(&Caller, &VendorRequest) -> Answer),
-    /// One shop's data: tag *Shop*. The `shop_cipher` must name a shop of the caller's grant.
+    /// One shop's data: tag *Shop*. The `shop_cipher` must belong to a shop of the caller's grant.
     Shop(fn(&mut Marketplace, &Caller, &Shop, &VendorRequest) -> Answer),
-    /// One shop's data, but the call itself checks the `shop_cipher`, because its shop may be removed from the grant.
+    /// One shop's data, but the call itself checks the `shop_cipher`, because the shop may already be removed from the
+    /// grant.
     Cipher(fn(&mut Marketplace, &Caller, &VendorRequest) -> Answer),
 }
 
@@ -59,7 +60,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Returns the seller's shop with this cipher. The shop may be removed from the grant.
+    /// Returns the seller's shop with this cipher, even if the shop was removed from the grant.
     pub(crate) fn named_shop(&self, cipher: &str) -> Option<&Shop> {
         let named =
             |shop: &&Shop| shop.cipher.as_deref().is_some_and(|first| self.authorization.cipher(first) == cipher);
@@ -81,7 +82,7 @@ const ENDPOINTS: [Endpoint; 10] = [
 ];
 
 impl Endpoint {
-    /// Finds the call that a request makes.
+    /// Returns the call to which a request belongs.
     pub(crate) fn of(request: &VendorRequest) -> Result<Self, Failure> {
         let mut known_path = false;
         for endpoint in ENDPOINTS {
@@ -111,7 +112,8 @@ impl Endpoint {
 
 /// Parses the body as a JSON object. A missing body is an empty object.
 ///
-/// The codes are from the official page `common-errors` (as of 2026). It gives no HTTP statuses, so the fake chooses them.
+/// The codes are from the official page `common-errors` (as of 2026). That page gives no HTTP statuses, so the fake
+/// chooses them.
 fn json_body(request: &VendorRequest) -> Result<Map<String, Value>, Failure> {
     if request.body.is_empty() {
         return Ok(Map::new());
@@ -134,7 +136,7 @@ fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Result<&'a str, Failure
     value.ok_or_else(|| Failure::bad_request(format!("Invalid body: {name} is required")))
 }
 
-/// Returns the rows that `page_size` (1 to 100) and `page_token` ask for, in the shape of a search's answer.
+/// Returns the page of `rows` that `page_size` (1 to 100) and `page_token` select, in the form of a search's answer.
 fn page(request: &VendorRequest, name: &str, rows: Vec<Value>) -> Answer {
     let size = request.query.first("page_size").and_then(|text| text.parse().ok());
     let size: usize = size

@@ -23,8 +23,8 @@ impl Failure {
         Self { status, code, message: message.into() }
     }
 
-    /// Creates a failure with HTTP 400 and 36009004. TikTok Shop uses this code for many mistakes in a request. Only the
-    /// message tells which.
+    /// Creates a failure with HTTP 400 and 36009004. TikTok Shop uses this code for many mistakes in a request. Only
+    /// the message tells which mistake it was.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, 36_009_004, message)
     }

@@ -18,7 +18,7 @@ pub struct Fault {
     pub acts: bool,
     /// The pieces that are sent in place of the answer, in this order.
     pub sends: Vec<Piece>,
-    /// The end of the connection, after the pieces.
+    /// The way in which the connection ends after the pieces.
     pub then: Ending,
 }
 
@@ -70,7 +70,7 @@ pub enum Piece {
     AnswerLength,
 }
 
-/// The end of a connection on which a fault was played.
+/// The way in which a connection ends after a fault was played on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {

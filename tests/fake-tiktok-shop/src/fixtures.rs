@@ -10,14 +10,14 @@ use crate::seller::{Seller, Shop};
 
 const DAY: u64 = 86_400;
 
-/// The length of most real authorizations. Their end in Unix seconds does not fit into 32 bits.
+/// The length of most real authorizations. The time when they end, in Unix seconds, does not fit into 32 bits.
 const NINETY_NINE_YEARS: Duration = Duration::from_secs(36_135 * DAY);
 
 /// The length of authorizations in older reports and in the documentation's example.
 const ONE_YEAR: Duration = Duration::from_secs(365 * DAY);
 
-/// Returns two apps, one for each of two tenants. The first asks for every scope that the calls need, the second only for
-/// those of shops and orders.
+/// Returns two apps, one for each of two tenants. The first app asks for every scope that the calls need. The second
+/// app asks only for the scopes of shops and orders.
 pub fn apps() -> Vec<App> {
     vec![
         App {

@@ -40,7 +40,7 @@ struct AccessToken {
     number: u64,
     issued_at: u64,
     expires_at: u64,
-    /// The end of the consent's authorization, in Unix seconds.
+    /// The time when the consent's authorization ends, in Unix seconds.
     authorization_ends_at: u64,
     /// Whether a later refresh with the same refresh token has issued another access token.
     replaced: bool,
@@ -55,11 +55,11 @@ struct RefreshToken {
     /// The access token that was last issued together with this refresh token.
     access_token: String,
     replacement: Option<Replacement>,
-    /// Whether this token alone was revoked.
+    /// Whether this token was revoked without the other tokens of the consent.
     revoked: bool,
 }
 
-/// The pair that replaced a refresh token: the result of the first refresh with it.
+/// The pair that replaced a refresh token. The first refresh with that token issued the pair.
 struct Replacement {
     at: u64,
     pair: Pair,
@@ -177,8 +177,8 @@ impl Grants {
         Ok(Pair { key, access_token, access_token_expires_at, refresh_token, refresh_token_expires_at })
     }
 
-    /// Issues a new pair for the refresh token `presented`. If the token was replaced before, a switch decides: the refresh
-    /// may be refused, answered, or revoke every token of the consent.
+    /// Issues a new pair for the refresh token `presented`. If an earlier refresh has replaced this token, a switch
+    /// decides whether the refresh is refused, is answered, or revokes every token of the consent.
     pub(crate) fn refresh(
         &mut self,
         presented: &str,
@@ -291,7 +291,8 @@ impl Grants {
         self.authorizations.keys()
     }
 
-    /// Returns the times up to `now` at which the end of a grant must be announced. Each time is returned once.
+    /// Returns the times up to `now` at which TikTok Shop must announce that the grant ends. A time that was returned
+    /// once is not returned again.
     pub(crate) fn announcements(&mut self, key: &GrantKey, now: u64, zone: EndingNoticeZone) -> Vec<u64> {
         self.authorizations.get_mut(key).map(|grant| grant.announcements(now, zone)).unwrap_or_default()
     }
@@ -390,8 +391,8 @@ impl Grants {
     }
 }
 
-/// Computes the `open_id` of a seller for an app. It is the same for every consent and in every run of the fake. It
-/// differs from app to app.
+/// Computes the `open_id` of a seller for an app. The `open_id` is the same for every consent and in every run of the
+/// fake. It differs from app to app.
 fn open_id(key: &GrantKey) -> String {
     let mut digest = hex(&hmac_sha256(key.service_id.as_bytes(), key.seller.as_bytes()));
     digest.truncate(27);

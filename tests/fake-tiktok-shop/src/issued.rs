@@ -75,7 +75,7 @@ impl fmt::Debug for IssuedSecret {
 pub struct IssuedPair {
     /// The access token.
     pub access_token: String,
-    /// The refresh token. It is given here even if a switch left it out of the answer.
+    /// The refresh token. This field contains the token even if a switch left it out of the answer.
     pub refresh_token: String,
 }
 
@@ -93,7 +93,7 @@ pub struct IssuedToken {
     pub token: String,
     /// The time of issue, in Unix seconds of the fake's clock.
     pub issued_at: u64,
-    /// The end of the token's life, in Unix seconds of the fake's clock.
+    /// The time when the token expires, in Unix seconds of the fake's clock.
     pub expires_at: u64,
     /// Whether the token would be accepted now, at the present time and with the present switches.
     pub honoured: bool,

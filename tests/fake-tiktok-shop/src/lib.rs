@@ -125,7 +125,7 @@ pub struct FakeTikTokShop {
     control: Control,
     /// The number of open connections.
     open: watch::Receiver<usize>,
-    /// The sending end of a channel. The server stops when this end is dropped.
+    /// The sender of a channel. The server stops when this sender is dropped.
     _running: watch::Sender<()>,
 }
 

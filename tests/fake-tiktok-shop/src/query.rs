@@ -17,7 +17,7 @@ impl Query {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns a name that occurs more than once.
+    /// Returns a name that occurs more than once, or `None` if there is no such name.
     pub(crate) fn repeated(&self) -> Option<&str> {
         self.0
             .iter()

@@ -48,7 +48,7 @@ pub struct RequestRecord {
     pub status: u16,
     /// The `code` in the envelope of TikTok Shop's own answer. `None` if that answer had no envelope.
     pub code: Option<u32>,
-    /// The tokens in TikTok Shop's own answer. They are given here even if a fault replaced the answer.
+    /// The tokens in TikTok Shop's own answer. This field contains the tokens even if a fault replaced the answer.
     pub issued: Option<IssuedPair>,
     /// The name of the fault that replaced the answer, if any.
     pub fault: Option<String>,

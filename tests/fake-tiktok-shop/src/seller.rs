@@ -21,11 +21,11 @@ pub struct Seller {
     pub shops: Vec<Shop>,
     /// The scopes that the seller grants when it consents. `None` grants every scope that the app asks for.
     pub granted_scopes: Option<Vec<String>>,
-    /// The length of an authorization by this seller, counted from the exchange of its code.
+    /// The length of an authorization by this seller, counted from the exchange of the authorization's code.
     pub authorization_lasts: Duration,
 }
 
-/// A shop: one row in the list of authorized shops.
+/// A shop, with the members of its row in the list of authorized shops.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shop {
@@ -48,7 +48,8 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// Returns the row as it is listed, with `cipher` in place of the shop's first cipher.
+    /// Returns the shop's row in the list of authorized shops. `cipher` is the cipher to list. `None` leaves the member
+    /// out.
     pub(crate) fn row(&self, cipher: Option<String>) -> Value {
         let mut row = Map::new();
         for (name, value) in

@@ -1,4 +1,5 @@
-//! One listener for all hosts. The `Host` header of a request selects the host; if it names loopback, the path does.
+//! One listener for all hosts. The `Host` header of a request selects the host. If the header contains a loopback name
+//! or address, the path selects the host.
 
 use axum::Json;
 use axum::Router;

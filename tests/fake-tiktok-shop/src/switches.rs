@@ -21,7 +21,7 @@ pub use webhooks::{
     WebhookData, WebhookDelay, WebhookOrder, WebhookShopId, WebhookTimestamp,
 };
 
-/// The fake's behaviour where TikTok Shop's is not documented. Each switch answers a question.
+/// The fake's behaviour where the behaviour of TikTok Shop is not documented. Each switch answers a question.
 ///
 /// A default is the documented answer if there is one. Otherwise it is the answer that exposes a careless client. For
 /// example, a refresh replaces the refresh token, and the old refresh token is refused at once.
@@ -52,7 +52,7 @@ pub struct Switches {
     pub status_105001: FailureStatus,
     /// Which HTTP status goes with 105002 (the access token has expired)?
     pub status_105002: FailureStatus,
-    /// Which HTTP status goes with 106013 (the shop cipher is missing or names no shop of the grant)?
+    /// Which HTTP status goes with 106013 (the shop cipher is missing or belongs to no shop of the grant)?
     pub status_106013: CipherFailureStatus,
     /// Do token answers carry the field `granted_scopes`?
     pub granted_scopes_field: GrantedScopesField,
@@ -60,13 +60,13 @@ pub struct Switches {
     pub ciphers_on_consent: CiphersOnConsent,
     /// How does a success without data show its `data`?
     pub empty_data: EmptyData,
-    /// Which code answers a cipher that names no shop of the grant?
+    /// Which code answers a cipher that belongs to no shop of the grant?
     pub wrong_cipher: WrongCipher,
     /// Does Deauthorize Shop remove only the shop, or the grant with all its shops?
     pub deauthorize_shop: DeauthorizeShop,
     /// Does a webhook of type 6 follow when the app itself deauthorizes a shop?
     pub deauthorize_notice: DeauthorizeNotice,
-    /// How is Deauthorize Shop answered if the shop was removed before and the grant still stands?
+    /// How is Deauthorize Shop answered if the shop was already removed and the grant still stands?
     pub deauthorize_again: DeauthorizeAgain,
     /// What happens to a grant when its last shop is removed?
     pub last_shop_removed: LastShopRemoved,
@@ -76,7 +76,7 @@ pub struct Switches {
     pub access_token_after_end: EarlierToken,
     /// If a grant with several shops is removed or about to end, is one webhook sent for each shop?
     pub grant_notices: GrantNotices,
-    /// The daily notices of a coming end are sent at 0:00. In which time zone?
+    /// TikTok Shop announces daily at 0:00 that an authorization will end. In which time zone?
     pub ending_notice_zone: EndingNoticeZone,
     /// In which form does a webhook carry `tts_notification_id`?
     pub notification_id: NotificationId,
@@ -90,7 +90,7 @@ pub struct Switches {
     pub expiration_time: ExpirationTime,
     /// Is every webhook sent twice?
     pub webhook_copies: WebhookCopies,
-    /// In which order are webhooks sent that are due at the same time?
+    /// If several webhooks are due at the same time, in which order are they sent?
     pub webhook_order: WebhookOrder,
     /// Does a webhook's body arrive exactly as it was signed?
     pub webhook_body: WebhookBody,

@@ -16,7 +16,8 @@ use crate::query::Query;
 use crate::switches::{GrantedScopesField, RefreshTokenField, RefreshTokenOnRefresh, WrongSecret};
 use crate::vendor_request::VendorRequest;
 
-/// Returns the answer and the tokens in it. `None` if the token host knows no such path or method; it knows only GET.
+/// Returns the answer and the tokens in it. `None` if the token host does not know the path, or if the method is not
+/// GET.
 pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> Option<(Answer, Option<IssuedPair>)> {
     let (pair, refresh_token_field) = match (&request.method, request.path.as_str()) {
         (&Method::GET, "/api/v2/token/get") => (exchange_code(marketplace, &request.query), RefreshTokenField::Present),
@@ -63,8 +64,8 @@ fn refresh(marketplace: &mut Marketplace, query: &Query) -> Result<Pair, Failure
     })
 }
 
-/// Checks the app key and the app secret and returns the app. `bad_grant` makes the failure for a wrong code or refresh
-/// token, which a switch may choose as the answer to a wrong secret, too.
+/// Checks the app key and the app secret and returns the app. `bad_grant` creates the failure for a wrong code or
+/// refresh token. A switch may choose this failure as the answer to a wrong secret, too.
 fn authenticate<'a>(
     marketplace: &'a Marketplace,
     query: &Query,

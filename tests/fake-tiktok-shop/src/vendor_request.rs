@@ -18,7 +18,7 @@ pub(crate) enum Service {
     /// `open-api.tiktokglobalshop.com`
     ApiHost,
     /// `services.tiktokshop.com`, and for the US `services.us.tiktokshop.com` or `services.tiktokshops.us`. The
-    /// official pages name both.
+    /// official pages contain both US names.
     ConsentPage,
 }
 
@@ -35,7 +35,7 @@ impl Service {
     }
 }
 
-/// The kind of host that the `Host` header of a request names.
+/// The kind of network host in the `Host` header of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HostName {
     /// A production host of TikTok Shop. The test has directed the client's connection to the fake.

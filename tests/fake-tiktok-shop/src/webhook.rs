@@ -24,13 +24,14 @@ pub(crate) use sender::post;
 /// The type of the webhook about a seller's deauthorization.
 pub(crate) const SELLER_DEAUTHORIZATION: u32 = 6;
 
-/// The type of the webhook that announces the end of an authorization.
+/// The type of the webhook that announces that an authorization ends.
 pub(crate) const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 
 /// The delays in seconds after a webhook's first, second, third and fourth failure. After a fifth failure the fake gives up.
 const RETRY_DELAYS: [u64; 4] = [2 * 60, 30 * 60, 3 * 3_600, 12 * 3_600];
 
-/// An event that a webhook reports. The webhook's body is written when it is sent.
+/// An event that a webhook reports. The fake builds the body only when it sends the webhook, because the switches
+/// decide the body's form.
 #[derive(Clone)]
 pub(crate) struct Notice {
     pub service_id: String,
@@ -174,7 +175,7 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Queues a notice under an id of its own and returns the id.
+    /// Queues the webhook for an event under a new id, once for each copy. Returns the id.
     pub(crate) fn queue(&mut self, notice: Notice, copies: WebhookCopies) -> String {
         self.notices += 1;
         let id = format!("76{:017}", self.notices);

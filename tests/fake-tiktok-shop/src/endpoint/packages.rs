@@ -1,5 +1,6 @@
-//! Ship Package: official page `ship-package-202309`. Clients must not repeat this call blindly, so the fake remembers the
-//! shipped packages and refuses to ship one again. The code of this refusal is the one that a public client expects.
+//! Ship Package: official page `ship-package-202309`. Clients must not repeat this call blindly, so the fake remembers
+//! the shipped packages and refuses to ship one again. The code of this refusal is the code that a public client
+//! expects.
 
 use std::collections::BTreeSet;
 

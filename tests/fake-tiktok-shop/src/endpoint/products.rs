@@ -1,5 +1,6 @@
 //! Search Products and Upload Product Image: official pages `search-products-202502` and `upload-product-image-202309`.
-//! Rows have only some of the documented members, and only the filters `status` and `seller_skus` work.
+//! A product in the answer has only some of the documented members, and only the filters `status` and `seller_skus`
+//! work.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ fn search(_: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest)
     page(request, "products", rows.collect())
 }
 
-/// Answers an upload. `size` and `sha256` are the fake's additions. They prove that the bytes arrived unchanged.
+/// Answers an upload. The fake adds the members `size` and `sha256`, which prove that the bytes arrived unchanged.
 fn upload_image(_: &Caller, request: &VendorRequest) -> Answer {
     let boundary = request.header("content-type").and_then(multipart::boundary);
     let boundary = boundary.ok_or_else(|| malformed("the content type is not multipart/form-data with a boundary"))?;

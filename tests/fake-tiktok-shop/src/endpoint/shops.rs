@@ -51,7 +51,7 @@ fn list_active_shops(caller: &Caller, _: &VendorRequest) -> Answer {
 }
 
 /// Removes a shop from the grant. The documentation does not say what happens to the grant's other shops, whether a
-/// webhook follows, or what a second call gets. Switches decide all three.
+/// webhook follows, or how a second call for the same shop is answered. Switches decide these three questions.
 fn deauthorize(marketplace: &mut Marketplace, caller: &Caller, request: &VendorRequest) -> Answer {
     let switches = marketplace.switches;
     let shop = caller.named_shop(presented_cipher(request, &switches)?).ok_or_else(|| refused_cipher(&switches))?;

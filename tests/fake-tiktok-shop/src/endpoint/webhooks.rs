@@ -77,7 +77,7 @@ fn set(marketplace: &mut Marketplace, caller: &Caller, shop: &Shop, request: &Ve
     Ok(json!({}))
 }
 
-/// Deletes an address. It succeeds even if no address was set.
+/// Deletes an address. The call succeeds even if no address was set.
 fn delete(marketplace: &mut Marketplace, caller: &Caller, shop: &Shop, request: &VendorRequest) -> Answer {
     let body = json_body(request)?;
     let event_type = text(&body, "event_type")?.to_owned();

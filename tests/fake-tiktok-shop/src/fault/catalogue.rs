@@ -15,8 +15,7 @@ const NOTHING: &str = r#"{"code":0,"message":"success","data":{}}"#;
 const HEAD: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json; charset=utf-8\r\n";
 const BEGUN: &str = r#"{"code":0,"message":"success","data":{"access_token":"ROW_"#;
 
-/// Returns every named fault. The meaning that a name gives to an answer holds for the token host and the API
-/// host alike.
+/// Returns every named fault. A name has the same meaning for the token host and for the API host.
 pub fn catalogue() -> Vec<(String, Fault)> {
     let named = |faults: Vec<(&'static str, Fault)>| faults.into_iter().map(|(name, fault)| (name.to_owned(), fault));
     codes::answers()
@@ -32,25 +31,26 @@ pub fn catalogue() -> Vec<(String, Fault)> {
 }
 
 impl Fault {
-    /// Creates a fault on which TikTok Shop does not act. The pieces are sent and the connection is closed.
+    /// Creates a fault that keeps TikTok Shop from acting. The fake sends the pieces and closes the connection.
     fn sends(pieces: impl Into<Vec<Piece>>) -> Self {
         Self { acts: false, sends: pieces.into(), then: Ending::Close }
     }
 
-    /// Creates a fault on which TikTok Shop does not act. It sends an answer with this status, content type and body.
+    /// Creates a fault that keeps TikTok Shop from acting. The fake sends an answer with this status, content type and
+    /// body.
     pub(super) fn answer(status: &str, content_type: &str, body: &str) -> Self {
         Self::with_headers(status, &format!("content-type: {content_type}\r\n"), body)
     }
 
-    /// Creates a fault on which TikTok Shop does not act. It sends an answer with this status, these header lines and this
-    /// body.
+    /// Creates a fault that keeps TikTok Shop from acting. The fake sends an answer with this status, these header
+    /// lines and this body.
     fn with_headers(status: &str, headers: &str, body: &str) -> Self {
         let length = body.len();
         let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n");
         Self::sends([text(head + body)])
     }
 
-    /// Creates a fault on which TikTok Shop acts. It sends this text, then the body of TikTok Shop's answer.
+    /// Creates a fault that lets TikTok Shop act. The fake sends this text, then the body of TikTok Shop's own answer.
     fn with_own_head(before: &str) -> Self {
         Self { acts: true, ..Self::sends([text(before), ANSWER]) }
     }

@@ -9,7 +9,7 @@ use crate::switches::{EndingNoticeZone, Switches, TokensAfterRemoval};
 
 const DAY: u64 = 86_400;
 
-/// The time between the first announcement of an authorization's end and the end, in seconds: 30 days.
+/// TikTok Shop first announces the end of an authorization this many seconds in advance: 30 days.
 const FIRST_ANNOUNCEMENT_BEFORE: u64 = 30 * DAY;
 
 /// The grant of a seller to an app, over all consents.
@@ -18,16 +18,17 @@ pub(crate) struct Authorization {
     pub open_id: String,
     /// The scopes of the latest consent.
     pub scopes: Vec<String>,
-    /// The end of the latest consent, in Unix seconds.
+    /// The time when the authorization of the latest consent ends, in Unix seconds.
     pub ends_at: u64,
     /// The number of consents whose code was exchanged. Consents are numbered from 1, and each token has the number of
     /// its consent.
     pub(super) consents: u32,
     /// The number of the last token that was issued before the latest consent.
     pub(super) issued_before: u64,
-    /// The number of the last consent that was ended early. Refresh tokens of the consents up to this one are invalid.
+    /// The number of the last consent that was ended early. The refresh tokens of this consent and of all earlier
+    /// consents are invalid.
     pub(super) ended_through: u32,
-    /// The number of times that the ciphers of the seller's shops have changed for this app.
+    /// The number of consents that have changed the ciphers of the seller's shops for this app.
     pub(super) cipher_changes: u32,
     /// The consents that were taken back, by number.
     revoked: BTreeMap<u32, Revocation>,
@@ -42,7 +43,7 @@ pub(crate) struct Authorization {
 enum Revocation {
     /// The consent's tokens are refused at once.
     AtOnce,
-    /// The grant was removed at this time, in Unix seconds. A switch says until when its tokens work.
+    /// The grant was removed at this time, in Unix seconds. A switch decides how long the consent's tokens still work.
     Removed(u64),
 }
 
@@ -92,7 +93,7 @@ impl Authorization {
         self.removed_shops.insert(shop_id.to_owned());
     }
 
-    /// Tells whether the latest consent stands, that is, was not taken back. It may have ended by time.
+    /// Tells whether the latest consent stands. A consent stands until it is taken back, even if its time is over.
     pub(crate) fn stands(&self) -> bool {
         !self.revoked.contains_key(&self.consents)
     }
@@ -126,8 +127,8 @@ impl Authorization {
         })
     }
 
-    /// Returns the times up to `now` at which the end must be announced: 30 days before the end, then daily at 0:00. Times
-    /// that an earlier call has returned are left out.
+    /// Returns the times up to `now` at which TikTok Shop must announce that the authorization ends. It announces this
+    /// 30 days in advance, then daily at 0:00. Leaves out the times that an earlier call has returned.
     ///
     /// Source: the official page of the webhook `UPCOMING_AUTHORIZATION_EXPIRATION` (as of 2026).
     pub(super) fn announcements(&mut self, now: u64, zone: EndingNoticeZone) -> Vec<u64> {

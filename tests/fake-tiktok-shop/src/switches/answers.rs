@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefreshTokenOnRefresh {
-    /// A new refresh token, with the same end.
+    /// A new refresh token, which expires at the same time as the old one.
     #[default]
     New,
     /// The refresh token that was presented.
@@ -35,10 +35,10 @@ pub enum ReplacedRefreshToken {
     HonouredForSeconds(u64),
     /// For this many more seconds, every replay gets the pair of the first refresh. No new tokens are issued.
     AnsweredAgainForSeconds(u64),
-    /// The token works until its end. Every replay gets a new pair.
+    /// The token works until it expires. Every replay gets a new pair.
     Honoured,
-    /// A replay gets 36004005 and revokes all tokens of the same consent. Refreshes with them then get 36004005, calls get
-    /// 105001.
+    /// A replay gets 36004005 and revokes all tokens of the same consent. Afterwards, refreshes with these tokens get
+    /// 36004005, and calls get 105001.
     RevokesFamily,
 }
 
@@ -61,7 +61,7 @@ pub enum RefreshTokenField {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EarlierToken {
-    /// The token works until its end.
+    /// The token works until it expires.
     #[default]
     Honoured,
     /// The token is refused after the event.
@@ -189,7 +189,7 @@ pub enum EmptyData {
     Missing,
 }
 
-/// The answer to a cipher that names no shop of the grant. A missing cipher always gets 106013.
+/// The answer to a cipher that belongs to no shop of the grant. A missing cipher always gets 106013.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WrongCipher {
@@ -222,7 +222,7 @@ pub enum DeauthorizeNotice {
     None,
 }
 
-/// The answer to Deauthorize Shop if the shop was removed before and the grant still stands.
+/// The answer to Deauthorize Shop if the shop was already removed and the grant still stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeauthorizeAgain {

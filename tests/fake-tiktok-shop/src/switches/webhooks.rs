@@ -1,7 +1,8 @@
 //! The values of the switches for webhooks: their form, and how they are sent.
 //!
 //! Source: the official pages `tts-webhooks-overview` (as of May 2026) and `configuration-guide` (as of December 2025),
-//! and the pages of types 6 and 7. Some forms are not documented. A receiver that accepts them, too, survives a change.
+//! and the pages of types 6 and 7. Some of the forms are not documented. A receiver should also accept these forms,
+//! because TikTok Shop may change the form of its webhooks.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ pub enum GrantNotices {
     One,
 }
 
-/// The time zone of 0:00, when the daily notices of a coming end are sent.
+/// The time zone in which TikTok Shop announces daily at 0:00 that an authorization will end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EndingNoticeZone {
@@ -100,14 +101,14 @@ pub enum ExpirationTime {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookCopies {
-    /// One copy. It is sent again after a failure.
+    /// One copy, which is sent again after a failure.
     #[default]
     One,
     /// Two copies with the same notification id. Each is sent again after its own failure.
     Two,
 }
 
-/// The order in which webhooks are sent that are due at the same time.
+/// The sending order of webhooks that are due at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookOrder {
@@ -125,7 +126,7 @@ pub enum WebhookBody {
     /// The body arrives unchanged.
     #[default]
     AsSigned,
-    /// A proxy on the way reformats the JSON with other spaces, so the signature no longer fits.
+    /// A proxy on the way to the receiver writes the JSON with other spaces, so the signature no longer fits.
     ReEncoded,
 }
 

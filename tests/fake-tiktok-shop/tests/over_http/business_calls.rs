@@ -186,7 +186,7 @@ async fn a_package_can_be_shipped_only_once() {
     let first = shop.call("POST", ORDERS, &[("page_size", "1")], "").await.data()["orders"][0].take();
     assert_eq!((&first["packages"][0]["id"], &first["status"]), (&json!(package), &json!("AWAITING_COLLECTION")));
 
-    // A package of another seller, and ids of no package.
+    // The id of another seller's package, and two ids that belong to no package.
     for other in ["1150000000000050001", "1150000000000010121", "1"] {
         let path = format!("/fulfillment/202309/packages/{other}/ship");
         assert_eq!(shop.call("POST", &path, &[], "").await.verdict(), (400, 36_009_004), "{other}");

@@ -185,7 +185,7 @@ impl World {
         send(self.address(), call.method, API_HOST, &target, &headers, call.sent_body).await
     }
 
-    /// Lists the seller's shops and returns the cipher of the first.
+    /// Lists the seller's shops and returns the cipher of the first shop.
     pub(crate) async fn cipher(&self, access_token: &str) -> String {
         self.list_shops(access_token).await.data()["shops"][0]["cipher"].as_str().unwrap().to_owned()
     }

@@ -1,4 +1,4 @@
-//! Tests of scripted faults, from the client's end of a plain TCP connection.
+//! Tests of scripted faults, as a client sees them on a plain TCP connection.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use crate::client::{SHOPS, TOKEN_HOST, World, send};
 
 const TOKEN_GET: &str = "/api/v2/token/get";
 
-/// Returns a fault on which TikTok Shop does not act.
+/// Returns a fault that keeps TikTok Shop from acting.
 fn fault(text: &str, then: Ending) -> Fault {
     Fault { acts: false, sends: vec![Piece::Text(text.to_owned())], then }
 }

@@ -136,7 +136,8 @@ async fn a_queued_webhook_is_signed_with_the_new_secret() {
     assert_ne!(after.headers, before.headers);
 }
 
-/// Answers every due webhook with 200. Returns type, shop and seconds since [`START`] of each.
+/// Answers every due webhook with 200. Returns a tuple for each webhook: the type, the shop, and the time in seconds
+/// since [`START`].
 pub(crate) fn take(world: &World) -> Vec<(u64, String, u64)> {
     let taken = |delivery: WebhookDelivery| {
         assert_eq!(world.control.webhook_answered(delivery.number, Some(200)), Ok(WebhookFate::Delivered));
@@ -147,7 +148,8 @@ pub(crate) fn take(world: &World) -> Vec<(u64, String, u64)> {
     world.control.webhooks_due().into_iter().map(taken).collect()
 }
 
-/// Returns type, shop and seconds since [`START`] of a webhook that announces an end.
+/// Returns the tuple of a webhook that announces that an authorization ends: the type, the shop, and the time in
+/// seconds since [`START`].
 pub(crate) fn ending(day: u64, seconds: u64) -> (u64, String, u64) {
     (7, SHOP.to_owned(), day * DAY + seconds)
 }
