@@ -18,7 +18,7 @@ pub enum PrivateFileError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// The path names a folder, a device or a pipe.
+    /// The path leads to a folder, a device or a pipe.
     #[error("{}: not a regular file", .0.display())]
     NotAFile(PathBuf),
     /// Other users can read or write the file.
@@ -43,7 +43,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> PrivateFileError {
     |source| PrivateFileError::Io { path: path.to_owned(), source }
 }
 
-/// Returns whether the file exists, and refuses a file that is not private.
+/// Returns whether the file exists. Fails if the file is not private.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
@@ -89,8 +89,8 @@ pub fn touch(path: &Path) -> Result<(), PrivateFileError> {
     }
 }
 
-/// Writes a private file, and creates private folders above it. Writes nothing if the file already exists. Returns whether it
-/// wrote.
+/// Writes a private file, and creates private folders above it. Writes nothing if the file already exists. Returns
+/// whether it wrote the file.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
@@ -102,8 +102,8 @@ pub fn create(path: &Path, text: &str) -> Result<bool, PrivateFileError> {
     })
 }
 
-/// Writes a private file, and creates private folders above it. Replaces an existing file. A reader sees the whole old text or the
-/// whole new text.
+/// Writes a private file, and creates private folders above it. Replaces an existing file. A reader sees the whole old
+/// text or the whole new text.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
@@ -111,7 +111,8 @@ pub fn replace(path: &Path, text: &str) -> Result<(), PrivateFileError> {
     place(path, text, |draft| fs::rename(draft, path).map(|()| true)).map(drop)
 }
 
-/// Writes a draft beside `path` and lets `put` give it its name. `put` returns whether it did.
+/// Writes the text to a draft beside `path`, and calls `put` to give the draft the name `path`. `put` returns whether
+/// it did so.
 fn place(path: &Path, text: &str, put: impl FnOnce(&Path) -> io::Result<bool>) -> Result<bool, PrivateFileError> {
     folder_of(path)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -123,7 +124,7 @@ fn place(path: &Path, text: &str, put: impl FnOnce(&Path) -> io::Result<bool>) -
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed(&draft))?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     let placed = written.and_then(|()| put(&draft));
-    // A renamed draft is gone already.
+    // If `put` has renamed the draft, there is nothing left to remove, and the error is ignored.
     let _removed = fs::remove_file(&draft);
     if !placed.map_err(failed(path))? {
         return Ok(false);
@@ -135,7 +136,8 @@ fn place(path: &Path, text: &str, put: impl FnOnce(&Path) -> io::Result<bool>) -
     Ok(true)
 }
 
-/// Locks the path against other processes until the returned file is dropped. Blocks until no other process holds the lock.
+/// Locks the path against other processes until the returned file is dropped. Blocks until no other process holds the
+/// lock.
 ///
 /// # Errors
 /// See [`PrivateFileError`].

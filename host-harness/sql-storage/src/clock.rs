@@ -1,17 +1,18 @@
 //! The machine's clocks, by which SQLite measures ages.
 //!
-//! The age of a token record decides whether a claim still holds, so nobody may be able to set the clock that measures
-//! it. In PostgreSQL the server's clock measures ages for every host. SQLite has no server. Its hosts are processes of
-//! one machine, so they measure with the time since that machine's boot.
+//! The age of a token record decides whether a claim still holds, so this age must be measured by a clock that nobody
+//! can set. In PostgreSQL the server's clock measures ages for every host. SQLite has no server. Its hosts are
+//! processes of one machine, so they measure with the time since that machine's boot.
 
 use std::time::{Duration, SystemTime};
 
-/// The time as all processes of this machine measure it.
+/// A clock that gives all processes of this machine the same time.
 pub trait MachineClock: Send + Sync {
     /// Returns the id of the machine's latest boot. Each boot has another id.
     fn boot(&self) -> &str;
 
-    /// Returns the time since that boot, including sleep. It never goes backwards, and nobody can set it.
+    /// Returns the time since the machine's latest boot, including the time that it slept. It never goes backwards, and
+    /// nobody can set it.
     fn since_boot(&self) -> Duration;
 
     /// Returns the time since 1970-01-01T00:00:00Z by the machine's wall clock, which can be set.

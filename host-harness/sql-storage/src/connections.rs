@@ -70,7 +70,8 @@ impl ConnectionStorage for SqlStorage {
         limit: usize,
     ) -> Result<Vec<Ending>, StorageError> {
         self.run_to_deadline(async {
-            // The status is a part of the text, because the index covers only rows for which this condition holds.
+            // The status is written into the statement and not bound as a value. Otherwise the database could not use
+            // the index, which covers only rows for which this condition holds.
             let sql = "SELECT ends_at, tenant, customer, account, token_lineage, granted_at \
                        FROM tiktok_shop_connections \
                        WHERE ends_at <= $1 AND status <> 'reauthorization-required' \
@@ -129,7 +130,8 @@ impl SqlStorage {
         customer: &CustomerId,
         account: Option<&AccountId>,
     ) -> Result<Vec<RowEntry>, StorageError> {
-        // The result has one row per shop. Only the first one contains the connection's columns, which can be large.
+        // The result has one database row per shop. Only the first of them contains the connection's columns, because
+        // these can be large.
         let first = |column: &&str| format!("CASE WHEN COALESCE(s.position, 0) = 0 THEN c.{column} END AS {column}");
         let columns: Vec<_> = COLUMNS.iter().map(first).collect();
         let account_condition = if account.is_some() { "AND c.account = $3" } else { "" };
@@ -160,7 +162,7 @@ impl SqlStorage {
     }
 
     /// Writes or deletes a row and appends the events, if the row has the expected revision and the key of its ciphers
-    /// is usable. Returns whether both held.
+    /// is usable. Returns whether both conditions held.
     async fn write_row(
         &self,
         tenant: &TenantId,
@@ -197,7 +199,7 @@ async fn write_connection(
     next: Option<&Next<Row>>,
 ) -> Result<bool, StorageError> {
     const FIRST: usize = 4;
-    // `sealed_by` is the last but one of the columns.
+    // `sealed_by` is the second to last of the columns.
     const SEALED_BY: usize = FIRST + COLUMNS.len() - 2;
     const EXPECTED: usize = FIRST + COLUMNS.len();
     let columns = COLUMNS.join(", ");

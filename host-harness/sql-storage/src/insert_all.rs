@@ -1,4 +1,4 @@
-//! Inserting many connections at once, to move a storage or to fill one for a measurement.
+//! Inserts many connections at once, to move connections from another storage or to fill a storage for a measurement.
 
 use sqlx::{Any, Transaction};
 use tiktok_shop_host::TenantId;
@@ -18,15 +18,16 @@ use crate::tokens::bind_token;
 pub struct NewConnection {
     /// The key of the connection.
     pub key: ConnectionKey,
-    /// The token record, sealed for its revision.
+    /// The token record. Its value is sealed for its revision.
     pub token: Next<TokenWrite>,
     /// The row. Its ciphers are sealed for its revision.
     pub row: Next<Row>,
 }
 
 impl SqlStorage {
-    /// Adds connections of a tenant in one transaction: all of them, or none if one of them fails. Writes no events.
-    /// The age of the token records begins at zero. A few thousand connections per call are the fastest.
+    /// Adds connections of a tenant in one transaction. If one connection can't be added, no connection is added.
+    /// Writes no events. The age of the token records begins at zero. Calls with a few thousand connections each are
+    /// the fastest.
     ///
     /// # Errors
     /// See [`StorageError`]. `Refused` if the storage already has one of the connections, or if the tenant does not
@@ -47,7 +48,8 @@ impl SqlStorage {
         connections: &[NewConnection],
     ) -> Result<(), StorageError> {
         const PARAMETERS: usize = 6;
-        // All records share the current time, whose parameters come first. The tenant follows.
+        // All records have the same time and the same tenant. In each statement, the parameters of the time come first.
+        // The parameter of the tenant follows.
         let now = self.dialect.now(1);
         let shared_tenant = 1 + now.matches('$').count();
         let shared = format!("{now}, ${shared_tenant}");

@@ -39,7 +39,8 @@ impl KeyStorage for SqlStorage {
             if found.as_ref() != newest {
                 return Ok(false);
             }
-            // If two writers add a key after the same key, only one of them gets the next number.
+            // If two writers add a key after the same key, only one of them gets the next number. The insert of the
+            // other writer conflicts and does nothing.
             let sql = "INSERT INTO tiktok_shop_tenant_keys (tenant, id, number, host_key, wrapped) \
                        VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
             let query = statement(sql).bind_text(tenant.as_str()).bind_text(key.id.as_str()).bind(number + 1);
@@ -84,7 +85,7 @@ impl KeyStorage for SqlStorage {
                        WHERE c.tenant = k.tenant AND c.sealed_by = k.id) AS records \
                        FROM tiktok_shop_tenant_keys k WHERE (k.tenant, k.id) > ($1, $2) \
                        ORDER BY k.tenant, k.id LIMIT $3";
-            // Every id is greater than the empty text.
+            // Without `after`, the list starts after the empty text, because every id is greater.
             let (tenant, key) = after.map_or(("", ""), |(tenant, key)| (tenant.as_str(), key.as_str()));
             let query = statement(sql).bind_text(tenant).bind_text(key).bind_limit(limit);
             let key_use = |row: &AnyRow| {

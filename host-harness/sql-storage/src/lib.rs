@@ -1,7 +1,7 @@
 //! Storage of the TikTok Shop connector's host in SQLite or PostgreSQL.
 //!
 //! SQLite is one file for the processes of one machine. PostgreSQL is one database for any number of machines. Both run
-//! the same statements, except where they create a connection and where they measure time.
+//! the same statements, except where they open the database, begin a transaction or measure time.
 //!
 //! ```no_run
 //! use std::sync::Arc;

@@ -18,8 +18,7 @@ pub struct SqlStorage {
     pub(crate) readers: AnyPool,
     /// Connections for everything else. For PostgreSQL this is the same pool as `readers`.
     pub(crate) writers: AnyPool,
-    /// How long a server may take over one call, for all its statements together. `None` for SQLite, which has no
-    /// server.
+    /// How long a server may take for one call, with all its statements. `None` for SQLite, which has no server.
     pub(crate) deadline: Option<Duration>,
 }
 
@@ -35,13 +34,13 @@ impl SqlStorage {
         tokio::time::timeout(deadline, statements).await.map_err(late)?
     }
 
-    /// Begins a transaction that will write. SQLite takes its write lock at the beginning: a transaction that takes the
-    /// lock later can fail.
+    /// Begins a transaction that will write. SQLite takes its write lock at the beginning, because a transaction that
+    /// takes the lock later can fail.
     ///
     /// The transaction begins on a task of its own, which continues even if the caller gives up. The reason is the
-    /// driver: it does not roll back a transaction whose beginning was interrupted. The pool would lend the connection,
-    /// with the transaction open, to the next caller. That caller's single statements would succeed and never be
-    /// committed.
+    /// driver, which does not roll back a transaction whose beginning was interrupted. The pool would then lend the
+    /// connection to the next caller while the transaction is still open. The single statements of the next caller
+    /// would succeed, but they would never be committed.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, StorageError> {
         let writers = self.writers.clone();
         let dialect = self.dialect.clone();

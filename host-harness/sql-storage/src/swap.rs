@@ -9,7 +9,7 @@ use crate::storage::SqlStorage;
 
 /// The highest number of attempts at a swap. A swap is tried again if its write changed nothing although the condition
 /// holds afterwards. Example: the swap expects no record, and another writer created a record before the write and
-/// deleted it after.
+/// deleted it after the write.
 const MAX_ATTEMPTS: usize = 8;
 
 /// The condition under which a swap writes.

@@ -49,7 +49,7 @@ impl TokenStorage for SqlStorage {
     ) -> Result<Swapped<TokenEntry>, StorageError> {
         self.run_to_deadline(async {
             if expected.is_none() && next.is_none() {
-                // There is nothing to write, so a read is enough.
+                // A deletion that expects no record has nothing to write, so a read is enough.
                 let found = self.load_token(tenant, key).await?;
                 return Ok(found.map_or(Swapped::Done, |found| Swapped::Stale(Some(found))));
             }
@@ -79,7 +79,7 @@ impl TokenStorage for SqlStorage {
 
 impl SqlStorage {
     /// Writes or deletes a token record if it has the expected revision and the new value's key is usable. Returns
-    /// whether both held.
+    /// whether both conditions held.
     async fn write_token(
         &self,
         tenant: &TenantId,

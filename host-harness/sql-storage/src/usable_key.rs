@@ -6,8 +6,8 @@ use tiktok_shop_host::{KeyId, TenantId};
 use crate::sql::statement::{BindValues as _, fetch_optional, statement};
 use crate::storage::SqlStorage;
 
-/// Returns a condition for the `WHERE` of a write: the key in the parameter with this number is usable. `$1` is the
-/// tenant.
+/// Returns a condition for the `WHERE` clause of a write. It holds if the key in the parameter with this number is
+/// usable. The parameter `$1` must be the tenant.
 pub(crate) fn usable_key(parameter: usize) -> String {
     format!(
         "EXISTS (SELECT 1 FROM tiktok_shop_tenant_keys WHERE tenant = $1 AND id = ${parameter} AND wrapped IS NOT NULL)"

@@ -1,4 +1,4 @@
-//! Which webhooks were handled.
+//! The memory of handled webhooks.
 
 use async_trait::async_trait;
 use tiktok_shop_host::TenantId;
@@ -8,8 +8,8 @@ use crate::sql::dialect::Dialect;
 use crate::sql::statement::{BindValues as _, execute, fetch_optional, statement};
 use crate::storage::SqlStorage;
 
-/// How long a webhook is remembered: four days, in seconds. Three days are promised. The fourth is a reserve for clocks
-/// that are set forward.
+/// How long a webhook is remembered: four days, in seconds. [`WebhookStorage`] promises three days. The fourth day is a
+/// reserve, because a clock may be set forward.
 const WEBHOOK_RETENTION_S: i64 = 4 * 86_400;
 
 #[async_trait]

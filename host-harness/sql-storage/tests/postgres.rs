@@ -15,8 +15,8 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Creates a schema with a random name, and returns an address that uses it. Nobody deletes the schema: the server is
-/// temporary.
+/// Creates a schema with a random name, and returns an address that uses it. Nobody deletes the schema, because the
+/// server is temporary.
 async fn new_schema(server: &str) -> String {
     let mut bits = [0; 8];
     SystemRandomness.fill(&mut bits).unwrap();
@@ -28,8 +28,8 @@ async fn new_schema(server: &str) -> String {
     format!("{server}{separator}options=-c%20search_path%3D{name}")
 }
 
-/// Forwards connections to a server. It can silence them, as if the server had lost its power or its network: they stay
-/// open, and no byte arrives any more.
+/// Forwards connections to a server. It can silence them, as if the server had lost its power or its network. A silent
+/// connection stays open, but no byte arrives any more.
 struct Proxy {
     silence: watch::Sender<()>,
     /// The address of the database through the proxy.
@@ -87,7 +87,7 @@ async fn a_call_gives_up_a_silent_server_and_the_next_call_reconnects() {
     let key = ConnectionKey { customer: "c".parse().unwrap(), account: "a".parse().unwrap() };
     let load = async || storage.load_token(&tenant, &key).await;
 
-    // If an idle connection is dead, a call takes longer and succeeds.
+    // If an idle connection is dead, the next call takes longer, but it succeeds.
     assert_eq!(load().await, Ok(None));
     proxy.silence_open_connections().await;
     assert_eq!(load().await, Ok(None));

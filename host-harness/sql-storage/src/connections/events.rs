@@ -1,8 +1,8 @@
 //! The events of a tenant, in `tiktok_shop_events`.
 //!
-//! `tiktok_shop_event_positions` has one row per tenant with the position of the last event. A transaction that appends
-//! events locks this row until it commits. Writers of one tenant therefore wait for each other, and events become
-//! visible in the order of their positions.
+//! `tiktok_shop_event_positions` has one database row per tenant, with the position of the tenant's last event. A
+//! transaction that appends events locks this database row until it commits. Writers of one tenant therefore wait for
+//! each other, and events become visible in the order of their positions.
 
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
@@ -47,7 +47,7 @@ pub(super) async fn append(
     Ok(())
 }
 
-/// The values that come with the kind of an event. Each kind has only some of them.
+/// The values that belong to the kind of an event. Each kind has only some of these values.
 #[derive(Default)]
 struct KindValues {
     reason: Option<ReauthorizationReason>,

@@ -62,8 +62,8 @@ fn bind_shop(query: Statement, placed: &PlacedShop<'_>) -> Statement {
         .bind(*linked)
 }
 
-/// Reads `account` and the columns of a shop. The statement selects the column `id` as `shop_id`. The shop has no
-/// cipher.
+/// Reads a shop from `account` and the columns of the shop. The statement selects the column `id` as `shop_id`. The
+/// returned shop has no cipher.
 pub(crate) fn read_shop(row: &AnyRow) -> Result<Shop, StorageError> {
     Ok(Shop {
         id: row.id("shop_id")?,

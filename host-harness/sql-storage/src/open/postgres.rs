@@ -13,15 +13,15 @@ use crate::sql::dialect::Dialect;
 use crate::storage::SqlStorage;
 
 /// How a host uses a PostgreSQL server. Every default is shorter than the 10 seconds that the host has for one save, so
-/// that the host can try a save again after a server hung.
+/// that the host can try a save again after the server has hung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PostgresOptions {
     /// The highest number of connections of this host to the server. Default: 10.
     pub connections: u32,
     /// How long a call waits for a free connection, or until the server can be reached again. Default: 4 seconds.
     pub connect: Duration,
-    /// How long the server may work on one statement. The time to wait for locks counts. The storage gives up a call
-    /// that takes half a second longer. Default: 4 seconds.
+    /// How long the server may work on one statement, including the time that it waits for locks. The storage gives up
+    /// a call that takes half a second longer than this. Default: 4 seconds.
     pub statement: Duration,
 }
 
@@ -97,12 +97,12 @@ impl SqlStorage {
     }
 }
 
-/// Checks that the server answers on this connection within `timeout`. A connection can be dead without any sign of it.
-/// With this check, a call that waits for a connection gets a working one, and a dead connection does not keep its
-/// place in the pool.
+/// Checks that the server answers on this connection within `timeout`. A connection can be dead although nothing has
+/// shown it. With this check, a call that waits for a connection gets a working one, and a dead connection does not
+/// keep its place in the pool.
 ///
-/// One case remains: the driver itself pings a connection when it comes back to the pool, and waits without a limit. A
-/// connection that dies during this ping keeps its place until the network gives up.
+/// One case remains. When a connection comes back to the pool, the driver itself pings it, and waits for the answer
+/// without a limit. A connection that dies during this ping keeps its place in the pool until the network gives up.
 fn ping(connection: &mut AnyConnection, timeout: Duration) -> BoxFuture<'_, Result<bool, Error>> {
     Box::pin(async move {
         tokio::time::timeout(timeout, connection.ping()).await.map_err(|_| Error::PoolTimedOut)??;

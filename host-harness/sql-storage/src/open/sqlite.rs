@@ -22,8 +22,8 @@ use crate::storage::SqlStorage;
 
 /// The number of connections that only read. In WAL mode readers and the writer don't wait for each other.
 const READERS: u32 = 4;
-/// How long a call waits for a free connection of this process. The driver waits 5 seconds, too, for another process
-/// that holds the write lock.
+/// How long a call waits for a free connection of this process. If another process holds the write lock, the driver
+/// waits 5 seconds, too.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// With `synchronous = FULL` a commit is on the disk when it succeeds. The next weaker setting does not promise that in
@@ -66,7 +66,8 @@ impl SqlStorage {
             AnyConnectOptions::from_str(&address).map_err(OpenError::unreachable)?.disable_statement_logging();
         let dialect = Dialect::Sqlite(clock);
         {
-            // SQLite's own lock does not cover all the steps of a migration. Only one process at a time may do them.
+            // SQLite's own lock does not cover all the steps of a migration. This lock lets only one process at a time
+            // migrate the database.
             let to_lock = path.clone();
             let lock = tokio::task::spawn_blocking(move || private_file::lock(&to_lock)).await;
             let _lock = lock.map_err(|error| OpenError::Unreachable(error.to_string()))??;
@@ -84,13 +85,13 @@ impl SqlStorage {
                 .after_connect(|connection, _| Box::pin(async move { connection.execute(SETTINGS).await.map(drop) }))
                 .connect_lazy_with(options.clone())
         };
-        // The database has one write lock. Writers of this process wait in order for the one connection. With more
-        // connections they would poll for the lock.
+        // The database has one write lock, so the pool for writers has one connection. The writers of this process wait
+        // for it in order. With more connections, they would poll for the lock.
         Ok(Self { dialect, readers: pool(READERS), writers: pool(1), deadline: None })
     }
 
     /// Checks SQLite's file, and returns a line for each problem: a damaged page, a wrong index, or a reference to a
-    /// missing row. Reads the whole file. For PostgreSQL, checks nothing and returns an empty list.
+    /// missing database row. Reads the whole file. For PostgreSQL, checks nothing and returns an empty list.
     ///
     /// # Errors
     /// See [`StorageError`].

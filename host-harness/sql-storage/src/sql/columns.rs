@@ -1,4 +1,4 @@
-//! Columns of a row that was read. An error names the column and nothing of its content.
+//! Reads the columns of a database row. An error contains the name of the column, but nothing of its content.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use tiktok_shop_host::storage::StorageError;
 
 use super::text::unescaped;
 
-/// Creates the error for a column whose content this storage never writes: another program wrote it, or the disk fails.
+/// Creates the error for a column with malformed content. This storage never writes such content, so another program
+/// wrote it, or the disk is faulty.
 pub(crate) fn malformed(column: &str) -> StorageError {
     StorageError::Refused(format!("the content of column {column} is malformed"))
 }
@@ -33,7 +34,7 @@ pub(crate) trait Columns {
         T::try_from(self.text(column)?).map_err(|_| malformed(column))
     }
 
-    /// Returns the case of a type that has one word for each case.
+    /// Returns the case of an enum whose cases have one word each.
     fn word<T: FromStr>(&self, column: &'static str) -> Result<T, StorageError> {
         self.optional_word(column)?.ok_or_else(|| malformed(column))
     }
@@ -73,8 +74,9 @@ pub(crate) trait Columns {
         self.optional_bytes(column)?.ok_or_else(|| malformed(column))
     }
 
-    /// Returns an age that the statement selects in milliseconds. A null means that the age is unknown, and becomes
-    /// [`Duration::MAX`]. A negative age means that the server's clock was set back, and becomes zero.
+    /// Returns an age that the statement selects in milliseconds. If the value is null, the age is unknown, and the
+    /// function returns [`Duration::MAX`]. If the value is negative, the server's clock was set back, and the function
+    /// returns zero.
     fn age(&self, column: &'static str) -> Result<Duration, StorageError> {
         let ms: Option<i64> = self.value(column)?;
         Ok(ms.map_or(Duration::MAX, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default())))

@@ -1,5 +1,5 @@
-//! The differences between SQLite and PostgreSQL in the text of statements: how a table keeps a moment, and how its age
-//! is computed.
+//! The differences between SQLite and PostgreSQL in the text of statements: how a table keeps a moment, and how the
+//! time since this moment is computed.
 //!
 //! PostgreSQL keeps a moment as a time of the server's clock. SQLite keeps it as the id of a boot and the time since
 //! that boot: see [`MachineClock`].
@@ -18,7 +18,7 @@ pub(crate) enum Dialect {
     Postgres,
 }
 
-/// A moment that a table keeps. The names of its columns begin with its word.
+/// A moment that a table keeps. The names of its columns begin with the word that `as_str` returns.
 #[derive(Clone, Copy)]
 pub(crate) enum Moment {
     /// When a token record was written.

@@ -1,4 +1,4 @@
-//! The meaning of a database's error for the host. No text quotes a value.
+//! Converts errors of the driver and of the database into errors for the host. No text quotes a value.
 
 use sqlx::Error;
 use sqlx::any::AnyQueryResult;
@@ -38,7 +38,7 @@ fn database_error(error: &dyn DatabaseError) -> StorageError {
     if let Ok(number) = code.parse::<i64>()
         && code.len() != 5
     {
-        // SQLite's texts name tables and columns only, so they are safe to quote.
+        // SQLite's texts contain only names of tables and columns, so they are safe to quote.
         let text = format!("SQLite error {number}: {}", error.message());
         // The lower byte of an extended code is the primary code.
         return if SQLITE_REFUSED.contains(&(number & 0xff)) {
@@ -53,8 +53,9 @@ fn database_error(error: &dyn DatabaseError) -> StorageError {
     if POSTGRES_REFUSED.contains(&class) { StorageError::Refused(text) } else { StorageError::Unavailable(text) }
 }
 
-/// Returns whether a write changed a row. A write that breaks a foreign key changed nothing: another writer has just
-/// removed the key that it refers to, or has just added a reference to the row that it removes.
+/// Returns whether a write changed a database row. A write that breaks a foreign key changed nothing. Either it refers
+/// to a data key that another writer has just removed, or it removes a data key to which another writer has just added
+/// a reference.
 pub(crate) fn changed(result: Result<AnyQueryResult, Error>) -> Result<bool, StorageError> {
     match result {
         Ok(done) => Ok(done.rows_affected() > 0),

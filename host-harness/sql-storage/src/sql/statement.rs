@@ -13,7 +13,7 @@ use tiktok_shop_host::storage::StorageError;
 use super::error::storage_error;
 use super::text::escaped;
 
-/// The highest number of values that one statement binds. SQLite finds each value by its name among all of them, so a
+/// The highest number of values that one statement binds. SQLite searches all names of values for each value, so a
 /// statement with more values is slow.
 pub(crate) const MAX_VALUES: usize = 1_000;
 
@@ -72,8 +72,8 @@ pub(crate) trait BindValues: Sized {
         self.bind_optional_number(at.map(|at| at.0))
     }
 
-    /// Binds a number with which a statement compares or limits. A number with more than 63 bits is above every stored
-    /// number, so the highest number of 63 bits takes its place.
+    /// Binds a number that a statement uses in a comparison or as a limit. If the number has more than 63 bits, it is
+    /// above every stored number, so the highest number of 63 bits is bound instead.
     fn bind_bound(self, bound: u64) -> Self {
         self.bind_optional_integer(Some(i64::try_from(bound).unwrap_or(i64::MAX)))
     }
@@ -83,8 +83,8 @@ pub(crate) trait BindValues: Sized {
         self.bind_bound(u64::try_from(limit).unwrap_or(u64::MAX))
     }
 
-    /// Binds the position of the last entry of a list: time, tenant, customer and account. Without an entry, binds a
-    /// position in front of every entry.
+    /// Binds the last entry that was read from a list: its time, tenant, customer and account. If `last` is `None`,
+    /// binds values that come before every entry.
     ///
     /// # Errors
     /// See [`bind_number`](Self::bind_number).
@@ -106,7 +106,7 @@ impl BindValues for Statement {
     }
 }
 
-/// The tuples of an `INSERT` of several rows. `Display` writes them with numbered parameters.
+/// The tuples of an `INSERT` of several database rows. `Display` writes them with numbered parameters.
 pub(crate) struct Tuples<'a> {
     /// The number of rows.
     pub(crate) rows: usize,

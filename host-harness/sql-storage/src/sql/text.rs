@@ -1,6 +1,6 @@
-//! Text in a column. PostgreSQL can't hold U+0000, so this character is written as an escape sequence, and so is the
-//! escape character. Any other text is stored unchanged. Escaped texts have the same order as the texts, and two of
-//! them are equal only if the texts are.
+//! Text in a column. PostgreSQL can't hold U+0000, so this character is written as an escape sequence. The escape
+//! character itself is also written as an escape sequence. Any other text is stored unchanged. Escaped texts have the
+//! same order as the original texts. Two escaped texts are equal only if the original texts are equal.
 
 /// The character that begins an escape sequence. It stands for U+0000 if U+0001 follows, and for U+0001 if U+0002
 /// follows.
@@ -21,7 +21,7 @@ pub(super) fn escaped(text: &str) -> String {
     })
 }
 
-/// Returns the text that a column holds in this form. `None` if [`escaped`] never returns this form.
+/// Returns the original text of an escaped text. `None` if [`escaped`] never returns such a text.
 pub(super) fn unescaped(text: String) -> Option<String> {
     if !text.contains(ESCAPE) {
         return Some(text);
