@@ -1,5 +1,5 @@
-//! Measures whether the number of stored connections matters: the time of calls and the host's memory with a full database,
-//! compared with an almost empty one.
+//! Measures whether the number of stored connections matters: the time of calls and the host's memory with a full
+//! database, compared with an almost empty one.
 
 pub(crate) mod calls;
 mod database;

@@ -1,4 +1,5 @@
-//! Records, for `--explain`, which imports the component calls and which methods of its storage the host calls, in order.
+//! Records, for `--explain`, which imports the component calls and which methods of its storage the host calls, in
+//! order.
 //!
 //! The journal leaves out clocks, randomness and HTTP. It takes the requests from the log of the fake TikTok Shop.
 

@@ -1,5 +1,6 @@
-//! Shows the life of a connection on a terminal, with the shipped component, the reference host and the fake TikTok Shop in
-//! one process. Every step checks what it shows. At the first check that fails the demo ends with exit status 1.
+//! Shows the life of a connection on a terminal, with the shipped component, the reference host and the fake TikTok
+//! Shop in one process. Every step checks what it shows. At the first check that fails the demo ends with exit status
+//! 1.
 
 mod journal;
 mod page;
@@ -17,8 +18,8 @@ use crate::stage::{Programs, Stage};
 
 /// Shows the life of a connection between a platform's customer and TikTok Shop.
 ///
-/// Needs no account, no network and no configuration. It runs a fake TikTok Shop, and moves its clocks forward instead of
-/// waiting.
+/// Needs no account, no network and no configuration. It runs a fake TikTok Shop, and moves its clocks forward instead
+/// of waiting.
 #[derive(Debug, Parser)]
 #[command(name = "tiktok-shop-demo")]
 struct Arguments {

@@ -117,7 +117,8 @@ impl Stage {
         })
     }
 
-    /// Closes the servers' connections to the database, as if the servers had ended. Nothing in their memory is used later.
+    /// Closes the servers' connections to the database, as if the servers had ended. Nothing in their memory is used
+    /// later.
     pub(crate) async fn end_servers(&self) {
         self.database.close().await;
     }
@@ -166,7 +167,8 @@ impl Stage {
         self.tiktok.advance(by);
     }
 
-    /// Returns a browser's session with the platform: 128 random bits, as in a cookie that the platform sets at sign-in.
+    /// Returns a browser's session with the platform: 128 random bits, as in a cookie that the platform sets at
+    /// sign-in.
     pub(crate) fn browser() -> Result<BrowserSession> {
         let mut bits = [0; 16];
         SystemRandomness.fill(&mut bits)?;

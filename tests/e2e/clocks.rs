@@ -1,4 +1,5 @@
-//! Machines whose clocks are wrong, differ, or jump. Tokens are renewed in time and once, and every connection keeps working.
+//! Machines whose clocks are wrong, differ, or jump. Each token is renewed in time and only once, and every connection
+//! keeps working.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ fn host(stage: &Stage, clock: &Arc<MachineClock>) -> ConnectorHost {
     stage.host_builder().clock(Arc::clone(clock) as Arc<_>).build().unwrap()
 }
 
-/// Returns the end of the stored access token. TikTok must accept this token now.
+/// Returns the time when the stored access token expires. TikTok must accept this token now.
 async fn end_of_stored_token(stage: &Stage, key: &ConnectionKey) -> u64 {
     let record = String::from_utf8(stage.token_record(key).await.unwrap()).unwrap();
     let issued = stage.issued("one-shop").access_tokens;
@@ -100,7 +101,8 @@ async fn in_a_year_of_sweeps_two_machines_twenty_minutes_apart_renew_at_most_65_
         stage.advance(3600);
         assert!(stage.fake.now() < valid_until, "hour {hour}");
         let now = machines.each_ref().map(|machine| machine.wall().as_secs());
-        // Skip the sweeps if the later clock finds nothing due. A sweep without due connections would still wait for a timer.
+        // Skip the sweeps if nothing is due even by the clock that is ahead. A sweep without due connections would
+        // still wait for a timer.
         if stage.storage.due(UnixSeconds(now[1]), None, 1).await.unwrap().is_empty() {
             continue;
         }
@@ -149,8 +151,8 @@ async fn a_wall_clock_that_is_set_between_calls_causes_at_most_one_renewal() {
     let machine = MachineClock::ahead(&stage, 0);
     let wrong = host(&stage, &machine);
     let year = 365 * 24 * HOUR;
-    // Each entry is the offset of one host's clock, and the number of renewals. With a clock that is a year ahead, the host
-    // believes that its new token has already ended.
+    // Each tuple holds the offset of one host's clock in seconds, and the expected number of renewals. With a clock
+    // that is a year ahead, the host believes that its new token has already ended.
     let settings =
         [(0, 0), (-HOUR, 0), (HOUR, 1), (-24 * HOUR, 0), (24 * HOUR, 1), (-year, 0), (0, 1), (year, 1), (0, 0)];
     for (ahead, renewals) in settings {
@@ -170,9 +172,9 @@ async fn a_wall_clock_that_is_set_between_calls_causes_at_most_one_renewal() {
     assert_eq!(end_of_stored_token(&stage, &connection.key).await, stage.fake.now() + 7 * DAY);
 }
 
-/// Refreshes with a jump before the first reading of the clock, then with a jump before the second reading, and so on. After
-/// each call, a host with a right clock refreshes again. Returns how many calls renewed the token, and how many ended because
-/// it was too late to renew.
+/// Refreshes with a jump before the first reading of the clock, then with a jump before the second reading, and so on.
+/// After each call, a host with a right clock refreshes again. Returns how many calls renewed the token, and how many
+/// ended because it was too late to renew.
 async fn outcomes(jump: Jump) -> (usize, usize) {
     let stage = Stage::new();
     let (mut renewed, mut too_late) = (0, 0);

@@ -261,7 +261,7 @@ async fn a_wrong_app_secret_is_misconfigured_if_tiktok_reports_it() {
     for (answer, expected) in [
         (WrongSecret::BadRequest, ("misconfigured", "app-rejected")),
         (WrongSecret::Unauthorized, ("misconfigured", "app-rejected")),
-        // TikTok may report a wrong code instead. That answer is the same as for a used code.
+        // TikTok may report a wrong code instead of a wrong secret. This answer is the same as for a used code.
         (WrongSecret::BadGrant, ("reauthorize", "authorization-code-spent")),
     ] {
         let stage = Stage::new();

@@ -1,5 +1,5 @@
-//! A consent, from the link to the callback. Only the browser that began the consent can finish it, once, within ten minutes, and
-//! for the same customer and tenant. A callback that is refused sends no request.
+//! A consent, from the link to the callback. Only the browser that began the consent can finish it, once, within ten
+//! minutes, and for the same customer and tenant. A callback that is refused sends no request.
 
 use std::io;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ async fn states_are_random_and_are_stored_as_digests() {
     let (one, two) = (begin(&stage, "alice", ShopPolicy::All).await, begin(&stage, "alice", ShopPolicy::All).await);
     assert_ne!(one, two);
     assert!(one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one}");
-    // The stage knows both states now. Its end asserts that no stored value contains them.
+    // The stage knows both states now. When the stage ends, it asserts that no stored value contains them.
     let _queries = (allowed(&stage, &one), allowed(&stage, &two));
     let stored = String::from_utf8(stage.watch.written(Sink::Rows)).unwrap();
     assert!(stored.contains("ConsentRecord { customer: CustomerId(\"alice\"), browser: [digest], "), "{stored}");
@@ -118,7 +118,7 @@ async fn another_browser_can_neither_finish_a_consent_nor_use_its_state() {
     }
     assert_eq!(stage.fake.requests(), []);
     assert_eq!(finish(&stage.host, "alice", &query).await.unwrap().key.customer, customer_id("alice"));
-    // The other browser does not learn that the state was used meanwhile.
+    // The other browser does not learn that alice's browser has used the state.
     assert_eq!(finish(&stage.host, "mallory", &query).await, Err(ConsentError::OtherBrowser));
     assert_eq!(stage.connections("mallory").await, []);
 }
@@ -160,7 +160,8 @@ async fn a_callback_that_met_a_rate_limit_may_be_repeated() {
     let name = "HTTP 429, Retry-After: 7";
     stage.fake.fault_next(TOKEN_GET, name, Fault::named(name).unwrap());
     assert_eq!(call_refusal(finish(&stage.host, "alice", &query).await).0, "retry-after");
-    // The state is unused again. It still belongs to the same browser, and its age has continued.
+    // After the failure, the state counts as unused again. It still belongs to the same browser, and its age still
+    // counts from the start of the consent.
     assert_eq!(finish(&stage.host, "mallory", &query).await, Err(ConsentError::OtherBrowser));
     stage.advance(7);
     assert_eq!(finish(&stage.host, "alice", &query).await.unwrap().status, ConnectionStatus::Active);

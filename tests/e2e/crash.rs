@@ -1,5 +1,5 @@
-//! Processes that are killed while they write to a database. Every answered write is stored. A write without an answer is stored
-//! completely or not at all.
+//! Processes that are killed while they write to a database. Every answered write is stored. A write without an answer
+//! is stored completely or not at all.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -42,8 +42,8 @@ fn kill_after(lines: u64, mut writer: Child, log: &mut WriterLog) {
     assert!(!writer.wait().unwrap().success());
 }
 
-/// Kills writers of this database again and again, and compares the stored records with the writers' lines. Returns the numbers
-/// of writes as text.
+/// Kills writers of this database again and again, and compares the stored records with the writers' lines. Returns the
+/// numbers of writes as text.
 async fn kill_repeatedly(database: &str, keys: &Path, open: impl AsyncFn() -> SqlStorage) -> String {
     let mut log = WriterLog::default();
     for round in 0..KILLS {
@@ -74,8 +74,8 @@ async fn a_killed_writer_leaves_an_sqlite_file_intact() {
     println!("{}", kill_repeatedly(database.to_str().unwrap(), &folder.path().join("keys"), open).await);
 }
 
-/// After the kill, the server gets nothing more from the writer. It rolls back the writer's open transaction when the session
-/// ends.
+/// After the kill, the server gets nothing more from the writer. It rolls back the writer's open transaction when the
+/// session ends.
 #[tokio::test]
 async fn a_killed_writer_leaves_a_postgresql_database_intact() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };

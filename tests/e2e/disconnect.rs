@@ -61,7 +61,8 @@ async fn if_revoking_one_shop_ends_the_whole_grant_no_failure_is_reported() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| switches.deauthorize_shop = DeauthorizeShop::Grant);
     stage.connect("alice", "cross-border").await.unwrap();
-    // Within ten minutes after the consent, the connector would not ask the token host again. It would report the other shops.
+    // Let ten minutes pass after the consent. Earlier, the connector would not ask the token host whether the grant has
+    // ended, and would report the other shops as failures.
     stage.advance(601);
     let ended = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Revoke).await;
     assert_eq!(failures(&ended), [""; 0]);
@@ -105,7 +106,7 @@ async fn after_one_shop_of_several_is_disconnected_the_others_stay() {
         let left = &ended.remaining[0].shops[0];
         assert_eq!((left.linked, left.standing), (false, ShopStanding::NoLongerGranted));
         assert_eq!(stored(&stage).await, (1, 1));
-        // The connection is due at once. So the next refresh finds out the state of the other shops.
+        // The connection is due at once. So the next refresh shows the state of the other shops.
         assert_eq!(stage.due().await, 1);
         let _outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
         assert_eq!(stage.connection("alice").await.status, status, "{answer:?}");
@@ -166,8 +167,8 @@ async fn a_refresh_during_a_disconnect_brings_nothing_back() {
     }
 }
 
-/// A refresh and a new consent run at the same time, 20 times. Whichever is first, TikTok accepts the tokens of one of them, and the
-/// connection uses those.
+/// A refresh and a new consent run at the same time, 20 times. Whichever is first, TikTok accepts the tokens of one of
+/// them, and the connection uses those.
 #[tokio::test]
 async fn a_refresh_during_a_reconnect_leaves_a_working_connection() {
     for round in 0..20 {

@@ -1,4 +1,5 @@
-//! The egress of the host. A guest reaches nothing but TikTok Shop's two hosts, and reaches them only at public addresses.
+//! The egress of the connector host, which is the guest's way to the network. A guest reaches only TikTok Shop's two
+//! network hosts, and only at public addresses.
 
 mod deadlines;
 mod hostile;

@@ -1,5 +1,5 @@
-//! Events and notices. Every change of a connection is recorded once and in order, also with several hosts, repetitions and
-//! restarts.
+//! Events of connections, and the expiry notices of a sweep. Every change of a connection is recorded once and in
+//! order, also with several hosts, repetitions and restarts.
 
 use std::future::{pending, poll_fn};
 use std::task::Poll;
@@ -27,7 +27,8 @@ async fn kinds(stage: &Stage) -> Vec<EventKind> {
     events(stage).await.into_iter().map(|event| event.event.kind).collect()
 }
 
-/// Lets TikTok announce to one of the hosts that the authorization of `one-shop` ends.
+/// Delivers a webhook of type 7 to one of the hosts. TikTok announces in it, at the time `occurred`, that the
+/// authorization of `one-shop` ends at the time `at`.
 async fn announce(stage: &Stage, host: &ConnectorHost, at: u64, occurred: u64) -> WebhookEffect {
     let body = ending_notice("7600000000000000007", at, occurred);
     let authorization = signature(stage, 0, &body);
@@ -145,7 +146,8 @@ async fn a_restarted_host_repeats_no_event() {
         sweep(&host, BEGIN).await;
         host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
     }
-    // Only the notice of 7 days is recorded. The notice of 30 days would add nothing.
+    // The authorization ends in 6 days. So only the expiry notice of 7 days is recorded, because the expiry notice of
+    // 30 days would add nothing.
     let expected =
         [EventKind::Connected, EventKind::AuthorizationEnding { ends: end }, EventKind::Notice { days: 7, ends: end }];
     assert_eq!(kinds(&stage).await, expected);

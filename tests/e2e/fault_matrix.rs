@@ -1,9 +1,9 @@
 //! Runs every operation with every fault of TikTok's hosts, a gateway or the network, and compares the results with
 //! `tests/fault-matrix.json`.
 //!
-//! For each operation and fault, the test runs the operation while the fault lasts. Then the fault ends, and the test tries the connection
-//! until it knows in which state the fault has left it. The measured row must equal the row in the file. The row contains the
-//! case and the code of the error, the requests that were sent, and that state.
+//! For each operation and fault, the test runs the operation while the fault lasts. Then the fault ends, and the test
+//! tries the connection until it knows in which state the fault has left it. The measured row must equal the row in the
+//! file. The row contains the case and the code of the error, the requests that were sent, and that state.
 
 mod operations;
 
@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 
 use self::operations::{CONNECTION_REFUSED, OPERATIONS, Operation};
 
-/// The number of rows that run at the same time. With fewer, the processors would idle while rows wait for a deadline. With
-/// more, a busy machine could let other rows reach a deadline too.
+/// The number of rows that run at the same time. With fewer, the processors would idle while rows wait for a deadline.
+/// With more, a busy machine could let other rows reach a deadline too.
 const MAX_CONCURRENT_ROWS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,7 +26,7 @@ enum Export {
 const EXPORTS: [Export; 3] = [Export::AccessToken, Export::Call, Export::Refresh];
 
 impl Export {
-    /// Makes the call. Returns the end of the access token that the caller gets, if the export returns it.
+    /// Makes the call. Returns the time when the caller's access token expires, if the export returns this time.
     async fn call(self, host: &ConnectorHost) -> Result<Option<UnixSeconds>, CallError> {
         let (tenant, customer) = (tenant(0), customer_id("alice"));
         match self {
@@ -62,8 +62,8 @@ impl Fleet {
         Self { stage, storage, hosts }
     }
 
-    /// Lets every caller make one call at the same time. One of them refreshes. Its new tokens are saved after all other callers
-    /// got their answers.
+    /// Lets every caller make one call at the same time. One of them refreshes. The new tokens are saved only after all
+    /// other callers have got their answers.
     async fn call_all(&self, export: Export) -> Vec<Result<Option<UnixSeconds>, CallError>> {
         let answered = AtomicUsize::new(0);
         let (answered, storage, hosts) = (&answered, &self.storage, &self.hosts);

@@ -1,6 +1,6 @@
 //! Searches the guest's memory after a call. No secret may be left outside the stack, which the next call overwrites.
 //!
-//! An embedder of a component can't read its memory, but can provide it.
+//! A program that embeds a component can't read the component's memory, but it can provide the memory.
 #![allow(unsafe_code, reason = "memory that wasmtime shares with a test consists of raw pointers")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "the test reads only some sections of a module")]
 
@@ -33,9 +33,10 @@ struct GuestMemory {
     size: AtomicUsize,
 }
 
-// SAFETY: the guest writes the memory. The test reads it only while the guest waits in an import, or after the guest is gone.
+// SAFETY: the guest writes the memory. The test reads it only while the guest waits in an import, or after the guest is
+// gone.
 unsafe impl Send for GuestMemory {}
-// SAFETY: as above.
+// SAFETY: for the same reason as `Send`.
 unsafe impl Sync for GuestMemory {}
 
 impl GuestMemory {
@@ -81,7 +82,7 @@ unsafe impl LinearMemory for Lent {
     }
 }
 
-/// The memories of all instances until now.
+/// The memories of all instances that were created since the last look.
 #[derive(Default)]
 struct Memories(Mutex<Vec<Arc<GuestMemory>>>);
 
@@ -123,7 +124,8 @@ impl Clock for Peeking {
     }
 }
 
-/// Returns the address at which the stack ends and the module's data begins. The stack pointer starts there and goes down.
+/// Returns the address at which the stack ends and the module's data begins. The stack pointer starts there and goes
+/// down.
 fn end_of_stack(component: &[u8]) -> usize {
     let (mut pointer, mut data) = (None, Vec::new());
     for payload in Parser::new(0).parse_all(component) {
@@ -208,8 +210,8 @@ impl Scene {
         self.host.refresh(&tenant(), &customer(), None, RefreshMode::Forced).await.map(drop)
     }
 
-    /// Returns the kinds of secrets that are outside the stack: first while the last call ran, then after it. Exactly one call
-    /// must have run since the last look.
+    /// Returns the secrets that were outside the stack. The first value is for the time while the last call ran, the
+    /// second for the time after that call. Exactly one call must have run since the last look.
     fn look(&self) -> (BTreeSet<&'static str>, Vec<String>) {
         let mut canaries = Canaries::default();
         canaries.add("app secret", &self.app.app_secret);

@@ -15,8 +15,8 @@ use tiktok_shop_host::storage::MemoryStorage;
 use tiktok_shop_host::{CallError, Component, ConnectorHost, ConnectorHostBuilder};
 use tiktok_shop_tests::tenant;
 
-/// The limits of the hosts. They are small, so that a test reaches them quickly. Only the number of instances is large, so that
-/// no test waits for one.
+/// The limits of the hosts. They are small, so that a test reaches them quickly. Only the number of instances is large,
+/// so that no test waits for a free instance.
 pub(crate) const LIMITS: Limits = Limits {
     concurrent_calls: 64,
     component_bytes: 4 << 20,
@@ -39,7 +39,8 @@ impl Resolver for NoResolver {
     }
 }
 
-/// Returns the builder of a host with this guest, a separate storage, and [`LIMITS`]. The guest is compiled once per process.
+/// Returns the builder of a host with this guest, a separate storage, and [`LIMITS`]. The guest is compiled once per
+/// process.
 pub(crate) fn builder() -> ConnectorHostBuilder {
     static FIRST: OnceLock<ConnectorHost> = OnceLock::new();
     let first = FIRST.get_or_init(|| with_own_engine(LIMITS).build().unwrap());

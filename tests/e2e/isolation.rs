@@ -1,4 +1,5 @@
-//! Isolation of customers and tenants. Similar names or a hostile guest never give access to another's data.
+//! Isolation of customers and tenants. Similar names or a hostile guest never give access to the data of another
+//! customer or tenant.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,15 +73,15 @@ async fn a_code_of_another_tenants_app_does_not_connect() {
     assert_eq!(stage.connections("mallory").await, []);
 }
 
-/// Inverts the bits of a secret and writes them in hex. The guest gets the secret in this form, so that the order to look for
-/// the secret does not itself put the secret into the memory.
+/// Inverts the bits of a secret and writes them in hex. The guest gets the secret in this form, so that the order to
+/// look for the secret does not itself put the secret into the memory.
 fn inverted(secret: &str) -> String {
     secret.bytes().map(|byte| format!("{:02x}", !byte)).collect()
 }
 
 #[tokio::test]
 async fn a_guests_memory_is_reset_before_the_next_tenant_gets_the_same_slot_of_the_pool() {
-    // The pool has one memory, so every call gets the same one.
+    // The pool has only one memory, so every call gets the same memory.
     let host = hostile_guest::with_own_engine(Limits { concurrent_calls: 1, ..LIMITS }).build().unwrap();
     let secret = inverted("refresh-token-of-the-first-tenant");
     let order = |what| Secret::from(format!("{what}\n{secret}"));
@@ -96,7 +97,8 @@ async fn a_guests_memory_is_reset_before_the_next_tenant_gets_the_same_slot_of_t
     }
 }
 
-/// For `list-connections`, the hostile guest loads the token record of the customer `alice`, whatever customer the call names.
+/// For `list-connections`, the hostile guest loads the token record of the customer `alice`, whatever customer the call
+/// names.
 #[tokio::test]
 async fn a_guest_reaches_the_storage_of_no_other_customer_and_of_no_other_tenant() {
     let storage = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::from_secs(BEGIN)))));

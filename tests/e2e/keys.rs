@@ -1,5 +1,5 @@
-//! Host keys that are missing, wrong, or change during calls, and tenants that are erased. A missing key never destroys a stored
-//! value, and a sealed value never opens at another place.
+//! Host keys that are missing, wrong, or change during calls, and tenants that are erased. A missing key never destroys
+//! a stored value, and a sealed value never opens at another place.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +99,7 @@ async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
     assert!(renewed.shops[0].cipher.is_some());
 }
 
-/// An attacker who can write to the database but has no key could try this.
+/// The test does what an attacker could try who can write to the database but has no key.
 #[tokio::test]
 async fn a_sealed_value_that_was_moved_or_put_back_does_not_open() {
     let stage = Stage::new();

@@ -1,5 +1,5 @@
-//! The short form of `cargo xtask kill-points`. It kills every operation before each host function that the operation calls. TikTok
-//! Shop refuses refresh tokens that it has replaced.
+//! The short form of `cargo xtask kill-points`. It kills every operation before each host function that the operation
+//! calls. TikTok Shop refuses refresh tokens that it has replaced.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ async fn a_killed_webhook_is_recorded_at_its_next_delivery() {
     assert_eq!(losses(Operation::Webhook7).await, [""; 0]);
 }
 
-/// A kill point is named by its number. The number must mean the same point in every run.
+/// A kill point is identified by its number, so the number must mean the same point in every run.
 #[tokio::test]
 async fn the_same_call_has_the_same_number_of_kill_points() {
     let mut events = BTreeMap::<_, Vec<_>>::new();

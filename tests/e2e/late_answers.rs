@@ -1,5 +1,6 @@
-//! Answers to a refresh that come after the refresh's claim has lapsed. Meanwhile another host has sent the same refresh token. The
-//! late tokens are not lost, whatever TikTok does with a refresh token that it gets twice.
+//! Answers to a refresh that come after the refresh's claim has lapsed. Before such an answer comes, another host has
+//! sent the same refresh token. The late tokens are not lost, whatever TikTok does with a refresh token that it gets
+//! twice.
 
 use std::sync::Arc;
 
@@ -33,7 +34,8 @@ fn code(outcome: Result<Connection, CallError>) -> String {
 #[tokio::test]
 async fn new_tokens_that_arrive_after_the_claim_has_lapsed_are_kept() {
     const UNKNOWN: &str = "refresh-outcome-unknown";
-    // The results of the second host, of the first host, and of a third host that later renews with the stored record.
+    // Each row holds TikTok's policy, and the results of the second host, of the first host, and of a third host that
+    // later renews with the stored record.
     let table = [
         (ReplacedRefreshToken::Refused, [UNKNOWN, "ok", "ok"]),
         (ReplacedRefreshToken::HonouredForSeconds(600), ["ok"; 3]),
@@ -52,7 +54,8 @@ async fn new_tokens_that_arrive_after_the_claim_has_lapsed_are_kept() {
             stage.intercept(Arc::clone(&storage) as Arc<_>);
 
             let clock = match late {
-                // The guest's clock stands still while the host waits, so the guest believes that the answer took no time.
+                // The guest's clock stands still while the host waits, so the guest believes that the answer took no
+                // time.
                 Late::Answer => Arc::new(ManualClock::at(stage.clock.wall())),
                 Late::Save => Arc::clone(&stage.clock),
             };

@@ -1,5 +1,5 @@
-//! Limits of a guest that takes as much as it can get. The call ends at the limit, the error names the limit, and other calls
-//! continue.
+//! Limits of a guest that takes as much as it can get. The call ends at the limit, the error tells which limit ended
+//! it, and other calls continue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,8 @@ fn host() -> ConnectorHost {
     hostile_guest::builder().build().unwrap()
 }
 
-/// Builds a host that lets a call compute for only 50 ms. On a busy machine, this may also end a call that computes little.
+/// Builds a host that lets a call compute for only 50 ms. On a busy machine, this may also end a call that computes
+/// little.
 fn impatient(builder: ConnectorHostBuilder) -> ConnectorHost {
     builder.deadlines(Deadlines { cpu: Duration::from_millis(50), ..Deadlines::default() }).build().unwrap()
 }
@@ -124,7 +125,8 @@ async fn an_open_request_ends_with_its_call() {
 async fn calls_begin_and_end_while_another_call_computes_endlessly() {
     let gate = Arc::new(Gate::default());
     gate.go.notify_one();
-    // The limit of 60 s is long enough for any machine. If the guest keeps the thread, the test fails and does not hang.
+    // The limit of 60 s is long enough for any machine. If the guest keeps the thread, the test fails and does not
+    // hang.
     let patient = Deadlines { cpu: Duration::from_secs(60), ..Deadlines::default() };
     let host = gated(&gate).deadlines(patient).build().unwrap();
     let endless = tokio::spawn({

@@ -119,7 +119,7 @@ async fn an_ended_authorization_requires_a_new_consent_after_which_the_connectio
     assert_eq!(row.status, ConnectionStatus::ReauthorizationRequired(ReauthorizationReason::AuthorizationExpired));
     assert_eq!(row.last_failure.unwrap().failure.code, "authorization-expired");
 
-    // After that, no request is sent for the connection.
+    // After this error, no request is sent for the connection.
     let seen = stage.fake.requests().len();
     for _ in 0..3 {
         let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
@@ -227,7 +227,7 @@ async fn an_access_token_that_tiktok_reports_as_expired_is_renewed_once() {
         stage.advance(6 * DAY);
         stage.refresh("alice", RefreshMode::Forced).await.unwrap();
         let refreshes = stage.requests_to(TOKEN_REFRESH);
-        // TikTok ends the token before the time that it named, so the host believes that the token is fresh.
+        // TikTok ends the token earlier than its answer said, so the host still believes that the token is fresh.
         stage.fake.end_access_tokens("one-shop").unwrap();
         stage.advance(3600);
         let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();

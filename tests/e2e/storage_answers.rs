@@ -1,7 +1,8 @@
-//! Storage faults at every access of `connect` and `refresh`. The storage loses an answer, writes twice, does not say whether it
-//! wrote, or returns older data. The fault happens once, or from one access until the call ends.
+//! Storage faults at every access of `connect` and `refresh`. The storage loses an answer, writes twice, does not say
+//! whether it wrote, or returns older data. The fault happens once, or from one access until the call ends.
 //!
-//! A run without a fault measures the accesses. Every case has its own customer, so that all cases share one fake and its time.
+//! A run without a fault measures the accesses. Every case has its own customer, so that all cases share one fake and
+//! its time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -25,7 +26,7 @@ enum Fault {
     Lost,
     /// The write is done twice, and the caller gets the second answer.
     Twice,
-    /// The load returns the data from before the newest write.
+    /// The load returns an old record: the one that the newest write replaced.
     Old,
     /// From this access on, the caller gets no answer. Of every three writes, the second and the third are done.
     LastDone,
@@ -72,9 +73,9 @@ struct Script {
     accesses: Vec<&'static str>,
     /// The number of writes with the fault.
     writes: usize,
-    /// The token record before the newest write.
+    /// The token record that the newest write replaced.
     old_token: Option<TokenEntry>,
-    /// The row before the newest write.
+    /// The row that the newest write replaced.
     old_row: Option<RowEntry>,
 }
 
@@ -181,7 +182,7 @@ struct Case {
     operation: Operation,
     /// The number of the operation's access at which the fault happens, from 0.
     at: usize,
-    /// The name of that access.
+    /// The name of the access at which the fault happens.
     access: &'static str,
     fault: Fault,
     host: Host,
@@ -196,8 +197,8 @@ const CODE_SPENT: &str = "authorization-code-spent";
 const NOT_SAVED: &str = "token-not-saved";
 const NO_ROW: &str = "connection-row-not-saved";
 
-/// Each operation's accesses in their order. The third column is the result if this access fails once and is not repeated. The
-/// last column is the result if the storage is down from this access on.
+/// Each operation's accesses in their order. Each tuple holds the operation, the access, the result if this access
+/// fails once and is not repeated, and the result if the storage is down from this access on.
 const ACCESSES: [(Operation, &str, &str, &str); 22] = [
     (Operation::Connect, "list 1", DOWN, DOWN),
     (Operation::Connect, "swap token 1", OK, CODE_SPENT),
@@ -300,7 +301,8 @@ async fn no_storage_fault_loses_tokens_or_sends_a_refresh_token_twice() {
         assert_eq!(scripts.accesses(customer), listed, "{operation:?}");
     }
 
-    // The pause before the first repetition is longer than 40 ms, so this host repeats no write. Storage in memory answers at once.
+    // The pause before the first repetition is longer than 40 ms, so this host repeats no write. Storage in memory
+    // answers at once.
     let short_deadline = Deadlines { save: Duration::from_millis(40), ..Deadlines::default() };
     let repeats_nothing = stage.host_builder().deadlines(short_deadline).build().unwrap();
     stream::iter(&cases)

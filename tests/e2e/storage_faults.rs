@@ -1,4 +1,5 @@
-//! Storage that fails while the shipped component runs. Nothing is lost that could be kept, and the error names the failure.
+//! Storage that fails while the shipped component runs. The connector loses nothing that it could keep, and the error
+//! tells what failed.
 
 use std::convert::Infallible;
 use std::panic::resume_unwind;
@@ -40,7 +41,8 @@ enum Fault {
 #[derive(Default)]
 struct Faulty {
     fault: AtomicU8,
-    /// An unsealed token record, which errors quote. The host never gives it to a storage. The test does.
+    /// An unsealed token record, which errors quote. The host never gives an unsealed record to a storage, so the test
+    /// puts it here.
     record: Mutex<String>,
 }
 

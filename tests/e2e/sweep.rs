@@ -1,4 +1,5 @@
-//! The host library's sweep. It refreshes every due connection once, and an account that fails does not delay the others.
+//! The host library's sweep. It refreshes every due connection once, and an account that fails does not delay the
+//! others.
 
 use std::future::{pending, ready};
 use std::sync::Arc;
@@ -67,8 +68,8 @@ async fn two_hosts_that_sweep_at_the_same_time_refresh_each_connection_once() {
     }
 }
 
-/// An interceptor that lets another host refresh everything after the sweep has listed what is due, and before the sweep
-/// refreshes the first connection.
+/// An interceptor that lets another host refresh everything after the sweep has listed what is due, and before the
+/// sweep refreshes the first connection.
 struct AnotherHostIsFaster {
     other: ConnectorHost,
     /// How often a list of due connections was read.

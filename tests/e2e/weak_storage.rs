@@ -1,5 +1,6 @@
-//! Storages that break one promise of the contract. These tests measure what the shipped connector does on such a storage,
-//! and which checks of the contract find it. They compare the results with the two tables of `docs/storage.md`.
+//! Storages that break one promise of the contract. These tests measure what the shipped connector does on such a
+//! storage, and which checks of the contract detect such a storage. They compare the results with the two tables of
+//! `docs/storage.md`.
 
 mod storage;
 mod stories;
@@ -68,7 +69,8 @@ async fn the_effects_of_each_weakness_are_documented() {
     assert_documented(&head, &rows);
 }
 
-/// The result is the same in every run, because all tasks run on one thread and the clock moves only while all of them wait.
+/// The result is the same in every run, because all tasks run on one thread and the clock moves only while all of them
+/// wait.
 #[tokio::test(start_paused = true)]
 async fn the_checks_that_find_each_weakness_are_documented() {
     let mut found = Vec::new();

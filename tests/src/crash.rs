@@ -98,9 +98,9 @@ impl WriterLog {
         }
     }
 
-    /// Compares the stored records with the writers' lines. Every answered write must be stored completely. A write that was
-    /// not answered must be stored completely or not at all. A row must have exactly the events of its writes. Every sealed
-    /// record must open.
+    /// Compares the stored records with the writers' lines. Every answered write must be stored completely. A write
+    /// that was not answered must be stored completely or not at all. A row must have exactly the events of its writes.
+    /// Every sealed record must open.
     ///
     /// # Panics
     /// If one of these rules is broken.

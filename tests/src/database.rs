@@ -1,5 +1,5 @@
-//! The storage of a stage. The variable `TIKTOK_SHOP_TEST_STORAGE` chooses it, so that every end-to-end test can run on each
-//! kind of storage:
+//! The storage of a stage. The variable `TIKTOK_SHOP_TEST_STORAGE` chooses it, so that every end-to-end test can run on
+//! each kind of storage:
 //!
 //! | value | storage |
 //! | --- | --- |
@@ -7,8 +7,8 @@
 //! | `sqlite` | a separate file for each stage |
 //! | an address, `postgres://…` | a separate schema for each stage in this database. The schemas stay there afterwards |
 //!
-//! A database measures time by the stage's clock. SQLite gets that clock. In PostgreSQL, a function of the schema replaces
-//! `clock_timestamp()`.
+//! A database measures time by the stage's clock. SQLite gets that clock. In PostgreSQL, a function of the schema
+//! replaces `clock_timestamp()`.
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -33,11 +33,12 @@ pub(crate) enum Database {
     Postgres(Arc<Schema>),
 }
 
-/// The schemas of this process, each with the storage that was last opened in it. A schema is free when no stage holds the
-/// schema or the storage. Free schemas are used again, because creating the tables takes longer than a test.
+/// The schemas of this process, each with the storage that was last opened in it. A schema is free when no stage holds
+/// the schema or the storage. Free schemas are used again, because creating the tables takes longer than a test.
 static SCHEMAS: Mutex<Vec<(Arc<Schema>, Weak<SqlStorage>)>> = Mutex::new(Vec::new());
 
-/// A schema of a PostgreSQL database, in which time stands still until a test moves it. Dropping this value drops the schema.
+/// A schema of a PostgreSQL database, in which time stands still until a test moves it. Dropping this value drops the
+/// schema.
 pub struct Schema {
     name: String,
     pool: PgPool,
@@ -87,7 +88,8 @@ impl Database {
         }
     }
 
-    /// Returns the content of a copy of the database. If the database keeps deleted rows in its files, they are included.
+    /// Returns the content of a copy of the database. If the database keeps deleted rows in its files, they are
+    /// included.
     pub(crate) fn dump(&self) -> Vec<u8> {
         match self {
             Self::Memory => Vec::new(),

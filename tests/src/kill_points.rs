@@ -1,14 +1,14 @@
 //! Kills an operation at every boundary event, as a crash of its process would.
 //!
-//! A boundary event is a call of a host's function or the return from it. The functions of WASI, which send the requests, are
-//! included.
+//! A boundary event is a call of a host's function or the return from it. The functions of WASI, which send the
+//! requests, are included.
 //!
 //! 1. One run is not killed. It counts the boundary events.
 //! 2. Each further run is killed at the next boundary event.
 //! 3. The stored data must be legal, given the requests in the fake's log.
 //! 4. After the claim has lapsed, another process takes over:
-//!    - If the operation gets tokens, the connection must be whole or lost. It may be lost only if TikTok Shop has spent the
-//!      refresh token or the code, and accepts none of the stored tokens.
+//!    - If the operation gets tokens, the connection must be whole or lost. It may be lost only if TikTok Shop has
+//!      spent the refresh token or the code, and accepts none of the stored tokens.
 //!    - If the operation gets no tokens, it is made again, and must finish this time. Nothing may be lost.
 
 mod call;
@@ -65,8 +65,8 @@ impl Operation {
         Self::Webhook7,
     ];
 
-    /// Returns the policies under which the operation runs. If neither the operation nor the steps after a kill replace a
-    /// refresh token, all policies have the same effect, and one is enough.
+    /// Returns the policies under which the operation runs. If neither the operation nor the steps after a kill replace
+    /// a refresh token, all policies have the same effect, and one is enough.
     #[must_use]
     pub const fn policies(self) -> &'static [Policy] {
         match self {
@@ -161,8 +161,9 @@ impl Trial {
         self.events.iter().map(|event| event.number)
     }
 
-    /// Returns the points before each of the host's functions, and the last point. After a function has returned, the guest
-    /// only computes until it calls the next one. A kill there leaves the same state as a kill before the next function.
+    /// Returns the points before each of the host's functions, and the last point. After a function has returned, the
+    /// guest only computes until it calls the next one. A kill there leaves the same state as a kill before the next
+    /// function.
     pub fn points_before(&self) -> impl Iterator<Item = u32> {
         let before = self.events.iter().filter(|event| event.direction == Direction::ToHost);
         before.chain(self.events.last()).map(|event| event.number)

@@ -1,8 +1,8 @@
 //! The parts that every end-to-end test needs: the shipped component, a fake TikTok Shop, and hosts whose clocks move
 //! together with the fake's clock.
 //!
-//! The component is built and compiled once per process. Nothing here sleeps: time moves only when a test moves it. At the end
-//! of a [`Stage`], everything that was written during the stage is searched for the stage's secrets.
+//! The component is built and compiled once per process. Nothing here sleeps: time moves only when a test moves it. At
+//! the end of a [`Stage`], everything that was written during the stage is searched for the stage's secrets.
 #![allow(clippy::expect_used, reason = "a test that can't set its stage has nothing to assert")]
 
 pub mod crash;
@@ -140,8 +140,8 @@ pub fn app_credentials(app: &App) -> AppCredentials {
     }
 }
 
-/// Returns the case and the code of the connector's error. If the host ended the call, the second part is the host's error
-/// text.
+/// Returns the case and the code of the connector's error. If the host ended the call, the second part is the host's
+/// error text.
 #[must_use]
 pub fn refusal<T>(outcome: Result<T, CallError>) -> (&'static str, String) {
     match outcome {

@@ -86,7 +86,8 @@ impl Stage {
         self.watcher.intercept(interceptor);
     }
 
-    /// Returns the builder of another host with the same storage, keys, clock and fake. The test may change each of them.
+    /// Returns the builder of another host with the same storage, keys, clock and fake. The test may change each of
+    /// them.
     #[must_use]
     pub fn host_builder(&self) -> ConnectorHostBuilder {
         builder(&self.running, &self.clock, &self.storage, &self.keys, credentials(&self.fake.apps()))
@@ -143,8 +144,8 @@ impl Stage {
         self.callback_of(0, seller, Some(STATE), decision)
     }
 
-    /// Lets a seller decide on the consent page of one of the apps, with any state or none, and returns the query of the
-    /// callback.
+    /// Lets a seller decide on the consent page of one of the apps, with any state or none, and returns the query of
+    /// the callback.
     ///
     /// # Panics
     /// If there is no such app or seller.
@@ -257,8 +258,8 @@ impl Stage {
         canaries
     }
 
-    /// Asserts that no output and no database contains a secret of this stage, and that no request carried a secret where it
-    /// does not belong. Every stage asserts this at its end.
+    /// Asserts that no output and no database contains a secret of this stage, and that no request carried a secret
+    /// where it does not belong. Every stage asserts this at its end.
     ///
     /// # Panics
     /// If there is such a secret. The message names its kind.

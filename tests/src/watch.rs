@@ -1,8 +1,8 @@
-//! Records the output of this process in which a secret could leak: logs of every level after the library's filter, panic
-//! messages, and rows.
+//! Records the output of this process in which a secret could leak: logs of every level after the library's filter,
+//! panic messages, and rows.
 //!
-//! All tests of the process share one subscriber and one panic hook. Each test searches all output since its own beginning,
-//! including that of other tests, for its own secrets.
+//! All tests of the process share one subscriber and one panic hook. Each test searches all output since its own
+//! beginning, including that of other tests, for its own secrets.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -109,8 +109,8 @@ impl Write for Logs {
     }
 }
 
-/// A bridge that passes records of the `log` crate to the subscriber, in the form that `tracing-log` gives them. The crate
-/// `tracing-log` itself is not used, because it turns on features that would build wasmtime a second time.
+/// A bridge that passes records of the `log` crate to the subscriber, in the form that `tracing-log` gives them. The
+/// crate `tracing-log` itself is not used, because it turns on features that would build wasmtime a second time.
 pub struct LogBridge;
 
 impl log::Log for LogBridge {

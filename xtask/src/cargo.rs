@@ -31,8 +31,8 @@ pub enum BuildEvent<'a> {
 
 /// Builds the executable of this name in the dev profile and returns its path.
 ///
-/// Passes `--workspace` to cargo although only one executable is built. Otherwise dependencies would have fewer features
-/// than in other builds of the workspace, and would be compiled a second time.
+/// Passes `--workspace` to cargo although only one executable is built. Otherwise dependencies would have fewer
+/// features than in other builds of the workspace, and would be compiled a second time.
 ///
 /// # Errors
 /// If cargo fails (it has then written its messages to standard error), or there is no such executable.
@@ -48,8 +48,8 @@ pub fn build_executable(name: &str, report: &(dyn Fn(BuildEvent<'_>) + Sync)) ->
         .with_context(|| format!("there is no executable {name}"))
 }
 
-/// Returns the number of packages that [`build_executable`] builds for an executable of this package, as the length of a
-/// progress bar.
+/// Returns the number of packages that [`build_executable`] builds for an executable of this package, as the length of
+/// a progress bar.
 ///
 /// On a fresh machine this downloads the dependencies. Cargo then shows its own progress on standard error.
 ///
@@ -86,7 +86,8 @@ pub(crate) fn home() -> Result<PathBuf> {
     Ok(std::path::absolute(home.context("neither CARGO_HOME nor a home folder is known")?)?)
 }
 
-/// Downloads the crates of the lock file that this machine does not have. Cargo shows its own progress on standard error.
+/// Downloads the crates of the lock file that this machine does not have. Cargo shows its own progress on standard
+/// error.
 pub(crate) fn fetch() -> Result<()> {
     let status = cargo().args(["fetch", "--locked"]).status().context("can't start cargo")?;
     if !status.success() {
@@ -106,10 +107,11 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Runs `command`, which is `cargo build` or `cargo test --no-run`, and returns all artifacts of the build, also those that
-/// were up to date.
+/// Runs `command`, which is `cargo build` or `cargo test --no-run`, and returns all artifacts of the build, also those
+/// that were up to date.
 ///
-/// Writes nothing if the build succeeds. If it fails, writes cargo's text and the compiler's messages to standard error.
+/// Writes nothing if the build succeeds. If it fails, writes cargo's text and the compiler's messages to standard
+/// error.
 ///
 /// # Errors
 /// If cargo can't be started or fails.

@@ -1,8 +1,8 @@
-//! Builds the component: cargo compiles the module, `prune` removes the code that prints panics, and `wit-component` turns
-//! the module into a component.
+//! Builds the component: cargo compiles the module, `prune` removes the code that prints panics, and `wit-component`
+//! turns the module into a component.
 //!
-//! The bytes depend only on the sources, `Cargo.lock` and the compiler. Paths of this machine are mapped to fixed names,
-//! `RUSTFLAGS` from the environment (coverage, a native linker) are removed, and incremental compilation is off.
+//! The bytes depend only on the sources, `Cargo.lock` and the compiler. Paths of this machine are mapped to fixed
+//! names, `RUSTFLAGS` from the environment (coverage, a native linker) are removed, and incremental compilation is off.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -48,12 +48,12 @@ pub struct Component {
 
 /// Builds the connector, at most once per process, and returns its path.
 ///
-/// Writes nothing if the build succeeds. Processes that build at the same time wait for each other, and none of them reads
-/// a half-written file.
+/// Writes nothing if the build succeeds. Processes that build at the same time wait for each other, and none of them
+/// reads a half-written file.
 ///
 /// # Errors
-/// If this machine can't compile for the wasm target, if the connector does not compile (the compiler's messages are then
-/// on standard error), or if the result is not a component. Later calls return the error of the first call.
+/// If this machine can't compile for the wasm target, if the connector does not compile (the compiler's messages are
+/// then on standard error), or if the result is not a component. Later calls return the error of the first call.
 pub fn component() -> Result<PathBuf> {
     static PATH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     build_once(&PATH, CONNECTOR)
@@ -113,8 +113,8 @@ fn build(guest: Guest, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Compo
 
 /// Returns the number of packages that [`build_component`] builds, as the length of a progress bar.
 ///
-/// Does not count the crates of the standard library. On a fresh machine this downloads the dependencies. Cargo then shows
-/// its own progress on standard error.
+/// Does not count the crates of the standard library. On a fresh machine this downloads the dependencies. Cargo then
+/// shows its own progress on standard error.
 ///
 /// # Errors
 /// If cargo can't resolve the workspace, for example without a network.
@@ -177,8 +177,8 @@ fn encode(module: &[u8]) -> Result<Vec<u8>> {
         .map_err(|error| anyhow!("the module can't be encoded as a component: {error:#}"))
 }
 
-/// Replaces a file by a rename, so that a reader finds either the old file or the new one. Does nothing if the content is
-/// the same.
+/// Replaces a file by a rename, so that a reader finds either the old file or the new one. Does nothing if the content
+/// is the same.
 fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|present| present == bytes) {
         return Ok(());

@@ -11,9 +11,9 @@ const PACKAGE: &str = "tiktok-shop-kill-points";
 
 /// Kill calls at every boundary event, as crashes would, and show the state of the connections afterwards.
 ///
-/// Prints the outcomes for each operation. An operation that renews tokens is tried under each policy that TikTok Shop may
-/// have for replaced refresh tokens; any other operation is tried under one policy. Takes some minutes. `cargo test` runs a
-/// short form. Exit status 1 if a connection is in a state that a crash must not cause.
+/// Prints the outcomes for each operation. An operation that renews tokens is tried under each policy that TikTok Shop
+/// may have for replaced refresh tokens; any other operation is tried under one policy. Takes some minutes.
+/// `cargo test` runs a short form. Exit status 1 if a connection is in a state that a crash must not cause.
 #[derive(Args, Debug)]
 pub(crate) struct KillPoints {
     /// Print one JSON object instead of the table.

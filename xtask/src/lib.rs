@@ -1,6 +1,7 @@
 //! The library behind `cargo xtask`: builds the component and checks what it imports.
 //!
-//! The program `cargo xtask` shows the progress of its tasks. Tests call [`component`], so they never run an old component:
+//! The program `cargo xtask` shows the progress of its tasks. Tests call [`component`], so they never run an old
+//! component:
 //!
 //! ```no_run
 //! let bytes = std::fs::read(xtask::component()?)?;

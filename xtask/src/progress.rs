@@ -11,8 +11,8 @@ use xtask::BuildEvent;
 /// Without a terminal, a line is printed each time that this many packages are built.
 const PACKAGES_PER_LINE: usize = 50;
 
-/// Runs `build` and shows its progress under `title`. `packages` is the number of packages in the build, or an error if it
-/// is unknown.
+/// Runs `build` and shows its progress under `title`. `packages` is the number of packages in the build, or an error if
+/// it is unknown.
 pub(crate) fn show<T>(
     title: &'static str,
     packages: Result<usize>,

@@ -61,7 +61,8 @@ impl Toolchain {
         self.sysroot.join("lib/rustlib/multirust-channel-manifest.toml").is_file()
     }
 
-    /// Returns the folder for the sources of the standard library (component `rust-src`, Debian's package `rust-web-src`).
+    /// Returns the folder for the sources of the standard library (component `rust-src`, Debian's package
+    /// `rust-web-src`).
     pub(crate) fn std_sources(&self) -> PathBuf {
         self.sysroot.join("lib/rustlib/src/rust")
     }
@@ -71,7 +72,8 @@ impl Toolchain {
         self.std_sources().join("library/std/Cargo.toml").is_file()
     }
 
-    /// Returns the linker for WebAssembly. Toolchains of the Rust project include it, and those of distributions do not.
+    /// Returns the linker for WebAssembly. Toolchains of the Rust project include it, and those of distributions do
+    /// not.
     pub(crate) fn rust_lld(&self) -> Option<PathBuf> {
         let linker = self.sysroot.join("lib/rustlib").join(&self.about.host).join("bin/rust-lld");
         linker.is_file().then_some(linker)

@@ -6,9 +6,9 @@
 //! 2. rustup adds the target.
 //! 3. A compiler with the sources of the standard library builds the standard library for the target.
 //!
-//! The third way is for machines that reach a registry of crates and a distribution's packages, but not the Rust project's
-//! downloads. A stable compiler can do it with `RUSTC_BOOTSTRAP=1`. Cargo downloads the few crates that the standard
-//! library depends on from the registry.
+//! The third way is for machines that reach a registry of crates and a distribution's packages, but not the Rust
+//! project's downloads. A stable compiler can do it with `RUSTC_BOOTSTRAP=1`. Cargo downloads the few crates that the
+//! standard library depends on from the registry.
 
 use std::ffi::OsStr;
 use std::fmt;

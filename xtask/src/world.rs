@@ -1,5 +1,5 @@
-//! Compares a component with the world `plugin` in `wit/world.wit`, which says what the shipped component may import and
-//! must export.
+//! Compares a component with the world `plugin` in `wit/world.wit`, which says what the shipped component may import
+//! and must export.
 //!
 //! A component can use only the capabilities that it imports. So the world contains every import that is allowed.
 //! Imports are compared by name and version. `cargo xtask dist` prints it.
@@ -119,8 +119,8 @@ impl Extern {
     }
 }
 
-/// Checks whether the list has an item of this name and version. The functions are not compared, because a component lists
-/// only the functions that it uses.
+/// Checks whether the list has an item of this name and version. The functions are not compared, because a component
+/// lists only the functions that it uses.
 fn contains(list: &[Extern], item: &Extern) -> bool {
     list.iter().any(|other| other.name == item.name && other.version == item.version)
 }

@@ -1,5 +1,5 @@
-//! The steps that end connections: the seller removes a shop, the authorization ends, the customer disconnects, and another
-//! seller refuses the consent.
+//! The steps that end connections: the seller removes a shop, the authorization ends, the customer disconnects, and
+//! another seller refuses the consent.
 
 use std::future::pending;
 

@@ -42,8 +42,8 @@ pub(super) struct Customer {
     pub(super) last_event: Option<EventPosition>,
 }
 
-/// Lets the seller decide on TikTok's consent page, to which `link` leads. Returns the query with which TikTok sends the
-/// seller's browser back.
+/// Lets the seller decide on TikTok's consent page, to which `link` leads. Returns the query with which TikTok sends
+/// the seller's browser back.
 pub(super) fn decide(stage: &Stage, seller: &str, link: &Secret, decision: Decision) -> Result<Secret> {
     let (_, state) = link.expose().split_once("&state=").context("the link carries no state")?;
     Ok(stage.tiktok.consent(&stage.app.service_id, seller, Some(state), decision)?.into())

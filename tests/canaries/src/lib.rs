@@ -1,5 +1,5 @@
-//! Searches bytes for secrets, in every encoding in which a secret may have been written. Tests use it to show that logs,
-//! errors and requests hold no secret.
+//! Searches bytes for secrets, in every encoding in which a secret may have been written. Tests use it to show that
+//! logs, errors and requests hold no secret.
 //!
 //! ```
 //! use tiktok_shop_canaries::Canaries;
@@ -104,7 +104,8 @@ fn encodings(secret: &[u8]) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     simple.into_iter().chain(base64)
 }
 
-/// Returns the Base64 digits that depend on the secret alone, if `before` bytes precede the secret in its group of three.
+/// Returns the Base64 digits that depend on the secret alone, if `before` bytes precede the secret in its group of
+/// three.
 fn in_base64(secret: &[u8], before: usize, engine: &GeneralPurpose) -> Vec<u8> {
     let digits = engine.encode([&[0].repeat(before), secret].concat());
     let (first, end) = ((before * 8).div_ceil(6), (before + secret.len()) * 8 / 6);

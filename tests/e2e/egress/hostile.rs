@@ -1,4 +1,4 @@
-//! A hostile guest that requests other hosts through the real `wasi:http`.
+//! A hostile guest that sends requests to other network hosts through the real `wasi:http`.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use crate::hostile_guest::{self, obey};
 const DENIED: &str = "ErrorCode::HttpRequestDenied";
 const PROHIBITED: &str = "ErrorCode::DestinationIpProhibited";
 
-/// Returns a host, and its resolver. The resolver returns a forbidden address, so the guest cannot connect.
+/// Returns a connector host, and its resolver. The resolver returns a forbidden address, so the guest cannot connect.
 fn host() -> (ConnectorHost, Arc<OneAddress>) {
     let resolver = OneAddress::new(Ipv4Addr::LOCALHOST.into());
     (host_with(EgressPolicy::production().resolver(Arc::clone(&resolver) as Arc<_>)), resolver)
@@ -205,7 +205,7 @@ async fn answer_one_request(listener: TcpListener) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// Returns a host, and the listener to which the host's requests for the token host go.
+/// Returns a connector host, and a listener that receives its requests to `auth.tiktok-shops.com`.
 async fn host_with_stand_in() -> (ConnectorHost, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();

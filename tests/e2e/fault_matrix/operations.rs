@@ -22,7 +22,7 @@ use tokio::net::TcpSocket;
 /// The fault that no answer can imitate: nothing listens on the port.
 pub(super) const CONNECTION_REFUSED: &str = "connection refused";
 
-/// A call, and the kind of its requests that meets the fault.
+/// A call. The fault replaces the answers to its requests to one path.
 pub(super) struct Operation {
     pub(super) name: &'static str,
     /// The path of the requests that meet the fault.
@@ -54,7 +54,8 @@ struct Ended {
 
 /// The result that the caller of a call gets.
 struct CallResult {
-    /// `ok`, `answer` if `call` returns an error answer of TikTok, one of the eight cases, or how the host ended the call.
+    /// `ok`, `answer` if `call` returns an error answer of TikTok, one of the eight cases, or how the host ended the
+    /// call.
     case: String,
     /// The code of the error, of the failure in the row, or of TikTok's error answer.
     code: Option<String>,
@@ -81,7 +82,8 @@ impl CallResult {
         }
     }
 
-    /// Reads the result of a call that returns a connection. A success has the failure that the connection shows.
+    /// Reads the result of a call that returns a connection. If the call succeeded, the result contains the failure
+    /// that the connection shows.
     fn connection(outcome: &Result<Connection, CallError>) -> Self {
         Self::of(outcome, |connection| {
             let failure = connection.last_failure.as_ref().map(|past| &past.failure);
@@ -103,7 +105,8 @@ impl CallResult {
         })
     }
 
-    /// Reads the result of `disconnect`. A success has the failure of the one shop whose authorization TikTok did not revoke.
+    /// Reads the result of `disconnect`. If the call succeeded, the result contains the failure of the one shop whose
+    /// authorization TikTok did not revoke.
     fn disconnected(outcome: &Result<Disconnected, CallError>) -> Self {
         Self::of(outcome, |ended| {
             let failure = ended.not_revoked.first().map(|left| &left.failure);
@@ -164,7 +167,8 @@ impl Faulty {
             Some(_) => {}
             None => {
                 assert_eq!(name, CONNECTION_REFUSED);
-                // The port is bound, but nothing listens. So connections are refused, and no other process gets the port.
+                // The port is bound, but nothing listens. So connections are refused, and no other process gets the
+                // port.
                 let port = TcpSocket::new_v4().unwrap();
                 port.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
                 let authority = match path {
@@ -213,8 +217,8 @@ impl Faulty {
         host.connect(&tenant(0), &customer_id(ALICE), grant(query), ShopPolicy::All).await
     }
 
-    /// Refreshes without a fault. Returns `ok` if the connection then has its shops and no failure, or else the case and the code.
-    /// After a comma follow the numbers of requests, if any were sent.
+    /// Refreshes without a fault. Returns `ok` if the connection then has its shops and no failure, or else the case
+    /// and the code. After a comma follow the numbers of requests, if any were sent.
     async fn refresh(&self, mode: RefreshMode) -> String {
         let outcome = match self.stage.refresh(ALICE, mode).await {
             Ok(connection) if in_order(&connection) => "ok".to_owned(),
@@ -241,7 +245,8 @@ impl Faulty {
         }
     }
 
-    /// Makes the same call again without a fault: at once, and once more after the necessary pause. Returns in words what helped.
+    /// Makes the same call again without a fault: at once, and once more after the necessary pause. Returns in words
+    /// what helped.
     async fn again(&self, ask: &Ask) -> String {
         let result = self.ask(&self.stage.host, ask).await;
         let (pause, works) = match (result.case.as_str(), result.code.as_deref()) {
@@ -266,7 +271,8 @@ impl Faulty {
         }
     }
 
-    /// Connects with another consent of the same seller. Returns whether the connection then has its shops and no failure.
+    /// Connects with another consent of the same seller. Returns whether the connection then has its shops and no
+    /// failure.
     async fn connects_again(&self) -> bool {
         self.stage.connect(ALICE, "one-shop").await.is_ok_and(|connection| in_order(&connection))
     }
@@ -363,7 +369,7 @@ async fn refresh_tokens(faulty: &Faulty) -> Ended {
 
 async fn refresh_shops(faulty: &Faulty) -> Ended {
     assert!(faulty.connects_again().await);
-    // The consent is more than ten minutes ago, so the connector may renew a refused token.
+    // More than ten minutes have passed since the consent, so the connector may renew a refused token.
     faulty.stage.advance(700);
     let (tenant, alice) = (tenant(0), customer_id(ALICE));
     let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, RefreshMode::WhenDue)).await;
@@ -394,7 +400,7 @@ enum Ask {
     Call(CallRequest),
 }
 
-/// The access token has already ended, so `access-token` cannot return the old token.
+/// Measures `access-token` after the stored access token has expired, so that it cannot return the old token.
 async fn access_token(faulty: &Faulty) -> Ended {
     assert!(faulty.connects_again().await);
     faulty.stage.advance(8 * DAY);
@@ -404,7 +410,7 @@ async fn access_token(faulty: &Faulty) -> Ended {
     Ended { result, requests, then: faulty.again(&Ask::Token).await }
 }
 
-/// The consent is more than ten minutes ago, so the connector may renew a refused token.
+/// Measures `call` more than ten minutes after the consent, so that the connector may renew a refused token.
 async fn call(faulty: &Faulty, method: HttpMethod, path: &str) -> Ended {
     assert!(faulty.connects_again().await);
     faulty.stage.advance(700);
@@ -417,7 +423,7 @@ async fn call(faulty: &Faulty, method: HttpMethod, path: &str) -> Ended {
     Ended { result, requests, then }
 }
 
-/// The consent is more than ten minutes ago, so the connector may renew a refused token.
+/// Measures `disconnect` more than ten minutes after the consent, so that the connector may renew a refused token.
 async fn disconnect(faulty: &Faulty) -> Ended {
     let stage = &faulty.stage;
     assert!(faulty.connects_again().await);

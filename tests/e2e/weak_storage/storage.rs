@@ -1,5 +1,5 @@
-//! Storages that break one promise of the contract. Each is an interceptor in front of a storage that keeps the contract.
-//! [`History::swap`] contains the weaknesses.
+//! Storages that break one promise of the contract. Each is an interceptor in front of a storage that keeps the
+//! contract. [`History::swap`] contains the weaknesses.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +16,16 @@ use tokio::sync::Mutex;
 pub(crate) enum Weakness {
     /// A swap always writes.
     IgnoresRevisions,
-    /// After each write, two loads return the record before that write.
+    /// After each write, two loads return the record that the write replaced.
     LoadsLate,
-    /// A swap that loses returns the record before the newest write.
+    /// A swap that finds another revision returns the record that the newest write replaced.
     AnswersLate,
     /// Each write is repeated after the next write.
     WritesTwice,
-    /// A record gets the revisions 1, 2, 3 in place of those of the host. After a deletion they start again at 1.
+    /// A record gets the revisions 1, 2, 3 in place of the host's revisions. After a deletion, the numbers start again
+    /// at 1.
     OwnRevisions,
-    /// A swap compares such numbers, but the storage returns the host's revisions.
+    /// A swap compares numbers as in [`Weakness::OwnRevisions`], but the storage returns the host's revisions.
     ComparesNumbers,
 }
 
@@ -154,12 +155,12 @@ impl Record for RowEntry {
 
 /// What a weak storage remembers about one record.
 struct History<R: Record> {
-    /// The record before the newest write.
+    /// The record that the newest write replaced. `None` if it replaced no record.
     before: Option<R>,
-    /// How many of the next loads return `before`.
+    /// The number of further loads that return `before`.
     late_loads: usize,
     newest: Option<Write<R::Value>>,
-    /// The number of each revision that the host gave.
+    /// The number that the storage gave to each of the host's revisions.
     numbers: BTreeMap<String, u64>,
     /// The number of the stored record. It counts the writes since the record was created.
     number: u64,
@@ -229,7 +230,8 @@ impl<R: Record> History<R> {
         }
     }
 
-    /// Returns the older record if this load is late.
+    /// If this load must be late, returns the record that the newest write replaced. The inner `None` means that it
+    /// replaced no record.
     fn late_load(&mut self) -> Option<Option<R>> {
         self.late_loads = self.late_loads.checked_sub(1)?;
         Some(self.before.clone())

@@ -1,5 +1,5 @@
-//! Stories of one connection on a weak storage. The fake revokes every token of the grant if a refresh token is sent twice.
-//! Each story returns its result in the words of `docs/storage.md`.
+//! Stories of one connection on a weak storage. The fake revokes every token of the grant if a refresh token is sent
+//! twice. Each story returns its result in the words of `docs/storage.md`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -124,7 +124,7 @@ impl Story {
         let mut records = Vec::new();
         for account in self.stage.storage.accounts(&tenant, &customer).await.unwrap() {
             let key = ConnectionKey { customer: customer.clone(), account };
-            // The third load is not late.
+            // On a storage that loads late, the first two loads may return an old record. The third load does not.
             let mut entry = None;
             for _ in 0..3 {
                 entry = self.stage.storage.load_token(&tenant, &key).await.unwrap();
@@ -136,7 +136,7 @@ impl Story {
         Some(records)
     }
 
-    /// Returns the refresh tokens that the fake has issued, and whether it still honours each of them.
+    /// Returns each refresh token that the fake has issued, and whether the fake still honours it.
     fn issued(&self) -> Vec<(String, bool)> {
         let issued = self.stage.fake.issued(&self.stage.fake.apps()[0].service_id, SELLER).unwrap();
         issued.refresh_tokens.into_iter().map(|token| (token.token, token.honoured)).collect()

@@ -58,7 +58,8 @@ pub(crate) async fn serve(
 }
 
 async fn serve_connection(stream: TcpStream, router: Router, mut running: watch::Receiver<()>) {
-    // Without TCP_NODELAY a small answer may wait for the client's next acknowledgement. A failure here only costs time.
+    // Without TCP_NODELAY a small answer may wait for the client's next acknowledgement. A failure here only costs
+    // time.
     let _ = stream.set_nodelay(true);
     let (sender, mut taken_over) = mpsc::channel(1);
     let take_over = TakeOver(sender);

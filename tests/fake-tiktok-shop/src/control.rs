@@ -65,7 +65,8 @@ impl Control {
     }
 
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Marketplace) -> T) -> T {
-        // Nothing should panic while it holds the lock. If something does, continuing with the state is better than failing.
+        // Nothing should panic while it holds the lock. If something does, continuing with the state is better than
+        // failing.
         work(&mut self.marketplace.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -128,8 +129,8 @@ impl Control {
         self.with(|marketplace| marketplace.sellers.clone())
     }
 
-    /// Changes a seller in place: its shops, scopes, user type, or how long its authorizations last. The caller must not
-    /// change the id.
+    /// Changes a seller in place: its shops, scopes, user type, or how long its authorizations last. The caller must
+    /// not change the id.
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`]
@@ -194,9 +195,9 @@ impl Control {
         self.with(|marketplace| marketplace.deauthorize(&key, DeauthorizeNotice::Sent))
     }
 
-    /// Removes one shop from the seller's grant to the app, until the next consent. A webhook of type 6 is queued, the shop
-    /// is no longer listed, and calls for the shop get 106013. Removing the last shop removes the grant, too, unless the
-    /// switch [`Switches::last_shop_removed`] says otherwise.
+    /// Removes one shop from the seller's grant to the app, until the next consent. A webhook of type 6 is queued, the
+    /// shop is no longer listed, and calls for the shop get 106013. Removing the last shop removes the grant, too,
+    /// unless the switch [`Switches::last_shop_removed`] says otherwise.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`],
@@ -206,8 +207,8 @@ impl Control {
         self.with(|marketplace| marketplace.deauthorize_shop(&key, shop_id, DeauthorizeNotice::Sent))
     }
 
-    /// Revokes every grant of the seller, at every app and without a webhook. Afterwards a refresh gets 36004005, a call
-    /// gets 105001 and an exchange gets 36004004.
+    /// Revokes every grant of the seller, at every app and without a webhook. Afterwards a refresh gets 36004005, a
+    /// call gets 105001 and an exchange gets 36004004.
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`]
@@ -267,8 +268,8 @@ impl Control {
         })
     }
 
-    /// Returns the webhooks of all apps that are due now, in the order in which they are sent. A webhook stays due until
-    /// [`webhook_answered`](Self::webhook_answered) is called for it.
+    /// Returns the webhooks of all apps that are due now, in the order in which they are sent. A webhook stays due
+    /// until [`webhook_answered`](Self::webhook_answered) is called for it.
     pub fn webhooks_due(&self) -> Vec<WebhookDelivery> {
         self.with(|marketplace| {
             marketplace.announce_ends();
@@ -290,8 +291,8 @@ impl Control {
         })
     }
 
-    /// Posts the due webhooks to a receiver on this machine, one after the other. Returns the number and the fate of each.
-    /// The receiver has 3 seconds of real time for each answer.
+    /// Posts the due webhooks to a receiver on this machine, one after the other. Returns the number and the fate of
+    /// each. The receiver has 3 seconds of real time for each answer.
     ///
     /// # Errors
     /// [`ControlError::NotLoopback`]
@@ -348,8 +349,8 @@ impl Control {
         self.with(|marketplace| marketplace.faults.take())
     }
 
-    /// Returns every code, token and cipher that was handed out so far. Tests search logs and requests for them. Ciphers of
-    /// shops that were removed from their seller are missing.
+    /// Returns every code, token and cipher that was handed out so far. Tests search logs and requests for them.
+    /// Ciphers of shops that were removed from their seller are missing.
     pub fn issued_secrets(&self) -> Vec<IssuedSecret> {
         self.with(|marketplace| {
             let shops = marketplace.sellers.iter().flat_map(|seller| seller.shops.iter().map(move |s| (seller, s)));

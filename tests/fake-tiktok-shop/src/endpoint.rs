@@ -156,8 +156,8 @@ fn page(request: &VendorRequest, name: &str, rows: Vec<Value>) -> Answer {
     Ok(Value::Object(data))
 }
 
-/// Returns an id of 19 digits for an item of a shop. `kind` has at most three digits and differs for orders, products and
-/// so on.
+/// Returns an id of 19 digits for an item of a shop. `kind` has at most three digits and differs for orders, products
+/// and so on.
 fn id(kind: u16, shop: &Shop, number: u16) -> String {
     let shop = shop.id.get(shop.id.len().saturating_sub(12)..).unwrap_or_default();
     format!("{kind:03}{shop:0>12}{number:04}")

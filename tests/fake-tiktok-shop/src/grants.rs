@@ -1,7 +1,7 @@
 //! Authorization codes, and the tokens that were issued for them.
 //!
-//! Invariant: no token is deleted. A token keeps its history (replaced, ended, revoked). When an app presents the token,
-//! the switches decide what this history means.
+//! Invariant: no token is deleted. A token keeps its history (replaced, ended, revoked). When an app presents the
+//! token, the switches decide what this history means.
 
 mod authorization;
 mod report;

@@ -9,8 +9,8 @@
 //!   with the connector: a mistake in the connector cannot repeat itself here and pass unnoticed.
 //! - **Calls.** After the signature, each call of the API checks token, scope and cipher, and remembers its effects.
 //! - **Open questions.** Where TikTok Shop's documentation says nothing, [`Switches`] choose the answer.
-//! - **Webhooks.** Grants lose shops, are removed and end. The fake signs the webhooks about these events and hands them
-//!   out on request until the receiver has accepted them or the fake gives up.
+//! - **Webhooks.** Grants lose shops, are removed and end. The fake signs the webhooks about these events and hands
+//!   them out on request until the receiver has accepted them or the fake gives up.
 //! - **Faults.** A [`Fault`] replaces the answers to the next requests to a path, byte for byte. The fault says whether
 //!   TikTok Shop acts on the request first.
 //!

@@ -1,5 +1,5 @@
-//! A strict parser of `multipart/form-data` bodies (RFC 7578, RFC 2046 section 5.1). A body with a mistake in its framing
-//! is refused.
+//! A strict parser of `multipart/form-data` bodies (RFC 7578, RFC 2046 section 5.1). A body with a mistake in its
+//! framing is refused.
 
 /// A part of a multipart body.
 #[derive(Debug, PartialEq, Eq)]

@@ -37,7 +37,8 @@ pub struct Shop {
     pub region: String,
     /// `LOCAL` or `CROSS_BORDER`.
     pub seller_type: String,
-    /// The shop's first cipher, which calls for this shop send as `shop_cipher`. `None` leaves the member out of the row.
+    /// The shop's first cipher, which calls for this shop send as `shop_cipher`. `None` leaves the member out of the
+    /// row.
     #[serde(default)]
     pub cipher: Option<String>,
     /// The shop code that the seller sees in Seller Center.

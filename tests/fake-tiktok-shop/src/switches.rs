@@ -1,7 +1,7 @@
 //! Switches that choose the fake's behaviour where TikTok Shop's documentation leaves it open.
 //!
-//! The fake reads a switch when it serves a request or sends a webhook. A changed switch therefore also applies to tokens
-//! that were issued before. One exception: the number of webhooks for an event is fixed when the event happens.
+//! The fake reads a switch when it serves a request or sends a webhook. A changed switch therefore also applies to
+//! tokens that were issued before. One exception: the number of webhooks for an event is fixed when the event happens.
 
 mod answers;
 mod explanation;

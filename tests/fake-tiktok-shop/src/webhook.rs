@@ -1,7 +1,7 @@
 //! The webhooks that wait to be sent, and the result of each delivery.
 //!
-//! The fake sends no webhook by itself. A test asks for the webhooks that are due by the fake's clock, delivers them, and
-//! reports the receiver's answers.
+//! The fake sends no webhook by itself. A test asks for the webhooks that are due by the fake's clock, delivers them,
+//! and reports the receiver's answers.
 //!
 //! Source: the official pages `tts-webhooks-overview` (as of May 2026) and `configuration-guide` (as of December 2025).
 
@@ -27,7 +27,8 @@ pub(crate) const SELLER_DEAUTHORIZATION: u32 = 6;
 /// The type of the webhook that announces that an authorization ends.
 pub(crate) const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 
-/// The delays in seconds after a webhook's first, second, third and fourth failure. After a fifth failure the fake gives up.
+/// The delays in seconds after a webhook's first, second, third and fourth failure. After a fifth failure the fake
+/// gives up.
 const RETRY_DELAYS: [u64; 4] = [2 * 60, 30 * 60, 3 * 3_600, 12 * 3_600];
 
 /// An event that a webhook reports. The fake builds the body only when it sends the webhook, because the switches
@@ -203,8 +204,8 @@ impl Outbox {
         due.into_iter().filter_map(|webhook| Some(webhook.delivery(app(webhook)?, switches))).collect()
     }
 
-    /// Records the receiver's answer to a delivery, or `None` if no answer came. Returns the fate of the webhook, or `None` if
-    /// no webhook with this number is queued.
+    /// Records the receiver's answer to a delivery, or `None` if no answer came. Returns the fate of the webhook, or
+    /// `None` if no webhook with this number is queued.
     pub(crate) fn answered(
         &mut self,
         number: u64,

@@ -1,4 +1,5 @@
-//! Reads `tests/fault-matrix.json`: the outcome of each fault of TikTok's hosts in each operation, one row for each pair.
+//! Reads `tests/fault-matrix.json`: the outcome of each fault of TikTok's hosts in each operation, one row for each
+//! pair.
 //!
 //! `e2e fault_matrix` runs every row against the shipped component. `cargo xtask docs` prints the rows into
 //! `docs/errors.md`.

@@ -1,5 +1,5 @@
-//! The bindings that `wit-bindgen` generates from world `plugin`, including `wasi:http`. This guest calls the host directly,
-//! without a library in between.
+//! The bindings that `wit-bindgen` generates from world `plugin`, including `wasi:http`. This guest calls the host
+//! directly, without a library in between.
 #![allow(unsafe_code, reason = "the canonical ABI is made of raw pointers")]
 #![allow(
     missing_docs,

@@ -45,7 +45,8 @@ fn bytes(hexadecimal: &str) -> Vec<u8> {
 fn memory() -> &'static [u8] {
     use core::arch::wasm32::{memory_grow, memory_size};
     memory_grow::<0>(ADDED_PAGES);
-    // SAFETY: every byte below the size of memory can be read. There is only one thread, so no one writes during a search.
+    // SAFETY: every byte below the size of memory can be read. There is only one thread, so no one writes during a
+    // search.
     unsafe { core::slice::from_raw_parts(1 as *const u8, memory_size::<0>() * PAGE - 1) }
 }
 

@@ -1,8 +1,8 @@
-//! A guest that attacks its host. It sends requests to foreign hosts, uses up resources, and searches memory for secrets of
-//! earlier guests. Tests load it to show that the host stops it.
+//! A guest that attacks its host. It sends requests to foreign hosts, uses up resources, and searches memory for
+//! secrets of earlier guests. Tests load it to show that the host stops it.
 //!
-//! A test passes an order as the argument of an export. The first line of the order names the action, and the other lines
-//! are the action's arguments.
+//! A test passes an order as the argument of an export. The first line of the order names the action, and the other
+//! lines are the action's arguments.
 
 mod bindings;
 mod leak;
@@ -56,8 +56,8 @@ impl export::Guest for Hostile {
         Err(types::Error::Internal(failure("x".repeat(16 << 20))))
     }
 
-    /// Returns as many shops as the argument says. If the argument is not a number, returns one shop with the argument as its
-    /// id.
+    /// Returns as many shops as the argument says. If the argument is not a number, returns one shop with the argument
+    /// as its id.
     fn list_shops(order: String) -> Result<Vec<types::Shop>, types::Error> {
         Ok(match order.parse() {
             Ok(count) => vec![shop("7000714532876273420"); count],

@@ -22,8 +22,8 @@ pub(crate) fn memory() -> ! {
     }
 }
 
-/// Calls itself `depth` times. The compiler cannot turn the recursion into a loop. The frames are small on purpose: with
-/// large frames, Rust's own stack in linear memory would overflow before the runtime's stack.
+/// Calls itself `depth` times. The compiler cannot turn the recursion into a loop. The frames are small on purpose:
+/// with large frames, Rust's own stack in linear memory would overflow before the runtime's stack.
 pub(crate) fn stack(depth: usize) -> usize {
     black_box(depth).checked_sub(1).map_or(0, |less| stack(less) + 1)
 }

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use tiktok_shop_tests::kill_points::{Tally, Trial};
 
-/// The highest number of illegal states that the table shows per row. One bug usually causes the same state at many points.
+/// The highest number of illegal states that the table shows per row. One bug usually causes the same state at many
+/// points.
 const MAX_SHOWN: usize = 3;
 
 pub(crate) fn table(tallies: &[(Trial, Tally)]) -> String {

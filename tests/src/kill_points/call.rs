@@ -46,8 +46,8 @@ impl Answer {
 }
 
 impl Call {
-    /// Makes the call almost as if in a process of its own: on a separate runtime. When the call ends, the runtime is dropped
-    /// with every task and network connection of the host.
+    /// Makes the call almost as if in a process of its own: on a separate runtime. When the call ends, the runtime is
+    /// dropped with every task and network connection of the host.
     pub(super) async fn make(self, by: ConnectorHostBuilder) -> Result<Answer, CallError> {
         process(by, async move |host| self.make_by(&host).await).await
     }

@@ -20,8 +20,8 @@ const TOKEN_REPLACED: &str = "answer lost after TikTok had replaced the token";
 const CODE_SPENT: &str = "answer lost after TikTok had spent the code";
 
 impl Scene {
-    /// Lets the claim lapse and lets another process take over. Returns `None` if the connection is whole, or else the cause
-    /// of its loss.
+    /// Lets the claim lapse and lets another process take over. Returns `None` if the connection is whole, or else the
+    /// cause of its loss.
     pub(super) async fn renew(&self, found: &Found) -> Result<Option<&'static str>, String> {
         self.stage.advance(CLAIM_LIFE.as_secs() + 1);
         let stored = self.stored().await;
@@ -83,7 +83,8 @@ impl Scene {
             .map_err(|error| format!("a new consent did not restore the connection: {error}"))
     }
 
-    /// Checks that a connection is whole: it has all shops, no failure, no claim, and a refresh token that TikTok Shop accepts.
+    /// Checks that a connection is whole: it has all shops, no failure, no claim, and a refresh token that TikTok Shop
+    /// accepts.
     pub(super) async fn is_whole(&self, connection: &Connection) -> Result<(), String> {
         let failed = connection.last_failure.as_ref().map(|past| past.failure.code.as_str());
         let linked = connection.shops.iter().filter(|shop| shop.linked && shop.standing == ShopStanding::Granted);

@@ -1,5 +1,5 @@
-//! The check after a killed link-shops, disconnect or webhook: another host makes the same call again, which finishes the
-//! operation.
+//! The check after a killed link-shops, disconnect or webhook: another host makes the same call again, which finishes
+//! the operation.
 
 use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 use tiktok_shop_host::connection::{ReauthorizationReason, UnixSeconds};

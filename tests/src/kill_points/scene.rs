@@ -110,8 +110,8 @@ impl Scene {
         }
     }
 
-    /// Lets the claim lapse and lets another process take over. Returns `None` if nothing is lost, or else the cause of the
-    /// loss.
+    /// Lets the claim lapse and lets another process take over. Returns `None` if nothing is lost, or else the cause of
+    /// the loss.
     pub(super) async fn recover(&self, found: &Found) -> Result<Option<&'static str>, String> {
         match end(self.operation) {
             Some(end) => self.repeat(&end).await.map(|()| None),
@@ -119,7 +119,8 @@ impl Scene {
         }
     }
 
-    /// Makes the call and kills it at this boundary event. Returns the call's result and every boundary event that was reached.
+    /// Makes the call and kills it at this boundary event. Returns the call's result and every boundary event that was
+    /// reached.
     async fn run_until(&self, point: u32) -> (Result<Answer, CallError>, Vec<BoundaryEvent>) {
         let events = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&events);

@@ -1,5 +1,5 @@
-//! The notation of `legal.rs` for requests, records and rows. It holds no secret: tokens have numbers, in the order in which
-//! TikTok Shop issued them.
+//! The notation of `legal.rs` for requests, records and rows. It holds no secret: tokens have numbers, in the order in
+//! which TikTok Shop issued them.
 
 use fake_tiktok_shop::{Control, Issued, IssuedToken, RequestRecord};
 use tiktok_shop_connector_core::record::TokenRecord;

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 const ADDRESS: &str = "TIKTOK_SHOP_TEST_POSTGRES";
 const RESTART: &str = "TIKTOK_SHOP_TEST_POSTGRES_RESTART";
 
-/// Returns the address of the database that tests may use, from the variable `TIKTOK_SHOP_TEST_POSTGRES`. If the variable
-/// is not set, says once per process on standard error that PostgreSQL was not tried.
+/// Returns the address of the database that tests may use, from the variable `TIKTOK_SHOP_TEST_POSTGRES`. If the
+/// variable is not set, says once per process on standard error that PostgreSQL was not tried.
 ///
 /// # Panics
 /// If the variable is not set and the variable `CI` is `true`.

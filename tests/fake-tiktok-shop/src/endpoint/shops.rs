@@ -1,7 +1,7 @@
 //! Get Authorized Shops, Get Active Shops and Deauthorize Shop.
 //!
-//! Source: the official pages `get-authorized-shops` (as of December 2025) and `get-active-shops-202309`, and the endpoint
-//! descriptions of the official command-line tool.
+//! Source: the official pages `get-authorized-shops` (as of December 2025) and `get-active-shops-202309`, and the
+//! endpoint descriptions of the official command-line tool.
 
 use axum::http::Method;
 use serde_json::{Value, json};

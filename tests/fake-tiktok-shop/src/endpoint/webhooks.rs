@@ -1,8 +1,8 @@
 //! Get, Update and Delete Shop Webhook: official pages `get-shop-webhooks-202309`, `update-shop-webhook-202309` and
 //! `delete-shop-webhook-202309`.
 //!
-//! The fake stores one address per app, shop and event, and sends nothing to it. The scope of the calls is not documented.
-//! The fake asks for the scope that every app has.
+//! The fake stores one address per app, shop and event, and sends nothing to it. The scope of the calls is not
+//! documented. The fake asks for the scope that every app has.
 
 use std::collections::BTreeMap;
 

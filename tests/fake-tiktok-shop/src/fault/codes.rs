@@ -1,4 +1,5 @@
-//! Answers that carry an error code: with HTTP 200, and with each status that documentation or reports give for the code.
+//! Answers that carry an error code: with HTTP 200, and with each status that documentation or reports give for the
+//! code.
 //!
 //! Source: the official page `common-errors` (as of 2026), reports from live use, and unofficial tables of codes.
 
@@ -45,7 +46,8 @@ const CODES: [Code; 31] = [
 const BAD_REQUEST: &str = "400 Bad Request";
 const UNAUTHORIZED: &str = "401 Unauthorized";
 
-/// Returns one fault for every code and status. 36009004 has many meanings, so the names of its faults contain the message.
+/// Returns one fault for every code and status. 36009004 has many meanings, so the names of its faults contain the
+/// message.
 pub(super) fn answers() -> impl Iterator<Item = (String, Fault)> {
     CODES.iter().flat_map(|Code(code, message, statuses)| {
         ["200 OK"].iter().chain(*statuses).map(move |status| {

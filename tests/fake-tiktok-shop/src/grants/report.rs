@@ -38,7 +38,8 @@ impl Grants {
         codes.chain(access).chain(refresh).map(|(kind, app, value)| IssuedSecret::new(kind, app, value))
     }
 
-    /// Returns every cipher that an app could have seen for one of the seller's shops. `first` is the shop's first cipher.
+    /// Returns every cipher that an app could have seen for one of the seller's shops. `first` is the shop's first
+    /// cipher.
     pub(crate) fn ciphers<'a>(&'a self, seller: &'a str, first: &'a str) -> impl Iterator<Item = IssuedSecret> {
         self.authorizations.iter().filter(move |(key, _)| key.seller == seller).flat_map(move |(key, authorization)| {
             (0..=authorization.cipher_changes).map(move |changes| {
