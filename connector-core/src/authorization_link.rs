@@ -1,8 +1,8 @@
 //! Builds the consent link: Partner Center's link with the host's state appended.
 //!
 //! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407. The caller adds `state`, and the callback
-//! returns it unchanged. The host of the link depends on the market and has changed before, so the whole link is
-//! configuration.
+//! returns it unchanged. The host name in the link depends on the market and has changed in the past, so the whole link
+//! is configuration.
 
 use crate::callback;
 use crate::error::{Cause, Error};
@@ -11,9 +11,9 @@ use crate::signing::percent_encoded;
 use alloc::format;
 use alloc::string::String;
 
-/// The longest state in bytes.
+/// The maximum length of a state, in bytes.
 pub(crate) const MAX_STATE_BYTES: usize = 512;
-/// The longest link in bytes.
+/// The maximum length of a link, in bytes.
 const MAX_LINK_BYTES: usize = 2048;
 
 /// Appends the state to the link, percent-encoded.

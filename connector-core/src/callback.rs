@@ -1,30 +1,31 @@
 //! Reads the callback of a consent. The state is checked first. A wrong callback causes no request to TikTok.
 //!
-//! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407. A consent has `code` and `state`. A refusal
-//! has the four letters `null` in `code`, and `error`. An install from TikTok's App Store has no state
-//! (…/seller-authorization-guide).
+//! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407. The callback of a consent has `code` and
+//! `state`. The callback of a refusal has `error`, and the four letters `null` in `code`. The callback of an install
+//! from TikTok's App Store has no `state` (…/seller-authorization-guide).
 
 use crate::error::{Cause, Error, scrubbed};
 use crate::secret::{AuthorizationCode, State};
 use alloc::format;
 use alloc::string::String;
 
-/// The longest query that is read, in bytes.
+/// The maximum length of a query that is read, in bytes.
 pub(crate) const MAX_QUERY_BYTES: usize = 8192;
 
 /// The state that a callback must have.
 pub enum StateCheck {
     /// The state of a consent that this host started.
     Expected(State),
-    /// No state: an install from the App Store. The host has signed the customer in by itself.
+    /// The callback must have no state, because the seller installed the app in TikTok's App Store. The host has
+    /// already signed its customer in.
     AppStoreInstall,
 }
 
 /// The source of the authorization code.
 pub enum Grant {
-    /// The code itself. The host has checked the callback.
+    /// The code itself. The host has already checked the callback.
     Code(AuthorizationCode),
-    /// The callback.
+    /// A callback that the connector checks.
     Callback {
         /// The raw query of the callback's address as it arrived, without `?`.
         query: String,
@@ -37,7 +38,7 @@ pub enum Grant {
 pub struct Consented {
     /// The code to exchange for tokens.
     pub code: AuthorizationCode,
-    /// The key of the app that the callback names, if it names one.
+    /// The app key in the callback. `None` if the callback contains no app key.
     pub app_key: Option<String>,
 }
 
@@ -89,8 +90,8 @@ pub(crate) fn parameters(query: &str) -> form_urlencoded::Parse<'_> {
     form_urlencoded::parse(query.as_bytes())
 }
 
-/// Returns the value of a parameter that may occur once: `Some(None)` if it is absent or empty, `None` if it is
-/// repeated.
+/// Returns the value of a parameter that may occur at most once. Returns `Some(None)` if the parameter is absent or
+/// empty, and `None` if it is repeated.
 fn only(query: &str, name: &str) -> Option<Option<String>> {
     let mut values = parameters(query).filter(|(given, _)| given == name).map(|(_, value)| value);
     let value = values.next();

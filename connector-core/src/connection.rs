@@ -9,24 +9,24 @@ use crate::time::UnixSeconds;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// The time before its end from which an authorization is shown as ending, in seconds: 30 days.
+/// An authorization is shown as ending if its refresh token expires within this many seconds: 30 days.
 pub const ENDING_NOTICE: u64 = 30 * 86_400;
 
-/// The latest that TikTok has said about a shop.
+/// The latest information from TikTok about a shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShopStanding {
-    /// The latest list names the shop.
+    /// TikTok's latest list contains the shop.
     Granted,
-    /// TikTok reported the shop as inactive. The grant lives.
+    /// TikTok reported the shop as inactive. The grant is still valid.
     Inactive,
-    /// An earlier list named the shop, the latest does not.
+    /// An earlier list contained the shop, but the latest list does not contain it.
     NoLongerGranted,
 }
 
 /// Whether TikTok still grants a shop after a disconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShopGrant {
-    /// TikTok has not revoked the shop, or was not asked to.
+    /// TikTok has not revoked the shop, or TikTok was not asked to revoke it.
     Kept,
     /// TikTok has revoked the shop.
     Revoked,
@@ -40,7 +40,7 @@ pub struct ListedShop {
     pub name: String,
     /// The region as two letters. TikTok may add new regions.
     pub region: String,
-    /// `LOCAL`, `CROSS_BORDER` or a later value.
+    /// `LOCAL`, `CROSS_BORDER`, or a value that TikTok adds in the future.
     pub seller_type: String,
     /// The cipher; `None` if TikTok sent none.
     pub cipher: Option<ShopCipher>,
@@ -68,9 +68,9 @@ impl ListedShop {
 
 /// A shop of a connection.
 pub struct Shop {
-    /// The latest list entry.
+    /// The shop's entry in the latest list that contains the shop.
     pub listed: ListedShop,
-    /// The latest that TikTok has said about the shop.
+    /// The latest information from TikTok about the shop.
     pub standing: ShopStanding,
     /// Whether the customer has linked the shop.
     pub linked: bool,
@@ -92,7 +92,7 @@ pub enum Status {
 pub struct PastFailure {
     /// When the failure happened.
     pub at: UnixSeconds,
-    /// The code of its cause.
+    /// The code of the failure's cause.
     pub code: String,
     /// One line for a log.
     pub detail: String,
@@ -130,11 +130,12 @@ pub struct Connection {
     pub shop_policy: ShopPolicy,
     /// The state of the grant.
     pub status: Status,
-    /// The believed end of the access token.
+    /// When the access token expires. `None` if TikTok sent no believable time.
     pub access_ends: Option<UnixSeconds>,
-    /// The end of the refresh token as TikTok named it.
+    /// When the refresh token expires, as TikTok sent it. `None` if TikTok sent no time.
     pub refresh_ends: Option<UnixSeconds>,
-    /// The latest end of the authorization that TikTok has announced since the consent.
+    /// When the authorization ends, if TikTok has announced that by webhook since the consent. If several webhooks
+    /// announced a time, the latest time counts.
     pub authorization_ends: Option<UnixSeconds>,
     /// When this connection was first made.
     pub connected_at: UnixSeconds,
@@ -142,7 +143,7 @@ pub struct Connection {
     pub granted_at: UnixSeconds,
     /// When the latest pair was received.
     pub refreshed_at: UnixSeconds,
-    /// When the shops were last read; `None` if they never were.
+    /// When the shops were last read; `None` if they were never read.
     pub shops_synced_at: Option<UnixSeconds>,
     /// Every shop that TikTok has ever listed for this grant.
     pub shops: Vec<Shop>,
@@ -150,7 +151,7 @@ pub struct Connection {
     pub last_failure: Option<PastFailure>,
 }
 
-/// A connection as it is stored, with the two values that order rows.
+/// A connection as it is stored, with two values that show which of two rows is newer.
 pub struct Row {
     /// The connection as the customer sees it.
     pub connection: Connection,
@@ -185,12 +186,12 @@ pub enum Outcome {
     Success,
     /// The call failed: this failure is shown.
     Failure(PastFailure),
-    /// The call says nothing about it: the last failure stays as it is.
+    /// The call does not change the last failure.
     Unchanged,
 }
 
 impl Outcome {
-    /// Returns `Failure` if there is one, else `Success`.
+    /// Returns `Failure` if there is a failure, else `Success`.
     #[must_use]
     pub fn of(failure: Option<PastFailure>) -> Self {
         failure.map_or(Self::Success, Self::Failure)
@@ -214,7 +215,7 @@ pub struct RowUpdate {
     pub shops: ShopUpdate,
     /// The change to the last failure.
     pub outcome: Outcome,
-    /// The end of the authorization, if TikTok has announced one.
+    /// When the authorization ends, if TikTok has announced that.
     pub authorization_ends: Option<UnixSeconds>,
     /// The occasion of the call.
     pub occasion: Occasion,
@@ -234,10 +235,11 @@ impl RowUpdate {
     }
 }
 
-/// Returns the row that follows from the token record, the row before and the update.
+/// Builds the new row from the token record, the previous row (`before`) and the update.
 ///
-/// A row of an earlier lineage is replaced completely, so no cipher of an earlier grant survives. Within one lineage, a
-/// row that was made from a newer record keeps its facts about the grant.
+/// If the previous row has another lineage, it is replaced completely, so no cipher of an earlier grant survives. If
+/// the previous row has the same lineage and was made from a newer record, the new row keeps the facts about the grant
+/// from the previous row.
 #[must_use]
 pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, update: &RowUpdate) -> Row {
     let lineage = record.lineage().to_text();
@@ -247,7 +249,7 @@ pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, u
     let before = before.map(|row| row.connection);
 
     let announced = before.as_ref().filter(|_| update.occasion != Occasion::Consent).and_then(|c| c.authorization_ends);
-    // Notices arrive out of order. A notice that names an earlier end was sent earlier.
+    // Webhooks may arrive out of order. A webhook with an earlier time was sent earlier, so the later time counts.
     let authorization_ends = announced.max(update.authorization_ends);
     let connected_at = before.as_ref().map_or_else(|| record.granted_at(), |c| c.connected_at);
     let shops_synced_at = match update.shops {
@@ -312,8 +314,8 @@ fn status(record: &TokenRecord, authorization_ends: Option<UnixSeconds>, now: Un
     }
 }
 
-/// Returns the status of a grant that lives. An end that TikTok announced is always shown. The end of the refresh token
-/// is shown in the last 30 days.
+/// Returns the status of a grant that is not dead. If TikTok announced when the authorization ends, that time is always
+/// shown. The time when the refresh token expires is shown only in the token's last 30 days.
 fn status_while_alive(announced: Option<UnixSeconds>, refresh_ends: Option<UnixSeconds>, now: UnixSeconds) -> Status {
     let near = refresh_ends.filter(|end| *end <= now.plus(ENDING_NOTICE));
     match [announced, near].into_iter().flatten().min() {
@@ -323,7 +325,8 @@ fn status_while_alive(announced: Option<UnixSeconds>, refresh_ends: Option<UnixS
 }
 
 impl Connection {
-    /// Returns the connection as it is shown at `now`: an end may have come near since the row was written.
+    /// Returns the connection with its status at `now`. The status in the row may be too old: since the row was
+    /// written, the refresh token may have reached its last 30 days.
     #[must_use]
     pub fn at(mut self, now: UnixSeconds) -> Self {
         if self.status == Status::Active {
@@ -352,9 +355,10 @@ impl Shop {
     }
 }
 
-/// Merges TikTok's list with the known shops: first the list in its order, each id once, then the shops that it no
-/// longer names. Only `linked` is kept from a known shop; everything else comes from the list, even a missing cipher. A
-/// consent that brings a shop back links the shop like a new one.
+/// Merges TikTok's list with the known shops. The result contains first the shops of the list, in the list's order and
+/// each id once, and then the known shops that the list does not contain. If a known shop is in the list, the result
+/// keeps only the shop's `linked`. Everything else comes from the list, even a missing cipher. If a consent brings back
+/// a shop that was no longer granted, the shop is linked by the same policy as a new shop.
 fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy, occasion: Occasion) -> Vec<Shop> {
     let first_list = known.is_empty();
     let mut shops: Vec<Shop> = Vec::with_capacity(listed.len());
@@ -370,7 +374,7 @@ fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy, occas
         };
         shops.push(Shop { listed: listed.duplicate(), standing: ShopStanding::Granted, linked });
     }
-    // If the first list names exactly one shop, the customer need not choose.
+    // If the first list contains exactly one shop, the customer does not need to choose.
     if let ([only], ShopPolicy::ExactlyOne, true) = (shops.as_mut_slice(), policy, first_list) {
         only.linked = true;
     }

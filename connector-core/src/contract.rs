@@ -1,8 +1,8 @@
 //! The three times that the connector and its host agree on.
 //!
-//! The connector plans with these numbers, and the host must keep them: a claim has to outlive the request that it
-//! covers and the save of the pair that the request brings. Nothing else in the workspace states these numbers; the
-//! host, the simulation and the tests take them from here.
+//! The connector plans with these numbers, and the host must keep them: a claim must live longer than the request that
+//! it covers and the save of the pair together. Nothing else in the workspace states these numbers; the host, the
+//! simulation and the tests take them from here.
 //!
 //! ```
 //! use tiktok_shop_connector_core::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
@@ -28,7 +28,8 @@ pub const SAVE_BUDGET: Duration = Duration::from_secs(10);
 mod tests {
     use super::*;
 
-    /// A host built for other numbers would send a refresh token twice: a change of one of them is a breaking change.
+    /// A host that was built for other numbers could send a refresh token twice, so every change of these numbers is a
+    /// breaking change.
     #[test]
     fn the_contract_stays_at_120_30_and_10_seconds() {
         assert_eq!([CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET].map(|time| time.as_secs()), [120, 30, 10]);

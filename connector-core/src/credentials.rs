@@ -5,7 +5,7 @@ use alloc::string::String;
 
 /// The app that connects the tenant with TikTok Shop.
 pub struct Credentials {
-    /// The public name of the app.
+    /// The public identifier of the app.
     pub app_key: String,
     /// The secret that signs requests and authenticates token requests.
     pub app_secret: AppSecret,

@@ -1,4 +1,4 @@
-//! One file per endpoint of TikTok Shop. Each builds its request and reads its answer.
+//! One file per endpoint of TikTok Shop. Each file builds the endpoint's request and reads its answer.
 
 pub mod api;
 pub mod business;

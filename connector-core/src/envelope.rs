@@ -1,6 +1,6 @@
 //! Decides what an answer of TikTok Shop means. The HTTP status counts first, then the envelope's `code`. For code
-//! 36009004, words of the message count too. A failure may come with HTTP 200, and a gateway may answer with a page of
-//! its own.
+//! 36009004, words of the message count too. A failure may have HTTP status 200, and a gateway may answer with its own
+//! error page.
 //!
 //! Sources: partner.tiktokshop.com/docv2/page/common-errors (2026) and …/rate-limits (2026).
 
@@ -113,12 +113,12 @@ const LIMIT_DELAY: Duration = Duration::from_secs(60);
 const HOURLY_LIMIT: i64 = 36_009_037;
 
 /// Reads `Retry-After`: a number of seconds, or a date (RFC 9110, section 10.2.3). The result is at least a second. A
-/// date is compared with the date of the answer, because the host's clock may be wrong. Without a date of the answer it
-/// is ignored.
+/// date is compared with the date of the answer, because the host's clock may be wrong. If the answer has no date, a
+/// date in `Retry-After` is ignored.
 fn retry_after(response: &Response) -> Option<Duration> {
     let text = response.retry_after.as_deref()?.trim();
     let seconds = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A number that does not fit into 64 bits becomes the largest one.
+        // A number that does not fit into 64 bits becomes the largest 64-bit number.
         text.parse().unwrap_or(u64::MAX)
     } else {
         http_date(text)?.since(http_date(response.date.as_deref()?)?)
@@ -126,15 +126,16 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds.max(1)))
 }
 
-/// Returns the request id if it is plain and repeats no secret. [`scrubbed`] would always remove it, because it is as
-/// long as a token.
+/// Returns the request id if it has only letters, digits and hyphens and contains no part of a secret. [`scrubbed`] is
+/// not used here: it would always remove a request id, because a request id is as long as a token.
 fn request_id(envelope: &Members<'_>, secrets: &[&str]) -> Option<String> {
     let plain = |text: &String| text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let echoes = |text: &String| secrets.iter().any(|secret| shares_a_part(text, secret));
     envelope.text("request_id").filter(|text| plain(text) && !echoes(text))
 }
 
-/// Returns whether the content type is absent, or a JSON media type without a charset other than UTF-8.
+/// Returns whether the content type is absent or is a JSON media type. If the media type has a charset, the charset
+/// must be UTF-8.
 fn says_json(content_type: Option<&str>) -> bool {
     let Some(text) = content_type else {
         return true;

@@ -237,9 +237,10 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {}
 
 const MAX_NOTE_CHARS: usize = 200;
-/// A longer word is removed, because it could be a token in some encoding.
+/// The length of the longest word that is kept, in bytes. A longer word is removed, because it could be a token in some
+/// encoding.
 const MAX_WORD_BYTES: usize = 24;
-/// A word that shares this many bytes in a row with a secret is removed.
+/// A word that shares this many consecutive bytes with a secret is removed.
 const SECRET_WINDOW: usize = 8;
 
 fn printable(text: &str) -> String {
@@ -247,7 +248,7 @@ fn printable(text: &str) -> String {
 }
 
 /// Returns whether a character is a control character, or one that invisibly reverses, joins or breaks a line. The
-/// second group are the characters of Unicode's `Cf`, `Zl` and `Zp` that terminals and log viewers obey.
+/// second group consists of the characters of Unicode's `Cf`, `Zl` and `Zp` that terminals and log viewers obey.
 fn is_invisible(c: char) -> bool {
     let obeyed = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     c.is_control() || obeyed
@@ -272,8 +273,8 @@ pub fn scrubbed(text: &str, secrets: &[&str]) -> String {
     printable(&kept)
 }
 
-/// Returns whether a word contains eight bytes in a row of a secret. A secret of less than eight bytes must be
-/// contained completely.
+/// Returns whether a word contains eight consecutive bytes of a secret. If the secret has less than eight bytes,
+/// returns whether the word contains the whole secret.
 pub(crate) fn shares_a_part(word: &str, secret: &str) -> bool {
     let secret = secret.as_bytes();
     if secret.is_empty() {

@@ -1,11 +1,12 @@
-//! The requests that the core asks for and the answers that it reads. Plain data.
+//! The requests that the core asks for and the answers that it reads, as plain data.
 
 use crate::secret::{AccessToken, RequestTarget};
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The two hosts to which requests are sent, both over `https` on port 443. No input can name another host.
+/// The two network hosts to which requests are sent, both over `https` on port 443. No input can select another network
+/// host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authority {
     /// `open-api.tiktokglobalshop.com`
@@ -15,7 +16,7 @@ pub enum Authority {
 }
 
 impl Authority {
-    /// Returns the name of the host.
+    /// Returns the host name.
     #[must_use]
     pub const fn host(self) -> &'static str {
         match self {
@@ -28,25 +29,25 @@ impl Authority {
 /// The method of a request. Only [`Method::Get`] is known to change nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Reads.
+    /// Reads data.
     Get,
-    /// Creates or acts.
+    /// Creates something or performs an action.
     Post,
-    /// Replaces.
+    /// Replaces something.
     Put,
-    /// Removes.
+    /// Removes something.
     Delete,
 }
 
 /// A request. It has no `Debug`, because its query holds secrets: TikTok requires the app secret and tokens there.
 pub struct Request<'a> {
-    /// The host.
+    /// The network host that receives the request.
     pub authority: Authority,
     /// The method.
     pub method: Method,
     /// Path and query, percent-encoded.
     pub path_and_query: RequestTarget,
-    /// The header `x-tts-access-token`, for the API host.
+    /// The value of the header `x-tts-access-token`. Only requests to the API host have it.
     pub access_token: Option<AccessToken>,
     /// The header `content-type`.
     pub content_type: Option<&'a str>,
@@ -56,8 +57,8 @@ pub struct Request<'a> {
     pub max_response_bytes: usize,
 }
 
-/// The largest number of chunks in which the body of an answer may arrive: 4096. Each chunk costs a call to the host,
-/// so a body of single bytes would use up the guest's time.
+/// The largest number of chunks in which the body of an answer may arrive: 4096. Each chunk costs a call to the host
+/// program, so a body of single bytes would use up the guest's time.
 pub const MAX_RESPONSE_CHUNKS: u32 = 4096;
 
 /// A complete answer.
@@ -75,8 +76,9 @@ pub struct Response {
 }
 
 impl Response {
-    /// Returns the body as text. Bytes that are not UTF-8 become U+FFFD, so that a name that was cut off within a
-    /// character does not cost the tokens beside it. A byte order mark is removed (RFC 8259, section 8.1).
+    /// Returns the body as text. Bytes that are not UTF-8 become U+FFFD. So the tokens can still be read if, for
+    /// example, a name in the same body was cut off within a character. A byte order mark is removed (RFC 8259, section
+    /// 8.1).
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body))
@@ -86,13 +88,13 @@ impl Response {
 /// The reason why there is no complete answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransportFailure {
-    /// The host's policy refused the request or the address.
+    /// The egress policy of the host program refused the request or the address.
     Denied,
     /// The body broke off, or the connection was reset or timed out. It is unknown whether TikTok acted.
     Interrupted,
-    /// No connection was made: the name, the address, TCP or the certificate failed.
+    /// No connection was made, because the name resolution, the address, TCP or the check of the certificate failed.
     NotConnected,
-    /// The body is larger than allowed.
+    /// The body is larger than [`Request::max_response_bytes`], or it arrived in too many chunks.
     TooLarge,
 }
 

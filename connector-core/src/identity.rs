@@ -53,7 +53,8 @@ impl AccountId {
     }
 }
 
-/// Identifies one connection of a tenant. The tenant is not part of the key; the host knows it from the context.
+/// Identifies one connection of a tenant. The tenant is not part of the key, because the host knows for which tenant it
+/// runs the call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnectionKey {
     /// The customer who is connected.

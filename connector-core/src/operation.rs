@@ -1,4 +1,4 @@
-//! One file per export, each a straight sequence of [`Effects`].
+//! One file per export. Each file is a straight sequence of [`Effects`].
 //!
 //! The operations share these modules: `renewal` (plan, claim, request, save), `tokens` (loads and swaps of the
 //! record), `rows` (the order of row writes), `shop_sync` (reading the shops with a token that TikTok may refuse),
@@ -40,8 +40,8 @@ fn storage_error(error: StorageError) -> Error {
     }
 }
 
-/// Builds an error with the host's own words. They are scrubbed: a database may quote the record that it was given, and
-/// the error is stored in the row as the last failure.
+/// Builds an error with the host's own words. The words are scrubbed, because a database may quote the record in its
+/// error message, and the error is stored in the row as the last failure.
 fn host_error(cause: Cause, text: &str) -> Error {
     Error::new(cause).with_note(&scrubbed(text, &[]))
 }

@@ -1,5 +1,5 @@
-//! Everything that the core may ask for. The component implements [`Effects`] over its imports, the tests over a
-//! script.
+//! Everything that the core may ask for. The component implements [`Effects`] with its imports, and the tests implement
+//! it with a script.
 
 use crate::connection::Row;
 use crate::credentials::Credentials;
@@ -11,11 +11,11 @@ use crate::time::{Moment, UnixSeconds};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The name of one write, issued by the host's storage. It is opaque and only compared for equality.
+/// The identifier of one write. The host's storage issues it. It is opaque and only compared for equality.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision(pub String);
 
-/// The reason why storage gave no answer. The text comes from the host and is meant for a log.
+/// The reason why a call to storage failed. The text comes from the host and is meant for a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorageError {
     /// It is unknown whether a write happened.
@@ -26,7 +26,7 @@ pub enum StorageError {
 
 /// A stored value and its revision.
 pub struct Entry<T> {
-    /// The write that stored the value.
+    /// The identifier of the write that stored the value.
     pub revision: Revision,
     /// The stored value.
     pub value: T,
@@ -44,7 +44,7 @@ pub struct TokenValue {
 pub struct TokenWrite {
     /// The result of [`crate::record::TokenRecord::encode`].
     pub bytes: SecretBytes,
-    /// When `refresh` should next be called; `None` if never.
+    /// When `refresh` should next be called. `None` if no call is due.
     pub refresh_due_at: Option<UnixSeconds>,
 }
 
@@ -54,7 +54,8 @@ pub enum Swapped<T> {
     Stored(Revision),
     /// The value was deleted.
     Deleted,
-    /// Nothing was written, because another revision is stored, or none.
+    /// Nothing was written, because the stored revision is another one or nothing is stored. The entry is what is
+    /// stored.
     Stale(Option<Entry<T>>),
 }
 
@@ -69,17 +70,17 @@ pub trait Effects {
     fn random_number(&self) -> u64 {
         u128::from_le_bytes(self.random()) as u64
     }
-    /// Fetches the tenant's app. A call asks for it once.
+    /// Fetches the tenant's app. Each call fetches it once.
     async fn credentials(&self) -> Result<Credentials, StorageError>;
     /// Sends a request and reads the complete answer.
     async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure>;
 
     /// Lists the accounts that have a token record, in byte order.
     async fn accounts(&self, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError>;
-    /// Loads a token record. It may be older than the newest write.
+    /// Loads a token record. The result may be older than the newest write.
     async fn load_token(&self, key: &ConnectionKey) -> Result<Option<Entry<TokenValue>>, StorageError>;
     /// Replaces a token record if the stored revision is `expected`. Without `next` it deletes the record. The swap is
-    /// linearizable per key, and durable when it answers.
+    /// linearizable per key, and durable when it returns.
     async fn swap_token(
         &self,
         key: &ConnectionKey,
@@ -89,16 +90,17 @@ pub trait Effects {
 
     /// Lists all rows of the customer, ordered by account in byte order.
     async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<Row>, StorageError>;
-    /// Loads a row. It may be older than the newest write.
+    /// Loads a row. The result may be older than the newest write.
     async fn load_row(&self, key: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError>;
     /// Replaces a row if the stored revision is `expected`. Without `next` it deletes the row. The swap is linearizable
-    /// per key, and durable when it answers.
+    /// per key, and durable when it returns.
     async fn swap_row(
         &self,
         key: &ConnectionKey,
         expected: Option<&Revision>,
         next: Option<&Row>,
     ) -> Result<Swapped<Row>, StorageError>;
-    /// Lists the connections of all customers that know this shop, linked or not.
+    /// Lists every connection whose row contains this shop, even if the shop is not linked. The connections of all the
+    /// tenant's customers are listed.
     async fn owners(&self, shop: &str) -> Result<Vec<ConnectionKey>, StorageError>;
 }

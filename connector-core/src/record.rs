@@ -1,8 +1,8 @@
 //! The token record: everything that is stored about the tokens of one connection.
 //!
-//! The record is the connection: a customer without a record is not connected. The customer's row is a projection of
-//! the record. The fields of [`TokenRecord`] are private. It changes only through the methods in `transitions`, which
-//! keep its invariants, and through its stored form in `codec`.
+//! The record decides whether there is a connection: a seller account without a record is not connected. The customer's
+//! row is a projection of the record. The fields of [`TokenRecord`] are private. It changes only through the methods in
+//! `transitions`, which keep its invariants, and through its stored form in `codec`.
 
 mod codec;
 mod transitions;
@@ -23,8 +23,8 @@ pub const MAX_FALLBACKS: usize = 3;
 /// 128 random bits.
 pub type Nonce = [u8; 16];
 
-/// Identifies the grant that a record belongs to. It is drawn at random when the record is created. A refresh and a
-/// consent in place keep it.
+/// Identifies the grant that a record belongs to. It is drawn at random when the record is created. A refresh keeps it,
+/// and so does a new consent for an account that is already connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lineage(pub Nonce);
 
@@ -36,17 +36,17 @@ impl Lineage {
     }
 }
 
-/// The pair that is in use. The access token is missing if TikTok sent a refresh token without one. Both tokens are
-/// missing after a revocation was proven.
+/// The pair that is in use. The access token is missing if TikTok sent only a refresh token. Both tokens are missing if
+/// TikTok has confirmed that the seller revoked the grant.
 #[derive(Default)]
 pub struct CurrentPair {
     /// The token that authenticates calls.
     pub access: Option<AccessToken>,
-    /// The believed end of the access token.
+    /// When the access token expires. `None` if TikTok sent no believable time.
     pub access_ends: Option<UnixSeconds>,
     /// The token that the next refresh spends.
     pub refresh: Option<RefreshToken>,
-    /// The end of the refresh token as TikTok named it. About 99 years ahead is normal.
+    /// When the refresh token expires, as TikTok sent it. A time about 99 years ahead is normal.
     pub refresh_ends: Option<UnixSeconds>,
 }
 
@@ -57,14 +57,14 @@ impl CurrentPair {
         self.access.as_ref().filter(|_| self.access_expiry().usable(now))
     }
 
-    /// Returns the end of the access token.
+    /// Returns when the access token expires.
     #[must_use]
     pub fn access_expiry(&self) -> Expiry {
         self.access_ends.map_or(Expiry::Unknown, Expiry::At)
     }
 }
 
-/// The SHA-256 of a refresh token. A claim names the token that it covers by this hash.
+/// The SHA-256 of a refresh token. A claim uses this hash to identify the token that it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenHash(pub [u8; 32]);
 
@@ -99,7 +99,7 @@ macro_rules! words {
                 match self { $(Self::$case => $word),* }
             }
 
-            /// Returns the case of a word, `None` for any other text.
+            /// Returns the case that this word stands for. Returns `None` for any other text.
             #[must_use]
             pub fn parse(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|case| case.as_str() == word)
@@ -108,10 +108,10 @@ macro_rules! words {
     };
 }
 
-/// The reason why a connection is dead. Only a new consent revives it, or a forced refresh that succeeds.
+/// The reason why a connection is dead. Only a new consent or a successful forced refresh revives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadReason {
-    /// The refresh token has ended.
+    /// The refresh token has expired.
     AuthorizationExpired,
     /// The seller removed the app, or TikTok no longer knows the authorization.
     AuthorizationRevoked,
@@ -137,7 +137,7 @@ impl DeadReason {
     }
 }
 
-/// The rule that says which shops a consent links. The same rule applies to shops that appear later.
+/// The rule that decides which shops a consent links. The same rule applies to shops that appear later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShopPolicy {
     /// Links every shop.
@@ -188,7 +188,8 @@ impl TokenRecord {
         self.lineage
     }
 
-    /// Returns how many writes have changed the pair or the grant, a death included. It orders the rows of one lineage.
+    /// Returns how many writes have changed the pair or the grant. The death of the grant counts, too. Of two rows with
+    /// the same lineage, the row with the higher number is newer.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
@@ -206,7 +207,7 @@ impl TokenRecord {
         &self.current
     }
 
-    /// Returns the pair in use and gives up the rest of the record.
+    /// Returns the pair in use and drops the rest of the record.
     #[must_use]
     pub fn into_current(self) -> CurrentPair {
         self.current
@@ -225,8 +226,9 @@ impl TokenRecord {
         &self.fallbacks
     }
 
-    /// Returns the refresh tokens that TikTok has rejected since the latest pair, newest first. They become fallbacks
-    /// again when the record dies. A forced refresh can then try them after a fault of TikTok or a mistyped app secret.
+    /// Returns the refresh tokens that TikTok has rejected since the latest pair, newest first. When the record dies,
+    /// they become fallbacks again, so that a forced refresh can try them. This helps if TikTok rejected them by
+    /// mistake or because of a mistyped app secret.
     #[must_use]
     pub fn rejected(&self) -> &[RefreshToken] {
         &self.rejected
@@ -238,13 +240,13 @@ impl TokenRecord {
         self.claim
     }
 
-    /// Returns how many requests since the last stored pair or consent had an outcome that nobody knows.
+    /// Returns the number of requests with an unknown outcome since the latest pair or consent was stored.
     #[must_use]
     pub const fn presented(&self) -> u32 {
         self.presented
     }
 
-    /// Returns how many attempts have failed in a row.
+    /// Returns the number of consecutive failed attempts.
     #[must_use]
     pub const fn failures(&self) -> u32 {
         self.failures
@@ -268,13 +270,14 @@ impl TokenRecord {
         self.rotated_at
     }
 
-    /// Returns whether a notice of deauthorization waits for verification.
+    /// Returns whether the grant may have ended and `refresh` must verify it with TikTok, for example after a
+    /// deauthorization webhook.
     #[must_use]
     pub const fn awaits_verification(&self) -> bool {
         self.verify
     }
 
-    /// Returns why the grant is dead, `None` while it lives.
+    /// Returns why the grant is dead. Returns `None` if the grant is not dead.
     #[must_use]
     pub const fn dead(&self) -> Option<DeadReason> {
         self.dead
@@ -287,7 +290,8 @@ impl TokenRecord {
     }
 }
 
-/// The reason why stored bytes are not a record that this version can use. Nothing is overwritten in either case.
+/// The reason why stored bytes are not a record that this version can use. In both cases the stored bytes are not
+/// overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// A newer version wrote the record.

@@ -1,20 +1,23 @@
-//! The rules of a renewal: when a call may spend the refresh token, and where a pair goes whose save was overtaken.
+//! The rules of a renewal: when a call may spend the refresh token, and where a pair is stored if another call changed
+//! the record before the save.
 //!
-//! `operation::renewal` applies the rules in this order. The rules read a [`TokenRecord`]; the changes that they name
-//! are its methods.
+//! `operation::renewal` applies rules 1 to 8 in this order. The functions of this module only read a [`TokenRecord`],
+//! except [`adopt`]. The changes of the record are its methods.
 //!
 //! 1. **Plan** ([`plan`]): the record is dead, fresh, claimed by another call, held back, or may be claimed.
-//! 2. **Claim before the request** ([`TokenRecord::claim`]): a claim that replaces a lapsed one counts a request whose
-//!    outcome nobody knows.
+//! 2. **Claim before the request** ([`TokenRecord::claim`]): the claim is stored before the request is sent. If it
+//!    replaces a lapsed claim, one more request with an unknown outcome is counted.
 //! 3. **Not too late** ([`too_late`]): a request that might outlive its claim is not sent.
 //! 4. **One claim covers one request.**
-//! 5. **A pair** ([`TokenRecord::take_pair`], [`adopt`]) is stored first. The spent token goes in front of the
-//!    fallbacks.
-//! 6. **Rejected** ([`TokenRecord::reject`]): the next fallback is tried under a new claim. If there is none, the
-//!    record is dead.
+//! 5. **A pair** ([`TokenRecord::take_pair`], [`adopt`]) is stored before anything else is done. The spent token
+//!    becomes the first fallback.
+//! 6. **Rejected** ([`TokenRecord::reject`]): TikTok rejected the refresh token, so the next fallback is tried under a
+//!    new claim. If there is no fallback, the record is dead.
 //! 7. **Refused before TikTok acted** ([`TokenRecord::release`]): the claim is given back, and the next attempt is held
 //!    back.
 //! 8. **Everything else** ([`outcome_unknown`]): the record does not change. The claim stays until it lapses.
+//! 9. **A valid token is served** ([`TokenRecord::serves`]) even if its renewal fails. The only exception is a pair
+//!    that could not be saved. `operation::valid_token` applies this rule.
 
 use crate::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
 use crate::error::{Cause, Error};
@@ -24,7 +27,8 @@ use crate::time::{Moment, UnixSeconds};
 use crate::token::{MAX_BACK_OFF, Pair, ROTATION_INTERVAL};
 use core::time::Duration;
 
-/// The largest number of tries of one write whose outcome storage does not know. The host pauses between its own tries.
+/// How often a call tries one write at most, if storage does not know whether the write happened. The call does not
+/// pause between its tries, because the host already pauses between its own tries.
 pub const MAX_TRIES: u32 = 3;
 /// The largest number of times that one call decides again because another writer overtook it.
 pub const MAX_ROUNDS: u32 = 8;
@@ -47,11 +51,12 @@ pub enum Trigger<'a> {
 pub enum Plan {
     /// Claim the record and spend its refresh token.
     Claim,
-    /// Nothing: only a new consent helps.
+    /// Do nothing, because only a new consent helps.
     Dead(DeadReason),
-    /// Nothing: a renewal is not due.
+    /// Do nothing, because a renewal is not due.
     Fresh,
-    /// Nothing now: serve the access token while it is valid, else tell the caller to call again after this time.
+    /// Do not renew now. Serve the access token if it is still valid. Otherwise return this cause, and tell the caller
+    /// to call again after this time.
     Wait(Cause, Duration),
 }
 
@@ -65,8 +70,8 @@ pub fn plan(record: &TokenRecord, age: Duration, now: UnixSeconds, trigger: Trig
         Some(_) | None => {}
     }
     if record.current_claim().is_some() && age < CLAIM_LIFE {
-        // The wait is about a second and random, so that waiting callers do not return at once. It is never longer than
-        // the rest of the claim's life.
+        // The wait is random, from 1 to 1.5 seconds, so that the waiting callers do not all return at the same time. It
+        // is never longer than the rest of the claim's life.
         let pause = Duration::from_millis(1000 + random % 500);
         return Plan::Wait(Cause::RefreshInProgress, pause.min(CLAIM_LIFE.saturating_sub(age)));
     }
@@ -74,7 +79,8 @@ pub fn plan(record: &TokenRecord, age: Duration, now: UnixSeconds, trigger: Trig
     // is fresh.
     if !forced && record.current_claim().is_none() {
         let since_rotation = now.since(record.rotated_at());
-        // A rotation that is dated after `now` was written by a clock that was wrong. It counts as long ago.
+        // If the latest rotation is dated after `now`, a wrong clock wrote its date. Such a rotation counts as long
+        // ago.
         let just_rotated = record.rotated_at() <= now && since_rotation < ROTATION_INTERVAL;
         let rest = Duration::from_secs(ROTATION_INTERVAL.saturating_sub(since_rotation));
         match trigger {
@@ -111,11 +117,11 @@ pub fn too_late(claimed_at: &Moment, now: &Moment) -> bool {
 /// The next step for a received pair when another record than the expected one is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adoption {
-    /// Nothing: the stored record holds the pair already.
+    /// Do nothing, because the stored record already contains the pair.
     Stored,
-    /// Discard the pair: the stored record belongs to another grant.
+    /// Discard the pair, because the stored record belongs to another grant.
     Discard,
-    /// Write the record: it has taken the pair.
+    /// Write the record, which now contains the pair.
     Write,
 }
 
@@ -128,8 +134,8 @@ pub struct PairOrigin {
     pub spent: TokenHash,
 }
 
-/// Puts a pair whose save was overtaken into the record that is stored now (rule 5). No pair that TikTok issued is
-/// lost, and none replaces a newer one.
+/// Puts a pair into the record that is stored now, if another call changed the record before the pair was saved (rule
+/// 5). No pair that TikTok issued is lost, and no pair replaces a newer pair.
 #[must_use]
 pub fn adopt(theirs: &mut TokenRecord, origin: PairOrigin, pair: &Pair, now: UnixSeconds, random: u64) -> Adoption {
     if theirs.lineage() != origin.lineage {
@@ -148,7 +154,7 @@ pub fn adopt(theirs: &mut TokenRecord, origin: PairOrigin, pair: &Pair, now: Uni
     Adoption::Write
 }
 
-/// The number of failures in a row after which an unrecognised answer is shown to the host instead of being retried.
+/// The number of consecutive failures after which an unrecognised answer is shown to the host instead of being retried.
 pub const SHOWN_AFTER_FAILURES: u32 = 5;
 
 /// Returns the error for a request whose outcome nobody knows (rule 8). The host calls again when the claim has lapsed,

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-/// A text that is zeroed on drop. The drop is not inlined, so the component has its code only once.
+/// A text that is zeroed on drop. The drop is not inlined, so that the component contains the code of the drop only
+/// once.
 struct Text(String);
 
 impl Text {
@@ -64,7 +65,7 @@ macro_rules! secrets {
                 &self.0.0
             }
 
-            /// Compares both in a time that depends only on their lengths.
+            /// Compares the two secrets in a time that depends only on their lengths.
             #[must_use]
             pub fn same_as(&self, other: &Self) -> bool {
                 self.0.same_as(&other.0)
@@ -91,8 +92,8 @@ secrets! {
     RequestTarget;
     /// The token that a refresh exchanges for the next pair. It is sent to the token host only.
     RefreshToken;
-    /// Names the shop of a call to TikTok. It is treated as a secret: it is stored in the row and never put into an
-    /// error.
+    /// The value that identifies the shop in a call to TikTok. It is treated as a secret and never put into an error.
+    /// It is stored in the row.
     ShopCipher;
     /// The random text that binds a callback to the person who started the consent.
     State;

@@ -22,7 +22,8 @@ use zeroize::Zeroizing;
 /// digits and `-._~`).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Percent-encodes a text for a query, in pieces. Only the unreserved characters of RFC 3986 stay as they are.
+/// Percent-encodes a text for a query and returns the pieces of the result. Only the unreserved characters of RFC 3986
+/// stay as they are.
 pub fn percent_encoding(text: &str) -> impl Iterator<Item = &str> {
     utf8_percent_encode(text, ENCODED)
 }
@@ -37,9 +38,9 @@ pub fn percent_encoded(text: &str) -> String {
 pub struct Signable<'a> {
     /// The path exactly as it is sent. It begins with `/` and has no host, query or trailing slash.
     pub path: &'a str,
-    /// Decoded pairs in any order, including `app_key` and `timestamp`.
+    /// The decoded names and values of the query in any order, including `app_key` and `timestamp`.
     pub query: &'a [(&'a str, &'a str)],
-    /// The body and its `content-type`.
+    /// The body, and its `content-type` if it has one.
     pub body: Option<(&'a [u8], Option<&'a str>)>,
 }
 
@@ -82,12 +83,12 @@ pub struct Webhook<'a> {
     pub authorization: &'a [u8],
 }
 
-/// The app's secret that signed a webhook.
+/// The secret with which TikTok signed a webhook. An app may have two secrets while its secret is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignedWith {
     /// The secret that is in use.
     CurrentSecret,
-    /// The secret before it: the webhook was signed before the secret was changed.
+    /// The secret that was in use before the current one. TikTok signed the webhook before the secret was changed.
     PreviousSecret,
 }
 
@@ -98,8 +99,9 @@ impl Webhook<'_> {
         hex::encode(hmac_sha256(secret.expose().as_bytes(), &[self.app_key.as_bytes(), self.body]))
     }
 
-    /// Returns which secret signed this webhook. `None` means that TikTok Shop did not send it, or not in this form.
-    /// The signature does not prove the age of a webhook, and it does not show whether the webhook is a repetition.
+    /// Returns which secret signed this webhook. `None` means that TikTok Shop did not send this webhook, or sent it in
+    /// another form. The signature does not prove the age of a webhook, and it does not show whether the webhook is a
+    /// repetition.
     ///
     /// The comparison takes constant time. It is exact: upper case or surrounding space is refused. An empty secret is
     /// never accepted, because anybody could sign with it.
@@ -119,8 +121,8 @@ impl Webhook<'_> {
     }
 }
 
-/// Returns the HMAC-SHA256 of the concatenated `parts`. The key is brought to the block size here (RFC 2104, section
-/// 2), so every length of a key is accepted.
+/// Returns the HMAC-SHA256 of the concatenated `parts`. The function adapts the key to the block size (RFC 2104,
+/// section 2), so a key of any length is accepted.
 #[must_use]
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut block = Zeroizing::new([0_u8; 64]);

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-/// Seconds since 1970-01-01T00:00:00Z. They exceed 32 bits: TikTok names ends in the year 2125.
+/// Seconds since 1970-01-01T00:00:00Z. 32 bits are not enough, because TikTok sends expiry times in the year 2125.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixSeconds(u64);
 
@@ -34,7 +34,7 @@ impl UnixSeconds {
         Self(self.0.saturating_sub(seconds))
     }
 
-    /// Returns the seconds from `earlier` to this time, 0 if `earlier` is later.
+    /// Returns the number of seconds from `earlier` to this time, or 0 if `earlier` is after this time.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
@@ -65,8 +65,8 @@ pub fn http_date(text: &str) -> Option<UnixSeconds> {
     Some(UnixSeconds::new(days_before(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second))
 }
 
-/// Returns the days from 1970-01-01 to a day of the Gregorian calendar. The calculation lets years begin in March, so
-/// that the leap day is the last day of its year.
+/// Returns the number of days from 1970-01-01 to a day of the Gregorian calendar. In the calculation a year begins in
+/// March, so that the leap day is the last day of its year.
 const fn days_before(year: u64, month: u64, day: u64) -> u64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let before_1970_march = 719_468;
@@ -79,12 +79,12 @@ const fn days_before(year: u64, month: u64, day: u64) -> u64 {
 pub struct Moment {
     /// The time of the wall clock.
     pub wall: UnixSeconds,
-    /// The time of the monotonic clock, since an arbitrary point.
+    /// The time of the monotonic clock, counted from an arbitrary point.
     pub monotonic: Duration,
 }
 
 impl Moment {
-    /// Returns the time that has passed since `earlier`: the larger of what the two clocks say.
+    /// Returns the time that has passed since `earlier`. Each clock measures this time, and the larger result counts.
     #[must_use]
     pub fn elapsed_since(&self, earlier: &Self) -> Duration {
         let wall = Duration::from_secs(self.wall.since(earlier.wall));

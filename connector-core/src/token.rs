@@ -1,9 +1,10 @@
 //! The pair that TikTok issues, how long its access token is valid, and when it is renewed. All functions calculate
 //! from a given `now`; none reads a clock.
 //!
-//! TikTok names ends, not durations: `access_token_expire_in` is a point in time despite its name (source:
-//! partner.tiktokshop.com/docv2/page/authorization-overview-202407). An end that is not believable counts as unknown. A
-//! token with an unknown end is due soon, so it is neither kept for ever nor renewed in a loop.
+//! TikTok sends points in time, not durations: `access_token_expire_in` is a point in time despite its name (source:
+//! partner.tiktokshop.com/docv2/page/authorization-overview-202407). An expiry time that is not believable counts as
+//! unknown. A token with an unknown expiry time is due after six hours, so it is neither kept for ever nor renewed in a
+//! loop.
 
 use crate::error::{Cause, Error, MAX_DELAY};
 use crate::secret::{AccessToken, RefreshToken};
@@ -16,11 +17,13 @@ use core::time::Duration;
 pub struct Pair {
     /// The access token; `None` if it was absent, empty or blank.
     pub access: Option<AccessToken>,
-    /// The end of the access token, as far as it was believable when the answer was received.
+    /// When the access token expires. `Unknown` if the time in the answer was not believable when the answer was
+    /// received.
     pub access_expiry: Expiry,
-    /// The refresh token; `None` if it was absent, empty or blank. Then the record keeps its own.
+    /// The refresh token; `None` if it was absent, empty or blank. In this case the record keeps the refresh token that
+    /// it has.
     pub refresh: Option<RefreshToken>,
-    /// The end of the refresh token. About 99 years ahead is normal.
+    /// When the refresh token expires. A time about 99 years ahead is normal.
     pub refresh_ends: Option<UnixSeconds>,
     /// TikTok's `open_id`.
     pub account: Option<String>,
@@ -39,7 +42,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Returns an error about this answer, for a call that lacks something in it.
+    /// Builds an error about this answer, for a call that cannot use the answer.
     #[must_use]
     pub fn error(&self, cause: Cause) -> Error {
         let mut error = Error::new(cause);
@@ -49,30 +52,31 @@ impl Pair {
     }
 }
 
-/// The longest time before its end at which a token becomes due, in seconds: one day. A token with a life of less than
-/// two days is due at half its life.
+/// A token becomes due at most this many seconds before it expires: one day. A token with a life of less than two days
+/// is due at half its life.
 pub const MAX_LEAD: u64 = 24 * 3600;
-/// The shortest time between two unforced rotations, in seconds: ten minutes, regardless of the ends that TikTok names.
+/// The shortest time between two unforced rotations, in seconds: ten minutes, whatever expiry times TikTok sends.
 pub const ROTATION_INTERVAL: u64 = 10 * 60;
-/// The time after which a token without a believable end is renewed, in seconds: six hours.
+/// The time after which a token without a believable expiry time is renewed, in seconds: six hours.
 pub const UNKNOWN_END_LIFE: u64 = 6 * 3600;
-/// The last seconds of a token, in which it is not used because a request takes time: 60.
+/// A token is not used in its last 60 seconds, because a request takes time.
 pub const EXPIRY_MARGIN: u64 = 60;
 const MIN_BELIEVED_LIFE: u64 = 5 * 60;
 const MAX_BELIEVED_LIFE: u64 = 400 * 86_400;
 const MAX_JITTER: u64 = 2 * 3600;
 
-/// The end of an access token as far as it is believable.
+/// When an access token expires, if TikTok sent a believable time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
-    /// An end that was between five minutes and 400 days ahead when TikTok named it.
+    /// The token expires at this time. The time was between five minutes and 400 days ahead when TikTok's answer was
+    /// received.
     At(UnixSeconds),
-    /// An end that was absent, zero, a duration, in milliseconds or otherwise absurd.
+    /// TikTok sent no time or an absurd time, for example zero, a duration, or a time in milliseconds.
     Unknown,
 }
 
 impl Expiry {
-    /// Judges an end that TikTok names at `now`.
+    /// Decides whether to believe the expiry time that TikTok sent. `now` is when the answer was received.
     #[must_use]
     pub fn believed(named: Option<UnixSeconds>, now: UnixSeconds) -> Self {
         match named {
@@ -81,7 +85,7 @@ impl Expiry {
         }
     }
 
-    /// Returns the end if it is known.
+    /// Returns the expiry time if it is known.
     #[must_use]
     pub const fn known(self) -> Option<UnixSeconds> {
         match self {
@@ -90,16 +94,17 @@ impl Expiry {
         }
     }
 
-    /// Returns whether a token with this end may be used at `now`. A token with an unknown end is used until TikTok
-    /// refuses it.
+    /// Returns whether a token with this expiry time may be used at `now`. A token with an unknown expiry time is used
+    /// until TikTok refuses the token.
     #[must_use]
     pub fn usable(self, now: UnixSeconds) -> bool {
         self.known().is_none_or(|end| now < end.minus(EXPIRY_MARGIN))
     }
 }
 
-/// Returns when a token that was received at `now` should be renewed. `random` spreads the renewals of many
-/// connections: the jitter makes a renewal only later, by at most a quarter of the lead and at most two hours.
+/// Returns when a token that was received at `now` should be renewed. `random` is the source of the jitter, which
+/// spreads the renewals of many connections. The jitter only makes a renewal later. It is at most two hours, and at
+/// most a quarter of the time from the earliest due time to the expiry.
 #[must_use]
 pub fn due_at(expiry: Expiry, now: UnixSeconds, random: u64) -> UnixSeconds {
     let Expiry::At(end) = expiry else {
@@ -110,13 +115,14 @@ pub fn due_at(expiry: Expiry, now: UnixSeconds, random: u64) -> UnixSeconds {
     end.minus(lead).plus(random % (max_jitter + 1))
 }
 
-/// The back-off after the first refresh that TikTok certainly did not act on, in seconds. It doubles with each failure.
+/// The back-off after the first failure, in seconds. It doubles with each further failure.
 const FIRST_BACK_OFF: u64 = 30;
-/// The longest back-off in seconds: one hour. A `not-before` further ahead was written by a clock that was wrong.
+/// The longest back-off in seconds: one hour. If a stored `not-before` is further ahead than this, a wrong clock wrote
+/// it.
 pub const MAX_BACK_OFF: u64 = MAX_DELAY.as_secs();
 
-/// Returns how many seconds to wait after this number of failures in a row: at least `asked` and at most an hour. The
-/// jitter adds at most a quarter.
+/// Returns how many seconds to wait after this number of consecutive failures: at least `asked` and at most an hour.
+/// The jitter adds at most a quarter.
 #[must_use]
 pub fn back_off(failures: u32, asked: Duration, random: u64) -> u64 {
     let doubled = FIRST_BACK_OFF.saturating_mul(1 << failures.saturating_sub(1).min(16));
@@ -139,7 +145,8 @@ mod tests {
     const NOW: UnixSeconds = UnixSeconds::new(1_767_225_600);
     const DAY: u64 = 86_400;
 
-    /// No shape of an end that was seen or feared panics, keeps a token fresh for ever or makes a storm of refreshes.
+    /// Tries every form of expiry time that TikTok has sent or might send. None of these forms causes a panic, a token
+    /// that is fresh for ever, or a storm of refreshes.
     #[test]
     fn expiry_table() {
         let week = NOW.plus(7 * DAY);

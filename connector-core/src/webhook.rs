@@ -1,7 +1,8 @@
 //! Reads the event of a webhook. [`crate::signing::Webhook`] checks the signature first.
 //!
 //! Source: partner.tiktokshop.com/docv2/page/tts-webhooks-overview (2026). TikTok repeats a delivery for up to 15.5
-//! hours. Deliveries may arrive late, out of order or never. Not all pages show `tts_notification_id`.
+//! hours. Deliveries may arrive late, out of order or never. Not all pages of TikTok's documentation show
+//! `tts_notification_id`.
 
 use crate::endpoint::shops::is_shop_id;
 use crate::json::{Members, text};
@@ -10,9 +11,9 @@ use crate::token::point_in_time;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 
-/// The largest body that is read: 1 MiB. TikTok's bodies have some hundred bytes.
+/// The largest body that is read: 1 MiB. The bodies that TikTok sends have some hundred bytes.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
-/// The longest notification id in bytes. A longer id is ignored.
+/// The maximum length of a notification id, in bytes. A longer id is ignored.
 const MAX_ID_BYTES: usize = 256;
 
 const SELLER_DEAUTHORIZATION: u32 = 6;
@@ -21,7 +22,7 @@ const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 /// An event of any type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// `tts_notification_id`: the same in every repetition.
+    /// `tts_notification_id`: the same in every repetition of the webhook.
     pub id: Option<String>,
     /// `type`. TikTok may add new types.
     pub event_type: u32,
@@ -36,7 +37,7 @@ pub struct Notification {
 /// The meaning of an event for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// Type 6: the seller has revoked the shop, or all shops.
+    /// Type 6: the seller has revoked this shop or all shops, if the event is true.
     MayHaveEnded,
     /// Type 7: the authorization ends at this time.
     Ends(UnixSeconds),
@@ -58,8 +59,8 @@ impl Notification {
         })
     }
 
-    /// Returns the meaning of the event. An event of type 7 without a readable end means nothing, because there is no
-    /// end to show.
+    /// Returns the meaning of the event. An event of type 7 without a readable time means nothing, because there is no
+    /// time to show.
     #[must_use]
     pub fn meaning(&self) -> Meaning {
         match self.event_type {
@@ -76,7 +77,7 @@ impl Notification {
     }
 }
 
-/// Reads a point in time. Seconds are documented. A number that is too large for seconds is read as milliseconds.
+/// Reads a point in time. TikTok documents seconds. A number that is too large for seconds is read as milliseconds.
 fn seconds_or_milliseconds(named: Option<i64>) -> Option<UnixSeconds> {
     point_in_time(named).or_else(|| point_in_time(named.map(|milliseconds| milliseconds / 1000)))
 }

@@ -1,5 +1,5 @@
-//! The guest's allocator. It hands out memory upwards and zeroes memory that is freed. It reuses freed memory only at the
-//! end of what is in use.
+//! The guest's allocator. It hands out memory at ever higher addresses and zeroes memory that is freed. It reuses freed
+//! memory only if that memory was the last piece in use.
 //!
 //! An instance lives for one call, so a list of free pieces would gain nothing; the host limits the memory of a call.
 //! Freed memory is zeroed because buffers of `serde_json`, waki and the canonical ABI hold tokens, too.
@@ -51,10 +51,12 @@ impl<A: Area> Upwards<A> {
         Self { area, next: Cell::new(0) }
     }
 
-    /// Reserves bytes behind those in use and returns their address. Returns none if the host gives no more memory.
+    /// Reserves bytes behind the bytes in use and returns their address. Returns `None` if the host gives no more
+    /// memory.
     fn take(&self, bytes: usize, align: usize) -> Option<usize> {
         let begin = match self.next.get() {
-            // The heap begins where the module's initial memory ends: all below is the module's own data and stack.
+            // The heap begins where the module's initial memory ends. The initial memory contains the module's own data
+            // and stack.
             0 => self.area.end(),
             next => next,
         };
@@ -73,7 +75,7 @@ impl<A: Area> Upwards<A> {
 #[cfg(target_arch = "wasm32")]
 unsafe impl Sync for Upwards<LinearMemory> {}
 
-// SAFETY: every piece lies between the heap's begin and the end of memory, and overlaps no other piece in use.
+// SAFETY: every piece lies between the start of the heap and the end of memory, and overlaps no other piece in use.
 unsafe impl<A: Area> GlobalAlloc for Upwards<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.take(layout.size(), layout.align()).map_or(null_mut(), |at| at as *mut u8)

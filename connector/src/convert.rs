@@ -1,5 +1,5 @@
-//! Converts between the core's types and the WIT's. Every match is exhaustive. Generated types are used only here, in
-//! `effects.rs` and in `lib.rs`, because their `Debug` prints the secrets that they hold.
+//! Converts between the types of the core and the types of the WIT package. Every match is exhaustive. Generated types
+//! are used only here, in `effects.rs` and in `lib.rs`, because their `Debug` prints the secrets that they hold.
 
 use crate::bindings::exports::tiktok_shop::connector::connector as export;
 use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storage, types};
@@ -180,8 +180,8 @@ pub(crate) fn key_to_wit(key: &ConnectionKey) -> types::ConnectionKey {
     types::ConnectionKey { customer: key.customer.as_str().to_owned(), account: key.account.as_str().to_owned() }
 }
 
-/// The error for an identifier from storage that is not valid. The connector never writes one, so the host's storage
-/// returned something else than it was given.
+/// Builds the error for an invalid identifier from storage. The connector never writes an invalid identifier, so the
+/// host's storage returned something that it was not given.
 fn invalid_stored_identifier<E>(_: E) -> StorageError {
     StorageError::Refused("storage returned an identifier that the connector cannot have written".to_owned())
 }

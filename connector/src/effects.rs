@@ -1,5 +1,5 @@
-//! Implements the core's effects with this component's imports. Every import blocks, so every future here is ready at its
-//! first poll.
+//! Implements the core's effects with this component's imports. Every import blocks, so every future in this file is
+//! ready at its first poll.
 
 use crate::bindings::tiktok_shop::connector::{app_credentials, connection_storage, storage_types, token_storage};
 use crate::bindings::wasi::clocks::{monotonic_clock, wall_clock};

@@ -3,7 +3,7 @@
 //! Every export converts WIT values to the core's types, runs one operation of `tiktok-shop-connector-core` over this
 //! component's imports, and converts the outcome back. An instance lives for one call and keeps nothing.
 
-// Not on other targets: there a C library has its own allocator.
+// This allocator is not used on other targets, because a C library there has its own allocator.
 #[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
 mod allocator;
 mod bindings;

@@ -1,5 +1,5 @@
-//! Builds requests to the API host. Each has the app key, the timestamp and the signature in its query, and the access
-//! token in a header. A request for a shop also has the shop's cipher in its query.
+//! Builds requests to the API host. Each request has the app key, the timestamp and the signature in its query, and the
+//! access token in a header. A request for a shop also has the shop's cipher in its query.
 //!
 //! Source: partner.tiktokshop.com/docv2/page/common-parameters and …/sign-your-api-request (2026).
 
@@ -11,7 +11,7 @@ use crate::time::UnixSeconds;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// The content type of a request that names none.
+/// The content type of a request that does not specify one.
 pub const JSON: &str = "application/json";
 
 /// A request to the API host before it is signed.
@@ -20,9 +20,9 @@ pub struct ApiRequest<'a> {
     pub method: Method,
     /// The path. It begins with `/` and has only characters that need no encoding.
     pub path: &'a str,
-    /// Decoded pairs, without the parameters that [`ApiRequest::signed`] adds.
+    /// The decoded names and values of the query, without the parameters that [`ApiRequest::signed`] adds.
     pub query: &'a [(&'a str, &'a str)],
-    /// The cipher of the shop, if the call is made for one.
+    /// The cipher of the shop, if the call is made for a shop.
     pub shop_cipher: Option<&'a ShopCipher>,
     /// The content type; `None` means [`JSON`].
     pub content_type: Option<&'a str>,
@@ -57,8 +57,8 @@ impl<'a> ApiRequest<'a> {
     }
 }
 
-/// Joins a path and an encoded query. The text is reserved for the worst case, because a text that grows leaves copies
-/// of secrets behind.
+/// Joins a path and an encoded query. The buffer gets the size of the worst case first, because a buffer that grows
+/// leaves copies of secrets behind.
 #[must_use]
 pub fn target(path: &str, query: &[(&str, &str)]) -> RequestTarget {
     let room = query.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum::<usize>();

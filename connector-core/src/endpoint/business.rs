@@ -1,4 +1,4 @@
-//! Calls to any endpoint of the API host, for `call`: checks the request and reads the answer.
+//! Checks the requests of `call`, which can use any endpoint of the API host, and reads the answers.
 
 use super::api::ApiRequest;
 use crate::envelope::{self, Fault};
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 pub const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 /// The largest body that is sent: 16 MiB, enough for an image or a video cover.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// The longest path and query, in bytes.
+/// The maximum length of path and query together, in bytes.
 const MAX_TARGET_BYTES: usize = 8 * 1024;
 const MAX_CONTENT_TYPE_BYTES: usize = 256;
 /// The parameters that the connector adds. A caller must not pass them.
@@ -22,9 +22,9 @@ const OWN_PARAMETERS: [&str; 5] = ["app_key", "timestamp", "sign", "access_token
 pub struct BusinessRequest {
     /// The method.
     pub method: Method,
-    /// The path. [`BusinessRequest::check`] names its rules.
+    /// The path. [`BusinessRequest::check`] checks its form.
     pub path: String,
-    /// Decoded pairs.
+    /// The decoded names and values of the query.
     pub query: Vec<(String, String)>,
     /// The content type; `None` means `application/json`.
     pub content_type: Option<String>,
@@ -49,8 +49,8 @@ pub struct BusinessResponse {
 }
 
 impl BusinessRequest {
-    /// Checks whether TikTok reads the request as intended. Public implementations disagree about every form that is
-    /// refused here, so its signature would be a guess.
+    /// Checks that the signature of the request is not a guess. Public implementations sign each form that is refused
+    /// here in different ways.
     ///
     /// # Errors
     /// Invalid request: `call-malformed`. The detail says what is wrong.
@@ -116,7 +116,8 @@ impl BusinessRequest {
 /// the caller.
 ///
 /// # Errors
-/// TikTok does not accept the token, signature, app, clock or address, a scope is missing, or TikTok limits the rate.
+/// A [`Fault`] if TikTok does not accept the token, signature, app, clock or IP address, if a scope is missing, or if
+/// TikTok limits the rate.
 pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fault> {
     let text = response.text();
     if let Err(fault) = envelope::read(&response, &text, secrets)

@@ -1,8 +1,8 @@
 //! Deauthorize Shop: revokes one shop of the app. TikTok sends the seller an e-mail.
 //!
 //! Source: the generated SDKs of Partner Center (`authorizationV202403Api`). The request is a DELETE with the shop's
-//! cipher, which the older pages do not mention. The effect on the other shops of the grant is not documented, so the
-//! caller verifies the grant afterwards.
+//! cipher. TikTok's older pages do not mention the cipher. The effect on the other shops of the grant is not
+//! documented, so the caller verifies the grant afterwards.
 
 use super::business::{BusinessRequest, BusinessResponse};
 use crate::error::{Cause, Error};
@@ -27,7 +27,7 @@ pub fn request() -> BusinessRequest {
 /// Reads the answer. It is a success if TikTok revoked the shop.
 ///
 /// # Errors
-/// Upstream: `tiktok-refused` if TikTok refused, `outcome-unknown` if the answer is not TikTok's or TikTok had an
+/// Upstream: `tiktok-refused` if TikTok refused, `outcome-unknown` if the answer is not from TikTok or if TikTok had an
 /// internal fault.
 pub fn read(response: &BusinessResponse) -> Result<(), Error> {
     let mut error = match (response.status, response.code) {

@@ -49,8 +49,8 @@ fn listed(row: &Members<'_>) -> Option<ListedShop> {
 /// Reads every shop of the answer. An empty list is a valid answer.
 ///
 /// # Errors
-/// The same as [`envelope::read`]. If one shop cannot be read, the whole list is `answer-unreadable`, so that the known
-/// shops stay.
+/// The same as [`envelope::read`]. If one shop cannot be read, the whole list is refused as `answer-unreadable`, so
+/// that no known shop is marked as no longer granted.
 pub fn read(response: &Response, secrets: &[&str]) -> Result<Vec<ListedShop>, Fault> {
     let text = response.text();
     let success = envelope::read(response, &text, secrets)?;

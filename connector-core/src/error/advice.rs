@@ -279,7 +279,8 @@ mod tests {
         }
     }
 
-    /// A text is a literal, so a changed limit must fail here and not only mislead its reader.
+    /// The texts are literals that contain limits as numbers. If a limit in the code changes, this test fails, so that
+    /// no text keeps the old number.
     #[test]
     fn every_number_in_a_text_is_the_limit_in_the_code() {
         let (kib, mib) = (1024, 1024 * 1024);

@@ -10,8 +10,8 @@ use crate::secret::AccessToken;
 use crate::time::UnixSeconds;
 use core::time::Duration;
 
-/// The longest validity that a caller may ask for: 3600 seconds. A longer one would cause a renewal at nearly every
-/// call.
+/// The longest validity that a caller may ask for: 3600 seconds. A longer validity would cause a renewal at nearly
+/// every call.
 pub const MAX_VALIDITY_SECONDS: u32 = 3600;
 
 /// A token that may be used now.
@@ -20,12 +20,12 @@ pub struct ValidToken {
     pub account: AccountId,
     /// The token. It is meant for the API host only.
     pub token: AccessToken,
-    /// The believed end; `None` if TikTok named no believable one.
+    /// When the token expires. `None` if TikTok sent no believable time.
     pub expires: Option<UnixSeconds>,
 }
 
 /// Returns a token that is valid for at least this many seconds, at most [`MAX_VALIDITY_SECONDS`]. If no renewal is
-/// possible now, it returns the token that is still valid, with its real end.
+/// possible now, it returns the token that is still valid, with its real expiry time.
 ///
 /// # Errors
 /// - Invalid request: `not-connected`, `account-required`, `validity-too-long`.

@@ -20,11 +20,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 /// The shop or account that a call is made for. TikTok's documentation tags each endpoint as Shop or Seller. A Shop
-/// call must carry the shop's cipher, a Seller call must not.
+/// call must contain the shop's cipher, and a Seller call must not contain it.
 pub enum CallScope {
     /// A linked shop, by its id.
     Shop(String),
-    /// A seller account. `None` is the customer's only account.
+    /// A seller account. `None` means the customer's only account.
     Seller(Option<AccountId>),
 }
 
@@ -33,7 +33,7 @@ pub enum CallScope {
 /// # Errors
 /// - Invalid request: `call-malformed`, `unknown-shop`, `shop-not-linked`, `not-connected`, `account-required`.
 /// - Retry after: only if TikTok certainly did not act, or the method is GET.
-/// - Upstream: most often `outcome-unknown`, when the answer to a request that changes something was lost.
+/// - Upstream: most often `outcome-unknown`, if the request changes something and its answer was lost.
 /// - Misconfigured: `missing-permission`, `signature-rejected`, `app-rejected`, `clock-skewed`, `ip-not-allowed`.
 /// - The errors of `refresh`, if there is no valid token.
 pub async fn call(
@@ -48,8 +48,8 @@ pub async fn call(
     target.exchange(effects, &app, request, || Ok(())).await
 }
 
-/// Returns the error for the host. If the answer was lost, only a GET is safe to send again; any other method becomes
-/// `outcome-unknown`.
+/// Returns the error for the host. If the answer was lost, only a GET is safe to send again; for any other method the
+/// error becomes `outcome-unknown`.
 fn error_for_host(fault: Fault, method: Method) -> Error {
     if fault.error.cause == Cause::AnswerIncomplete && method != Method::Get {
         fault.error.with_cause(Cause::OutcomeUnknown)
@@ -58,7 +58,7 @@ fn error_for_host(fault: Fault, method: Method) -> Error {
     }
 }
 
-/// The connection whose token is used, and the shop if the call is made for one.
+/// The connection whose token is used, and the shop if the call is made for a shop.
 pub(super) struct Target {
     key: ConnectionKey,
     shop: Option<TargetShop>,
@@ -77,7 +77,7 @@ impl Target {
     }
 
     /// Makes the whole exchange. If TikTok refuses the token, the token is renewed once and the request is sent again.
-    /// `in_time` is asked before each request and before the second renewal; its error ends the exchange.
+    /// `in_time` is called before each request and before this renewal. If it returns an error, nothing more is sent.
     pub(super) async fn exchange(
         &self,
         effects: &impl Effects,
@@ -91,8 +91,8 @@ impl Target {
             Ok(response) => return Ok(response),
             Err(fault) => fault,
         };
-        // TikTok did not act. The call renews the token and sends the same request again, unless it has renewed the
-        // token a moment ago.
+        // TikTok did not act. The call renews the token and sends the same request again, unless it has just renewed
+        // the token.
         if let (true, false, Some(access)) =
             (token_refused(&fault.error), served.just_rotated, &served.stored.record.current().access)
             && in_time().is_ok()
@@ -111,7 +111,7 @@ impl Target {
         Err(error_for_host(fault, request.method))
     }
 
-    /// Finds the connection, and the shop if the call is made for one.
+    /// Finds the connection, and the shop if the call is made for a shop.
     async fn of(effects: &impl Effects, customer: CustomerId, scope: CallScope) -> Result<Self, Error> {
         let id = match scope {
             CallScope::Seller(account) => {
@@ -129,7 +129,7 @@ impl Target {
                 (true, ShopStanding::Granted | ShopStanding::Inactive) => {
                     let dead = matches!(row.connection.status, Status::ReauthorizationRequired(_));
                     found = Some(Self::shop(row.connection.key, row.lineage, shop.listed.cipher));
-                    // Several accounts may list one shop. A grant that lives is preferred.
+                    // Several accounts may have the same shop. An account whose grant is not dead is preferred.
                     if !dead {
                         break;
                     }
@@ -168,8 +168,8 @@ impl Target {
         signed::exchange(effects, app, access, &request, |response| business::read(response, &secrets)).await
     }
 
-    /// Holds the connection back: TikTok refuses a token that it has just issued. Another renewal would not help, and a
-    /// sweep must not renew it again and again.
+    /// Holds the connection back, because TikTok refuses a token that it has just issued. Another renewal would not
+    /// help, and a sweep must not renew it again and again.
     async fn hold_back(&self, effects: &impl Effects, mut stored: VersionedRecord, error: Error) -> Error {
         let error = error.with_cause(Cause::TokenRefused);
         let now = effects.now().wall;

@@ -1,5 +1,5 @@
 //! `connect`: turns a consent into a stored connection. It stores the tokens first, then reads the shops, then writes
-//! the row, then the real due time.
+//! the row, and then stores the real due time.
 
 use super::shop_sync::{Occasion, read_shops, record_shops, token_refused};
 use super::tokens::{self, SwapOutcome, VersionedRecord};
@@ -26,7 +26,7 @@ use alloc::boxed::Box;
 ///   stored.
 /// - Reauthorize: `consent-refused`, or `authorization-code-spent` if the code was used and its tokens are not stored.
 /// - Retry after: TikTok could not be reached or did not answer. The code may still be valid.
-/// - Misconfigured, upstream, storage failed: as the codes say.
+/// - Misconfigured, upstream, storage failed: the code says why.
 pub async fn connect(
     effects: &impl Effects,
     customer: CustomerId,
@@ -77,20 +77,19 @@ pub async fn connect(
     }
 }
 
-/// The tokens for a code.
+/// The tokens that TikTok issued for a code.
 struct Exchanged {
     pair: Pair,
     received_at: UnixSeconds,
-    /// The time of TikTok's answer by TikTok's clock, because TikTok dates later notices about the grant by its own
-    /// clock.
+    /// The time of TikTok's answer by TikTok's clock. TikTok dates later webhooks about the grant by the same clock.
     granted_at: UnixSeconds,
 }
 
-/// The largest number of seconds by which the host's clock may be ahead of TikTok's. A `Date` header that is further
-/// back is ignored.
+/// The largest number of seconds by which the host's clock may be ahead of TikTok's. A `Date` header that is further in
+/// the past is ignored.
 const MAX_SKEW: u64 = 3600;
 
-/// Exchanges the code for tokens. The code is spent then.
+/// Exchanges the code for tokens. This spends the code.
 async fn exchange(effects: &impl Effects, app: &Credentials, code: &AuthorizationCode) -> Result<Exchanged, Error> {
     let answer = effects.send(token::exchange_request(app, code)).await;
     let now = effects.now().wall;
@@ -107,8 +106,8 @@ async fn exchange(effects: &impl Effects, app: &Credentials, code: &Authorizatio
         }
         (_, _) => fault.error,
     })?;
-    // The earlier of TikTok's time and ours counts. That may cause one needless check of a deauthorization notice; none
-    // is missed.
+    // The grant gets the earlier of two times: TikTok's and this machine's. So no deauthorization webhook is missed. At
+    // worst, one is verified without need.
     let date = answer.ok().and_then(|response| http_date(response.date.as_deref()?));
     let granted_at = date.filter(|date| now.since(*date) <= MAX_SKEW).map_or(now, |date| date.min(now));
     Ok(Exchanged { pair, received_at: now, granted_at })
@@ -137,7 +136,7 @@ async fn store(effects: &impl Effects, key: &ConnectionKey, grant: &NewGrant<'_>
                     return Err(spent(&error));
                 }
                 let Ok(found) = tokens::load(effects, key).await else {
-                    // It is unknown which record is stored. Repeating the same write finds out.
+                    // It is unknown which record is stored. The same write is repeated, and its outcome shows that.
                     stored = expected.map(|revision| VersionedRecord::written(revision, record));
                     continue;
                 };
@@ -148,7 +147,7 @@ async fn store(effects: &impl Effects, key: &ConnectionKey, grant: &NewGrant<'_>
             SwapOutcome::Failed(error) => return Err(spent(&error)),
         };
         // An earlier try may have written the record. The pair alone does not prove that, because TikTok may answer a
-        // consent with a pair that it issued before.
+        // consent with a pair that it has already issued.
         let ours = |found: &mut VersionedRecord| {
             found.record.granted_at() == grant.granted_at && found.record.contains(grant.pair)
         };

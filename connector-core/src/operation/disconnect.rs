@@ -1,6 +1,6 @@
 //! `disconnect`: ends connections. If the caller wants it, the call first asks TikTok to revoke the shops. Then it
-//! deletes the token record, regardless of TikTok's answer: a refresh that is under way finds no record and discards
-//! its pair. Then it deletes the row.
+//! deletes the token record, whatever TikTok answered. A refresh that is under way then finds no record and discards
+//! its pair. Last, the call deletes the row.
 
 use super::call::Target;
 use super::{credentials, rows, storage_error, tokens};
@@ -18,7 +18,7 @@ use core::time::Duration;
 
 /// The account or shop to disconnect.
 pub enum DisconnectTarget {
-    /// An account with all its shops. `None` is every account of the customer.
+    /// An account with all its shops. `None` means every account of the customer.
     All(Option<AccountId>),
     /// One shop, by its id, in every connection of the customer that knows it.
     Shop(String),
@@ -48,19 +48,20 @@ pub struct NotRevoked {
 pub struct Disconnected {
     /// The connections that continue without the shop.
     pub remaining: Vec<Connection>,
-    /// The shops that TikTok did not revoke. They are disconnected locally all the same.
+    /// The shops that TikTok did not revoke. Their connections are deleted or unlinked here nevertheless.
     pub not_revoked: Vec<NotRevoked>,
 }
 
-/// The time after which TikTok is asked nothing more: 20 s. It leaves time for the deletion. A request that began by
-/// then has ended after 80 s, even if it was repeated because of a wrong clock, and a renewal after 70 s. A host ends a
-/// call after 105 s at the earliest.
+/// When this time of the call has passed, no new request to TikTok begins: 20 s. The rest of the call is left for the
+/// deletion. A request that begins at the last moment ends 80 s after the start of the call at the latest, even if it
+/// is repeated because of a wrong clock. A renewal ends after 70 s at the latest. A host ends a call after 105 s at the
+/// earliest.
 const REVOCATION_BUDGET: Duration = Duration::from_secs(20);
 
 /// Ends connections of a customer. Idempotent.
 ///
 /// # Errors
-/// Storage failed, storage conflict. Calling again deletes the rest.
+/// Storage failed, storage conflict. If the host calls again, the call deletes what is left.
 pub async fn disconnect(
     effects: &impl Effects,
     customer: CustomerId,
@@ -125,7 +126,7 @@ async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error
     rows::delete_orphan(effects, key).await
 }
 
-/// Unlinks a shop and returns the rest of the connection. Returns `None` if no other shop was linked; then the
+/// Unlinks a shop and returns the rest of the connection. Returns `None` if no other shop was linked. In this case the
 /// connection is deleted.
 async fn unlink(
     effects: &impl Effects,
@@ -139,8 +140,8 @@ async fn unlink(
         let left = rows::write(effects, key, stored.record.lineage(), &update).await?;
         if left.as_ref().is_some_and(|left| left.shops.iter().any(|shop| shop.linked)) {
             if grant == ShopGrant::Revoked {
-                // TikTok does not document whether the other shops are revoked too. The next refresh finds out. If this
-                // write fails, that refresh is only later.
+                // TikTok does not document whether the other shops are revoked too. The next refresh verifies that. If
+                // this write fails, the refresh only happens later.
                 let _requested = tokens::request_verification(effects, key, None).await;
             }
             return Ok(left);
@@ -149,7 +150,8 @@ async fn unlink(
             tokens::delete(effects, key).await?;
         }
     }
-    // The row is deleted only if its record is gone. A consent that was given meanwhile has a record and stays.
+    // The row is deleted only if its record is gone. If the seller has consented again during this call, there is a new
+    // record, and the row stays.
     rows::delete_orphan(effects, key).await?;
     Ok(None)
 }
@@ -178,7 +180,7 @@ impl Revocation {
         }
     }
 
-    /// Revokes one shop, if TikTok does not say that it is revoked already.
+    /// Revokes one shop, unless TikTok has already said that the shop is no longer granted.
     async fn revoke(&mut self, effects: &impl Effects, row: &Row, shop: &Shop) -> ShopGrant {
         if shop.standing == ShopStanding::NoLongerGranted {
             return ShopGrant::Revoked;

@@ -8,7 +8,7 @@ use crate::identity::CustomerId;
 use crate::ports::Effects;
 use alloc::vec::Vec;
 
-/// Lists the connections of a customer. A row without a token record is left out, because it is not connected.
+/// Lists the connections of a customer. A row without a token record is left out, because its account is not connected.
 ///
 /// # Errors
 /// Storage failed: `storage-unavailable`, `storage-refused`.

@@ -1,5 +1,5 @@
-//! `receive-webhook`: checks the signature of an event, finds the connections that it concerns and records its meaning
-//! for them. It uses no network. If TikTok must be asked, the next `refresh` does that.
+//! `receive-webhook`: checks the signature of an event, finds the connections that the event concerns, and records what
+//! the event means for them. It uses no network. If TikTok must be asked, the next `refresh` does that.
 
 use super::{credentials, rows, storage_error, tokens};
 use crate::connection::{Outcome, RowUpdate, ShopUpdate};
@@ -17,9 +17,9 @@ use alloc::vec::Vec;
 pub enum WebhookEffect {
     /// The event changed nothing.
     None,
-    /// A `refresh` is due, which verifies the event with TikTok.
+    /// A `refresh` is now due. It verifies the event with TikTok.
     VerificationDue,
-    /// The row shows the end of the authorization.
+    /// The row now shows when the authorization ends.
     AuthorizationEnding,
 }
 
@@ -94,8 +94,8 @@ async fn owners(effects: &impl Effects, shop: &str) -> Result<Vec<Owner>, Error>
     Ok(owners)
 }
 
-/// Writes the announced end into the row, if the grant lives and its latest consent is not newer than the notice.
-/// Returns whether the row was written.
+/// Writes into the row when the authorization ends, if the grant is not dead and its latest consent is not newer than
+/// the event. Returns whether the row was written.
 async fn announce(
     effects: &impl Effects,
     key: &ConnectionKey,

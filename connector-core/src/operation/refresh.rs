@@ -28,7 +28,7 @@ pub enum RefreshMode {
 /// - Reauthorize: the grant is dead; only a new consent helps.
 /// - Retry after: TikTok was not reached or limits the rate, or another call is renewing and the access token is not
 ///   valid any more.
-/// - Storage failed, misconfigured, upstream: as the codes say. The most important one is `token-not-saved`.
+/// - Storage failed, misconfigured, upstream: the code says why. The most important code is `token-not-saved`.
 pub async fn refresh(
     effects: &impl Effects,
     customer: CustomerId,
@@ -53,15 +53,16 @@ pub async fn refresh(
     sync(effects, &app, &key, renewal).await
 }
 
-/// A record whose access token reads the shops, and what this call has done to it.
+/// The record whose access token is used to read the shops, and what this call has done to the record.
 struct Renewal {
     stored: VersionedRecord,
     just_rotated: bool,
-    /// Whether TikTok named another account than the one that consented.
+    /// Whether TikTok's answer contained another account than the account that consented.
     account_changed: bool,
 }
 
-/// Returns the connection as it is while its access token is valid: another call is renewing it, or it is too soon.
+/// Returns the connection without a renewal if its access token is still valid. A renewal is not possible now, because
+/// another call is renewing the token or because it is too soon.
 async fn waiting(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -81,8 +82,8 @@ async fn waiting(
         .ok_or_else(|| Error::new(Cause::NotConnected))
 }
 
-/// Reads the shops and writes the row. If TikTok refuses the token, this call renews it once, unless it has renewed it
-/// a moment ago.
+/// Reads the shops and writes the row. If TikTok refuses the token, this call renews the token once, unless it has just
+/// renewed the token.
 async fn sync(
     effects: &impl Effects,
     app: &Credentials,
@@ -105,8 +106,8 @@ async fn sync(
             }
             Ok(Renewed::Waiting { stored, error }) => {
                 let shown = fault.error.clone().with_delay(error.delay);
-                // When a claim lapses, a sweep calls again. After a recent renewal, only this back-off keeps a sweep
-                // from calling in a loop.
+                // If another call holds a claim, a sweep calls again only when the claim lapses. If the latest renewal
+                // was a moment ago, only this back-off keeps a sweep from calling in a loop.
                 if error.cause == Cause::BackingOff && !stored.record.is_held_back(effects.now().wall) {
                     let _row_is_a_projection =
                         record_shops(effects, key, stored, ShopUpdate::Unread, Some(&shown), Occasion::LaterCall).await;

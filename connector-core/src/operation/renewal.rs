@@ -1,5 +1,4 @@
-//! Renews the tokens of one connection: plan, claim, request, save. The numbers are those of the rules in
-//! [`crate::rotation`].
+//! Renews the tokens of one connection: plan, claim, request, save. `Rule N` means rule N in [`crate::rotation`].
 
 use super::tokens::{self, SwapOutcome, VersionedRecord};
 use crate::contract::SAVE_BUDGET;
@@ -21,7 +20,7 @@ pub(super) enum Renewed {
     /// A new pair is stored.
     Rotated {
         stored: VersionedRecord,
-        /// Whether TikTok named another account than the one that consented.
+        /// Whether TikTok's answer contained another account than the account that consented.
         account_changed: bool,
     },
     /// No renewal is possible now, for this reason. The access token may be served while it is valid.
@@ -44,9 +43,9 @@ impl From<Error> for NotRenewed {
 
 /// The continuation after one step of a renewal.
 enum Step<T> {
-    /// The next step.
+    /// Continue with the next step.
     Continue(T),
-    /// A new decision, from the record that is stored now. `None` if the record is deleted.
+    /// Decide again with the record that is stored now. `None` means that the record is deleted.
     Restart(Option<VersionedRecord>),
 }
 
@@ -64,7 +63,7 @@ struct Claimed {
 struct Received {
     pair: Pair,
     at: UnixSeconds,
-    /// Drawn before the request, for the jitter.
+    /// The random number for the jitter. It is drawn before the request.
     random: u64,
 }
 
@@ -83,7 +82,7 @@ pub(super) async fn renew(
         if stored.record.app_key() != app.app_key {
             return Err(NotRenewed { error: Error::new(Cause::AppKeyChanged), stored: Some(stored) });
         }
-        // 1. Plan.
+        // Rule 1: plan.
         match rotation::plan(&stored.record, stored.age, effects.now().wall, trigger, effects.random_number()) {
             Plan::Claim => {}
             Plan::Dead(reason) => return Ok(Renewed::Dead { stored, error: Error::new(reason.cause()) }),
@@ -121,8 +120,8 @@ async fn claim(
             SwapOutcome::Stale(found) => found,
             SwapOutcome::Unavailable(_) => tokens::load_or_confirm_absence(effects, key).await?,
             SwapOutcome::Failed(error) => {
-                // If storage takes no write, the stored access token may still be served. A record that cannot be read
-                // cannot be served.
+                // If storage refused the write, the stored access token may still be served. In the other case the
+                // stored record cannot be read, so its token cannot be served.
                 let stored = (error.cause == Cause::StorageRefused).then_some(stored);
                 return Err(NotRenewed { error, stored });
             }
@@ -152,17 +151,17 @@ async fn spend(
     key: &ConnectionKey,
     mut claimed: Claimed,
 ) -> Result<Step<Renewed>, NotRenewed> {
-    // The reason of a death is TikTok's answer to the newest token. To a fallback TikTok may only say that it was
-    // replaced.
+    // If the record dies, the reason is TikTok's answer to the newest token. TikTok's answer to a fallback may only
+    // mean that the fallback was replaced.
     let mut first_rejection = None;
     loop {
         let fault = match request(effects, app, &claimed).await {
-            // 5. A pair.
+            // Rule 5: TikTok issued a pair.
             Ok(received) => return save(effects, key, claimed, &received).await,
             Err(fault) => fault,
         };
         match (fault.error.cause, fault.acted) {
-            // 6. Rejected.
+            // Rule 6: TikTok rejected the refresh token.
             (Cause::AuthorizationExpired | Cause::AuthorizationRevoked, _) => {
                 let reason = first_rejection.get_or_insert(fault.error);
                 match reject(effects, key, claimed, reason).await? {
@@ -170,12 +169,12 @@ async fn spend(
                     Step::Restart(found) => return Ok(Step::Restart(found)),
                 }
             }
-            // 3 and 7. Too late, or refused before TikTok acted.
+            // Rules 3 and 7: the request was too late, or it was refused before TikTok acted.
             (_, Acted::No) => {
                 let stored = release(effects, key, claimed.stored, Some(&fault.error)).await;
                 return Err(NotRenewed { error: fault.error, stored });
             }
-            // 8. Everything else: the claim stays until it lapses.
+            // Rule 8: in every other case the claim stays until it lapses.
             (_, Acted::Unknown) => {
                 let error = rotation::outcome_unknown(fault.error, claimed.stored.record.failures());
                 return Err(NotRenewed { error, stored: Some(claimed.stored) });
@@ -186,11 +185,11 @@ async fn spend(
 
 /// Sends the claimed refresh token once, unless it is too late (rules 3 and 4).
 async fn request(effects: &impl Effects, app: &Credentials, claimed: &Claimed) -> Result<Received, Fault> {
-    // 3. Not too late.
+    // Rule 3: the request is not sent if it is too late.
     if rotation::too_late(&claimed.at, &effects.now()) {
         return Err(Fault::before_sending(Cause::RefreshTooLate));
     }
-    // 4. Send.
+    // Rule 4: one claim covers this one request.
     let Some(refresh) = &claimed.stored.record.current().refresh else {
         return Err(Fault::before_sending(Cause::Internal));
     };
@@ -231,13 +230,13 @@ async fn save(
     let mut record = claimed.stored.record;
     record.take_pair(pair, *now, *random);
     let mut unavailable = 0;
-    // The budget starts at storage's first answer: after a sleep of the machine, this pair may be the only one that is
-    // left.
+    // The time budget of the save starts only when storage answers for the first time. If the machine has slept, the
+    // save still gets its full time, because this pair may be the only valid one.
     let mut began = None;
     let saved = loop {
         match tokens::swap(effects, key, Some(&expected), &record, *now).await {
             SwapOutcome::Stored(revision) => break VersionedRecord::written(revision, record),
-            // The connection was deleted meanwhile: the pair is discarded on purpose.
+            // The connection was deleted during the request, so the pair is discarded on purpose.
             SwapOutcome::Stale(None) => return Ok(Step::Restart(None)),
             SwapOutcome::Stale(Some(mut found)) => {
                 match rotation::adopt(&mut found.record, origin, pair, *now, *random) {
@@ -248,8 +247,8 @@ async fn save(
             }
             SwapOutcome::Unavailable(error) => {
                 unavailable += 1;
-                // A load may be older than the newest write. It can prove that the pair is stored, but not that it is
-                // not.
+                // A load may return an old record. If that record contains the pair, the pair is stored. If the record
+                // does not contain the pair, nothing is proved.
                 if let Ok(Some(found)) = tokens::load(effects, key).await
                     && found.record.lineage() == origin.lineage
                     && found.record.contains(pair)
@@ -274,7 +273,8 @@ async fn save(
     Ok(Step::Continue(Renewed::Rotated { stored: saved, account_changed }))
 }
 
-/// Builds the error for a pair that TikTok issued and storage did not take. The claim stays as the mark of this loss.
+/// Builds the error for a pair that TikTok issued and storage did not take. The claim stays in the record and marks
+/// this loss.
 fn not_saved(error: &Error) -> NotRenewed {
     Error::new(Cause::TokenNotSaved).with_note(error.cause.code()).into()
 }
@@ -287,7 +287,7 @@ async fn reject(
     mut claimed: Claimed,
     error: &Error,
 ) -> Result<Step<Claimed>, NotRenewed> {
-    // All tries write the same nonce: whichever of them was written, the claim is ours.
+    // All tries write the same nonce. So the claim is ours, no matter which try was written.
     let at = effects.now();
     let nonce = effects.random();
     for _ in 0..MAX_TRIES {
@@ -302,8 +302,8 @@ async fn reject(
         let Some(found) = found else {
             return Ok(Step::Restart(None));
         };
-        // A dead record that a forced refresh tries again stays dead while it is claimed. So only a record without a
-        // claim shows that it died now.
+        // If a forced refresh tries a dead record again, the record stays dead while it is claimed. So a dead record
+        // has died now only if it has no claim.
         if let (Some(reason), None) = (found.record.dead(), found.record.current_claim()) {
             let mut dead = Error::new(reason.cause());
             (dead.http_status, dead.request_id) = (error.http_status, error.request_id.clone());
@@ -322,7 +322,8 @@ async fn reject(
     Err(Error::new(Cause::StorageUnavailable).into())
 }
 
-/// Gives a claim back and returns the record that is stored then. A claim that cannot be given back lapses by itself.
+/// Gives a claim back and returns the record that is stored afterwards. A claim that cannot be given back lapses by
+/// itself.
 async fn release(
     effects: &impl Effects,
     key: &ConnectionKey,

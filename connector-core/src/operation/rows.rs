@@ -1,5 +1,5 @@
-//! Writes the customer's row in a safe order. The row is loaded first, then the token record that it must belong to. A
-//! row that this call created is deleted again if its record was deleted meanwhile.
+//! Writes the customer's row in a safe order. The row is loaded first, then the token record that it must belong to. If
+//! the record was deleted while this call created the row, the call deletes the row again.
 
 use super::renewal::NotRenewed;
 use super::{storage_error, tokens};
@@ -10,7 +10,8 @@ use crate::ports::{Effects, Swapped};
 use crate::record::Lineage;
 use crate::rotation::MAX_TRIES;
 
-/// Writes the row of a grant. Returns `None` if the grant is gone or replaced; then no row of it is left behind.
+/// Writes the row of a grant. Returns `None` if the grant is gone or replaced. In this case no row of the grant is
+/// left.
 pub(super) async fn write(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -62,8 +63,8 @@ pub(super) async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// Shows a failed renewal in the customer's row and returns the failure unchanged. If the row cannot be written, that
-/// second error is dropped, because it would hide the first one.
+/// Shows a failed renewal in the customer's row and returns the failure unchanged. If the row cannot be written, this
+/// second error is dropped, because it would hide the first error.
 pub(super) async fn record_failure(effects: &impl Effects, key: &ConnectionKey, failed: NotRenewed) -> NotRenewed {
     let _row_is_a_projection = if let Some(stored) = &failed.stored {
         let at = effects.now().wall;

@@ -39,7 +39,7 @@ pub(super) fn token_refused(error: &Error) -> bool {
 }
 
 /// Writes the result of reading the shops: first the row, then the record with its real due time. Returns `None` if the
-/// grant is gone or was replaced meanwhile.
+/// grant is gone or was replaced.
 pub(super) async fn record_shops(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -52,8 +52,8 @@ pub(super) async fn record_shops(
     let outcome = Outcome::of(failure.map(|error| PastFailure::new(at, error)));
     let update = RowUpdate { occasion, ..RowUpdate::shops(at, shops, outcome) };
     let connection = rows::write(effects, key, stored.record.lineage(), &update).await.map_err(row_not_saved);
-    // A row that was not saved, or shops that were not read, still have to be done. The shops of an inactive seller
-    // were read as far as possible.
+    // Work is left if the row was not saved or the shops were not read. The shops of an inactive seller cannot be read,
+    // so an inactive seller leaves no work.
     let unfinished = match (&connection, failure, update.shops) {
         (Err(error), _, _) | (Ok(_), Some(error), ShopUpdate::Unread) => Some(error),
         (Ok(_), _, _) => None,
@@ -63,7 +63,7 @@ pub(super) async fn record_shops(
         None => stored.record.settle(),
     }
     // If another writer was faster, that writer has set a due time. If this write fails, the earlier due time stays.
-    // Both are safe.
+    // Both cases are safe.
     let _stale_or_failed = tokens::swap(effects, key, Some(&stored.revision), &stored.record, at).await;
     connection
 }

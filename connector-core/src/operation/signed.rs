@@ -40,7 +40,7 @@ pub(super) async fn exchange<T>(
     })
 }
 
-/// Sends one signed request. Returns what `read` made of the answer, and the answer's date by TikTok's clock.
+/// Sends one signed request. Returns the result of `read` for the answer, and the answer's date by TikTok's clock.
 async fn attempt<T>(
     effects: &impl Effects,
     request: Request<'_>,

@@ -39,8 +39,8 @@ pub(super) async fn load(effects: &impl Effects, key: &ConnectionKey) -> Result<
     effects.load_token(key).await.map_err(storage_error)?.map(VersionedRecord::read).transpose()
 }
 
-/// Loads the record. A record that is found may be older than the newest write. Because a load may be stale, absence is
-/// confirmed with [`load_linearizable`].
+/// Loads the record. The record that is found may be older than the newest write. If no record is found,
+/// [`load_linearizable`] confirms that, because a load may return an old state.
 pub(super) async fn load_or_confirm_absence(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -78,8 +78,8 @@ pub(super) async fn load_linearizable(
 /// The outcome of a compare-and-swap of one record.
 pub(super) enum SwapOutcome {
     Stored(Revision),
-    /// Another revision is stored, or none. It was read after the write was refused, so whether a pair is stored can be
-    /// decided from it.
+    /// Another revision is stored, or no record. This is what storage had when it refused the write, not the result of
+    /// an earlier load. So it shows reliably whether a pair is stored.
     Stale(Option<VersionedRecord>),
     /// It is unknown whether the record was written.
     Unavailable(Error),
@@ -87,7 +87,7 @@ pub(super) enum SwapOutcome {
     Failed(Error),
 }
 
-/// Writes a record. It is due when its own state says so.
+/// Writes a record. Its due time follows from its own state.
 pub(super) async fn swap(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -98,7 +98,7 @@ pub(super) async fn swap(
     swap_due_at(effects, key, expected, record, record.next_due(now)).await
 }
 
-/// Writes a record. It is due at the given time.
+/// Writes a record with the given due time.
 pub(super) async fn swap_due_at(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -114,7 +114,7 @@ pub(super) async fn swap_due_at(
             Ok(found) => SwapOutcome::Stale(found),
             Err(error) => SwapOutcome::Failed(error),
         },
-        // A host that answers a write with "deleted" is broken: nobody knows what it did.
+        // A host that answers a write with "deleted" is broken, so it is unknown what it did.
         Ok(Swapped::Deleted) => SwapOutcome::Unavailable(Error::new(Cause::StorageUnavailable)),
         Err(StorageError::Unavailable(text)) => {
             SwapOutcome::Unavailable(storage_error(StorageError::Unavailable(text)))
@@ -123,7 +123,8 @@ pub(super) async fn swap_due_at(
     }
 }
 
-/// Records that the grant may have ended at `since`, `None` meaning now. The result is `Void` if there is no record.
+/// Records that the grant may have ended at `since`. If `since` is `None`, the grant may have ended now. Returns `Void`
+/// if there is no record.
 pub(super) async fn request_verification(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -151,9 +152,9 @@ pub(super) async fn request_verification(
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// Deletes the record, even if it cannot be decoded. It is no error if there is no record.
+/// Deletes the record, even if it cannot be decoded. If there is no record, this is not an error.
 pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
-    // The first swap expects no record. It returns the newest revision, which a load might not.
+    // The first swap expects no record. It returns the newest revision. A load might return an older one.
     let mut expected = None;
     let mut unavailable = 0;
     for _ in 0..MAX_ROUNDS {
@@ -164,7 +165,8 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Resul
             Err(error @ StorageError::Unavailable(_)) if unavailable + 1 >= MAX_TRIES => {
                 return Err(storage_error(error));
             }
-            // The record may be deleted. The next swap expects no record again and finds out.
+            // It is unknown whether the record is deleted. The next swap again expects no record, and its outcome shows
+            // that.
             Ok(Swapped::Stored(_)) | Err(StorageError::Unavailable(_)) => {
                 unavailable += 1;
                 None
@@ -174,7 +176,8 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Resul
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// Returns the connection to this account. Without an account it is the connection to the customer's only account.
+/// Returns the connection to this account. If `account` is `None`, returns the connection to the customer's only
+/// account.
 pub(super) async fn resolve(
     effects: &impl Effects,
     customer: CustomerId,

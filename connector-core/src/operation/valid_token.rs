@@ -1,4 +1,5 @@
-//! Returns an access token that may be used now, for `access-token` and `call`. It renews the token if that is due.
+//! Returns an access token that may be used now, for `access-token` and `call`. It renews the token if a renewal is
+//! due.
 
 use super::renewal::{self, NotRenewed, Renewed};
 use super::rows;
@@ -42,7 +43,7 @@ pub(super) async fn valid_token(
             return Ok(Served { stored, just_rotated: true });
         }
         Ok(Renewed::NotDue(stored)) => return Ok(Served { stored, just_rotated: false }),
-        // Nothing has changed since the last call: the row is not written again for every token.
+        // Nothing has changed since the last call, so the row is not written again.
         Ok(Renewed::Waiting { stored, .. } | Renewed::Dead { stored, .. }) if serves(&stored) => {
             return Ok(Served { stored, just_rotated: false });
         }

@@ -14,7 +14,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::Serialize;
 
-/// The version that this crate writes. It reads no newer one.
+/// The version that this crate writes. It reads no newer version.
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -57,15 +57,15 @@ struct WireProfile<'a> {
     scopes: &'a [String],
 }
 
-/// The number of members of each object. An object with another number was not written by this version, and writing it
-/// again would lose members.
+/// The number of members of each object. An object with another number of members was not written by this version. If
+/// it were read and written again, members could be lost.
 const MEMBERS: usize = 20;
 const CLAIM_MEMBERS: usize = 2;
 const PROFILE_MEMBERS: usize = 4;
 
 impl TokenRecord {
-    /// Returns the stored form, with both tokens in clear. Returns `None` if the record cannot be written; then nothing
-    /// may be stored. No content of a record causes this.
+    /// Returns the stored form, with both tokens in clear. Returns `None` if the record cannot be written. In this case
+    /// the caller must store nothing. No content of a record causes this.
     #[must_use]
     pub fn encode(&self) -> Option<SecretBytes> {
         let wire = Wire {
@@ -154,8 +154,8 @@ fn read(wire: &Members<'_>) -> Option<TokenRecord> {
     })
 }
 
-/// Reads a member that may be `null`, which becomes `Some(None)`. Returns `None` if the member is missing or cannot be
-/// read.
+/// Reads a member that may be `null`. A `null` becomes `Some(None)`. Returns `None` if the member is missing or cannot
+/// be read.
 fn optional<'a, T>(
     wire: &Members<'a>,
     name: &str,

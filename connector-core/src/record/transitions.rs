@@ -1,4 +1,4 @@
-//! How a token record changes. The numbers are those of the rules in [`crate::rotation`].
+//! How a token record changes. `Rule N` means rule N in [`crate::rotation`].
 //!
 //! A transition changes the record in memory. The stored record changes only by the compare-and-swap that follows.
 
@@ -26,20 +26,21 @@ pub struct NewGrant<'a> {
     pub pair: &'a Pair,
     /// When the tokens were received, by the clock of the host.
     pub received_at: UnixSeconds,
-    /// When the consent happened, for the comparison with the time of a notice.
+    /// When the consent happened. A webhook that reports an earlier event is ignored.
     pub granted_at: UnixSeconds,
     /// The random number for the jitter.
     pub random: u64,
 }
 
-/// The effect of a notice of deauthorization on a record.
+/// The effect of a request to verify the grant on its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerificationRequest {
-    /// Nothing: the notice is older than the latest consent, or the grant is dead already.
+    /// Nothing changed, because the grant may have ended only before its latest consent, or because the grant is
+    /// already dead.
     Void,
-    /// Nothing: an earlier notice waits for verification already.
+    /// Nothing changed, because the grant already waits for verification.
     Known,
-    /// The notice now waits for verification.
+    /// The grant now waits for verification.
     New,
 }
 
@@ -75,8 +76,8 @@ impl TokenRecord {
         record
     }
 
-    /// Replaces the grant in place after a consent for an account that is connected already. The state of the earlier
-    /// grant is void, but the refresh token that is replaced becomes a fallback.
+    /// Replaces the grant in place after a consent for an account that is already connected. The state of the earlier
+    /// grant is void, but the replaced refresh token becomes a fallback.
     pub fn regrant(&mut self, grant: &NewGrant<'_>) {
         self.take_pair(grant.pair, grant.received_at, grant.random);
         self.profile.shop_policy = grant.shop_policy;
@@ -113,7 +114,8 @@ impl TokenRecord {
         (claim.spends == TokenHash::of(current)).then_some(claim.spends)
     }
 
-    /// Stores a new pair in the record (rule 5). If the pair lacks one of the two tokens, the record keeps its own.
+    /// Stores a new pair in the record (rule 5). If the pair lacks one of the two tokens, the record keeps the token
+    /// that it has.
     pub fn take_pair(&mut self, pair: &Pair, now: UnixSeconds, random: u64) {
         if let Some(refresh) = &pair.refresh {
             let spent = self.current.refresh.replace(refresh.duplicate());
@@ -124,7 +126,7 @@ impl TokenRecord {
             self.current.access_ends = pair.access_expiry.known();
         }
         self.current.refresh_ends = pair.refresh_ends.or(self.current.refresh_ends);
-        // A pair that is due before it may be renewed again would make a sweep call `refresh` in a loop.
+        // If a pair were due before it may be renewed again, a sweep would call `refresh` in a loop.
         let earliest = now.plus(ROTATION_INTERVAL);
         self.due_at = match &self.current.access {
             Some(_) => due_at(self.current.access_expiry(), now, random).max(earliest),
@@ -135,7 +137,7 @@ impl TokenRecord {
         self.rejected.clear();
         self.presented = 0;
         self.failures = 0;
-        // A pair without an access token is not what was asked for. The next attempt waits until a renewal is allowed.
+        // A pair without an access token is not enough. The next attempt waits until a renewal is allowed again.
         self.not_before = pair.access.is_none().then_some(earliest);
         self.rotated_at = now;
         self.generation = self.generation.saturating_add(1);
@@ -150,8 +152,8 @@ impl TokenRecord {
         }
     }
 
-    /// Puts a refresh token in front of the fallbacks. Afterwards no token is listed twice, the current one is not
-    /// among them, and there are at most three.
+    /// Puts a refresh token in front of the fallbacks. Afterwards no token is among the fallbacks twice, the current
+    /// token is not among them, and there are at most three fallbacks.
     pub fn push_fallback(&mut self, token: Option<RefreshToken>) {
         if let Some(token) = token {
             self.fallbacks.retain(|kept| !kept.same_as(&token));
@@ -194,7 +196,8 @@ impl TokenRecord {
         self.claim = None;
         self.not_before = None;
         self.dead = Some(if self.verify {
-            // TikTok has confirmed the seller's own notice: no token of the grant is worth keeping.
+            // A webhook said that the seller ended the grant, and TikTok has now confirmed it. So no token of the grant
+            // is kept.
             self.verify = false;
             self.current = CurrentPair::default();
             self.rejected.clear();
@@ -214,8 +217,8 @@ impl TokenRecord {
         }
     }
 
-    /// Gives the claim back (rules 2, 3 and 7). A failure also holds the next attempt back. There is no failure if the
-    /// claim is given back because another token has become current meanwhile.
+    /// Gives the claim back (rules 2, 3 and 7). A failure also holds the next attempt back. `failure` is `None` if the
+    /// claim is given back because another token has become the current one.
     pub fn release(&mut self, failure: Option<&Error>, now: UnixSeconds, random: u64) {
         self.claim = None;
         if let Some(error) = failure {
@@ -235,7 +238,8 @@ impl TokenRecord {
         self.not_before.is_some_and(|not_before| not_before > now)
     }
 
-    /// Records a notice that the grant may have ended at `since`, `None` meaning now. The next `refresh` verifies it.
+    /// Records that the grant may have ended at `since`. If `since` is `None`, the grant may have ended now. The next
+    /// `refresh` verifies the grant.
     pub fn request_verification(&mut self, since: Option<UnixSeconds>) -> VerificationRequest {
         if self.dead.is_some() || since.is_some_and(|since| since < self.granted_at) {
             return VerificationRequest::Void;
@@ -254,8 +258,8 @@ impl TokenRecord {
         self.not_before = None;
     }
 
-    /// Returns when `refresh` should next be called, `None` if never. Storage keeps this time in clear beside the
-    /// record.
+    /// Returns when `refresh` should next be called. Returns `None` if the grant is dead. Storage keeps this time in
+    /// clear beside the record.
     #[must_use]
     pub fn next_due(&self, now: UnixSeconds) -> Option<UnixSeconds> {
         if self.dead.is_some() {
@@ -269,7 +273,8 @@ impl TokenRecord {
         }
     }
 
-    /// Returns whether the access token may be served at `now`. Rule 9 serves it regardless of its renewal.
+    /// Returns whether the access token may be served at `now`. By rule 9, a token that may be served is served even if
+    /// its renewal fails.
     #[must_use]
     pub fn serves(&self, now: UnixSeconds) -> bool {
         self.current.usable_access(now).is_some()

@@ -1,4 +1,4 @@
-//! What is secret, and what holds it, has no `Clone`.
+//! The secret types, and the types that contain a secret, do not implement `Clone`.
 
 use tiktok_shop_connector_core::ports::TokenValue;
 use tiktok_shop_connector_core::secret::*;

@@ -1,4 +1,4 @@
-//! What is secret, and what holds it, has no `Debug`.
+//! The secret types, and the types that contain a secret, do not implement `Debug`.
 
 use core::fmt::Debug;
 use tiktok_shop_connector_core::ports::TokenValue;

@@ -1,4 +1,4 @@
-//! What is secret, and what holds it, has no `Display`.
+//! The secret types, and the types that contain a secret, do not implement `Display`.
 
 use core::fmt::Display;
 use tiktok_shop_connector_core::ports::TokenValue;

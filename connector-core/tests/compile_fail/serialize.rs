@@ -1,4 +1,4 @@
-//! What is secret, and what holds it, has no `Serialize`.
+//! The secret types, and the types that contain a secret, do not implement `Serialize`.
 
 use serde::Serialize;
 use tiktok_shop_connector_core::ports::TokenValue;

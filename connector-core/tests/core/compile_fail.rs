@@ -15,7 +15,7 @@ fn secret_types_cannot_be_printed_copied_compared_or_serialized() {
     trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
 }
 
-/// Returns the types that `secret.rs` declares, with its macro and without.
+/// Returns the types that `secret.rs` declares, with its macro or without it.
 fn secret_types() -> Vec<&'static str> {
     let source = include_str!("../../src/secret.rs");
     let (before, made) = source.split_once("\nsecrets! {\n").unwrap();

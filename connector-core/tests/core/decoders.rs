@@ -1,4 +1,4 @@
-//! Tests every function that reads bytes from outside: it never panics, and no error shows a secret of the request.
+//! Tests every function that reads bytes from outside. None of them panics, and no error shows a secret of the request.
 
 use crate::samples::{NOW, pair_data};
 use proptest::prelude::*;
@@ -66,7 +66,7 @@ fn read_by_all(status: u16, bytes: &[u8]) {
     }
 }
 
-/// A valid sample in which a few bytes are overwritten, removed or inserted.
+/// Generates a valid sample in which a few bytes are overwritten, removed or inserted.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let samples = vec![
         RECORD.to_owned(),

@@ -1,5 +1,5 @@
-//! Text from TikTok, a gateway or a browser that gets into an error is short, one line, plain text, and shows no secret in
-//! any encoding.
+//! If text from TikTok, a gateway or a browser gets into an error, it becomes one short line of plain text. It shows no
+//! secret in any encoding.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -39,7 +39,7 @@ fn assert_fit_for_a_log(error: &Error) {
     assert!(error.request_id.as_deref().is_none_or(|id| id.len() <= 64 && !raw(id)), "{:?}", error.request_id);
 }
 
-/// A secret in one of the encodings in which a server might repeat it.
+/// Generates a secret in one of the encodings in which a server might repeat it.
 fn echo() -> impl Strategy<Value = String> {
     let encoded = |secret: &str, how: u8| match how {
         0 => secret.to_owned(),
@@ -55,7 +55,7 @@ fn echo() -> impl Strategy<Value = String> {
     (0..SECRETS.len(), 0..9_u8).prop_map(move |(secret, how)| encoded(SECRETS[secret], how))
 }
 
-/// Text with such secrets in it.
+/// Generates text that contains encoded secrets.
 fn text() -> impl Strategy<Value = String> {
     let around = prop::sample::select(vec![
         " ",

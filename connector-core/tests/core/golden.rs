@@ -1,5 +1,5 @@
-//! The stored form of a token record. Records of version 1 must stay readable for ever. Anything else is refused without a
-//! panic.
+//! The stored form of a token record. Records of version 1 must stay readable for ever. Other bytes are refused without
+//! a panic.
 
 use crate::samples::{access, refresh_token, stored_form};
 use crate::stored_fields::Fields;
@@ -10,9 +10,9 @@ use tiktok_shop_connector_core::record::{
 };
 use tiktok_shop_connector_core::time::UnixSeconds;
 
-/// Every field is set. Numbers have their largest value where there is one.
+/// Every field is set. If a number has a maximum, the record contains the maximum.
 const FULL: &str = include_str!("../golden/token-record-v1.json");
-/// Every option is none, and every list is empty.
+/// Every option is `None`, and every list is empty.
 const MINIMAL: &str = include_str!("../golden/token-record-v1-minimal.json");
 
 fn full() -> Fields {
@@ -168,7 +168,8 @@ fn a_missing_member_is_unreadable() {
     }
 }
 
-/// Writing such a record again would lose the member, which another version may have written.
+/// Another version may have written the unknown member. If this version read the record and wrote it again, the member
+/// would be lost.
 #[test]
 fn an_unknown_or_repeated_member_is_unreadable() {
     for member in ["/new", "/claim/new", "/profile/new"] {
@@ -179,7 +180,7 @@ fn an_unknown_or_repeated_member_is_unreadable() {
         (r#""failures":7"#, r#""failures":7,"failures":8"#),
         (r#""nonce":"#, r#""nonce":"00","nonce":"#),
         (r#""base-region":"VN""#, r#""base-region":"VN","base-region":"GB""#),
-        // The right number of members, but one is missing and another is repeated.
+        // The number of members is right, but one member is missing and another is repeated.
         (r#""failures":7"#, r#""presented":7"#),
     ] {
         let text = FULL.replace(once, twice);
@@ -240,7 +241,7 @@ fn point() -> impl Strategy<Value = UnixSeconds> {
     any::<u64>().prop_map(UnixSeconds::new)
 }
 
-/// Arbitrary records in their stored form, because a record itself has no `Debug`.
+/// Generates arbitrary records in their stored form, because a record itself does not implement `Debug`.
 fn stored() -> impl Strategy<Value = String> {
     let texts = || prop::collection::vec(any::<String>(), 0..4);
     let reasons =

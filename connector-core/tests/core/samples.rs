@@ -53,12 +53,12 @@ pub(crate) fn refresh_token(text: &str) -> RefreshToken {
     RefreshToken::new(text.into())
 }
 
-/// A claim of another call to this refresh token.
+/// Returns a claim of another call on this refresh token.
 pub(crate) fn their_claim(spends: &str) -> Claim {
     Claim { nonce: THEIR_NONCE, spends: TokenHash::of(&refresh_token(spends)) }
 }
 
-/// A record of a connection that was made a month ago, was renewed yesterday and is due in five days.
+/// Returns a record of a connection that was made a month ago, was renewed yesterday and is due in five days.
 pub(crate) fn fresh() -> TokenRecord {
     let fields = Fields {
         lineage: LINEAGE,
@@ -91,7 +91,7 @@ pub(crate) fn fresh() -> TokenRecord {
     fields.record()
 }
 
-/// A record that has been due for a minute. Its access token is valid for another day.
+/// Returns a record that has been due for a minute. Its access token is valid for another day.
 pub(crate) fn due() -> TokenRecord {
     with(fresh(), |record| {
         record.due_at = NOW.minus(60);
@@ -100,7 +100,7 @@ pub(crate) fn due() -> TokenRecord {
     })
 }
 
-/// A record that is due, and whose access token has ended.
+/// Returns a record that is due, and whose access token has expired.
 pub(crate) fn expired() -> TokenRecord {
     with(due(), |record| record.current.access_ends = Some(NOW.minus(1)))
 }
@@ -122,7 +122,8 @@ pub(crate) fn stored_form(record: &TokenRecord) -> String {
 }
 
 /// Describes the tokens of a record, for example `AT-2 RT-2 [RT-1] claimed`: the access token, the refresh token, the
-/// fallbacks in brackets, and `claimed` or `dead` if the record is. `-` stands for a missing token.
+/// fallbacks in brackets, and the word `claimed` or `dead` if the record is claimed or dead. `-` stands for a missing
+/// token.
 pub(crate) fn tokens(record: &TokenRecord) -> String {
     let access = record.current().access.as_ref().map_or("-", AccessToken::expose);
     let refresh = record.current().refresh.as_ref().map_or("-", RefreshToken::expose);
@@ -149,7 +150,7 @@ pub(crate) fn pair(number: u32) -> Pair {
     }
 }
 
-/// Creates the grant of a consent at this time that brought this pair.
+/// Creates the grant of a consent. The consent was given at this time, and TikTok issued this pair for it.
 pub(crate) const fn grant(shop_policy: ShopPolicy, pair: &Pair, at: UnixSeconds) -> NewGrant<'_> {
     NewGrant { lineage: LINEAGE, app_key: APP_KEY, shop_policy, pair, received_at: at, granted_at: at, random: 0 }
 }

@@ -46,7 +46,7 @@ pub(crate) enum Fault {
     AnswerLost,
     /// The effect does not happen, and the caller receives `refused`.
     Refused,
-    /// A load returns the version before the newest.
+    /// A load returns an old record: the record that the newest write replaced.
     Stale,
 }
 
@@ -85,12 +85,12 @@ impl Answer {
         Self::json(200, &json!({"code": 0, "message": "success", "request_id": "req-1", "data": data}))
     }
 
-    /// An error as the token host sends it, with HTTP 200.
+    /// Returns an error as the token host sends it, with HTTP status 200.
     pub(crate) fn code(code: i64) -> Self {
         Self::json(200, &json!({"code": code, "message": "no", "request_id": "req-1", "data": null}))
     }
 
-    /// The HTML page of a gateway.
+    /// Returns the HTML page of a gateway.
     pub(crate) fn page(status: u16) -> Self {
         Self::Reply {
             status,
@@ -145,7 +145,7 @@ struct State {
     kill: Option<Kill>,
 }
 
-/// A scripted host: the core's effects.
+/// A scripted host. It implements the core's effects.
 pub(crate) struct ScriptedHost(RefCell<State>);
 
 impl ScriptedHost {
@@ -254,7 +254,7 @@ impl ScriptedHost {
         state.write_token(key, Some((record.encode().unwrap().expose().to_vec(), due_at)));
     }
 
-    /// Writes a record that is due now although its content is not, as a crash can leave it.
+    /// Writes a record whose stored due time is now, although its content is not due. A crash can leave such a record.
     pub(crate) fn put_due_now(&self, record: &TokenRecord) {
         let mut state = self.0.borrow_mut();
         let due_at = Some(state.wall);
@@ -326,7 +326,7 @@ impl ScriptedHost {
         self.0.borrow().rows.get(&key()).map(|(_, row)| duplicate_row(row))
     }
 
-    // How effects happen.
+    // Methods that carry out the effects.
 
     async fn effect<T>(&self, step: Step, act: impl FnOnce(&mut State, bool) -> T) -> Result<T, StorageError> {
         let (number, nth) = {
@@ -335,7 +335,8 @@ impl ScriptedHost {
             (state.effects.len(), state.effects.iter().filter(|earlier| **earlier == step).count())
         };
         self.die_at(Kill::Before(number)).await;
-        // Taken out before it runs, because it may itself call this host, which borrows the state.
+        // The function is taken out of the state before it runs, because it may call this host, and such a call borrows
+        // the state.
         let meanwhile = self.0.borrow_mut().take_meanwhile(step, nth);
         if let Some(happens) = meanwhile {
             happens(self);
@@ -405,7 +406,7 @@ impl State {
     }
 }
 
-/// Runs a call to its end. Returns none if it was killed; it is then dropped.
+/// Runs a call to its end. Returns `None` if the call was killed. A killed call is dropped.
 pub(crate) fn run_or_die<T>(call: impl Future<Output = T>) -> Option<T> {
     match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),

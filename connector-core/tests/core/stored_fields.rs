@@ -1,4 +1,4 @@
-//! The fields of a token record, open to a test.
+//! The fields of a token record, which a test can edit.
 //!
 //! `TokenRecord` keeps its fields private. A test that needs a record in a certain state edits these fields and writes
 //! them in the stored form, which the core reads like any stored record.
@@ -57,7 +57,7 @@ impl Fields {
         }
     }
 
-    /// Returns the stored form. It is written here a second time, independently of the core's own codec.
+    /// Returns the stored form. This code is independent of the core's codec.
     pub(crate) fn stored_form(&self) -> Value {
         let texts = |tokens: &[RefreshToken]| tokens.iter().map(|token| json!(token.expose())).collect::<Vec<_>>();
         let seconds = |time: Option<UnixSeconds>| time.map(UnixSeconds::seconds);

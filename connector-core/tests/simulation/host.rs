@@ -23,7 +23,7 @@ use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
 pub(crate) struct Host {
     pub(crate) world: Rc<RefCell<World>>,
     pub(crate) call: usize,
-    /// How many seconds this machine's wall clock is ahead.
+    /// The number of seconds by which this machine's wall clock is ahead of the world's time.
     pub(crate) skew: i64,
     /// The pairs that reached this process, each with the token or code that was spent for it.
     pub(crate) received: RefCell<Vec<(u32, String)>>,
@@ -44,7 +44,7 @@ impl Host {
         poll_fn(|_| if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// Makes one access to storage. It may fail without telling whether it happened.
+    /// Makes one access to storage. If the access fails, the error does not say whether the access happened.
     async fn access<T>(&self, name: &str, act: impl FnOnce(&mut World, bool) -> T) -> Result<T, StorageError> {
         self.pause().await;
         let unknown = || StorageError::Unavailable("simulated".into());

@@ -10,21 +10,21 @@ const ACCESS_LIFE: u64 = 7 * 86_400;
 /// What happens to a refresh token that was used once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
-    /// It stays valid.
+    /// The token stays valid.
     Reusable,
-    /// It gets further pairs for ten minutes.
+    /// For ten minutes, TikTok answers the token with new pairs.
     GraceWithNewPair,
-    /// It gets the same pair again for ten minutes.
+    /// For ten minutes, TikTok answers the token with the same pair again.
     GraceWithSamePair,
-    /// It is refused.
+    /// TikTok refuses the token.
     Strict,
-    /// It is refused, and all tokens of the consent end.
+    /// TikTok refuses the token and revokes all tokens of the consent.
     RevokesFamily,
 }
 
 struct RefreshToken {
     consent: usize,
-    /// The time of its first use, and the pair that was issued for it.
+    /// The time at which the token was first used, and the pair that was issued for it. `None` if it was never used.
     used: Option<(u64, Issued)>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Provider {
     policy: Policy,
     /// Whether a new consent ends the earlier ones.
     consent_replaces: bool,
-    /// For each consent, whether it lives.
+    /// For each consent, whether it is still valid.
     consents: Vec<bool>,
     codes: BTreeMap<String, Option<usize>>,
     refresh_tokens: BTreeMap<String, RefreshToken>,

@@ -109,7 +109,7 @@ fn disconnecting(host: Rc<Host>) -> Call {
     })
 }
 
-/// Receives a notice that the seller may have revoked the shop. The notice is wrong.
+/// Receives a webhook that says that the seller may have revoked the shop. The webhook is wrong.
 fn receiving_notice(host: Rc<Host>, at: u64) -> Call {
     let body = format!(r#"{{"type":6,"shop_id":"1","timestamp":{at}}}"#).into_bytes();
     let signed = Webhook { app_key: "app-key", body: &body, authorization: b"" };
@@ -155,7 +155,7 @@ pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String
     let code = world.borrow_mut().provider.code();
     assert_eq!(alone(&world, 0, |host| connecting(host, code)), "ok");
 
-    // The calls start at a random time in the life of the token: it may be fresh, due or ended.
+    // The calls start at a random time in the life of the token, which may be fresh, due or expired.
     {
         let mut world = world.borrow_mut();
         let days = world.rng.u64(0..9);

@@ -73,7 +73,7 @@ pub(crate) enum Access {
     Dropped,
     /// The access happened, and the caller does not know that.
     AnswerLost,
-    /// A load returns the version before the newest one.
+    /// A load returns an old record: the record that the newest write replaced.
     Lagging,
 }
 
@@ -104,7 +104,7 @@ impl World {
         self.history.push(format!("{now:>8} s  call {call}: {}", what.as_ref()));
     }
 
-    /// Records a broken law. Only the first one is kept.
+    /// Records a broken law. Only the first broken law is kept.
     fn broken(&mut self, law: String) {
         self.violation.get_or_insert(law);
     }

@@ -39,7 +39,7 @@ fn search(host: &ScriptedHost) -> Result<BusinessResponse, Error> {
     send(host, CallScope::Shop("1".into()), &post("{\"a\":1}"))
 }
 
-/// The name of a search request with this token, as the scripted host records it.
+/// Returns a search request with this token in the form in which the scripted host records it.
 fn searched(token: &str) -> String {
     format!("POST {SEARCH}?page_size=20 {token} cipher-1 @{}", NOW.seconds())
 }

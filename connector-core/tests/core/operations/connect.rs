@@ -219,7 +219,8 @@ fn an_ambiguous_write_is_recognised_even_if_the_next_load_is_stale() {
     assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
 }
 
-/// The failed load counts as one try of the save, as in a renewal. The next write finds out whether the last took effect.
+/// The failed write and the failed load together count as one try of the save, as in a renewal. The next write shows
+/// whether the write before it took effect.
 #[test]
 fn a_failed_load_after_an_ambiguous_write_does_not_lose_the_code() {
     for fault in [Fault::Unavailable, Fault::AnswerLost] {

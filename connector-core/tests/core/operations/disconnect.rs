@@ -197,7 +197,8 @@ fn tiktok_is_not_asked_after_20_seconds_so_that_the_deletion_has_time() {
     assert_nothing_is_left(&host);
 }
 
-/// The renewal may come before the first request or after a refused token. In both cases time is left for the deletion.
+/// The slow renewal may happen before the first request or after TikTok refused the token. In both cases time is left
+/// for the deletion.
 #[test]
 fn tiktok_is_not_asked_after_a_slow_renewal() {
     let slow = |host: &ScriptedHost| host.pass(21);
@@ -261,7 +262,7 @@ fn after_a_shop_is_revoked_the_next_refresh_checks_the_other_shops() {
     assert_eq!(sent(&host), ["DELETE AT-1 cipher-1"]);
     assert!(host.record().awaits_verification() && host.refresh_due_at() == Some(host.wall()), "due at once");
 
-    // TikTok has revoked the whole grant, and the next refresh finds out.
+    // TikTok has revoked the whole grant. The next refresh detects that.
     let host = connected(&fresh()).answers([taken_back(), Answer::code(105_001), Answer::code(36_004_005)]);
     shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");

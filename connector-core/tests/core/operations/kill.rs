@@ -12,7 +12,7 @@ use tiktok_shop_connector_core::operation;
 use tiktok_shop_connector_core::operation::refresh::RefreshMode;
 use tiktok_shop_connector_core::record::ShopPolicy;
 
-/// TikTok's treatment of a refresh token that it has replaced. TikTok does not document which it is.
+/// TikTok's treatment of a refresh token that it has replaced. TikTok does not document which treatment applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Replaced {
     Lives,
@@ -140,7 +140,8 @@ fn a_promotion_killed_anywhere_is_completed_by_the_next_refresh() {
         "refresh RT-0" => pair_answer(2),
         _ => shops_answer(&["1", "2"]),
     };
-    // A promotion has two effects more than a plain refresh: its swap and the second request.
+    // Compared with a plain refresh, there are two more effects: the swap that makes the fallback current, and the
+    // second request.
     for point in points(12) {
         let host = connected(&record).tiktok(answer).killed(point);
         dies_refreshing(&host);
@@ -182,7 +183,7 @@ fn a_connect_killed_before_its_row_is_written_is_due_at_once() {
     assert_eq!((host.refresh_due_at(), host.row().is_none()), (Some(NOW), true));
 }
 
-/// Either the old tokens still work, or the new ones do.
+/// Afterwards either the old tokens or the new tokens work.
 #[test]
 fn a_reconnect_killed_anywhere_leaves_a_connection_that_works() {
     for point in points(10) {
@@ -208,6 +209,7 @@ fn the_kill_points_above_cover_every_effect_of_an_undisturbed_call() {
 
     let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1));
     assert_eq!(outcome(&connect_all(&host)), "ok");
-    // One swap more: it expects no record and learns which one is stored. One load less, because the row exists.
+    // Compared with the first connect, there is one more swap: it expects no record, so its answer shows the stored
+    // record. And there is one load fewer, because the row exists.
     assert_eq!((host.effects().len(), host.effects()[3], host.effects()[4]), (10, Step::SwapToken, Step::SwapToken));
 }

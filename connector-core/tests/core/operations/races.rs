@@ -124,7 +124,7 @@ fn a_claim_that_does_not_name_the_current_token_is_given_back() {
     assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
 }
 
-/// Step 5 of the protocol, when another writer has changed the record between the request and the save.
+/// Tests rule 5 of the module `rotation`: another writer has changed the record between the request and the save.
 #[test]
 fn a_pair_that_is_saved_late_becomes_current_or_a_fallback() {
     type Edit = fn(&mut Fields);
@@ -244,7 +244,7 @@ fn a_pair_for_a_deleted_or_replaced_grant_is_discarded() {
 #[test]
 fn a_row_is_written_only_for_the_grant_with_which_the_call_began() {
     let anew = || with(fresh(), |record| record.lineage = Lineage([0x22; 16]));
-    // The record is replaced before the load that allows the write, or before the load that follows a new row.
+    // The record is replaced just before the row is loaded, or just before the new row is written.
     for (step, nth) in [(Step::LoadRow, 1), (Step::SwapRow, 1)] {
         let host = ScriptedHost::with_record(&fresh()).answers([shops_answer(&["1"])]);
         let host = host.meanwhile(step, nth, move |host| host.put(&key(), &anew()));
@@ -262,7 +262,7 @@ fn a_row_is_written_only_for_the_grant_with_which_the_call_began() {
 
 #[test]
 fn a_rejection_under_a_lost_claim_does_not_mark_the_grant_dead() {
-    // Another caller has taken over the claim, so its claim decides.
+    // Another caller has taken over the claim, so this call must wait.
     let host = connected(&expired()).answers([Answer::code(36_004_005)]).meanwhile(Step::SwapToken, 2, |host| {
         host.edit(|record| record.claim = Some(their_claim("RT-1")));
     });
@@ -285,7 +285,7 @@ fn a_rejection_under_a_lost_claim_does_not_mark_the_grant_dead() {
 
 #[test]
 fn a_rejection_is_decided_again_if_the_claim_still_stands() {
-    // A fallback arrived meanwhile, so it is tried before the grant is marked dead.
+    // Another caller has added a fallback, so the fallback is tried before the grant is marked dead.
     let host = connected(&due()).answers([Answer::code(36_004_005), pair_answer(2), shops_answer(&["1"])]).meanwhile(
         Step::SwapToken,
         2,
@@ -293,7 +293,7 @@ fn a_rejection_is_decided_again_if_the_claim_still_stands() {
     );
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-0", "shops AT-2"]);
-    // A notice arrived meanwhile, and the rejection confirms it.
+    // A webhook has said that the grant may have ended. The rejection confirms that.
     let host = connected(&due()).answers([Answer::code(36_004_001)]).meanwhile(Step::SwapToken, 2, |host| {
         host.edit(|record| record.verify = true);
     });

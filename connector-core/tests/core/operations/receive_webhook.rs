@@ -170,7 +170,7 @@ fn an_event_without_a_time_counts_as_new() {
     assert_eq!(effect(&host, &json!({"type": 6, "shop_id": "1"})), WebhookEffect::VerificationDue);
 }
 
-/// The host's clock is ten minutes ahead when the seller consents, and correct when TikTok's notice arrives.
+/// The host's clock is ten minutes ahead when the seller consents, and correct when TikTok's webhook arrives.
 #[test]
 fn the_consent_is_dated_by_tiktoks_clock() {
     let theirs = "Wed, 31 Dec 2025 23:50:00 GMT";
@@ -200,7 +200,7 @@ fn an_announced_end_is_shown_and_nothing_is_erased() {
     assert_eq!(stored_form(&host.record()), stored_form(&fresh()));
     assert_eq!(refresh_when_due(&host).unwrap().status, Status::AuthorizationEnding(end), "a refresh keeps it");
 
-    // A notice that TikTok sent earlier arrives later, and names an earlier end.
+    // A webhook that TikTok sent earlier arrives later. It announces an earlier time.
     assert_eq!(effect(&host, &ending(NOW.minus(60), end.minus(DAY))), WebhookEffect::AuthorizationEnding);
     assert_eq!(status(&host), Status::AuthorizationEnding(end));
 
@@ -239,7 +239,7 @@ fn a_notice_during_a_refresh_loses_no_pair_and_is_verified_later() {
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
 
-    // If the notice arrives after the shops were read, the next refresh verifies it.
+    // If the webhook arrives after the shops were read, the next refresh verifies it.
     let host = connected(&fresh()).answers([shops_answer(&["1", "2"])]).meanwhile(Step::SwapRow, 1, |host| {
         assert_eq!(effect(host, &deauthorization(NOW)), WebhookEffect::VerificationDue)
     });
@@ -278,7 +278,7 @@ fn a_notice_during_a_reconnect_is_compared_with_the_new_consent() {
 
 #[test]
 fn a_stale_load_does_not_make_a_notice_void() {
-    // The version before the newest is dead, and the newest is alive.
+    // The load returns the older record, which is dead. The newest record is not dead.
     let host = connected(&with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationExpired)));
     host.put(&key(), &fresh());
     let host = host.fault(Step::LoadToken, 1, Fault::Stale);

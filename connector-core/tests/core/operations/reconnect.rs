@@ -51,7 +51,7 @@ fn a_consent_in_place_keeps_lineage_and_links_and_clears_the_state_of_the_old_gr
 #[test]
 fn a_failed_load_after_an_ambiguous_write_in_place_does_no_harm() {
     for fault in [Fault::Unavailable, Fault::AnswerLost] {
-        // The first swap expects no record, and learns which one is stored.
+        // The first swap expects no record, so its answer shows the stored record.
         let host = consents_again(&fresh())
             .fault(Step::SwapToken, 2, fault)
             .fault(Step::LoadToken, 1, Fault::Unavailable)
@@ -65,7 +65,7 @@ fn a_failed_load_after_an_ambiguous_write_in_place_does_no_harm() {
     }
 }
 
-/// TikTok may answer a second consent with a pair that it has issued before.
+/// TikTok may answer a second consent with a pair that it has already issued.
 #[test]
 fn a_consent_that_brings_the_stored_pair_again_still_revives_the_grant() {
     let kept = with(fresh(), |record| record.fallbacks = vec![refresh_token("RT-2")]);
@@ -112,7 +112,7 @@ fn an_ambiguous_write_in_place_is_recognised() {
         if lagging {
             host = host.fault(Step::LoadToken, 1, Fault::Stale);
         }
-        // The first swap expects no record, and learns which one is stored.
+        // The first swap expects no record, so its answer shows the stored record.
         assert_eq!(outcome(&connect_all(&host)), "ok");
         assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
         assert_eq!(host.record().generation(), 5, "written once");

@@ -144,8 +144,8 @@ fn a_dead_grant_that_is_refused_again_stays_dead_whatever_storage_says() {
     }
 }
 
-/// Steps 6 to 8 of the protocol for a record without fallbacks: the error, and whether the claim stays, is released, or the
-/// record is dead.
+/// Tests rules 6 to 8 of the module `rotation` with a record without fallbacks. The table contains the error, and
+/// whether the claim stays, the claim is given back, or the record is dead.
 #[test]
 fn every_answer_to_a_refresh_has_its_class() {
     let broken = Answer::Broken;
@@ -167,10 +167,10 @@ fn every_answer_to_a_refresh_has_its_class() {
         body: r#"{"code":36004005}"#.into(),
     };
     let table = [
-        // 6. Rejected.
+        // Rule 6: TikTok rejected the refresh token.
         (Answer::code(36_004_001), "authorization-expired", dead),
         (Answer::code(36_004_005), "authorization-revoked", dead),
-        // 7. Refused before TikTok acted.
+        // Rule 7: the request was refused before TikTok acted.
         (broken(TransportFailure::NotConnected), "tiktok-unreachable", released),
         (broken(TransportFailure::Denied), "egress-denied", released),
         (Answer::limited(None), "rate-limited", released),
@@ -178,7 +178,7 @@ fn every_answer_to_a_refresh_has_its_class() {
         (Answer::code(36_009_033), "ip-not-allowed", released),
         (Answer::code(36_009_004), "tiktok-refused", released),
         (Answer::code(106_001), "signature-rejected", released),
-        // 8. Everything else.
+        // Rule 8: every other answer.
         (broken(TransportFailure::Interrupted), "answer-incomplete", left),
         (broken(TransportFailure::TooLarge), "answer-too-large", left),
         (Answer::page(500), "tiktok-unavailable", left),
@@ -360,7 +360,7 @@ fn a_refused_access_token_causes_one_renewal_and_one_more_reading() {
         let host = connected(&due()).answers([pair_answer(2), refusal()]);
         assert_eq!(outcome(&refresh_when_due(&host)), "token-refused");
         assert_eq!(host.sent(), ["refresh RT-1", "shops AT-2"]);
-        // TikTok refuses the renewal.
+        // TikTok rejects the refresh token.
         let host = connected(&fresh()).answers([refusal(), Answer::code(36_004_005)]);
         assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");
         assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1"]);

@@ -23,7 +23,8 @@ fn renewing(record: &TokenRecord) -> ScriptedHost {
 
 fn with_faults(mut host: ScriptedHost, step: Step, faults: &[Fault]) -> ScriptedHost {
     for (at, fault) in faults.iter().enumerate() {
-        // The save is the second swap of a refresh, and the load that looks for its effect is the second load.
+        // The save is the second swap of a refresh. The load that checks whether the save took effect is the second
+        // load.
         host = host.fault(step, at + 2, *fault);
     }
     host
@@ -38,17 +39,20 @@ fn each_failing_storage_effect_of_a_refresh_has_its_exact_outcome() {
         // The record cannot be read.
         (LoadToken, 1, &[Unavailable, AnswerLost], "storage-unavailable", OLD, 0),
         (LoadToken, 1, &[Refused], "storage-refused", OLD, 0),
-        // The claim. After an ambiguous write, the record is loaded and the write is tried again.
+        // The claim cannot be written. After an ambiguous write, the record is loaded and the write is tried again.
         (SwapToken, 1, &[Unavailable, AnswerLost], "ok", NEW, 2),
         (SwapToken, 1, &[Refused], "storage-refused", OLD, 0),
-        // The save. An ambiguous write is handled like that of the claim. After a refused write, the claim stays.
+        // The pair cannot be saved. An ambiguous write is handled like an ambiguous write of the claim. After a refused
+        // write, the claim stays.
         (SwapToken, 2, &[Unavailable, AnswerLost], "ok", NEW, 2),
         (SwapToken, 2, &[Refused], "token-not-saved", CLAIMED, 1),
-        // The row. The pair is already stored, and the record is due soon, so that the row is written later.
+        // The row cannot be written. The pair is already stored, and the record is due soon, so that the row is written
+        // later.
         (LoadRow, 1, &[Unavailable, AnswerLost, Refused], "connection-row-not-saved", NEW, 2),
         (LoadToken, 2, &[Unavailable, AnswerLost, Refused], "connection-row-not-saved", NEW, 2),
         (SwapRow, 1, &[Unavailable, AnswerLost, Refused], "connection-row-not-saved", NEW, 2),
-        // The write of the final due time, after the shops were read. If it fails, the due time of the save stays.
+        // The final due time cannot be written after the shops were read. The due time that was saved with the pair
+        // stays.
         (SwapToken, 3, &[Unavailable, AnswerLost, Refused], "ok", NEW, 2),
     ];
     for (step, nth, faults, expected, stored, requests) in table {
@@ -180,7 +184,7 @@ fn no_request_is_sent_until_the_claim_is_known_to_be_stored() {
             host = host.fault(Step::SwapToken, at + 1, *fault);
         }
         let host = with_faults(host, Step::LoadToken, loads);
-        // A stale load needs an older version to return.
+        // A stale load needs an older record that it can return.
         host.put(&key(), &due());
         assert_eq!(outcome(&refresh_when_due(&host)), expected, "{swaps:?} {loads:?}");
         assert_eq!(tokens(&host.record()), stored, "{swaps:?} {loads:?}");
@@ -255,11 +259,11 @@ fn a_failure_is_returned_even_if_the_row_cannot_be_written() {
 #[test]
 fn a_new_row_is_deleted_if_its_record_was_deleted_meanwhile() {
     let rowless = || ScriptedHost::with_record(&due()).answers([pair_answer(2), shops_answer(&["1"])]);
-    // The record is deleted after the load that allows the row, and before the load that follows a new row.
+    // The record is deleted just before the new row is written.
     let host = rowless().meanwhile(Step::SwapRow, 1, |host| host.delete(&key()));
     assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
     assert!(host.row().is_none());
-    // The record is deleted before the load that would allow the row.
+    // The record is deleted just before the row is loaded.
     let host = rowless().meanwhile(Step::LoadRow, 1, |host| host.delete(&key()));
     assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
     assert!(!host.effects().contains(&Step::SwapRow));

@@ -1,5 +1,6 @@
-//! A sweep calls `refresh` for every due connection. After a completed call the record is due later or never, whatever the
-//! call met, so a sweep does not call for the same connection without a pause. The number of its requests stays limited.
+//! A sweep calls `refresh` for every due connection. After a call has completed, the record is due later or never,
+//! whatever happened in the call. So a sweep does not call for the same connection without a pause, and the number of
+//! requests stays limited.
 
 use super::{connected, refresh_when_due};
 use crate::samples::{
@@ -95,7 +96,7 @@ fn after_every_completed_refresh_the_record_is_due_later_or_never() {
     }
 }
 
-/// A day of sweeps for each kind of lasting failure.
+/// Simulates a day of sweeps for each kind of lasting failure.
 #[test]
 fn a_lasting_failure_causes_a_limited_number_of_requests() {
     let day = |record: &TokenRecord, token_answer: Answer, shop_answer: Answer| {
@@ -122,14 +123,15 @@ fn a_lasting_failure_causes_a_limited_number_of_requests() {
     assert!(day(&expired(), Answer::page(500), shops()) <= 86_400 / 120);
 }
 
-/// A token is renewed a day before its end. For tokens of seven days that is one rotation in about six days.
+/// A token is renewed a day before it expires. For tokens that are valid for seven days, that is one rotation in about
+/// six days.
 #[test]
 fn a_year_of_seven_day_tokens_takes_at_most_65_rotations() {
     let mut host = ScriptedHost::with_record(&due());
     let mut rotations = 0;
     while host.wall() < NOW.plus(365 * DAY) {
         rotations += 1;
-        // Checked in the loop, because a sweep that is due too soon would make the loop very long.
+        // The number is checked in the loop, because a sweep that is due too soon would make the loop very long.
         assert!(rotations <= 65, "more than 65 by day {}", host.wall().since(NOW) / DAY);
         let ends = host.wall().plus(7 * DAY);
         let pair = pair_answer_with(rotations + 1, &json!({"access_token_expire_in": ends.seconds()}));

@@ -83,7 +83,7 @@ fn an_omitted_token_leaves_the_old_one() {
     }
 }
 
-/// Otherwise a sweep would call again and again for a record that may not be renewed yet.
+/// If a pair were due too early, a sweep would call again and again for a record that may not be renewed yet.
 #[test]
 fn no_pair_is_due_before_it_may_be_renewed() {
     for (case, pair) in [
@@ -236,7 +236,8 @@ fn adopt_or_take(record: &mut TokenRecord, number: u32, spends: u32) {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// In whatever order pairs arrive: at most three fallbacks, none twice, never the current token, and no pair is lost.
+    /// Pairs may arrive in any order. The record always has at most three fallbacks, all different, and none of them is
+    /// the current token. No pair is lost.
     #[test]
     fn fallbacks_keep_their_order(steps in prop::collection::vec((0..8_u32, 0..8_u32, any::<bool>()), 0..20)) {
         let mut record = fresh();

@@ -137,7 +137,7 @@ impl Effects for ScriptedHost {
     }
 }
 
-/// Names a request, for example `refresh RT-1`. Checks everything else about it.
+/// Describes a request, for example as `refresh RT-1`. Checks everything else about the request.
 fn name_of(request: &Request<'_>) -> String {
     let (path, query) = request.path_and_query.expose().split_once('?').expect("a query");
     let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
@@ -162,7 +162,7 @@ fn name_of(request: &Request<'_>) -> String {
     }
 }
 
-/// Names a request of `call`. Checks that its signature covers exactly what is sent.
+/// Describes a request of `call`. Checks that its signature covers exactly the path, query and body that are sent.
 fn business_call(request: &Request<'_>, path: &str, query: &BTreeMap<String, String>) -> String {
     assert_eq!(request.authority, Authority::Api);
     let signed: Vec<_> = query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
