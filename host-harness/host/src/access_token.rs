@@ -18,13 +18,14 @@ pub struct ValidToken {
     pub account: AccountId,
     /// The token. Send it to the API host in the header `x-tts-access-token`.
     pub token: Secret,
-    /// When the token ends. `None` if TikTok named no believable end.
+    /// When the token ends. `None` if TikTok sent no believable time.
     pub expires_at: Option<UnixSeconds>,
 }
 
 impl ConnectorHost {
-    /// Returns an access token that stays valid for at least `min_validity`, which may be up to one hour. Renews the token if
-    /// necessary. If the token can't be renewed now but is still valid, returns it with its real end.
+    /// Returns an access token that stays valid for at least `min_validity`, which may be up to one hour. Renews the
+    /// token if necessary. If the token can't be renewed now but is still valid, returns it although it ends earlier
+    /// than `min_validity` requires.
     ///
     /// # Errors
     /// See [`CallError`].

@@ -26,8 +26,8 @@ pub enum Component {
     File(PathBuf),
     /// The component's bytes.
     Bytes(Vec<u8>),
-    /// The component of another host, which is not compiled again. Use it for several hosts with different storages or egress in
-    /// one process. All of them share that host's pool of instances and its [`Limits`].
+    /// The component of another host, which is not compiled again. Use it for several hosts with different storages or
+    /// egress in one process. All of them share the other host's pool of instances and its [`Limits`].
     SharedWith(ConnectorHost),
 }
 
@@ -62,8 +62,8 @@ impl ConnectorHostBuilder {
         self
     }
 
-    /// Sets the provider of host keys. They protect the tenants' data keys, under which tokens and ciphers are sealed before they
-    /// reach the storage. Required. If you lose the host keys, you lose every connection.
+    /// Sets the provider of host keys. They protect the tenants' data keys, under which tokens and ciphers are sealed
+    /// before they reach the storage. Required. If you lose the host keys, you lose every connection.
     #[must_use]
     pub fn keys(mut self, keys: Arc<dyn KeyProvider>) -> Self {
         self.keys = Some(keys);
@@ -112,22 +112,24 @@ impl ConnectorHostBuilder {
         self
     }
 
-    /// Ends calls at a chosen step, for crash tests. `ask` is called at every step over the boundary between guest and host. If
-    /// it returns `Break`, the call ends there with [`CallError::Aborted`](crate::CallError::Aborted), as if its process had
-    /// died: a function that was being called does not run, and after a function that has run nothing else happens. To test what
-    /// a crash leaves in your own storage, first count the steps of an undisturbed call, then break at each number in turn.
+    /// Ends calls at a chosen step, for crash tests. `ask` is called at every step over the boundary between guest and
+    /// host. If `ask` returns `Break`, the call ends at this step with
+    /// [`CallError::Aborted`](crate::CallError::Aborted), as if its process had died. If the guest was calling a
+    /// function of the host, this function does not run. If the function had already run, nothing else happens after
+    /// it. To test what a crash leaves in your own storage, first count the steps of an undisturbed call. Then break
+    /// one call at each of these steps.
     ///
-    /// An HTTP request that the guest has already handed over may still be on its way. Drop the tokio runtime to end it as well.
-    /// Do not use this in production: the guest is never interrupted, so neither [`Deadlines::cpu`] nor [`Deadlines::call`] ends
-    /// a guest that computes forever. Without this setting, calls have no extra cost.
+    /// An HTTP request that the guest has already handed over may still be on its way. Drop the tokio runtime to end it
+    /// as well. Do not use this in production: the guest is never interrupted, so [`Deadlines::cpu`] and
+    /// [`Deadlines::call`] do not end a guest that computes forever. Without this setting, calls have no extra cost.
     #[must_use]
     pub fn on_boundary(mut self, ask: impl Fn(BoundaryEvent) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
         self.on_boundary = Some(Arc::new(ask));
         self
     }
 
-    /// Lets `memories` create the linear memory of every instance, for tests that search what a call leaves there. Calls are
-    /// slower, because the instances are not pooled. Needs the feature `guest-memory`.
+    /// Lets `memories` create the linear memory of every instance, for tests that search what a call leaves there.
+    /// Calls are slower, because the instances are not pooled. Needs the feature `guest-memory`.
     #[cfg(feature = "guest-memory")]
     #[must_use]
     pub fn guest_memory(mut self, memories: Arc<dyn wasmtime::MemoryCreator>) -> Self {
@@ -135,8 +137,8 @@ impl ConnectorHostBuilder {
         self
     }
 
-    /// Compiles and links the component. This takes some tenths of a second. Call it once per process, and on a blocking thread
-    /// if the process already serves requests.
+    /// Compiles and links the component. This takes some tenths of a second. Call it once per process, and on a
+    /// blocking thread if the process already serves requests.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -175,7 +177,7 @@ impl ConnectorHostBuilder {
     }
 }
 
-/// Reads a component's file, and at most one byte more than the limit.
+/// Reads a component's file. Stops one byte after the limit, because this byte shows that the file is too large.
 fn read_file(path: PathBuf, limits: &Limits) -> Result<Vec<u8>, BuildError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(BuildError::Unreadable)?;

@@ -9,8 +9,8 @@ use crate::guest::{CallLog, Operation, Scope};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
 
-/// Whether a call acts for one shop or for the whole seller account. TikTok tags each endpoint: *Shop* endpoints require the
-/// shop's cipher, and *Seller* endpoints must not get one.
+/// Whether a call acts for one shop or for the whole seller account. TikTok tags each endpoint: *Shop* endpoints
+/// require the shop's cipher, and *Seller* endpoints must not get a cipher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallScope {
     /// For this linked shop. The connector adds its cipher.
@@ -67,7 +67,7 @@ pub struct CallRequest {
     pub scope: CallScope,
     /// The HTTP method.
     pub method: HttpMethod,
-    /// The path. It starts with one `/` and contains neither a query nor `..`.
+    /// The path. It starts with one `/`. It must not contain a query or `..`.
     pub path: String,
     /// The query as decoded pairs. No name may occur twice, and no value may be empty.
     pub query: Vec<(String, String)>,
@@ -88,7 +88,7 @@ impl CallRequest {
         Self { scope, method, path, query, content_type: None, body: None, max_response_bytes }
     }
 
-    /// Returns the account, if the request names one.
+    /// Returns the account, if the request is for one account.
     pub(crate) fn account(&self) -> Option<&AccountId> {
         match &self.scope {
             CallScope::Shop(_) => None,
@@ -116,7 +116,8 @@ impl CallRequest {
     }
 }
 
-/// Shows the names of query parameters and the size of the body. Their content is data of the platform's customers.
+/// Shows the names of the query parameters and the size of the body, but not their content, because it is data of the
+/// platform's customers.
 impl fmt::Debug for CallRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.query.iter().map(|(name, _)| name).collect();
@@ -141,7 +142,7 @@ pub struct CallResponse {
     pub code: Option<String>,
     /// TikTok's id of the request, for TikTok's support.
     pub request_id: Option<String>,
-    /// The type of the body, as TikTok named it.
+    /// The type of the body, as TikTok sent it.
     pub content_type: Option<String>,
     /// The body, unchanged.
     pub body: Vec<u8>,
@@ -169,11 +170,11 @@ impl fmt::Debug for CallResponse {
 }
 
 impl ConnectorHost {
-    /// Signs a request, adds the token and the cipher, sends it, and returns TikTok's answer, including business errors. If
-    /// TikTok refuses the token, the connector renews it once and sends the request again.
+    /// Signs a request, adds the token and the cipher, sends it, and returns TikTok's answer, including business
+    /// errors. If TikTok refuses the token, the connector renews it once and sends the request again.
     ///
     /// # Errors
-    /// See [`CallError`]. `Upstream` with the code `outcome-unknown`: it is unknown whether TikTok acted.
+    /// See [`CallError`]. `Upstream` with the code `outcome-unknown` means that it is unknown whether TikTok acted.
     pub async fn call(
         &self,
         tenant: &TenantId,

@@ -18,23 +18,23 @@ pub enum Grant {
     Callback {
         /// The raw query of the callback's address, without `?`.
         query: Secret,
-        /// Which state the query must carry.
+        /// Which state the query must contain.
         state: StateCheck,
     },
 }
 
-/// Which state a callback must carry.
+/// Which state a callback must contain.
 #[derive(Debug)]
 pub enum StateCheck {
-    /// Exactly this one.
+    /// Exactly this state.
     Expected(Secret),
     /// No state. Use it only for an install from TikTok's App Store, after the host has signed the customer in.
     AppStoreInstall,
 }
 
 impl ConnectorHost {
-    /// Returns the link that a seller of the tenant opens to consent. The link carries the state, so it is secret. Sends
-    /// nothing.
+    /// Returns the link that a seller of the tenant opens to consent. The link carries the state, so it is secret.
+    /// Sends nothing.
     ///
     /// # Errors
     /// See [`CallError`].

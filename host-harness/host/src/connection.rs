@@ -35,19 +35,19 @@ pub struct Connection {
     pub shop_policy: ShopPolicy,
     /// Whether the connection works.
     pub status: ConnectionStatus,
-    /// When the access token ends. `None` if TikTok named no believable end.
+    /// When the access token ends. `None` if TikTok sent no believable time.
     pub access_expires_at: Option<UnixSeconds>,
-    /// When the refresh token ends, from the latest token answer.
+    /// When the refresh token ends, according to TikTok's latest answer with tokens.
     pub refresh_expires_at: Option<UnixSeconds>,
-    /// When the seller's authorization ends, from the latest notice since the consent.
+    /// When the seller's authorization ends, as TikTok has announced by webhook since the consent.
     pub authorization_ends_at: Option<UnixSeconds>,
     /// When the connection began. A later consent of the same account does not change this time.
     pub connected_at: UnixSeconds,
-    /// When the seller last consented. TikTok's earlier notices about the grant no longer apply.
+    /// When the seller last consented. Webhooks about the grant that are older than this consent no longer apply.
     pub granted_at: UnixSeconds,
     /// When TikTok last issued tokens.
     pub refreshed_at: UnixSeconds,
-    /// When the shops were last read. `None` if they were never read: call `refresh`.
+    /// When the shops were last read. `None` if they were never read. In that case, call `refresh`.
     pub shops_synced_at: Option<UnixSeconds>,
     /// Every shop that TikTok has ever listed for this grant.
     pub shops: Vec<Shop>,
@@ -56,7 +56,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Creates an active connection without shops, names and ends. All its times are 1970-01-01T00:00:00Z.
+    /// Creates an active connection without shops. All its texts are empty, all its optional times are `None`, and all
+    /// its other times are 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn new(key: ConnectionKey) -> Self {
         Self {
@@ -78,7 +79,8 @@ impl Connection {
         }
     }
 
-    /// Returns when the seller's authorization ends: the earliest end that TikTok named. `None` if TikTok named no end.
+    /// Returns when the seller's authorization ends: the earlier of `authorization_ends_at` and `refresh_expires_at`.
+    /// `None` if both are `None`.
     #[must_use]
     pub fn ends_at(&self) -> Option<UnixSeconds> {
         [self.authorization_ends_at, self.refresh_expires_at].into_iter().flatten().min()
@@ -98,8 +100,8 @@ pub struct Shop {
     pub region: String,
     /// TikTok's word for the type of seller.
     pub seller_type: String,
-    /// The cipher, which calls for one shop require. `None` if TikTok sent no cipher. `serde` never writes it: a storage gets it
-    /// sealed.
+    /// The cipher, which calls for one shop require. `None` if TikTok sent no cipher. `serde` never writes the cipher,
+    /// because a storage gets it only in sealed form.
     #[serde(skip)]
     pub cipher: Option<Secret>,
     /// TikTok's short code of the shop.
@@ -138,7 +140,7 @@ pub enum ShopStanding {
     Granted,
     /// TikTok lists the shop as inactive. The grant still works.
     Inactive,
-    /// An earlier list contains the shop, the latest one does not.
+    /// An earlier list contained the shop, but the latest list does not contain it.
     NoLongerGranted,
 }
 
@@ -147,7 +149,8 @@ pub enum ShopStanding {
 pub enum ConnectionStatus {
     /// The connection works.
     Active,
-    /// The connection works, but the seller's authorization ends at this time. Ask the seller for a new consent before.
+    /// The connection works, but the seller's authorization ends at this time. Ask the seller for a new consent before
+    /// that time.
     AuthorizationEnding(UnixSeconds),
     /// The connection no longer works. Only a new consent helps.
     ReauthorizationRequired(ReauthorizationReason),
@@ -156,7 +159,7 @@ pub enum ConnectionStatus {
 /// Why a connection no longer works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReauthorizationReason {
-    /// The authorization reached its end.
+    /// The authorization has expired.
     AuthorizationExpired,
     /// The seller or TikTok withdrew the authorization.
     AuthorizationRevoked,
@@ -178,7 +181,8 @@ pub struct PastFailure {
 pub enum ShopPolicy {
     /// All shops.
     All,
-    /// The shop, if the account has exactly one. With several shops, none is linked until the customer chooses one.
+    /// The shop of an account that has exactly one. If the account has several shops, no shop is linked until the
+    /// customer chooses one.
     ExactlyOne,
 }
 
@@ -216,7 +220,7 @@ impl ConnectionStatus {
         }
     }
 
-    /// Returns when the authorization ends, if the status says so.
+    /// Returns when the authorization ends, if the status is [`AuthorizationEnding`](Self::AuthorizationEnding).
     #[must_use]
     pub const fn ends_at(self) -> Option<UnixSeconds> {
         match self {
@@ -225,7 +229,8 @@ impl ConnectionStatus {
         }
     }
 
-    /// Returns why the connection no longer works, if the status says so.
+    /// Returns why the connection no longer works, if the status is
+    /// [`ReauthorizationRequired`](Self::ReauthorizationRequired).
     #[must_use]
     pub const fn reason(self) -> Option<ReauthorizationReason> {
         match self {
@@ -234,8 +239,9 @@ impl ConnectionStatus {
         }
     }
 
-    /// Puts a status together from its three parts, for example from the columns of a database: the word, the end and the
-    /// reason. `None` if the word is unknown, or if the end or the reason that it needs is missing.
+    /// Puts a status together from its three parts, for example from the columns of a database: the word, the time when
+    /// the authorization ends, and the reason. `None` if the word is unknown, or if the status needs a time or a reason
+    /// that is missing.
     #[must_use]
     pub fn from_parts(word: &str, ends_at: Option<UnixSeconds>, reason: Option<ReauthorizationReason>) -> Option<Self> {
         match word {

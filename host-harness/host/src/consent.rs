@@ -1,10 +1,10 @@
-//! A seller's consent, from the link to the callback. One browser begins a consent, and only the same browser can finish it,
-//! once.
+//! A seller's consent, from the link to the callback. One browser begins a consent, and only the same browser can
+//! finish it, once.
 //!
-//! The state that travels through TikTok Shop is a random number. The storage keeps the consent under the SHA-256 of its
-//! state, so that a reader of the storage can't use the state. The host checks everything before it sends anything to TikTok
-//! Shop (RFC 9700, sections 2.1 and 4.7). It therefore never exchanges a code that an attacker has placed in another person's
-//! browser.
+//! The state that travels through TikTok Shop is a random number. The storage keeps the consent under the SHA-256 of
+//! its state, so that a reader of the storage can't use the state. The host checks everything before it sends anything
+//! to TikTok Shop (RFC 9700, sections 2.1 and 4.7). It therefore never exchanges a code that an attacker has placed in
+//! another person's browser.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::randomness::{Randomness, random_bits};
 use crate::secret::Secret;
 use crate::storage::{BrowserDigest, ConsentRecord, StateDigest, StorageError, StoredConsent, run_within};
 
-/// How long after its begin a consent can be finished.
+/// How long after its start a consent can be finished: ten minutes.
 const MAX_AGE: Duration = Duration::from_secs(600);
-/// The shortest session secret, in bytes. A shorter one could be guessed.
+/// The minimum length of a session secret, in bytes. A shorter secret could be guessed.
 const MIN_SESSION_BYTES: usize = 16;
 
 /// A secret that only one signed-in browser knows: the value of its session cookie. Use a new one after every sign-in.
@@ -27,7 +27,8 @@ const MIN_SESSION_BYTES: usize = 16;
 pub struct BrowserSession(Secret);
 
 impl BrowserSession {
-    /// Wraps the value of a session cookie. `None` if it is shorter than 16 bytes, as the value of a missing cookie is.
+    /// Wraps the value of a session cookie. `None` if the value is shorter than 16 bytes, for example because the
+    /// cookie is missing.
     #[must_use]
     pub fn new(secret: Secret) -> Option<Self> {
         (secret.expose().len() >= MIN_SESSION_BYTES).then_some(Self(secret))
@@ -43,7 +44,7 @@ impl BrowserSession {
 /// A consent that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
-    /// The link to which the platform sends the browser. It carries the state, so it is secret.
+    /// The link to which the platform sends the browser. It contains the state, so it is secret.
     pub url: Secret,
 }
 
@@ -51,11 +52,13 @@ pub struct Consent {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConsentError {
-    /// The callback carries no state, several states, or a state that no consent of this tenant has. Begin a new consent. An
-    /// install from TikTok's App Store carries no state: see [`ConnectorHost::finish_app_store_install`].
+    /// The callback contains no state, several states, or a state that belongs to no consent of this tenant. Begin a
+    /// new consent. The callback of an install from TikTok's App Store contains no state: see
+    /// [`ConnectorHost::finish_app_store_install`].
     #[error("the callback carries no state of a consent of this tenant")]
     StateMismatch,
-    /// Another browser began this consent. Tell the user to finish the consent in that browser, where the state is still valid.
+    /// Another browser began this consent. Tell the user to finish the consent in the other browser, because the state
+    /// is still valid there.
     #[error("another browser began this consent")]
     OtherBrowser,
     /// An earlier callback has used this state. Show the connection, or begin a new consent.
@@ -64,19 +67,19 @@ pub enum ConsentError {
     /// The consent began more than ten minutes ago. Begin a new consent.
     #[error("the consent began more than ten minutes ago")]
     StateExpired,
-    /// The storage failed, so it is unknown whether the state is used. Try the same callback again. If it then ends in
-    /// [`StateUsed`](Self::StateUsed), begin a new consent.
+    /// The storage failed, so it is unknown whether the state is used. Try the same callback again. If the second
+    /// attempt fails with [`StateUsed`](Self::StateUsed), begin a new consent.
     #[error("{0}")]
     Storage(#[from] StorageError),
-    /// The call to the connector failed. If the error says to call again, or if no instance was free, the same callback can be
-    /// tried again.
+    /// The call to the connector failed. If the error says to call again, or if no instance was free, the same callback
+    /// can be tried again.
     #[error(transparent)]
     Call(#[from] CallError),
 }
 
 impl ConsentError {
-    /// Returns a short name of the error, for counting and for programs: the code of the connector's error, or a word for
-    /// this case.
+    /// Returns a short name of the error, for counting and for programs: the code of the connector's error, or a word
+    /// for this case.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -91,12 +94,12 @@ impl ConsentError {
 }
 
 impl ConnectorHost {
-    /// Begins a consent. Send the seller's browser to the link in the result. TikTok sends the same browser back to your
-    /// callback, and [`finish_consent`](Self::finish_consent) makes the connection for this customer. The callback must arrive
-    /// within ten minutes.
+    /// Begins a consent. Send the seller's browser to the link in the result. TikTok sends the same browser back to
+    /// your callback, and [`finish_consent`](Self::finish_consent) makes the connection for this customer. The callback
+    /// must arrive within ten minutes.
     ///
     /// # Errors
-    /// [`ConsentError::Storage`] or [`ConsentError::Call`]. No consent has begun then.
+    /// [`ConsentError::Storage`] or [`ConsentError::Call`]. After an error, no consent has begun.
     pub async fn begin_consent(
         &self,
         tenant: &TenantId,
@@ -114,8 +117,9 @@ impl ConnectorHost {
         Ok(Consent { url })
     }
 
-    /// Finishes the consent that this browser began. `query` is the text behind the `?` of the callback's address, unchanged. If
-    /// several callbacks arrive at the same moment, one succeeds and the others get [`ConsentError::StateUsed`].
+    /// Finishes the consent that this browser began. `query` is the text after the `?` of the callback's address,
+    /// unchanged. If several callbacks arrive at the same moment, one succeeds and the others get
+    /// [`ConsentError::StateUsed`].
     ///
     /// # Errors
     /// See [`ConsentError`]. Nothing was sent to TikTok, unless the error is [`ConsentError::Call`].
@@ -153,10 +157,10 @@ impl ConnectorHost {
         Ok(outcome?)
     }
 
-    /// Finishes an install from TikTok's App Store. Its callback carries no state, so only the host knows the customer. An
-    /// attacker can send a browser to the callback with a code of their own. Therefore call this only after the customer has
-    /// signed in during this visit, has seen which seller account is about to be attached, and has agreed. A query with a state
-    /// is refused, because it belongs to a consent that this host began.
+    /// Finishes an install from TikTok's App Store. Its callback contains no state, so only the host knows the
+    /// customer. An attacker can send a browser to the callback with a code of their own. Therefore call this only
+    /// after the customer has signed in during this visit, has seen which seller account is about to be attached, and
+    /// has agreed. A query with a state is refused, because it belongs to a consent that this host began.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -177,7 +181,7 @@ fn draw_state(randomness: &dyn Randomness) -> std::io::Result<Secret> {
     Ok(format!("{:032x}", random_bits(randomness)?).into())
 }
 
-/// Returns the state of a query. `None` if the query carries no state, an empty one or several.
+/// Returns the state of a query. `None` if the query contains no state, an empty state or several states.
 fn only_state(query: &Secret) -> Option<Secret> {
     let parameters = form_urlencoded::parse(query.expose().as_bytes());
     let mut states = parameters.filter(|(name, _)| name == "state").map(|(_, value)| value);

@@ -14,20 +14,21 @@ pub struct AppCredentials {
     pub app_key: String,
     /// The "App Secret" of Partner Center.
     pub app_secret: Secret,
-    /// The secret before the latest rotation. It verifies webhooks that were signed before the rotation, and never signs.
+    /// The secret before the latest rotation. It verifies webhooks that were signed before the rotation. It never signs
+    /// a request.
     pub previous_app_secret: Option<Secret>,
-    /// The link that Partner Center shows under "Copy authorization link". Without it, `authorization-url` ends in
-    /// `misconfigured`.
+    /// The link that Partner Center shows under "Copy authorization link". Without this link, `authorization-url` fails
+    /// with `misconfigured`.
     pub authorization_link: Option<String>,
 }
 
 /// Why there are no credentials. The text reaches error details and logs, so it must not contain a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
-    /// The credentials could not be read now. The call ends in `storage-failed`.
+    /// The credentials could not be read now. The call fails with `storage-failed`.
     #[error("credentials unavailable: {0}")]
     Unavailable(String),
-    /// The tenant has no credentials. The call ends in `misconfigured`.
+    /// The tenant has no credentials. The call fails with `misconfigured`.
     #[error("credentials refused: {0}")]
     Refused(String),
 }
@@ -38,8 +39,8 @@ pub trait CredentialsProvider: Send + Sync {
     /// Returns the credentials of this tenant's app.
     ///
     /// # Errors
-    /// See [`CredentialsError`]. A provider that panics, or takes longer than [`Deadlines::save`](crate::deadlines::Deadlines::save),
-    /// counts as unavailable.
+    /// See [`CredentialsError`]. A provider that panics, or takes longer than
+    /// [`Deadlines::save`](crate::deadlines::Deadlines::save), counts as unavailable.
     async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError>;
 }
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tiktok_shop_connector_core::contract::{REQUEST_BUDGET, SAVE_BUDGET};
 
-/// The requests of a call if TikTok rejects no refresh token: read or exchange, refresh, and list the shops. Each rejected token
-/// adds a request and a save. [`Deadlines::last_token_request`] prevents that these are cut off.
+/// The number of requests in a call if TikTok rejects no refresh token: a first request (a read, or the exchange of a
+/// code), the refresh of the tokens, and the list of the shops. Each rejected refresh token adds a request and a save.
+/// [`Deadlines::last_token_request`] prevents that the deadline of the call cuts off this request and save.
 const REQUESTS_PER_CALL: u32 = 3;
-/// The saves of such a call: the claim, the tokens and the row.
+/// The number of saves in a call if TikTok rejects no refresh token: the claim, the tokens and the row.
 const SAVES_PER_CALL: u32 = 3;
 
 /// How long each step of a call may take. The host's clock measures these times, not the guest's.
@@ -15,8 +16,9 @@ const SAVES_PER_CALL: u32 = 3;
 pub struct Deadlines {
     /// The wait for a free instance. Default: 10 s.
     pub queue: Duration,
-    /// The whole call, including everything it waits for. Default: 120 s. Once less than `request` + `save` of it is left, no
-    /// request is sent to the token host, because the call could end before the new tokens are saved.
+    /// The whole call, including everything it waits for. Default: 120 s. When less than `request` + `save` is left of
+    /// this time, no more requests are sent to `auth.tiktok-shops.com`, because the call could end before the new
+    /// tokens are saved.
     pub call: Duration,
     /// The time that the guest may compute, without waiting. Default: 5 s, measured in ticks of 10 ms.
     pub cpu: Duration,
@@ -66,7 +68,8 @@ pub enum DeadlinesError {
     /// `connect` + `tls`, `first_byte` or `between_bytes` is longer than `request`, so it would never apply.
     #[error("`{0}` is longer than `request`")]
     LongerThanRequest(&'static str),
-    /// The whole call could end between its requests and saves although TikTok rejected no token.
+    /// The whole call is too short. It could end before all its requests and saves are done, even if TikTok rejects no
+    /// refresh token.
     #[error("`call` must be at least {} s, enough for {REQUESTS_PER_CALL} requests and {SAVES_PER_CALL} saves", .least.as_secs_f64())]
     CallTooShort {
         /// The shortest `call` that fits the other deadlines.
@@ -75,13 +78,14 @@ pub enum DeadlinesError {
 }
 
 impl Deadlines {
-    /// Returns how far into a call a request to the token host may begin, so that its answer can still be saved.
+    /// Returns the latest time, counted from the start of a call, at which a request to `auth.tiktok-shops.com` may
+    /// begin. After a later request, its answer might not be saved.
     pub(crate) fn last_token_request(&self) -> Duration {
         self.call.saturating_sub(self.request + self.save)
     }
 
-    /// Checks that a claim covers a request and the save of its answer, and that a call has enough time for its requests and
-    /// saves if TikTok rejects no token.
+    /// Checks that a claim covers a request and the save of its answer, and that a call has enough time for its
+    /// requests and saves if TikTok rejects no token.
     pub(crate) fn check(&self) -> Result<(), DeadlinesError> {
         let Self { queue, call, cpu, save, connect, tls, first_byte, between_bytes, request } = *self;
         let named = [

@@ -8,12 +8,13 @@ use crate::guest::{CallLog, Operation, Scope};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
 
-/// What `disconnect` ends.
+/// The connections that `disconnect` ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DisconnectTarget {
     /// The account with all its shops. `None` means every account of the customer.
     All(Option<AccountId>),
-    /// One shop, in every connection of the customer that contains it. A connection that loses its last linked shop ends.
+    /// One shop, in every connection of the customer that contains it. A connection that loses its last linked shop
+    /// ends.
     Shop(ShopId),
 }
 
@@ -47,7 +48,8 @@ pub struct Disconnected {
 }
 
 impl ConnectorHost {
-    /// Deletes connections from storage, whatever TikTok answers. It deletes the tokens first, then the row. Idempotent.
+    /// Deletes connections from storage, whatever TikTok answers. It deletes the tokens first, then the row.
+    /// Idempotent.
     ///
     /// # Errors
     /// See [`CallError`]. After an error, call again: the repetition deletes what is left.

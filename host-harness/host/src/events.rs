@@ -1,8 +1,8 @@
-//! Events of connections, on which the platform acts. Each event is written once, in order, in the transaction that writes the
-//! connection's row.
+//! Events of connections, on which the platform acts. Each event is written once, in order, in the transaction that
+//! writes the connection's row.
 //!
-//! An event contains no secret. The platform reads the events of a tenant with [`ConnectionStorage::events`], remembers the
-//! position of the last event it has processed, and continues from there.
+//! An event contains no secret. The platform reads the events of a tenant with [`ConnectionStorage::events`], remembers
+//! the position of the last event it has processed, and continues from there.
 //!
 //! [`ConnectionStorage::events`]: crate::storage::ConnectionStorage::events
 
@@ -17,7 +17,7 @@ pub struct EventPosition(pub u64);
 /// A stored event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The position from which reading continues.
+    /// The position of the event. Reading continues after this position.
     pub position: EventPosition,
     /// The event.
     pub event: NewEvent,
@@ -51,8 +51,9 @@ pub enum EventKind {
     Recovered,
     /// The connection was deleted from storage. TikTok may still grant access.
     Disconnected,
-    /// The authorization ends within 30 days, 7 days or 1 day. A [sweep](crate::ConnectorHost::sweep) writes each of these
-    /// notices once per consent. If one sweep finds several of them due, it writes only the most urgent one.
+    /// An expiry notice: the authorization ends within 30 days, 7 days or 1 day. A [sweep](crate::ConnectorHost::sweep)
+    /// writes each of these three notices once per consent. If several of them are due in one sweep, it writes only the
+    /// most urgent one.
     Notice {
         /// The number of days: 30, 7 or 1.
         days: u8,

@@ -1,4 +1,4 @@
-//! The host: the handle through which an embedder makes every call. Each call stands in a file of its own.
+//! The host: the handle through which an embedder makes every call. Each call is in a file of its own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::storage::HostStorage;
 
 /// The connector in its sandbox. It is cheap to clone. Each method makes one call, and calls run concurrently.
 ///
-/// A call runs on a task of its own. If the caller drops the future, the call and its save continue. Calls therefore need a
-/// tokio runtime with time and I/O enabled, and a host that shuts down should let its calls finish.
+/// A call runs on a task of its own. If the caller drops the future, the call and its save continue. Calls therefore
+/// need a tokio runtime with time and I/O enabled, and a host that shuts down should let its calls finish.
 #[derive(Clone)]
 pub struct ConnectorHost {
     pub(crate) sandbox: Arc<Sandbox>,

@@ -1,5 +1,5 @@
-//! Identifiers. Each kind has a type of its own, so that two kinds can't be confused. Ids are compared byte by byte. They are
-//! never trimmed, case-folded or joined with a separator.
+//! Identifiers. Each kind has a type of its own, so that two kinds can't be confused. Ids are compared byte by byte.
+//! They are never trimmed, case-folded or joined with a separator.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::randomness::{Randomness, random_bits};
 
-/// The rule that a text breaks, so that it is not an identifier. It does not contain the text.
+/// The error for a text that is not an identifier. It contains the rule that the text breaks, but not the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {rule}")]
 pub struct InvalidId {
@@ -65,13 +65,13 @@ macro_rules! identifier {
 }
 
 identifier! {
-    /// A tenant of the platform: one TikTok app with its own data. The host names the tenant of a call; the guest can't.
-    /// 1 to 256 bytes of UTF-8.
+    /// A tenant of the platform: one TikTok app with its own data. The host chooses the tenant of a call; the guest
+    /// can't. 1 to 256 bytes of UTF-8.
     TenantId, "tenant id", opaque
 }
 
 identifier! {
-    /// A customer of the platform, named by the platform's own id. 1 to 256 bytes of UTF-8.
+    /// A customer of the platform, identified by the platform's own id. 1 to 256 bytes of UTF-8.
     CustomerId, "customer id", opaque
 }
 
@@ -81,23 +81,24 @@ identifier! {
 }
 
 identifier! {
-    /// A shop, named by TikTok's shop id. 1 to 19 digits, as text.
+    /// A shop, identified by TikTok's shop id. 1 to 19 digits, as text.
     ShopId, "shop id", digits
 }
 
 identifier! {
-    /// One write of one record. Opaque, 1 to 64 bytes. It is only compared for equality, and never issued twice.
+    /// Identifies one write of one record. Opaque, 1 to 64 bytes. Revisions are only compared for equality. No revision
+    /// is issued twice.
     Revision, "revision", revision
 }
 
 identifier! {
-    /// A data key of a tenant. Opaque, 1 to 64 bytes. The host draws 128 random bits for each key id.
+    /// The id of a data key of a tenant. Opaque, 1 to 64 bytes. The host draws 128 random bits for each key id.
     KeyId, "key id", revision
 }
 
 identifier! {
-    /// A host key, which wraps data keys. It lives in a key service or a key file. 1 to 256 visible ASCII characters. The id is
-    /// not secret, and errors name it.
+    /// The id of a host key. A host key wraps data keys, and is kept in a key service or a key file. The id has 1 to
+    /// 256 visible ASCII characters. It is not secret, and error texts contain it.
     HostKeyId, "host key id", visible
 }
 
@@ -117,9 +118,9 @@ impl HostKeyId {
     }
 }
 
-/// Issues the revisions of one call: 128 random bits, drawn once, and a counter. No revision is ever issued twice, even after a
-/// deletion, a restore or a fail-over. The random bits are drawn before the call, so saving the received tokens cannot fail
-/// for lack of randomness.
+/// Issues the revisions of one call: 128 random bits, drawn once, and a counter. No revision is ever issued twice, even
+/// after a deletion, a restore or a fail-over. The random bits are drawn before the call, so saving the received tokens
+/// cannot fail for lack of randomness.
 #[derive(Debug)]
 pub(crate) struct Revisions {
     call: u128,

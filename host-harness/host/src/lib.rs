@@ -1,8 +1,10 @@
-//! The reference host of the TikTok Shop connector, as a library. It runs the connector's WebAssembly component on wasmtime.
+//! The reference host of the TikTok Shop connector, as a library. It runs the connector's WebAssembly component on
+//! wasmtime.
 //!
-//! [`ConnectorHost`] gives the component outbound HTTP to TikTok Shop's two hosts, clocks, randomness, the app's credentials
-//! and storage, and nothing else. The component can't reach a file system, an environment, a socket or a standard stream.
-//! Every call runs in a fresh instance, for one tenant. The caller names the tenant, and the guest can't.
+//! [`ConnectorHost`] gives the component outbound HTTP to TikTok Shop's two network hosts, clocks, randomness, the
+//! app's credentials and storage, and nothing else. The component can't reach a file system, an environment, a socket
+//! or a standard stream. Every call runs in a fresh instance, for one tenant. The caller chooses the tenant; the guest
+//! can't.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -51,16 +53,16 @@
 //!
 //! # Where things are
 //!
-//! The crate root contains the names that every embedder needs: the host, its builder, its error and the ids. Everything else
-//! is in a module. One module per call: [`connect`], [`consent`], [`refresh`], [`access_token`], [`call`], [`disconnect`],
-//! [`webhook`], [`sweep`]. One module per part that an embedder provides or chooses: [`storage`], [`seal`], [`credentials`],
-//! [`egress`], [`clock`], [`randomness`].
+//! The crate root contains the names that every embedder needs: the host, its builder, its error and the ids.
+//! Everything else is in a module. One module per call: [`connect`], [`consent`], [`refresh`], [`access_token`],
+//! [`call`], [`disconnect`], [`webhook`], [`sweep`]. One module per part that an embedder provides or chooses:
+//! [`storage`], [`seal`], [`credentials`], [`egress`], [`clock`], [`randomness`].
 //!
 //! # Logs
 //!
-//! This library logs through `tracing`, and no secret at any level. Every call is a span `call` with the fields `operation`,
-//! `tenant` and `customer`, and `account` if the caller named one. At its end every call logs one event, even if the caller no
-//! longer waits:
+//! This library logs through `tracing`, and no secret at any level. Every call is a span `call` with the fields
+//! `operation`, `tenant` and `customer`, and `account` if the call is for one account. At its end every call logs one
+//! event, even if the caller no longer waits:
 //!
 //! | level | event |
 //! | --- | --- |
@@ -70,9 +72,9 @@
 //! | `DEBUG` | A call that only reads succeeded. Each response: host, method and status. |
 //! | `TRACE` | The answer of each call, with its secrets redacted. |
 //!
-//! The crates below this library are less careful. Requests to TikTok Shop carry the app secret, codes and tokens in their URL,
-//! and `wasmtime-wasi-http` logs that URL at `TRACE`. Put a [`LogFilter`](log_filter::LogFilter) on every layer that writes
-//! logs. Every level is safe with it:
+//! The crates below this library are less careful. Requests to TikTok Shop carry the app secret, codes and tokens in
+//! their URL, and `wasmtime-wasi-http` logs that URL at `TRACE`. Put a [`LogFilter`](log_filter::LogFilter) on every
+//! layer that writes logs. Every level is safe with it:
 //!
 //! ```
 //! use tiktok_shop_host::log_filter::LogFilter;

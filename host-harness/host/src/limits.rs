@@ -40,7 +40,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Returns the name of a limit that is zero as the error.
+    /// Checks that no limit is zero. The error is the name of a limit that is zero.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let Self {
             concurrent_calls,

@@ -9,8 +9,8 @@ use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
 
 impl ConnectorHost {
-    /// Links exactly these shops of the account and unlinks all others. An empty list is allowed and keeps the tokens. Sends
-    /// nothing.
+    /// Links exactly these shops of the account and unlinks all others. An empty list unlinks all shops and keeps the
+    /// tokens. Sends nothing.
     ///
     /// # Errors
     /// See [`CallError`].

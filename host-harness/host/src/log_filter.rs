@@ -81,7 +81,7 @@ impl<S> Filter<S> for LogFilter {
         }
     }
 
-    /// Judges records of the `log` crate. Their fields name the module that logged them.
+    /// Judges records of the `log` crate. The fields of a record contain the module that logged it.
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
         let mut origin = Origin { harmless: true };
         if event.metadata().target() == LOG_TARGET {

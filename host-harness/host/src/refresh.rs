@@ -11,15 +11,15 @@ use crate::id::{AccountId, CustomerId, TenantId};
 /// When `refresh` renews the access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshMode {
-    /// Only when it is due, and at most once in ten minutes.
+    /// Only when the renewal is due, and at most once in ten minutes.
     WhenDue,
     /// Now. The rules for claims still apply.
     Forced,
 }
 
 impl ConnectorHost {
-    /// Renews the access token if `mode` says so, and reads the shops that TikTok lists. `account: None` means the customer's
-    /// only account.
+    /// Renews the access token if `mode` says so, and reads the shops that TikTok lists. `account: None` means the
+    /// customer's only account.
     ///
     /// # Errors
     /// See [`CallError`].

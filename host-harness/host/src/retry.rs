@@ -9,16 +9,16 @@ use crate::error::{Action, CallError};
 /// How often a call is repeated without a pause because other writers were faster.
 const MAX_CONFLICTS: u32 = 3;
 
-/// Makes a call, and repeats it while the connector asks for it: after the pause of [`Action::RetryAfter`], and up to three times
-/// without a pause after [`Action::StorageConflict`]. Returns every other outcome unchanged. Returns the last error if no
-/// repetition is possible in time.
+/// Makes a call, and repeats it while the connector asks for it: after the pause of [`Action::RetryAfter`], and up to
+/// three times without a pause after [`Action::StorageConflict`]. Returns every other outcome unchanged. Returns the
+/// last error if no repetition is possible in time.
 ///
-/// No call begins later than `within` after the first one. If a pause would end later, the error is returned without waiting.
-/// Pauses use tokio's clock, as all deadlines of this library do. If the future is dropped, nothing is repeated, and the call
-/// that is running finishes on its own.
+/// No call begins later than `within` after the first one. If the next pause would end after this time, the error is
+/// returned without waiting. Pauses use tokio's clock, as all deadlines of this library do. If the future is dropped,
+/// nothing is repeated, and the call that is running finishes on its own.
 ///
-/// A `call` that changes something at TikTok Shop can be repeated as well. It ends in `RetryAfter` only if TikTok Shop certainly
-/// did not act.
+/// A `call` that changes something at TikTok Shop can be repeated as well. It ends in `RetryAfter` only if TikTok Shop
+/// certainly did not act.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -77,8 +77,8 @@ mod tests {
         CallError::Connector(ConnectorError { plugin: plugin(), action, failure })
     }
 
-    /// Runs calls that end with these outcomes, one after the other. Every call takes one second. Returns the second at which each
-    /// call began, and the last outcome.
+    /// Runs calls that end with these outcomes, one after the other. Every call takes one second. Returns the second at
+    /// which each call began, and the last outcome.
     async fn run(within: Duration, outcomes: Vec<Result<u8, CallError>>) -> (Vec<u64>, Result<u8, CallError>) {
         let (began, mut calls, mut outcomes) = (Instant::now(), Vec::new(), outcomes.into_iter());
         let last = with_retries(within, || {

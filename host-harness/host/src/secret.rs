@@ -6,8 +6,9 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-/// A secret text: an authorization code, the query of a callback, an OAuth state, a shop's cipher or an app secret. `Debug`
-/// prints `[redacted]`, and there is no `Display`. The time of a comparison depends only on the lengths.
+/// A secret text: an authorization code, the query of a callback, an OAuth state, a shop's cipher or an app secret.
+/// `Debug` prints `[redacted]`, and there is no `Display`. How long a comparison of two secrets takes depends only on
+/// their lengths.
 ///
 /// Clones share one buffer, which is zeroed when the last clone is dropped.
 #[derive(Clone)]

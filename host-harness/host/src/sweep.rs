@@ -1,4 +1,4 @@
-//! Refreshes all connections that are due, of all tenants, and writes notices about authorizations that end.
+//! Refreshes the due connections of all tenants, and writes expiry notices about authorizations that end.
 
 mod notice;
 
@@ -20,13 +20,14 @@ use crate::storage::{Due, StorageError, run_within};
 /// The settings of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sweep {
-    /// The current time. Connections that are due by then are refreshed, and notices count their days from it.
+    /// The current time. Connections that are due at this time or earlier are refreshed. Expiry notices count their
+    /// days from this time.
     pub now: UnixSeconds,
     /// How many connections are refreshed concurrently. Leave some of
     /// [`Limits::concurrent_calls`](crate::limits::Limits::concurrent_calls) to other calls.
     pub concurrency: NonZeroUsize,
-    /// The sweep waits for a random part of this time before it starts. Hosts of a fleet that begin in the same minute then
-    /// rarely work on the same connections.
+    /// The sweep waits for a random part of this time before it starts. Hosts of a fleet that begin in the same minute
+    /// then rarely work on the same connections.
     pub jitter: Duration,
 }
 
@@ -43,22 +44,23 @@ impl Sweep {
 pub struct Swept {
     /// The number of connections that were refreshed.
     pub refreshed: u64,
-    /// The number of connections that could not be refreshed. Each stores its failure, and most are due again later.
+    /// The number of connections that could not be refreshed. Each of these connections stores its failure, and most
+    /// are due again later.
     pub failed: u64,
-    /// The number of notices that were written: see [`EventKind::Notice`](crate::events::EventKind::Notice).
+    /// The number of expiry notices that were written: see [`EventKind::Notice`](crate::events::EventKind::Notice).
     pub notices: u64,
     /// Whether `stop` ended the sweep early. Refreshes that had begun were finished.
     pub stopped: bool,
 }
 
-/// Why a sweep ended early: the storage did not list due or ending connections, or did not store a notice. Refreshes that had
-/// begun were finished.
+/// Why a sweep ended early: the storage failed to list due or ending connections, or failed to store an expiry notice.
+/// Refreshes that had begun were finished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the sweep ended early: {source}")]
 pub struct SweepError {
     /// The error of the storage.
     pub source: StorageError,
-    /// The result until then.
+    /// What the sweep had done before it ended.
     pub swept: Swept,
 }
 
@@ -68,17 +70,17 @@ struct Listed {
     due: Due,
 }
 
-/// The number of entries in one page of a list. It keeps many calls busy and needs little memory.
+/// The number of entries in one page of a list. A page of this size keeps many calls busy and needs little memory.
 const PAGE: usize = 500;
 
 impl ConnectorHost {
-    /// Refreshes every due connection once, until none is left or `stop` completes. Then writes notices about authorizations
-    /// that end within 30 days, 7 days or 1 day. `on_each` is called after each refresh. A slow connection occupies one of
-    /// `concurrency` places and delays no other connection.
+    /// Refreshes every due connection once, until none is left or `stop` completes. Then writes expiry notices about
+    /// authorizations that end within 30 days, 7 days or 1 day. `on_each` is called after each refresh. A slow
+    /// connection occupies one of `concurrency` places and delays no other connection.
     ///
-    /// All hosts of a fleet may sweep at the same time. If two of them reach one connection, only one refreshes it. Each host
-    /// shuffles every page and skips connections that another host has refreshed or is refreshing, so two hosts rarely meet and
-    /// TikTok Shop does not get a request from each of them.
+    /// All hosts of a fleet may sweep at the same time. If two of them reach one connection, only one refreshes it.
+    /// Each host shuffles every page and skips connections that another host has refreshed or is refreshing, so two
+    /// hosts rarely work on the same connection, and TikTok Shop does not get a request from each of them.
     ///
     /// # Errors
     /// [`SweepError`]
@@ -102,8 +104,8 @@ impl ConnectorHost {
             while running.len() < sweep.concurrency.get() && !swept.stopped && listed_all.is_none() {
                 match waiting.next() {
                     Some(listed) => {
-                        // Each refresh runs on a task of its own. Nothing polls the refreshes while the next page is loading,
-                        // and a refresh may hold the database connection that the page needs.
+                        // Each refresh runs on a task of its own. Nothing polls the refreshes while the next page is
+                        // loading, and a refresh may hold the database connection that the page needs.
                         running.push(tokio::spawn(self.clone().refresh_due(sweep.now, listed)));
                     }
                     None => {
@@ -154,9 +156,9 @@ impl ConnectorHost {
     /// Refreshes a connection if it is still due. The outcome is `None` if it is no longer due.
     async fn refresh_due(self, now: UnixSeconds, listed: Listed) -> (Due, Option<Result<Connection, CallError>>) {
         let Listed { predecessor, due } = listed;
-        // Ask for the first due entry after the predecessor. If that entry comes later in the order than this connection,
-        // the connection is no longer due. If the storage fails, refresh the connection: with `WhenDue`, the connector checks
-        // the due time again.
+        // Ask for the first due entry after the predecessor. If that entry comes later in the order than this
+        // connection, the connection is no longer due. If the storage fails, refresh the connection: with `WhenDue`,
+        // the connector checks the due time again.
         let first = run_within(self.storage_timeout(), self.storage().due(now, predecessor.as_ref(), 1)).await;
         if first.is_ok_and(|first| first.first().is_none_or(|first| *first > due)) {
             return (due, None);

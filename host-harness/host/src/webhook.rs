@@ -1,8 +1,8 @@
-//! Receives TikTok Shop's webhooks: checks the signature, drops repetitions, passes the event to the platform, and says which
-//! HTTP status to answer.
+//! Receives TikTok Shop's webhooks: checks the signature, drops repetitions, passes the event to the platform, and says
+//! which HTTP status to answer.
 //!
-//! TikTok Shop expects an answer within 3 seconds. If the answer is not 200, it sends the webhook again after 2 minutes, 30
-//! minutes, 3 hours and 12 hours (partner.tiktokshop.com/docv2/page/tts-webhooks-overview, 2026).
+//! TikTok Shop expects an answer within 3 seconds. If the answer is not 200, it sends the webhook again after 2
+//! minutes, 30 minutes, 3 hours and 12 hours (partner.tiktokshop.com/docv2/page/tts-webhooks-overview, 2026).
 
 use std::future::Future;
 use std::time::Duration;
@@ -19,15 +19,17 @@ use crate::id::{ShopId, TenantId};
 use crate::storage::{StorageError, WebhookDigest, run_within};
 use crate::words::words;
 
-/// How much of TikTok's 3 seconds may pass before the platform gets the event.
+/// How much of TikTok's 3 seconds may pass before the platform gets the event: 2 seconds.
 const TIME_BEFORE_HANDLING: Duration = Duration::from_secs(2);
 
 /// What an event changed in the stored connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookEffect {
-    /// Nothing: the event has another type, no connection contains the shop, or the event is older than the latest consent.
+    /// Nothing: the event has another type, no connection contains the shop, or the event is older than the latest
+    /// consent.
     None,
-    /// The seller has removed shops from the app. A `refresh` is now due and checks it.
+    /// The seller has removed shops from the app. A `refresh` is now due, and it checks whether the authorization still
+    /// works.
     VerificationDue,
     /// The authorization ends soon. The connection's status says so.
     AuthorizationEnding,
@@ -76,7 +78,7 @@ pub enum WebhookReply<E> {
     Handled,
     /// The platform had handled the event before.
     Repeated,
-    /// The signature is not one of the tenant's app.
+    /// The signature was not made with the secret of the tenant's app.
     Forged,
     /// The signature is valid, but the body is not an event. A repetition would not help.
     Malformed(ConnectorError),
@@ -88,7 +90,8 @@ pub enum WebhookReply<E> {
     NotReceived(CallError),
     /// The storage could not say whether the event was handled before.
     NotRead(StorageError),
-    /// The connector or the storage took too long. The work that has begun continues, and TikTok's repetition finds it done.
+    /// The connector or the storage took too long. The work that has begun continues. When TikTok sends the webhook
+    /// again, the work is done.
     Late,
 }
 
@@ -107,13 +110,13 @@ impl<E> WebhookReply<E> {
 }
 
 impl ConnectorHost {
-    /// Checks the signature of a webhook of the tenant's app, finds the connections that it concerns, and records what it means
-    /// for them. `authorization` is the value of that header, and `body` is the whole body as it arrived. Sends nothing.
-    /// Idempotent.
+    /// Checks the signature of a webhook of the tenant's app, finds the connections that it concerns, and records what
+    /// it means for them. `authorization` is the value of the header `Authorization`, and `body` is the whole body as
+    /// it arrived. Sends nothing. Idempotent.
     ///
     /// # Errors
-    /// See [`CallError`]. `InvalidRequest` with the code `webhook-signature-invalid`: the signature is not one of the tenant's
-    /// app.
+    /// See [`CallError`]. `InvalidRequest` with the code `webhook-signature-invalid` means that the signature was not
+    /// made with the secret of the tenant's app.
     pub async fn receive_webhook(
         &self,
         tenant: &TenantId,
@@ -130,15 +133,15 @@ impl ConnectorHost {
             .await
     }
 
-    /// Receives a webhook of the tenant's app as [`receive_webhook`](Self::receive_webhook) does, and passes it to `handle`
-    /// unless it was handled before. If `handle` succeeds, the webhook is remembered as handled. `authorization` is the value
-    /// of that header, or empty if the header is missing.
+    /// Receives a webhook of the tenant's app as [`receive_webhook`](Self::receive_webhook) does, and passes it to
+    /// `handle` unless it was handled before. If `handle` succeeds, the webhook is remembered as handled.
+    /// `authorization` is the value of the header `Authorization`, or empty if the header is missing.
     ///
     /// `handle` should store or queue the event within one second, and show it only to owners that have
     /// [linked](WebhookOwner::linked) the shop.
     ///
-    /// Each event is handled at least once. `handle` can get an event twice if two deliveries arrive at the same moment, if an
-    /// answer was lost, or if the storage could not remember the event.
+    /// Each event is handled at least once. `handle` can get an event twice if two deliveries arrive at the same
+    /// moment, if an answer was lost, or if the storage could not remember the event.
     pub async fn accept_webhook<E, F>(
         &self,
         tenant: &TenantId,
@@ -183,7 +186,8 @@ impl ConnectorHost {
     }
 }
 
-/// Tells a wrong signature from a body that is not an event. Both are invalid requests, so the code decides.
+/// Distinguishes a wrong signature from a body that is not an event. Both errors are invalid requests, so the code of
+/// the error decides.
 fn not_received<E>(error: CallError) -> WebhookReply<E> {
     match error {
         CallError::Connector(error) if error.failure().code == code::WEBHOOK_SIGNATURE_INVALID => WebhookReply::Forged,

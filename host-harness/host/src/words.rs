@@ -1,4 +1,4 @@
-//! Types that have a word each: for storages, programs and people.
+//! Enums whose cases have one word each, for storages, programs and people.
 
 /// A text that is not one of the words of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -85,7 +85,7 @@ fn an_embedders_own_filter_can_silence_more_but_not_less() {
     }
 }
 
-/// Logs records as `tracing-log` does: all of them have the target `log`, and the fields name the module.
+/// Logs records as `tracing-log` does: all of them have the target `log`, and the fields contain the module.
 fn records_of_log() {
     let log = |target: &str, module: Option<&str>, text: &str| {
         tracing::event!(target: "log", tracing::Level::WARN, { "log.target" = target, "log.module_path" = module }, "{text}");
@@ -103,7 +103,7 @@ fn records_of_the_log_crate_are_judged_by_the_module_that_logged_them() {
     assert_eq!(passed(EnvFilter::new("trace"), records_of_log).len(), 4);
 }
 
-/// Builds the event without the macros, because the macros always name the module of this test.
+/// Builds the event without the macros, because the macros always record the module of this test.
 #[test]
 fn a_silenced_module_stays_silent_under_another_target() {
     struct Callsite;

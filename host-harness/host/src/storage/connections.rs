@@ -47,16 +47,17 @@ pub trait ConnectionStorage: Send + Sync {
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError>;
 
     /// Returns connections of all tenants whose [`Connection::ends_at`] is `by` or earlier, in the order of [`Ending`].
-    /// Connections in the status [`ReauthorizationRequired`](crate::connection::ConnectionStatus) are left out. The list starts
-    /// behind `after` and has at most `limit` entries. It may or may not contain rows that are written meanwhile. A sweep
-    /// reads it.
+    /// Connections in the status [`ReauthorizationRequired`](crate::connection::ConnectionStatus) are left out. The
+    /// list starts after the entry `after` and has at most `limit` entries. Rows that are written during the call may
+    /// or may not be in the list. A sweep uses this list.
     ///
     /// # Errors
     /// See [`StorageError`].
     async fn endings(&self, by: UnixSeconds, after: Option<&Ending>, limit: usize)
     -> Result<Vec<Ending>, StorageError>;
 
-    /// Returns the tenant's events behind this position, in order, at most `limit`. `after: None` starts at the first event.
+    /// Returns the tenant's events behind this position, in order, at most `limit`. `after: None` starts at the first
+    /// event.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -67,8 +68,8 @@ pub trait ConnectionStorage: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Event>, StorageError>;
 
-    /// Appends the event unless an event with the same `once` was appended for the same connection before. Returns whether it
-    /// was appended.
+    /// Appends the event unless an event with the same `once` was appended for the same connection before. Returns
+    /// whether the event was appended.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -95,7 +96,7 @@ pub struct Row {
     pub ciphers: Option<Sealed>,
     /// The lineage of the token record from which the row was derived.
     pub token_lineage: String,
-    /// The generation of that token record within its lineage.
+    /// The generation of the token record from which the row was derived, within its lineage.
     pub token_generation: u64,
 }
 
@@ -112,8 +113,9 @@ impl Row {
         Self::grant_name(&self.token_lineage, self.connection.granted_at)
     }
 
-    /// Returns the name that [`grant`](Self::grant) returns for a row with this lineage and this time of consent. A storage
-    /// that keeps both as columns needs no whole row for [`ConnectionStorage::endings`].
+    /// Returns the name that [`grant`](Self::grant) returns for a row with this lineage and this time of consent. A
+    /// storage that keeps both values as columns can use it in [`ConnectionStorage::endings`] without reading whole
+    /// rows.
     #[must_use]
     pub fn grant_name(token_lineage: &str, granted_at: UnixSeconds) -> String {
         format!("{token_lineage}/{}", granted_at.0)

@@ -34,8 +34,8 @@ pub trait ConsentStorage: Send + Sync {
     /// See [`StorageError`].
     async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError>;
 
-    /// Marks the state as used. Returns `true` to exactly one of several callers, and `false` if the state is already used or
-    /// unknown.
+    /// Marks the state as used. Returns `true` to exactly one of several callers, and `false` if the state is already
+    /// used or unknown.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -88,7 +88,7 @@ pub struct StoredConsent {
 pub struct BrowserDigest([u8; 32]);
 
 impl BrowserDigest {
-    /// Wraps a digest that was stored before.
+    /// Wraps the bytes of a stored digest.
     #[must_use]
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)

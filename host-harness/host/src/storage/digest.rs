@@ -10,7 +10,7 @@ macro_rules! digest {
         pub struct $name([u8; 32]);
 
         impl $name {
-            /// Wraps a digest that was stored before.
+            /// Wraps the bytes of a stored digest.
             #[must_use]
             pub const fn new(bytes: [u8; 32]) -> Self {
                 Self(bytes)

@@ -1,16 +1,16 @@
-//! Why a storage did not answer.
+//! Why a call to a storage failed.
 
-/// Why a storage did not answer. The text reaches error details and logs, so it must not contain a stored value.
+/// Why a call to a storage failed. The text reaches error details and logs, so it must not contain a stored value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
     /// It is unknown whether a write happened. The host tries again.
     #[error("storage unavailable: {0}")]
     Unavailable(String),
-    /// Nothing was written: a quota, a size, or a missing key.
+    /// Nothing was written, for example because of a quota, a size limit or a missing key.
     #[error("storage refused: {0}")]
     Refused(String),
-    /// Nothing was written: the tenant no longer has the key under which the value is sealed. The host seals the value under
-    /// another key and tries again.
+    /// Nothing was written: the tenant no longer has the key under which the value is sealed. The host seals the value
+    /// under another key and tries again.
     #[error("storage refused: the value is sealed under a key that is gone")]
     KeyGone,
 }

@@ -1,5 +1,5 @@
-//! A storage in front of another one. An [`Interceptor`] sees every access first and decides what happens to it. Use it to
-//! watch or count accesses, and in tests to imitate a storage that is slow, stale or down.
+//! A storage in front of another one. An [`Interceptor`] sees every access first and decides what happens to it. Use it
+//! to watch or count accesses, and in tests to imitate a storage that is slow, stale or down.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -25,13 +25,13 @@ pub enum Access<'a> {
     Accounts(&'a TenantId, &'a CustomerId),
     /// `load_token`.
     LoadToken(&'a TenantId, &'a ConnectionKey),
-    /// `swap_token`.
+    /// `swap_token`, with the expected revision and the new record.
     SwapToken(&'a TenantId, &'a ConnectionKey, Option<&'a Revision>, Option<&'a Next<TokenWrite>>),
     /// `list_rows`.
     ListRows(&'a TenantId, &'a CustomerId),
     /// `load_row`.
     LoadRow(&'a TenantId, &'a ConnectionKey),
-    /// `swap_row`.
+    /// `swap_row`, with the expected revision, the new row and its events.
     SwapRow(&'a TenantId, &'a ConnectionKey, Option<&'a Revision>, Option<&'a Next<Row>>, &'a [NewEvent]),
     /// `append_once`.
     AppendOnce(&'a TenantId, &'a NewEvent),
@@ -63,7 +63,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Returns the customer whose token records or rows are accessed, if the access names one.
+    /// Returns the customer whose token records or rows are accessed. `None` if the access is not for one customer.
     #[must_use]
     pub const fn customer(self) -> Option<&'a CustomerId> {
         match self {
@@ -79,38 +79,38 @@ impl<'a> Access<'a> {
 
 /// What happens to an access.
 pub enum Passage {
-    /// The storage gets it.
+    /// The storage gets the access.
     Forward,
-    /// This storage gets it instead.
+    /// This other storage gets the access instead.
     ForwardTo(Arc<dyn HostStorage>),
-    /// The storage gets it twice, as from a driver that repeats a request. The caller gets the second answer.
+    /// The storage gets the access twice, as if a driver had repeated a request. The caller gets the second answer.
     ForwardTwice,
-    /// The storage gets it, and the caller gets [`StorageError::Unavailable`] in place of the answer.
+    /// The storage gets the access, but the caller gets [`StorageError::Unavailable`] instead of the answer.
     LoseAnswer,
-    /// The storage does not get it, and the caller gets this error.
+    /// The storage does not get the access, and the caller gets this error.
     Fail(StorageError),
-    /// The storage does not get it, and the caller gets this answer. If the answer is not one of the accessed method, the
-    /// caller gets [`StorageError::Refused`].
+    /// The storage does not get the access, and the caller gets this answer. If the answer belongs to another method,
+    /// the caller gets [`StorageError::Refused`].
     Answer(Answer),
 }
 
-/// An answer that an [`Interceptor`] gives in place of the storage.
+/// An answer that an [`Interceptor`] gives instead of the storage.
 #[derive(Debug)]
 pub enum Answer {
-    /// To `load_token`, for example an older record.
+    /// An answer to `load_token`, for example an older record.
     LoadToken(Option<TokenEntry>),
-    /// To `load_row`, for example an older row.
+    /// An answer to `load_row`, for example an older row.
     LoadRow(Option<Box<RowEntry>>),
-    /// To `swap_token`.
+    /// An answer to `swap_token`.
     SwapToken(Swapped<TokenEntry>),
-    /// To `swap_row`.
+    /// An answer to `swap_row`.
     SwapRow(Box<Swapped<RowEntry>>),
 }
 
 /// Decides what happens to each access.
 #[async_trait]
 pub trait Interceptor: Send + Sync {
-    /// Decides what happens to this access. `storage` is the storage that would get it.
+    /// Decides what happens to this access. `storage` is the storage that gets a forwarded access.
     async fn passage(&self, access: Access<'_>, storage: &dyn HostStorage) -> Passage;
 }
 
@@ -131,7 +131,7 @@ impl Intercepted {
         self.interceptor.passage(access, &*self.storage).await
     }
 
-    /// Performs an access that no [`Answer`] fits.
+    /// Performs an access to a method for which there is no [`Answer`].
     async fn access<T, F>(
         &self,
         access: Access<'_>,

@@ -18,8 +18,8 @@ pub trait KeyStorage: Send + Sync {
     /// See [`StorageError`].
     async fn tenant_keys(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, StorageError>;
 
-    /// Adds a key if the tenant's newest key is still `newest`. `newest: None` means that the tenant has no key. Returns
-    /// whether the key was added.
+    /// Adds a key if the tenant's newest key is still `newest`. `newest: None` means that the tenant has no key.
+    /// Returns whether the key was added.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -37,23 +37,23 @@ pub trait KeyStorage: Send + Sync {
         next: Option<&WrappedKey>,
     ) -> Result<bool, StorageError>;
 
-    /// Removes a key, erased or not, if no record is sealed under it. Returns whether the key was removed: `false` if a record
-    /// is sealed under it or if the tenant has no such key.
+    /// Removes a key, erased or not, if no record is sealed under it. Returns whether the key was removed: `false` if a
+    /// record is sealed under it or if the tenant has no such key.
     ///
     /// # Errors
     /// See [`StorageError`].
     async fn remove_key(&self, tenant: &TenantId, key: &KeyId) -> Result<bool, StorageError>;
 
-    /// Returns the keys of all tenants with the number of records sealed under each, ordered by tenant and key in byte order.
-    /// The list starts behind `after` and has at most `limit` entries.
+    /// Returns the keys of all tenants with the number of records sealed under each, ordered by tenant and key in byte
+    /// order. The list starts after the entry `after` and has at most `limit` entries.
     ///
     /// # Errors
     /// See [`StorageError`].
     async fn key_uses(&self, after: Option<(&TenantId, &KeyId)>, limit: usize) -> Result<Vec<KeyUse>, StorageError>;
 
-    /// Returns the records that are sealed under this key: token records, and rows with ciphers. They are ordered by purpose,
-    /// then by connection in byte order. The list starts behind `after` and has at most `limit` entries. It may or may not
-    /// contain records that are written meanwhile.
+    /// Returns the records that are sealed under this key: token records, and rows with ciphers. They are ordered by
+    /// purpose, then by connection in byte order. The list starts after the entry `after` and has at most `limit`
+    /// entries. Records that are written during the call may or may not be in the list.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -65,8 +65,8 @@ pub trait KeyStorage: Send + Sync {
         limit: usize,
     ) -> Result<Vec<SealedRecord>, StorageError>;
 
-    /// Replaces exactly this sealed value by `next`. Revision, age and due time stay as they are. Returns `false`, and changes
-    /// nothing, if the record is gone or was written since.
+    /// Replaces exactly this sealed value by `next`. Revision, age and due time stay as they are. Returns `false`, and
+    /// changes nothing, if the record no longer contains this value.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -87,8 +87,8 @@ mod digits {
     }
 }
 
-/// A value that the host has sealed, and the id of its key. A storage keeps both and can open neither. `Debug` shows the key
-/// id and the number of bytes.
+/// A value that the host has sealed, and the id of its key. A storage keeps both and can open neither. `Debug` shows
+/// the key id and the number of bytes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     key: KeyId,
@@ -97,7 +97,7 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// Wraps a sealed value that was stored before.
+    /// Wraps the bytes of a stored value that is sealed under this key.
     #[must_use]
     pub const fn new(key: KeyId, bytes: Vec<u8>) -> Self {
         Self { key, bytes }
@@ -174,7 +174,7 @@ pub struct SealedRecord {
     pub key: ConnectionKey,
     /// Whether the value is in the token record or in the row.
     pub purpose: Purpose,
-    /// The revision of that record.
+    /// The revision of the token record or row that contains the value.
     pub revision: Revision,
     /// The sealed value.
     pub sealed: Sealed,

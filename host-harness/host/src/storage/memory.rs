@@ -1,5 +1,5 @@
-//! Storage in this process's memory, for tests and demonstrations. One lock makes every swap atomic. Everything is lost when
-//! the process ends.
+//! Storage in this process's memory, for tests and demonstrations. One lock makes every swap atomic. Everything is lost
+//! when the process ends.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,12 +41,12 @@ struct Records {
     once: BTreeSet<(ConnectionKey, OnceDigest)>,
     states: BTreeMap<StateDigest, StoredState>,
     webhooks: Webhooks,
-    /// In the order in which they were added.
+    /// The tenant's keys, in the order in which they were added.
     keys: Vec<TenantKey>,
 }
 
 impl Records {
-    /// Returns whether the tenant has this key, not erased.
+    /// Returns whether the tenant has this key and has not erased it.
     fn has_key(&self, key: &KeyId) -> bool {
         self.keys.iter().any(|known| known.id == *key && known.wrapped.is_some())
     }
@@ -94,7 +94,7 @@ struct StoredToken {
 }
 
 impl MemoryStorage {
-    /// An empty storage.
+    /// Creates an empty storage.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, records: Mutex::default() }

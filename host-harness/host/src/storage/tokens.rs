@@ -37,9 +37,9 @@ pub trait TokenStorage: Send + Sync {
         next: Option<&Next<TokenWrite>>,
     ) -> Result<Swapped<TokenEntry>, StorageError>;
 
-    /// Returns connections of all tenants whose [`TokenWrite::refresh_due_at`] is `now` or earlier, in the order of [`Due`].
-    /// The list starts behind `after` and has at most `limit` entries. It may or may not contain records that are written
-    /// meanwhile. A sweep reads it.
+    /// Returns connections of all tenants whose [`TokenWrite::refresh_due_at`] is `now` or earlier, in the order of
+    /// [`Due`]. The list starts after the entry `after` and has at most `limit` entries. Records that are written
+    /// during the call may or may not be in the list. A sweep uses this list.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -51,7 +51,8 @@ pub trait TokenStorage: Send + Sync {
 pub struct TokenWrite {
     /// The sealed record.
     pub value: Sealed,
-    /// When `refresh` is due. `None` means that it is not due. This time is not sealed, so that a storage can index it.
+    /// When `refresh` is due. `None` means that no refresh is due. This time is not sealed, so that a storage can index
+    /// it.
     pub refresh_due_at: Option<UnixSeconds>,
 }
 

@@ -1,4 +1,4 @@
-//! Which webhooks were handled.
+//! The memory of handled webhooks.
 
 use async_trait::async_trait;
 
@@ -15,8 +15,8 @@ pub trait WebhookStorage: Send + Sync {
     /// See [`StorageError`].
     async fn knows_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<bool, StorageError>;
 
-    /// Remembers for at least three days that this webhook of the tenant was handled. TikTok repeats a webhook for 15.5 hours.
-    /// Idempotent.
+    /// Remembers for at least three days that this webhook of the tenant was handled. TikTok repeats a webhook for 15.5
+    /// hours. Idempotent.
     ///
     /// # Errors
     /// See [`StorageError`].

@@ -1,4 +1,4 @@
-//! Notices about authorizations that end in 30 days, 7 days or 1 day.
+//! Expiry notices about authorizations that end within 30 days, 7 days or 1 day.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,9 +12,9 @@ use crate::host::ConnectorHost;
 use crate::storage::{Ending, OnceDigest, StorageError, run_within};
 
 const DAY: u64 = 86_400;
-/// The days before the end at which a notice is written, most urgent first.
+/// A notice is written this many days before the authorization ends. The most urgent notice comes first.
 const THRESHOLDS: [u8; 3] = [1, 7, 30];
-/// How long before the end the first notice is written, in seconds.
+/// How long before the authorization ends the first notice is written, in seconds: 30 days.
 const FIRST_NOTICE: u64 = 30 * DAY;
 
 /// Returns the notice that is due for an ending authorization, and the digest by which it is written only once. An
@@ -28,8 +28,9 @@ fn notice(ending: &Ending, now: UnixSeconds) -> Option<(OnceDigest, NewEvent)> {
 }
 
 impl ConnectorHost {
-    /// Writes all due notices until none is left or `stop` completes. Each notice is written once, even if several hosts sweep.
-    /// A consent that arrives meanwhile may get the notice of the consent before it.
+    /// Writes all due notices until none is left or `stop` completes. Each notice is written once, even if several
+    /// hosts sweep. If a seller consents again while the sweep runs, the sweep may still write the notice about the
+    /// earlier consent.
     pub(super) async fn write_notices(
         &self,
         now: UnixSeconds,

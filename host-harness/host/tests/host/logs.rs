@@ -71,7 +71,7 @@ fn builder(body: Body) -> ConnectorHostBuilder {
         .credentials(Arc::new(StaticCredentials::new().with(tenant(), credentials)))
 }
 
-/// Calls `connect` with a callback. Returns its error, and the `Display` and `Debug` text of the error.
+/// Calls `connect` with a callback. Returns the error of the call, and the `Display` and `Debug` text of this error.
 async fn connect(host: &ConnectorHost) -> (CallError, String) {
     let query = format!("code={CODE}&state={STATE}");
     let grant = Grant::Callback { query: query.into(), state: StateCheck::Expected(STATE.into()) };

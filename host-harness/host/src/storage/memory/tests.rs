@@ -1,5 +1,5 @@
-//! Times of the storage in memory. The crate `tiktok-shop-storage-contract` tests everything that is equal in all
-//! storages.
+//! The ages and retention times of the storage in memory. The crate `tiktok-shop-storage-contract` tests everything
+//! that all storages have in common.
 
 use super::*;
 use crate::clock::ManualClock;
