@@ -107,7 +107,7 @@ mod tests {
         }
     }
 
-    /// Addresses in these blocks that an attacker would like to reach.
+    /// Tries addresses in these blocks that an attacker would like to reach.
     #[test]
     fn addresses_of_the_machine_and_its_network_are_refused_in_every_notation() {
         for address in [

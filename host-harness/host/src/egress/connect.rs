@@ -54,7 +54,8 @@ impl From<ConnectFailure> for Error {
             ConnectFailure::NoPublicAddress => Self::DestinationIpProhibited,
             ConnectFailure::Timeout | ConnectFailure::TlsTimeout => Self::ConnectionTimeout,
             ConnectFailure::Refused => Self::ConnectionRefused,
-            // `TlsProtocolError` would not do here: it can also come later, so it does not say that nothing was sent.
+            // `TlsProtocolError` would be wrong here. It can also occur after a request was sent, so it does not say
+            // that nothing was sent.
             ConnectFailure::Unreachable | ConnectFailure::Tls => Self::DestinationUnavailable,
             ConnectFailure::Certificate => Self::TlsCertificateError,
         }
@@ -69,8 +70,8 @@ pub(super) fn production_roots() -> RootCertStore {
 type Stream = TokioIo<TcpStream>;
 type Connecting<S> = Pin<Box<dyn Future<Output = Result<S, ConnectFailure>> + Send>>;
 
-/// Opens the connections of the shared client. It connects to the stand-in of an authority if there is one, otherwise
-/// through TLS.
+/// Opens the connections of the shared client. If an authority has a stand-in, connects to the stand-in. Otherwise
+/// connects to the authority through TLS.
 #[derive(Clone)]
 pub(super) struct Connector {
     stand_ins: BTreeMap<Authority, SocketAddr>,

@@ -57,7 +57,7 @@ impl Client {
         Self { connections, deadlines, response_bytes }
     }
 
-    /// Sends an admitted request. If a timeout of the guest is shorter than the host's, it replaces the host's.
+    /// Sends an admitted request. For each timeout, the shorter of the guest's and the host's applies.
     pub(crate) async fn send(
         &self,
         authority: Authority,
@@ -152,7 +152,7 @@ fn request_error(error: &legacy::Error) -> Error {
     }
 }
 
-/// A response body that ends in an error if it is too long or too late.
+/// A response body that ends with an error if it is too long or too late.
 struct BoundedBody {
     body: Incoming,
     /// The number of bytes that may still come.

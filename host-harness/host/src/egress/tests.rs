@@ -95,7 +95,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, seen: mpsc::UnboundedSende
     }
 }
 
-/// Returns this result. With `None` it never answers.
+/// A resolver that returns this result. With `None`, it never answers.
 struct Scripted(Option<io::Result<Vec<IpAddr>>>);
 
 #[async_trait]

@@ -38,7 +38,7 @@ pub(super) fn install(wasm_store: &mut Store<CallState>, on_boundary: OnBoundary
             CallHook::ReturningFromHost => Direction::ToGuest,
             CallHook::CallingWasm | CallHook::ReturningFromWasm => return Ok(()),
         };
-        // A call that ends crosses the boundary again while it unwinds. The hook is not called for these events.
+        // A call that ends crosses the boundary again while it unwinds. The hook is not called for these later events.
         if !ended {
             number += 1;
             ended = on_boundary(BoundaryEvent { number, direction }).is_break();

@@ -1,7 +1,7 @@
-//! The log of a call: a span with its name and customer, and one event at its end.
+//! The log of a call: a span with the operation, the tenant and the customer, and one event when the call ends.
 //!
-//! Identifiers and texts are recorded as strings. Subscribers escape them, so they can't forge a log line. The answer is logged
-//! at `TRACE` with its `Debug` output, which shows no secret.
+//! Identifiers and texts are recorded as strings. Subscribers escape them, so they can't forge a log line. The answer
+//! is logged at `TRACE` with its `Debug` output, which shows no secret.
 
 use std::fmt::Debug;
 
@@ -43,7 +43,8 @@ impl Operation {
         }
     }
 
-    /// Returns the log level of a successful call: `INFO` if the operation changes a connection, `DEBUG` if it only reads.
+    /// Returns the log level of a successful call: `INFO` if the operation changes a connection, `DEBUG` if it only
+    /// reads.
     fn level_of_success(self) -> Level {
         match self {
             Self::Connect | Self::Refresh | Self::LinkShops | Self::Disconnect => Level::INFO,
@@ -78,7 +79,8 @@ macro_rules! event {
 
 impl CallLog {
     pub(crate) fn begin(operation: Operation, scope: &Scope, account: Option<&AccountId>) -> Self {
-        // The span has the highest level, so that a subscriber that shows only errors also shows their tenant and customer.
+        // The span has the highest level, so that a subscriber that shows only errors also shows their tenant and
+        // customer.
         let span = tracing::error_span!(
             "call",
             operation = operation.as_str(),
@@ -107,8 +109,8 @@ impl CallLog {
     }
 }
 
-/// Logs a failed call. An error that asks the host for something is a warning. A fault of the connector or of this machine is an
-/// error.
+/// Logs a failed call. If the error asks the host to do something, it is logged as a warning. If the connector or this
+/// machine is at fault, it is logged as an error.
 fn failed(error: &CallError, elapsed_ms: u64) {
     let level = match error {
         CallError::Connector(error) if error.action() == Action::Internal => Level::ERROR,

@@ -15,7 +15,7 @@ use super::resources::Growth;
 /// The state of one call. It is dropped with its instance, so it never reaches another call.
 pub(crate) struct CallState {
     pub(super) table: ResourceTable,
-    /// The state of WASI, of which only the clocks are linked.
+    /// The state of WASI. Only its clocks are linked.
     pub(super) wasi: WasiCtx,
     pub(super) http: WasiHttpCtx,
     pub(super) egress: GuestHttp,
@@ -45,7 +45,8 @@ impl HasData for Io {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-/// Links everything that a guest can reach. It contains no file system, environment, sockets or standard streams.
+/// Links everything that a guest can reach. A guest can't reach a file system, an environment, sockets or standard
+/// streams.
 pub(super) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     io::error::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
     io::poll::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;

@@ -12,13 +12,13 @@ use crate::limits::Limits;
 /// The length of an epoch.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Returns how many ticks of computing fit into a time. At least one.
+/// Returns how many ticks fit into this time of computing, at least one.
 pub(super) fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-/// Creates an engine with a pool of instances. If the address space for a pool can't be reserved, for example under `ulimit -v`,
-/// the engine allocates instances one by one.
+/// Creates an engine with a pool of instances. If the address space for a pool can't be reserved, for example under
+/// `ulimit -v`, the engine allocates instances one by one.
 pub(super) fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
     let mut pooled = config();
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
@@ -64,8 +64,8 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
     pool
 }
 
-/// Advances the engine's epoch until it is dropped. It uses a thread of its own, because computing guests may occupy every thread
-/// of the async runtime.
+/// Advances the engine's epoch until it is dropped. It uses a thread of its own, because computing guests may occupy
+/// every thread of the async runtime.
 pub(super) struct Ticker {
     _stop: Sender<()>,
 }

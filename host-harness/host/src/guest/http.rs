@@ -13,14 +13,14 @@ use crate::egress::{Authority, Client, admit};
 pub(crate) struct GuestHttp {
     pub(crate) client: Client,
     pub(crate) call_started: Instant,
-    /// How far into the call a request to the token host may still start. After a later request, the call could end before
-    /// the new tokens are saved.
+    /// How long after the start of the call a request to `auth.tiktok-shops.com` may still start. After a later
+    /// request, the call could end before the new tokens are saved.
     pub(crate) last_token_request: Duration,
 }
 
 impl GuestHttp {
-    /// Checks the request's text, and that enough time is left for a request to the token host. Both errors tell the guest that
-    /// nothing was sent.
+    /// Checks the request's text. For a request to `auth.tiktok-shops.com`, also checks that enough time is left. Both
+    /// errors tell the guest that nothing was sent.
     fn admit(&self, request: &mut Request<WasiBody>) -> Result<Authority, Error> {
         let authority =
             admit(request).inspect_err(|refusal| tracing::warn!("request denied by the egress policy: {refusal}"))?;
@@ -32,15 +32,15 @@ impl GuestHttp {
     }
 }
 
-/// The boxed future that [`WasiHttpHooks`] requires. The second value of the result could report an error that occurs after
-/// the response.
+/// The boxed future that [`WasiHttpHooks`] requires. The second value of the result could report an error that occurs
+/// after the response.
 type Sending = Box<
     dyn Future<Output = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>> + Send,
 >;
 
 impl WasiHttpHooks for GuestHttp {
-    /// Accepts every scheme here. The egress then denies all but https. An unsupported scheme would reach the guest as a
-    /// protocol error, which does not say that nothing was sent.
+    /// Accepts every scheme, because the egress later denies all schemes except https. If this function refused a
+    /// scheme, the guest would get a protocol error, which does not say that nothing was sent.
     fn is_supported_scheme(&mut self, _: &http::uri::Scheme) -> bool {
         true
     }

@@ -1,7 +1,7 @@
 //! The three interfaces that the host implements for the guest: credentials, tokens and rows of one tenant.
 //!
-//! An error, a panic or a late answer of the host's database reaches the guest as a `storage-error`, never as a trap. A trap
-//! would end the call between two steps, and newly issued tokens could be lost.
+//! An error, a panic or a late answer of the host's database reaches the guest as a `storage-error`, never as a trap. A
+//! trap would end the call between two steps, and newly issued tokens could be lost.
 
 mod save;
 
@@ -48,7 +48,7 @@ impl Imports {
         Self { scope, storage, credentials, clock, revisions, timeout, token_save, row_save, last_row: None }
     }
 
-    /// Checks that the guest may name this customer.
+    /// Checks that the guest may access this customer's records in this call.
     fn customer(&self, named: String) -> Result<CustomerId, StorageError> {
         let named = CustomerId::try_from(named).map_err(refused)?;
         if self.scope.contains(&named) {
@@ -120,7 +120,8 @@ impl Imports {
         run_within(self.timeout, rows).await
     }
 
-    /// Returns customers of the tenant, which only a webhook may learn.
+    /// Returns the connections of all customers that contain this shop. Only the call for a webhook may see other
+    /// customers.
     async fn list_owners(&mut self, shop: String) -> Result<Vec<ConnectionKey>, StorageError> {
         let Customers::Owners(customers) = &mut self.scope.customers else {
             return Err(StorageError::Refused("this call may not look across customers".to_owned()));
@@ -142,8 +143,8 @@ impl Imports {
         run_within(self.timeout, self.storage.load_row(&self.scope.tenant, key)).await
     }
 
-    /// Writes the row and the events that its change causes. The events depend on the row that is replaced, so the swap fails as
-    /// stale if the stored row has another revision.
+    /// Writes the row and the events that its change causes. The events depend on the row that is replaced, so the swap
+    /// fails as stale if the stored row has another revision.
     async fn swap_row(
         &mut self,
         key: types::ConnectionKey,

@@ -4,8 +4,8 @@ use crate::connection::{ConnectionStatus, UnixSeconds};
 use crate::events::{EventKind, NewEvent};
 use crate::storage::Row;
 
-/// Returns the events that the change from `before` to `after` causes, in order. Rows with different lineages are different
-/// connections.
+/// Returns the events that the change from `before` to `after` causes, in order. Rows with different lineages belong to
+/// different connections.
 pub(super) fn caused_by(before: Option<&Row>, after: Option<&Row>, at: UnixSeconds) -> Vec<NewEvent> {
     let Some(key) = after.or(before).map(|row| &row.connection.key) else { return Vec::new() };
     let kinds = match (before, after) {
@@ -21,7 +21,7 @@ pub(super) fn caused_by(before: Option<&Row>, after: Option<&Row>, at: UnixSecon
     kinds.into_iter().map(|kind| NewEvent { at, key: key.clone(), kind }).collect()
 }
 
-/// Returns the events of a changed status. A changed end or reason alone causes no event.
+/// Returns the events of a change of status. If only the time or the reason in the status changes, there is no event.
 fn change(before: ConnectionStatus, after: ConnectionStatus) -> Vec<EventKind> {
     use ConnectionStatus::{Active, AuthorizationEnding as Ending, ReauthorizationRequired as Dead};
 
@@ -33,7 +33,7 @@ fn change(before: ConnectionStatus, after: ConnectionStatus) -> Vec<EventKind> {
     recovered.into_iter().chain(warning(after)).collect()
 }
 
-/// Returns the event that warns about this status, if it needs a warning.
+/// Returns the event that warns about this status. `None` if the status needs no warning.
 fn warning(status: ConnectionStatus) -> Option<EventKind> {
     match status {
         ConnectionStatus::Active => None,

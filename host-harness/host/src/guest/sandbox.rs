@@ -53,8 +53,9 @@ pub(crate) struct Sandbox {
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 
 impl Sandbox {
-    /// Waits for a free instance, then runs `export` in a fresh one. The call runs on a task of its own, which continues if the
-    /// caller stops waiting. `read` converts the generated answer into a type of this library; only the latter is logged.
+    /// Waits until the pool has a free place, then runs `export` in a fresh instance. The call runs on a task of its
+    /// own, which continues if the caller stops waiting. `read` converts the generated answer into a type of this
+    /// library. Only the converted value is logged.
     pub(crate) async fn call<T, U, F>(
         self: &Arc<Self>,
         log: CallLog,
@@ -74,7 +75,8 @@ impl Sandbox {
         };
         let span = log.span();
         let running = async move {
-            // Unwind safety: nothing reads the state of the call after a panic. The panic's text may contain any value.
+            // Unwind safety: nothing reads the state of the call after a panic. The panic's text is not logged, because
+            // it may contain any value.
             let answer = AssertUnwindSafe(sandbox.run_in_time(scope, export)).catch_unwind().await;
             drop(permit);
             let plugin = || sandbox.program.plugin.clone();
@@ -98,7 +100,7 @@ impl Sandbox {
     ) -> Result<T, CallError> {
         let deadline = self.deadlines.call;
         let wasm_store = self.wasm_store(scope)?;
-        // If the call is late, dropping its future drops the instance.
+        // If the call is too late, its future is dropped, and the instance with it.
         match tokio::time::timeout(deadline, self.run(wasm_store, export)).await {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(error))) => Err(self.connector_error(error)),
@@ -151,8 +153,8 @@ impl Sandbox {
         wasm_store.limiter(|state| &mut state.growth);
         wasm_store.set_hostcall_fuel(limits.hostcall_bytes);
         wasm_store.set_max_component_handles(limits.handles);
-        // Ticks also pass while the guest waits. The deadline is extended by one tick at a time, so a wait costs one tick,
-        // however long it is, and computing costs one tick per 10 ms.
+        // Ticks also pass while the guest waits. The deadline is extended by one tick at a time, so a wait costs one
+        // tick, however long it is, and computing costs one tick per 10 ms.
         wasm_store.set_epoch_deadline(1);
         wasm_store.epoch_deadline_callback(|mut wasm_store| {
             let left = &mut wasm_store.data_mut().ticks_left;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::id::{CustomerId, TenantId};
 
-/// The tenant and the customers of one call. The guest may name only these customers, and can't name a tenant.
+/// The tenant and the customers of one call. The guest may access only the records of these customers, and it can't
+/// choose a tenant.
 #[derive(Clone)]
 pub(crate) struct Scope {
     pub(crate) tenant: TenantId,
@@ -15,9 +16,9 @@ pub(crate) struct Scope {
 /// When a call needs the tenant's keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyUse {
-    /// Only to open or seal a value. The call fails there if a key is not available.
+    /// When a value is opened or sealed. If a key is not available at that point, the call fails.
     WhenNeeded,
-    /// Before anything else, because tokens that can't be sealed at the end of the call would be lost.
+    /// Before the call does anything else, because it would lose its new tokens if it could not seal them at the end.
     First,
     /// Never. Without a key the call lists connections without the ciphers of their shops.
     Optional,
@@ -28,32 +29,33 @@ pub(super) enum Customers {
     /// The call reads no stored connection.
     None,
     One(CustomerId),
-    /// The customers whose connections contain a shop that the guest named. A webhook names shops, not customers.
+    /// The customers whose connections contain a shop that the guest named. A webhook contains the id of a shop, but no
+    /// customer.
     Owners(BTreeSet<CustomerId>),
 }
 
 impl Scope {
-    /// The scope of a call for one customer.
+    /// Returns the scope of a call for one customer.
     pub(crate) fn of_customer(tenant: &TenantId, customer: &CustomerId) -> Self {
         Self::new(tenant, Customers::One(customer.clone()))
     }
 
-    /// The scope of a call that spends an authorization code for one customer.
+    /// Returns the scope of a call that spends an authorization code for one customer.
     pub(crate) fn for_connect(tenant: &TenantId, customer: &CustomerId) -> Self {
         Self { keys: KeyUse::First, ..Self::of_customer(tenant, customer) }
     }
 
-    /// The scope of a call that lists one customer's connections.
+    /// Returns the scope of a call that lists one customer's connections.
     pub(crate) fn for_listing(tenant: &TenantId, customer: &CustomerId) -> Self {
         Self { keys: KeyUse::Optional, ..Self::of_customer(tenant, customer) }
     }
 
-    /// The scope of a call that reads no stored connection.
+    /// Returns the scope of a call that reads no stored connection.
     pub(crate) fn without_customer(tenant: &TenantId) -> Self {
         Self::new(tenant, Customers::None)
     }
 
-    /// The scope of a webhook, which may look up the owners of a shop.
+    /// Returns the scope of a call for a webhook, which may look up the owners of a shop.
     pub(crate) fn for_webhook(tenant: &TenantId) -> Self {
         Self::new(tenant, Customers::Owners(BTreeSet::new()))
     }
@@ -62,7 +64,7 @@ impl Scope {
         Self { tenant: tenant.clone(), customers, keys: KeyUse::WhenNeeded }
     }
 
-    /// Returns the customer of the call, if it is for exactly one.
+    /// Returns the customer of the call. `None` if the call is not for exactly one customer.
     pub(super) fn customer(&self) -> Option<&CustomerId> {
         match &self.customers {
             Customers::One(customer) => Some(customer),
@@ -70,7 +72,7 @@ impl Scope {
         }
     }
 
-    /// Returns whether the guest may name this customer.
+    /// Returns whether the guest may access this customer's records in this call.
     pub(super) fn contains(&self, customer: &CustomerId) -> bool {
         match &self.customers {
             Customers::None => false,

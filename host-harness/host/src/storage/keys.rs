@@ -66,7 +66,7 @@ pub trait KeyStorage: Send + Sync {
     ) -> Result<Vec<SealedRecord>, StorageError>;
 
     /// Replaces exactly this sealed value by `next`. Revision, age and due time stay as they are. Returns `false`, and
-    /// changes nothing, if the record no longer contains this value.
+    /// changes nothing, if the record is gone or contains another value.
     ///
     /// # Errors
     /// See [`StorageError`].

@@ -1,5 +1,5 @@
 //! Real TLS connections to servers with and without a valid certificate. The test has its own certificate authority.
-//! The roots of trust, the port and the address check are the test's. Everything else is the code of production.
+//! The roots of trust, the port and the address check are also the test's own. Everything else is production code.
 
 use http::Version;
 use hyper::body::Incoming;
@@ -105,7 +105,7 @@ impl TlsServer {
         Self { address, handshakes, requests }
     }
 
-    /// Returns whether the server received an HTTP request. Call it after all connections have ended.
+    /// Returns whether the server received an HTTP request. Call this function after all connections have ended.
     fn received_a_request(&mut self) -> bool {
         self.requests.try_recv().is_ok()
     }

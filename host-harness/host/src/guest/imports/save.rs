@@ -66,8 +66,8 @@ impl Entry for RowEntry {
     }
 }
 
-/// Repeats a swap until the storage says what happened, or until the budget is spent. A failed attempt may have
-/// written. The next attempt then finds the new `revision`, or no record if the swap deletes.
+/// Repeats a swap until the storage says what happened, or until the budget is spent. A failed attempt may have written
+/// the record. The next attempt then finds the new `revision`, or no record if the swap deletes.
 pub(super) async fn save<E: Entry, F>(
     budget: Budget<'_>,
     revision: Option<&Revision>,
@@ -82,7 +82,7 @@ where
     let result = loop {
         match run_to_deadline(end, swap()).await {
             Err(StorageError::Unavailable(_)) if Instant::now() + pause < end => tokio::time::sleep(pause).await,
-            // The save is unfinished. If the guest repeats it, only the rest of the budget is left.
+            // The save stays unfinished. If the guest repeats the save, only the rest of the budget is left.
             Err(StorageError::Unavailable(why)) => return Err(StorageError::Unavailable(why)),
             Ok(Swapped::Stale(Some(found))) if Some(found.revision()) == revision => break Ok(Swapped::Done),
             Ok(Swapped::Stale(None)) if repeated && revision.is_none() => break Ok(Swapped::Done),

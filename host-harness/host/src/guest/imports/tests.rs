@@ -49,7 +49,7 @@ fn write(value: u8) -> token_storage::Write {
     token_storage::Write { value: vec![value], refresh_due_at: Some(7) }
 }
 
-/// Delays each swap of a token record by 50 ms. Until `up`, loses the answer of every swap that it performs.
+/// Delays each swap of a token record by 50 ms. Until `up`, performs each swap but loses its answer.
 struct Slow {
     up: Instant,
 }
@@ -163,11 +163,11 @@ async fn the_events_of_a_row_depend_on_the_row_that_it_replaces() {
     let storage = Arc::new(memory());
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
-    // The expected revision is that of the call's own write, without a load.
+    // The call expects the revision that it has just written itself. It has not loaded the row.
     let second = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await.unwrap();
     let revision = stored(second);
 
-    // Another call begins, whose host has no row in memory.
+    // Another call begins. It has not loaded or written the row before.
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let third = imports.swap_row(key("mine"), Some(revision), Some(row(3, ENDING))).await.unwrap();
     let loaded = imports.load_row(key("mine")).await.unwrap().unwrap();
@@ -202,7 +202,7 @@ async fn a_write_whose_answer_is_lost_writes_its_events_once() {
     let ended = imports.swap_row(key("mine"), Some(stored(first)), None).await.unwrap();
     assert!(matches!(ended, connection_storage::SwapOutcome::Deleted), "{ended:?}");
 
-    // The answer is lost until the budget ends, and the guest writes the row again.
+    // The answer is lost until the budget is spent. Then the guest writes the row again.
     imports.storage = sealed(slow(&memory, Instant::now() + 2 * SAVE));
     let lost = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await;
     assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");
