@@ -76,7 +76,7 @@ pub(super) fn encrypt(
 }
 
 /// Decrypts a sealed value. Returns `None` if the value was sealed under another key or with other associated data, or
-/// was changed after that.
+/// if it was changed after it was sealed.
 pub(super) fn decrypt(key: &DataKey, associated_data: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, sealed) = sealed.strip_prefix(&[FORMAT])?.split_first_chunk::<NONCE>()?;
     let payload = Payload { msg: sealed, aad: associated_data };
@@ -84,7 +84,7 @@ pub(super) fn decrypt(key: &DataKey, associated_data: &[u8], sealed: &[u8]) -> O
 }
 
 /// Encodes the parts of associated data in their order. Each part has its length in front, so two different lists never
-/// have the same encoding. `domain` names the kind of data, so that a value of one kind never opens as a value of
+/// have the same encoding. `domain` identifies the kind of data, so that a value of one kind never opens as a value of
 /// another kind.
 pub(super) fn encode_associated_data(domain: &str, parts: &[&str]) -> Vec<u8> {
     let mut bytes = b"tiktok-shop-connector\0".to_vec();

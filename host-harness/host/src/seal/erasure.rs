@@ -11,7 +11,8 @@ use crate::storage::{StorageError, Swapped, TenantKey};
 
 /// The number of records or events that are listed at a time.
 const PAGE: usize = 500;
-/// The maximum number of passes over a tenant's keys. Each pass deletes what other hosts wrote during the pass before.
+/// The maximum number of passes over a tenant's keys. Each pass deletes what other hosts wrote during the previous
+/// pass.
 const MAX_PASSES: usize = 20;
 
 /// The result of an erasure.
@@ -25,8 +26,8 @@ pub struct Erased {
 
 impl Keyring {
     /// Erases a tenant. First erases its data keys, so that no copy of a sealed value can be opened any more. Other
-    /// hosts notice it within 60 seconds. Then deletes the tenant's connections, and writes one event for each. Records
-    /// that other hosts write during the erasure are deleted too.
+    /// hosts notice this within 60 seconds. Then deletes the tenant's connections, and writes one event for each.
+    /// Records that other hosts write during the erasure are deleted too.
     ///
     /// The events stay, because they contain no secret. A backup from before the erasure still contains the wrapped
     /// data keys. Anybody who has the host key can open such a backup.
@@ -40,11 +41,11 @@ impl Keyring {
         for _ in 0..MAX_PASSES {
             for key in &keys {
                 self.delete_connections_under(tenant, &key.id, now, &mut erased).await?;
-                // If another host has just written a record under the key, the key stays, and the next pass deletes
-                // both.
+                // If another host has just written a record under the key, the key stays. The next pass deletes the
+                // record and the key.
                 self.storage().remove_key(tenant, &key.id).await?;
             }
-            // A host that found its key erased may have added a new key and sealed its value under that.
+            // A host that found its key erased may have added a new key and sealed a value under the new key.
             keys = self.erase_keys(tenant, &mut erased).await?;
             if keys.is_empty() {
                 return Ok(erased);
@@ -63,8 +64,8 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// Deletes every connection that an event names. This finds the rows without ciphers, which are sealed under no
-    /// key.
+    /// Deletes every connection that has an event. This also finds rows without ciphers, which a search by key can't
+    /// find.
     async fn delete_connections_with_events(
         &self,
         tenant: &TenantId,

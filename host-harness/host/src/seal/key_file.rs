@@ -108,7 +108,7 @@ impl KeyFile {
         Ok(true)
     }
 
-    /// Adds a key again that was removed. It becomes the last one.
+    /// Adds a removed key again. It becomes the last key of the file.
     pub(super) fn restore(&self, id: &HostKeyId, key: &DataKey) -> Result<(), KeyFileError> {
         let _lock = private_file::lock(&self.path)?;
         let keys = self.keys()?;
@@ -116,7 +116,7 @@ impl KeyFile {
         Ok(())
     }
 
-    /// Reads the keys in a task that may block. `wanted` is the key that an error names.
+    /// Reads the keys in a task that may block. `wanted` is the key whose id an error contains.
     async fn read(&self, wanted: Option<&HostKeyId>) -> Result<HostKeys, KeyError> {
         let file = self.clone();
         let read = tokio::task::spawn_blocking(move || file.keys().map_err(|error| error.to_string())).await;

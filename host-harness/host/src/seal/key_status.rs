@@ -33,8 +33,8 @@ pub struct TenantKeyStatus {
 }
 
 impl KeyStatus {
-    /// Returns the number of data keys and the number of records under each host key. The current host key is always
-    /// listed. `None` stands for the erased data keys.
+    /// Returns two numbers for each host key: the number of its data keys, and the number of records under these data
+    /// keys. The current host key is always listed. `None` stands for the erased data keys.
     #[must_use]
     pub fn by_host_key(&self) -> BTreeMap<Option<&HostKeyId>, (u64, u64)> {
         let mut uses = BTreeMap::from([(Some(&self.current), (0, 0))]);

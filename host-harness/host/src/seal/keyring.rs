@@ -17,7 +17,8 @@ use crate::randomness::Randomness;
 use crate::secret::Secret;
 use crate::storage::{HostStorage, Purpose, Row, Sealed, StorageError, TenantKey};
 
-/// A cached key opens values for this long. After that the host reads the tenant's keys again, to notice an erasure.
+/// A cached key opens values for this long. After this time, the host reads the tenant's keys again, to notice an
+/// erasure.
 const MAX_CACHE_AGE: Duration = Duration::from_secs(60);
 /// The maximum number of tenants in the cache.
 const MAX_CACHED_TENANTS: usize = 10_000;
@@ -67,7 +68,7 @@ impl Keyring {
         &*self.provider
     }
 
-    /// Makes sure that values can be sealed for this tenant. Creates the tenant's first key if there is none.
+    /// Makes sure that values can be sealed for this tenant. Creates a first key if the tenant has no key.
     ///
     /// # Errors
     /// See [`seal_token`](Self::seal_token).
@@ -75,11 +76,11 @@ impl Keyring {
         self.sealing_key(tenant).await.map(drop)
     }
 
-    /// Seals a token record. The caller must then write it with this revision.
+    /// Seals a token record. The caller must write the sealed value with this revision.
     ///
     /// # Errors
-    /// A [`StorageError`] if the keys can't be read. If a key is missing, its text contains `key-unavailable(ID)` with
-    /// the id of the host key or of the tenant's data key.
+    /// A [`StorageError`] if the keys can't be read. If a key is missing, the text of the error contains
+    /// `key-unavailable(ID)` with the id of the host key or of the tenant's data key.
     pub async fn seal_token(
         &self,
         tenant: &TenantId,
@@ -105,7 +106,7 @@ impl Keyring {
         self.open(&Place { tenant, key, purpose: Purpose::Token, revision }, sealed).await
     }
 
-    /// Moves the ciphers out of a row's shops and seals them. The caller must then write the row with this revision.
+    /// Moves the ciphers out of a row's shops and seals them. The caller must write the row with this revision.
     ///
     /// # Errors
     /// See [`seal_token`](Self::seal_token).
@@ -153,9 +154,9 @@ impl Keyring {
         decrypt(&key, &place.associated_data(sealed.key()), sealed.bytes()).ok_or_else(|| does_not_open(sealed.key()))
     }
 
-    /// Returns the tenant's newest key. Adds a key if the tenant has none or if the newest one is erased. A cached key
-    /// may be outdated. Storage then answers [`StorageError::KeyGone`] to the write, and the caller seals the value
-    /// again.
+    /// Returns the tenant's newest key. Adds a key if the tenant has no key or if its newest key is erased. A cached
+    /// key may be outdated. In that case, storage answers the write with [`StorageError::KeyGone`], and the caller
+    /// seals the value again.
     async fn sealing_key(&self, tenant: &TenantId) -> Result<(KeyId, Arc<DataKey>), StorageError> {
         if let Some(newest) = self.lock().get(tenant).and_then(CachedKeys::newest) {
             return Ok(newest);

@@ -37,7 +37,7 @@ pub trait KeyProvider: Send + Sync {
 }
 
 /// The reason why a host key could not be used. After such an error the host never overwrites or deletes a sealed
-/// value. The texts reach error details and logs, so a provider must name the cause in them and never include a key.
+/// value. The texts reach error details and logs, so a provider must put the cause into them and never a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The key service or the file can't be reached now. A later attempt may succeed.
@@ -48,11 +48,11 @@ pub enum KeyError {
         /// The cause.
         why: String,
     },
-    /// This provider has no host key with that id. Add that key to the provider.
+    /// This provider has no host key with the id. Add the host key to the provider.
     #[error("key-unavailable({0}): no host key of that name is here")]
     Unknown(HostKeyId),
-    /// The provider has a host key with that id, but that key does not unwrap this data key. Either the provider has a
-    /// different key under the same id, or the wrapped data key is damaged.
+    /// The provider has a host key with the id, but this host key does not unwrap the data key. Either the provider has
+    /// a different key under the same id, or the wrapped data key is damaged.
     #[error("key-unavailable({0}): the host key of that name does not unwrap this data key")]
     Mismatch(HostKeyId),
 }

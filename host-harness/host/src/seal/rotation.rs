@@ -42,28 +42,27 @@ pub struct Rotated {
 pub enum RotationStep {
     /// One more record was checked.
     Record,
-    /// All records were checked. The rotation now waits this long, until the writes that are under way are done.
+    /// All records were checked. The rotation now waits for this time, so that writes that are under way finish.
     Waiting(Duration),
 }
 
 impl Keyring {
-    /// The time for which an earlier data key is still needed after a new one was added: the life of a claim, 120
-    /// seconds. A host that began to refresh a token under the earlier key has saved the token by then. Every host has
-    /// read its keys again by then.
+    /// How long an old data key is still needed after a new one was added: 120 seconds, the life of a claim. After this
+    /// time, a host that began a refresh under the old key has saved the token, and every host has read its keys again.
     pub const GRACE: Duration = CLAIM_LIFE;
 
     /// Moves every tenant to the current host key. Gives the tenant a new data key, wraps the earlier data keys again,
     /// and seals every record under the new data key. Then waits for `grace`, so that writes that are under way finish,
     /// and removes the earlier data keys.
     ///
-    /// Calls continue during the rotation. If a call writes a record first, the rotation leaves that record alone. A
-    /// record that is sealed again keeps its revision and its age.
+    /// Calls continue during the rotation. If a call writes a record before the rotation has replaced it, the rotation
+    /// leaves the new record alone. A record that is sealed again keeps its revision and its age.
     ///
-    /// Every host must have the new host key before the rotation starts. Calls on a host without it fail from then on.
-    /// They lose nothing if `grace` is at least [`GRACE`](Self::GRACE).
+    /// Every host must have the new host key before the rotation starts. After the rotation has started, calls fail on
+    /// a host without the new host key. These calls lose nothing if `grace` is at least [`GRACE`](Self::GRACE).
     ///
-    /// If the rotation is interrupted, the next rotation continues from there. If everything is rotated already, the
-    /// function changes nothing and does not wait.
+    /// If the rotation is interrupted, the next rotation continues where it stopped. If everything is rotated already,
+    /// the function changes nothing and does not wait.
     ///
     /// # Errors
     /// See [`RotationError`].
@@ -100,7 +99,8 @@ impl Keyring {
         rotated: &mut Rotated,
     ) -> Result<Vec<TenantKey>, RotationError> {
         let mut keys = self.load_keys(tenant).await?;
-        // Records can only be sealed again if every earlier key unwraps. If one does not, no new key is added.
+        // Records can only be sealed again if every earlier key unwraps. If one of these keys does not unwrap, no new
+        // key is added.
         for key in keys.iter().filter(|key| key.wrapped.is_some()) {
             self.unwrap_key(tenant, key).await?;
         }
@@ -121,8 +121,8 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// Wraps a data key under the current host key. Returns `false` if it is erased or wrapped by the current host key
-    /// already.
+    /// Wraps a data key under the current host key. Returns `false` if the data key is erased or is already wrapped by
+    /// the current host key.
     async fn rewrap(&self, tenant: &TenantId, key: &TenantKey) -> Result<bool, RotationError> {
         let current = self.provider().current().await?;
         if key.wrapped.as_ref().is_none_or(|wrapped| wrapped.host_key == current) {
@@ -161,8 +161,8 @@ impl Keyring {
         }
     }
 
-    /// Removes a data key. If other hosts have written records under it meanwhile, seals these records again first. The
-    /// key stays if one of its records does not open.
+    /// Removes a data key. If other hosts have written records under the key in the meantime, seals these records again
+    /// first. If one of the records does not open, the key stays.
     async fn remove_data_key(
         &self,
         tenant: &TenantId,
@@ -187,7 +187,7 @@ impl Keyring {
         Err(RotationError::Busy(key.id.clone()))
     }
 
-    /// Seals one record again. Returns `false` if somebody else has written the record meanwhile.
+    /// Seals one record again. Returns `false` if another host has written the record since it was listed.
     async fn reseal(&self, tenant: &TenantId, record: &SealedRecord) -> Result<bool, StorageError> {
         let SealedRecord { key, purpose, revision, sealed } = record;
         let place = Place { tenant, key, purpose: *purpose, revision };

@@ -6,7 +6,7 @@ use crate::id::{HostKeyId, KeyId};
 use crate::storage::StorageError;
 
 /// The reason why a rotation, a retirement or an erasure stopped. The steps before the error stay done. If the caller
-/// repeats the operation, it continues from there.
+/// repeats the operation, it continues where it stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotationError {
@@ -36,7 +36,7 @@ pub enum RotationError {
         records: u64,
     },
     /// Other hosts still write records under a data key that should be removed. They notice the new key within 60
-    /// seconds, so try again after that.
+    /// seconds, so try again after this time.
     #[error("hosts keep writing under data key {0}: try again in a minute")]
     Busy(KeyId),
 }

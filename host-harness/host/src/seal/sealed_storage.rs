@@ -11,7 +11,8 @@ use crate::events::NewEvent;
 use crate::id::{CustomerId, Revision, TenantId};
 use crate::storage::{HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenWrite};
 
-/// The maximum number of times that one value is sealed. It is sealed again if its key was removed meanwhile.
+/// The maximum number of times that one value is sealed. A value is sealed again if its key was removed before the
+/// value was written.
 const MAX_ATTEMPTS: usize = 3;
 
 /// A storage and the keyring that seals and opens its values.

@@ -31,7 +31,7 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
     assert_eq!(events.len(), CONNECTIONS);
     assert_eq!(storage.tenant_keys(&t).await.unwrap(), []);
 
-    // A copy of the record does not open: on this host at once, on the other host within 60 seconds.
+    // This host can't open a copy of the record from now on. The other host notices the erasure within 60 seconds.
     let gone = format!("key-unavailable({}): the tenant has no key of that name", token.value.key());
     assert_eq!(open(&ring).await.unwrap_err(), StorageError::Refused(gone.clone()));
     tokio::time::advance(Duration::from_secs(60)).await;
@@ -85,7 +85,8 @@ struct WritesMeanwhile {
 #[async_trait]
 impl Interceptor for WritesMeanwhile {
     async fn passage(&self, access: Access<'_>, storage: &dyn HostStorage) -> Passage {
-        // At the first list, the keys are already erased and the connections still exist.
+        // When the erasure lists records for the first time, the keys are already erased, but the connections still
+        // exist.
         if access.method() == "sealed_under" && self.listed.fetch_add(1, Ordering::SeqCst) == 0 {
             let (t, k, next) = (tenant("t"), key("c2", "a"), revision("meanwhile"));
             let before = storage.load_token(&t, &k).await.unwrap().unwrap().revision;
@@ -110,7 +111,7 @@ async fn a_record_that_another_host_writes_during_an_erasure_is_erased_too() {
     assert_eq!(storage.tenant_keys(&t).await, Ok(Vec::new()));
 }
 
-/// A row without ciphers is sealed under no key, and its token record may be deleted already.
+/// The connection has no sealed value: its row has no ciphers, and its token record is already deleted.
 #[tokio::test]
 async fn a_row_without_ciphers_is_erased_with_its_tenant() {
     let (storage, t) = (stored().await, tenant("t"));

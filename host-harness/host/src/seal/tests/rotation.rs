@@ -141,7 +141,7 @@ async fn a_record_that_does_not_open_stays_in_place_and_so_does_its_key() {
     assert_eq!((rotated.unopened, rotated.removed), (1, 1));
     assert!(!ring.status().await.unwrap().is_rotated());
     assert_eq!(storage.load_token(&t, &k).await.unwrap().unwrap().value, next.value.value);
-    // The old host key is no longer needed even then.
+    // Although one record did not open, the old host key is no longer needed.
     assert_eq!(ring.status().await.unwrap().by_host_key().get(&Some(&"old".parse().unwrap())), None);
 }
 

@@ -16,7 +16,7 @@ pub(super) fn old() -> HostKeys {
     HostKeys::new([host_key("old", 1)]).unwrap()
 }
 
-/// The host keys after a new one is added. The old one still unwraps.
+/// Returns the host keys after a new one was added. The old host key still unwraps.
 pub(super) fn new() -> HostKeys {
     HostKeys::new([host_key("new", 2), host_key("old", 1)]).unwrap()
 }
@@ -32,7 +32,7 @@ pub(super) fn connections() -> Vec<(TenantId, ConnectionKey)> {
     of("t").chain(of("u")).collect()
 }
 
-/// A storage with the connections of both tenants, whose data keys the old host key wraps.
+/// Returns a storage with the connections of both tenants. The old host key wraps the data keys of both.
 pub(super) async fn stored() -> Arc<MemoryStorage> {
     let storage = memory();
     let ring = keyring(&storage, &old());
