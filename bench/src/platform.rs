@@ -79,7 +79,7 @@ pub(crate) fn customer(number: u64) -> Result<CustomerId> {
     Ok(format!("customer-{number}").parse()?)
 }
 
-/// A connection to be copied.
+/// The content of a connection of which copies are made.
 pub(crate) struct Template<'a> {
     platform: &'a Platform,
     record: Vec<u8>,
@@ -87,7 +87,7 @@ pub(crate) struct Template<'a> {
 }
 
 impl Template<'_> {
-    /// Makes a copy that belongs to a customer of its own, and seals it.
+    /// Makes a sealed copy for the customer with this number.
     pub(crate) async fn copy(&self, number: u64) -> Result<NewConnection> {
         let Platform { tenant, keyring, .. } = self.platform;
         let key = ConnectionKey { customer: customer(number)?, account: self.row.connection.key.account.clone() };

@@ -1,5 +1,5 @@
 //! A consent, from the link to the callback. Only the browser that began the consent can finish it, once, within ten
-//! minutes, and for the same customer and tenant. A callback that is refused sends no request.
+//! minutes, and for the same customer and tenant. If the host refuses a callback, it sends no request.
 
 use std::io;
 use std::sync::Arc;

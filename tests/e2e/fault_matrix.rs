@@ -2,8 +2,9 @@
 //! `tests/fault-matrix.json`.
 //!
 //! For each operation and fault, the test runs the operation while the fault lasts. Then the fault ends, and the test
-//! tries the connection until it knows in which state the fault has left it. The measured row must equal the row in the
-//! file. The row contains the case and the code of the error, the requests that were sent, and that state.
+//! uses the connection until the test knows the state in which the fault has left the connection. The measured row must
+//! equal the row in the file. A row contains the case and the code of the error, the requests that were sent, and the
+//! state of the connection.
 
 mod operations;
 

@@ -72,7 +72,7 @@ async fn a_call_within_the_limits_succeeds() {
 #[tokio::test]
 async fn an_oversized_answer_is_not_copied() {
     let host = host();
-    // The answer needs more than one mebibyte in the host's memory, and less in the guest's.
+    // The answer needs more than one mebibyte in the host's memory, and less in the guest's memory.
     assert_eq!(exhausted(host.list_shops(&tenant(0), &customer_id("10000")).await), Resource::HostcallBytes);
     let refreshed = host.refresh(&tenant(0), &customer_id("any"), None, RefreshMode::Forced).await;
     assert_eq!(exhausted(refreshed), Resource::Memory, "the text of the error is oversized");

@@ -69,7 +69,7 @@ impl Fault {
 struct Script {
     /// The fault, and the number of accesses before it.
     fault: Option<(Fault, usize)>,
-    /// The accesses up to now.
+    /// The customer's accesses up to now.
     accesses: Vec<&'static str>,
     /// The number of writes with the fault.
     writes: usize,

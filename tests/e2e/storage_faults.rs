@@ -77,7 +77,8 @@ impl Interceptor for Faulty {
             self.set(Fault::TokenWrites);
         } else if self.is(Fault::TokenWritePanics) {
             self.set(Fault::Nothing);
-            // This panic does not call the panic hook. An embedder decides what the hook prints.
+            // `resume_unwind` does not call the panic hook. This test is not about the hook, because an embedder
+            // decides what the hook prints.
             resume_unwind(Box::new(format!("cannot store {}", self.record())));
         } else if self.is(Fault::TokenWritesQuoted) {
             return refused(format!("invalid input {} near line 1", self.record()));

@@ -22,7 +22,7 @@ use tiktok_shop_tests::{
 const SELLERS: [&str; 2] = ["one-shop", "several-regions"];
 const CUSTOMERS: usize = 10;
 
-/// Connects [`CUSTOMERS`] customers and waits until all of them are due.
+/// Connects [`CUSTOMERS`] customers, and moves the clocks until all of their connections are due.
 async fn due_stage() -> Stage {
     let stage = Stage::new();
     for customer in 0..CUSTOMERS {
@@ -33,7 +33,7 @@ async fn due_stage() -> Stage {
     stage
 }
 
-/// A sweep at the time of [`due_stage`].
+/// Returns a sweep for the time at which [`due_stage`] ends.
 fn sweep(concurrency: usize) -> Sweep {
     sweep_at(BEGIN + 8 * DAY, concurrency)
 }

@@ -148,7 +148,7 @@ impl Schema {
         schema
     }
 
-    /// Returns a schema without rows at the time 0: a free schema, or a new one.
+    /// Returns an empty schema whose time is 0. Empties a free schema, or creates a new schema if none is free.
     fn for_stage(address: &str) -> Arc<Self> {
         let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
         let is_free = |(schema, storage): &mut (Arc<Self>, Weak<_>)| {

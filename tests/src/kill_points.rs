@@ -161,9 +161,9 @@ impl Trial {
         self.events.iter().map(|event| event.number)
     }
 
-    /// Returns the points before each of the host's functions, and the last point. After a function has returned, the
-    /// guest only computes until it calls the next one. A kill there leaves the same state as a kill before the next
-    /// function.
+    /// Returns the point before each call of a host function, and the last point. After a host function has returned,
+    /// the guest only computes until it calls the next function. A kill in this time leaves the same state as a kill
+    /// before the next call.
     pub fn points_before(&self) -> impl Iterator<Item = u32> {
         let before = self.events.iter().filter(|event| event.direction == Direction::ToHost);
         before.chain(self.events.last()).map(|event| event.number)

@@ -97,7 +97,7 @@ impl Stage {
     /// Builds another host with the same storage, keys, clock and fake.
     ///
     /// # Panics
-    /// Never: its parts fit together.
+    /// Never, because the parts of this host fit together.
     #[must_use]
     pub fn another_host(&self) -> ConnectorHost {
         self.host_builder().build().expect("a host")
@@ -106,7 +106,7 @@ impl Stage {
     /// Builds another host with other credentials.
     ///
     /// # Panics
-    /// Never: its parts fit together.
+    /// Never, because the parts of this host fit together.
     #[must_use]
     pub fn host_with(&self, credentials: StaticCredentials) -> ConnectorHost {
         self.host_builder().credentials(Arc::new(credentials)).build().expect("a host")

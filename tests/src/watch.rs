@@ -53,7 +53,7 @@ pub struct Watch {
     begin: [usize; 3],
 }
 
-/// A secret that was found in an output.
+/// An output, and a secret that was found in it.
 pub type Leak = (Sink, Found);
 
 impl Watch {
@@ -65,7 +65,7 @@ impl Watch {
         Self { begin: Sink::ALL.map(|sink| sink.written().len()) }
     }
 
-    /// Returns the output since the beginning of the watch.
+    /// Returns the text that was written to this output since the beginning of the watch.
     #[must_use]
     pub fn written(&self, sink: Sink) -> Vec<u8> {
         let begin = Sink::ALL.into_iter().zip(self.begin).find(|(other, _)| *other == sink).map_or(0, |(_, at)| at);

@@ -75,7 +75,7 @@ impl Writer {
         }
     }
 
-    /// Writes a new token record, or deletes the record in one of eight cases.
+    /// Writes a new token record. With a probability of one in eight, deletes the stored record instead.
     async fn swap_token(&self, expected: Option<Revision>) -> Result<Option<Revision>> {
         let revision = draw_deletion()?.filter(|_| expected.is_some()).map_or_else(new_revision, |_| Ok(None))?;
         let next = match &revision {
@@ -94,8 +94,9 @@ impl Writer {
         Ok(revision)
     }
 
-    /// Writes a new row, or deletes the row in one of eight cases. If no row was stored, the new row is written with an
-    /// event `Connected`. A deletion is written with an event `Disconnected`, and any other row without an event.
+    /// Writes a new row. With a probability of one in eight, deletes the stored row instead. If no row was stored, the
+    /// new row is written with an event `Connected`. A deletion is written with an event `Disconnected`, and any other
+    /// row without an event.
     async fn swap_row(&self, expected: Option<Revision>) -> Result<Option<Revision>> {
         let revision = draw_deletion()?.filter(|_| expected.is_some()).map_or_else(new_revision, |_| Ok(None))?;
         let next = match &revision {
@@ -129,7 +130,7 @@ impl Writer {
     }
 }
 
-/// Draws at random whether to delete: returns `Some` in one of eight cases.
+/// Draws at random whether to delete. Returns `Some` with a probability of one in eight.
 fn draw_deletion() -> Result<Option<()>> {
     let mut byte = [0];
     SystemRandomness.fill(&mut byte)?;

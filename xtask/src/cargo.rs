@@ -48,8 +48,8 @@ pub fn build_executable(name: &str, report: &(dyn Fn(BuildEvent<'_>) + Sync)) ->
         .with_context(|| format!("there is no executable {name}"))
 }
 
-/// Returns the number of packages that [`build_executable`] builds for an executable of this package, as the length of
-/// a progress bar.
+/// Returns the number of packages that [`build_executable`] builds for an executable of this package. A progress bar
+/// needs this number as its length.
 ///
 /// On a fresh machine this downloads the dependencies. Cargo then shows its own progress on standard error.
 ///
@@ -189,7 +189,7 @@ fn cargo_program() -> OsString {
     variable("CARGO").unwrap_or_else(|| env!("CARGO").into())
 }
 
-/// Checks whether cargo sets this variable to describe a program's package to the program.
+/// Checks whether this is a variable that cargo sets for the programs that it runs, to describe their package.
 fn is_set_for_child(name: &str) -> bool {
     const PREFIXES: [&str; 4] = ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_"];
     const NAMES: [&str; 3] = ["CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR"];

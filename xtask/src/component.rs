@@ -111,7 +111,7 @@ fn build(guest: Guest, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Compo
     Ok(Component { path: path.into(), bytes, rustc: target.toolchain.about.line, target: target.origin })
 }
 
-/// Returns the number of packages that [`build_component`] builds, as the length of a progress bar.
+/// Returns the number of packages that [`build_component`] builds. A progress bar needs this number as its length.
 ///
 /// Does not count the crates of the standard library. On a fresh machine this downloads the dependencies. Cargo then
 /// shows its own progress on standard error.

@@ -20,7 +20,7 @@ const PRINTS_PANICS: [&str; 11] = [
     "std::panicking::default_hook",
     "std::panicking::panic_handler",
     "std::panicking::panic_with_hook",
-    // The default hook prints with these.
+    // The default hook prints with these functions.
     "std::backtrace_rs::",
     "std::backtrace::Backtrace as core::fmt::",
     "std::sys::backtrace::",

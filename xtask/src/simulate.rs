@@ -10,9 +10,9 @@ use crate::{progress, report};
 
 /// Simulate calls of many machines that interleave, crash and lose answers, in many more runs than `cargo test`.
 ///
-/// Compiled with optimisation, in a target folder of its own. Prints how often crashes, refreshes and so on happened
-/// under each policy of TikTok's token host. Exit status 1 if a law of the protocol was broken; the seed and the
-/// history of that run are then printed.
+/// The simulation is compiled with optimisation, in a target folder of its own. Prints how often crashes, refreshes and
+/// so on happened under each policy of TikTok's token host. Exit status 1 if a law of the protocol was broken; the seed
+/// and the history of that run are then printed.
 #[derive(Args, Debug)]
 pub(crate) struct Simulate {
     /// Number of runs for each policy.

@@ -47,7 +47,7 @@ pub(super) struct Bench {
     pub(super) calls: u32,
 }
 
-/// The standard input of the process: an app of the fake, and the callbacks of consents to it.
+/// The standard input of the process: an app of the fake, and the callbacks of consents to this app.
 #[derive(Serialize, Deserialize)]
 struct Input {
     app_key: String,

@@ -104,8 +104,8 @@ fn encodings(secret: &[u8]) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     simple.into_iter().chain(base64)
 }
 
-/// Returns the Base64 digits that depend on the secret alone, if `before` bytes precede the secret in its group of
-/// three.
+/// Returns the Base64 digits that do not depend on the bytes around the secret. `before` is the number of bytes (0 to
+/// 2) that stand before the secret in its group of three bytes.
 fn in_base64(secret: &[u8], before: usize, engine: &GeneralPurpose) -> Vec<u8> {
     let digits = engine.encode([&[0].repeat(before), secret].concat());
     let (first, end) = ((before * 8).div_ceil(6), (before + secret.len()) * 8 / 6);

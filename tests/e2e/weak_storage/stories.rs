@@ -20,7 +20,7 @@ use super::storage::{Weak, Weakness};
 
 /// Where a load of a token record waits before it returns.
 enum Gate {
-    /// The load waits until all loads with this barrier have reached it.
+    /// The load waits until all loads with this barrier have reached the barrier.
     Together(Arc<Barrier>),
     /// The load waits until the test opens the door.
     Held(Arc<Door>),

@@ -108,19 +108,20 @@ impl Utc {
         (self.seconds / 3_600, self.seconds / 60 % 60, self.seconds % 60)
     }
 
-    /// Formats as `20260101000000`, the first 14 characters of a `request_id` of TikTok Shop.
+    /// Formats the date and time as `20260101000000`, the first 14 characters of a `request_id` of TikTok Shop.
     pub(crate) fn digits(&self) -> String {
         let (hour, minute, second) = self.time_of_day();
         format!("{:04}{:02}{:02}{hour:02}{minute:02}{second:02}", self.year, self.month, self.day)
     }
 
-    /// Formats as `2026-01-01 00:00:00 UTC`, for people.
+    /// Formats the date and time as `2026-01-01 00:00:00 UTC`, for people.
     pub(crate) fn text(&self) -> String {
         let (hour, minute, second) = self.time_of_day();
         format!("{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", self.year, self.month, self.day)
     }
 
-    /// Formats as `Thu, 01 Jan 2026 00:00:00 GMT`, the IMF-fixdate of a `Date` header (RFC 9110, section 5.6.7).
+    /// Formats the date and time as `Thu, 01 Jan 2026 00:00:00 GMT`, the IMF-fixdate of a `Date` header (RFC 9110,
+    /// section 5.6.7).
     pub(crate) fn imf_fixdate(&self) -> String {
         let (hour, minute, second) = self.time_of_day();
         let (weekday, month) = (self.weekday, month_name(self.month));

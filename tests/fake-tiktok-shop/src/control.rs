@@ -292,7 +292,7 @@ impl Control {
     }
 
     /// Posts the due webhooks to a receiver on this machine, one after the other. Returns the number and the fate of
-    /// each. The receiver has 3 seconds of real time for each answer.
+    /// each webhook. The receiver has 3 seconds of real time for each answer.
     ///
     /// # Errors
     /// [`ControlError::NotLoopback`]

@@ -46,8 +46,8 @@ impl Fault {
     }
 }
 
-/// A part of the bytes that a fault sends. Pieces make up the whole answer, status line and headers included: the fake
-/// adds nothing.
+/// A part of the bytes that a fault sends. Together, the pieces make up the whole answer with its status line and
+/// headers, because the fake adds nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Piece {

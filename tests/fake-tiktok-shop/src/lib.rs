@@ -7,7 +7,8 @@
 //!   fake's own clock, and every answer carries the fake's time in its `Date` header.
 //! - **Signatures.** The fake computes signatures with its own code. Clock and signature code are on purpose not shared
 //!   with the connector: a mistake in the connector cannot repeat itself here and pass unnoticed.
-//! - **Calls.** After the signature, each call of the API checks token, scope and cipher, and remembers its effects.
+//! - **Calls.** For each call of the API, the fake checks the signature, then the token, the scope and the cipher. It
+//!   remembers the effects of the call.
 //! - **Open questions.** Where TikTok Shop's documentation says nothing, [`Switches`] choose the answer.
 //! - **Webhooks.** Grants lose shops, are removed and end. The fake signs the webhooks about these events and hands
 //!   them out on request until the receiver has accepted them or the fake gives up.

@@ -96,7 +96,7 @@ impl Scene {
             return Err("not whole: the stored row differs from the answer".to_owned());
         }
         let Some((_, record)) = self.stored().await else { return Err("not whole: no record".to_owned()) };
-        // The access token needs no check: the call could read the shops with it.
+        // The access token needs no check, because the call has read the shops with it.
         let honoured = record.current().refresh.as_ref().is_some_and(|token| self.stage.fake.honours(token.expose()));
         if !honoured || record.current_claim().is_some() || record.dead().is_some() {
             return Err(format!("not whole: {} is stored", self.words().record(&record)));

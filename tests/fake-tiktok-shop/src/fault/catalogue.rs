@@ -66,7 +66,8 @@ fn text(text: impl Into<String>) -> Piece {
     Piece::Text(text.into())
 }
 
-/// Status 429 with and without `Retry-After` (RFC 9110, section 10.2.3), and the same header with status 503.
+/// Returns faults with status 429, with and without `Retry-After` (RFC 9110, section 10.2.3), and faults with the same
+/// header and status 503.
 fn limits() -> Vec<(&'static str, Fault)> {
     let limited = |headers: &str| Fault::with_headers(LIMITED, headers, "");
     let now = "date: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
@@ -99,7 +100,7 @@ fn limits() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Answers with an error status, many of them with a gateway's page, and answers with an unusual status.
+/// Returns faults with an error status, many of them with a gateway's page, and faults with an unusual status.
 fn statuses() -> Vec<(&'static str, Fault)> {
     vec![
         ("HTTP 400, empty", Fault::answer("400 Bad Request", JSON, "")),
@@ -128,7 +129,8 @@ fn statuses() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Redirects to each of TikTok Shop's two hosts, to a foreign host, within the same host, and without a location.
+/// Returns faults that redirect to each of TikTok Shop's two hosts, to a foreign host, within the same host, and
+/// without a location.
 fn redirects() -> impl Iterator<Item = (String, Fault)> {
     let hosts = ["auth.tiktok-shops.com", "open-api.tiktokglobalshop.com", "elsewhere.example"];
     let to = |status: &str, location: &str| {
@@ -149,7 +151,7 @@ fn redirects() -> impl Iterator<Item = (String, Fault)> {
         ])
 }
 
-/// HTTP 200 with the right content type and an unexpected body.
+/// Returns faults with HTTP 200, the right content type and an unexpected body.
 fn bodies() -> Vec<(&'static str, Fault)> {
     let body = |body: &str| Fault::answer(OK, JSON, body);
     let utf16 = |start: &str| {
@@ -214,7 +216,7 @@ fn bodies() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// HTTP 200 with a wrong, missing or repeated content type, or a wrong content encoding.
+/// Returns faults with HTTP 200 and a wrong, missing or repeated content type, or a wrong content encoding.
 fn labels() -> Vec<(&'static str, Fault)> {
     let labelled = |headers: &str| format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{headers}\r\n");
     let answered = |headers: &str| Fault::with_own_head(&labelled(headers));
@@ -250,7 +252,7 @@ fn labels() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Answers with an unusual or broken head. Where a client can read the head, the true answer follows.
+/// Returns faults whose answer has an unusual or broken head. If a client can read the head, the true answer follows.
 fn heads() -> Vec<(&'static str, Fault)> {
     let informed = |before: &str| Fault::with_own_head(&format!("{before}{HEAD}\r\n"));
     let odd = |header: &[u8]| Fault {
@@ -292,7 +294,8 @@ fn heads() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Answers whose body has a wrong or ambiguous length, or is longer than a client should read.
+/// Returns faults whose answer has a body with a wrong or ambiguous length, or a body that is longer than a client
+/// should read.
 fn lengths() -> Vec<(&'static str, Fault)> {
     let framed = |framing: &str, body: &str| Fault::sends([text(format!("{HEAD}{framing}\r\n\r\n{body}"))]);
     let large = |kib: usize| {
@@ -323,7 +326,7 @@ fn lengths() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Connections that break, or on which nothing more is sent.
+/// Returns faults that break the connection, or after which the fake sends nothing more.
 fn breaks() -> Vec<(&'static str, Fault)> {
     let acts = |fault: Fault| Fault { acts: true, ..fault };
     let part = Piece::Answer { skip: 0, take: Some(60) };
