@@ -1,12 +1,13 @@
 //! The boundary between guest and host, for crash tests: see
 //! [`ConnectorHostBuilder::on_boundary`](crate::ConnectorHostBuilder::on_boundary).
 
-/// One step of a call over the boundary between guest and host. The guest calls a host function, or a host function returns to
-/// the guest. Most host functions are imports, including those of WASI. Some serve the guest's memory or its handles.
+/// One step of a call over the boundary between guest and host. The guest calls a host function, or a host function
+/// returns to the guest. Most host functions are imports, including those of WASI. Some serve the guest's memory or its
+/// handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BoundaryEvent {
-    /// The number of the step within its call, starting at 1 and including the instantiation. The same call under the same
-    /// circumstances gets the same numbers.
+    /// The number of the step within its call, starting at 1 and including the instantiation. The same call under the
+    /// same circumstances gets the same numbers.
     pub number: u32,
     /// The direction of the step.
     pub direction: Direction,

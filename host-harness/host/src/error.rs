@@ -73,8 +73,8 @@ pub enum CallError {
         /// The component.
         plugin: Plugin,
     },
-    /// The call ended without a result: the tokio runtime is shutting down, code of the host panicked, or a crash test ended the
-    /// call.
+    /// The call ended without a result: the tokio runtime is shutting down, code of the host panicked, or a crash test
+    /// ended the call.
     #[error("{plugin}: the call ended without a result")]
     Aborted {
         /// The component.
@@ -83,8 +83,8 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Returns a short name of the error, for counting and for programs: the code of the connector's error, or a word for
-    /// this case.
+    /// Returns a short name of the error, for counting and for programs: the code of the connector's error, or a word
+    /// for this case.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -149,8 +149,8 @@ pub enum Action {
     Misconfigured,
     /// Correct the arguments.
     InvalidRequest,
-    /// Show the error, and do not repeat the call automatically. TikTok Shop refused it or broke the protocol, or it is unknown
-    /// whether TikTok Shop acted.
+    /// Show the error, and do not repeat the call automatically. TikTok Shop refused it or broke the protocol, or it is
+    /// unknown whether TikTok Shop acted.
     Upstream,
     /// Call again. Other writers were faster several times, and nothing was written.
     StorageConflict,
@@ -250,8 +250,8 @@ impl fmt::Display for Resource {
     }
 }
 
-/// Where and why a guest trapped. It contains wasmtime's fixed texts and names of functions, and nothing from the guest's
-/// memory.
+/// Where and why a guest trapped. It contains wasmtime's fixed texts and names of functions, and nothing from the
+/// guest's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trap {
     reason: String,

@@ -24,8 +24,8 @@ impl ConnectorHost {
             .await
     }
 
-    /// Returns the customer's connections with all their shops, from storage. Sends nothing. If the tenant's keys are not
-    /// available, the shops have no cipher, and everything else is complete.
+    /// Returns the customer's connections with all their shops, from storage. Sends nothing. If the tenant's keys are
+    /// not available, the shops have no cipher, and everything else is complete.
     ///
     /// # Errors
     /// See [`CallError`].

@@ -1,7 +1,7 @@
 //! Where tokens and connections are kept. A platform implements [`HostStorage`] on its own database.
 //!
-//! `docs/storage.md` shows how to write an implementation, and the crate `tiktok-shop-storage-contract` checks one. Every
-//! secret is sealed before it reaches a storage: see [`Sealed`].
+//! `docs/storage.md` shows how to write an implementation, and the crate `tiktok-shop-storage-contract` checks one.
+//! Every secret is sealed before it reaches a storage: see [`Sealed`].
 //!
 //! The five parts of the trait:
 //!

@@ -134,7 +134,8 @@ impl ConnectorHost {
                 }
             };
             let Some(ended) = ended else { break };
-            // A panic is a bug that does not concern this connection alone, so it is not counted as a failed refresh.
+            // A panic is a bug of this program and no failure of this connection, so it is not counted as a failed
+            // refresh.
             let Ok((due, Some(outcome))) = ended else { continue };
             match outcome {
                 Ok(_) => swept.refreshed += 1,

@@ -29,7 +29,7 @@ impl std::error::Error for EndedAtBoundary {}
 /// With a hook, the guest is not interrupted while it computes. Every interruption would be a boundary event too, so
 /// the numbers of the other events would depend on the speed of the machine.
 pub(super) fn install(wasm_store: &mut Store<CallState>, on_boundary: OnBoundary) {
-    // Longer than any call. wasmtime adds the current epoch to it, so `u64::MAX` would overflow.
+    // This deadline is longer than any call. wasmtime adds the current epoch to it, so `u64::MAX` would overflow.
     wasm_store.set_epoch_deadline(u64::MAX / 2);
     let (mut number, mut ended) = (0, false);
     wasm_store.call_hook(move |_, hook| {

@@ -1,4 +1,5 @@
-//! Converts between the library's types and the generated ones. Every match is exhaustive, so a new case breaks the build.
+//! Converts between the library's types and the generated ones. Every match is exhaustive, so a new case breaks the
+//! build.
 
 use std::time::Duration;
 

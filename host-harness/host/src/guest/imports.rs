@@ -26,7 +26,7 @@ pub(super) struct Imports {
     credentials: Arc<dyn CredentialsProvider>,
     clock: Arc<dyn Clock>,
     revisions: Revisions,
-    /// How long one answer of a backend may take.
+    /// How long one answer of the storage or of the credentials provider may take.
     timeout: Duration,
     token_save: SaveBudget,
     row_save: SaveBudget,
@@ -35,7 +35,8 @@ pub(super) struct Imports {
 }
 
 impl Imports {
-    /// `timeout` limits one answer of a backend, and all attempts of one save.
+    /// Creates the state of one call. `timeout` limits one answer of the storage or of the credentials provider, and
+    /// all attempts of one save.
     pub(super) fn new(
         scope: Scope,
         storage: SealedStorage,

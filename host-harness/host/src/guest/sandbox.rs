@@ -100,7 +100,7 @@ impl Sandbox {
     ) -> Result<T, CallError> {
         let deadline = self.deadlines.call;
         let wasm_store = self.wasm_store(scope)?;
-        // If the call is too late, its future is dropped, and the instance with it.
+        // If the call takes too long, its future is dropped, which also drops the instance.
         match tokio::time::timeout(deadline, self.run(wasm_store, export)).await {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(error))) => Err(self.connector_error(error)),

@@ -2,8 +2,8 @@
 
 use crate::error::Trap;
 
-/// Reads where and why the guest trapped. Only wasmtime's fixed texts are quoted. Any other text may contain values that the
-/// guest passed to the host.
+/// Reads where and why the guest trapped. Only wasmtime's fixed texts are quoted. Any other text may contain values
+/// that the guest passed to the host.
 pub(super) fn trap(error: &wasmtime::Error) -> Trap {
     let reason = error
         .downcast_ref::<wasmtime::Trap>()

@@ -82,7 +82,7 @@ struct StoredState {
 #[derive(Default)]
 struct Webhooks {
     known: BTreeSet<WebhookDigest>,
-    /// The same webhooks with the time at which each was remembered, oldest first.
+    /// The remembered webhooks, each with the time at which it was remembered, oldest first.
     since: VecDeque<(Duration, WebhookDigest)>,
 }
 

@@ -1,4 +1,4 @@
-//! Calls that a test observes, and ends, at their boundary events.
+//! A test observes the boundary events of a call, and can end the call at each of them.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};

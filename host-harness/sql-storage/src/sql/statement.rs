@@ -114,7 +114,7 @@ pub(crate) struct Tuples<'a> {
     pub(crate) parameters: usize,
     /// The number of the first parameter.
     pub(crate) first: usize,
-    /// The text of the values that all rows share. Each tuple begins with it.
+    /// The text of the values that all database rows share. Each tuple begins with this text.
     pub(crate) shared: &'a str,
 }
 
