@@ -3,8 +3,8 @@
 //! The list of causes is open: it grows. The list of actions is closed within a major version. [`Cause::action`] maps
 //! every cause to its action.
 //!
-//! A host branches on the action. It may also branch on the codes in [`code`], which are a promise. All other codes are
-//! for counting and for support.
+//! A host branches on the action. It may also branch on the codes in [`code`], which keep their meaning. All other
+//! codes are only for counting and for support.
 
 mod advice;
 

@@ -54,8 +54,8 @@ pub enum Swapped<T> {
     Stored(Revision),
     /// The value was deleted.
     Deleted,
-    /// Nothing was written, because the stored revision is another one or nothing is stored. The entry is what is
-    /// stored.
+    /// Nothing was written, because another revision is stored or because nothing is stored. The case contains the
+    /// stored entry, if there is one.
     Stale(Option<Entry<T>>),
 }
 

@@ -18,7 +18,8 @@ wit_bindgen::generate!({
     pub_export_macro: false,
 });
 
-// Only for wasm: a native linker does not accept the names of a component's exports in its version script.
+// The exports exist only for wasm, because a native linker does not accept the names of a component's exports in its
+// version script.
 #[cfg(target_arch = "wasm32")]
 export!(Connector with_types_in self);
 #[cfg(target_arch = "wasm32")]

@@ -52,8 +52,9 @@ fn method(method: Method) -> waki::Method {
     }
 }
 
-/// Takes the `wasi:http` code out of waki's `anyhow` error. Without a code it is unknown whether TikTok acted. Such an
-/// error must never be formatted: its text may hold the URL, and the component's builder removed its `Debug` code.
+/// Takes the `wasi:http` code out of waki's `anyhow` error. Without a code it is unknown whether TikTok acted. The
+/// error must never be formatted, because its text may contain the URL, and because the build of the component removes
+/// the error's `Debug` code.
 fn failure(error: anyhow::Error) -> TransportFailure {
     error.downcast_ref::<ErrorCode>().map_or(TransportFailure::Interrupted, classified)
 }

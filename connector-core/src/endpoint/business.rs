@@ -49,8 +49,8 @@ pub struct BusinessResponse {
 }
 
 impl BusinessRequest {
-    /// Checks that the signature of the request is not a guess. Public implementations sign each form that is refused
-    /// here in different ways.
+    /// Checks that it is known how to sign the request. Public implementations sign each form that is refused here in
+    /// different ways.
     ///
     /// # Errors
     /// Invalid request: `call-malformed`. The detail says what is wrong.

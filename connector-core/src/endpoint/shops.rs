@@ -1,4 +1,4 @@
-//! Get Authorized Shops: lists every shop of the consent, with its cipher.
+//! Get Authorized Shops: lists every shop that the consent covers, with the shop's cipher.
 //!
 //! Source: partner.tiktokshop.com/docv2/page/get-authorized-shops-202309. The endpoint has no paging and no parameters,
 //! and the request has no cipher.

@@ -1,4 +1,4 @@
-//! `link-shops`: links the shops of an account that the customer has chosen. It uses no network.
+//! `link-shops`: links those shops of an account that the customer has chosen. It uses no network.
 
 use super::{rows, tokens};
 use crate::connection::{Connection, Outcome, RowUpdate, ShopUpdate};

@@ -106,8 +106,8 @@ async fn sync(
             }
             Ok(Renewed::Waiting { stored, error }) => {
                 let shown = fault.error.clone().with_delay(error.delay);
-                // If another call holds a claim, a sweep calls again only when the claim lapses. If the latest renewal
-                // was a moment ago, only this back-off keeps a sweep from calling in a loop.
+                // This back-off keeps a sweep from calling in a loop. It is not needed if another call holds a claim,
+                // because the record is then due only when the claim lapses.
                 if error.cause == Cause::BackingOff && !stored.record.is_held_back(effects.now().wall) {
                     let _row_is_a_projection =
                         record_shops(effects, key, stored, ShopUpdate::Unread, Some(&shown), Occasion::LaterCall).await;

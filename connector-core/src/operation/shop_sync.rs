@@ -13,7 +13,7 @@ use crate::ports::Effects;
 use alloc::vec::Vec;
 
 /// Returns the shops that TikTok lists for the record's access token. An answer about a code or a refresh token becomes
-/// `unrecognised-answer`: only the token host can tell whether the grant lives.
+/// `unrecognised-answer`: only the token host can tell whether the grant is still valid.
 pub(super) async fn read_shops(
     effects: &impl Effects,
     app: &Credentials,

@@ -273,8 +273,8 @@ impl TokenRecord {
         }
     }
 
-    /// Returns whether the access token may be served at `now`. By rule 9, a token that may be served is served even if
-    /// its renewal fails.
+    /// Returns whether the access token may be served at `now`. If it may be served, it is served even if its renewal
+    /// fails (rule 9).
     #[must_use]
     pub fn serves(&self, now: UnixSeconds) -> bool {
         self.current.usable_access(now).is_some()

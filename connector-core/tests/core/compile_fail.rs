@@ -1,6 +1,6 @@
-//! A secret cannot leak by mistake: neither the secret types nor the types that hold one implement `Debug`, `Display`,
-//! `Clone`, `PartialEq` or `Serialize`. The tests compare the compiler's error messages with files. After a change of
-//! toolchain, `TRYBUILD=overwrite cargo test -p tiktok-shop-connector-core` writes the files anew.
+//! A secret cannot leak by mistake: the secret types and the types that contain a secret do not implement `Debug`,
+//! `Display`, `Clone`, `PartialEq` or `Serialize`. The tests compare the compiler's error messages with files. After a
+//! change of toolchain, `TRYBUILD=overwrite cargo test -p tiktok-shop-connector-core` writes the files again.
 
 const ERRORS: [(&str, &str); 5] = [
     ("Clone", include_str!("../compile_fail/clone.stderr")),

@@ -219,7 +219,7 @@ impl ScriptedHost {
         self
     }
 
-    /// Starts the host again after a crash. A later call uses the same storage, and effects are counted anew.
+    /// Starts the host again after a crash. A later call uses the same storage, and effects are counted from 1 again.
     pub(crate) fn restart(&self) {
         let mut state = self.0.borrow_mut();
         state.kill = None;

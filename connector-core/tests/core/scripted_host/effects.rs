@@ -137,7 +137,7 @@ impl Effects for ScriptedHost {
     }
 }
 
-/// Describes a request, for example as `refresh RT-1`. Checks everything else about the request.
+/// Describes a request, for example as `refresh RT-1`. Checks all other parts of the request.
 fn name_of(request: &Request<'_>) -> String {
     let (path, query) = request.path_and_query.expose().split_once('?').expect("a query");
     let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
