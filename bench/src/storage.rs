@@ -1,5 +1,5 @@
 //! Measures whether the number of stored connections matters: the time of calls and the host's memory with a full
-//! database, compared with an almost empty one.
+//! database, compared with an almost empty database.
 
 pub(crate) mod calls;
 mod database;
@@ -105,7 +105,7 @@ impl Bench {
             for number in next..end {
                 batch.push(template.copy(number).await?);
             }
-            // While a batch is inserted, the next one is sealed.
+            // While a batch is inserted, the next batch is sealed.
             inserting.await??;
             let (storage, tenant) = (storage.clone(), platform.tenant.clone());
             inserting = tokio::spawn(async move { storage.insert_all(&tenant, &batch).await });

@@ -87,7 +87,7 @@ impl Journal {
     }
 }
 
-/// Notes each call of a method of storage.
+/// Notes each call that the host makes to its storage.
 #[async_trait]
 impl Interceptor for Journal {
     async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {

@@ -56,7 +56,7 @@ pub(crate) struct Stage {
     /// The calls of imports and storage, and the requests to TikTok Shop, in order.
     pub(crate) journal: Arc<Journal>,
     programs: Programs,
-    /// Holds the database and the host's keys. Deleted at the end of the demo.
+    /// The folder with the database and the host's keys. It is deleted at the end of the demo.
     folder: TempDir,
     database: SqlStorage,
     clock: Arc<ManualClock>,

@@ -196,7 +196,7 @@ async fn outcomes(jump: Jump) -> (usize, usize) {
                 too_late += 1;
             }
         }
-        // Two hours later, every back-off is over, even one that a clock one hour ahead has set.
+        // Two hours later, every back-off is over, even a back-off that was set by a clock that is one hour ahead.
         stage.advance(2 * 3600);
         let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
         assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));

@@ -149,7 +149,7 @@ async fn a_disconnect_changes_no_other_customer_and_no_other_tenant() {
     assert_eq!(stage.connections("bob").await.len(), 1);
 }
 
-/// A refresh and a disconnect run at the same time, 20 times. Whichever is first, nothing stays stored.
+/// A refresh and a disconnect run at the same time, 20 times. Nothing stays stored, no matter which of them is first.
 #[tokio::test]
 async fn a_refresh_during_a_disconnect_brings_nothing_back() {
     for round in 0..20 {
@@ -167,8 +167,8 @@ async fn a_refresh_during_a_disconnect_brings_nothing_back() {
     }
 }
 
-/// A refresh and a new consent run at the same time, 20 times. Whichever is first, TikTok accepts the tokens of one of
-/// them, and the connection uses those.
+/// A refresh and a new consent run at the same time, 20 times. No matter which of them is first, the connection uses
+/// tokens that TikTok accepts.
 #[tokio::test]
 async fn a_refresh_during_a_reconnect_leaves_a_working_connection() {
     for round in 0..20 {

@@ -97,8 +97,8 @@ async fn a_guests_memory_is_reset_before_the_next_tenant_gets_the_same_slot_of_t
     }
 }
 
-/// For `list-connections`, the hostile guest loads the token record of the customer `alice`, whatever customer the call
-/// names.
+/// For `list-connections`, the hostile guest loads the token record of the customer `alice`, no matter which customer
+/// the call is for.
 #[tokio::test]
 async fn a_guest_reaches_the_storage_of_no_other_customer_and_of_no_other_tenant() {
     let storage = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::from_secs(BEGIN)))));

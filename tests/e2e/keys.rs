@@ -139,7 +139,8 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     let customers: Vec<_> = (0..CUSTOMERS).map(|number| format!("customer-{number}")).collect();
     join_all(customers.iter().map(async |id| connect(&stage, &first, id, "one-shop").await.unwrap())).await;
 
-    // When the rotation begins, neither host knows the new data key. The second host has not even loaded the old one.
+    // When the rotation begins, neither host knows the new data key. The second host has not even loaded the old data
+    // key.
     let hosts = [host(&stage, &both), host(&stage, &both)];
     hosts[0].list_shops(&tenant(0), &customer_id("customer-0")).await.unwrap();
     let ring = keyring(&stage, &both);
@@ -165,7 +166,8 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     }
 }
 
-/// A host without the new host key has sent a refresh token. It saves the new tokens under the key that it knows.
+/// A host that has only the old host key has sent a refresh token. It saves the new tokens under the old data key,
+/// which it knows.
 #[tokio::test]
 async fn a_rotation_waits_for_tokens_that_are_saved_under_the_earlier_key() {
     let stage = Stage::in_memory();

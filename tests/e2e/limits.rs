@@ -120,7 +120,7 @@ async fn an_open_request_ends_with_its_call() {
     assert_eq!(started.elapsed(), Duration::ZERO);
 }
 
-/// The test runs on one thread. A guest that never gave the thread back would stop it.
+/// The test runs on one thread. If the guest never gave the thread back, the test would hang.
 #[tokio::test(flavor = "current_thread")]
 async fn calls_begin_and_end_while_another_call_computes_endlessly() {
     let gate = Arc::new(Gate::default());

@@ -88,7 +88,7 @@ async fn if_an_answer_has_no_refresh_token_the_earlier_one_stays_and_works_on_an
         let (times, tokens) = (spent.clone().count(), spent.collect::<BTreeSet<_>>().len());
         assert_eq!((times, tokens), (4, 1), "{field:?}");
 
-        // When an answer has a new refresh token, the new one is used.
+        // When an answer contains a new refresh token, the host uses the new token.
         stage.fake.update_switches(|switches| switches.refresh_token_field = RefreshTokenField::Present);
         for host in [&stage.host, &other] {
             let connection = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::Forced).await.unwrap();

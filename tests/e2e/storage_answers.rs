@@ -319,7 +319,7 @@ async fn no_storage_fault_loses_tokens_or_sends_a_refresh_token_twice() {
         })
         .await;
 
-    // Another host renews the tokens with the stored record, whatever the result was.
+    // After every result, another host can renew the tokens with the stored record.
     stage.advance(121);
     let other = stage.another_host();
     stream::iter(&cases)

@@ -29,7 +29,7 @@ enum Fault {
     TokenWrites,
     RowWrites,
     WebhookIdWrites,
-    /// Every write of a token record except the first one.
+    /// Every write of a token record except the first write.
     TokenWritesExceptFirst,
     /// The next write of a token record. It panics with a text that quotes the record.
     TokenWritePanics,

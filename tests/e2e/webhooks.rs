@@ -1,4 +1,4 @@
-//! `receive-webhook`, with genuine deliveries of TikTok, and with forged and changed ones.
+//! `receive-webhook`, with genuine deliveries of TikTok, and with forged and changed deliveries.
 
 use fake_tiktok_shop::{
     DeauthorizeNotice, ExpirationTime, GrantNotices, NotificationId, WebhookBody, WebhookData, WebhookDelivery,

@@ -54,7 +54,7 @@ pub const ORDERS: &str = "/order/202309/orders/search";
 /// Returns the tenant of the fake's app with this number.
 ///
 /// # Panics
-/// Never: the names are valid.
+/// Never, because the ids are valid.
 #[must_use]
 pub fn tenant(app: usize) -> TenantId {
     format!("tenant-{app}").parse().expect("a tenant id")
@@ -72,7 +72,7 @@ pub fn customer_id(text: &str) -> CustomerId {
 /// Returns the session of the browser in which a customer is signed in.
 ///
 /// # Panics
-/// Never: the secret is long enough.
+/// Never, because the secret is long enough.
 #[must_use]
 pub fn browser(customer: &str) -> BrowserSession {
     BrowserSession::new(format!("the session cookie of {customer}").into()).expect("a secret of 16 bytes or more")

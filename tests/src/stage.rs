@@ -144,8 +144,8 @@ impl Stage {
         self.callback_of(0, seller, Some(STATE), decision)
     }
 
-    /// Lets a seller decide on the consent page of one of the apps, with any state or none, and returns the query of
-    /// the callback.
+    /// Lets a seller decide on the consent page of one of the apps, and returns the query of the callback. `state` may
+    /// be any state. With `None`, the consent has no state.
     ///
     /// # Panics
     /// If there is no such app or seller.

@@ -2,7 +2,7 @@
 //! panic messages, and rows.
 //!
 //! All tests of the process share one subscriber and one panic hook. Each test searches all output since its own
-//! beginning, including that of other tests, for its own secrets.
+//! beginning, including the output of other tests, for its own secrets.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,7 +18,7 @@ use tracing_subscriber::prelude::*;
 /// An output in which a secret could leak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sink {
-    /// The logs of this process, including those of the `log` crate.
+    /// The logs of this process, including the logs of the `log` crate.
     Logs,
     /// Panic messages.
     Panics,

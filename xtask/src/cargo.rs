@@ -107,8 +107,8 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Runs `command`, which is `cargo build` or `cargo test --no-run`, and returns all artifacts of the build, also those
-/// that were up to date.
+/// Runs `command`, which is `cargo build` or `cargo test --no-run`, and returns all artifacts of the build, including
+/// artifacts that were up to date.
 ///
 /// Writes nothing if the build succeeds. If it fails, writes cargo's text and the compiler's messages to standard
 /// error.

@@ -2,7 +2,8 @@
 //! turns the module into a component.
 //!
 //! The bytes depend only on the sources, `Cargo.lock` and the compiler. Paths of this machine are mapped to fixed
-//! names, `RUSTFLAGS` from the environment (coverage, a native linker) are removed, and incremental compilation is off.
+//! names, `RUSTFLAGS` from the environment (for coverage or a native linker) are removed, and incremental compilation
+//! is off.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -177,7 +178,7 @@ fn encode(module: &[u8]) -> Result<Vec<u8>> {
         .map_err(|error| anyhow!("the module can't be encoded as a component: {error:#}"))
 }
 
-/// Replaces a file by a rename, so that a reader finds either the old file or the new one. Does nothing if the content
+/// Replaces a file by a rename, so that a reader finds either the old file or the new file. Does nothing if the content
 /// is the same.
 fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|present| present == bytes) {

@@ -15,7 +15,7 @@ use crate::{errors_page, executable, report};
 #[derive(Args, Debug)]
 pub(crate) struct Docs {}
 
-/// The page that the program prints.
+/// The page that the program tiktok-shop-harness prints.
 const COMMAND_LINE: &str = "docs/command-line.md";
 
 impl Docs {

@@ -32,8 +32,8 @@ const PRINTS_PANICS: [&str; 11] = [
 /// Returns the module without the code that prints panics, and without names.
 ///
 /// # Errors
-/// If the bytes are not a module. Also if the module names no function that handles panics: then the standard library
-/// has changed, and the list above must be corrected.
+/// If the bytes are not a module. Also if the module contains the name of no function that handles panics. In this
+/// case, the standard library has changed, and the list above must be corrected.
 pub(crate) fn prune(module: &[u8]) -> Result<Vec<u8>> {
     let mut module = Module::from_buffer(module).context("the compiler's output is not a WebAssembly module")?;
     let printing: Vec<FunctionId> = module
@@ -72,7 +72,8 @@ fn replace_by_trap(module: &mut Module, id: FunctionId) {
     module.funcs.get_mut(id).kind = FunctionKind::Local(body.local_func(arguments));
 }
 
-/// Returns the component without the section that names its parts for debuggers. Returns a damaged component unchanged.
+/// Returns the component without the section that contains the names of its parts for debuggers. Returns a damaged
+/// component unchanged.
 pub(crate) fn without_names(component: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(component.len());
     let mut copied_to = 0;

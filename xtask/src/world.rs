@@ -48,7 +48,7 @@ pub fn plugin_imports() -> Result<BTreeSet<String>> {
 /// Checks that a component fits the world `plugin`, and returns its imports.
 ///
 /// # Errors
-/// If the bytes are not a component, or the component does not fit the world. The error names each difference.
+/// If the bytes are not a component, or the component does not fit the world. The error text lists each difference.
 pub fn check_imports(component: &[u8]) -> Result<Vec<Extern>> {
     let checked = check(component)?;
     if !checked.problems.is_empty() {

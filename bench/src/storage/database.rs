@@ -8,7 +8,7 @@ use tiktok_shop_host::randomness::Randomness as _;
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_sql_storage::SqlStorage;
 
-/// Connections in the almost empty database.
+/// The number of connections in the almost empty database.
 pub(super) const FEW: u64 = 10;
 /// A kind of database.
 pub(super) enum Kind {
@@ -77,7 +77,7 @@ impl Database {
     }
 }
 
-/// Opens a database by its address.
+/// Opens the SQL database at this address.
 pub(super) async fn open_sql(address: &str) -> Result<SqlStorage> {
     Ok(match address.strip_prefix("sqlite:") {
         Some(path) => SqlStorage::sqlite(path).await?,

@@ -52,7 +52,7 @@ async fn the_two_names_are_resolved_in_upper_and_lower_case_and_with_port_443() 
 async fn every_other_authority_is_denied_before_it_is_resolved() {
     let (host, resolver) = host();
     for authority in [
-        // Other hosts, including other hosts of TikTok.
+        // Other network hosts, including other hosts of TikTok.
         "evil.example",
         "localhost",
         "tiktok-shops.com",
@@ -73,7 +73,7 @@ async fn every_other_authority_is_denied_before_it_is_resolved() {
         "auth.tiktok-shops.com.",
         ".auth.tiktok-shops.com",
         "auth..tiktok-shops.com",
-        // Other ports, and malformed ones.
+        // Other ports, and malformed ports.
         "auth.tiktok-shops.com:",
         "auth.tiktok-shops.com:80",
         "auth.tiktok-shops.com:8443",

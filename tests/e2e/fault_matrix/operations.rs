@@ -1,4 +1,5 @@
-//! The operations that send requests. Each one has steps that find out in which state a fault has left the connection.
+//! The operations that send requests. After the call, each operation finds out in which state the fault has left the
+//! connection.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -54,8 +55,8 @@ struct Ended {
 
 /// The result that the caller of a call gets.
 struct CallResult {
-    /// `ok`, `answer` if `call` returns an error answer of TikTok, one of the eight cases, or how the host ended the
-    /// call.
+    /// `ok`, one of the eight cases of an error, or a word for how the host ended the call. `answer` if `call` returns
+    /// an error answer of TikTok.
     case: String,
     /// The code of the error, of the failure in the row, or of TikTok's error answer.
     code: Option<String>,

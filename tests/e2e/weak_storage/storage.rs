@@ -87,7 +87,7 @@ trait Record: Sized + Clone + Send + Sync {
 
     fn revision(&self) -> &Revision;
 
-    /// Writes, whatever revision is stored.
+    /// Writes, no matter which revision is stored.
     async fn force(at: Place<'_>, write: &Write<Self::Value>) -> Result<(), StorageError> {
         loop {
             let found = Self::load(at).await?;

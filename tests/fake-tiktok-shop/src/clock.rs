@@ -22,7 +22,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Creates a clock that stands at `unix_seconds` until it is set or advanced. Tests use this one.
+    /// Creates a clock that stands at `unix_seconds` until it is set or advanced. Tests use this kind of clock.
     pub fn fixed(unix_seconds: u64) -> Self {
         let mut clock = Self { reading: Duration::ZERO, running_since: None };
         clock.set(unix_seconds);

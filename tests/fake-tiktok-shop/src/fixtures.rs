@@ -39,7 +39,7 @@ pub fn apps() -> Vec<App> {
     ]
 }
 
-/// Returns one account of each kind that can consent: `one-shop`, `several-regions`, `cross-border`, `no-shop` and
+/// Returns one seller of each kind that can consent: `one-shop`, `several-regions`, `cross-border`, `no-shop` and
 /// `creator`.
 ///
 /// The Irish shop of `several-regions` has no cipher, and its German shop has members that are not documented.

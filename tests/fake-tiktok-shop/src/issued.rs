@@ -69,7 +69,7 @@ impl fmt::Debug for IssuedSecret {
     }
 }
 
-/// The tokens that one answer of the token host hands out.
+/// The access token and the refresh token that the token host hands out in one answer.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct IssuedPair {

@@ -29,7 +29,7 @@ impl Launch {
     /// Starts the fake on the current Tokio runtime.
     ///
     /// # Errors
-    /// Those of [`FakeTikTokShop::start`], as a text for people.
+    /// The errors of [`FakeTikTokShop::start`], as a text for people.
     pub fn start(self) -> Result<FakeTikTokShop, String> {
         let mut options = Options { port: self.port, ..Options::default() };
         if let Some(now) = self.now {

@@ -180,7 +180,7 @@ impl FakeTikTokShop {
     /// # Errors
     /// The connection to the fake fails.
     pub async fn quiet(&self) -> io::Result<()> {
-        // The server accepts connections in the order of their arrival, so it accepts this one last.
+        // The server accepts connections in the order of their arrival, so it accepts this connection last.
         let mut last = TcpStream::connect(self.address()).await?;
         last.shutdown().await?;
         last.read_to_end(&mut Vec::new()).await?;

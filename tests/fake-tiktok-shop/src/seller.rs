@@ -43,7 +43,7 @@ pub struct Shop {
     pub cipher: Option<String>,
     /// The shop code that the seller sees in Seller Center.
     pub code: String,
-    /// Further members of the row, like those that TikTok may add one day.
+    /// Further members of the row, because TikTok may add such members in the future.
     #[serde(default)]
     pub extra: Map<String, Value>,
 }

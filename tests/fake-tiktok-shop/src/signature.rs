@@ -1,7 +1,8 @@
 //! The signatures of TikTok Shop. The fake checks the signatures of requests and computes the signatures of webhooks.
 //!
 //! This file was written from the official pages `sign-your-api-request` and `tts-webhooks-overview` (as of 2026). On
-//! purpose it shares no code with the connector: if both had the same mistake, no test would notice it.
+//! purpose it shares no code with the connector: if the connector and the fake had the same mistake, no test would
+//! notice it.
 
 use hmac::digest::Key;
 use hmac::{Hmac, KeyInit as _, Mac as _};

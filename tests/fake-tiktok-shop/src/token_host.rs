@@ -2,7 +2,8 @@
 //!
 //! Source: the official pages `authorization-guide-202309` and `authorization-overview-202407` (as of December 2025).
 //! Failures come with HTTP 200. The documentation gives no code for a wrong grant type or a missing parameter. The fake
-//! answers a wrong grant type with 36009004, and treats a missing code or refresh token like a wrong one.
+//! answers a wrong grant type with 36009004, and treats a missing code or refresh token like a wrong code or refresh
+//! token.
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A complete request to one of the hosts of TikTok Shop.
+//! A complete request to one of TikTok Shop's network hosts.
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::Request;

@@ -1,5 +1,5 @@
-//! Reads `tests/fault-matrix.json`: the outcome of each fault of TikTok's hosts in each operation, one row for each
-//! pair.
+//! Reads `tests/fault-matrix.json`: the outcome of each fault of TikTok's hosts in each operation. The file has one row
+//! for each pair of operation and fault.
 //!
 //! `e2e fault_matrix` runs every row against the shipped component. `cargo xtask docs` prints the rows into
 //! `docs/errors.md`.

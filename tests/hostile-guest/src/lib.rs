@@ -1,8 +1,8 @@
 //! A guest that attacks its host. It sends requests to foreign hosts, uses up resources, and searches memory for
 //! secrets of earlier guests. Tests load it to show that the host stops it.
 //!
-//! A test passes an order as the argument of an export. The first line of the order names the action, and the other
-//! lines are the action's arguments.
+//! A test passes an order as the argument of an export. The first line of the order is the action, and the other lines
+//! are the action's arguments.
 
 mod bindings;
 mod leak;

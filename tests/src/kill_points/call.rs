@@ -35,7 +35,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// Returns the connection. The call must be one that returns a connection.
+    /// Returns the connection. The call must be an operation that returns a connection.
     pub(super) fn connection(self) -> Connection {
         match self {
             Self::Connection(connection) => Some(*connection),

@@ -23,8 +23,9 @@ pub fn test_postgres() -> Option<String> {
 #[derive(Debug)]
 pub struct Restart(String);
 
-/// Returns the command that restarts the server, from the variable `TIKTOK_SHOP_TEST_POSTGRES_RESTART`: words without
-/// quotes. If the variable is not set, does the same as [`test_postgres`].
+/// Returns the command that restarts the server, from the variable `TIKTOK_SHOP_TEST_POSTGRES_RESTART`. The variable
+/// must contain words that are separated by spaces. Quotes are not supported. If the variable is not set, does the same
+/// as [`test_postgres`].
 ///
 /// # Panics
 /// As [`test_postgres`].

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 const PAGE: &str = "docs/refresh.md";
 const HEADING: &str = "\n## The rules\n";
 
-/// One row of the tables under the heading.
+/// A rule: one row of the tables under the heading `HEADING`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rule {
     /// A number such as `2.1`, or the name of a promise.

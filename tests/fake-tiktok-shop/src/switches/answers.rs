@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefreshTokenOnRefresh {
-    /// A new refresh token, which expires at the same time as the old one.
+    /// A new refresh token, which expires at the same time as the old refresh token.
     #[default]
     New,
     /// The refresh token that was presented.
@@ -24,7 +24,7 @@ pub enum RefreshTokenOnRefresh {
 /// - Refresh tokens rotate strictly: `Refused`.
 /// - A replay revokes all tokens of the consent: `RevokesFamily`.
 ///
-/// Only `RevokesFamily` makes a replay revoke other tokens, and only those of the same consent.
+/// A replay revokes other tokens only under `RevokesFamily`, and only the tokens of the same consent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplacedRefreshToken {
@@ -204,7 +204,7 @@ pub enum WrongCipher {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeauthorizeShop {
-    /// It removes the one shop. The grant stands as long as it has another shop.
+    /// It removes only the shop of the call. The grant stands as long as it has another shop.
     #[default]
     Shop,
     /// It removes the grant with all its shops.

@@ -58,7 +58,7 @@ async fn refresh_token_field() {
     ] {
         world.control.update_switches(|switches| switches.refresh_token_field = answer);
         assert_eq!(world.refresh(&refresh_token).await.data().get("refresh_token"), field);
-        // The answer had no new refresh token, so the old one still works.
+        // The answer had no new refresh token, so the old token still works.
         assert_eq!(world.refresh(&refresh_token).await.verdict(), OK);
         // The exchange of a code always returns a refresh token.
         world.connect("one-shop").await;
@@ -216,7 +216,7 @@ async fn granted_scopes_field() {
         assert_eq!(data.get("granted_scopes"), expected, "{answer:?}");
         let refreshed = world.refresh(data["refresh_token"].as_str().unwrap()).await.data();
         assert_eq!(refreshed.get("granted_scopes"), expected, "{answer:?}");
-        // Whatever the field says, only granted scopes work.
+        // Only granted scopes work, no matter what the field contains.
         let listing = world.list_shops(data["access_token"].as_str().unwrap()).await;
         assert_eq!(listing.verdict(), (401, 105_005));
     }
