@@ -1,5 +1,5 @@
-//! Sends one request over `wasi:http` and reads the answer's body in chunks, up to a limit. Redirects are not followed: an
-//! answer of 3xx is returned as it is. No other file uses waki.
+//! Sends one request over `wasi:http` and reads the answer's body in chunks, up to a limit. Redirects are not followed:
+//! an answer of 3xx is returned as it is. No other file uses waki.
 
 use tiktok_shop_connector_core::http::{MAX_RESPONSE_CHUNKS, Method, Request, Response, TransportFailure};
 use waki::{Client, ErrorCode};

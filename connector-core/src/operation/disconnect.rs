@@ -52,10 +52,10 @@ pub struct Disconnected {
     pub not_revoked: Vec<NotRevoked>,
 }
 
-/// When this time of the call has passed, no new request to TikTok begins: 20 s. The rest of the call is left for the
-/// deletion. A request that begins at the last moment ends 80 s after the start of the call at the latest, even if it
-/// is repeated because of a wrong clock. A renewal ends after 70 s at the latest. A host ends a call after 105 s at the
-/// earliest.
+/// A call begins no new request to TikTok when this time has passed since its start: 20 s. The rest of the call is left
+/// for the deletion. A request that begins at the last moment ends 80 s after the start of the call at the latest, even
+/// if it is repeated because of a wrong clock. A renewal ends after 70 s at the latest. A host ends a call after 105 s
+/// at the earliest.
 const REVOCATION_BUDGET: Duration = Duration::from_secs(20);
 
 /// Ends connections of a customer. Idempotent.

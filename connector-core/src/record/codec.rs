@@ -65,7 +65,7 @@ const PROFILE_MEMBERS: usize = 4;
 
 impl TokenRecord {
     /// Returns the stored form, with both tokens in clear. Returns `None` if the record cannot be written. In this case
-    /// the caller must store nothing. No content of a record causes this.
+    /// the caller must store nothing. This does not happen, whatever the record contains.
     #[must_use]
     pub fn encode(&self) -> Option<SecretBytes> {
         let wire = Wire {

@@ -32,7 +32,7 @@ pub struct NewGrant<'a> {
     pub random: u64,
 }
 
-/// The effect of a request to verify the grant on its record.
+/// The change that [`TokenRecord::request_verification`] has made to the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerificationRequest {
     /// Nothing changed, because the grant may have ended only before its latest consent, or because the grant is

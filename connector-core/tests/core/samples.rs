@@ -1,5 +1,5 @@
-//! Sample values: one customer with one account, and tokens with a number. The pair `AT-1`/`RT-1` is stored; TikTok issues
-//! `AT-2`/`RT-2` next, and so on.
+//! Sample values: one customer with one account, and tokens with a number. The pair `AT-1`/`RT-1` is stored; TikTok
+//! issues `AT-2`/`RT-2` next, and so on.
 
 use crate::scripted_host::Answer;
 use crate::stored_fields::Fields;

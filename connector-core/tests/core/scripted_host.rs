@@ -1,8 +1,8 @@
-//! A scripted host. Its storage is in memory and linearizable for each key. The test states TikTok's answers and moves the
-//! clocks. Its random bits only count upwards.
+//! A scripted host. Its storage is in memory and linearizable for each key. The test states TikTok's answers and moves
+//! the clocks. Its random bits only count upwards.
 //!
-//! The effects of a call are numbered. A test can kill a call before an effect happens, or after it happened and before the
-//! call receives its result. Nothing here waits: a killed call stays pending and is dropped.
+//! The effects of a call are numbered. A test can kill a call before an effect happens, or after it happened and before
+//! the call receives its result. Nothing here waits: a killed call stays pending and is dropped.
 
 mod effects;
 
@@ -287,8 +287,8 @@ impl ScriptedHost {
         self.0.borrow().wall
     }
 
-    /// Returns the requests in the order in which they were sent, for example `refresh RT-1`, `exchange CODE-1`, `shops AT-1`
-    /// or `POST /p?a=b AT-1 cipher-1 @1767225600`.
+    /// Returns the requests in the order in which they were sent, for example `refresh RT-1`, `exchange CODE-1`, `shops
+    /// AT-1` or `POST /p?a=b AT-1 cipher-1 @1767225600`.
     pub(crate) fn sent(&self) -> Vec<String> {
         self.0.borrow().sent.clone()
     }

@@ -187,8 +187,8 @@ fn a_late_answer_without_a_refresh_token_does_not_change_a_newer_pair() {
     assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
 }
 
-/// The claim of the first call lapses while TikTok answers it, and a second call renews. The pair of the first call must
-/// not replace the newer pair.
+/// The claim of the first call lapses while TikTok answers it, and a second call renews. The pair of the first call
+/// must not replace the newer pair.
 #[test]
 fn the_answer_to_a_lapsed_claim_becomes_a_fallback_of_the_successors_pair() {
     let host = connected(&due())

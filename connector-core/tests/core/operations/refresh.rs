@@ -1,5 +1,5 @@
-//! `refresh` sends one request for each claim, handles each kind of answer in its own way, and stores the new pair before it
-//! does anything else that can fail.
+//! `refresh` sends one request for each claim, handles each kind of answer in its own way, and stores the new pair
+//! before it does anything else that can fail.
 
 use super::{connected, refresh_forced, refresh_when_due};
 use crate::samples::{

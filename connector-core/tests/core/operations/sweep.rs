@@ -77,7 +77,8 @@ fn after_every_completed_refresh_the_record_is_due_later_or_never() {
                 let host = connected(&record).tiktok(move |request| {
                     if request.starts_with("refresh") { to_refresh.clone() } else { to_list.clone() }
                 });
-                // A crashed `connect` leaves a record that is due at once. It has no claim and no pause and is not dead.
+                // A crashed `connect` leaves a record that is due at once. It has no claim and no pause and is not
+                // dead.
                 if record.current_claim().is_none() && record.not_before().is_none() && record.dead().is_none() {
                     host.put_due_now(&record);
                 }
