@@ -228,7 +228,7 @@ impl Page {
         wrapped(text, BODY).iter().try_for_each(|line| writeln!(self.out, "{INDENT}{line}"))
     }
 
-    /// Writes lines, with a label beside the first.
+    /// Writes lines, with a label beside the first line.
     fn labelled(&mut self, label: &str, style: Style, lines: impl IntoIterator<Item = String>) -> io::Result<()> {
         let labels = iter::once(label).chain(iter::repeat(""));
         labels.zip(lines).try_for_each(|(label, line)| {

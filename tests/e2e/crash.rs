@@ -74,8 +74,8 @@ async fn a_killed_writer_leaves_an_sqlite_file_intact() {
     println!("{}", kill_repeatedly(database.to_str().unwrap(), &folder.path().join("keys"), open).await);
 }
 
-/// After the kill, the server gets nothing more from the writer. It rolls back the writer's open transaction when the
-/// session ends.
+/// After the kill, the server gets nothing more from the writer. When the writer's session ends, the server rolls back
+/// the open transaction.
 #[tokio::test]
 async fn a_killed_writer_leaves_a_postgresql_database_intact() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };

@@ -73,7 +73,7 @@ fn chosen_storage() -> Option<String> {
     std::env::var("TIKTOK_SHOP_TEST_STORAGE").ok()
 }
 
-/// Blocks until the work is done. The caller may be inside another runtime, or inside none.
+/// Blocks until the work is done. The caller may be inside another runtime, or outside of any runtime.
 fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> T {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
     thread::scope(|scope| scope.spawn(|| RUNTIME.block_on(work)).join().expect("no panic"))

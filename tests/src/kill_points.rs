@@ -66,7 +66,7 @@ impl Operation {
     ];
 
     /// Returns the policies under which the operation runs. If neither the operation nor the steps after a kill replace
-    /// a refresh token, all policies have the same effect, and one is enough.
+    /// a refresh token, all policies have the same effect, and one policy is enough.
     #[must_use]
     pub const fn policies(self) -> &'static [Policy] {
         match self {

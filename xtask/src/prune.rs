@@ -32,8 +32,8 @@ const PRINTS_PANICS: [&str; 11] = [
 /// Returns the module without the code that prints panics, and without names.
 ///
 /// # Errors
-/// If the bytes are not a module. Also if the module contains the name of no function that handles panics. In this
-/// case, the standard library has changed, and the list above must be corrected.
+/// If the bytes are not a module. Also if the module contains none of the functions in the list above. In this case,
+/// the standard library has changed, and the list must be corrected.
 pub(crate) fn prune(module: &[u8]) -> Result<Vec<u8>> {
     let mut module = Module::from_buffer(module).context("the compiler's output is not a WebAssembly module")?;
     let printing: Vec<FunctionId> = module

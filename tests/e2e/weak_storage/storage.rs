@@ -11,7 +11,7 @@ use tiktok_shop_host::storage::{HostStorage, Next, Row, RowEntry, StorageError, 
 use tiktok_shop_host::{Revision, TenantId};
 use tokio::sync::Mutex;
 
-/// What a weak storage does. The contract allows [`Weakness::LoadsLate`], and forbids all others.
+/// A weakness of a storage. The contract allows [`Weakness::LoadsLate`], and forbids all other weaknesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weakness {
     /// A swap always writes.
@@ -153,7 +153,7 @@ impl Record for RowEntry {
     }
 }
 
-/// What a weak storage remembers about one record.
+/// The data that a weak storage remembers about one record.
 struct History<R: Record> {
     /// The record that the newest write replaced. `None` if it replaced no record.
     before: Option<R>,

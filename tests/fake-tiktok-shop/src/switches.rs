@@ -58,7 +58,7 @@ pub struct Switches {
     pub granted_scopes_field: GrantedScopesField,
     /// Do the ciphers of a seller's shops change when the code of another consent is exchanged?
     pub ciphers_on_consent: CiphersOnConsent,
-    /// How does a success without data show its `data`?
+    /// What does the member `data` contain if a call succeeds and returns no data?
     pub empty_data: EmptyData,
     /// Which code answers a cipher that belongs to no shop of the grant?
     pub wrong_cipher: WrongCipher,
@@ -72,7 +72,7 @@ pub struct Switches {
     pub last_shop_removed: LastShopRemoved,
     /// What happens to the tokens when the grant is removed?
     pub tokens_after_removal: TokensAfterRemoval,
-    /// What happens to unexpired access tokens when the authorization ends by time?
+    /// What happens to unexpired access tokens when the time of the authorization is over?
     pub access_token_after_end: EarlierToken,
     /// If a grant with several shops is removed or about to end, is one webhook sent for each shop?
     pub grant_notices: GrantNotices,

@@ -62,7 +62,7 @@ pub(super) struct Trial {
     target: PathBuf,
     /// The time that a test executable may run. After this time, its unfinished tests count as failed.
     limit: Duration,
-    /// Held while the copy is used.
+    /// The lock on the copy. It is held while the copy is used.
     _lock: File,
 }
 

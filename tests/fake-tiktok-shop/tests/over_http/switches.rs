@@ -1,5 +1,5 @@
-//! Tests of every switch for consents, tokens and calls, with each of its values. Each test
-//! is named after its switch. `deauthorization.rs` and `webhook_switches.rs` test the other switches.
+//! Tests of every switch for consents, tokens and calls, with each of its values. Each test is named after its switch.
+//! `deauthorization.rs` and `webhook_switches.rs` test the other switches.
 
 use std::time::Duration;
 
