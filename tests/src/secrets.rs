@@ -43,7 +43,7 @@ pub(crate) fn canaries(fake: &Control) -> Canaries {
     canaries
 }
 
-/// Adds the states of consents that are long enough to search for.
+/// Adds those states of consents that are long enough to be searched for.
 pub(crate) fn add_states<'a>(canaries: &mut Canaries, states: impl IntoIterator<Item = &'a String>) {
     states.into_iter().filter(|state| state.len() >= MIN_SECRET_BYTES).for_each(|state| canaries.add(STATE, state));
 }
