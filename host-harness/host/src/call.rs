@@ -13,9 +13,9 @@ use crate::id::{AccountId, CustomerId, ShopId, TenantId};
 /// require the shop's cipher, and *Seller* endpoints must not get a cipher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallScope {
-    /// For this linked shop. The connector adds its cipher.
+    /// The call acts for this linked shop. The connector adds the shop's cipher.
     Shop(ShopId),
-    /// For this account, without a cipher. `None` means the customer's only account.
+    /// The call acts for this account, without a cipher. `None` means the customer's only account.
     Seller(Option<AccountId>),
 }
 
@@ -109,7 +109,7 @@ impl CallRequest {
         Self { body: Some(text.into()), content_type: None, ..self }
     }
 
-    /// Sets a body of another type.
+    /// Sets a body that is not JSON, and its type.
     #[must_use]
     pub fn body(self, content_type: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         Self { body: Some(bytes.into()), content_type: Some(content_type.into()), ..self }

@@ -181,7 +181,7 @@ pub struct PastFailure {
 pub enum ShopPolicy {
     /// All shops.
     All,
-    /// The shop of an account that has exactly one. If the account has several shops, no shop is linked until the
+    /// The shop of an account that has exactly one shop. If the account has several shops, no shop is linked until the
     /// customer chooses one.
     ExactlyOne,
 }

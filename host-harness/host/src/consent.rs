@@ -189,7 +189,7 @@ fn only_state(query: &Secret) -> Option<Secret> {
     states.next().is_none().then(|| state.into_owned().into())
 }
 
-/// Returns whether repeating the callback can help, because the code is probably unspent.
+/// Returns whether it can help to repeat the callback. It can help if the authorization code is probably unspent.
 fn can_be_repeated(error: &CallError) -> bool {
     match error {
         CallError::Connector(error) => match error.action() {

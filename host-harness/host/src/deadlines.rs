@@ -28,9 +28,9 @@ pub struct Deadlines {
     pub connect: Duration,
     /// The TLS handshake. Default: 5 s.
     pub tls: Duration,
-    /// From sending a request to the head of its response. Default: 15 s.
+    /// The time from sending a request to receiving the head of its response. Default: 15 s.
     pub first_byte: Duration,
-    /// Between two parts of a response body. Default: 10 s.
+    /// The time between two parts of a response body. Default: 10 s.
     pub between_bytes: Duration,
     /// A whole request, from resolving the name to the last byte of the body. Default: 25 s.
     pub request: Duration,

@@ -23,7 +23,8 @@ pub enum DisconnectTarget {
 pub enum RemoteGrant {
     /// No request is sent. The seller can still remove the app in Seller Center.
     Keep,
-    /// TikTok is asked, and the seller gets an e-mail. Other customers who have the same shop lose it as well.
+    /// TikTok is asked to withdraw the access, and the seller gets an e-mail. Other customers who have the same shop
+    /// lose the access as well.
     Revoke,
 }
 

@@ -41,7 +41,7 @@ impl ConnectorHost {
         self.sandbox.deadlines.save
     }
 
-    /// Returns a random part of a duration. If the source of randomness fails, it returns the whole duration.
+    /// Returns a random duration of at most `whole`. If the source of randomness fails, returns `whole`.
     pub(crate) fn random_part_of(&self, whole: Duration) -> Duration {
         let mut bytes = [0; 4];
         match self.sandbox.randomness.fill(&mut bytes) {

@@ -185,7 +185,7 @@ mod tests {
         }
     }
 
-    /// Returns different bytes at each call, this many times, then fails.
+    /// A source that returns different bytes at each call. It fails after this many calls.
     struct Limited(AtomicU8);
 
     impl Randomness for Limited {

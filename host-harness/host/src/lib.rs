@@ -60,8 +60,8 @@
 //!
 //! # Logs
 //!
-//! This library logs through `tracing`, and no secret at any level. Every call is a span `call` with the fields
-//! `operation`, `tenant` and `customer`, and `account` if the call is for one account. At its end every call logs one
+//! This library logs through `tracing`. It logs no secret at any level. Every call is a span `call` with the fields
+//! `operation`, `tenant` and `customer`, and `account` if the call is for one account. When a call ends, it logs one
 //! event, even if the caller no longer waits:
 //!
 //! | level | event |

@@ -36,7 +36,7 @@ const MAX_CONFLICTS: u32 = 3;
 /// The error of the last call.
 pub async fn with_retries<T, F>(within: Duration, mut call: impl FnMut() -> F) -> Result<T, CallError>
 where
-    // `AsyncFnMut` would be shorter, but a borrowing call could then not run on a task of its own.
+    // `AsyncFnMut` would be shorter, but then a call that borrows could not run on a task of its own.
     F: Future<Output = Result<T, CallError>>,
 {
     let began = Instant::now();

@@ -48,7 +48,7 @@ words! {
 pub struct WebhookOwner {
     /// The connection.
     pub key: ConnectionKey,
-    /// Whether the customer has linked the shop. Do not show the event to a customer who has not.
+    /// Whether the customer has linked the shop. Do not show the event to a customer who has not linked the shop.
     pub linked: bool,
 }
 
@@ -61,9 +61,9 @@ pub struct Webhook {
     pub event_type: u32,
     /// The shop. `None` if the event concerns no shop.
     pub shop: Option<ShopId>,
-    /// When the event happened, which is earlier than its delivery.
+    /// When the event happened. It is delivered later.
     pub occurred_at: Option<UnixSeconds>,
-    /// The member `data` as JSON, unchanged. `null` if TikTok sent none.
+    /// The member `data` as JSON, unchanged. `null` if TikTok sent no `data`.
     pub data: String,
     /// The connections of all customers that contain the shop.
     pub owners: Vec<WebhookOwner>,

@@ -7,7 +7,7 @@ pub struct UnknownWord {
     pub(crate) words: &'static [&'static str],
 }
 
-/// Gives an enum one word per case, in both directions.
+/// Gives each case of an enum one word, and converts between words and cases.
 macro_rules! words {
     ($type:ident { $($case:ident => $word:literal),+ $(,)? }) => {
         impl $type {

@@ -1,6 +1,6 @@
 //! Private files: files that only their owner can read and write, for keys, configuration with secrets, and databases.
 //!
-//! On Unix only.
+//! This crate works on Unix only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};

@@ -2,7 +2,7 @@
 //!
 //! The age of a token record decides whether a claim still holds, so this age must be measured by a clock that nobody
 //! can set. In PostgreSQL the server's clock measures ages for every host. SQLite has no server. Its hosts are
-//! processes of one machine, so they measure with the time since that machine's boot.
+//! processes of one machine, so they measure with the time since the machine's boot.
 
 use std::time::{Duration, SystemTime};
 

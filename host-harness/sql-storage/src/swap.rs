@@ -40,8 +40,8 @@ impl Revised for RowEntry {
 }
 
 impl SqlStorage {
-    /// Swaps a record. `write` writes it if the condition holds, and returns whether the condition held. `load` reads
-    /// the record.
+    /// Swaps a record. `write` writes the record if the condition holds, and returns whether the condition held. `load`
+    /// reads the record.
     pub(crate) async fn swap<E, W, L>(
         &self,
         condition: Condition<'_>,

@@ -43,7 +43,8 @@ const WEBHOOKS: TableDefinition<'_, Digest, u64> = TableDefinition::new("webhook
 /// numbers.
 const KEYS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("keys");
 
-/// When a record was written, measured from the start of a process. Nobody can set this clock.
+/// When a record was written, as the time since the start of a process. Nobody can set the clock that measures this
+/// time.
 #[derive(Serialize, Deserialize)]
 struct Moment {
     /// The random id of the process.

@@ -155,7 +155,7 @@ pub(super) async fn an_abandoned_swap_does_not_undo_later_swaps(trial: &Trial) -
     let (mut current, mut revision) = (None, 1);
     let mut callers = Callers::default();
     while let Some(patience) = callers.next() {
-        // Concurrent loads make the pool open all its connections.
+        // Concurrent loads make the pool open all its database connections.
         race((0..OTHERS).map(|_| other.clone()).map(|register| async move { register.load().await })).await?;
         let abandoned = Register::new(&tenant, &format!("account {revision}"), Kind::Row)?;
         let answer = patience.await_or_abandon(abandoned.swap(None, Some(Stored::new(1)))).await.transpose()?;

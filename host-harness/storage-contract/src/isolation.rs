@@ -1,5 +1,5 @@
-//! Similar ids, in every method that takes an id: no method returns or changes the records of another tenant, customer
-//! or account.
+//! Similar ids are kept apart in every method that takes an id: no method returns or changes the records of another
+//! tenant, customer or account.
 
 use std::collections::BTreeMap;
 
@@ -63,8 +63,8 @@ struct Place {
 
 const SHOP: &str = "7495929172636467189";
 
-/// Writes records for each of these connections, then deletes those of every second one. Every list and load must
-/// return exactly the records that are left.
+/// Writes records for each of these connections, then deletes the records of every second connection. Every list and
+/// load must return exactly the records that are left.
 async fn check_apart(trial: &Trial, keys: Vec<(Tenant, ConnectionKey)>) -> Result<(), Broken> {
     let mut places = Vec::new();
     for (number, (tenant, key)) in keys.into_iter().enumerate() {

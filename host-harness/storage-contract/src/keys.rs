@@ -42,8 +42,8 @@ pub(super) async fn keys_are_listed_in_the_order_in_which_they_were_added(trial:
         added.push(key);
         eventually("`tenant_keys`", added.clone(), || storage.tenant_keys(&tenant)).await?;
     }
-    // The first removal must not change the order of the other keys. The second removes the newest key, so the key
-    // before it becomes the newest one.
+    // The first removal must not change the order of the other keys. The second removal removes the newest key, so the
+    // key before it becomes the newest one.
     for at in [1, 2] {
         let gone = added.remove(at);
         ensure!(storage.remove_key(&tenant, &gone.id).await?, "a key that seals nothing was not removed");

@@ -91,8 +91,8 @@ impl<'a> Swap<'a> {
     }
 
     /// Returns the revision that this swap leaves if it finds the revision `stored`. The outer `None` means that the
-    /// swap can't come next, because its answer does not fit. It also means that the swap has no answer and would
-    /// change nothing, because such a swap needs no place in the order.
+    /// swap is not tried here. Either its answer does not fit, or it has no answer and would change nothing, so it
+    /// needs no place in the order.
     fn applied_to(&self, stored: Option<u64>) -> Option<Option<u64>> {
         match self.answer {
             Answer::Done => (stored == self.expected).then_some(self.next),

@@ -89,7 +89,7 @@ impl Trial {
         self.tenant_with_suffix(&format!("-{number}")).await
     }
 
-    /// Creates a tenant with a key. Its name ends with this suffix.
+    /// Creates a tenant with a key. The tenant's id ends with this suffix.
     pub(super) async fn tenant_with_suffix(&self, suffix: &str) -> Result<Tenant, Broken> {
         let tenant = Tenant { storage: Arc::clone(&self.storage), id: self.tenant_id(suffix)?, key: "key".parse()? };
         let added = self.storage.add_key(&tenant.id, None, &samples::tenant_key("key", b"wrapped")?).await?;
@@ -200,7 +200,7 @@ struct Written {
     rows: BTreeMap<(TenantId, ConnectionKey), Revision>,
 }
 
-/// Logs every write, so that [`Trial::clean`] can delete it.
+/// Logs every write, so that [`Trial::clean`] can delete what was written.
 #[derive(Default)]
 struct WriteLog(Mutex<Written>);
 

@@ -141,7 +141,7 @@ fn request_error(error: &legacy::Error) -> Error {
         tracing::warn!(%failure, "not connected");
         return (*failure).into();
     }
-    // An error has no connection info if it came before a connection took the request. Nothing was sent then.
+    // An error has no connection info if it came before a connection took the request. In this case, nothing was sent.
     if error.connect_info().is_none() {
         return Error::DestinationUnavailable;
     }

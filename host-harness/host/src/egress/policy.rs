@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::allow::Authority;
 use super::resolver::{Resolver, SystemResolver};
 
-/// The hosts to which the guest's requests go, and how their names are resolved.
+/// The network hosts to which the guest's requests go, and how their names are resolved.
 #[derive(Clone)]
 pub struct EgressPolicy {
     pub(super) resolver: Arc<dyn Resolver>,

@@ -24,14 +24,14 @@ pub(super) fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
     Engine::new(&pooled).or_else(|error| {
         tracing::warn!(%error, "no pool of instances: calls will be slower");
-        // Reserve as little address space as possible. In return, memory accesses need explicit bounds checks.
+        // Reserve as little address space as possible. The price is that memory accesses need explicit bounds checks.
         let mut single = config();
         single.memory_reservation(limits.memory_bytes as u64);
         Engine::new(&single)
     })
 }
 
-/// Creates the linear memory of instances. Only tests provide one.
+/// Creates the linear memory of instances. Only tests provide such a creator.
 pub(crate) type GuestMemories = Arc<dyn MemoryCreator>;
 
 /// Creates an engine without a pool, whose guests get their memory from `memories`.
@@ -64,8 +64,8 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
     pool
 }
 
-/// Advances the engine's epoch until it is dropped. It uses a thread of its own, because computing guests may occupy
-/// every thread of the async runtime.
+/// Advances the engine's epoch until the ticker is dropped. It uses a thread of its own, because computing guests may
+/// occupy every thread of the async runtime.
 pub(super) struct Ticker {
     _stop: Sender<()>,
 }

@@ -1,4 +1,4 @@
-//! Ends a call that uses more than its [`Limits`], and names the resource that it used up.
+//! Ends a call that uses more than its [`Limits`], and reports the resource that the call used up.
 
 use wasmtime::component::ResourceTableError;
 use wasmtime::{ResourceLimiter, Trap};

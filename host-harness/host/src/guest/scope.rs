@@ -29,8 +29,8 @@ pub(super) enum Customers {
     /// The call reads no stored connection.
     None,
     One(CustomerId),
-    /// The customers whose connections contain a shop that the guest named. A webhook contains the id of a shop, but no
-    /// customer.
+    /// The customers whose connections contain a shop that the guest has looked up. A webhook contains the id of a
+    /// shop, but no customer.
     Owners(BTreeSet<CustomerId>),
 }
 

@@ -22,8 +22,8 @@ pub trait KeyProvider: Send + Sync {
     async fn current(&self) -> Result<HostKeyId, KeyError>;
 
     /// Wraps a data key under the current host key. `context` identifies the tenant and the data key. A key that was
-    /// wrapped with one context must not unwrap with another one. Key services call the context "encryption context" or
-    /// "additional authenticated data".
+    /// wrapped with one context must not unwrap with another context. Key services call the context "encryption
+    /// context" or "additional authenticated data".
     ///
     /// # Errors
     /// See [`KeyError`].
@@ -37,7 +37,7 @@ pub trait KeyProvider: Send + Sync {
 }
 
 /// The reason why a host key could not be used. After such an error the host never overwrites or deletes a sealed
-/// value. The texts reach error details and logs, so a provider must put the cause into them and never a key.
+/// value. The texts reach error details and logs, so a provider must state the cause in them, but never a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The key service or the file can't be reached now. A later attempt may succeed.
@@ -48,10 +48,10 @@ pub enum KeyError {
         /// The cause.
         why: String,
     },
-    /// This provider has no host key with the id. Add the host key to the provider.
+    /// This provider has no host key with this id. Add the host key to the provider.
     #[error("key-unavailable({0}): no host key of that name is here")]
     Unknown(HostKeyId),
-    /// The provider has a host key with the id, but this host key does not unwrap the data key. Either the provider has
+    /// The provider has a host key with this id, but the host key does not unwrap the data key. Either the provider has
     /// a different key under the same id, or the wrapped data key is damaged.
     #[error("key-unavailable({0}): the host key of that name does not unwrap this data key")]
     Mismatch(HostKeyId),

@@ -15,7 +15,7 @@ use crate::storage::{Purpose, SealedRecord, StorageError, TenantKey};
 /// The number of records that are listed at a time.
 const PAGE: usize = 500;
 /// The maximum number of passes over the records of one key. Another pass is needed if a host that does not know the
-/// new key yet wrote a record under the old one.
+/// new key yet wrote a record under the old key.
 const MAX_PASSES: usize = 20;
 /// The maximum number of attempts to add a tenant's key, while other hosts add keys or the current host key changes.
 const MAX_ATTEMPTS: usize = 8;

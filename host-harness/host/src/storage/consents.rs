@@ -41,7 +41,8 @@ pub trait ConsentStorage: Send + Sync {
     /// See [`StorageError`].
     async fn use_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<bool, StorageError>;
 
-    /// Marks a used state as unused again. Its age continues. An unknown state stays unknown.
+    /// Marks a used state as unused again. The age of the state still counts from its creation. An unknown state stays
+    /// unknown.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -83,7 +84,7 @@ pub struct StoredConsent {
     pub used: bool,
 }
 
-/// SHA-256 of a [`BrowserSession`](crate::consent::BrowserSession). Comparing two of them takes constant time.
+/// SHA-256 of a [`BrowserSession`](crate::consent::BrowserSession). Comparing two digests takes constant time.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct BrowserDigest([u8; 32]);
 

@@ -87,8 +87,8 @@ mod digits {
     }
 }
 
-/// A value that the host has sealed, and the id of its key. A storage keeps both and can open neither. `Debug` shows
-/// the key id and the number of bytes.
+/// A value that the host has sealed, and the id of its key. A storage keeps both, but can't open the value. `Debug`
+/// shows the key id and the number of bytes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     key: KeyId,

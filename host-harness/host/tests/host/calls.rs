@@ -57,7 +57,7 @@ async fn a_trap_ends_the_call_and_the_next_one_runs() {
     }
 }
 
-/// Returns random bytes this many times, then fails.
+/// A source that returns random bytes this many times and then fails.
 struct Limited(AtomicUsize);
 
 impl Randomness for Limited {

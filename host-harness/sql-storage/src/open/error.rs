@@ -21,7 +21,7 @@ pub enum OpenError {
     /// The system does not give the id of its latest boot.
     #[error("can't read the id of this machine's boot: {0}")]
     Boot(std::io::Error),
-    /// The address is not the address of a PostgreSQL database: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
+    /// The address does not have the form `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
     #[error("not the address of a PostgreSQL database: postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     Address,
     /// The database does not answer, or it refuses this user.

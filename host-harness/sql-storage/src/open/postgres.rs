@@ -97,9 +97,9 @@ impl SqlStorage {
     }
 }
 
-/// Checks that the server answers on this connection within `timeout`. A connection can be dead although nothing has
-/// shown it. With this check, a call that waits for a connection gets a working one, and a dead connection does not
-/// keep its place in the pool.
+/// Checks that the server answers on this connection within `timeout`. A connection can be dead without any sign. With
+/// this check, a call that waits for a connection gets a working one, and a dead connection does not keep its place in
+/// the pool.
 ///
 /// One case remains. When a connection comes back to the pool, the driver itself pings it, and waits for the answer
 /// without a limit. A connection that dies during this ping keeps its place in the pool until the network gives up.

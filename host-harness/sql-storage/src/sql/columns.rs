@@ -34,7 +34,7 @@ pub(crate) trait Columns {
         T::try_from(self.text(column)?).map_err(|_| malformed(column))
     }
 
-    /// Returns the case of an enum whose cases have one word each.
+    /// Reads a word, and returns the case of the enum that has this word.
     fn word<T: FromStr>(&self, column: &'static str) -> Result<T, StorageError> {
         self.optional_word(column)?.ok_or_else(|| malformed(column))
     }
@@ -61,7 +61,7 @@ pub(crate) trait Columns {
         self.number(column).map(UnixSeconds)
     }
 
-    /// Returns a truth value that the statement selects as 0 or 1.
+    /// Returns a boolean that the statement selects as 0 or 1.
     fn flag(&self, column: &'static str) -> Result<bool, StorageError> {
         Ok(self.number(column)? != 0)
     }

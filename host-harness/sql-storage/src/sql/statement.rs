@@ -13,7 +13,7 @@ use tiktok_shop_host::storage::StorageError;
 use super::error::storage_error;
 use super::text::escaped;
 
-/// The highest number of values that one statement binds. SQLite searches all names of values for each value, so a
+/// The highest number of values that one statement binds. For each value, SQLite searches the names of all values, so a
 /// statement with more values is slow.
 pub(crate) const MAX_VALUES: usize = 1_000;
 
@@ -78,7 +78,7 @@ pub(crate) trait BindValues: Sized {
         self.bind_optional_integer(Some(i64::try_from(bound).unwrap_or(i64::MAX)))
     }
 
-    /// Binds the highest number of rows that a statement returns.
+    /// Binds the highest number of database rows that a statement returns.
     fn bind_limit(self, limit: usize) -> Self {
         self.bind_bound(u64::try_from(limit).unwrap_or(u64::MAX))
     }
@@ -108,9 +108,9 @@ impl BindValues for Statement {
 
 /// The tuples of an `INSERT` of several database rows. `Display` writes them with numbered parameters.
 pub(crate) struct Tuples<'a> {
-    /// The number of rows.
+    /// The number of database rows.
     pub(crate) rows: usize,
-    /// The number of parameters of each row.
+    /// The number of parameters of each database row.
     pub(crate) parameters: usize,
     /// The number of the first parameter.
     pub(crate) first: usize,
@@ -135,7 +135,7 @@ pub(crate) fn numbered(first: usize, count: usize) -> String {
     parameters.join(", ")
 }
 
-/// Runs a statement and returns its rows.
+/// Runs a statement and returns the database rows of its result.
 pub(crate) async fn fetch_all(
     executor: impl Executor<'_, Database = Any>,
     statement: Statement,
@@ -143,7 +143,7 @@ pub(crate) async fn fetch_all(
     statement.fetch_all(executor).await.map_err(storage_error)
 }
 
-/// Runs a statement and returns its first row, if it has one.
+/// Runs a statement and returns the first database row of its result. `None` if the result is empty.
 pub(crate) async fn fetch_optional(
     executor: impl Executor<'_, Database = Any>,
     statement: Statement,
@@ -151,7 +151,7 @@ pub(crate) async fn fetch_optional(
     statement.fetch_optional(executor).await.map_err(storage_error)
 }
 
-/// Runs a statement that writes, and returns whether it changed a row.
+/// Runs a statement that writes, and returns whether it changed a database row.
 pub(crate) async fn execute(
     executor: impl Executor<'_, Database = Any>,
     statement: Statement,

@@ -10,7 +10,7 @@ use crate::id::Revision;
 use crate::seal::OpenToken;
 use crate::storage::{RowEntry, StorageError, Swapped, run_to_deadline};
 
-/// The pause before the first repetition of a save. It doubles up to [`MAX_PAUSE`].
+/// The pause before the first repetition of a save. The pause doubles with each repetition, up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_millis(1_600);
 

@@ -103,7 +103,7 @@ impl Interceptor for WritesBeforeReseal {
 #[tokio::test]
 async fn a_rotation_keeps_records_that_calls_write_meanwhile() {
     let storage = stored().await;
-    // A host that does not know the new key and still writes under the old one.
+    // This host does not know the new key, and still writes under the old one.
     let unaware = Arc::new(keyring(&storage, &old()));
     for id in ["t", "u"] {
         unaware.ensure_key(&tenant(id)).await.unwrap();
