@@ -24,7 +24,7 @@ pub struct Deadlines {
     pub cpu: Duration,
     /// One answer of the credentials provider, one read of the storage, or all attempts of one save. Default: 10 s.
     pub save: Duration,
-    /// Resolving the host name and connecting, over all addresses. Default: 5 s.
+    /// The time to resolve the host name and to connect, for all addresses together. Default: 5 s.
     pub connect: Duration,
     /// The TLS handshake. Default: 5 s.
     pub tls: Duration,

@@ -1,5 +1,5 @@
-//! Everything that touches wasmtime: it compiles the component, runs each call in a fresh instance, and carries out
-//! what the guest asks for.
+//! All code that uses wasmtime. It compiles the component, runs each call in a fresh instance, and carries out what the
+//! guest asks for.
 
 mod bindings;
 mod boundary_hook;

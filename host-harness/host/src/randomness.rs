@@ -7,7 +7,7 @@ pub trait Randomness: Send + Sync {
     /// Fills the slice.
     ///
     /// # Errors
-    /// The source failed. The call that needs the bytes then ends. There is no weaker fallback.
+    /// The source failed. The call that needs the bytes ends, because there is no weaker fallback.
     fn fill(&self, bytes: &mut [u8]) -> io::Result<()>;
 }
 

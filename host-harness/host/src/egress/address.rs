@@ -1,4 +1,4 @@
-//! The second check: the addresses to which the host may connect.
+//! The second check of the egress: the addresses to which the host may connect.
 //!
 //! The blocks are those of the IANA special-purpose registries of RFC 6890, as of 2026. The check refuses multicast,
 //! every block that the registries do not call globally reachable, and globally reachable blocks in which no service

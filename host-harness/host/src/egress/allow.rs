@@ -1,4 +1,4 @@
-//! The first check: the scheme, the method and the authority in the text of a request.
+//! The first check of the egress: the scheme, the method and the authority in the text of a request.
 
 use http::{Request, Uri, uri::Scheme};
 use wasmtime_wasi_http::Error;

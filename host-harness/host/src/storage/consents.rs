@@ -78,7 +78,7 @@ pub struct ConsentRecord {
 pub struct StoredConsent {
     /// The consent as it began.
     pub record: ConsentRecord,
-    /// The time since it began, by the storage's own clock.
+    /// The age of the consent. The time since it began, by the storage's own clock.
     pub age: Duration,
     /// Whether a callback has used its state.
     pub used: bool,

@@ -17,7 +17,7 @@ use super::text::escaped;
 /// statement with more values is slow.
 pub(crate) const MAX_VALUES: usize = 1_000;
 
-/// A statement and the values that are bound so far.
+/// A statement and the values that have been bound so far.
 pub(crate) type Statement = Query<'static, Any, AnyArguments>;
 
 /// Creates a statement. The text must not contain a value.
