@@ -217,7 +217,7 @@ impl Page {
             ("README.md", "how to embed the connector in your own program"),
             ("cargo run --bin tiktok-shop-harness", "the command line, which explains how to begin"),
             ("cargo run --bin fake-tiktok-shop", "a fake TikTok Shop to click through, and for tests"),
-            ("cargo doc --open -p tiktok-shop-host-harness", "the host library, with an example"),
+            ("cargo doc --open -p tiktok-shop-host", "the host library, with an example"),
         ] {
             writeln!(self.out, "{INDENT}{command:<46}{purpose}")?;
         }
