@@ -99,7 +99,7 @@ causes! {
     CredentialsRefused, "credentials-refused", Misconfigured, "The host has no usable app credentials for this tenant.";
     CredentialsUnavailable, "credentials-unavailable", StorageFailed, "The host's app credentials could not be read.";
     CustomerIdInvalid, "customer-id-invalid", InvalidRequest, "A customer id has 1 to 256 bytes.";
-    EgressDenied, "egress-denied", Misconfigured, "The host's egress refused the request. Allow auth.tiktok-shops.com and open-api.tiktokglobalshop.com over https.";
+    EgressDenied, "egress-denied", Misconfigured, "The host's egress refused the request. Allow GET, POST, PUT and DELETE over https to auth.tiktok-shops.com and open-api.tiktokglobalshop.com.";
     Internal, "internal", Internal, "A bug in the connector.";
     IpNotAllowed, "ip-not-allowed", Misconfigured, "TikTok refuses the address of this host. Add the host's outgoing address to the app's IP allow list.";
     MissingPermission, "missing-permission", Misconfigured, "The app or the seller's grant lacks a scope that this call needs. Add the scope in Partner Center, then ask the seller to consent again.";
