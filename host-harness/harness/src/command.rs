@@ -55,8 +55,8 @@ pub(crate) enum Command {
     Documentation,
 }
 
-/// Runs a command, or shows how to begin if there is none. `definition` returns the definition of the command line, from which
-/// the documentation is written.
+/// Runs a command. Without a command, shows how to begin. `definition` returns the definition of the command line. The
+/// command `documentation` writes its page from this definition.
 pub(crate) fn run(
     command: Option<Command>,
     definition: impl FnOnce() -> clap::Command,
@@ -73,7 +73,8 @@ pub(crate) fn run(
 }
 
 impl Command {
-    /// Runs a command that needs the asynchronous runtime. [`run`] has run the other ones.
+    /// Runs a command that needs the asynchronous runtime. The other commands never reach this function, because the
+    /// function [`run`] runs them itself.
     async fn run(self, report: &mut Report) -> Result<(), Failure> {
         match self {
             Self::AuthorizationUrl(command) => command.run(report).await,

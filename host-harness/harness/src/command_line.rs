@@ -1,4 +1,4 @@
-//! The command line: its options, its help and what the arguments ask for.
+//! The command line: the options that every command has, the program's own help, and the parser of the arguments.
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
@@ -25,8 +25,8 @@ struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Without arguments, the program shows how to try it and where its files are. COMMAND --help shows
-examples.
+Without arguments, the program shows how to try it and where its files are. For the examples of a
+command, run tiktok-shop-harness COMMAND --help.
 
 Example, with the sample request of TikTok's page sign-your-api-request:
 
@@ -43,34 +43,35 @@ const COLOUR: &str = "Colours appear only on a terminal. NO_COLOR=1 turns them o
 /// The width of the help, in columns.
 const HELP_COLUMNS: usize = 100;
 
-/// A command that the arguments ask for.
+/// The command to run, with the options that every command has.
 pub(crate) struct Invocation {
-    /// `None` if the program was started without arguments.
+    /// The command. `None` if the program was started without one.
     pub(crate) command: Option<Command>,
     pub(crate) format: OutputFormat,
     /// Whether the library's log goes to standard error.
     pub(crate) verbose: bool,
 }
 
-/// Why the arguments ask for no command.
+/// Why there is no command to run.
 pub(crate) enum NoInvocation {
-    /// They ask for a help or the version, which is printed already.
+    /// The arguments ask for the help or the version. It is already printed.
     Printed,
-    /// They are wrong.
+    /// The arguments are wrong.
     Invalid { failure: Failure, format: OutputFormat },
 }
 
-/// Parses the arguments of this process. Prints a help or the version if the arguments ask for it.
+/// Parses the arguments of this process. Prints the help or the version if the arguments ask for it.
 pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
     match definition().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(Arguments { command, json, verbose }) => {
-            // `sign` and `verify-webhook` have their own `--json`, and print errors as text.
+            // `sign` and `verify-webhook` have an option `--json` of their own. They print errors as text even with
+            // `--json`.
             let text_errors = matches!(command, Some(Command::Sign(_) | Command::VerifyWebhook(_)));
             let format = if json && !text_errors { OutputFormat::Json } else { OutputFormat::Text };
             Ok(Invocation { command, format, verbose })
         }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            // An error means that nobody reads the help any more.
+            // If printing fails, nobody reads the help any more. Then there is nothing else to do.
             let _ = error.print();
             Err(NoInvocation::Printed)
         }
@@ -88,7 +89,8 @@ pub(crate) fn definition() -> clap::Command {
     Arguments::command().after_help(format!("{EXAMPLES}\n{statuses}\n{COLOUR}"))
 }
 
-/// Returns a label with a text beside it. Further lines of the text are indented by six columns.
+/// Returns a label and a text, in lines of at most 100 columns. Every line after the first one is indented by six
+/// columns.
 fn wrapped(label: &str, text: &str) -> String {
     let mut lines = vec![format!("{label:>4} ")];
     for word in text.split(' ') {

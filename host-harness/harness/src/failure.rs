@@ -1,4 +1,5 @@
-//! Why a command fails. Decides the exit status, the error line and the JSON object of each error.
+//! The reasons why a command fails. For each reason, this file decides the exit status, the error line and the JSON
+//! object.
 
 use std::collections::BTreeMap;
 
@@ -19,19 +20,19 @@ pub(crate) const STATUSES: [(u8, &str); 15] = [
     (0, "success"),
     (
         REFUSED,
-        "the answer is no: a webhook or a component is not accepted, a storage breaks a promise, a key is in use, TikTok Shop refused a call or a revocation, or a connection could not be refreshed",
+        "the answer is no: a webhook or a component is not accepted, a database breaks a promise of a storage, a key is in use, TikTok Shop refused a call or a revocation, or a connection could not be refreshed",
     ),
     (MALFORMED, "an argument, the input or the configuration is malformed, or the output could not be written"),
     (UNAVAILABLE, "a component, a database, a key file or a fake is missing or can't be used"),
-    (CONSENT, "the consent was not finished: its state is unknown, used, too old or from another browser"),
-    (10, "retry-after: run the same command again after the pause that the error names"),
+    (CONSENT, "the consent was not finished: its state is unknown, was used, is too old or belongs to another browser"),
+    (10, "retry-after: run the same command again after the pause that the error message shows"),
     (11, "reauthorize: the seller must consent again"),
     (12, "misconfigured: an operator must correct the app key, secret, scope, clock or allow list"),
     (13, "invalid-request: the arguments do not match what is stored, or they break a rule of TikTok Shop"),
-    (14, "upstream: TikTok Shop refused or broke the protocol, or it is unknown whether TikTok Shop acted"),
+    (14, "upstream: TikTok Shop refused the request or broke the protocol, or it is unknown whether TikTok Shop acted"),
     (15, "storage-conflict: other writers were faster; run the same command again"),
     (STORAGE_FAILED, "storage-failed: the database failed, or a key is missing; nothing stored was lost"),
-    (17, "internal: a bug in the connector"),
+    (17, "internal: the connector has a bug"),
     (ENDED_BY_HOST, "the host ended the call: a trap, a deadline, a limit, or no free instance"),
     (INTERRUPTED, "Ctrl-C was pressed twice"),
 ];
@@ -55,7 +56,7 @@ pub(crate) enum Failure {
     Refused(String),
     /// A consent or a call failed.
     Consent(ConsentError),
-    /// The storage failed outside a call.
+    /// The storage failed when the program used it directly, not in a call of the connector.
     Storage(StorageError),
     /// Ctrl-C was pressed twice.
     Interrupted,
@@ -126,7 +127,7 @@ impl From<RotationError> for Failure {
     }
 }
 
-/// Returns in one line why the host can't run a component, with all causes.
+/// Returns why the host can't run a component, with all causes, in one line.
 pub(crate) fn build_error_line(error: &BuildError) -> String {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     let causes: Vec<_> = causes.map(ToString::to_string).collect();
@@ -138,7 +139,7 @@ pub(crate) fn build_error_line(error: &BuildError) -> String {
 pub(crate) struct ErrorReport {
     /// The exit status.
     pub(crate) status: u8,
-    /// The case of the connector's error, or a word of this program for another error.
+    /// The case of the connector's error, such as `retry-after`. For any other error, a word of this program.
     pub(crate) case: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
@@ -171,10 +172,10 @@ impl ErrorReport {
             Action::RetryAfter(pause) => {
                 (10, format!("run the same command again, but not within the next {:.1} s", pause.as_secs_f64()))
             }
-            Action::Reauthorize => (11, "run authorization-url to get a new consent of the seller".to_owned()),
+            Action::Reauthorize => (11, "run authorization-url, and let the seller consent again".to_owned()),
             Action::Misconfigured if code == Cause::CredentialsRefused.code() => (
                 12,
-                "name the app in TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or in the configuration file"
+                "set TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or put the app into the configuration file"
                     .to_owned(),
             ),
             Action::Misconfigured => (12, "correct the app's settings here or in Partner Center".to_owned()),
@@ -218,7 +219,7 @@ impl ErrorReport {
             ConsentError::Call(error) => return Self::of_call(error),
             ConsentError::Storage(error) => return Self::of_storage(error),
             ConsentError::StateMismatch => {
-                "run authorization-url with the same --tenant and storage to begin a consent; only connect --app-store accepts a callback without a state"
+                "run authorization-url and then connect, both with the same --tenant and storage; only connect --app-store accepts a callback without a state"
             }
             ConsentError::OtherBrowser => "run connect as the user who ran authorization-url",
             ConsentError::StateUsed => {

@@ -1,7 +1,8 @@
-//! Reads input: bytes, a line, or JSON on standard input, which is one object or an array of objects.
+//! Reads input: the bytes of a source, one line of standard input, or JSON on standard input. The JSON is one object or
+//! an array of objects.
 //!
-//! Errors name the place of a mistake and never its content, because the content may be a secret. Values stay unparsed until
-//! they are used. So nothing here is recursive, and deeply nested input does no harm.
+//! An error says where in the input a mistake is. It never quotes the input, because the input may contain a secret.
+//! Values stay unparsed until they are used. So nothing here is recursive, and deeply nested input does no harm.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -10,11 +11,11 @@ use std::io::{self, BufRead, IsTerminal as _, Read};
 use serde_json::value::RawValue;
 use tiktok_shop_connector_core::json::{self, Members};
 
-/// The longest JSON input: 16 MiB.
+/// The maximum length of JSON input: 16 MiB.
 const MAX_BYTES: u64 = 16 * MIB;
 const MIB: u64 = 1024 * 1024;
 
-/// Why the input can't be used, in one line: the place, without the content.
+/// Why the input can't be used, in one line. The line says where the mistake is, and does not quote the input.
 pub(crate) struct Malformed(String);
 
 impl Display for Malformed {
@@ -23,7 +24,7 @@ impl Display for Malformed {
     }
 }
 
-/// Reads all bytes up to the end. Fails if there are more than `limit`. Errors name the source by `name`.
+/// Reads all bytes of a source. Fails if there are more than `limit` bytes. Errors call the source `name`.
 pub(crate) fn bytes(source: impl Read, name: &str, limit: u64) -> Result<Vec<u8>, Malformed> {
     let mut bytes = Vec::new();
     let read = source.take(limit + 1).read_to_end(&mut bytes);
@@ -40,7 +41,7 @@ pub(crate) fn read(stdin: impl Read) -> Result<String, Malformed> {
     text(bytes(stdin, "standard input", MAX_BYTES)?)
 }
 
-/// Reads the only line of standard input, and trims it. On a terminal, the line ends with the key Enter.
+/// Reads standard input, which must be a single line, and trims it. On a terminal, stops when the user presses Enter.
 pub(crate) fn line(mut stdin: impl BufRead, limit: u64) -> Result<String, Malformed> {
     let mut line = Vec::new();
     if io::stdin().is_terminal() {
@@ -76,14 +77,15 @@ pub(crate) fn objects(text: &str) -> Result<Vec<Object<'_>>, Malformed> {
     items.iter().map(Value::object).collect()
 }
 
-/// An unparsed JSON value and its place, in the notation of `jq`: `.[1].query[0].name`.
+/// An unparsed JSON value, and its place in the input. The place has the notation of `jq`, for example
+/// `.[1].query[0].name`.
 pub(crate) struct Value<'a> {
     place: String,
     raw: &'a RawValue,
 }
 
 impl<'a> Value<'a> {
-    /// Returns an error that names this value's place.
+    /// Returns an error that contains the place of this value.
     pub(crate) fn malformed(&self, what: &str) -> Malformed {
         malformed(&self.place, what)
     }
@@ -114,7 +116,7 @@ impl<'a> Value<'a> {
     /// Parses the value as text.
     pub(crate) fn text(&self) -> Result<String, Malformed> {
         json::text(self.raw.get()).ok_or_else(|| {
-            // The parser of the whole input accepts escapes of unpaired surrogates.
+            // The parser of the whole input accepted escapes of unpaired surrogates, so this text may contain one.
             self.malformed(if self.raw.get().starts_with('"') { "an unpaired surrogate" } else { "not text" })
         })
     }
@@ -143,7 +145,7 @@ impl<'a> Object<'a> {
         Some(Value { place: self.place_of(name), raw })
     }
 
-    /// Returns a member that must not be missing.
+    /// Returns a member. Fails if the member is missing.
     pub(crate) fn required(&self, name: &str) -> Result<Value<'a>, Malformed> {
         self.optional(name).ok_or_else(|| malformed(&self.place_of(name), "missing"))
     }

@@ -1,8 +1,8 @@
 //! The program `tiktok-shop-harness`: the reference host on the command line, for operators and testers.
 //!
-//! [`command_line`] reads the arguments. Each command is a file in [`command`]. It opens what it needs with [`settings`], and
-//! puts its results into an [`output::Report`]. Everything that is printed goes through [`output`], and [`failure`] decides
-//! the exit status of an error.
+//! [`command_line`] reads the arguments. Each command has a file in [`command`]. A command opens the storage, the keys
+//! and the component with [`settings`], and puts its results into an [`output::Report`]. Everything that is printed
+//! goes through [`output`], and [`failure`] decides the exit status of an error.
 
 mod command;
 mod command_line;

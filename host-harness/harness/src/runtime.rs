@@ -14,7 +14,7 @@ use tracing_subscriber::prelude::*;
 use crate::failure::Failure;
 use crate::output::note;
 
-/// The time that a command has to end after the first Ctrl-C before the program prints a note.
+/// If a command still runs when this time has passed after the first Ctrl-C, the program prints a note.
 const TIME_TO_END: Duration = Duration::from_millis(300);
 
 /// Writes the host library's log to standard error.
@@ -30,7 +30,8 @@ pub(crate) fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<
     runtime.block_on(run_until_interrupted(command))
 }
 
-/// The first Ctrl-C lets the command continue: a running call may have received tokens that it must still save.
+/// Runs a command to its end. After the first Ctrl-C the command continues, because a running call may have received
+/// tokens that it must still save. The second Ctrl-C stops the command at once.
 async fn run_until_interrupted(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let mut command = pin!(command);
     tokio::select! {

@@ -1,4 +1,5 @@
-//! What a command works with. Options win over environment variables, and variables win over the configuration file.
+//! Finds and opens the storage, the keys, the credentials and the component of a command. Options win over environment
+//! variables, and variables win over the configuration file.
 
 mod address;
 mod browser_session;
@@ -57,7 +58,7 @@ pub(crate) struct StorageArgs {
     #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_CONFIG", hide_env_values = true, help_heading = SHARED)]
     config: Option<PathBuf>,
 
-    /// Address of a fake TikTok Shop to use instead
+    /// Address of a fake to use instead of TikTok Shop
     #[arg(long, value_name = "URL", env = "TIKTOK_SHOP_FAKE", hide_env_values = true, help_heading = SHARED)]
     fake: Option<FakeAddress>,
 }
@@ -68,7 +69,7 @@ pub(crate) struct HostArgs {
     #[command(flatten)]
     storage: StorageArgs,
 
-    /// Component that cargo xtask dist builds
+    /// Component file, built by cargo xtask dist
     #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_COMPONENT", hide_env_values = true, help_heading = SHARED)]
     component: Option<PathBuf>,
 }
@@ -91,7 +92,7 @@ pub(crate) struct OpenedHost {
 }
 
 impl StorageArgs {
-    /// Opens the storage. Checks every setting before it creates a file or connects to anything.
+    /// Opens the storage. The function checks every setting before it creates a file or connects to anything.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedStorage, Failure> {
         let Self { storage, tenant, key_file, config, fake } = self;
         let tenant = match tenant {
@@ -158,7 +159,7 @@ impl HostArgs {
 }
 
 impl OpenedStorage {
-    /// Returns the current time: the fake's time if there is a fake.
+    /// Returns the current time. If a fake is used, this is the fake's time.
     pub(crate) fn now(&self) -> UnixSeconds {
         UnixSeconds(self.clock.wall().as_secs())
     }

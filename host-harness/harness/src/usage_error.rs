@@ -1,5 +1,5 @@
-//! Describes wrong arguments in one line. The line contains names of options but no values: a value may be a secret, or may
-//! be a megabyte long.
+//! Describes wrong arguments in one line. The line contains the names of options, but not their values, because a value
+//! may be a secret or a megabyte long. Only a number that is out of range is repeated.
 
 use std::error::Error as _;
 
@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::failure::Failure;
 
-/// Returns the failure for an error of clap. The error is not a request for a help or the version.
+/// Returns the failure for an error of clap. The error must not be a request for the help or the version.
 pub(crate) fn failure(error: &Error) -> Failure {
     Failure::Malformed(format!("{}; see --help", describe(error)))
 }
@@ -56,7 +56,7 @@ fn text(error: &Error, kind: ContextKind) -> String {
     }
 }
 
-/// Returns the name that clap suggests, in parentheses. Empty if clap suggests nothing.
+/// Returns the name that clap suggests, in parentheses. Returns an empty text if clap suggests nothing.
 fn suggestion(error: &Error, kind: ContextKind) -> String {
     match text(error, kind) {
         none if none.is_empty() => none,

@@ -18,7 +18,7 @@ pub(crate) struct AccessToken {
     /// Customer whose connection is used
     customer: CustomerId,
 
-    /// Account, if the customer has several
+    /// Account, if the customer has several accounts
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
 
@@ -46,7 +46,7 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   note: account …: the access token ends …
 
 Exit status: 0 if the token is valid; 11 if only a new consent helps; 13 if the customer is not
-connected or the time is too long; for others see tiktok-shop-harness --help.";
+connected or --min-validity is too long; for others see tiktok-shop-harness --help.";
 
 #[derive(Serialize)]
 struct Line<'a> {

@@ -23,7 +23,7 @@ pub(crate) struct AuthorizationUrl {
     #[arg(long, value_name = "WHICH", default_value = "all", hide_possible_values = true)]
     shops: Shops,
 
-    /// Seller of the fake who allows the consent; prints the callback's query
+    /// Seller of the fake who consents at once; prints the callback's query
     #[arg(long, value_name = "SELLER")]
     consent_as: Option<String>,
 
@@ -48,14 +48,14 @@ impl From<Shops> for ShopPolicy {
 }
 
 const AFTER_HELP: &str = "\
-Open the link in the seller's browser. The seller decides, and TikTok Shop sends the browser back
-to the app's redirect address. Give that address to connect. The link contains a state. The state
-is valid once, for ten minutes, and for the user who ran this command. With --fake, a second line
-shows the address of the fake's own consent page.
+Open the link in the seller's browser. After the seller's decision, TikTok Shop sends the browser
+back to the app's redirect address. Pass the whole address to the command connect. The link
+contains a state. The state works only once, within ten minutes, and only for the user who ran this
+command. With --fake, a second line shows the address of the fake's own consent page.
 
-With --shops all, the consent links all its shops, and also shops that appear later. With
---shops exactly-one, it links the shop if it has only one. If it has several shops, it links none,
-and link-shops chooses one later.
+With --shops all, all shops of the consent are linked, and so are shops that are added later.
+With --shops exactly-one, the shop is linked if the consent has only one shop. If the consent has
+several shops, none of them is linked until you choose one with link-shops.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 

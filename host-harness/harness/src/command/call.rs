@@ -33,7 +33,7 @@ pub(crate) struct Call {
     #[arg(long, value_name = "ID", conflicts_with = "account")]
     shop: Option<ShopId>,
 
-    /// Account of a call without a cipher, if the customer has several
+    /// Account of a call without --shop, if the customer has several accounts
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
 
@@ -55,9 +55,9 @@ pub(crate) struct Call {
 
 const AFTER_HELP: &str = "\
 The command writes the body of the answer unchanged to standard output, and the status, the code
-and the request id to standard error. The body may contain secrets: a list of authorized shops
-contains ciphers. TikTok's page about an endpoint says whether the endpoint needs a cipher. Use
---shop for \"Shop\" endpoints, and do not use it for \"Seller\" endpoints.
+and the request id to standard error. The body may contain secrets. For example, a list of
+authorized shops contains ciphers. TikTok's page about an endpoint says whether the endpoint needs a
+cipher. Use --shop for \"Shop\" endpoints, and do not use it for \"Seller\" endpoints.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -73,7 +73,7 @@ Exit status: 0 if the call succeeded (HTTP 2xx, code 0); 1 if TikTok Shop answer
 10 to 20 if there is no answer, as tiktok-shop-harness --help explains; 14 with the code
 outcome-unknown if it is unknown whether TikTok Shop acted.";
 
-/// The longest body: 16 MiB.
+/// The maximum length of the body: 16 MiB.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Returns a parser of a method's name, in upper or lower case.
@@ -94,10 +94,10 @@ struct Line<'a> {
     code: Option<&'a str>,
     request_id: Option<&'a str>,
     content_type: Option<&'a str>,
-    /// A body that is text.
+    /// The body, if it is text.
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<&'a str>,
-    /// A body that is not text, in hexadecimal digits.
+    /// The body in hexadecimal digits, if it is not text.
     #[serde(skip_serializing_if = "Option::is_none")]
     body_hex: Option<String>,
 }

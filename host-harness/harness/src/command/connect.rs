@@ -16,11 +16,11 @@ use crate::settings::{HostArgs, OpenedHost, browser_session};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Connect {
-    /// Customer of an install from TikTok's App Store, which has no state
+    /// Customer, if the app was installed from TikTok's App Store
     #[arg(long, value_name = "CUSTOMER")]
     app_store: Option<CustomerId>,
 
-    /// Shops that such an install links: all (default) or exactly-one
+    /// Shops that this install links: all (default) or exactly-one
     #[arg(long, value_name = "WHICH", hide_possible_values = true, requires = "app_store")]
     shops: Option<Shops>,
 
@@ -30,8 +30,9 @@ pub(crate) struct Connect {
 
 const AFTER_HELP: &str = "\
 The callback is the address to which TikTok Shop sent the seller's browser back, or only its query.
-The state in the callback names the customer. The same user must have begun the consent with
-authorization-url, for the same tenant and storage, in the last ten minutes. The code in the
+The state in the callback identifies the customer. The same user must have begun the consent with
+authorization-url, for the same tenant and storage, in the last ten minutes. After an install from
+TikTok's App Store, the callback has no state, so --app-store gives the customer. The code in the
 callback is a secret, so connect does not take it as an argument and never prints it.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
@@ -51,7 +52,7 @@ Exit status: 0 if the customer is connected; 2 if the input is not a callback; 4
 not valid; 11 if the seller refused or the code is not valid; for others see
 tiktok-shop-harness --help.";
 
-/// The longest callback: 64 KiB.
+/// The maximum length of the callback: 64 KiB.
 const MAX_BYTES: u64 = 64 * 1024;
 
 impl Connect {
@@ -80,7 +81,8 @@ fn must_choose_a_shop(connection: &Connection) -> bool {
         && connection.shops.iter().all(|shop| !shop.linked)
 }
 
-/// Returns the query of a callback: the part of an address behind the `?`, or the whole text if it is not an address.
+/// Returns the query of a callback. In an address, the query is the text after the `?`. A callback that is not an
+/// address is a query already.
 fn query(callback: &str) -> Result<Secret, Failure> {
     let malformed = |what: &str| Err(Failure::Malformed(format!("standard input: {what}")));
     let query = if callback.starts_with("http://") || callback.starts_with("https://") {

@@ -23,7 +23,8 @@ pub(crate) struct Contract {
 
 const AFTER_HELP: &str = "\
 Use an empty database, because the checks write into it. The command refuses a database that
-contains connections. Put an address with a password into the variable.
+contains connections. If the address contains a password, put it into the variable
+TIKTOK_SHOP_CONTRACT_STORAGE.
 
 Example:
 
@@ -33,7 +34,7 @@ Example:
 Exit status: 0 if every promise is kept; 1 if a promise is broken; 2 if the address is malformed or
 the database contains connections; 3 if the database can't be opened.";
 
-/// The number of data keys that are read to find out whether the database contains connections.
+/// The maximum number of data keys that the command reads to find out whether the database contains connections.
 const MAX_KEYS: usize = 10_000;
 
 #[derive(Serialize)]

@@ -14,14 +14,14 @@ use crate::settings::{HostArgs, OpenedHost};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Disconnect {
-    /// Customer whose connections end: all of them without --account or --shop
+    /// Customer whose connections end; without --account and --shop, all of them end
     customer: CustomerId,
 
-    /// Only account to disconnect, with all its shops
+    /// Account to disconnect, with all its shops; other accounts stay
     #[arg(long, value_name = "ID", conflicts_with = "shop")]
     account: Option<AccountId>,
 
-    /// Only shop to remove; a connection without linked shops ends
+    /// Shop to remove; if no other shop is linked, the connection ends
     #[arg(long, value_name = "ID")]
     shop: Option<ShopId>,
 
@@ -34,9 +34,10 @@ pub(crate) struct Disconnect {
 }
 
 const AFTER_HELP: &str = "\
-The command deletes the tokens first, and it is idempotent. Without --revoke, it sends nothing to
-TikTok Shop, and the seller can still remove the app in Seller Center. With --revoke, other
-customers who have the same shop lose it as well.
+The command deletes the tokens first, and then the rest of the connection. You can safely repeat
+it. Without --revoke, it sends nothing to TikTok Shop, and the seller can still remove the app in
+Seller Center. With --revoke, it asks TikTok Shop before it deletes anything. Other customers who
+have the same shop then lose the access too.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -47,13 +48,13 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   customer-7 is disconnected
 
 Exit status: 0 if the connections have ended, or if there were none; 1 if they have ended here but
-TikTok Shop did not withdraw the access to a shop; for others see tiktok-shop-harness --help, and
-run the same command again to finish.";
+TikTok Shop did not withdraw the access to a shop; for others see tiktok-shop-harness --help. After
+any other status, run the same command again to finish.";
 
 #[derive(Serialize)]
 struct Line<'a> {
     customer: &'a str,
-    /// Whether the customer had the account or the shop.
+    /// Whether the customer had the account or the linked shop before the command.
     found: bool,
     /// The connections that continue.
     remaining: Vec<ConnectionLine<'a>>,
@@ -76,7 +77,8 @@ impl Disconnect {
         let OpenedHost { host, opened, .. } = settings.open(report).await?;
         let before = host.list_connections(&opened.tenant, &customer).await?;
         let found = before.iter().any(|connection| contains(connection, &target));
-        // An earlier attempt may have deleted only a part, so the host disconnects even if nothing was found.
+        // An interrupted `connect` may have stored tokens without a row. Such a connection is not in the list, but the
+        // host deletes its tokens. So the host disconnects even if the list does not contain the target.
         let Disconnected { not_revoked, .. } = host.disconnect(&opened.tenant, &customer, target, remote).await?;
         let remaining = host.list_connections(&opened.tenant, &customer).await?;
         if !not_revoked.is_empty() {
@@ -113,7 +115,8 @@ impl Disconnect {
     }
 }
 
-/// Checks whether a connection contains the account or the linked shop.
+/// Checks whether a connection belongs to the target: it has the account of the target, or the shop of the target is
+/// linked in it.
 fn contains(connection: &Connection, target: &DisconnectTarget) -> bool {
     match target {
         DisconnectTarget::All(account) => account.as_ref().is_none_or(|account| *account == connection.key.account),

@@ -7,7 +7,7 @@ use crate::failure::STATUSES;
 use crate::settings::SHARED;
 
 const INTRODUCTION: &str = "\
-After reading this page you can connect a seller, call TikTok Shop, take webhooks and look after keys from a shell. The page is for
+After reading this page you can connect a seller, call TikTok Shop, accept webhooks and manage keys from a shell. The page is for
 operators and testers.
 
 `tiktok-shop-harness` runs the connector as a program. It keeps connections in SQLite or PostgreSQL. `cargo build` puts the program into
@@ -16,8 +16,8 @@ operators and testers.
 The program prints results to standard output and everything else to standard error, one line each. With `--json` it prints one JSON
 object per line, also for errors: `{\"error\":{\"status\":13,\"case\":\"invalid-request\",\"code\":\"not-connected\",…}}`. Times in JSON are Unix
 seconds. The output contains no secret unless you use `--reveal`. There are three exceptions: the link of `authorization-url` contains
-the state, `call` shows TikTok Shop's answer as it is, and the invented secrets of a fake are shown (the app secrets by `fake`, a code by
-`authorization-url --consent-as`).
+the state, `call` shows TikTok Shop's answer unchanged, and two commands show invented secrets of a fake: `fake` shows the app secrets,
+and `authorization-url --consent-as` shows a code.
 
 The next page to read is [signatures.md](signatures.md).
 ";
@@ -48,8 +48,9 @@ The data folder is `$XDG_DATA_HOME/tiktok-shop-harness` (`~/.local/share/…`), 
 other users can access. The program prints colours only to a terminal. `CLICOLOR_FORCE=1` turns colours on, and `NO_COLOR=1` turns them
 off.
 
-With a fake, a command reads the fake's clock when it starts, and uses that time. Only the ten minutes of a consent are measured by this
-machine's clock. A tenant without credentials uses those of the fake's first app.
+With a fake, a command reads the fake's clock when it starts, and uses this time. The database measures some periods by a real clock
+nevertheless: for example the ten minutes in which a consent must be finished, and the two minutes for which a refresh claims a token. A
+tenant without credentials uses the credentials of the fake's first app.
 
 ### The configuration file
 
@@ -73,7 +74,8 @@ pub(crate) fn page(command: Command) -> String {
     let shared = shared_options(&command);
     let options = MarkdownOptions::new().title("unused".to_owned()).show_footer(false);
     let helps = help_markdown_command_custom(&for_markdown(command), &options);
-    // This file writes the title, the introduction and the section about the program itself.
+    // The generated title, introduction and section about the program itself are dropped, because this file has its
+    // own.
     let (_, overview) = helps.split_once("**Command Overview:**\n\n").unwrap_or_default();
     let (overview, helps) = overview.split_once("\n## ").unwrap_or_default();
     let (_, helps) = helps.split_once("\n## ").unwrap_or_default();
@@ -99,7 +101,8 @@ pub(crate) fn page(command: Command) -> String {
     format!("{}\n", tidy.trim_end())
 }
 
-/// Keeps the text behind the options as it is on a terminal, and hides the shared options, which the page lists once.
+/// Keeps the text after the options as it is on a terminal. Hides the shared options, because the page lists them only
+/// once.
 fn for_markdown(mut command: Command) -> Command {
     if let Some(help) = command.get_after_help().map(ToString::to_string) {
         command = command.after_help(format!("```text\n{help}\n```"));

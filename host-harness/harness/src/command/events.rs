@@ -11,7 +11,7 @@ use crate::settings::{OpenedStorage, StorageArgs};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Events {
-    /// Position after which events are shown
+    /// Position after which the list begins
     #[arg(long, value_name = "POSITION")]
     after: Option<u64>,
 
@@ -24,9 +24,9 @@ pub(crate) struct Events {
 }
 
 const AFTER_HELP: &str = "\
-Each line shows the position, the time, the customer, the account and the event. Later events have
-greater positions, possibly with gaps. Events contain no secret, and they stay after their
-connection has ended.
+Each line shows the position, the time, the customer, the account and the event. A later event has
+a greater position, but some numbers may be missing. Events contain no secret. They are kept after
+the connection has ended.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -40,7 +40,7 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 Exit status: 0, also if there are no events; 16 if the database fails; for others see
 tiktok-shop-harness --help.";
 
-/// The number of events that are read at once.
+/// The maximum number of events that the command reads from the storage in one call.
 const PAGE: usize = 500;
 
 impl Events {
@@ -74,7 +74,8 @@ fn print(event: &Event, report: &mut Report) {
         EventKind::Notice { days, ends } => {
             format!(": ends within {}, at {}", count(days.into(), "day", "days"), time(ends))
         }
-        // These kinds have no values, and this program knows no values of a newer kind.
+        // These kinds have no values. A kind that is newer than this program may have values, but the program does not
+        // know them.
         EventKind::Connected | EventKind::Recovered | EventKind::Disconnected | _ => String::new(),
     };
     let (customer, account, kind) = (&event.key.customer, &event.key.account, event.kind.as_str());

@@ -16,9 +16,9 @@ pub(crate) struct Fake {
 }
 
 const AFTER_HELP: &str = "\
-The fake listens on 127.0.0.1. It has a consent page, tokens, shops, a signed API and webhooks. Its
-start page shows the sellers, the requests and the switches, and explains how to move its clock.
-Everything in it is invented, and nothing is kept when it ends.
+The fake listens on 127.0.0.1. It has a consent page, tokens, shops, a signed API and webhooks. The
+start page shows the sellers, the requests and the switches, and explains how to move the clock. All
+data is invented, and nothing is kept when the fake ends.
 
 Example:
 

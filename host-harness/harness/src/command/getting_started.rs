@@ -1,4 +1,4 @@
-//! What the program prints if it is started without arguments: how to try it, and where its files are.
+//! Without arguments, the program prints this text: how to try the program, and where its files are.
 
 use std::path::PathBuf;
 
@@ -29,8 +29,8 @@ pub(crate) fn run(report: &mut Report) {
     report.line("");
     TRY.iter().for_each(|command| report.line(&format!("  $ {command}")));
     report.line("");
-    report.line("To decide as the seller yourself, run authorization-url without --consent-as and open the");
-    report.line("address that it prints. Then pass the address that the page shows to connect.");
+    report.line("To decide as the seller yourself, run authorization-url without --consent-as, and open the second");
+    report.line("address that it prints. Then pass the address that the fake's page shows to the command connect.");
     report.line("");
     report.line("To use the real TikTok Shop, write this into the configuration file (mode 600):");
     report.line("");
@@ -52,7 +52,7 @@ pub(crate) fn run(report: &mut Report) {
     }
     report.line("");
     report.line("tiktok-shop-harness --help lists the commands and exit statuses. COMMAND --help shows examples.");
-    report.line("docs/command-line.md has everything on one page.");
+    report.line("docs/command-line.md shows all help texts on one page.");
 }
 
 fn described(file: Result<PathBuf, Failure>) -> String {

@@ -24,7 +24,7 @@ use crate::output::{BAD, GOOD, Report};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Inspect {
-    /// File of the component; no code of it is run
+    /// File of the component; its code is not run
     component: PathBuf,
 }
 
@@ -112,7 +112,7 @@ fn describe(path: &Path) -> Result<Description, Failure> {
     }
     let bytes = input::bytes(File::open(path).map_err(unreadable)?, &name, limit)?;
     description.sha256 = Some(hex::encode(Sha256::digest(&bytes)));
-    // A damaged component is listed up to the damage. The engine's error says what is wrong.
+    // If the component is damaged, the lists end at the damage. The engine's error below says what is wrong.
     let _damaged = list_imports_and_exports(&bytes, &mut description);
     match build(bytes) {
         Ok(host) => (description.accepted, description.plugin) = (true, Some(host.plugin().to_string())),

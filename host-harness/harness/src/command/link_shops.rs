@@ -14,11 +14,11 @@ pub(crate) struct LinkShops {
     /// Customer whose connection is changed
     customer: CustomerId,
 
-    /// TikTok's ids of the shops; without any, no shop is linked and the tokens stay
+    /// TikTok's ids of the shops; without ids, all shops are unlinked and the tokens stay
     #[arg(value_name = "SHOP")]
     shops: Vec<ShopId>,
 
-    /// Account, if the customer has several
+    /// Account, if the customer has several accounts
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
 

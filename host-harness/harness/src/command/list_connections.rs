@@ -20,7 +20,7 @@ pub(crate) struct ListConnections {
 
 const AFTER_HELP: &str = "\
 This command reads the storage and sends nothing to TikTok Shop. It also works without the right
-host keys, but then the shops have no cipher.
+host keys. Then it shows \"cipher none\" for every shop.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::output::{Ciphers, Report, ShopLine, cipher};
 use crate::settings::{HostArgs, OpenedHost};
 
-/// List the linked shops of a customer, of all accounts
+/// List the linked shops of all accounts of a customer
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ListShops {
@@ -23,8 +23,8 @@ pub(crate) struct ListShops {
 }
 
 const AFTER_HELP: &str = "\
-This command reads the storage and sends nothing to TikTok Shop. No call is possible for a shop
-without a cipher.
+This command reads the storage and sends nothing to TikTok Shop. If a shop has no cipher, the
+command call can't be used for it.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 

@@ -15,7 +15,7 @@ pub(crate) struct Refresh {
     /// Customer whose connection is refreshed
     customer: CustomerId,
 
-    /// Account, if the customer has several
+    /// Account, if the customer has several accounts
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
 
@@ -28,8 +28,8 @@ pub(crate) struct Refresh {
 }
 
 const AFTER_HELP: &str = "\
-Tokens are due about one day before the access token ends. If several processes refresh a connection
-at the same time, one of them asks TikTok Shop.
+The tokens are due for renewal about one day before the access token ends. If several processes
+refresh a connection at the same time, only one of them renews the tokens.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 

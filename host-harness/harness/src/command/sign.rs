@@ -19,7 +19,7 @@ use crate::output::{BAD, GOOD, Report};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Sign {
-    /// Show the signed text without the secret, and check the input's member "sign"
+    /// Show the signed text without the secret, and compare the input's member "sign"
     #[arg(long)]
     explain: bool,
 
@@ -115,7 +115,7 @@ struct Request {
     timestamp: u64,
     method: Option<String>,
     path: String,
-    /// With `app_key` and `timestamp`.
+    /// The decoded query of the request, with `app_key` and `timestamp`.
     query: BTreeMap<String, String>,
     body: Option<String>,
     content_type: Option<String>,
@@ -157,7 +157,8 @@ impl Request {
         Signable { path: &self.path, query, body }
     }
 
-    /// Returns the members that TikTok Shop or a public implementation may treat differently, with an explanation.
+    /// Returns a member of the request and an explanation for each thing that TikTok Shop or a public implementation
+    /// may treat differently.
     fn divergences(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let shop_cipher = self.query.contains_key("shop_cipher")
             && ["/authorization/", "/seller/"].iter().any(|prefix| self.path.starts_with(prefix));
@@ -213,7 +214,7 @@ impl Request {
     }
 }
 
-/// Returns the path if it can be sent unchanged. The path is signed unchanged.
+/// Returns the path, which is signed unchanged. Fails if a client can't send the path unchanged.
 fn path(value: &Value<'_>) -> Result<String, Malformed> {
     let path = value.text()?;
     let problem = if !path.starts_with('/') {

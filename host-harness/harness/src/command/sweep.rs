@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report};
 use crate::settings::{HostArgs, OpenedHost};
 
-/// Refresh all due connections, and write notices of authorizations that end
+/// Refresh all due connections, and write notices about expiring authorizations
 #[derive(Args)]
 #[command(name = "sweep", after_help = AFTER_HELP)]
 pub(crate) struct SweepConnections {
@@ -29,10 +29,11 @@ pub(crate) struct SweepConnections {
 }
 
 const AFTER_HELP: &str = "\
-A platform sweeps every few minutes. The sweep covers all tenants; the configuration file names
-their apps. The command prints a line for each connection that could not be refreshed, for example
-because its tenant has no app, and a summary at the end. With --json, it prints a line for each
-connection. Ctrl-C stops the sweep after the refreshes that have begun.
+A platform should sweep every few minutes. The sweep covers all tenants, and takes their apps from
+the configuration file. The command prints a line for each connection that could not be refreshed,
+for example because its tenant has no app. At the end it prints a summary. With --json, it also
+prints a line for each refreshed connection. After Ctrl-C, the sweep finishes the refreshes that
+have begun, and then stops.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -45,7 +46,7 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 Exit status: 0 if every due connection was refreshed; 1 if one could not be refreshed; 16 if the
 database fails; for others see tiktok-shop-harness --help.";
 
-/// The number of due connections that are read at once.
+/// The maximum number of due connections that the command reads from the storage in one call.
 const PAGE: usize = 500;
 
 #[derive(Serialize)]
@@ -53,7 +54,7 @@ struct Line<'a> {
     tenant: &'a str,
     customer: &'a str,
     account: &'a str,
-    /// `refreshed`, or the case of the error.
+    /// `refreshed`. After a failure, the case of the error.
     outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
@@ -72,7 +73,7 @@ impl SweepConnections {
         let OpenedHost { host, opened, .. } = self.settings.open(report).await?;
         let now = opened.now();
         let concurrency = NonZeroUsize::new(self.concurrency.into()).unwrap_or(NonZeroUsize::MIN);
-        // Only a progress bar on a terminal needs the number.
+        // Only the progress bar needs this number, and the bar is shown only on a terminal.
         let due = if io::stderr().is_terminal() { count_due(&*opened.storage, now).await? } else { 0 };
         let bar = report.begin_progress("Refreshing", due);
         let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(now, concurrency) };

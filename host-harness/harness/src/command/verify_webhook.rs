@@ -28,8 +28,8 @@ const AFTER_HELP: &str = "\
 A webhook is an object:
   app_key              text
   app_secret           text; never printed
-  previous_app_secret  text: the secret before a change, tried second; optional
-  body                 text: exactly the body that arrived, with every space and line break
+  previous_app_secret  text: the earlier secret after a change; tried second; optional
+  body                 text: the body exactly as it arrived, with every space and line break
   authorization        text: the value of the header Authorization
 Other members are ignored. The signature does not limit the age of a webhook.
 

@@ -1,4 +1,4 @@
-//! `webhook`: accepts a webhook as the route of a platform would.
+//! `webhook`: accepts a webhook, as the HTTP route of a platform does.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -15,7 +15,7 @@ use crate::input;
 use crate::output::{BAD, GOOD, Report, time};
 use crate::settings::{HostArgs, OpenedHost};
 
-/// Accept a webhook: check it, record its effect, and print the status to answer
+/// Accept a webhook: check it, record its effect, print the HTTP status to answer
 #[derive(Args)]
 #[command(name = "webhook", after_help = AFTER_HELP)]
 pub(crate) struct AcceptWebhook {
@@ -29,8 +29,9 @@ pub(crate) struct AcceptWebhook {
 
 const AFTER_HELP: &str = "\
 The command reads the unchanged body from standard input. It checks the signature with the app
-secret, and then with the previous app secret. A webhook that was handled before is reported as
-repeated and changes nothing. verify-webhook only checks a signature and needs no storage.
+secret, and if this fails, with the previous app secret. If the webhook was handled before, the
+command reports it as repeated and changes nothing. To check only a signature, without a storage,
+use verify-webhook.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -47,11 +48,11 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
       effect  none
   …
 
-Exit status: 0 if the webhook is handled, now or before; 1 if it is forged, not an event, or longer
+Exit status: 0 if the webhook was handled, now or before; 1 if it is forged, not an event, or longer
 than 1 MiB; 2 if it is longer than 16 MiB; 16 or 20 if TikTok Shop must send it again (answer 503);
 for others see tiktok-shop-harness --help.";
 
-/// The longest input: 16 MiB. The host itself answers 413 to a body of more than 1 MiB.
+/// The maximum length of the input: 16 MiB. If the body is longer than 1 MiB, the host answers 413.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 #[derive(Serialize)]
@@ -128,7 +129,7 @@ impl AcceptWebhook {
     }
 }
 
-/// Notes the status to answer, and returns the failure.
+/// Writes a note with the HTTP status to answer, and returns the failure.
 fn not_handled(status: u16, failure: Failure, report: &Report) -> Result<(), Failure> {
     report.note(&format!("answer {status}; TikTok Shop then sends the webhook again"));
     Err(failure)

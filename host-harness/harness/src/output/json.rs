@@ -1,5 +1,5 @@
-//! The library's types as JSON. Members have the names of the WIT package with underscores, and times are Unix seconds. The
-//! JSON contains no token, and a cipher only if the user asked for it.
+//! The library's types as JSON. Members have the names of the WIT package, with underscores in place of hyphens. Times
+//! are Unix seconds. The JSON contains no token, and a cipher only if the user asked for it.
 
 use serde::Serialize;
 use tiktok_shop_host::connection::{Connection, PastFailure, ReauthorizationReason, Shop, UnixSeconds};
@@ -9,13 +9,14 @@ use tiktok_shop_host::events::{Event, EventKind};
 /// Whether ciphers are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ciphers {
-    /// A word says whether the shop has a cipher.
+    /// The output contains a word that says whether the shop has a cipher.
     Hidden,
-    /// The user asked for the ciphers.
+    /// The output contains the ciphers, because the user asked for them.
     Revealed,
 }
 
-/// Returns the shop's cipher, or `none` or `present` in its place.
+/// Returns `none` if the shop has no cipher. Otherwise returns the cipher if ciphers are revealed, and `present` if
+/// they are hidden.
 pub(crate) fn cipher(shop: &Shop, ciphers: Ciphers) -> &str {
     match (&shop.cipher, ciphers) {
         (None, _) => "none",
@@ -72,7 +73,7 @@ struct PastFailureLine<'a> {
     failure: FailureLine<'a>,
 }
 
-/// What happened, as the connector reports it.
+/// A failure, as the connector reports it.
 #[derive(Serialize)]
 pub(crate) struct FailureLine<'a> {
     code: &'a str,
@@ -163,7 +164,8 @@ impl<'a> From<&'a Event> for EventLine<'a> {
             EventKind::AuthorizationEnding { ends } => (None, None, Some(ends.0)),
             EventKind::ReauthorizationRequired(why) => (Some(why.as_str()), None, None),
             EventKind::Notice { days, ends } => (None, Some(days), Some(ends.0)),
-            // These kinds have no values, and this program knows no values of a newer kind.
+            // These kinds have no values. A kind that is newer than this program may have values, but the program does
+            // not know them.
             EventKind::Connected | EventKind::Recovered | EventKind::Disconnected | _ => (None, None, None),
         };
         Self {

@@ -1,7 +1,7 @@
 //! Collects the results of a command, writes them to standard output, and ends the program.
 //!
-//! Results are written when the command ends, so a command that fails prints none. A command with slow results
-//! [flushes](Report::flush) each of them.
+//! Results are written when the command ends, so a command that fails prints no results. A command that needs a long
+//! time for each result [flushes](Report::flush) each result when it is ready.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -29,12 +29,12 @@ pub(crate) enum OutputFormat {
     Json,
 }
 
-/// The latest error of a host key, shared with the provider of the keys.
+/// The latest error of a host key. The provider of the host keys records it here.
 #[derive(Clone, Default)]
 pub(crate) struct LastKeyError(Arc<Mutex<Option<String>>>);
 
 impl LastKeyError {
-    /// Replaces the error that was recorded before.
+    /// Records an error in place of the previous one.
     pub(crate) fn record(&self, error: &KeyError) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
@@ -61,7 +61,7 @@ pub(crate) struct Report {
 enum Stdout {
     #[default]
     Open,
-    /// Its reader has closed it, as `head` does. This is not an error.
+    /// The reader has closed standard output, as the program `head` does. This is not an error.
     Closed,
     Broken(io::Error),
 }
@@ -87,9 +87,9 @@ impl Report {
 
     /// Adds a result as one line of JSON.
     pub(crate) fn json(&mut self, line: &impl Serialize) {
-        // Serializing can't fail: every number is finite, and every key is text.
+        // Serializing can't fail, because every number is finite and every key is text.
         let line = serde_json::to_string(line).unwrap_or_default();
-        // These characters occur only inside JSON texts, where an escape is allowed.
+        // These characters occur only in the strings of the JSON, and there an escape is allowed.
         line.chars().for_each(|c| match c {
             c if moves_a_terminal(c) => self.results.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => self.results.push(c),
@@ -97,7 +97,8 @@ impl Report {
         self.results.push('\n');
     }
 
-    /// Adds a line that explains the result above it. The line is indented, so that a script can tell it from a result.
+    /// Adds a line that explains the result above it. The line is indented, so that a script does not take it for a
+    /// result.
     pub(crate) fn detail(&mut self, label: &str, style: Style, text: &str) {
         self.results.push_str(&format!("    {DIM}{label:<8}{DIM:#}{style}{}{style:#}\n", visible(text)));
     }
@@ -124,7 +125,7 @@ impl Report {
         self.warnings.push(format!("{place}: {text}"));
     }
 
-    /// Writes a note to standard error now, whether or not the command succeeds later.
+    /// Writes a note to standard error now, even if the command fails later.
     pub(crate) fn note(&self, text: &str) {
         self.without_bar(|| note(text));
     }
@@ -134,12 +135,12 @@ impl Report {
         self.without_bar(|| write_stderr(&format!("{DIM}{}{DIM:#}\n", visible(text))));
     }
 
-    /// Returns what to print about a failure, with the latest error of a host key if the storage failed.
+    /// Returns what to print about a failure. If the storage failed, the text contains the latest error of a host key.
     pub(crate) fn error_report(&self, failure: &Failure) -> ErrorReport {
         failure.report().with_key_error(self.last_key_error.text())
     }
 
-    /// Makes 1 the exit status of a command that otherwise succeeds.
+    /// Sets the exit status to 1. If the command then fails, the exit status of the failure wins.
     pub(crate) fn set_refused(&mut self) {
         self.status = 1;
     }
@@ -153,7 +154,8 @@ impl Report {
         });
     }
 
-    /// Writes bytes unchanged. On a terminal, characters that would move its cursor are escaped.
+    /// Writes the collected results, and then these bytes. A file or a pipe gets the bytes unchanged. On a terminal,
+    /// the characters that would move its cursor are escaped.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.flush();
         self.write_stdout(|| {
@@ -169,7 +171,7 @@ impl Report {
         });
     }
 
-    /// Writes unless standard output is closed.
+    /// Writes to standard output, unless an earlier write has failed.
     fn write_stdout(&mut self, write: impl FnOnce() -> io::Result<()>) {
         if !matches!(self.stdout, Stdout::Open) {
             return;
@@ -191,7 +193,7 @@ impl Report {
     /// Shows a progress bar of this many steps if standard error is a terminal.
     pub(crate) fn begin_progress(&mut self, title: &'static str, steps: u64) -> ProgressBar {
         let bar = ProgressBar::new(steps);
-        // A test shows that the template is valid.
+        // The template is valid, as a test below checks.
         if let Ok(style) = ProgressStyle::with_template(PROGRESS_BAR) {
             bar.set_style(style);
         }
@@ -211,8 +213,8 @@ impl Report {
     }
 }
 
-/// Writes the rest of the report, and the failure if the command failed. Returns the exit status. After a failure, standard
-/// output contains only results that were flushed before.
+/// Ends the output of a command, and returns the exit status. If the command succeeded, writes the collected results.
+/// If it failed, drops these results and writes the failure. Results that were flushed earlier stay.
 pub(crate) fn finish(mut report: Report, outcome: Result<(), Failure>) -> ExitCode {
     report.end_progress();
     let mut status = match outcome {

@@ -1,5 +1,5 @@
-//! Writing to standard error, the colours, and text that is safe to show on a terminal. Colours appear only on a terminal, and
-//! the variable `NO_COLOR` turns them off.
+//! Writes to standard error, defines the colours, and makes text safe to show on a terminal. Colours appear only on a
+//! terminal, and the variable `NO_COLOR` turns them off.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -10,7 +10,8 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
-/// Returns the text in one line, with escapes in place of characters that move a terminal's cursor or turn text around.
+/// Returns the text in one line. Escapes replace the characters that move a terminal's cursor or change the direction
+/// of text.
 pub(crate) fn visible(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
         if moves_a_terminal(c) {
@@ -22,7 +23,8 @@ pub(crate) fn visible(text: &str) -> String {
     })
 }
 
-/// Checks for control characters, separators of lines and paragraphs, and characters that change the direction of text.
+/// Checks whether a character is a control character, separates lines or paragraphs, changes the direction of text, or
+/// is a byte order mark.
 pub(crate) fn moves_a_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -40,7 +42,7 @@ pub(crate) fn note(text: &str) {
     write_stderr(&format!("{DIM}note:{DIM:#} {}\n", visible(text)));
 }
 
-/// Writes a warning to standard error. The texts of warnings are the program's own.
+/// Writes a warning to standard error. The text needs no escapes, because it contains no input.
 pub(super) fn warning(text: &str) {
     write_stderr(&format!("{WARNING}warning:{WARNING:#} {text}\n"));
 }
@@ -51,7 +53,7 @@ pub(super) fn error(text: &str) {
 }
 
 pub(super) fn write_stderr(lines: &str) {
-    // If standard error is closed, nobody can be told.
+    // If standard error is closed, there is no other place to report it.
     let _ = anstream::stderr().write_all(lines.as_bytes());
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn time(at: UnixSeconds) -> String {
     time.map_or_else(|| format!("second {}", at.0), |time| time.to_string())
 }
 
-/// Returns a time and how far it is from now. `None` if TikTok named no believable time.
+/// Returns a time, and how far it is from `now`. `at` is `None` if TikTok sent no believable time.
 pub(crate) fn end(at: Option<UnixSeconds>, now: UnixSeconds) -> String {
     let Some(at) = at else { return "unknown".to_owned() };
     let apart = at.0.abs_diff(now.0);
@@ -24,7 +24,7 @@ pub(crate) fn end(at: Option<UnixSeconds>, now: UnixSeconds) -> String {
     if at < now { format!("{}, {span} ago", time(at)) } else { format!("{}, in {span}", time(at)) }
 }
 
-/// Returns a number with its noun.
+/// Returns a number with its noun, which is `one` in the singular and `many` in the plural.
 pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -13,11 +13,11 @@ use crate::failure::Failure;
 /// The address of the database that contains the connections. It may contain a password, so it is never printed.
 #[derive(Clone)]
 pub(crate) enum Address {
-    /// A file of SQLite.
+    /// The path of an SQLite file.
     Sqlite(PathBuf),
-    /// A server, as a URL.
+    /// The URL of a PostgreSQL server.
     Postgres(String),
-    /// This process's memory.
+    /// The memory of this process.
     Memory,
 }
 
@@ -33,7 +33,7 @@ impl Address {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return Ok(Self::Postgres(text.to_owned()));
         }
-        // The path may follow two slashes, as in a URL.
+        // Two slashes may stand before the path, as in a URL.
         let path = text.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         match path {
             Some("") => Err("no path after sqlite:".to_owned()),
@@ -47,7 +47,7 @@ impl Address {
     /// # Errors
     /// The text is not an address, or it contains a password.
     pub(crate) fn without_password(text: &str) -> Result<Self, String> {
-        // The user and the password are before the last @. A password may contain an unencoded @ or /.
+        // The user and the password end at the last @, because a password may contain an unencoded @ or /.
         let user = text.rsplit_once('@').and_then(|(before, _)| before.split_once("://"));
         if user.is_some_and(|(_, user)| user.contains(':')) || text.contains("password=") {
             return Err(format!(
@@ -60,7 +60,7 @@ impl Address {
         Self::parse(text)
     }
 
-    /// Returns the address with a relative path resolved from this folder.
+    /// Returns the address. If it contains a relative path, joins the path to `folder`.
     pub(crate) fn relative_to(self, folder: &Path) -> Self {
         match self {
             Self::Sqlite(path) => Self::Sqlite(folder.join(path)),
@@ -68,7 +68,7 @@ impl Address {
         }
     }
 
-    /// Opens the database. `clock` is the clock of a storage in memory.
+    /// Opens the database. Only a storage in memory uses `clock`.
     ///
     /// # Errors
     /// See [`OpenError`](tiktok_shop_sql_storage::OpenError).

@@ -10,10 +10,10 @@ use tiktok_shop_private_file as private_file;
 use super::folders::browser_session_file;
 use crate::failure::Failure;
 
-/// The longest file, in bytes. The program itself writes 64 bytes.
+/// The maximum size of the file, in bytes. The program itself writes 64 bytes.
 const MAX_BYTES: u64 = 1024;
 
-/// Returns this user's session. Draws it and creates its file on first use.
+/// Returns this user's session. On first use, draws a random session and writes it to its file.
 pub(crate) fn browser_session() -> Result<BrowserSession, Failure> {
     let path = browser_session_file()?;
     let secret = match private_file::read(&path, MAX_BYTES)? {

@@ -6,8 +6,8 @@ use crate::failure::Failure;
 
 const NAME: &str = "tiktok_shop_connector.wasm";
 
-/// Returns the path of the component: the given path, or the first file that exists beside this program, in `target/dist` of
-/// the current folder or in `target/dist` of a folder above it.
+/// Returns the path of the component. If no path is given, looks beside this program, then in `target/dist` of the
+/// current folder, and then in `target/dist` of each folder above it.
 pub(crate) fn component_file(given: Option<&Path>) -> Result<PathBuf, Failure> {
     let path = match given {
         Some(path) => path.to_owned(),

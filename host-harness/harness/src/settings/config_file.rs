@@ -1,5 +1,5 @@
-//! The configuration file: TOML that only its owner can read. Errors name the place of a mistake and never a value, because a
-//! value may be a secret.
+//! The configuration file: TOML that only its owner can read. An error says where in the file a mistake is. It never
+//! quotes a value, because a value may be a secret.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::address::Address;
 use super::credentials::App;
 use crate::failure::Failure;
 
-/// The longest file: 1 MiB, enough for thousands of tenants.
+/// The maximum size of the file: 1 MiB. This is enough for thousands of tenants.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The content of the file.
@@ -109,7 +109,8 @@ fn unknown(place: &str, known: &str) -> String {
     format!("{place}: unknown member; the known members are {known}")
 }
 
-/// Names the place of a syntax error. The parser's own text could quote a value.
+/// Returns the line and the column of a syntax error as a text. The parser's own text is not used, because it could
+/// quote a value.
 fn syntax(text: &str, at: Option<usize>) -> String {
     let before = at.and_then(|at| text.get(..at)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;

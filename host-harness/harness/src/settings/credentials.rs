@@ -9,7 +9,7 @@ use tiktok_shop_host::{Secret, TenantId};
 use super::environment::{APP_KEY, APP_SECRET, AUTHORIZATION_LINK, PREVIOUS_APP_SECRET, variable};
 use crate::failure::Failure;
 
-/// The settings of an app, from one place. Members may be missing.
+/// The settings of an app. Each member may be missing.
 #[derive(Default)]
 pub(crate) struct App {
     pub(crate) app_key: Option<String>,
@@ -19,7 +19,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Returns the settings of the environment, with those of the file for each variable that is not set.
+    /// Returns the settings of the environment. For each variable that is not set, takes the setting from the file.
     fn with_environment(self) -> Result<Self, Failure> {
         Ok(Self {
             app_key: variable(APP_KEY)?.or(self.app_key),
@@ -29,7 +29,7 @@ impl App {
         })
     }
 
-    /// Checks that the app has a key and a secret. `None` if no member is set.
+    /// Checks that the app has a key and a secret, and returns its credentials. Returns `None` if no member is set.
     fn complete(self, tenant: &TenantId) -> Result<Option<AppCredentials>, Failure> {
         let missing = |member: &str, variable: &str| {
             Failure::Malformed(format!(
@@ -59,7 +59,7 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Combines the apps of the configuration file with the environment, which describes the app of `tenant`.
+    /// Combines the apps of the configuration file with the environment. The environment describes the app of `tenant`.
     ///
     /// # Errors
     /// An app has no key or no secret.
@@ -75,7 +75,7 @@ impl Credentials {
         Ok(Self { configured, fallback: None })
     }
 
-    /// Uses the fake's credentials for a tenant that has none configured.
+    /// Uses these credentials for every tenant that has no configured credentials.
     pub(crate) fn with_fallback(self, fallback: Option<AppCredentials>) -> Self {
         Self { fallback, ..self }
     }

@@ -1,5 +1,6 @@
-//! Environment variables for secrets, and for settings that belong to a secret. Clap does not read them, because it would also
-//! accept them as arguments, which every user of the machine can read.
+//! Environment variables for secrets, and for settings that belong to a secret. Clap does not read these variables,
+//! because clap would also accept each of them as an option, and every user of the machine can read the arguments of a
+//! process.
 
 use std::env::{VarError, var};
 

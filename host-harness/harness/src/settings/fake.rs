@@ -18,9 +18,9 @@ use tokio::net::TcpStream;
 
 use crate::failure::Failure;
 
-/// The time that a fake has for an answer. It runs on this machine.
+/// The program waits 5 seconds at most for an answer of the fake, because the fake runs on this machine.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest answer: 1 MiB.
+/// The maximum length of an answer: 1 MiB.
 const MAX_BYTES: usize = 1 << 20;
 
 /// The address of a fake. It is a loopback address, because requests to a fake carry secrets unencrypted.
@@ -51,7 +51,7 @@ impl FakeAddress {
     /// Returns an egress policy that sends all requests for TikTok Shop to the fake.
     ///
     /// # Errors
-    /// The address is not a loopback address, which the parser has excluded.
+    /// The address is not a loopback address. The parser accepts only loopback addresses, so this does not happen.
     pub(crate) fn egress(self) -> Result<EgressPolicy, Failure> {
         let refused = |error: NotLoopback| Failure::Malformed(format!("--fake: {error}"));
         let policy = EgressPolicy::production().stand_in(Authority::Auth, self.0).map_err(refused)?;
@@ -64,7 +64,7 @@ impl FakeAddress {
         format!("http://{}/open/authorize?{query}", self.0)
     }
 
-    /// Returns a clock that starts at the fake's current time. It runs if the fake's clock runs.
+    /// Returns a clock that starts at the fake's current time. The clock stands still if the fake's clock stands still.
     pub(crate) async fn clock(self) -> Result<Arc<dyn Clock>, Failure> {
         let answer = self.control("GET", "/clock", &Value::Null).await?;
         let now = answer.get("now").and_then(Value::as_u64).ok_or_else(|| self.no_fake())?;
@@ -90,7 +90,7 @@ impl FakeAddress {
         })
     }
 
-    /// Allows the consent as a seller. Returns the query of the callback.
+    /// Allows the consent of this link as a seller of the fake. Returns the query of the callback.
     pub(crate) async fn allow(self, link: &str, seller: &str) -> Result<String, Failure> {
         let query = link.split_once('?').map_or("", |(_, query)| query);
         let parameter = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(known, _)| known == name);
@@ -132,7 +132,7 @@ impl FakeAddress {
             let answer = sender.send_request(request).await.ok()?;
             Some(Limited::new(answer.into_body(), MAX_BYTES).collect().await.ok()?.to_bytes())
         };
-        // Polling the connection sends the request and reads the answer.
+        // The request is sent and the answer is read only while the connection is polled.
         tokio::select! {
             answer = answer => answer,
             _ = connection => None,
@@ -140,9 +140,9 @@ impl FakeAddress {
     }
 }
 
-/// A clock that continues from the time that the fake showed once.
+/// A clock that starts at the time that the fake's clock showed.
 struct FakeClock {
-    /// The fake's time at `since`.
+    /// The time of the fake's clock when `since` started.
     now: Duration,
     ticking: bool,
     since: SystemClock,

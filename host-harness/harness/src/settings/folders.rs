@@ -17,7 +17,8 @@ pub(crate) fn database() -> Result<PathBuf, Failure> {
     Ok(folders()?.in_data_dir("connections.sqlite"))
 }
 
-/// Returns the path of the database for a fake. It is separate, because a fake refuses the refresh tokens of TikTok Shop.
+/// Returns the path of the database for a fake. This database is separate, because a fake refuses the refresh tokens of
+/// TikTok Shop.
 pub(crate) fn fake_database() -> Result<PathBuf, Failure> {
     Ok(folders()?.in_data_dir("fake-connections.sqlite"))
 }

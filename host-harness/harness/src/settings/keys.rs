@@ -50,8 +50,8 @@ impl HostKeySource {
         })
     }
 
-    /// Returns a provider of these keys that records its errors in `last_error`. The error of a call passes through the
-    /// component, which drops long words such as the name of a key.
+    /// Returns a provider of these keys that records each of its errors in `last_error`. This is necessary because the
+    /// error of a call passes through the component, and the component drops long words such as the name of a key.
     pub(crate) fn provider(&self, last_error: LastKeyError) -> Arc<dyn KeyProvider> {
         let keys: Arc<dyn KeyProvider> = match self {
             Self::File(file) => Arc::new(file.clone()),

@@ -1,4 +1,4 @@
-//! Wrong, missing and hostile arguments: status 2 and one line, which repeats no value.
+//! Wrong, missing and hostile arguments. The program prints one line, which contains no secret and no long value.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

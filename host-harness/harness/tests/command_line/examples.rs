@@ -17,8 +17,8 @@ struct Example {
     output: String,
 }
 
-/// Reads each `$ command` with the lines after it, up to the next command. A command continues on the next line while a quote is
-/// open, and after `|` and `\`.
+/// Reads each `$ command` with the lines after it, up to the next command. A command continues on the next line while a
+/// quote is open, and after `|` and `\`.
 fn examples(transcript: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
     for line in transcript.lines() {
@@ -37,8 +37,8 @@ fn examples(transcript: &str) -> Vec<Example> {
     examples
 }
 
-/// Runs the examples in the root folder of the repository, with the program in the path and with the settings of the stage.
-/// Checks their output.
+/// Runs the examples in the root folder of the repository, and checks their output. The variable `PATH` contains the
+/// folder of the program, and the other settings come from the stage.
 fn assert_examples(examples: &[Example], stage: Option<&Stage>) {
     let folder = Path::new(PROGRAM).parent().unwrap().to_str().unwrap();
     for Example { command: text, output } in examples {
@@ -57,7 +57,8 @@ fn assert_examples(examples: &[Example], stage: Option<&Stage>) {
     }
 }
 
-/// Checks a printed text against an example. In the example, `…` stands for any text, and a line with only `…` for any lines.
+/// Checks a printed text against an example. In the example, `…` stands for any text, and a line with only `…` for any
+/// lines.
 fn fits(shown: &str, printed: &str) -> bool {
     let mut parts = shown.trim_end_matches("…\n").split('…');
     let Some(mut left) = parts.next().and_then(|first| printed.strip_prefix(first)) else { return false };
@@ -111,7 +112,8 @@ fn the_examples_of_commands_without_a_fake_are_true() {
     }
 }
 
-/// The commands whose examples need a fake, in an order in which each finds the state that its help describes.
+/// The commands whose examples need a fake. In this order, each command finds the connections and keys that its help
+/// text describes.
 const WITH_A_FAKE: [&str; 17] = [
     "keys erase",
     "sweep",
@@ -143,8 +145,8 @@ fn the_examples_of_commands_with_a_fake_are_true() {
     }
 }
 
-/// Checks only the first line of the fake, because the fake runs until it is stopped. Uses a free port, because port 4010 may
-/// be in use.
+/// Checks only the first line that the fake prints, because the fake runs until it is stopped. Uses a free port,
+/// because port 4010 may be in use.
 #[test]
 fn the_example_of_the_command_fake_is_true() {
     let [Example { command: text, output }] = &*examples_of("fake") else { panic!() };

@@ -12,7 +12,8 @@ use crate::{PROGRAM, command, run};
 
 const NOTE: &str = "note: waiting for running calls to finish; press Ctrl-C again to stop at once\n";
 
-/// A proxy before the fake. It forwards everything, but keeps each refresh request until the test releases it.
+/// A proxy in front of the fake. It forwards everything, but holds each refresh request back until the test releases
+/// it.
 struct RefreshGate {
     address: SocketAddr,
     /// Receives a message when a refresh request has arrived.
@@ -58,7 +59,8 @@ fn forward(client: TcpStream, fake: SocketAddr, arrival: &Sender<()>, released: 
     let _closed = to_server.shutdown(Shutdown::Both);
 }
 
-/// Starts a sweep of two connections, one at a time. The refresh of the first one waits at the gate.
+/// Starts a sweep that refreshes two connections, one after the other. Returns when the first refresh waits at the
+/// gate.
 fn start_sweep(stage: &Stage, gate: &RefreshGate) -> Child {
     stage.connect("customer-7", "one-shop");
     stage.connect("customer-7", "several-regions");

@@ -59,7 +59,7 @@ fn an_unfinished_rotation_is_finished_without_another_new_key() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
     let [first] = &*ids(&stage) else { panic!() };
-    // The state after a crash between adding the new key and rotating the first tenant.
+    // The file now looks as after a crash: the new key was added, but no tenant was rotated.
     let file = fs::read_to_string(stage.data("host-keys")).unwrap();
     fs::write(stage.data("host-keys"), format!("{}{file}", HostKey("second").line())).unwrap();
     let printed = stage.ok("keys status", "");
@@ -157,7 +157,7 @@ fn without_the_right_host_key_nothing_changes_and_the_error_names_the_missing_ke
     stage.ok("refresh customer-7 --force", "");
 }
 
-/// A host key with this name. Its bits are the length of the name.
+/// A host key with this name. Its 64 hexadecimal digits are the length of the name as a number.
 struct HostKey<'a>(&'a str);
 
 impl HostKey<'_> {

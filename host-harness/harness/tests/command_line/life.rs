@@ -127,7 +127,7 @@ fn a_consent_is_finished_once_and_only_by_the_user_who_began_it() {
     let (status, line) = stage.error(stage.command("connect --tenant other"), &callback);
     assert_eq!((status, line.starts_with(unknown)), (Some(4), true), "{line}");
 
-    // Without its session file, the program is another user of the same database and keys.
+    // Without the file of the browser session, the program counts as another user, who has the same database and keys.
     let session = std::fs::read_to_string(stage.data("browser-session")).unwrap();
     std::fs::remove_file(stage.data("browser-session")).unwrap();
     let other = "consent-not-finished: other-browser: another browser began this consent";
@@ -219,8 +219,8 @@ fn an_error_of_tiktok_shop_ends_with_the_exit_status_of_its_case() {
         stage.ok("list-connections customer-7", "");
         stage.advance(DAY / 24);
     }
-    // This uses another connection. For the first one, it is unknown for two minutes of the machine's own clock whether the last
-    // request renewed the tokens.
+    // The next steps use another connection. The last request of the first connection may have renewed its tokens, so
+    // its claim stays for two minutes. The machine's clock measures this time, and the test can't move that clock.
     stage.connect("customer-8", "several-regions");
     stage.fake.end_authorization("several-regions").unwrap();
     stage.advance(8 * DAY);

@@ -1,5 +1,5 @@
-//! Runs the program `tiktok-shop-harness` as its users do. No expected value is computed with the connector's own code: the
-//! signatures are published ones, or Python's `hmac` computed them.
+//! Runs the program `tiktok-shop-harness` as its users do. No expected value is computed with the connector's own code:
+//! the signatures are published ones, or Python's `hmac` computed them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -74,7 +74,7 @@ fn run(command: Command, input: impl AsRef<[u8]>) -> Run {
 fn output_of(mut command: Command, input: impl AsRef<[u8]>) -> Output {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let written = child.stdin.take().unwrap().write_all(input.as_ref());
-    // A command that reads no input may have ended already.
+    // A command that reads no input may have ended already. Then the pipe is broken.
     assert!(written.err().is_none_or(|error| error.kind() == ErrorKind::BrokenPipe));
     child.wait_with_output().unwrap()
 }

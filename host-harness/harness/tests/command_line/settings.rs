@@ -113,7 +113,7 @@ fn without_an_app_and_without_a_fake_the_error_says_where_to_name_the_app() {
     command.env_remove("TIKTOK_SHOP_FAKE");
     let (status, line) = stage.error(command, "");
     assert_eq!(status, Some(12));
-    let next = "name the app in TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or in the configuration file; ";
+    let next = "set TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or put the app into the configuration file; ";
     assert!(line.starts_with("misconfigured: credentials-refused: ") && line.contains(next), "{line}");
     assert!(stage.data("connections.sqlite").exists() && !stage.data("fake-connections.sqlite").exists());
 }
@@ -137,7 +137,7 @@ fn a_sweep_prints_a_line_for_a_connection_that_it_can_t_refresh_and_ends_with_st
 fn the_address_of_postgresql_comes_from_a_variable() {
     let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
     let stage = Stage::new();
-    // Other tests may use the same database, so this one uses its own tenant.
+    // Other tests may use the same database, so this test uses a tenant of its own.
     let tenant = format!("{:?}", stage.home());
     let with = |arguments: &str, input: &str| {
         let variables = [("TIKTOK_SHOP_STORAGE", &*address), ("TIKTOK_SHOP_TENANT", &*tenant)];

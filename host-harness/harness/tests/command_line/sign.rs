@@ -110,7 +110,7 @@ fn a_request_that_others_sign_differently_is_signed_by_the_rule_with_a_warning()
     let form = "Multipart/Form-Data; boundary=b";
     type Warnings = &'static [(&'static str, &'static str)];
     let table: [(Value, &str, Warnings); 21] = [
-        // No warning. Members may be missing or null, and an empty body counts as no body.
+        // Requests without a warning. Members may be missing or null, and an empty body counts as no body.
         (json!({}), PLAIN, &[]),
         (json!({ "method": "GET", "body": null, "query": null, "content_type": null, "sign": null }), PLAIN, &[]),
         (json!({ "method": "GET", "body": "", "query": [] }), PLAIN, &[]),
@@ -168,7 +168,7 @@ fn a_request_that_others_sign_differently_is_signed_by_the_rule_with_a_warning()
         // Multipart.
         (json!({ "body": "{}", "content_type": form }), PLAIN, &[("body", MULTIPART)]),
         (json!({ "method": "GET", "body": "x", "content_type": "multipart/form-data" }), PLAIN, &[("body", MULTIPART)]),
-        // shop_cipher where one SDK omits it.
+        // A shop_cipher under a path where one SDK omits it.
         (
             json!({ "path": "/authorization/1/x", "query": pair("shop_cipher", "c") }),
             "3ce54b283a903ea5855b2ac3acbc0e6b9cc088ca4da6e1ecd1f06b9e29242679",

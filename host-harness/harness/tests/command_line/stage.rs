@@ -1,5 +1,6 @@
-//! The environment of a test: a home folder, the shipped component and a fake TikTok Shop. Every command runs in its own process.
-//! When a stage is dropped, it searches everything that was printed for its secrets.
+//! The environment of a test: a home folder, the shipped component and a fake TikTok Shop. Every command runs in its
+//! own process. When a stage is dropped, it checks that the recorded output of its commands contains none of its
+//! secrets.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -22,9 +23,9 @@ pub(crate) const DAY: u64 = 86_400;
 pub(crate) struct Stage {
     pub(crate) fake: Control,
     home: TempDir,
-    /// Each command that has run, with its output.
+    /// Each command that [`Stage::run`] has run, with its output.
     printed: RefCell<Vec<(String, String)>>,
-    /// The states of the links that were printed.
+    /// The state of each link that [`Stage::link`] has returned.
     states: RefCell<Vec<String>>,
     _running: FakeTikTokShop,
     _runtime: Runtime,
@@ -81,7 +82,7 @@ impl Stage {
         command.env("TIKTOK_SHOP_COMPONENT", xtask::component().unwrap());
     }
 
-    /// Runs a command. Its output must not contain a secret.
+    /// Runs a command, and records its output. The output must not contain a secret of this stage.
     pub(crate) fn run(&self, command: Command, input: impl AsRef<[u8]>) -> Run {
         let name = format!("{command:?}");
         let run = run(command, input);
@@ -112,7 +113,7 @@ impl Stage {
         (status, lines[0].strip_prefix("error: ").unwrap_or_else(|| panic!("{name}: {stderr}")).to_owned())
     }
 
-    /// Begins a consent. Returns the link, whose state no other output may contain.
+    /// Begins a consent. Returns the link. No recorded output may contain the state of this link.
     pub(crate) fn link(&self, arguments: &str) -> String {
         let Run { status, stdout, stderr } = run(self.command(&format!("authorization-url {arguments}")), "");
         assert_eq!(status, Some(0), "{stderr}");
@@ -121,7 +122,7 @@ impl Stage {
         link
     }
 
-    /// Decides as a seller. Returns the query of the callback.
+    /// Decides about the consent of a link as a seller. Returns the query of the callback.
     pub(crate) fn decide(&self, link: &str, seller: &str, decision: Decision) -> String {
         self.fake.consent(&self.app().service_id, seller, Some(state(link)), decision).unwrap()
     }
@@ -132,7 +133,7 @@ impl Stage {
         self.json("connect", &callback).remove(0)
     }
 
-    /// Returns the account of a seller that was connected.
+    /// Returns the id of the account that the fake has given to a connected seller.
     pub(crate) fn account(&self, seller: &str) -> String {
         self.fake.issued(&self.app().service_id, seller).unwrap().open_id.unwrap()
     }

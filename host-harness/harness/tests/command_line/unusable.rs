@@ -1,5 +1,5 @@
-//! Inputs, components, configurations, keys, databases and fakes that can't be used. Each case prints one line and ends with the
-//! documented status. At the end of each test, an earlier connection still works.
+//! Inputs, components, configurations, keys, databases and fakes that can't be used. Each case prints one line and ends
+//! with the documented status. At the end of each test, an earlier connection still works.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -29,7 +29,7 @@ fn private(path: PathBuf, text: impl AsRef<[u8]>) -> PathBuf {
     path
 }
 
-/// Commands that use every setting.
+/// Three commands that use the component, the storage, the keys, the configuration and the fake.
 const COMMANDS: [&str; 3] = ["refresh customer-7", "list-connections customer-7", "sweep"];
 
 /// Checks that each of [`COMMANDS`] refuses an option with this status and this error.
@@ -173,7 +173,7 @@ fn a_database_that_can_t_be_opened_is_refused() {
     let expected = "storage: the database can't be opened: SQLite error 26: file is not a database";
     assert_refused(&stage, &address(&text), 3, expected);
     assert!(fs::read_to_string(&text).unwrap().starts_with("this is no database"), "the file is unchanged");
-    // No user can create a file in this folder.
+    // This folder does not exist, and no user can create it.
     assert_refused(
         &stage,
         "--storage sqlite:/proc/none/db",

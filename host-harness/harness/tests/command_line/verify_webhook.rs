@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{Run, WEBHOOKS, changed, harness, lines, run, vectors};
 
-/// Returns the vector of a webhook of type 6. It has its own app secret.
+/// Returns the vector of a webhook of type 6. Its app secret is too long to occur in an output by accident.
 fn sample() -> Value {
     vectors(WEBHOOKS)[1].clone()
 }

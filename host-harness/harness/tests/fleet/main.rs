@@ -1,5 +1,5 @@
-//! Eight processes sweep one PostgreSQL database, like the hosts of a fleet. TikTok Shop is played by the fake under
-//! its strictest policy: it revokes every token of a consent as soon as a refresh token is presented twice.
+//! Eight processes sweep one PostgreSQL database, like the hosts of a fleet. A fake takes the place of TikTok Shop and
+//! has the strictest policy: if a refresh token is presented twice, the fake revokes every token of the consent.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken expectation is a failed test")]
 
 use std::io::{BufRead as _, BufReader};
@@ -24,14 +24,16 @@ use tokio::sync::{Mutex, mpsc};
 
 const PROCESSES: usize = 8;
 const CONNECTIONS: usize = 500;
-/// After this time every connection is due for a refresh, and no access token has ended: 6 days and 3 hours.
+/// The time from the consents to the sweep: 6 days and 3 hours. After this time, every connection is due for a refresh,
+/// and no access token has ended.
 const UNTIL_DUE: Duration = Duration::from_secs(6 * 86_400 + 3 * 3_600);
-/// 2026-01-01T00:00:00Z.
+/// The time at which the fake's clock starts: 2026-01-01T00:00:00Z.
 const BEGIN: u64 = 1_767_225_600;
 const REFRESH: &str = "/api/v2/token/refresh";
 const HOST_KEYS: &str = "fleet:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-/// Locked by each test while it runs. One test restarts the server, so no other test may use it at that time.
+/// Each test locks this mutex while it runs. One test restarts the database server, so no other test may use the server
+/// at that time.
 static SERVER: Mutex<()> = Mutex::const_new(());
 
 /// A database whose connections are all due for a refresh, and the fake TikTok Shop that issued their tokens.
@@ -108,8 +110,8 @@ impl Fleet {
         command.spawn().unwrap()
     }
 
-    /// Runs all processes at the same time. Calls `on_line` for each line that one of them prints: one line per
-    /// connection.
+    /// Runs all processes at the same time. Calls `on_line` for each line that a process prints. A process prints one
+    /// line per refreshed connection, and a summary at the end.
     async fn sweep_with_all(&self, mut on_line: impl FnMut()) -> Vec<SweepResult> {
         let (line_sender, mut lines) = mpsc::unbounded_channel();
         let processes: Vec<_> = (0..PROCESSES)
@@ -215,8 +217,8 @@ async fn eight_processes_spend_each_of_500_refresh_tokens_once() {
     fleet.assert_nothing_is_lost().await;
 }
 
-/// A host repeats an interrupted save for up to ten seconds. A connection that fails nevertheless is refreshed by the
-/// second sweep.
+/// A host repeats an interrupted save for up to ten seconds. If a connection fails nevertheless, the second sweep
+/// refreshes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_of_the_server_during_a_sweep_of_eight_processes_loses_nothing() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };

@@ -10,9 +10,10 @@ use crate::settings::StorageArgs;
 /// Erase a tenant's data keys and then its connections, forever
 #[derive(Args)]
 #[command(after_help = "\
-Name the tenant with --tenant or its variable. The tenant's events stay, and they contain no secret.
-Older copies of the database still contain the wrapped data keys. To make those copies useless,
-retire the host key that wraps the data keys.
+Give the tenant with --tenant or TIKTOK_SHOP_TENANT. The tenant's events stay, and they contain no
+secret. Older copies of the database still contain the wrapped data keys. To make these copies
+useless, change the host key with keys rotate and keys retire, and delete all copies of the old
+host key.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -22,7 +23,7 @@ Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 Exit status: 0 if all keys and connections of the tenant are erased; 2 without --yes, and then
 nothing is erased; for others see tiktok-shop-harness --help.")]
 pub(crate) struct Erase {
-    /// Confirmation, without which nothing is erased
+    /// Confirmation; without it, nothing is erased
     #[arg(long)]
     yes: bool,
 

@@ -10,15 +10,15 @@ use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
 /// Remove a host key from the key file, if it wraps no data key any more
 #[derive(Args)]
 #[command(after_help = "\
-Run keys rotate first. After that, another host key of the file wraps the data keys.
+Run keys rotate first. After the rotation, another host key of the file wraps the data keys.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ tiktok-shop-harness keys retire host-0000000000000000
   error: there is no host key host-0000000000000000
 
-Exit status: 0 if the key is removed; 1 if the key is in use or the current one, and then it stays;
-2 if there is no key of this name; for others see tiktok-shop-harness --help.")]
+Exit status: 0 if the key was removed; 1 if the key is in use or is the current host key, and then
+the key stays; 2 if there is no key with this name; for others see tiktok-shop-harness --help.")]
 pub(crate) struct Retire {
     /// Name of the host key, as keys status shows it
     #[arg(value_name = "ID")]

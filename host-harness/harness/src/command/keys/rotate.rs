@@ -13,10 +13,11 @@ use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
 /// Change to a new host key, and seal every record again under new data keys
 #[derive(Args)]
 #[command(after_help = "\
-With a key file, the command adds a new host key, unless an earlier rotation is unfinished. With
-keys in the environment, first put a new key before the others; the first key wraps. Give the new
-host key to every host before you rotate. Calls continue during a rotation. To finish an
-interrupted rotation, run the same command again.
+With a key file, the command adds a new host key to the file. If an earlier rotation is unfinished,
+the command finishes it instead. With keys in the environment, put the new key before the others
+first, because the first key wraps the data keys. If other hosts have copies of the keys, they need
+the new host key before the rotation; docs/storage.md explains how. Calls continue during a
+rotation. To finish an interrupted rotation, run the same command again.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE, customer-7 connected, and no host running:
 
@@ -55,7 +56,8 @@ impl Rotate {
         let keyring = opened.keyring();
         let before = keyring.status().await?;
         if before.is_rotated() {
-            // This rotation changes nothing. It checks that every tenant's key can be opened before a new host key is added.
+            // This rotation changes nothing. It only checks that every tenant's data keys can be opened. Otherwise the
+            // command fails here, before it adds a new host key.
             keyring.rotate(Duration::ZERO, |_| {}).await?;
         }
         let current = match &opened.keys {
@@ -106,7 +108,9 @@ impl Rotate {
             let records = count(unopened, "record", "records");
             report.styled(
                 BAD,
-                &format!("can't open {records}: damaged, or sealed elsewhere; keys status shows the data keys"),
+                &format!(
+                    "can't open {records}: damaged, or copied from another place; keys status shows the data keys"
+                ),
             );
         }
         if before.current != current {

@@ -36,11 +36,11 @@ struct StatusLine<'a> {
 
 #[derive(Serialize)]
 struct HostKeyLine<'a> {
-    /// `null` for the data keys that are erased.
+    /// `null` in the entry that counts the erased data keys.
     host_key: Option<&'a str>,
     data_keys: u64,
     records: u64,
-    /// Whether this program has the host key. Without it, the data keys can't be opened.
+    /// Whether this program has the host key. Without the host key, the program can't open the data keys that it wraps.
     here: bool,
 }
 
