@@ -76,7 +76,7 @@ outcome-unknown if it is unknown whether TikTok Shop acted.";
 /// The maximum length of the body: 16 MiB.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Returns a parser of a method's name, in upper or lower case.
+/// Returns a parser for the name of a method. The name may be in upper or lower case.
 fn method() -> impl TypedValueParser<Value = HttpMethod> {
     PossibleValuesParser::new(HttpMethod::ALL.map(HttpMethod::as_str)).try_map(|name| {
         let named = |method: &HttpMethod| method.as_str().eq_ignore_ascii_case(&name);

@@ -19,11 +19,11 @@ use crate::output::{BAD, GOOD, Report};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Sign {
-    /// Show the signed text without the secret, and compare the input's member "sign"
+    /// Show the signed text without the secret, and compare the result with "sign"
     #[arg(long)]
     explain: bool,
 
-    /// Print one JSON object per line, for each request
+    /// Print one JSON object for each request, each on its own line
     #[arg(long)]
     json: bool,
 }

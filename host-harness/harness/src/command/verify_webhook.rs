@@ -15,11 +15,11 @@ use crate::output::{BAD, GOOD, Report};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct VerifyWebhook {
-    /// Show the signed text and its digest, and compare the input's "authorization"
+    /// Show the signed text and its digest, and compare the digest with "authorization"
     #[arg(long)]
     explain: bool,
 
-    /// Print one JSON object per line, for each webhook
+    /// Print one JSON object for each webhook, each on its own line
     #[arg(long)]
     json: bool,
 }

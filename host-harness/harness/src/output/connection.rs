@@ -41,7 +41,7 @@ pub(crate) fn print_connection(connection: &Connection, now: UnixSeconds, report
     }
 }
 
-/// Returns the word for a status. If the status has an expiry time or a reason, it follows the word.
+/// Returns the word for a status. If the status has an expiry time or a reason, this time or reason follows the word.
 fn status_in_full(status: ConnectionStatus, now: UnixSeconds) -> String {
     let word = status.as_str();
     match status {

@@ -24,7 +24,8 @@ pub(crate) fn browser_session() -> Result<BrowserSession, Failure> {
         .ok_or_else(|| Failure::Unavailable(format!("{}: not a browser session; delete the file", path.display())))
 }
 
-/// Creates the file and returns its text. If another process creates it first, returns the text of that process.
+/// Creates the file and returns its text. If another process creates the file first, returns the text that the
+/// other process has written.
 fn create(path: &Path) -> Result<String, Failure> {
     let mut bits = [0; 32];
     SystemRandomness.fill(&mut bits).map_err(|error| Failure::Unavailable(format!("no randomness: {error}")))?;

@@ -14,7 +14,7 @@ pub(crate) const APP_SECRET: &str = "TIKTOK_SHOP_APP_SECRET";
 pub(crate) const PREVIOUS_APP_SECRET: &str = "TIKTOK_SHOP_PREVIOUS_APP_SECRET";
 pub(crate) const AUTHORIZATION_LINK: &str = "TIKTOK_SHOP_AUTHORIZATION_LINK";
 
-/// Returns the value of a variable. `None` if it is not set or empty.
+/// Returns the value of a variable. `None` if the variable is not set, or if it is empty.
 ///
 /// # Errors
 /// The value is not UTF-8.

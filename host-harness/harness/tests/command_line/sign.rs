@@ -122,7 +122,7 @@ fn a_request_that_others_sign_differently_is_signed_by_the_rule_with_a_warning()
             "d8548c831d2e010df9a2b41fbee0c8917a8ff9a640ae8282fdf52e748e74a76a",
             &[],
         ),
-        // An empty value.
+        // A parameter with an empty value.
         (
             json!({ "query": pair("page_token", "") }),
             "0762663c60723ad1f62263283f4a0bccbe8208c07552842c63726a9e9e58bc7e",
@@ -165,7 +165,7 @@ fn a_request_that_others_sign_differently_is_signed_by_the_rule_with_a_warning()
             "be3e59589939e4774081a70ce54935247886f9e6b0a0b6d9f1e8fdaa18a48b30",
             &[("body", JSON_BODY)],
         ),
-        // Multipart.
+        // A body of type multipart/form-data.
         (json!({ "body": "{}", "content_type": form }), PLAIN, &[("body", MULTIPART)]),
         (json!({ "method": "GET", "body": "x", "content_type": "multipart/form-data" }), PLAIN, &[("body", MULTIPART)]),
         // A shop_cipher under a path where one SDK omits it.
