@@ -22,7 +22,7 @@ struct MachineClock {
     time: Arc<ManualClock>,
     /// How far the wall clock is ahead of the stage's clock, in seconds.
     ahead: AtomicI64,
-    /// The number of readings of the wall clock before the jump.
+    /// The number of readings of the wall clock that are left before the jump.
     readings_left: AtomicUsize,
     jumped: AtomicBool,
     jump: Jump,
@@ -33,7 +33,8 @@ struct MachineClock {
 enum Jump {
     /// The wall clock was set.
     Wall(i64),
-    /// Time passed, and the wall clock was set back by the same time.
+    /// This much time passed, but the wall clock was set back by the same amount. So only the monotonic clock shows the
+    /// jump.
     Monotonic(u64),
 }
 
@@ -50,7 +51,8 @@ impl MachineClock {
     }
 }
 
-/// A reader reads the wall clock first, then the monotonic clock.
+/// The host reads the wall clock first, then the monotonic clock. So each reading of the wall clock decides whether the
+/// jump has happened.
 impl Clock for MachineClock {
     fn wall(&self) -> Duration {
         let decrement = |left: usize| left.checked_sub(1);
@@ -101,8 +103,8 @@ async fn in_a_year_of_sweeps_two_machines_twenty_minutes_apart_renew_at_most_65_
         stage.advance(3600);
         assert!(stage.fake.now() < valid_until, "hour {hour}");
         let now = machines.each_ref().map(|machine| machine.wall().as_secs());
-        // Skip the sweeps if nothing is due even by the clock that is ahead. A sweep without due connections would
-        // still wait for a timer.
+        // Skip the sweeps if no connection is due by either clock. It is enough to ask with the clock that is ahead. A
+        // sweep without due connections would still wait for a timer.
         if stage.storage.due(UnixSeconds(now[1]), None, 1).await.unwrap().is_empty() {
             continue;
         }
@@ -172,9 +174,9 @@ async fn a_wall_clock_that_is_set_between_calls_causes_at_most_one_renewal() {
     assert_eq!(end_of_stored_token(&stage, &connection.key).await, stage.fake.now() + 7 * DAY);
 }
 
-/// Refreshes with a jump before the first reading of the clock, then with a jump before the second reading, and so on.
-/// After each call, a host with a right clock refreshes again. Returns how many calls renewed the token, and how many
-/// ended because it was too late to renew.
+/// Refreshes once for each reading of the clock: with a jump before the first reading, then with a jump before the
+/// second reading, and so on. After each refresh, a host with a right clock refreshes, too. Returns how many of the
+/// refreshes with a jump renewed the token, and how many ended because it was too late to renew.
 async fn outcomes(jump: Jump) -> (usize, usize) {
     let stage = Stage::new();
     let (mut renewed, mut too_late) = (0, 0);
@@ -196,7 +198,7 @@ async fn outcomes(jump: Jump) -> (usize, usize) {
                 too_late += 1;
             }
         }
-        // Two hours later, every back-off is over, even a back-off that was set by a clock that is one hour ahead.
+        // Two hours later, every back-off is over, even if a clock that is one hour ahead has set it.
         stage.advance(2 * 3600);
         let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
         assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));

@@ -261,7 +261,7 @@ async fn a_wrong_app_secret_is_misconfigured_if_tiktok_reports_it() {
     for (answer, expected) in [
         (WrongSecret::BadRequest, ("misconfigured", "app-rejected")),
         (WrongSecret::Unauthorized, ("misconfigured", "app-rejected")),
-        // TikTok may report a wrong code instead of a wrong secret. This answer is the same as for a used code.
+        // TikTok may answer a wrong secret as if the code were wrong. A used code gets the same answer.
         (WrongSecret::BadGrant, ("reauthorize", "authorization-code-spent")),
     ] {
         let stage = Stage::new();
@@ -286,7 +286,7 @@ async fn a_connection_stays_if_its_shops_cannot_be_read() {
     assert_eq!((connection.shops_synced_at, connection.shops.len()), (None, 0));
     assert_eq!(connection.last_failure.unwrap().failure.code, "missing-permission");
 
-    // The seller consents again, but the code is not exchanged. The scope is still missing.
+    // The seller consents again, but the code is not exchanged. So the scope is still missing.
     let query = stage.callback("one-shop", Decision::Allow);
     assert!(query.starts_with("code="));
     let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;

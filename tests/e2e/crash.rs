@@ -29,7 +29,8 @@ fn draw_below(limit: u64) -> u64 {
     u64::from_le_bytes(bytes) % limit
 }
 
-/// Kills a writer with SIGKILL after this number of lines. Reads all lines that it has printed.
+/// Kills a writer with SIGKILL after it has printed this number of lines. Reads into `log` every line that the writer
+/// has printed.
 fn kill_after(lines: u64, mut writer: Child, log: &mut WriterLog) {
     let mut printed = BufReader::new(writer.stdout.take().unwrap()).lines();
     for _ in 0..lines {
@@ -42,8 +43,8 @@ fn kill_after(lines: u64, mut writer: Child, log: &mut WriterLog) {
     assert!(!writer.wait().unwrap().success());
 }
 
-/// Kills writers of this database again and again, and compares the stored records with the writers' lines. Returns the
-/// numbers of writes as text.
+/// Kills writers of this database again and again, and compares the stored records with the writers' lines. Returns a
+/// text for people with the number of answered writes, and of unanswered writes that were stored or not.
 async fn kill_repeatedly(database: &str, keys: &Path, open: impl AsyncFn() -> SqlStorage) -> String {
     let mut log = WriterLog::default();
     for round in 0..KILLS {

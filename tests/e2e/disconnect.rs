@@ -12,7 +12,7 @@ async fn disconnect(stage: &Stage, target: DisconnectTarget, remote: RemoteGrant
     stage.host.disconnect(&tenant(0), &customer_id("alice"), target, remote).await.unwrap()
 }
 
-/// Returns the numbers of the customer's stored token records and rows.
+/// Returns how many token records and how many rows of the customer alice are stored.
 async fn stored(stage: &Stage) -> (usize, usize) {
     let (tenant, customer) = (tenant(0), customer_id("alice"));
     let accounts = stage.storage.accounts(&tenant, &customer).await.unwrap();

@@ -24,7 +24,7 @@ impl OneAddress {
         Arc::new(Self { address, asked: Mutex::default() })
     }
 
-    /// Returns the names that were resolved since the last call.
+    /// Returns the names that were resolved since the last call of this function.
     fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }

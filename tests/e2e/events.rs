@@ -146,8 +146,8 @@ async fn a_restarted_host_repeats_no_event() {
         sweep(&host, BEGIN).await;
         host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
     }
-    // The authorization ends in 6 days. So only the expiry notice of 7 days is recorded, because the expiry notice of
-    // 30 days would add nothing.
+    // The authorization ends in 6 days, so the expiry notice of 7 days is recorded. The expiry notice of 30 days is
+    // skipped, because it would add nothing.
     let expected =
         [EventKind::Connected, EventKind::AuthorizationEnding { ends: end }, EventKind::Notice { days: 7, ends: end }];
     assert_eq!(kinds(&stage).await, expected);

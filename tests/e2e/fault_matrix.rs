@@ -3,7 +3,7 @@
 //!
 //! For each operation and fault, the test runs the operation while the fault lasts. Then the fault ends, and the test
 //! uses the connection until the test knows the state in which the fault has left the connection. The measured row must
-//! equal the row in the file. A row contains the case and the code of the error, the requests that were sent, and the
+//! equal the row in the file. A row contains the action and the code of the error, the requests that were sent, and the
 //! state of the connection.
 
 mod operations;
@@ -17,8 +17,8 @@ use tokio::sync::Semaphore;
 
 use self::operations::{CONNECTION_REFUSED, OPERATIONS, Operation};
 
-/// The number of rows that run at the same time. With fewer, the processors would idle while rows wait for a deadline.
-/// With more, a busy machine could let other rows reach a deadline too.
+/// The number of rows that run at the same time. With fewer rows, the processors would be idle while rows wait for a
+/// deadline. With more rows, a busy machine could be so slow that rows without a wait also reach a deadline.
 const MAX_CONCURRENT_ROWS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -51,7 +51,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    /// Connects, and lets this many seconds pass.
+    /// Connects a customer, lets this many seconds pass, and builds the hosts.
     async fn after(seconds: u64) -> Self {
         let stage = Stage::new();
         stage.connect("alice", "one-shop").await.unwrap();

@@ -82,7 +82,7 @@ unsafe impl LinearMemory for Lent {
     }
 }
 
-/// The memories of all instances that were created since the last look.
+/// The memories of all instances that were created since the last call of [`Scene::look`].
 #[derive(Default)]
 struct Memories(Mutex<Vec<Arc<GuestMemory>>>);
 
@@ -124,8 +124,8 @@ impl Clock for Peeking {
     }
 }
 
-/// Returns the address at which the stack ends and the module's data begins. The stack pointer starts there and goes
-/// down.
+/// Returns the upper end of the stack, which is the address at which the module's data begins. The stack pointer starts
+/// at this address and goes down.
 fn end_of_stack(component: &[u8]) -> usize {
     let (mut pointer, mut data) = (None, Vec::new());
     for payload in Parser::new(0).parse_all(component) {
@@ -210,8 +210,8 @@ impl Scene {
         self.host.refresh(&tenant(), &customer(), None, RefreshMode::Forced).await.map(drop)
     }
 
-    /// Returns the secrets that were outside the stack. The first value is for the time while the last call ran, the
-    /// second for the time after that call. Exactly one call must have run since the last look.
+    /// Returns the secrets that were outside the stack: as the first value those while the last call ran, as the second
+    /// value those after that call. Exactly one call must have run since this function was last called.
     fn look(&self) -> (BTreeSet<&'static str>, Vec<String>) {
         let mut canaries = Canaries::default();
         canaries.add("app secret", &self.app.app_secret);

@@ -1,4 +1,4 @@
-//! Runs a guest that breaks the rules in the real host. `tests/hostile-guest` lists the orders that the guest follows.
+//! Runs the hostile guest in the real host. `tests/hostile-guest` lists the orders that the guest follows.
 
 use std::io;
 use std::net::IpAddr;

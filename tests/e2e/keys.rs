@@ -40,7 +40,7 @@ async fn connect(stage: &Stage, host: &ConnectorHost, customer: &str, seller: &s
     host.connect(&tenant(0), &customer_id(customer), consent, ShopPolicy::All).await.map(drop)
 }
 
-/// Returns the case, the code and the detail of the connector's error.
+/// Returns the action, the code and the detail of the connector's error.
 fn error_of<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> (Action, String, String) {
     match outcome {
         Err(CallError::Connector(error)) => {
@@ -99,7 +99,7 @@ async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
     assert!(renewed.shops[0].cipher.is_some());
 }
 
-/// The test does what an attacker could try who can write to the database but has no key.
+/// An attacker who can write to the database but has no key could try the steps of this test.
 #[tokio::test]
 async fn a_sealed_value_that_was_moved_or_put_back_does_not_open() {
     let stage = Stage::new();
@@ -132,7 +132,7 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     const CUSTOMERS: usize = 12;
     const ROUNDS: usize = 6;
     let stage = Stage::new();
-    // TikTok refuses replaced tokens. A new token that was not stored would therefore be noticed.
+    // TikTok refuses replaced tokens. So the test fails if a new token was not stored.
     stage.fake.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::Refused);
     let (old, both, new) = (keys(&["old"]), keys(&["new", "old"]), keys(&["new"]));
     let first = host(&stage, &old);
@@ -220,6 +220,6 @@ async fn an_erased_tenant_has_no_connections_and_other_tenants_keep_theirs() {
     let outcome = ours.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::Forced).await;
     assert_eq!(refusal(outcome), ("invalid-request", "not-connected".to_owned()));
     assert_eq!(ours.list_connections(&tenant(1), &customer_id("alice")).await.unwrap(), [theirs]);
-    // The tenant may connect again.
+    // After the erasure, the tenant's customers can connect again.
     assert_eq!(stage.connect("alice", "one-shop").await.unwrap().status, ConnectionStatus::Active);
 }

@@ -34,7 +34,7 @@ fn code(outcome: Result<Connection, CallError>) -> String {
 #[tokio::test]
 async fn new_tokens_that_arrive_after_the_claim_has_lapsed_are_kept() {
     const UNKNOWN: &str = "refresh-outcome-unknown";
-    // Each row holds TikTok's policy, and the results of the second host, of the first host, and of a third host that
+    // Each tuple holds TikTok's policy, and the results of the second host, of the first host, and of a third host that
     // later renews with the stored record.
     let table = [
         (ReplacedRefreshToken::Refused, [UNKNOWN, "ok", "ok"]),

@@ -72,13 +72,13 @@ async fn a_call_within_the_limits_succeeds() {
 #[tokio::test]
 async fn an_oversized_answer_is_not_copied() {
     let host = host();
-    // The answer needs more than one mebibyte in the host's memory, and less in the guest's memory.
+    // The host would need more than 1 MiB for a copy of this answer. The guest has enough memory for it.
     assert_eq!(exhausted(host.list_shops(&tenant(0), &customer_id("10000")).await), Resource::HostcallBytes);
     let refreshed = host.refresh(&tenant(0), &customer_id("any"), None, RefreshMode::Forced).await;
     assert_eq!(exhausted(refreshed), Resource::Memory, "the text of the error is oversized");
 }
 
-/// Credentials that count their requests, and answer when the test allows it.
+/// Credentials that count how often they are asked for, and that answer only when the test allows it.
 #[derive(Default)]
 struct Gate {
     asked: Notify,
@@ -125,8 +125,8 @@ async fn an_open_request_ends_with_its_call() {
 async fn calls_begin_and_end_while_another_call_computes_endlessly() {
     let gate = Arc::new(Gate::default());
     gate.go.notify_one();
-    // The limit of 60 s is long enough for any machine. If the guest keeps the thread, the test fails and does not
-    // hang.
+    // The limit of 60 s is long enough for any machine. If the guest keeps the thread, this limit ends the call, so the
+    // test fails and does not hang.
     let patient = Deadlines { cpu: Duration::from_secs(60), ..Deadlines::default() };
     let host = gated(&gate).deadlines(patient).build().unwrap();
     let endless = tokio::spawn({

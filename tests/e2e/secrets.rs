@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tracing_subscriber::prelude::*;
 
 const CUSTOMER: &str = "a-customer-of-this-test";
-/// A state that only this file uses. Other stages of the process search for the usual state.
+/// A state that only this file uses. The stages of other tests in this process search for the usual state.
 const OWN_STATE: &str = "state-d2c41b7f90e8a6";
 /// A cipher that only this file uses.
 const OWN_CIPHER: &str = "ROW_cipher-of-3f8e1d5a7b";

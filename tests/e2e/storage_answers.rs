@@ -1,7 +1,7 @@
 //! Storage faults at every access of `connect` and `refresh`. The storage loses an answer, writes twice, does not say
 //! whether it wrote, or returns older data. The fault happens once, or from one access until the call ends.
 //!
-//! A run without a fault measures the accesses. Every case has its own customer, so that all cases share one fake and
+//! A run without a fault records the accesses. Every case has its own customer, so that all cases share one fake and
 //! its time.
 
 use std::collections::BTreeMap;
@@ -174,7 +174,7 @@ impl Operation {
 enum Host {
     /// It repeats the write, as by default.
     Repeats,
-    /// Its time for saving ends before the first repetition.
+    /// Its deadline for the save passes before the first repetition.
     DoesNotRepeat,
 }
 
@@ -233,7 +233,8 @@ fn cases(operation: Operation) -> Vec<Case> {
             for host in [Host::DoesNotRepeat, Host::Repeats] {
                 let repeats = host == Host::Repeats;
                 let result = match fault {
-                    // These cases would take too long: the host would repeat the write for its whole time for saving.
+                    // These cases would take too long: the host would repeat the write until its deadline for the save
+                    // (`Deadlines::save`) passes.
                     Fault::LastDone | Fault::OddDone | Fault::NothingDone if repeats => continue,
                     Fault::LastDone | Fault::OddDone | Fault::NothingDone => from_then_on,
                     Fault::Twice | Fault::Old => OK,

@@ -33,7 +33,7 @@ async fn due_stage() -> Stage {
     stage
 }
 
-/// Returns a sweep for the time at which [`due_stage`] ends.
+/// Returns a sweep at the time to which [`due_stage`] has moved the clocks.
 fn sweep(concurrency: usize) -> Sweep {
     sweep_at(BEGIN + 8 * DAY, concurrency)
 }

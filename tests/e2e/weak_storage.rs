@@ -29,7 +29,7 @@ impl Clock for TokioClock {
     }
 }
 
-/// Returns the table of `docs/storage.md` that begins with this row.
+/// Returns the table of `docs/storage.md` that begins with this line.
 fn documented_table(first: &str) -> String {
     let page = std::fs::read_to_string(xtask::workspace_root().join("docs/storage.md")).unwrap();
     let lines = page.lines().skip_while(|line| *line != first).take_while(|line| line.starts_with('|'));

@@ -12,7 +12,7 @@ use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, Credential
 use tiktok_shop_host::webhook::{Webhook, WebhookEffect, WebhookReply};
 use tiktok_shop_tests::{BEGIN, DAY, Stage, tenant};
 
-/// Returns the value of `Authorization` with which TikTok signs this body for one of its apps.
+/// Returns the value of the header `Authorization` with which TikTok signs this body for one of its apps.
 pub(crate) fn signature(stage: &Stage, app: usize, body: &str) -> String {
     let app = stage.fake.apps().swap_remove(app);
     stage.fake.webhook_signature(&app.service_id, body.as_bytes()).unwrap()
@@ -101,7 +101,7 @@ async fn a_webhook_without_an_id_is_recognised_by_its_bytes() {
     ] {
         assert_eq!(platform.deliver(&stage, body).await, expected, "{body}");
     }
-    // A webhook whose id looks like the digest of a body counts as another webhook.
+    // An id never counts as the digest of a body, even if it looks like one.
     let digest = "sha256 0000";
     let named = format!(r#"{{"type":1,"tts_notification_id":"{digest}"}}"#);
     assert_eq!(platform.deliver(&stage, &named).await, WebhookReply::Handled);

@@ -117,7 +117,7 @@ async fn if_one_shop_of_several_was_removed_only_that_shop_is_marked() {
     assert_eq!(stage.due().await, 0);
 }
 
-/// TikTok delivers a webhook for the last time after about 15.5 hours. Even that delivery counts.
+/// TikTok delivers a webhook for the last time about 15.5 hours after the event. Even that delivery counts.
 #[tokio::test]
 async fn a_deauthorization_webhook_counts_even_at_its_last_delivery() {
     let stage = Stage::new();
@@ -243,7 +243,7 @@ async fn a_refresh_finds_a_removal_that_tiktok_did_not_announce() {
         "retry-after",
         "the consent is less than ten minutes ago"
     );
-    // The pause ends ten minutes after the consent, plus a jitter of at most 150 s.
+    // The pause lasts ten minutes from the consent, and a random time of at most 150 s more.
     stage.advance(751);
     assert_eq!(
         refusal(stage.refresh("alice", RefreshMode::WhenDue).await),

@@ -169,7 +169,7 @@ impl Schema {
         tables.iter().map(|table| table.get(0)).collect()
     }
 
-    /// Extends the database's address, so that names are looked up in this schema before all others.
+    /// Returns the database's address, extended so that PostgreSQL looks up names in this schema before all others.
     #[must_use]
     pub fn address(&self, database: &str) -> String {
         let mark = if database.contains('?') { '&' } else { '?' };

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use crate::DAY;
 use crate::watch::Sink;
 
-/// An interceptor that records every access to storage. If a test has set an interceptor, it passes the access on to
-/// that interceptor.
+/// An interceptor that records every access to storage. If a test has set its own interceptor, the watcher passes each
+/// access on to that interceptor.
 #[derive(Default)]
 pub(crate) struct Watcher {
     interceptor: Mutex<Option<Arc<dyn Interceptor>>>,

@@ -4,11 +4,12 @@
 //! requests, are included.
 //!
 //! 1. One run is not killed. It counts the boundary events.
-//! 2. Each further run is killed at the next boundary event.
-//! 3. The stored data must be legal, given the requests in the fake's log.
+//! 2. Each further run is killed at one boundary event: the first of these runs at the first event, the second at the
+//!    second event, and so on.
+//! 3. After each kill, the stored data must be legal for the requests in the fake's log (see `legal.rs`).
 //! 4. After the claim has lapsed, another process takes over:
-//!    - If the operation gets tokens, the connection must be whole or lost. It may be lost only if TikTok Shop has
-//!      spent the refresh token or the code, and accepts none of the stored tokens.
+//!    - If the operation gets tokens, the connection must be whole (see `is_whole`) or lost. It may be lost only if
+//!      TikTok Shop has spent the refresh token or the code, and accepts none of the stored tokens.
 //!    - If the operation gets no tokens, it is made again, and must finish this time. Nothing may be lost.
 
 mod call;
@@ -137,9 +138,10 @@ pub struct Trial {
 /// The results of an operation that was killed at many points.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// The number of points after which the connection was whole or the operation finished, without a new consent.
+    /// The number of kill points that needed no new consent: afterwards the connection worked, or the operation
+    /// finished.
     pub survived: u32,
-    /// The number of points after which a new consent was needed, by cause.
+    /// The number of kill points that needed a new consent, by cause.
     pub lost: BTreeMap<&'static str, u32>,
     /// Descriptions of illegal states, without secrets.
     pub illegal: Vec<String>,

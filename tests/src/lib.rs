@@ -140,8 +140,8 @@ pub fn app_credentials(app: &App) -> AppCredentials {
     }
 }
 
-/// Returns the case and the code of the connector's error. If the host ended the call, the second part is the host's
-/// error text.
+/// Returns the action and the code of the connector's error. If the host ended the call, returns `ended by the host`
+/// and the host's error text. If there is no error, returns `no error` and an empty text.
 #[must_use]
 pub fn refusal<T>(outcome: Result<T, CallError>) -> (&'static str, String) {
     match outcome {

@@ -89,7 +89,7 @@ pub(crate) fn misplaced(fake: &Control, canaries: &Canaries) -> BTreeSet<String>
                 misplaced.insert(format!("{found} in {place} of {}{}", request.host, request.path));
             }
         }
-        // Only calls of the API may have a body. The platform chooses it.
+        // Only calls of the API may have a body. The platform chooses this body.
         if request.body_length > 0 && request.host != "open-api.tiktokglobalshop.com" {
             misplaced.insert(format!("a body to {}{}", request.host, request.path));
         }

@@ -43,7 +43,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Creates a stage with both clocks at [`BEGIN`], an empty storage, and one tenant for each app of the fake.
+    /// Creates a stage with an empty storage, with the clocks of the hosts and of the fake at [`BEGIN`], and one tenant
+    /// for each app of the fake.
     ///
     /// # Panics
     /// If the component can't be built, or the fake can't start.
@@ -103,7 +104,7 @@ impl Stage {
         self.host_builder().build().expect("a host")
     }
 
-    /// Builds another host with other credentials.
+    /// Builds another host that has these credentials.
     ///
     /// # Panics
     /// Never, because the parts of this host fit together.

@@ -1,6 +1,6 @@
-//! Deadlines of the egress that pass during a refresh. The error tells whether TikTok may have acted. If it may have
-//! acted, the claim on the refresh token stays until the claim lapses. The clock is paused, so that deadlines take no
-//! real time.
+//! Deadlines of the egress that pass during a refresh. The error tells whether TikTok may have acted. If TikTok may
+//! have acted, the claim on the refresh token stays until the claim lapses. The clock is paused, so that deadlines take
+//! no real time.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! A hostile guest that sends requests to other network hosts through the real `wasi:http`.
+//! A hostile guest that uses the real `wasi:http` to send requests to network hosts other than TikTok Shop's two.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -29,7 +29,7 @@ fn host_with(egress: EgressPolicy) -> ConnectorHost {
     hostile_guest::builder().egress(egress).build().unwrap()
 }
 
-/// Lets the guest send a request. Returns its status or its error.
+/// Lets the guest send a request. Returns the status of the answer, or the error.
 async fn request(host: &ConnectorHost, method: &str, scheme: &str, authority: &str, path: &str) -> String {
     obey(host, &format!("request\n{method}\n{scheme}\n{authority}\n{path}")).await.unwrap()
 }
@@ -52,13 +52,13 @@ async fn the_two_names_are_resolved_in_upper_and_lower_case_and_with_port_443() 
 async fn every_other_authority_is_denied_before_it_is_resolved() {
     let (host, resolver) = host();
     for authority in [
-        // Other network hosts, including other hosts of TikTok.
+        // Network hosts of others, and further network hosts of TikTok.
         "evil.example",
         "localhost",
         "tiktok-shops.com",
         "services.tiktokshop.com",
         "metadata.google.internal",
-        // Names that look similar.
+        // Names that look like an allowed name.
         "auth.tiktok-shops.com.evil.example",
         "evil.auth.tiktok-shops.com",
         "evil-auth.tiktok-shops.com",
@@ -73,13 +73,13 @@ async fn every_other_authority_is_denied_before_it_is_resolved() {
         "auth.tiktok-shops.com.",
         ".auth.tiktok-shops.com",
         "auth..tiktok-shops.com",
-        // Other ports, and malformed ports.
+        // Ports other than 443, and malformed ports.
         "auth.tiktok-shops.com:",
         "auth.tiktok-shops.com:80",
         "auth.tiktok-shops.com:8443",
         "auth.tiktok-shops.com:0443",
         "auth.tiktok-shops.com:4430",
-        // User names.
+        // Authorities with a user name.
         "user@auth.tiktok-shops.com",
         "user:password@auth.tiktok-shops.com",
         "user:443@auth.tiktok-shops.com",

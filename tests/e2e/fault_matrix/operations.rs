@@ -20,10 +20,10 @@ use tiktok_shop_tests::{
 };
 use tokio::net::TcpSocket;
 
-/// The fault that no answer can imitate: nothing listens on the port.
+/// A fault that the fake cannot play, because it needs a port on which nothing listens.
 pub(super) const CONNECTION_REFUSED: &str = "connection refused";
 
-/// A call. The fault replaces the answers to its requests to one path.
+/// An operation to measure. The fault replaces the answers to the operation's requests to one path.
 pub(super) struct Operation {
     pub(super) name: &'static str,
     /// The path of the requests that meet the fault.
@@ -55,8 +55,8 @@ struct Ended {
 
 /// The result that the caller of a call gets.
 struct CallResult {
-    /// `ok`, one of the eight cases of an error, or a word for how the host ended the call. `answer` if `call` returns
-    /// an error answer of TikTok.
+    /// The action of the connector's error. `ok` if the call succeeded. `answer` if `call` returned an error answer of
+    /// TikTok. `ended by the host` and the host's error text if the host ended the call.
     case: String,
     /// The code of the error, of the failure in the row, or of TikTok's error answer.
     code: Option<String>,
@@ -147,7 +147,7 @@ struct Faulty {
     host: ConnectorHost,
     path: &'static str,
     fault: String,
-    /// The port on which nothing listens, for [`CONNECTION_REFUSED`].
+    /// The port on which nothing listens, for [`CONNECTION_REFUSED`]. `None` for every other fault.
     _refusing: Option<TcpSocket>,
 }
 
@@ -159,7 +159,7 @@ impl Faulty {
         let mut builder = stage.host_builder();
         let mut refusing = None;
         match Fault::named(name) {
-            // The host waits for an answer that never comes, so the wait is short.
+            // The answer never comes, so the host has short deadlines for it.
             Some(Fault { then: Ending::Stall, .. }) => {
                 let wait = Duration::from_secs(3);
                 builder =
@@ -218,8 +218,8 @@ impl Faulty {
         host.connect(&tenant(0), &customer_id(ALICE), grant(query), ShopPolicy::All).await
     }
 
-    /// Refreshes without a fault. Returns `ok` if the connection then has its shops and no failure, or else the case
-    /// and the code. After a comma follow the numbers of requests, if any were sent.
+    /// Refreshes without a fault. Returns `ok` if the connection then has its shops and no failure, or else the action
+    /// and the code of the error. If requests were sent, their numbers follow after a comma.
     async fn refresh(&self, mode: RefreshMode) -> String {
         let outcome = match self.stage.refresh(ALICE, mode).await {
             Ok(connection) if in_order(&connection) => "ok".to_owned(),
@@ -246,8 +246,8 @@ impl Faulty {
         }
     }
 
-    /// Makes the same call again without a fault: at once, and once more after the necessary pause. Returns in words
-    /// what helped.
+    /// Makes the same call again without a fault: first at once, then after the pause that the error asks for, then
+    /// after a new consent. Returns in words after which of these steps the call worked.
     async fn again(&self, ask: &Ask) -> String {
         let result = self.ask(&self.stage.host, ask).await;
         let (pause, works) = match (result.case.as_str(), result.code.as_deref()) {
@@ -285,9 +285,9 @@ fn in_order(connection: &Connection) -> bool {
         && connection.shops.iter().map(|shop| shop.standing).eq([ShopStanding::Granted])
 }
 
-/// A refresh that renews the tokens and reads the shops.
+/// The result of a refresh that renews the tokens and reads the shops.
 const RENEWS: &str = "ok, tokens 1, shops 1";
-/// A refresh that only reads the shops.
+/// The result of a refresh that only reads the shops.
 const READS: &str = "ok, tokens 0, shops 1";
 const IN_PROGRESS: &str = "retry-after refresh-in-progress";
 
@@ -395,7 +395,7 @@ async fn refresh_shops(faulty: &Faulty) -> Ended {
     Ended { result: CallResult::connection(&outcome), requests, then }
 }
 
-/// A call that leaves no trace except its answer.
+/// The call to make: `access-token`, or `call` with this request.
 enum Ask {
     Token,
     Call(CallRequest),

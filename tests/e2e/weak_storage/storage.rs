@@ -1,5 +1,5 @@
 //! Storages that break one promise of the contract. Each is an interceptor in front of a storage that keeps the
-//! contract. [`History::swap`] contains the weaknesses.
+//! contract. [`History::swap`] implements the weaknesses.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(crate) enum Weakness {
     IgnoresRevisions,
     /// After each write, two loads return the record that the write replaced.
     LoadsLate,
-    /// A swap that finds another revision returns the record that the newest write replaced.
+    /// A swap that loses returns the record as it was before the newest write.
     AnswersLate,
     /// Each write is repeated after the next write.
     WritesTwice,
@@ -39,7 +39,7 @@ impl Weakness {
         Self::ComparesNumbers,
     ];
 
-    /// Returns the title of a column.
+    /// Returns the weakness as the title of a column in `docs/storage.md`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::IgnoresRevisions => "ignores revisions",
@@ -51,7 +51,7 @@ impl Weakness {
         }
     }
 
-    /// Returns the title of a row.
+    /// Returns the weakness as the title of a line in `docs/storage.md`.
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::IgnoresRevisions => "**ignores revisions**: a swap always writes, whatever revision is stored",
@@ -230,8 +230,8 @@ impl<R: Record> History<R> {
         }
     }
 
-    /// If this load must be late, returns the record that the newest write replaced. The inner `None` means that it
-    /// replaced no record.
+    /// Returns what this load must return if it is late: the record that the newest write replaced, or `Some(None)` if
+    /// that write replaced no record. Returns `None` if the load is not late.
     fn late_load(&mut self) -> Option<Option<R>> {
         self.late_loads = self.late_loads.checked_sub(1)?;
         Some(self.before.clone())
@@ -240,7 +240,7 @@ impl<R: Record> History<R> {
 
 type Histories<R> = Mutex<BTreeMap<(TenantId, ConnectionKey), History<R>>>;
 
-/// Makes a storage weak.
+/// An interceptor that gives a storage one weakness.
 pub(crate) struct Weak {
     weakness: Weakness,
     tokens: Histories<TokenEntry>,

@@ -124,7 +124,8 @@ impl Story {
         let mut records = Vec::new();
         for account in self.stage.storage.accounts(&tenant, &customer).await.unwrap() {
             let key = ConnectionKey { customer: customer.clone(), account };
-            // On a storage that loads late, the first two loads may return an old record. The third load does not.
+            // On a storage that loads late, the first two loads may return an old record. The third load returns the
+            // newest record.
             let mut entry = None;
             for _ in 0..3 {
                 entry = self.stage.storage.load_token(&tenant, &key).await.unwrap();

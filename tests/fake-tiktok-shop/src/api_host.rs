@@ -1,4 +1,5 @@
-//! Serves `open-api.tiktokglobalshop.com`: checks that every signed call must pass before its endpoint answers.
+//! Serves `open-api.tiktokglobalshop.com`. Every signed call must pass the checks in this file before its endpoint
+//! answers.
 //!
 //! Source: the official pages `sign-your-api-request` and `common-errors` (as of 2026). These pages do not give the
 //! HTTP status of a wrong method or the order of the checks, so the fake chooses both.
@@ -105,7 +106,8 @@ fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -
         content_type: request.header("content-type"),
         body: &request.body,
     };
-    // In live use, a GET with a body fails like a wrong signature, no matter which bytes were signed.
+    // In live use, TikTok Shop answers a GET with a body as if the signature were wrong, no matter which bytes were
+    // signed.
     let body_on_get = request.method == Method::GET && !request.body.is_empty();
     if body_on_get || presented != sign(&signed, &app.app_secret) {
         return Err(Failure::new(StatusCode::UNAUTHORIZED, 106_001, "The sign is invalid"));
@@ -113,7 +115,7 @@ fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -
     Ok(app)
 }
 
-/// Checks the request's access token and returns the seller who granted it.
+/// Checks the request's access token. Returns the seller who granted the token, and the app.
 fn authenticate(marketplace: &Marketplace, app: &App, request: &VendorRequest) -> Result<Caller, Failure> {
     let token = request
         .header("x-tts-access-token")

@@ -15,8 +15,8 @@ pub struct App {
     pub service_id: String,
     /// The scopes that the app asks for. The seller may grant fewer.
     pub scopes: Vec<String>,
-    /// The address to which the seller's browser goes after the consent. With `None` it goes to a page of the fake that
-    /// shows the callback.
+    /// The address to which the seller's browser goes after the consent. If this is `None`, the browser goes to a page
+    /// of the fake that shows the callback.
     pub redirect_address: Option<String>,
 }
 

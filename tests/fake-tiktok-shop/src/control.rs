@@ -303,8 +303,8 @@ impl Control {
         let mut fates = Vec::new();
         for delivery in self.webhooks_due() {
             let status = post(&delivery, to, path).await;
-            // While this webhook was posted, another caller may have recorded an answer for it. In this case, this
-            // answer has no effect.
+            // While this webhook was posted, another caller may have recorded an answer for it. Then the answer to this
+            // post has no effect.
             fates.extend(self.webhook_answered(delivery.number, status).map(|fate| (delivery.number, fate)));
         }
         Ok(fates)

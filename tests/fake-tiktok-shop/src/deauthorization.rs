@@ -42,8 +42,8 @@ impl Marketplace {
         Ok(())
     }
 
-    /// Queues the due webhooks that announce that a grant ends. Callers must call this function before they change the
-    /// grant, because the webhooks describe the grant as it was when they became due.
+    /// Queues the due webhooks that announce that this grant ends. Callers must call this function before they change
+    /// the grant, because the webhooks describe the grant as it was when they became due.
     pub(crate) fn announce_end(&mut self, key: &GrantKey) {
         let (zone, now) = (self.switches.ending_notice_zone, self.clock.now());
         let times = self.grants.announcements(key, now, zone);
@@ -63,14 +63,14 @@ impl Marketplace {
         }
     }
 
-    /// Queues the due webhooks that announce that any grant ends.
+    /// For every grant, queues the due webhooks that announce that the grant ends.
     pub(crate) fn announce_ends(&mut self) {
         for key in self.grants.keys().cloned().collect::<Vec<_>>() {
             self.announce_end(&key);
         }
     }
 
-    /// Queues the due webhooks that announce that a grant of the seller ends.
+    /// For every grant of the seller, queues the due webhooks that announce that the grant ends.
     pub(crate) fn announce_ends_of(&mut self, seller: &str) {
         for key in self.grants.keys().filter(|key| key.seller == seller).cloned().collect::<Vec<_>>() {
             self.announce_end(&key);

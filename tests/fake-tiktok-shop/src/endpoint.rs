@@ -38,7 +38,7 @@ pub(crate) struct Endpoint {
     pub answers: Answers,
 }
 
-/// The owner of the data that a call returns. Each case contains the function that answers the call.
+/// The owner of the data that a call returns. Each variant contains the function that answers the call.
 ///
 /// The documentation gives each endpoint a tag: official page `api-entity-tags` (as of December 2025).
 #[derive(Clone, Copy)]
@@ -47,8 +47,8 @@ pub(crate) enum Answers {
     Seller(fn(&Caller, &VendorRequest) -> Answer),
     /// One shop's data: tag *Shop*. The `shop_cipher` must belong to a shop of the caller's grant.
     Shop(fn(&mut Marketplace, &Caller, &Shop, &VendorRequest) -> Answer),
-    /// One shop's data, but the call itself checks the `shop_cipher`, because the shop may already be removed from the
-    /// grant.
+    /// One shop's data, but the function itself checks the `shop_cipher`, because the shop may already be removed from
+    /// the grant.
     Cipher(fn(&mut Marketplace, &Caller, &VendorRequest) -> Answer),
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn render(answer: Answer, request_id: String, empty: EmptyData) -> (S
             (StatusCode::OK, 0, body)
         }
         Err(Failure { status, code, message }) => {
-            // Real messages end like this. A client that compares whole messages therefore fails here, too.
+            // Real messages end like this. So a client that compares whole messages also fails with this fake.
             let message = format!(
                 "{message}. For more details: https://partner.tiktokshop.com/docv2/page/common-errors?code={code}"
             );

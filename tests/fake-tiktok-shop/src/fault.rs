@@ -84,7 +84,7 @@ pub enum Ending {
     Endless(String),
 }
 
-/// A fault, with the requests for which it is played.
+/// A fault, and the requests whose answers it replaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FaultScript {

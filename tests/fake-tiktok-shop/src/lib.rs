@@ -1,12 +1,13 @@
-//! A TikTok Shop that keeps state, over real HTTP on loopback: for tests and demos.
+//! A fake TikTok Shop for tests and demos. It keeps state, and it speaks real HTTP on loopback.
 //!
 //! The fake stands in for three hosts on one listener: `auth.tiktok-shops.com` (tokens),
 //! `open-api.tiktokglobalshop.com` (signed calls) and `services.tiktokshop.com` (the consent page).
 //!
 //! - **State.** The fake keeps apps, sellers, single-use authorization codes and tokens. Codes and tokens expire by the
 //!   fake's own clock, and every answer carries the fake's time in its `Date` header.
-//! - **Signatures.** The fake computes signatures with its own code. Clock and signature code are on purpose not shared
-//!   with the connector: a mistake in the connector cannot repeat itself here and pass unnoticed.
+//! - **Signatures.** The fake computes signatures with its own code. On purpose, the fake shares neither the clock code
+//!   nor the signature code of the connector. If the fake and the connector had the same mistake, no test would notice
+//!   it.
 //! - **Calls.** For each call of the API, the fake checks the signature, then the token, the scope and the cipher. It
 //!   remembers the effects of the call.
 //! - **Open questions.** Where TikTok Shop's documentation says nothing, [`Switches`] choose the answer.

@@ -11,8 +11,8 @@ use crate::query::Query;
 
 pub(crate) const CALLBACK_PATH: &str = "/callback";
 
-/// The headers of every page. With them a browser loads no resources, runs no scripts, stores nothing and sends no
-/// `Referer`.
+/// The headers of every page. Because of these headers, a browser loads no resources, runs no scripts, stores nothing
+/// and sends no `Referer`.
 pub(crate) const HEADERS: [(HeaderName, &str); 3] = [
     (CACHE_CONTROL, "no-store"),
     (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),

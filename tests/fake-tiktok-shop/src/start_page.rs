@@ -15,7 +15,7 @@ use crate::request_log::RequestRecord;
 use crate::seller::{Seller, Shop};
 use crate::switches::EXPLANATIONS;
 
-/// The number of requests that the page shows. So many requests fit on one screen.
+/// The number of requests that the page shows. This many requests fit on one screen.
 const SHOWN_REQUESTS: usize = 20;
 
 pub(crate) async fn show(State(control): State<Control>) -> impl IntoResponse {

@@ -42,7 +42,7 @@ pub(crate) enum HostName {
     Production(Service),
     /// A loopback name or address of this machine, or no host at all.
     Loopback,
-    /// Any other host.
+    /// Any other network host.
     Foreign,
 }
 

@@ -18,7 +18,8 @@ pub struct Row {
     pub operation: String,
     /// The name of the fault.
     pub fault: String,
-    /// The case of the WIT's `error`, or `ok`, or `answer` if `call` returned TikTok's error answer.
+    /// The action of the error, which is a case of the WIT's `error`. `ok` if the operation succeeded, or `answer` if
+    /// `call` returned TikTok's error answer.
     pub case: String,
     /// The delay of `retry-after` in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ const PAGE: usize = 65_536;
 const ADDED_PAGES: usize = 128;
 
 thread_local! {
-    /// The copies of the secret. A component has only one thread, so this is a global variable.
+    /// The copies of the secret. A component has only one thread, so this thread-local variable is a global variable.
     static SECRETS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 

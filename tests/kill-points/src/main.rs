@@ -1,5 +1,6 @@
-//! Kills the connector's calls at every boundary event, under each of TikTok Shop's possible policies for
-//! refresh tokens. Then it shows which connections survived. `cargo xtask kill-points` builds and runs this program.
+//! Kills the connector's calls at every boundary event (a call of a host function or the return from it), under each of
+//! TikTok Shop's possible policies for refresh tokens. Then shows which connections survived. This program is built and
+//! run by `cargo xtask kill-points`.
 
 mod progress;
 mod report;

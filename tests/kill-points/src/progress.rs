@@ -24,7 +24,7 @@ impl Progress {
         Ok(Self { bar, on_terminal })
     }
 
-    /// Counts one more point as done.
+    /// Counts one more kill point as done.
     pub(crate) fn point(&self) {
         self.bar.inc(1);
         let done = self.bar.position();

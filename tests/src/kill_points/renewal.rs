@@ -28,8 +28,8 @@ impl Scene {
         let tokens = || stored.iter().flat_map(|(_, record)| refresh_tokens(record));
         let mut issued = self.requests().into_iter().filter_map(|request| request.issued);
         let answer_lost = issued.any(|pair| tokens().all(|token| token.expose() != pair.refresh_token));
-        // If nothing is stored, the connection is lost if TikTok Shop has spent the code and its answer is lost, and
-        // only then.
+        // Without a stored record, the connection counts as lost exactly if TikTok Shop has spent the code and the
+        // answer with the tokens is lost.
         let lost = match &stored {
             Some(_) => !tokens().any(|token| self.stage.fake.honours(token.expose())),
             None => answer_lost,

@@ -43,7 +43,7 @@ pub(super) struct Found {
 }
 
 impl Scene {
-    /// Prepares the operation: connects as often as it needs and makes the call ready.
+    /// Prepares the operation: connects as often as the operation needs, and makes the call ready.
     pub(super) async fn set(operation: Operation, replaced: ReplacedRefreshToken) -> Self {
         let stage = Stage::in_memory();
         stage.fake.update_switches(|switches| switches.replaced_refresh_token = replaced);

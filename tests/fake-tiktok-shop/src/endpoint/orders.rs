@@ -17,7 +17,7 @@ pub(super) const SEARCH: Endpoint = Endpoint {
     answers: Answers::Shop(search),
 };
 
-/// The number of orders of every shop. Each order has one package. The number is larger than the largest page.
+/// The number of orders of every shop. They do not fit on one page. Each order has one package.
 pub(super) const ORDERS: u16 = 120;
 
 fn search(marketplace: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest) -> Answer {

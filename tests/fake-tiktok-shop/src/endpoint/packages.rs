@@ -1,5 +1,5 @@
 //! Ship Package: official page `ship-package-202309`. Clients must not repeat this call blindly, so the fake remembers
-//! the shipped packages and refuses to ship a package again. The code of this refusal is the code that a public client
+//! the shipped packages and refuses to ship a package again. The fake refuses with the code that a published client
 //! expects.
 
 use std::collections::BTreeSet;

@@ -9,7 +9,7 @@ use crate::switches::{EndingNoticeZone, Switches, TokensAfterRemoval};
 
 const DAY: u64 = 86_400;
 
-/// TikTok Shop first announces the end of an authorization this many seconds in advance: 30 days.
+/// The time between TikTok Shop's first announcement that an authorization ends and that end, in seconds: 30 days.
 const FIRST_ANNOUNCEMENT_BEFORE: u64 = 30 * DAY;
 
 /// The grant of a seller to an app, over all consents.

@@ -93,7 +93,7 @@ pub enum ExpirationTime {
     /// Unix seconds as text, as documented.
     #[default]
     Text,
-    /// A number, as in the official example of a similar type.
+    /// A number, as in the official example of a similar type of webhook.
     Number,
 }
 

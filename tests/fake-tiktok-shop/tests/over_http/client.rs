@@ -90,8 +90,8 @@ fn encode(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-/// A fake whose clock stands still, and the app that makes the calls. It is the first app of the fake. After
-/// `with_second_app` it is the second app.
+/// A fake whose clock stands still, and the app that makes the calls. The app is the first app of the fake, or the
+/// second app after `with_second_app`.
 pub(crate) struct World {
     fake: FakeTikTokShop,
     pub(crate) control: Control,

@@ -1,5 +1,5 @@
-//! Tests of grants that lose shops or are removed, by the app or by the seller, with every value of the switches.
-//! A test that covers one switch is named after it.
+//! Tests of grants that lose shops or are removed, by the app or by the seller, with every value of the switches. A
+//! test that covers one switch is named after that switch.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const WRONG_CIPHER: (u16, i64) = (400, 106_013);
 const SHOPS: [&str; 5] =
     ["7490000000000000005", "7490000000000000006", "7490000000000000007", "7490000000000000008", "7490000000000000009"];
 
-/// A connected seller with several shops, or with one.
+/// A connected seller with several shops or with one shop.
 struct Connected {
     world: World,
     access_token: String,
@@ -56,7 +56,7 @@ impl Connected {
         shops.as_array().unwrap().iter().map(|shop| shop["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Makes a call and a refresh and returns both verdicts.
+    /// Makes a call and a refresh. Returns the HTTP status and the code of both answers.
     async fn verdicts(&self) -> [(u16, i64); 2] {
         let call = self.world.list_shops(&self.access_token).await.verdict();
         [call, self.world.refresh(&self.refresh_token).await.verdict()]

@@ -12,7 +12,7 @@ pub(crate) const UPLOAD: &str = "/product/202309/images/upload";
 pub(crate) const WEBHOOKS: &str = "/event/202309/webhooks";
 pub(crate) const DEAUTHORIZE: &str = "/authorization/202403/shops";
 pub(crate) const ACTIVE_SHOPS: &str = "/seller/202309/shops";
-/// The package of the first order of `one-shop`.
+/// The path that ships the package of the first order of `one-shop`.
 pub(crate) const SHIP: &str = "/fulfillment/202309/packages/1150000000000010001/ship";
 
 /// The calls without a `shop_cipher`.
@@ -138,7 +138,7 @@ async fn a_shop_call_needs_a_cipher_of_the_callers_grant() {
             let reply = world.signed(&call(query), &access_token).await;
             assert_eq!(reply.verdict(), (400, 106_013), "{method} {path} {query:?}");
         }
-        // The cipher is accepted. The call itself may still refuse the request for another reason.
+        // The cipher is accepted. The endpoint may still refuse the request for another reason.
         let reply = world.signed(&call(&[("shop_cipher", &own)]), &access_token).await;
         assert_ne!(reply.verdict().1, 106_013, "{method} {path}");
     }
