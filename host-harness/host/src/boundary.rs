@@ -6,8 +6,8 @@
 /// handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BoundaryEvent {
-    /// The number of the step within its call, counted from 1. The steps of the instantiation count, too. The same call
-    /// under the same circumstances gets the same numbers.
+    /// The number of the step within its call, counted from 1. The steps of the instantiation also count. If the same
+    /// call is repeated under the same circumstances, its steps get the same numbers.
     pub number: u32,
     /// The direction of the step.
     pub direction: Direction,

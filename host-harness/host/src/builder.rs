@@ -26,8 +26,9 @@ pub enum Component {
     File(PathBuf),
     /// The component's bytes.
     Bytes(Vec<u8>),
-    /// The component of another host, which is not compiled again. Use it for several hosts with different storages or
-    /// egress in one process. All of them share the other host's pool of instances and its [`Limits`].
+    /// The component of another host, which is not compiled again. Use this variant for several hosts in one process
+    /// that have different storages or another egress. All of them share the other host's pool of instances and its
+    /// [`Limits`].
     SharedWith(ConnectorHost),
 }
 
@@ -62,8 +63,8 @@ impl ConnectorHostBuilder {
         self
     }
 
-    /// Sets the provider of host keys. They protect the tenants' data keys, under which tokens and ciphers are sealed
-    /// before they reach the storage. Required. If you lose the host keys, you lose every connection.
+    /// Sets the provider of host keys. Host keys protect the tenants' data keys. The data keys seal tokens and ciphers
+    /// before these reach the storage. Required. If you lose the host keys, you lose every connection.
     #[must_use]
     pub fn keys(mut self, keys: Arc<dyn KeyProvider>) -> Self {
         self.keys = Some(keys);
@@ -114,10 +115,10 @@ impl ConnectorHostBuilder {
 
     /// Ends calls at a chosen step, for crash tests. `ask` is called at every step over the boundary between guest and
     /// host. If `ask` returns `Break`, the call ends at this step with
-    /// [`CallError::Aborted`](crate::CallError::Aborted), as if its process had died. If the guest was calling a
-    /// function of the host, this function does not run. If the function had already run, nothing else happens after
-    /// it. To test what a crash leaves in your own storage, first count the steps of an undisturbed call. Then break
-    /// one call at each of these steps.
+    /// [`CallError::Aborted`](crate::CallError::Aborted), as if its process had died. If the step is `ToHost`, the host
+    /// function does not run. If the step is `ToGuest`, the host function has run, but the guest does not get its
+    /// result. To test what a crash leaves in your own storage, first count the steps of an undisturbed call. Then
+    /// break one call at each of these steps.
     ///
     /// An HTTP request that the guest has already handed over may still be on its way. Drop the tokio runtime to end it
     /// as well. Do not use this in production: the guest is never interrupted, so [`Deadlines::cpu`] and
@@ -128,8 +129,8 @@ impl ConnectorHostBuilder {
         self
     }
 
-    /// Lets `memories` create the linear memory of every instance, for tests that search what a call leaves there.
-    /// Calls are slower, because the instances are not pooled. Needs the feature `guest-memory`.
+    /// Lets `memories` create the linear memory of every instance. Tests use this to search the memory for what a call
+    /// has left there. Calls are slower, because the instances are not pooled. Needs the feature `guest-memory`.
     #[cfg(feature = "guest-memory")]
     #[must_use]
     pub fn guest_memory(mut self, memories: Arc<dyn wasmtime::MemoryCreator>) -> Self {
@@ -137,8 +138,8 @@ impl ConnectorHostBuilder {
         self
     }
 
-    /// Compiles and links the component. This takes some tenths of a second. Call it once per process, and on a
-    /// blocking thread if the process already serves requests.
+    /// Compiles and links the component. This takes some tenths of a second. Call this function once per process. If
+    /// the process already serves requests, call it on a blocking thread.
     ///
     /// # Errors
     /// See [`BuildError`].

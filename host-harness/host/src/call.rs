@@ -96,7 +96,7 @@ impl CallRequest {
         }
     }
 
-    /// Adds a query parameter. Name and value are not percent-encoded.
+    /// Adds a query parameter. Pass the name and the value without percent-encoding.
     #[must_use]
     pub fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.query.push((name.into(), value.into()));
@@ -138,7 +138,8 @@ impl fmt::Debug for CallRequest {
 pub struct CallResponse {
     /// The HTTP status.
     pub http_status: u16,
-    /// The code of TikTok's envelope as text, `0` for success. `None` if the body is not an envelope.
+    /// The code in the JSON envelope of TikTok's answer, as text. `0` means success. `None` if the body is no such
+    /// envelope.
     pub code: Option<String>,
     /// TikTok's id of the request, for TikTok's support.
     pub request_id: Option<String>,

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// A wall clock and a monotonic clock.
 pub trait Clock: Send + Sync {
-    /// Returns the time since 1970-01-01T00:00:00Z. It may jump forwards and backwards.
+    /// Returns the time since 1970-01-01T00:00:00Z. This time may jump forwards and backwards.
     fn wall(&self) -> Duration;
 
-    /// Returns the time since a fixed moment in the life of this clock. It never goes backwards.
+    /// Returns the time since a fixed starting point of this clock. This time never goes backwards.
     fn monotonic(&self) -> Duration;
 }
 

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 /// The grant that `connect` turns into a connection. It can be spent once, so it is not `Clone`.
 #[derive(Debug)]
 pub enum Grant {
-    /// An authorization code from a callback that the host has checked itself.
+    /// An authorization code. The caller has already checked the callback that contained the code.
     Code(Secret),
     /// A callback as it arrived.
     Callback {
@@ -28,13 +28,14 @@ pub enum Grant {
 pub enum StateCheck {
     /// Exactly this state.
     Expected(Secret),
-    /// No state. Use it only for an install from TikTok's App Store, after the host has signed the customer in.
+    /// No state. Use this variant only for an install from TikTok's App Store, after the host has signed the customer
+    /// in.
     AppStoreInstall,
 }
 
 impl ConnectorHost {
-    /// Returns the link that a seller of the tenant opens to consent. The link carries the state, so it is secret.
-    /// Sends nothing.
+    /// Returns the link that a seller of the tenant opens to consent. The link contains the state, so the link is
+    /// secret. Sends nothing.
     ///
     /// # Errors
     /// See [`CallError`].

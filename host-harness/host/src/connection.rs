@@ -47,7 +47,7 @@ pub struct Connection {
     pub granted_at: UnixSeconds,
     /// When TikTok last issued tokens.
     pub refreshed_at: UnixSeconds,
-    /// When the shops were last read. `None` if they were never read. In that case, call `refresh`.
+    /// When the shops were last read. `None` if the shops were never read. To read them, call `refresh`.
     pub shops_synced_at: Option<UnixSeconds>,
     /// Every shop that TikTok has ever listed for this grant.
     pub shops: Vec<Shop>,
@@ -136,7 +136,7 @@ impl Shop {
 /// Whether TikTok's latest list contains a shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShopStanding {
-    /// TikTok lists the shop, and it is usable.
+    /// TikTok lists the shop, and the shop is usable.
     Granted,
     /// TikTok lists the shop as inactive. The grant still works.
     Inactive,

@@ -2,9 +2,9 @@
 //! finish it, once.
 //!
 //! The state that travels through TikTok Shop is a random number. The storage keeps the consent under the SHA-256 of
-//! its state, so that a reader of the storage can't use the state. The host checks everything before it sends anything
-//! to TikTok Shop (RFC 9700, sections 2.1 and 4.7). It therefore never exchanges a code that an attacker has placed in
-//! another person's browser.
+//! its state, so that a reader of the storage can't use the state. The host checks the browser and the state before it
+//! sends anything to TikTok Shop (RFC 9700, sections 2.1 and 4.7). It therefore never exchanges a code that an attacker
+//! has placed in another person's browser.
 
 use std::time::Duration;
 
@@ -17,12 +17,13 @@ use crate::randomness::{Randomness, random_bits};
 use crate::secret::Secret;
 use crate::storage::{BrowserDigest, ConsentRecord, StateDigest, StorageError, StoredConsent, run_within};
 
-/// How long after its start a consent can be finished: ten minutes.
+/// A consent can be finished within this time after its start: ten minutes.
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// The minimum length of a session secret, in bytes. A shorter secret could be guessed.
 const MIN_SESSION_BYTES: usize = 16;
 
-/// A secret that only one signed-in browser knows: the value of its session cookie. Use a new one after every sign-in.
+/// A secret that only one signed-in browser knows: the value of its session cookie. Use a new value after every
+/// sign-in.
 #[derive(Debug, Clone)]
 pub struct BrowserSession(Secret);
 
@@ -71,15 +72,16 @@ pub enum ConsentError {
     /// attempt fails with [`StateUsed`](Self::StateUsed), begin a new consent.
     #[error("{0}")]
     Storage(#[from] StorageError),
-    /// The call to the connector failed. If the error says to call again, or if no instance was free, the same callback
-    /// can be tried again.
+    /// The call to the connector failed. If the error says to call again, or if the call did not start, the same
+    /// callback can be tried again. [`CallError::Busy`] and [`CallError::NoRandomness`] mean that the call did not
+    /// start.
     #[error(transparent)]
     Call(#[from] CallError),
 }
 
 impl ConsentError {
     /// Returns a short name of the error, for counting and for programs: the code of the connector's error, or a word
-    /// for this case.
+    /// for the host's own error.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -133,7 +135,8 @@ impl ConnectorHost {
         let digest = StateDigest::of(&state);
         let found = run_within(self.storage_timeout(), self.storage().load_state(tenant, &digest)).await?;
         let StoredConsent { record, age, used } = found.ok_or(ConsentError::StateMismatch)?;
-        // This check comes first, so that another browser learns nothing more and can't use the state.
+        // This check comes first, so that another browser can't use the state, and does not learn whether the state is
+        // used or too old.
         if record.browser != browser.digest() {
             return Err(ConsentError::OtherBrowser);
         }
@@ -157,10 +160,11 @@ impl ConnectorHost {
         Ok(outcome?)
     }
 
-    /// Finishes an install from TikTok's App Store. Its callback contains no state, so only the host knows the
-    /// customer. An attacker can send a browser to the callback with a code of their own. Therefore call this only
-    /// after the customer has signed in during this visit, has seen which seller account is about to be attached, and
-    /// has agreed. A query with a state is refused, because it belongs to a consent that this host began.
+    /// Finishes an install from TikTok's App Store. The callback contains no state, so only the caller knows who the
+    /// customer is. An attacker can send another person's browser to the callback with the attacker's own code.
+    /// Therefore call this function only after the customer has signed in during this visit, has seen which seller
+    /// account is about to be attached, and has agreed. A query with a state is refused, because such a query belongs
+    /// to a consent that this host began.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -217,7 +221,7 @@ mod tests {
     use super::*;
     use crate::randomness::SystemRandomness;
 
-    /// A source that always returns these bytes.
+    /// A source of randomness that always returns these bytes.
     struct Scripted([u8; 16]);
 
     impl Randomness for Scripted {
@@ -227,7 +231,7 @@ mod tests {
         }
     }
 
-    /// A source that always fails.
+    /// A source of randomness that always fails.
     struct Broken;
 
     impl Randomness for Broken {

@@ -14,8 +14,8 @@ pub struct AppCredentials {
     pub app_key: String,
     /// The "App Secret" of Partner Center.
     pub app_secret: Secret,
-    /// The secret before the latest rotation. It verifies webhooks that were signed before the rotation. It never signs
-    /// a request.
+    /// The app secret that was valid before the latest rotation. It verifies webhooks that were signed before this
+    /// rotation. It never signs a request.
     pub previous_app_secret: Option<Secret>,
     /// The link that Partner Center shows under "Copy authorization link". Without this link, `authorization-url` fails
     /// with `misconfigured`.

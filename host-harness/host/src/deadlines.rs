@@ -6,7 +6,8 @@ use tiktok_shop_connector_core::contract::{REQUEST_BUDGET, SAVE_BUDGET};
 
 /// The number of requests in a call if TikTok rejects no refresh token: a first request (a read, or the exchange of a
 /// code), the refresh of the tokens, and the list of the shops. Each rejected refresh token adds a request and a save.
-/// [`Deadlines::last_token_request`] prevents that the deadline of the call cuts off this request and save.
+/// The added request begins only if enough time is left for the request and the save: see
+/// [`Deadlines::last_token_request`].
 const REQUESTS_PER_CALL: u32 = 3;
 /// The number of saves in a call if TikTok rejects no refresh token: the claim, the tokens and the row.
 const SAVES_PER_CALL: u32 = 3;
@@ -20,9 +21,11 @@ pub struct Deadlines {
     /// this time, no more requests are sent to `auth.tiktok-shops.com`, because the call could end before the new
     /// tokens are saved.
     pub call: Duration,
-    /// The time that the guest may compute, without waiting. Default: 5 s, measured in ticks of 10 ms.
+    /// The time that the guest may compute. The time in which the guest waits does not count. Default: 5 s, measured in
+    /// ticks of 10 ms.
     pub cpu: Duration,
-    /// One answer of the credentials provider, one read of the storage, or all attempts of one save. Default: 10 s.
+    /// The time for one answer of the credentials provider, for one read of the storage, or for all attempts of one
+    /// save. Default: 10 s.
     pub save: Duration,
     /// The time to resolve the host name and to connect, for all addresses together. Default: 5 s.
     pub connect: Duration,
@@ -79,7 +82,7 @@ pub enum DeadlinesError {
 
 impl Deadlines {
     /// Returns the latest time, counted from the start of a call, at which a request to `auth.tiktok-shops.com` may
-    /// begin. After a later request, its answer might not be saved.
+    /// begin. The answer to a later request might not be saved.
     pub(crate) fn last_token_request(&self) -> Duration {
         self.call.saturating_sub(self.request + self.save)
     }

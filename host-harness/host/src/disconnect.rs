@@ -42,7 +42,8 @@ pub struct NotRevoked {
 /// The result of `disconnect`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disconnected {
-    /// The connections that continue without the shop. Empty after [`DisconnectTarget::All`].
+    /// The connections that continue without the shop of [`DisconnectTarget::Shop`]. Empty after
+    /// [`DisconnectTarget::All`].
     pub remaining: Vec<Connection>,
     /// The shops for which TikTok did not withdraw the access. Everything stored here was deleted nevertheless.
     pub not_revoked: Vec<NotRevoked>,

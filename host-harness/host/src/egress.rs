@@ -1,10 +1,10 @@
 //! Outbound HTTP of the guest, to TikTok Shop's two production hosts only.
 //!
-//! Each request passes two checks. The first check reads the text of the request: the scheme must be https, and the
-//! authority must be one of two exact names. The second check reads the addresses to which the name resolves, and
-//! allows only public addresses. One client, which all instances share, then sends the request under deadlines of its
-//! own. It returns redirects and never follows them. URLs contain secrets, so no log line and no error contains a
-//! query.
+//! Each request passes two checks. The first check looks at the scheme, which must be https, the method, and the
+//! authority, which must be one of two exact names. The second check looks at the addresses to which the name resolves,
+//! and allows only public addresses. All instances share one client, which then sends the request under the host's
+//! deadlines. The client returns a redirect to the guest, and never follows it. URLs contain secrets, so no log line
+//! and no error contains a query.
 //!
 //! This folder uses wasi:http's types for bodies and errors, because these errors tell the guest whether a request was
 //! sent.

@@ -1,4 +1,4 @@
-//! Why a call fails. An error that the connector answered and an event that ended the call are different cases.
+//! Why a call fails. Either the connector returned an error, or the host could not run the call to its end.
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub enum CallError {
         /// Where and why it trapped.
         trap: Trap,
     },
-    /// The call took too long, and the host ended it. It is unknown whether it took effect.
+    /// The call took too long, and the host ended it. It is unknown whether the call took effect.
     #[error("{plugin}: not done within {} s", .deadline.as_secs_f64())]
     DeadlineExceeded {
         /// The component.
@@ -84,7 +84,7 @@ pub enum CallError {
 
 impl CallError {
     /// Returns a short name of the error, for counting and for programs: the code of the connector's error, or a word
-    /// for this case.
+    /// for the host's own error.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -122,7 +122,8 @@ impl ConnectorError {
         &self.failure
     }
 
-    /// Returns how long to wait before the same call, at most one hour. `None` if a repetition does not help.
+    /// Returns how long to wait before the call is repeated, at most one hour. `None` if the action is not
+    /// [`Action::RetryAfter`].
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self.action {
@@ -138,7 +139,7 @@ impl ConnectorError {
     }
 }
 
-/// What the host should do next. No case is added within a major version, so match every case.
+/// What the host should do next. No action is added within a major version, so match every action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Call again with the same arguments after this pause.
@@ -149,8 +150,8 @@ pub enum Action {
     Misconfigured,
     /// Correct the arguments.
     InvalidRequest,
-    /// Show the error, and do not repeat the call automatically. TikTok Shop refused it or broke the protocol, or it is
-    /// unknown whether TikTok Shop acted.
+    /// Show the error, and do not repeat the call automatically. TikTok Shop refused the request, or its answer broke
+    /// the protocol, or it is unknown whether TikTok Shop acted.
     Upstream,
     /// Call again. Other writers were faster several times, and nothing was written.
     StorageConflict,
@@ -161,7 +162,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns the name of the case in WIT.
+    /// Returns the name of the action in WIT.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -223,11 +224,11 @@ pub enum Resource {
     Handles,
     /// The size of one set of HTTP header fields.
     HeaderBytes,
-    /// The bytes that one call between guest and host copies.
+    /// The bytes that one host call, or the result of the whole call, copies out of the guest.
     HostcallBytes,
     /// Linear memory: the sum over all memories of the guest.
     Memory,
-    /// Random bytes per request.
+    /// The random bytes of one request of the guest.
     RandomBytes,
     /// The stack of nested calls, 512 KiB.
     Stack,

@@ -1,5 +1,5 @@
-//! Events of connections, on which the platform acts. Each event is written once, and events are written in order. A
-//! change of a connection's row and the events of this change are written in one transaction.
+//! Events of connections, for the platform. Each event is written once, and events are written in order. A change of a
+//! connection's row and the events of this change are written in one transaction.
 //!
 //! An event contains no secret. The platform reads the events of a tenant with [`ConnectionStorage::events`], remembers
 //! the position of the last event it has processed, and continues from there.

@@ -185,7 +185,7 @@ mod tests {
         }
     }
 
-    /// A source that returns different bytes at each call. It fails after this many calls.
+    /// A source of randomness that returns different bytes at each call. The number says how many calls still succeed.
     struct Limited(AtomicU8);
 
     impl Randomness for Limited {

@@ -54,27 +54,27 @@
 //! # Where things are
 //!
 //! The crate root contains the names that every embedder needs: the host, its builder, its error and the ids.
-//! Everything else is in a module. One module per call: [`connect`], [`consent`], [`refresh`], [`access_token`],
-//! [`call`], [`disconnect`], [`webhook`], [`sweep`]. One module per part that an embedder provides or chooses:
-//! [`storage`], [`seal`], [`credentials`], [`egress`], [`clock`], [`randomness`].
+//! Everything else is in a module. There is one module for each call: [`connect`], [`consent`], [`refresh`],
+//! [`access_token`], [`call`], [`disconnect`], [`webhook`], [`sweep`]. There is one module for each part that an
+//! embedder provides or chooses: [`storage`], [`seal`], [`credentials`], [`egress`], [`clock`], [`randomness`].
 //!
 //! # Logs
 //!
-//! This library logs through `tracing`. It logs no secret at any level. Every call is a span `call` with the fields
+//! This library logs through `tracing`. It logs no secret at any level. Every call has a span `call` with the fields
 //! `operation`, `tenant` and `customer`, and `account` if the call is for one account. When a call ends, it logs one
 //! event, even if the caller no longer waits:
 //!
 //! | level | event |
 //! | --- | --- |
-//! | `ERROR` | The host had to end the call (`outcome` is `trapped`, `deadline-exceeded`, `exhausted`, …), or the connector answered `internal`. |
-//! | `WARN` | The connector answered another error: `outcome` is its case, with `code`, `http_status`, `request_id`, `retry_after_ms`. No instance was free (`busy`). A request got no response. A handled webhook could not be remembered. A state stays used although its callback could be repeated. |
+//! | `ERROR` | The host had to end the call (`outcome` is `trapped`, `deadline-exceeded`, `exhausted`, …), or the connector returned `internal`. |
+//! | `WARN` | The connector returned another error. `outcome` is its action, with `code`, `http_status`, `request_id`, `retry_after_ms`. No instance was free (`busy`). A request got no response. A handled webhook could not be remembered. A state stays used although its callback could be repeated. |
 //! | `INFO` | A `connect`, `refresh`, `link-shops` or `disconnect` succeeded. |
 //! | `DEBUG` | A call that only reads succeeded. Each response: host, method and status. |
 //! | `TRACE` | The answer of each call, with its secrets redacted. |
 //!
-//! The crates below this library are less careful. Requests to TikTok Shop carry the app secret, codes and tokens in
-//! their URL, and `wasmtime-wasi-http` logs that URL at `TRACE`. Put a [`LogFilter`](log_filter::LogFilter) on every
-//! layer that writes logs. Every level is safe with it:
+//! The crates that this library uses are less careful. Requests to TikTok Shop carry the app secret, codes and tokens
+//! in their URL, and `wasmtime-wasi-http` logs that URL at `TRACE`. Put a [`LogFilter`](log_filter::LogFilter) on every
+//! layer that writes logs. Every level is then safe:
 //!
 //! ```
 //! use tiktok_shop_host::log_filter::LogFilter;

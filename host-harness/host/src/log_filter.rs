@@ -14,8 +14,8 @@ const LOG_TARGET: &str = "log";
 /// of this library. Put the filter on every layer that writes logs.
 ///
 /// TikTok Shop requires the app secret, codes and refresh tokens in the query of a URL, and `wasmtime-wasi-http` logs
-/// URLs at `TRACE`. A level limit alone does not protect them, because a feature or a new version of a crate may log
-/// more, or at a higher level.
+/// URLs at `TRACE`. A level limit alone does not protect them, because a new version or a feature of a crate may log
+/// URLs at another level.
 ///
 /// Records of the `log` crate that arrive through `tracing-log` are judged by the module that logged them. A logger
 /// without layers, such as `env_logger`, can't use this filter. Configure it to silence the crates in
@@ -81,7 +81,7 @@ impl<S> Filter<S> for LogFilter {
         }
     }
 
-    /// Judges records of the `log` crate. The fields of a record contain the module that logged it.
+    /// Decides whether an event passes. A record of the `log` crate passes if its fields contain no silenced module.
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
         let mut origin = Origin { harmless: true };
         if event.metadata().target() == LOG_TARGET {

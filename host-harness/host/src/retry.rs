@@ -13,12 +13,12 @@ const MAX_CONFLICTS: u32 = 3;
 /// three times without a pause after [`Action::StorageConflict`]. Returns every other outcome unchanged. Returns the
 /// last error if no repetition is possible in time.
 ///
-/// No call begins later than `within` after the first one. If the next pause would end after this time, the error is
-/// returned without waiting. Pauses use tokio's clock, as all deadlines of this library do. If the future is dropped,
-/// nothing is repeated, and the call that is running finishes on its own.
+/// No call begins later than `within` after the start of the first call. If the next pause would end after this time,
+/// the error is returned without waiting. Pauses use tokio's clock, as all deadlines of this library do. If the future
+/// is dropped, nothing is repeated, and the call that is running finishes on its own.
 ///
-/// A `call` that changes something at TikTok Shop can be repeated as well. It ends in `RetryAfter` only if TikTok Shop
-/// certainly did not act.
+/// [`ConnectorHost::call`](crate::ConnectorHost::call) can be repeated even if the request changes something at TikTok
+/// Shop. It returns `RetryAfter` only if TikTok Shop certainly did not act.
 ///
 /// ```
 /// # use std::time::Duration;

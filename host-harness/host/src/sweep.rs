@@ -80,7 +80,7 @@ impl ConnectorHost {
     ///
     /// All hosts of a fleet may sweep at the same time. If two of them reach one connection, only one refreshes it.
     /// Each host shuffles every page and skips connections that another host has refreshed or is refreshing, so two
-    /// hosts rarely work on the same connection, and TikTok Shop does not get a request from each of them.
+    /// hosts rarely send requests for the same connection.
     ///
     /// # Errors
     /// [`SweepError`]

@@ -25,8 +25,8 @@ const TIME_BEFORE_HANDLING: Duration = Duration::from_secs(2);
 /// What an event changed in the stored connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookEffect {
-    /// Nothing: the event has another type, no connection contains the shop, or the event is older than the latest
-    /// consent.
+    /// Nothing changed. The event has a type that changes no connection, or no connection contains the shop, or the
+    /// event is older than the latest consent.
     None,
     /// The seller has removed shops from the app. A `refresh` is now due, and it checks whether the authorization still
     /// works.
@@ -61,7 +61,7 @@ pub struct Webhook {
     pub event_type: u32,
     /// The shop. `None` if the event concerns no shop.
     pub shop: Option<ShopId>,
-    /// When the event happened. It is delivered later.
+    /// When the event happened. TikTok sends the webhook later.
     pub occurred_at: Option<UnixSeconds>,
     /// The member `data` as JSON, unchanged. `null` if TikTok sent no `data`.
     pub data: String,
@@ -90,8 +90,8 @@ pub enum WebhookReply<E> {
     NotReceived(CallError),
     /// The storage could not say whether the event was handled before.
     NotRead(StorageError),
-    /// The connector or the storage took too long. The work that has begun continues. When TikTok sends the webhook
-    /// again, the work is done.
+    /// The connector or the storage took too long. The work that has begun continues. It is probably done when TikTok
+    /// sends the webhook again.
     Late,
 }
 
@@ -110,9 +110,9 @@ impl<E> WebhookReply<E> {
 }
 
 impl ConnectorHost {
-    /// Checks the signature of a webhook of the tenant's app, finds the connections that it concerns, and records what
-    /// it means for them. `authorization` is the value of the header `Authorization`, and `body` is the whole body as
-    /// it arrived. Sends nothing. Idempotent.
+    /// Checks the signature of a webhook of the tenant's app, finds the connections that the event concerns, and
+    /// records the effect of the event on them. `authorization` is the value of the header `Authorization`, and `body`
+    /// is the whole body as it arrived. Sends nothing. Idempotent.
     ///
     /// # Errors
     /// See [`CallError`]. `InvalidRequest` with the code `webhook-signature-invalid` means that the signature was not
@@ -171,7 +171,8 @@ impl ConnectorHost {
         WebhookReply::Handled
     }
 
-    /// Returns a signed webhook that was not handled before, and the digest by which it is remembered.
+    /// Receives a webhook. If it was not handled before, returns it with the digest by which it is remembered.
+    /// Otherwise returns the reply for TikTok.
     async fn new_webhook<E>(
         &self,
         tenant: &TenantId,
@@ -186,8 +187,8 @@ impl ConnectorHost {
     }
 }
 
-/// Distinguishes a wrong signature from a body that is not an event. Both errors are invalid requests, so the code of
-/// the error decides.
+/// Distinguishes a wrong signature from a body that is not an event. Both errors have the action `InvalidRequest`, so
+/// the code of the error decides.
 fn not_received<E>(error: CallError) -> WebhookReply<E> {
     match error {
         CallError::Connector(error) if error.failure().code == code::WEBHOOK_SIGNATURE_INVALID => WebhookReply::Forged,

@@ -1,4 +1,4 @@
-//! Enums whose cases have one word each, for storages, programs and people.
+//! Enums whose variants have one word each, for storages, programs and people.
 
 /// A text that is not one of the words of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -7,11 +7,11 @@ pub struct UnknownWord {
     pub(crate) words: &'static [&'static str],
 }
 
-/// Gives each case of an enum one word, and converts between words and cases.
+/// Gives each variant of an enum one word, and converts between words and variants.
 macro_rules! words {
     ($type:ident { $($case:ident => $word:literal),+ $(,)? }) => {
         impl $type {
-            /// Returns the word for this case.
+            /// Returns the word for this variant.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {

@@ -1,4 +1,4 @@
-//! The first check of the egress: the scheme, the method and the authority in the text of a request.
+//! The first check of the egress: the scheme, the method and the authority of a request.
 
 use http::{Request, Uri, uri::Scheme};
 use wasmtime_wasi_http::Error;
@@ -29,9 +29,9 @@ impl Authority {
         }
     }
 
-    /// Returns the production host whose name equals this text. Upper and lower case are equal, and the text may end in
-    /// `:443`. Every other text is refused: user names, addresses, other ports, an empty port, a trailing dot and
-    /// look-alikes.
+    /// Returns the production host whose name equals this text. The comparison ignores upper and lower case, and the
+    /// text may end in `:443`. Every other text is refused: user names, addresses, other ports, an empty port, a
+    /// trailing dot and look-alikes.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let host = text.strip_suffix(":443").unwrap_or(text);
         Self::ALL.into_iter().find(|authority| authority.host().eq_ignore_ascii_case(host))
@@ -53,7 +53,7 @@ pub(crate) enum Refusal {
 
 impl From<Refusal> for Error {
     /// Converts a refusal into an error that tells the guest that nothing was sent. A refused method also becomes
-    /// `HttpRequestDenied`. The connector would read `HttpRequestMethodInvalid` as a request with an unknown outcome.
+    /// `HttpRequestDenied`, because the connector would read `HttpRequestMethodInvalid` as an unknown outcome.
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Scheme | Refusal::Method | Refusal::Host => Self::HttpRequestDenied,

@@ -23,7 +23,8 @@ use super::policy::EgressPolicy;
 use super::resolver::Resolver;
 use crate::deadlines::Deadlines;
 
-/// The reason why there is no connection. In each of these cases, no byte of the request was sent.
+/// The reason why there is no connection. After each of these failures, it is certain that no byte of the request was
+/// sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ConnectFailure {
     #[error("the name was not resolved in time")]
@@ -88,9 +89,9 @@ impl Connector {
         Self::with_roots(dialer, production_roots(), stand_ins, deadlines)
     }
 
-    /// Creates a connector with the roots of trust, the port and the address check of a test. A test can't change
-    /// anything else about TLS. Code outside `egress` can't call this function, so no embedder can switch verification
-    /// off.
+    /// Creates a connector with these roots of trust, and with the port and the address check of `dialer`. Only tests
+    /// pass values other than those of production. A test can't change anything else about TLS. Code outside `egress`
+    /// can't call this function, so no embedder can switch verification off.
     pub(super) fn with_roots(
         dialer: Dialer,
         roots: RootCertStore,
@@ -137,7 +138,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// Opens TCP connections to addresses that passed the check.
+/// Opens TCP connections to addresses that pass the address check.
 #[derive(Clone)]
 pub(super) struct Dialer {
     pub(super) resolver: Arc<dyn Resolver>,
@@ -181,7 +182,8 @@ async fn dial(addresses: &[SocketAddr], end: Instant) -> Result<Stream, ConnectF
         let share = left / u32::try_from(untried).unwrap_or(u32::MAX);
         failure = match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // Requests are small, so they should not wait for more bytes. If this fails, requests are only slower.
+                // Requests are small, so they should not wait for more bytes. If this setting fails, requests are only
+                // slower.
                 let _ = stream.set_nodelay(true);
                 return Ok(TokioIo::new(stream));
             }
@@ -215,7 +217,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns an address that does not answer: nobody accepts its connections, and its queue is full.
+    /// Returns an address that does not answer, because nobody accepts its connections and its queue is full. The
+    /// returned sockets keep the queue full.
     async fn unanswering_address() -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();

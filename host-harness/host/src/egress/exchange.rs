@@ -21,8 +21,8 @@ use super::connect::{ConnectFailure, Connector};
 use super::policy::EgressPolicy;
 use crate::deadlines::Deadlines;
 
-/// The host closes an idle connection after 20 seconds, which is probably earlier than the server does. A request on a
-/// connection that the server is closing would have an unknown outcome.
+/// The host closes an idle connection after 20 seconds, probably before the server closes it. A request on a connection
+/// that the server is closing would have an unknown outcome.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_IDLE_PER_HOST: usize = 32;
 /// The maximum size of a response's head: 64 KiB.
@@ -57,7 +57,7 @@ impl Client {
         Self { connections, deadlines, response_bytes }
     }
 
-    /// Sends an admitted request. For each timeout, the shorter of the guest's and the host's applies.
+    /// Sends an admitted request. If the guest and the host both set a timeout, the shorter timeout applies.
     pub(crate) async fn send(
         &self,
         authority: Authority,
@@ -134,14 +134,14 @@ async fn with_whole_body(request: Request<WasiBody>) -> Result<Request<WasiBody>
     Ok(Request::from_parts(head, body.boxed_unsync()))
 }
 
-/// Classifies a failure. Its text is dropped, because it may quote the request or the response.
+/// Classifies a failure. The text of the failure is dropped, because it may quote the request or the response.
 fn request_error(error: &legacy::Error) -> Error {
     let cause = error.source();
     if let Some(failure) = cause.and_then(|cause| cause.downcast_ref::<ConnectFailure>()) {
         tracing::warn!(%failure, "not connected");
         return (*failure).into();
     }
-    // An error has no connection info if it came before a connection took the request. In this case, nothing was sent.
+    // An error without connection info occurred before a connection took the request. So nothing was sent.
     if error.connect_info().is_none() {
         return Error::DestinationUnavailable;
     }

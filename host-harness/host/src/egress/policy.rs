@@ -34,11 +34,11 @@ impl EgressPolicy {
     }
 
     /// Sends requests for this authority to a stand-in on this machine, over plain HTTP/1.1 and with an unchanged
-    /// `Host` header. Use it for tests and demonstrations. The guest can't notice it. Nothing else bypasses the address
-    /// check.
+    /// `Host` header. Use it for tests and demonstrations. The guest can't notice the stand-in. Nothing else bypasses
+    /// the address check.
     ///
-    /// # Errors
-    /// [`NotLoopback`] for any other address, because secrets would leave the machine unencrypted.
+    /// # Errors [`NotLoopback`] if the address is not a loopback address, because secrets would leave the machine
+    /// unencrypted.
     pub fn stand_in(mut self, authority: Authority, address: SocketAddr) -> Result<Self, NotLoopback> {
         if !address.ip().is_loopback() {
             return Err(NotLoopback(address));

@@ -95,7 +95,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, seen: mpsc::UnboundedSende
     }
 }
 
-/// A resolver that returns this result. With `None`, it never answers.
+/// A resolver that returns this result. If the result is `None`, the resolver never answers.
 struct Scripted(Option<io::Result<Vec<IpAddr>>>);
 
 #[async_trait]
@@ -144,7 +144,7 @@ async fn fetch(client: &Client, url: &str, options: RequestOptions) -> Result<Re
     fetch_in_call(Instant::now(), client, url, options).await
 }
 
-/// Sends a request through the hook, as `wasi:http` does for a guest.
+/// Sends a request with `send_request`, which `wasi:http` calls for a guest.
 async fn fetch_in_call(
     call_started: Instant,
     client: &Client,

@@ -26,8 +26,8 @@ impl std::error::Error for EndedAtBoundary {}
 
 /// Installs `on_boundary` for everything that runs in this wasm store.
 ///
-/// With a hook, the guest is not interrupted while it computes. Every interruption would be a boundary event too, so
-/// the numbers of the other events would depend on the speed of the machine.
+/// With a hook, the guest is not interrupted while it computes. Every interruption would also be a boundary event. The
+/// numbers of the other events would then depend on the speed of the machine.
 pub(super) fn install(wasm_store: &mut Store<CallState>, on_boundary: OnBoundary) {
     // This deadline is longer than any call. wasmtime adds the current epoch to it, so `u64::MAX` would overflow.
     wasm_store.set_epoch_deadline(u64::MAX / 2);
@@ -38,7 +38,8 @@ pub(super) fn install(wasm_store: &mut Store<CallState>, on_boundary: OnBoundary
             CallHook::ReturningFromHost => Direction::ToGuest,
             CallHook::CallingWasm | CallHook::ReturningFromWasm => return Ok(()),
         };
-        // A call that ends crosses the boundary again while it unwinds. The hook is not called for these later events.
+        // A call that ends crosses the boundary again while it unwinds. `on_boundary` is not called for these later
+        // events.
         if !ended {
             number += 1;
             ended = on_boundary(BoundaryEvent { number, direction }).is_break();

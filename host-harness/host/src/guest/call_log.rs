@@ -1,7 +1,7 @@
 //! The log of a call: a span with the operation, the tenant and the customer, and one event when the call ends.
 //!
-//! Identifiers and texts are recorded as strings. Subscribers escape them, so they can't forge a log line. The answer
-//! is logged at `TRACE` with its `Debug` output, which shows no secret.
+//! Identifiers and texts are recorded as strings. Subscribers escape strings, so no text can forge a log line. The
+//! answer is logged at `TRACE` with its `Debug` output, which shows no secret.
 
 use std::fmt::Debug;
 
@@ -79,8 +79,7 @@ macro_rules! event {
 
 impl CallLog {
     pub(crate) fn begin(operation: Operation, scope: &Scope, account: Option<&AccountId>) -> Self {
-        // The span has the highest level, so that a subscriber that shows only errors also shows their tenant and
-        // customer.
+        // The span has the level `ERROR`. So a subscriber that shows only errors also shows their tenant and customer.
         let span = tracing::error_span!(
             "call",
             operation = operation.as_str(),
@@ -91,7 +90,7 @@ impl CallLog {
         Self { operation, span, started: Instant::now() }
     }
 
-    /// Returns the span, for everything that happens during the call.
+    /// Returns the span, in which everything that happens during the call is logged.
     pub(crate) fn span(&self) -> Span {
         self.span.clone()
     }
@@ -109,8 +108,8 @@ impl CallLog {
     }
 }
 
-/// Logs a failed call. If the error asks the host to do something, it is logged as a warning. If the connector or this
-/// machine is at fault, it is logged as an error.
+/// Logs a failed call. Errors that the connector returned, and `Busy`, are logged as warnings. `Internal` is logged as
+/// an error, because it is a bug in the connector. All other errors of the host are logged as errors.
 fn failed(error: &CallError, elapsed_ms: u64) {
     let level = match error {
         CallError::Connector(error) if error.action() == Action::Internal => Level::ERROR,

@@ -1,4 +1,4 @@
-//! Converts between the library's types and the generated ones. Every match is exhaustive, so a new case breaks the
+//! Converts between the library's types and the generated ones. Every match is exhaustive, so a new variant breaks the
 //! build.
 
 use std::time::Duration;
@@ -445,7 +445,7 @@ impl TryFrom<export::Webhook> for Webhook {
     }
 }
 
-/// Converts a list. One malformed identifier fails the whole list.
+/// Converts a list. If one identifier is malformed, the whole conversion fails.
 pub(crate) fn read_all<T, U: TryFrom<T, Error = InvalidId>>(items: Vec<T>) -> Result<Vec<U>, InvalidId> {
     items.into_iter().map(U::try_from).collect()
 }

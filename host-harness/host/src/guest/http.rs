@@ -19,8 +19,8 @@ pub(crate) struct GuestHttp {
 }
 
 impl GuestHttp {
-    /// Checks the request's text. For a request to `auth.tiktok-shops.com`, also checks that enough time is left. Both
-    /// errors tell the guest that nothing was sent.
+    /// Checks the scheme, the method and the authority of the request. For a request to `auth.tiktok-shops.com`, also
+    /// checks that enough time is left to save the answer. Both errors tell the guest that nothing was sent.
     fn admit(&self, request: &mut Request<WasiBody>) -> Result<Authority, Error> {
         let authority =
             admit(request).inspect_err(|refusal| tracing::warn!("request denied by the egress policy: {refusal}"))?;
@@ -63,7 +63,7 @@ impl WasiHttpHooks for GuestHttp {
             let done: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
             Ok((response, done))
         };
-        // The request runs on a task of its own. Its log lines still belong to the call.
+        // The request runs on a task of its own. Its log lines still get the span of the call.
         Box::new(sending.in_current_span())
     }
 }

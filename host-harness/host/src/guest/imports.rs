@@ -121,8 +121,8 @@ impl Imports {
         run_within(self.timeout, rows).await
     }
 
-    /// Returns the connections of all customers that contain this shop. Only the call for a webhook may see other
-    /// customers.
+    /// Returns the connections that contain this shop, of all customers of the tenant. Only the call for a webhook may
+    /// see several customers.
     async fn list_owners(&mut self, shop: String) -> Result<Vec<ConnectionKey>, StorageError> {
         let Customers::Owners(customers) = &mut self.scope.customers else {
             return Err(StorageError::Refused("this call may not look across customers".to_owned()));
@@ -144,8 +144,8 @@ impl Imports {
         run_within(self.timeout, self.storage.load_row(&self.scope.tenant, key)).await
     }
 
-    /// Writes the row and the events that its change causes. The events depend on the row that is replaced, so the swap
-    /// fails as stale if the stored row has another revision.
+    /// Writes the row and the events that its change causes. The events are computed from the row that is replaced. The
+    /// swap expects the revision of this row, and fails as stale if another row is stored.
     async fn swap_row(
         &mut self,
         key: types::ConnectionKey,

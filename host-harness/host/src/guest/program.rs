@@ -24,7 +24,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Compiles and links a component. `memories: None` takes the instances from a pool.
+    /// Compiles and links a component. If `memories` is `None`, the instances come from a pool.
     ///
     /// # Errors
     /// See [`BuildError`].

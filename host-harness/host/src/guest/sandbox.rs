@@ -153,8 +153,8 @@ impl Sandbox {
         wasm_store.limiter(|state| &mut state.growth);
         wasm_store.set_hostcall_fuel(limits.hostcall_bytes);
         wasm_store.set_max_component_handles(limits.handles);
-        // Ticks also pass while the guest waits. The deadline is extended by one tick at a time, so a wait costs one
-        // tick, however long it is, and computing costs one tick per 10 ms.
+        // Ticks also pass while the guest waits. The deadline is extended by one tick at a time, so a wait costs at
+        // most one tick, however long it lasts. Computing costs one tick per 10 ms.
         wasm_store.set_epoch_deadline(1);
         wasm_store.epoch_deadline_callback(|mut wasm_store| {
             let left = &mut wasm_store.data_mut().ticks_left;

@@ -18,7 +18,8 @@ pub(crate) struct Scope {
 pub(super) enum KeyUse {
     /// When a value is opened or sealed. If a key is not available at that point, the call fails.
     WhenNeeded,
-    /// Before the call does anything else, because it would lose its new tokens if it could not seal them at the end.
+    /// Before the call does anything else. If the key were missing at the end, the call could not seal its new tokens
+    /// and would lose them.
     First,
     /// Never. Without a key the call lists connections without the ciphers of their shops.
     Optional,

@@ -27,7 +27,7 @@ pub struct Erased {
 impl Keyring {
     /// Erases a tenant. First erases its data keys, so that no copy of a sealed value can be opened any more. Other
     /// hosts notice this within 60 seconds. Then deletes the tenant's connections, and writes one event for each.
-    /// Records that other hosts write during the erasure are deleted too.
+    /// Records that other hosts write during the erasure are also deleted.
     ///
     /// The events stay, because they contain no secret. A backup from before the erasure still contains the wrapped
     /// data keys. Anybody who has the host key can open such a backup.
@@ -54,7 +54,7 @@ impl Keyring {
         keys.pop().map_or(Ok(erased), |newest| Err(RotationError::Busy(newest.id)))
     }
 
-    /// Erases the tenant's keys. Returns all keys that the tenant still has, including those that were erased before.
+    /// Erases the tenant's keys. Returns these keys, and the keys that were already erased.
     async fn erase_keys(&self, tenant: &TenantId, erased: &mut Erased) -> Result<Vec<TenantKey>, RotationError> {
         let keys = self.load_keys(tenant).await?;
         for key in keys.iter().filter(|key| key.wrapped.is_some()) {

@@ -78,8 +78,9 @@ impl KeyFile {
         HostKeys::parse(&text).map_err(|source| KeyFileError::Malformed { path: self.path.clone(), source })
     }
 
-    /// Adds a new key and makes it the current one. Returns its id. The earlier keys stay in the file and still unwrap.
-    /// Copy the file to the other machines before their hosts read a data key that is wrapped under the new host key.
+    /// Adds a new key and makes it the current one. Returns its id. The earlier keys stay in the file and can still
+    /// unwrap data keys. Copy the file to the other machines before their hosts read a data key that is wrapped under
+    /// the new host key.
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -92,8 +93,8 @@ impl KeyFile {
         Ok(id)
     }
 
-    /// Removes a key. Returns `false`, and changes nothing, if the file has no such key or if it is the current one.
-    /// The caller must have checked that the key wraps no data key.
+    /// Removes a key. Returns `false`, and changes nothing, if the file has no such key or if the key is the current
+    /// one. The caller must have checked that the key wraps no data key.
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -116,7 +117,7 @@ impl KeyFile {
         Ok(())
     }
 
-    /// Reads the keys in a task that may block. `wanted` is the key whose id an error contains.
+    /// Reads the keys in a task that may block. If the file can't be read, the error contains the id `wanted`.
     async fn read(&self, wanted: Option<&HostKeyId>) -> Result<HostKeys, KeyError> {
         let file = self.clone();
         let read = tokio::task::spawn_blocking(move || file.keys().map_err(|error| error.to_string())).await;

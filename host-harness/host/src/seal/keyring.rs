@@ -155,8 +155,8 @@ impl Keyring {
     }
 
     /// Returns the tenant's newest key. Adds a key if the tenant has no key or if its newest key is erased. A cached
-    /// key may be outdated. In that case, storage answers the write with [`StorageError::KeyGone`], and the caller
-    /// seals the value again.
+    /// key may have been removed or erased by another host. Storage then answers the write with
+    /// [`StorageError::KeyGone`], and the caller seals the value again.
     async fn sealing_key(&self, tenant: &TenantId) -> Result<(KeyId, Arc<DataKey>), StorageError> {
         if let Some(newest) = self.lock().get(tenant).and_then(CachedKeys::newest) {
             return Ok(newest);

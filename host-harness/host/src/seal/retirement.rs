@@ -21,7 +21,8 @@ impl Keyring {
         };
         self.check_unused(host_key).await?;
         file.remove(host_key)?;
-        // A host that read the file before the removal may have wrapped a new data key with the removed host key.
+        // A host that read the file of host keys before the removal may still have wrapped a new data key with the
+        // removed host key.
         let still_unused = self.check_unused(host_key).await;
         if still_unused.is_err() {
             file.restore(host_key, key)?;

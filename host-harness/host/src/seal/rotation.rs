@@ -14,8 +14,8 @@ use crate::storage::{Purpose, SealedRecord, StorageError, TenantKey};
 
 /// The number of records that are listed at a time.
 const PAGE: usize = 500;
-/// The maximum number of passes over the records of one key. Another pass is needed if a host that does not know the
-/// new key yet wrote a record under the old key.
+/// The maximum number of passes over the records of one key. Another pass is needed if a host wrote a record under the
+/// old key because it did not know the new key.
 const MAX_PASSES: usize = 20;
 /// The maximum number of attempts to add a tenant's key, while other hosts add keys or the current host key changes.
 const MAX_ATTEMPTS: usize = 8;
@@ -91,8 +91,8 @@ impl Keyring {
         Ok(rotated)
     }
 
-    /// Makes sure that the tenant's newest data key was added under the current host key, and that the current host key
-    /// wraps the earlier data keys too. Returns the earlier data keys.
+    /// Adds a new data key to the tenant if another host key wraps the newest data key. Then wraps the earlier data
+    /// keys under the current host key. Returns the earlier data keys.
     async fn rotate_tenant_keys(
         &self,
         tenant: &TenantId,
@@ -133,8 +133,8 @@ impl Keyring {
         Ok(self.storage().rewrap_key(tenant, key, Some(&wrapped)).await?)
     }
 
-    /// Seals every record of this key again, under the tenant's newest key. Returns the number of records that do not
-    /// open.
+    /// Seals every record that this key seals again, under the tenant's newest key. Returns the number of records that
+    /// do not open.
     async fn reseal_all(
         &self,
         tenant: &TenantId,
@@ -161,8 +161,8 @@ impl Keyring {
         }
     }
 
-    /// Removes a data key. If other hosts have written records under the key in the meantime, seals these records again
-    /// first. If one of the records does not open, the key stays.
+    /// Removes a data key. If other hosts have written more records under the key, seals these records again first. If
+    /// one of the records does not open, the key stays.
     async fn remove_data_key(
         &self,
         tenant: &TenantId,

@@ -6,7 +6,7 @@ use crate::id::{HostKeyId, KeyId};
 use crate::storage::StorageError;
 
 /// The reason why a rotation, a retirement or an erasure stopped. The steps before the error stay done. If the caller
-/// repeats the operation, it continues where it stopped.
+/// repeats the operation, the operation continues where it stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotationError {

@@ -103,8 +103,8 @@ impl SealedStorage {
         Ok(rows)
     }
 
-    /// Lists a customer's rows even if their keys are unavailable. A row whose ciphers can't be opened now is returned
-    /// without ciphers, so that the caller can still see the state of the connection.
+    /// Lists a customer's rows even if the tenant's keys are unavailable. A row whose ciphers can't be opened now is
+    /// returned without ciphers, so that the caller can still see the state of the connection.
     pub(crate) async fn list_rows_without_keys(
         &self,
         tenant: &TenantId,

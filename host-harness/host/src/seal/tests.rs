@@ -133,7 +133,7 @@ async fn every_value_is_sealed_with_a_new_nonce() {
     }
 }
 
-/// A source that always returns this byte.
+/// A source of randomness that always returns this byte.
 struct Scripted(u8);
 
 impl Randomness for Scripted {
@@ -143,7 +143,7 @@ impl Randomness for Scripted {
     }
 }
 
-/// A source that always fails.
+/// A source of randomness that always fails.
 struct Broken;
 
 impl Randomness for Broken {

@@ -114,8 +114,8 @@ impl Row {
     }
 
     /// Returns the name that [`grant`](Self::grant) returns for a row with this lineage and this time of consent. A
-    /// storage that keeps both values as columns can use it in [`ConnectionStorage::endings`] without reading whole
-    /// rows.
+    /// storage that keeps both values as columns can use this function in [`ConnectionStorage::endings`] without
+    /// reading whole rows.
     #[must_use]
     pub fn grant_name(token_lineage: &str, granted_at: UnixSeconds) -> String {
         format!("{token_lineage}/{}", granted_at.0)

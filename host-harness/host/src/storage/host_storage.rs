@@ -27,8 +27,8 @@ use super::webhooks::WebhookStorage;
 /// - **The storage returns every value unchanged**: any text, up to the 16 MiB that the connector may write.
 /// - **A row and its events are written in one transaction.** A token record and a row are independent of each other.
 /// - **Events are append-only.** No event ever appears at a position before one that was already read. Transactions may
-///   commit in another order than they get their numbers from a database sequence. So writers of one tenant must wait
-///   for each other.
+///   get their numbers from a database sequence in one order and commit in another order. So writers of one tenant must
+///   wait for each other.
 /// - **Every sealed value has its key.** A swap answers [`StorageError::KeyGone`](super::StorageError::KeyGone) and
 ///   writes nothing if the tenant no longer has the value's key, or has [erased](KeyStorage::rewrap_key) it. A key that
 ///   still seals a value can't be [removed](KeyStorage::remove_key).

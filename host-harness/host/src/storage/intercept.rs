@@ -131,7 +131,7 @@ impl Intercepted {
         self.interceptor.passage(access, &*self.storage).await
     }
 
-    /// Performs an access to a method for which there is no [`Answer`].
+    /// Performs an access to a method for which [`Answer`] has no variant.
     async fn access<T, F>(
         &self,
         access: Access<'_>,

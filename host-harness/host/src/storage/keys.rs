@@ -158,7 +158,7 @@ pub struct KeyUse {
     pub records: u64,
 }
 
-/// Which part of a connection a value belongs to.
+/// The part of a connection to which a value belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
     /// A token record.

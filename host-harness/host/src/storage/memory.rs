@@ -19,9 +19,9 @@ use crate::connection::{ConnectionKey, ConnectionStatus, UnixSeconds};
 use crate::events::{Event, EventPosition, NewEvent};
 use crate::id::{AccountId, CustomerId, KeyId, Revision, ShopId, TenantId};
 
-/// How long a state is kept. The host refuses a consent much earlier, after ten minutes.
+/// How long a state is kept: one hour. The host refuses a consent much earlier, after ten minutes.
 const STATE_RETENTION: Duration = Duration::from_secs(3_600);
-/// How long a handled webhook is remembered.
+/// How long a handled webhook is remembered: three days.
 const WEBHOOK_RETENTION: Duration = Duration::from_secs(3 * 86_400);
 
 /// Storage in memory. It measures ages with the monotonic time of its clock.

@@ -16,6 +16,7 @@ pub struct Next<T> {
 pub enum Swapped<E> {
     /// The record was written or deleted.
     Done,
-    /// Nothing was written: the record has another revision, or does not exist.
+    /// Nothing was written, because the stored record is not the expected one. Contains the stored record, or `None` if
+    /// no record exists.
     Stale(Option<E>),
 }

@@ -12,13 +12,14 @@ use crate::host::ConnectorHost;
 use crate::storage::{Ending, OnceDigest, StorageError, run_within};
 
 const DAY: u64 = 86_400;
-/// A notice is written this many days before the authorization ends. The most urgent notice comes first.
+/// A notice is written when an authorization ends within one of these numbers of days. The most urgent number comes
+/// first.
 const THRESHOLDS: [u8; 3] = [1, 7, 30];
 /// How long before the authorization ends the first notice is written, in seconds: 30 days.
 const FIRST_NOTICE: u64 = 30 * DAY;
 
-/// Returns the notice that is due for an ending authorization, and the digest by which it is written only once. An
-/// authorization that has already ended gets the notice for one day.
+/// Returns the notice that is due for an ending authorization, and the digest by which it is written only once. `None`
+/// if no notice is due. An authorization that has already ended gets the notice for one day.
 fn notice(ending: &Ending, now: UnixSeconds) -> Option<(OnceDigest, NewEvent)> {
     let left = ending.at.0.saturating_sub(now.0);
     let days = THRESHOLDS.into_iter().find(|days| left <= u64::from(*days) * DAY)?;

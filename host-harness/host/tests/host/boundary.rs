@@ -51,7 +51,7 @@ async fn call(host: &ConnectorHost, credentials: Arc<Counting>, last: u32) -> (C
     (error, events)
 }
 
-/// A host with one instance. If a call did not return its instance, the next call would fail.
+/// Returns a host with one instance. If a call did not give its instance back, the next call would fail.
 fn host() -> ConnectorHost {
     ConnectorHost::builder()
         .component(Component::Bytes(guest::component("plugin", Body::AskOnce)))

@@ -57,7 +57,7 @@ async fn a_trap_ends_the_call_and_the_next_one_runs() {
     }
 }
 
-/// A source that returns random bytes this many times and then fails.
+/// A source of randomness that returns bytes this many times and then fails.
 struct Limited(AtomicUsize);
 
 impl Randomness for Limited {
@@ -92,7 +92,7 @@ async fn a_guest_that_grows_its_table_forever_is_ended() {
     assert!(matches!(error, CallError::Exhausted { resource: Resource::Table, .. }), "{error:?}");
 }
 
-/// A provider that never answers.
+/// A provider of credentials that never answers.
 struct Silent;
 
 #[async_trait]
@@ -138,7 +138,7 @@ async fn a_call_without_a_free_instance_waits_and_then_returns_busy() {
     assert!(matches!(error, CallError::DeadlineExceeded { .. }), "the instance is free again: {error:?}");
 }
 
-/// A provider that notifies `asked` when it is called, waits for `go`, notifies `answered`, and panics.
+/// A provider of credentials that notifies `asked` when it is called, waits for `go`, notifies `answered`, and panics.
 #[derive(Default)]
 struct Gate {
     asked: Notify,

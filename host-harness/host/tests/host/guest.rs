@@ -1,4 +1,4 @@
-//! Builds test guests. A guest is a dummy module of a world in which all exports of the world have the same body.
+//! Builds test guests. A guest is a dummy module of a WIT world. All its exports have the same body.
 
 use std::path::Path;
 use std::sync::Once;
@@ -20,9 +20,9 @@ pub(crate) enum Body {
     AskForever,
 }
 
-/// Sets a subscriber for the whole process that accepts everything and writes nothing. An event caches the interest of
-/// the subscribers when it is first logged. If there were no subscriber when an event is first logged, the event could
-/// stay silent in the tests of logs.
+/// Sets a subscriber for the whole process. The subscriber accepts everything and writes nothing. An event caches the
+/// interest of the subscribers when it is first logged. If there were no subscriber when an event is first logged, the
+/// event could stay silent in the tests of logs.
 fn subscribe() {
     static SUBSCRIBED: Once = Once::new();
     SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());

@@ -9,8 +9,8 @@ const VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_pr
 const CHILD: &str = "EGRESS_TEST_CHILD";
 const NAME: &str = "egress::tests::proxy::the_environment_sets_no_proxy";
 
-/// The test runs itself again in a child process with the variables set, so that the process of the other tests keeps
-/// its environment.
+/// The test runs itself again in a child process. Only the child process gets the proxy variables, so the process of
+/// the other tests keeps its environment.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the environment is what is tested, in a process of its own")]
 fn the_environment_sets_no_proxy() {

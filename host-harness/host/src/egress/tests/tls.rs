@@ -139,7 +139,7 @@ async fn serve_tls(
     } else {
         http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
     };
-    // The outcome is ignored, because the client closes the connection at the end of its test.
+    // The outcome is ignored, because the client closes the connection at the end of the test.
     drop(served);
 }
 
@@ -228,8 +228,8 @@ async fn nothing_is_sent_to_a_server_that_does_not_prove_its_name() {
     }
 }
 
-/// Starts a server that answers the first bytes with these bytes. Returns all bytes that it receives until the client
-/// closes the connection.
+/// Starts a server that sends `answer` after it has received the first bytes. Returns its address, and a task that
+/// returns all bytes that the server receives until the client closes the connection.
 async fn raw_server(answer: &'static [u8]) -> (SocketAddr, tokio::task::JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -280,8 +280,8 @@ async fn nothing_is_sent_to_a_server_that_hangs_in_the_handshake() {
     assert!(is_only_a_handshake(&received.await.unwrap()));
 }
 
-/// HTTP/2 would allow a shared connection here, because one certificate is valid for both names and both names have one
-/// address.
+/// HTTP/2 would allow a shared connection here, because one certificate is valid for both names, and both names have
+/// the same address.
 #[tokio::test]
 async fn the_two_authorities_never_share_a_connection() {
     let root = Root::new();

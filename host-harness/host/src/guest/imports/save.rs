@@ -14,14 +14,15 @@ use crate::storage::{RowEntry, StorageError, Swapped, run_to_deadline};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_millis(1_600);
 
-/// The time for one save. The attempts of the guest and of the host share it.
+/// The time that one save may take. All attempts of the guest and of the host share this time.
 pub(super) struct SaveBudget {
     /// The time for all attempts of one save.
     whole: Duration,
     unfinished: Option<UnfinishedSave>,
 }
 
-/// A save whose outcome is unknown. A swap of another record, or with another expected revision, is another save.
+/// A save whose outcome is unknown. A later swap continues this save if it has the same key and the same expected
+/// revision.
 struct UnfinishedSave {
     key: ConnectionKey,
     expected: Option<Revision>,
@@ -66,8 +67,9 @@ impl Entry for RowEntry {
     }
 }
 
-/// Repeats a swap until the storage says what happened, or until the budget is spent. A failed attempt may have written
-/// the record. The next attempt then finds the new `revision`, or no record if the swap deletes.
+/// Repeats a swap until the storage says what happened, or until the budget is spent. `revision` is the revision that
+/// the swap writes, or `None` if the swap deletes the record. A failed attempt may have taken effect. If a later
+/// attempt finds `revision`, or finds no record to delete, the swap counts as done.
 pub(super) async fn save<E: Entry, F>(
     budget: Budget<'_>,
     revision: Option<&Revision>,

@@ -49,7 +49,7 @@ fn write(value: u8) -> token_storage::Write {
     token_storage::Write { value: vec![value], refresh_due_at: Some(7) }
 }
 
-/// Delays each swap of a token record by 50 ms. Until `up`, performs each swap but loses its answer.
+/// Delays each swap of a token record by 50 ms. Before the time `up`, performs each swap but loses its answer.
 struct Slow {
     up: Instant,
 }
@@ -202,7 +202,7 @@ async fn a_write_whose_answer_is_lost_writes_its_events_once() {
     let ended = imports.swap_row(key("mine"), Some(stored(first)), None).await.unwrap();
     assert!(matches!(ended, connection_storage::SwapOutcome::Deleted), "{ended:?}");
 
-    // The answer is lost until the budget is spent. Then the guest writes the row again.
+    // Every answer is lost until the budget is spent. Then the guest writes the row again.
     imports.storage = sealed(slow(&memory, Instant::now() + 2 * SAVE));
     let lost = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await;
     assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");

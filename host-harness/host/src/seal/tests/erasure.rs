@@ -75,7 +75,8 @@ async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_b
     }
 }
 
-/// Writes a connection's record during an erasure, as another host would: under a new key that it adds.
+/// Writes a connection's token record during an erasure, as another host would. Adds a new key and seals the record
+/// under it.
 struct WritesMeanwhile {
     ring: Keyring,
     /// The number of times that the erasure has listed records.

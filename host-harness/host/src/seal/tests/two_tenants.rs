@@ -59,7 +59,7 @@ struct FailsAt {
     at: usize,
 }
 
-/// Wraps a storage so that its write with this number fails, counted from 0.
+/// Puts an interceptor in front of the storage. The write with this number fails, counted from 0.
 pub(super) fn failing_at(at: usize, storage: &Arc<MemoryStorage>) -> Arc<Intercepted> {
     let fails = Arc::new(FailsAt { writes: AtomicUsize::new(0), at });
     Arc::new(Intercepted::new(Arc::clone(storage) as _, fails))

@@ -21,8 +21,8 @@ fn stale(revision: &str) -> Result<Swapped<RowEntry>, StorageError> {
     Ok(Swapped::Stale(Some(RowEntry { revision: revision.parse().unwrap(), row: Row::new(Connection::new(key("a"))) })))
 }
 
-/// Saves to a storage that gives these answers, and repeats the last one. Returns the result and the number of
-/// attempts.
+/// Saves to a storage that gives these answers one after the other, and then repeats the last answer. Returns the
+/// result and the number of attempts.
 async fn save_with_answers(
     revision: Option<&str>,
     answers: Vec<Result<Swapped<RowEntry>, StorageError>>,
