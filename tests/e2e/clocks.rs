@@ -153,8 +153,8 @@ async fn a_wall_clock_that_is_set_between_calls_causes_at_most_one_renewal() {
     let machine = MachineClock::ahead(&stage, 0);
     let wrong = host(&stage, &machine);
     let year = 365 * 24 * HOUR;
-    // Each tuple holds the offset of one host's clock in seconds, and the expected number of renewals. With a clock
-    // that is a year ahead, the host believes that its new token has already ended.
+    // Each tuple holds the offset of one host's clock in seconds, and the expected number of renewals. If its clock is
+    // a year ahead, the host believes that its new token has already ended.
     let settings =
         [(0, 0), (-HOUR, 0), (HOUR, 1), (-24 * HOUR, 0), (24 * HOUR, 1), (-year, 0), (0, 1), (year, 1), (0, 0)];
     for (ahead, renewals) in settings {
@@ -175,8 +175,8 @@ async fn a_wall_clock_that_is_set_between_calls_causes_at_most_one_renewal() {
 }
 
 /// Refreshes once for each reading of the clock: with a jump before the first reading, then with a jump before the
-/// second reading, and so on. After each refresh, a host with a right clock refreshes, too. Returns how many of the
-/// refreshes with a jump renewed the token, and how many ended because it was too late to renew.
+/// second reading, and so on. After each refresh, a host with a right clock refreshes the same connection. Returns how
+/// many of the refreshes with a jump renewed the token, and how many ended because it was too late to renew.
 async fn outcomes(jump: Jump) -> (usize, usize) {
     let stage = Stage::new();
     let (mut renewed, mut too_late) = (0, 0);

@@ -51,7 +51,7 @@ async fn states_are_random_and_are_stored_as_digests() {
     let (one, two) = (begin(&stage, "alice", ShopPolicy::All).await, begin(&stage, "alice", ShopPolicy::All).await);
     assert_ne!(one, two);
     assert!(one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one}");
-    // The stage knows both states now. When the stage ends, it asserts that no stored value contains them.
+    // From here on, the stage knows both states. When the stage ends, it asserts that no stored value contains them.
     let _queries = (allowed(&stage, &one), allowed(&stage, &two));
     let stored = String::from_utf8(stage.watch.written(Sink::Rows)).unwrap();
     assert!(stored.contains("ConsentRecord { customer: CustomerId(\"alice\"), browser: [digest], "), "{stored}");
@@ -113,12 +113,12 @@ async fn another_browser_can_neither_finish_a_consent_nor_use_its_state() {
     let state = begin(&stage, "alice", ShopPolicy::All).await;
     let query = allowed(&stage, &state);
     for _ in 0..2 {
-        // This is the browser of another customer of the same tenant.
+        // This call comes from the browser of another customer of the same tenant.
         assert_eq!(finish(&stage.host, "mallory", &query).await, Err(ConsentError::OtherBrowser));
     }
     assert_eq!(stage.fake.requests(), []);
     assert_eq!(finish(&stage.host, "alice", &query).await.unwrap().key.customer, customer_id("alice"));
-    // The other browser does not learn that alice's browser has used the state.
+    // Mallory's browser does not learn that alice's browser has used the state.
     assert_eq!(finish(&stage.host, "mallory", &query).await, Err(ConsentError::OtherBrowser));
     assert_eq!(stage.connections("mallory").await, []);
 }

@@ -61,8 +61,8 @@ async fn if_revoking_one_shop_ends_the_whole_grant_no_failure_is_reported() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| switches.deauthorize_shop = DeauthorizeShop::Grant);
     stage.connect("alice", "cross-border").await.unwrap();
-    // Let ten minutes pass after the consent. Earlier, the connector would not ask the token host whether the grant has
-    // ended, and would report the other shops as failures.
+    // Let ten minutes pass after the consent. Before that time, the connector does not ask the token host whether the
+    // grant has ended, so it would report the other shops as failures.
     stage.advance(601);
     let ended = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Revoke).await;
     assert_eq!(failures(&ended), [""; 0]);

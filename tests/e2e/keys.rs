@@ -158,7 +158,7 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     assert!(status.is_rotated(), "{status:?}");
     assert_eq!(status.by_host_key().get(&Some(&"new".parse().unwrap())), Some(&(1, 2 * CUSTOMERS as u64)));
 
-    // With the new key alone, each connection works with a refresh token that TikTok Shop accepts.
+    // A host that has only the new key can refresh each connection. So TikTok Shop accepts every stored refresh token.
     let after = host(&stage, &new);
     for id in &customers {
         let renewed = after.refresh(&tenant(0), &customer_id(id), None, RefreshMode::Forced).await.unwrap();

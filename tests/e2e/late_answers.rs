@@ -1,6 +1,6 @@
 //! Answers to a refresh that come after the refresh's claim has lapsed. Before such an answer comes, another host has
-//! sent the same refresh token. The late tokens are not lost, no matter what TikTok does with a refresh token that it
-//! gets twice.
+//! sent the same refresh token. The late tokens are not lost, no matter how TikTok treats a refresh token that it gets
+//! twice.
 
 use std::sync::Arc;
 

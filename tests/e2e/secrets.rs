@@ -1,5 +1,5 @@
 //! The search for leaked secrets, which every stage makes at its end. These tests show that the search finds every kind
-//! of secret, and which secrets other crates print without the library's filter.
+//! of secret. They also show which secrets other crates print without the library's filter.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};

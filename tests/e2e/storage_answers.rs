@@ -197,8 +197,8 @@ const CODE_SPENT: &str = "authorization-code-spent";
 const NOT_SAVED: &str = "token-not-saved";
 const NO_ROW: &str = "connection-row-not-saved";
 
-/// Each operation's accesses in their order. Each tuple holds the operation, the access, the result if this access
-/// fails once and is not repeated, and the result if the storage is down from this access on.
+/// Each operation's accesses in their order. Each tuple holds the operation, the access and two results: when this
+/// access fails once and is not repeated, and when the storage is down from this access on.
 const ACCESSES: [(Operation, &str, &str, &str); 22] = [
     (Operation::Connect, "list 1", DOWN, DOWN),
     (Operation::Connect, "swap token 1", OK, CODE_SPENT),
@@ -224,7 +224,7 @@ const ACCESSES: [(Operation, &str, &str, &str); 22] = [
     (Operation::Refresh, "swap token 3", OK, OK),
 ];
 
-/// Returns the cases of an operation: every fault that can happen at each access, with both kinds of hosts.
+/// Returns the cases of an operation: every fault that can happen at each access, for both values of [`Host`].
 fn cases(operation: Operation) -> Vec<Case> {
     let mut cases = Vec::new();
     let accesses = ACCESSES.into_iter().filter(|(of, ..)| *of == operation).enumerate();

@@ -68,8 +68,8 @@ async fn two_hosts_that_sweep_at_the_same_time_refresh_each_connection_once() {
     }
 }
 
-/// An interceptor that lets another host refresh everything after the sweep has listed what is due, and before the
-/// sweep refreshes the first connection.
+/// An interceptor that lets another host refresh all connections. The other host does this after the sweep has listed
+/// the due connections, and before the sweep refreshes the first of them.
 struct AnotherHostIsFaster {
     other: ConnectorHost,
     /// How often a list of due connections was read.

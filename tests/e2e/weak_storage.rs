@@ -1,6 +1,6 @@
-//! Storages that break one promise of the contract. These tests measure what the shipped connector does on such a
-//! storage, and which checks of the contract detect such a storage. They compare the results with the two tables of
-//! `docs/storage.md`.
+//! Storages that break one promise of the contract. These tests measure what the shipped connector does on each of
+//! these storages, and which checks of the contract detect the weakness. They compare the results with the two tables
+//! of `docs/storage.md`.
 
 mod storage;
 mod stories;

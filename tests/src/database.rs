@@ -37,8 +37,8 @@ pub(crate) enum Database {
 /// the schema or the storage. Free schemas are used again, because creating the tables takes longer than a test.
 static SCHEMAS: Mutex<Vec<(Arc<Schema>, Weak<SqlStorage>)>> = Mutex::new(Vec::new());
 
-/// A schema of a PostgreSQL database, in which time stands still until a test moves it. Dropping this value drops the
-/// schema.
+/// A schema of a PostgreSQL database. The time in the schema stands still until a test moves it. Dropping this value
+/// drops the schema.
 pub struct Schema {
     name: String,
     pool: PgPool,

@@ -44,7 +44,7 @@ pub enum Operation {
     LinkShops,
     /// `disconnect` of a whole connection. TikTok Shop is asked to deauthorize the shops.
     Disconnect,
-    /// `disconnect` of one of three shops. TikTok Shop is asked to deauthorize it.
+    /// `disconnect` of one of three shops. TikTok Shop is asked to deauthorize this shop.
     DisconnectShop,
     /// `receive-webhook` of type 6: the seller has removed one of three shops.
     Webhook6,

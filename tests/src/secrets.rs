@@ -62,7 +62,8 @@ fn allowed(request: &RequestRecord, place: &str) -> Option<&'static str> {
 }
 
 /// Finds secrets in requests that must not carry them: in a wrong place of a request, in a request to a wrong network
-/// host, or in a request of a wrong app. Authorization codes may belong to another app, because they come from outside.
+/// host, or in a request of a wrong app. An authorization code may belong to another app, because it comes from a
+/// callback.
 pub(crate) fn misplaced(fake: &Control, canaries: &Canaries) -> BTreeSet<String> {
     let (apps, requests) = (fake.apps(), fake.requests());
     let mut owners: BTreeMap<String, (&'static str, String)> = BTreeMap::new();

@@ -82,7 +82,8 @@ impl Stage {
         Self { fake, clock, storage, keys, host, watch, watcher, database, states, running }
     }
 
-    /// Puts an interceptor in front of the storage of all hosts. It replaces the interceptor of an earlier call.
+    /// Puts an interceptor in front of the storage of all hosts. The new interceptor replaces the interceptor of an
+    /// earlier call.
     pub fn intercept(&self, interceptor: Arc<dyn Interceptor>) {
         self.watcher.intercept(interceptor);
     }
@@ -236,7 +237,7 @@ impl Stage {
     /// Clears the fake's log of requests.
     ///
     /// # Panics
-    /// If one of these requests carried a secret where it does not belong.
+    /// If one of the cleared requests carried a secret where the secret does not belong.
     pub fn clear_requests(&self) {
         assert_eq!(self.misplaced_secrets(), BTreeSet::new());
         self.fake.clear_requests();
@@ -263,7 +264,7 @@ impl Stage {
     /// where it does not belong. Every stage asserts this at its end.
     ///
     /// # Panics
-    /// If there is such a secret. The message names its kind.
+    /// If a secret was found. The message contains the kind of the secret.
     pub fn assert_nothing_got_out(&self) {
         let canaries = self.canaries();
         let mut leaks: Vec<_> = self.watch.leaks(&canaries).iter().map(|(s, f)| format!("{f} in {s:?}")).collect();

@@ -95,8 +95,8 @@ impl Writer {
     }
 
     /// Writes a new row. With a probability of one in eight, deletes the stored row instead. If no row was stored, the
-    /// new row is written with an event `Connected`. A deletion is written with an event `Disconnected`, and any other
-    /// row without an event.
+    /// new row is written with an event `Connected`. A deletion is written with an event `Disconnected`. A row that
+    /// replaces another row is written without an event.
     async fn swap_row(&self, expected: Option<Revision>) -> Result<Option<Revision>> {
         let revision = draw_deletion()?.filter(|_| expected.is_some()).map_or_else(new_revision, |_| Ok(None))?;
         let next = match &revision {

@@ -100,7 +100,8 @@ impl Story {
         code(host.refresh(&tenant(0), &customer_id(CUSTOMER), None, mode).await)
     }
 
-    /// Starts a refresh, which loads the record and then waits until `meanwhile` is done.
+    /// Starts a refresh, which loads the record and then waits until `meanwhile` is done. Returns the result of
+    /// `meanwhile`.
     async fn during_a_refresh<T>(&self, meanwhile: impl Future<Output = T>) -> T {
         let door = Arc::new(Door::default());
         self.gates(vec![Gate::Held(Arc::clone(&door))]);

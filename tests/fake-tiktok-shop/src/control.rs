@@ -177,7 +177,8 @@ impl Control {
         self.with(|marketplace| marketplace.end_authorization(seller))
     }
 
-    /// Expires the seller's access tokens at every app. A call then gets 105002. Refresh tokens stay valid.
+    /// Lets the seller's access tokens expire at once, at every app. A call then gets 105002. Refresh tokens stay
+    /// valid.
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`]
@@ -196,7 +197,7 @@ impl Control {
     }
 
     /// Removes one shop from the seller's grant to the app, until the next consent. A webhook of type 6 is queued, the
-    /// shop is no longer listed, and calls for the shop get 106013. Removing the last shop removes the grant, too,
+    /// shop is no longer listed, and calls for the shop get 106013. Removing the last shop also removes the grant,
     /// unless the switch [`Switches::last_shop_removed`] says otherwise.
     ///
     /// # Errors
@@ -291,8 +292,8 @@ impl Control {
         })
     }
 
-    /// Posts the due webhooks to a receiver on this machine, one after the other. Returns the number and the fate of
-    /// each webhook. The receiver has 3 seconds of real time for each answer.
+    /// Posts the due webhooks one by one to a receiver on this machine. Returns the number and the fate of each
+    /// webhook. The receiver has 3 seconds of real time for each answer.
     ///
     /// # Errors
     /// [`ControlError::NotLoopback`]

@@ -256,7 +256,7 @@ impl Grants {
         }
     }
 
-    /// Expires every access token of the seller at `now`. Refresh tokens stay valid.
+    /// Lets every access token of the seller expire at `now`. Refresh tokens stay valid.
     pub(crate) fn end_access_tokens(&mut self, seller: &str, now: u64) {
         for token in self.access_tokens.values_mut().filter(|token| token.key.seller == seller) {
             token.expires_at = token.expires_at.min(now);

@@ -185,7 +185,7 @@ impl FakeTikTokShop {
         let mut last = TcpStream::connect(self.address()).await?;
         last.shutdown().await?;
         last.read_to_end(&mut Vec::new()).await?;
-        // An error means that the sender is dropped. Then the server and all its connections are gone, too.
+        // This wait fails only if the server has stopped and all its connections are gone.
         let _ = self.open.clone().wait_for(|open| *open == 0).await;
         Ok(())
     }

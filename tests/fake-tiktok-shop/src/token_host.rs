@@ -66,7 +66,7 @@ fn refresh(marketplace: &mut Marketplace, query: &Query) -> Result<Pair, Failure
 }
 
 /// Checks the app key and the app secret and returns the app. `bad_grant` creates the failure for a wrong code or
-/// refresh token. A switch may choose this failure as the answer to a wrong secret, too.
+/// refresh token. A switch can choose the same failure as the answer to a wrong secret.
 fn authenticate<'a>(
     marketplace: &'a Marketplace,
     query: &Query,

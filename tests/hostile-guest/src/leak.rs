@@ -6,7 +6,8 @@
 use core::cell::RefCell;
 
 const PAGE: usize = 65_536;
-/// The number of pages by which a search grows memory, so that it also sees pages that an earlier guest may have used.
+/// The number of pages by which a search grows memory. So the search also sees pages that an earlier guest may have
+/// used.
 const ADDED_PAGES: usize = 128;
 
 thread_local! {

@@ -1,5 +1,5 @@
-//! The report. For each operation and policy it contains the number of points, the number of connections that survived,
-//! the number of connections that were lost, and the causes of the losses.
+//! The report. For each operation and policy, it contains three numbers (kill points, connections that survived, lost
+//! connections) and the causes of the losses.
 
 use std::fmt::Write as _;
 

@@ -88,8 +88,8 @@ impl Scene {
         let expected: Vec<_> = [EventKind::Connected].into_iter().chain(event).collect();
         let events = self.stage.storage.events(&tenant(0), None, 10).await.expect("storage in memory");
         let mut events: Vec<_> = events.into_iter().map(|event| event.event.kind).collect();
-        // The killed call may have revoked the grant at TikTok Shop already. In this case, the second call learns this
-        // from TikTok Shop, and marks the connection as dead before it deletes the connection.
+        // The killed call may have revoked the grant at TikTok Shop already. Then the second call learns from TikTok
+        // Shop that the grant is revoked, and marks the connection as dead before it deletes the connection.
         let revoked = EventKind::ReauthorizationRequired(ReauthorizationReason::AuthorizationRevoked);
         if self.operation == Operation::Disconnect && events.get(1) == Some(&revoked) {
             events.remove(1);

@@ -48,8 +48,8 @@ impl Scene {
         let stage = Stage::in_memory();
         stage.fake.update_switches(|switches| switches.replaced_refresh_token = replaced);
         if operation == Operation::Disconnect {
-            // Only shops with a cipher can be deauthorized by a call. When the last of these shops is deauthorized, the
-            // grant ends.
+            // A call can deauthorize only shops with a cipher. So the seller keeps only these shops. When the last of
+            // them is deauthorized, the grant ends.
             let updated = stage.fake.update_seller(SELLER, |seller| seller.shops.retain(|shop| shop.cipher.is_some()));
             updated.expect("a known seller");
         }
@@ -133,7 +133,8 @@ impl Scene {
         (outcome, events)
     }
 
-    /// If a token record is stored, returns a problem if no sweep would find the record, or if its row shows a failure.
+    /// Returns the problem of a stored token record: no sweep would find the record, or its row shows a failure.
+    /// Returns `None` if there is no problem or no record.
     async fn sweep_or_row_problem(&self) -> Option<String> {
         let (key, _) = self.stored().await?;
         if self.swept(UnixSeconds(u64::MAX)).await.as_ref() != Some(&key) {

@@ -1,5 +1,5 @@
-//! Finds the PostgreSQL server that tests may use. Not every machine has such a server. Without a server, a test
-//! returns at once, and standard error says so. In CI, the test fails.
+//! Finds the PostgreSQL server that tests may use. Not every machine has a server. Without a server, a test returns at
+//! once and says so on standard error, or fails in CI.
 
 use std::env;
 use std::io::{self, Write as _};

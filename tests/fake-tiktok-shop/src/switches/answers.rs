@@ -237,7 +237,7 @@ pub enum DeauthorizeAgain {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LastShopRemoved {
-    /// The grant is removed, too.
+    /// The grant is also removed.
     #[default]
     RemovesGrant,
     /// The grant stands, and its list of shops is empty.

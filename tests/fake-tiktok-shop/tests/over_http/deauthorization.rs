@@ -32,7 +32,7 @@ struct Connected {
 impl Connected {
     async fn new(seller: &str, change: impl FnOnce(&mut Switches)) -> Self {
         let world = World::with_switches(|switches| {
-            // With this switch a refresh token can be presented more than once.
+            // With this value of the switch, a refresh token can be presented more than once.
             switches.refresh_token_on_refresh = RefreshTokenOnRefresh::Unchanged;
             change(switches);
         });

@@ -44,7 +44,7 @@ fn bytes(fault: &Fault) -> Vec<u8> {
 async fn every_fault_of_the_catalogue_is_played_byte_for_byte() {
     let world = World::new();
     for (name, fault) in catalogue() {
-        // Another test covers the pieces that contain TikTok Shop's answer. Here TikTok Shop never acts.
+        // In this test, TikTok Shop never acts. Another test covers the pieces that contain TikTok Shop's answer.
         let fault = Fault { acts: false, ..fault };
         world.control.fault_next(TOKEN_GET, &name, fault.clone());
         let mut stream = send_request(&world).await;
