@@ -16,7 +16,7 @@ pub(crate) const MAX_STATE_BYTES: usize = 512;
 /// The maximum length of a link, in bytes.
 const MAX_LINK_BYTES: usize = 2048;
 
-/// Appends the state to the link, percent-encoded.
+/// Percent-encodes the state and appends it to the link.
 ///
 /// # Errors
 /// Misconfigured: `authorization-link-missing`, `authorization-link-invalid`. Invalid request: `state-invalid`.

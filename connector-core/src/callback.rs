@@ -63,7 +63,7 @@ fn read(query: &str, check: &StateCheck) -> Result<Consented, Error> {
     let matches = match (check, &state) {
         (StateCheck::Expected(expected), Some(state)) => !expected.expose().is_empty() && expected.same_as(state),
         (StateCheck::Expected(_), None) => false,
-        // A callback with a state belongs to a consent that somebody started. It is not an install.
+        // A callback with a state belongs to a consent that somebody started, not to an install in the App Store.
         (StateCheck::AppStoreInstall, state) => state.is_none(),
     };
     if !matches {

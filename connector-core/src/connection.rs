@@ -34,7 +34,7 @@ pub enum ShopGrant {
 
 /// A shop as TikTok lists it.
 pub struct ListedShop {
-    /// The id: digits, as text.
+    /// The id of the shop. It consists of digits and is kept as text.
     pub id: String,
     /// The display name.
     pub name: String,
@@ -51,7 +51,7 @@ pub struct ListedShop {
 }
 
 impl ListedShop {
-    /// Copies the shop, ciphers included, for a write that is repeated after a lost race.
+    /// Copies the shop with its cipher. A write that is repeated after a lost race needs the copy.
     #[must_use]
     pub fn duplicate(&self) -> Self {
         Self {
@@ -167,13 +167,13 @@ pub enum ShopUpdate {
     Listed(Vec<ListedShop>),
     /// TikTok reported the seller or the shops as inactive.
     Inactive,
-    /// The customer has linked the shops with these ids, and no others.
+    /// The customer has linked exactly the shops with these ids.
     Linked(Vec<String>),
     /// The customer has unlinked one shop.
     Unlinked {
         /// The id of the shop.
         id: String,
-        /// Whether TikTok still grants it.
+        /// Whether TikTok still grants the shop.
         grant: ShopGrant,
     },
     /// The shops were not read. They stay as they are.
@@ -215,9 +215,9 @@ pub struct RowUpdate {
     pub shops: ShopUpdate,
     /// The change to the last failure.
     pub outcome: Outcome,
-    /// When the authorization ends, if TikTok has announced that.
+    /// When the authorization ends, if a webhook has announced that time.
     pub authorization_ends: Option<UnixSeconds>,
-    /// The occasion of the call.
+    /// The occasion on which the row is written.
     pub occasion: Occasion,
 }
 

@@ -1,5 +1,5 @@
 //! Decides what an answer of TikTok Shop means. The HTTP status counts first, then the envelope's `code`. For code
-//! 36009004, words of the message count too. A failure may have HTTP status 200, and a gateway may answer with its own
+//! 36009004, words of the message also count. A failure may have HTTP status 200, and a gateway may answer with its own
 //! error page.
 //!
 //! Sources: partner.tiktokshop.com/docv2/page/common-errors (2026) and …/rate-limits (2026).
@@ -112,7 +112,7 @@ const LIMIT_DELAY: Duration = Duration::from_secs(60);
 /// The code for the rate limit of test shops, which is counted by the hour.
 const HOURLY_LIMIT: i64 = 36_009_037;
 
-/// Reads `Retry-After`: a number of seconds, or a date (RFC 9110, section 10.2.3). The result is at least a second. A
+/// Reads `Retry-After`: a number of seconds, or a date (RFC 9110, section 10.2.3). The result is at least one second. A
 /// date is compared with the date of the answer, because the host's clock may be wrong. If the answer has no date, a
 /// date in `Retry-After` is ignored.
 fn retry_after(response: &Response) -> Option<Duration> {

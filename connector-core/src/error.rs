@@ -35,8 +35,8 @@ pub enum Action {
     StorageConflict,
     /// Restore storage, then call again.
     StorageFailed,
-    /// Show the error and do not repeat the call. TikTok Shop refused, broke the protocol, or nobody knows whether it
-    /// acted.
+    /// Show the error and do not repeat the call. TikTok Shop refused the request, or its answer broke the protocol, or
+    /// it is unknown whether TikTok Shop acted.
     Upstream,
 }
 
@@ -184,7 +184,7 @@ impl Error {
         Self(Box::new(Circumstances { cause, http_status: None, request_id: None, delay, note: None }))
     }
 
-    /// Sets the delay, at most [`MAX_DELAY`].
+    /// Sets the delay. A delay longer than [`MAX_DELAY`] becomes [`MAX_DELAY`].
     #[must_use]
     pub fn with_delay(mut self, delay: Duration) -> Self {
         self.delay = delay.min(MAX_DELAY);
@@ -247,8 +247,8 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if is_invisible(c) { ' ' } else { c }).take(MAX_NOTE_CHARS).collect()
 }
 
-/// Returns whether a character is a control character, or one that invisibly reverses, joins or breaks a line. The
-/// second group consists of the characters of Unicode's `Cf`, `Zl` and `Zp` that terminals and log viewers obey.
+/// Returns whether a character is a control character, or an invisible character that reverses, joins or breaks a line.
+/// The invisible characters are those of Unicode's categories `Cf`, `Zl` and `Zp` that terminals and log viewers obey.
 fn is_invisible(c: char) -> bool {
     let obeyed = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     c.is_control() || obeyed
@@ -273,7 +273,7 @@ pub fn scrubbed(text: &str, secrets: &[&str]) -> String {
     printable(&kept)
 }
 
-/// Returns whether a word contains eight consecutive bytes of a secret. If the secret has less than eight bytes,
+/// Returns whether a word contains eight consecutive bytes of a secret. If the secret has fewer than eight bytes,
 /// returns whether the word contains the whole secret.
 pub(crate) fn shares_a_part(word: &str, secret: &str) -> bool {
     let secret = secret.as_bytes();

@@ -53,7 +53,7 @@ pub struct Request<'a> {
     pub content_type: Option<&'a str>,
     /// The body, sent byte for byte.
     pub body: &'a [u8],
-    /// The largest body that is read. An answer with a larger body fails with [`TransportFailure::TooLarge`].
+    /// The largest body that is read, in bytes. An answer with a larger body fails with [`TransportFailure::TooLarge`].
     pub max_response_bytes: usize,
 }
 

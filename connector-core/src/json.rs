@@ -91,7 +91,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Decodes a JSON text. Returns `None` for any other value.
+/// Decodes a JSON string. Returns `None` for any other JSON value.
 #[must_use]
 pub fn text(raw: &str) -> Option<String> {
     serde_json::from_slice(raw.as_bytes()).ok()

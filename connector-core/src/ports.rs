@@ -40,7 +40,7 @@ pub struct TokenValue {
     pub age_ms: u64,
 }
 
-/// A token record for a write.
+/// A token record to write.
 pub struct TokenWrite {
     /// The result of [`crate::record::TokenRecord::encode`].
     pub bytes: SecretBytes,
@@ -48,14 +48,14 @@ pub struct TokenWrite {
     pub refresh_due_at: Option<UnixSeconds>,
 }
 
-/// The outcome of a compare-and-swap. A lost race is not an error; its outcome carries the entry that is stored.
+/// The outcome of a compare-and-swap. A lost race is not an error; its outcome is [`Swapped::Stale`].
 pub enum Swapped<T> {
     /// The value was written under this revision.
     Stored(Revision),
     /// The value was deleted.
     Deleted,
-    /// Nothing was written, because another revision is stored or because nothing is stored. The case contains the
-    /// stored entry, if there is one.
+    /// Nothing was written, because the stored revision is not the expected one. Contains the stored entry, or `None`
+    /// if nothing is stored.
     Stale(Option<Entry<T>>),
 }
 
@@ -79,8 +79,8 @@ pub trait Effects {
     async fn accounts(&self, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError>;
     /// Loads a token record. The result may be older than the newest write.
     async fn load_token(&self, key: &ConnectionKey) -> Result<Option<Entry<TokenValue>>, StorageError>;
-    /// Replaces a token record if the stored revision is `expected`. Without `next` it deletes the record. The swap is
-    /// linearizable per key, and durable when it returns.
+    /// Replaces a token record if the stored revision is `expected`. If `expected` is `None`, no record may be stored.
+    /// If `next` is `None`, the record is deleted. The swap is linearizable per key, and durable when it returns.
     async fn swap_token(
         &self,
         key: &ConnectionKey,
@@ -92,8 +92,8 @@ pub trait Effects {
     async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<Row>, StorageError>;
     /// Loads a row. The result may be older than the newest write.
     async fn load_row(&self, key: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError>;
-    /// Replaces a row if the stored revision is `expected`. Without `next` it deletes the row. The swap is linearizable
-    /// per key, and durable when it returns.
+    /// Replaces a row if the stored revision is `expected`. If `expected` is `None`, no row may be stored. If `next` is
+    /// `None`, the row is deleted. The swap is linearizable per key, and durable when it returns.
     async fn swap_row(
         &self,
         key: &ConnectionKey,

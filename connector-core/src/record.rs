@@ -90,16 +90,16 @@ pub struct Claim {
 macro_rules! words {
     ($type:ident: $($case:ident = $word:literal),*) => {
         impl $type {
-            /// Every case.
+            /// All variants.
             pub const ALL: &[Self] = &[$(Self::$case),*];
 
-            /// Returns the word for this case, as the record stores it.
+            /// Returns the word for this variant, as the record stores it.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$case => $word),* }
             }
 
-            /// Returns the case that this word stands for. Returns `None` for any other text.
+            /// Returns the variant that this word stands for. Returns `None` for any other text.
             #[must_use]
             pub fn parse(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|case| case.as_str() == word)
@@ -108,14 +108,14 @@ macro_rules! words {
     };
 }
 
-/// The reason why a connection is dead. Only a new consent or a successful forced refresh revives it.
+/// The reason why a connection is dead. Only a new consent or a successful forced refresh revives the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadReason {
     /// The refresh token has expired.
     AuthorizationExpired,
     /// The seller removed the app, or TikTok no longer knows the authorization.
     AuthorizationRevoked,
-    /// A refresh got no answer, and TikTok now refuses the refresh token.
+    /// The answer to a refresh was lost, and TikTok later refused the refresh token.
     RefreshOutcomeUnknown,
 }
 
@@ -188,8 +188,8 @@ impl TokenRecord {
         self.lineage
     }
 
-    /// Returns how many writes have changed the pair or the grant. The death of the grant counts, too. Of two rows with
-    /// the same lineage, the row with the higher number is newer.
+    /// Returns how many writes have changed the pair or the grant. The death of the grant is also counted. Of two rows
+    /// with the same lineage, the row with the higher number is newer.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation

@@ -2,7 +2,7 @@
 //! the record before the save.
 //!
 //! `operation::renewal` applies rules 1 to 8 in this order. The functions of this module only read a [`TokenRecord`],
-//! except [`adopt`]. The changes of the record are its methods.
+//! except [`adopt`]. All changes of the record are methods of [`TokenRecord`].
 //!
 //! 1. **Plan** ([`plan`]): the record is dead, fresh, claimed by another call, held back, or may be claimed.
 //! 2. **Claim before the request** ([`TokenRecord::claim`]): the claim is stored before the request is sent. If it
@@ -27,8 +27,8 @@ use crate::time::{Moment, UnixSeconds};
 use crate::token::{MAX_BACK_OFF, Pair, ROTATION_INTERVAL};
 use core::time::Duration;
 
-/// How often a call tries one write at most, if storage does not know whether the write happened. The call does not
-/// pause between its tries, because the host already pauses between its own tries.
+/// The largest number of times that a call tries one write, if it is unknown whether the write happened. The call does
+/// not pause between its tries, because the host already pauses between its own tries.
 pub const MAX_TRIES: u32 = 3;
 /// The largest number of times that one call decides again because another writer overtook it.
 pub const MAX_ROUNDS: u32 = 8;
@@ -40,7 +40,7 @@ pub enum Trigger<'a> {
     WhenDue,
     /// Renews when due, or if the access token is valid for less than this time; at most once in ten minutes.
     GoodFor(Duration),
-    /// Renews now, under the same claim rules.
+    /// Renews now. A claim that another call holds is still respected.
     Forced,
     /// Renews because TikTok refused this access token.
     Refused(&'a AccessToken),
@@ -158,7 +158,8 @@ pub fn adopt(theirs: &mut TokenRecord, origin: PairOrigin, pair: &Pair, now: Uni
 pub const SHOWN_AFTER_FAILURES: u32 = 5;
 
 /// Returns the error for a request whose outcome nobody knows (rule 8). The host calls again when the claim has lapsed,
-/// or later if TikTok asks for it. A code that stays unrecognised is shown after five failures.
+/// or later if TikTok asks for a longer delay. An answer that stays unrecognised is shown to the host after five
+/// failures.
 #[must_use]
 pub fn outcome_unknown(error: Error, failures: u32) -> Error {
     let shown = error.cause == Cause::UnrecognisedAnswer && failures >= SHOWN_AFTER_FAILURES;

@@ -10,7 +10,7 @@ impl UnixSeconds {
     /// 9999-12-31T23:59:59Z, the last second that common date formats can write.
     pub const MAX: Self = Self(253_402_300_799);
 
-    /// Returns this point in time, or [`UnixSeconds::MAX`] if it is later than that.
+    /// Builds the point in time with this number of seconds, at most [`UnixSeconds::MAX`].
     #[must_use]
     pub const fn new(seconds: u64) -> Self {
         if seconds > Self::MAX.0 { Self::MAX } else { Self(seconds) }

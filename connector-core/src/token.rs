@@ -13,7 +13,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// The tokens and facts of one token answer. An odd or missing fact never costs a token.
+/// The tokens and facts in one answer of the token host. A fact that is missing or cannot be read is `None`; the tokens
+/// are kept nevertheless.
 pub struct Pair {
     /// The access token; `None` if it was absent, empty or blank.
     pub access: Option<AccessToken>,
@@ -57,7 +58,7 @@ impl Pair {
 pub const MAX_LEAD: u64 = 24 * 3600;
 /// The shortest time between two unforced rotations, in seconds: ten minutes, whatever expiry times TikTok sends.
 pub const ROTATION_INTERVAL: u64 = 10 * 60;
-/// The time after which a token without a believable expiry time is renewed, in seconds: six hours.
+/// A token without a believable expiry time is due this many seconds after it was received: six hours.
 pub const UNKNOWN_END_LIFE: u64 = 6 * 3600;
 /// A token is not used in its last 60 seconds, because a request takes time.
 pub const EXPIRY_MARGIN: u64 = 60;
@@ -121,8 +122,8 @@ const FIRST_BACK_OFF: u64 = 30;
 /// it.
 pub const MAX_BACK_OFF: u64 = MAX_DELAY.as_secs();
 
-/// Returns how many seconds to wait after this number of consecutive failures: at least `asked` and at most an hour.
-/// The jitter adds at most a quarter.
+/// Returns how many seconds to wait after this number of consecutive failures: the longer of the back-off and `asked`,
+/// plus a jitter of at most a quarter. The result is at most one hour.
 #[must_use]
 pub fn back_off(failures: u32, asked: Duration, random: u64) -> u64 {
     let doubled = FIRST_BACK_OFF.saturating_mul(1 << failures.saturating_sub(1).min(16));

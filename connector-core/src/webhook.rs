@@ -22,7 +22,7 @@ const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 /// An event of any type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// `tts_notification_id`: the same in every repetition of the webhook.
+    /// `tts_notification_id`: the same in every repetition of the webhook. `None` if it is missing or too long.
     pub id: Option<String>,
     /// `type`. TikTok may add new types.
     pub event_type: u32,
@@ -66,7 +66,7 @@ impl Notification {
         match self.event_type {
             SELLER_DEAUTHORIZATION => Meaning::MayHaveEnded,
             UPCOMING_AUTHORIZATION_EXPIRATION => {
-                // The documentation leaves open whether `data` is an object or a text that contains one.
+                // The documentation leaves open whether `data` is an object or a text that contains an object.
                 let wrapped = text(&self.data);
                 let data = wrapped.as_ref().unwrap_or(&self.data);
                 let data = Members::parse(data.as_bytes()).unwrap_or_default();

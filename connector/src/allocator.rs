@@ -2,7 +2,7 @@
 //! memory only if that memory was the last piece in use.
 //!
 //! An instance lives for one call, so a list of free pieces would gain nothing; the host limits the memory of a call.
-//! Freed memory is zeroed because buffers of `serde_json`, waki and the canonical ABI hold tokens, too.
+//! Freed memory is zeroed because buffers of `serde_json`, waki and the canonical ABI also hold tokens.
 #![expect(unsafe_code, reason = "a global allocator is made of raw pointers")]
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -20,7 +20,7 @@ static ALLOCATOR: Upwards<LinearMemory> = Upwards::new(LinearMemory);
 trait Area {
     /// Returns the address behind the last page.
     fn end(&self) -> usize;
-    /// Adds pages. Returns false, and adds none, if the host refuses.
+    /// Adds pages. If the host refuses, adds no page and returns false.
     fn grow(&self, pages: usize) -> bool;
 }
 

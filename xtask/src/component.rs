@@ -130,8 +130,8 @@ fn compile(guest: Guest, target: &WasmTarget, target_directory: &Utf8Path) -> Re
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env("CARGO_INCREMENTAL", "0");
     cargo.args(["build", "--locked", "--package", guest.package, "--profile", "component", "--target", TRIPLE]);
 
-    // Chooses the smaller of the two implementations in the crate `sha2`. Its speed does not matter, because a request
-    // hashes only some hundred bytes.
+    // This flag chooses the smaller of the two implementations in the crate `sha2`. Its speed does not matter, because
+    // a request hashes only some hundred bytes.
     let mut flags = vec![toml_string(r#"--cfg=sha2_backend_soft="compact""#)];
     flags.extend(
         path_prefixes(&target.toolchain, target_directory)?

@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn every_code_in_the_matrix_is_a_code_of_the_connector_and_has_the_right_case() {
         for row in fault_matrix().unwrap() {
-            // The rows of case `answer` have TikTok's own code.
+            // Rows whose case is `answer` contain TikTok's own code.
             let Some(code) = row.code.as_ref().filter(|_| row.case != "answer") else { continue };
             let cause = Cause::ALL.iter().find(|cause| cause.code() == code).unwrap_or_else(|| panic!("{code}"));
             assert!(row.case == "ok" || row.case == case(*cause), "{row:?}");

@@ -19,8 +19,9 @@ use trial::{Outcome, Trial};
 ///
 /// docs/refresh.md states the rules. connector-core/mutants holds the mutants: patches that each break a rule. Each
 /// patch is applied to a copy of the source tree in cargo's target folder. The copy is built and tested with the core's
-/// tests. If these all pass, it is also tested with the simulation (TIKTOK_SHOP_SIMULATION_SEEDS sets the runs for each
-/// policy). Exit status 1 if a mutant survives, does not apply or does not build, or if a test fails without a mutant.
+/// tests. If all these tests pass, the copy is also tested with the simulation (TIKTOK_SHOP_SIMULATION_SEEDS sets the
+/// runs for each policy). Exit status 1 if a mutant survives, does not apply or does not build, or if a test fails
+/// without a mutant.
 #[derive(Args, Debug)]
 pub(crate) struct Mutants {
     /// Print one JSON object instead of the table.

@@ -7,8 +7,8 @@
 //! 3. A compiler with the sources of the standard library builds the standard library for the target.
 //!
 //! The third way is for machines that reach a registry of crates and a distribution's packages, but not the Rust
-//! project's downloads. A stable compiler can do it with `RUSTC_BOOTSTRAP=1`. Cargo downloads the few crates that the
-//! standard library depends on from the registry.
+//! project's downloads. A stable compiler can build the standard library if `RUSTC_BOOTSTRAP=1` is set. Cargo downloads
+//! the few crates that the standard library depends on from the registry.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -31,11 +31,11 @@ const SYSTEM_RUSTC: &str = "/usr/bin/rustc";
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// It was already installed.
+    /// The standard library was already installed.
     Installed,
-    /// `rustup target add` has just installed it.
+    /// `rustup target add` has just installed the standard library.
     AddedByRustup,
-    /// Cargo compiles it from the sources in this folder.
+    /// Cargo compiles the standard library from the sources in this folder.
     BuiltFromSources(PathBuf),
 }
 

@@ -2,7 +2,7 @@
 //! and must export.
 //!
 //! A component can use only the capabilities that it imports. So the world contains every import that is allowed.
-//! Imports are compared by name and version. `cargo xtask dist` prints it.
+//! Imports are compared by name and version. `cargo xtask dist` prints the imports.
 
 use std::collections::BTreeSet;
 

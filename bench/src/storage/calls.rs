@@ -21,7 +21,7 @@ use super::database::{Database, open_sql};
 use crate::platform::{Platform, customer};
 use crate::report;
 
-/// Make the calls of one round. The benchmark `storage` starts this.
+/// Make the calls of one round. The benchmark `storage` starts this command.
 #[derive(Args, Debug)]
 pub(crate) struct Calls {
     /// `sqlite:PATH` or `postgres://…`. Empty for a storage in memory.

@@ -18,7 +18,7 @@ pub(super) enum Kind {
     Postgres(String),
 }
 
-/// A database. Its PostgreSQL schema is deleted when it is dropped; its SQLite file is deleted with the folder.
+/// A database. A PostgreSQL schema is deleted when this value is dropped; an SQLite file is deleted with its folder.
 pub(super) struct Database {
     name: &'static str,
     /// The address that a process opens. Empty for a storage in memory, which the process fills by itself.

@@ -30,7 +30,7 @@ pub struct BusinessRequest {
     pub content_type: Option<String>,
     /// The body. An empty body is not sent.
     pub body: Vec<u8>,
-    /// The largest answer to read, at most [`MAX_RESPONSE_BYTES`].
+    /// The largest answer to read, in bytes. A value above [`MAX_RESPONSE_BYTES`] counts as [`MAX_RESPONSE_BYTES`].
     pub max_response_bytes: u32,
 }
 
@@ -49,8 +49,8 @@ pub struct BusinessResponse {
 }
 
 impl BusinessRequest {
-    /// Checks that it is known how to sign the request. Public implementations sign each form that is refused here in
-    /// different ways.
+    /// Checks the size and the form of the request. Some forms are signed in different ways by different public
+    /// implementations. Such a form is refused, because it is not known which signature TikTok accepts.
     ///
     /// # Errors
     /// Invalid request: `call-malformed`. The detail says what is wrong.
@@ -116,8 +116,8 @@ impl BusinessRequest {
 /// the caller.
 ///
 /// # Errors
-/// A [`Fault`] if TikTok does not accept the token, signature, app, clock or IP address, if a scope is missing, or if
-/// TikTok limits the rate.
+/// A [`Fault`] if TikTok refuses the token, the signature, the app, the timestamp or the IP address, if a scope is
+/// missing, or if TikTok limits the rate.
 pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fault> {
     let text = response.text();
     if let Err(fault) = envelope::read(&response, &text, secrets)

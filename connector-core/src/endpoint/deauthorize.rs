@@ -24,7 +24,7 @@ pub fn request() -> BusinessRequest {
     }
 }
 
-/// Reads the answer. It is a success if TikTok revoked the shop.
+/// Reads the answer. Succeeds if TikTok revoked the shop.
 ///
 /// # Errors
 /// Upstream: `tiktok-refused` if TikTok refused, `outcome-unknown` if the answer is not from TikTok or if TikTok had an

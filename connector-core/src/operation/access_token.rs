@@ -24,8 +24,9 @@ pub struct ValidToken {
     pub expires: Option<UnixSeconds>,
 }
 
-/// Returns a token that is valid for at least this many seconds, at most [`MAX_VALIDITY_SECONDS`]. If no renewal is
-/// possible now, it returns the token that is still valid, with its real expiry time.
+/// Returns a token that is valid for at least `min_validity_seconds`. The largest value that a caller may pass is
+/// [`MAX_VALIDITY_SECONDS`]. If no renewal is possible now, it returns the token that is still valid, with its real
+/// expiry time.
 ///
 /// # Errors
 /// - Invalid request: `not-connected`, `account-required`, `validity-too-long`.

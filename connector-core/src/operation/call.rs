@@ -91,8 +91,8 @@ impl Target {
             Ok(response) => return Ok(response),
             Err(fault) => fault,
         };
-        // TikTok did not act. The call renews the token and sends the same request again, unless it has just renewed
-        // the token.
+        // TikTok refused the token and did not act. The call renews the token and sends the same request again, unless
+        // it has just renewed the token.
         if let (true, false, Some(access)) =
             (token_refused(&fault.error), served.just_rotated, &served.stored.record.current().access)
             && in_time().is_ok()

@@ -99,15 +99,16 @@ async fn exchange(effects: &impl Effects, app: &Credentials, code: &Authorizatio
     };
     let pair = outcome.map_err(|fault| match (fault.error.cause, fault.error.cause.action()) {
         (Cause::AuthorizationCodeSpent, _) => fault.error,
-        // An answer about a refresh token or an access token says nothing about a code. An unknown answer is shown to
-        // the host.
+        // An answer about a refresh token or an access token says nothing about an authorization code. An unknown
+        // answer is shown to the host.
         (Cause::UnrecognisedAnswer | Cause::TokenExpired | Cause::TokenInvalid, _) | (_, Action::Reauthorize) => {
             fault.error.with_cause(Cause::TikTokRefused)
         }
         (_, _) => fault.error,
     })?;
-    // The grant gets the earlier of two times: TikTok's and this machine's. So no deauthorization webhook is missed. At
-    // worst, one is verified without need.
+    // The grant gets the earlier of two times: TikTok's and this machine's. A webhook about an event before the grant
+    // is ignored, so a grant that is dated too late could hide a real deauthorization. If the date is too early, at
+    // worst one webhook is verified without need.
     let date = answer.ok().and_then(|response| http_date(response.date.as_deref()?));
     let granted_at = date.filter(|date| now.since(*date) <= MAX_SKEW).map_or(now, |date| date.min(now));
     Ok(Exchanged { pair, received_at: now, granted_at })

@@ -52,10 +52,10 @@ pub struct Disconnected {
     pub not_revoked: Vec<NotRevoked>,
 }
 
-/// A call begins no new request to TikTok when this time has passed since its start: 20 s. The rest of the call is left
-/// for the deletion. A request that begins at the last moment ends 80 s after the start of the call at the latest, even
-/// if it is repeated because of a wrong clock. A renewal ends after 70 s at the latest. A host ends a call after 105 s
-/// at the earliest.
+/// A call begins no new request to TikTok more than 20 s after the start of the call. The rest of the call is left for
+/// the deletion. All times count from the start of the call. The last request ends after 80 s at the latest, even if it
+/// is repeated because of a wrong clock. The last renewal ends after 70 s at the latest. With its default deadlines for
+/// requests and saves, the reference host does not end a call before 105 s.
 const REVOCATION_BUDGET: Duration = Duration::from_secs(20);
 
 /// Ends connections of a customer. Idempotent.
@@ -99,7 +99,8 @@ pub async fn disconnect(
     Ok(Disconnected { remaining, not_revoked })
 }
 
-/// Returns every connection that has a record or a row.
+/// Returns the key of the connection to `account`, even if this connection does not exist. If `account` is `None`,
+/// returns the key of every connection of the customer that has a record or a row.
 async fn keys_of(
     effects: &impl Effects,
     customer: CustomerId,
@@ -126,8 +127,8 @@ async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error
     rows::delete_orphan(effects, key).await
 }
 
-/// Unlinks a shop and returns the rest of the connection. Returns `None` if no other shop was linked. In this case the
-/// connection is deleted.
+/// Unlinks a shop and returns the rest of the connection. If no other shop is linked, deletes the connection and
+/// returns `None`.
 async fn unlink(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -140,8 +141,8 @@ async fn unlink(
         let left = rows::write(effects, key, stored.record.lineage(), &update).await?;
         if left.as_ref().is_some_and(|left| left.shops.iter().any(|shop| shop.linked)) {
             if grant == ShopGrant::Revoked {
-                // TikTok does not document whether the other shops are revoked too. The next refresh verifies that. If
-                // this write fails, the refresh only happens later.
+                // TikTok does not document whether it also revokes the other shops. The next refresh finds out. This
+                // write makes the refresh due now. If the write fails, the refresh only happens later.
                 let _requested = tokens::request_verification(effects, key, None).await;
             }
             return Ok(left);
@@ -187,7 +188,7 @@ impl Revocation {
         }
         match self.request(effects, row, shop).await {
             Ok(()) => ShopGrant::Revoked,
-            // The whole grant has ended, so the shop is revoked too.
+            // The whole grant has ended, so the shop is also revoked.
             Err(error) if matches!(error.cause, Cause::AuthorizationRevoked | Cause::AuthorizationExpired) => {
                 ShopGrant::Revoked
             }

@@ -94,8 +94,8 @@ async fn owners(effects: &impl Effects, shop: &str) -> Result<Vec<Owner>, Error>
     Ok(owners)
 }
 
-/// Writes into the row when the authorization ends, if the grant is not dead and its latest consent is not newer than
-/// the event. Returns whether the row was written.
+/// Writes the time at which the authorization ends (`end`) into the row. Writes nothing if the grant is dead, or if its
+/// latest consent is newer than the event or than `end`. Returns whether the row was written.
 async fn announce(
     effects: &impl Effects,
     key: &ConnectionKey,

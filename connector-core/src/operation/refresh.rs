@@ -17,7 +17,7 @@ use crate::rotation::Trigger;
 pub enum RefreshMode {
     /// Only when due, and at most once in ten minutes.
     WhenDue,
-    /// Now, under the same claim rules.
+    /// Now. A claim that another call holds is still respected.
     Forced,
 }
 
@@ -26,8 +26,8 @@ pub enum RefreshMode {
 /// # Errors
 /// - Invalid request: `not-connected`, `account-required`.
 /// - Reauthorize: the grant is dead; only a new consent helps.
-/// - Retry after: TikTok was not reached or limits the rate, or another call is renewing and the access token is not
-///   valid any more.
+/// - Retry after: TikTok was not reached, or TikTok limits the rate, or the access token is not valid any more and
+///   another call is renewing the tokens.
 /// - Storage failed, misconfigured, upstream: the code says why. The most important code is `token-not-saved`.
 pub async fn refresh(
     effects: &impl Effects,
@@ -61,8 +61,8 @@ struct Renewal {
     account_changed: bool,
 }
 
-/// Returns the connection without a renewal if its access token is still valid. A renewal is not possible now, because
-/// another call is renewing the token or because it is too soon.
+/// Returns the connection without a renewal if its access token is still valid, and `error` otherwise. `error` says why
+/// no renewal is possible now: another call is renewing the tokens, or the connection is held back.
 async fn waiting(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -106,8 +106,8 @@ async fn sync(
             }
             Ok(Renewed::Waiting { stored, error }) => {
                 let shown = fault.error.clone().with_delay(error.delay);
-                // This back-off keeps a sweep from calling in a loop. It is not needed if another call holds a claim,
-                // because the record is then due only when the claim lapses.
+                // `record_shops` holds the connection back, so that a sweep does not call in a loop. This is not needed
+                // if another call holds a claim, because the record is then not due before the claim lapses.
                 if error.cause == Cause::BackingOff && !stored.record.is_held_back(effects.now().wall) {
                     let _row_is_a_projection =
                         record_shops(effects, key, stored, ShopUpdate::Unread, Some(&shown), Occasion::LaterCall).await;

@@ -41,7 +41,7 @@ impl From<Error> for NotRenewed {
     }
 }
 
-/// The continuation after one step of a renewal.
+/// How a renewal continues after one of its steps.
 enum Step<T> {
     /// Continue with the next step.
     Continue(T),
@@ -120,8 +120,8 @@ async fn claim(
             SwapOutcome::Stale(found) => found,
             SwapOutcome::Unavailable(_) => tokens::load_or_confirm_absence(effects, key).await?,
             SwapOutcome::Failed(error) => {
-                // If storage refused the write, the stored access token may still be served. In the other case the
-                // stored record cannot be read, so its token cannot be served.
+                // If storage refused the write, the stored access token may still be served. Any other error here means
+                // that the stored record cannot be read, so its token cannot be served.
                 let stored = (error.cause == Cause::StorageRefused).then_some(stored);
                 return Err(NotRenewed { error, stored });
             }
@@ -174,7 +174,7 @@ async fn spend(
                 let stored = release(effects, key, claimed.stored, Some(&fault.error)).await;
                 return Err(NotRenewed { error: fault.error, stored });
             }
-            // Rule 8: in every other case the claim stays until it lapses.
+            // Rule 8: the outcome is unknown, so the claim stays until it lapses.
             (_, Acted::Unknown) => {
                 let error = rotation::outcome_unknown(fault.error, claimed.stored.record.failures());
                 return Err(NotRenewed { error, stored: Some(claimed.stored) });
@@ -287,7 +287,7 @@ async fn reject(
     mut claimed: Claimed,
     error: &Error,
 ) -> Result<Step<Claimed>, NotRenewed> {
-    // All tries write the same nonce. So the claim is ours, no matter which try was written.
+    // All tries write the new claim with the same nonce. So the new claim is ours, no matter which try took effect.
     let at = effects.now();
     let nonce = effects.random();
     for _ in 0..MAX_TRIES {
@@ -302,8 +302,8 @@ async fn reject(
         let Some(found) = found else {
             return Ok(Step::Restart(None));
         };
-        // If a forced refresh tries a dead record again, the record stays dead while it is claimed. So a dead record
-        // has died now only if it has no claim.
+        // A forced refresh may claim a dead record, and the record stays dead during its request. So only a dead record
+        // without a claim shows that the grant has ended.
         if let (Some(reason), None) = (found.record.dead(), found.record.current_claim()) {
             let mut dead = Error::new(reason.cause());
             (dead.http_status, dead.request_id) = (error.http_status, error.request_id.clone());

@@ -63,8 +63,8 @@ pub(super) async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// Shows a failed renewal in the customer's row and returns the failure unchanged. If the row cannot be written, this
-/// second error is dropped, because it would hide the first error.
+/// Shows a failed renewal in the customer's row and returns the failure unchanged. If the row cannot be written, that
+/// error is dropped, because it would hide the failure of the renewal.
 pub(super) async fn record_failure(effects: &impl Effects, key: &ConnectionKey, failed: NotRenewed) -> NotRenewed {
     let _row_is_a_projection = if let Some(stored) = &failed.stored {
         let at = effects.now().wall;

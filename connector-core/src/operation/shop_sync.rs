@@ -12,8 +12,8 @@ use crate::identity::ConnectionKey;
 use crate::ports::Effects;
 use alloc::vec::Vec;
 
-/// Returns the shops that TikTok lists for the record's access token. An answer about a code or a refresh token becomes
-/// `unrecognised-answer`: only the token host can tell whether the grant is still valid.
+/// Returns the shops that TikTok lists for the record's access token. An answer about an authorization code or a
+/// refresh token becomes `unrecognised-answer`, because only the token host can tell whether the grant is still valid.
 pub(super) async fn read_shops(
     effects: &impl Effects,
     app: &Credentials,

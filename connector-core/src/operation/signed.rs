@@ -1,5 +1,5 @@
-//! Makes one signed exchange with the API host. If TikTok does not accept the host's clock, the request is sent once
-//! more with the time of TikTok's own answer.
+//! Makes one signed exchange with the API host. If TikTok refuses the timestamp because the host's clock is wrong, the
+//! request is sent once more with the time in the `Date` header of TikTok's answer.
 
 use crate::credentials::Credentials;
 use crate::endpoint::api::ApiRequest;
@@ -12,7 +12,7 @@ use crate::time::{UnixSeconds, http_date};
 use alloc::format;
 
 /// Signs a request, sends it and reads the answer. The request is repeated only if TikTok refused its timestamp,
-/// because TikTok does that before it acts.
+/// because TikTok checks the timestamp before it acts.
 pub(super) async fn exchange<T>(
     effects: &impl Effects,
     app: &Credentials,

@@ -39,8 +39,8 @@ pub(super) async fn load(effects: &impl Effects, key: &ConnectionKey) -> Result<
     effects.load_token(key).await.map_err(storage_error)?.map(VersionedRecord::read).transpose()
 }
 
-/// Loads the record. The record that is found may be older than the newest write. If no record is found,
-/// [`load_linearizable`] confirms that, because a load may return an old state.
+/// Loads the record. The record that is found may be older than the newest write. If the load finds no record,
+/// [`load_linearizable`] checks again, because a load may return an old state.
 pub(super) async fn load_or_confirm_absence(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -78,8 +78,8 @@ pub(super) async fn load_linearizable(
 /// The outcome of a compare-and-swap of one record.
 pub(super) enum SwapOutcome {
     Stored(Revision),
-    /// Another revision is stored, or no record. This is what storage had when it refused the write, not the result of
-    /// an earlier load. So it shows reliably whether a pair is stored.
+    /// Another revision than the expected one is stored, or no record. This is what storage had when it refused the
+    /// write, not the result of an earlier load. So it shows reliably whether a pair is stored.
     Stale(Option<VersionedRecord>),
     /// It is unknown whether the record was written.
     Unavailable(Error),

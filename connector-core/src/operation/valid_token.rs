@@ -43,7 +43,7 @@ pub(super) async fn valid_token(
             return Ok(Served { stored, just_rotated: true });
         }
         Ok(Renewed::NotDue(stored)) => return Ok(Served { stored, just_rotated: false }),
-        // Nothing has changed since the last call, so the row is not written again.
+        // This call has changed nothing, so the row is not written again.
         Ok(Renewed::Waiting { stored, .. } | Renewed::Dead { stored, .. }) if serves(&stored) => {
             return Ok(Served { stored, just_rotated: false });
         }

@@ -64,8 +64,8 @@ const CLAIM_MEMBERS: usize = 2;
 const PROFILE_MEMBERS: usize = 4;
 
 impl TokenRecord {
-    /// Returns the stored form, with both tokens in clear. Returns `None` if the record cannot be written. In this case
-    /// the caller must store nothing. This does not happen, whatever the record contains.
+    /// Returns the stored form, with both tokens in clear. Returns `None` if the encoder fails, and the caller must
+    /// then store nothing. The encoder fails for no record that this crate can hold.
     #[must_use]
     pub fn encode(&self) -> Option<SecretBytes> {
         let wire = Wire {

@@ -35,8 +35,7 @@ pub struct NewGrant<'a> {
 /// The change that [`TokenRecord::request_verification`] has made to the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerificationRequest {
-    /// Nothing changed, because the grant may have ended only before its latest consent, or because the grant is
-    /// already dead.
+    /// Nothing changed, because the reported end is before the latest consent, or because the grant is already dead.
     Void,
     /// Nothing changed, because the grant already waits for verification.
     Known,
@@ -182,8 +181,8 @@ impl TokenRecord {
     }
 
     /// Records that TikTok rejected the current refresh token (rule 6). The next fallback becomes current under a new
-    /// claim. If there is none, the record is dead. `cause` is `authorization-expired` or `authorization-revoked`. Only
-    /// the holder of the claim calls this.
+    /// claim. If there is no fallback, the record is dead. `cause` is `authorization-expired` or
+    /// `authorization-revoked`. Only the holder of the claim calls this.
     pub fn reject(&mut self, cause: Cause, nonce: Nonce) {
         self.generation = self.generation.saturating_add(1);
         if !self.fallbacks.is_empty() {
@@ -273,8 +272,8 @@ impl TokenRecord {
         }
     }
 
-    /// Returns whether the access token may be served at `now`. If it may be served, it is served even if its renewal
-    /// fails (rule 9).
+    /// Returns whether the access token may be served at `now`. Rule 9: such a token is served even if its renewal
+    /// fails.
     #[must_use]
     pub fn serves(&self, now: UnixSeconds) -> bool {
         self.current.usable_access(now).is_some()

@@ -1,4 +1,5 @@
-//! Tests every function that reads bytes from outside. None of them panics, and no error shows a secret of the request.
+//! Tests every function that reads bytes from outside. No such function panics, and no error shows a secret of the
+//! request.
 
 use crate::samples::{NOW, pair_data};
 use proptest::prelude::*;
@@ -35,7 +36,7 @@ fn token_answer() -> String {
     json!({"code": 0, "message": "success", "request_id": "req-1", "data": pair_data(1)}).to_string()
 }
 
-/// Passes the bytes to every reader, and looks at everything that it returns.
+/// Passes the bytes to every reader, and uses everything that the readers return.
 fn read_by_all(status: u16, bytes: &[u8]) {
     let response = response(status, bytes);
     let faults = [

@@ -20,7 +20,7 @@ const SECRETS: [&str; 3] = [
     "st-8kQ2vXw0Zr5LmN7pTfBh3A",
 ];
 
-/// The length of the longest note, with its brackets.
+/// The length of the longest note with its brackets, in characters.
 const MAX_NOTE: usize = 200 + 3;
 
 fn assert_fit_for_a_log(error: &Error) {

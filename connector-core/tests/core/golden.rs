@@ -241,7 +241,8 @@ fn point() -> impl Strategy<Value = UnixSeconds> {
     any::<u64>().prop_map(UnixSeconds::new)
 }
 
-/// Generates arbitrary records in their stored form, because a record itself does not implement `Debug`.
+/// Generates arbitrary records in their stored form, because a record itself does not implement `Debug`, which proptest
+/// needs.
 fn stored() -> impl Strategy<Value = String> {
     let texts = || prop::collection::vec(any::<String>(), 0..4);
     let reasons =

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 const GRACE: u64 = 600;
 const ACCESS_LIFE: u64 = 7 * 86_400;
 
-/// What happens to a refresh token that was used once.
+/// TikTok's treatment of a refresh token that was already used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
     /// The token stays valid.
     Reusable,
-    /// For ten minutes, TikTok answers the token with new pairs.
+    /// For ten minutes after its first use, the token brings a new pair each time.
     GraceWithNewPair,
-    /// For ten minutes, TikTok answers the token with the same pair again.
+    /// For ten minutes after its first use, the token brings the same pair again.
     GraceWithSamePair,
     /// TikTok refuses the token.
     Strict,
@@ -47,7 +47,7 @@ pub(crate) enum Answer {
 
 pub(crate) struct Provider {
     policy: Policy,
-    /// Whether a new consent ends the earlier ones.
+    /// Whether a new consent ends the earlier consents.
     consent_replaces: bool,
     /// For each consent, whether it is still valid.
     consents: Vec<bool>,

@@ -32,7 +32,7 @@ pub(crate) struct Seen {
     pub(crate) refreshes: u64,
     /// Calls that found the claim of another call.
     pub(crate) contended: u64,
-    /// Pairs that TikTok issued and no call received or saved, because of a lost answer, a crash or storage that never
+    /// Pairs that TikTok issued, but that no call saved, because of a lost answer, a crash or a storage that never
     /// worked.
     pub(crate) pairs_lost: u64,
     /// Runs after which the connection needs a new consent.
@@ -139,7 +139,8 @@ fn alone(world: &Rc<RefCell<World>>, number: usize, make: impl FnOnce(Rc<Host>) 
     outcome
 }
 
-/// Checks a call that ended by itself: it has stored every pair that it received, or its error says that it could not.
+/// Checks a call that ended by itself: the call has stored every pair that it received, or its error says that a pair
+/// could not be stored.
 fn finished(world: &Rc<RefCell<World>>, host: &Host, outcome: Outcome) {
     let mut world = world.borrow_mut();
     world.log(host.call, format!("ends: {outcome}"));
@@ -223,7 +224,7 @@ fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Se
     }
 }
 
-/// Checks that the connection works again when nothing fails any more, if TikTok honours a token of the record.
+/// If TikTok honours a token of the record, checks that the connection works again now that nothing fails any more.
 fn repair(world: &Rc<RefCell<World>>, mut number: usize, seen: &mut Seen) {
     let honoured = {
         let mut world = world.borrow_mut();

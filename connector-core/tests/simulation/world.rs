@@ -1,4 +1,5 @@
-//! The world that all calls of one run share: time, storage and the marketplace. It checks its laws at every write.
+//! The world that all calls of one run share: time, storage and the marketplace. It checks the laws of the protocol at
+//! every write.
 
 use crate::provider::{Answer, Policy, Provider};
 use fastrand::Rng;
@@ -20,8 +21,8 @@ pub(crate) struct World {
     /// The time of TikTok and of the storage, in seconds since 1970. The clocks of the hosts differ from it.
     pub(crate) now: u64,
     pub(crate) provider: Provider,
-    /// How often storage, network and machines fail in this run. `None` while a run is set up and while it is repaired:
-    /// then nothing fails.
+    /// How often storage, network and machines fail in this run. `None` while a run is set up and while it is repaired,
+    /// because nothing fails in these phases.
     pub(crate) weather: Option<Weather>,
     pub(crate) versions: Vec<Version>,
     pub(crate) row: Option<(Revision, Row)>,

@@ -10,7 +10,7 @@ struct Pages {
 }
 
 const MAX_PAGES: usize = 4;
-/// Pages that the module uses before it allocates.
+/// The number of pages that the module uses before it allocates.
 const STATIC_PAGES: usize = 1;
 const LAYOUT: Layout = match Layout::from_size_align(MAX_PAGES * PAGE, PAGE) {
     Ok(layout) => layout,
@@ -27,7 +27,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout.
+        // SAFETY: the piece was allocated with this layout.
         unsafe { dealloc(self.begin, LAYOUT) };
     }
 }
@@ -102,7 +102,7 @@ fn freed_memory_is_zeroed_and_nothing_beside_it() {
     let (_, before) = memory.filled(9, 1, 1);
     let (middle, _) = memory.filled(70_000, 8, 2);
     memory.filled(9, 1, 3);
-    // SAFETY: allocated with this layout.
+    // SAFETY: the piece was allocated with this layout.
     unsafe { memory.dealloc(middle, layout(70_000, 8)) };
     assert_eq!(memory.nonzero(), [[1; 9], [3; 9]].concat());
     assert_eq!(before, 0);
@@ -113,10 +113,10 @@ fn memory_is_reused_if_the_last_piece_is_freed_and_not_otherwise() {
     let memory = Pages::upwards();
     let (first, _) = memory.filled(16, 8, 1);
     let (last, at) = memory.filled(16, 8, 2);
-    // SAFETY: allocated with this layout.
+    // SAFETY: the piece was allocated with this layout.
     unsafe { memory.dealloc(last, layout(16, 8)) };
     assert_eq!(memory.filled(16, 8, 3).1, at);
-    // SAFETY: allocated with this layout.
+    // SAFETY: the piece was allocated with this layout.
     unsafe { memory.dealloc(first, layout(16, 8)) };
     assert_eq!(memory.filled(16, 8, 4).1, at + 16);
     assert_eq!(memory.nonzero(), [[3; 16], [4; 16]].concat());
@@ -126,7 +126,7 @@ fn memory_is_reused_if_the_last_piece_is_freed_and_not_otherwise() {
 fn growing_the_last_piece_moves_nothing() {
     let memory = Pages::upwards();
     let (piece, _) = memory.filled(10, 1, 1);
-    // SAFETY: allocated with this layout.
+    // SAFETY: the piece was allocated with this layout.
     let grown = unsafe { memory.realloc(piece, layout(10, 1), 2 * PAGE) };
     assert_eq!(grown, piece);
     assert_eq!(memory.nonzero(), [1; 10]);
@@ -138,7 +138,7 @@ fn growing_another_piece_moves_it_and_zeroes_its_old_place() {
     let memory = Pages::upwards();
     let (piece, _) = memory.filled(10, 16, 1);
     memory.filled(3, 1, 2);
-    // SAFETY: allocated with this layout.
+    // SAFETY: the piece was allocated with this layout.
     let grown = unsafe { memory.realloc(piece, layout(10, 16), 40) };
     assert_eq!(memory.offset(grown), 16, "behind the other, aligned as before");
     assert_eq!(memory.heap()[..10], [0; 10]);
@@ -150,7 +150,7 @@ fn shrinking_a_piece_zeroes_its_end_and_moves_nothing() {
     let memory = Pages::upwards();
     let (piece, _) = memory.filled(10, 1, 1);
     let (last, _) = memory.filled(10, 1, 2);
-    // SAFETY: allocated with these layouts.
+    // SAFETY: the pieces were allocated with these layouts.
     unsafe {
         assert_eq!(memory.realloc(piece, layout(10, 1), 4), piece);
         assert_eq!(memory.realloc(last, layout(10, 1), 1), last);
@@ -164,7 +164,7 @@ fn shrinking_a_piece_zeroes_its_end_and_moves_nothing() {
 fn alloc_zeroed_returns_zeros_where_another_piece_was() {
     let memory = Pages::upwards();
     let (piece, at) = memory.filled(64, 8, 0xff);
-    // SAFETY: allocated with this layout; the second piece has the same size.
+    // SAFETY: the piece was allocated with this layout; the second piece has the same size.
     unsafe {
         memory.dealloc(piece, layout(64, 8));
         let again = memory.alloc_zeroed(layout(64, 8));
@@ -177,7 +177,7 @@ fn alloc_zeroed_returns_zeros_where_another_piece_was() {
 fn allocating_more_than_the_host_allows_returns_null_and_changes_nothing() {
     let memory = Pages::upwards();
     let (piece, _) = memory.filled(10, 1, 1);
-    // SAFETY: allocated with this layout.
+    // SAFETY: the piece was allocated with this layout.
     unsafe {
         for size in [MAX_PAGES * PAGE, isize::MAX as usize] {
             assert!(memory.alloc(layout(size, 1)).is_null(), "{size}");

@@ -48,7 +48,7 @@ pub(super) fn standing(standing: ShopStanding) -> &'static str {
     }
 }
 
-/// Says what the host does after an error of this case.
+/// Says what the host does after an error with this action.
 pub(super) fn next_move(action: Action) -> String {
     match action {
         Action::RetryAfter(pause) => {

@@ -14,7 +14,7 @@ use super::mutant::Mutant;
 
 /// The tests, in the order in which they run. After a suite has failed, no further suite runs.
 const SUITES: [Suite; 2] = [
-    // The two skipped modules are slow, and test secrets only, not the rules.
+    // The two skipped modules are slow. They only check that secrets do not leak; they do not check the rules.
     Suite { targets: &["--lib", "--test", "core"], skipped: &["compile_fail::", "free_text::"] },
     Suite { targets: &["--test", "simulation"], skipped: &[] },
 ];

@@ -1,4 +1,5 @@
-//! `call`: the request that is sent, the answer that is returned, and the outcome of a refused token, clock or request.
+//! `call`: the request that is sent, the answer that is returned, and what happens if TikTok refuses the token, the
+//! timestamp or the request.
 
 use super::connected;
 use crate::samples::{
@@ -203,7 +204,7 @@ fn a_wrong_clock_is_corrected_by_tiktoks_own_date_once() {
         assert_eq!(error.cause, Cause::ClockSkewed);
         assert!(error.detail().contains(told), "{error}");
     }
-    // `refresh` corrects the clock in the same way when it reads the shops.
+    // `refresh` corrects the timestamp in the same way when it reads the shops.
     let host = connected(&fresh()).answers([skewed(), crate::samples::shops_answer(&["1", "2"])]);
     assert_eq!(outcome(&super::refresh_when_due(&host)), "ok");
 }

@@ -19,7 +19,7 @@ enum Replaced {
     IsRevoked,
 }
 
-/// Returns a TikTok that keeps state: it numbers its pairs, and accepts `CODE-1` once.
+/// Returns a simulated TikTok that keeps state. It numbers its pairs, and accepts `CODE-1` once.
 fn tiktok(replaced: Replaced, mut newest: u32) -> impl FnMut(&str) -> Answer {
     let mut code_spent = false;
     move |request| {
@@ -183,7 +183,7 @@ fn a_connect_killed_before_its_row_is_written_is_due_at_once() {
     assert_eq!((host.refresh_due_at(), host.row().is_none()), (Some(NOW), true));
 }
 
-/// Afterwards either the old tokens or the new tokens work.
+/// After a kill at any effect, either the old tokens or the new tokens work.
 #[test]
 fn a_reconnect_killed_anywhere_leaves_a_connection_that_works() {
     for point in points(10) {

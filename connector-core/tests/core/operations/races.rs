@@ -108,7 +108,8 @@ fn a_caller_that_loses_every_race_returns_storage_conflict_and_sends_nothing() {
 
 #[test]
 fn a_claim_that_does_not_name_the_current_token_is_given_back() {
-    // The swap of the claim is ambiguous. Before the caller loads the record, a late answer makes another pair current.
+    // The answer to the swap of the claim is lost. Before the caller loads the record, a late answer makes another pair
+    // current.
     let host = connected(&due())
         .tiktok(|_| shops_answer(&["1"]))
         .fault(Step::SwapToken, 1, Fault::AnswerLost)
@@ -187,8 +188,8 @@ fn a_late_answer_without_a_refresh_token_does_not_change_a_newer_pair() {
     assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
 }
 
-/// The claim of the first call lapses while TikTok answers it, and a second call renews. The pair of the first call
-/// must not replace the newer pair.
+/// The claim of the first call lapses while TikTok answers that call, and a second call renews. The pair of the first
+/// call must not replace the newer pair.
 #[test]
 fn the_answer_to_a_lapsed_claim_becomes_a_fallback_of_the_successors_pair() {
     let host = connected(&due())
@@ -204,7 +205,8 @@ fn the_answer_to_a_lapsed_claim_becomes_a_fallback_of_the_successors_pair() {
     assert_eq!(tokens(&host.record()), "AT-3 RT-3 [RT-2 RT-1]");
 }
 
-/// The second call was rejected and marked the grant dead. The pair that arrives late revives it.
+/// TikTok rejected the second call, which then marked the grant dead. The pair of the first call arrives late and
+/// revives the grant.
 #[test]
 fn the_answer_to_a_lapsed_claim_revives_a_grant_that_its_successor_marked_dead() {
     let host = connected(&due())

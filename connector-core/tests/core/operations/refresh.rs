@@ -144,8 +144,8 @@ fn a_dead_grant_that_is_refused_again_stays_dead_whatever_storage_says() {
     }
 }
 
-/// Tests rules 6 to 8 of the module `rotation` with a record without fallbacks. The table contains the error, and
-/// whether the claim stays, the claim is given back, or the record is dead.
+/// Tests rules 6 to 8 of the module `rotation` with a record without fallbacks. For each answer, the table contains the
+/// error, and what follows: the claim stays, the claim is given back, or the record is dead.
 #[test]
 fn every_answer_to_a_refresh_has_its_class() {
     let broken = Answer::Broken;
@@ -350,7 +350,7 @@ fn a_refused_access_token_causes_one_renewal_and_one_more_reading() {
         let host = connected(&fresh()).answers([refusal(), pair_answer(2), shops_answer(&["1"])]);
         assert_eq!(outcome(&refresh_when_due(&host)), "ok");
         assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1", "shops AT-2"]);
-        // TikTok refuses the renewed token, too.
+        // TikTok also refuses the renewed token.
         let host = connected(&fresh()).answers([refusal(), pair_answer(2), refusal()]);
         assert_eq!(outcome(&refresh_when_due(&host)), "token-refused");
         assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1", "shops AT-2"]);

@@ -39,11 +39,12 @@ fn each_failing_storage_effect_of_a_refresh_has_its_exact_outcome() {
         // The record cannot be read.
         (LoadToken, 1, &[Unavailable, AnswerLost], "storage-unavailable", OLD, 0),
         (LoadToken, 1, &[Refused], "storage-refused", OLD, 0),
-        // The claim cannot be written. After an ambiguous write, the record is loaded and the write is tried again.
+        // The claim cannot be written. If the outcome of the write is unknown, the record is loaded and the write is
+        // tried again.
         (SwapToken, 1, &[Unavailable, AnswerLost], "ok", NEW, 2),
         (SwapToken, 1, &[Refused], "storage-refused", OLD, 0),
-        // The pair cannot be saved. An ambiguous write is handled like an ambiguous write of the claim. After a refused
-        // write, the claim stays.
+        // The pair cannot be saved. If the outcome of the write is unknown, the record is loaded and the write is tried
+        // again, as for the claim. After a refused write, the claim stays.
         (SwapToken, 2, &[Unavailable, AnswerLost], "ok", NEW, 2),
         (SwapToken, 2, &[Refused], "token-not-saved", CLAIMED, 1),
         // The row cannot be written. The pair is already stored, and the record is due soon, so that the row is written
@@ -79,7 +80,7 @@ fn the_customers_accounts_are_read_only_if_no_account_is_named() {
     }
 }
 
-/// A save that fails a few times and then works, and a save that never works.
+/// Tests a save that fails a few times and then works, and a save that never works.
 #[test]
 fn a_pair_is_saved_by_the_third_try_or_the_error_is_token_not_saved() {
     use Fault::{AnswerLost, Refused, Unavailable};
