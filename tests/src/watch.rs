@@ -1,8 +1,8 @@
-//! Records the output of this process in which a secret could leak: logs of every level after the library's filter,
-//! panic messages, and rows.
+//! Records the output of this process in which a secret could leak: the logs of every level that pass the library's
+//! filter, panic messages, and rows.
 //!
-//! All tests of the process share one subscriber and one panic hook. Each test searches all output since its own
-//! beginning, including the output of other tests, for its own secrets.
+//! All tests of the process share one subscriber and one panic hook. Each test searches for its own secrets. It
+//! searches all output since its own beginning, including the output of other tests.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -230,8 +230,8 @@ impl<R: Record> History<R> {
         }
     }
 
-    /// Returns what this load must return if it is late: the record that the newest write replaced, or `Some(None)` if
-    /// that write replaced no record. Returns `None` if the load is not late.
+    /// Returns `None` if this load is not late. Otherwise returns the record that the newest write replaced. The inner
+    /// `None` means that this write replaced no record.
     fn late_load(&mut self) -> Option<Option<R>> {
         self.late_loads = self.late_loads.checked_sub(1)?;
         Some(self.before.clone())

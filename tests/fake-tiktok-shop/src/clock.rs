@@ -1,7 +1,7 @@
 //! The fake's clock. Codes and tokens expire by it, and the timestamps of requests are compared with it.
 //!
-//! The fake has a clock and a calendar of its own, on purpose without the connector's code, so that a mistake in the
-//! connector cannot hide. The clock stops at the end of the year 9999, so that adding a lifetime to it cannot overflow.
+//! On purpose, the fake has its own code for the clock and the calendar, so that a mistake in the connector's code
+//! cannot hide. The clock stops at the end of the year 9999, so that adding a lifetime to it cannot overflow.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -65,8 +65,8 @@ impl Control {
     }
 
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Marketplace) -> T) -> T {
-        // Nothing should panic while it holds the lock. If something does, continuing with the state is better than
-        // failing.
+        // No code should panic while it holds the lock. If some code does, it is better to go on with the state than to
+        // fail.
         work(&mut self.marketplace.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -136,7 +136,8 @@ fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Result<&'a str, Failure
     value.ok_or_else(|| Failure::bad_request(format!("Invalid body: {name} is required")))
 }
 
-/// Returns the page of `rows` that `page_size` (1 to 100) and `page_token` select, in the form of a search's answer.
+/// Returns one page of `rows`, in the form of a search's answer. The request's `page_size` (1 to 100) and `page_token`
+/// select the page.
 fn page(request: &VendorRequest, name: &str, rows: Vec<Value>) -> Answer {
     let size = request.query.first("page_size").and_then(|text| text.parse().ok());
     let size: usize = size

@@ -43,7 +43,7 @@ pub struct Shop {
     pub cipher: Option<String>,
     /// The shop code that the seller sees in Seller Center.
     pub code: String,
-    /// Further members of the row, because TikTok may add such members in the future.
+    /// Members of the row that are not documented. TikTok may add members, so clients must accept them.
     #[serde(default)]
     pub extra: Map<String, Value>,
 }

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) struct Signed<'a> {
     /// The path as it was sent, without host and query.
     pub path: &'a str,
-    /// The decoded query parameters. The signature leaves out `sign` and `access_token`.
+    /// The decoded query parameters. The signature does not cover `sign` and `access_token`.
     pub query: &'a [(String, String)],
     /// The whole `content-type` header, if there is one.
     pub content_type: Option<&'a str>,

@@ -46,8 +46,8 @@ pub(crate) struct Notice {
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct WebhookDelivery {
-    /// The number of the delivery, counted from 1. [`webhook_answered`](crate::Control::webhook_answered) takes it. A
-    /// webhook that is sent again keeps its number.
+    /// The number of the delivery, counted from 1. [`webhook_answered`](crate::Control::webhook_answered) takes this
+    /// number. A webhook that is sent again keeps its number.
     pub number: u64,
     /// The app to which the webhook is sent.
     pub service_id: String,

@@ -72,12 +72,12 @@ impl Call {
     }
 }
 
-/// Lists the connections with another host.
+/// Lets another host list the customer's connections.
 pub(super) async fn list_connections(by: ConnectorHostBuilder) -> Result<Vec<Connection>, CallError> {
     process(by, async |host| host.list_connections(&tenant(0), &customer_id(CUSTOMER)).await).await
 }
 
-/// Builds a host and runs calls on it, on a runtime of their own.
+/// Builds a host and makes calls with it, all on a separate runtime. This is almost a process of its own.
 async fn process<T: Send + 'static>(
     builder: ConnectorHostBuilder,
     calls: impl AsyncFnOnce(ConnectorHost) -> T + Send + 'static,

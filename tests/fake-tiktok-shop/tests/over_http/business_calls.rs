@@ -168,7 +168,7 @@ async fn an_upload_arrives_byte_for_byte() {
     ] {
         assert_eq!(shop.upload(content_type, body).await.verdict(), (400, 36_009_022), "{content_type}");
     }
-    // With any other content type the signature must cover the body.
+    // If the content type is not `multipart/form-data`, the signature must cover the body.
     assert_eq!(shop.upload("application/json", &body).await.verdict(), (401, 106_001));
     let without_image = b"--b\r\nContent-Disposition: form-data; name=\"use_case\"\r\n\r\nMAIN_IMAGE\r\n--b--\r\n";
     assert_eq!(shop.upload("multipart/form-data; boundary=b", without_image).await.verdict(), (400, 36_009_004));

@@ -12,7 +12,7 @@ use crate::client::{SHOPS, TOKEN_HOST, World, send};
 
 const TOKEN_GET: &str = "/api/v2/token/get";
 
-/// Returns a fault that keeps TikTok Shop from acting.
+/// Returns a fault that keeps TikTok Shop from acting and sends this text.
 fn fault(text: &str, then: Ending) -> Fault {
     Fault { acts: false, sends: vec![Piece::Text(text.to_owned())], then }
 }
