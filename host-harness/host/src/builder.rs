@@ -27,7 +27,7 @@ pub enum Component {
     /// The component's bytes.
     Bytes(Vec<u8>),
     /// The component of another host, which is not compiled again. Use this variant for several hosts in one process
-    /// that have different storages or another egress. All of them share the other host's pool of instances and its
+    /// that have different storages or egress policies. All of them share the other host's pool of instances and its
     /// [`Limits`].
     SharedWith(ConnectorHost),
 }

@@ -112,7 +112,7 @@ pub fn replace(path: &Path, text: &str) -> Result<(), PrivateFileError> {
 }
 
 /// Writes the text to a draft beside `path`, and calls `put` to give the draft the name `path`. `put` returns whether
-/// it did so.
+/// it gave the draft this name.
 fn place(path: &Path, text: &str, put: impl FnOnce(&Path) -> io::Result<bool>) -> Result<bool, PrivateFileError> {
     folder_of(path)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();

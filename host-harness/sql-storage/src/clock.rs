@@ -1,14 +1,14 @@
 //! The machine's clocks, by which SQLite measures ages.
 //!
-//! The age of a token record decides whether a claim still holds, so this age must be measured by a clock that nobody
-//! can set. In PostgreSQL the server's clock measures ages for every host. SQLite has no server. Its hosts are
-//! processes of one machine, so they measure with the time since the machine's boot.
+//! The age of a token record decides whether a claim still holds, so all hosts must measure this age by the same clock.
+//! With PostgreSQL, this is the server's clock. SQLite has no server. Its hosts are processes of one machine, so they
+//! measure by the time since the machine's boot, which nobody can set.
 
 use std::time::{Duration, SystemTime};
 
 /// A clock that gives all processes of this machine the same time.
 pub trait MachineClock: Send + Sync {
-    /// Returns the id of the machine's latest boot. Each boot has another id.
+    /// Returns the id of the machine's latest boot. Each boot has a different id.
     fn boot(&self) -> &str;
 
     /// Returns the time since the machine's latest boot, including the time that it slept. It never goes backwards, and

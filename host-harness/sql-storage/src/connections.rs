@@ -70,8 +70,8 @@ impl ConnectionStorage for SqlStorage {
         limit: usize,
     ) -> Result<Vec<Ending>, StorageError> {
         self.run_to_deadline(async {
-            // The status is written into the statement and not bound as a value. Otherwise the database could not use
-            // the index, which covers only rows for which this condition holds.
+            // The index covers only connections for which the condition on the status holds. The database can use this
+            // index only because the status is written into the statement and not bound as a value.
             let sql = "SELECT ends_at, tenant, customer, account, token_lineage, granted_at \
                        FROM tiktok_shop_connections \
                        WHERE ends_at <= $1 AND status <> 'reauthorization-required' \

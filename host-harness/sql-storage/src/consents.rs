@@ -89,14 +89,14 @@ impl SqlStorage {
     /// Deletes the states of all tenants that are older than [`STATE_RETENTION_MS`].
     async fn delete_old_states(&self) -> Result<(), StorageError> {
         let sql = match self.dialect {
-            // The age of a state from an earlier boot is unknown, so such a state is deleted, too. Each of the three
+            // The age of a state from an earlier boot is unknown, so such a state is also deleted. Each of the three
             // conditions is a range of the index, so the statement can use the index.
             Dialect::Sqlite(_) => {
                 "DELETE FROM tiktok_shop_states \
                  WHERE begun_boot < $2 OR begun_boot > $2 OR (begun_boot = $2 AND begun_ms < $3 - $1)"
             }
-            // The subquery reads the clock only once. Without the subquery, each state could be compared with another
-            // time, and PostgreSQL could not use the index.
+            // The subquery reads the clock only once. Without the subquery, each state could be compared with a
+            // different time, and PostgreSQL could not use the index.
             Dialect::Postgres => {
                 "DELETE FROM tiktok_shop_states \
                  WHERE begun_at < (SELECT clock_timestamp()) - $1 * INTERVAL '1 millisecond'"

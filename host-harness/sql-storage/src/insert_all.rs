@@ -26,8 +26,8 @@ pub struct NewConnection {
 
 impl SqlStorage {
     /// Adds connections of a tenant in one transaction. If one connection can't be added, no connection is added.
-    /// Writes no events. The age of the token records begins at zero. Calls with a few thousand connections each are
-    /// the fastest.
+    /// Writes no events. The age of the token records counts from this call. Calls with a few thousand connections each
+    /// are the fastest.
     ///
     /// # Errors
     /// See [`StorageError`]. `Refused` if the storage already has one of the connections, or if the tenant does not

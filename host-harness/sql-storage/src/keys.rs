@@ -85,7 +85,8 @@ impl KeyStorage for SqlStorage {
                        WHERE c.tenant = k.tenant AND c.sealed_by = k.id) AS records \
                        FROM tiktok_shop_tenant_keys k WHERE (k.tenant, k.id) > ($1, $2) \
                        ORDER BY k.tenant, k.id LIMIT $3";
-            // Without `after`, the list starts after the empty text, because every id is greater.
+            // If `after` is `None`, the list starts after the empty text, because every id is greater than the empty
+            // text.
             let (tenant, key) = after.map_or(("", ""), |(tenant, key)| (tenant.as_str(), key.as_str()));
             let query = statement(sql).bind_text(tenant).bind_text(key).bind_limit(limit);
             let key_use = |row: &AnyRow| {

@@ -35,7 +35,7 @@ async fn postgres_keeps_the_contract() {
     assert_contract(SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap()).await;
 }
 
-/// Three handles take turns, like three hosts of a fleet. The test above runs on the same database at the same time.
+/// Three handles take turns, like three hosts of a fleet. The test above may run on the same database at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_opened_three_times_keeps_the_contract() {
     let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };

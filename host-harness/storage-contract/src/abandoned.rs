@@ -15,11 +15,11 @@ use super::trial::Trial;
 use tiktok_shop_host::events::NewEvent;
 use tiktok_shop_host::storage::Swapped;
 
-/// The maximum number of polls before a write is abandoned. It is more than a write needs, because a write waits for
-/// the database fewer times than this.
+/// The maximum number of polls before a write is abandoned. A write needs fewer polls, because it waits for the
+/// database less often.
 const MAX_POLLS: u64 = 40;
-/// The number of rounds. Each round starts again with one poll. The rounds differ because the timing of the database
-/// varies, so the same number of polls may abandon a write at another place.
+/// The number of rounds. Each round starts again with one poll. The timing of the database varies, so the same number
+/// of polls may abandon a write at different places in different rounds.
 const ROUNDS: u32 = 4;
 /// Deadlines that are so short that they may pass while a database works on a write.
 const DEADLINES: [Duration; 6] = [
@@ -57,7 +57,7 @@ enum Patience {
 }
 
 impl Patience {
-    /// Waits for the future. `None` if the caller stopped waiting before it finished.
+    /// Waits for the future. `None` if the caller stopped waiting before the future finished.
     async fn await_or_abandon<F: Future>(self, future: F) -> Option<F::Output> {
         match self {
             Self::Polls(polls) => poll_at_most(polls, future).await,
@@ -75,7 +75,7 @@ struct Callers {
     polls: u64,
     /// The number of [`DEADLINES`] that this round has used.
     deadlines: usize,
-    /// Whether the latest caller got an answer. A caller with more patience would get an answer, too.
+    /// Whether the latest caller got an answer. A caller with more patience would also get an answer.
     was_answered: bool,
 }
 

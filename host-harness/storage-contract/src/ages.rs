@@ -14,8 +14,8 @@ use tiktok_shop_host::storage::{
 
 /// How much an age may exceed the measured time. A storage may measure in whole seconds and round up.
 const RESOLUTION: Duration = Duration::from_secs(1);
-/// If a new write did not make the age smaller, the age may exceed the measured time by this much. A storage may
-/// measure in milliseconds and round up.
+/// After a new write, the age must be smaller than before. Otherwise it may exceed the time since the write only by
+/// this much, because a storage may measure in milliseconds and round up.
 const ROUNDING: Duration = Duration::from_millis(1);
 /// How much an age must grow before a check writes again, so that the old age is clearly greater than the age of the
 /// new write.
@@ -67,7 +67,7 @@ pub(super) async fn the_age_is_small_after_a_write_and_grows(trial: &Trial) -> R
     let last = wait_for_growth(|| age(&tenant, &key, "r1")).await?;
     let passed = begin.elapsed() + RESOLUTION;
     ensure!(last <= passed, "the age of a record that was written within {passed:?} has grown to {last:?}");
-    // The answer of a stale swap contains the record with its age, too.
+    // The answer of a stale swap also contains the record with its age.
     let stale = tenant.storage.swap_token(&tenant.id, &key, None, None).await?;
     let Swapped::Stale(Some(entry)) = stale else {
         return Err(Broken(format!("a deletion that expects no record answered {stale:?}")));
@@ -85,7 +85,7 @@ pub(super) async fn a_new_write_restarts_the_age(trial: &Trial) -> Result<(), Br
     let key = samples::key("customer", "account")?;
     tenant.put_token(&key, "r1", "value").await?;
     let mut current = "r1".to_owned();
-    // The first write replaces the record. The second write creates it again after a deletion.
+    // The first write replaces the record. The second write creates the record again after a deletion.
     for (revision, is_created_again) in [("r2", false), ("r3", true)] {
         let before = wait_for_growth(|| age(&tenant, &key, &current)).await?;
         let begin = Instant::now();

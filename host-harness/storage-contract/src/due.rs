@@ -9,8 +9,8 @@ use tiktok_shop_host::storage::{Due, StorageError, Swapped};
 
 /// The number of token records, enough for several pages of a sweep.
 const RECORDS: u64 = 2_000;
-/// The number of different due times. Many records are due at the same second. These records are ordered by tenant and
-/// key.
+/// The number of different due times. There are fewer due times than records, so many records are due at the same
+/// second. The list orders these records by tenant and key.
 const SECONDS: u64 = 101;
 /// Suffixes of tenants. Their order in UTF-16, and in most collations, differs from the byte order.
 const TENANTS: [&str; 4] = ["", "\u{ffff}", "\u{10000}", "\0A"];

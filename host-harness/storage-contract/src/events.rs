@@ -83,7 +83,7 @@ pub(super) async fn reading_events_continues_from_any_position(trial: &Trial) ->
     let register = Register::new(&tenant, "account", Kind::Row)?;
     let events: Vec<_> = (0..EVENTS).map(|number| samples::numbered_event(&register.key, number)).collect();
     let mut current = None;
-    // Each swap has three events. Only the last swap has one.
+    // Every swap appends three events, except the last swap, which appends one event.
     for (chunk, revision) in events.chunks(3).zip(1..) {
         let swapped = register.swap_with(current, Some(Stored::new(revision)), chunk).await?;
         ensure_eq!(swapped, Swapped::Done, "a swap with events");
@@ -196,7 +196,7 @@ pub(super) async fn append_once_appends_once_per_tenant_and_connection(trial: &T
     let [one, account, customer] = [("c", "a"), ("c", "b"), ("d", "a")].map(|(c, a)| samples::key(c, a));
     let (one, account, customer) = (one?, account?, customer?);
     let first = samples::event(&one, EventKind::Recovered);
-    // This event has another kind, but the same `once`.
+    // This event has another kind than `first`, but is appended with the same `once`.
     let again = samples::event(&one, EventKind::Disconnected);
     // Each tuple holds the tenant, `once`, the event, and whether the call must append the event.
     let calls = [

@@ -18,7 +18,7 @@ const RECORDS: u64 = 3;
 const TASKS: u64 = 4;
 /// The number of loads and swaps of each task.
 const STEPS: u64 = 10;
-/// On average, one of this many swaps is abandoned before it is answered.
+/// On average, one in this number of swaps is abandoned before it is answered.
 const ABANDONED_ONE_OF: u64 = 6;
 /// The maximum number of polls before a swap is abandoned. Some swaps finish earlier.
 const MAX_POLLS: u64 = 12;

@@ -167,7 +167,7 @@ async fn check_refused(tenant: &Tenant, key: &str) -> Result<(), Broken> {
         let answer = storage.reseal(id, &record, &sealed("resealed")?).await;
         ensure_eq!(answer, Err(StorageError::KeyGone), "`reseal` under the key {key:?}");
     }
-    // The records are read with stale swaps, because a load may be stale.
+    // The records are read with swaps that must lose, because a load may return an old record.
     for (account, expected) in [("new", None), ("there", Some("r"))] {
         let place = samples::key("customer", account)?;
         let found = match storage.swap_token(id, &place, Some(&"none".parse()?), None).await? {

@@ -1,6 +1,7 @@
 //! Checks whether the history of a record is linearizable. It is linearizable if its swaps can be put into an order
 //! that explains every answer. In this order, each swap finds the record that the previous swap left. If one swap
-//! returned before another swap was called, it comes first (Herlihy and Wing, "Linearizability", 1990).
+//! returned before a second swap was called, the first one comes earlier in the order (Herlihy and Wing,
+//! "Linearizability", 1990).
 //!
 //! The search is the algorithm of Wing and Gong ("Testing and verifying concurrent objects", 1993). It remembers the
 //! states that it has visited (Lowe, "Testing for linearizability", 2017). A swap without an answer may take effect at
@@ -134,8 +135,8 @@ fn search(swaps: &[Swap<'_>]) -> Result<(), String> {
     let mut open = vec![begin];
     let mut longest: Option<(usize, Prefix)> = None;
     while let Some(prefix) = open.pop() {
-        // If a swap was called after another swap had returned, it comes later in the order. So only swaps that were
-        // called before the first return can come next.
+        // A swap comes later in the order than every swap that returned before it was called. So the next swap must be
+        // one that was called before the first return.
         let answered = prefix.remaining(swaps).filter(|(_, swap)| swap.is_answered());
         let Some(first_return) = answered.map(|(_, swap)| swap.operation.returned).min() else { return Ok(()) };
         let candidates = prefix.remaining(swaps).filter(|(_, swap)| swap.operation.called < first_return);
@@ -219,7 +220,8 @@ mod tests {
         ] {
             assert_eq!(check_linearizable(&[unknown, rest]), Ok(()), "{rest}");
         }
-        // The unanswered swap takes effect late: after two swaps that were called later and did not find its record.
+        // The unanswered swap takes effect late: after two swaps that were called later, and that did not see its
+        // record.
         let late = [
             unknown,
             swap([3, 4], None, 11, Done),

@@ -34,7 +34,7 @@ async fn check_row(tenant: &Tenant, row: &Row, expected: Option<&str>, revision:
     Ok(())
 }
 
-/// Returns a row with every text set. `text` returns the text of the field with this name.
+/// Returns a row in which every text is set. `text` gets the name of a field and returns the text for that field.
 fn filled(tenant: &Tenant, text: impl Fn(&str) -> String) -> Result<Row, Broken> {
     let key = samples::key("customer", "account")?;
     let mut row = samples::row(&key);

@@ -8,7 +8,7 @@ use tiktok_shop_host::connection::ConnectionKey;
 use tiktok_shop_host::storage::{Due, KeyUse, Next, Purpose, Sealed, SealedRecord, StorageError, Swapped};
 use tiktok_shop_host::{KeyId, Revision, TenantId};
 
-/// Returns the purpose and the connection of the records that are sealed under this key, read in pages of at most
+/// Returns the purpose and the connection of each record that is sealed under this key, read in pages of at most
 /// `limit` entries.
 pub(super) async fn listed(
     tenant: &Tenant,

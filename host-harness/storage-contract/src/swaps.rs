@@ -1,5 +1,5 @@
-//! Compare-and-swap: of several swaps that expect the same revision, exactly one wins. The others get the record that
-//! won.
+//! Compare-and-swap: if several swaps expect the same revision, exactly one of them wins. The others get the record
+//! that won.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{eventually, race};

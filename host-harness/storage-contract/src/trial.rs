@@ -134,7 +134,7 @@ impl Tenant {
         Sealed::new(self.key.clone(), bytes.into())
     }
 
-    /// Creates a token record that is not due.
+    /// Creates a token record without a due time.
     pub(super) async fn put_token(
         &self,
         key: &ConnectionKey,

@@ -37,8 +37,8 @@ impl EgressPolicy {
     /// `Host` header. Use it for tests and demonstrations. The guest can't notice the stand-in. Nothing else bypasses
     /// the address check.
     ///
-    /// # Errors [`NotLoopback`] if the address is not a loopback address, because secrets would leave the machine
-    /// unencrypted.
+    /// # Errors
+    /// [`NotLoopback`] if the address is not a loopback address, because secrets would leave the machine unencrypted.
     pub fn stand_in(mut self, authority: Authority, address: SocketAddr) -> Result<Self, NotLoopback> {
         if !address.ip().is_loopback() {
             return Err(NotLoopback(address));

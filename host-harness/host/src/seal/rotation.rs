@@ -133,8 +133,8 @@ impl Keyring {
         Ok(self.storage().rewrap_key(tenant, key, Some(&wrapped)).await?)
     }
 
-    /// Seals every record that this key seals again, under the tenant's newest key. Returns the number of records that
-    /// do not open.
+    /// Takes every record that is sealed under this key, and seals it again under the tenant's newest key. Returns the
+    /// number of records that do not open.
     async fn reseal_all(
         &self,
         tenant: &TenantId,

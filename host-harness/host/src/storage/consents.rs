@@ -17,8 +17,7 @@ use crate::secret::Secret;
 /// Keeps consents that have begun.
 #[async_trait]
 pub trait ConsentStorage: Send + Sync {
-    /// Stores a new consent, unused, for at least one hour. After this call, [`load_state`](Self::load_state) finds the
-    /// consent.
+    /// Stores a new consent, unused, for at least one hour. [`load_state`](Self::load_state) finds it from then on.
     ///
     /// # Errors
     /// See [`StorageError`]. `Refused` if the tenant already has a consent with this state.

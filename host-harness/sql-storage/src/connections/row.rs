@@ -75,7 +75,7 @@ pub(crate) fn bind_row(query: Statement, revision: &Revision, row: &Row) -> Resu
         .bind(ciphers.as_ref().map(|sealed| sealed.bytes().to_vec())))
 }
 
-/// Reads a row from `customer`, `account` and [`COLUMNS`]. The returned row has no shops yet.
+/// Reads a row from the columns `customer` and `account` and from [`COLUMNS`]. The returned row has no shops yet.
 pub(crate) fn read_row(row: &AnyRow) -> Result<RowEntry, StorageError> {
     let scopes = row.text("granted_scopes")?;
     let connection = Connection {

@@ -18,7 +18,7 @@ pub enum OpenError {
     /// The path contains bytes that are not UTF-8.
     #[error("{}: the path is not UTF-8", .0.display())]
     Path(PathBuf),
-    /// The system does not give the id of its latest boot.
+    /// The id of the machine's latest boot could not be read.
     #[error("can't read the id of this machine's boot: {0}")]
     Boot(std::io::Error),
     /// The address does not have the form `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.

@@ -23,8 +23,8 @@ pub(super) async fn migrate(connection: &mut AnyConnection, dialect: &Dialect) -
     let mut migrator = Migrator::with_migrations(vec![first]);
     migrator.dangerous_set_table_name(TABLE);
     // The migrator needs the right to create tables, even if every version is already applied. So if every version is
-    // applied, the migrator does not run, and a user without this right can open the database. In every other case,
-    // even after an error, the migrator runs and reports what is wrong.
+    // applied, the migrator does not run, and a user without this right can open the database. Otherwise the migrator
+    // runs, even if the applied versions can't be read. It then reports what is wrong.
     if let Ok(applied) = connection.list_applied_migrations(TABLE).await
         && applied
             .iter()

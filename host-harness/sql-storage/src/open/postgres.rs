@@ -31,9 +31,10 @@ impl Default for PostgresOptions {
     }
 }
 
-/// A connection that was idle for this time is closed.
+/// A connection that was idle for ten minutes is closed.
 const MAX_IDLE: Duration = Duration::from_secs(600);
-/// A connection of this age is closed. New connections then reach a server that has moved to another machine.
+/// A connection that is 30 minutes old is closed. New connections then reach a server that has moved to another
+/// machine.
 const MAX_AGE: Duration = Duration::from_secs(1_800);
 /// The time that the network may add to the time of a statement.
 const NETWORK_RESERVE: Duration = Duration::from_millis(500);
@@ -101,8 +102,9 @@ impl SqlStorage {
 /// this check, a call that waits for a connection gets a working one, and a dead connection does not keep its place in
 /// the pool.
 ///
-/// One case remains. When a connection comes back to the pool, the driver itself pings it, and waits for the answer
-/// without a limit. A connection that dies during this ping keeps its place in the pool until the network gives up.
+/// This check misses one kind of dead connection. When a connection comes back to the pool, the driver itself pings it,
+/// and waits for the answer without a limit. A connection that dies during this ping keeps its place in the pool until
+/// the network gives up.
 fn ping(connection: &mut AnyConnection, timeout: Duration) -> BoxFuture<'_, Result<bool, Error>> {
     Box::pin(async move {
         tokio::time::timeout(timeout, connection.ping()).await.map_err(|_| Error::PoolTimedOut)??;

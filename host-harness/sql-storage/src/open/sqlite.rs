@@ -22,8 +22,8 @@ use crate::storage::SqlStorage;
 
 /// The number of connections that only read. In WAL mode readers and the writer don't wait for each other.
 const READERS: u32 = 4;
-/// How long a call waits for a free connection of this process. If another process holds the write lock, the driver
-/// waits 5 seconds, too.
+/// How long a call waits for a free connection of this process. With that connection, the driver waits up to 5 more
+/// seconds if another process holds the write lock.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// With `synchronous = FULL` a commit is on the disk when it succeeds. The next weaker setting does not promise that in
@@ -66,8 +66,8 @@ impl SqlStorage {
             AnyConnectOptions::from_str(&address).map_err(OpenError::unreachable)?.disable_statement_logging();
         let dialect = Dialect::Sqlite(clock);
         {
-            // SQLite's own lock does not cover all the steps of a migration. This lock lets only one process at a time
-            // migrate the database.
+            // SQLite's own lock does not cover all the steps of a migration. This file lock lets only one process at a
+            // time migrate the database.
             let to_lock = path.clone();
             let lock = tokio::task::spawn_blocking(move || private_file::lock(&to_lock)).await;
             let _lock = lock.map_err(|error| OpenError::Unreachable(error.to_string()))??;
@@ -86,7 +86,7 @@ impl SqlStorage {
                 .connect_lazy_with(options.clone())
         };
         // The database has one write lock, so the pool for writers has one connection. The writers of this process wait
-        // for it in order. With more connections, they would poll for the lock.
+        // for it in order. With more connections, the writers would poll for the write lock.
         Ok(Self { dialect, readers: pool(READERS), writers: pool(1), deadline: None })
     }
 

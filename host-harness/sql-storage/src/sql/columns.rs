@@ -34,7 +34,7 @@ pub(crate) trait Columns {
         T::try_from(self.text(column)?).map_err(|_| malformed(column))
     }
 
-    /// Reads a word, and returns the case of the enum that has this word.
+    /// Reads a word, and returns the variant of the enum that has this word.
     fn word<T: FromStr>(&self, column: &'static str) -> Result<T, StorageError> {
         self.optional_word(column)?.ok_or_else(|| malformed(column))
     }

@@ -62,8 +62,8 @@ impl Dialect {
         }
     }
 
-    /// Returns the expression for the time since a moment, in milliseconds. Its value is null if the moment was before
-    /// this boot. Its parameters are those of [`now`](Self::now).
+    /// Returns the expression for the time since a moment, in milliseconds. With SQLite, its value is null if the
+    /// moment was before the latest boot. Its parameters are those of [`now`](Self::now).
     pub(crate) fn age(&self, moment: Moment, first: usize) -> String {
         let word = moment.as_str();
         match self {
