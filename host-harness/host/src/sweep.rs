@@ -74,8 +74,8 @@ struct Listed {
 const PAGE: usize = 500;
 
 impl ConnectorHost {
-    /// Refreshes every due connection once, until none is left or `stop` completes. Then writes expiry notices about
-    /// authorizations that end within 30 days, 7 days or 1 day. `on_each` is called after each refresh. A slow
+    /// Refreshes every due connection once. Then writes expiry notices about authorizations that end within 30 days, 7
+    /// days or 1 day. If `stop` completes, the sweep ends early. `on_each` is called after each refresh. A slow
     /// connection occupies one of `concurrency` places and delays no other connection.
     ///
     /// All hosts of a fleet may sweep at the same time. If two of them reach one connection, only one refreshes it.

@@ -11,8 +11,8 @@ pub trait MachineClock: Send + Sync {
     /// Returns the id of the machine's latest boot. Each boot has a different id.
     fn boot(&self) -> &str;
 
-    /// Returns the time since the machine's latest boot, including the time that it slept. It never goes backwards, and
-    /// nobody can set it.
+    /// Returns the time since the machine's latest boot. The time in which the machine slept counts. The returned time
+    /// never goes backwards, and nobody can set it.
     fn since_boot(&self) -> Duration;
 
     /// Returns the time since 1970-01-01T00:00:00Z by the machine's wall clock, which can be set.
@@ -29,7 +29,7 @@ impl BootClock {
     /// Reads the id of the latest boot from the system.
     ///
     /// # Errors
-    /// The system does not give the id.
+    /// The id could not be read.
     #[cfg(target_os = "linux")]
     pub fn read() -> std::io::Result<Self> {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
@@ -39,7 +39,7 @@ impl BootClock {
     /// Reads the id of the latest boot from the system.
     ///
     /// # Errors
-    /// The system does not give the id.
+    /// The id could not be read.
     #[cfg(target_os = "macos")]
     pub fn read() -> std::io::Result<Self> {
         use sysctl::Sysctl as _;

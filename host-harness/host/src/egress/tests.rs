@@ -121,7 +121,7 @@ fn client_resolving(addresses: Option<io::Result<Vec<IpAddr>>>) -> Client {
     client(EgressPolicy::production().resolver(Arc::new(Scripted(addresses))))
 }
 
-/// A client that connects to a local port over TLS. It skips the address check.
+/// Creates a client that connects to a local port over TLS. The client skips the address check.
 fn client_over_tls(address: SocketAddr, roots: RootCertStore) -> Client {
     client_with_check(&[address.ip()], address.port(), roots, |_| true)
 }
@@ -144,7 +144,7 @@ async fn fetch(client: &Client, url: &str, options: RequestOptions) -> Result<Re
     fetch_in_call(Instant::now(), client, url, options).await
 }
 
-/// Sends a request with `send_request`, which `wasi:http` calls for a guest.
+/// Sends a request with `send_request`, as `wasi:http` does for the guest of a call that began at `call_started`.
 async fn fetch_in_call(
     call_started: Instant,
     client: &Client,
@@ -365,7 +365,8 @@ async fn a_connection_that_breaks_after_the_request_has_an_error_of_its_own() {
     assert_eq!(body_error(&client_to(&server)).await, "HttpResponseIncomplete");
 }
 
-/// A body whose first piece is ready. It ends when the sender sends, and fails when the sender is dropped.
+/// Creates a body whose first piece is ready. The body ends when the returned sender sends, and fails when the sender
+/// is dropped.
 fn unfinished(first: &'static str) -> (WasiBody, oneshot::Sender<()>) {
     let (finish, finished) = oneshot::channel::<()>();
     let pieces = futures::stream::once(async move { Ok(Frame::data(Bytes::from_static(first.as_bytes()))) });

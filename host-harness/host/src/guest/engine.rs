@@ -12,7 +12,7 @@ use crate::limits::Limits;
 /// The length of an epoch.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Returns how many ticks fit into this time of computing, at least one.
+/// Returns the number of whole ticks in this computing time, or 1 if it is shorter than a tick.
 pub(super) fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -29,8 +29,8 @@ const MAX_ATTEMPTS: usize = 8;
 /// type to import connections into a storage, and to rotate and erase keys.
 ///
 /// The keyring unwraps a tenant's keys when it first needs them, and keeps them in memory. So an outage of the key
-/// service does not affect tenants whose keys are in memory. If one host erases keys, the other hosts notice it within
-/// 60 seconds.
+/// service does not affect tenants whose keys are in memory. If one host erases keys, the other hosts notice the
+/// erasure within 60 seconds.
 pub struct Keyring {
     storage: Arc<dyn HostStorage>,
     provider: Arc<dyn KeyProvider>,

@@ -121,8 +121,8 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// Wraps a data key under the current host key. Returns `false` if the data key is erased or is already wrapped by
-    /// the current host key.
+    /// Wraps a data key under the current host key. Changes nothing if the data key is erased or is already wrapped by
+    /// the current host key. Returns whether the wrapping changed.
     async fn rewrap(&self, tenant: &TenantId, key: &TenantKey) -> Result<bool, RotationError> {
         let current = self.provider().current().await?;
         if key.wrapped.as_ref().is_none_or(|wrapped| wrapped.host_key == current) {

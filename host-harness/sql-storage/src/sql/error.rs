@@ -40,7 +40,7 @@ fn database_error(error: &dyn DatabaseError) -> StorageError {
     {
         // SQLite's texts contain only names of tables and columns, so they are safe to quote.
         let text = format!("SQLite error {number}: {}", error.message());
-        // The lower byte of an extended code is the primary code.
+        // The lower byte of an extended SQLite code is the primary code.
         return if SQLITE_REFUSED.contains(&(number & 0xff)) {
             StorageError::Refused(text)
         } else {

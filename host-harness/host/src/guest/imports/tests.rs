@@ -167,7 +167,7 @@ async fn the_events_of_a_row_depend_on_the_row_that_it_replaces() {
     let second = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await.unwrap();
     let revision = stored(second);
 
-    // Another call begins. It has not loaded or written the row before.
+    // Another call begins. This call has neither loaded nor written the row.
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let third = imports.swap_row(key("mine"), Some(revision), Some(row(3, ENDING))).await.unwrap();
     let loaded = imports.load_row(key("mine")).await.unwrap().unwrap();
