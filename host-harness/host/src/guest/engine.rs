@@ -9,7 +9,7 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, MemoryCreator, Poolin
 
 use crate::limits::Limits;
 
-/// The length of an epoch.
+/// The time between two increments of the engine's epoch: 10 ms.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Returns the number of whole ticks in this computing time, or 1 if it is shorter than a tick.

@@ -57,7 +57,7 @@ async fn a_rotation_without_the_earlier_host_key_changes_nothing() {
     assert_eq!(ring.status().await.unwrap().keys, before);
 }
 
-/// Each round interrupts the rotation at another write. In the last round, no write fails.
+/// Each round interrupts the rotation at a different write. In the last round, no write fails.
 #[tokio::test]
 async fn an_interrupted_rotation_is_finished_by_the_next_rotation() {
     let writes = 2 * (3 + 2 * CONNECTIONS);
