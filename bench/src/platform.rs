@@ -1,4 +1,5 @@
-//! The platform that the benchmarks measure: a host with the component, a storage, and a fake TikTok Shop behind it.
+//! The platform that the benchmarks measure: a host with the component, its storage, and a fake TikTok Shop that
+//! answers its requests.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -74,12 +75,12 @@ pub(crate) fn consent(tiktok: &Control, app: &App) -> Result<String> {
     Ok(tiktok.consent(&app.service_id, SELLER, None, Decision::Allow)?)
 }
 
-/// Returns the customer id of a copy.
+/// Returns the customer id of the copy with this number.
 pub(crate) fn customer(number: u64) -> Result<CustomerId> {
     Ok(format!("customer-{number}").parse()?)
 }
 
-/// The content of a connection of which copies are made.
+/// The content of a connection. The benchmarks store copies of it.
 pub(crate) struct Template<'a> {
     platform: &'a Platform,
     record: Vec<u8>,

@@ -38,7 +38,8 @@ pub const MAX_ROUNDS: u32 = 8;
 pub enum Trigger<'a> {
     /// Renews only when due, and at most once in ten minutes.
     WhenDue,
-    /// Renews when due, or if the access token is valid for less than this time; at most once in ten minutes.
+    /// Renews when due, or if the access token is valid for less than this duration. Renews at most once in ten
+    /// minutes.
     GoodFor(Duration),
     /// Renews now. A claim that another call holds is still respected.
     Forced,

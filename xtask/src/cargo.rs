@@ -129,7 +129,8 @@ pub fn build(mut command: Command, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> 
     let status = child.wait()?;
     if !status.success() {
         if let Ok(text) = text {
-            // Not `eprint!`: the test harness would show the text only with the one test that ran the build.
+            // `eprint!` is not used, because the test harness would show its text only with the one test that ran the
+            // build.
             io::stderr().write_all(text.as_bytes())?;
         }
         bail!("cargo build failed ({status}); see its messages above");

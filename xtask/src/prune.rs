@@ -91,8 +91,8 @@ pub(crate) fn without_names(component: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// Returns the position of a section's first byte. A section begins with its kind and its length. `range` is the
-/// position of the content behind them.
+/// Returns the position of a section's first byte. A section consists of its kind, its length and its content. `range`
+/// is the position of the content.
 fn section_begin(component: &[u8], range: &std::ops::Range<usize>) -> Option<usize> {
     let mut begin = range.start;
     let length_bytes = leb128_length(range.len());

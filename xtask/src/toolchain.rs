@@ -11,9 +11,9 @@ use crate::process::{program, variable};
 /// A compiler and its own description of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Toolchain {
-    /// The program to call.
+    /// The path of the compiler.
     pub(crate) rustc: PathBuf,
-    /// The folder that holds its standard libraries.
+    /// The folder that holds the compiler's standard libraries.
     pub(crate) sysroot: PathBuf,
     pub(crate) about: About,
 }

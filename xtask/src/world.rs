@@ -1,8 +1,9 @@
 //! Compares a component with the world `plugin` in `wit/world.wit`, which says what the shipped component may import
 //! and must export.
 //!
-//! A component can use only the capabilities that it imports. So the world contains every import that is allowed.
-//! Imports are compared by name and version. `cargo xtask dist` prints the imports.
+//! A component can use only the capabilities that it imports. Therefore the world lists every import that is allowed,
+//! and a component may import nothing else. Imports are compared by name and version. `cargo xtask dist` prints the
+//! imports.
 
 use std::collections::BTreeSet;
 

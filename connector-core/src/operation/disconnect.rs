@@ -53,9 +53,10 @@ pub struct Disconnected {
 }
 
 /// A call begins no new request to TikTok more than 20 s after the start of the call. The rest of the call is left for
-/// the deletion. All times count from the start of the call. The last request ends after 80 s at the latest, even if it
-/// is repeated because of a wrong clock. The last renewal ends after 70 s at the latest. With its default deadlines for
-/// requests and saves, the reference host does not end a call before 105 s.
+/// the deletion. All times count from the start of the call. A request takes at most 30 s and is repeated at most once,
+/// because of a wrong clock. So the last request ends after 80 s at the latest. A renewal takes at most 50 s, so the
+/// last renewal ends after 70 s at the latest. With its default deadlines for requests and saves, the reference host
+/// does not end a call before 105 s.
 const REVOCATION_BUDGET: Duration = Duration::from_secs(20);
 
 /// Ends connections of a customer. Idempotent.

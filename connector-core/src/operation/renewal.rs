@@ -189,7 +189,7 @@ async fn request(effects: &impl Effects, app: &Credentials, claimed: &Claimed) -
     if rotation::too_late(&claimed.at, &effects.now()) {
         return Err(Fault::before_sending(Cause::RefreshTooLate));
     }
-    // Rule 4: one claim covers this one request.
+    // Rule 4: the claim covers exactly this one request.
     let Some(refresh) = &claimed.stored.record.current().refresh else {
         return Err(Fault::before_sending(Cause::Internal));
     };
@@ -207,7 +207,7 @@ async fn request(effects: &impl Effects, app: &Credentials, claimed: &Claimed) -
     match outcome {
         Ok(pair) if pair.access.is_some() || pair.refresh.is_some() => Ok(Received { pair, at, random }),
         Ok(pair) => Err(Fault { error: pair.error(Cause::TokenAnswerIncomplete), acted: Acted::Unknown }),
-        // An answer about a code or an access token says nothing about a refresh token.
+        // An answer about an authorization code or an access token says nothing about a refresh token.
         Err(Fault { error, .. })
             if matches!(error.cause, Cause::AuthorizationCodeSpent | Cause::TokenExpired | Cause::TokenInvalid) =>
         {

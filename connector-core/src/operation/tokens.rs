@@ -1,4 +1,4 @@
-//! Loads, writes and deletes token records, decoded.
+//! Loads, decodes, encodes, writes and deletes token records.
 
 use super::storage_error;
 use crate::error::{Cause, Error};

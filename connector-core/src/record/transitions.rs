@@ -113,8 +113,8 @@ impl TokenRecord {
         (claim.spends == TokenHash::of(current)).then_some(claim.spends)
     }
 
-    /// Stores a new pair in the record (rule 5). If the pair lacks one of the two tokens, the record keeps the token
-    /// that it has.
+    /// Stores a new pair in the record (rule 5). If the pair lacks one of the two tokens, the record keeps its earlier
+    /// token of that kind.
     pub fn take_pair(&mut self, pair: &Pair, now: UnixSeconds, random: u64) {
         if let Some(refresh) = &pair.refresh {
             let spent = self.current.refresh.replace(refresh.duplicate());
@@ -208,7 +208,8 @@ impl TokenRecord {
         } else {
             DeadReason::AuthorizationRevoked
         });
-        // If TikTok's rejections were wrong, the newest token is the likeliest to work again.
+        // The newest token becomes current again. If TikTok's rejections were wrong, this token is the likeliest to
+        // work.
         if !self.rejected.is_empty() {
             let newest = self.rejected.remove(0);
             self.rejected.extend(self.current.refresh.replace(newest));

@@ -98,7 +98,7 @@ fn a_claim_names_the_token_that_it_spends() {
     assert!(!record.holds_claim([8; 16]));
     assert_eq!(record.claimed_current(), Some(written.spends));
     let record = with(record, |record| record.current.refresh = Some(refresh_token("RT-2")));
-    assert_eq!(record.claimed_current(), None, "the claim names another token than the current one");
+    assert_eq!(record.claimed_current(), None, "the claim covers another token than the current one");
 }
 
 #[test]
@@ -154,13 +154,13 @@ fn a_rejection_promotes_the_newest_fallback_under_a_new_claim() {
     assert_eq!(
         (record.presented(), record.generation(), record.awaits_verification()),
         (2, 5, true),
-        "a promotion keeps count and notice"
+        "a promotion keeps the count and the verification"
     );
-    assert_eq!(record.current().access_ends, due().current().access_ends, "the access token and its end stay");
+    assert_eq!(record.current().access_ends, due().current().access_ends, "the access token and its expiry time stay");
     record.reject(Cause::AuthorizationExpired, [10; 16]);
     assert_eq!(tokens(&record), "AT-1 RT-00 [] claimed");
     record.reject(Cause::AuthorizationExpired, [11; 16]);
-    assert_eq!(tokens(&record), "- - [] dead", "the notice is confirmed");
+    assert_eq!(tokens(&record), "- - [] dead", "TikTok confirmed the webhook");
     assert_eq!(record.dead(), Some(DeadReason::AuthorizationRevoked));
 }
 
@@ -264,7 +264,7 @@ fn an_access_token_is_served_until_its_last_minute_even_when_the_record_is_dead(
     let ends = |end| with(due(), |record| record.current.access_ends = end);
     assert!(ends(Some(NOW.plus(61))).serves(NOW));
     assert!(!ends(Some(NOW.plus(60))).serves(NOW));
-    assert!(ends(None).serves(NOW), "an unknown end: until TikTok refuses it");
+    assert!(ends(None).serves(NOW), "a token with an unknown expiry time is served");
     assert!(with(due(), |record| record.dead = Some(DeadReason::RefreshOutcomeUnknown)).serves(NOW));
     assert!(!with(due(), |record| record.current.access = None).serves(NOW));
 }

@@ -49,7 +49,7 @@ impl Seen {
     }
 }
 
-/// Writes the form that `cargo xtask simulate` reads.
+/// Writes the counts in the form that `cargo xtask simulate` reads.
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { crashes, refreshes, contended, pairs_lost, reauthorizations } = self;

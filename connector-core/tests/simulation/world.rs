@@ -192,8 +192,8 @@ impl World {
             }
             self.stored.insert(token.to_owned(), after.lineage());
         }
-        // A consent may be stored after a disconnect that ran at the same time. Only the call that created the lineage
-        // may write it again.
+        // A consent may be stored after a disconnect that ran at the same time. After the end of a lineage, only the
+        // call that created it may write a record of this lineage again.
         let (creator, ended) = self.lineages.entry(after.lineage().to_text()).or_insert((call, false));
         if std::mem::take(ended) && *creator != call {
             self.broken("a lineage that had ended was written again".to_owned());

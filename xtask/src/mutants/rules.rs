@@ -10,7 +10,7 @@ const HEADING: &str = "\n## The rules\n";
 /// A rule: one row of the tables under the heading `HEADING`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rule {
-    /// A number such as `2.1`, or the name of a promise.
+    /// The number of the rule, such as `2.1`. A promise has a name in place of a number.
     pub(super) name: String,
     pub(super) says: String,
 }
@@ -35,7 +35,7 @@ fn read(page: &str) -> Vec<Rule> {
         let mut cells = line.split('|').map(str::trim).skip(1);
         let (Some(name), Some(says)) = (cells.next(), cells.next()) else { continue };
         if name == "---" {
-            // The row before this line is the table's heading.
+            // This line separates the table's heading from its rows, so the row before it is the heading.
             rules.pop();
         } else {
             rules.push(Rule { name: name.to_owned(), says: says.to_owned() });

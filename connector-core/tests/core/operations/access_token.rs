@@ -67,7 +67,7 @@ fn a_token_without_a_believable_end_is_served_until_it_is_due() {
 fn short_lived_tokens_are_renewed_at_most_once_in_ten_minutes() {
     let short = with(ending_in(400), |record| record.rotated_at = NOW.minus(599));
     let host = connected(&short);
-    assert_eq!(served(&host, 3600), ("AT-1".into(), Some(NOW.plus(400))), "the valid token, with its real end");
+    assert_eq!(served(&host, 3600), ("AT-1".into(), Some(NOW.plus(400))), "the valid token, with its real expiry time");
     let ended = with(short, |record| record.current.access_ends = Some(NOW.plus(59)));
     assert_eq!(cause_and_delay(ask(&connected(&ended), 0)), (Cause::BackingOff, 1));
     assert!(host.sent().is_empty());

@@ -257,7 +257,7 @@ fn a_row_that_cannot_be_written_is_left_to_refresh() {
         assert_eq!(last_failure(&connection), Some("connection-row-not-saved"), "{step:?}");
         assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
         let due = host.refresh_due_at().unwrap();
-        assert!(due >= NOW && due < NOW.plus(60), "{step:?}: a sweep finishes it");
+        assert!(due >= NOW && due < NOW.plus(60), "{step:?}: a sweep finishes the work");
         assert!(host.row().is_none());
     }
 }

@@ -72,7 +72,7 @@ fn one_account_or_all_accounts_of_the_customer_are_disconnected() {
         end(&host, ending, RemoteGrant::Keep).unwrap_or_else(|error| panic!("{error}"));
         assert_nothing_is_left(&host);
         assert_eq!(host.find_record(&other).is_some(), left);
-        assert!(host.find_record(&stranger).is_some(), "of another customer");
+        assert!(host.find_record(&stranger).is_some(), "the record of another customer stays");
     }
 }
 

@@ -77,7 +77,7 @@ fn a_refresh_killed_anywhere_leaves_the_old_pair_a_claim_or_the_new_pair() {
             Kill::Before(_) | Kill::After(_) => "AT-2 RT-2 [RT-1]",
         };
         assert_eq!(stored, expected, "{point:?}");
-        assert!(host.refresh_due_at().is_some(), "{point:?}: a sweep comes back");
+        assert!(host.refresh_due_at().is_some(), "{point:?}: a sweep finds the record");
 
         later(&host);
         assert_eq!(outcome(&refresh_when_due(&host)), "ok", "{point:?}");
@@ -162,7 +162,7 @@ fn a_connect_killed_anywhere_leaves_a_whole_connection_or_none() {
         let is_connected = host.find_record(&key()).is_some();
         assert_eq!(is_connected, !matches!(point, Kill::Before(1..=4) | Kill::After(1..=3)), "{point:?}");
         if is_connected {
-            assert!(host.refresh_due_at().is_some(), "{point:?}: a sweep finishes it");
+            assert!(host.refresh_due_at().is_some(), "{point:?}: a sweep finishes the work");
             later(&host);
             assert_eq!(outcome(&refresh_when_due(&host)), "ok", "{point:?}");
             is_whole(&host, point);

@@ -127,7 +127,7 @@ fn a_deauthorization_is_recorded_and_the_next_refresh_finds_one_shop_gone() {
         assert!(host.record().awaits_verification() && host.refresh_due_at() == Some(NOW));
     }
     assert!(host.sent().is_empty(), "no network");
-    assert_eq!(host.history().len(), 2, "the second changed nothing");
+    assert_eq!(host.history().len(), 2, "the repetition changed nothing");
     let connection = refresh_when_due(&host).unwrap();
     assert_eq!(
         (shops_of(&connection).as_str(), connection.status),
@@ -143,7 +143,7 @@ fn a_deauthorization_of_the_whole_grant_is_confirmed_and_its_tokens_are_erased()
     assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");
     assert_eq!(tokens(&host.record()), "- - [] dead");
     assert_eq!(status(&host), Status::ReauthorizationRequired(DeadReason::AuthorizationRevoked));
-    assert_eq!(host.refresh_due_at(), None, "and no refresh is tried again");
+    assert_eq!(host.refresh_due_at(), None, "no refresh is tried again");
     assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::None, "a repetition changes nothing");
 }
 
@@ -196,16 +196,16 @@ fn an_announced_end_is_shown_and_nothing_is_erased() {
     let host = connected(&fresh()).answers([shops_answer(&["1"]), pair_answer(2), shops_answer(&["1"])]);
     let end = NOW.plus(31 * DAY);
     assert_eq!(effect(&host, &ending(NOW, end)), WebhookEffect::AuthorizationEnding);
-    assert_eq!(status(&host), Status::AuthorizationEnding(end), "TikTok said so, whatever the day");
+    assert_eq!(status(&host), Status::AuthorizationEnding(end), "an announced end is always shown");
     assert_eq!(stored_form(&host.record()), stored_form(&fresh()));
-    assert_eq!(refresh_when_due(&host).unwrap().status, Status::AuthorizationEnding(end), "a refresh keeps it");
+    assert_eq!(refresh_when_due(&host).unwrap().status, Status::AuthorizationEnding(end), "a refresh keeps the status");
 
     // A webhook that TikTok sent earlier arrives later. It announces an earlier time.
     assert_eq!(effect(&host, &ending(NOW.minus(60), end.minus(DAY))), WebhookEffect::AuthorizationEnding);
     assert_eq!(status(&host), Status::AuthorizationEnding(end));
 
     assert_eq!(outcome(&connect_all(&host)), "ok");
-    assert_eq!(status(&host), Status::Active, "a consent renews it");
+    assert_eq!(status(&host), Status::Active, "a consent renews the authorization");
 }
 
 #[test]

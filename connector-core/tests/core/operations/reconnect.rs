@@ -92,7 +92,7 @@ fn another_app_key_begins_a_new_lineage() {
     assert_ne!(record.lineage(), LINEAGE);
     assert_eq!((record.app_key(), record.generation()), ("app-key-1", 1));
     assert_eq!(tokens(&record), "AT-2 RT-2 []", "a token of another app is no fallback");
-    assert_eq!(connection.connected_at, NOW, "the row is replaced whole");
+    assert_eq!(connection.connected_at, NOW, "the whole row is replaced");
     assert_eq!(host.row().unwrap().lineage, record.lineage().to_text());
 }
 

@@ -270,7 +270,7 @@ fn retry_after_is_obeyed_before_the_next_attempt() {
     assert!(host.record().not_before() >= Some(NOW.plus(300)));
     host.pass(200);
     assert_eq!(outcome(&refresh_when_due(&host)), "ok", "the old access token is valid");
-    assert_eq!(host.sent().len(), 1, "and nothing was sent");
+    assert_eq!(host.sent().len(), 1, "nothing more was sent");
     host.edit(|record| record.current.access_ends = Some(NOW));
     let (cause, delay) = cause_and_delay(refresh_when_due(&host));
     assert!(cause == Cause::BackingOff && (100..=175).contains(&delay), "{delay}");

@@ -35,7 +35,7 @@ fn the_policy_of_the_consent_decides_what_is_linked() {
         ("the only one", ExactlyOne, &[&["1"]], &["1 granted linked"]),
         ("a choice to make", ExactlyOne, &[&["1", "2"]], &["1 granted, 2 granted"]),
         (
-            "a later one is not used",
+            "a shop that appears later is not linked",
             ExactlyOne,
             &[&["1"], &["1", "2"]],
             &["1 granted linked", "1 granted linked, 2 granted"],

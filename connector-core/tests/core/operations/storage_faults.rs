@@ -65,7 +65,7 @@ fn each_failing_storage_effect_of_a_refresh_has_its_exact_outcome() {
             assert_eq!(host.sent(), &["refresh RT-1", "shops AT-2"][..requests], "{case}");
             if expected == "connection-row-not-saved" {
                 let due = host.refresh_due_at().unwrap();
-                assert!(due > NOW && due < NOW.plus(60), "{case}: a sweep comes back soon");
+                assert!(due > NOW && due < NOW.plus(60), "{case}: a sweep soon calls again");
             }
         }
     }

@@ -116,8 +116,8 @@ fn a_lasting_failure_causes_a_limited_number_of_requests() {
         panic!("more than 1000 calls in a day");
     };
     let shops = || shops_answer(&["1"]);
-    assert_eq!(day(&expired(), Answer::code(36_004_001), shops()), 1, "dead: asked once");
-    assert_eq!(day(&fresh(), pair_answer(2), shops()), 1, "fresh: the shops are read once");
+    assert_eq!(day(&expired(), Answer::code(36_004_001), shops()), 1, "a dead grant is tried once");
+    assert_eq!(day(&fresh(), pair_answer(2), shops()), 1, "the shops of a fresh grant are read once");
     assert!(day(&expired(), Answer::Broken(TransportFailure::NotConnected), shops()) <= 32);
     assert!(day(&fresh(), pair_answer(2), Answer::page(500)) <= 32);
     // It is unknown whether TikTok acted, so the next request follows when the claim lapses.
@@ -139,7 +139,7 @@ fn a_year_of_seven_day_tokens_takes_at_most_65_rotations() {
         host = host.answers([pair, shops_answer(&["1"])]);
         assert_eq!(outcome(&refresh_when_due(&host)), "ok");
         let due_at = host.refresh_due_at().unwrap();
-        assert!(due_at < ends.minus(DAY / 2), "the token is renewed well before its end");
+        assert!(due_at < ends.minus(DAY / 2), "the token is renewed well before it expires");
         host.pass(due_at.since(host.wall()));
     }
     assert!(rotations >= 58, "{rotations}");

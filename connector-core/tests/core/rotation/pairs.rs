@@ -211,7 +211,7 @@ fn a_late_pair_is_adopted_by_the_record_that_is_stored_now() {
         let adoption = adopt(&mut theirs, origin("RT-1"), &pair, NOW, 0);
         assert_eq!((adoption, tokens(&theirs).as_str()), (expected, left), "{case}");
         if expected != Adoption::Write {
-            assert_eq!(stored_form(&theirs), stored_form(&before), "{case}: changed without a reason to write");
+            assert_eq!(stored_form(&theirs), stored_form(&before), "{case}: the record changed without need");
         }
     }
 }
@@ -251,7 +251,7 @@ proptest! {
             let mut kept: Vec<_> = record.fallbacks().iter().map(RefreshToken::expose).collect();
             prop_assert!(kept.len() <= MAX_FALLBACKS);
             prop_assert!(!kept.contains(&current));
-            prop_assert!(record.contains(&pair(number)), "a pair in hand was lost");
+            prop_assert!(record.contains(&pair(number)), "an issued pair was lost");
             kept.sort_unstable();
             kept.dedup();
             prop_assert_eq!(kept.len(), record.fallbacks().len());
