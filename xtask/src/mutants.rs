@@ -70,7 +70,7 @@ impl Mutants {
         Ok(if killed == count { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Returns the mutants that the options select, in the order of the first rule that each breaks.
+    /// Returns the mutants that the options select, ordered by the first rule that each mutant breaks.
     fn chosen(&self, rules: &[Rule]) -> Result<Vec<Mutant>> {
         let mut mutants = Mutant::all()?;
         if let Some(unknown) = self.only.iter().find(|name| mutants.iter().all(|mutant| mutant.name != **name)) {

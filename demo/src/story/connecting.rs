@@ -1,4 +1,4 @@
-//! The steps from the consent link to the first call.
+//! The steps of the demo from the consent link to the first `call`.
 
 use anyhow::{Context as _, Result};
 use fake_tiktok_shop::Decision;

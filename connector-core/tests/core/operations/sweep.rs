@@ -116,7 +116,7 @@ fn a_lasting_failure_causes_a_limited_number_of_requests() {
         panic!("more than 1000 calls in a day");
     };
     let shops = || shops_answer(&["1"]);
-    assert_eq!(day(&expired(), Answer::code(36_004_001), shops()), 1, "a dead grant is tried once");
+    assert_eq!(day(&expired(), Answer::code(36_004_001), shops()), 1, "a grant that TikTok rejects is tried once");
     assert_eq!(day(&fresh(), pair_answer(2), shops()), 1, "the shops of a fresh grant are read once");
     assert!(day(&expired(), Answer::Broken(TransportFailure::NotConnected), shops()) <= 32);
     assert!(day(&fresh(), pair_answer(2), Answer::page(500)) <= 32);
