@@ -249,8 +249,8 @@ pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, u
     let before = before.map(|row| row.connection);
 
     let announced = before.as_ref().filter(|_| update.occasion != Occasion::Consent).and_then(|c| c.authorization_ends);
-    // Webhooks may arrive out of order. The webhook that TikTok sent last announces the later time, so the later time
-    // counts.
+    // Webhooks may arrive out of order. A webhook that TikTok sent later announces a later time. So the latest
+    // announced time counts.
     let authorization_ends = announced.max(update.authorization_ends);
     let connected_at = before.as_ref().map_or_else(|| record.granted_at(), |c| c.connected_at);
     let shops_synced_at = match update.shops {

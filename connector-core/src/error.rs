@@ -1,6 +1,6 @@
 //! Says what went wrong and what the host should do next.
 //!
-//! The list of causes is open: it grows. The list of actions is closed within a major version. [`Cause::action`] maps
+//! Every version may add causes. The list of actions does not change within a major version. [`Cause::action`] maps
 //! every cause to its action.
 //!
 //! A host branches on the action. It may also branch on the codes in [`code`], which keep their meaning. All other
@@ -150,7 +150,7 @@ pub mod code {
     /// The body of the webhook is too large or is not an event. The host answers it with 200, so that TikTok does not
     /// repeat it.
     pub const WEBHOOK_MALFORMED: &str = Cause::WebhookMalformed.code();
-    /// TikTok Shop did not send this webhook in this form. The host answers it with 401.
+    /// TikTok Shop did not send this webhook, or sent it in another form. The host answers it with 401.
     pub const WEBHOOK_SIGNATURE_INVALID: &str = Cause::WebhookSignatureInvalid.code();
 }
 

@@ -1,8 +1,8 @@
 //! The token record: everything that is stored about the tokens of one connection.
 //!
 //! The record decides whether there is a connection: a seller account without a record is not connected. The customer's
-//! row is a projection of the record. The fields of [`TokenRecord`] are private. It changes only through the methods in
-//! `transitions`, which keep its invariants, and through its stored form in `codec`.
+//! row is a projection of the record. The fields of [`TokenRecord`] are private. A record changes only through the
+//! methods in `transitions`, which keep its invariants. Only `codec` reads and writes its stored form.
 
 mod codec;
 mod transitions;

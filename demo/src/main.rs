@@ -1,6 +1,5 @@
 //! Shows the life of a connection on a terminal, with the shipped component, the reference host and the fake TikTok
-//! Shop in one process. Every step checks what it shows. At the first check that fails the demo ends with exit status
-//! 1.
+//! Shop in one process. Every step checks what it shows. If a check fails, the demo ends with exit status 1.
 
 mod journal;
 mod page;

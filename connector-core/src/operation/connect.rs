@@ -1,5 +1,5 @@
 //! `connect`: turns a consent into a stored connection. It stores the tokens first, then reads the shops, then writes
-//! the row, and then stores the real due time.
+//! the row. Last, it stores the time at which the tokens are due.
 
 use super::shop_sync::{Occasion, read_shops, record_shops, token_refused};
 use super::tokens::{self, SwapOutcome, VersionedRecord};

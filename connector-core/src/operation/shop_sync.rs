@@ -38,7 +38,7 @@ pub(super) fn token_refused(error: &Error) -> bool {
     matches!(error.cause, Cause::TokenExpired | Cause::TokenInvalid)
 }
 
-/// Writes the result of reading the shops: first the row, then the record with its real due time. Returns `None` if the
+/// Writes the result of reading the shops: first the row, then the record with its new due time. Returns `None` if the
 /// grant is gone or was replaced.
 pub(super) async fn record_shops(
     effects: &impl Effects,

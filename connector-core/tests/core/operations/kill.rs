@@ -1,4 +1,4 @@
-//! Calls that are killed before and after every effect: the stored state is legal, and a later call continues from it.
+//! Calls that are killed before and after every effect: the stored state is valid, and a later call continues from it.
 
 use super::{code, connect_all, connected, refresh_forced, refresh_when_due};
 use crate::samples::{
