@@ -34,7 +34,7 @@ const KEYS: &str = "host-keys";
 /// When the demo begins: 2026-01-01T00:00:00Z, so that two runs show the same dates.
 const BEGIN: Duration = Duration::from_secs(1_767_225_600);
 
-/// The id of the fake's seller with several shops, whose consent lasts a year.
+/// The id of a seller of the fake. This seller has several shops, and the seller's consent lasts a year.
 pub(crate) const SELLER: &str = "several-regions";
 /// The seller's two shops when the demo begins.
 pub(crate) const GERMAN_SHOP: &str = "7490000000000000002";

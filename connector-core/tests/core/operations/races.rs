@@ -77,19 +77,19 @@ fn a_lapsed_claim_is_taken_over_and_counted() {
 
 #[test]
 fn a_caller_that_loses_the_race_for_the_claim_decides_anew_from_the_stored_record() {
-    // The other caller has already renewed.
+    // The other caller has already renewed the tokens.
     let host = connected(&due()).tiktok(|_| shops_answer(&["1"])).meanwhile(Step::SwapToken, 1, |host| {
         host.edit(|record| record.apply(|record| record.take_pair(&pair(5), NOW, 0)))
     });
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(host.sent(), ["shops AT-5"]);
-    // The other caller has claimed.
+    // The other caller has claimed the refresh token.
     let host = connected(&expired()).meanwhile(Step::SwapToken, 1, |host| {
         host.edit(|record| record.claim = Some(their_claim("RT-1")));
     });
     assert_eq!(outcome(&refresh_when_due(&host)), "refresh-in-progress");
     assert!(host.sent().is_empty());
-    // The other caller has disconnected.
+    // The other caller has deleted the connection.
     let host = connected(&due()).meanwhile(Step::SwapToken, 1, |host| host.delete(&key()));
     assert_eq!(outcome(&refresh_when_due(&host)), "not-connected");
     assert!(host.find_record(&key()).is_none() && host.row().is_none());
