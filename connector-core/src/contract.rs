@@ -24,6 +24,9 @@ pub const REQUEST_BUDGET: Duration = Duration::from_secs(30);
 /// The longest time that all tries of one save may take together: 10 s.
 pub const SAVE_BUDGET: Duration = Duration::from_secs(10);
 
+// A claim covers one request and the save of its answer.
+const _: () = assert!(REQUEST_BUDGET.as_secs() + SAVE_BUDGET.as_secs() < CLAIM_LIFE.as_secs());
+
 #[cfg(test)]
 mod tests {
     use super::*;

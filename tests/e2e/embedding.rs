@@ -1,4 +1,4 @@
-//! Compiles and runs the README's example.
+//! Compiles and runs the README's example. A test compares the lines between the two README markers with the README.
 #![allow(clippy::print_stdout, reason = "the example prints its results")]
 
 // README: begin

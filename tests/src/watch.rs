@@ -83,7 +83,8 @@ impl Watch {
 fn install() {
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_span_events(FmtSpan::FULL).with_writer(|| Logs);
     tracing_subscriber::registry().with(lines.with_filter(LogFilter)).init();
-    // Build the component before records of the `log` crate are kept: the build logs much and knows no secret.
+    // The build of the component logs much and handles no secret. So it runs before the logger is installed, and its log is not
+    // recorded.
     let _path = crate::component();
     // No other logger is installed in this process, so this call succeeds.
     if log::set_logger(&LogBridge).is_ok() {

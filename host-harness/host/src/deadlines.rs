@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use tiktok_shop_connector_core::contract::{REQUEST_BUDGET, SAVE_BUDGET};
 
-/// The number of requests in a call if TikTok rejects no refresh token: a first request (a read, or the exchange of a
-/// code), the refresh of the tokens, and the list of the shops. Each rejected refresh token adds a request and a save.
-/// The added request begins only if enough time is left for the request and the save: see
-/// [`Deadlines::last_token_request`].
+/// The usual number of requests in a call: a read or the exchange of a code, the refresh of the tokens, and the list of
+/// the shops. For each refresh token that TikTok rejects, the call sends one more request and makes one more save. It
+/// begins that request only if enough time is left for both: see [`Deadlines::last_token_request`].
 const REQUESTS_PER_CALL: u32 = 3;
-/// The number of saves in a call if TikTok rejects no refresh token: the claim, the tokens and the row.
+/// The usual number of saves in a call: the claim, the tokens and the row.
 const SAVES_PER_CALL: u32 = 3;
 
 /// How long each step of a call may take. The host's clock measures these times, not the guest's.

@@ -47,7 +47,7 @@ pub enum EventKind {
     },
     /// The connection no longer works. Only a new consent helps.
     ReauthorizationRequired(ReauthorizationReason),
-    /// The connection did not work, or its authorization was ending. Now it works.
+    /// The connection did not work and works now, or its authorization was ending and is not ending now.
     Recovered,
     /// The connection was deleted from storage. TikTok may still grant access.
     Disconnected,

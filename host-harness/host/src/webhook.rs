@@ -8,11 +8,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tiktok_shop_connector_core::error::code;
 use tiktok_shop_connector_core::webhook::MAX_BODY_BYTES;
 
 use crate::connection::{ConnectionKey, UnixSeconds};
-use crate::error::{Action, CallError, ConnectorError};
+use crate::error::{Action, CallError, ConnectorError, codes};
 use crate::guest::{CallLog, Operation, Scope};
 use crate::host::ConnectorHost;
 use crate::id::{ShopId, TenantId};
@@ -191,7 +190,7 @@ impl ConnectorHost {
 /// the code of the error decides.
 fn not_received<E>(error: CallError) -> WebhookReply<E> {
     match error {
-        CallError::Connector(error) if error.failure().code == code::WEBHOOK_SIGNATURE_INVALID => WebhookReply::Forged,
+        CallError::Connector(error) if error.failure().code == codes::WEBHOOK_SIGNATURE_INVALID => WebhookReply::Forged,
         CallError::Connector(error) if error.action() == Action::InvalidRequest => WebhookReply::Malformed(error),
         error @ (CallError::Connector(_)
         | CallError::Trapped { .. }

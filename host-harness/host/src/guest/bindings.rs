@@ -1,5 +1,5 @@
 //! The bindings that `bindgen!` generates from the world `contract`. `Debug` of a generated record prints secrets, so
-//! only this folder uses these types, and the tracing of the macro stays off.
+//! only this folder uses these types, and the macro's option `tracing` stays off.
 
 mod generated {
     wasmtime::component::bindgen!({

@@ -38,7 +38,7 @@ impl WasiHttpView for CallState {
     }
 }
 
-/// `wasi:io` works on the resource table alone.
+/// Tells the linker which data the functions of `wasi:io` get: only the resource table.
 struct Io;
 
 impl HasData for Io {

@@ -107,6 +107,18 @@ pub enum Answer {
     SwapRow(Box<Swapped<RowEntry>>),
 }
 
+impl Answer {
+    /// Returns the name of the method to which this is an answer.
+    const fn method(&self) -> &'static str {
+        match self {
+            Self::LoadToken(_) => "load_token",
+            Self::LoadRow(_) => "load_row",
+            Self::SwapToken(_) => "swap_token",
+            Self::SwapRow(_) => "swap_row",
+        }
+    }
+}
+
 /// Decides what happens to each access.
 #[async_trait]
 pub trait Interceptor: Send + Sync {
@@ -165,9 +177,10 @@ impl Intercepted {
                 Err(StorageError::Unavailable("the answer was lost".to_owned()))
             }
             Passage::Fail(error) => Err(error),
-            Passage::Answer(answer) => {
-                Err(StorageError::Refused(format!("the interceptor answered {method} with {answer:?}")))
-            }
+            Passage::Answer(answer) => Err(StorageError::Refused(format!(
+                "the interceptor answered {method} with an answer to {}",
+                answer.method()
+            ))),
         }
     }
 }
@@ -365,5 +378,33 @@ impl KeyStorage for Intercepted {
     async fn reseal(&self, tenant: &TenantId, record: &SealedRecord, next: &Sealed) -> Result<bool, StorageError> {
         let access = Access::Reseal(tenant, record);
         self.access(access, |storage| async move { storage.reseal(tenant, record, next).await }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::storage::MemoryStorage;
+
+    /// Answers every access as a load of a token record.
+    struct WrongAnswer;
+
+    #[async_trait]
+    impl Interceptor for WrongAnswer {
+        async fn passage(&self, _: Access<'_>, _: &dyn HostStorage) -> Passage {
+            Passage::Answer(Answer::LoadToken(None))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_another_method_is_an_error() {
+        let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(std::time::Duration::ZERO))));
+        let storage = Intercepted::new(memory, Arc::new(WrongAnswer));
+        let (tenant, customer) = ("t".parse().unwrap(), "c".parse().unwrap());
+        let key = ConnectionKey { customer, account: "a".parse().unwrap() };
+        assert_eq!(storage.load_token(&tenant, &key).await, Ok(None));
+        let refused = "the interceptor answered load_row with an answer to load_token";
+        assert_eq!(storage.load_row(&tenant, &key).await, Err(StorageError::Refused(refused.to_owned())));
     }
 }

@@ -1,12 +1,12 @@
--- A text that contains U+0000 or U+0001 is stored with escape sequences: see src/sql/text.rs. Any other text is stored
--- unchanged. The collation "C" compares ids byte by byte.
+-- Text that holds U+0000 or U+0001 is stored with an escape (src/storage/sql/text.rs); all other text stands as it is.
+-- Ids compare and sort byte for byte.
 
 CREATE TABLE tiktok_shop_tenant_keys (
     tenant TEXT COLLATE "C" NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
-    -- Grows with each key that is added for the tenant.
+    -- In the order in which they were added.
     number BIGINT NOT NULL,
-    -- `host_key` names the key that wraps `wrapped`. Both are null if the key is erased.
+    -- Both null: erased.
     host_key TEXT,
     wrapped BYTEA,
     PRIMARY KEY (tenant, id),
@@ -18,12 +18,11 @@ CREATE TABLE tiktok_shop_tokens (
     customer TEXT COLLATE "C" NOT NULL,
     account TEXT COLLATE "C" NOT NULL,
     revision TEXT NOT NULL,
-    -- Unix seconds. Null if no refresh is due.
+    -- Unix seconds; null: not due.
     refresh_due_at BIGINT,
-    -- The key that seals the token record, and the sealed record.
     sealed_by TEXT COLLATE "C" NOT NULL,
     sealed BYTEA NOT NULL,
-    -- The time of the last write, by this server's clock.
+    -- By this server's clock.
     written_at TIMESTAMPTZ NOT NULL,
     PRIMARY KEY (tenant, customer, account),
     FOREIGN KEY (tenant, sealed_by) REFERENCES tiktok_shop_tenant_keys (tenant, id)
@@ -45,20 +44,19 @@ CREATE TABLE tiktok_shop_connections (
     seller_base_region TEXT NOT NULL,
     -- A JSON array of text.
     granted_scopes TEXT NOT NULL,
-    -- One of: all, exactly-one.
+    -- all, exactly-one
     shop_policy TEXT NOT NULL,
-    -- One of: active, authorization-ending, reauthorization-required.
+    -- active, authorization-ending, reauthorization-required
     status TEXT NOT NULL,
-    -- Unix seconds. Only for the status authorization-ending.
+    -- Of authorization-ending, in Unix seconds.
     status_ends_at BIGINT,
-    -- Only for the status reauthorization-required. One of: authorization-expired, authorization-revoked,
-    -- refresh-outcome-unknown.
+    -- Of reauthorization-required: authorization-expired, authorization-revoked, refresh-outcome-unknown
     status_reason TEXT,
-    -- The times from here to `failure_at` are Unix seconds.
+    -- These are Unix seconds.
     access_expires_at BIGINT,
     refresh_expires_at BIGINT,
     authorization_ends_at BIGINT,
-    -- The earlier of `refresh_expires_at` and `authorization_ends_at`.
+    -- The earlier of the two above.
     ends_at BIGINT,
     connected_at BIGINT NOT NULL,
     granted_at BIGINT NOT NULL,
@@ -69,7 +67,7 @@ CREATE TABLE tiktok_shop_connections (
     failure_detail TEXT,
     failure_http_status BIGINT,
     failure_request_id TEXT,
-    -- The sealed ciphers of the shops, and the key that seals them. Null if no shop has a cipher.
+    -- The ciphers of the shops; null: none has one.
     sealed_by TEXT COLLATE "C",
     sealed BYTEA,
     PRIMARY KEY (tenant, customer, account),
@@ -87,15 +85,15 @@ CREATE TABLE tiktok_shop_shops (
     customer TEXT COLLATE "C" NOT NULL,
     account TEXT COLLATE "C" NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
-    -- The index of the shop among the shops of its connection, from 0.
+    -- The order of the shops of a connection, from 0.
     position BIGINT NOT NULL,
     name TEXT NOT NULL,
     region TEXT NOT NULL,
     seller_type TEXT NOT NULL,
     code TEXT NOT NULL,
-    -- The shop as TikTok sent it: JSON without the cipher.
+    -- As TikTok sent it, JSON, without its cipher.
     raw TEXT NOT NULL,
-    -- One of: granted, inactive, no-longer-granted.
+    -- granted, inactive, no-longer-granted
     standing TEXT NOT NULL,
     linked BOOLEAN NOT NULL,
     PRIMARY KEY (tenant, customer, account, id),
@@ -104,7 +102,7 @@ CREATE TABLE tiktok_shop_shops (
 
 CREATE INDEX tiktok_shop_shops_owners ON tiktok_shop_shops (tenant, id, customer, account);
 
--- The position of each tenant's last event. A transaction that appends events locks the tenant's row until it commits.
+-- The position of a tenant's last event. Its row is locked until the events are there.
 CREATE TABLE tiktok_shop_event_positions (
     tenant TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     last BIGINT NOT NULL
@@ -117,18 +115,18 @@ CREATE TABLE tiktok_shop_events (
     at BIGINT NOT NULL,
     customer TEXT COLLATE "C" NOT NULL,
     account TEXT COLLATE "C" NOT NULL,
-    -- One of: connected, authorization-ending, reauthorization-required, recovered, disconnected, notice.
+    -- connected, authorization-ending, reauthorization-required, recovered, disconnected, notice
     kind TEXT NOT NULL,
-    -- Only for the kind reauthorization-required. The words are those of `status_reason`.
+    -- Of reauthorization-required.
     reason TEXT,
-    -- Unix seconds. Only for the kinds authorization-ending and notice.
+    -- Of authorization-ending and notice, in Unix seconds.
     ends_at BIGINT,
-    -- 30, 7 or 1. Only for the kind notice.
+    -- Of notice.
     days BIGINT,
     PRIMARY KEY (tenant, position)
 );
 
--- Events that happen once to a connection. `digest` is the SHA-256 of the event's name.
+-- What was told once, by SHA-256 of its name.
 CREATE TABLE tiktok_shop_told (
     tenant TEXT COLLATE "C" NOT NULL,
     customer TEXT COLLATE "C" NOT NULL,
@@ -137,12 +135,12 @@ CREATE TABLE tiktok_shop_told (
     PRIMARY KEY (tenant, customer, account, digest)
 );
 
--- Consents that have begun. `digest` is the SHA-256 of the consent's state.
+-- Consents under way, by SHA-256 of their state.
 CREATE TABLE tiktok_shop_states (
     tenant TEXT COLLATE "C" NOT NULL,
     digest BYTEA NOT NULL,
     customer TEXT COLLATE "C" NOT NULL,
-    -- The SHA-256 of the browser's session.
+    -- SHA-256 of the browser's session.
     browser BYTEA NOT NULL,
     shop_policy TEXT NOT NULL,
     used BOOLEAN NOT NULL,
@@ -152,7 +150,7 @@ CREATE TABLE tiktok_shop_states (
 
 CREATE INDEX tiktok_shop_states_begun ON tiktok_shop_states (begun_at);
 
--- Webhooks that were handled. `digest` is the SHA-256 of the webhook's id, or of its body if it has no id.
+-- Webhooks that were handled, by SHA-256 of their id or body.
 CREATE TABLE tiktok_shop_webhooks (
     tenant TEXT COLLATE "C" NOT NULL,
     digest BYTEA NOT NULL,

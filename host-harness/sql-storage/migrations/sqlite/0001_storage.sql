@@ -1,15 +1,13 @@
--- A text that contains U+0000 or U+0001 is stored with escape sequences: see src/sql/text.rs. Any other text is stored
--- unchanged.
---
--- A moment has two columns: the id of the machine's boot, and the milliseconds since that boot. Nobody can set the clock
--- that measures them.
+-- Text that holds U+0000 or U+0001 is stored with an escape (src/storage/sql/text.rs); all other text stands as it is.
+-- Moments of the machine's clock are milliseconds since its boot, and that boot's id: within one boot no clock that can be
+-- set takes part.
 
 CREATE TABLE tiktok_shop_tenant_keys (
     tenant TEXT NOT NULL,
     id TEXT NOT NULL,
-    -- Grows with each key that is added for the tenant.
+    -- In the order in which they were added.
     number INTEGER NOT NULL,
-    -- `host_key` names the key that wraps `wrapped`. Both are null if the key is erased.
+    -- Both null: erased.
     host_key TEXT,
     wrapped BLOB,
     PRIMARY KEY (tenant, id),
@@ -21,12 +19,10 @@ CREATE TABLE tiktok_shop_tokens (
     customer TEXT NOT NULL,
     account TEXT NOT NULL,
     revision TEXT NOT NULL,
-    -- Unix seconds. Null if no refresh is due.
+    -- Unix seconds; null: not due.
     refresh_due_at INTEGER,
-    -- The key that seals the token record, and the sealed record.
     sealed_by TEXT NOT NULL,
     sealed BLOB NOT NULL,
-    -- The moment of the last write.
     written_boot TEXT NOT NULL,
     written_ms INTEGER NOT NULL,
     PRIMARY KEY (tenant, customer, account),
@@ -49,20 +45,19 @@ CREATE TABLE tiktok_shop_connections (
     seller_base_region TEXT NOT NULL,
     -- A JSON array of text.
     granted_scopes TEXT NOT NULL,
-    -- One of: all, exactly-one.
+    -- all, exactly-one
     shop_policy TEXT NOT NULL,
-    -- One of: active, authorization-ending, reauthorization-required.
+    -- active, authorization-ending, reauthorization-required
     status TEXT NOT NULL,
-    -- Unix seconds. Only for the status authorization-ending.
+    -- Of authorization-ending, in Unix seconds.
     status_ends_at INTEGER,
-    -- Only for the status reauthorization-required. One of: authorization-expired, authorization-revoked,
-    -- refresh-outcome-unknown.
+    -- Of reauthorization-required: authorization-expired, authorization-revoked, refresh-outcome-unknown
     status_reason TEXT,
-    -- The times from here to `failure_at` are Unix seconds.
+    -- These are Unix seconds.
     access_expires_at INTEGER,
     refresh_expires_at INTEGER,
     authorization_ends_at INTEGER,
-    -- The earlier of `refresh_expires_at` and `authorization_ends_at`.
+    -- The earlier of the two above.
     ends_at INTEGER,
     connected_at INTEGER NOT NULL,
     granted_at INTEGER NOT NULL,
@@ -73,7 +68,7 @@ CREATE TABLE tiktok_shop_connections (
     failure_detail TEXT,
     failure_http_status INTEGER,
     failure_request_id TEXT,
-    -- The sealed ciphers of the shops, and the key that seals them. Null if no shop has a cipher.
+    -- The ciphers of the shops; null: none has one.
     sealed_by TEXT,
     sealed BLOB,
     PRIMARY KEY (tenant, customer, account),
@@ -91,17 +86,17 @@ CREATE TABLE tiktok_shop_shops (
     customer TEXT NOT NULL,
     account TEXT NOT NULL,
     id TEXT NOT NULL,
-    -- The index of the shop among the shops of its connection, from 0.
+    -- The order of the shops of a connection, from 0.
     position INTEGER NOT NULL,
     name TEXT NOT NULL,
     region TEXT NOT NULL,
     seller_type TEXT NOT NULL,
     code TEXT NOT NULL,
-    -- The shop as TikTok sent it: JSON without the cipher.
+    -- As TikTok sent it, JSON, without its cipher.
     raw TEXT NOT NULL,
-    -- One of: granted, inactive, no-longer-granted.
+    -- granted, inactive, no-longer-granted
     standing TEXT NOT NULL,
-    -- 0 or 1.
+    -- 0, 1
     linked INTEGER NOT NULL,
     PRIMARY KEY (tenant, customer, account, id),
     FOREIGN KEY (tenant, customer, account) REFERENCES tiktok_shop_connections (tenant, customer, account) ON DELETE CASCADE
@@ -109,7 +104,7 @@ CREATE TABLE tiktok_shop_shops (
 
 CREATE INDEX tiktok_shop_shops_owners ON tiktok_shop_shops (tenant, id, customer, account);
 
--- The position of each tenant's last event. A transaction that appends events locks the tenant's row until it commits.
+-- The position of a tenant's last event. Its row is locked until the events are there.
 CREATE TABLE tiktok_shop_event_positions (
     tenant TEXT NOT NULL PRIMARY KEY,
     last INTEGER NOT NULL
@@ -122,18 +117,18 @@ CREATE TABLE tiktok_shop_events (
     at INTEGER NOT NULL,
     customer TEXT NOT NULL,
     account TEXT NOT NULL,
-    -- One of: connected, authorization-ending, reauthorization-required, recovered, disconnected, notice.
+    -- connected, authorization-ending, reauthorization-required, recovered, disconnected, notice
     kind TEXT NOT NULL,
-    -- Only for the kind reauthorization-required. The words are those of `status_reason`.
+    -- Of reauthorization-required.
     reason TEXT,
-    -- Unix seconds. Only for the kinds authorization-ending and notice.
+    -- Of authorization-ending and notice, in Unix seconds.
     ends_at INTEGER,
-    -- 30, 7 or 1. Only for the kind notice.
+    -- Of notice.
     days INTEGER,
     PRIMARY KEY (tenant, position)
 ) STRICT, WITHOUT ROWID;
 
--- Events that happen once to a connection. `digest` is the SHA-256 of the event's name.
+-- What was told once, by SHA-256 of its name.
 CREATE TABLE tiktok_shop_told (
     tenant TEXT NOT NULL,
     customer TEXT NOT NULL,
@@ -142,15 +137,15 @@ CREATE TABLE tiktok_shop_told (
     PRIMARY KEY (tenant, customer, account, digest)
 ) STRICT, WITHOUT ROWID;
 
--- Consents that have begun. `digest` is the SHA-256 of the consent's state.
+-- Consents under way, by SHA-256 of their state.
 CREATE TABLE tiktok_shop_states (
     tenant TEXT NOT NULL,
     digest BLOB NOT NULL,
     customer TEXT NOT NULL,
-    -- The SHA-256 of the browser's session.
+    -- SHA-256 of the browser's session.
     browser BLOB NOT NULL,
     shop_policy TEXT NOT NULL,
-    -- 0 or 1.
+    -- 0, 1
     used INTEGER NOT NULL,
     begun_boot TEXT NOT NULL,
     begun_ms INTEGER NOT NULL,
@@ -159,11 +154,11 @@ CREATE TABLE tiktok_shop_states (
 
 CREATE INDEX tiktok_shop_states_begun ON tiktok_shop_states (begun_boot, begun_ms);
 
--- Webhooks that were handled. `digest` is the SHA-256 of the webhook's id, or of its body if it has no id.
+-- Webhooks that were handled, by SHA-256 of their id or body.
 CREATE TABLE tiktok_shop_webhooks (
     tenant TEXT NOT NULL,
     digest BLOB NOT NULL,
-    -- Unix seconds by this machine's wall clock.
+    -- Unix seconds by this machine's clock.
     handled_at INTEGER NOT NULL,
     PRIMARY KEY (tenant, digest)
 ) STRICT, WITHOUT ROWID;

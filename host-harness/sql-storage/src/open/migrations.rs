@@ -12,16 +12,23 @@ use crate::sql::error::storage_error;
 /// database may belong to a platform that has migrations of its own.
 const TABLE: &str = "tiktok_shop_migrations";
 
-/// Brings the tables up to date. Each version of the schema is one transaction.
-#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's open list")]
-pub(super) async fn migrate(connection: &mut AnyConnection, dialect: &Dialect) -> Result<(), OpenError> {
-    let first = match dialect {
-        Dialect::Sqlite(_) => include_str!("../../migrations/sqlite/0001_storage.sql"),
-        Dialect::Postgres => include_str!("../../migrations/postgres/0001_storage.sql"),
-    };
+const SQLITE: &str = include_str!("../../migrations/sqlite/0001_storage.sql");
+const POSTGRES: &str = include_str!("../../migrations/postgres/0001_storage.sql");
+
+fn migrator(first: &'static str) -> Migrator {
     let first = Migration::new(1, "storage".into(), MigrationType::Simple, first.into_sql_str(), false);
     let mut migrator = Migrator::with_migrations(vec![first]);
     migrator.dangerous_set_table_name(TABLE);
+    migrator
+}
+
+/// Brings the tables up to date. Each version of the schema is one transaction.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's open list")]
+pub(super) async fn migrate(connection: &mut AnyConnection, dialect: &Dialect) -> Result<(), OpenError> {
+    let migrator = migrator(match dialect {
+        Dialect::Sqlite(_) => SQLITE,
+        Dialect::Postgres => POSTGRES,
+    });
     // The migrator needs the right to create tables, even if every version is already applied. So if every version is
     // applied, the migrator does not run, and a user without this right can open the database. Otherwise the migrator
     // runs, even if the applied versions can't be read. It then reports what is wrong.
@@ -44,4 +51,28 @@ pub(super) async fn migrate(connection: &mut AnyConnection, dialect: &Dialect) -
         }
         other => OpenError::Migration(other.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database stores the checksum of each file that created its tables, and is refused if the file differs later. A
+    /// changed comment is enough. So change tables only with a new file.
+    #[test]
+    fn the_files_of_the_first_version_never_change() {
+        let checksum = |sql| {
+            let checksums: Vec<_> = migrator(sql).iter().map(|known| known.checksum.to_vec()).collect();
+            let [first] = checksums.as_slice() else { panic!("one version") };
+            first.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        assert_eq!(
+            checksum(SQLITE),
+            "5812a45cdd663f69c64a208eb554bba2548087f397c871d37dc44b98a9976ccb5c7827f351e733d5ecb0a6e31ec3a35e"
+        );
+        assert_eq!(
+            checksum(POSTGRES),
+            "2f82c94f00117d0af1cae650aba0d340623fa3f0716c17596bcac63931a9e22b876fce0cb403452c1e45382a3cc70ff1"
+        );
+    }
 }

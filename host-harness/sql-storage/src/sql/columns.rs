@@ -18,7 +18,7 @@ pub(crate) fn malformed(column: &str) -> StorageError {
 
 /// Reads columns by their name.
 pub(crate) trait Columns {
-    /// Returns a value as the driver reads it.
+    /// Returns a value as the driver reads it. A text is still escaped.
     fn value<'r, T: Decode<'r, Any> + Type<Any>>(&'r self, column: &'static str) -> Result<T, StorageError>;
 
     fn optional_text(&self, column: &'static str) -> Result<Option<String>, StorageError> {

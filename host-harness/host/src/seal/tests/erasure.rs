@@ -1,4 +1,4 @@
-//! Tenants that are erased, also while the erasure is interrupted and while other hosts write.
+//! The erasure of a tenant: in one run, after an interruption, and while other hosts write.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
