@@ -60,7 +60,8 @@ fn parts() -> ConnectorHostBuilder {
         .egress(EgressPolicy::production().resolver(Arc::new(NoResolver)))
 }
 
-/// Gives the guest an order and returns its answer.
+/// Gives the guest an order and returns its answer. The order is passed as the argument of `authorization_url`, and the
+/// guest answers in place of the URL.
 pub(crate) async fn obey(host: &ConnectorHost, order: &str) -> Result<String, CallError> {
     host.authorization_url(&tenant(0), order.into()).await.map(|answer| answer.expose().to_owned())
 }

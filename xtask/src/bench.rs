@@ -1,4 +1,4 @@
-//! `cargo xtask bench`
+//! `cargo xtask bench`: builds and runs the benchmarks
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`
+//! `cargo xtask demo`: shows the life of a connection against the fake TikTok Shop
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! `cargo xtask dist`
+//! `cargo xtask dist`: writes the component as shipped, and prints its size, SHA-256 and imports
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask docs`
+//! `cargo xtask docs`: writes the generated pages of the documentation
 
 use std::fs;
 use std::process::ExitCode;

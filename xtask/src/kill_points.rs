@@ -1,4 +1,4 @@
-//! `cargo xtask kill-points`
+//! `cargo xtask kill-points`: kills calls at every boundary event, and shows the state of the connections afterwards
 
 use std::process::ExitCode;
 

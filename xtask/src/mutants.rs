@@ -1,4 +1,4 @@
-//! `cargo xtask mutants`
+//! `cargo xtask mutants`: breaks each rule of the refresh protocol in turn, and names the tests that fail because of it
 
 mod mutant;
 mod rules;

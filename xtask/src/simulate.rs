@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`
+//! `cargo xtask simulate`: plays random histories of the refresh protocol
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{ExitCode, Stdio};

@@ -174,7 +174,7 @@ pub(crate) fn pair_answer(number: u32) -> Answer {
     Answer::success(&pair_data(number))
 }
 
-/// Returns TikTok's answer with the pair of this number and with these members changed.
+/// Returns TikTok's answer that contains the pair with this number. `changes` replaces or adds members of its data.
 pub(crate) fn pair_answer_with(number: u32, changes: &Value) -> Answer {
     let mut data = pair_data(number);
     for (name, value) in changes.as_object().unwrap() {

@@ -85,7 +85,7 @@ impl Answer {
         Self::json(200, &json!({"code": 0, "message": "success", "request_id": "req-1", "data": data}))
     }
 
-    /// Returns an error as the token host sends it, with HTTP status 200.
+    /// Returns an error as TikTok's token host sends it: HTTP status 200, and this code in the body.
     pub(crate) fn code(code: i64) -> Self {
         Self::json(200, &json!({"code": code, "message": "no", "request_id": "req-1", "data": null}))
     }

@@ -35,7 +35,8 @@ struct Door {
     opened: Notify,
 }
 
-/// A storage with gates for the next loads of token records.
+/// A storage that makes the next loads of token records wait. Each load takes one gate and waits at it. Without a gate,
+/// it does not wait.
 struct Gated {
     /// The weakness of the storage. `None` if it keeps the contract.
     weak: Option<Weak>,

@@ -63,14 +63,14 @@ impl Marketplace {
         }
     }
 
-    /// For every grant, queues the due webhooks that announce that the grant ends.
+    /// Queues the due webhooks that announce the end of a grant, for every grant.
     pub(crate) fn announce_ends(&mut self) {
         for key in self.grants.keys().cloned().collect::<Vec<_>>() {
             self.announce_end(&key);
         }
     }
 
-    /// For every grant of the seller, queues the due webhooks that announce that the grant ends.
+    /// Queues the due webhooks that announce the end of a grant, for every grant of the seller.
     pub(crate) fn announce_ends_of(&mut self, seller: &str) {
         for key in self.grants.keys().filter(|key| key.seller == seller).cloned().collect::<Vec<_>>() {
             self.announce_end(&key);

@@ -30,7 +30,8 @@ pub(super) struct Imports {
     timeout: Duration,
     token_save: SaveBudget,
     row_save: SaveBudget,
-    /// The row that the guest last loaded or wrote. The guest's next swap most likely replaces this row.
+    /// The row that the guest last loaded or wrote. A swap compares the row that it replaces with the new row, to find the
+    /// events. If it replaces this row, the host does not load it again.
     last_row: Option<RowEntry>,
 }
 

@@ -96,7 +96,8 @@ pub struct Row {
     pub ciphers: Option<Sealed>,
     /// The lineage of the token record from which the row was derived.
     pub token_lineage: String,
-    /// The generation of the token record from which the row was derived, within its lineage.
+    /// The generation of the token record from which the row was derived. Only generations of the same lineage can be
+    /// compared.
     pub token_generation: u64,
 }
 
