@@ -17,8 +17,8 @@ use core::time::Duration;
 /// refresh token that the claim covers.
 pub const CLAIM_LIFE: Duration = Duration::from_secs(120);
 
-/// The longest time that one request to the token host may take: 30 s. The host's egress ends the request after this
-/// time.
+/// The longest time that one request to TikTok's token server (`auth.tiktok-shops.com`) may take: 30 s. The program
+/// that embeds the connector ends each such request before this time has passed.
 pub const REQUEST_BUDGET: Duration = Duration::from_secs(30);
 
 /// The longest time that all tries of one save may take together: 10 s.

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use crate::{errors_page, executable, report};
+use crate::{errors_page, executable, file_map, report};
 
-/// Write the generated pages: docs/errors.md and docs/command-line.md.
+/// Write the generated pages: docs/errors.md, docs/command-line.md and the list of files in CONTRIBUTING.md.
 ///
 /// docs/command-line.md is written from the help texts of the program tiktok-shop-harness, which is built first. A test
 /// fails while a page is out of date.
@@ -21,6 +21,7 @@ const COMMAND_LINE: &str = "docs/command-line.md";
 impl Docs {
     pub(crate) fn run(self) -> Result<ExitCode> {
         write(errors_page::PATH, errors_page::page()?.as_bytes())?;
+        write(file_map::PATH, file_map::page()?.as_bytes())?;
         let (mut program, path) =
             executable::build("Building the program", "tiktok-shop-harness", "tiktok-shop-harness")?;
         let printed = program.arg("documentation").output();

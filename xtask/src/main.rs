@@ -7,6 +7,7 @@ mod dist;
 mod docs;
 mod errors_page;
 mod executable;
+mod file_map;
 mod kill_points;
 mod mutants;
 mod progress;

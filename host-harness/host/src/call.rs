@@ -171,8 +171,8 @@ impl fmt::Debug for CallResponse {
 }
 
 impl ConnectorHost {
-    /// Signs a request, adds the token and the cipher, sends it, and returns TikTok's answer, including business
-    /// errors. If TikTok refuses the token, the connector renews it once and sends the request again.
+    /// Adds the token to a request, and for a call of a shop the shop's cipher. Signs the request, sends it, and returns
+    /// TikTok's answer, including business errors. If TikTok refuses the token, the connector renews it once and sends the request again.
     ///
     /// # Errors
     /// See [`CallError`]. `Upstream` with the code `outcome-unknown` means that it is unknown whether TikTok acted.

@@ -56,14 +56,14 @@ impl Weakness {
         match self {
             Self::IgnoresRevisions => "**ignores revisions**: a swap always writes, whatever revision is stored",
             Self::LoadsLate => {
-                "**loads late**: a load returns the record as it was before the newest write, as a replica may"
+                "**loads late**: a load may return the record without its newest write; a read from a replica can do this"
             }
             Self::AnswersLate => {
-                "**answers late**: a swap that loses returns the record as it was before the newest write, as a replica may"
+                "**answers late**: a swap that loses may return the record without its newest write; a read from a replica can do this"
             }
             Self::WritesTwice => "**writes twice**: each write is repeated after the next write, as a queue may do",
             Self::OwnRevisions => {
-                "**own revisions**: a record gets a number of the storage in place of the host's revision"
+                "**own revisions**: the storage replaces the host's revision of a record by a number of its own"
             }
             Self::ComparesNumbers => {
                 "**compares numbers**: the storage counts the writes of each record, and a swap compares these counts in place of the revisions; after a deletion the count starts again"

@@ -99,8 +99,8 @@ impl Keyring {
         rotated: &mut Rotated,
     ) -> Result<Vec<TenantKey>, RotationError> {
         let mut keys = self.load_keys(tenant).await?;
-        // Records can only be sealed again if every earlier key unwraps. If one of these keys does not unwrap, no new
-        // key is added.
+        // Records can be sealed again only if the host can unwrap every data key that the tenant has now. If it can't
+        // unwrap one of them, the rotation of this tenant ends here and adds no new data key.
         for key in keys.iter().filter(|key| key.wrapped.is_some()) {
             self.unwrap_key(tenant, key).await?;
         }

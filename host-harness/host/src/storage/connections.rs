@@ -94,7 +94,8 @@ pub struct Row {
     pub connection: Connection,
     /// The sealed ciphers of the shops. `None` if no shop has a cipher.
     pub ciphers: Option<Sealed>,
-    /// The lineage of the token record from which the row was derived.
+    /// The lineage of the token record from which the row was derived: a random text that the connector draws when it
+    /// creates a token record. A refresh keeps it, and so does a new consent for the same account with the same app.
     pub token_lineage: String,
     /// The generation of the token record from which the row was derived. Only generations of the same lineage can be
     /// compared.

@@ -63,7 +63,8 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Returns the customer whose token records or rows are accessed. `None` if the access is not for one customer.
+    /// Returns the customer, if the access loads, writes or lists token records or rows of one customer. Returns `None`
+    /// for every other access, even if it concerns one customer, as `AppendOnce` and `PutState` do.
     #[must_use]
     pub const fn customer(self) -> Option<&'a CustomerId> {
         match self {

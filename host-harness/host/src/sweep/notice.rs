@@ -15,7 +15,7 @@ const DAY: u64 = 86_400;
 /// A notice is written when an authorization ends within one of these numbers of days. The most urgent number comes
 /// first.
 const THRESHOLDS: [u8; 3] = [1, 7, 30];
-/// The first notice is written this many seconds before the authorization ends: 30 days.
+/// No notice is written earlier than this many seconds before the authorization ends: 30 days.
 const FIRST_NOTICE: u64 = 30 * DAY;
 
 /// Returns the notice that is due for an ending authorization, and the digest by which it is written only once. `None`
