@@ -1,4 +1,5 @@
-//! Reads the callback of a consent. The state is checked first. A wrong callback causes no request to TikTok.
+//! Reads the callback of a consent: checks its state and takes the authorization code. The state is checked first. A
+//! wrong callback causes no request to TikTok.
 //!
 //! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407. The callback of a consent has `code` and
 //! `state`. The callback of a refusal has `error`, and the four letters `null` in `code`. The callback of an install

@@ -19,7 +19,8 @@ pub enum ShopStanding {
     Granted,
     /// TikTok reported the shop as inactive. The grant is still valid.
     Inactive,
-    /// An earlier list contained the shop, but the latest list does not contain it.
+    /// An earlier list contained the shop, but the latest list does not contain it. Or TikTok has revoked the shop in a
+    /// `disconnect`.
     NoLongerGranted,
 }
 
@@ -315,8 +316,8 @@ fn status(record: &TokenRecord, authorization_ends: Option<UnixSeconds>, now: Un
     }
 }
 
-/// Returns the status of a grant that is not dead. If TikTok announced when the authorization ends, that time is always
-/// shown. The time when the refresh token expires is shown only in the token's last 30 days.
+/// Returns the status of a grant that is not dead. It shows the earlier of two times: the end of the authorization, if
+/// TikTok announced it, and the expiry of the refresh token, if the token is in its last 30 days.
 fn status_while_alive(announced: Option<UnixSeconds>, refresh_ends: Option<UnixSeconds>, now: UnixSeconds) -> Status {
     let near = refresh_ends.filter(|end| *end <= now.plus(ENDING_NOTICE));
     match [announced, near].into_iter().flatten().min() {

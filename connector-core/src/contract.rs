@@ -1,8 +1,10 @@
-//! The three times that the connector and its host agree on.
+//! The three times that the connector and its host agree on: the life of a claim, the longest request for tokens, and
+//! the longest save.
 //!
-//! The connector plans with these numbers, and the host must keep them: a claim must live longer than the request that
-//! it covers and the save of the pair together. Nothing else in the workspace states these numbers; the host, the
-//! simulation and the tests take them from here.
+//! A claim is a note in the stored record that one call is sending the refresh token now. The connector plans with
+//! these numbers, and the host must keep them: a claim must live longer than the request that it covers and the save of
+//! the new tokens together. Nothing else in the workspace states these numbers; the host, the simulation and the tests
+//! take them from here.
 //!
 //! ```
 //! use tiktok_shop_connector_core::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};

@@ -53,7 +53,7 @@ pub fn read<'a>(response: &Response, text: &'a str, secrets: &[&str]) -> Result<
         (429, _) => (Cause::RateLimited, Acted::No),
         (408 | 425 | 500.., _) => (Cause::TikTokUnavailable, Acted::Unknown),
         (300..=399, _) => (Cause::Redirected, Acted::Unknown),
-        // A success counts even if its content type is wrong, because it may hold a pair. A refusal with a wrong
+        // A success counts even if its content type is wrong, because it may hold new tokens. A refusal with a wrong
         // content type proves nothing.
         (200..=299, Some(0)) => {
             return Ok(Success { data: envelope.raw("data"), request_id: request_id(&envelope, secrets) });

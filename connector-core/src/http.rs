@@ -9,9 +9,9 @@ use alloc::vec::Vec;
 /// host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authority {
-    /// `open-api.tiktokglobalshop.com`
+    /// TikTok's API server, `open-api.tiktokglobalshop.com`.
     Api,
-    /// `auth.tiktok-shops.com`
+    /// TikTok's token server, `auth.tiktok-shops.com`.
     TokenHost,
 }
 
@@ -47,7 +47,7 @@ pub struct Request<'a> {
     pub method: Method,
     /// Path and query, percent-encoded.
     pub path_and_query: RequestTarget,
-    /// The value of the header `x-tts-access-token`. Only requests to the API host have it.
+    /// The value of the header `x-tts-access-token`. Only requests to TikTok's API server have it.
     pub access_token: Option<AccessToken>,
     /// The header `content-type`.
     pub content_type: Option<&'a str>,

@@ -2,7 +2,7 @@
 //!
 //! The operations share these modules: `renewal` (plan, claim, request, save), `tokens` (loads and swaps of the
 //! record), `rows` (the order of row writes), `shop_sync` (reading the shops with a token that TikTok may refuse),
-//! `signed` (one exchange with the API host) and `valid_token` (a token that may be used now).
+//! `signed` (one exchange with TikTok's API server) and `valid_token` (a token that may be used now).
 
 pub mod access_token;
 pub mod authorization_url;

@@ -1,5 +1,5 @@
-//! Everything that the core may ask for. The component implements [`Effects`] with its imports, and the tests implement
-//! it with a script.
+//! Everything that the core may ask its host for: clocks, randomness, credentials, HTTP and storage. The component
+//! implements [`Effects`] with its imports, and the tests implement it with a script.
 
 use crate::connection::Row;
 use crate::credentials::Credentials;
@@ -52,7 +52,7 @@ pub struct TokenWrite {
 pub enum Swapped<T> {
     /// The value was written under this revision.
     Stored(Revision),
-    /// The value was deleted.
+    /// The value was deleted, or no value was stored and none was to be written.
     Deleted,
     /// Nothing was written, because the stored revision is not the expected one. Contains the stored entry, or `None`
     /// if nothing is stored.
@@ -79,8 +79,9 @@ pub trait Effects {
     async fn accounts(&self, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError>;
     /// Loads a token record. The result may be older than the newest write.
     async fn load_token(&self, key: &ConnectionKey) -> Result<Option<Entry<TokenValue>>, StorageError>;
-    /// Replaces a token record if the stored revision is `expected`. If `expected` is `None`, no record may be stored.
-    /// If `next` is `None`, the record is deleted. The swap is linearizable per key, and durable when it returns.
+    /// Replaces a token record if the stored revision is `expected`. If `expected` is `None`, the swap succeeds only if
+    /// no record is stored. If `next` is `None`, the record is deleted. The swap is linearizable per key, and durable
+    /// when it returns.
     async fn swap_token(
         &self,
         key: &ConnectionKey,
@@ -92,8 +93,9 @@ pub trait Effects {
     async fn list_rows(&self, customer: &CustomerId) -> Result<Vec<Row>, StorageError>;
     /// Loads a row. The result may be older than the newest write.
     async fn load_row(&self, key: &ConnectionKey) -> Result<Option<Entry<Row>>, StorageError>;
-    /// Replaces a row if the stored revision is `expected`. If `expected` is `None`, no row may be stored. If `next` is
-    /// `None`, the row is deleted. The swap is linearizable per key, and durable when it returns.
+    /// Replaces a row if the stored revision is `expected`. If `expected` is `None`, the swap succeeds only if no row
+    /// is stored. If `next` is `None`, the row is deleted. The swap is linearizable per key, and durable when it
+    /// returns.
     async fn swap_row(
         &self,
         key: &ConnectionKey,

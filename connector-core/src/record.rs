@@ -17,14 +17,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
-/// The largest number of refresh tokens that are kept beside the current one.
+/// The largest number of fallbacks: other refresh tokens, which are sent if TikTok rejects the current one. As many
+/// rejected tokens are kept.
 pub const MAX_FALLBACKS: usize = 3;
 
 /// 128 random bits.
 pub type Nonce = [u8; 16];
 
 /// Identifies the grant that a record belongs to. It is drawn at random when the record is created. A refresh keeps it,
-/// and so does a new consent for an account that is already connected.
+/// and so does a new consent for an account that is already connected with the same app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lineage(pub Nonce);
 

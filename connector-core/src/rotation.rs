@@ -1,5 +1,5 @@
-//! The rules of a renewal: when a call may spend the refresh token, and where a pair is stored if another call changed
-//! the record before the save.
+//! The rules of a renewal: when a call may spend the refresh token, and where the new pair of tokens is stored if
+//! another call changed the record before the save.
 //!
 //! `operation::renewal` applies rules 1 to 8 in this order. The functions of this module only read a [`TokenRecord`],
 //! except [`adopt`]. All changes of the record are methods of [`TokenRecord`].
@@ -13,11 +13,11 @@
 //!    becomes the first fallback.
 //! 6. **Rejected** ([`TokenRecord::reject`]): TikTok rejected the refresh token, so the next fallback is tried under a
 //!    new claim. If there is no fallback, the record is dead.
-//! 7. **Refused before TikTok acted** ([`TokenRecord::release`]): the claim is given back, and the next attempt is held
-//!    back.
+//! 7. **Refused before TikTok acted** ([`TokenRecord::release`]): the claim is removed, and no unforced attempt is made
+//!    for a while.
 //! 8. **Everything else** ([`outcome_unknown`]): the record does not change. The claim stays until it lapses.
-//! 9. **A valid token is served** ([`TokenRecord::serves`]) even if its renewal fails. The only exception is a pair
-//!    that could not be saved. `operation::valid_token` applies this rule.
+//! 9. **A valid token is served** ([`TokenRecord::serves`]) even if its renewal fails. It is not served if the record
+//!    cannot be read, or if a new pair or a rejection could not be saved. `operation::valid_token` applies this rule.
 
 use crate::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
 use crate::error::{Cause, Error};
@@ -41,7 +41,7 @@ pub enum Trigger<'a> {
     /// Renews when due, or if the access token is valid for less than this duration. Renews at most once in ten
     /// minutes.
     GoodFor(Duration),
-    /// Renews now. A claim that another call holds is still respected.
+    /// Renews now. But while a claim of another call lives, nothing is sent.
     Forced,
     /// Renews because TikTok refused this access token.
     Refused(&'a AccessToken),
@@ -118,7 +118,8 @@ pub fn too_late(claimed_at: &Moment, now: &Moment) -> bool {
 /// The next step for a received pair when another record than the expected one is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adoption {
-    /// Do nothing, because the stored record already contains the pair.
+    /// Do nothing, because the stored record already contains the pair. Or it has another pair by now, and the received
+    /// pair has no refresh token that could become a fallback.
     Stored,
     /// Discard the pair, because the stored record belongs to another grant.
     Discard,
@@ -136,7 +137,7 @@ pub struct PairOrigin {
 }
 
 /// Puts a pair into the record that is stored now, if another call changed the record before the pair was saved (rule
-/// 5). No pair that TikTok issued is lost, and no pair replaces a newer pair.
+/// 5). No refresh token that TikTok issued for this grant is lost, and no pair replaces a newer pair.
 #[must_use]
 pub fn adopt(theirs: &mut TokenRecord, origin: PairOrigin, pair: &Pair, now: UnixSeconds, random: u64) -> Adoption {
     if theirs.lineage() != origin.lineage {

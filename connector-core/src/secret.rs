@@ -1,4 +1,5 @@
-//! Secret values. They have no `Debug`, `Display`, `Clone`, `PartialEq` or `Serialize`, and are zeroed on drop.
+//! The types of secret values: tokens, the app's secret, ciphers and states. They have no `Debug`, `Display`, `Clone`,
+//! `PartialEq` or `Serialize`, and are zeroed on drop.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -81,16 +82,16 @@ macro_rules! secrets {
 }
 
 secrets! {
-    /// The token that authenticates calls. It is sent to the API host in the header `x-tts-access-token` and nowhere
-    /// else.
+    /// The token that authenticates calls. It is sent to TikTok's API server in the header `x-tts-access-token` and
+    /// nowhere else.
     AccessToken;
-    /// The app's secret. It signs requests and is sent to the token host.
+    /// The app's secret. It signs requests and is sent to TikTok's token server.
     AppSecret;
     /// The code of a consent. It works once, for 30 minutes, and is never stored.
     AuthorizationCode;
     /// Path and query of a request. TikTok requires the app secret and tokens there.
     RequestTarget;
-    /// The token that a refresh exchanges for the next pair. It is sent to the token host only.
+    /// The token that a refresh exchanges for the next pair. It is sent to TikTok's token server only.
     RefreshToken;
     /// The value that identifies the shop in a call to TikTok. It is treated as a secret and never put into an error.
     /// It is stored in the row.

@@ -1,4 +1,4 @@
-//! Signs requests to the API host, verifies the signatures of webhooks, and percent-encodes queries.
+//! Signs requests to TikTok's API server, verifies the signatures of webhooks, and percent-encodes queries.
 //!
 //! Requests. Source: partner.tiktokshop.com/docv2/page/sign-your-api-request (2026). A signature is the HMAC-SHA256
 //! with the app secret as its key, in lowercase hexadecimal. Its input is secret ‖ path ‖ (name ‖ value, decoded,

@@ -1,4 +1,5 @@
-//! Points in time. Nothing here reads a clock.
+//! Points in time: seconds since 1970, the date of an HTTP answer, and both clocks at one moment. Nothing here reads a
+//! clock.
 
 use core::time::Duration;
 

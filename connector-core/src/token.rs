@@ -1,5 +1,5 @@
-//! The pair that TikTok issues, how long its access token is valid, and when it is renewed. All functions calculate
-//! from a given `now`; none reads a clock.
+//! The pair of tokens that TikTok issues (access token and refresh token), how long the access token is valid, and when
+//! the pair is renewed. All functions calculate from a given `now`; none reads a clock.
 //!
 //! TikTok sends points in time, not durations: `access_token_expire_in` is a point in time despite its name (source:
 //! partner.tiktokshop.com/docv2/page/authorization-overview-202407). An expiry time that is not believable counts as
@@ -13,8 +13,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// The tokens and facts in one answer of the token host. A fact that is missing or cannot be read is `None`; the tokens
-/// are kept nevertheless.
+/// The tokens and facts in one answer of TikTok's token server. A fact that is missing or cannot be read is `None`; the
+/// tokens are kept nevertheless.
 pub struct Pair {
     /// The access token; `None` if it was absent, empty or blank.
     pub access: Option<AccessToken>,
@@ -56,7 +56,7 @@ impl Pair {
 /// A token becomes due at most this many seconds before it expires: one day. A token with a life of less than two days
 /// is due at half its life.
 pub const MAX_LEAD: u64 = 24 * 3600;
-/// The shortest time between two unforced rotations, in seconds: ten minutes, whatever expiry times TikTok sends.
+/// The shortest time from a renewal to the next unforced one, in seconds: ten minutes, whatever expiry TikTok sends.
 pub const ROTATION_INTERVAL: u64 = 10 * 60;
 /// A token without a believable expiry time is due this many seconds after it was received: six hours.
 pub const UNKNOWN_END_LIFE: u64 = 6 * 3600;

@@ -1,5 +1,5 @@
-//! Builds requests to the API host. Each request has the app key, the timestamp and the signature in its query, and the
-//! access token in a header. A request for a shop also has the shop's cipher in its query.
+//! Builds requests to TikTok's API server. Each request has the app key, the timestamp and the signature in its query,
+//! and the access token in a header. A request for a shop also has the shop's cipher in its query.
 //!
 //! Source: partner.tiktokshop.com/docv2/page/common-parameters and …/sign-your-api-request (2026).
 
@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 /// The content type of a request that does not specify one.
 pub const JSON: &str = "application/json";
 
-/// A request to the API host before it is signed.
+/// A request to TikTok's API server before it is signed.
 pub struct ApiRequest<'a> {
     /// The method.
     pub method: Method,

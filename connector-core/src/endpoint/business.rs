@@ -1,4 +1,4 @@
-//! Checks the requests of `call`, which can use any endpoint of the API host, and reads the answers.
+//! Checks the requests of `call`, which can use any endpoint of TikTok's API server, and reads the answers.
 
 use super::api::ApiRequest;
 use crate::envelope::{self, Fault};

@@ -27,8 +27,8 @@ pub const REQUEST: ApiRequest<'static> = ApiRequest {
     max_response_bytes: MAX_RESPONSE_BYTES,
 };
 
-/// Returns whether a text is a shop id: digits only. An id stays a text, because it is only compared with the ids in
-/// webhooks.
+/// Returns whether a text has at most 19 digits and nothing else, as every shop id does. An empty text passes too. An
+/// id stays a text, because it is only compared with the ids in webhooks.
 pub(crate) fn is_shop_id(text: &str) -> bool {
     text.len() <= MAX_ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -1,5 +1,5 @@
-//! The two requests to the token host. One exchanges an authorization code for a pair, the other exchanges a refresh
-//! token for the next pair.
+//! The two requests to TikTok's token server. One exchanges an authorization code for a pair of tokens (access token
+//! and refresh token), the other exchanges a refresh token for the next pair.
 //!
 //! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407 (2026). Both are GET requests that carry the
 //! app secret in their query; a POST gets the answer "404 page not found". The grant type is `authorized_code`, not

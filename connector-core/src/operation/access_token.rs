@@ -18,7 +18,7 @@ pub const MAX_VALIDITY_SECONDS: u32 = 3600;
 pub struct ValidToken {
     /// The account that the token belongs to.
     pub account: AccountId,
-    /// The token. It is meant for the API host only.
+    /// The token. It is meant for TikTok's API server only.
     pub token: AccessToken,
     /// When the token expires. `None` if TikTok sent no believable time.
     pub expires: Option<UnixSeconds>,

@@ -1,4 +1,5 @@
-//! `call`: adds the token and the cipher to a request, signs it, sends it to the API host and returns TikTok's answer.
+//! `call`: adds the token and the cipher to a request, signs it, sends it to TikTok's API server and returns the
+//! answer.
 
 use super::renewal::NotRenewed;
 use super::shop_sync::token_refused;
@@ -28,7 +29,7 @@ pub enum CallScope {
     Seller(Option<AccountId>),
 }
 
-/// Makes one call to the API host.
+/// Makes one call to TikTok's API server.
 ///
 /// # Errors
 /// - Invalid request: `call-malformed`, `unknown-shop`, `shop-not-linked`, `not-connected`, `account-required`.
@@ -66,7 +67,7 @@ pub(super) struct Target {
 
 struct TargetShop {
     cipher: Option<ShopCipher>,
-    /// The lineage of the grant that the cipher belongs to.
+    /// The lineage of the token record with which the cipher was read. The cipher fits only tokens of this record.
     lineage: String,
 }
 
@@ -77,7 +78,8 @@ impl Target {
     }
 
     /// Makes the whole exchange. If TikTok refuses the token, the token is renewed once and the request is sent again.
-    /// `in_time` is called before each request and before this renewal. If it returns an error, nothing more is sent.
+    /// `in_time` is called before the request, before this renewal and before the second request. If it returns an
+    /// error, nothing more is sent.
     pub(super) async fn exchange(
         &self,
         effects: &impl Effects,
@@ -168,8 +170,8 @@ impl Target {
         signed::exchange(effects, app, access, &request, |response| business::read(response, &secrets)).await
     }
 
-    /// Holds the connection back, because TikTok refuses a token that it has just issued. Another renewal would not
-    /// help, and a sweep must not renew it again and again.
+    /// Forbids unforced renewals for a while, because TikTok refuses a token that it has just issued. Another renewal
+    /// would not help, and a sweep must not renew the token again and again. Returns the error for the host.
     async fn hold_back(&self, effects: &impl Effects, mut stored: VersionedRecord, error: Error) -> Error {
         let error = error.with_cause(Cause::TokenRefused);
         let now = effects.now().wall;

@@ -33,7 +33,8 @@ pub enum RemoteGrant {
     Revoke,
 }
 
-/// A shop that TikTok was asked to revoke and did not revoke.
+/// A shop that TikTok did not revoke although the caller wanted it. Perhaps TikTok was not even asked, for example
+/// because no time was left.
 pub struct NotRevoked {
     /// The account of the shop.
     pub account: AccountId,
@@ -52,11 +53,10 @@ pub struct Disconnected {
     pub not_revoked: Vec<NotRevoked>,
 }
 
-/// A call begins no new request to TikTok more than 20 s after the start of the call. The rest of the call is left for
-/// the deletion. All times count from the start of the call. A request takes at most 30 s and is repeated at most once,
-/// because of a wrong clock. So the last request ends after 80 s at the latest. A renewal takes at most 50 s, so the
-/// last renewal ends after 70 s at the latest. With its default deadlines for requests and saves, the reference host
-/// does not end a call before 105 s.
+/// 20 s after its start, a call begins nothing new at TikTok, so that time is left for the deletion. A request that
+/// began before takes at most 30 s and is repeated at most once, because of a wrong clock. So it ends at 80 s at the
+/// latest. A renewal of the tokens that began before takes at most 50 s, so it ends at 70 s at the latest. With its
+/// default deadlines for requests and saves, the reference host does not end a call before 105 s.
 const REVOCATION_BUDGET: Duration = Duration::from_secs(20);
 
 /// Ends connections of a customer. Idempotent.

@@ -17,7 +17,7 @@ use crate::rotation::Trigger;
 pub enum RefreshMode {
     /// Only when due, and at most once in ten minutes.
     WhenDue,
-    /// Now. A claim that another call holds is still respected.
+    /// Now. But while a claim of another call lives, nothing is sent.
     Forced,
 }
 
@@ -62,7 +62,7 @@ struct Renewal {
 }
 
 /// Returns the connection without a renewal if its access token is still valid, and `error` otherwise. `error` says why
-/// no renewal is possible now: another call is renewing the tokens, or the connection is held back.
+/// no renewal is possible now: another call is renewing the tokens, or the next attempt is not due yet.
 async fn waiting(
     effects: &impl Effects,
     key: &ConnectionKey,

@@ -273,14 +273,14 @@ async fn save(
     Ok(Step::Continue(Renewed::Rotated { stored: saved, account_changed }))
 }
 
-/// Builds the error for a pair that TikTok issued and storage did not take. The claim stays in the record and marks
-/// this loss.
+/// Builds the error for a pair that TikTok issued and storage did not take. The claim stays in the record. When it has
+/// lapsed, the next call counts one more request with an unknown outcome.
 fn not_saved(error: &Error) -> NotRenewed {
     Error::new(Cause::TokenNotSaved).with_note(error.cause.code()).into()
 }
 
-/// Stores a rejection (rule 6). The swap expects the claim's own revision, so only the holder of the claim writes a
-/// death.
+/// Stores a rejection (rule 6). The swap expects the claim's own revision, so only the call that holds the claim can
+/// mark the record as dead.
 async fn reject(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -322,8 +322,8 @@ async fn reject(
     Err(Error::new(Cause::StorageUnavailable).into())
 }
 
-/// Gives a claim back and returns the record that is stored afterwards. A claim that cannot be given back lapses by
-/// itself.
+/// Removes the claim of this call and returns the record that is stored afterwards. If the removal fails, the claim
+/// lapses by itself. Returns `None` if the record is deleted or cannot be loaded.
 async fn release(
     effects: &impl Effects,
     key: &ConnectionKey,

@@ -10,8 +10,8 @@ use crate::ports::{Effects, Swapped};
 use crate::record::Lineage;
 use crate::rotation::MAX_TRIES;
 
-/// Writes the row of a grant. Returns `None` if the grant is gone or replaced. In this case no row of the grant is
-/// left.
+/// Writes the row of a grant. Returns `None` if the grant is gone or replaced. In this case the call leaves no row that
+/// it has created.
 pub(super) async fn write(
     effects: &impl Effects,
     key: &ConnectionKey,

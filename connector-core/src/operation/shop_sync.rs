@@ -13,7 +13,8 @@ use crate::ports::Effects;
 use alloc::vec::Vec;
 
 /// Returns the shops that TikTok lists for the record's access token. An answer about an authorization code or a
-/// refresh token becomes `unrecognised-answer`, because only the token host can tell whether the grant is still valid.
+/// refresh token becomes `unrecognised-answer`, because only TikTok's token server can tell whether the grant is still
+/// valid.
 pub(super) async fn read_shops(
     effects: &impl Effects,
     app: &Credentials,

@@ -1,5 +1,5 @@
-//! Makes one signed exchange with the API host. If TikTok refuses the timestamp because the host's clock is wrong, the
-//! request is sent once more with the time in the `Date` header of TikTok's answer.
+//! Makes one signed exchange with TikTok's API server. If TikTok refuses the timestamp because this machine's clock is
+//! wrong, the request is sent once more with the time in the `Date` header of TikTok's answer.
 
 use crate::credentials::Credentials;
 use crate::endpoint::api::ApiRequest;

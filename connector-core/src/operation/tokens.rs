@@ -176,8 +176,8 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Resul
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// Returns the connection to this account. If `account` is `None`, returns the connection to the customer's only
-/// account.
+/// Returns the key of the connection to this account, even if there is no such connection. If `account` is `None`,
+/// returns the key of the connection to the customer's only account.
 pub(super) async fn resolve(
     effects: &impl Effects,
     customer: CustomerId,

@@ -1,5 +1,5 @@
-//! Version 1 of the stored form: JSON with short, stable names. The secrets are in clear; the host seals the record
-//! before it stores it.
+//! Encodes and decodes the stored form of a token record, version 1: JSON with short, stable names. The tokens in it
+//! are in clear; the host encrypts the record before it stores it.
 //!
 //! A release that reads version N+1 ships before the release that writes it. Golden files:
 //! `tests/golden/token-record-v*.json`.

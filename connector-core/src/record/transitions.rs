@@ -1,4 +1,5 @@
-//! How a token record changes. `Rule N` means rule N in [`crate::rotation`].
+//! All changes of a token record: by a consent, a claim, new tokens, a rejection, a failure or a request to verify the
+//! grant. `Rule N` means rule N in [`crate::rotation`].
 //!
 //! A transition changes the record in memory. The stored record changes only by the compare-and-swap that follows.
 
@@ -75,8 +76,8 @@ impl TokenRecord {
         record
     }
 
-    /// Replaces the grant in place after a consent for an account that is already connected. The state of the earlier
-    /// grant is void, but the replaced refresh token becomes a fallback.
+    /// Replaces the grant in place after a consent for an account that is already connected. The claim, the failures
+    /// and the death of the earlier grant are removed. Its refresh token becomes a fallback.
     pub fn regrant(&mut self, grant: &NewGrant<'_>) {
         self.take_pair(grant.pair, grant.received_at, grant.random);
         self.profile.shop_policy = grant.shop_policy;
@@ -165,7 +166,7 @@ impl TokenRecord {
     }
 
     /// Returns whether the record holds this pair: both tokens in the current pair, or the refresh token among the
-    /// fallbacks.
+    /// fallbacks. If the pair has only one of the two tokens, only that token must be in the record.
     #[must_use]
     pub fn contains(&self, pair: &Pair) -> bool {
         let same_access = match (&self.current.access, &pair.access) {
@@ -217,8 +218,8 @@ impl TokenRecord {
         }
     }
 
-    /// Gives the claim back (rules 2, 3 and 7). A failure also holds the next attempt back. `failure` is `None` if the
-    /// claim is given back because another token has become the current one.
+    /// Removes the claim of this call (rules 2, 3 and 7). After a failure, no unforced attempt is made for a while.
+    /// `failure` is `None` if the claim is removed because another token has become the current one.
     pub fn release(&mut self, failure: Option<&Error>, now: UnixSeconds, random: u64) {
         self.claim = None;
         if let Some(error) = failure {
@@ -251,7 +252,8 @@ impl TokenRecord {
         VerificationRequest::New
     }
 
-    /// Records that the shops were read: the grant is verified, and nothing is held back any more.
+    /// Records that TikTok's answer about the shops has confirmed the grant. It needs no verification any more, and
+    /// unforced attempts are allowed again.
     pub fn settle(&mut self) {
         self.verify = false;
         self.failures = 0;
