@@ -1,4 +1,4 @@
-//! A valid access token, for a platform that sends its own requests to TikTok Shop.
+//! Gets a valid access token, for a platform that sends its own requests to TikTok Shop.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::secret::Secret;
 pub struct ValidToken {
     /// The seller account to which the token belongs.
     pub account: AccountId,
-    /// The token. Send it to the API host in the header `x-tts-access-token`.
+    /// The token. Send it to TikTok's API server in the header `x-tts-access-token`.
     pub token: Secret,
     /// When the token ends. `None` if TikTok sent no believable time.
     pub expires_at: Option<UnixSeconds>,

@@ -1,4 +1,4 @@
-//! The boundary between guest and host, for crash tests: see
+//! One step of a call over the boundary between guest and host, for crash tests. See
 //! [`ConnectorHostBuilder::on_boundary`](crate::ConnectorHostBuilder::on_boundary).
 
 /// One step of a call over the boundary between guest and host. The guest calls a host function, or a host function

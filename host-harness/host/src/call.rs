@@ -48,7 +48,7 @@ impl HttpMethod {
     }
 }
 
-/// A request to the API host. The connector adds the app key, timestamp, signature, token and cipher.
+/// A request to TikTok's API server. The connector adds the app key, timestamp, signature, token and cipher.
 ///
 /// ```
 /// use tiktok_shop_host::ShopId;
@@ -171,8 +171,9 @@ impl fmt::Debug for CallResponse {
 }
 
 impl ConnectorHost {
-    /// Adds the token to a request, and for a call of a shop the shop's cipher. Signs the request, sends it, and returns
-    /// TikTok's answer, including business errors. If TikTok refuses the token, the connector renews it once and sends the request again.
+    /// Adds the token to a request and, if the call is for a shop, also the shop's cipher. Signs the request, sends it,
+    /// and returns TikTok's answer, including business errors. If TikTok refuses the token, the connector renews it
+    /// once and sends the request again.
     ///
     /// # Errors
     /// See [`CallError`]. `Upstream` with the code `outcome-unknown` means that it is unknown whether TikTok acted.

@@ -41,7 +41,8 @@ pub struct Connection {
     pub refresh_expires_at: Option<UnixSeconds>,
     /// When the seller's authorization ends, as TikTok has announced by webhook since the consent.
     pub authorization_ends_at: Option<UnixSeconds>,
-    /// When the connection began. A later consent of the same account does not change this time.
+    /// When the connection began. A later consent of the same account does not change this time, unless the consent is
+    /// for another app.
     pub connected_at: UnixSeconds,
     /// When the seller last consented. Webhooks about the grant that are older than this consent no longer apply.
     pub granted_at: UnixSeconds,
@@ -108,7 +109,7 @@ pub struct Shop {
     pub code: String,
     /// The shop as TikTok sent it: JSON without the cipher.
     pub raw: String,
-    /// Whether TikTok's latest list contains the shop.
+    /// What TikTok last said about the shop.
     pub standing: ShopStanding,
     /// Whether the customer uses the shop.
     pub linked: bool,
@@ -133,14 +134,15 @@ impl Shop {
     }
 }
 
-/// Whether TikTok's latest list contains a shop.
+/// What TikTok last said about a shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShopStanding {
     /// TikTok lists the shop, and the shop is usable.
     Granted,
-    /// TikTok lists the shop as inactive. The grant still works.
+    /// TikTok has reported the shop or its seller as inactive. The grant still works.
     Inactive,
-    /// An earlier list contained the shop, but the latest list does not contain it.
+    /// An earlier list contained the shop, but the latest list does not contain it. Or TikTok has revoked the shop in a
+    /// `disconnect`.
     NoLongerGranted,
 }
 

@@ -1,4 +1,5 @@
-//! The app's credentials. The host asks for them once per call, so a rotated secret needs no restart.
+//! The credentials of the tenants' apps, and the trait for their source. The host asks for credentials once per call,
+//! so a rotated secret needs no restart.
 
 use std::collections::BTreeMap;
 

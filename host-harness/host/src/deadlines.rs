@@ -1,4 +1,5 @@
-//! Deadlines, and the check that they fit the contract between guest and host (`wit/storage.wit`).
+//! How long each step of a call may take, and the check that these deadlines fit the contract between guest and host
+//! (`wit/storage.wit`).
 
 use std::time::Duration;
 

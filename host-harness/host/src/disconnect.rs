@@ -1,4 +1,4 @@
-//! Ends connections.
+//! Ends connections, and asks TikTok to withdraw the app's access if the caller wants it.
 
 use futures::FutureExt as _;
 
@@ -45,7 +45,7 @@ pub struct Disconnected {
     /// The connections that continue without the shop of [`DisconnectTarget::Shop`]. Empty after
     /// [`DisconnectTarget::All`].
     pub remaining: Vec<Connection>,
-    /// The shops for which TikTok did not withdraw the access. Everything stored here was deleted nevertheless.
+    /// The shops for which TikTok did not withdraw the access. In the storage they are disconnected nevertheless.
     pub not_revoked: Vec<NotRevoked>,
 }
 

@@ -1,5 +1,6 @@
-//! Identifiers. Each kind has a type of its own, so that two kinds can't be confused. Ids are compared byte by byte.
-//! They are never trimmed, case-folded or joined with a separator.
+//! The types of identifiers: of tenants, customers, accounts, shops, revisions and keys. Each kind has a type of its
+//! own, so that two kinds can't be confused. Ids are compared byte by byte. They are never trimmed, case-folded or
+//! joined with a separator.
 
 use std::fmt;
 use std::str::FromStr;

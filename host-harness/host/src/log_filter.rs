@@ -1,4 +1,4 @@
-//! Keeps requests out of the embedder's logs.
+//! A filter that keeps requests, which contain secrets, out of the embedder's logs.
 
 use std::fmt;
 

@@ -13,7 +13,7 @@ use crate::id::{AccountId, CustomerId, TenantId};
 pub enum RefreshMode {
     /// Only when the renewal is due, and at most once in ten minutes.
     WhenDue,
-    /// Now. The rules for claims still apply.
+    /// Now. But while another call is renewing the tokens of the connection, nothing is sent.
     Forced,
 }
 

@@ -1,10 +1,10 @@
-//! Seals tokens and shop ciphers before they reach a storage, and opens them when they are read. Sealing can't be
-//! turned off.
+//! Seals (encrypts) tokens and shop ciphers before they reach a storage, and opens (decrypts) them when they are read.
+//! Sealing can't be turned off.
 //!
 //! There are two kinds of keys. A **data key** seals the values of one tenant with an AEAD: XChaCha20-Poly1305 with
-//! 256-bit keys and 192-bit random nonces. The storage keeps data keys only in wrapped form. A **host key** wraps the
-//! data keys. It never leaves its [`KeyProvider`], which may be a key service. So a host key can be replaced without
-//! sealing any value again, and a tenant is erased by erasing its data keys.
+//! 256-bit keys and 192-bit random nonces. The storage keeps data keys only in wrapped form. A **host key** wraps
+//! (encrypts) the data keys. It never leaves its [`KeyProvider`], which may be a key service. So a host key can be
+//! replaced without sealing any value again, and a tenant is erased by erasing its data keys.
 //!
 //! A sealed value opens only at its own place. Its associated data are the tenant, the customer, the account, the
 //! purpose, the revision, the name of the data key and the version of the format. If a value is copied to another

@@ -44,8 +44,8 @@ impl Sweep {
 pub struct Swept {
     /// The number of connections that were refreshed.
     pub refreshed: u64,
-    /// The number of connections that could not be refreshed. Each of these connections stores its failure, and most
-    /// are due again later.
+    /// The number of connections that could not be refreshed. Most of them show the failure in their row, and are due
+    /// again later.
     pub failed: u64,
     /// The number of expiry notices that were written: see [`EventKind::Notice`](crate::events::EventKind::Notice).
     pub notices: u64,
@@ -75,12 +75,12 @@ const PAGE: usize = 500;
 
 impl ConnectorHost {
     /// Refreshes every due connection once. Then writes expiry notices about authorizations that end within 30 days, 7
-    /// days or 1 day. If `stop` completes, the sweep ends early. `on_each` is called after each refresh. A slow
-    /// connection occupies one of `concurrency` places and delays no other connection.
+    /// days or 1 day. If `stop` completes, the sweep ends early. `on_each` is called after each refresh. Up to
+    /// `concurrency` refreshes run at the same time. While one of them is slow, the others go on.
     ///
-    /// All hosts of a fleet may sweep at the same time. If two of them reach one connection, only one refreshes it.
-    /// Each host shuffles every page and skips connections that another host has refreshed or is refreshing, so two
-    /// hosts rarely send requests for the same connection.
+    /// All hosts of a fleet may sweep at the same time. If two of them reach one connection, only one renews its
+    /// tokens. Each host shuffles every page and skips connections that another host has refreshed or is refreshing, so
+    /// two hosts rarely send requests for the same connection.
     ///
     /// # Errors
     /// [`SweepError`]

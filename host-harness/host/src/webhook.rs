@@ -77,7 +77,7 @@ pub enum WebhookReply<E> {
     Handled,
     /// The platform had handled the event before.
     Repeated,
-    /// The signature was not made with the secret of the tenant's app.
+    /// The signature was made neither with the current nor with the previous secret of the tenant's app.
     Forged,
     /// The signature is valid, but the body is not an event. A repetition would not help.
     Malformed(ConnectorError),
@@ -95,7 +95,7 @@ pub enum WebhookReply<E> {
 }
 
 impl<E> WebhookReply<E> {
-    /// Returns the HTTP status of the answer. TikTok sends the webhook again after 500 and 503.
+    /// Returns the HTTP status of the answer. TikTok sends the webhook again after every status except 200.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
@@ -114,8 +114,8 @@ impl ConnectorHost {
     /// is the whole body as it arrived. Sends nothing. Idempotent.
     ///
     /// # Errors
-    /// See [`CallError`]. `InvalidRequest` with the code `webhook-signature-invalid` means that the signature was not
-    /// made with the secret of the tenant's app.
+    /// See [`CallError`]. `InvalidRequest` with the code `webhook-signature-invalid` means that the signature was made
+    /// neither with the current nor with the previous secret of the tenant's app.
     pub async fn receive_webhook(
         &self,
         tenant: &TenantId,

@@ -1,4 +1,4 @@
-//! Enums whose variants have one word each, for storages, programs and people.
+//! A macro that gives each variant of an enum one word, for storages, programs and people.
 
 /// A text that is not one of the words of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -8,12 +8,12 @@ use crate::call::HttpMethod;
 /// The port of https. Requests go to no other port.
 pub(super) const HTTPS_PORT: u16 = 443;
 
-/// A production host of TikTok Shop.
+/// One of TikTok Shop's two production servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Authority {
-    /// The host of the API, `open-api.tiktokglobalshop.com`.
+    /// The API server, `open-api.tiktokglobalshop.com`.
     Api,
-    /// The host that issues tokens, `auth.tiktok-shops.com`.
+    /// The token server, which issues tokens, `auth.tiktok-shops.com`.
     Auth,
 }
 
@@ -29,8 +29,8 @@ impl Authority {
         }
     }
 
-    /// Returns the production host whose name equals this text. The comparison ignores upper and lower case, and the
-    /// text may end in `:443`. Every other text is refused: user names, addresses, other ports, an empty port, a
+    /// Returns the server whose host name equals this text. The comparison ignores upper and lower case, and the text
+    /// may end in `:443`. Every other text is refused: user names, addresses, other ports, an empty port, a
     /// trailing dot and look-alikes.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let host = text.strip_suffix(":443").unwrap_or(text);
@@ -63,7 +63,7 @@ impl From<Refusal> for Error {
 }
 
 /// Checks a request, and rewrites its URI with the host name in lower case and without a port. Requests to the same
-/// host then share connections.
+/// server then share connections.
 pub(crate) fn admit<B>(request: &mut Request<B>) -> Result<Authority, Refusal> {
     let uri = request.uri();
     if uri.scheme() != Some(&Scheme::HTTPS) {

@@ -1,4 +1,5 @@
-//! Opens connections: resolves the name, drops addresses that are not public, connects to the others, and starts TLS.
+//! Opens network connections: resolves the name, drops addresses that are not public, connects to the others, and
+//! starts TLS.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -20,7 +20,7 @@ pub struct EgressPolicy {
 pub struct NotLoopback(pub SocketAddr);
 
 impl EgressPolicy {
-    /// Allows TikTok Shop's two production hosts over https. The operating system resolves their names.
+    /// Allows TikTok Shop's two production servers over https. The operating system resolves their names.
     #[must_use]
     pub fn production() -> Self {
         Self { resolver: Arc::new(SystemResolver), stand_ins: BTreeMap::new() }

@@ -1,5 +1,5 @@
-//! The client against a scripted server on loopback. The clock is paused: when all tasks wait, it jumps to the next
-//! deadline.
+//! Tests the client of the egress against a scripted server on loopback. The clock is paused: when all tasks wait, it
+//! jumps to the next deadline.
 
 use std::collections::BTreeMap;
 use std::io;

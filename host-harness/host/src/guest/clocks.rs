@@ -10,7 +10,7 @@ use crate::clock::Clock;
 /// A [`Clock`] for `wasi:clocks`.
 pub(super) struct GuestClock(pub(super) Arc<dyn Clock>);
 
-/// The resolution that the host reports to the guest. The guest measures only whole seconds.
+/// The resolution that the host reports to the guest. All limits of the guest are whole seconds.
 const RESOLUTION: Duration = Duration::from_millis(1);
 
 impl HostWallClock for GuestClock {

@@ -30,8 +30,8 @@ pub(super) struct Imports {
     timeout: Duration,
     token_save: SaveBudget,
     row_save: SaveBudget,
-    /// The row that the guest last loaded or wrote. A swap compares the row that it replaces with the new row, to find the
-    /// events. If it replaces this row, the host does not load it again.
+    /// The row that the guest last loaded or wrote. When the guest replaces a row, the host compares the old row with
+    /// the new one, to find the events. If the old row is this one, the host need not load it.
     last_row: Option<RowEntry>,
 }
 

@@ -37,8 +37,8 @@ pub(super) fn exhausted(error: &wasmtime::Error) -> Option<Resource> {
     }
 }
 
-/// Ends a call that exceeds the limits of memory or tables. A refused growth raises an error and does not return -1 to
-/// the guest, because the guest's allocator would turn -1 into a trap that looks like a bug.
+/// Ends a call that exceeds the limits of memory or tables. A growth beyond them raises an error and does not return -1
+/// to the guest, because the guest's allocator would turn -1 into a trap that looks like a bug.
 pub(super) struct Growth {
     memory_left: usize,
     table_elements: usize,

@@ -4,8 +4,8 @@ use crate::connection::{ConnectionStatus, UnixSeconds};
 use crate::events::{EventKind, NewEvent};
 use crate::storage::Row;
 
-/// Returns the events that the change from `before` to `after` causes, in order. Rows with different lineages belong to
-/// different connections.
+/// Returns the events that the change from `before` to `after` causes, in order. Rows with different lineages
+/// ([`Row::token_lineage`]) belong to different connections: the earlier connection ended, and another one began.
 pub(super) fn caused_by(before: Option<&Row>, after: Option<&Row>, at: UnixSeconds) -> Vec<NewEvent> {
     let Some(key) = after.or(before).map(|row| &row.connection.key) else { return Vec::new() };
     let kinds = match (before, after) {

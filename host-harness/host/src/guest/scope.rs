@@ -1,4 +1,5 @@
-//! The records that one call may reach.
+//! The scope of a call: its tenant, the customers whose records its guest may reach, and when it needs the tenant's
+//! keys.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ pub(crate) struct Scope {
 /// When a call needs the tenant's keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyUse {
-    /// When a value is opened or sealed. If a key is not available at that point, the call fails.
+    /// When a value is decrypted or encrypted. If a key is not available at that point, the call fails.
     WhenNeeded,
     /// Before the call does anything else. If the key were missing at the end, the call could not seal its new tokens
     /// and would lose them.

@@ -1,4 +1,4 @@
-//! The AEAD that seals values and wraps data keys: XChaCha20-Poly1305.
+//! The authenticated encryption (AEAD) that seals values and wraps data keys: XChaCha20-Poly1305.
 
 use std::io;
 
@@ -84,8 +84,8 @@ pub(super) fn decrypt(key: &DataKey, associated_data: &[u8], sealed: &[u8]) -> O
 }
 
 /// Encodes the parts of associated data in their order. Each part has its length in front, so two different lists never
-/// have the same encoding. `domain` identifies the kind of data, so that a value of one kind never opens as a value of
-/// another kind.
+/// have the same encoding. `domain` identifies the kind of data, so that a value of one kind can't be decrypted as a
+/// value of another kind.
 pub(super) fn encode_associated_data(domain: &str, parts: &[&str]) -> Vec<u8> {
     let mut bytes = b"tiktok-shop-connector\0".to_vec();
     bytes.push(FORMAT);

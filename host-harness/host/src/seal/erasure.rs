@@ -18,19 +18,19 @@ const MAX_PASSES: usize = 20;
 /// The result of an erasure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Erased {
-    /// The number of erased data keys. Values that were sealed under them can no longer be opened.
+    /// The number of erased data keys. Values that were sealed under them can no longer be decrypted.
     pub keys: u64,
     /// The number of deleted connections.
     pub connections: u64,
 }
 
 impl Keyring {
-    /// Erases a tenant. First erases its data keys, so that no copy of a sealed value can be opened any more. Other
-    /// hosts notice this within 60 seconds. Then deletes the tenant's connections, and writes one event for each.
+    /// Erases a tenant. First erases its data keys, so that no copy of a sealed value can be decrypted any more.
+    /// Other hosts notice this within 60 seconds. Then deletes the tenant's connections, and writes one event for each.
     /// Records that other hosts write during the erasure are also deleted.
     ///
     /// The events stay, because they contain no secret. A backup from before the erasure still contains the wrapped
-    /// data keys. Anybody who has the host key can open such a backup.
+    /// data keys. Anybody who has the host key can decrypt such a backup.
     ///
     /// # Errors
     /// See [`RotationError`]. A repetition finishes the erasure.

@@ -1,4 +1,4 @@
-//! Loads the data keys of tenants, unwraps and caches them, and seals and opens values with them.
+//! Loads the data keys of tenants, unwraps and caches them, and seals (encrypts) and opens (decrypts) values with them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,7 +17,7 @@ use crate::randomness::Randomness;
 use crate::secret::Secret;
 use crate::storage::{HostStorage, Purpose, Row, Sealed, StorageError, TenantKey};
 
-/// A cached key opens values for this long. After this time, the host reads the tenant's keys again, to notice an
+/// A cached key decrypts values for this long. After this time, the host reads the tenant's keys again, to notice an
 /// erasure.
 const MAX_CACHE_AGE: Duration = Duration::from_secs(60);
 /// The maximum number of tenants in the cache.
@@ -94,8 +94,8 @@ impl Keyring {
     /// Opens a token record that was written with this revision.
     ///
     /// # Errors
-    /// See [`seal_token`](Self::seal_token). Also [`StorageError::Refused`] if the value was moved from another place
-    /// or changed.
+    /// See [`seal_token`](Self::seal_token). Also [`StorageError::Refused`] if the value was changed, or if it was
+    /// sealed for another tenant, connection or revision.
     pub async fn open_token(
         &self,
         tenant: &TenantId,

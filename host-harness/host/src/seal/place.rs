@@ -1,11 +1,11 @@
-//! The place of a sealed value.
+//! The place of a sealed value: the tenant, connection, purpose and revision for which it was sealed.
 
 use super::aead::encode_associated_data;
 use crate::connection::ConnectionKey;
 use crate::id::{KeyId, Revision, TenantId};
 use crate::storage::Purpose;
 
-/// The place where a sealed value is stored. The value opens at no other place.
+/// The place where a sealed value is stored. A copy of the value at another place can't be decrypted.
 pub(super) struct Place<'a> {
     pub(super) tenant: &'a TenantId,
     pub(super) key: &'a ConnectionKey,

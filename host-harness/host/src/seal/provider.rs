@@ -1,4 +1,4 @@
-//! Host keys, which wrap the data keys of tenants.
+//! Host keys, which wrap (encrypt) the data keys of tenants, and the trait of a service or file that has them.
 
 use std::sync::Arc;
 

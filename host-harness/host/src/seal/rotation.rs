@@ -33,7 +33,7 @@ pub struct Rotated {
     pub resealed: u64,
     /// The number of earlier data keys that were removed because no record needs them any more.
     pub removed: u64,
-    /// The number of records that do not open. They stay as they are, under an earlier data key.
+    /// The number of records that could not be decrypted. They stay as they are, under an earlier data key.
     pub unopened: u64,
 }
 
@@ -47,8 +47,9 @@ pub enum RotationStep {
 }
 
 impl Keyring {
-    /// How long an old data key is still needed after a new one was added: 120 seconds, the life of a claim. After this
-    /// time, a host that began a refresh under the old key has saved the token, and every host has read its keys again.
+    /// How long an old data key is still needed after a new one was added: 120 seconds. That is the life of a claim, in
+    /// which a refresh sends its request and saves the new tokens. After this time, a host that began a refresh under
+    /// the old key has saved the tokens, and every host has read its keys again.
     pub const GRACE: Duration = CLAIM_LIFE;
 
     /// Moves every tenant to the current host key. Gives the tenant a new data key, wraps the earlier data keys again,
@@ -56,7 +57,7 @@ impl Keyring {
     /// and removes the earlier data keys.
     ///
     /// Calls continue during the rotation. If a call writes a record before the rotation has replaced it, the rotation
-    /// leaves the new record alone. A record that is sealed again keeps its revision and its age.
+    /// does not overwrite the new record. A record that is sealed again keeps its revision and its age.
     ///
     /// Every host must have the new host key before the rotation starts. After the rotation has started, calls fail on
     /// a host without the new host key. These calls lose nothing if `grace` is at least [`GRACE`](Self::GRACE).
@@ -91,8 +92,8 @@ impl Keyring {
         Ok(rotated)
     }
 
-    /// Adds a new data key to the tenant if another host key wraps the newest data key. Then wraps the earlier data
-    /// keys under the current host key. Returns the earlier data keys.
+    /// Adds a new data key to the tenant if a host key other than the current one wraps the newest data key. Then wraps
+    /// the earlier data keys under the current host key. Returns the earlier data keys.
     async fn rotate_tenant_keys(
         &self,
         tenant: &TenantId,
@@ -134,7 +135,7 @@ impl Keyring {
     }
 
     /// Takes every record that is sealed under this key, and seals it again under the tenant's newest key. Returns the
-    /// number of records that do not open.
+    /// number of records that could not be decrypted.
     async fn reseal_all(
         &self,
         tenant: &TenantId,
@@ -151,7 +152,7 @@ impl Keyring {
                 on_step(RotationStep::Record);
                 match self.reseal(tenant, record).await {
                     Ok(done) => rotated.resealed += u64::from(done),
-                    // The record does not open. It stays as it is, because somebody may be able to repair it.
+                    // The record can't be decrypted. It stays as it is, because somebody may be able to repair it.
                     Err(StorageError::Refused(_)) => unopened += 1,
                     Err(error) => return Err(error.into()),
                 }
@@ -162,7 +163,7 @@ impl Keyring {
     }
 
     /// Removes a data key. If other hosts have written more records under the key, seals these records again first. If
-    /// one of the records does not open, the key stays.
+    /// one of the records can't be decrypted, the key stays.
     async fn remove_data_key(
         &self,
         tenant: &TenantId,

@@ -1,4 +1,5 @@
-//! The storage of a call. It seals every value that the call writes, and opens every value that the call reads.
+//! The storage as a call sees it: seals (encrypts) every value that the call writes, and opens (decrypts) every value
+//! that the call reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +104,7 @@ impl SealedStorage {
         Ok(rows)
     }
 
-    /// Lists a customer's rows even if the tenant's keys are unavailable. A row whose ciphers can't be opened now is
+    /// Lists a customer's rows even if the tenant's keys are unavailable. A row whose ciphers can't be decrypted now is
     /// returned without ciphers, so that the caller can still see the state of the connection.
     pub(crate) async fn list_rows_without_keys(
         &self,

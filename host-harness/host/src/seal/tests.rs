@@ -1,4 +1,5 @@
-//! A sealed value opens only at its own place. Keys are found, rotated and erased without losing a value.
+//! Tests of sealing: a sealed value can be decrypted only for its own tenant, connection, purpose and revision, and
+//! keys are found, rotated and erased without losing a value.
 
 mod erasure;
 mod host_keys;
@@ -243,7 +244,7 @@ async fn put(storage: &MemoryStorage, ring: &Keyring, tenant: &TenantId, key: &C
     storage.swap_row(tenant, key, None, Some(&Next { revision, value }), &[]).await.unwrap();
 }
 
-/// Loads and opens a connection's token record and the cipher of its shop.
+/// Loads and decrypts a connection's token record and the cipher of its shop.
 async fn opened(
     storage: &MemoryStorage,
     ring: &Keyring,

@@ -1,4 +1,4 @@
-//! Connections as the customer sees them, and the events that their changes cause.
+//! The storage of connections as the customer sees them (rows), and of the events that their changes cause.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! Consents that have begun. The storage finds a consent by the SHA-256 of its state, so that a reader of the database
-//! can't use the state.
+//! The storage of consents that have begun. It finds a consent by the SHA-256 of its state, so that a reader of the
+//! database can't use the state.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Data keys of tenants, and the values that are sealed under them.
+//! The storage of the tenants' data keys, and the type of the values that are sealed (encrypted) under them.
 
 use std::fmt;
 
@@ -87,7 +87,7 @@ mod digits {
     }
 }
 
-/// A value that the host has sealed, and the id of its key. A storage keeps both, but can't open the value. `Debug`
+/// A value that the host has sealed, and the id of its key. A storage keeps both, but can't decrypt the value. `Debug`
 /// shows the key id and the number of bytes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
@@ -103,7 +103,8 @@ impl Sealed {
         Self { key, bytes }
     }
 
-    /// Returns the id of the tenant's key that opens the value. Store it in a column that can be counted and searched.
+    /// Returns the id of the tenant's key that decrypts the value. Store it in a column that can be counted and
+    /// searched.
     #[must_use]
     pub const fn key(&self) -> &KeyId {
         &self.key
@@ -122,7 +123,7 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// A tenant's data key, wrapped by a host key. Without the host key nobody can use it.
+/// A tenant's data key, wrapped (encrypted) by a host key. Without the host key nobody can use it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrappedKey {
     /// The host key that unwraps it.
@@ -143,7 +144,7 @@ impl fmt::Debug for WrappedKey {
 pub struct TenantKey {
     /// The key's id. Every record that is sealed under the key carries this id.
     pub id: KeyId,
-    /// The wrapped key. `None` if it was erased: records that are sealed under it can never be opened again.
+    /// The wrapped key. `None` if it was erased: records that are sealed under it can never be decrypted again.
     pub wrapped: Option<WrappedKey>,
 }
 

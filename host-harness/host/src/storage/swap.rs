@@ -14,7 +14,7 @@ pub struct Next<T> {
 /// The outcome of a swap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Swapped<E> {
-    /// The record was written or deleted.
+    /// The record was written or deleted, or there was none to delete.
     Done,
     /// Nothing was written, because the stored record is not the expected one. Contains the stored record, or `None` if
     /// no record exists.

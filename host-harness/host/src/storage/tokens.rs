@@ -1,4 +1,4 @@
-//! Token records: one per connection, sealed.
+//! The storage of token records: one sealed (encrypted) record per connection.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The memory of handled webhooks.
+//! The storage that remembers which webhooks were handled.
 
 use async_trait::async_trait;
 

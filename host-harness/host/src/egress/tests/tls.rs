@@ -69,7 +69,7 @@ struct Handshake {
     version: Option<ProtocolVersion>,
 }
 
-/// A request: the number of its connection, its HTTP version and its host.
+/// A received request: the number of its connection, counted from 0, its HTTP version and the host name that it names.
 type Requested = (usize, Version, String);
 
 pub(super) struct TlsServer {

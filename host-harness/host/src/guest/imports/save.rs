@@ -1,4 +1,4 @@
-//! Repeats a write until the storage says what happened.
+//! Repeats a write until the storage says what happened, or until the time for the write is over.
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The imports that a guest calls, with a storage in memory. In tests with a paused clock, waiting takes no time.
+//! Tests of the imports that a guest calls, with a storage in memory. In tests with a paused clock, waiting takes no
+//! time.
 
 use std::sync::LazyLock;
 

@@ -112,7 +112,7 @@ async fn a_record_that_another_host_writes_during_an_erasure_is_erased_too() {
     assert_eq!(storage.tenant_keys(&t).await, Ok(Vec::new()));
 }
 
-/// The connection has no sealed value: its row has no ciphers, and its token record is already deleted.
+/// One connection of the tenant has no sealed value: its row has no ciphers, and its token record is already deleted.
 #[tokio::test]
 async fn a_row_without_ciphers_is_erased_with_its_tenant() {
     let (storage, t) = (stored().await, tenant("t"));

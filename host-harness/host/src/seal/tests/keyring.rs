@@ -1,4 +1,4 @@
-//! Keys that hosts share, keys that are out of reach, and wrong keys.
+//! Tests of the keyring: keys that hosts share, keys that are out of reach, and wrong keys.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -170,7 +170,7 @@ async fn row_in(storage: &MemoryStorage, tenant: &TenantId, key: &ConnectionKey)
     storage.load_row(tenant, key).await.unwrap().unwrap().row
 }
 
-/// The host still caches the old key, but another host has added a new key and removed the old one.
+/// One host still caches the old key, but another host has added a new key and removed the old one.
 #[tokio::test]
 async fn a_value_sealed_under_a_removed_key_is_sealed_again() {
     let (storage, keys, t, k) = (memory(), HostKeys::draw().unwrap(), tenant("t"), key("c", "a"));

@@ -1,4 +1,5 @@
-//! Keys that are rotated, also while the rotation is interrupted and while hosts write, and host keys that are retired.
+//! Tests of the rotation of keys, also while it is interrupted and while hosts write, and of the retirement of host
+//! keys.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -77,7 +78,8 @@ async fn an_interrupted_rotation_is_finished_by_the_next_rotation() {
     }
 }
 
-/// Writes a token record just before the rotation replaces it, with a keyring that does not know the new key.
+/// Just before the rotation replaces a token record, writes a newer one. The writer's keyring does not know the new
+/// key.
 struct WritesBeforeReseal {
     ring: Arc<Keyring>,
     /// The number of writes that are still to come.
@@ -141,7 +143,7 @@ async fn a_record_that_does_not_open_stays_in_place_and_so_does_its_key() {
     assert_eq!((rotated.unopened, rotated.removed), (1, 1));
     assert!(!ring.status().await.unwrap().is_rotated());
     assert_eq!(storage.load_token(&t, &k).await.unwrap().unwrap().value, next.value.value);
-    // Although one record did not open, the old host key is no longer needed.
+    // Although one record can't be decrypted, the old host key is no longer needed.
     assert_eq!(ring.status().await.unwrap().by_host_key().get(&Some(&"old".parse().unwrap())), None);
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn assert_everything_opens(storage: &Arc<MemoryStorage>, keys: 
 struct FailsAt {
     /// The number of writes so far.
     writes: AtomicUsize,
-    /// The number of the write that fails, counted from 0.
+    /// Which write fails, counted from 0.
     at: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Saves while the storage fails. The clock is paused, so waiting takes no time.
+//! Tests of saves while the storage fails. The clock is paused, so waiting takes no time.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
