@@ -1,8 +1,9 @@
 //! The machine's clocks, by which SQLite measures ages.
 //!
-//! The age of a token record decides whether a claim still holds, so all hosts must measure this age by the same clock.
-//! With PostgreSQL, this is the server's clock. SQLite has no server. Its hosts are processes of one machine, so they
-//! measure by the time since the machine's boot, which nobody can set.
+//! Before a call sends a refresh token, it writes a claim into the token record, so that no other call sends the same
+//! token. The age of the record decides whether the claim still holds, so all hosts must measure this age by the same
+//! clock. With PostgreSQL, this is the server's clock. SQLite has no server. Its hosts are processes of one machine, so
+//! they measure by the time since the machine's boot, which nobody can set.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,5 +1,5 @@
-//! Connections as the customer sees them, and the tenant's events. A row, its shops and its events are written in one
-//! transaction.
+//! Stores connections as the customer sees them (rows), and the tenant's events. A row, its shops and its events are
+//! written in one transaction.
 
 mod events;
 pub(crate) mod row;

@@ -1,4 +1,4 @@
-//! Consents that have begun.
+//! Stores consents that have begun.
 
 use async_trait::async_trait;
 use tiktok_shop_host::TenantId;

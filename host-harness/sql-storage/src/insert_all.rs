@@ -18,9 +18,9 @@ use crate::tokens::bind_token;
 pub struct NewConnection {
     /// The key of the connection.
     pub key: ConnectionKey,
-    /// The token record. Its value is sealed for its revision.
+    /// The token record. The caller has sealed its value for its revision.
     pub token: Next<TokenWrite>,
-    /// The row. Its ciphers are sealed for its revision.
+    /// The row. The caller has sealed its ciphers for its revision.
     pub row: Next<Row>,
 }
 

@@ -1,4 +1,4 @@
-//! Opening a database: SQLite's file or PostgreSQL's server, and the tables in it.
+//! Opens a database: SQLite's file or PostgreSQL's server, and the tables in it.
 
 pub(crate) mod error;
 mod migrations;

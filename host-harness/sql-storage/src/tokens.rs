@@ -1,4 +1,4 @@
-//! Token records. A swap is one conditional statement.
+//! Stores token records. A swap is one conditional statement.
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;

@@ -1,4 +1,4 @@
-//! The memory of handled webhooks.
+//! Remembers which webhooks were handled.
 
 use async_trait::async_trait;
 use tiktok_shop_host::TenantId;

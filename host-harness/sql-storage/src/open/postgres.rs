@@ -1,4 +1,4 @@
-//! PostgreSQL: the primary of one database, for any number of hosts.
+//! Opens the storage in PostgreSQL: the primary of one database, for any number of hosts.
 
 use std::str::FromStr as _;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! SQLite: one private file in WAL mode, for the processes of one machine.
+//! Opens the storage in SQLite: one private file in WAL mode, for the processes of one machine.
 
 use std::path::Path;
 use std::str::FromStr as _;

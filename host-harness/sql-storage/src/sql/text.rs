@@ -1,6 +1,6 @@
-//! Text in a column. PostgreSQL can't hold U+0000, so this character is written as an escape sequence. The escape
-//! character itself is also written as an escape sequence. Any other text is stored unchanged. Escaped texts have the
-//! same order as the original texts. Two escaped texts are equal only if the original texts are equal.
+//! Writes and reads text in columns. PostgreSQL can't hold U+0000, so this character is written as an escape sequence.
+//! The escape character itself is also written as an escape sequence. Any other text is stored unchanged. Escaped texts
+//! have the same order as the original texts. Two escaped texts are equal only if the original texts are equal.
 
 /// The character that begins an escape sequence. It stands for U+0000 if U+0001 follows, and for U+0001 if U+0002
 /// follows.
