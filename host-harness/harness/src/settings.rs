@@ -164,7 +164,7 @@ impl OpenedStorage {
         UnixSeconds(self.clock.wall().as_secs())
     }
 
-    /// Returns the data keys of all tenants.
+    /// Returns the keyring, which counts, rotates and erases the data keys of all tenants.
     pub(crate) fn keyring(&self) -> Keyring {
         Keyring::new(Arc::clone(&self.storage), Arc::clone(&self.key_provider), Arc::new(SystemRandomness))
     }

@@ -1,4 +1,4 @@
-//! The address of a database.
+//! The address of a database: parses it, refuses a password in an argument, and opens the database.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The browser session of this user. It binds a consent to the user who began it, as a cookie of a browser would.
+//! Reads or creates the browser session of this user. It binds a consent to the user who began it, as a cookie of a
+//! browser would.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Finds the component.
+//! Finds the file of the component.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! A fake that replaces TikTok Shop's two hosts: its address, its clock and its first app.
+//! A fake that replaces TikTok Shop's two servers: its address, its clock and its first app.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;

@@ -56,8 +56,8 @@ impl Rotate {
         let keyring = opened.keyring();
         let before = keyring.status().await?;
         if before.is_rotated() {
-            // This rotation changes nothing. It only checks that every tenant's data keys can be opened. If one can't be
-            // opened, the command fails here, before it adds a new host key.
+            // This rotation changes nothing. It only checks that every tenant's data keys can be unwrapped. If one
+            // can't be unwrapped, the command fails here, before it adds a new host key.
             keyring.rotate(Duration::ZERO, |_| {}).await?;
         }
         let current = match &opened.keys {

@@ -40,7 +40,7 @@ struct HostKeyLine<'a> {
     host_key: Option<&'a str>,
     data_keys: u64,
     records: u64,
-    /// Whether this program has the host key. Without the host key, the program can't open the data keys that it wraps.
+    /// Whether this program has the host key. Without this key, the program can't unwrap the data keys under it.
     here: bool,
 }
 
