@@ -125,7 +125,7 @@ pub struct Connection {
     pub seller_name: String,
     /// The region of the seller account.
     pub base_region: String,
-    /// The scopes that TikTok listed with the latest pair.
+    /// The scopes that TikTok listed with the latest tokens.
     pub scopes: Vec<String>,
     /// The policy that was chosen at the latest consent.
     pub shop_policy: ShopPolicy,
@@ -142,7 +142,7 @@ pub struct Connection {
     pub connected_at: UnixSeconds,
     /// When the latest consent was given.
     pub granted_at: UnixSeconds,
-    /// When the latest pair was received.
+    /// When the latest tokens were received.
     pub refreshed_at: UnixSeconds,
     /// When the shops were last read; `None` if they were never read.
     pub shops_synced_at: Option<UnixSeconds>,

@@ -52,7 +52,7 @@ pub struct TokenWrite {
 pub enum Swapped<T> {
     /// The value was written under this revision.
     Stored(Revision),
-    /// The value was deleted, or no value was stored and none was to be written.
+    /// The value was deleted, or there was none to delete.
     Deleted,
     /// Nothing was written, because the stored revision is not the expected one. Contains the stored entry, or `None`
     /// if nothing is stored.

@@ -37,8 +37,8 @@ impl Lineage {
     }
 }
 
-/// The pair that is in use. The access token is missing if TikTok sent only a refresh token. Both tokens are missing if
-/// TikTok has confirmed that the seller revoked the grant.
+/// The pair of tokens that is in use. The access token is missing if TikTok sent only a refresh token. Both tokens are
+/// missing if TikTok has confirmed that the seller revoked the grant.
 #[derive(Default)]
 pub struct CurrentPair {
     /// The token that authenticates calls.

@@ -4,7 +4,7 @@
 //! `operation::renewal` applies rules 1 to 8 in this order. The functions of this module only read a [`TokenRecord`],
 //! except [`adopt`]. All changes of the record are methods of [`TokenRecord`].
 //!
-//! 1. **Plan** ([`plan`]): the record is dead, fresh, claimed by another call, held back, or may be claimed.
+//! 1. **Plan** ([`plan`]): the record is dead, fresh, claimed by another call, waiting after a failure, or free.
 //! 2. **Claim before the request** ([`TokenRecord::claim`]): the claim is stored before the request is sent. If it
 //!    replaces a lapsed claim, one more request with an unknown outcome is counted.
 //! 3. **Not too late** ([`too_late`]): a request that might outlive its claim is not sent.
@@ -16,8 +16,9 @@
 //! 7. **Refused before TikTok acted** ([`TokenRecord::release`]): the claim is removed, and no unforced attempt is made
 //!    for a while.
 //! 8. **Everything else** ([`outcome_unknown`]): the record does not change. The claim stays until it lapses.
-//! 9. **A valid token is served** ([`TokenRecord::serves`]) even if its renewal fails. It is not served if the record
-//!    cannot be read, or if a new pair or a rejection could not be saved. `operation::valid_token` applies this rule.
+//! 9. **A valid token is served** ([`TokenRecord::serves`]) even if TikTok does not renew it. If storage fails, the
+//!    call may fail instead. If a new pair could not be saved, it always fails. `operation::valid_token` applies this
+//!    rule.
 
 use crate::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
 use crate::error::{Cause, Error};

@@ -1,6 +1,6 @@
 //! `disconnect`: ends connections. If the caller wants it, the call first asks TikTok to revoke the shops. Then it
 //! deletes the token record, whatever TikTok answered. A refresh that is under way then finds no record and discards
-//! its pair. Last, the call deletes the row.
+//! its new tokens. Last, the call deletes the row.
 
 use super::call::Target;
 use super::{credentials, rows, storage_error, tokens};
@@ -49,7 +49,7 @@ pub struct NotRevoked {
 pub struct Disconnected {
     /// The connections that continue without the shop.
     pub remaining: Vec<Connection>,
-    /// The shops that TikTok did not revoke. Their connections are deleted or unlinked here nevertheless.
+    /// The shops that TikTok did not revoke. In storage they are disconnected nevertheless.
     pub not_revoked: Vec<NotRevoked>,
 }
 

@@ -22,8 +22,8 @@ pub async fn link_shops(
     let key = tokens::resolve(effects, customer, account).await?;
     let not_connected = || Error::new(Cause::NotConnected);
     let lineage = tokens::load_or_confirm_absence(effects, &key).await?.ok_or_else(not_connected)?.record.lineage();
-    // As long as the token record keeps its lineage, its row never loses a shop. So a shop that is known here is still
-    // known when the row is written.
+    // The row of a token record never loses a shop. The lineage identifies the record: if another record takes its
+    // place, nothing is written. So a shop that is known here is still known when the row is written.
     let row = rows::read(effects, &key, lineage).await?;
     let known = row.as_ref().map(|row| row.connection.shops.as_slice()).unwrap_or_default();
     if shops.iter().any(|id| !known.iter().any(|shop| shop.listed.id == *id)) {

@@ -17,7 +17,7 @@ use crate::rotation::Trigger;
 pub enum RefreshMode {
     /// Only when due, and at most once in ten minutes.
     WhenDue,
-    /// Now. But while a claim of another call lives, nothing is sent.
+    /// Now. But while another call is renewing the tokens, nothing is sent.
     Forced,
 }
 
@@ -106,8 +106,9 @@ async fn sync(
             }
             Ok(Renewed::Waiting { stored, error }) => {
                 let shown = fault.error.clone().with_delay(error.delay);
-                // `record_shops` holds the connection back, so that a sweep does not call in a loop. This is not needed
-                // if another call holds a claim, because the record is then not due before the claim lapses.
+                // `record_shops` forbids unforced attempts for a while, so that a sweep does not call in a loop. This
+                // is not needed if another call holds a claim, because the record is then not due before the claim
+                // lapses.
                 if error.cause == Cause::BackingOff && !stored.record.is_held_back(effects.now().wall) {
                     let _row_is_a_projection =
                         record_shops(effects, key, stored, ShopUpdate::Unread, Some(&shown), Occasion::LaterCall).await;

@@ -1,4 +1,5 @@
-//! Renews the tokens of one connection: plan, claim, request, save. `Rule N` means rule N in [`crate::rotation`].
+//! Renews the pair of tokens of one connection in four steps: plan, claim, request, save. `Rule N` means rule N in
+//! [`crate::rotation`].
 
 use super::tokens::{self, SwapOutcome, VersionedRecord};
 use crate::contract::SAVE_BUDGET;
@@ -49,7 +50,7 @@ enum Step<T> {
     Restart(Option<VersionedRecord>),
 }
 
-/// A claim of this call.
+/// A claim of this call: the note in the stored record that only this call sends the refresh token now.
 struct Claimed {
     stored: VersionedRecord,
     nonce: Nonce,

@@ -79,7 +79,7 @@ pub(super) async fn load_linearizable(
 pub(super) enum SwapOutcome {
     Stored(Revision),
     /// Another revision than the expected one is stored, or no record. This is what storage had when it refused the
-    /// write, not the result of an earlier load. So it shows reliably whether a pair is stored.
+    /// write, not the result of an earlier load. So it shows reliably whether new tokens are stored.
     Stale(Option<VersionedRecord>),
     /// It is unknown whether the record was written.
     Unavailable(Error),

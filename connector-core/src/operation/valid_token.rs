@@ -18,9 +18,9 @@ pub(super) struct Served {
     pub(super) just_rotated: bool,
 }
 
-/// Renews the token if `trigger` asks for it, and serves a valid token even if the renewal fails (rule 9 of
-/// [`crate::rotation`]). It is not served if the record cannot be read, or if a new pair or a rejection could not be
-/// saved.
+/// Renews the token if `trigger` asks for it, and serves a valid token even if TikTok does not renew it (rule 9 of
+/// [`crate::rotation`]). If storage fails, the call may fail instead. If new tokens could not be saved, it always
+/// fails.
 pub(super) async fn valid_token(
     effects: &impl Effects,
     app: &Credentials,

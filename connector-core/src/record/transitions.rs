@@ -95,7 +95,7 @@ impl TokenRecord {
             self.failures = self.failures.saturating_add(1);
         }
         self.claim = Some(Claim { nonce, spends });
-        // The attempt that was held back is made now.
+        // The attempt begins now, so there is no earliest time for it any more.
         self.not_before = None;
         true
     }
@@ -233,7 +233,7 @@ impl TokenRecord {
         self.not_before = Some(now.plus(back_off(self.failures, error.delay, random)));
     }
 
-    /// Returns whether unforced attempts are held back at `now`.
+    /// Returns whether unforced attempts must still wait at `now`.
     #[must_use]
     pub fn is_held_back(&self, now: UnixSeconds) -> bool {
         self.not_before.is_some_and(|not_before| not_before > now)

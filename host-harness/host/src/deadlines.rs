@@ -9,7 +9,7 @@ use tiktok_shop_connector_core::contract::{REQUEST_BUDGET, SAVE_BUDGET};
 /// the shops. For each refresh token that TikTok rejects, the call sends one more request and makes one more save. It
 /// begins that request only if enough time is left for both: see [`Deadlines::last_token_request`].
 const REQUESTS_PER_CALL: u32 = 3;
-/// The usual number of saves in a call: the claim, the tokens and the row.
+/// The usual number of saves in a call: the claim (a note that this call renews the tokens), the tokens and the row.
 const SAVES_PER_CALL: u32 = 3;
 
 /// How long each step of a call may take. The host's clock measures these times, not the guest's.
@@ -87,8 +87,9 @@ impl Deadlines {
         self.call.saturating_sub(self.request + self.save)
     }
 
-    /// Checks that a claim covers a request and the save of its answer, and that a call has enough time for its
-    /// requests and saves if TikTok rejects no token.
+    /// Checks that a request and the save of its answer end while the claim of the call lives, so that no other call
+    /// sends the same refresh token. Also checks that a call has enough time for its requests and saves if TikTok
+    /// rejects no token.
     pub(crate) fn check(&self) -> Result<(), DeadlinesError> {
         let Self { queue, call, cpu, save, connect, tls, first_byte, between_bytes, request } = *self;
         let named = [

@@ -6,9 +6,9 @@
 //! (encrypts) the data keys. It never leaves its [`KeyProvider`], which may be a key service. So a host key can be
 //! replaced without sealing any value again, and a tenant is erased by erasing its data keys.
 //!
-//! A sealed value opens only at its own place. Its associated data are the tenant, the customer, the account, the
-//! purpose, the revision, the name of the data key and the version of the format. If a value is copied to another
-//! place, or stored under another revision, it does not open.
+//! A sealed value can be decrypted only at its own place. Its associated data are the tenant, the customer, the
+//! account, the purpose, the revision, the name of the data key and the version of the format. If a value is copied to
+//! another place, or stored under another revision, it can't be decrypted.
 
 mod aead;
 mod erasure;

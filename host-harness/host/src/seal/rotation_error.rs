@@ -25,7 +25,8 @@ pub enum RotationError {
     /// There is no host key with this id.
     #[error("there is no host key {0}")]
     NoSuchKey(HostKeyId),
-    /// The host key still wraps data keys. Without it, the records under these data keys would not open. Rotate first.
+    /// The host key still wraps data keys. Without it, the records under these data keys could not be decrypted. Rotate
+    /// first.
     #[error("host key {key} is in use: it wraps {keys} data keys with {records} records; rotate first")]
     InUse {
         /// The host key.

@@ -97,8 +97,8 @@ pub struct Row {
     /// The lineage of the token record from which the row was derived: a random text that the connector draws when it
     /// creates a token record. A refresh keeps it, and so does a new consent for the same account with the same app.
     pub token_lineage: String,
-    /// The generation of the token record from which the row was derived. Only generations of the same lineage can be
-    /// compared.
+    /// The generation of the token record from which the row was derived: how often the tokens or the grant in it
+    /// had changed. Only generations of the same lineage can be compared.
     pub token_generation: u64,
 }
 

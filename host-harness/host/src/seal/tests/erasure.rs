@@ -31,7 +31,7 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
     assert_eq!(events.len(), CONNECTIONS);
     assert_eq!(storage.tenant_keys(&t).await.unwrap(), []);
 
-    // This host can't open a copy of the record from now on. The other host notices the erasure within 60 seconds.
+    // This host can't decrypt a copy of the record from now on. The other host notices the erasure within 60 seconds.
     let gone = format!("key-unavailable({}): the tenant has no key of that name", token.value.key());
     assert_eq!(open(&ring).await.unwrap_err(), StorageError::Refused(gone.clone()));
     tokio::time::advance(Duration::from_secs(60)).await;

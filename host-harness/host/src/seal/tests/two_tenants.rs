@@ -42,7 +42,7 @@ pub(super) async fn stored() -> Arc<MemoryStorage> {
     storage
 }
 
-/// Asserts that every token record and every cipher opens with these host keys.
+/// Asserts that every token record and every cipher can be decrypted with these host keys.
 pub(super) async fn assert_everything_opens(storage: &Arc<MemoryStorage>, keys: &HostKeys) {
     let ring = keyring(storage, keys);
     for (tenant, key) in connections() {
