@@ -9,7 +9,7 @@
 //! ```
 //! use tiktok_shop_connector_core::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
 //!
-//! // A request that starts later than this after its claim is not sent any more.
+//! // When more than 80 s have passed since the claim was written, the request is not sent any more.
 //! assert_eq!((CLAIM_LIFE - REQUEST_BUDGET - SAVE_BUDGET).as_secs(), 80);
 //! ```
 

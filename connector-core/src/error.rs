@@ -247,8 +247,8 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if is_invisible(c) { ' ' } else { c }).take(MAX_NOTE_CHARS).collect()
 }
 
-/// Returns whether a character is a control character, or an invisible character that reverses, joins or breaks a line.
-/// The invisible characters are those of Unicode's categories `Cf`, `Zl` and `Zp` that terminals and log viewers obey.
+/// Returns whether a character is a control character, or an invisible character with which a terminal or a log viewer
+/// changes the direction of a text, joins characters or begins a line (some of Unicode's categories `Cf`, `Zl`, `Zp`).
 fn is_invisible(c: char) -> bool {
     let obeyed = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     c.is_control() || obeyed

@@ -9,7 +9,7 @@
 //!    replaces a lapsed claim, one more request with an unknown outcome is counted.
 //! 3. **Not too late** ([`too_late`]): a request that might outlive its claim is not sent.
 //! 4. **One claim covers one request.**
-//! 5. **A pair** ([`TokenRecord::take_pair`], [`adopt`]) is stored before anything else is done. The spent token
+//! 5. **A new pair** ([`TokenRecord::take_pair`], [`adopt`]) is stored before anything else is done. The spent token
 //!    becomes the first fallback.
 //! 6. **Rejected** ([`TokenRecord::reject`]): TikTok rejected the refresh token, so the next fallback is tried under a
 //!    new claim. If there is no fallback, the record is dead.
@@ -81,7 +81,7 @@ pub fn plan(record: &TokenRecord, age: Duration, now: UnixSeconds, trigger: Trig
     // is fresh.
     if !forced && record.current_claim().is_none() {
         let since_rotation = now.since(record.rotated_at());
-        // If the latest rotation is dated after `now`, a wrong clock wrote its date. Such a rotation counts as long
+        // If the latest renewal is dated after `now`, a wrong clock wrote its date. Such a renewal counts as long
         // ago.
         let just_rotated = record.rotated_at() <= now && since_rotation < ROTATION_INTERVAL;
         let rest = Duration::from_secs(ROTATION_INTERVAL.saturating_sub(since_rotation));

@@ -83,7 +83,8 @@ pub struct Webhook<'a> {
     pub authorization: &'a [u8],
 }
 
-/// The secret with which TikTok signed a webhook. An app may have two secrets while its secret is changed.
+/// The secret with which TikTok signed a webhook. After a change of the secret, webhooks may still arrive that TikTok
+/// signed with the previous one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignedWith {
     /// The secret that is in use.

@@ -152,8 +152,8 @@ async fn spend(
     key: &ConnectionKey,
     mut claimed: Claimed,
 ) -> Result<Step<Renewed>, NotRenewed> {
-    // If the record dies, the reason is TikTok's answer to the newest token. TikTok's answer to a fallback may only
-    // mean that the fallback was replaced.
+    // If TikTok rejects the newest token and every fallback, the grant is dead. The reason is then TikTok's answer to
+    // the newest token, because TikTok may reject a fallback only because a newer token has replaced it.
     let mut first_rejection = None;
     loop {
         let fault = match request(effects, app, &claimed).await {

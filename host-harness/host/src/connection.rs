@@ -44,7 +44,7 @@ pub struct Connection {
     /// When the connection began. A later consent of the same account does not change this time, unless the consent is
     /// for another app.
     pub connected_at: UnixSeconds,
-    /// When the seller last consented. Webhooks about the grant that are older than this consent no longer apply.
+    /// When the seller last consented. Webhooks that are older than this consent no longer change the connection.
     pub granted_at: UnixSeconds,
     /// When TikTok last issued tokens.
     pub refreshed_at: UnixSeconds,

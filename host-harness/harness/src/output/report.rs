@@ -89,7 +89,7 @@ impl Report {
     pub(crate) fn json(&mut self, line: &impl Serialize) {
         // Serializing can't fail, because every number is finite and every key is text.
         let line = serde_json::to_string(line).unwrap_or_default();
-        // These characters occur only in the strings of the JSON, and there an escape is allowed.
+        // Characters that move a terminal occur only inside the strings of the JSON, where an escape is allowed.
         line.chars().for_each(|c| match c {
             c if moves_a_terminal(c) => self.results.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => self.results.push(c),

@@ -53,7 +53,7 @@ pub(crate) struct Sandbox {
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 
 impl Sandbox {
-    /// Waits until the pool has a free place, then runs `export` in a fresh instance. The call runs on a task of its
+    /// Waits until the pool has a free instance, then runs `export` in a fresh instance. The call runs on a task of its
     /// own, which continues if the caller stops waiting. `read` converts the generated answer into a type of this
     /// library. Only the converted value is logged.
     pub(crate) async fn call<T, U, F>(

@@ -64,8 +64,8 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// Deletes every connection that has an event. This also finds rows without ciphers, which a search by key can't
-    /// find.
+    /// Deletes every connection that has an event. This also finds rows without ciphers, which a search by data key
+    /// can't find.
     async fn delete_connections_with_events(
         &self,
         tenant: &TenantId,

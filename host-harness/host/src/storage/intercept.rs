@@ -388,7 +388,7 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::storage::MemoryStorage;
 
-    /// Answers every access as a load of a token record.
+    /// Answers every access with an answer to `load_token`.
     struct WrongAnswer;
 
     #[async_trait]

@@ -12,7 +12,7 @@ const SQLITE_REFUSED: [i64; 4] = [18, 19, 20, 25];
 /// limits.
 const POSTGRES_REFUSED: [&str; 4] = ["22", "23", "42", "54"];
 /// PostgreSQL's classes of SQLSTATE whose texts are about the server and quote no value: connections, resources,
-/// prerequisites, operators, the system.
+/// prerequisites, interventions of an operator, the system.
 const POSTGRES_SERVER: [&str; 5] = ["08", "53", "55", "57", "58"];
 
 /// Converts an error of the driver or the database.

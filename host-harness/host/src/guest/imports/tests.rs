@@ -77,7 +77,8 @@ async fn saving_new_tokens_has_its_full_budget_after_the_claim_has_used_its_own(
 
     let claimed = imports.swap_token(key("mine"), None, Some(write(1))).await;
     assert!(matches!(claimed, Err(StorageError::Unavailable(_))), "{claimed:?}");
-    // The claim was written although its answer was lost. The guest recognizes the claim by its nonce.
+    // The first write, the guest's claim on the refresh token, took effect although its answer was lost. The guest
+    // recognizes its claim by the nonce in it.
     let claim = imports.load_token(key("mine")).await.unwrap().unwrap();
     assert_eq!(*claim.value, [1]);
 

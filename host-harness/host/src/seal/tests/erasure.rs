@@ -1,4 +1,4 @@
-//! The erasure of a tenant: in one run, after an interruption, and while other hosts write.
+//! Tests of the erasure of a tenant: in one run, after an interruption, and while other hosts write.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

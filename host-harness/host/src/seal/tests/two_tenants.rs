@@ -16,7 +16,7 @@ pub(super) fn old() -> HostKeys {
     HostKeys::new([host_key("old", 1)]).unwrap()
 }
 
-/// Returns the host keys after a new one was added. The old host key still unwraps.
+/// Returns the host keys after a new one was added. The old host key can still unwrap the data keys.
 pub(super) fn new() -> HostKeys {
     HostKeys::new([host_key("new", 2), host_key("old", 1)]).unwrap()
 }

@@ -1,5 +1,5 @@
-//! The ages and retention times of the storage in memory. The crate `tiktok-shop-storage-contract` tests everything
-//! that all storages have in common.
+//! Tests of the ages and retention times of the storage in memory. The crate `tiktok-shop-storage-contract` tests
+//! everything that all storages have in common.
 
 use super::*;
 use crate::clock::ManualClock;
