@@ -1,5 +1,6 @@
-//! Events of connections, and the expiry notices of a sweep. Every change of a connection is recorded once and in
-//! order, also with several hosts, repetitions and restarts.
+//! Tests of the events of connections. Every change of a connection is recorded once and in order, also with several
+//! hosts, repetitions and restarts. A sweep also records expiry notices: 30 days, 7 days and 1 day before an
+//! authorization ends.
 
 use std::future::{pending, poll_fn};
 use std::task::Poll;

@@ -1,8 +1,8 @@
-//! Storage faults at every access of `connect` and `refresh`. The storage loses an answer, writes twice, does not say
-//! whether it wrote, or returns older data. The fault happens once, or from one access until the call ends.
+//! Tests of storage faults at every access of `connect` and `refresh`. The storage loses an answer, writes twice, does
+//! not say whether it wrote, or returns older data. The fault happens once, or from one access until the call ends.
 //!
-//! A run without a fault records the accesses. Every case has its own customer, so that all cases share one fake and
-//! its time.
+//! A run without a fault records the accesses. Every case uses another customer, so that all cases can share one fake
+//! and its clock.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -20,13 +20,14 @@ use tiktok_shop_tests::{Access, Answer, DAY, Interceptor, Passage, Stage, custom
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
-    /// The access is not done, and the caller gets no answer.
+    /// The access is not done, and the caller gets no answer. (Here and below, it gets the error that the storage is
+    /// unavailable.)
     Dropped,
     /// The write is done, and the caller gets no answer.
     Lost,
     /// The write is done twice, and the caller gets the second answer.
     Twice,
-    /// The load returns an old record: the one that the newest write replaced.
+    /// The load returns an old record: the record that the newest write replaced.
     Old,
     /// From this access on, the caller gets no answer. Of every three writes, the second and the third are done.
     LastDone,
@@ -180,7 +181,7 @@ enum Host {
 
 struct Case {
     operation: Operation,
-    /// The number of the operation's access at which the fault happens, from 0.
+    /// The index of the access at which the fault happens, among the accesses of the operation.
     at: usize,
     /// The name of the access at which the fault happens.
     access: &'static str,
@@ -249,7 +250,7 @@ fn cases(operation: Operation) -> Vec<Case> {
     cases
 }
 
-/// Returns the result of a refresh by another host after all claims have lapsed.
+/// Returns the expected result of a forced refresh by another host after all claims have lapsed.
 fn result_of_next_refresh(case: &Case) -> &'static str {
     match (case.operation, case.result, case.fault) {
         // The call failed before it exchanged the code, or no token record was written. So there is no connection.
@@ -274,7 +275,7 @@ fn code(outcome: Result<Connection, CallError>) -> String {
 /// The number of cases that run at the same time.
 const CONCURRENT_CASES: usize = 8;
 
-/// TikTok is set to its strictest behaviour: a refresh token that is sent twice revokes all tokens.
+/// The fake plays the strictest behaviour that TikTok may have: a refresh token that is sent twice revokes all tokens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_storage_fault_loses_tokens_or_sends_a_refresh_token_twice() {
     let stage = Stage::in_memory();
@@ -320,7 +321,9 @@ async fn no_storage_fault_loses_tokens_or_sends_a_refresh_token_twice() {
         })
         .await;
 
-    // After every result, another host can renew the tokens with the stored record.
+    // A claim (a note in the token record that one caller sends the refresh token now) lasts 120 s, so every claim has
+    // lapsed. In most cases, another host can then renew the tokens with the stored record. In the other cases, a new
+    // consent works.
     stage.advance(121);
     let other = stage.another_host();
     stream::iter(&cases)
