@@ -28,7 +28,7 @@ async fn finish(host: &ConnectorHost, customer: &str, query: &str) -> Result<Con
     host.finish_consent(&tenant(0), &browser(customer), query.into()).await
 }
 
-/// Returns the action and the code of the connector's error.
+/// Returns the action and the code of the error, as [`refusal`]. Panics if the outcome is not [`ConsentError::Call`].
 fn call_refusal(outcome: Result<Connection, ConsentError>) -> (&'static str, String) {
     match outcome {
         Err(ConsentError::Call(error)) => refusal(Err::<(), _>(error)),

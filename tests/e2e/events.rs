@@ -29,7 +29,7 @@ async fn kinds(stage: &Stage) -> Vec<EventKind> {
 }
 
 /// Delivers a webhook of type 7 to one of the hosts. TikTok announces in it, at the time `occurred`, that the
-/// authorization of `one-shop` ends at the time `at`.
+/// authorization of the seller `one-shop` ends at the time `at`.
 async fn announce(stage: &Stage, host: &ConnectorHost, at: u64, occurred: u64) -> WebhookEffect {
     let body = ending_notice("7600000000000000007", at, occurred);
     let authorization = signature(stage, 0, &body);

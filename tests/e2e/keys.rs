@@ -42,7 +42,7 @@ async fn connect(stage: &Stage, host: &ConnectorHost, customer: &str, seller: &s
     host.connect(&tenant(0), &customer_id(customer), consent, ShopPolicy::All).await.map(drop)
 }
 
-/// Returns the action, the code and the detail of the connector's error.
+/// Returns the action, the code and the detail of the connector's error. Panics if there is no such error.
 fn error_of<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> (Action, String, String) {
     match outcome {
         Err(CallError::Connector(error)) => {

@@ -187,7 +187,7 @@ struct Case {
     access: &'static str,
     fault: Fault,
     host: Host,
-    /// The code of the error or of the failure in the row, or `ok`.
+    /// The code of the error, or of the failure that the connection shows, or `ok` if there is neither.
     result: &'static str,
     customer: CustomerId,
 }
@@ -225,7 +225,8 @@ const ACCESSES: [(Operation, &str, &str, &str); 22] = [
     (Operation::Refresh, "swap token 3", OK, OK),
 ];
 
-/// Returns the cases of an operation: every fault that can happen at each access, for both values of [`Host`].
+/// Returns the cases of an operation: every fault that can happen at each access, on a host that repeats writes and on
+/// a host that does not. Leaves out the cases that would take too long.
 fn cases(operation: Operation) -> Vec<Case> {
     let mut cases = Vec::new();
     let accesses = ACCESSES.into_iter().filter(|(of, ..)| *of == operation).enumerate();
@@ -234,8 +235,8 @@ fn cases(operation: Operation) -> Vec<Case> {
             for host in [Host::DoesNotRepeat, Host::Repeats] {
                 let repeats = host == Host::Repeats;
                 let result = match fault {
-                    // These cases would take too long: the host would repeat the write until its deadline for the save
-                    // (`Deadlines::save`) passes.
+                    // On a host that repeats writes, a fault that lasts would take too long: the host would repeat the
+                    // write until its deadline for the save (`Deadlines::save`) passes.
                     Fault::LastDone | Fault::OddDone | Fault::NothingDone if repeats => continue,
                     Fault::LastDone | Fault::OddDone | Fault::NothingDone => from_then_on,
                     Fault::Twice | Fault::Old => OK,
@@ -261,7 +262,7 @@ fn result_of_next_refresh(case: &Case) -> &'static str {
     }
 }
 
-/// Returns the code of the error or of the failure in the row, or `ok`.
+/// Returns the code of the error, or of the failure that the connection shows, or `ok` if there is neither.
 fn code(outcome: Result<Connection, CallError>) -> String {
     match outcome {
         Ok(connection) => {

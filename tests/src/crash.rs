@@ -67,7 +67,7 @@ struct Reported {
 }
 
 /// The state of all records, as the lines of all writers and the checks describe it. Each writer is a process of
-/// `storage-writer`. One writer starts after the other has died.
+/// `storage-writer`. The next writer starts only after the last one has died.
 #[derive(Default, Debug)]
 pub struct WriterLog {
     records: BTreeMap<(String, usize), Reported>,

@@ -69,9 +69,8 @@ impl Operation {
         Self::Webhook7,
     ];
 
-    /// Returns TikTok Shop's possible policies for replaced refresh tokens under which the operation is tested. If
-    /// neither the operation nor the steps after a kill replace a refresh token, all policies have the same effect, and
-    /// one policy is enough.
+    /// Returns the policies of TikTok Shop under which the operation is tested. If neither the operation nor the steps
+    /// after a kill replace a refresh token, all policies have the same effect, and one policy is enough.
     #[must_use]
     pub const fn policies(self) -> &'static [Policy] {
         match self {

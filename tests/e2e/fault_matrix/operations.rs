@@ -160,7 +160,8 @@ impl Faulty {
         let mut builder = stage.host_builder();
         let mut refusing = None;
         match Fault::named(name) {
-            // The answer never comes, so the host has short deadlines for it.
+            // The fake stops sending but keeps the connection open. So the host gets short deadlines, and the test does
+            // not wait long.
             Some(Fault { then: Ending::Stall, .. }) => {
                 let wait = Duration::from_secs(3);
                 builder =

@@ -10,7 +10,7 @@ const ADDRESS: &str = "TIKTOK_SHOP_TEST_POSTGRES";
 const RESTART: &str = "TIKTOK_SHOP_TEST_POSTGRES_RESTART";
 
 /// Returns the address of the database that tests may use, from the variable `TIKTOK_SHOP_TEST_POSTGRES`. If the
-/// variable is not set, says once per process on standard error that PostgreSQL was not tried.
+/// variable is not set, returns `None`, and says once per process on standard error that PostgreSQL was not tried.
 ///
 /// # Panics
 /// If the variable is not set and the variable `CI` is `true`.
@@ -25,8 +25,8 @@ pub fn test_postgres() -> Option<String> {
 pub struct Restart(String);
 
 /// Returns the command that restarts the server, from the variable `TIKTOK_SHOP_TEST_POSTGRES_RESTART`. The variable
-/// must contain words that are separated by spaces. Quotes are not supported. If the variable is not set, says once per
-/// process on standard error that a restart was not tried.
+/// must contain words that are separated by spaces. Quotes are not supported. If the variable is not set, returns
+/// `None`, and says once per process on standard error that a restart was not tried.
 ///
 /// # Panics
 /// If the variable is not set and the variable `CI` is `true`.
