@@ -27,7 +27,7 @@ use tiktok_shop_sql_storage::SqlStorage;
 
 use crate::journal::Journal;
 
-/// The database and the file of host keys, in the demo's folder.
+/// The names of the database file and of the host key file in the demo's folder.
 const DATABASE: &str = "connections.sqlite";
 const KEYS: &str = "host-keys";
 
@@ -117,8 +117,7 @@ impl Stage {
         })
     }
 
-    /// Closes the servers' connections to the database, as if the servers had ended. Nothing in their memory is used
-    /// later.
+    /// Closes the servers' database connections, as if the servers had ended. Nothing in their memory is used later.
     pub(crate) async fn end_servers(&self) {
         self.database.close().await;
     }
