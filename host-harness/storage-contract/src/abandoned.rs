@@ -15,7 +15,7 @@ use super::trial::Trial;
 use tiktok_shop_host::events::NewEvent;
 use tiktok_shop_host::storage::Swapped;
 
-/// The maximum number of polls before a write is abandoned. A write needs fewer polls, because it waits for the
+/// A write is abandoned after at most this many polls. Usually it needs fewer polls to finish, because it waits for the
 /// database less often.
 const MAX_POLLS: u64 = 40;
 /// The number of rounds. Each round starts again with one poll. The timing of the database varies, so the same number
@@ -75,7 +75,8 @@ struct Callers {
     polls: u64,
     /// The number of [`DEADLINES`] that this round has used.
     deadlines: usize,
-    /// Whether the latest caller got an answer. A caller with more patience would also get an answer.
+    /// Whether the latest caller got an answer. If it did, a caller with more polls would also get an answer, and is
+    /// not tried.
     was_answered: bool,
 }
 

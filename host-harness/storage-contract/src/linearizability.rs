@@ -136,7 +136,7 @@ fn search(swaps: &[Swap<'_>]) -> Result<(), String> {
     let mut longest: Option<(usize, Prefix)> = None;
     while let Some(prefix) = open.pop() {
         // A swap comes later in the order than every swap that returned before it was called. So the next swap must be
-        // one that was called before the first return.
+        // one that was called before the first of the remaining swaps returned.
         let answered = prefix.remaining(swaps).filter(|(_, swap)| swap.is_answered());
         let Some(first_return) = answered.map(|(_, swap)| swap.operation.returned).min() else { return Ok(()) };
         let candidates = prefix.remaining(swaps).filter(|(_, swap)| swap.operation.called < first_return);
