@@ -1,4 +1,4 @@
-//! Components and settings with which a host can't be built.
+//! Components and settings with which a host can or can't be built.
 
 use std::sync::Arc;
 use std::time::Duration;

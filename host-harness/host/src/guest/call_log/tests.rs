@@ -44,8 +44,8 @@ fn log_every_event_once() {
 
 const CALL: &str = r#"call{operation="refresh" tenant="acme" customer="customer\n7" account="o_1"}: "#;
 
-/// Ends a refresh after 250 ms with this outcome. Returns the lines that a subscriber with this level logs, without the
-/// span.
+/// Ends a refresh after 250 ms with this outcome. Returns the lines that a subscriber with this level logs, each
+/// without the text of the span.
 async fn lines<T: Debug>(level: LevelFilter, outcome: Result<T, CallError>) -> Vec<String> {
     log_every_event_once();
     let lines = Lines::default();
