@@ -45,7 +45,8 @@ const REMOVED_SHOP: &str = "7490000000000000004";
 /// Everything that the steps work with.
 pub(crate) struct Stage {
     pub(crate) host: ConnectorHost,
-    /// Another server of the same platform. It shares only the storage with `host`.
+    /// Another server of the same platform. Both servers use the same storage, keys and credentials, but send each
+    /// other nothing.
     pub(crate) second_host: ConnectorHost,
     pub(crate) tenant: TenantId,
     /// The tenant's app, as TikTok Shop knows it.

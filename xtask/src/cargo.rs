@@ -1,9 +1,8 @@
 //! Runs cargo on this workspace and reads its messages.
 //!
-//! The program that uses this library was often started by `cargo test` or `cargo run`. This outer cargo sets
-//! environment variables for the program. The nested cargo, which this library starts, must not inherit these
-//! variables. Otherwise, build scripts that watch such a variable would run again at every switch between the outer and
-//! the nested cargo.
+//! The program that uses this library may run under `cargo test` or `cargo run`. This outer cargo sets environment
+//! variables for the program. The nested cargo, which this library starts, must not inherit these variables. Otherwise,
+//! build scripts that watch such a variable would run again at every switch between the outer and the nested cargo.
 
 use std::env;
 use std::ffi::OsString;

@@ -227,8 +227,8 @@ fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Se
 }
 
 /// Ends all faults, lets every claim lapse, and refreshes three times. If TikTok honours a refresh token of the record,
-/// the last refresh must succeed. If there is no record, it must find no connection. In all cases the row must belong
-/// to the record.
+/// the last refresh must succeed. If there is no record, the last refresh must find no connection. In all cases the row
+/// must belong to the record.
 fn repair(world: &Rc<RefCell<World>>, mut number: usize, seen: &mut Seen) {
     let honoured = {
         let mut world = world.borrow_mut();

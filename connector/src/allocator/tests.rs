@@ -27,7 +27,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: the piece was allocated with this layout.
+        // SAFETY: `begin` was allocated with this layout.
         unsafe { dealloc(self.begin, LAYOUT) };
     }
 }

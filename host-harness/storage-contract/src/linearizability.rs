@@ -5,8 +5,8 @@
 //!
 //! The search is the algorithm of Wing and Gong ("Testing and verifying concurrent objects", 1993). It remembers the
 //! states that it has visited (Lowe, "Testing for linearizability", 2017). A swap without an answer may take effect at
-//! any time after its call, or never. A load may be stale, so it has no place in the order. It only has to find a
-//! record that some swap wrote.
+//! any time after its call, or never. A load may be stale, so it has no place in the order. But if it finds a record,
+//! some swap must have written that record.
 
 use std::collections::HashSet;
 use std::fmt;

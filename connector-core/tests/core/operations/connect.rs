@@ -221,9 +221,9 @@ fn an_ambiguous_write_is_recognised_even_if_the_next_load_is_stale() {
     assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
 }
 
-/// `connect` tries three times to save the new tokens. If it is unknown whether a write took effect, it loads the
-/// record to find out. If this load fails too, the write and the load count as one failed try. The write of the next
-/// try shows whether the earlier write took effect.
+/// `connect` tries three times to save the new tokens. If it is unknown whether a write took effect, `connect` loads
+/// the record to find out. If this load fails too, the write and the load count as one failed try. The write of the
+/// next try shows whether the earlier write took effect.
 #[test]
 fn a_failed_load_after_an_ambiguous_write_does_not_lose_the_code() {
     for fault in [Fault::Unavailable, Fault::AnswerLost] {

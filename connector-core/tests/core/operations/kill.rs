@@ -21,8 +21,8 @@ enum Replaced {
     IsRevoked,
 }
 
-/// Returns a simulated TikTok: a function from a request to its answer. It issues pairs with rising numbers, the first
-/// of them after `newest`. It accepts an authorization code only once.
+/// Returns a simulated TikTok: a function from a request to its answer. The number of its first pair is `newest` + 1,
+/// and the numbers of its later pairs rise. It accepts an authorization code only once.
 fn tiktok(replaced: Replaced, mut newest: u32) -> impl FnMut(&str) -> Answer {
     let mut code_spent = false;
     move |request| {

@@ -97,7 +97,8 @@ fn after_every_completed_refresh_the_record_is_due_later_or_never() {
     }
 }
 
-/// Simulates one day of sweeps, in which TikTok always gives the same two answers.
+/// Simulates one day of sweeps. All day, TikTok gives the same answer to each refresh, and the same answer to each
+/// request for the shops.
 #[test]
 fn a_lasting_failure_causes_a_limited_number_of_requests() {
     let day = |record: &TokenRecord, token_answer: Answer, shop_answer: Answer| {

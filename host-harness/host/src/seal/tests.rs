@@ -71,8 +71,7 @@ async fn a_value_opens_only_at_its_own_place() {
 
     assert_does_not_open(ring.open_token(&t, &key("C", "a"), &r, &sealed).await);
     assert_does_not_open(ring.open_token(&t, &key("c", "b"), &r, &sealed).await);
-    // Joined together, this customer and account give the same bytes as those of the sealed value. Only the boundary
-    // between customer and account differs.
+    // This customer consists of the sealed value's customer and account, joined together.
     assert_does_not_open(ring.open_token(&t, &key("ca", "a"), &r, &sealed).await);
     assert_does_not_open(ring.open_token(&t, &k, &revision("r2"), &sealed).await);
     let other_purpose = Place { tenant: &t, key: &k, purpose: Purpose::Ciphers, revision: &r };

@@ -82,7 +82,7 @@ async fn an_interrupted_rotation_is_finished_by_the_next_rotation() {
 /// know the new key.
 struct WritesBeforeReseal {
     ring: Arc<Keyring>,
-    /// How many of the next records that the rotation seals again are written first. Only token records are written.
+    /// The number of writes that are still to come, if the rotation seals token records next. A row is not written.
     left: AtomicUsize,
 }
 
