@@ -1,4 +1,4 @@
-//! The parts that all reports share.
+//! Functions that all reports use: the cargo profile, milliseconds and the median.
 
 use std::time::Duration;
 

@@ -132,7 +132,7 @@ impl Page {
         self.labelled("", DIM, output.lines().map(str::to_owned))
     }
 
-    /// Shows the answer of a call in one line.
+    /// Shows a text about the answer of a call.
     pub(crate) fn answer(&mut self, answer: &str) -> io::Result<()> {
         self.labelled("answer", DIM, wrapped(answer, BESIDE_LABELS))
     }

@@ -38,7 +38,7 @@ pub(crate) struct Calls {
     connections: u64,
 }
 
-/// The parts that all measurements share.
+/// What every measurement needs: the component, the host's keys, the fake with its app, and the number of calls.
 pub(super) struct Bench {
     pub(super) component: PathBuf,
     pub(super) keys: PathBuf,

@@ -12,9 +12,9 @@ use tiktok_shop_sql_storage::SqlStorage;
 pub(super) const FEW: u64 = 10;
 /// A kind of database.
 pub(super) enum Kind {
-    /// Files in this folder.
+    /// SQLite files in this folder.
     Sqlite(PathBuf),
-    /// Schemas on the server at this address.
+    /// PostgreSQL schemas on the server at this address.
     Postgres(String),
 }
 

@@ -1,4 +1,4 @@
-//! The parts that all steps use.
+//! Constants, functions and a macro that the steps of the demo use.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

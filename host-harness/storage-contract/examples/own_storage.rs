@@ -682,7 +682,7 @@ impl OwnStorage {
     }
 }
 
-/// Starts a host on the storage. The database and the host keys are files in one folder.
+/// Builds a host that uses this storage. The database and the host keys are files in one folder.
 #[allow(clippy::print_stdout, reason = "an example prints its result")]
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let folder = Path::new("target/own-storage");

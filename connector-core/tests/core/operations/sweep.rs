@@ -122,7 +122,7 @@ fn a_lasting_failure_causes_a_limited_number_of_requests() {
     // The pause after a failure doubles from 30 s to one hour, so a day has at most 32 attempts.
     assert!(day(&expired(), Answer::Broken(TransportFailure::NotConnected), shops()) <= 32);
     assert!(day(&fresh(), pair_answer(2), Answer::page(500)) <= 32);
-    // It is unknown whether TikTok acted, so the next request follows when the claim lapses.
+    // It is unknown whether TikTok acted, so the next request follows when the claim lapses after 120 s.
     assert!(day(&expired(), Answer::page(500), shops()) <= 86_400 / 120);
 }
 
