@@ -1,4 +1,4 @@
-//! Measures how fast the connector is: the shipped component in the reference host, compiled as for tests.
+//! Measures how fast the shipped component runs in the reference host. The host is compiled as for tests.
 
 mod platform;
 mod report;

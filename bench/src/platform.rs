@@ -16,7 +16,7 @@ use tiktok_shop_host::storage::{HostStorage, Next, Row, TokenWrite};
 use tiktok_shop_host::{Component, ConnectorHost, CustomerId, Revision, TenantId};
 use tiktok_shop_sql_storage::NewConnection;
 
-/// A seller of the fake with one shop.
+/// The name of a seller of the fake. This seller has one shop.
 pub(crate) const SELLER: &str = "one-shop";
 
 pub(crate) struct Platform {
@@ -54,13 +54,13 @@ impl Platform {
         Ok(Self { host, tenant, storage, keyring })
     }
 
-    /// Connects a customer with the callback of a consent.
+    /// Connects a customer. `query` is the query of the callback after a consent.
     pub(crate) async fn connect(&self, customer: &CustomerId, query: String) -> Result<Connection> {
         let shops = ShopPolicy::All;
         Ok(self.host.finish_app_store_install(&self.tenant, customer, query.into(), shops).await?)
     }
 
-    /// Reads a connection, so that copies of it can be made.
+    /// Loads and decrypts a connection, so that [`Template::copy`] can make copies of it.
     pub(crate) async fn template(&self, key: &ConnectionKey) -> Result<Template<'_>> {
         let token = self.storage.load_token(&self.tenant, key).await?.context("no token record")?;
         let record = self.keyring.open_token(&self.tenant, key, &token.revision, &token.value).await?.to_vec();
@@ -80,7 +80,7 @@ pub(crate) fn customer(number: u64) -> Result<CustomerId> {
     Ok(format!("customer-{number}").parse()?)
 }
 
-/// The content of a connection. The benchmarks store copies of it.
+/// The decrypted content of a connection. The benchmarks store copies of it.
 pub(crate) struct Template<'a> {
     platform: &'a Platform,
     record: Vec<u8>,
@@ -88,7 +88,7 @@ pub(crate) struct Template<'a> {
 }
 
 impl Template<'_> {
-    /// Makes a sealed copy for the customer with this number.
+    /// Makes an encrypted (sealed) copy for the customer with this number.
     pub(crate) async fn copy(&self, number: u64) -> Result<NewConnection> {
         let Platform { tenant, keyring, .. } = self.platform;
         let key = ConnectionKey { customer: customer(number)?, account: self.row.connection.key.account.clone() };

@@ -1,4 +1,4 @@
-//! The parts that all reports share.
+//! Functions that all reports use: the cargo profile, milliseconds and the median.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// Returns the median of the measurements.
+/// Returns the median of one value of all measurements. If their number is even, returns the upper of the two middle
+/// values.
 pub(crate) fn median<T, V: Ord + Copy + Default>(all: &[T], value: impl Fn(&T) -> V) -> V {
     let mut values: Vec<_> = all.iter().map(value).collect();
     values.sort_unstable();

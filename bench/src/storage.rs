@@ -1,5 +1,5 @@
-//! Measures whether the number of stored connections matters: the time of calls and the host's memory with a full
-//! database, compared with an almost empty database.
+//! Measures whether the number of stored connections matters. Compares the time of calls and the host's memory in two
+//! cases: with a full database, and with an almost empty one.
 
 pub(crate) mod calls;
 mod database;
@@ -24,7 +24,7 @@ use crate::platform::{Platform, consent};
 
 /// How often each database is measured. The two databases take turns, so that a slow phase of the machine affects both.
 const ROUNDS: usize = 3;
-/// The number of connections that are sealed and inserted together.
+/// The number of connections that are encrypted (sealed) and inserted together.
 const BATCH: u64 = 2_000;
 
 /// Measure calls with a database of many connections, and compare it with a database of ten.
@@ -86,7 +86,8 @@ impl Bench {
         Ok(Compared { few, many, load })
     }
 
-    /// Connects one customer at the fake and adds sealed copies of the connection. Returns how long the copies took.
+    /// Connects one customer at the fake, and inserts sealed copies of this connection. Returns how long sealing and
+    /// inserting took.
     async fn fill(&self, database: &Database, connections: u64) -> Result<Duration> {
         let storage = database.open().await?;
         let shared: Arc<dyn HostStorage> = Arc::new(storage.clone());
@@ -125,7 +126,7 @@ impl Bench {
         Platform::new(storage, keys, self.component.clone(), &self.app, self.tiktok.address())
     }
 
-    /// Makes the calls in a new process.
+    /// Makes the calls of one round in a new process, and returns its measurements.
     async fn measure(&self, database: &Database, connections: u64) -> Result<Measured> {
         let consents = (0..self.calls).map(|_| consent(&self.tiktok, &self.app)).collect::<Result<Vec<_>>>()?;
         let measured = calls::run_in_process(self, database, connections, &consents).await?;

@@ -1,4 +1,4 @@
-//! Measures how long TikTok waits for the answer to a webhook, when webhooks arrive at a steady rate.
+//! Measures how long the host takes to answer a webhook while webhooks arrive at a steady rate.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -146,17 +146,18 @@ impl Report {
     }
 }
 
-/// A platform with connections in memory, and the app that signs webhooks for it.
+/// Makes the webhooks. It takes TikTok's part and signs each webhook with the secret of the app. It also holds the
+/// platform that receives the webhooks; the platform's connections are in memory.
 struct Sender {
     platform: Platform,
     app: App,
     connections: u64,
-    /// When the seller consented, in Unix seconds.
+    /// When the seller consented, in Unix seconds. Every webhook is dated one second later.
     now: u64,
 }
 
 impl Sender {
-    /// Makes one connection at the fake TikTok Shop, and stores copies of it.
+    /// Makes one connection at the fake TikTok Shop, and stores copies of it. Each copy has a shop of its own.
     async fn new(component: PathBuf, connections: u64) -> Result<Self> {
         let fake = FakeTikTokShop::start(Options::default())?;
         let control = fake.control();
@@ -178,9 +179,9 @@ impl Sender {
         Ok(Self { platform, app, connections, now: first.granted_at.0 })
     }
 
-    /// Returns the signature and the body of a webhook.
+    /// Returns the signature and the body of the webhook with this number.
     fn webhook(&self, number: u64) -> (String, Vec<u8>) {
-        // The step is a prime number, so that consecutive webhooks concern different shops.
+        // The step is a prime number, which spreads consecutive webhooks over the shops.
         let shop = FIRST_SHOP + number.wrapping_mul(7_919) % self.connections;
         let (kind, data) = if number.is_multiple_of(ANNOUNCEMENTS) {
             (7, json!({ "expiration_time": self.now + 20 * 86_400 }))

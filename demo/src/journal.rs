@@ -1,7 +1,8 @@
-//! Records, for `--explain`, which imports the component calls and which methods of its storage the host calls, in
-//! order.
+//! Records, for `--explain` and in order, which imports the component calls, and which methods of the storage the host
+//! library calls by itself.
 //!
-//! The journal leaves out clocks, randomness and HTTP. It takes the requests from the log of the fake TikTok Shop.
+//! The journal leaves out the imports for clocks, randomness and HTTP. Instead of the HTTP imports, it lists the
+//! requests in the log of the fake TikTok Shop.
 
 use std::mem;
 use std::sync::{Mutex, PoisonError};
@@ -33,7 +34,7 @@ pub(crate) struct Journal {
 #[derive(Default)]
 struct Pages {
     entries: Vec<Entry>,
-    /// The number of the last request in `entries`.
+    /// The number of the newest request that was added to `entries`.
     last_request: u64,
 }
 
@@ -67,8 +68,8 @@ impl Journal {
         entries
     }
 
-    /// Adds the requests that the fake has answered since the last call of this function, then the entry. Without an
-    /// entry, takes all entries out of the journal and returns them.
+    /// Adds the requests that the fake has answered since the last call of this function, then the entry. If `entry` is
+    /// `None`, takes all entries out of the journal and returns them.
     fn note(&self, entry: Option<Entry>) -> Vec<Entry> {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         for request in self.tiktok.requests() {

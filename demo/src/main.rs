@@ -1,5 +1,6 @@
-//! Shows the life of a connection on a terminal, with the shipped component, the reference host and the fake TikTok
-//! Shop in one process. Every step checks what it shows. If a check fails, the demo ends with exit status 1.
+//! Shows the life of a connection on a terminal. The shipped component, two reference hosts and the fake TikTok Shop
+//! run in this process. One step also starts the program `tiktok-shop-harness`. Every step checks what it shows. If a
+//! check fails, the demo ends with exit status 1.
 
 mod journal;
 mod page;

@@ -1,6 +1,6 @@
 //! Prints the demo: steps with labelled lines and tables, at most 100 columns wide. Uses colour only on a terminal,
-//! unless the user has switched colour off. Authorization codes, tokens and ciphers are not passed to this file, and
-//! only the first four characters of a state are shown.
+//! unless environment variables such as `NO_COLOR` or `CLICOLOR_FORCE` say otherwise. Shows no authorization code and
+//! no token. Shows only whether a shop has a cipher, and only the first four characters of a state.
 
 mod text;
 
@@ -132,7 +132,7 @@ impl Page {
         self.labelled("", DIM, output.lines().map(str::to_owned))
     }
 
-    /// Shows the answer of a call in one line.
+    /// Shows a text about the answer of a call.
     pub(crate) fn answer(&mut self, answer: &str) -> io::Result<()> {
         self.labelled("answer", DIM, wrapped(answer, BESIDE_LABELS))
     }
@@ -193,7 +193,7 @@ impl Page {
         self.labelled("imports", DIM, lines)
     }
 
-    /// Prints a statement if it is true, and ends the demo with an error if not.
+    /// Prints the statement as checked if `found` equals `expected`. Otherwise returns an error, which ends the demo.
     pub(crate) fn check<T: Debug + PartialEq + ?Sized>(
         &mut self,
         statement: &str,
@@ -264,7 +264,8 @@ fn wrapped(text: &str, width: u16) -> Vec<String> {
     table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
-/// Lists the imports and requests of a call, in order.
+/// Lists the imports and requests of a call, in order. Names in brackets are methods of the storage that the host
+/// library called by itself.
 fn in_order(call: &[Entry]) -> String {
     let asked: Vec<_> = call
         .iter()

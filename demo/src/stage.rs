@@ -27,7 +27,7 @@ use tiktok_shop_sql_storage::SqlStorage;
 
 use crate::journal::Journal;
 
-/// The database and the file of host keys, in the demo's folder.
+/// The names of the database file and of the host key file in the demo's folder.
 const DATABASE: &str = "connections.sqlite";
 const KEYS: &str = "host-keys";
 
@@ -45,7 +45,8 @@ const REMOVED_SHOP: &str = "7490000000000000004";
 /// Everything that the steps work with.
 pub(crate) struct Stage {
     pub(crate) host: ConnectorHost,
-    /// Another server of the same platform. It shares only the storage with `host`.
+    /// Another server of the same platform. Both servers use the same storage, keys and credentials, but send each
+    /// other nothing.
     pub(crate) second_host: ConnectorHost,
     pub(crate) tenant: TenantId,
     /// The tenant's app, as TikTok Shop knows it.
@@ -117,8 +118,7 @@ impl Stage {
         })
     }
 
-    /// Closes the servers' connections to the database, as if the servers had ended. Nothing in their memory is used
-    /// later.
+    /// Closes the servers' database connections, as if the servers had ended. Nothing in their memory is used later.
     pub(crate) async fn end_servers(&self) {
         self.database.close().await;
     }

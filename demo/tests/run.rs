@@ -21,7 +21,7 @@ fn page(arguments: &[&str], max_lines: usize) -> String {
 
     assert!(page.contains("16 steps with 73 checks. Every check passed."), "{page}");
     assert!(!page.contains('\u{1b}'), "escape codes in a file:\n{page}");
-    // Codes, tokens and ciphers begin with `ROW_`.
+    // All authorization codes, tokens and ciphers of the fake begin with `ROW_`.
     assert!(!page.contains("ROW_"), "{page}");
     for app in fake_tiktok_shop::fixtures::apps() {
         assert!(!page.contains(&app.app_secret), "{page}");

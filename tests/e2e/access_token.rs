@@ -1,4 +1,5 @@
-//! `access-token`. It returns a valid token, and renews the token if needed.
+//! Tests of the export `access-token`. It returns an access token that is valid for long enough, and renews the token
+//! first if needed.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ async fn access_token(stage: &Stage, seconds: u64) -> Result<ValidToken, CallErr
     stage.host.access_token(&tenant(0), &customer_id("alice"), None, Duration::from_secs(seconds)).await
 }
 
-/// Returns whether TikTok accepts the token in a call.
+/// Returns whether TikTok accepts this access token of the seller `one-shop` in a call.
 fn is_honoured(stage: &Stage, token: &ValidToken) -> bool {
     stage.issued("one-shop").honours_access_token(token.token.expose())
 }

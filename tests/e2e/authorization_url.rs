@@ -1,4 +1,5 @@
-//! `authorization-url`. It returns the link with the state, and it sends nothing.
+//! Tests of the export `authorization-url`. It returns the link to the consent page with the state, and it sends no
+//! request.
 
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_tests::{Stage, app_credentials, refusal, tenant};

@@ -1,5 +1,5 @@
-//! Machines whose clocks are wrong, differ, or jump. Each token is renewed in time and only once, and every connection
-//! keeps working.
+//! Tests of machines whose clocks are wrong, differ from each other, or jump. Each token is renewed in time and is sent
+//! only once, and every connection keeps working.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ struct MachineClock {
     jump: Jump,
 }
 
-/// A jump between two readings, in seconds.
+/// A jump of a clock between two readings, in seconds.
 #[derive(Clone, Copy, Debug)]
 enum Jump {
-    /// The wall clock was set.
+    /// The wall clock was set: forward by this many seconds, or back if the number is negative.
     Wall(i64),
     /// This much time passed, but the wall clock was set back by the same amount. So only the monotonic clock shows the
     /// jump.
@@ -52,7 +52,7 @@ impl MachineClock {
 }
 
 /// The host reads the wall clock first, then the monotonic clock. So each reading of the wall clock decides whether the
-/// jump has happened.
+/// jump has happened, also for the reading of the monotonic clock that follows.
 impl Clock for MachineClock {
     fn wall(&self) -> Duration {
         let decrement = |left: usize| left.checked_sub(1);
@@ -79,7 +79,7 @@ fn host(stage: &Stage, clock: &Arc<MachineClock>) -> ConnectorHost {
     stage.host_builder().clock(Arc::clone(clock) as Arc<_>).build().unwrap()
 }
 
-/// Returns the time when the stored access token expires. TikTok must accept this token now.
+/// Returns the time when the stored access token expires. Panics if TikTok does not accept this token now.
 async fn end_of_stored_token(stage: &Stage, key: &ConnectionKey) -> u64 {
     let record = String::from_utf8(stage.token_record(key).await.unwrap()).unwrap();
     let issued = stage.issued("one-shop").access_tokens;
@@ -153,8 +153,8 @@ async fn a_wall_clock_that_is_set_between_calls_causes_at_most_one_renewal() {
     let machine = MachineClock::ahead(&stage, 0);
     let wrong = host(&stage, &machine);
     let year = 365 * 24 * HOUR;
-    // Each tuple holds the offset of one host's clock in seconds, and the expected number of renewals. If its clock is
-    // a year ahead, the host believes that its new token has already ended.
+    // Each tuple holds the offset of the first host's clock in seconds, and the expected number of renewals. While its
+    // clock is a year ahead, that host believes that even its new token has already ended.
     let settings =
         [(0, 0), (-HOUR, 0), (HOUR, 1), (-24 * HOUR, 0), (24 * HOUR, 1), (-year, 0), (0, 1), (year, 1), (0, 0)];
     for (ahead, renewals) in settings {
@@ -175,8 +175,9 @@ async fn a_wall_clock_that_is_set_between_calls_causes_at_most_one_renewal() {
 }
 
 /// Refreshes once for each reading of the clock: with a jump before the first reading, then with a jump before the
-/// second reading, and so on. After each refresh, a host with a right clock refreshes the same connection. Returns how
-/// many of the refreshes with a jump renewed the token, and how many ended because it was too late to renew.
+/// second reading, and so on. The last refresh ends before its jump. After each refresh, a host with a right clock
+/// refreshes the same connection. Returns how many of the refreshes on the jumping clock succeeded, and how many ended
+/// because it was too late to send the refresh token.
 async fn outcomes(jump: Jump) -> (usize, usize) {
     let stage = Stage::new();
     let (mut renewed, mut too_late) = (0, 0);
@@ -198,7 +199,7 @@ async fn outcomes(jump: Jump) -> (usize, usize) {
                 too_late += 1;
             }
         }
-        // Two hours later, every back-off is over, even if a clock that is one hour ahead has set it.
+        // Two hours later, every back-off is over, even if it was set by a clock that was one hour ahead.
         stage.advance(2 * 3600);
         let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
         assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));
@@ -217,7 +218,9 @@ async fn a_refresh_during_which_the_clock_jumps_sends_the_token_once_or_reports_
     for jump in [Jump::Wall(-HOUR), Jump::Wall(-24 * HOUR), Jump::Wall(70), Jump::Monotonic(70)] {
         assert_eq!(outcomes(jump).await, (calls, 0), "{jump:?}");
     }
-    // A jump of either clock between the claim and the request prevents the request.
+    // Before the host sends the refresh token, it stores a claim: a note in the token record that one caller sends the
+    // refresh token now. If one of these longer jumps comes between the claim and the request, too much of the claim's
+    // time is over, and the host does not send the request.
     for jump in [Jump::Wall(10 * MINUTE), Jump::Wall(HOUR), Jump::Monotonic(90)] {
         assert_eq!(outcomes(jump).await, (calls - 1, 1), "{jump:?}");
     }

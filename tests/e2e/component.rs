@@ -1,4 +1,4 @@
-//! The shipped component itself, its imports and its size.
+//! Tests of the shipped component itself: its imports and its size.
 
 use std::collections::BTreeSet;
 

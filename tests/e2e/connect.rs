@@ -1,4 +1,5 @@
-//! `connect`, with every kind of seller, both kinds of grant, both checks of the state, and both shop policies.
+//! Tests of the export `connect`, with every kind of seller, both kinds of grant, both checks of the state, and both
+//! shop policies.
 
 use fake_tiktok_shop::{
     CallbackExtras, CiphersOnConsent, Decision, GrantedScopesField, RefusalError, Shop, WrongSecret,
@@ -261,7 +262,8 @@ async fn a_wrong_app_secret_is_misconfigured_if_tiktok_reports_it() {
     for (answer, expected) in [
         (WrongSecret::BadRequest, ("misconfigured", "app-rejected")),
         (WrongSecret::Unauthorized, ("misconfigured", "app-rejected")),
-        // TikTok may answer a wrong secret as if the code were wrong. A used code gets the same answer.
+        // TikTok may answer a wrong secret in the same way as a used code. Then the connector cannot tell the two
+        // apart.
         (WrongSecret::BadGrant, ("reauthorize", "authorization-code-spent")),
     ] {
         let stage = Stage::new();
@@ -286,7 +288,7 @@ async fn a_connection_stays_if_its_shops_cannot_be_read() {
     assert_eq!((connection.shops_synced_at, connection.shops.len()), (None, 0));
     assert_eq!(connection.last_failure.unwrap().failure.code, "missing-permission");
 
-    // The seller consents again, but the code is not exchanged. So the scope is still missing.
+    // The seller consents again, but the test does not exchange the code. So the stored token still lacks the scope.
     let query = stage.callback("one-shop", Decision::Allow);
     assert!(query.starts_with("code="));
     let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;

@@ -1,5 +1,5 @@
-//! A consent, from the link to the callback. Only the browser that began the consent can finish it, once, within ten
-//! minutes, and for the same customer and tenant. If the host refuses a callback, it sends no request.
+//! Tests of a consent, from the link to the callback. Only the browser that began the consent can finish it: once,
+//! within ten minutes, and for the same customer and tenant. If the host refuses a callback, the host sends no request.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ async fn begin(stage: &Stage, customer: &str, shops: ShopPolicy) -> String {
     state_of(&consent).to_owned()
 }
 
-/// Lets a seller allow the consent with this state, and returns the query of the callback.
+/// Lets the seller `one-shop` allow the consent with this state, and returns the query of the callback.
 fn allowed(stage: &Stage, state: &str) -> String {
     stage.callback_of(0, "one-shop", Some(state), Decision::Allow)
 }
@@ -28,7 +28,7 @@ async fn finish(host: &ConnectorHost, customer: &str, query: &str) -> Result<Con
     host.finish_consent(&tenant(0), &browser(customer), query.into()).await
 }
 
-/// Returns the action and the code of the connector's error.
+/// Returns the action and the code of the error, as [`refusal`]. Panics if the outcome is not [`ConsentError::Call`].
 fn call_refusal(outcome: Result<Connection, ConsentError>) -> (&'static str, String) {
     match outcome {
         Err(ConsentError::Call(error)) => refusal(Err::<(), _>(error)),
@@ -51,7 +51,8 @@ async fn states_are_random_and_are_stored_as_digests() {
     let (one, two) = (begin(&stage, "alice", ShopPolicy::All).await, begin(&stage, "alice", ShopPolicy::All).await);
     assert_ne!(one, two);
     assert!(one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one}");
-    // From here on, the stage knows both states. When the stage ends, it asserts that no stored value contains them.
+    // With these queries, the stage learns both states. When the stage ends, it asserts that no stored value contains
+    // them.
     let _queries = (allowed(&stage, &one), allowed(&stage, &two));
     let stored = String::from_utf8(stage.watch.written(Sink::Rows)).unwrap();
     assert!(stored.contains("ConsentRecord { customer: CustomerId(\"alice\"), browser: [digest], "), "{stored}");

@@ -1,5 +1,5 @@
-//! Processes that are killed while they write to a database. Every answered write is stored. A write without an answer
-//! is stored completely or not at all.
+//! Tests of processes that are killed while they write to a database. Every answered write is stored. A write without
+//! an answer is stored completely or not at all.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -13,7 +13,7 @@ use tiktok_shop_tests::Schema;
 use tiktok_shop_tests::crash::WriterLog;
 
 const KILLS: usize = 25;
-/// The maximum number of lines that a writer prints before it is killed. They describe about 300 writes.
+/// A writer is killed after it has printed fewer lines than this. 600 lines describe about 300 writes.
 const MAX_LINES: u64 = 600;
 
 fn start_writer(database: &str, keys: &Path) -> Child {
@@ -43,12 +43,13 @@ fn kill_after(lines: u64, mut writer: Child, log: &mut WriterLog) {
     assert!(!writer.wait().unwrap().success());
 }
 
-/// Kills writers of this database again and again, and compares the stored records with the writers' lines. Returns a
-/// text for people with the number of answered writes, and of unanswered writes that were stored or not.
+/// Starts a writer for this database and kills it, again and again. After each kill, compares the stored records with
+/// the writers' lines. Returns a summary for people: how many writes were answered, and how many writes without an
+/// answer were stored or not stored.
 async fn kill_repeatedly(database: &str, keys: &Path, open: impl AsyncFn() -> SqlStorage) -> String {
     let mut log = WriterLog::default();
     for round in 0..KILLS {
-        // The first writer is killed before or while it creates the tables.
+        // The first writer is killed at once, so usually before or while it creates the tables.
         let lines = if round == 0 { 0 } else { draw_below(MAX_LINES) };
         kill_after(lines, start_writer(database, keys), &mut log);
 
@@ -76,7 +77,7 @@ async fn a_killed_writer_leaves_an_sqlite_file_intact() {
 }
 
 /// After the kill, the server gets nothing more from the writer. When the writer's session ends, the server rolls back
-/// the open transaction.
+/// the unfinished transaction.
 #[tokio::test]
 async fn a_killed_writer_leaves_a_postgresql_database_intact() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };

@@ -1,4 +1,5 @@
-//! `disconnect`. These tests check what stays in the storage and at TikTok after every kind of answer from TikTok.
+//! Tests of the export `disconnect`. They check what stays in the storage and at TikTok after every kind of answer from
+//! TikTok.
 
 use fake_tiktok_shop::{DeauthorizeNotice, DeauthorizeShop, Fault, ReplacedRefreshToken};
 use futures::future::join;
@@ -19,7 +20,7 @@ async fn stored(stage: &Stage) -> (usize, usize) {
     (accounts.len(), stage.storage.list_rows(&tenant, &customer).await.unwrap().len())
 }
 
-/// Returns the codes of the failed revocations.
+/// Returns the error codes of the shops whose authorization TikTok did not revoke.
 fn failures(ended: &Disconnected) -> Vec<&str> {
     ended.not_revoked.iter().map(|left| left.failure.code.as_str()).collect()
 }
@@ -61,8 +62,8 @@ async fn if_revoking_one_shop_ends_the_whole_grant_no_failure_is_reported() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| switches.deauthorize_shop = DeauthorizeShop::Grant);
     stage.connect("alice", "cross-border").await.unwrap();
-    // Let ten minutes pass after the consent. Before that time, the connector does not ask the token host whether the
-    // grant has ended, so it would report the other shops as failures.
+    // Let ten minutes pass after the consent. Before that time, the connector does not ask TikTok's token server
+    // whether the grant has ended, so it would report the other shops as failures.
     stage.advance(601);
     let ended = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Revoke).await;
     assert_eq!(failures(&ended), [""; 0]);
@@ -99,6 +100,7 @@ async fn after_one_shop_of_several_is_disconnected_the_others_stay() {
         let stage = Stage::new();
         stage.fake.update_switches(|switches| switches.deauthorize_shop = answer);
         let shops = stage.connect("alice", "cross-border").await.unwrap().shops;
+        // Let ten minutes pass after the consent. Before that time, only a forced refresh renews a refused token.
         stage.advance(601);
         let target = DisconnectTarget::Shop(shops[0].id.clone());
         let ended = disconnect(&stage, target, RemoteGrant::Revoke).await;

@@ -1,5 +1,5 @@
-//! The egress of the connector host, which is the guest's way to the network. A guest reaches only TikTok Shop's two
-//! network hosts, and only at public addresses.
+//! Tests of the egress: the part of the connector host through which the guest reaches the network. A guest reaches
+//! only TikTok Shop's two network hosts, and only at public addresses.
 
 mod deadlines;
 mod hostile;

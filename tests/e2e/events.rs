@@ -1,5 +1,6 @@
-//! Events of connections, and the expiry notices of a sweep. Every change of a connection is recorded once and in
-//! order, also with several hosts, repetitions and restarts.
+//! Tests of the events of connections. Every change of a connection is recorded once and in order, also with several
+//! hosts, repetitions and restarts. A sweep also records expiry notices: 30 days, 7 days and 1 day before an
+//! authorization ends.
 
 use std::future::{pending, poll_fn};
 use std::task::Poll;
@@ -28,7 +29,7 @@ async fn kinds(stage: &Stage) -> Vec<EventKind> {
 }
 
 /// Delivers a webhook of type 7 to one of the hosts. TikTok announces in it, at the time `occurred`, that the
-/// authorization of `one-shop` ends at the time `at`.
+/// authorization of the seller `one-shop` ends at the time `at`.
 async fn announce(stage: &Stage, host: &ConnectorHost, at: u64, occurred: u64) -> WebhookEffect {
     let body = ending_notice("7600000000000000007", at, occurred);
     let authorization = signature(stage, 0, &body);

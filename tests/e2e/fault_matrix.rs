@@ -1,5 +1,5 @@
-//! Runs every operation with every fault of TikTok's hosts, a gateway or the network, and compares the results with
-//! `tests/fault-matrix.json`.
+//! Runs every operation with every fault of TikTok's network hosts, of a gateway or of the network, and compares the
+//! results with `tests/fault-matrix.json`.
 //!
 //! For each operation and fault, the test runs the operation while the fault lasts. Then the fault ends, and the test
 //! uses the connection until the test knows the state in which the fault has left the connection. The measured row must
@@ -17,8 +17,9 @@ use tokio::sync::Semaphore;
 
 use self::operations::{CONNECTION_REFUSED, OPERATIONS, Operation};
 
-/// The number of rows that run at the same time. With fewer rows, the processors would be idle while rows wait for a
-/// deadline. With more rows, a busy machine could be so slow that rows without a wait also reach a deadline.
+/// The maximum number of rows that are measured at the same time. With fewer rows, the processors would be idle while
+/// rows wait for a deadline. With more rows, a busy machine could be so slow that rows without a wait also reach a
+/// deadline.
 const MAX_CONCURRENT_ROWS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! Many callers on several hosts with one storage. Together they cause one refresh.
+//! Tests of many callers on several hosts with one storage. All their calls together cause only one refresh.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +26,8 @@ enum Export {
 const EXPORTS: [Export; 3] = [Export::AccessToken, Export::Call, Export::Refresh];
 
 impl Export {
-    /// Makes the call. Returns the time when the caller's access token expires, if the export returns this time.
+    /// Makes the call. Returns the time when the caller's access token expires, or `None` if the export does not return
+    /// this time.
     async fn call(self, host: &ConnectorHost) -> Result<Option<UnixSeconds>, CallError> {
         let (tenant, customer) = (tenant(0), customer_id("alice"));
         match self {

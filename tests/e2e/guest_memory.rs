@@ -1,6 +1,8 @@
-//! Searches the guest's memory after a call. No secret may be left outside the stack, which the next call overwrites.
+//! Searches the guest's memory after a call. No secret may be left outside the stack. The stack is not searched,
+//! because the component does not erase it.
 //!
-//! A program that embeds a component can't read the component's memory, but it can provide the memory.
+//! A program that embeds a component can't read the component's memory, but it can provide the memory. So these tests
+//! provide it.
 #![allow(unsafe_code, reason = "memory that wasmtime shares with a test consists of raw pointers")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "the test reads only some sections of a module")]
 
@@ -210,8 +212,9 @@ impl Scene {
         self.host.refresh(&tenant(), &customer(), None, RefreshMode::Forced).await.map(drop)
     }
 
-    /// Returns the secrets that were outside the stack: as the first value those while the last call ran, as the second
-    /// value those after that call. Exactly one call must have run since this function was last called.
+    /// Searches the memory outside the stack for secrets. Returns first the kinds of secrets that were there while the
+    /// last call ran, and second the secrets that are still there after that call. Exactly one call must have run since
+    /// this function was last called.
     fn look(&self) -> (BTreeSet<&'static str>, Vec<String>) {
         let mut canaries = Canaries::default();
         canaries.add("app secret", &self.app.app_secret);

@@ -15,8 +15,8 @@ use tiktok_shop_host::storage::MemoryStorage;
 use tiktok_shop_host::{CallError, Component, ConnectorHost, ConnectorHostBuilder};
 use tiktok_shop_tests::tenant;
 
-/// The limits of the hosts. They are small, so that a test reaches them quickly. Only the number of instances is large,
-/// so that no test waits for a free instance.
+/// The limits of the hosts. They are small, so that a test reaches them quickly. Only the number of calls at the same
+/// time is large, so that no test waits for a free instance.
 pub(crate) const LIMITS: Limits = Limits {
     concurrent_calls: 64,
     component_bytes: 4 << 20,
@@ -39,15 +39,15 @@ impl Resolver for NoResolver {
     }
 }
 
-/// Returns the builder of a host with this guest, a separate storage, and [`LIMITS`]. The guest is compiled once per
-/// process.
+/// Returns the builder of a host with the hostile guest, a separate storage, and [`LIMITS`]. The guest is compiled once
+/// per process.
 pub(crate) fn builder() -> ConnectorHostBuilder {
     static FIRST: OnceLock<ConnectorHost> = OnceLock::new();
     let first = FIRST.get_or_init(|| with_own_engine(LIMITS).build().unwrap());
     parts().component(Component::SharedWith(first.clone()))
 }
 
-/// Returns the builder of a host with this guest, a separate engine, and these limits.
+/// Returns the builder of a host with the hostile guest, a separate engine, and these limits.
 pub(crate) fn with_own_engine(limits: Limits) -> ConnectorHostBuilder {
     parts().component(Component::File(xtask::hostile_guest().unwrap())).limits(limits)
 }
@@ -66,7 +66,7 @@ pub(crate) async fn obey(host: &ConnectorHost, order: &str) -> Result<String, Ca
     host.authorization_url(&tenant(0), order.into()).await.map(|answer| answer.expose().to_owned())
 }
 
-/// Returns the limit that ended the call.
+/// Returns the limit that ended the call. Panics if no limit ended it.
 pub(crate) fn exhausted<T>(outcome: Result<T, CallError>) -> Resource {
     match outcome {
         Err(CallError::Exhausted { resource, .. }) => resource,

@@ -1,5 +1,5 @@
-//! Isolation of customers and tenants. Similar names or a hostile guest never give access to the data of another
-//! customer or tenant.
+//! Tests of the isolation of customers and tenants. Neither a similar name nor a hostile guest gives access to the data
+//! of another customer or tenant.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +81,7 @@ fn inverted(secret: &str) -> String {
 
 #[tokio::test]
 async fn a_guests_memory_is_reset_before_the_next_tenant_gets_the_same_slot_of_the_pool() {
-    // The pool has only one memory, so every call gets the same memory.
+    // This host's pool has only one memory for guests, so every call gets the same memory.
     let host = hostile_guest::with_own_engine(Limits { concurrent_calls: 1, ..LIMITS }).build().unwrap();
     let secret = inverted("refresh-token-of-the-first-tenant");
     let order = |what| Secret::from(format!("{what}\n{secret}"));

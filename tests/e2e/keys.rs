@@ -1,5 +1,7 @@
-//! Host keys that are missing, wrong, or change during calls, and tenants that are erased. A missing key never destroys
-//! a stored value, and a sealed value never opens at another place.
+//! Tests of host keys that are missing, wrong, or change during calls, and of tenants that are erased. A data key
+//! encrypts (seals) the tokens and ciphers of one tenant, and a host key encrypts the data keys. A missing host key
+//! never destroys a stored value. A sealed value that was moved to another record, or put back into its own, can't be
+//! decrypted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +42,7 @@ async fn connect(stage: &Stage, host: &ConnectorHost, customer: &str, seller: &s
     host.connect(&tenant(0), &customer_id(customer), consent, ShopPolicy::All).await.map(drop)
 }
 
-/// Returns the action, the code and the detail of the connector's error.
+/// Returns the action, the code and the detail of the connector's error. Panics if there is no such error.
 fn error_of<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> (Action, String, String) {
     match outcome {
         Err(CallError::Connector(error)) => {
@@ -78,7 +80,7 @@ async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
         refused(error_of(keyless.access_token(&ours, &alice, None, Duration::ZERO).await));
         refused(error_of(keyless.list_shops(&ours, &alice).await));
         refused(error_of(keyless.disconnect(&ours, &alice, DisconnectTarget::All(None), RemoteGrant::Keep).await));
-        // No code is exchanged, because the host could not seal the tokens. This also holds for a new customer.
+        // No code is exchanged, because the host could not seal the new tokens. This also holds for a new customer.
         for customer in ["alice", "bob"] {
             refused(error_of(connect(&stage, &keyless, customer, "one-shop").await));
         }
@@ -99,7 +101,7 @@ async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
     assert!(renewed.shops[0].cipher.is_some());
 }
 
-/// An attacker who can write to the database but has no key could try the steps of this test.
+/// An attacker who can write to the database but has no key could do the same as this test.
 #[tokio::test]
 async fn a_sealed_value_that_was_moved_or_put_back_does_not_open() {
     let stage = Stage::new();
@@ -113,9 +115,9 @@ async fn a_sealed_value_that_was_moved_or_put_back_does_not_open() {
         let swapped = stage.storage.swap_token(&tenant(0), key, Some(&expected), Some(&next)).await.unwrap();
         assert_eq!(swapped, Swapped::Done);
     };
-    // Bob gets the record of alice, who has the same account.
+    // Bob's connection gets the record of alice's connection. Both connections have the same account.
     put(&bob, load(&alice).await.value).await;
-    // Alice gets her own earlier record.
+    // Alice's connection gets its own earlier record back.
     let earlier = load(&alice).await.value;
     stage.refresh("alice", RefreshMode::Forced).await.unwrap();
     put(&alice, earlier).await;
@@ -132,7 +134,7 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     const CUSTOMERS: usize = 12;
     const ROUNDS: usize = 6;
     let stage = Stage::new();
-    // TikTok refuses replaced tokens. So the test fails if a new token was not stored.
+    // TikTok refuses replaced refresh tokens. So the test fails if a new token was not stored.
     stage.fake.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::Refused);
     let (old, both, new) = (keys(&["old"]), keys(&["new", "old"]), keys(&["new"]));
     let first = host(&stage, &old);
@@ -166,8 +168,8 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     }
 }
 
-/// A host that has only the old host key has sent a refresh token. It saves the new tokens under the old data key,
-/// which it knows.
+/// The keys are rotated while a host that has only the old host key refreshes a connection. That host saves the new
+/// tokens under the old data key, which it knows.
 #[tokio::test]
 async fn a_rotation_waits_for_tokens_that_are_saved_under_the_earlier_key() {
     let stage = Stage::in_memory();
@@ -185,7 +187,8 @@ async fn a_rotation_waits_for_tokens_that_are_saved_under_the_earlier_key() {
     });
     held_back.held().await;
 
-    // TikTok has answered, so nothing waits for the network. With the clock paused, the minutes pass at once.
+    // TikTok has answered, so nothing waits for the network. With tokio's clock paused, the minutes for which the
+    // rotation waits pass at once.
     tokio::time::pause();
     let ring = keyring(&stage, &both);
     let mut steps = Vec::new();

@@ -1,11 +1,12 @@
-//! The short form of `cargo xtask kill-points`. It kills every operation before each host function that the operation
-//! calls. TikTok Shop refuses refresh tokens that it has replaced.
+//! A short form of `cargo xtask kill-points`. It kills every operation before each host function that the operation
+//! calls, and at the end. TikTok Shop refuses refresh tokens that it has replaced.
 
 use std::collections::BTreeMap;
 
 use tiktok_shop_tests::kill_points::{Operation, Policy, Trial};
 
-/// Kills an operation at every point, and returns the reasons for which a connection was lost.
+/// Kills an operation before each host function that it calls, and at the end. Returns the causes for which a
+/// connection was lost.
 async fn losses(operation: Operation) -> Vec<&'static str> {
     let trial = Trial::measure(operation, Policy::STRICT).await.unwrap();
     let tally = trial.kill_at(trial.points_before(), || {}).await;

@@ -1,5 +1,6 @@
-//! Answers to a refresh that come after the refresh's claim has lapsed. Before such an answer comes, another host has
-//! sent the same refresh token. The late tokens are not lost, no matter how TikTok treats a refresh token that it gets
+//! Tests of answers to a refresh that come too late. When a host sends a refresh token, it stores a claim: a note that
+//! only it sends this token now. Here the claim has lapsed before the new tokens are saved, and another host has sent
+//! the same refresh token. The late tokens are not lost, no matter how TikTok treats a refresh token that it gets
 //! twice.
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ enum Late {
     Save,
 }
 
-/// Returns the code of an error, or `ok`.
+/// Returns the code of an error, or `ok` for a connection that is active and shows no failure.
 fn code(outcome: Result<Connection, CallError>) -> String {
     match outcome {
         Ok(connection) => {
@@ -41,7 +42,7 @@ async fn new_tokens_that_arrive_after_the_claim_has_lapsed_are_kept() {
         (ReplacedRefreshToken::HonouredForSeconds(600), ["ok"; 3]),
         (ReplacedRefreshToken::AnsweredAgainForSeconds(600), ["ok"; 3]),
         (ReplacedRefreshToken::Honoured, ["ok"; 3]),
-        // TikTok revokes all tokens of the grant, so no token could be kept. Every host gets an error.
+        // TikTok revokes all tokens of the grant, so there is no token left to keep. Every host gets an error.
         (ReplacedRefreshToken::RevokesFamily, [UNKNOWN, "token-refused", "authorization-revoked"]),
     ];
     for (policy, [second, first, third]) in table {
@@ -64,6 +65,7 @@ async fn new_tokens_that_arrive_after_the_claim_has_lapsed_are_kept() {
             let waiting =
                 tokio::spawn(async move { slow.refresh(&tenant(0), &alice, None, RefreshMode::WhenDue).await });
             storage.held().await;
+            // The claim lasts 120 s.
             stage.advance(121);
             let case = format!("{policy:?} {late:?}");
             assert_eq!(code(stage.refresh("alice", RefreshMode::WhenDue).await), second, "{case}: the second");

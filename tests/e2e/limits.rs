@@ -1,5 +1,5 @@
-//! Limits of a guest that takes as much as it can get. The call ends at the limit, the error tells which limit ended
-//! it, and other calls continue.
+//! Tests of the limits for a guest that takes as much as it can get. The call ends at the limit, the error tells which
+//! limit ended it, and other calls continue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,8 +25,8 @@ fn host() -> ConnectorHost {
     hostile_guest::builder().build().unwrap()
 }
 
-/// Builds a host that lets a call compute for only 50 ms. On a busy machine, this may also end a call that computes
-/// little.
+/// Builds a host that lets a call compute for only 50 ms. On a busy machine, this limit may also end a call that
+/// computes little.
 fn impatient(builder: ConnectorHostBuilder) -> ConnectorHost {
     builder.deadlines(Deadlines { cpu: Duration::from_millis(50), ..Deadlines::default() }).build().unwrap()
 }
@@ -100,7 +100,7 @@ fn gated(gate: &Arc<Gate>) -> ConnectorHostBuilder {
     hostile_guest::builder().credentials(Arc::clone(gate) as Arc<_>)
 }
 
-/// The clock is paused and does not move while a task can run. So no deadline ends the request.
+/// tokio's clock is paused and does not move while a task can run. So no deadline ends the request.
 #[tokio::test(start_paused = true)]
 async fn an_open_request_ends_with_its_call() {
     let gate = Arc::new(Gate::default());

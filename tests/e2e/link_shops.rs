@@ -1,4 +1,4 @@
-//! `link-shops`, on platforms with one shop per customer and on platforms with several.
+//! Tests of the export `link-shops`, on platforms with one shop per customer and on platforms with several.
 
 use fake_tiktok_shop::Decision;
 use tiktok_shop_host::ShopId;
@@ -19,7 +19,7 @@ async fn link(stage: &Stage, shops: &[ShopId]) -> Connection {
     stage.host.link_shops(&tenant(0), &customer_id("alice"), None, shops).await.unwrap()
 }
 
-/// Searches the orders of a shop. Returns TikTok's code, or the code of the connector's error.
+/// Searches the orders of a shop. Returns `answered` and TikTok's code, or the code of the connector's error.
 async fn search(stage: &Stage, shop: &ShopId) -> String {
     match stage.host.call(&tenant(0), &customer_id("alice"), order_search(shop)).await {
         Ok(response) => format!("answered {}", response.code.unwrap_or_default()),

@@ -1,4 +1,4 @@
-//! `list-shops` and `list-connections`, which read only the storage.
+//! Tests of the exports `list-shops` and `list-connections`, which read only the storage.
 
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_tests::{Stage, customer_id, tenant};

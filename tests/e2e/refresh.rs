@@ -1,4 +1,5 @@
-//! `refresh`, with every kind of answer from TikTok. It renews a due token once, and it reads the shops.
+//! Tests of the export `refresh`, with every kind of answer from TikTok. It renews a due token once, and it reads the
+//! shops.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -44,7 +45,7 @@ async fn a_due_token_is_renewed_once_and_is_fresh_at_the_next_call() {
 #[tokio::test]
 async fn a_connection_works_for_months_whatever_tiktok_does_with_earlier_tokens() {
     use ReplacedRefreshToken::{AnsweredAgainForSeconds, Honoured, HonouredForSeconds, Refused, RevokesFamily};
-    // This is more than the number of fallbacks that a record keeps.
+    // This is more than the number of fallbacks (earlier refresh tokens) that a record keeps.
     const RENEWALS: usize = 8;
     for rotate in [RefreshTokenOnRefresh::New, RefreshTokenOnRefresh::Unchanged] {
         for replaced in [Refused, HonouredForSeconds(60), AnsweredAgainForSeconds(60), Honoured, RevokesFamily] {
@@ -119,7 +120,7 @@ async fn an_ended_authorization_requires_a_new_consent_after_which_the_connectio
     assert_eq!(row.status, ConnectionStatus::ReauthorizationRequired(ReauthorizationReason::AuthorizationExpired));
     assert_eq!(row.last_failure.unwrap().failure.code, "authorization-expired");
 
-    // After this error, no request is sent for the connection.
+    // After this error, `refresh` sends no request for the connection unless it is forced.
     let seen = stage.fake.requests().len();
     for _ in 0..3 {
         let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;

@@ -1,4 +1,4 @@
-//! The requests as TikTok's hosts receive them.
+//! Tests of the requests as TikTok's network hosts receive them.
 
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_tests::{SHOPS, Stage, TOKEN_GET, TOKEN_REFRESH};

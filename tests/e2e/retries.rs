@@ -1,4 +1,5 @@
-//! `with_retries` with the shipped component. It repeats a call after the pause that the error asks for.
+//! Tests of the library function `with_retries` with the shipped component. It repeats a call after the pause that the
+//! error asks for.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use tiktok_shop_host::retry::with_retries;
 use tiktok_shop_tests::{DAY, HoldsBackThePair, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, refusal, tenant};
 use tokio::time::Instant;
 
-/// Repeats a call with `with_retries`. The calls run in real time. The pauses between the calls take no real time. Each
-/// pause moves the clocks of TikTok Shop and of the hosts instead. Returns the outcome and the sum of the pauses.
+/// Repeats a call with `with_retries`. The calls run in real time, but the pauses between them take no real time. In
+/// place of each pause, the clocks of TikTok Shop and of the hosts move forward. Returns the outcome and the sum of the
+/// pauses.
 async fn repeat<T, F>(stage: &Stage, within: Duration, call: impl Fn() -> F) -> (Result<T, CallError>, Duration)
 where
     F: Future<Output = Result<T, CallError>>,

@@ -1,6 +1,6 @@
-//! The checks that TikTok's reviewers make with a connector app, one test for each check, and the two use cases of
-//! TikTok's page on connecting shops (partner.tiktokshop.com/docv2/page/enterprise-resource-planning-erp,
-//! …/connecting-shops).
+//! Tests of the checks that TikTok's reviewers make with a connector app: one test for each check. Two further tests
+//! show the two use cases of TikTok's page on connecting shops
+//! (partner.tiktokshop.com/docv2/page/enterprise-resource-planning-erp, …/connecting-shops).
 
 use std::convert::Infallible;
 

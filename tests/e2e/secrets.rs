@@ -1,5 +1,6 @@
-//! The search for leaked secrets, which every stage makes at its end. These tests show that the search finds every kind
-//! of secret. They also show which secrets other crates print without the library's filter.
+//! Tests of the search for leaked secrets, which every stage (the surroundings of one test) makes at its end. They show
+//! that the search finds every kind of secret. They also show which secrets other crates print if the library's filter
+//! is not used.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -15,7 +16,8 @@ use tokio::net::TcpStream;
 use tracing_subscriber::prelude::*;
 
 const CUSTOMER: &str = "a-customer-of-this-test";
-/// A state that only this file uses. The stages of other tests in this process search for the usual state.
+/// A state that only this file uses. Here the tests write secrets to the output on purpose. The usual state would be
+/// found by the stages of other tests in this process.
 const OWN_STATE: &str = "state-d2c41b7f90e8a6";
 /// A cipher that only this file uses.
 const OWN_CIPHER: &str = "ROW_cipher-of-3f8e1d5a7b";
@@ -32,7 +34,8 @@ fn shop(name: &str) -> Shop {
     }
 }
 
-/// Creates a stage with every kind of secret, after a connect and a refresh.
+/// Creates a stage, connects a customer and refreshes the connection. After that, the stage knows secrets of every
+/// kind.
 async fn stage() -> Stage {
     let stage = Stage::new();
     stage.fake.add_shop("one-shop", shop("Spare")).unwrap();
@@ -169,7 +172,7 @@ async fn the_search_finds_a_secret_at_the_wrong_place_of_a_request() {
     stage.watch = Watch::begin();
 }
 
-/// Sends a request to the fake and returns its answer with head and body.
+/// Sends a request to the fake and returns the fake's answer with head and body.
 async fn get(stage: &Stage, host: &str, target: &str, token: &str) -> Vec<u8> {
     let mut connection = TcpStream::connect(stage.fake.address()).await.unwrap();
     let head = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nx-tts-access-token: {token}\r\nconnection: close");
@@ -212,7 +215,8 @@ impl Write for Lines {
     }
 }
 
-/// The test and all its tasks run on one thread. The test sets two subscribers on this thread, one after the other.
+/// The test and all its tasks run on one thread. The test sets two subscribers on this thread, first one without the
+/// filter, then one with the filter.
 #[tokio::test]
 async fn other_crates_print_secrets_and_the_filter_removes_them() {
     let stage = Stage::new();

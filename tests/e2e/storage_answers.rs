@@ -1,8 +1,8 @@
-//! Storage faults at every access of `connect` and `refresh`. The storage loses an answer, writes twice, does not say
-//! whether it wrote, or returns older data. The fault happens once, or from one access until the call ends.
+//! Tests of storage faults at every access of `connect` and `refresh`. The storage loses an answer, writes twice, does
+//! not say whether it wrote, or returns older data. The fault happens once, or from one access until the call ends.
 //!
-//! A run without a fault records the accesses. Every case has its own customer, so that all cases share one fake and
-//! its time.
+//! A run without a fault records the accesses. Every case uses another customer, so that all cases can share one fake
+//! and its clock.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -20,13 +20,14 @@ use tiktok_shop_tests::{Access, Answer, DAY, Interceptor, Passage, Stage, custom
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
-    /// The access is not done, and the caller gets no answer.
+    /// The access is not done, and the caller gets no answer. (Here and below, it gets the error that the storage is
+    /// unavailable.)
     Dropped,
     /// The write is done, and the caller gets no answer.
     Lost,
     /// The write is done twice, and the caller gets the second answer.
     Twice,
-    /// The load returns an old record: the one that the newest write replaced.
+    /// The load returns an old record: the record that the newest write replaced.
     Old,
     /// From this access on, the caller gets no answer. Of every three writes, the second and the third are done.
     LastDone,
@@ -180,13 +181,13 @@ enum Host {
 
 struct Case {
     operation: Operation,
-    /// The number of the operation's access at which the fault happens, from 0.
+    /// The index of the access at which the fault happens, among the accesses of the operation.
     at: usize,
     /// The name of the access at which the fault happens.
     access: &'static str,
     fault: Fault,
     host: Host,
-    /// The code of the error or of the failure in the row, or `ok`.
+    /// The code of the error, or of the failure that the connection shows, or `ok` if there is neither.
     result: &'static str,
     customer: CustomerId,
 }
@@ -224,7 +225,8 @@ const ACCESSES: [(Operation, &str, &str, &str); 22] = [
     (Operation::Refresh, "swap token 3", OK, OK),
 ];
 
-/// Returns the cases of an operation: every fault that can happen at each access, for both values of [`Host`].
+/// Returns the cases of an operation: every fault that can happen at each access, on a host that repeats writes and on
+/// a host that does not. Leaves out the cases that would take too long.
 fn cases(operation: Operation) -> Vec<Case> {
     let mut cases = Vec::new();
     let accesses = ACCESSES.into_iter().filter(|(of, ..)| *of == operation).enumerate();
@@ -233,8 +235,8 @@ fn cases(operation: Operation) -> Vec<Case> {
             for host in [Host::DoesNotRepeat, Host::Repeats] {
                 let repeats = host == Host::Repeats;
                 let result = match fault {
-                    // These cases would take too long: the host would repeat the write until its deadline for the save
-                    // (`Deadlines::save`) passes.
+                    // On a host that repeats writes, a fault that lasts would take too long: the host would repeat the
+                    // write until its deadline for the save (`Deadlines::save`) passes.
                     Fault::LastDone | Fault::OddDone | Fault::NothingDone if repeats => continue,
                     Fault::LastDone | Fault::OddDone | Fault::NothingDone => from_then_on,
                     Fault::Twice | Fault::Old => OK,
@@ -249,7 +251,7 @@ fn cases(operation: Operation) -> Vec<Case> {
     cases
 }
 
-/// Returns the result of a refresh by another host after all claims have lapsed.
+/// Returns the expected result of a forced refresh by another host after all claims have lapsed.
 fn result_of_next_refresh(case: &Case) -> &'static str {
     match (case.operation, case.result, case.fault) {
         // The call failed before it exchanged the code, or no token record was written. So there is no connection.
@@ -260,7 +262,7 @@ fn result_of_next_refresh(case: &Case) -> &'static str {
     }
 }
 
-/// Returns the code of the error or of the failure in the row, or `ok`.
+/// Returns the code of the error, or of the failure that the connection shows, or `ok` if there is neither.
 fn code(outcome: Result<Connection, CallError>) -> String {
     match outcome {
         Ok(connection) => {
@@ -274,7 +276,7 @@ fn code(outcome: Result<Connection, CallError>) -> String {
 /// The number of cases that run at the same time.
 const CONCURRENT_CASES: usize = 8;
 
-/// TikTok is set to its strictest behaviour: a refresh token that is sent twice revokes all tokens.
+/// The fake plays the strictest behaviour that TikTok may have: a refresh token that is sent twice revokes all tokens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_storage_fault_loses_tokens_or_sends_a_refresh_token_twice() {
     let stage = Stage::in_memory();
@@ -320,7 +322,9 @@ async fn no_storage_fault_loses_tokens_or_sends_a_refresh_token_twice() {
         })
         .await;
 
-    // After every result, another host can renew the tokens with the stored record.
+    // A claim (a note in the token record that one caller sends the refresh token now) lasts 120 s, so every claim has
+    // lapsed. In most cases, another host can then renew the tokens with the stored record. In the other cases, a new
+    // consent works.
     stage.advance(121);
     let other = stage.another_host();
     stream::iter(&cases)

@@ -1,5 +1,5 @@
-//! Storage that fails while the shipped component runs. The connector loses nothing that it could keep, and the error
-//! tells what failed.
+//! Tests of a storage that fails while the shipped component runs. The connector loses nothing that it could keep, and
+//! the error tells what failed.
 
 use std::convert::Infallible;
 use std::panic::resume_unwind;
@@ -41,7 +41,7 @@ enum Fault {
 #[derive(Default)]
 struct Faulty {
     fault: AtomicU8,
-    /// An unsealed token record, which errors quote. The host never gives an unsealed record to a storage, so the test
+    /// A decrypted token record, which errors quote. The host never gives a decrypted record to a storage, so the test
     /// puts it here.
     record: Mutex<String>,
 }
@@ -148,7 +148,8 @@ async fn if_renewed_tokens_cannot_be_stored_the_refresh_fails_and_the_old_token_
     let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("storage-failed", "token-not-saved".to_owned()));
 
-    // The claim is still stored, so no host sends a request before the claim lapses.
+    // The failed refresh has left its claim in the record: a note that one caller sends the refresh token now. So no
+    // host sends a request before the claim lapses.
     storage.set(Fault::Nothing);
     let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("retry-after", "refresh-in-progress".to_owned()));

@@ -1,5 +1,5 @@
-//! The host library's sweep. It refreshes every due connection once, and an account that fails does not delay the
-//! others.
+//! Tests of the host library's sweep. It refreshes every due connection once, and an account that fails does not delay
+//! the others.
 
 use std::future::{pending, ready};
 use std::sync::Arc;
@@ -107,7 +107,8 @@ async fn a_refresh_that_gets_no_answer_does_not_delay_the_other_connections() {
     let swept = host.sweep(sweep(2), pending(), |_, outcome| order.push(outcome.is_ok())).await.unwrap();
     assert_eq!(swept, Swept { refreshed: 9, failed: 1, notices: 0, stopped: false });
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
-    // The claim still holds, so the connection is not due before the claim lapses.
+    // The refresh without an answer has left a claim: a note in the token record that one caller sends the refresh
+    // token now. The connection is not due before the claim lapses.
     let swept = host.sweep(sweep(2), pending(), |_, _| ()).await.unwrap();
     assert_eq!(swept, Swept::default());
     stage.advance(121);

@@ -1,6 +1,7 @@
-//! Storages that break one promise of the contract. These tests measure what the shipped connector does on each of
-//! these storages, and which checks of the contract detect the weakness. They compare the results with the two tables
-//! of `docs/storage.md`.
+//! Tests of storages with one weakness each. The storage contract forbids all these weaknesses except late loads. The
+//! tests measure what the shipped connector does on each of these storages, and which checks of the contract
+//! (`tiktok-shop-storage-contract`) detect the weakness. They compare the results with the two tables of
+//! `docs/storage.md`.
 
 mod storage;
 mod stories;
@@ -69,8 +70,8 @@ async fn the_effects_of_each_weakness_are_documented() {
     assert_documented(&head, &rows);
 }
 
-/// The result is the same in every run, because all tasks run on one thread and the clock moves only while all of them
-/// wait.
+/// The result is the same in every run, because all tasks run on one thread and tokio's clock moves only while all of
+/// them wait.
 #[tokio::test(start_paused = true)]
 async fn the_checks_that_find_each_weakness_are_documented() {
     let mut found = Vec::new();

@@ -1,5 +1,5 @@
-//! `accept_webhook`, the entry point for webhooks. It verifies each webhook, lets the platform handle it once, and
-//! chooses the HTTP status for TikTok.
+//! Tests of the library function `accept_webhook`, the entry point for webhooks. It verifies each webhook, lets the
+//! platform handle it once, and chooses the HTTP status for TikTok.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -18,8 +18,8 @@ pub(crate) fn signature(stage: &Stage, app: usize, body: &str) -> String {
     stage.fake.webhook_signature(&app.service_id, body.as_bytes()).unwrap()
 }
 
-/// Returns the body of a webhook of type 7. It announces, at the time `occurred`, that the authorization for the shop
-/// of `one-shop` ends at the time `at`.
+/// Returns the body of a webhook of type 7. TikTok sends it at the time `occurred`, and announces in it that the
+/// authorization for the shop of the seller `one-shop` ends at the time `at`.
 pub(crate) fn ending_notice(id: &str, at: u64, occurred: u64) -> String {
     format!(
         r#"{{"type":7,"tts_notification_id":"{id}","shop_id":"7490000000000000001","timestamp":{occurred},"data":{{"expiration_time":{at}}}}}"#
@@ -101,7 +101,8 @@ async fn a_webhook_without_an_id_is_recognised_by_its_bytes() {
     ] {
         assert_eq!(platform.deliver(&stage, body).await, expected, "{body}");
     }
-    // An id never counts as the digest of a body, even if it looks like one.
+    // A webhook without an id is recognised by a digest of its body. An id is never taken for such a digest, even if it
+    // looks like a digest.
     let digest = "sha256 0000";
     let named = format!(r#"{{"type":1,"tts_notification_id":"{digest}"}}"#);
     assert_eq!(platform.deliver(&stage, &named).await, WebhookReply::Handled);

@@ -1,4 +1,4 @@
-//! `receive-webhook`, with genuine deliveries of TikTok, and with forged and changed deliveries.
+//! Tests of the export `receive-webhook`, with genuine deliveries of TikTok, and with forged and changed deliveries.
 
 use fake_tiktok_shop::{
     DeauthorizeNotice, ExpirationTime, GrantNotices, NotificationId, WebhookBody, WebhookData, WebhookDelivery,
@@ -72,6 +72,7 @@ async fn the_next_refresh_verifies_that_the_app_was_removed() {
         let stage = Stage::new();
         stage.fake.update_switches(|switches| switches.grant_notices = notices);
         stage.connect("alice", "cross-border").await.unwrap();
+        // Let ten minutes pass after the consent. Before that time, only a forced refresh renews a refused token.
         stage.advance(601);
         stage.fake.deauthorize(&service(&stage), "cross-border").unwrap();
         stage.clear_requests();

@@ -1,4 +1,5 @@
-//! The records that `storage-writer` writes until a test kills it, and the check of what is stored afterwards.
+//! The program `storage-writer` writes records until a test kills it. This module defines these records, reads the
+//! lines that the program prints, and checks the records that are stored afterwards.
 #![allow(clippy::panic, reason = "a broken expectation is a failed test")]
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use tiktok_shop_host::seal::Keyring;
 use tiktok_shop_host::storage::{HostStorage, Row};
 use tiktok_shop_host::{Revision, TenantId};
 
-/// The number of connections. The writer has a task for each.
+/// The number of connections. `storage-writer` runs one task for each connection.
 pub const CUSTOMERS: usize = 8;
 
 /// Returns the tenant of all connections.
@@ -21,7 +22,7 @@ pub fn tenant() -> TenantId {
     "crash".parse().expect("a tenant id")
 }
 
-/// Returns the key of the connection with this number.
+/// Returns the key of a connection. The connections are numbered from 0.
 ///
 /// # Panics
 /// Never.
@@ -31,8 +32,8 @@ pub fn customer(number: usize) -> ConnectionKey {
     ConnectionKey { customer, account: "account".parse().expect("an account id") }
 }
 
-/// Returns a row that contains its revision in several places: in the connection, in two shops, and in their ciphers. A
-/// row that is mixed from two writes is therefore noticed.
+/// Returns a row that contains its revision in several places: as the seller's name, and as the name and the cipher of
+/// both shops. So the check notices a row that is mixed from two writes.
 ///
 /// # Panics
 /// Never.
@@ -52,19 +53,21 @@ pub fn row(key: &ConnectionKey, revision: &Revision) -> Row {
     })
 }
 
-/// The state of one record, as the writer's lines describe it.
+/// The state of one token record or one row, as far as the lines of the writers and the last check tell it.
 #[derive(Default, Debug)]
 struct Reported {
-    /// The last write that is certainly stored: its revision, or `-` for a deletion.
+    /// The revision that is certainly stored, or `-` if certainly nothing is stored. `None` if no line and no check has
+    /// told it yet.
     done: Option<String>,
-    /// A later write that the writer has begun and the storage has not answered.
+    /// The revision of a later write (`-` for a deletion) that the writer has begun and the storage has not answered.
     tried: Option<String>,
-    /// A write that an earlier writer had begun when it died. The check after the writer's death did not find this
-    /// write, but a database server may have completed it after that check.
+    /// The revision of a write (`-` for a deletion) that had no answer when its writer died. The check after the
+    /// writer's death did not find this write, but a database server may complete it even after that check.
     late: Option<String>,
 }
 
-/// The state that the lines of all writers describe. The writers run one after the other.
+/// The state of all records, as the lines of all writers and the checks describe it. Each writer is a process of
+/// `storage-writer`. The next writer starts only after the last one has died.
 #[derive(Default, Debug)]
 pub struct WriterLog {
     records: BTreeMap<(String, usize), Reported>,
@@ -77,10 +80,10 @@ pub struct WriterLog {
 }
 
 impl WriterLog {
-    /// Reads a line that a writer has printed.
+    /// Reads a line that a writer has printed. `storage-writer/main.rs` describes the lines.
     ///
     /// # Panics
-    /// If the line is malformed.
+    /// If the line is malformed, or if it reports the end of a write that no line before it has begun.
     pub fn read_line(&mut self, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
         let [step, record, number, revision] = words[..] else { panic!("not a line of a writer: {line}") };
@@ -98,9 +101,10 @@ impl WriterLog {
         }
     }
 
-    /// Compares the stored records with the writers' lines. Every answered write must be stored completely. A write
-    /// that was not answered must be stored completely or not at all. A row must have exactly the events of its writes.
-    /// Every sealed record must open.
+    /// Compares the stored records with the writers' lines. Call it after a writer has died. Each stored record must
+    /// come from its newest answered write, or from a write without an answer. (A deletion is also a write.) Every part
+    /// of it must come from the same write. The events of a row must alternate, and the last of them must tell whether
+    /// the row is stored. The keyring must be able to decrypt every record.
     ///
     /// # Panics
     /// If one of these rules is broken.
@@ -133,7 +137,8 @@ impl WriterLog {
         }
     }
 
-    /// Counts the `Connected` and the `Disconnected` events of a connection. They must alternate.
+    /// Returns how many `Connected` and how many `Disconnected` events a connection has. Panics if they do not
+    /// alternate.
     async fn events(&self, storage: &dyn HostStorage, key: &ConnectionKey) -> [usize; 2] {
         let events = storage.events(&tenant(), None, usize::MAX).await.expect("the storage answers");
         let ours = events.iter().filter(|event| event.event.key == *key);
@@ -146,7 +151,8 @@ impl WriterLog {
         [count(EventKind::Connected), count(EventKind::Disconnected)]
     }
 
-    /// Checks one stored record against the writers' lines, and remembers it as the new state of the record.
+    /// Checks the stored revision of one record against the writers' lines. Then takes this revision as the state of
+    /// the record. `found` is `None` if no record is stored.
     fn settle(&mut self, record: &str, number: usize, found: Option<Revision>) {
         let found = found.map_or_else(|| "-".to_owned(), String::from);
         let reported = self.records.entry((record.to_owned(), number)).or_default();

@@ -1,14 +1,15 @@
-//! The storage of a stage. The variable `TIKTOK_SHOP_TEST_STORAGE` chooses it, so that every end-to-end test can run on
-//! each kind of storage:
+//! Opens the storage of a stage. A stage is the surroundings of one end-to-end test: a fake TikTok Shop and the hosts
+//! that use it. The environment variable `TIKTOK_SHOP_TEST_STORAGE` chooses the kind of storage, so that every
+//! end-to-end test can run on each kind:
 //!
 //! | value | storage |
 //! | --- | --- |
 //! | `memory`, or not set | the memory of this process |
 //! | `sqlite` | a separate file for each stage |
-//! | an address, `postgres://…` | a separate schema for each stage in this database. The schemas stay there afterwards |
+//! | an address, `postgres://…` | this database. Each stage has its own schema. The schemas stay when the process ends |
 //!
-//! A database measures time by the stage's clock. SQLite gets that clock. In PostgreSQL, a function of the schema
-//! replaces `clock_timestamp()`.
+//! Every storage measures time by the stage's clock. The storages in memory and in SQLite read that clock. In
+//! PostgreSQL, the schema contains a function that replaces `clock_timestamp()` and returns the stage's time.
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -26,25 +27,26 @@ use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
 use tiktok_shop_sql_storage::{MachineClock, PostgresOptions, SqlStorage};
 use tokio::runtime::Runtime;
 
-/// The database of a stage's storage.
+/// The place where the storage of a stage keeps its data.
 pub(crate) enum Database {
     Memory,
     Sqlite(TempDir),
     Postgres(Arc<Schema>),
 }
 
-/// The schemas of this process, each with the storage that was last opened in it. A schema is free when no stage holds
-/// the schema or the storage. Free schemas are used again, because creating the tables takes longer than a test.
+/// The schemas that this process has created, each with the storage that was last opened in it. A schema is free when
+/// no stage holds the schema and no host holds the storage. A new stage takes a free schema if there is one, because
+/// creating the tables takes longer than a test.
 static SCHEMAS: Mutex<Vec<(Arc<Schema>, Weak<SqlStorage>)>> = Mutex::new(Vec::new());
 
-/// A schema of a PostgreSQL database. The time in the schema stands still until a test moves it. Dropping this value
-/// drops the schema.
+/// A schema of a PostgreSQL database. The time in the schema stands still until a test moves it. When this value is
+/// dropped, the database deletes the schema.
 pub struct Schema {
     name: String,
     pool: PgPool,
 }
 
-/// Opens the storage of a new stage. The storage measures ages by this clock.
+/// Opens the storage of a new stage. The storage measures time by this clock.
 pub(crate) fn open(clock: &Arc<ManualClock>) -> (Arc<dyn HostStorage>, Database) {
     match chosen_storage().as_deref() {
         None | Some("memory") => {
@@ -80,7 +82,8 @@ fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> T {
 }
 
 impl Database {
-    /// Sets the database's time to the time of the stage's clock.
+    /// Sets the time in a PostgreSQL schema to the time of the stage's clock. Does nothing for the other storages,
+    /// because they read that clock.
     pub(crate) fn follow(&self, clock: &ManualClock) {
         if let Self::Postgres(schema) = self {
             let ms = i64::try_from(clock.monotonic().as_millis()).expect("a time within the test");
@@ -88,16 +91,16 @@ impl Database {
         }
     }
 
-    /// Returns the content of a copy of the database. If the database keeps deleted rows in its files, they are
-    /// included.
+    /// Returns all bytes of the database's files (SQLite) or all rows as text (PostgreSQL). The files of SQLite may
+    /// contain rows that were deleted. Returns nothing for the storage in memory.
     pub(crate) fn dump(&self) -> Vec<u8> {
         match self {
             Self::Memory => Vec::new(),
             Self::Sqlite(folder) => {
                 let files = std::fs::read_dir(folder.path()).expect("the database's folder");
                 let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
-                // The log is read before the database, because between the two reads SQLite may move the log into the
-                // database and delete the log.
+                // The longest name comes first, so SQLite's log is read before the database. Between the two reads,
+                // SQLite may move the log into the database and delete the log.
                 paths.sort_by_key(|path| path.as_os_str().len());
                 let read = |path: PathBuf| match std::fs::read(path) {
                     Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
@@ -110,7 +113,7 @@ impl Database {
     }
 }
 
-/// The stage's clock, as the clock of a machine that never sleeps.
+/// The stage's clock in the form that SQLite's storage needs: as the clock of a machine that is never restarted.
 struct StageClock(Arc<ManualClock>);
 
 impl MachineClock for StageClock {
@@ -128,7 +131,8 @@ impl MachineClock for StageClock {
 }
 
 impl Schema {
-    /// Creates a schema in this database.
+    /// Creates a schema in the database with this address. The time in the schema is the time at which every stage
+    /// begins.
     ///
     /// # Panics
     /// If the database does not answer.
@@ -148,7 +152,8 @@ impl Schema {
         schema
     }
 
-    /// Returns an empty schema whose time is 0. Empties a free schema, or creates a new schema if none is free.
+    /// Returns a schema without data whose time is the time at which every stage begins. Takes a free schema and
+    /// empties its tables, or creates a new schema if none is free.
     fn for_stage(address: &str) -> Arc<Self> {
         let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
         let is_free = |(schema, storage): &mut (Arc<Self>, Weak<_>)| {
@@ -169,7 +174,8 @@ impl Schema {
         tables.iter().map(|table| table.get(0)).collect()
     }
 
-    /// Returns the database's address, extended so that PostgreSQL looks up names in this schema before all others.
+    /// Returns the database's address, extended so that PostgreSQL looks up every name first in this schema and then in
+    /// `pg_catalog`.
     #[must_use]
     pub fn address(&self, database: &str) -> String {
         let mark = if database.contains('?') { '&' } else { '?' };
@@ -199,7 +205,8 @@ impl Schema {
 impl Drop for Schema {
     fn drop(&mut self) {
         let sql = format!("DROP SCHEMA {} CASCADE", self.name);
-        // A schema that is left behind does not disturb the next run.
+        // If this fails, the schema stays in the database. It does not disturb the next run, because new schemas get
+        // random names.
         let _dropped = block_on(self.pool.execute(AssertSqlSafe(sql)));
     }
 }

@@ -1,4 +1,4 @@
-//! Interceptors between a host and its storage. Tests use them to record accesses and to change what happens.
+//! Interceptors between a host and its storage. Tests use them to record the accesses and to change or delay them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,13 +37,17 @@ impl Interceptor for Watcher {
     }
 }
 
-/// An interceptor that holds back the write of the first new pair of tokens.
+/// An interceptor that holds back one write: the write with which a refresh saves its new pair of tokens (access token
+/// and refresh token).
 ///
-/// The first swap of a token record is a claim, which is due when it lapses. A new pair is due days later. So the
-/// interceptor holds back the first swap whose due time is more than a day after the claim's due time.
+/// A refresh writes the token record twice. First it stores a claim: a note that this caller sends the refresh token
+/// now. This write sets the record's due time to the moment when the claim lapses. After TikTok's answer, it stores the
+/// new pair and sets the due time to a moment days later. So the interceptor remembers the due time of the first write
+/// that it sees, and holds back the first write whose due time is more than a day after that. Tests set this
+/// interceptor after the connect.
 #[derive(Default)]
 pub struct HoldsBackThePair {
-    /// The due time that the first swap has set, in Unix seconds. 0 before the first swap.
+    /// The due time that the first write has set, in Unix seconds. 0 before the first write.
     claim_due: AtomicU64,
     is_held: AtomicBool,
     held: Notify,
@@ -51,12 +55,12 @@ pub struct HoldsBackThePair {
 }
 
 impl HoldsBackThePair {
-    /// Waits until the write is held.
+    /// Waits until the write has come and is held back.
     pub async fn held(&self) {
         self.held.notified().await;
     }
 
-    /// Lets the write go on. If the write has not come yet, it will not be held when it comes.
+    /// Lets the write go on. If the write has not come yet, it will go on at once when it comes.
     pub fn release(&self) {
         self.release.notify_one();
     }

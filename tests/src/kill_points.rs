@@ -1,15 +1,17 @@
 //! Kills an operation at every boundary event, as a crash of its process would.
 //!
-//! A boundary event is a call of a host's function or the return from it. The functions of WASI, which send the
-//! requests, are included.
+//! A boundary event is a step over the boundary between guest and host: the guest calls a host function, or a host
+//! function returns to the guest. The functions of WASI, with which the guest sends requests, are host functions too.
 //!
 //! 1. One run is not killed. It counts the boundary events.
 //! 2. Each further run is killed at one boundary event: the first of these runs at the first event, the second at the
 //!    second event, and so on.
 //! 3. After each kill, the stored data must be legal for the requests in the fake's log (see `legal.rs`).
-//! 4. After the claim has lapsed, another process takes over:
+//! 4. The kill may have left a claim in the token record: a note that one caller sends the refresh token now. After the
+//!    120 s that a claim lasts, another host takes over:
 //!    - If the operation gets tokens, the connection must be whole (see `is_whole`) or lost. It may be lost only if
-//!      TikTok Shop has spent the refresh token or the code, and accepts none of the stored tokens.
+//!      TikTok Shop has exchanged the refresh token or the code for tokens that were not stored, and accepts none of
+//!      the stored refresh tokens.
 //!    - If the operation gets no tokens, it is made again, and must finish this time. Nothing may be lost.
 
 mod call;
@@ -38,13 +40,14 @@ pub enum Operation {
     Reconnect,
     /// `refresh` of a connection whose refresh is due.
     Refresh,
-    /// `refresh` of a connection whose newest refresh token is rejected, so that a fallback is used.
+    /// `refresh` of a connection whose newest refresh token is rejected. The call then uses a fallback: an earlier
+    /// refresh token that the record still keeps.
     Promotion,
     /// `link-shops` that chooses one of three shops.
     LinkShops,
-    /// `disconnect` of a whole connection. TikTok Shop is asked to deauthorize the shops.
+    /// `disconnect` of a whole connection. The call asks TikTok Shop to deauthorize the shops.
     Disconnect,
-    /// `disconnect` of one of three shops. TikTok Shop is asked to deauthorize this shop.
+    /// `disconnect` of one of three shops. The call asks TikTok Shop to deauthorize this shop.
     DisconnectShop,
     /// `receive-webhook` of type 6: the seller has removed one of three shops.
     Webhook6,
@@ -66,8 +69,8 @@ impl Operation {
         Self::Webhook7,
     ];
 
-    /// Returns the policies under which the operation runs. If neither the operation nor the steps after a kill replace
-    /// a refresh token, all policies have the same effect, and one policy is enough.
+    /// Returns the policies of TikTok Shop under which the operation is tested. If neither the operation nor the steps
+    /// after a kill replace a refresh token, all policies have the same effect, and one policy is enough.
     #[must_use]
     pub const fn policies(self) -> &'static [Policy] {
         match self {
@@ -98,7 +101,8 @@ impl fmt::Display for Operation {
     }
 }
 
-/// A possible policy of TikTok Shop for replaced refresh tokens. TikTok Shop's true policy is not documented.
+/// A possible policy of TikTok Shop: what TikTok Shop does with a refresh token that it has replaced with a new one.
+/// The true policy is not documented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The name of the policy, in a few words.
@@ -106,12 +110,13 @@ pub struct Policy {
     replaced: ReplacedRefreshToken,
 }
 
-/// The grace period in seconds. It is longer than the life of a claim, so that a replay after the claim has lapsed
-/// still falls into the grace period.
+/// The grace period of two policies, in seconds: for so long TikTok Shop still accepts a replaced refresh token. The
+/// period is longer than the 120 s that a claim lasts. So TikTok Shop still accepts the token when another host sends
+/// it again after the claim has lapsed.
 const GRACE: u64 = 600;
 
 impl Policy {
-    /// A replaced token is refused.
+    /// TikTok Shop refuses a replaced refresh token.
     pub const STRICT: Self = Self { name: "strict", replaced: ReplacedRefreshToken::Refused };
 
     /// All policies.
@@ -138,12 +143,13 @@ pub struct Trial {
 /// The results of an operation that was killed at many points.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// The number of kill points that needed no new consent: afterwards the connection worked, or the operation
+    /// The number of kill points after which no new consent was needed: the connection worked, or the operation
     /// finished.
     pub survived: u32,
-    /// The number of kill points that needed a new consent, by cause.
+    /// The number of kill points after which a new consent was needed, for each cause.
     pub lost: BTreeMap<&'static str, u32>,
-    /// Descriptions of illegal states, without secrets.
+    /// Descriptions of everything that must not happen, without secrets: an illegal state after a kill, a recovery that
+    /// failed, or a legal state that no kill has left.
     pub illegal: Vec<String>,
 }
 
@@ -151,7 +157,7 @@ impl Trial {
     /// Runs the operation once without a kill, and records its boundary events.
     ///
     /// # Errors
-    /// The operation did not succeed.
+    /// If the operation did not succeed, or if its result or the stored state is wrong.
     pub async fn measure(operation: Operation, policy: Policy) -> Result<Self, String> {
         let scene = Scene::set(operation, policy.replaced).await;
         let events = scene.run().await?;
@@ -163,15 +169,16 @@ impl Trial {
         self.events.iter().map(|event| event.number)
     }
 
-    /// Returns the point before each call of a host function, and the last point. After a host function has returned,
-    /// the guest only computes until it calls the next function. A kill in this time leaves the same state as a kill
-    /// before the next call.
+    /// Returns the point before each call of a host function, and the last point. These points are enough to find every
+    /// state. After a host function has returned, the guest only computes until it calls the next function, so a kill
+    /// in this time leaves the same state as a kill before the next call.
     pub fn points_before(&self) -> impl Iterator<Item = u32> {
         let before = self.events.iter().filter(|event| event.direction == Direction::ToHost);
         before.chain(self.events.last()).map(|event| event.number)
     }
 
-    /// Kills the operation at each of these points, and calls `done` after each.
+    /// Kills the operation at each of these points, each time on a new stage. Checks the state after the kill, lets
+    /// another host take over, and then calls `done`.
     pub async fn kill_at(&self, points: impl Iterator<Item = u32>, done: impl Fn()) -> Tally {
         let mut tally = Tally::default();
         let mut met = BTreeSet::new();

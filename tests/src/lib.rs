@@ -1,8 +1,9 @@
-//! The parts that every end-to-end test needs: the shipped component, a fake TikTok Shop, and hosts whose clocks move
+//! The parts that end-to-end tests share: the shipped component, a fake TikTok Shop, and hosts whose clocks move
 //! together with the fake's clock.
 //!
-//! The component is built and compiled once per process. Nothing here sleeps: time moves only when a test moves it. At
-//! the end of a [`Stage`], everything that was written during the stage is searched for the stage's secrets.
+//! The component is built and compiled once per process. Nothing here sleeps: time moves only when a test moves it. A
+//! [`Stage`] is the surroundings of one test. When the test ends, the stage searches all output of the test (logs,
+//! panic messages, stored data, requests) for the stage's secrets.
 #![allow(clippy::expect_used, reason = "a test that can't set its stage has nothing to assert")]
 
 pub mod crash;
@@ -37,7 +38,7 @@ pub use watch::{Leak, LogBridge, Sink, Watch};
 pub const BEGIN: u64 = 1_767_225_600;
 /// A day, in seconds.
 pub const DAY: u64 = 86_400;
-/// The `state` parameter of the consents that a stage starts.
+/// The `state` parameter of a consent, unless a test chooses another state.
 pub const STATE: &str = "st-8kQ2vXw0Zr5LmN7pTfBh3A";
 
 /// The path at which a code is exchanged for tokens.
@@ -51,7 +52,7 @@ pub const DEAUTHORIZE: &str = "/authorization/202403/shops";
 /// The path at which orders are searched.
 pub const ORDERS: &str = "/order/202309/orders/search";
 
-/// Returns the tenant of the fake's app with this number.
+/// Returns the tenant that uses the fake's app with this index. The indices begin at 0.
 ///
 /// # Panics
 /// Never, because the ids are valid.
@@ -87,7 +88,8 @@ pub fn state_of(consent: &Consent) -> &str {
     consent.url.expose().split_once("&state=").expect("a link with a state").1
 }
 
-/// Returns a callback with this query, which must contain the state [`STATE`].
+/// Returns the grant of a callback with this query. `connect` accepts it only if the query contains the state
+/// [`STATE`].
 #[must_use]
 pub fn grant(query: &str) -> Grant {
     Grant::Callback { query: query.into(), state: StateCheck::Expected(STATE.into()) }
@@ -109,7 +111,7 @@ pub fn sweep_at(now: u64, concurrency: usize) -> Sweep {
     Sweep { jitter: Duration::ZERO, ..Sweep::new(UnixSeconds(now), concurrency) }
 }
 
-/// Returns a policy that sends the requests for both of TikTok Shop's hosts to this address.
+/// Returns an egress policy that sends the requests for both of TikTok Shop's network hosts to this address.
 ///
 /// # Panics
 /// If the address is not on this machine.

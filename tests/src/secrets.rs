@@ -1,11 +1,12 @@
-//! The secrets of a stage, and the places in a request where each of them is allowed.
+//! The secrets of a stage (a fake TikTok Shop and its hosts), and the places in a request where each of them is
+//! allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fake_tiktok_shop::{App, Control, RequestRecord, SecretKind};
 use tiktok_shop_canaries::{Canaries, MIN_SECRET_BYTES};
 
-/// The kinds of secrets, as failed tests print them.
+/// The kinds of secrets that have no [`SecretKind`], as failed tests print them.
 const APP_SECRET: &str = "app secret";
 const PREVIOUS_APP_SECRET: &str = "previous app secret";
 const STATE: &str = "state";
@@ -20,12 +21,13 @@ fn name(kind: SecretKind) -> &'static str {
     }
 }
 
-/// Returns the app's previous secret. No request ever carries it.
+/// Returns the app's previous secret. Tests invent it: it is the app's secret in reverse. No request may carry it.
 pub(crate) fn previous_app_secret(app: &App) -> String {
     app.app_secret.chars().rev().collect()
 }
 
-/// Collects all secrets: of the apps, of the fake's answers, and of the requests to the fake.
+/// Collects all secrets that the fake knows: the secrets of its apps, every code, token and cipher that it has issued,
+/// and the signatures of the requests in its log.
 pub(crate) fn canaries(fake: &Control) -> Canaries {
     let mut canaries = Canaries::default();
     for app in fake.apps() {
@@ -43,12 +45,13 @@ pub(crate) fn canaries(fake: &Control) -> Canaries {
     canaries
 }
 
-/// Adds those states of consents that are long enough to be searched for.
+/// Adds the states of consents to `canaries`, except those that are too short to be searched for.
 pub(crate) fn add_states<'a>(canaries: &mut Canaries, states: impl IntoIterator<Item = &'a String>) {
     states.into_iter().filter(|state| state.len() >= MIN_SECRET_BYTES).for_each(|state| canaries.add(STATE, state));
 }
 
-/// Returns the only kind of secret that a place in a request may carry. `place` is the name of a parameter or header.
+/// Returns the only kind of secret that a place in a request may carry, or `None` if the place may carry no secret.
+/// `place` is the name of a parameter or header.
 fn allowed(request: &RequestRecord, place: &str) -> Option<&'static str> {
     match (request.host.as_str(), request.path.as_str(), place) {
         ("auth.tiktok-shops.com", "/api/v2/token/get" | "/api/v2/token/refresh", "app_secret") => Some(APP_SECRET),
@@ -63,7 +66,7 @@ fn allowed(request: &RequestRecord, place: &str) -> Option<&'static str> {
 
 /// Finds secrets in requests that must not carry them: in a wrong place of a request, in a request to a wrong network
 /// host, or in a request of a wrong app. An authorization code may belong to another app, because it comes from a
-/// callback.
+/// callback. Also reports a request that has a body and is not for the API host.
 pub(crate) fn misplaced(fake: &Control, canaries: &Canaries) -> BTreeSet<String> {
     let (apps, requests) = (fake.apps(), fake.requests());
     let mut owners: BTreeMap<String, (&'static str, String)> = BTreeMap::new();
@@ -90,7 +93,7 @@ pub(crate) fn misplaced(fake: &Control, canaries: &Canaries) -> BTreeSet<String>
                 misplaced.insert(format!("{found} in {place} of {}{}", request.host, request.path));
             }
         }
-        // Only calls of the API may have a body. The platform chooses this body.
+        // Only requests to the API host may have a body: the embedding program chooses the body of a `call`.
         if request.body_length > 0 && request.host != "open-api.tiktokglobalshop.com" {
             misplaced.insert(format!("a body to {}{}", request.host, request.path));
         }

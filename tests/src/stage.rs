@@ -1,4 +1,4 @@
-//! The stage on which an end-to-end test plays.
+//! The stage of an end-to-end test: a fake TikTok Shop, the hosts that use it, and their storage, keys and clocks.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -21,13 +21,13 @@ use crate::intercept::Watcher;
 use crate::watch::Watch;
 use crate::{BEGIN, STATE, component, credentials, customer_id, egress_to, grant, secrets, tenant};
 
-/// A fake TikTok Shop with a host in front of it.
+/// A fake TikTok Shop, and a host that sends its requests to the fake.
 pub struct Stage {
     /// The control of the fake TikTok Shop.
     pub fake: Control,
     /// The clock of every host on this stage.
     pub clock: Arc<ManualClock>,
-    /// The storage of every host on this stage. Tokens and ciphers in it are sealed.
+    /// The storage of every host on this stage. Tokens and ciphers in it are sealed (encrypted).
     pub storage: Arc<dyn HostStorage>,
     /// The keys under which tokens and ciphers are sealed.
     pub keys: Arc<dyn KeyProvider>,
@@ -37,7 +37,7 @@ pub struct Stage {
     pub watch: Watch,
     watcher: Arc<Watcher>,
     database: Database,
-    /// The states of all consents that were started.
+    /// The `state` parameters of all consents on this stage.
     states: Mutex<BTreeSet<String>>,
     running: FakeTikTokShop,
 }
@@ -89,7 +89,7 @@ impl Stage {
     }
 
     /// Returns the builder of another host with the same storage, keys, clock and fake. The test may change each of
-    /// them.
+    /// them before it builds the host.
     #[must_use]
     pub fn host_builder(&self) -> ConnectorHostBuilder {
         builder(&self.running, &self.clock, &self.storage, &self.keys, credentials(&self.fake.apps()))
@@ -99,7 +99,7 @@ impl Stage {
     /// Builds another host with the same storage, keys, clock and fake.
     ///
     /// # Panics
-    /// Never, because the parts of this host fit together.
+    /// Never, because the parts of the stage fit together.
     #[must_use]
     pub fn another_host(&self) -> ConnectorHost {
         self.host_builder().build().expect("a host")
@@ -108,16 +108,16 @@ impl Stage {
     /// Builds another host that has these credentials.
     ///
     /// # Panics
-    /// Never, because the parts of this host fit together.
+    /// Never, because the parts of the stage fit together.
     #[must_use]
     pub fn host_with(&self, credentials: StaticCredentials) -> ConnectorHost {
         self.host_builder().credentials(Arc::new(credentials)).build().expect("a host")
     }
 
-    /// Returns the token record of a connection of the first tenant, unsealed.
+    /// Returns the decrypted token record of a connection of the first tenant, or `None` if no record is stored.
     ///
     /// # Panics
-    /// If the record can't be read or unsealed.
+    /// If the record can't be read or decrypted.
     pub async fn token_record(&self, key: &ConnectionKey) -> Option<Vec<u8>> {
         let entry = self.storage.load_token(&tenant(0), key).await.expect("a storage that answers")?;
         let opened = self.keyring().open_token(&tenant(0), key, &entry.revision, &entry.value).await;
@@ -130,14 +130,15 @@ impl Stage {
         Keyring::new(Arc::clone(&self.storage), Arc::clone(&self.keys), Arc::new(SystemRandomness))
     }
 
-    /// Moves the clocks of TikTok Shop and of every host.
+    /// Moves the clocks of the fake, of the storage and of every host forward.
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
         self.database.follow(&self.clock);
         self.fake.advance(Duration::from_secs(seconds));
     }
 
-    /// Lets a seller decide on the consent page of the first app, and returns the query of the callback.
+    /// Lets a seller decide on the consent page of the first app, and returns the query of the callback. The consent
+    /// has the state [`STATE`].
     ///
     /// # Panics
     /// If there is no such seller.
@@ -243,8 +244,8 @@ impl Stage {
         self.fake.clear_requests();
     }
 
-    /// Waits until every request of dropped hosts either is in TikTok Shop's log or can no longer arrive. A host that
-    /// still exists keeps its network connections open. This call would then wait until that host is dropped.
+    /// Waits until every request of hosts that were dropped either is in TikTok Shop's log or can no longer arrive. A
+    /// host that still exists keeps its network connections open. This call would then wait until that host is dropped.
     ///
     /// # Panics
     /// If no connection to the fake can be opened.
@@ -261,7 +262,7 @@ impl Stage {
     }
 
     /// Asserts that no output and no database contains a secret of this stage, and that no request carried a secret
-    /// where it does not belong. Every stage asserts this at its end.
+    /// where it does not belong. Every stage asserts this at its end, unless the test has already failed.
     ///
     /// # Panics
     /// If a secret was found. The message contains the kind of the secret.
@@ -338,7 +339,8 @@ fn builder(
         .egress(egress_to(fake.address()))
 }
 
-/// Returns the first host of the process. All other hosts share its compiled component.
+/// Returns the first host of the process, and builds it at the first call. All other hosts share its compiled
+/// component.
 fn first_host(builder: impl Fn() -> ConnectorHostBuilder) -> ConnectorHost {
     static FIRST: OnceLock<ConnectorHost> = OnceLock::new();
     FIRST.get_or_init(|| builder().component(Component::File(component())).build().expect("a host")).clone()

@@ -1,8 +1,8 @@
 //! Records the output of this process in which a secret could leak: the logs of every level that pass the library's
-//! filter, panic messages, and rows.
+//! filter, the panic messages, and the accesses to storage.
 //!
 //! All tests of the process share one subscriber and one panic hook. Each test searches for its own secrets. It
-//! searches all output since its own beginning, including the output of other tests.
+//! searches all output that was written since the test began, including the output of other tests.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -72,7 +72,7 @@ impl Watch {
         sink.written().get(begin..).unwrap_or_default().to_vec()
     }
 
-    /// Returns which of these secrets are in the output since the beginning of the watch, and in which output.
+    /// Returns which of these secrets were written since the beginning of the watch, and to which output.
     #[must_use]
     pub fn leaks(&self, canaries: &Canaries) -> BTreeSet<Leak> {
         let search = |sink| canaries.found_in(&self.written(sink)).into_iter().map(move |found| (sink, found));
@@ -83,8 +83,8 @@ impl Watch {
 fn install() {
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_span_events(FmtSpan::FULL).with_writer(|| Logs);
     tracing_subscriber::registry().with(lines.with_filter(LogFilter)).init();
-    // The build of the component logs much and handles no secret. So it runs before the logger is installed, and its log is not
-    // recorded.
+    // The build of the component logs much and handles no secret. So the component is built before the logger is
+    // installed, and the build's log is not recorded.
     let _path = crate::component();
     // No other logger is installed in this process, so this call succeeds.
     if log::set_logger(&LogBridge).is_ok() {
@@ -121,7 +121,7 @@ impl log::Log for LogBridge {
 
     fn log(&self, record: &log::Record<'_>) {
         let (target, module) = (record.target(), record.module_path());
-        // The compiler writes millions of records. It sees only the component, never a secret.
+        // wasmtime's compiler writes millions of records. It sees only the component, never a secret.
         if target.starts_with("cranelift_codegen::") {
             return;
         }

@@ -1,5 +1,5 @@
-//! Writes to a database without end, for tests that kill this program. It prints a line before each write, and another
-//! line after the storage has answered.
+//! Writes to a database without end. Tests kill this program while it writes. It prints a line before each write, and
+//! another line after the storage has answered.
 //!
 //! A line has four words: `try` or `done`; `token` or `row`; the customer's number; and the new revision, or `-` for a
 //! deletion.
@@ -75,7 +75,8 @@ impl Writer {
         }
     }
 
-    /// Writes a new token record. With a probability of one in eight, deletes the stored record instead.
+    /// Writes a new token record. If a record is stored, deletes it instead with a probability of one in eight.
+    /// `expected` is the stored revision. Returns the revision that is then stored, or `None` after a deletion.
     async fn swap_token(&self, expected: Option<Revision>) -> Result<Option<Revision>> {
         let revision = draw_deletion()?.filter(|_| expected.is_some()).map_or_else(new_revision, |_| Ok(None))?;
         let next = match &revision {
@@ -94,9 +95,9 @@ impl Writer {
         Ok(revision)
     }
 
-    /// Writes a new row. With a probability of one in eight, deletes the stored row instead. If no row was stored, the
-    /// new row is written with an event `Connected`. A deletion is written with an event `Disconnected`. A row that
-    /// replaces another row is written without an event.
+    /// Writes a new row. If a row is stored, deletes it instead with a probability of one in eight. If no row was
+    /// stored, the new row is written with an event `Connected`. A deletion is written with an event `Disconnected`. A
+    /// row that replaces another row is written without an event. `expected` and the result are as in `swap_token`.
     async fn swap_row(&self, expected: Option<Revision>) -> Result<Option<Revision>> {
         let revision = draw_deletion()?.filter(|_| expected.is_some()).map_or_else(new_revision, |_| Ok(None))?;
         let next = match &revision {

@@ -1,8 +1,8 @@
 //! Runs cargo on this workspace and reads its messages.
 //!
-//! The library runs inside `cargo test` and `cargo run`. Both set environment variables for the program that they run.
-//! A nested cargo must not inherit these variables. Otherwise, build scripts that watch such a variable would run again
-//! at every switch between the nested and the outer cargo.
+//! The program that uses this library may run under `cargo test` or `cargo run`. This outer cargo sets environment
+//! variables for the program. The nested cargo, which this library starts, must not inherit these variables. Otherwise,
+//! build scripts that watch such a variable would run again at every switch between the outer and the nested cargo.
 
 use std::env;
 use std::ffi::OsString;

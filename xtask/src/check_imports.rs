@@ -1,4 +1,4 @@
-//! `cargo xtask check-imports`. `dist` prints the same table.
+//! `cargo xtask check-imports`: compares components with the world `plugin`. `cargo xtask dist` prints the same table.
 
 use std::fmt::Write as _;
 use std::fs;

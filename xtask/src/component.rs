@@ -30,7 +30,7 @@ struct Guest {
 }
 
 const CONNECTOR: Guest = Guest { package: "tiktok-shop-connector", library: "tiktok_shop_connector", folder: "dist" };
-/// Only tests load this guest, so it is not in `dist`.
+/// The guest that attacks its host. Only tests load it, so it is not in `dist`.
 const HOSTILE_GUEST: Guest = Guest { package: "hostile-guest", library: "hostile_guest", folder: "test-guests" };
 
 /// A component file.

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::{executable, progress};
 
 const PACKAGE: &str = "tiktok-shop-demo";
-/// The program that the demo starts as a second process.
+/// The package of the program that the demo starts as a second process.
 const HARNESS_PACKAGE: &str = "tiktok-shop-harness";
 const HARNESS: &str = "tiktok-shop-harness";
 

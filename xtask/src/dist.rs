@@ -10,7 +10,7 @@ use xtask::{Checked, Component, Extern};
 
 use crate::{check_imports, progress, report};
 
-/// The largest size of the component, in bytes. Raise this limit only for a good reason.
+/// The largest allowed size of the component, in bytes. Raise this limit only for a good reason.
 const MAX_BYTES: usize = 340_000;
 
 /// Build the component as it is shipped and check its imports, exports and size.

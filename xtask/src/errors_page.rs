@@ -188,7 +188,7 @@ fn link(code: &str) -> String {
     format!("[{code}](#{code})")
 }
 
-/// Returns the anchor of a heading, as code hosts such as GitHub form it.
+/// Returns the anchor of a heading, as GitHub forms it.
 fn anchor(heading: &str) -> String {
     heading
         .chars()

@@ -1,4 +1,5 @@
-//! The surroundings of a task: the workspace's folder, environment variables, and the programs that it starts.
+//! The surroundings of a task: the workspace's folder, the environment variables, and commands that start other
+//! programs.
 
 use std::env;
 use std::ffi::{OsStr, OsString};

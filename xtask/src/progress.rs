@@ -8,7 +8,7 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use xtask::BuildEvent;
 
-/// Without a terminal, a line is printed each time that this many packages are built.
+/// Without a terminal, a line is printed each time that this many more packages are ready.
 const PACKAGES_PER_LINE: usize = 50;
 
 /// Runs `build` and shows its progress under `title`. `packages` is the number of packages in the build, or an error if

@@ -33,7 +33,7 @@ const PRINTS_PANICS: [&str; 11] = [
 ///
 /// # Errors
 /// If the bytes are not a module. Also if the module contains none of the functions in the list above. In this case,
-/// the standard library has changed, and the list must be corrected.
+/// the standard library has changed, and the list must be corrected, or the module has no names.
 pub(crate) fn prune(module: &[u8]) -> Result<Vec<u8>> {
     let mut module = Module::from_buffer(module).context("the compiler's output is not a WebAssembly module")?;
     let printing: Vec<FunctionId> = module
@@ -72,8 +72,8 @@ fn replace_by_trap(module: &mut Module, id: FunctionId) {
     module.funcs.get_mut(id).kind = FunctionKind::Local(body.local_func(arguments));
 }
 
-/// Returns the component without the section that contains the names of its parts for debuggers. Returns a damaged
-/// component unchanged.
+/// Returns the component without its custom section `component-name`, which contains names for debuggers. If the
+/// component is damaged, bytes that cannot be parsed are kept.
 pub(crate) fn without_names(component: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(component.len());
     let mut copied_to = 0;

@@ -23,7 +23,7 @@ pub(crate) struct Simulate {
     seed: Option<u64>,
 }
 
-/// The counts in a line that the test prints.
+/// The names of the counts in a line that the simulation prints for each policy.
 const COUNTS: [&str; 6] = ["runs", "crashes", "refreshes", "contended", "pairs lost", "reauthorizations"];
 
 impl Simulate {

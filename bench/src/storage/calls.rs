@@ -38,7 +38,7 @@ pub(crate) struct Calls {
     connections: u64,
 }
 
-/// The parts that all measurements share.
+/// What every measurement needs: the component, the host's keys, the fake with its app, and the number of calls.
 pub(super) struct Bench {
     pub(super) component: PathBuf,
     pub(super) keys: PathBuf,
@@ -47,7 +47,7 @@ pub(super) struct Bench {
     pub(super) calls: u32,
 }
 
-/// The standard input of the process: an app of the fake, and the callbacks of consents to this app.
+/// The standard input of the process: an app of the fake, and the callback queries of consents to this app.
 #[derive(Serialize, Deserialize)]
 struct Input {
     app_key: String,
@@ -118,10 +118,10 @@ impl Calls {
             }
         }
         let (host, tenant) = (&platform.host, &platform.tenant);
-        // This call is not measured, because the first call opens the process's connections to the database.
+        // This call is not measured, because the first call opens the process's database connections.
         host.list_shops(tenant, &"first".parse()?).await?;
 
-        // The step is a prime number, so that consecutive calls use different connections.
+        // The step is a prime number, which spreads consecutive calls over the stored connections.
         let stored = |call: u32| customer(u64::from(call).wrapping_mul(7_919) % self.connections);
         let (mut list_shops, mut connect, mut refresh) = (Vec::new(), Vec::new(), Vec::new());
         for call in 0..calls {
@@ -155,7 +155,7 @@ impl Calls {
     }
 }
 
-/// Returns the largest resident size of this process so far, in KiB.
+/// Returns the largest resident size of this process so far, in KiB. Returns `None` if the system is not Linux.
 fn largest_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

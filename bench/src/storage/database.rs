@@ -12,9 +12,9 @@ use tiktok_shop_sql_storage::SqlStorage;
 pub(super) const FEW: u64 = 10;
 /// A kind of database.
 pub(super) enum Kind {
-    /// Files in this folder.
+    /// SQLite files in this folder.
     Sqlite(PathBuf),
-    /// Schemas at this address.
+    /// PostgreSQL schemas on the server at this address.
     Postgres(String),
 }
 
@@ -39,7 +39,8 @@ impl Kind {
         }
     }
 
-    /// Creates an empty database.
+    /// Chooses the file of an SQLite database, which is created when it is opened, or creates an empty PostgreSQL
+    /// schema.
     pub(super) async fn create(&self, size: &str) -> Result<Database> {
         match self {
             Self::Sqlite(folder) => {

@@ -1,4 +1,4 @@
-//! The secret types, and the types that contain a secret, do not implement `Debug`.
+//! Must not compile: neither a secret type nor a type that contains a secret implements `Debug`.
 
 use core::fmt::Debug;
 use tiktok_shop_connector_core::ports::TokenValue;

@@ -1,4 +1,4 @@
-//! The secret types, and the types that contain a secret, do not implement `Display`.
+//! Must not compile: neither a secret type nor a type that contains a secret implements `Display`.
 
 use core::fmt::Display;
 use tiktok_shop_connector_core::ports::TokenValue;

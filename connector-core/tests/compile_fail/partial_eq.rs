@@ -1,4 +1,4 @@
-//! The secret types, and the types that contain a secret, do not implement `PartialEq`.
+//! Must not compile: neither a secret type nor a type that contains a secret implements `PartialEq`.
 
 use tiktok_shop_connector_core::ports::TokenValue;
 use tiktok_shop_connector_core::secret::*;

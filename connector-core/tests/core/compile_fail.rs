@@ -1,6 +1,7 @@
 //! A secret cannot leak by mistake: the secret types and the types that contain a secret do not implement `Debug`,
-//! `Display`, `Clone`, `PartialEq` or `Serialize`. The tests compare the compiler's error messages with files. After a
-//! change of toolchain, `TRYBUILD=overwrite cargo test -p tiktok-shop-connector-core` writes the files again.
+//! `Display`, `Clone`, `PartialEq` or `Serialize`. The tests compare the compiler's error messages with the files
+//! `tests/compile_fail/*.stderr`. After a change of toolchain, `TRYBUILD=overwrite cargo test -p
+//! tiktok-shop-connector-core` writes the files again.
 
 const ERRORS: [(&str, &str); 5] = [
     ("Clone", include_str!("../compile_fail/clone.stderr")),
@@ -15,7 +16,7 @@ fn secret_types_cannot_be_printed_copied_compared_or_serialized() {
     trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
 }
 
-/// Returns the types that `secret.rs` declares, with its macro or without it.
+/// Returns the names of the types that `secret.rs` declares, with its macro `secrets!` or without it.
 fn secret_types() -> Vec<&'static str> {
     let source = include_str!("../../src/secret.rs");
     let (before, made) = source.split_once("\nsecrets! {\n").unwrap();
@@ -32,7 +33,8 @@ fn every_secret_type_is_in_the_compile_fail_tests() {
         for secret in &types {
             assert!(errors.contains(&format!("needs::<{secret}>();")), "{secret} has {name}");
         }
-        // The secret types, and seventeen types that hold secrets.
+        // The compiler reports one error for each secret type, and one for each of seventeen types that contain
+        // secrets.
         assert_eq!(errors.lines().filter(|line| line.starts_with("error[E0277]")).count(), types.len() + 17, "{name}");
     }
 }

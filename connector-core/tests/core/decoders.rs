@@ -1,5 +1,5 @@
-//! Tests every function that reads bytes from outside. No such function panics, and no error shows a secret of the
-//! request.
+//! Tests the functions that read answers of TikTok, callbacks and stored records. None of these functions panics,
+//! whatever bytes it reads, and no error shows a secret of the request.
 
 use crate::samples::{NOW, pair_data};
 use proptest::prelude::*;
@@ -36,7 +36,7 @@ fn token_answer() -> String {
     json!({"code": 0, "message": "success", "request_id": "req-1", "data": pair_data(1)}).to_string()
 }
 
-/// Passes the bytes to every reader, and uses everything that the readers return.
+/// Passes the bytes to each of these functions, and checks the errors that they return.
 fn read_by_all(status: u16, bytes: &[u8]) {
     let response = response(status, bytes);
     let faults = [
@@ -67,7 +67,8 @@ fn read_by_all(status: u16, bytes: &[u8]) {
     }
 }
 
-/// Generates a valid sample in which a few bytes are overwritten, removed or inserted.
+/// Generates a valid sample with up to five changes. A change overwrites one byte, inserts one byte, or removes some
+/// bytes.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let samples = vec![
         RECORD.to_owned(),
@@ -132,7 +133,8 @@ proptest! {
     }
 }
 
-/// Returns eight bytes of the secret that the error shows, as `Display`, `Debug` or detail.
+/// Searches the error's `Display` text, `Debug` text and detail for the secret. Returns the first eight consecutive
+/// bytes of the secret that are found there.
 fn shown_part(error: &Error, secret: &str) -> Option<String> {
     let shown = format!("{error} {error:?} {}", error.detail());
     (0..=secret.len() - 8).map(|at| &secret[at..at + 8]).find(|part| shown.contains(part)).map(str::to_owned)

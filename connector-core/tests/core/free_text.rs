@@ -1,5 +1,5 @@
-//! If text from TikTok, a gateway or a browser gets into an error, it becomes one short line of plain text. It shows no
-//! secret in any encoding.
+//! An error may quote text from TikTok, a gateway or a browser. The quoted text is one short line of plain text, and it
+//! shows no secret in any usual encoding.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -20,7 +20,8 @@ const SECRETS: [&str; 3] = [
     "st-8kQ2vXw0Zr5LmN7pTfBh3A",
 ];
 
-/// The length of the longest note with its brackets, in characters.
+/// The most characters that an error adds to the fixed sentence of its cause: a note of 200 characters (the quoted
+/// text), a space and two brackets.
 const MAX_NOTE: usize = 200 + 3;
 
 fn assert_fit_for_a_log(error: &Error) {

@@ -1,5 +1,5 @@
-//! The stored form of a token record. Records of version 1 must stay readable for ever. Other bytes are refused without
-//! a panic.
+//! Tests the stored form of a token record. Records of version 1 must stay readable for ever. Other bytes are refused
+//! without a panic.
 
 use crate::samples::{access, refresh_token, stored_form};
 use crate::stored_fields::Fields;
@@ -10,9 +10,9 @@ use tiktok_shop_connector_core::record::{
 };
 use tiktok_shop_connector_core::time::UnixSeconds;
 
-/// Every field is set. If a number has a maximum, the record contains the maximum.
+/// A record in which every field is set. Some numbers have the largest value that is allowed.
 const FULL: &str = include_str!("../golden/token-record-v1.json");
-/// Every option is `None`, and every list is empty.
+/// A record in which every option is `None` and every list is empty.
 const MINIMAL: &str = include_str!("../golden/token-record-v1-minimal.json");
 
 fn full() -> Fields {
@@ -91,7 +91,7 @@ fn full_without(path: &str) -> String {
     record.to_string()
 }
 
-/// Returns the JSON pointers of all members.
+/// Returns the JSON pointers of all members of the full golden record.
 fn members() -> Vec<String> {
     let record: Value = serde_json::from_str(FULL).unwrap();
     let names = |at: &str| -> Vec<String> {

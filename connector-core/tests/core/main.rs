@@ -1,5 +1,5 @@
-//! Tests of the core through its public API: test vectors, golden files, properties, the rules of a renewal as tables,
-//! and every operation with a scripted host.
+//! Tests of the core through its public API: test vectors, golden files, properties, tables of the rules for a token
+//! renewal, and every operation with a scripted host, which plays storage and TikTok.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! Every operation with the scripted host: its exact cause, what is stored afterwards, and which requests were sent.
+//! Runs every operation on the scripted host. Checks the exact cause of each error, what is stored afterwards, and
+//! which requests were sent.
 
 mod access_token;
 mod call;

@@ -1,4 +1,5 @@
-//! The pure rules of a renewal as tables: which caller may spend the refresh token, and what is stored afterwards.
+//! Tests the pure rules of a renewal with tables: which caller may spend the refresh token, and what is stored
+//! afterwards.
 
 mod pairs;
 
@@ -12,6 +13,7 @@ use tiktok_shop_connector_core::rotation::{Plan, Trigger, outcome_unknown, plan,
 use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
 
 const NONCE: [u8; 16] = [7; 16];
+/// The age of a record whose claim, if it has one, has lapsed.
 const OLD: Duration = Duration::from_secs(10_000);
 
 fn seconds(seconds: u64) -> Duration {

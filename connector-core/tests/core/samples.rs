@@ -1,5 +1,5 @@
-//! Sample values: one customer with one account, and tokens with a number. The pair `AT-1`/`RT-1` is stored; TikTok
-//! issues `AT-2`/`RT-2` next, and so on.
+//! Sample values: one customer with one account, and numbered tokens. The pair `AT-1`/`RT-1` is stored; TikTok issues
+//! `AT-2`/`RT-2` next, and so on.
 
 use crate::scripted_host::Answer;
 use crate::stored_fields::Fields;
@@ -15,7 +15,7 @@ use tiktok_shop_connector_core::time::UnixSeconds;
 use tiktok_shop_connector_core::token::Expiry;
 use tiktok_shop_connector_core::token::Pair;
 
-/// The time at which every scripted clock starts.
+/// The time at which the wall clock of every scripted host starts.
 pub(crate) const NOW: UnixSeconds = UnixSeconds::new(1_767_225_600);
 pub(crate) const DAY: u64 = 86_400;
 pub(crate) const APP_KEY: &str = "app-key-1";
@@ -133,7 +133,7 @@ pub(crate) fn tokens(record: &TokenRecord) -> String {
     format!("{access} {refresh} [{}]{claimed}{dead}", fallbacks.join(" "))
 }
 
-/// Returns the pair with this number, as the core has read it.
+/// Returns the pair with this number, as the core reads it from TikTok's answer.
 pub(crate) fn pair(number: u32) -> Pair {
     Pair {
         access: Some(access(&format!("AT-{number}"))),
@@ -150,7 +150,7 @@ pub(crate) fn pair(number: u32) -> Pair {
     }
 }
 
-/// Creates the grant of a consent. The consent was given at this time, and TikTok issued this pair for it.
+/// Describes a consent that was given at the time `at`, and for which TikTok issued this pair.
 pub(crate) const fn grant(shop_policy: ShopPolicy, pair: &Pair, at: UnixSeconds) -> NewGrant<'_> {
     NewGrant { lineage: LINEAGE, app_key: APP_KEY, shop_policy, pair, received_at: at, granted_at: at, random: 0 }
 }
@@ -269,7 +269,7 @@ pub(crate) fn outcome<T>(result: &Result<T, Error>) -> &'static str {
     result.as_ref().map_or_else(|error| error.cause.code(), |_| "ok")
 }
 
-/// Returns the code of the connection's last failure.
+/// Returns the code of the connection's last failure, if there is one.
 pub(crate) fn last_failure(connection: &Connection) -> Option<&str> {
     connection.last_failure.as_ref().map(|failure| failure.code.as_str())
 }

@@ -1,8 +1,9 @@
-//! A scripted host. Its storage is in memory and linearizable for each key. The test states TikTok's answers and moves
-//! the clocks. Its random bits only count upwards.
+//! A host for tests of the core. Its storage is in memory and linearizable for each key, unless the test makes an
+//! effect fail. The test states TikTok's answers and moves the clocks. The random bits are a counter.
 //!
-//! The effects of a call are numbered. A test can kill a call before an effect happens, or after it happened and before
-//! the call receives its result. Nothing here waits: a killed call stays pending and is dropped.
+//! An effect is something that the core asks its host to do, for example to load a record or to send a request. The
+//! effects of a call are numbered. A test can kill a call before an effect happens, or after it happened and before the
+//! call receives its result. Nothing here waits: a killed call stays pending and is dropped.
 
 mod effects;
 
@@ -46,7 +47,7 @@ pub(crate) enum Fault {
     AnswerLost,
     /// The effect does not happen, and the caller receives `refused`.
     Refused,
-    /// A load returns an old record: the record that the newest write replaced.
+    /// A load of a token record returns what the newest write replaced: an older record, or nothing.
     Stale,
 }
 
@@ -85,7 +86,7 @@ impl Answer {
         Self::json(200, &json!({"code": 0, "message": "success", "request_id": "req-1", "data": data}))
     }
 
-    /// Returns an error as TikTok's token host sends it: HTTP status 200, and this code in the body.
+    /// Returns an error answer of TikTok's token server: HTTP status 200, and this code in the body.
     pub(crate) fn code(code: i64) -> Self {
         Self::json(200, &json!({"code": code, "message": "no", "request_id": "req-1", "data": null}))
     }
@@ -220,6 +221,7 @@ impl ScriptedHost {
     }
 
     /// Starts the host again after a crash. A later call uses the same storage, and effects are counted from 1 again.
+    /// The prepared faults, answers and kill are forgotten.
     pub(crate) fn restart(&self) {
         let mut state = self.0.borrow_mut();
         state.kill = None;
@@ -254,7 +256,7 @@ impl ScriptedHost {
         state.write_token(key, Some((record.encode().unwrap().expose().to_vec(), due_at)));
     }
 
-    /// Writes a record whose stored due time is now, although its content is not due. A crash can leave such a record.
+    /// Writes a record with the due time now, even if its content is due later. A crash can leave such a record.
     pub(crate) fn put_due_now(&self, record: &TokenRecord) {
         let mut state = self.0.borrow_mut();
         let due_at = Some(state.wall);
@@ -270,7 +272,7 @@ impl ScriptedHost {
         self.0.borrow_mut().write_token(key, Some((bytes.to_vec(), None)));
     }
 
-    /// Deletes the record, as a disconnect by another caller does first.
+    /// Deletes the record. This is also the first step of a disconnect by another caller.
     pub(crate) fn delete(&self, key: &ConnectionKey) {
         self.0.borrow_mut().write_token(key, None);
     }
@@ -310,7 +312,7 @@ impl ScriptedHost {
         self.0.borrow().newest(&key()).expect("a token record").bytes.clone()
     }
 
-    /// Returns every version of the sample customer's record that was ever stored.
+    /// Returns every version of the sample customer's record that was ever stored. `None` stands for a deletion.
     pub(crate) fn history(&self) -> Vec<Option<TokenRecord>> {
         let state = self.0.borrow();
         let versions = state.tokens.get(&key()).into_iter().flatten();

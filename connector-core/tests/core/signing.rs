@@ -97,7 +97,7 @@ fn every_request_vector_is_signed_as_published() {
     }
 }
 
-/// Test cases 1, 2 and 6 of RFC 4231: two short keys, and a key that is longer than a block.
+/// Test cases 1, 2 and 6 of RFC 4231: two short keys, and a key that is longer than a block of SHA-256 (64 bytes).
 #[test]
 fn the_mac_is_hmac_sha256_for_keys_of_any_length() {
     type Parts = &'static [&'static [u8]];

@@ -97,7 +97,7 @@ impl Fields {
         })
     }
 
-    /// Changes the fields by a transition of the record.
+    /// Changes the fields with a method of `TokenRecord`, for example with `take_pair`.
     pub(crate) fn apply(&mut self, transition: impl FnOnce(&mut TokenRecord)) {
         let mut record = self.record();
         transition(&mut record);

@@ -1,5 +1,5 @@
-//! The host of one call. It implements the effects over the shared world. At every effect the call may pause, or its
-//! process may end.
+//! The host of one call, which runs in a simulated process of its own. The host implements the core's effects on the
+//! shared world. At every access to storage and at every request, the call may pause, or its process may crash.
 
 use crate::provider::Answer;
 use crate::world::{Access, Transport, World, decoded};
@@ -38,7 +38,7 @@ impl Host {
         act(&mut self.world.borrow_mut())
     }
 
-    /// Gives control to the scheduler. It may run other calls, let time pass, or never continue this call.
+    /// Gives control to the scheduler. The scheduler may run other calls, let time pass, or never continue this call.
     async fn pause(&self) {
         let mut paused = false;
         poll_fn(|_| if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
@@ -65,7 +65,7 @@ impl Host {
         outcome
     }
 
-    /// Returns the answer of the token host to a request that reached it.
+    /// Returns the answer of TikTok's token server to a request that has reached it.
     fn token_answer(&self, path: &str, value: &str) -> Response {
         self.world(|world| match world.token_request(path, value) {
             Answer::Pair(pair) => {
@@ -206,7 +206,8 @@ impl Effects for Host {
                 return Swapped::Deleted;
             }
             let bytes = next.map(|next| next.bytes.expose().to_vec());
-            // A write that ends a claim settles its outcome: this process knows what happened to the claimed token.
+            // Only a process that knows the outcome of the request with the claimed token ends the claim. So after such
+            // a write, the outcome counts as known.
             let (deletes, settles) =
                 (bytes.is_none(), bytes.as_deref().is_some_and(|b| decoded(b).current_claim().is_none()));
             if let (true, Some((_, before, _))) = (settles, &stored)

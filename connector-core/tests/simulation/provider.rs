@@ -1,9 +1,9 @@
-//! The marketplace of a simulation. It treats a refresh token that it has replaced by one of five policies. TikTok does
-//! not document which policy it follows.
+//! The simulated TikTok. One of five policies says what it does with a refresh token that was already used. The real
+//! TikTok does not document its policy.
 
 use std::collections::BTreeMap;
 
-/// How long a replaced refresh token is honoured under a policy with a grace period, in seconds.
+/// How long a refresh token is honoured after its first use under a policy with a grace period, in seconds.
 const GRACE: u64 = 600;
 const ACCESS_LIFE: u64 = 7 * 86_400;
 

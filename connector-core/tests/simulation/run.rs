@@ -1,5 +1,5 @@
-//! One run. A connection is made, and calls interleave on it at random. Then nothing fails any more, and the connection
-//! must work again.
+//! One run of the simulation. A connection is made, and calls on it interleave at random. Then nothing fails any more.
+//! If TikTok still honours a stored refresh token, the connection must work again.
 
 use crate::host::Host;
 use crate::provider::Policy;
@@ -29,11 +29,12 @@ use tiktok_shop_connector_core::signing::Webhook;
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) crashes: u64,
+    /// Calls that received a pair and then ended by themselves.
     pub(crate) refreshes: u64,
-    /// Calls that found the claim of another call.
+    /// Calls that ended with `refresh-in-progress`, because another call held the claim.
     pub(crate) contended: u64,
-    /// Pairs that TikTok issued, but that no call saved, because of a lost answer, a crash or a storage that never
-    /// worked.
+    /// Calls that received a pair and may have lost it: the call crashed afterwards, or it ended with
+    /// `token-not-saved`.
     pub(crate) pairs_lost: u64,
     /// Runs after which the connection needs a new consent.
     pub(crate) reauthorizations: u64,
@@ -109,7 +110,7 @@ fn disconnecting(host: Rc<Host>) -> Call {
     })
 }
 
-/// Receives a webhook that says that the seller may have revoked the shop. The webhook is wrong.
+/// Receives a webhook that says that the seller may have revoked the shop. In fact the seller has not revoked it.
 fn receiving_notice(host: Rc<Host>, at: u64) -> Call {
     let body = format!(r#"{{"type":6,"shop_id":"1","timestamp":{at}}}"#).into_bytes();
     let signed = Webhook { app_key: "app-key", body: &body, authorization: b"" };
@@ -156,7 +157,8 @@ pub(crate) fn run(seed: u64, policy: Policy) -> Result<Seen, (String, Vec<String
     let code = world.borrow_mut().provider.code();
     assert_eq!(alone(&world, 0, |host| connecting(host, code)), "ok");
 
-    // The calls start at a random time in the life of the token, which may be fresh, due or expired.
+    // The calls start at a random time in the life of the token, which may be fresh, due or expired. The first 700 s
+    // are left out, because only a forced refresh renews a pair within ten minutes.
     {
         let mut world = world.borrow_mut();
         let days = world.rng.u64(0..9);
@@ -224,7 +226,9 @@ fn interleave(world: &Rc<RefCell<World>>, running: &mut [Running], seen: &mut Se
     }
 }
 
-/// If TikTok honours a token of the record, checks that the connection works again now that nothing fails any more.
+/// Ends all faults, lets every claim lapse, and refreshes three times. If TikTok honours a refresh token of the record,
+/// the last refresh must succeed. If there is no record, the last refresh must find no connection. In all cases the row
+/// must belong to the record.
 fn repair(world: &Rc<RefCell<World>>, mut number: usize, seen: &mut Seen) {
     let honoured = {
         let mut world = world.borrow_mut();

@@ -1,5 +1,5 @@
-//! The world that all calls of one run share: time, storage and the marketplace. It checks the laws of the protocol at
-//! every write.
+//! The world that all calls of one run share: time, storage and the simulated TikTok. It checks the laws of the refresh
+//! protocol at every write of the token record, and whenever a refresh token is sent.
 
 use crate::provider::{Answer, Policy, Provider};
 use fastrand::Rng;
@@ -18,7 +18,8 @@ pub(crate) type Version = Option<(Revision, Vec<u8>, u64)>;
 
 pub(crate) struct World {
     pub(crate) rng: Rng,
-    /// The time of TikTok and of the storage, in seconds since 1970. The clocks of the hosts differ from it.
+    /// The time of TikTok and of the storage, in seconds since 1970. The wall clock of a host may differ from it by up
+    /// to ten minutes.
     pub(crate) now: u64,
     pub(crate) provider: Provider,
     /// How often storage, network and machines fail in this run. `None` while a run is set up and while it is repaired,
@@ -29,11 +30,14 @@ pub(crate) struct World {
     pub(crate) history: Vec<String>,
     pub(crate) violation: Option<String>,
     revisions: u64,
-    /// The call that created each lineage, and whether its record was deleted or replaced since.
+    /// For each lineage, the call that first wrote a record of it, and whether that record was deleted or replaced
+    /// since. A lineage is a random id of a token record. The record keeps it through refreshes, and through new
+    /// consents of the same account with the same app.
     lineages: BTreeMap<String, (usize, bool)>,
-    /// The refresh tokens that were sent and whose outcome nobody knows, with the time at which they were claimed.
+    /// The refresh tokens that were sent in a request whose outcome nobody knows, each with the time at which its claim
+    /// was written.
     unresolved: BTreeMap<String, u64>,
-    /// Every refresh token that was ever stored, with the lineage of the record that held it last.
+    /// Every refresh token that was ever stored, with the lineage of the record that was last written with it.
     stored: BTreeMap<String, Lineage>,
     /// For each issued refresh token, the refresh token or code that was spent for it.
     issued_for: BTreeMap<String, String>,
@@ -74,7 +78,7 @@ pub(crate) enum Access {
     Dropped,
     /// The access happened, and the caller does not know that.
     AnswerLost,
-    /// A load returns an old record: the record that the newest write replaced.
+    /// A load of the token record returns what the newest write replaced.
     Lagging,
 }
 
@@ -105,7 +109,7 @@ impl World {
         self.history.push(format!("{now:>8} s  call {call}: {}", what.as_ref()));
     }
 
-    /// Records a broken law. Only the first broken law is kept.
+    /// Records a broken law, unless a broken law is already recorded.
     fn broken(&mut self, law: String) {
         self.violation.get_or_insert(law);
     }
@@ -119,7 +123,8 @@ impl World {
         self.fails(|weather| weather.machines)
     }
 
-    /// Draws the seconds that pass before the next step: mostly none, sometimes more than the life of a claim.
+    /// Draws the seconds that pass before the next step: mostly 0 or 1, sometimes more than the life of a claim (120
+    /// s).
     pub(crate) fn pause(&mut self) -> u64 {
         if !self.fails(|weather| weather.pauses) {
             return self.rng.u64(0..2);
@@ -169,7 +174,7 @@ impl World {
         self.newest().map(|(_, bytes, _)| decoded(bytes))
     }
 
-    /// Writes a version of the record, after checking the laws.
+    /// Checks the laws, then writes this version of the record, even if it breaks a law.
     pub(crate) fn write(&mut self, call: usize, next: Option<Vec<u8>>) -> Revision {
         let before = self.record();
         let after = next.as_deref().map(decoded);
@@ -192,8 +197,9 @@ impl World {
             }
             self.stored.insert(token.to_owned(), after.lineage());
         }
-        // A consent may be stored after a disconnect that ran at the same time. After the end of a lineage, only the
-        // call that created it may write a record of this lineage again.
+        // A lineage ends when its record is deleted or replaced. After that, only the `connect` that created the
+        // lineage may write a record of it again: if it does not know whether its first write took effect, it repeats
+        // the write, and a disconnect may come in between.
         let (creator, ended) = self.lineages.entry(after.lineage().to_text()).or_insert((call, false));
         if std::mem::take(ended) && *creator != call {
             self.broken("a lineage that had ended was written again".to_owned());
@@ -212,7 +218,8 @@ impl World {
         refresh_tokens(record).any(|token| self.provider.honours(token, self.now))
     }
 
-    /// Notes that a call sends this refresh token now.
+    /// Notes that a call sends this refresh token now. Records a broken law if the outcome of an earlier request with
+    /// this token is unknown and the claim for that request has not lapsed.
     pub(crate) fn sends(&mut self, token: &str) {
         let claimed_at = self.newest().map_or(0, |(_, _, at)| *at);
         let before = self.unresolved.insert(token.to_owned(), claimed_at);
@@ -221,12 +228,13 @@ impl World {
         }
     }
 
-    /// Notes that the sender knows the outcome for this token: TikTok did not act, or rejected it.
+    /// Notes that the outcome of the request with this token is known, so that the token may be sent again at once.
     pub(crate) fn resolved(&mut self, token: &str) {
         self.unresolved.remove(token);
     }
 
-    /// Checks that a pair was stored. The call that received it for `spent` has ended and did not report a failed save.
+    /// Checks that a pair was stored, unless its record was deleted or replaced. The call that received the pair has
+    /// ended, and did not report a failed save. `spent` is the code or refresh token that the call sent for the pair.
     pub(crate) fn check_stored(&mut self, pair: u32, spent: &str) {
         let lineage = self.stored.get(spent).copied();
         let replaced = lineage.is_some() && self.record().is_none_or(|record| Some(record.lineage()) != lineage);

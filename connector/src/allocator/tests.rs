@@ -3,7 +3,7 @@ use std::alloc::{alloc_zeroed, dealloc};
 
 use super::*;
 
-/// An area of native memory that stands in for a module's memory.
+/// An area of native memory that takes the place of a WebAssembly module's memory.
 struct Pages {
     begin: *mut u8,
     used: Cell<usize>,
@@ -27,7 +27,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: the piece was allocated with this layout.
+        // SAFETY: `begin` was allocated with this layout.
         unsafe { dealloc(self.begin, LAYOUT) };
     }
 }
@@ -63,7 +63,7 @@ impl Upwards<Pages> {
         at as usize - (self.area.begin as usize + STATIC_PAGES * PAGE)
     }
 
-    /// Returns a copy of the heap.
+    /// Returns a copy of the heap: all pages behind the module's own.
     fn heap(&self) -> Vec<u8> {
         // SAFETY: all pages are allocated, whether used or not.
         unsafe { slice::from_raw_parts(self.area.begin.add(STATIC_PAGES * PAGE), (MAX_PAGES - STATIC_PAGES) * PAGE) }

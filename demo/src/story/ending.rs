@@ -27,8 +27,8 @@ const TAKE_BACK: &str = "open-api.tiktokglobalshop.com/authorization/202403/shop
 /// The seller who refuses the consent.
 const OTHER_SELLER: &str = "one-shop";
 
-/// Shows the steps of this file. `announced` is the time at which the authorization ends, as TikTok announced it before
-/// the seller's second consent.
+/// Shows the steps of this file. `announced` is the end of the first authorization, as TikTok announced it before the
+/// seller consented again.
 pub(super) async fn tell(
     stage: &Stage,
     page: &mut Page,

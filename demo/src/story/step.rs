@@ -1,4 +1,4 @@
-//! The parts that all steps use.
+//! Constants, functions and a macro that the steps of the demo use.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub(super) fn decide(stage: &Stage, seller: &str, link: &Secret, decision: Decis
     Ok(stage.tiktok.consent(&stage.app.service_id, seller, Some(state), decision)?.into())
 }
 
-/// Returns the events that were not shown yet.
+/// Returns the events after the last one that was shown, and counts them as shown.
 pub(super) async fn new_events(stage: &Stage, customer: &mut Customer) -> Result<Vec<Event>> {
     let events = stage.storage.events(&stage.tenant, customer.last_event, 100).await?;
     customer.last_event = events.last().map(|event| event.position).or(customer.last_event);

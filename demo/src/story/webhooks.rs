@@ -9,8 +9,8 @@ use tiktok_shop_host::webhook::{Webhook, WebhookReply};
 
 use crate::stage::Stage;
 
-/// Accepts every webhook that TikTok has to deliver now. Returns each webhook with the HTTP status of the platform's
-/// answer.
+/// Delivers every webhook that the fake TikTok Shop has to deliver now, and reports the platform's answers to the fake.
+/// Returns each webhook with the HTTP status of the platform's answer.
 pub(super) async fn deliver_all(stage: &Stage) -> Result<Vec<(Webhook, u16)>> {
     let mut delivered = Vec::new();
     for delivery in stage.tiktok.webhooks_due() {
@@ -23,7 +23,8 @@ pub(super) async fn deliver_all(stage: &Stage) -> Result<Vec<(Webhook, u16)>> {
     Ok(delivered)
 }
 
-/// Accepts a webhook. Returns the webhook if the platform's handler was called with it, and the reply for TikTok.
+/// Lets the platform accept a webhook. Returns the webhook if the platform's handler was called with it, and the reply
+/// for TikTok.
 pub(super) async fn accept(
     stage: &Stage,
     delivery: &WebhookDelivery,

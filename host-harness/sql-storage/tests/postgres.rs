@@ -92,7 +92,8 @@ async fn a_call_gives_up_a_silent_server_and_the_next_call_reconnects() {
     proxy.silence_open_connections().await;
     assert_eq!(load().await, Ok(None));
 
-    // If the connection dies during a statement, the call gives it up, and its place in the pool becomes free.
+    // If a connection dies during a statement, the call gives the connection up, and the place of the connection in the
+    // pool becomes free.
     let mut other = PgConnection::connect(&server).await.unwrap();
     other.execute("BEGIN; LOCK TABLE tiktok_shop_tokens").await.unwrap();
     let silence_during_statement = async {

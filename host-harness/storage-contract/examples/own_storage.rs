@@ -1,8 +1,9 @@
 //! A complete storage for one process, on the embedded key-value database redb. It stores the values that the host
-//! gives it, and compares revisions. It needs no knowledge of tokens, keys or TikTok Shop.
+//! gives it, and compares revisions. It decrypts nothing, and knows nothing about tokens or TikTok Shop.
 //!
-//! `tests/contract.rs` runs the checks of the contract on it. `due` and `endings` read every record here. If you have
-//! many connections, keep an index for these two methods, as `tiktok-shop-sql-storage` does.
+//! `tests/contract.rs` runs the checks of the contract on it. In this storage, `due` reads every token record, and
+//! `endings` reads every row. If you have many connections, keep an index for these two methods, as
+//! `tiktok-shop-sql-storage` does.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,8 +26,8 @@ use tiktok_shop_host::storage::{
 };
 use tiktok_shop_host::{AccountId, Component, ConnectorHost, CustomerId, KeyId, Revision, ShopId, TenantId};
 
-/// Tenant, customer and account. They are separate parts of the key, so two keys differ even if an id contains a
-/// separator.
+/// Tenant, customer and account. They are separate parts of the key. So two different keys stay different, whatever
+/// characters the ids contain.
 type Key = (&'static str, &'static str, &'static str);
 /// A tenant, and a digest of 32 bytes.
 type Digest = (&'static str, &'static [u8]);
@@ -37,10 +38,10 @@ const EVENTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("ev
 /// The digests that `append_once` has stored. The parts of the key are tenant, customer, account and digest.
 const ONCE: TableDefinition<'_, (&str, &str, &str, &[u8]), ()> = TableDefinition::new("once");
 const STATES: TableDefinition<'_, Digest, &[u8]> = TableDefinition::new("states");
-/// When each webhook was remembered, in seconds since 1970.
+/// When each webhook was remembered (its digest was stored), in seconds since 1970.
 const WEBHOOKS: TableDefinition<'_, Digest, u64> = TableDefinition::new("webhooks");
-/// The data keys of tenants. A key of this table is a tenant and a number. Data keys that were added later have greater
-/// numbers.
+/// The tenants' data keys, which encrypt (seal) tokens and ciphers. A key of this table is a tenant and a number. Data
+/// keys that were added later have greater numbers.
 const KEYS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("keys");
 
 /// When a record was written, as the time since the start of a process. Nobody can set the clock that measures this
@@ -220,7 +221,7 @@ fn records<T: DeserializeOwned>(
     Ok(all)
 }
 
-/// Returns the keys of a tenant with their numbers, in the order in which they were added.
+/// Returns the data keys of a tenant with their numbers, in the order in which they were added.
 fn keys_of(
     table: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
     tenant: &TenantId,
@@ -233,14 +234,14 @@ fn keys_of(
     keys.collect()
 }
 
-/// Fails with `KeyGone` unless the tenant has this key and the key is not erased.
+/// Fails with `KeyGone` if the tenant does not have this data key, or if the key is erased.
 fn require_key(transaction: &WriteTransaction, tenant: &TenantId, key: &KeyId) -> Result<(), TransactionError> {
     let keys = keys_of(&transaction.open_table(KEYS)?, tenant)?;
     let is_usable = keys.iter().any(|(_, known)| known.id == *key && known.wrapped.is_some());
     if is_usable { Ok(()) } else { Err(TransactionError(StorageError::KeyGone)) }
 }
 
-/// Returns all sealed values of a tenant.
+/// Returns all sealed (encrypted) values of a tenant: its token records and the ciphers of its rows.
 fn sealed_records(
     tokens: &impl ReadableTable<Key, &'static [u8]>,
     rows: &impl ReadableTable<Key, &'static [u8]>,
@@ -681,7 +682,7 @@ impl OwnStorage {
     }
 }
 
-/// Starts a host on the storage. The database and the host keys are files in one folder.
+/// Builds a host that uses this storage. The database and the host keys are files in one folder.
 #[allow(clippy::print_stdout, reason = "an example prints its result")]
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let folder = Path::new("target/own-storage");

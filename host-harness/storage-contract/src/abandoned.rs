@@ -15,8 +15,8 @@ use super::trial::Trial;
 use tiktok_shop_host::events::NewEvent;
 use tiktok_shop_host::storage::Swapped;
 
-/// The maximum number of polls before a write is abandoned. A write needs fewer polls, because it waits for the
-/// database less often.
+/// The most polls that a caller makes before it abandons a write. Usually a write finishes after fewer polls, because
+/// it waits for the database less often.
 const MAX_POLLS: u64 = 40;
 /// The number of rounds. Each round starts again with one poll. The timing of the database varies, so the same number
 /// of polls may abandon a write at different places in different rounds.
@@ -75,7 +75,8 @@ struct Callers {
     polls: u64,
     /// The number of [`DEADLINES`] that this round has used.
     deadlines: usize,
-    /// Whether the latest caller got an answer. A caller with more patience would also get an answer.
+    /// Whether the latest caller got an answer. If it did, a caller with more polls would also get an answer, and is
+    /// not tried.
     was_answered: bool,
 }
 
@@ -147,8 +148,8 @@ pub(super) async fn an_abandoned_swap_is_written_completely_or_not_at_all(trial:
 /// A driver may leave the transaction of an abandoned write open on its database connection. The write of the next
 /// caller on this connection would then be lost with that transaction.
 pub(super) async fn an_abandoned_swap_does_not_undo_later_swaps(trial: &Trial) -> Result<(), Broken> {
-    /// The number of swaps after each abandoned swap. It is greater than the number of database connections in a pool,
-    /// so that every database connection is used again.
+    /// The number of swaps after each abandoned swap. It is greater than the usual number of database connections in a
+    /// pool, so that every database connection is used again.
     const OTHERS: u64 = 12;
     let tenant = trial.tenant().await?;
     let other = Register::new(&tenant, "other", Kind::Token)?;

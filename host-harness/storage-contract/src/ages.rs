@@ -1,4 +1,5 @@
-//! Ages: the time since the newest write, by a clock that keeps running. These checks wait in real time.
+//! Checks the ages that a storage returns: the time since the newest write of a token record, or since the beginning of
+//! a consent, by the storage's own clock. These checks wait in real time.
 
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use tiktok_shop_host::storage::{
 
 /// How much an age may exceed the measured time. A storage may measure in whole seconds and round up.
 const RESOLUTION: Duration = Duration::from_secs(1);
-/// After a new write, the age must be smaller than before. Otherwise it may exceed the time since the write only by
-/// this much, because a storage may measure in milliseconds and round up.
+/// After a new write, the age must be smaller than before the write, or must exceed the time since the write by at most
+/// this much. A storage may measure in milliseconds and round up.
 const ROUNDING: Duration = Duration::from_millis(1);
 /// How much an age must grow before a check writes again, so that the old age is clearly greater than the age of the
 /// new write.

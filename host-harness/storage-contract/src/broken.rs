@@ -1,5 +1,5 @@
-//! Reports of broken promises. A report says what the check did, what the storage answered and what it should have
-//! answered.
+//! Reports of broken promises. A promise is a sentence in the documentation of the storage traits. A report says what
+//! the check did, what the storage answered and what it should have answered.
 
 use std::fmt::{self, Debug};
 use std::io;

@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 
 use super::broken::{Broken, shown};
 
-/// The maximum number of accesses that a check runs at the same time if it does not test a race. Even a small pool has
-/// more database connections than this.
+/// The maximum number of accesses that a check runs at the same time if it does not test a race. The number is small,
+/// so that the accesses do not use up a storage's pool of database connections.
 const CONCURRENT_ACCESSES: usize = 8;
 /// How long a read may stay stale before a check fails.
 const MAX_STALENESS: Duration = Duration::from_secs(3);
@@ -27,7 +27,8 @@ where
     stream::iter(parts).buffered(CONCURRENT_ACCESSES).try_collect().await
 }
 
-/// Starts one task per racer at the same moment, and returns their answers in the order of the racers.
+/// Runs each racer on a task of its own. All racers start at the same moment. Returns their answers in the order of the
+/// racers.
 pub(super) async fn race<T, F>(racers: impl IntoIterator<Item = F>) -> Result<Vec<T>, Broken>
 where
     T: Send + 'static,
@@ -54,7 +55,8 @@ where
     Ok(answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
-/// Repeats the read until it returns `expected`. A read may be stale for [`MAX_STALENESS`].
+/// Repeats the read until it returns `expected`. Fails after [`MAX_STALENESS`], because a read must not be stale for
+/// longer.
 pub(super) async fn eventually<T, E, F>(what: &str, expected: T, read: impl Fn() -> F) -> Result<(), Broken>
 where
     T: PartialEq + Debug,

@@ -12,7 +12,7 @@ const RECORDS: u64 = 2_000;
 /// The number of different due times. There are fewer due times than records, so many records are due at the same
 /// second. The list orders these records by tenant and key.
 const SECONDS: u64 = 101;
-/// Suffixes of tenants. Their order in UTF-16, and in most collations, differs from the byte order.
+/// Suffixes of tenant ids. Their order in UTF-16, and in most collations, differs from the byte order.
 const TENANTS: [&str; 4] = ["", "\u{ffff}", "\u{10000}", "\0A"];
 const CUSTOMERS: [&str; 5] = ["a", "B", "a\0", "a ", "\u{e4}"];
 

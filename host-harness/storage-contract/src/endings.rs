@@ -72,9 +72,9 @@ pub(super) async fn working_connections_are_listed_by_their_earliest_end(trial: 
     expected.sort();
     eventually("`endings`", expected.clone(), || listed(trial, late, 500)).await?;
 
-    // Every row is written again with another lineage. The dead connection works again, so the list must contain it.
-    // The connections that ended at `early` stop working, so they must leave the list. Each of the others gets a later
-    // consent that ends at `late`.
+    // Every row is written again with another lineage (the text that names its token record). The dead connection works
+    // again, so the list must contain it. The connections whose authorization ends at `early` become dead, so they must
+    // leave the list. Each of the others gets a later consent, and an authorization that ends at `late`.
     let expected = rows.iter_mut().map(|row| {
         let connection = &mut row.connection;
         row.token_lineage.push_str(", renewed");

@@ -26,7 +26,7 @@ const MAX_POLLS: u64 = 12;
 /// The loads and swaps of one record.
 #[derive(Default)]
 struct History {
-    /// The next point in time. Each call and each return gets a point in time of its own.
+    /// The next point in time, which is a plain number. Each call and each return gets a point in time of its own.
     moment: AtomicU64,
     operations: Mutex<Vec<Operation>>,
 }

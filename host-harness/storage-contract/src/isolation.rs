@@ -127,7 +127,7 @@ async fn check_records(place: &Place, presence: Presence) -> Result<(), Broken> 
     eventually(&format!("`load_row` of {key:?}"), name, load).await
 }
 
-/// Reads every list. The list must contain these connections and no other connection of this check. The pages are
+/// Reads every list. Each list must contain these connections, and no other connection of this check. The pages are
 /// small, so that reading continues after many different ids.
 async fn check_lists(trial: &Trial, places: &[&Place]) -> Result<(), Broken> {
     const PAGE: usize = 5;

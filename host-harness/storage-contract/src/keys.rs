@@ -1,4 +1,5 @@
-//! Keys of tenants: their order, their wrapping, and that no value is stored under a missing or erased key.
+//! Keys of tenants: their order, their wrapping, and that no value is stored under a missing or erased key. A tenant's
+//! key encrypts (seals) the tenant's values, and a host key encrypts (wraps) the tenant's key.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{eventually, race};

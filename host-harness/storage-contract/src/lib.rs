@@ -20,8 +20,8 @@
 //! the database during a run. Run the checks on [`alternating`] handles as well, because a fleet uses a database
 //! through several handles.
 //!
-//! A check reads again for up to 3 seconds if a read may be stale. Every error that the contract does not require
-//! counts as a broken promise, even [`Unavailable`]. So the database must be available during a run.
+//! A check reads again for up to 3 seconds if a read may be stale. In nearly all checks, an error that the contract
+//! does not require counts as a broken promise, even [`Unavailable`]. So the database must be available during a run.
 //!
 //! [`Unavailable`]: tiktok_shop_host::storage::StorageError::Unavailable
 

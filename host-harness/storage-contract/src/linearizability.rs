@@ -5,8 +5,8 @@
 //!
 //! The search is the algorithm of Wing and Gong ("Testing and verifying concurrent objects", 1993). It remembers the
 //! states that it has visited (Lowe, "Testing for linearizability", 2017). A swap without an answer may take effect at
-//! any time after its call, or never. A load may be stale, so it has no place in the order. It only has to find a
-//! record that some swap wrote.
+//! any time after its call, or never. A load may be stale, so it has no place in the order. But if it finds a record,
+//! some swap must have written that record.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -136,7 +136,7 @@ fn search(swaps: &[Swap<'_>]) -> Result<(), String> {
     let mut longest: Option<(usize, Prefix)> = None;
     while let Some(prefix) = open.pop() {
         // A swap comes later in the order than every swap that returned before it was called. So the next swap must be
-        // one that was called before the first return.
+        // one that was called before the first of the remaining swaps returned.
         let answered = prefix.remaining(swaps).filter(|(_, swap)| swap.is_answered());
         let Some(first_return) = answered.map(|(_, swap)| swap.operation.returned).min() else { return Ok(()) };
         let candidates = prefix.remaining(swaps).filter(|(_, swap)| swap.operation.called < first_return);

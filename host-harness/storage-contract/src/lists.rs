@@ -1,4 +1,4 @@
-//! The lists of one customer or one shop: their content and their byte order.
+//! The lists of one customer or one shop: their content, and that they are in byte order.
 
 use super::broken::Broken;
 use super::concurrency::{all, eventually};

@@ -63,7 +63,8 @@ pub(super) async fn every_text_of_a_row_is_returned_unchanged(trial: &Trial) -> 
     let tenant = trial.tenant().await?;
     let mut current: Option<String> = None;
     for (number, text) in TEXTS.iter().enumerate() {
-        // In the first row all texts are equal. In the second row each text contains the name of its field.
+        // In the first row, the fields contain only this text. In the second row, each field also contains its own
+        // name.
         let alone = filled(&tenant, |_| (*text).to_owned())?;
         let with_the_field = filled(&tenant, |field| format!("{text}{field}{text}"))?;
         for (row, way) in [(alone, "alone"), (with_the_field, "with the field")] {

@@ -155,7 +155,7 @@ pub(super) fn numbered_event(key: &ConnectionKey, number: u64) -> NewEvent {
     event(key, EventKind::AuthorizationEnding { ends: UnixSeconds(number) })
 }
 
-/// Returns the digest of the name of an event that happens once. The name has at most 32 bytes.
+/// Returns a digest for `append_once`: the bytes of the name, followed by zeros. The name has at most 32 bytes.
 pub(super) fn once(name: &str) -> OnceDigest {
     let mut bytes = [0; 32];
     bytes.iter_mut().zip(name.bytes()).for_each(|(byte, of_name)| *byte = of_name);

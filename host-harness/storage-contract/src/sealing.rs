@@ -1,4 +1,5 @@
-//! Sealed values: they are counted and listed by key, and `reseal` replaces exactly the value that was read.
+//! Sealed values, which are encrypted with a tenant's key: they are counted and listed by key, and `reseal` replaces
+//! exactly the value that was read.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{all, eventually, race};
@@ -39,7 +40,7 @@ async fn records(tenant: &Tenant, key: &KeyId, limit: usize) -> Result<Vec<Seale
 }
 
 /// Returns the keys of this check's tenants with the number of records under each key, read in pages of at most `limit`
-/// entries.
+/// entries. These tenants follow each other in the list, so the reading ends at the first other tenant.
 async fn uses(trial: &Trial, limit: usize) -> Result<Vec<KeyUse>, Broken> {
     let mut last: (TenantId, KeyId) = (trial.first_tenant()?, "\0".parse()?);
     let mut own = Vec::new();
@@ -180,7 +181,7 @@ pub(super) async fn similar_key_ids_are_kept_apart(trial: &Trial) -> Result<(), 
     eventually("`key_uses`", expected, counted).await
 }
 
-/// A connection whose token record and row can be resealed.
+/// A connection whose token record and row can be resealed, which means sealed again under the second key.
 struct Resealable {
     /// A tenant with a second key.
     tenant: Tenant,

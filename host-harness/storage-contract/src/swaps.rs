@@ -1,5 +1,5 @@
 //! Compare-and-swap: if several swaps expect the same revision, exactly one of them wins. The others get the record
-//! that won.
+//! that the winner wrote.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{eventually, race};

@@ -1,5 +1,5 @@
-//! A run of the checks reports on every promise, even if the storage hangs or panics. At the end, the run deletes what
-//! it has written.
+//! A run of the checks reports on every promise, even if the storage hangs or panics. At the end, the run deletes the
+//! token records, rows and keys that it has written.
 
 use std::future::pending;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The environment of one check: its own tenants and times, and a log of its writes, which are deleted at the end.
+//! The environment of one check: its own tenants and times, and a log of its writes. At the end, the records in this
+//! log are deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -63,7 +64,7 @@ impl Trial {
         Ok(Self { storage, inner, log, name, begin, tenants: AtomicU64::new(0) })
     }
 
-    /// Returns a time that belongs to this check.
+    /// Returns a time that belongs to this check: this many seconds after the check's first second.
     pub(super) fn at(&self, seconds: u64) -> UnixSeconds {
         UnixSeconds(self.begin + seconds)
     }
@@ -192,7 +193,7 @@ impl Tenant {
     }
 }
 
-/// What a check has written: its tenants, and the last revision that it gave each record.
+/// What a check has written: its tenants, and for each record the last revision that it tried to write.
 #[derive(Default)]
 struct Written {
     tenants: BTreeSet<TenantId>,
@@ -200,7 +201,7 @@ struct Written {
     rows: BTreeMap<(TenantId, ConnectionKey), Revision>,
 }
 
-/// Logs every write, so that [`Trial::clean`] can delete what was written.
+/// Logs every swap that writes a token record or a row, so that [`Trial::clean`] can delete it.
 #[derive(Default)]
 struct WriteLog(Mutex<Written>);
 

@@ -61,14 +61,14 @@ impl Canaries {
         }
     }
 
-    /// Returns the secrets that occur in `bytes`.
+    /// Searches for all added secrets. Returns the kind and the encoding of those that occur in `bytes`.
     ///
     /// # Panics
     /// If the secrets are too large for one search. That needs gigabytes of secrets.
     #[must_use]
     pub fn found_in(&self, bytes: &[u8]) -> BTreeSet<Found> {
         let search = self.search.get_or_init(|| {
-            // Each search runs only a few times. To build a faster automaton would take more time than that automaton
+            // This search is used only a few times. A faster kind of automaton would take more time to build than it
             // would save.
             let kind = Some(AhoCorasickKind::NoncontiguousNFA);
             let search = AhoCorasick::builder().ascii_case_insensitive(true).kind(kind).build(self.patterns.keys());
@@ -86,7 +86,7 @@ impl fmt::Debug for Canaries {
     }
 }
 
-/// Returns the secret in every encoding, each with the name of the encoding.
+/// Returns the secret in every encoding that the search knows, each with the name of the encoding.
 fn encodings(secret: &[u8]) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let decimals: Vec<_> = secret.iter().map(u8::to_string).collect();
     let percent: String = secret.iter().map(|byte| percent_encode_byte(*byte)).collect();
@@ -104,8 +104,8 @@ fn encodings(secret: &[u8]) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     simple.into_iter().chain(base64)
 }
 
-/// Returns the Base64 digits that do not depend on the bytes around the secret. `before` is the number of bytes (0 to
-/// 2) that stand before the secret in its group of three bytes.
+/// Returns the part of the secret's Base64 text that does not depend on the bytes around the secret. Base64 encodes
+/// groups of three bytes. `before` (0 to 2) is the number of bytes that stand before the secret in its first group.
 fn in_base64(secret: &[u8], before: usize, engine: &GeneralPurpose) -> Vec<u8> {
     let digits = engine.encode([&[0].repeat(before), secret].concat());
     let (first, end) = ((before * 8).div_ceil(6), (before + secret.len()) * 8 / 6);

@@ -1,6 +1,6 @@
-//! Deadlines of the egress that pass during a refresh. The error tells whether TikTok may have acted. If TikTok may
-//! have acted, the claim on the refresh token stays until the claim lapses. The clock is paused, so that deadlines take
-//! no real time.
+//! Tests of deadlines that pass while a refresh waits for TikTok. The error tells whether TikTok may have acted. If
+//! TikTok may have acted, the caller must wait 120 s, until the claim has lapsed. (The claim is a note in the token
+//! record that one caller sends the refresh token now.) tokio's clock is paused, so that deadlines take no real time.
 
 use std::io;
 use std::net::SocketAddr;

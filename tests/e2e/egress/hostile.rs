@@ -1,4 +1,5 @@
-//! A hostile guest that uses the real `wasi:http` to send requests to network hosts other than TikTok Shop's two.
+//! Tests of a hostile guest. It uses the real `wasi:http` to send requests to network hosts other than TikTok Shop's
+//! two.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

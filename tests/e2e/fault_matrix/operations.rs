@@ -1,5 +1,5 @@
-//! The operations that send requests. After the call, each operation finds out in which state the fault has left the
-//! connection.
+//! The operations that send requests. Each operation is called while a fault lasts. Afterwards it finds out in which
+//! state the fault has left the connection.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use tiktok_shop_tests::{
 };
 use tokio::net::TcpSocket;
 
-/// A fault that the fake cannot play, because it needs a port on which nothing listens.
+/// The name of a fault that the fake cannot play, because the fault needs a port on which nothing listens.
 pub(super) const CONNECTION_REFUSED: &str = "connection refused";
 
 /// An operation to measure. The fault replaces the answers to the operation's requests to one path.
@@ -58,7 +58,8 @@ struct CallResult {
     /// The action of the connector's error. `ok` if the call succeeded. `answer` if `call` returned an error answer of
     /// TikTok. `ended by the host` and the host's error text if the host ended the call.
     case: String,
-    /// The code of the error, of the failure in the row, or of TikTok's error answer.
+    /// The code of the error or of TikTok's error answer. After a success, the code of the failure that the result
+    /// still shows, or `None`.
     code: Option<String>,
     status: Option<u16>,
     pause: Option<Duration>,
@@ -83,8 +84,8 @@ impl CallResult {
         }
     }
 
-    /// Reads the result of a call that returns a connection. If the call succeeded, the result contains the failure
-    /// that the connection shows.
+    /// Reads the result of a call that returns a connection. If the call succeeded, the result contains the last
+    /// failure of the connection, if it shows one.
     fn connection(outcome: &Result<Connection, CallError>) -> Self {
         Self::of(outcome, |connection| {
             let failure = connection.last_failure.as_ref().map(|past| &past.failure);
@@ -106,8 +107,8 @@ impl CallResult {
         })
     }
 
-    /// Reads the result of `disconnect`. If the call succeeded, the result contains the failure of the one shop whose
-    /// authorization TikTok did not revoke.
+    /// Reads the result of `disconnect`. If the call succeeded, the result contains the failure of the first shop whose
+    /// authorization TikTok did not revoke, if there is one.
     fn disconnected(outcome: &Result<Disconnected, CallError>) -> Self {
         Self::of(outcome, |ended| {
             let failure = ended.not_revoked.first().map(|left| &left.failure);
@@ -126,7 +127,7 @@ impl CallResult {
 }
 
 impl Operation {
-    /// Runs the operation with a fault on a new stage.
+    /// Runs the operation with a fault on a new stage, and returns the row that describes the result.
     pub(super) async fn measure(&self, fault: &str) -> Row {
         let faulty = Faulty::new(self.path, fault);
         let Ended { result, requests, then } = (self.run)(&faulty).await;
@@ -159,7 +160,8 @@ impl Faulty {
         let mut builder = stage.host_builder();
         let mut refusing = None;
         match Fault::named(name) {
-            // The answer never comes, so the host has short deadlines for it.
+            // The fake stops sending but keeps the connection open. So the host gets short deadlines, and the test does
+            // not wait long.
             Some(Fault { then: Ending::Stall, .. }) => {
                 let wait = Duration::from_secs(3);
                 builder =
@@ -184,7 +186,7 @@ impl Faulty {
         Self { host: builder.build().unwrap(), path, fault: name.to_owned(), _refusing: refusing, stage }
     }
 
-    /// Makes a call while the fault lasts. Returns the outcome and the requests that were sent.
+    /// Makes a call while the fault lasts. Returns the outcome and the names of the requests that were sent, in order.
     async fn call<T>(&self, call: impl Future<Output = T>) -> (T, String) {
         let fake = &self.stage.fake;
         self.stage.clear_requests();
@@ -209,7 +211,7 @@ impl Faulty {
         (outcome, names.join(" "))
     }
 
-    /// Returns the connection as the customer sees it.
+    /// Returns the customer's connection as `list-connections` shows it, or `None` if it shows none.
     async fn row(&self) -> Option<Connection> {
         self.stage.connections(ALICE).await.pop()
     }
@@ -218,8 +220,10 @@ impl Faulty {
         host.connect(&tenant(0), &customer_id(ALICE), grant(query), ShopPolicy::All).await
     }
 
-    /// Refreshes without a fault. Returns `ok` if the connection then has its shops and no failure, or else the action
-    /// and the code of the error. If requests were sent, their numbers follow after a comma.
+    /// Refreshes without a fault, and returns the result as text. The text is `ok` if the connection is in order:
+    /// active, with its shop, and without a failure. After an error, the text is the action and the code of the error.
+    /// For any other connection, it is the whole connection. If the refresh sent requests, the text ends with how many
+    /// of them were for tokens and how many for shops, for example `ok, tokens 1, shops 1`.
     async fn refresh(&self, mode: RefreshMode) -> String {
         let outcome = match self.stage.refresh(ALICE, mode).await {
             Ok(connection) if in_order(&connection) => "ok".to_owned(),
@@ -246,8 +250,10 @@ impl Faulty {
         }
     }
 
-    /// Makes the same call again without a fault: first at once, then after the pause that the error asks for, then
-    /// after a new consent. Returns in words after which of these steps the call worked.
+    /// Makes the same call again without a fault. If it fails, makes it once more: after 120 s if the record contains a
+    /// claim (a note that one caller sends the refresh token now), or after 3600 s if it contains a back-off. If the
+    /// error then demands a new consent, connects again and makes the call a last time. Returns in words which of these
+    /// calls worked, or the error if none worked.
     async fn again(&self, ask: &Ask) -> String {
         let result = self.ask(&self.stage.host, ask).await;
         let (pause, works) = match (result.case.as_str(), result.code.as_deref()) {
@@ -285,9 +291,9 @@ fn in_order(connection: &Connection) -> bool {
         && connection.shops.iter().map(|shop| shop.standing).eq([ShopStanding::Granted])
 }
 
-/// The result of a refresh that renews the tokens and reads the shops.
+/// The text of a refresh that renews the tokens and reads the shops.
 const RENEWS: &str = "ok, tokens 1, shops 1";
-/// The result of a refresh that only reads the shops.
+/// The text of a refresh that only reads the shops.
 const READS: &str = "ok, tokens 0, shops 1";
 const IN_PROGRESS: &str = "retry-after refresh-in-progress";
 
@@ -370,7 +376,7 @@ async fn refresh_tokens(faulty: &Faulty) -> Ended {
 
 async fn refresh_shops(faulty: &Faulty) -> Ended {
     assert!(faulty.connects_again().await);
-    // More than ten minutes have passed since the consent, so the connector may renew a refused token.
+    // Let more than ten minutes pass after the consent. Before that time, the connector does not renew a refused token.
     faulty.stage.advance(700);
     let (tenant, alice) = (tenant(0), customer_id(ALICE));
     let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, RefreshMode::WhenDue)).await;
@@ -411,7 +417,8 @@ async fn access_token(faulty: &Faulty) -> Ended {
     Ended { result, requests, then: faulty.again(&Ask::Token).await }
 }
 
-/// Measures `call` more than ten minutes after the consent, so that the connector may renew a refused token.
+/// Measures `call` more than ten minutes after the consent. Before that time, the connector does not renew a refused
+/// token.
 async fn call(faulty: &Faulty, method: HttpMethod, path: &str) -> Ended {
     assert!(faulty.connects_again().await);
     faulty.stage.advance(700);
@@ -424,7 +431,8 @@ async fn call(faulty: &Faulty, method: HttpMethod, path: &str) -> Ended {
     Ended { result, requests, then }
 }
 
-/// Measures `disconnect` more than ten minutes after the consent, so that the connector may renew a refused token.
+/// Measures `disconnect` more than ten minutes after the consent. Before that time, the connector does not renew a
+/// refused token.
 async fn disconnect(faulty: &Faulty) -> Ended {
     let stage = &faulty.stage;
     assert!(faulty.connects_again().await);

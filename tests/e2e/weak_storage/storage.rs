@@ -1,5 +1,5 @@
-//! Storages that break one promise of the contract. Each is an interceptor in front of a storage that keeps the
-//! contract. [`History::swap`] implements the weaknesses.
+//! Storages with one weakness. Each is an interceptor in front of a storage that keeps the storage contract.
+//! [`History::swap`] implements the weaknesses of writes, and [`History::late_load`] those of loads.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,10 @@ use tokio::sync::Mutex;
 pub(crate) enum Weakness {
     /// A swap always writes.
     IgnoresRevisions,
-    /// After each write, two loads return the record that the write replaced.
+    /// After each write, the next two loads return the record that the write replaced.
     LoadsLate,
-    /// A swap that loses returns the record as it was before the newest write.
+    /// A swap that does not write, because another writer was faster, returns the record as it was before the newest
+    /// write.
     AnswersLate,
     /// Each write is repeated after the next write.
     WritesTwice,
@@ -51,7 +52,7 @@ impl Weakness {
         }
     }
 
-    /// Returns the weakness as the title of a line in `docs/storage.md`.
+    /// Returns the weakness as the title of a row in `docs/storage.md`.
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::IgnoresRevisions => "**ignores revisions**: a swap always writes, whatever revision is stored",
@@ -160,7 +161,7 @@ struct History<R: Record> {
     /// The number of further loads that return `before`.
     late_loads: usize,
     newest: Option<Write<R::Value>>,
-    /// The number that the storage gave to each of the host's revisions.
+    /// The number that the storage gave to each of the host's revisions, for [`Weakness::ComparesNumbers`].
     numbers: BTreeMap<String, u64>,
     /// The number of the stored record. It counts the writes since the record was created.
     number: u64,

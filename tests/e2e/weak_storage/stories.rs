@@ -1,5 +1,5 @@
-//! Stories of one connection on a weak storage. The fake revokes every token of the grant if a refresh token is sent
-//! twice. Each story returns its result in the words of `docs/storage.md`.
+//! Stories of one connection on a weak storage, or on a storage that keeps the contract. The fake revokes every token
+//! of the grant if a refresh token is sent twice. Each story returns its result in the words of `docs/storage.md`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ use super::storage::{Weak, Weakness};
 enum Gate {
     /// The load waits until all loads with this barrier have reached the barrier.
     Together(Arc<Barrier>),
-    /// The load waits until the test opens the door.
+    /// The load waits until the test lets it through the door.
     Held(Arc<Door>),
 }
 
@@ -35,8 +35,8 @@ struct Door {
     opened: Notify,
 }
 
-/// A storage that makes the next loads of token records wait. Each load takes one gate and waits at it. Without a gate,
-/// it does not wait.
+/// A storage that makes the next loads of token records wait. Each load takes one gate and waits at it. If no gate is
+/// left, the load does not wait.
 struct Gated {
     /// The weakness of the storage. `None` if it keeps the contract.
     weak: Option<Weak>,
@@ -120,7 +120,7 @@ impl Story {
         self.stage.host.disconnect(&tenant(0), &customer, target, RemoteGrant::Keep).await.map(drop)
     }
 
-    /// Returns the customer's token records, unsealed. `None` if one of them does not open.
+    /// Returns the customer's token records, decrypted. Returns `None` if one of them can't be decrypted.
     async fn records(&self) -> Option<Vec<String>> {
         let (tenant, customer) = (tenant(0), customer_id(CUSTOMER));
         let mut records = Vec::new();
@@ -139,7 +139,8 @@ impl Story {
         Some(records)
     }
 
-    /// Returns each refresh token that the fake has issued, and whether the fake still honours it.
+    /// Returns each refresh token that the fake has issued to the seller's connections, and whether the fake still
+    /// accepts it.
     fn issued(&self) -> Vec<(String, bool)> {
         let issued = self.stage.fake.issued(&self.stage.fake.apps()[0].service_id, SELLER).unwrap();
         issued.refresh_tokens.into_iter().map(|token| (token.token, token.honoured)).collect()

@@ -1,5 +1,5 @@
-//! Reads `tests/fault-matrix.json`: the outcome of each fault of TikTok's hosts in each operation. The file has one row
-//! for each pair of operation and fault.
+//! Reads `tests/fault-matrix.json`, which lists the outcome of each fault of TikTok's network hosts in each operation.
+//! The file has one row for each pair of an operation and a fault.
 //!
 //! `e2e fault_matrix` runs every row against the shipped component. `cargo xtask docs` prints the rows into
 //! `docs/errors.md`.
@@ -14,25 +14,29 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
-    /// The operation, and which of its requests meets the fault.
+    /// The operation, and which of its requests meets the fault. For example, in `connect: shops` the request for the
+    /// shops meets the fault.
     pub operation: String,
     /// The name of the fault.
     pub fault: String,
     /// The action of the error, which is a case of the WIT's `error`. `ok` if the operation succeeded, or `answer` if
     /// `call` returned TikTok's error answer.
     pub case: String,
-    /// The delay of `retry-after` in seconds.
+    /// The delay in seconds, if the case is `retry-after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
-    /// The code of the error. For `ok`: the code of the connection's `last-failure`. For `answer`: TikTok's own code.
+    /// The code of the error. For `ok`: the code of the failure that the result shows, if it shows one (the
+    /// `last-failure` of the connection, or a shop that `disconnect` could not revoke). For `answer`: TikTok's own
+    /// code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// The HTTP status that belongs to the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The requests that TikTok's hosts received during the call, in order: `get`, `refresh`, `shops`.
+    /// The requests that TikTok's network hosts received during the call, in order, for example `refresh shops`. The
+    /// words are `get`, `refresh`, `shops`, `call` and `deauthorize`. A space stands between two words.
     pub requests: String,
-    /// The state of the connection after the call, once TikTok's hosts work again.
+    /// The state of the connection after the call, once TikTok's network hosts work again.
     pub then: String,
 }
 

@@ -1,8 +1,9 @@
-//! A guest that attacks its host. It sends requests to foreign hosts, uses up resources, and searches memory for
-//! secrets of earlier guests. Tests load it to show that the host stops it.
+//! A guest that attacks the program that runs it, which is called the host. It sends requests to foreign network hosts,
+//! uses up resources, and searches memory for secrets of earlier guests. Tests load this guest to show that the host
+//! stops it.
 //!
-//! A test passes an order as the argument of an export. The first line of the order is the action, and the other lines
-//! are the action's arguments.
+//! A test passes an order as the argument of `authorization_url`. The first line of the order is the action, and the
+//! other lines are the action's arguments. The comments below say what the other exports do.
 
 mod bindings;
 mod leak;
@@ -94,7 +95,8 @@ impl export::Guest for Hostile {
         Err(types::Error::Internal(failure(String::new())))
     }
 
-    /// Loads the token record of customer `alice` and returns an error whose text is the result.
+    /// Loads the token record of customer `alice`, for whichever customer the call is. Returns an error whose text is
+    /// the result of the load.
     fn list_connections(_: String) -> Result<Vec<types::Connection>, types::Error> {
         let alice = types::ConnectionKey { customer: "alice".to_owned(), account: "one-shop".to_owned() };
         Err(types::Error::Internal(failure(format!("{:?}", token_storage::load(&alice)))))

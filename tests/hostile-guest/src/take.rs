@@ -67,7 +67,7 @@ pub(crate) fn requests(authority: &str) -> ! {
     }
 }
 
-/// Waits for 584 years.
+/// Waits for `u64::MAX` nanoseconds, which is 584 years.
 pub(crate) fn wait() -> String {
     monotonic_clock::subscribe_duration(u64::MAX).block();
     "the wait is over".to_owned()

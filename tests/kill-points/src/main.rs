@@ -1,6 +1,6 @@
-//! Kills the connector's calls at every boundary event (a call of a host function or the return from it), under each of
-//! TikTok Shop's possible policies for refresh tokens. Then shows which connections survived. This program is built and
-//! run by `cargo xtask kill-points`.
+//! Kills the connector's calls at every boundary event (a call of a host function or the return from it). Does this
+//! under each policy that TikTok Shop may have for replaced refresh tokens. Then shows after how many kills the
+//! connection survived. `cargo xtask kill-points` builds and runs this program.
 
 mod progress;
 mod report;
@@ -58,8 +58,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(if all_legal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the trials. As many trials run at the same time as the machine has processors. Returns the tallies in the order
-/// of the trials.
+/// Runs the trials (a trial is one operation under one policy). As many trials run at the same time as the machine has
+/// processors. Returns the tallies in the order of the trials.
 async fn kill(trials: Vec<Trial>) -> Result<Vec<(Trial, Tally)>> {
     let progress = Arc::new(Progress::over(trials.iter().map(|trial| trial.points().count() as u64).sum())?);
     let free = Arc::new(Semaphore::new(thread::available_parallelism()?.get()));

@@ -1,13 +1,13 @@
-//! The report. For each operation and policy, it contains three numbers (kill points, connections that survived, lost
-//! connections) and the causes of the losses.
+//! The report. It has one row for each operation under each policy of TikTok Shop. A row contains the number of kill
+//! points, after how many of them the connection survived, after how many it was lost, and the causes of the losses.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use tiktok_shop_tests::kill_points::{Tally, Trial};
 
-/// The highest number of illegal states that the table shows per row. One bug usually causes the same state at many
-/// points.
+/// The highest number of illegal states that the table shows for each row. One bug usually causes the same state at
+/// many kill points.
 const MAX_SHOWN: usize = 3;
 
 pub(crate) fn table(tallies: &[(Trial, Tally)]) -> String {
@@ -69,7 +69,7 @@ fn lost(tally: &Tally) -> u32 {
     tally.lost.values().sum()
 }
 
-/// Returns the sums over all trials, as `[points, survived, lost, illegal]`.
+/// Returns the sums over all rows, as `[points, survived, lost, illegal]`.
 fn totals(tallies: &[(Trial, Tally)]) -> [u64; 4] {
     tallies.iter().fold([0; 4], |[points, survived, lost_so_far, illegal], (trial, tally)| {
         [

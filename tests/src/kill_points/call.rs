@@ -1,4 +1,5 @@
-//! The calls that are killed. A separate host makes each call, as if in a process of its own.
+//! The calls that are killed, and the calls that are made after a kill. A separate host makes each call, as if in a
+//! process of its own.
 
 use fake_tiktok_shop::WebhookDelivery;
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
@@ -17,7 +18,7 @@ pub(super) const CUSTOMER: &str = "alice";
 /// A call with its arguments, so that it can be made again.
 #[derive(Clone)]
 pub(super) enum Call {
-    /// `connect` with this callback.
+    /// `connect` with this query of a callback.
     Connect(String),
     Refresh(RefreshMode),
     LinkShops(Vec<ShopId>),
@@ -35,7 +36,8 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// Returns the connection. The call must be an operation that returns a connection.
+    /// Returns the connection that the call has returned. Panics after a `disconnect` or a `receive-webhook`, which
+    /// return no connection.
     pub(super) fn connection(self) -> Connection {
         match self {
             Self::Connection(connection) => Some(*connection),

@@ -1,9 +1,16 @@
 //! Lists the states that may be stored after a kill, for each list of requests that TikTok Shop got before the kill.
 //!
-//! Tokens have numbers, in the order in which they were issued. A record is written as access token, refresh token and
-//! fallbacks in brackets, then `claimed` or `to be verified` if the record is in this state. A row is written as the
-//! regions of its shops. `unlinked` or `gone` (no longer granted) stands behind a shop that is in this state.
-//! `ending as announced` follows if TikTok Shop has announced the end of the authorization.
+//! Requests, token records and rows are written in a short notation. Access tokens are `AT-1`, `AT-2` and so on, and
+//! refresh tokens are `RT-1`, `RT-2` and so on, in the order in which TikTok Shop issued them.
+//!
+//! - Requests: in `exchange: RT-1`, TikTok Shop exchanged a code and issued `RT-1`. In `refresh RT-1: RT-2`, it got
+//!   `RT-1` and issued `RT-2`. A number after the colon is TikTok's error code. `shops AT-1` reads the shops, and
+//!   `revoke DE` deauthorizes the shop in the region DE.
+//! - A token record is written as its access token, its refresh token, and in brackets its fallbacks (earlier refresh
+//!   tokens). `claimed` follows if the record contains a claim: a note that one caller sends the refresh token now.
+//!   `to be verified` follows if the next refresh must ask TikTok Shop whether the authorization still exists.
+//! - A row is written as the regions of its shops. `unlinked` or `gone` (no longer granted) follows a shop that is in
+//!   this state. `ending as announced` follows the shops if TikTok Shop has announced the end of the authorization.
 
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::events::EventKind;
@@ -62,13 +69,14 @@ pub(super) fn legal(operation: Operation) -> &'static [Legal] {
     }
 }
 
-/// The expected final state of an operation that a second call finishes.
+/// The expected final state of an operation that gets no tokens. If such an operation is killed, the same call is made
+/// a second time and must reach this state.
 pub(super) struct End {
-    /// The kind of the next refresh. `None` if no refresh follows.
+    /// The mode of the refresh that the test makes after the operation. `None` if the test makes no refresh.
     pub(super) refresh: Option<RefreshMode>,
-    /// The state that is stored at the end.
+    /// The state that is stored after the operation and this refresh.
     pub(super) stored: &'static str,
-    /// The event that must be recorded exactly once after `Connected`, if any.
+    /// The event that must be recorded after `Connected`, exactly once. `None` if no further event may be recorded.
     pub(super) event: Option<EventKind>,
 }
 
@@ -79,10 +87,10 @@ pub(super) const fn end(operation: Operation) -> Option<End> {
         Operation::Connect | Operation::Reconnect | Operation::Refresh | Operation::Promotion => return None,
         Operation::LinkShops => (None, "AT-1 RT-1 []; DE unlinked, FR, IE unlinked", None),
         Operation::Disconnect => (None, "no tokens; no row", Some(EventKind::Disconnected)),
-        // The refresh is forced, because after some kills no refresh is due.
+        // The refresh is forced, because no refresh is due after some of the kills.
         Operation::DisconnectShop => (Some(RefreshMode::Forced), "AT-2 RT-2 [RT-1]; FR, IE, DE unlinked gone", None),
-        // The webhook makes a refresh due. The tokens are fresh, so that refresh keeps them and only verifies the
-        // connection.
+        // The webhook makes a refresh due. This refresh does not renew the tokens, because they are fresh. It only
+        // verifies the connection.
         Operation::Webhook6 => (Some(RefreshMode::WhenDue), "AT-1 RT-1 []; FR, IE, DE gone", None),
         Operation::Webhook7 => (
             Some(RefreshMode::WhenDue),

@@ -1,5 +1,6 @@
-//! The check after a killed connect, reconnect, refresh or promotion: the connection must be whole, or lost for a legal
-//! cause.
+//! The check after a killed connect, reconnect, refresh or promotion. The connection must be whole (see `is_whole`), or
+//! it must be lost for the only legal cause: TikTok Shop issued new tokens, and because of the kill they were not
+//! stored.
 
 use fake_tiktok_shop::Decision;
 use tiktok_shop_connector_core::contract::CLAIM_LIFE;
@@ -20,16 +21,18 @@ const TOKEN_REPLACED: &str = "answer lost after TikTok had replaced the token";
 const CODE_SPENT: &str = "answer lost after TikTok had spent the code";
 
 impl Scene {
-    /// Lets the claim lapse and lets another process take over. Returns `None` if the connection is whole, or else the
-    /// cause of its loss.
+    /// Moves the clocks until a claim that the kill has left would have lapsed. (A claim is a note in the token record
+    /// that one caller sends the refresh token now.) Then lets another host take over. Returns `None` if the connection
+    /// is whole. If it is lost for the legal cause, restores it with a new consent and returns the cause. Everything
+    /// else is an error.
     pub(super) async fn renew(&self, found: &Found) -> Result<Option<&'static str>, String> {
         self.stage.advance(CLAIM_LIFE.as_secs() + 1);
         let stored = self.stored().await;
         let tokens = || stored.iter().flat_map(|(_, record)| refresh_tokens(record));
         let mut issued = self.requests().into_iter().filter_map(|request| request.issued);
         let answer_lost = issued.any(|pair| tokens().all(|token| token.expose() != pair.refresh_token));
-        // Without a stored record, the connection counts as lost exactly if TikTok Shop has spent the code and the
-        // answer with the tokens is lost.
+        // Without a stored record, the connection is lost if TikTok Shop has exchanged the code and the tokens were not
+        // stored. If TikTok Shop has not exchanged the code, nothing is lost.
         let lost = match &stored {
             Some(_) => !tokens().any(|token| self.stage.fake.honours(token.expose())),
             None => answer_lost,
@@ -83,8 +86,9 @@ impl Scene {
             .map_err(|error| format!("a new consent did not restore the connection: {error}"))
     }
 
-    /// Checks that a connection is whole: it has all shops, no failure, no claim, and a refresh token that TikTok Shop
-    /// accepts.
+    /// Checks that a connection is whole. It is active, has all shops and shows no failure, and the stored row is equal
+    /// to it. The token record has no claim and no mark that the grant is dead, and it has a refresh token that TikTok
+    /// Shop accepts.
     pub(super) async fn is_whole(&self, connection: &Connection) -> Result<(), String> {
         let failed = connection.last_failure.as_ref().map(|past| past.failure.code.as_str());
         let linked = connection.shops.iter().filter(|shop| shop.linked && shop.standing == ShopStanding::Granted);

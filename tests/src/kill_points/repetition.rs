@@ -1,5 +1,5 @@
-//! The check after a killed link-shops, disconnect or webhook: another host makes the same call again, which finishes
-//! the operation.
+//! The check after a killed link-shops, disconnect or webhook. Another host makes the same call again, and this call
+//! must finish the operation.
 
 use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 use tiktok_shop_host::connection::{ReauthorizationReason, UnixSeconds};
@@ -13,14 +13,16 @@ use super::scene::Scene;
 use crate::tenant;
 
 impl Scene {
-    /// Lets the claim lapse, makes the call again, and checks the answer and the final state (see `check_end`).
+    /// Moves the clocks until any claim has lapsed (a note in the token record that one caller sends the refresh token
+    /// now). Then makes the call again, and checks the answer and the final state (see `check_end`).
     pub(super) async fn repeat(&self, end: &End) -> Result<(), String> {
         self.stage.advance(CLAIM_LIFE.as_secs() + 1);
         let answer = self.call.clone().make(self.stage.host_builder()).await;
         self.check_end(&answer.map_err(|error| format!("the second call: {error}"))?, end).await
     }
 
-    /// Checks the answer of a call. Makes the next refresh, if one follows. Then checks everything that is stored.
+    /// Checks the answer of a call. Makes a refresh if `end` has one. Then checks the stored state, the tokens at
+    /// TikTok Shop and the events.
     pub(super) async fn check_end(&self, answer: &Answer, end: &End) -> Result<(), String> {
         let is_right = match (self.operation, answer) {
             (Operation::LinkShops, Answer::Connection(connection)) => self.listed().await == [(**connection).clone()],
@@ -65,8 +67,8 @@ impl Scene {
         }
     }
 
-    /// Returns a problem if a sweep would miss a connection that has tokens. Also returns a problem if a connection
-    /// without tokens would be swept or listed.
+    /// Describes a problem, if there is one. If tokens are stored, a sweep must find their connection. If no tokens are
+    /// stored, a sweep must find no connection, and `list-connections` must succeed and show none.
     pub(super) async fn sweep_or_list_problem(&self) -> Option<String> {
         let stored = self.stored().await.map(|(key, _)| key);
         if self.swept(UnixSeconds(u64::MAX)).await != stored {
@@ -83,13 +85,14 @@ impl Scene {
         }
     }
 
-    /// Checks that exactly the events `Connected` and `event` were recorded.
+    /// Checks that the events `Connected` and `event` were recorded, and no other events except the one that is
+    /// described below.
     async fn check_events(&self, event: Option<EventKind>) -> Result<(), String> {
         let expected: Vec<_> = [EventKind::Connected].into_iter().chain(event).collect();
         let events = self.stage.storage.events(&tenant(0), None, 10).await.expect("storage in memory");
         let mut events: Vec<_> = events.into_iter().map(|event| event.event.kind).collect();
-        // The killed call may have revoked the grant at TikTok Shop already. Then the second call learns from TikTok
-        // Shop that the grant is revoked, and marks the connection as dead before it deletes the connection.
+        // The killed call may already have revoked the grant at TikTok Shop. The second call then learns from TikTok
+        // Shop that the grant is revoked. It records this event before it deletes the connection.
         let revoked = EventKind::ReauthorizationRequired(ReauthorizationReason::AuthorizationRevoked);
         if self.operation == Operation::Disconnect && events.get(1) == Some(&revoked) {
             events.remove(1);

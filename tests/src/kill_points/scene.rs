@@ -1,4 +1,4 @@
-//! The steps before a kill, and the state after the kill.
+//! Prepares an operation, kills it, and reads the state after the kill.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,10 +18,10 @@ use super::legal::end;
 use super::words::{Words, row};
 use crate::{DAY, Stage, customer_id, tenant};
 
-/// A seller with three shops, who grants them for a year.
+/// A seller of the fake who has three shops. The seller grants access to them for a year.
 pub(super) const SELLER: &str = "several-regions";
 
-/// A stage on which the operation is about to begin.
+/// A stage (a fake TikTok Shop and its hosts) on which the operation is about to begin.
 pub(super) struct Scene {
     pub(super) stage: Stage,
     pub(super) operation: Operation,
@@ -93,7 +93,7 @@ impl Scene {
         Ok(events)
     }
 
-    /// Runs the operation, kills it at this boundary event and returns the state that is left.
+    /// Runs the operation, kills it at the boundary event with this number, and returns the state that is left.
     pub(super) async fn kill(&self, point: u32) -> Found {
         let (outcome, events) = self.run_until(point).await;
         let last = events.last().copied();
@@ -110,8 +110,10 @@ impl Scene {
         }
     }
 
-    /// Lets the claim lapse and lets another process take over. Returns `None` if nothing is lost, or else the cause of
-    /// the loss.
+    /// Moves the clocks until a claim that the kill has left would have lapsed. (A claim is a note in the token record
+    /// that one caller sends the refresh token now.) Then lets another host take over. Returns `None` if nothing is
+    /// lost. If the connection is lost for the legal cause (see `renewal.rs`), returns the cause. Everything else is an
+    /// error.
     pub(super) async fn recover(&self, found: &Found) -> Result<Option<&'static str>, String> {
         match end(self.operation) {
             Some(end) => self.repeat(&end).await.map(|()| None),
@@ -119,8 +121,8 @@ impl Scene {
         }
     }
 
-    /// Makes the call and kills it at this boundary event. Returns the call's result and every boundary event that was
-    /// reached.
+    /// Makes the call and kills it when it reaches the boundary event with this number. Returns the call's result and
+    /// every boundary event that was reached.
     async fn run_until(&self, point: u32) -> (Result<Answer, CallError>, Vec<BoundaryEvent>) {
         let events = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&events);
@@ -133,8 +135,9 @@ impl Scene {
         (outcome, events)
     }
 
-    /// Returns the problem of a stored token record: no sweep would find the record, or its row shows a failure.
-    /// Returns `None` if there is no problem or no record.
+    /// Checks the stored token record and describes the first problem: a sweep would not find the record, or the row of
+    /// the connection is not active or shows a failure. Returns `None` if there is no problem. A missing record and a
+    /// missing row are no problem.
     async fn sweep_or_row_problem(&self) -> Option<String> {
         let (key, _) = self.stored().await?;
         if self.swept(UnixSeconds(u64::MAX)).await.as_ref() != Some(&key) {
@@ -145,8 +148,8 @@ impl Scene {
         (!is_healthy).then(|| format!("the row says {:?}, {:?}", row.status, row.last_failure))
     }
 
-    /// Returns the stored state in the notation of `legal.rs`. The text includes the row if the operation has an
-    /// expected final state.
+    /// Returns the stored state in the notation of `legal.rs`. The text includes the row if `end` knows the final state
+    /// of the operation.
     pub(super) async fn in_words(&self) -> String {
         let stored = self.stored().await;
         let record = stored.as_ref().map(|(_, record)| self.words().record(record));
@@ -177,7 +180,7 @@ impl Scene {
         connections
     }
 
-    /// Returns the stored token record with its key.
+    /// Returns the stored token record and the key of its connection.
     pub(super) async fn stored(&self) -> Option<(ConnectionKey, TokenRecord)> {
         let (storage, customer) = (&self.stage.storage, customer_id(CUSTOMER));
         let account = storage.accounts(&tenant(0), &customer).await.expect("storage in memory").pop()?;
@@ -236,7 +239,7 @@ fn prepare_call(operation: Operation, stage: &Stage, shops: Vec<ShopId>) -> Call
             Call::ReceiveWebhook(stage.fake.webhooks_due().swap_remove(0))
         }
         Operation::Webhook7 => {
-            // TikTok Shop sends the first webhook 30 days before the authorization ends.
+            // The authorization lasts 365 days. TikTok Shop sends the first webhook 30 days before it ends.
             stage.advance(335 * DAY);
             Call::ReceiveWebhook(stage.fake.webhooks_due().swap_remove(0))
         }

@@ -1,5 +1,5 @@
-//! The notation of `legal.rs` for requests, records and rows. It holds no secret: tokens have numbers, in the order in
-//! which TikTok Shop issued them.
+//! Writes requests, token records and rows in the notation of `legal.rs`. The notation contains no secret. In place of
+//! a token it has a number: the tokens are numbered in the order in which TikTok Shop issued them.
 
 use fake_tiktok_shop::{Control, Issued, IssuedToken, RequestRecord};
 use tiktok_shop_connector_core::record::TokenRecord;
@@ -9,10 +9,11 @@ use tiktok_shop_host::connection::{Connection, ConnectionStatus, Shop, ShopStand
 
 use crate::{SHOPS, TOKEN_GET, TOKEN_REFRESH};
 
-/// The path of Deauthorize Shop.
+/// The path at which the authorization of one shop is taken back.
 const DEAUTHORIZE: &str = "/authorization/202403/shops";
 
-/// The tokens and shops of one seller, from which the notation is made.
+/// The tokens and shops of one seller. The notation names a token by its place among the issued tokens, and a shop by
+/// its region.
 pub(super) struct Words {
     issued: Issued,
     shops: Vec<fake_tiktok_shop::Shop>,
@@ -26,7 +27,7 @@ impl Words {
         Self { issued, shops }
     }
 
-    /// Returns the number of refresh tokens that TikTok Shop accepts now.
+    /// Returns how many of the refresh tokens TikTok Shop accepts now.
     pub(super) fn honoured(&self) -> usize {
         self.issued.refresh_tokens.iter().filter(|token| token.honoured).count()
     }
@@ -58,13 +59,15 @@ impl Words {
         }
     }
 
-    /// Returns the region of the shop that a request is for. Ciphers stay the same until a second consent.
+    /// Returns the region of the shop that a request is for, or `unknown`. The request names the shop by its cipher,
+    /// which stays the same until the next consent.
     fn shop(&self, request: &RequestRecord) -> &str {
         let cipher = request.parameter("shop_cipher");
         self.shops.iter().find(|shop| shop.cipher.as_deref() == cipher).map_or("unknown", |shop| &shop.region)
     }
 
-    /// Describes a record: access token, refresh token, fallbacks, and whether it is claimed, dead or to be verified.
+    /// Describes a token record: access token, refresh token, fallbacks, and whether it is claimed, dead or to be
+    /// verified.
     pub(super) fn record(&self, record: &TokenRecord) -> String {
         let access = self.access_token(record.current().access.as_ref().map_or("", AccessToken::expose));
         let refresh = self.refresh_token(record.current().refresh.as_ref().map_or("", RefreshToken::expose));
@@ -91,7 +94,8 @@ fn named(kind: &str, issued: &[IssuedToken], token: &str) -> String {
     }
 }
 
-/// Describes a row: its shops in their order, and everything that differs from a new connection.
+/// Describes a row: its shops in their order, then its status unless it is active, the announced end of the
+/// authorization, and the last failure.
 pub(super) fn row(connection: &Connection) -> String {
     let shops: Vec<_> = connection.shops.iter().map(shop).collect();
     let status = match connection.status {

@@ -1,5 +1,6 @@
-//! Finds the PostgreSQL server that tests may use. Not every machine has a server. Without a server, a test returns at
-//! once and says so on standard error, or fails in CI.
+//! Finds the PostgreSQL server that tests may use. Not every machine has one. If there is none, the functions here
+//! return `None` and say so on standard error. The test that needs the server then ends at once and counts as passed.
+//! In CI, the functions panic instead, so that the test fails.
 
 use std::env;
 use std::io::{self, Write as _};
@@ -9,7 +10,7 @@ const ADDRESS: &str = "TIKTOK_SHOP_TEST_POSTGRES";
 const RESTART: &str = "TIKTOK_SHOP_TEST_POSTGRES_RESTART";
 
 /// Returns the address of the database that tests may use, from the variable `TIKTOK_SHOP_TEST_POSTGRES`. If the
-/// variable is not set, says once per process on standard error that PostgreSQL was not tried.
+/// variable is not set, returns `None`, and says once per process on standard error that PostgreSQL was not tried.
 ///
 /// # Panics
 /// If the variable is not set and the variable `CI` is `true`.
@@ -24,11 +25,11 @@ pub fn test_postgres() -> Option<String> {
 pub struct Restart(String);
 
 /// Returns the command that restarts the server, from the variable `TIKTOK_SHOP_TEST_POSTGRES_RESTART`. The variable
-/// must contain words that are separated by spaces. Quotes are not supported. If the variable is not set, does the same
-/// as [`test_postgres`].
+/// must contain words that are separated by spaces. Quotes are not supported. If the variable is not set, returns
+/// `None`, and says once per process on standard error that a restart was not tried.
 ///
 /// # Panics
-/// As [`test_postgres`].
+/// If the variable is not set and the variable `CI` is `true`.
 #[must_use]
 pub fn test_postgres_restart() -> Option<Restart> {
     static FOUND: OnceLock<Found> = OnceLock::new();
@@ -36,10 +37,10 @@ pub fn test_postgres_restart() -> Option<Restart> {
 }
 
 impl Restart {
-    /// Restarts the server and waits until it answers again.
+    /// Runs the command, which must restart the server and end only when the server answers again.
     ///
     /// # Panics
-    /// If the server can't be restarted.
+    /// If the command can't be run or fails.
     #[expect(clippy::panic, reason = "for tests: the test that calls this fails")]
     pub fn run(&self) {
         let mut words = self.0.split_whitespace();
@@ -51,7 +52,7 @@ impl Restart {
     }
 }
 
-/// The value of a variable, or the reason why a test that needs it must fail.
+/// The value of a variable (`None` if it is not set), or the reason why a test that needs the value must fail.
 type Found = Result<Option<String>, String>;
 
 #[expect(clippy::panic, reason = "for tests: the test that calls this fails")]
@@ -75,7 +76,7 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Decides whether a test may go on without the variable.
+/// Returns the value of the variable. If it is not set in CI, returns the reason why the test must fail.
 fn wanted(value: Option<String>, ci: Option<&str>, name: &str, what: &str, how: &str) -> Found {
     if value.is_none() && ci == Some("true") {
         return Err(format!("CI must try {what}, but {name} is not set; {how}"));

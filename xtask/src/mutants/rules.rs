@@ -10,7 +10,7 @@ const HEADING: &str = "\n## The rules\n";
 /// A rule: one row of the tables under the heading `HEADING`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rule {
-    /// The number of the rule, such as `2.1`. A promise has a name in place of a number.
+    /// The number of the rule, such as `2.1`. A row that states a promise has a name instead of a number.
     pub(super) name: String,
     pub(super) says: String,
 }

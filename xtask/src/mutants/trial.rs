@@ -1,4 +1,5 @@
-//! Tries mutants on a copy of the source tree. The tree itself is not changed, and it may have uncommitted changes.
+//! Tries mutants (patches that each break a rule) on a copy of the source tree. The tree itself is not changed, and it
+//! may have uncommitted changes.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -105,7 +106,7 @@ impl Trial {
         }
     }
 
-    /// Applies a mutant, runs the tests, and takes the mutant back.
+    /// Applies a mutant, runs the tests, and reverts the mutant.
     pub(super) fn run(&self, mutant: &Mutant) -> Result<Outcome> {
         if let Err(problem) = git_apply(&self.tree, &mutant.path, &[]) {
             return Ok(Outcome::DoesNotApply(problem.to_string()));
@@ -161,9 +162,9 @@ pub(super) fn git_apply(folder: &Path, patch: &Path, options: &[&str]) -> Result
 
 /// Returns a command that runs git in `folder`.
 ///
-/// Removes the variables that point a git hook to its own repository. Keeps git from finding a repository above the
-/// folder. Otherwise, git would take the patch's paths as relative to that repository, and would silently skip all of
-/// them.
+/// Removes the environment variables by which git tells a hook its repository, because this program may run in a hook.
+/// Keeps git from finding a repository above the folder. Otherwise, git would take the paths in a patch as relative to
+/// that repository, and would silently skip all of them.
 fn git(folder: &Path) -> Command {
     let mut command = xtask::program("git");
     command.current_dir(folder);
@@ -210,8 +211,8 @@ fn failed_tests(command: &mut Command, limit: Duration) -> Result<Vec<String>> {
     Ok(failed)
 }
 
-/// The last words of the line that the test harness prints about a slow test. The test may still have ended after that
-/// line. So the line counts only if the whole executable did not end in time.
+/// The last words of the line that Rust's test harness prints about a slow test. The test may still have ended after
+/// that line. So the line counts only if the whole executable did not end in time.
 const ENDLESS: &str = " has been running for over 60 seconds";
 
 /// Returns the names of the tests whose lines have one of these endings.

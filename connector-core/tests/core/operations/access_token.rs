@@ -17,7 +17,7 @@ fn ask(host: &ScriptedHost, seconds: u32) -> Result<ValidToken, Error> {
     run(access_token(host, customer(), Some(account()), seconds))
 }
 
-/// Returns the token that is served, and its expiry time.
+/// Calls `access-token`, which must succeed. Returns the token that it serves, and the expiry time of the token.
 fn served(host: &ScriptedHost, seconds: u32) -> (String, Option<UnixSeconds>) {
     let token = ask(host, seconds).map_err(|error| error.to_string()).unwrap();
     assert_eq!(token.account, account());

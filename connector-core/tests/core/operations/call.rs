@@ -1,5 +1,5 @@
-//! `call`: the request that is sent, the answer that is returned, and what happens if TikTok refuses the token, the
-//! timestamp or the request.
+//! Tests `call`: the request that is sent, the answer that is returned, and what happens if TikTok refuses the token,
+//! the timestamp or the request.
 
 use super::connected;
 use crate::samples::{
@@ -40,7 +40,7 @@ fn search(host: &ScriptedHost) -> Result<BusinessResponse, Error> {
     send(host, CallScope::Shop("1".into()), &post("{\"a\":1}"))
 }
 
-/// Returns a search request with this token in the form in which the scripted host records it.
+/// Returns the line with which the scripted host records a search request that carries this access token.
 fn searched(token: &str) -> String {
     format!("POST {SEARCH}?page_size=20 {token} cipher-1 @{}", NOW.seconds())
 }
@@ -156,7 +156,7 @@ fn a_token_refused_right_after_its_renewal_is_an_error_and_is_not_renewed_again(
     assert_eq!(host.record().failures(), 1);
     assert_eq!(last_failure(&host.row().unwrap().connection), Some("token-refused"));
 
-    // The token was due, so it was renewed before it was used.
+    // Here the token is due, so `call` renews it before it sends the request.
     let host = connected(&due()).answers([pair_answer(2), code_with(200, 105_002, "token")]);
     assert_eq!(cause_and_delay(search(&host)).0, Cause::TokenRefused);
     assert_eq!(host.sent(), ["refresh RT-1".into(), searched("AT-2")]);
@@ -180,7 +180,7 @@ fn a_refused_token_of_a_dead_grant_asks_for_a_new_consent() {
     assert_eq!(outcome(&search(&host)), "authorization-revoked");
     let status = host.row().unwrap().connection.status;
     assert_eq!(status, Status::ReauthorizationRequired(DeadReason::AuthorizationRevoked));
-    // A dead grant's access token is used while it is valid.
+    // A grant is dead if its refresh token no longer works. Its access token is still used while it is valid.
     let dead = with(fresh(), |record| record.dead = Some(DeadReason::RefreshOutcomeUnknown));
     assert_eq!(outcome(&search(&connected(&dead).answers([found()]))), "ok");
     let ended = with(expired(), |record| record.dead = Some(DeadReason::RefreshOutcomeUnknown));

@@ -1,4 +1,5 @@
-//! `connect` for an account that is not connected yet: the code is spent once, and only if storage works.
+//! Tests `connect` for an account that is not connected yet. It sends the authorization code at most once, and only
+//! after storage and the credentials have answered.
 
 use super::connect_all;
 use crate::samples::{
@@ -109,7 +110,8 @@ fn a_code_is_not_spent_if_storage_or_credentials_fail() {
     }
 }
 
-/// TikTok's possible answers to the exchange. After each, nothing is stored and nothing more is sent.
+/// Tests the answers to a code exchange that bring no usable pair of tokens. After each of them, nothing is stored and
+/// nothing more is sent.
 #[test]
 fn an_exchange_without_a_pair_stores_nothing() {
     use Action::{Misconfigured, Reauthorize, RetryAfter, Upstream};
@@ -219,8 +221,9 @@ fn an_ambiguous_write_is_recognised_even_if_the_next_load_is_stale() {
     assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
 }
 
-/// The failed write and the failed load together count as one try of the save, as in a renewal. The next write shows
-/// whether the write before it took effect.
+/// `connect` tries three times to save the new tokens. If it is unknown whether a write took effect, `connect` loads
+/// the record to find out. If this load fails too, the write and the load count as one failed try. The write of the
+/// next try shows whether the earlier write took effect.
 #[test]
 fn a_failed_load_after_an_ambiguous_write_does_not_lose_the_code() {
     for fault in [Fault::Unavailable, Fault::AnswerLost] {

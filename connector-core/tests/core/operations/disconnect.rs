@@ -1,4 +1,5 @@
-//! `disconnect` deletes the connection whatever TikTok answers, and reports the shops that TikTok did not take back.
+//! Tests `disconnect`: it deletes the connection whatever TikTok answers, and reports the shops that TikTok did not
+//! revoke.
 
 use super::{connected, refresh_when_due};
 use crate::samples::{
@@ -33,7 +34,8 @@ fn not_revoked(ended: &Disconnected) -> Vec<String> {
     ended.not_revoked.iter().map(|left| format!("{}: {}", text(&left.shop), left.error.cause.code())).collect()
 }
 
-/// Returns the requests that were sent, without timestamps.
+/// Returns the requests that were sent, without their timestamps. A request to revoke a shop is shortened to `DELETE`,
+/// its token and its cipher.
 fn sent(host: &ScriptedHost) -> Vec<String> {
     let short = |request: &String| request.split(" @").next().unwrap_or_default().replace(DEAUTHORIZE, "DELETE");
     host.sent().iter().map(short).collect()
@@ -197,8 +199,9 @@ fn tiktok_is_not_asked_after_20_seconds_so_that_the_deletion_has_time() {
     assert_nothing_is_left(&host);
 }
 
-/// The slow renewal may happen before the first request or after TikTok refused the token. In both cases time is left
-/// for the deletion.
+/// A renewal takes 21 s, either before the first request or after TikTok has refused the token. In both cases
+/// `disconnect` asks TikTok for nothing more, because it begins no request after 20 s. The rest of the time is for the
+/// deletion.
 #[test]
 fn tiktok_is_not_asked_after_a_slow_renewal() {
     let slow = |host: &ScriptedHost| host.pass(21);

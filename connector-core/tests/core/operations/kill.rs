@@ -1,4 +1,5 @@
-//! Calls that are killed before and after every effect: the stored state is valid, and a later call continues from it.
+//! Kills calls before and after every effect (an access to the credentials, the storage or the network). The stored
+//! state is valid after each kill, and a later call continues from it.
 
 use super::{code, connect_all, connected, refresh_forced, refresh_when_due};
 use crate::samples::{
@@ -12,14 +13,16 @@ use tiktok_shop_connector_core::operation;
 use tiktok_shop_connector_core::operation::refresh::RefreshMode;
 use tiktok_shop_connector_core::record::ShopPolicy;
 
-/// TikTok's treatment of a refresh token that it has replaced. TikTok does not document which treatment applies.
+/// What TikTok does with a refresh token after it has issued a newer one: the old token still works, or it is revoked.
+/// TikTok does not document which of the two is true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Replaced {
     Lives,
     IsRevoked,
 }
 
-/// Returns a simulated TikTok that keeps state. It numbers its pairs, and accepts `CODE-1` once.
+/// Returns a simulated TikTok: a function from a request to its answer. The number of its first pair is `newest` + 1,
+/// and the numbers of its later pairs rise. It accepts an authorization code only once.
 fn tiktok(replaced: Replaced, mut newest: u32) -> impl FnMut(&str) -> Answer {
     let mut code_spent = false;
     move |request| {
@@ -52,7 +55,7 @@ fn dies_connecting(host: &ScriptedHost) {
     assert!(run_or_die(call).is_none(), "killed");
 }
 
-/// Starts the host again, and moves its clocks until every claim has lapsed.
+/// Starts the host again, and moves its clocks forward by 121 s. A claim lives for 120 s, so every claim has lapsed.
 fn later(host: &ScriptedHost) {
     host.restart();
     host.pass(121);
@@ -95,7 +98,9 @@ fn nothing_is_sent_until_the_claim_of_a_killed_refresh_lapses() {
     assert!(host.sent().is_empty());
 }
 
-/// The connection is lost only at the two points where TikTok has spent the token and its answer is not stored.
+/// In this test TikTok revokes the old refresh token. The connection is lost only if the call is killed between
+/// TikTok's answer and the save of that answer. These are two kill points: after the request, and before the next
+/// effect.
 #[test]
 fn a_killed_refresh_loses_the_connection_only_if_tiktok_spent_the_token_unanswered() {
     let mut lost = Vec::new();
@@ -115,7 +120,8 @@ fn a_killed_refresh_loses_the_connection_only_if_tiktok_spent_the_token_unanswer
     assert_eq!(lost, [Kill::After(4), Kill::Before(5)]);
 }
 
-/// TikTok has acted and its answer is lost. The token is sent once more, and no new consent is needed.
+/// TikTok has acted, but its answer is lost. In this test the old refresh token still works. It is sent once more, and
+/// no new consent is needed.
 #[test]
 fn after_a_lost_answer_the_token_is_sent_once_more_when_the_claim_has_lapsed() {
     let mut provider = tiktok(Replaced::Lives, 1);
@@ -183,7 +189,7 @@ fn a_connect_killed_before_its_row_is_written_is_due_at_once() {
     assert_eq!((host.refresh_due_at(), host.row().is_none()), (Some(NOW), true));
 }
 
-/// After a kill at any effect, either the old tokens or the new tokens work.
+/// After a kill at any effect, the old tokens or the new tokens are stored, and a forced refresh with them succeeds.
 #[test]
 fn a_reconnect_killed_anywhere_leaves_a_connection_that_works() {
     for point in points(10) {
@@ -209,7 +215,7 @@ fn the_kill_points_above_cover_every_effect_of_an_undisturbed_call() {
 
     let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1));
     assert_eq!(outcome(&connect_all(&host)), "ok");
-    // Compared with the first connect, there is one more swap: it expects no record, so its answer shows the stored
-    // record. And there is one load fewer, because the row exists.
+    // Compared with a first `connect`, there is one more swap: the first swap expects no record and fails, and its
+    // answer shows the stored record. There is one load fewer, because the row already exists.
     assert_eq!((host.effects().len(), host.effects()[3], host.effects()[4]), (10, Step::SwapToken, Step::SwapToken));
 }

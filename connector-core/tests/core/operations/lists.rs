@@ -1,4 +1,4 @@
-//! The operations that send no request: the two lists and the consent link.
+//! Tests three operations that send no request: the two lists and the consent link.
 
 use crate::samples::{customer, fresh, key_of, outcome, row_of};
 use crate::scripted_host::{Fault, ScriptedHost, Step, run};
@@ -8,7 +8,8 @@ use tiktok_shop_connector_core::operation::list_shops::list_shops;
 use tiktok_shop_connector_core::ports::StorageError;
 use tiktok_shop_connector_core::secret::State;
 
-/// Creates a host with two accounts of one customer and one account of another.
+/// Creates a host with three connections, each with two shops: two accounts of one customer, and one account of another
+/// customer.
 fn three_connections() -> ScriptedHost {
     let host = ScriptedHost::new();
     for (customer, account, shops) in [

@@ -1,4 +1,5 @@
-//! Callers that run at the same time: a caller that loses a race does no harm, and no pair that TikTok issued is lost.
+//! Tests callers that run at the same time. A caller that loses a race does no harm. No pair (access token and refresh
+//! token) that TikTok issued is lost, unless its connection was deleted or replaced.
 
 use super::{connected, refresh_forced, refresh_when_due};
 use crate::samples::{
@@ -108,8 +109,8 @@ fn a_caller_that_loses_every_race_returns_storage_conflict_and_sends_nothing() {
 
 #[test]
 fn a_claim_that_does_not_name_the_current_token_is_given_back() {
-    // The answer to the swap of the claim is lost. Before the caller loads the record, a late answer makes another pair
-    // current.
+    // The caller's claim is stored, but storage's answer to that write is lost. Before the caller loads the record,
+    // another call saves a late pair. So the claim no longer names the current refresh token.
     let host = connected(&due())
         .tiktok(|_| shops_answer(&["1"]))
         .fault(Step::SwapToken, 1, Fault::AnswerLost)
@@ -125,7 +126,8 @@ fn a_claim_that_does_not_name_the_current_token_is_given_back() {
     assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
 }
 
-/// Tests rule 5 of the module `rotation`: another writer has changed the record between the request and the save.
+/// Tests rule 5 of `rotation.rs`: where a pair is saved if another writer has changed the record between the request
+/// and the save.
 #[test]
 fn a_pair_that_is_saved_late_becomes_current_or_a_fallback() {
     type Edit = fn(&mut Fields);
@@ -205,8 +207,8 @@ fn the_answer_to_a_lapsed_claim_becomes_a_fallback_of_the_successors_pair() {
     assert_eq!(tokens(&host.record()), "AT-3 RT-3 [RT-2 RT-1]");
 }
 
-/// TikTok rejected the second call, which then marked the grant dead. The pair of the first call arrives late and
-/// revives the grant.
+/// The claim of the first call lapses while TikTok answers that call. A second call takes over. TikTok rejects its
+/// refresh token, so it marks the grant dead. Then the pair of the first call arrives, and revives the grant.
 #[test]
 fn the_answer_to_a_lapsed_claim_revives_a_grant_that_its_successor_marked_dead() {
     let host = connected(&due())
@@ -246,7 +248,7 @@ fn a_pair_for_a_deleted_or_replaced_grant_is_discarded() {
 #[test]
 fn a_row_is_written_only_for_the_grant_with_which_the_call_began() {
     let anew = || with(fresh(), |record| record.lineage = Lineage([0x22; 16]));
-    // The record is replaced just before the row is loaded, or just before the new row is written.
+    // A new consent replaces the record just before the row is loaded, or just before the new row is written.
     for (step, nth) in [(Step::LoadRow, 1), (Step::SwapRow, 1)] {
         let host = ScriptedHost::with_record(&fresh()).answers([shops_answer(&["1"])]);
         let host = host.meanwhile(step, nth, move |host| host.put(&key(), &anew()));
@@ -264,7 +266,7 @@ fn a_row_is_written_only_for_the_grant_with_which_the_call_began() {
 
 #[test]
 fn a_rejection_under_a_lost_claim_does_not_mark_the_grant_dead() {
-    // Another caller has taken over the claim, so this call must wait.
+    // Before this call writes the rejection, another caller takes over the claim. So this call must wait.
     let host = connected(&expired()).answers([Answer::code(36_004_005)]).meanwhile(Step::SwapToken, 2, |host| {
         host.edit(|record| record.claim = Some(their_claim("RT-1")));
     });
@@ -287,7 +289,8 @@ fn a_rejection_under_a_lost_claim_does_not_mark_the_grant_dead() {
 
 #[test]
 fn a_rejection_is_decided_again_if_the_claim_still_stands() {
-    // Another caller has added a fallback, so the fallback is tried before the grant is marked dead.
+    // Another caller has added a fallback (an earlier refresh token), so the fallback is tried before the grant is
+    // marked dead.
     let host = connected(&due()).answers([Answer::code(36_004_005), pair_answer(2), shops_answer(&["1"])]).meanwhile(
         Step::SwapToken,
         2,

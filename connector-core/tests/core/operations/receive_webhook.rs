@@ -170,7 +170,9 @@ fn an_event_without_a_time_counts_as_new() {
     assert_eq!(effect(&host, &json!({"type": 6, "shop_id": "1"})), WebhookEffect::VerificationDue);
 }
 
-/// The host's clock is ten minutes ahead when the seller consents, and correct when TikTok's webhook arrives.
+/// The host's clock is ten minutes ahead when the seller consents, and correct when TikTok's webhook arrives. The
+/// second part of the test: a date of TikTok that is later than the host's time, more than an hour earlier, or
+/// unreadable is ignored.
 #[test]
 fn the_consent_is_dated_by_tiktoks_clock() {
     let theirs = "Wed, 31 Dec 2025 23:50:00 GMT";
@@ -200,7 +202,8 @@ fn an_announced_end_is_shown_and_nothing_is_erased() {
     assert_eq!(stored_form(&host.record()), stored_form(&fresh()));
     assert_eq!(refresh_when_due(&host).unwrap().status, Status::AuthorizationEnding(end), "a refresh keeps the status");
 
-    // A webhook that TikTok sent earlier arrives later. It announces an earlier time.
+    // A webhook that TikTok sent earlier arrives late. It announces an earlier end, which does not replace the later
+    // end.
     assert_eq!(effect(&host, &ending(NOW.minus(60), end.minus(DAY))), WebhookEffect::AuthorizationEnding);
     assert_eq!(status(&host), Status::AuthorizationEnding(end));
 
@@ -278,7 +281,7 @@ fn a_notice_during_a_reconnect_is_compared_with_the_new_consent() {
 
 #[test]
 fn a_stale_load_does_not_make_a_notice_void() {
-    // The load returns the older record, which is dead. The newest record is not dead.
+    // An ordinary load would return an older record, which is dead. The newest record is not dead.
     let host = connected(&with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationExpired)));
     host.put(&key(), &fresh());
     let host = host.fault(Step::LoadToken, 1, Fault::Stale);

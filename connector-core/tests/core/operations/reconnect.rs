@@ -1,5 +1,5 @@
-//! `connect` for an account that is already connected: it replaces the tokens in place, and loses nothing of the old
-//! grant before the new tokens are stored.
+//! Tests `connect` for an account that is already connected. It replaces the tokens in place, and loses nothing of the
+//! old grant before the new tokens are stored.
 
 use super::{connect_all, connected};
 use crate::samples::{

@@ -1,5 +1,6 @@
-//! `refresh` sends one request for each claim, handles each kind of answer in its own way, and stores the new pair
-//! before it does anything else that can fail.
+//! Tests `refresh`. It stores a claim before it sends a refresh token; the claim tells other callers that this token is
+//! being sent. It handles each kind of answer in its own way, and stores a new pair before it does anything else that
+//! can fail.
 
 use super::{connected, refresh_forced, refresh_when_due};
 use crate::samples::{
@@ -15,7 +16,7 @@ use tiktok_shop_connector_core::http::TransportFailure;
 use tiktok_shop_connector_core::operation::refresh::{RefreshMode, refresh};
 use tiktok_shop_connector_core::record::{CurrentPair, DeadReason, TokenHash, TokenRecord};
 
-/// Creates a connected host whose TikTok renews the tokens and lists two shops.
+/// Creates a host with a connection. Its scripted TikTok first issues a new pair, then lists two shops.
 fn renewing(record: &TokenRecord) -> ScriptedHost {
     connected(record).answers([pair_answer(2), shops_answer(&["1", "2"])])
 }
@@ -144,8 +145,8 @@ fn a_dead_grant_that_is_refused_again_stays_dead_whatever_storage_says() {
     }
 }
 
-/// Tests rules 6 to 8 of the module `rotation` with a record without fallbacks. For each answer, the table contains the
-/// error, and what follows: the claim stays, the claim is given back, or the record is dead.
+/// Tests rules 6 to 8 of `rotation.rs` with a record that has no fallbacks. For each answer, the table contains the
+/// code of the error and the record afterwards: the claim stays, the claim is given back, or the record is dead.
 #[test]
 fn every_answer_to_a_refresh_has_its_class() {
     let broken = Answer::Broken;
@@ -356,7 +357,7 @@ fn a_refused_access_token_causes_one_renewal_and_one_more_reading() {
         assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1", "shops AT-2"]);
         assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
         assert_eq!(host.refresh_due_at(), host.record().not_before(), "backed off");
-        // The token was already renewed in this call.
+        // Here the token is due, so this call renews it before it reads the shops, and not a second time.
         let host = connected(&due()).answers([pair_answer(2), refusal()]);
         assert_eq!(outcome(&refresh_when_due(&host)), "token-refused");
         assert_eq!(host.sent(), ["refresh RT-1", "shops AT-2"]);

@@ -1,4 +1,5 @@
-//! The shops of a connection: all that TikTok lists, in TikTok's order. A new list keeps the customer's choice.
+//! Tests the shops of a connection: first the shops that TikTok lists, in TikTok's order, then the shops that it no
+//! longer lists. A new list keeps the customer's choice.
 
 use super::{connect_with, connected, refresh_when_due};
 use crate::samples::{
@@ -14,7 +15,8 @@ use tiktok_shop_connector_core::http::TransportFailure;
 use tiktok_shop_connector_core::record::ShopPolicy;
 use tiktok_shop_connector_core::secret::ShopCipher;
 
-/// Returns the shops after a consent and after each later list.
+/// Connects while TikTok lists the first of these `lists`, then refreshes once for each later list. Returns the shops
+/// of the connection after each of these calls.
 fn through(policy: ShopPolicy, lists: &[&[&str]]) -> Vec<String> {
     let answers = lists.iter().map(|ids| shops_answer(ids));
     let host = ScriptedHost::new().answers([pair_answer(1)]).answers(answers);

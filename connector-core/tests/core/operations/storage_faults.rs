@@ -1,4 +1,5 @@
-//! Storage failures during `refresh`: the exact cause of each, and no pair is lost while storage accepts a write.
+//! Tests storage failures during `refresh`. Each failure has its exact cause, and a new pair is not lost if one of the
+//! tries to save it works.
 
 use super::{connected, refresh_when_due};
 use crate::samples::{
@@ -23,8 +24,8 @@ fn renewing(record: &TokenRecord) -> ScriptedHost {
 
 fn with_faults(mut host: ScriptedHost, step: Step, faults: &[Fault]) -> ScriptedHost {
     for (at, fault) in faults.iter().enumerate() {
-        // The save is the second swap of a refresh. The load that checks whether the save took effect is the second
-        // load.
+        // The first swap of a refresh writes the claim, and the second writes what TikTok answered. The first load
+        // reads the record, and the second follows a swap whose outcome is unknown.
         host = host.fault(step, at + 2, *fault);
     }
     host

@@ -77,8 +77,8 @@ fn after_every_completed_refresh_the_record_is_due_later_or_never() {
                 let host = connected(&record).tiktok(move |request| {
                     if request.starts_with("refresh") { to_refresh.clone() } else { to_list.clone() }
                 });
-                // A crashed `connect` leaves a record that is due at once. It has no claim and no pause and is not
-                // dead.
+                // A `connect` that crashed leaves a record that is due at once. Such a record has no claim and no
+                // pause, and is not dead.
                 if record.current_claim().is_none() && record.not_before().is_none() && record.dead().is_none() {
                     host.put_due_now(&record);
                 }
@@ -97,7 +97,8 @@ fn after_every_completed_refresh_the_record_is_due_later_or_never() {
     }
 }
 
-/// Simulates a day of sweeps for each kind of lasting failure.
+/// Simulates one day of sweeps. All day, TikTok gives the same answer to each refresh, and the same answer to each
+/// request for the shops.
 #[test]
 fn a_lasting_failure_causes_a_limited_number_of_requests() {
     let day = |record: &TokenRecord, token_answer: Answer, shop_answer: Answer| {
@@ -118,21 +119,22 @@ fn a_lasting_failure_causes_a_limited_number_of_requests() {
     let shops = || shops_answer(&["1"]);
     assert_eq!(day(&expired(), Answer::code(36_004_001), shops()), 1, "a grant that TikTok rejects is tried once");
     assert_eq!(day(&fresh(), pair_answer(2), shops()), 1, "the shops of a fresh grant are read once");
+    // The pause after a failure doubles from 30 s to one hour, so a day has at most 32 attempts.
     assert!(day(&expired(), Answer::Broken(TransportFailure::NotConnected), shops()) <= 32);
     assert!(day(&fresh(), pair_answer(2), Answer::page(500)) <= 32);
-    // It is unknown whether TikTok acted, so the next request follows when the claim lapses.
+    // It is unknown whether TikTok acted, so the next request follows when the claim lapses after 120 s.
     assert!(day(&expired(), Answer::page(500), shops()) <= 86_400 / 120);
 }
 
-/// A token is renewed a day before it expires. For tokens that are valid for seven days, that is one rotation in about
-/// six days.
+/// A token is renewed a day before it expires, or up to two hours later. For tokens that are valid for seven days, that
+/// is one rotation in about six days.
 #[test]
 fn a_year_of_seven_day_tokens_takes_at_most_65_rotations() {
     let mut host = ScriptedHost::with_record(&due());
     let mut rotations = 0;
     while host.wall() < NOW.plus(365 * DAY) {
         rotations += 1;
-        // The number is checked in the loop, because a sweep that is due too soon would make the loop very long.
+        // The number is checked in the loop, because a record that is due too soon would make the loop very long.
         assert!(rotations <= 65, "more than 65 by day {}", host.wall().since(NOW) / DAY);
         let ends = host.wall().plus(7 * DAY);
         let pair = pair_answer_with(rotations + 1, &json!({"access_token_expire_in": ends.seconds()}));

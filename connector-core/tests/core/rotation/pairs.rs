@@ -1,4 +1,5 @@
-//! A pair that TikTok has issued becomes the current one, becomes a fallback, or is discarded on purpose.
+//! Tests what is done with a pair (access token and refresh token) that TikTok has issued: it becomes the current pair,
+//! its refresh token becomes a fallback, or it is discarded on purpose.
 
 use super::{NONCE, seconds};
 use crate::samples::{
@@ -237,7 +238,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Pairs may arrive in any order. The record always has at most three fallbacks, all different, and none of them is
-    /// the current token. No pair is lost.
+    /// the current token. The pair that arrived last is always in the record.
     #[test]
     fn fallbacks_keep_their_order(steps in prop::collection::vec((0..8_u32, 0..8_u32, any::<bool>()), 0..20)) {
         let mut record = fresh();

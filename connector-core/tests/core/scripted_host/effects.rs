@@ -137,7 +137,8 @@ impl Effects for ScriptedHost {
     }
 }
 
-/// Describes a request, for example as `refresh RT-1`. Checks all other parts of the request.
+/// Describes a request, for example as `refresh RT-1`. Also checks other parts of the request, for example its server
+/// and the names of its parameters.
 fn name_of(request: &Request<'_>) -> String {
     let (path, query) = request.path_and_query.expose().split_once('?').expect("a query");
     let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
@@ -162,7 +163,8 @@ fn name_of(request: &Request<'_>) -> String {
     }
 }
 
-/// Describes a request of `call`. Checks that its signature covers exactly the path, query and body that are sent.
+/// Describes a request of `call` or of `disconnect`. Checks that its signature covers exactly the path, query and body
+/// that are sent.
 fn business_call(request: &Request<'_>, path: &str, query: &BTreeMap<String, String>) -> String {
     assert_eq!(request.authority, Authority::Api);
     let signed: Vec<_> = query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

@@ -1,4 +1,4 @@
-//! The program writes `docs/command-line.md`.
+//! Checks that `docs/command-line.md` is the page that the hidden command `documentation` prints.
 
 use std::fs;
 

@@ -38,7 +38,7 @@ fn examples(transcript: &str) -> Vec<Example> {
 }
 
 /// Runs the examples in the root folder of the repository, and checks their output. The variable `PATH` contains the
-/// folder of the program, and the other settings come from the stage.
+/// folder of the program, and the other settings come from the stage, if there is one.
 fn assert_examples(examples: &[Example], stage: Option<&Stage>) {
     let folder = Path::new(PROGRAM).parent().unwrap().to_str().unwrap();
     for Example { command: text, output } in examples {
@@ -69,7 +69,7 @@ fn fits(shown: &str, printed: &str) -> bool {
     left.is_empty() || shown.ends_with("…\n")
 }
 
-/// Returns the examples of a help text. An example is indented by two spaces and ends at an empty line.
+/// Returns the examples in the help text of a command. An example is indented by two spaces and ends at an empty line.
 fn examples_of(arguments: &str) -> Vec<Example> {
     let help = run(harness(&format!("{arguments} --help")), "").stdout;
     let blocks = help.split("\n\n").filter(|block| block.starts_with("  $ "));

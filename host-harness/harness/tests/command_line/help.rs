@@ -2,7 +2,7 @@
 
 use crate::{Run, harness, run};
 
-/// Every command.
+/// Every command, except the hidden command `documentation`.
 pub(crate) const COMMANDS: [&str; 22] = [
     "authorization-url",
     "connect",

@@ -1,4 +1,4 @@
-//! Ctrl-C while a command waits for an answer of TikTok Shop.
+//! Ctrl-C while a sweep waits for an answer of TikTok Shop, and while a fake runs.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

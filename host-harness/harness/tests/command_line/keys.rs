@@ -157,7 +157,7 @@ fn without_the_right_host_key_nothing_changes_and_the_error_names_the_missing_ke
     stage.ok("refresh customer-7 --force", "");
 }
 
-/// A host key with this name. Its 64 hexadecimal digits are the length of the name as a number.
+/// A host key with this name. The key itself is the length of the name, written with 64 hexadecimal digits.
 struct HostKey<'a>(&'a str);
 
 impl HostKey<'_> {

@@ -219,8 +219,9 @@ fn an_error_of_tiktok_shop_ends_with_the_exit_status_of_its_case() {
         stage.ok("list-connections customer-7", "");
         stage.advance(DAY / 24);
     }
-    // The next steps use another connection. The last request of the first connection may have renewed its tokens, so
-    // its claim stays for two minutes. The machine's clock measures this time, and the test can't move that clock.
+    // The next steps use another connection. It is unknown whether TikTok renewed the tokens of the first connection
+    // before the last answer, the redirect. So its claim, which keeps others from sending the refresh token, stays for
+    // two minutes. The machine's clock measures this time, and the test can't move that clock.
     stage.connect("customer-8", "several-regions");
     stage.fake.end_authorization("several-regions").unwrap();
     stage.advance(8 * DAY);

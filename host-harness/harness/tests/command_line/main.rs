@@ -1,5 +1,5 @@
 //! Runs the program `tiktok-shop-harness` as its users do. No expected value is computed with the connector's own code:
-//! the signatures are published ones, or Python's `hmac` computed them.
+//! the expected signatures are published ones, or Python's `hmac` computed them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -45,7 +45,7 @@ fn an_option_wins_over_a_variable_and_a_variable_wins_over_the_file() {
     let stage = Stage::new();
     let path = |name: &str| stage.home().join(format!("{name}.sqlite"));
     let address = |name: &str| format!("sqlite:{}", path(name).display());
-    // Relative paths start at the folder of the configuration file.
+    // Relative paths in the configuration file start at the folder of that file.
     let config = write_config(&stage, "storage = \"sqlite:file.sqlite\"\nkey-file = \"keys-of-file\"\n");
     let folder = config.parent().unwrap();
     stage.ok("events", "");

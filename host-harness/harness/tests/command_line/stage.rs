@@ -142,7 +142,7 @@ impl Stage {
         self.fake.advance(Duration::from_secs(seconds));
     }
 
-    /// Returns every secret of this stage.
+    /// Returns every secret of this stage that the recorded output must not contain.
     fn canaries(&self) -> Canaries {
         let mut canaries = Canaries::default();
         self.fake.apps().iter().for_each(|app| canaries.add("app secret", &app.app_secret));

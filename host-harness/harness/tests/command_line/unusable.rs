@@ -15,7 +15,9 @@ fn connected() -> Stage {
     stage
 }
 
-/// Checks that the connection can be read, opened and refreshed.
+/// Checks that the connection can be read, that its shop's cipher can be decrypted, and that its tokens can be
+/// refreshed. Then moves the fake's clock forward by 700 s: for ten minutes after a renewal, only a forced refresh
+/// would renew the tokens again.
 fn assert_still_works(stage: &Stage) {
     assert_eq!(stage.json("list-shops customer-7", "")[0]["cipher"], "present");
     stage.ok("refresh customer-7 --force", "");

@@ -1,5 +1,5 @@
 //! Eight processes sweep one PostgreSQL database, like the hosts of a fleet. A fake takes the place of TikTok Shop and
-//! has the strictest policy: if a refresh token is presented twice, the fake revokes every token of the consent.
+//! has the strictest policy: if the same refresh token is sent twice, the fake revokes every token of the consent.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken expectation is a failed test")]
 
 use std::io::{BufRead as _, BufReader};
@@ -146,8 +146,8 @@ impl Fleet {
         self.control().requests().iter().filter(|request| request.path == REFRESH).count()
     }
 
-    /// Asserts that every connection is active, that no connection is due, and that TikTok Shop still accepts every
-    /// stored refresh token.
+    /// Asserts that every connection is active, that no connection is due, and that the fake still accepts the current
+    /// refresh token of every connection.
     async fn assert_nothing_is_lost(&self) {
         let control = self.control();
         let now = UnixSeconds(control.now());
@@ -244,8 +244,8 @@ async fn a_restart_of_the_server_during_a_sweep_of_eight_processes_loses_nothing
     );
     assert!(before < CONNECTIONS, "the fleet was done before the restart");
 
-    // If a process could not save a token pair, its claim would block the connection for two minutes, and the second
-    // sweep would report it.
+    // A process that could not save a new pair of tokens would leave its claim in the record. The claim would keep the
+    // second sweep from renewing these tokens for two minutes, and the assertions below would fail.
     let second = fleet.sweep_with_all(|| ()).await;
     assert!(second.iter().all(SweepResult::is_clean), "{second:?}");
     assert_eq!(fleet.refresh_requests(), CONNECTIONS);

@@ -1,5 +1,5 @@
-//! Tests the client of the egress against a scripted server on loopback. The clock is paused: when all tasks wait, it
-//! jumps to the next deadline.
+//! Tests the HTTP client against a scripted server on loopback. In most tests the clock is paused: when all tasks wait,
+//! it jumps to the next deadline.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -95,7 +95,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, seen: mpsc::UnboundedSende
     }
 }
 
-/// A resolver that returns this result. If the result is `None`, the resolver never answers.
+/// A resolver of host names that returns this result. If the result is `None`, the resolver never answers.
 struct Scripted(Option<io::Result<Vec<IpAddr>>>);
 
 #[async_trait]

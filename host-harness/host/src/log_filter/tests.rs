@@ -103,7 +103,7 @@ fn records_of_the_log_crate_are_judged_by_the_module_that_logged_them() {
     assert_eq!(passed(EnvFilter::new("trace"), records_of_log).len(), 4);
 }
 
-/// Builds the event without the macros, because the macros always record the module of this test.
+/// Builds the metadata of an event by hand, because the macros of `tracing` always record the module of this test.
 #[test]
 fn a_silenced_module_stays_silent_under_another_target() {
     struct Callsite;

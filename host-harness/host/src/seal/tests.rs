@@ -1,5 +1,6 @@
-//! Tests of sealing: a sealed value can be decrypted only for its own tenant, connection, purpose and revision, and
-//! keys are found, rotated and erased without losing a value.
+//! Tests sealing, which is encryption for one place: a tenant, a connection, a purpose and a revision. A sealed value
+//! can be decrypted (opened) only at its own place. A rotation of keys loses no value. After the erasure of a tenant,
+//! its values can't be decrypted any more.
 
 mod erasure;
 mod host_keys;
@@ -44,7 +45,7 @@ fn keyring(storage: &Arc<MemoryStorage>, keys: &HostKeys) -> Keyring {
     Keyring::new(Arc::clone(storage) as _, Arc::new(keys.clone()), Arc::new(SystemRandomness))
 }
 
-/// Seals this text as a token record. Returns the keyring and the sealed value.
+/// Seals this text as a token record. Returns the keyring, which can open the value, and the sealed value.
 async fn sealed(clear: &[u8]) -> (Keyring, Sealed) {
     let ring = keyring(&memory(), &HostKeys::draw().unwrap());
     let sealed = ring.seal_token(&tenant("t"), &key("c", "a"), &revision("r"), clear).await.unwrap();
@@ -70,8 +71,7 @@ async fn a_value_opens_only_at_its_own_place() {
 
     assert_does_not_open(ring.open_token(&t, &key("C", "a"), &r, &sealed).await);
     assert_does_not_open(ring.open_token(&t, &key("c", "b"), &r, &sealed).await);
-    // Joined together, this customer and account give the same bytes as those of the sealed value. Only the boundary
-    // between customer and account differs.
+    // This customer consists of the sealed value's customer and account, joined together.
     assert_does_not_open(ring.open_token(&t, &key("ca", "a"), &r, &sealed).await);
     assert_does_not_open(ring.open_token(&t, &k, &revision("r2"), &sealed).await);
     let other_purpose = Place { tenant: &t, key: &k, purpose: Purpose::Ciphers, revision: &r };
@@ -80,7 +80,7 @@ async fn a_value_opens_only_at_its_own_place() {
     row.ciphers = Some(sealed.clone());
     assert_does_not_open(ring.open_row(&t, &r, row).await);
 
-    // Another tenant does not have the key.
+    // Another tenant does not have the key that seals the value.
     let error = ring.open_token(&tenant("u"), &k, &r, &sealed).await.unwrap_err().to_string();
     let unknown = format!("storage refused: key-unavailable({}): the tenant has no key of that name", sealed.key());
     assert_eq!(error, unknown);
@@ -104,7 +104,7 @@ async fn a_value_with_any_changed_bit_does_not_open() {
     }
 }
 
-/// The value is stored with the id of another key of the same tenant.
+/// The test replaces the key id of a sealed value by the id of another key of the same tenant.
 #[tokio::test]
 async fn a_value_opens_only_under_its_own_key() {
     let (storage, keys) = (memory(), HostKeys::draw().unwrap());
@@ -244,7 +244,7 @@ async fn put(storage: &MemoryStorage, ring: &Keyring, tenant: &TenantId, key: &C
     storage.swap_row(tenant, key, None, Some(&Next { revision, value }), &[]).await.unwrap();
 }
 
-/// Loads and decrypts a connection's token record and the cipher of its shop.
+/// Loads and decrypts a connection's token record and the cipher of its first shop.
 async fn opened(
     storage: &MemoryStorage,
     ring: &Keyring,

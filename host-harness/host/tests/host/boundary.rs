@@ -1,4 +1,5 @@
-//! A test observes the boundary events of a call, and can end the call at each of them.
+//! Boundary events. Such an event happens each time that a guest calls a host function or that the function returns. A
+//! test can observe the events of a call, and can end the call at each of them.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Components and settings with which a host can't be built.
+//! Components and settings that are accepted or refused when a host is built.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -20,9 +20,9 @@ pub(crate) enum Body {
     AskForever,
 }
 
-/// Sets a subscriber for the whole process. The subscriber accepts everything and writes nothing. An event caches the
-/// interest of the subscribers when it is first logged. If there were no subscriber when an event is first logged, the
-/// event could stay silent in the tests of logs.
+/// Sets a subscriber for the whole process. The subscriber accepts everything and writes nothing. When an event is
+/// first logged, `tracing` caches whether the subscribers want it. Without a subscriber at that moment, the event could
+/// stay silent in the tests of logs.
 fn subscribe() {
     static SUBSCRIBED: Once = Once::new();
     SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());

@@ -1,4 +1,4 @@
-//! The log of failed calls, at every level.
+//! The log of failed calls: at every level, it contains no secret.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! The client uses no proxy. It reads none from the environment, and an embedder can set none.
+//! The HTTP client uses no proxy. It reads none from the environment, and an embedder can set none.
 
 use std::process::{Command, Stdio};
 

@@ -1,6 +1,5 @@
-//! Tests of real TLS connections to servers with and without a valid certificate. The test has its own certificate
-//! authority. The roots of trust, the port and the address check are also the test's own. Everything else is production
-//! code.
+//! Real TLS connections to servers with and without a valid certificate. The tests have their own certificate
+//! authorities, and set the roots of trust, the port and the address check. Everything else is production code.
 
 use http::Version;
 use hyper::body::Incoming;
@@ -70,7 +69,7 @@ struct Handshake {
     version: Option<ProtocolVersion>,
 }
 
-/// A received request: the number of its connection, counted from 0, its HTTP version and the host name that it names.
+/// A request: the number of its connection (counted from 0), its HTTP version and its host.
 type Requested = (usize, Version, String);
 
 pub(super) struct TlsServer {
@@ -245,7 +244,7 @@ async fn raw_server(answer: &'static [u8]) -> (SocketAddr, tokio::task::JoinHand
     (address, received)
 }
 
-/// Checks that the bytes begin with a record of a handshake and contain no part of the request.
+/// Checks that the bytes begin with a TLS record of a handshake, and contain no part of the request.
 fn is_only_a_handshake(received: &[u8]) -> bool {
     let text = String::from_utf8_lossy(received);
     received.first() == Some(&0x16) && ["GET", "HTTP/", "s3cret", "/api/"].iter().all(|part| !text.contains(part))

@@ -25,9 +25,9 @@ impl Write for Lines {
     }
 }
 
-/// Logs every event once under a subscriber that accepts everything, before a test sets its own subscriber. An event
-/// caches the interest of the subscribers when it is first logged. If a test adds a subscriber while an event is first
-/// logged, a wrong value may be cached.
+/// Logs every event once under a subscriber that accepts everything, before a test sets its own subscriber. When an
+/// event is first logged, `tracing` caches whether the subscribers want it. If a test adds a subscriber at that moment,
+/// a wrong value may be cached.
 fn log_every_event_once() {
     static LOGGED: Once = Once::new();
     LOGGED.call_once(|| {
@@ -44,8 +44,8 @@ fn log_every_event_once() {
 
 const CALL: &str = r#"call{operation="refresh" tenant="acme" customer="customer\n7" account="o_1"}: "#;
 
-/// Ends a refresh after 250 ms with this outcome. Returns the lines that a subscriber with this level logs, without the
-/// span.
+/// Ends a refresh after 250 ms with this outcome. Returns the lines that a subscriber with this level logs, each
+/// without the text of the span.
 async fn lines<T: Debug>(level: LevelFilter, outcome: Result<T, CallError>) -> Vec<String> {
     log_every_event_once();
     let lines = Lines::default();

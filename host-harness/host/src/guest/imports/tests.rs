@@ -31,7 +31,7 @@ fn imports_over(storage: Arc<dyn HostStorage>, customer: Option<&str>) -> Import
     Imports::new(scope, sealed(storage), Arc::new(StaticCredentials::new()), clock, revisions, SAVE)
 }
 
-/// Seals this storage. All sealed storages of the test have the same host key.
+/// Puts encryption (sealing) in front of this storage. All sealed storages of the tests have the same host key.
 fn sealed(storage: Arc<dyn HostStorage>) -> SealedStorage {
     static KEYS: LazyLock<HostKeys> = LazyLock::new(|| HostKeys::draw().unwrap());
     let keyring = Keyring::new(Arc::clone(&storage), Arc::new(KEYS.clone()), Arc::new(SystemRandomness));
@@ -50,7 +50,8 @@ fn write(value: u8) -> token_storage::Write {
     token_storage::Write { value: vec![value], refresh_due_at: Some(7) }
 }
 
-/// Delays each swap of a token record by 50 ms. Before the time `up`, performs each swap but loses its answer.
+/// Delays each swap of a token record by 50 ms. Before the time `up`, performs each swap of a token record or a row,
+/// but loses its answer.
 struct Slow {
     up: Instant,
 }
@@ -77,8 +78,8 @@ async fn saving_new_tokens_has_its_full_budget_after_the_claim_has_used_its_own(
 
     let claimed = imports.swap_token(key("mine"), None, Some(write(1))).await;
     assert!(matches!(claimed, Err(StorageError::Unavailable(_))), "{claimed:?}");
-    // The first write, the guest's claim on the refresh token, took effect although its answer was lost. The guest
-    // recognizes its claim by the nonce in it.
+    // The record with the claim (here the value 1) was written, although the answer was lost. A real guest recognizes
+    // its own claim by the random nonce in it.
     let claim = imports.load_token(key("mine")).await.unwrap().unwrap();
     assert_eq!(*claim.value, [1]);
 

@@ -31,7 +31,8 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
     assert_eq!(events.len(), CONNECTIONS);
     assert_eq!(storage.tenant_keys(&t).await.unwrap(), []);
 
-    // This host can't decrypt a copy of the record from now on. The other host notices the erasure within 60 seconds.
+    // The host that erased the tenant can't decrypt a copy of the record from now on. The other host notices the
+    // erasure within 60 seconds, because it caches the keys for that long.
     let gone = format!("key-unavailable({}): the tenant has no key of that name", token.value.key());
     assert_eq!(open(&ring).await.unwrap_err(), StorageError::Refused(gone.clone()));
     tokio::time::advance(Duration::from_secs(60)).await;
@@ -112,7 +113,7 @@ async fn a_record_that_another_host_writes_during_an_erasure_is_erased_too() {
     assert_eq!(storage.tenant_keys(&t).await, Ok(Vec::new()));
 }
 
-/// One connection of the tenant has no sealed value: its row has no ciphers, and its token record is already deleted.
+/// The connection `bare` has no sealed value: its row has no ciphers, and it has no token record.
 #[tokio::test]
 async fn a_row_without_ciphers_is_erased_with_its_tenant() {
     let (storage, t) = (stored().await, tenant("t"));

@@ -117,7 +117,7 @@ async fn cached_keys_seal_and_open_while_the_key_service_and_the_storage_are_dow
     assert_eq!(**new.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap(), *b"record");
 }
 
-/// More than the time for which a cached key decrypts values before the host reads the tenant's keys again.
+/// More than the 60 s for which a cached key is used before the host reads the tenant's keys again.
 const PAST_CACHE_AGE: Duration = Duration::from_secs(61);
 
 #[tokio::test]

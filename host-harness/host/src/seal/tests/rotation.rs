@@ -1,5 +1,5 @@
-//! Tests of the rotation of keys, also while it is interrupted and while hosts write, and of the retirement of host
-//! keys.
+//! The rotation of keys, also if it is interrupted and if other hosts write at the same time, and the retirement of
+//! host keys.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -78,11 +78,11 @@ async fn an_interrupted_rotation_is_finished_by_the_next_rotation() {
     }
 }
 
-/// Just before the rotation replaces a token record, writes a newer one. The writer's keyring does not know the new
-/// key.
+/// Writes a token record just before the rotation seals it under the new key. Seals it with a keyring that does not
+/// know the new key.
 struct WritesBeforeReseal {
     ring: Arc<Keyring>,
-    /// The number of writes that are still to come.
+    /// The number of writes that are still to come, if the rotation seals token records next. A row is not written.
     left: AtomicUsize,
 }
 

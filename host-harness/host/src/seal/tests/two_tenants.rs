@@ -1,4 +1,5 @@
-//! Two tenants with five connections each, sealed under the host key `old`, and a storage that fails at one write.
+//! Sample data: two tenants with five connections each. The host key `old` encrypts (wraps) the data keys of both
+//! tenants. Also a storage that fails at one write.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,7 +17,8 @@ pub(super) fn old() -> HostKeys {
     HostKeys::new([host_key("old", 1)]).unwrap()
 }
 
-/// Returns the host keys after a new one was added. The old host key can still unwrap the data keys.
+/// Returns the host keys after a new one was added. The new key wraps data keys from now on. The old key can still
+/// unwrap the data keys that it has wrapped.
 pub(super) fn new() -> HostKeys {
     HostKeys::new([host_key("new", 2), host_key("old", 1)]).unwrap()
 }
