@@ -119,12 +119,12 @@ pub fn too_late(claimed_at: &Moment, now: &Moment) -> bool {
 /// The next step for a received pair when another record than the expected one is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adoption {
-    /// Do nothing, because the stored record already contains the pair. Or it has another pair by now, and the received
-    /// pair has no refresh token that could become a fallback.
+    /// Do nothing, for one of two reasons: the stored record already contains the pair, or another call has stored a
+    /// newer pair and the received pair has no refresh token to keep as a fallback.
     Stored,
     /// Discard the pair, because the stored record belongs to another grant.
     Discard,
-    /// Write the record, which now contains the pair.
+    /// Write the record. It now contains the pair, or at least the pair's refresh token as a fallback.
     Write,
 }
 

@@ -1,6 +1,7 @@
-//! Tests of the search for leaked secrets, which every stage (the surroundings of one test) makes at its end. They show
-//! that the search finds every kind of secret. They also show which secrets other crates print if the library's filter
-//! is not used.
+//! A stage is the environment of one test: a fake TikTok Shop and a host. When a stage ends, it searches the output and
+//! the database for leaked secrets, unless the test has already failed. The tests in this file show that this search
+//! finds every kind of secret. They also show which secrets other crates print if the library's `LogFilter` is not
+//! used.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};

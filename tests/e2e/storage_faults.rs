@@ -37,7 +37,7 @@ enum Fault {
     TokenWritesQuoted,
 }
 
-/// An interceptor that lets accesses fail.
+/// An interceptor that makes accesses fail.
 #[derive(Default)]
 struct Faulty {
     fault: AtomicU8,

@@ -1,4 +1,5 @@
-//! Tests of the export `receive-webhook`, with genuine deliveries of TikTok, and with forged and changed deliveries.
+//! Tests of the export `receive-webhook`, with correctly signed deliveries of the fake TikTok Shop, and with
+//! forged and changed deliveries.
 
 use fake_tiktok_shop::{
     DeauthorizeNotice, ExpirationTime, GrantNotices, NotificationId, WebhookBody, WebhookData, WebhookDelivery,

@@ -37,7 +37,8 @@ const HOSTILE_GUEST: Guest = Guest { package: "hostile-guest", library: "hostile
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Component {
-    /// The path in cargo's target folder. The connector is `dist/tiktok_shop_connector.wasm`.
+    /// The full path of the file. The file is in cargo's target folder: the connector is in the subfolder `dist`, under
+    /// the name `tiktok_shop_connector.wasm`.
     pub path: PathBuf,
     /// The content of the file.
     pub bytes: Vec<u8>,
@@ -130,8 +131,8 @@ fn compile(guest: Guest, target: &WasmTarget, target_directory: &Utf8Path) -> Re
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env("CARGO_INCREMENTAL", "0");
     cargo.args(["build", "--locked", "--package", guest.package, "--profile", "component", "--target", TRIPLE]);
 
-    // This flag chooses the smaller of the two implementations in the crate `sha2`. Its speed does not matter, because
-    // a request hashes only some hundred bytes.
+    // This flag chooses the smaller of the two implementations in the crate `sha2`. Most requests hash little data, so
+    // the smaller size matters more than speed.
     let mut flags = vec![toml_string(r#"--cfg=sha2_backend_soft="compact""#)];
     flags.extend(
         path_prefixes(&target.toolchain, target_directory)?

@@ -1,5 +1,6 @@
 //! The program `cargo xtask`: the tasks of this workspace.
 
+mod advisories;
 mod bench;
 mod check_imports;
 mod demo;
@@ -31,6 +32,7 @@ enum Task {
     Dist(dist::Dist),
     Docs(docs::Docs),
     CheckImports(check_imports::CheckImports),
+    Advisories(advisories::Advisories),
     KillPoints(kill_points::KillPoints),
     Mutants(mutants::Mutants),
     Simulate(simulate::Simulate),
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Task::Dist(task) => task.run(),
         Task::Docs(task) => task.run(),
         Task::CheckImports(task) => task.run(),
+        Task::Advisories(task) => task.run(),
         Task::KillPoints(task) => task.run(),
         Task::Mutants(task) => task.run(),
         Task::Simulate(task) => task.run(),

@@ -1,5 +1,5 @@
-//! `call`: adds the token and the cipher to a request, signs it, sends it to TikTok's API server and returns the
-//! answer.
+//! `call`: adds the token to a request, and for a shop call the shop's cipher. Then signs the request, sends it to
+//! TikTok's API server and returns the answer.
 
 use super::renewal::NotRenewed;
 use super::shop_sync::token_refused;

@@ -193,7 +193,7 @@ impl World {
         for token in refresh_tokens(after) {
             let origin = self.issued_for.get(token).and_then(|spent| self.stored.get(spent)).copied();
             if origin.is_some_and(|origin| origin != after.lineage()) {
-                self.violation = Some(format!("a record took over {token}, which belongs to another grant"));
+                self.broken(format!("a record took over {token}, which belongs to another grant"));
             }
             self.stored.insert(token.to_owned(), after.lineage());
         }

@@ -62,7 +62,9 @@ impl Weakness {
             Self::AnswersLate => {
                 "**answers late**: a swap that loses may return the record without its newest write; a read from a replica can do this"
             }
-            Self::WritesTwice => "**writes twice**: each write is repeated after the next write, as a queue may do",
+            Self::WritesTwice => {
+                "**writes twice**: after each write, the storage carries out the previous write once more, as a queue that delivers twice may do"
+            }
             Self::OwnRevisions => {
                 "**own revisions**: the storage replaces the host's revision of a record by a number of its own"
             }

@@ -30,7 +30,7 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 /// The maximum size of a request's body: 16 MiB. The connector's `call` allows the same size.
 const MAX_REQUEST_BODY_BYTES: usize = 16 << 20;
 
-/// Sends admitted requests. A clone is cheap and shares the connections.
+/// Sends requests that the egress rules allow. A clone is cheap and shares the connections.
 #[derive(Clone)]
 pub(crate) struct Client {
     connections: legacy::Client<Connector, WasiBody>,
@@ -57,7 +57,8 @@ impl Client {
         Self { connections, deadlines, response_bytes }
     }
 
-    /// Sends an admitted request. If the guest and the host both set a timeout, the shorter timeout applies.
+    /// Sends a request. The caller must first check its scheme, method and server with `admit`; `authority` is the
+    /// result of that check. If the guest and the host both set a timeout, the shorter timeout applies.
     pub(crate) async fn send(
         &self,
         authority: Authority,
@@ -166,7 +167,7 @@ struct BoundedBody {
 }
 
 impl BoundedBody {
-    /// Starts the time until the next piece.
+    /// Restarts the timer: the next piece must arrive within `between_bytes`, and before `end`.
     fn restart_timer(&mut self) {
         self.timer.as_mut().reset(self.end.min(Instant::now() + self.between_bytes));
     }

@@ -36,7 +36,7 @@ const MAX_IDLE: Duration = Duration::from_secs(600);
 /// A connection that is 30 minutes old is closed. New connections then reach a server that has moved to another
 /// machine.
 const MAX_AGE: Duration = Duration::from_secs(1_800);
-/// The time that the network may add to the time of a statement.
+/// The deadline of a storage function is the time limit of one statement plus this reserve for the network.
 const NETWORK_RESERVE: Duration = Duration::from_millis(500);
 
 impl SqlStorage {

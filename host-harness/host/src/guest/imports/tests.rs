@@ -205,7 +205,9 @@ async fn a_write_whose_answer_is_lost_writes_its_events_once() {
     let ended = imports.swap_row(key("mine"), Some(stored(first)), None).await.unwrap();
     assert!(matches!(ended, connection_storage::SwapOutcome::Deleted), "{ended:?}");
 
-    // Every answer is lost until the budget is spent. Then the guest writes the row again.
+    // For 20 s the storage performs every swap but loses its answer. The host repeats a swap for at most 10 s (`SAVE`),
+    // so this call fails although the row was written. Then the guest writes the row again, and gets the row that the
+    // failed call wrote.
     imports.storage = sealed(slow(&memory, Instant::now() + 2 * SAVE));
     let lost = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await;
     assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");
