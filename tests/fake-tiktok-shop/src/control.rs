@@ -42,6 +42,9 @@ pub enum ControlError {
     /// A shop with this id exists already.
     #[error("a shop {0:?} exists already")]
     ShopExists(String),
+    /// No app has this `app_key`.
+    #[error("no app with the app key {0:?}")]
+    UnknownAppKey(String),
     /// The fake has never issued this refresh token.
     #[error("no such refresh token")]
     UnknownRefreshToken,

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::signature::{hex, hmac_sha256};
 use crate::switches::{
     CiphersOnConsent, EarlierToken, EndingNoticeZone, RefreshTokenOnRefresh, ReplacedRefreshToken, Switches,
+    TokenPrefix,
 };
 
 pub(crate) use authorization::Authorization;
@@ -171,9 +172,11 @@ impl Grants {
         authorization.issued_before = self.issued;
         let consent = authorization.consents;
 
+        let prefix = switches.token_prefix;
         let (access_token, access_token_expires_at) =
-            self.issue_access_token(&key, consent, now, refresh_token_expires_at);
-        let refresh_token = self.issue_refresh_token(&key, consent, now, refresh_token_expires_at, &access_token);
+            self.issue_access_token(prefix, &key, consent, now, refresh_token_expires_at);
+        let refresh_token =
+            self.issue_refresh_token(prefix, &key, consent, now, refresh_token_expires_at, &access_token);
         Ok(Pair { key, access_token, access_token_expires_at, refresh_token, refresh_token_expires_at })
     }
 
@@ -212,9 +215,12 @@ impl Grants {
         if let Some(earlier) = self.access_tokens.get_mut(&token.access_token) {
             earlier.replaced = true;
         }
-        let (access_token, access_token_expires_at) = self.issue_access_token(&key, consent, now, expires_at);
+        let prefix = switches.token_prefix;
+        let (access_token, access_token_expires_at) = self.issue_access_token(prefix, &key, consent, now, expires_at);
         let refresh_token = match rotation {
-            RefreshTokenOnRefresh::New => self.issue_refresh_token(&key, consent, now, expires_at, &access_token),
+            RefreshTokenOnRefresh::New => {
+                self.issue_refresh_token(prefix, &key, consent, now, expires_at, &access_token)
+            }
             RefreshTokenOnRefresh::Unchanged => {
                 if let Some(token) = self.refresh_tokens.get_mut(presented) {
                     token.access_token.clone_from(&access_token);
@@ -347,12 +353,13 @@ impl Grants {
 
     fn issue_access_token(
         &mut self,
+        prefix: TokenPrefix,
         key: &GrantKey,
         consent: u32,
         now: u64,
         authorization_ends_at: u64,
     ) -> (String, u64) {
-        let value = format!("ROW_{}{}", self.opaque(), self.opaque());
+        let value = format!("{}{}{}", prefix.text(), self.opaque(), self.opaque());
         let expires_at = now.saturating_add(ACCESS_TOKEN_LIFE);
         let token = AccessToken {
             key: key.clone(),
@@ -369,13 +376,14 @@ impl Grants {
 
     fn issue_refresh_token(
         &mut self,
+        prefix: TokenPrefix,
         key: &GrantKey,
         consent: u32,
         now: u64,
         expires_at: u64,
         access_token: &str,
     ) -> String {
-        let value = format!("ROW_{}{}", self.opaque(), self.opaque());
+        let value = format!("{}{}{}", prefix.text(), self.opaque(), self.opaque());
         let token = RefreshToken {
             key: key.clone(),
             consent,
