@@ -1,5 +1,6 @@
-//! A fake that replaces TikTok Shop's two hosts: its address, its clock and its first app.
+//! A fake that replaces TikTok Shop's two hosts: its address, its clock and its apps.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -28,6 +29,12 @@ const MAX_BYTES: usize = 1 << 20;
 /// The address of a fake. It is a loopback address, because requests to a fake carry secrets unencrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FakeAddress(SocketAddr);
+
+impl fmt::Display for FakeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
 
 impl FromStr for FakeAddress {
     type Err = &'static str;
@@ -65,7 +72,7 @@ impl FakeAddress {
         let (address, query) = link.split_once('?').unwrap_or((link, ""));
         // The older form of the link has another path.
         let path = if address.ends_with(OLD_LINK) { OLD_LINK } else { "/open/authorize" };
-        format!("http://{}{path}?{query}", self.0)
+        format!("http://{self}{path}?{query}")
     }
 
     /// Returns a clock that starts at the fake's current time. The clock stands still if the fake's clock stands still.
@@ -76,22 +83,11 @@ impl FakeAddress {
         Ok(Arc::new(FakeClock { now: Duration::from_secs(now), ticking, since: SystemClock::new() }))
     }
 
-    /// Returns the credentials of the fake's first app.
-    pub(crate) async fn first_app(self) -> Result<AppCredentials, Failure> {
-        let apps = self.control("GET", "/apps", None).await?;
-        let member = |name: &str| apps.get(0)?.get(name)?.as_str().map(str::to_owned);
-        let (Some(app_key), Some(app_secret), Some(service_id)) =
-            (member("app_key"), member("app_secret"), member("service_id"))
-        else {
-            return Err(self.no_fake());
-        };
-        let link = format!("https://services.tiktokshop.com/open/authorize?service_id={service_id}");
-        Ok(AppCredentials {
-            app_key,
-            app_secret: app_secret.into(),
-            previous_app_secret: None,
-            authorization_link: Some(link),
-        })
+    /// Returns the credentials of the fake's apps. There is at least one.
+    pub(crate) async fn apps(self) -> Result<Vec<AppCredentials>, Failure> {
+        let shown = self.control("GET", "/apps", None).await?;
+        let apps = shown.as_array().into_iter().flatten().map(app).collect::<Option<Vec<_>>>();
+        apps.filter(|apps| !apps.is_empty()).ok_or_else(|| self.no_fake())
     }
 
     /// Allows the consent of this link as a seller of the fake. Returns the query of the callback.
@@ -114,10 +110,9 @@ impl FakeAddress {
     }
 
     fn no_fake(self) -> Failure {
-        let Self(address) = self;
         Failure::Unavailable(format!(
-            "no fake TikTok Shop answers at {address}; start one with tiktok-shop-harness fake --port {}",
-            address.port()
+            "no fake TikTok Shop answers at {self}; start one with tiktok-shop-harness fake --port {}",
+            self.0.port()
         ))
     }
 
@@ -146,6 +141,19 @@ impl FakeAddress {
             _ = connection => None,
         }
     }
+}
+
+/// Reads one app that the fake has shown.
+fn app(shown: &Value) -> Option<AppCredentials> {
+    let member = |name: &str| shown.get(name)?.as_str();
+    let service_id = member("service_id")?;
+    let link = format!("https://services.tiktokshop.com/open/authorize?service_id={service_id}");
+    Some(AppCredentials {
+        app_key: member("app_key")?.to_owned(),
+        app_secret: member("app_secret")?.into(),
+        previous_app_secret: None,
+        authorization_link: Some(link),
+    })
 }
 
 /// A clock that starts at the time that the fake's clock showed.
