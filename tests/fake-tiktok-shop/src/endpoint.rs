@@ -38,9 +38,9 @@ pub(crate) struct Endpoint {
     pub answers: Answers,
 }
 
-/// The owner of the data that a call returns. Each variant contains the function that answers the call.
+/// Whose data a call returns, and the function that answers the call.
 ///
-/// The documentation gives each endpoint a tag: official page `api-entity-tags` (as of December 2025).
+/// The official page `api-entity-tags` (as of December 2025) gives most endpoints a tag: *Seller* or *Shop*.
 #[derive(Clone, Copy)]
 pub(crate) enum Answers {
     /// The seller's data: tag *Seller*, or no tag. The call must not have a `shop_cipher`.

@@ -37,26 +37,30 @@ struct Code {
 
 struct AccessToken {
     key: GrantKey,
+    /// The consent to which the token belongs. The consents of a grant are counted from 1.
     consent: u32,
+    /// The value of `Grants::issued` when the token was issued. A later token has a higher value.
     number: u64,
     issued_at: u64,
     expires_at: u64,
     /// The time when the consent's authorization ends, in Unix seconds.
     authorization_ends_at: u64,
-    /// Whether a later refresh with the same refresh token has issued another access token.
+    /// Whether a refresh with the refresh token of the same pair has issued another access token.
     replaced: bool,
 }
 
 struct RefreshToken {
     key: GrantKey,
+    /// As in [`AccessToken`].
     consent: u32,
+    /// As in [`AccessToken`].
     number: u64,
     issued_at: u64,
     expires_at: u64,
     /// The access token that was last issued together with this refresh token.
     access_token: String,
     replacement: Option<Replacement>,
-    /// Whether this token was revoked without the other tokens of the consent.
+    /// Whether a test has revoked this single token. The other tokens of the consent stay valid.
     revoked: bool,
 }
 
@@ -101,6 +105,7 @@ pub(crate) enum AccessRefusal {
 /// All codes, authorizations and tokens.
 pub(crate) struct Grants {
     seed: [u8; 32],
+    /// The number of values that [`opaque`](Self::opaque) has drawn.
     issued: u64,
     codes: HashMap<String, Code>,
     /// The app and the code of every code that was issued, exchanged or not.

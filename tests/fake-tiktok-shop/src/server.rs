@@ -43,7 +43,8 @@ async fn date(State(control): State<Control>, request: Request, next: Next) -> R
     response
 }
 
-/// Serves requests to production host names. Only requests to loopback reach the fake's own pages.
+/// Serves a request by its `Host`. A request to a production host name gets the answer of that host. Only a request to
+/// a loopback name or address reaches the fake's own pages. Every other request gets 421.
 async fn by_host(State(control): State<Control>, request: Request, next: Next) -> Response {
     match HostName::of(&request) {
         HostName::Production(service) => serve(&control, service, request).await,

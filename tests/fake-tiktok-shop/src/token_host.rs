@@ -1,9 +1,9 @@
 //! Serves `auth.tiktok-shops.com`, which exchanges authorization codes and refresh tokens for pairs of tokens.
 //!
 //! Source: the official pages `authorization-guide-202309` and `authorization-overview-202407` (as of December 2025).
-//! Failures come with HTTP 200. The documentation gives no code for a wrong grant type or a missing parameter. The fake
-//! answers a wrong grant type with 36009004, and treats a missing code or refresh token like a wrong code or refresh
-//! token.
+//! By default every failure comes with HTTP 200, as in recorded answers. The documentation gives no code for a wrong
+//! grant type or a missing parameter. The fake answers a wrong grant type with 36009004, and treats a missing code or
+//! refresh token like a wrong one.
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -71,8 +71,8 @@ fn refresh(marketplace: &mut Marketplace, query: &Query) -> Result<Pair, Failure
     })
 }
 
-/// Checks the app key and the app secret and returns the app. `bad_grant` creates the failure for a wrong code or
-/// refresh token. A switch can choose the same failure as the answer to a wrong secret.
+/// Checks the app key and the app secret and returns the app. `bad_grant` creates the failure that a wrong code or a
+/// wrong refresh token gets. The switch `wrong_secret` can choose this failure also for a wrong app key or app secret.
 fn authenticate<'a>(
     marketplace: &'a Marketplace,
     query: &Query,
