@@ -260,6 +260,7 @@ async fn the_policy_decides_whether_a_later_shop_is_linked() {
 #[tokio::test]
 async fn a_wrong_app_secret_is_misconfigured_if_tiktok_reports_it() {
     for (answer, expected) in [
+        (WrongSecret::Ok, ("misconfigured", "app-rejected")),
         (WrongSecret::BadRequest, ("misconfigured", "app-rejected")),
         (WrongSecret::Unauthorized, ("misconfigured", "app-rejected")),
         // TikTok may answer a wrong secret in the same way as a used code. Then the connector cannot tell the two

@@ -11,6 +11,7 @@ use fake_tiktok_shop::Decision;
 use tiktok_shop_host::connection::ShopPolicy;
 use tiktok_shop_host::egress::{EgressPolicy, Resolver};
 use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::storage::Environment;
 use tiktok_shop_tests::{Stage, customer_id, grant, refusal, tenant};
 
 /// A resolver that resolves every name to the same address and records the names.
@@ -57,6 +58,28 @@ async fn a_production_name_that_resolves_to_an_internal_address_is_denied() {
         assert_eq!(resolver.asked(), ["auth.tiktok-shops.com"]);
         assert_eq!(stage.fake.requests(), []);
     }
+}
+
+#[tokio::test]
+async fn a_host_with_a_stand_in_sends_nothing_if_its_storage_belongs_to_tiktok_shop() {
+    let stage = Stage::new();
+    assert_eq!(stage.storage.belongs_to(Environment::TikTokShop).await, Ok(true));
+    let outcome = stage.connect("alice", "one-shop").await;
+    assert_eq!(refusal(outcome), ("misconfigured", "credentials-refused".to_owned()));
+    assert_eq!(stage.fake.requests(), []);
+}
+
+#[tokio::test]
+async fn a_host_without_a_stand_in_sends_nothing_if_its_storage_belongs_to_a_fake() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    let resolver = OneAddress::new(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let policy = EgressPolicy::production().resolver(Arc::clone(&resolver) as Arc<_>);
+    let host = stage.host_builder().egress(policy).build().unwrap();
+    let outcome = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::Forced).await;
+    assert_eq!(refusal(outcome), ("misconfigured", "credentials-refused".to_owned()));
+    assert_eq!(resolver.asked(), [""; 0]);
+    stage.refresh("alice", RefreshMode::Forced).await.unwrap();
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ async fn a_wrong_app_secret(stage: &Stage, page: &mut Page, customer: &Customer)
     let connection = listed(stage, customer).await?;
 
     page.error(&error)?;
-    page.requests(&stage.journal.take(), &[(1, REFRESH, "400, code 36009004")])?;
+    page.requests(&stage.journal.take(), &[(1, REFRESH, "200, code 36009004")])?;
     page.check(CASE_AND_CODE, &case_and_code(&error), &(Action::Misconfigured, "app-rejected"))?;
     page.check("the connection is still active", &connection.status, &ConnectionStatus::Active)
 }

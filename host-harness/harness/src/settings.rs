@@ -21,7 +21,7 @@ use tiktok_shop_host::credentials::CredentialsProvider;
 use tiktok_shop_host::egress::EgressPolicy;
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyProvider, Keyring};
-use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::storage::{Environment, HostStorage};
 use tiktok_shop_host::{Component, ConnectorHost, TenantId};
 
 pub(crate) use self::address::Address;
@@ -123,19 +123,37 @@ impl StorageArgs {
             (None, Some(path)) => Ok(path),
             (None, None) => Ok(config.key_file.map_or_else(folders::key_file, Ok)?),
         };
-        let (clock, fake_app): (Arc<dyn Clock>, _) = match fake {
-            Some(fake) => (fake.clock().await?, Some(fake.first_app().await?)),
-            None => (Arc::new(SystemClock::new()), None),
+        let (clock, credentials): (Arc<dyn Clock>, _) = match fake {
+            Some(fake) => (fake.clock().await?, credentials.for_fake(fake, fake.apps().await?)?),
+            None => (Arc::new(SystemClock::new()), credentials),
         };
         let keys = key_file.map_or_else(Ok, |path| HostKeySource::open_file(&path, report))?;
         if matches!(address, Address::Memory) {
             report.note("storage memory: nothing is kept after this command");
         }
         let storage = address.open(Arc::clone(&clock)).await?;
+        check_environment(&*storage, if fake.is_some() { Environment::Fake } else { Environment::TikTokShop }).await?;
         let key_provider = keys.provider(report.last_key_error.clone());
-        let credentials = Arc::new(credentials.with_fallback(fake_app));
-        Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials })
+        Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials: Arc::new(credentials) })
     }
+}
+
+/// Checks that the database belongs to this environment. A database that belongs to none belongs to it from now on. The
+/// host library checks this as well, but its error can't say which option to use.
+async fn check_environment(storage: &dyn HostStorage, environment: Environment) -> Result<(), Failure> {
+    if storage.belongs_to(environment).await? {
+        return Ok(());
+    }
+    Err(Failure::Unavailable(match environment {
+        Environment::Fake => "storage: this database belongs to TikTok Shop, so a fake must not get its tokens; \
+                              name another database with --storage, or use neither --fake nor TIKTOK_SHOP_FAKE"
+            .to_owned(),
+        Environment::TikTokShop => {
+            "storage: this database belongs to a fake; name another database with --storage, or \
+                                    name the fake with --fake"
+                .to_owned()
+        }
+    }))
 }
 
 impl HostArgs {

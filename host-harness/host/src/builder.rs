@@ -12,6 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::credentials::CredentialsProvider;
 use crate::deadlines::Deadlines;
 use crate::egress::{Client, EgressPolicy};
+use crate::environment_guard::EnvironmentGuard;
 use crate::guest::{GuestMemories, OnBoundary, Program, Sandbox};
 use crate::host::ConnectorHost;
 use crate::limits::Limits;
@@ -158,6 +159,7 @@ impl ConnectorHostBuilder {
             Component::Bytes(bytes) => (Program::compile(bytes, &self.limits, self.memories)?, self.limits),
         };
 
+        let guard = EnvironmentGuard::new(credentials, Arc::clone(&storage), self.egress.environment());
         let client = Client::new(self.egress, self.deadlines, limits.response_bytes)
             .map_err(|error| BuildError::Engine(error.to_string()))?;
         let randomness = self.randomness.unwrap_or_else(|| Arc::new(SystemRandomness));
@@ -166,7 +168,7 @@ impl ConnectorHostBuilder {
             sandbox: Arc::new(Sandbox {
                 program,
                 storage: SealedStorage::new(storage, keyring),
-                credentials,
+                credentials: Arc::new(guard),
                 clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
                 randomness,
                 client,

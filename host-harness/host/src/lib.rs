@@ -99,6 +99,7 @@ pub mod credentials;
 pub mod deadlines;
 pub mod disconnect;
 pub mod egress;
+mod environment_guard;
 pub mod error;
 pub mod events;
 mod guest;

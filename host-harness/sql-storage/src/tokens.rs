@@ -3,19 +3,36 @@
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
 use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
-use tiktok_shop_host::storage::{Due, Next, Sealed, StorageError, Swapped, TokenEntry, TokenStorage, TokenWrite};
+use tiktok_shop_host::storage::{
+    Due, Environment, Next, Sealed, StorageError, Swapped, TokenEntry, TokenStorage, TokenWrite,
+};
 use tiktok_shop_host::{AccountId, CustomerId, Revision, TenantId};
 
 use crate::sql::columns::Columns as _;
 use crate::sql::dialect::Moment;
 use crate::sql::error::changed;
-use crate::sql::statement::{BindValues as _, Statement, connection_statement, fetch_all, fetch_optional, statement};
+use crate::sql::statement::{
+    BindValues as _, Statement, connection_statement, execute, fetch_all, fetch_optional, statement,
+};
 use crate::storage::SqlStorage;
 use crate::swap::Condition;
 use crate::usable_key::usable_key;
 
 #[async_trait]
 impl TokenStorage for SqlStorage {
+    async fn belongs_to(&self, environment: Environment) -> Result<bool, StorageError> {
+        self.run_to_deadline(async {
+            if let Some(stored) = self.environment().await? {
+                return Ok(stored == environment.as_str());
+            }
+            // If another process is faster, the second read finds its word.
+            let insert = "INSERT INTO tiktok_shop_environment (id, name) VALUES (1, $1) ON CONFLICT DO NOTHING";
+            execute(&self.writers, statement(insert).bind_text(environment.as_str())).await?;
+            Ok(self.environment().await?.as_deref() == Some(environment.as_str()))
+        })
+        .await
+    }
+
     async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
         self.run_to_deadline(async {
             let sql = "SELECT account FROM tiktok_shop_tokens WHERE tenant = $1 AND customer = $2 ORDER BY account";
@@ -78,6 +95,12 @@ impl TokenStorage for SqlStorage {
 }
 
 impl SqlStorage {
+    /// Returns the word of the environment to which the database belongs. `None` if it belongs to none so far.
+    async fn environment(&self) -> Result<Option<String>, StorageError> {
+        let row = fetch_optional(&self.readers, statement("SELECT name FROM tiktok_shop_environment")).await?;
+        row.map(|row| row.text("name")).transpose()
+    }
+
     /// Writes or deletes a token record if it has the expected revision and the new value's key is usable. Returns
     /// whether both conditions held.
     async fn write_token(

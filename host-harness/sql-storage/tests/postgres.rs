@@ -1,4 +1,4 @@
-//! A PostgreSQL server that stops answering, and a user who may not create tables.
+//! A PostgreSQL server that stops answering, a user who may not create tables, and the environment of a database.
 #![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
 
 use std::str::FromStr as _;
@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::ConnectionKey;
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
-use tiktok_shop_host::storage::{KeyStorage as _, StorageError, TokenStorage as _};
+use tiktok_shop_host::storage::{Environment, KeyStorage as _, StorageError, TenantKey, TokenStorage as _, WrappedKey};
 use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -107,6 +107,25 @@ async fn a_call_gives_up_a_silent_server_and_the_next_call_reconnects() {
     for _ in 0..2 * OPTIONS.connections {
         assert_eq!(load().await, Ok(None));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_belongs_to_one_environment_and_if_an_earlier_release_has_used_it_to_tiktok_shop() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let server = new_schema(&server).await;
+    let open = async || SqlStorage::postgres(&server, OPTIONS).await.unwrap();
+    let storage = open().await;
+    assert_eq!(storage.belongs_to(Environment::Fake).await, Ok(true));
+    assert_eq!(open().await.belongs_to(Environment::TikTokShop).await, Ok(false));
+    assert_eq!(storage.belongs_to(Environment::Fake).await, Ok(true));
+
+    let wrapped = WrappedKey { host_key: "h".parse().unwrap(), bytes: vec![1] };
+    let key = TenantKey { id: "k".parse().unwrap(), wrapped: Some(wrapped) };
+    assert_eq!(storage.add_key(&"t".parse().unwrap(), None, &key).await, Ok(true));
+    let mut earlier = PgConnection::connect(&server).await.unwrap();
+    let undo = "DROP TABLE tiktok_shop_environment; DELETE FROM tiktok_shop_migrations WHERE version = 2";
+    earlier.execute(undo).await.unwrap();
+    assert_eq!(open().await.belongs_to(Environment::Fake).await, Ok(false));
 }
 
 /// An operator may take away the right to create tables after the tables exist.

@@ -20,9 +20,9 @@ use tiktok_shop_host::events::{Event, EventPosition, NewEvent};
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::seal::KeyFile;
 use tiktok_shop_host::storage::{
-    ConnectionStorage, ConsentRecord, ConsentStorage, Due, Ending, KeyStorage, KeyUse, Next, OnceDigest, Purpose, Row,
-    RowEntry, Sealed, SealedRecord, StateDigest, StorageError, StoredConsent, Swapped, TenantKey, TokenEntry,
-    TokenStorage, TokenWrite, WebhookDigest, WebhookStorage, WrappedKey,
+    ConnectionStorage, ConsentRecord, ConsentStorage, Due, Ending, Environment, KeyStorage, KeyUse, Next, OnceDigest,
+    Purpose, Row, RowEntry, Sealed, SealedRecord, StateDigest, StorageError, StoredConsent, Swapped, TenantKey,
+    TokenEntry, TokenStorage, TokenWrite, WebhookDigest, WebhookStorage, WrappedKey,
 };
 use tiktok_shop_host::{AccountId, Component, ConnectorHost, CustomerId, KeyId, Revision, ShopId, TenantId};
 
@@ -40,6 +40,8 @@ const ONCE: TableDefinition<'_, (&str, &str, &str, &[u8]), ()> = TableDefinition
 const STATES: TableDefinition<'_, Digest, &[u8]> = TableDefinition::new("states");
 /// When each webhook was remembered (its digest was stored), in seconds since 1970.
 const WEBHOOKS: TableDefinition<'_, Digest, u64> = TableDefinition::new("webhooks");
+/// The environment to which this storage belongs, in one entry.
+const ENVIRONMENT: TableDefinition<'_, (), &str> = TableDefinition::new("environment");
 /// The tenants' data keys, which encrypt (seal) tokens and ciphers. A key of this table is a tenant and a number. Data
 /// keys that were added later have greater numbers.
 const KEYS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("keys");
@@ -120,6 +122,7 @@ impl OwnStorage {
         transaction.open_table(STATES)?;
         transaction.open_table(WEBHOOKS)?;
         transaction.open_table(KEYS)?;
+        transaction.open_table(ENVIRONMENT)?;
         transaction.commit()?;
         Ok(storage)
     }
@@ -274,6 +277,21 @@ fn append(transaction: &WriteTransaction, tenant: &TenantId, events: &[NewEvent]
 
 #[async_trait]
 impl TokenStorage for OwnStorage {
+    async fn belongs_to(&self, environment: Environment) -> Result<bool, StorageError> {
+        self.write(move |transaction, _| {
+            let mut table = transaction.open_table(ENVIRONMENT)?;
+            let stored = table.get(())?.map(|stored| stored.value().to_owned());
+            match stored {
+                Some(stored) => Ok(stored == environment.as_str()),
+                None => {
+                    table.insert((), environment.as_str())?;
+                    Ok(true)
+                }
+            }
+        })
+        .await
+    }
+
     async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
         let (tenant, customer) = (tenant.clone(), customer.clone());
         self.read(move |transaction, _| {

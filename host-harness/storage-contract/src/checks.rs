@@ -5,8 +5,8 @@ use futures::future::BoxFuture;
 use super::broken::Broken;
 use super::trial::Trial;
 use super::{
-    abandoned, ages, consents, due, endings, events, histories, isolation, keys, lists, revisions, round_trip, sealing,
-    swaps,
+    abandoned, ages, consents, due, endings, environments, events, histories, isolation, keys, lists, revisions,
+    round_trip, sealing, swaps,
 };
 
 /// A check and the promise that it tests.
@@ -76,6 +76,8 @@ pub(super) const CHECKS: &[Check] = checks! {
     "Appends the event unless an event with the same `once` was appended for the same connection before":
         events::append_once_appends_once_per_tenant_and_connection,
         events::exactly_one_concurrent_append_once_appends_the_event;
+    "It belongs to the environment of the first call for good":
+        environments::a_storage_belongs_to_one_environment_for_good;
     "Returns connections of all tenants whose `TokenWrite::refresh_due_at` is `now` or earlier, in the order of `Due`":
         due::thousands_of_due_connections_are_listed_in_order_page_by_page,
         due::connections_that_are_no_longer_due_are_not_listed;

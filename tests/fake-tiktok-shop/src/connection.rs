@@ -21,7 +21,7 @@ pub(crate) struct Playback {
     pub then: Ending,
 }
 
-/// A channel from a request to its connection. Every request carries it as an extension.
+/// The sender by which a request hands its connection over to a fault. Every request carries one as an extension.
 #[derive(Clone)]
 pub(crate) struct TakeOver(mpsc::Sender<Playback>);
 

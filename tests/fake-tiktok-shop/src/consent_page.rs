@@ -1,4 +1,6 @@
-//! The consent page, `services.tiktokshop.com/open/authorize`, on which a seller allows or refuses an app.
+//! The consent page, on which a seller allows or refuses an app. Two links lead to it: `/open/authorize?service_id=…`
+//! on `services.tiktokshop.com`, which Partner Center shows, and the older `/oauth/authorize?app_key=…` on
+//! `auth.tiktok-shops.com`, which some SDKs and the documentation of a vendor still contain.
 
 use axum::http::{Method, StatusCode};
 
@@ -12,37 +14,80 @@ use crate::seller::Seller;
 use crate::server::Reply;
 use crate::vendor_request::VendorRequest;
 
-pub(crate) const PATH: &str = "/open/authorize";
+/// A link to the consent page. The two links name the app in different ways.
+#[derive(Clone, Copy)]
+pub(crate) enum Link {
+    /// `/open/authorize?service_id=…`
+    ServiceId,
+    /// `/oauth/authorize?app_key=…`
+    AppKey,
+}
 
-pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> Reply {
-    match (&request.method, request.path.as_str()) {
-        (&Method::GET, PATH) => ask(marketplace, &request.query),
-        (&Method::POST, PATH) => decide(marketplace, &Query::parse(&request.body)),
+impl Link {
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::ServiceId => "/open/authorize",
+            Self::AppKey => "/oauth/authorize",
+        }
+    }
+
+    /// Returns the name of the parameter that names the app.
+    fn parameter(self) -> &'static str {
+        match self {
+            Self::ServiceId => "service_id",
+            Self::AppKey => "app_key",
+        }
+    }
+
+    /// Returns the app that a link names.
+    pub(crate) fn app(self, marketplace: &Marketplace, named: &str) -> Result<App, ControlError> {
+        match self {
+            Self::ServiceId => marketplace.app_by_service_id(named).cloned(),
+            Self::AppKey => {
+                marketplace.app_by_key(named).cloned().ok_or_else(|| ControlError::UnknownAppKey(named.to_owned()))
+            }
+        }
+    }
+}
+
+/// Answers a request to the address of one of the two links.
+pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest, link: Link) -> Reply {
+    if request.path != link.path() {
+        return problem(StatusCode::NOT_FOUND, "There is no such page.");
+    }
+    match request.method {
+        Method::GET => ask(marketplace, link, &request.query),
+        // A browser says in this header which site has sent a form. Another site must not decide for the seller.
+        Method::POST if request.header("sec-fetch-site").is_some_and(|site| site != "same-origin") => {
+            problem(StatusCode::FORBIDDEN, "Another web site has sent this form. Decide on the consent page.")
+        }
+        Method::POST => decide(marketplace, link, &Query::parse(&request.body)),
         _ => problem(StatusCode::NOT_FOUND, "There is no such page."),
     }
 }
 
-fn ask(marketplace: &Marketplace, query: &Query) -> Reply {
-    let Some(service_id) = query.first("service_id") else {
-        return problem(StatusCode::BAD_REQUEST, "The link has no service_id.");
+fn ask(marketplace: &Marketplace, link: Link, query: &Query) -> Reply {
+    let Some(named) = query.first(link.parameter()) else {
+        return problem(StatusCode::BAD_REQUEST, &format!("The link has no {}.", link.parameter()));
     };
-    match marketplace.app_by_service_id(service_id) {
-        Ok(app) => Reply::Page(StatusCode::OK, form(app, &marketplace.sellers, query.first("state"))),
+    match link.app(marketplace, named) {
+        Ok(app) => Reply::Page(StatusCode::OK, form(&app, link, &marketplace.sellers, query.first("state"))),
         Err(error) => refused(&error),
     }
 }
 
-fn decide(marketplace: &mut Marketplace, form: &Query) -> Reply {
+fn decide(marketplace: &mut Marketplace, link: Link, form: &Query) -> Reply {
     let decision = match form.first("decision") {
         Some("allow") => Decision::Allow,
         Some("refuse") => Decision::Refuse,
         _ => return problem(StatusCode::BAD_REQUEST, "The form has no decision."),
     };
-    let service_id = form.first("service_id").unwrap_or_default();
+    let named = form.first(link.parameter()).unwrap_or_default();
     let seller = form.first("seller").unwrap_or_default();
-    let callback = marketplace
-        .decide(service_id, seller, form.first("state"), decision)
-        .and_then(|query| marketplace.callback_address(service_id, &query));
+    let callback = link.app(marketplace, named).and_then(|App { service_id, .. }| {
+        let query = marketplace.decide(&service_id, seller, form.first("state"), decision)?;
+        marketplace.callback_address(&service_id, &query)
+    });
     match callback {
         Ok(address) => Reply::Redirect(address),
         Err(error) => refused(&error),
@@ -57,7 +102,7 @@ fn problem(status: StatusCode, text: &str) -> Reply {
     Reply::Page(status, document("This link does not work", &format!("<p>{}</p>\n", escape(text))))
 }
 
-fn form(app: &App, sellers: &[Seller], state: Option<&str>) -> String {
+fn form(app: &App, link: Link, sellers: &[Seller], state: Option<&str>) -> String {
     let scopes: String = app.scopes.iter().map(|scope| format!("<li>{}</li>", code(scope))).collect();
     let sellers: String = sellers
         .iter()
@@ -65,16 +110,22 @@ fn form(app: &App, sellers: &[Seller], state: Option<&str>) -> String {
         .map(|(position, seller)| choice(seller, if position == 0 { " checked" } else { "" }))
         .collect();
     let state = state.map(|state| format!("<input type=\"hidden\" name=\"state\" value=\"{}\">\n", escape(state)));
+    let named = match link {
+        Link::ServiceId => &app.service_id,
+        Link::AppKey => &app.app_key,
+    };
     let content = format!(
         "<p><strong>{name}</strong> asks for access to your TikTok Shop account:</p>\n<ul>{scopes}</ul>\n\
-         <form method=\"post\" action=\"{PATH}\">\n\
-         <input type=\"hidden\" name=\"service_id\" value=\"{service_id}\">\n{state}\
+         <form method=\"post\" action=\"{path}\">\n\
+         <input type=\"hidden\" name=\"{parameter}\" value=\"{named}\">\n{state}\
          <fieldset><legend>You are signed in as</legend>\n{sellers}</fieldset>\n\
          <button name=\"decision\" value=\"allow\">Allow</button>\
          <button name=\"decision\" value=\"refuse\">Refuse</button>\n</form>\n\
          <p class=\"note\">This is a fake TikTok Shop on your own machine.</p>\n",
         name = escape(&app.name),
-        service_id = escape(&app.service_id),
+        path = link.path(),
+        parameter = link.parameter(),
+        named = escape(named),
         state = state.unwrap_or_default(),
     );
     document("Authorize app", &content)

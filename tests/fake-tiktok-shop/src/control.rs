@@ -42,6 +42,9 @@ pub enum ControlError {
     /// A shop with this id exists already.
     #[error("a shop {0:?} exists already")]
     ShopExists(String),
+    /// No app has this `app_key`.
+    #[error("no app with the app key {0:?}")]
+    UnknownAppKey(String),
     /// The fake has never issued this refresh token.
     #[error("no such refresh token")]
     UnknownRefreshToken,
@@ -169,7 +172,8 @@ impl Control {
     }
 
     /// Ends every authorization that the seller has given to any app so far, as if the time of the authorization were
-    /// over. A refresh then gets 36004001. Access tokens stay valid until they expire.
+    /// over. A refresh then gets 36004001. By default, access tokens stay valid until they expire
+    /// ([`Switches::access_token_after_end`]).
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`]
@@ -186,8 +190,9 @@ impl Control {
         self.with(|marketplace| marketplace.end_access_tokens(seller))
     }
 
-    /// Removes the app in the same way as the seller does in Seller Center. A webhook of type 6 is queued for each
-    /// shop. Afterwards a refresh gets 36004005, a call gets 105001 and an exchange gets 36004004.
+    /// Removes the app in the same way as the seller does in Seller Center. With the default switches, a webhook of
+    /// type 6 is queued for each shop. Afterwards a refresh gets 36004005, a call gets 105001 and an exchange gets
+    /// 36004004.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`]
@@ -196,9 +201,9 @@ impl Control {
         self.with(|marketplace| marketplace.deauthorize(&key, DeauthorizeNotice::Sent))
     }
 
-    /// Removes one shop from the seller's grant to the app, until the next consent. A webhook of type 6 is queued, the
-    /// shop is no longer listed, and calls for the shop get 106013. Removing the last shop also removes the grant,
-    /// unless the switch [`Switches::last_shop_removed`] says otherwise.
+    /// Removes one shop from the seller's grant to the app, until the next consent. A webhook of type 6 is queued, and
+    /// the shop is no longer listed. With the default switches, calls for the shop get 106013, and removing the last
+    /// shop also removes the grant.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`],
@@ -279,8 +284,9 @@ impl Control {
     }
 
     /// Records the receiver's answer to a delivery: the HTTP status, or `None` if no answer came within 3 seconds. A
-    /// failed webhook is sent again up to 4 times: 2 minutes, 30 minutes, 3 hours and 12 hours after the previous
-    /// failure.
+    /// webhook is delivered if the status is 2xx, or by default also if it is 401 ([`Switches::refused_webhook`]).
+    /// Otherwise the delivery has failed, and the webhook becomes due again 2 minutes, 30 minutes, 3 hours and 12 hours
+    /// after its first, second, third and fourth failure. After the fifth failure the fake gives up.
     ///
     /// # Errors
     /// [`ControlError::UnknownWebhook`]

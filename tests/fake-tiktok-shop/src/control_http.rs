@@ -1,4 +1,7 @@
-//! The control interface over HTTP: JSON under `/_control`. Bodies are read as JSON, and their content type is ignored.
+//! The control interface over HTTP: JSON under `/_control`.
+//!
+//! Any web page that is open in a browser on this machine can make the browser send requests here. The interface
+//! refuses such requests: see [`refuse_other_sites`].
 
 mod operations;
 
@@ -6,8 +9,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
 use axum::{Json, Router};
@@ -15,7 +19,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::app::App;
 use crate::consent::Decision;
+use crate::consent_page::Link;
 use crate::control::{Control, ControlError};
 use crate::fault::{Fault, FaultScript, catalogue};
 use crate::request_log::RequestRecord;
@@ -52,6 +58,41 @@ pub(crate) fn router() -> Router<Control> {
             let text = "this method is not allowed here; GET /_control lists the operations";
             Refusal(StatusCode::METHOD_NOT_ALLOWED, text.to_owned())
         })
+        .layer(from_fn(refuse_other_sites))
+}
+
+/// Refuses a request that a web page of another origin has caused, and a change whose body is not declared as JSON.
+///
+/// Current browsers name the origin in `Origin` and `Sec-Fetch-Site`. An older browser names it in neither, but it does
+/// not let a page send the content type `application/json` to another origin without asking that origin first, and the
+/// fake does not answer such a question. Programs like curl send neither header, and may use the interface.
+async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let is_own_site = |site: &HeaderValue| *site == "same-origin" || *site == "none";
+    if !headers.get_all("sec-fetch-site").iter().all(is_own_site)
+        || !headers.get_all(header::ORIGIN).iter().all(|origin| is_own_origin(origin, headers))
+    {
+        let text = "another web site has caused this request; send it from a program, for example curl";
+        return Refusal(StatusCode::FORBIDDEN, text.to_owned()).into_response();
+    }
+    let changes = [Method::POST, Method::PUT, Method::PATCH].contains(request.method());
+    if changes && !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
+        let text = "send the header content-type: application/json";
+        return Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, text.to_owned()).into_response();
+    }
+    next.run(request).await
+}
+
+/// Tells whether an `Origin` header names the address to which the request was sent.
+fn is_own_origin(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let authority = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
+}
+
+fn is_json(content_type: &HeaderValue) -> bool {
+    let media_type = content_type.to_str().ok().and_then(|value| value.split(';').next());
+    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
 }
 
 /// An error answer: `{"error": "…"}`.
@@ -68,7 +109,8 @@ impl From<ControlError> for Refusal {
         let status = match error {
             ControlError::NotAuthorized(_) | ControlError::ShopExists(_) => StatusCode::CONFLICT,
             ControlError::NotLoopback(_) => StatusCode::BAD_REQUEST,
-            ControlError::UnknownRefreshToken
+            ControlError::UnknownAppKey(_)
+            | ControlError::UnknownRefreshToken
             | ControlError::UnknownSeller(_)
             | ControlError::UnknownService(_)
             | ControlError::UnknownShop(_)
@@ -318,7 +360,10 @@ fn fates(fates: impl IntoIterator<Item = (u64, WebhookFate)>) -> Value {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Consent {
-    service_id: String,
+    #[serde(default)]
+    service_id: Option<String>,
+    #[serde(default)]
+    app_key: Option<String>,
     seller: String,
     #[serde(default)]
     state: Option<String>,
@@ -326,8 +371,17 @@ struct Consent {
 }
 
 async fn consent(State(control): State<Control>, body: Bytes) -> Outcome {
-    let Consent { service_id, seller, state, decision } = parse(&body)?;
+    let Consent { service_id, app_key, seller, state, decision } = parse(&body)?;
+    let (link, named) = match (service_id, app_key) {
+        (Some(service_id), None) => (Link::ServiceId, service_id),
+        (None, Some(app_key)) => (Link::AppKey, app_key),
+        (None, None) | (Some(_), Some(_)) => {
+            let text = "name the app by service_id or by app_key, not by both";
+            return Err(Refusal(StatusCode::BAD_REQUEST, text.to_owned()));
+        }
+    };
     let (callback_query, redirect) = control.with(|marketplace| {
+        let App { service_id, .. } = link.app(marketplace, &named)?;
         let query = marketplace.decide(&service_id, &seller, state.as_deref(), decision)?;
         let redirect = marketplace.callback_address(&service_id, &query)?;
         Ok::<_, ControlError>((query, redirect))

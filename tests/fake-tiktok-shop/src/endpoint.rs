@@ -38,9 +38,9 @@ pub(crate) struct Endpoint {
     pub answers: Answers,
 }
 
-/// The owner of the data that a call returns. Each variant contains the function that answers the call.
+/// Whose data a call returns, and the function that answers the call.
 ///
-/// The documentation gives each endpoint a tag: official page `api-entity-tags` (as of December 2025).
+/// The official page `api-entity-tags` (as of December 2025) gives most endpoints a tag: *Seller* or *Shop*.
 #[derive(Clone, Copy)]
 pub(crate) enum Answers {
     /// The seller's data: tag *Seller*, or no tag. The call must not have a `shop_cipher`.
@@ -68,12 +68,14 @@ impl Caller {
     }
 }
 
-const ENDPOINTS: [Endpoint; 10] = [
+const ENDPOINTS: [Endpoint; 12] = [
     shops::LIST_SHOPS,
     shops::LIST_ACTIVE_SHOPS,
     shops::DEAUTHORIZE,
     orders::SEARCH,
-    products::SEARCH,
+    products::SEARCH_202309,
+    products::SEARCH_202312,
+    products::SEARCH_202502,
     products::UPLOAD_IMAGE,
     packages::SHIP,
     webhooks::LIST,
@@ -115,14 +117,40 @@ impl Endpoint {
 /// The codes are from the official page `common-errors` (as of 2026). That page gives no HTTP statuses, so the fake
 /// chooses them.
 fn json_body(request: &VendorRequest) -> Result<Map<String, Value>, Failure> {
+    match json(request)? {
+        None => Ok(Map::new()),
+        Some(Value::Object(body)) => Ok(body),
+        Some(_) => Err(malformed("it is not a JSON object")),
+    }
+}
+
+/// Parses the body of a search as a filter, a JSON object. A missing body, `null` and `[]` are empty filters. A member
+/// that is `null` filters nothing.
+///
+/// Widely used SDKs in other languages send these forms in live use: one of them sends `[]` for an empty filter, and
+/// another one sends `{"status":null}`.
+fn filter(request: &VendorRequest) -> Result<Map<String, Value>, Failure> {
+    match json(request)? {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Array(items)) if items.is_empty() => Ok(Map::new()),
+        Some(Value::Object(mut filter)) => {
+            filter.retain(|_, value| !value.is_null());
+            Ok(filter)
+        }
+        Some(_) => Err(malformed("it is not a JSON object")),
+    }
+}
+
+/// Parses the body as JSON. `None` if the request has no body.
+fn json(request: &VendorRequest) -> Result<Option<Value>, Failure> {
     if request.body.is_empty() {
-        return Ok(Map::new());
+        return Ok(None);
     }
     if request.media_type().as_deref() != Some("application/json") {
         let message = "Invalid content type, application/json is expected";
         return Err(Failure::new(StatusCode::BAD_REQUEST, 36_009_023, message));
     }
-    serde_json::from_slice(&request.body).map_err(|_| malformed("it is not a JSON object"))
+    serde_json::from_slice(&request.body).map(Some).map_err(|_| malformed("it is not JSON"))
 }
 
 /// Returns the failure 36009022, for a malformed body or content type.

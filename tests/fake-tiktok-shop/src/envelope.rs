@@ -30,8 +30,22 @@ impl Failure {
     }
 }
 
+/// The form of a failure's body.
+#[derive(Clone, Copy)]
+pub(crate) enum FailureForm {
+    /// `code`, `message` and `request_id`.
+    Short,
+    /// The same, and `data: null`. The message ends with a link.
+    WithLink,
+}
+
 /// Returns the HTTP status, the code and the body of an answer.
-pub(crate) fn render(answer: Answer, request_id: String, empty: EmptyData) -> (StatusCode, u32, Value) {
+pub(crate) fn render(
+    answer: Answer,
+    request_id: String,
+    empty: EmptyData,
+    failures: FailureForm,
+) -> (StatusCode, u32, Value) {
     match answer {
         Ok(data) => {
             let data = match empty {
@@ -46,11 +60,16 @@ pub(crate) fn render(answer: Answer, request_id: String, empty: EmptyData) -> (S
             (StatusCode::OK, 0, body)
         }
         Err(Failure { status, code, message }) => {
-            // Real messages end like this. So a client that compares whole messages also fails with this fake.
-            let message = format!(
-                "{message}. For more details: https://partner.tiktokshop.com/docv2/page/common-errors?code={code}"
-            );
-            (status, code, json!({ "code": code, "message": message, "request_id": request_id, "data": null }))
+            let body = match failures {
+                FailureForm::Short => json!({ "code": code, "message": message, "request_id": request_id }),
+                FailureForm::WithLink => {
+                    // Real messages of the API host end with a short link. So a client that compares whole messages
+                    // also fails with this fake.
+                    let message = format!("{message}. For more details: https://m.tiktok.shop/s/fixture");
+                    json!({ "code": code, "message": message, "request_id": request_id, "data": null })
+                }
+            };
+            (status, code, body)
         }
     }
 }

@@ -10,7 +10,8 @@ use crate::seller::{Seller, Shop};
 
 const DAY: u64 = 86_400;
 
-/// The length of most real authorizations. The time when they end, in Unix seconds, does not fit into 32 bits.
+/// The length of most real authorizations. Such an authorization ends so late that the Unix seconds of its end do not
+/// fit into 32 bits.
 const NINETY_NINE_YEARS: Duration = Duration::from_secs(36_135 * DAY);
 
 /// The length of authorizations in older reports and in the documentation's example.

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::signature::{hex, hmac_sha256};
 use crate::switches::{
     CiphersOnConsent, EarlierToken, EndingNoticeZone, RefreshTokenOnRefresh, ReplacedRefreshToken, Switches,
+    TokenPrefix,
 };
 
 pub(crate) use authorization::Authorization;
@@ -36,26 +37,30 @@ struct Code {
 
 struct AccessToken {
     key: GrantKey,
+    /// The consent to which the token belongs. The consents of a grant are counted from 1.
     consent: u32,
+    /// The value of `Grants::issued` when the token was issued. A later token has a higher value.
     number: u64,
     issued_at: u64,
     expires_at: u64,
     /// The time when the consent's authorization ends, in Unix seconds.
     authorization_ends_at: u64,
-    /// Whether a later refresh with the same refresh token has issued another access token.
+    /// Whether a refresh with the refresh token of the same pair has issued another access token.
     replaced: bool,
 }
 
 struct RefreshToken {
     key: GrantKey,
+    /// As in [`AccessToken`].
     consent: u32,
+    /// As in [`AccessToken`].
     number: u64,
     issued_at: u64,
     expires_at: u64,
     /// The access token that was last issued together with this refresh token.
     access_token: String,
     replacement: Option<Replacement>,
-    /// Whether this token was revoked without the other tokens of the consent.
+    /// Whether a test has revoked this single token. The other tokens of the consent stay valid.
     revoked: bool,
 }
 
@@ -100,6 +105,7 @@ pub(crate) enum AccessRefusal {
 /// All codes, authorizations and tokens.
 pub(crate) struct Grants {
     seed: [u8; 32],
+    /// The number of values that [`opaque`](Self::opaque) has drawn.
     issued: u64,
     codes: HashMap<String, Code>,
     /// The app and the code of every code that was issued, exchanged or not.
@@ -171,9 +177,11 @@ impl Grants {
         authorization.issued_before = self.issued;
         let consent = authorization.consents;
 
+        let prefix = switches.token_prefix;
         let (access_token, access_token_expires_at) =
-            self.issue_access_token(&key, consent, now, refresh_token_expires_at);
-        let refresh_token = self.issue_refresh_token(&key, consent, now, refresh_token_expires_at, &access_token);
+            self.issue_access_token(prefix, &key, consent, now, refresh_token_expires_at);
+        let refresh_token =
+            self.issue_refresh_token(prefix, &key, consent, now, refresh_token_expires_at, &access_token);
         Ok(Pair { key, access_token, access_token_expires_at, refresh_token, refresh_token_expires_at })
     }
 
@@ -212,9 +220,12 @@ impl Grants {
         if let Some(earlier) = self.access_tokens.get_mut(&token.access_token) {
             earlier.replaced = true;
         }
-        let (access_token, access_token_expires_at) = self.issue_access_token(&key, consent, now, expires_at);
+        let prefix = switches.token_prefix;
+        let (access_token, access_token_expires_at) = self.issue_access_token(prefix, &key, consent, now, expires_at);
         let refresh_token = match rotation {
-            RefreshTokenOnRefresh::New => self.issue_refresh_token(&key, consent, now, expires_at, &access_token),
+            RefreshTokenOnRefresh::New => {
+                self.issue_refresh_token(prefix, &key, consent, now, expires_at, &access_token)
+            }
             RefreshTokenOnRefresh::Unchanged => {
                 if let Some(token) = self.refresh_tokens.get_mut(presented) {
                     token.access_token.clone_from(&access_token);
@@ -347,12 +358,13 @@ impl Grants {
 
     fn issue_access_token(
         &mut self,
+        prefix: TokenPrefix,
         key: &GrantKey,
         consent: u32,
         now: u64,
         authorization_ends_at: u64,
     ) -> (String, u64) {
-        let value = format!("ROW_{}{}", self.opaque(), self.opaque());
+        let value = format!("{}{}{}", prefix.text(), self.opaque(), self.opaque());
         let expires_at = now.saturating_add(ACCESS_TOKEN_LIFE);
         let token = AccessToken {
             key: key.clone(),
@@ -369,13 +381,14 @@ impl Grants {
 
     fn issue_refresh_token(
         &mut self,
+        prefix: TokenPrefix,
         key: &GrantKey,
         consent: u32,
         now: u64,
         expires_at: u64,
         access_token: &str,
     ) -> String {
-        let value = format!("ROW_{}{}", self.opaque(), self.opaque());
+        let value = format!("{}{}{}", prefix.text(), self.opaque(), self.opaque());
         let token = RefreshToken {
             key: key.clone(),
             consent,

@@ -11,8 +11,9 @@
 //! - **Calls.** For each call of the API, the fake checks the signature, then the token, the scope and the cipher. It
 //!   remembers the effects of the call.
 //! - **Open questions.** Where TikTok Shop's documentation says nothing, [`Switches`] choose the answer.
-//! - **Webhooks.** Grants lose shops, are removed and end. The fake signs the webhooks about these events and hands
-//!   them out on request until the receiver has accepted them or the fake gives up.
+//! - **Webhooks.** The fake writes and signs a webhook when a seller removes the app or a shop, and when an
+//!   authorization is about to end. A test fetches the webhook, delivers it and reports the receiver's answer. After a
+//!   failure the fake hands the same webhook out again, up to four times.
 //! - **Faults.** A [`Fault`] replaces the answers to the next requests to a path, byte for byte. The fault says whether
 //!   TikTok Shop acts on the request first.
 //!
@@ -88,9 +89,10 @@ pub use seller::{Seller, Shop};
 pub use switches::{
     CallbackExtras, CipherFailureStatus, CiphersOnConsent, DeauthorizeAgain, DeauthorizeNotice, DeauthorizeShop,
     EarlierToken, EmptyData, EndingNoticeZone, ExpirationTime, FailureStatus, GrantNotices, GrantedScopesField,
-    LastShopRemoved, NotificationId, RefreshTokenField, RefreshTokenOnRefresh, RefusalError, RefusedWebhook,
-    ReplacedRefreshToken, Switches, TokensAfterRemoval, WebhookBody, WebhookCopies, WebhookData, WebhookDelay,
-    WebhookOrder, WebhookShopId, WebhookTimestamp, WrongCipher, WrongSecret,
+    LastShopRemoved, NotificationId, RefreshGrantType, RefreshTokenField, RefreshTokenOnRefresh, RefusalError,
+    RefusedWebhook, ReplacedRefreshToken, Switches, TokenFailure, TokenPrefix, TokensAfterRemoval, UnsignedEmptyObject,
+    WebhookBody, WebhookCopies, WebhookData, WebhookDelay, WebhookOrder, WebhookShopId, WebhookTimestamp, WrongCipher,
+    WrongSecret,
 };
 pub use webhook::{WebhookDelivery, WebhookFate};
 
@@ -175,8 +177,9 @@ impl FakeTikTokShop {
         self.control.address()
     }
 
-    /// Waits until every connection that a client has opened so far is accepted and closed. Afterwards the request log
-    /// is complete for those clients. A client that keeps its connection open keeps this function waiting.
+    /// Waits until the server has accepted every connection that was opened before this call, and until all connections
+    /// are closed. The request log then contains every request of those connections. If a client keeps a connection
+    /// open, this function keeps waiting.
     ///
     /// # Errors
     /// The connection to the fake fails.

@@ -16,7 +16,8 @@ const CAPACITY: usize = 10_000;
 /// Headers whose values are secrets or may contain them.
 const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "x-tts-access-token"];
 
-/// Query parameters whose values are secrets, or may be used once in place of a secret.
+/// Query parameters whose values are secrets. An authorization code and a state work only once, but they count as
+/// secrets until then.
 const SECRET_PARAMETERS: [&str; 8] =
     ["access_token", "app_secret", "auth_code", "code", "refresh_token", "shop_cipher", "sign", "state"];
 

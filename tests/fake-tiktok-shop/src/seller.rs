@@ -37,8 +37,8 @@ pub struct Shop {
     pub region: String,
     /// `LOCAL` or `CROSS_BORDER`.
     pub seller_type: String,
-    /// The shop's first cipher, which calls for this shop send as `shop_cipher`. `None` leaves the member out of the
-    /// row.
+    /// The shop's cipher before a consent has changed it. Calls for the shop send the present cipher as `shop_cipher`.
+    /// If this is `None`, the row has no cipher.
     #[serde(default)]
     pub cipher: Option<String>,
     /// The shop code that the seller sees in Seller Center.
@@ -49,8 +49,8 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// Returns the shop's row in the list of authorized shops. `cipher` is the cipher to list. `None` leaves the member
-    /// out.
+    /// Returns the shop's row in the list of authorized shops. `cipher` is the present cipher. If it is `None`, the row
+    /// has no cipher.
     pub(crate) fn row(&self, cipher: Option<String>) -> Value {
         let mut row = Map::new();
         for (name, value) in

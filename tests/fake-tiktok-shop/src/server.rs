@@ -12,11 +12,13 @@ use serde_json::Value;
 
 use crate::clock::Utc;
 use crate::connection::{Playback, TakeOver};
+use crate::consent_page::Link;
 use crate::control::Control;
-use crate::envelope;
+use crate::envelope::{self, FailureForm};
 use crate::issued::IssuedPair;
 use crate::marketplace::Marketplace;
 use crate::request_log::RequestRecord;
+use crate::switches::TokenFailure;
 use crate::vendor_request::{HostName, Service, VendorRequest};
 use crate::{api_host, consent_page, control_http, page, start_page, token_host};
 
@@ -41,7 +43,8 @@ async fn date(State(control): State<Control>, request: Request, next: Next) -> R
     response
 }
 
-/// Serves requests to production host names. Only requests to loopback reach the fake's own pages.
+/// Serves a request by its `Host`. A request to a production host name gets the answer of that host. Only a request to
+/// a loopback name or address reaches the fake's own pages. Every other request gets 421.
 async fn by_host(State(control): State<Control>, request: Request, next: Next) -> Response {
     match HostName::of(&request) {
         HostName::Production(service) => serve(&control, service, request).await,
@@ -103,15 +106,22 @@ pub(crate) enum Reply {
 
 impl Reply {
     fn to(service: Service, marketplace: &mut Marketplace, request: &VendorRequest) -> Self {
-        let (answer, issued) = match service {
-            Service::ConsentPage => return consent_page::answer(marketplace, request),
+        let ((answer, issued), failures) = match service {
+            Service::ConsentPage => return consent_page::answer(marketplace, request, Link::ServiceId),
+            Service::TokenHost if request.path == Link::AppKey.path() => {
+                return consent_page::answer(marketplace, request, Link::AppKey);
+            }
             Service::TokenHost => match token_host::answer(marketplace, request) {
-                Some(answer) => answer,
+                Some(answer) => match marketplace.switches.token_failure {
+                    TokenFailure::Recorded => (answer, FailureForm::Short),
+                    TokenFailure::LikeApiHost => (answer, FailureForm::WithLink),
+                },
                 None => return Self::NoSuchPage,
             },
-            Service::ApiHost => (api_host::answer(marketplace, request), None),
+            Service::ApiHost => ((api_host::answer(marketplace, request), None), FailureForm::WithLink),
         };
-        let (status, code, body) = envelope::render(answer, marketplace.request_id(), marketplace.switches.empty_data);
+        let (status, code, body) =
+            envelope::render(answer, marketplace.request_id(), marketplace.switches.empty_data, failures);
         Self::Envelope { status, code, body, issued }
     }
 

@@ -5,7 +5,7 @@ use axum::response::{Html, IntoResponse};
 
 use crate::app::App;
 use crate::clock::Utc;
-use crate::consent_page;
+use crate::consent_page::Link;
 use crate::control::Control;
 use crate::control_http::OPERATIONS;
 use crate::marketplace::Marketplace;
@@ -25,7 +25,7 @@ pub(crate) async fn show(State(control): State<Control>) -> impl IntoResponse {
 
 /// Returns the consent link of an app, as a path on this fake.
 pub(crate) fn consent_link(service_id: &str, state: &str) -> String {
-    query::append(consent_page::PATH, &query::encode([("service_id", service_id), ("state", state)]))
+    query::append(Link::ServiceId.path(), &query::encode([("service_id", service_id), ("state", state)]))
 }
 
 fn content(marketplace: &Marketplace) -> String {
@@ -45,7 +45,8 @@ fn content(marketplace: &Marketplace) -> String {
          <h2>Last requests</h2>\n{requests}\
          <h2>Switches</h2>\n<p>They choose the fake's answers where TikTok Shop's behaviour is not documented.</p>\n{switches}\
          <h2>Control interface</h2>\n<p>JSON, for example \
-         <code>curl -X PATCH -d '{{\"refusal_error\": \"access_denied\"}}' …/_control/switches</code></p>\n{operations}",
+         <code>curl -X PATCH -H 'content-type: application/json' -d '{{\"refusal_error\": \"access_denied\"}}' \
+         …/_control/switches</code></p>\n{operations}",
         time = Utc::from_unix_seconds(now).text(),
         apps = table(["name", "app key", "app secret", "service id", "consent"], marketplace.apps.iter().map(app_row)),
         sellers = table(["seller", "name", "region", "user type", "shops"], marketplace.sellers.iter().map(seller_row)),

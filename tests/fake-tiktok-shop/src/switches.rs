@@ -12,8 +12,9 @@ use serde_json::Value;
 
 pub use answers::{
     CallbackExtras, CipherFailureStatus, CiphersOnConsent, DeauthorizeAgain, DeauthorizeNotice, DeauthorizeShop,
-    EarlierToken, EmptyData, FailureStatus, GrantedScopesField, LastShopRemoved, RefreshTokenField,
-    RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, TokensAfterRemoval, WrongCipher, WrongSecret,
+    EarlierToken, EmptyData, FailureStatus, GrantedScopesField, LastShopRemoved, RefreshGrantType, RefreshTokenField,
+    RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, TokenFailure, TokenPrefix, TokensAfterRemoval,
+    UnsignedEmptyObject, WrongCipher, WrongSecret,
 };
 pub(crate) use explanation::EXPLANATIONS;
 pub use webhooks::{
@@ -46,6 +47,14 @@ pub struct Switches {
     pub refusal_error: RefusalError,
     /// How does the token host answer an unknown app key or a wrong app secret?
     pub wrong_secret: WrongSecret,
+    /// Which members does the body of a failure of the token host have?
+    pub token_failure: TokenFailure,
+    /// Which values of `grant_type` does a refresh accept?
+    pub refresh_grant_type: RefreshGrantType,
+    /// With which characters do new access tokens and refresh tokens begin?
+    pub token_prefix: TokenPrefix,
+    /// May a signature leave out the body `{}`?
+    pub unsigned_empty_object: UnsignedEmptyObject,
     /// Which HTTP status goes with 101000 (the token's user type does not fit the call)?
     pub status_101000: FailureStatus,
     /// Which HTTP status goes with 105001 (the access token is invalid)?

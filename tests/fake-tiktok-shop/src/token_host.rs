@@ -1,9 +1,9 @@
 //! Serves `auth.tiktok-shops.com`, which exchanges authorization codes and refresh tokens for pairs of tokens.
 //!
 //! Source: the official pages `authorization-guide-202309` and `authorization-overview-202407` (as of December 2025).
-//! Failures come with HTTP 200. The documentation gives no code for a wrong grant type or a missing parameter. The fake
-//! answers a wrong grant type with 36009004, and treats a missing code or refresh token like a wrong code or refresh
-//! token.
+//! By default every failure comes with HTTP 200, as in recorded answers. The documentation gives no code for a wrong
+//! grant type or a missing parameter. The fake answers a wrong grant type with 36009004, and treats a missing code or
+//! refresh token like a wrong one.
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::grants::{Pair, RefreshRefusal};
 use crate::issued::IssuedPair;
 use crate::marketplace::Marketplace;
 use crate::query::Query;
-use crate::switches::{GrantedScopesField, RefreshTokenField, RefreshTokenOnRefresh, WrongSecret};
+use crate::switches::{GrantedScopesField, RefreshGrantType, RefreshTokenField, RefreshTokenOnRefresh, WrongSecret};
 use crate::vendor_request::VendorRequest;
 
 /// Returns the answer and the tokens in it. `None` if the token host does not know the path, or if the method is not
@@ -36,7 +36,7 @@ pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> 
 
 fn exchange_code(marketplace: &mut Marketplace, query: &Query) -> Result<Pair, Failure> {
     let service_id = authenticate(marketplace, query, invalid_code)?.service_id.clone();
-    require_grant_type(query, "authorized_code")?;
+    require_grant_type(query, &["authorized_code"])?;
     let code = query.first("auth_code").ok_or_else(invalid_code)?;
 
     let now = marketplace.clock.now();
@@ -48,7 +48,13 @@ fn exchange_code(marketplace: &mut Marketplace, query: &Query) -> Result<Pair, F
 
 fn refresh(marketplace: &mut Marketplace, query: &Query) -> Result<Pair, Failure> {
     let service_id = authenticate(marketplace, query, no_authorization)?.service_id.clone();
-    require_grant_type(query, "refresh_token")?;
+    require_grant_type(
+        query,
+        match marketplace.switches.refresh_grant_type {
+            RefreshGrantType::RefreshToken => &["refresh_token"],
+            RefreshGrantType::Either => &["refresh_token", "authorized_code"],
+        },
+    )?;
     let presented = query.first("refresh_token").ok_or_else(no_authorization)?;
 
     let switches = marketplace.switches;
@@ -65,8 +71,8 @@ fn refresh(marketplace: &mut Marketplace, query: &Query) -> Result<Pair, Failure
     })
 }
 
-/// Checks the app key and the app secret and returns the app. `bad_grant` creates the failure for a wrong code or
-/// refresh token. A switch can choose the same failure as the answer to a wrong secret.
+/// Checks the app key and the app secret and returns the app. `bad_grant` creates the failure that a wrong code or a
+/// wrong refresh token gets. The switch `wrong_secret` can choose this failure also for a wrong app key or app secret.
 fn authenticate<'a>(
     marketplace: &'a Marketplace,
     query: &Query,
@@ -79,6 +85,7 @@ fn authenticate<'a>(
         .ok_or_else(|| {
             let status = match marketplace.switches.wrong_secret {
                 WrongSecret::BadGrant => return bad_grant(),
+                WrongSecret::Ok => StatusCode::OK,
                 WrongSecret::BadRequest => StatusCode::BAD_REQUEST,
                 WrongSecret::Unauthorized => StatusCode::UNAUTHORIZED,
             };
@@ -86,8 +93,8 @@ fn authenticate<'a>(
         })
 }
 
-fn require_grant_type(query: &Query, expected: &str) -> Result<(), Failure> {
-    if query.first("grant_type") == Some(expected) {
+fn require_grant_type(query: &Query, accepted: &[&str]) -> Result<(), Failure> {
+    if query.first("grant_type").is_some_and(|presented| accepted.contains(&presented)) {
         Ok(())
     } else {
         Err(Failure::new(StatusCode::OK, 36_009_004, "Invalid grant_type"))

@@ -5,6 +5,7 @@ use axum::extract::Request;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, header};
 
+use crate::consent_page::Link;
 use crate::query::Query;
 
 /// The highest length of a body: 1 MiB. It is enough for the uploads of tests and keeps the fake's memory small.
@@ -13,7 +14,7 @@ const MAX_BODY: usize = 1024 * 1024;
 /// The part of TikTok Shop to which a request is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
-    /// `auth.tiktok-shops.com`
+    /// `auth.tiktok-shops.com`. It also serves the older address of the consent page.
     TokenHost,
     /// `open-api.tiktokglobalshop.com`
     ApiHost,
@@ -25,9 +26,9 @@ pub(crate) enum Service {
 impl Service {
     /// Returns the service that serves a path, for requests whose `Host` is loopback.
     pub(crate) fn by_path(path: &str) -> Self {
-        if path == crate::consent_page::PATH {
+        if path == Link::ServiceId.path() {
             Self::ConsentPage
-        } else if path.starts_with("/api/v2/token/") {
+        } else if path.starts_with("/api/v2/token/") || path == Link::AppKey.path() {
             Self::TokenHost
         } else {
             Self::ApiHost

@@ -31,8 +31,8 @@ pub(crate) const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 /// gives up.
 const RETRY_DELAYS: [u64; 4] = [2 * 60, 30 * 60, 3 * 3_600, 12 * 3_600];
 
-/// An event that a webhook reports. The fake builds the body only when it sends the webhook, because the switches
-/// decide the body's form.
+/// An event that a webhook reports. The fake builds the body each time that it hands the webhook out, because the
+/// switches decide the body's form.
 #[derive(Clone)]
 pub(crate) struct Notice {
     pub service_id: String,

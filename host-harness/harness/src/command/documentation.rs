@@ -48,9 +48,18 @@ The data folder is `$XDG_DATA_HOME/tiktok-shop-harness` (`~/.local/share/…`), 
 other users can access. The program prints colours only to a terminal. `CLICOLOR_FORCE=1` turns colours on, and `NO_COLOR=1` turns them
 off.
 
-With a fake, a command reads the fake's clock when it starts, and uses this time. The database measures some periods by a real clock
-nevertheless: for example the ten minutes in which a consent must be finished, and the two minutes for which a refresh claims a token. A
-tenant without credentials uses the credentials of the fake's first app.
+### With a fake
+
+A command reads the fake's clock when it starts, and uses this time. The database measures some periods by a real clock nevertheless: for
+example the ten minutes in which a consent must be finished, and the two minutes for which a refresh claims a token.
+
+Any program of this machine can listen at the address of a fake. So a fake gets no secret of TikTok Shop:
+
+- **App.** A tenant without credentials uses the fake's first app. If an app is configured, the fake must first show the app's key and
+  secret itself. Otherwise the command ends with status 2, and the secret is not sent. This applies to every tenant of the configuration
+  file, because a sweep uses all of them. To try a fake on a machine with a real configuration, name another file with `--config`.
+- **Database.** A database belongs either to TikTok Shop or to a fake, as the first command or host that uses it decides. If it belongs to
+  the other one, the command ends with status 3. A database that was used before databases knew this belongs to TikTok Shop.
 
 ### The configuration file
 

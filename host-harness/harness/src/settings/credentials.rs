@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider, StaticCredentials};
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
 use tiktok_shop_host::{Secret, TenantId};
 
 use super::environment::{APP_KEY, APP_SECRET, AUTHORIZATION_LINK, PREVIOUS_APP_SECRET, variable};
+use super::fake::FakeAddress;
 use crate::failure::Failure;
 
 /// The settings of an app. Each member may be missing.
@@ -54,7 +55,7 @@ impl App {
 
 /// The credentials of the configured tenants. All other tenants use the fallback.
 pub(crate) struct Credentials {
-    configured: StaticCredentials,
+    configured: BTreeMap<TenantId, AppCredentials>,
     fallback: Option<AppCredentials>,
 }
 
@@ -66,28 +67,40 @@ impl Credentials {
     pub(crate) fn gather(mut apps: BTreeMap<TenantId, App>, tenant: &TenantId) -> Result<Self, Failure> {
         let app = apps.remove(tenant).unwrap_or_default().with_environment()?;
         apps.insert(tenant.clone(), app);
-        let mut configured = StaticCredentials::new();
+        let mut configured = BTreeMap::new();
         for (tenant, app) in apps {
             if let Some(credentials) = app.complete(&tenant)? {
-                configured = configured.with(tenant, credentials);
+                configured.insert(tenant, credentials);
             }
         }
         Ok(Self { configured, fallback: None })
     }
 
-    /// Uses these credentials for every tenant that has no configured credentials.
-    pub(crate) fn with_fallback(self, fallback: Option<AppCredentials>) -> Self {
-        Self { fallback, ..self }
+    /// Prepares the credentials for a fake that has shown these apps. A tenant without configured credentials uses the
+    /// first app.
+    ///
+    /// # Errors
+    /// A configured app is none of the apps. A program that listens at the fake's address could be anything, so it must
+    /// show each secret first. It then learns no secret from a request.
+    pub(crate) fn for_fake(self, fake: FakeAddress, apps: Vec<AppCredentials>) -> Result<Self, Failure> {
+        let is_shown = |configured: &AppCredentials| {
+            apps.iter().any(|app| app.app_key == configured.app_key && app.app_secret == configured.app_secret)
+        };
+        if let Some((tenant, _)) = self.configured.iter().find(|(_, configured)| !is_shown(configured)) {
+            return Err(Failure::Malformed(format!(
+                "tenant {tenant}: the configured app is not an app of the fake at {fake}, and its secret is not sent to a \
+                 fake; unset {APP_KEY} and {APP_SECRET}, name another configuration file with --config, or use neither \
+                 --fake nor TIKTOK_SHOP_FAKE"
+            )));
+        }
+        Ok(Self { fallback: apps.into_iter().next(), ..self })
     }
 }
 
 #[async_trait]
 impl CredentialsProvider for Credentials {
     async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError> {
-        let configured = self.configured.current(tenant).await;
-        match &self.fallback {
-            Some(fallback) => configured.or_else(|_| Ok(fallback.clone())),
-            None => configured,
-        }
+        let credentials = self.configured.get(tenant).or(self.fallback.as_ref());
+        credentials.cloned().ok_or_else(|| CredentialsError::Refused("no credentials for this tenant".to_owned()))
     }
 }

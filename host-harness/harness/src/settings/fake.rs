@@ -1,12 +1,13 @@
-//! A fake that replaces TikTok Shop's two servers: its address, its clock and its first app.
+//! A fake that replaces TikTok Shop's two servers: its address, its clock and its apps.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{CONTENT_TYPE, HOST};
 use http::{Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -20,12 +21,20 @@ use crate::failure::Failure;
 
 /// The program waits 5 seconds at most for an answer of the fake, because the fake runs on this machine.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The path of the older form of the consent link. This form names the app by its key.
+const OLD_LINK: &str = "/oauth/authorize";
 /// The maximum length of an answer: 1 MiB.
 const MAX_BYTES: usize = 1 << 20;
 
 /// The address of a fake. It is a loopback address, because requests to a fake carry secrets unencrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FakeAddress(SocketAddr);
+
+impl fmt::Display for FakeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
 
 impl FromStr for FakeAddress {
     type Err = &'static str;
@@ -60,34 +69,25 @@ impl FakeAddress {
 
     /// Returns the address of the fake's consent page for a consent link of TikTok Shop.
     pub(crate) fn consent_page(self, link: &str) -> String {
-        let query = link.split_once('?').map_or("", |(_, query)| query);
-        format!("http://{}/open/authorize?{query}", self.0)
+        let (address, query) = link.split_once('?').unwrap_or((link, ""));
+        // The older form of the link has another path.
+        let path = if address.ends_with(OLD_LINK) { OLD_LINK } else { "/open/authorize" };
+        format!("http://{self}{path}?{query}")
     }
 
     /// Returns a clock that starts at the fake's current time. The clock stands still if the fake's clock stands still.
     pub(crate) async fn clock(self) -> Result<Arc<dyn Clock>, Failure> {
-        let answer = self.control("GET", "/clock", &Value::Null).await?;
+        let answer = self.control("GET", "/clock", None).await?;
         let now = answer.get("now").and_then(Value::as_u64).ok_or_else(|| self.no_fake())?;
         let ticking = answer.get("ticking").and_then(Value::as_bool).unwrap_or(true);
         Ok(Arc::new(FakeClock { now: Duration::from_secs(now), ticking, since: SystemClock::new() }))
     }
 
-    /// Returns the credentials of the fake's first app.
-    pub(crate) async fn first_app(self) -> Result<AppCredentials, Failure> {
-        let apps = self.control("GET", "/apps", &Value::Null).await?;
-        let member = |name: &str| apps.get(0)?.get(name)?.as_str().map(str::to_owned);
-        let (Some(app_key), Some(app_secret), Some(service_id)) =
-            (member("app_key"), member("app_secret"), member("service_id"))
-        else {
-            return Err(self.no_fake());
-        };
-        let link = format!("https://services.tiktokshop.com/open/authorize?service_id={service_id}");
-        Ok(AppCredentials {
-            app_key,
-            app_secret: app_secret.into(),
-            previous_app_secret: None,
-            authorization_link: Some(link),
-        })
+    /// Returns the credentials of the fake's apps. There is at least one.
+    pub(crate) async fn apps(self) -> Result<Vec<AppCredentials>, Failure> {
+        let shown = self.control("GET", "/apps", None).await?;
+        let apps = shown.as_array().into_iter().flatten().map(app).collect::<Option<Vec<_>>>();
+        apps.filter(|apps| !apps.is_empty()).ok_or_else(|| self.no_fake())
     }
 
     /// Allows the consent of this link as a seller of the fake. Returns the query of the callback.
@@ -97,11 +97,12 @@ impl FakeAddress {
         let value = |name| parameter(name).map(|(_, value)| value.into_owned());
         let consent = serde_json::json!({
             "service_id": value("service_id"),
+            "app_key": value("app_key"),
             "state": value("state"),
             "seller": seller,
             "decision": "allow",
         });
-        let answer = self.control("POST", "/consent", &consent).await?;
+        let answer = self.control("POST", "/consent", Some(&consent)).await?;
         if let Some(refusal) = answer.get("error").and_then(Value::as_str) {
             return Err(Failure::Malformed(format!("the fake refused: {refusal}")));
         }
@@ -109,25 +110,27 @@ impl FakeAddress {
     }
 
     fn no_fake(self) -> Failure {
-        let Self(address) = self;
         Failure::Unavailable(format!(
-            "no fake TikTok Shop answers at {address}; start one with tiktok-shop-harness fake --port {}",
-            address.port()
+            "no fake TikTok Shop answers at {self}; start one with tiktok-shop-harness fake --port {}",
+            self.0.port()
         ))
     }
 
     /// Sends a request to the fake's control interface.
-    async fn control(self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
+    async fn control(self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let answer = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await;
         let answer = answer.ok().flatten().ok_or_else(|| self.no_fake())?;
         serde_json::from_slice(&answer).map_err(|_| self.no_fake())
     }
 
-    async fn exchange(self, method: &str, path: &str, body: &Value) -> Option<Bytes> {
+    async fn exchange(self, method: &str, path: &str, body: Option<&Value>) -> Option<Bytes> {
         let stream = TcpStream::connect(self.0).await.ok()?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-        let request = Request::builder().method(method).uri(format!("/_control{path}")).header(HOST, "localhost");
-        let request = request.body(Full::new(Bytes::from(body.to_string()))).ok()?;
+        let mut request = Request::builder().method(method).uri(format!("/_control{path}")).header(HOST, "localhost");
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Full::new(Bytes::from(body.map_or_else(String::new, Value::to_string)))).ok()?;
         let answer = async {
             let answer = sender.send_request(request).await.ok()?;
             Some(Limited::new(answer.into_body(), MAX_BYTES).collect().await.ok()?.to_bytes())
@@ -138,6 +141,19 @@ impl FakeAddress {
             _ = connection => None,
         }
     }
+}
+
+/// Reads one app that the fake has shown.
+fn app(shown: &Value) -> Option<AppCredentials> {
+    let member = |name: &str| shown.get(name)?.as_str();
+    let service_id = member("service_id")?;
+    let link = format!("https://services.tiktokshop.com/open/authorize?service_id={service_id}");
+    Some(AppCredentials {
+        app_key: member("app_key")?.to_owned(),
+        app_secret: member("app_secret")?.into(),
+        previous_app_secret: None,
+        authorization_link: Some(link),
+    })
 }
 
 /// A clock that starts at the time that the fake's clock showed.
@@ -207,6 +223,8 @@ mod tests {
         let fake: FakeAddress = "http://127.0.0.1:4010".parse().unwrap();
         let page = fake.consent_page("https://services.tiktokshop.com/open/authorize?service_id=1&state=s");
         assert_eq!(page, "http://127.0.0.1:4010/open/authorize?service_id=1&state=s");
+        let page = fake.consent_page("https://auth.tiktok-shops.com/oauth/authorize?app_key=k&state=s");
+        assert_eq!(page, "http://127.0.0.1:4010/oauth/authorize?app_key=k&state=s");
     }
 
     #[test]

@@ -7,6 +7,9 @@ use std::process::Command;
 
 use fake_tiktok_shop::Decision;
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
+use tokio::runtime::Runtime;
 
 use crate::stage::Stage;
 use crate::{Run, run};
@@ -89,8 +92,8 @@ fn each_member_of_an_app_comes_from_a_variable_or_from_the_file() {
     let secret = [("TIKTOK_SHOP_APP_SECRET", "a-secret-that-is-none-of-the-apps")];
     let wrong = with(stage.command("refresh customer-7 --force --tenant harbour"), &secret);
     let (status, line) = stage.error(wrong, "");
-    assert_eq!(status, Some(12), "{line}");
-    assert!(line.starts_with("misconfigured: ") && !line.contains(secret[0].1), "{line}");
+    assert_eq!(status, Some(2), "{line}");
+    assert!(line.starts_with("tenant harbour: the configured app is not ") && !line.contains(secret[0].1), "{line}");
 
     let incomplete =
         "tenant default: no app-key; set TIKTOK_SHOP_APP_KEY, or tenants.default.app-key in the configuration file";
@@ -104,6 +107,77 @@ fn each_member_of_an_app_comes_from_a_variable_or_from_the_file() {
     let tenants: Vec<_> = swept.iter().map(|line| line["tenant"].as_str().unwrap_or("all")).collect();
     assert!(tenants.contains(&"harbour") && tenants.contains(&"default") && tenants.ends_with(&["all"]), "{swept:?}");
     assert_eq!(swept[2], json!({ "refreshed": 2, "failed": 0, "notices": 0, "stopped": false }));
+}
+
+#[test]
+fn a_fake_gets_no_secret_that_it_has_not_shown() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    stage.fake.clear_requests();
+    let key = stage.app().app_key;
+    let secret = "a-secret-of-a-real-app";
+    let of_variables = |app_key| [("TIKTOK_SHOP_APP_KEY", app_key), ("TIKTOK_SHOP_APP_SECRET", secret)];
+    let advice = "unset TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, name another configuration file with --config, \
+                  or use neither --fake nor TIKTOK_SHOP_FAKE";
+    let refusal = |tenant| {
+        let address = stage.fake.address();
+        let what = format!("the configured app is not an app of the fake at {address}");
+        (Some(2), format!("tenant {tenant}: {what}, and its secret is not sent to a fake; {advice}"))
+    };
+    // Another app, and the app of the fake with another secret.
+    for app_key in ["6realapp00001", &key] {
+        for command in ["refresh customer-7 --force", "authorization-url customer-8", "call customer-7 GET /a/202309/b"]
+        {
+            let refused = stage.error(with(stage.command(command), &of_variables(app_key)), "");
+            assert_eq!(refused, refusal("default"), "{command}");
+        }
+    }
+    // A sweep would use the app of every tenant.
+    write_config(&stage, &format!("[tenants.acme]\napp-key = \"{key}\"\napp-secret = \"{secret}\"\n"));
+    assert_eq!(stage.error(stage.command("sweep"), ""), refusal("acme"));
+    assert_eq!(stage.fake.requests(), []);
+}
+
+#[test]
+fn a_database_belongs_to_a_fake_or_to_tiktok_shop() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    stage.fake.clear_requests();
+    let without_a_fake = |arguments: &str| {
+        let mut command = stage.command(arguments);
+        command.env_remove("TIKTOK_SHOP_FAKE");
+        command
+    };
+    let real = format!("--storage sqlite:{}", stage.home().join("real.sqlite").display());
+    assert_eq!(stage.run(without_a_fake(&format!("events {real}")), "").status, Some(0));
+    let of_fake = format!("--storage sqlite:{}", stage.data("fake-connections.sqlite").display());
+    for command in ["refresh customer-7 --force", "list-connections customer-7", "sweep", "events", "keys status"] {
+        let expected = "storage: this database belongs to TikTok Shop, so a fake must not get its tokens; name another \
+                        database with --storage, or use neither --fake nor TIKTOK_SHOP_FAKE";
+        let refused = stage.error(stage.command(&format!("{command} {real}")), "");
+        assert_eq!(refused, (Some(3), expected.to_owned()), "{command}");
+        let expected = "storage: this database belongs to a fake; name another database with --storage, or name the fake \
+                        with --fake";
+        let refused = stage.error(without_a_fake(&format!("{command} {of_fake}")), "");
+        assert_eq!(refused, (Some(3), expected.to_owned()), "{command}");
+    }
+    assert_eq!(stage.fake.requests(), []);
+    stage.ok("refresh customer-7 --force", "");
+}
+
+#[test]
+fn the_older_form_of_the_consent_link_works_with_a_fake() {
+    let stage = Stage::new();
+    let key = stage.app().app_key;
+    let link = format!("https://auth.tiktok-shops.com/oauth/authorize?app_key={key}");
+    let secret = stage.app().app_secret;
+    let members = format!("app-key = \"{key}\"\napp-secret = \"{secret}\"\nauthorization-link = \"{link}\"\n");
+    write_config(&stage, &format!("[tenants.default]\n{members}"));
+    let begun = run(stage.command("authorization-url customer-7"), "").stdout;
+    assert!(begun.starts_with(&link), "{begun}");
+    assert!(begun.contains(&format!("http://{}/oauth/authorize?app_key={key}", stage.fake.address())), "{begun}");
+    let callback = run(stage.command("authorization-url customer-7 --consent-as one-shop"), "").stdout;
+    assert_eq!(stage.json("connect", &callback)[0]["customer"], "customer-7");
 }
 
 #[test]
@@ -133,11 +207,28 @@ fn a_sweep_prints_a_line_for_a_connection_that_it_can_t_refresh_and_ends_with_st
     assert_eq!(*swept, "0 refreshed, 1 failed, notices: 0");
 }
 
+/// Creates a schema with a random name, and returns an address that uses it. Nobody deletes the schema, because the
+/// server is temporary.
+fn new_schema(server: &str) -> String {
+    let mut bits = [0; 8];
+    SystemRandomness.fill(&mut bits).unwrap();
+    let name = format!("settings_{:016x}", u64::from_be_bytes(bits));
+    let create = async {
+        let mut connection = PgConnection::connect(server).await.unwrap();
+        connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).await.unwrap();
+        connection.close().await.unwrap();
+    };
+    Runtime::new().unwrap().block_on(create);
+    let separator = if server.contains('?') { '&' } else { '?' };
+    format!("{server}{separator}options=-c%20search_path%3D{name}")
+}
+
 #[test]
 fn the_address_of_postgresql_comes_from_a_variable() {
     let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
     let stage = Stage::new();
-    // Other tests may use the same database, so this test uses a tenant of its own.
+    // Other tests may use the same database, but not with a fake. So this test uses a schema and a tenant of its own.
+    let address = new_schema(&address);
     let tenant = format!("{:?}", stage.home());
     let with = |arguments: &str, input: &str| {
         let variables = [("TIKTOK_SHOP_STORAGE", &*address), ("TIKTOK_SHOP_TENANT", &*tenant)];

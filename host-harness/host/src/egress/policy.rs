@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::allow::Authority;
 use super::resolver::{Resolver, SystemResolver};
+use crate::storage::Environment;
 
 /// The network hosts to which the guest's requests go, and how their names are resolved.
 #[derive(Clone)]
@@ -37,6 +38,11 @@ impl EgressPolicy {
     /// `Host` header. Use it for tests and demonstrations. The guest can't notice the stand-in. Nothing else bypasses
     /// the address check.
     ///
+    /// A stand-in gets what TikTok Shop would get: app secrets, codes and tokens. So give a host with a stand-in its
+    /// own provider of credentials and its own storage. If the storage
+    /// [belongs](crate::storage::TokenStorage::belongs_to) to TikTok Shop, the host refuses every call that would send
+    /// a request.
+    ///
     /// # Errors
     /// [`NotLoopback`] if the address is not a loopback address, because secrets would leave the machine unencrypted.
     pub fn stand_in(mut self, authority: Authority, address: SocketAddr) -> Result<Self, NotLoopback> {
@@ -45,6 +51,11 @@ impl EgressPolicy {
         }
         self.stand_ins.insert(authority, address);
         Ok(self)
+    }
+
+    /// Returns the environment whose storage a host with this policy may use.
+    pub(crate) fn environment(&self) -> Environment {
+        if self.stand_ins.is_empty() { Environment::TikTokShop } else { Environment::Fake }
     }
 }
 

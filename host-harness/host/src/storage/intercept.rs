@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry};
 use super::consents::{ConsentRecord, ConsentStorage, StateDigest, StoredConsent};
+use super::environment::Environment;
 use super::error::StorageError;
 use super::host_storage::HostStorage;
 use super::keys::{KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
@@ -199,6 +200,11 @@ impl std::fmt::Debug for Intercepted {
 
 #[async_trait]
 impl TokenStorage for Intercepted {
+    /// The interceptor does not see this access, because a host makes it only once, before its first call.
+    async fn belongs_to(&self, environment: Environment) -> Result<bool, StorageError> {
+        self.storage.belongs_to(environment).await
+    }
+
     async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
         let access = Access::Accounts(tenant, customer);
         self.access(access, |storage| async move { storage.accounts(tenant, customer).await }).await

@@ -2,13 +2,14 @@
 //! when the process ends.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry};
 use super::consents::{ConsentRecord, ConsentStorage, StateDigest, StoredConsent};
+use super::environment::Environment;
 use super::error::StorageError;
 use super::keys::{KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
 use super::swap::{Next, Swapped};
@@ -27,6 +28,8 @@ const WEBHOOK_RETENTION: Duration = Duration::from_secs(3 * 86_400);
 /// Storage in memory. It measures ages with the monotonic time of its clock.
 pub struct MemoryStorage {
     clock: Arc<dyn Clock>,
+    /// The environment of the first call of `belongs_to`.
+    environment: OnceLock<Environment>,
     records: Mutex<BTreeMap<TenantId, Records>>,
 }
 
@@ -97,7 +100,7 @@ impl MemoryStorage {
     /// Creates an empty storage.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, records: Mutex::default() }
+        Self { clock, environment: OnceLock::new(), records: Mutex::default() }
     }
 
     /// Takes the lock. A poisoned lock still guards consistent records, because no foreign code runs under it.
@@ -122,6 +125,10 @@ impl std::fmt::Debug for MemoryStorage {
 
 #[async_trait]
 impl TokenStorage for MemoryStorage {
+    async fn belongs_to(&self, environment: Environment) -> Result<bool, StorageError> {
+        Ok(*self.environment.get_or_init(|| environment) == environment)
+    }
+
     async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {
         let records = self.lock();
         let accounts = records.get(tenant).and_then(|records| records.tokens.get(customer));

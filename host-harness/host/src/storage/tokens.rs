@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::environment::Environment;
 use super::error::StorageError;
 use super::keys::Sealed;
 use super::swap::{Next, Swapped};
@@ -13,6 +14,17 @@ use crate::id::{AccountId, CustomerId, Revision, TenantId};
 /// Keeps token records.
 #[async_trait]
 pub trait TokenStorage: Send + Sync {
+    /// Returns whether the storage belongs to this environment. It belongs to the environment of the first call for
+    /// good. A host asks this before it first hands credentials to the connector. If the answer is `false`, the host
+    /// sends no request.
+    ///
+    /// A storage that already contains tokens, but does not know its environment, belongs to
+    /// [`Environment::TikTokShop`].
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn belongs_to(&self, environment: Environment) -> Result<bool, StorageError>;
+
     /// Returns the customer's accounts that have a token record, in byte order.
     ///
     /// # Errors

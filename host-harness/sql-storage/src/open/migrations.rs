@@ -12,12 +12,23 @@ use crate::sql::error::storage_error;
 /// database may belong to a platform that has migrations of its own.
 const TABLE: &str = "tiktok_shop_migrations";
 
-const SQLITE: &str = include_str!("../../migrations/sqlite/0001_storage.sql");
-const POSTGRES: &str = include_str!("../../migrations/postgres/0001_storage.sql");
+/// A version of the schema: its number, its name and its statements.
+type Version = (i64, &'static str, &'static str);
 
-fn migrator(first: &'static str) -> Migrator {
-    let first = Migration::new(1, "storage".into(), MigrationType::Simple, first.into_sql_str(), false);
-    let mut migrator = Migrator::with_migrations(vec![first]);
+const SQLITE: [Version; 2] = [
+    (1, "storage", include_str!("../../migrations/sqlite/0001_storage.sql")),
+    (2, "environment", include_str!("../../migrations/sqlite/0002_environment.sql")),
+];
+const POSTGRES: [Version; 2] = [
+    (1, "storage", include_str!("../../migrations/postgres/0001_storage.sql")),
+    (2, "environment", include_str!("../../migrations/postgres/0002_environment.sql")),
+];
+
+fn migrator(versions: [Version; 2]) -> Migrator {
+    let migrations = versions.map(|(number, name, sql)| {
+        Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.into());
     migrator.dangerous_set_table_name(TABLE);
     migrator
 }
@@ -60,19 +71,24 @@ mod tests {
     /// A database stores the checksum of each file that created its tables, and is refused if the file differs later. A
     /// changed comment is enough. So change tables only with a new file.
     #[test]
-    fn the_files_of_the_first_version_never_change() {
-        let checksum = |sql| {
-            let checksums: Vec<_> = migrator(sql).iter().map(|known| known.checksum.to_vec()).collect();
-            let [first] = checksums.as_slice() else { panic!("one version") };
-            first.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    fn the_files_of_a_version_never_change() {
+        let checksums = |versions| {
+            let hex = |known: &Migration| known.checksum.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            migrator(versions).iter().map(hex).collect::<Vec<_>>()
         };
         assert_eq!(
-            checksum(SQLITE),
-            "5812a45cdd663f69c64a208eb554bba2548087f397c871d37dc44b98a9976ccb5c7827f351e733d5ecb0a6e31ec3a35e"
+            checksums(SQLITE),
+            [
+                "5812a45cdd663f69c64a208eb554bba2548087f397c871d37dc44b98a9976ccb5c7827f351e733d5ecb0a6e31ec3a35e",
+                "a54745e9e71f101ff4c36cdade5470c849144d4385640ed7fb6fb7a0e19a3a328f334d8fa05ef7b8800674d235a62dec",
+            ]
         );
         assert_eq!(
-            checksum(POSTGRES),
-            "2f82c94f00117d0af1cae650aba0d340623fa3f0716c17596bcac63931a9e22b876fce0cb403452c1e45382a3cc70ff1"
+            checksums(POSTGRES),
+            [
+                "2f82c94f00117d0af1cae650aba0d340623fa3f0716c17596bcac63931a9e22b876fce0cb403452c1e45382a3cc70ff1",
+                "1e304abb1bdb4bd9e99162a6da8b0834314c28cffc8f6351499fd3059f128d861b69e2dbb3845f82dccb6fb10fc50716",
+            ]
         );
     }
 }

@@ -45,7 +45,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     Operation {
         call: "POST /_control/consent",
         body: r#"{"service_id": "…", "seller": "one-shop", "state": "…", "decision": "allow"}"#,
-        does: "Decides on the consent page (allow or refuse; state is optional) and returns the callback.",
+        does: "Decides on the consent page (allow or refuse; state is optional) and returns the callback. app_key may name \
+               the app in place of service_id.",
     },
     Operation {
         call: "POST /_control/sellers/{seller}/end",

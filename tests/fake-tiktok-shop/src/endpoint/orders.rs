@@ -4,7 +4,7 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{Answers, Caller, Endpoint, id, json_body, packages, page, scope};
+use super::{Answers, Caller, Endpoint, filter, id, packages, page, scope};
 use crate::envelope::Answer;
 use crate::marketplace::Marketplace;
 use crate::seller::Shop;
@@ -21,8 +21,8 @@ pub(super) const SEARCH: Endpoint = Endpoint {
 pub(super) const ORDERS: u16 = 120;
 
 fn search(marketplace: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest) -> Answer {
-    let body = json_body(request)?;
-    let wanted = body.get("order_status");
+    let filter = filter(request)?;
+    let wanted = filter.get("order_status");
     let rows = (1..=ORDERS).map(|number| row(marketplace, shop, number));
     page(request, "orders", rows.filter(|row| wanted.is_none_or(|status| row.get("status") == Some(status))).collect())
 }

@@ -1,12 +1,13 @@
-//! Search Products and Upload Product Image: official pages `search-products-202502` and `upload-product-image-202309`.
-//! A product in the answer has only some of the documented members, and only the filters `status` and `seller_skus`
-//! work.
+//! Search Products and Upload Product Image: official pages `search-products-202309`, `search-products-202312`,
+//! `search-products-202502` and `upload-product-image-202309`. In this fake, the three versions of the search are
+//! equal: a product in the answer has only some of the documented members, and only the filters `status` and
+//! `seller_skus` work.
 
 use axum::http::Method;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Answers, Caller, Endpoint, id, json_body, malformed, page, scope};
+use super::{Answers, Caller, Endpoint, filter, id, malformed, page, scope};
 use crate::envelope::{Answer, Failure};
 use crate::marketplace::Marketplace;
 use crate::multipart;
@@ -14,12 +15,13 @@ use crate::seller::Shop;
 use crate::signature::hex;
 use crate::vendor_request::VendorRequest;
 
-pub(super) const SEARCH: Endpoint = Endpoint {
-    method: Method::POST,
-    path: "/product/202502/products/search",
-    scope: scope::PRODUCTS,
-    answers: Answers::Shop(search),
-};
+pub(super) const SEARCH_202309: Endpoint = search_at("/product/202309/products/search");
+pub(super) const SEARCH_202312: Endpoint = search_at("/product/202312/products/search");
+pub(super) const SEARCH_202502: Endpoint = search_at("/product/202502/products/search");
+
+const fn search_at(path: &'static str) -> Endpoint {
+    Endpoint { method: Method::POST, path, scope: scope::PRODUCTS, answers: Answers::Shop(search) }
+}
 
 /// Upload Product Image. An image belongs to no shop yet, so the call has no `shop_cipher`.
 pub(super) const UPLOAD_IMAGE: Endpoint = Endpoint {
@@ -33,9 +35,9 @@ pub(super) const UPLOAD_IMAGE: Endpoint = Endpoint {
 const PRODUCTS: u16 = 40;
 
 fn search(_: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest) -> Answer {
-    let body = json_body(request)?;
-    let status = body.get("status").filter(|status| *status != "ALL");
-    let skus = body.get("seller_skus").and_then(Value::as_array);
+    let filter = filter(request)?;
+    let status = filter.get("status").filter(|status| *status != "ALL");
+    let skus = filter.get("seller_skus").and_then(Value::as_array);
     let rows = (1..=PRODUCTS).filter_map(|number| {
         let sku = format!("MŨ-Đỏ-{number}");
         let wanted = skus.is_none_or(|skus| skus.iter().any(|wanted| *wanted == sku));

@@ -66,8 +66,8 @@ fn text(text: impl Into<String>) -> Piece {
     Piece::Text(text.into())
 }
 
-/// Returns faults with status 429, with and without `Retry-After` (RFC 9110, section 10.2.3), and faults with the same
-/// header and status 503.
+/// Returns faults that ask the client to wait: several with status 429, with many values of `Retry-After` (RFC 9110,
+/// section 10.2.3) or without this header, and one with status 503 and `Retry-After`.
 fn limits() -> Vec<(&'static str, Fault)> {
     let limited = |headers: &str| Fault::with_headers(LIMITED, headers, "");
     let now = "date: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
@@ -129,8 +129,8 @@ fn statuses() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Returns faults that redirect to each of TikTok Shop's two hosts, to a foreign host, within the same host, and
-/// without a location.
+/// Returns redirects. Each redirect status leads to TikTok Shop's token host, to its API host, and to a foreign host.
+/// In addition, one redirect leads to another path of the same host, and one has no location.
 fn redirects() -> impl Iterator<Item = (String, Fault)> {
     let hosts = ["auth.tiktok-shops.com", "open-api.tiktokglobalshop.com", "elsewhere.example"];
     let to = |status: &str, location: &str| {
@@ -252,7 +252,8 @@ fn labels() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Returns faults whose answer has an unusual or broken head. If a client can read the head, the true answer follows.
+/// Returns faults whose answer has an unusual or broken head. Behind most of the unusual heads, TikTok Shop's own
+/// answer follows.
 fn heads() -> Vec<(&'static str, Fault)> {
     let informed = |before: &str| Fault::with_own_head(&format!("{before}{HEAD}\r\n"));
     let odd = |header: &[u8]| Fault {
@@ -326,7 +327,8 @@ fn lengths() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Returns faults that break the connection, or after which the fake sends nothing more.
+/// Returns faults in which the connection is closed or reset, or stays open and silent, before, in or after the answer.
+/// In one of them, TikTok Shop acts and a gateway's page replaces its answer.
 fn breaks() -> Vec<(&'static str, Fault)> {
     let acts = |fault: Fault| Fault { acts: true, ..fault };
     let part = Piece::Answer { skip: 0, take: Some(60) };

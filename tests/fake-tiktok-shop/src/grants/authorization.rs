@@ -20,17 +20,18 @@ pub(crate) struct Authorization {
     pub scopes: Vec<String>,
     /// The time when the authorization of the latest consent ends, in Unix seconds.
     pub ends_at: u64,
-    /// The number of consents whose code was exchanged. Consents are numbered from 1, and each token has the number of
-    /// its consent.
+    /// How many consents of this grant have had their code exchanged. They are counted from 1, and each token knows to
+    /// which of them it belongs.
     pub(super) consents: u32,
-    /// The number of the last token that was issued before the latest consent.
+    /// The value of the counter `Grants::issued` when the code of the latest consent was exchanged. A token whose
+    /// `number` is not higher than this value was issued before that exchange.
     pub(super) issued_before: u64,
-    /// The number of the last consent that was ended early. The refresh tokens of this consent and of all earlier
-    /// consents are invalid.
+    /// The latest of the consents that a test has ended early, or 0. The refresh tokens of this consent and of all
+    /// earlier consents are invalid.
     pub(super) ended_through: u32,
-    /// The number of consents that have changed the ciphers of the seller's shops for this app.
+    /// How many consents have changed the ciphers of the seller's shops for this app.
     pub(super) cipher_changes: u32,
-    /// The consents that were taken back, by number.
+    /// The consents that were taken back, and how. The key is the consent's place in the count from 1.
     revoked: BTreeMap<u32, Revocation>,
     /// The shops that were removed since the latest consent.
     removed_shops: BTreeSet<String>,
@@ -127,8 +128,9 @@ impl Authorization {
         })
     }
 
-    /// Returns the times up to `now` at which TikTok Shop must announce that the authorization ends. It announces this
-    /// 30 days in advance, then daily at 0:00. Leaves out the times that an earlier call has returned.
+    /// Returns the times up to `now` at which TikTok Shop must announce the coming end of the authorization. TikTok
+    /// Shop announces an end 30 days in advance, and then daily at 0:00. The result contains no time that an earlier
+    /// call has returned. It is empty if the latest consent was taken back.
     ///
     /// Source: the official page of the webhook `UPCOMING_AUTHORIZATION_EXPIRATION` (as of 2026).
     pub(super) fn announcements(&mut self, now: u64, zone: EndingNoticeZone) -> Vec<u64> {

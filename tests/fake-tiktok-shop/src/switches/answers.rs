@@ -100,16 +100,82 @@ impl RefusalError {
 }
 
 /// The token host's answer to an unknown app key or a wrong app secret.
+///
+/// In every recorded failure of the token host, the HTTP status is 200. No recorded failure is about a wrong secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WrongSecret {
-    /// HTTP 400 with 36009004.
+    /// HTTP 200 with 36009004.
     #[default]
+    Ok,
+    /// HTTP 400 with 36009004.
     BadRequest,
     /// HTTP 401 with 36009004.
     Unauthorized,
     /// HTTP 200 with the error code for a bad grant: 36004004 in an exchange, 36004005 in a refresh.
     BadGrant,
+}
+
+/// The body of the token host's failures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenFailure {
+    /// `code`, `message` and `request_id`, as in recorded answers. The message does not end with a link.
+    #[default]
+    Recorded,
+    /// The body of the API host's failures: `data` is `null`, and the message ends with a link.
+    LikeApiHost,
+}
+
+/// The values of `grant_type` that a refresh accepts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefreshGrantType {
+    /// `refresh_token`, as documented.
+    #[default]
+    RefreshToken,
+    /// `refresh_token`, and also `authorized_code`, which the Node SDK of Partner Center sends.
+    Either,
+}
+
+/// The first characters of access tokens and refresh tokens. Reports from live use show the first three values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenPrefix {
+    /// `ROW_`.
+    #[default]
+    Row,
+    /// `GCP_`.
+    Gcp,
+    /// `TTP_`.
+    Ttp,
+    /// No prefix.
+    None,
+}
+
+impl TokenPrefix {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Row => "ROW_",
+            Self::Gcp => "GCP_",
+            Self::Ttp => "TTP_",
+            Self::None => "",
+        }
+    }
+}
+
+/// The answer to a request whose body is `{}` and whose signature leaves out this body.
+///
+/// A report from live use shows that a signature over the body `{}` works. Official samples in two languages leave the
+/// body out of the signature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnsignedEmptyObject {
+    /// 106001, as for every other wrong signature.
+    #[default]
+    Refused,
+    /// The signature is accepted.
+    Accepted,
 }
 
 /// The HTTP status that goes with an error code.

@@ -52,10 +52,31 @@ pub(crate) const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         name: "wrong_secret",
-        values: r#""bad-request", "unauthorized", "bad-grant""#,
-        question: "How does the token host answer a wrong app key or secret: with HTTP 400 and 36009004, with HTTP 401 and \
-                   36009004, or with HTTP 200 and the code for a bad grant (36004004 in an exchange, 36004005 in a \
-                   refresh)?",
+        values: r#""ok", "bad-request", "unauthorized", "bad-grant""#,
+        question: "How does the token host answer a wrong app key or secret: with 36009004 and HTTP 200, 400 or 401, or \
+                   with HTTP 200 and the code for a bad grant (36004004 in an exchange, 36004005 in a refresh)?",
+    },
+    Explanation {
+        name: "token_failure",
+        values: r#""recorded", "like-api-host""#,
+        question: "Which members does a failure of the token host have: code, message and request_id as in recorded \
+                   answers, or also data: null, and a link at the end of the message?",
+    },
+    Explanation {
+        name: "refresh_grant_type",
+        values: r#""refresh-token", "either""#,
+        question: "Which grant_type does a refresh accept: only refresh_token, or also authorized_code, which an \
+                   official SDK sends?",
+    },
+    Explanation {
+        name: "token_prefix",
+        values: r#""row", "gcp", "ttp", "none""#,
+        question: "With which characters do new access tokens and refresh tokens begin: ROW_, GCP_, TTP_ or none of these?",
+    },
+    Explanation {
+        name: "unsigned_empty_object",
+        values: r#""refused", "accepted""#,
+        question: "May a signature leave out the body {}?",
     },
     Explanation {
         name: "status_101000",

@@ -130,9 +130,11 @@ impl World {
         self.fake.quiet().await.unwrap();
     }
 
-    /// Sends a request whose `Host` is `localhost`.
+    /// Sends a request whose `Host` is `localhost`. Declares the body as JSON if the target is the control interface.
     pub(crate) async fn local(&self, method: &str, target: &str, body: &str) -> Reply {
-        send(self.address(), method, "localhost", target, &[], body).await
+        let json = [("content-type", "application/json")];
+        let headers = if target.starts_with("/_control") { &json[..] } else { &[] };
+        send(self.address(), method, "localhost", target, headers, body).await
     }
 
     pub(crate) fn code(&self, seller: &str) -> String {

@@ -2,7 +2,7 @@
 
 use fake_tiktok_shop::{App, Clock, FakeTikTokShop, Options, fixtures};
 
-use crate::client::{START, World, parameter, send};
+use crate::client::{START, TOKEN_HOST, World, parameter, send};
 
 const AUTHORIZE: &str = "/open/authorize";
 
@@ -83,6 +83,44 @@ async fn allow_leads_back_to_the_app_with_a_code_that_works() {
     let page = world.local("GET", location.strip_prefix(&format!("http://{}", world.address())).unwrap(), "").await;
     assert_eq!(page.status, 200);
     assert!(page.body.contains("<code>a b&amp;c</code>"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn the_older_link_names_the_app_by_its_key_and_leads_to_the_same_page() {
+    let world = World::new();
+    let old = "/oauth/authorize";
+    let target = format!("{old}?app_key={}&state=abc", world.app.app_key);
+    for host in [TOKEN_HOST, "localhost"] {
+        let page = send(world.address(), "GET", host, &target, &[], "").await;
+        assert_eq!(page.status, 200, "{host}");
+        for text in ["Northwind Sync", "action=\"/oauth/authorize\"", "name=\"app_key\" value=\"6fakeapp00001\""] {
+            assert!(page.body.contains(text), "{text}: {}", page.body);
+        }
+        let form = format!("app_key={}&state=abc&seller=one-shop&decision=allow", world.app.app_key);
+        let reply = send(world.address(), "POST", host, old, &[], &form).await;
+        let (_, query) = reply.header("location").unwrap().split_once('?').unwrap();
+        assert_eq!(parameter(query, "state").as_deref(), Some("abc"));
+        assert_eq!(world.exchange(&parameter(query, "code").unwrap()).await.verdict(), (200, 0));
+    }
+    for (query, text) in
+        [("?app_key=nobody", "There is no app with the app key &quot;nobody&quot;."), ("", "The link has no app_key.")]
+    {
+        let page = world.local("GET", &format!("{old}{query}"), "").await;
+        assert_eq!(page.status, 400);
+        assert!(page.body.contains(text), "{}", page.body);
+    }
+    assert_eq!(send(world.address(), "GET", "services.tiktokshop.com", &target, &[], "").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_form_of_another_web_site_decides_nothing() {
+    let world = World::new();
+    let form = format!("service_id={}&seller=one-shop&decision=allow", world.app.service_id);
+    for (site, status) in [("cross-site", 403), ("same-site", 403), ("none", 403), ("same-origin", 302)] {
+        let headers = [("sec-fetch-site", site)];
+        let reply = send(world.address(), "POST", "localhost", AUTHORIZE, &headers, &form).await;
+        assert_eq!((reply.status, reply.header("location").is_some()), (status, status == 302), "{site}");
+    }
 }
 
 #[tokio::test]

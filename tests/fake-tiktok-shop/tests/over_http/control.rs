@@ -3,14 +3,14 @@
 use fake_tiktok_shop::{ControlError, Decision, RefusalError};
 use serde_json::{Value, json};
 
-use crate::client::{API_HOST, START, TOKEN_HOST, World, parameter};
+use crate::client::{API_HOST, START, TOKEN_HOST, World, parameter, send};
 
 #[tokio::test]
 async fn the_description_names_every_operation_and_switch() {
     let world = World::new();
     let description = world.local("GET", "/_control", "").await.json();
     assert_eq!(description["operations"].as_array().unwrap().len(), 25);
-    assert_eq!(description["switches"].as_array().unwrap().len(), 35);
+    assert_eq!(description["switches"].as_array().unwrap().len(), 39);
     for operation in description["operations"].as_array().unwrap() {
         let (method, path) = operation["call"].as_str().unwrap().split_once(' ').unwrap();
         let path = path.replace("{seller}", "one-shop").replace("{shop}", "7490000000000000001");
@@ -44,7 +44,7 @@ async fn switches_are_read_and_changed() {
     let changed = world.local("PATCH", "/_control/switches", change).await.json();
     assert_eq!(changed["refusal_error"], "access_denied");
     assert_eq!(changed["replaced_refresh_token"], json!({ "honoured-for-seconds": 60 }));
-    assert_eq!(changed["wrong_secret"], "bad-request");
+    assert_eq!(changed["wrong_secret"], "ok");
     assert_eq!(world.control.switches().refusal_error, RefusalError::AccessDenied);
     assert_eq!(world.local("GET", "/_control/switches", "").await.json(), changed);
 
@@ -125,9 +125,73 @@ async fn a_consent_over_http_has_the_same_callback_as_the_page() {
     assert_eq!(parameter(query, "state").as_deref(), Some("s"));
     assert_eq!(world.exchange(&parameter(query, "code").unwrap()).await.verdict(), (200, 0));
 
-    let body = json!({ "service_id": "1", "seller": "one-shop", "decision": "refuse" });
-    let reply = world.local("POST", "/_control/consent", &body.to_string()).await;
-    assert_eq!((reply.status, reply.json()), (404, json!({ "error": "no app with the service id \"1\"" })));
+    let body = json!({ "app_key": world.app.app_key, "seller": "one-shop", "decision": "allow" });
+    let callback = world.local("POST", "/_control/consent", &body.to_string()).await.json();
+    let code = parameter(callback["callback_query"].as_str().unwrap(), "code").unwrap();
+    assert_eq!(world.exchange(&code).await.verdict(), (200, 0));
+
+    let neither_or_both = "name the app by service_id or by app_key, not by both";
+    for (app, status, error) in [
+        (json!({ "service_id": "1" }), 404, "no app with the service id \"1\""),
+        (json!({ "app_key": "1" }), 404, "no app with the app key \"1\""),
+        (json!({}), 400, neither_or_both),
+        (json!({ "service_id": "1", "app_key": "1" }), 400, neither_or_both),
+    ] {
+        let mut body = json!({ "seller": "one-shop", "decision": "refuse" });
+        body.as_object_mut().unwrap().extend(app.as_object().unwrap().clone());
+        let reply = world.local("POST", "/_control/consent", &body.to_string()).await;
+        assert_eq!((reply.status, reply.json()), (status, json!({ "error": error })));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_another_web_site_causes_is_refused_and_changes_nothing() {
+    let world = World::new();
+    let own = format!("http://{}", world.address());
+    let host = world.address().to_string();
+    let json_type = ("content-type", "application/json");
+    let (advance, body) = ("/_control/clock/advance", r#"{"seconds":1}"#);
+    for headers in [
+        &[json_type, ("origin", "https://evil.example")][..],
+        &[json_type, ("origin", "http://localhost:1")],
+        &[json_type, ("origin", "null")],
+        &[json_type, ("origin", own.as_str()), ("origin", "https://evil.example")],
+        &[json_type, ("sec-fetch-site", "cross-site")],
+        &[json_type, ("sec-fetch-site", "same-site")],
+        &[json_type, ("sec-fetch-site", "same-origin"), ("origin", "https://evil.example")],
+    ] {
+        for (method, target) in [("POST", advance), ("DELETE", "/_control/requests"), ("GET", "/_control/apps")] {
+            let reply = send(world.address(), method, &host, target, headers, body).await;
+            assert_eq!(reply.status, 403, "{method} {headers:?}");
+            assert!(!reply.body.contains("app_secret") && reply.json()["error"].is_string(), "{}", reply.body);
+        }
+    }
+    // The media types that a page can send to another origin without a preflight request, and no type at all.
+    for content_type in
+        [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("multipart/form-data; boundary=b")]
+    {
+        let headers: Vec<_> = content_type.map(|content_type| ("content-type", content_type)).into_iter().collect();
+        for (method, target) in [("POST", advance), ("PUT", "/_control/clock"), ("PATCH", "/_control/switches")] {
+            let reply = send(world.address(), method, &host, target, &headers, body).await;
+            assert_eq!(reply.status, 415, "{method} {content_type:?}");
+            assert!(reply.body.contains("application/json"), "{}", reply.body);
+        }
+        let revoke = send(world.address(), "POST", &host, "/_control/sellers/one-shop/revoke", &headers, "").await;
+        assert_eq!(revoke.status, 415, "an operation without a body, too");
+    }
+    assert_eq!(world.control.now(), START);
+
+    let charset = ("content-type", "Application/JSON; charset=utf-8");
+    for headers in [
+        &[json_type][..],
+        &[charset],
+        &[json_type, ("origin", own.as_str()), ("sec-fetch-site", "same-origin")],
+        &[json_type, ("sec-fetch-site", "none")],
+    ] {
+        let before = world.control.now();
+        assert_eq!(send(world.address(), "POST", &host, advance, headers, body).await.status, 200, "{headers:?}");
+        assert_eq!(world.control.now(), before + 1);
+    }
 }
 
 #[tokio::test]

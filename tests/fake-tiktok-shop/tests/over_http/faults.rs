@@ -149,7 +149,7 @@ async fn the_scripts_of_a_path_are_played_in_order_until_they_are_used_up() {
     control.fault_next(SHOPS, "never", answer(504));
 
     let get = async |path| send(world.address(), "GET", "localhost", path, &[], "").await.status;
-    assert_eq!([get(TOKEN_GET).await, get(TOKEN_GET).await, get(TOKEN_GET).await], [501, 502, 400]);
+    assert_eq!([get(TOKEN_GET).await, get(TOKEN_GET).await, get(TOKEN_GET).await], [501, 502, 200]);
     assert_eq!([get(SHOPS).await, get(SHOPS).await], [503, 503]);
 
     let left: Vec<_> = control.faults().into_iter().map(|script| (script.name, script.left, script.met)).collect();
@@ -165,7 +165,7 @@ async fn a_fault_ends_a_connection_that_has_served_an_earlier_request() {
     let mut stream = send_request(&world).await;
     let mut received = vec![0; 12];
     stream.read_exact(&mut received).await.unwrap();
-    assert_eq!(received, b"HTTP/1.1 400");
+    assert_eq!(received, b"HTTP/1.1 200");
     world.control.fault_next(SHOPS, "odd", fault("!", Ending::Close));
     let request = format!("GET {SHOPS} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

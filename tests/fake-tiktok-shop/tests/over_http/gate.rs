@@ -19,8 +19,10 @@ pub(crate) const SHIP: &str = "/fulfillment/202309/packages/1150000000000010001/
 const SELLER_CALLS: [(&str, &str); 3] = [("GET", SHOPS), ("GET", ACTIVE_SHOPS), ("POST", UPLOAD)];
 
 /// The calls with a `shop_cipher`.
-const SHOP_CALLS: [(&str, &str); 7] = [
+const SHOP_CALLS: [(&str, &str); 9] = [
     ("POST", ORDERS),
+    ("POST", "/product/202309/products/search"),
+    ("POST", "/product/202312/products/search"),
     ("POST", PRODUCTS),
     ("POST", SHIP),
     ("GET", WEBHOOKS),

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use fake_tiktok_shop::{
     CallbackExtras, CipherFailureStatus, CiphersOnConsent, Decision, EarlierToken, FailureStatus, GrantedScopesField,
-    RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, WrongSecret,
+    RefreshGrantType, RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, TokenFailure,
+    TokenPrefix, UnsignedEmptyObject, WrongSecret,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::{SignedCall, World};
+use crate::gate::ORDERS;
 
 const OK: (u16, i64) = (200, 0);
 const NO_AUTHORIZATION: (u16, i64) = (200, 36_004_005);
@@ -143,6 +145,7 @@ async fn refusal_error() {
 #[tokio::test]
 async fn wrong_secret() {
     for (answer, on_exchange, on_refresh) in [
+        (WrongSecret::Ok, (200, 36_009_004), (200, 36_009_004)),
         (WrongSecret::BadRequest, (400, 36_009_004), (400, 36_009_004)),
         (WrongSecret::Unauthorized, (401, 36_009_004), (401, 36_009_004)),
         (WrongSecret::BadGrant, (200, 36_004_004), (200, 36_004_005)),
@@ -160,6 +163,81 @@ async fn wrong_secret() {
         world.app = app;
         assert_eq!(world.exchange(&code).await.verdict(), OK);
         assert_eq!(world.refresh(&refresh_token).await.verdict(), OK);
+    }
+}
+
+#[tokio::test]
+async fn token_failure() {
+    let link = "invalid auth code. For more details: https://m.tiktok.shop/s/fixture";
+    for (answer, message, data) in
+        [(TokenFailure::Recorded, "invalid auth code", None), (TokenFailure::LikeApiHost, link, Some(&Value::Null))]
+    {
+        let world = World::with_switches(|switches| switches.token_failure = answer);
+        let failure = world.exchange("ROW_unknown").await.json();
+        assert_eq!((&failure["message"], failure.get("data")), (&json!(message), data), "{answer:?}");
+        let on_the_api_host = world.list_shops("ROW_unknown").await.json();
+        assert_eq!(on_the_api_host.get("data"), Some(&Value::Null));
+        assert!(on_the_api_host["message"].as_str().unwrap().contains(". For more details: https://"));
+    }
+}
+
+#[tokio::test]
+async fn refresh_grant_type() {
+    for (answer, verdict) in [(RefreshGrantType::RefreshToken, (200, 36_009_004)), (RefreshGrantType::Either, OK)] {
+        let world = World::with_switches(|switches| switches.refresh_grant_type = answer);
+        let (_, refresh_token) = world.connect("one-shop").await;
+        let refresh = async |grant_type| {
+            let query = [
+                ("app_key", world.app.app_key.as_str()),
+                ("app_secret", &world.app.app_secret),
+                ("refresh_token", &refresh_token),
+                ("grant_type", grant_type),
+            ];
+            world.token_call("/api/v2/token/refresh", &query).await.verdict()
+        };
+        assert_eq!(refresh("password").await, (200, 36_009_004));
+        assert_eq!(refresh("authorized_code").await, verdict, "{answer:?}");
+        assert_eq!(refresh("refresh_token").await == OK, verdict != OK, "a refresh token works once");
+    }
+}
+
+#[tokio::test]
+async fn token_prefix() {
+    for (answer, prefix) in
+        [(TokenPrefix::Row, "ROW_"), (TokenPrefix::Gcp, "GCP_"), (TokenPrefix::Ttp, "TTP_"), (TokenPrefix::None, "")]
+    {
+        let world = World::with_switches(|switches| switches.token_prefix = answer);
+        let (access_token, refresh_token) = world.connect("one-shop").await;
+        let refreshed = world.refresh(&refresh_token).await;
+        for token in [&access_token, &refresh_token, &refreshed.text("access_token"), &refreshed.text("refresh_token")]
+        {
+            let digits = token.strip_prefix(prefix).unwrap();
+            assert!(digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
+        }
+        assert_eq!(world.list_shops(&access_token).await.verdict(), OK);
+    }
+}
+
+#[tokio::test]
+async fn unsigned_empty_object() {
+    for (answer, verdict) in [(UnsignedEmptyObject::Refused, (401, 106_001)), (UnsignedEmptyObject::Accepted, OK)] {
+        let world = World::with_switches(|switches| switches.unsigned_empty_object = answer);
+        let (access_token, _) = world.connect("one-shop").await;
+        let cipher = world.cipher(&access_token).await;
+        let query = [("shop_cipher", cipher.as_str()), ("page_size", "1")];
+        for (signed_body, sent_body, verdict) in
+            [("", "{}", verdict), ("{}", "{}", OK), ("", "{ }", (401, 106_001)), ("", "[]", (401, 106_001))]
+        {
+            let call = SignedCall {
+                method: "POST",
+                path: ORDERS,
+                query: &query,
+                signed_body,
+                sent_body: sent_body.as_bytes(),
+                ..SignedCall::default()
+            };
+            assert_eq!(world.signed(&call, &access_token).await.verdict(), verdict, "{answer:?} {sent_body}");
+        }
     }
 }
 

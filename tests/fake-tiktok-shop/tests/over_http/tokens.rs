@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fake_tiktok_shop::Decision;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::{START, TOKEN_HOST, World, parameter, send};
 
@@ -65,11 +65,29 @@ async fn a_code_works_once() {
     let world = World::new();
     let code = world.code("one-shop");
     assert_eq!(world.exchange(&code).await.verdict(), (200, 0));
-    let again = world.exchange(&code).await;
-    assert_eq!(again.verdict(), (200, 36_004_004));
-    assert_eq!(again.json()["data"], Value::Null);
-    let message = again.json()["message"].as_str().unwrap().to_owned();
-    assert!(message.starts_with("invalid auth code. For more details: https://"), "{message}");
+    assert_eq!(world.exchange(&code).await.verdict(), (200, 36_004_004));
+}
+
+#[tokio::test]
+async fn a_failure_has_the_members_of_recorded_failures_and_no_others() {
+    let mut world = World::new();
+    let (_, refresh_token) = world.connect("one-shop").await;
+    world.control.end_authorization("one-shop").unwrap();
+    let ended = world.refresh(&refresh_token).await;
+    let (unknown, wrong_code) = (world.refresh("ROW_unknown").await, world.exchange("ROW_unknown").await);
+    "wrong".clone_into(&mut world.app.app_secret);
+    let wrong_secret = world.refresh(&refresh_token).await;
+    for (reply, code, message) in [
+        (ended, 36_004_001, "rt has expired"),
+        (unknown, 36_004_005, "can not find related auth record"),
+        (wrong_code, 36_004_004, "invalid auth code"),
+        (wrong_secret, 36_009_004, "Invalid app_key or app_secret"),
+    ] {
+        let mut body = reply.json();
+        let request_id = body.as_object_mut().unwrap().remove("request_id");
+        assert!(request_id.is_some_and(|id| id.is_string()), "{}", reply.body);
+        assert_eq!((reply.status, body), (200, json!({ "code": code, "message": message })));
+    }
 }
 
 #[tokio::test]

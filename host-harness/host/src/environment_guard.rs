@@ -1,0 +1,93 @@
+//! Hands credentials only to a host whose egress fits its storage. Without credentials, the connector sends no request.
+//! So a stand-in gets no token from a storage of TikTok Shop, and TikTok Shop gets no token from a storage of a fake.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::OnceCell;
+
+use crate::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
+use crate::id::TenantId;
+use crate::storage::{Environment, HostStorage, StorageError};
+
+/// A provider of credentials that first asks the storage whether it belongs to the environment of the host's egress.
+pub(crate) struct EnvironmentGuard {
+    credentials: Arc<dyn CredentialsProvider>,
+    storage: Arc<dyn HostStorage>,
+    environment: Environment,
+    /// Set as soon as the storage has answered yes. The answer stays yes, so the storage is not asked again.
+    fits: OnceCell<()>,
+}
+
+impl EnvironmentGuard {
+    pub(crate) fn new(
+        credentials: Arc<dyn CredentialsProvider>,
+        storage: Arc<dyn HostStorage>,
+        environment: Environment,
+    ) -> Self {
+        Self { credentials, storage, environment, fits: OnceCell::new() }
+    }
+
+    async fn check(&self) -> Result<(), CredentialsError> {
+        let belongs = self.storage.belongs_to(self.environment).await.map_err(|error| match error {
+            StorageError::Unavailable(why) => CredentialsError::Unavailable(why),
+            StorageError::Refused(_) | StorageError::KeyGone => CredentialsError::Refused(error.to_string()),
+        })?;
+        if belongs {
+            return Ok(());
+        }
+        Err(CredentialsError::Refused(match self.environment {
+            Environment::TikTokShop => {
+                "the storage belongs to a fake, but this host has no stand-in; use another storage".to_owned()
+            }
+            Environment::Fake => {
+                "the storage belongs to TikTok Shop, but this host has a stand-in; use another storage".to_owned()
+            }
+        }))
+    }
+}
+
+#[async_trait]
+impl CredentialsProvider for EnvironmentGuard {
+    async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError> {
+        self.fits.get_or_try_init(|| self.check()).await?;
+        self.credentials.current(tenant).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::credentials::StaticCredentials;
+    use crate::storage::MemoryStorage;
+
+    #[tokio::test]
+    async fn only_a_host_of_the_storages_own_environment_gets_credentials() {
+        let tenant: TenantId = "t".parse().unwrap();
+        let app = AppCredentials {
+            app_key: "k".to_owned(),
+            app_secret: "s".into(),
+            previous_app_secret: None,
+            authorization_link: None,
+        };
+        let credentials = Arc::new(StaticCredentials::new().with(tenant.clone(), app));
+        let (real, fake) = (Environment::TikTokShop, Environment::Fake);
+        let belongs_to_fake = "the storage belongs to a fake, but this host has no stand-in; use another storage";
+        let belongs_to_real = "the storage belongs to TikTok Shop, but this host has a stand-in; use another storage";
+        for (first, other, why) in [(real, fake, belongs_to_real), (fake, real, belongs_to_fake)] {
+            let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
+            let guard = |environment| {
+                EnvironmentGuard::new(Arc::clone(&credentials) as _, Arc::clone(&memory) as _, environment)
+            };
+            let (first, other) = (guard(first), guard(other));
+            for _ in 0..2 {
+                assert_eq!(first.current(&tenant).await.map(|app| app.app_key), Ok("k".to_owned()));
+                let refused = other.current(&tenant).await.map(|app| app.app_key);
+                assert_eq!(refused, Err(CredentialsError::Refused(why.to_owned())));
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! An SQLite database belongs to the environment that was named first: to the real TikTok Shop, or to a fake.
+#![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
+
+use std::path::Path;
+
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
+use tiktok_shop_host::storage::{Environment, KeyStorage as _, TenantKey, TokenStorage as _, WrappedKey};
+use tiktok_shop_sql_storage::SqlStorage;
+
+async fn open(path: &Path) -> SqlStorage {
+    SqlStorage::sqlite(path).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_first_environment_stays_and_every_handle_sees_it() {
+    for (first, other) in [(Environment::TikTokShop, Environment::Fake), (Environment::Fake, Environment::TikTokShop)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("storage.db");
+        let handles = [open(&path).await, open(&path).await];
+        assert_eq!(handles[0].belongs_to(first).await, Ok(true), "{first:?}");
+        for handle in &handles {
+            assert_eq!(handle.belongs_to(other).await, Ok(false), "{first:?}");
+            assert_eq!(handle.belongs_to(first).await, Ok(true), "{first:?}");
+        }
+        for handle in &handles {
+            handle.close().await;
+        }
+        assert_eq!(open(&path).await.belongs_to(other).await, Ok(false), "opened again");
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_an_earlier_release_belongs_to_tiktok_shop_if_it_was_used() {
+    for (is_used, belongs_to_fake) in [(true, false), (false, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("storage.db");
+        let storage = open(&path).await;
+        if is_used {
+            let wrapped = WrappedKey { host_key: "h".parse().unwrap(), bytes: vec![1] };
+            let key = TenantKey { id: "k".parse().unwrap(), wrapped: Some(wrapped) };
+            assert_eq!(storage.add_key(&"t".parse().unwrap(), None, &key).await, Ok(true));
+        }
+        storage.close().await;
+        let mut earlier = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+        let undo = "DROP TABLE tiktok_shop_environment; DELETE FROM tiktok_shop_migrations WHERE version = 2";
+        earlier.execute(undo).await.unwrap();
+        earlier.close().await.unwrap();
+        assert_eq!(open(&path).await.belongs_to(Environment::Fake).await, Ok(belongs_to_fake), "used: {is_used}");
+    }
+}
