@@ -76,6 +76,8 @@ pub(super) const CHECKS: &[Check] = checks! {
     "Appends the event unless an event with the same `once` was appended for the same connection before":
         events::append_once_appends_once_per_tenant_and_connection,
         events::exactly_one_concurrent_append_once_appends_the_event;
+    "Returns whether `append_once` has appended an event with this `once` for the connection":
+        events::an_event_that_was_appended_once_is_known;
     "Returns connections of all tenants whose `TokenWrite::refresh_due_at` is `now` or earlier, in the order of `Due`":
         due::thousands_of_due_connections_are_listed_in_order_page_by_page,
         due::connections_that_are_no_longer_due_are_not_listed;
