@@ -1,16 +1,21 @@
 //! The customer's row, which `list-connections` and `list-shops` show. It is a projection of the token record and of
 //! the shops that TikTok lists. It holds no token.
 
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::record::{DeadReason, ShopPolicy, TokenRecord};
 use crate::secret::ShopCipher;
 use crate::time::UnixSeconds;
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// An authorization is shown as ending if its refresh token expires within this many seconds: 30 days.
 pub const ENDING_NOTICE: u64 = 30 * 86_400;
+
+/// The largest number of shops that a connection has: 1000. The shops that TikTok no longer lists are counted too. A
+/// seller has a handful of shops.
+pub const MAX_SHOPS: usize = 1000;
 
 /// The latest information from TikTok about a shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +27,42 @@ pub enum ShopStanding {
     /// An earlier list contained the shop, but the latest list does not contain it. Or TikTok has revoked the shop in a
     /// `disconnect`.
     NoLongerGranted,
+    /// The latest list contains the shop, but the connection has ended since that list. If the connection works again,
+    /// the shop stays unconfirmed until TikTok lists it.
+    Unconfirmed,
+}
+
+/// The facts that decide whether a customer may use a shop now. `call`, the owners of a webhook and `list-shops` all
+/// ask this one type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShopUse {
+    /// Why the connection is dead; `None` if it is not dead.
+    pub dead: Option<DeadReason>,
+    /// The latest information from TikTok about the shop.
+    pub standing: ShopStanding,
+    /// Whether the customer has linked the shop.
+    pub linked: bool,
+}
+
+impl ShopUse {
+    /// Returns the reason why the customer may not use the shop now. `None` means that the customer may use it: the
+    /// shop is linked, it is granted or inactive, and the connection is not dead.
+    #[must_use]
+    pub const fn refusal(self) -> Option<Cause> {
+        match self {
+            Self { linked: false, .. } => Some(Cause::ShopNotLinked),
+            Self { dead: Some(reason), .. } => Some(reason.cause()),
+            Self { standing: ShopStanding::NoLongerGranted, .. } => Some(Cause::ShopNoLongerGranted),
+            Self { standing: ShopStanding::Unconfirmed, .. } => Some(Cause::ShopUnconfirmed),
+            Self { standing: ShopStanding::Granted | ShopStanding::Inactive, .. } => None,
+        }
+    }
+
+    /// Returns whether the customer may use the shop now.
+    #[must_use]
+    pub const fn is_allowed(self) -> bool {
+        self.refusal().is_none()
+    }
 }
 
 /// Whether TikTok still grants a shop after a disconnect.
@@ -43,7 +84,8 @@ pub struct ListedShop {
     pub region: String,
     /// `LOCAL`, `CROSS_BORDER`, or a value that TikTok adds in the future.
     pub seller_type: String,
-    /// The cipher; `None` if TikTok sent none.
+    /// The cipher; `None` if TikTok sent none. A row keeps no cipher of a shop that is no longer granted or
+    /// unconfirmed.
     pub cipher: Option<ShopCipher>,
     /// The code that the seller sees in Seller Center.
     pub code: String,
@@ -162,10 +204,18 @@ pub struct Row {
     pub generation: u64,
 }
 
+/// The list of shops in an answer of TikTok.
+pub struct ShopList {
+    /// The shops that can be read, in TikTok's order.
+    pub shops: Vec<ListedShop>,
+    /// The number of entries whose shop cannot be read. Each of them may be a shop that the row already knows.
+    pub unreadable: usize,
+}
+
 /// The change that a call makes to the shops of a row.
 pub enum ShopUpdate {
-    /// TikTok sent its complete list.
-    Listed(Vec<ListedShop>),
+    /// TikTok sent its list.
+    Listed(ShopList),
     /// TikTok reported the seller or the shops as inactive.
     Inactive,
     /// The customer has linked exactly the shops with these ids.
@@ -176,6 +226,9 @@ pub enum ShopUpdate {
         id: String,
         /// Whether TikTok still grants the shop.
         grant: ShopGrant,
+        /// The time of the consent to which the call applies. If the record has a later one, the seller has consented
+        /// again during the call, and the shop stays linked.
+        granted_at: UnixSeconds,
     },
     /// The shops were not read. They stay as they are.
     Unread,
@@ -240,9 +293,16 @@ impl RowUpdate {
 ///
 /// If the previous row has another lineage, it is replaced completely, so no cipher of an earlier grant survives. If
 /// the previous row has the same lineage and was made from a newer record, the new row keeps the facts about the grant
-/// from the previous row.
-#[must_use]
-pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, update: &RowUpdate) -> Row {
+/// from the previous row. The row of a dead record has no cipher and no shop that is shown as granted.
+///
+/// # Errors
+/// Upstream: `too-many-shops` if a list would add a shop to a row that then has more than [`MAX_SHOPS`] shops.
+pub fn project(
+    key: &ConnectionKey,
+    record: &TokenRecord,
+    before: Option<Row>,
+    update: &RowUpdate,
+) -> Result<Row, Error> {
     let lineage = record.lineage().to_text();
     let before = before.filter(|row| row.lineage == lineage);
     let is_newer = before.as_ref().is_some_and(|row| row.generation > record.generation());
@@ -298,15 +358,17 @@ pub fn project(key: &ConnectionKey, record: &TokenRecord, before: Option<Row>, u
         None => Vec::new(),
     };
     connection.shops = match &update.shops {
-        ShopUpdate::Listed(listed) => merged(known, listed, connection.shop_policy, update.occasion),
+        ShopUpdate::Listed(list) => merged(known, list, connection.shop_policy, update.occasion)?,
         ShopUpdate::Inactive => known.into_iter().map(Shop::reported_inactive).collect(),
-        ShopUpdate::Linked(chosen) => {
-            known.into_iter().map(|shop| Shop { linked: chosen.contains(&shop.listed.id), ..shop }).collect()
+        ShopUpdate::Linked(chosen) => linked_as(known, chosen),
+        ShopUpdate::Unlinked { id, grant, granted_at } if record.granted_at() <= *granted_at => {
+            known.into_iter().map(|shop| shop.unlinked(id, *grant)).collect()
         }
-        ShopUpdate::Unlinked { id, grant } => known.into_iter().map(|shop| shop.unlinked(id, *grant)).collect(),
-        ShopUpdate::Unread => known,
+        ShopUpdate::Unlinked { .. } | ShopUpdate::Unread => known,
     };
-    Row { connection, lineage, generation }
+    let dead = connection.dead();
+    connection.shops.iter_mut().for_each(|shop| shop.keep_what_holds(dead));
+    Ok(Row { connection, lineage, generation })
 }
 
 fn status(record: &TokenRecord, authorization_ends: Option<UnixSeconds>, now: UnixSeconds) -> Status {
@@ -327,6 +389,21 @@ fn status_while_alive(announced: Option<UnixSeconds>, refresh_ends: Option<UnixS
 }
 
 impl Connection {
+    /// Returns why the connection is dead; `None` if it is not dead.
+    #[must_use]
+    pub const fn dead(&self) -> Option<DeadReason> {
+        match self.status {
+            Status::Active | Status::AuthorizationEnding(_) => None,
+            Status::ReauthorizationRequired(reason) => Some(reason),
+        }
+    }
+
+    /// Returns the facts that decide whether the customer may use this shop of the connection.
+    #[must_use]
+    pub const fn use_of(&self, shop: &Shop) -> ShopUse {
+        ShopUse { dead: self.dead(), standing: shop.standing, linked: shop.linked }
+    }
+
     /// Returns the connection with its status at `now`. The status in the row may be too old: since the row was
     /// written, the refresh token may have reached its last 30 days.
     #[must_use]
@@ -349,6 +426,17 @@ impl Shop {
         self
     }
 
+    /// Drops from the shop what is no longer true: a dead connection has no granted shop, and only a shop that TikTok
+    /// grants keeps its cipher.
+    fn keep_what_holds(&mut self, dead: Option<DeadReason>) {
+        match self.standing {
+            ShopStanding::Granted | ShopStanding::Inactive if dead.is_none() => return,
+            ShopStanding::Granted | ShopStanding::Inactive => self.standing = ShopStanding::Unconfirmed,
+            ShopStanding::NoLongerGranted | ShopStanding::Unconfirmed => {}
+        }
+        self.listed.cipher = None;
+    }
+
     fn reported_inactive(mut self) -> Self {
         if self.standing == ShopStanding::Granted {
             self.standing = ShopStanding::Inactive;
@@ -360,15 +448,25 @@ impl Shop {
 /// Merges TikTok's list with the known shops. The result contains first the shops of the list, in the list's order and
 /// each id once, and then the known shops that the list does not contain. If a known shop is in the list, the result
 /// keeps only the shop's `linked`. Everything else comes from the list, even a missing cipher. If a consent brings back
-/// a shop that was no longer granted, the shop is linked by the same policy as a new shop.
-fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy, occasion: Occasion) -> Vec<Shop> {
-    let first_list = known.is_empty();
-    let mut shops: Vec<Shop> = Vec::with_capacity(listed.len());
-    for listed in listed {
-        if shops.iter().any(|shop| shop.listed.id == listed.id) {
-            continue;
-        }
-        let before = known.iter().position(|shop| shop.listed.id == listed.id).map(|at| known.remove(at));
+/// a shop that was no longer granted, the shop is linked by the same policy as a new shop. If an entry of the list
+/// cannot be read, it may be any known shop, so the known shops that are not in the list keep their standing.
+fn merged(known: Vec<Shop>, list: &ShopList, policy: ShopPolicy, occasion: Occasion) -> Result<Vec<Shop>, Error> {
+    let known_shops = known.len();
+    let mut places = places_of(&known);
+    let mut known: Vec<Option<Shop>> = known.into_iter().map(Some).collect();
+    let mut shops: Vec<Shop> = Vec::with_capacity(list.shops.len());
+    let mut new_shops = 0_usize;
+    for listed in &list.shops {
+        let before = match places.get(&listed.id).map(|place| known.get_mut(*place).and_then(Option::take)) {
+            Some(Some(shop)) => Some(shop),
+            // The list contains the shop twice.
+            Some(None) => continue,
+            None => {
+                places.insert(listed.id.clone(), usize::MAX);
+                new_shops += 1;
+                None
+            }
+        };
         let is_back = |shop: &Shop| occasion == Occasion::Consent && shop.standing == ShopStanding::NoLongerGranted;
         let linked = match before {
             Some(shop) if shop.linked || !is_back(&shop) => shop.linked,
@@ -376,10 +474,34 @@ fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy, occas
         };
         shops.push(Shop { listed: listed.duplicate(), standing: ShopStanding::Granted, linked });
     }
+    if new_shops > 0 && known_shops + new_shops > MAX_SHOPS {
+        return Err(Error::new(Cause::TooManyShops));
+    }
     // If the first list contains exactly one shop, the customer does not need to choose.
-    if let ([only], ShopPolicy::ExactlyOne, true) = (shops.as_mut_slice(), policy, first_list) {
+    if let ([only], ShopPolicy::ExactlyOne, 0, 0) = (shops.as_mut_slice(), policy, known_shops, list.unreadable) {
         only.linked = true;
     }
-    shops.extend(known.into_iter().map(|shop| Shop { standing: ShopStanding::NoLongerGranted, ..shop }));
-    shops
+    let unlisted = |shop: Shop| match list.unreadable {
+        0 => Shop { standing: ShopStanding::NoLongerGranted, ..shop },
+        _ => shop,
+    };
+    shops.extend(known.into_iter().flatten().map(unlisted));
+    Ok(shops)
+}
+
+/// Links exactly the shops with these ids.
+fn linked_as(mut known: Vec<Shop>, chosen: &[String]) -> Vec<Shop> {
+    let places = places_of(&known);
+    known.iter_mut().for_each(|shop| shop.linked = false);
+    for id in chosen {
+        if let Some(shop) = places.get(id).and_then(|place| known.get_mut(*place)) {
+            shop.linked = true;
+        }
+    }
+    known
+}
+
+/// Returns the place of each shop by its id. With it, a list is merged in one pass, however long both lists are.
+pub(crate) fn places_of(shops: &[Shop]) -> BTreeMap<String, usize> {
+    shops.iter().enumerate().map(|(place, shop)| (shop.listed.id.clone(), place)).collect()
 }

@@ -111,11 +111,14 @@ causes! {
     RefreshInProgress, "refresh-in-progress", RetryAfter, "Another call is renewing these tokens.";
     RefreshOutcomeUnknown, "refresh-outcome-unknown", Reauthorize, "An earlier refresh got no answer, and TikTok now refuses the refresh token.";
     RefreshTooLate, "refresh-too-late", RetryAfter, "Too much time passed before the refresh token could be sent safely.";
-    RevocationNotTried, "revocation-not-tried", Upstream, "TikTok was not asked to revoke this shop, because the time was over or the shop has no cipher. The seller can remove the app in Seller Center.";
+    RevocationNotTried, "revocation-not-tried", Upstream, "TikTok was not asked to revoke this shop, because the time was over, the shop has no cipher, or the seller has consented again meanwhile. The seller can remove the app in Seller Center.";
     SellerInactive, "seller-inactive", Upstream, "TikTok reports the seller as inactive. The authorization lives.";
+    ShopCipherMissing, "shop-cipher-missing", Upstream, "TikTok requires the shop's cipher, and none is stored for this shop. A refresh reads the list of shops again.";
+    ShopEntryUnreadable, "shop-entry-unreadable", Upstream, "TikTok's list of shops has an entry that cannot be read. The other shops of the list are stored.";
     ShopInactive, "shop-inactive", Upstream, "TikTok reports the shop as inactive. The authorization lives.";
     ShopNoLongerGranted, "shop-no-longer-granted", Reauthorize, "TikTok no longer lists this shop for the connection.";
     ShopNotLinked, "shop-not-linked", InvalidRequest, "The customer has not linked this shop.";
+    ShopUnconfirmed, "shop-unconfirmed", RetryAfter, "The connection had ended and works again, and TikTok has not listed this shop since. A refresh reads the list of shops.";
     SignatureRejected, "signature-rejected", Misconfigured, "TikTok does not accept the signature of the request. Compare the app secret with Partner Center.";
     StateInvalid, "state-invalid", InvalidRequest, "A state has 1 to 512 bytes and no space at its start or end.";
     StateMismatch, "state-mismatch", InvalidRequest, "The state of the callback is not the expected one. No request was sent.";
@@ -132,6 +135,7 @@ causes! {
     TokenRecordUnreadable, "token-record-unreadable", StorageFailed, "The stored tokens cannot be decoded. Restore them, or disconnect and connect again. Nothing was overwritten.";
     TokenRefused, "token-refused", Upstream, "TikTok refuses an access token that was just renewed.";
     TokenInvalid, "token-invalid", RetryAfter, "TikTok does not accept the access token.";
+    TooManyShops, "too-many-shops", Upstream, "A connection has at most 1000 shops. TikTok's list has more, or the connection would have more with it. The known shops are kept.";
     UnknownShop, "unknown-shop", InvalidRequest, "The customer has no such shop. A refresh reads the list of shops again.";
     UnrecognisedAnswer, "unrecognised-answer", RetryAfter, "TikTok answered with a code that the connector does not know.";
     UnrecognisedAnswerRepeated, "unrecognised-answer-repeated", Upstream, "TikTok answers again and again with a code that the connector does not know.";

@@ -85,13 +85,16 @@ pub fn plan(record: &TokenRecord, age: Duration, now: UnixSeconds, trigger: Trig
         // ago.
         let just_rotated = record.rotated_at() <= now && since_rotation < ROTATION_INTERVAL;
         let rest = Duration::from_secs(ROTATION_INTERVAL.saturating_sub(since_rotation));
+        // A webhook says that the seller has removed the app, and TikTok refuses the access token. Only a renewal tells
+        // whether the grant has ended. It is tried once, and not again after a failure.
+        let removal_is_likely = record.awaits_verification() && record.failures() == 0;
         match trigger {
             Trigger::Refused(token)
                 if !record.current().access.as_ref().is_some_and(|current| current.same_as(token)) =>
             {
                 return Plan::Fresh;
             }
-            Trigger::Refused(_) if just_rotated => return Plan::Wait(Cause::BackingOff, rest),
+            Trigger::Refused(_) if just_rotated && !removal_is_likely => return Plan::Wait(Cause::BackingOff, rest),
             Trigger::GoodFor(_) if just_rotated && !record.serves(now) => return Plan::Wait(Cause::BackingOff, rest),
             Trigger::WhenDue | Trigger::GoodFor(_) if just_rotated => return Plan::Fresh,
             Trigger::WhenDue if now < record.due_at() => return Plan::Fresh,

@@ -138,7 +138,7 @@ pub(crate) fn webhook(received: Received) -> export::Webhook {
     let owners = received.owners.iter();
     export::Webhook {
         owners: owners
-            .map(|owner| export::WebhookOwner { key: key_to_wit(&owner.key), linked: owner.linked })
+            .map(|owner| export::WebhookOwner { key: key_to_wit(&owner.key), may_use: owner.may_use })
             .collect(),
         notification_id: received.notification.id,
         event_type: received.notification.event_type,
@@ -294,6 +294,7 @@ pub(crate) fn shop_to_wit(account: &str, shop: &Shop) -> types::Shop {
             ShopStanding::Granted => types::ShopStanding::Granted,
             ShopStanding::Inactive => types::ShopStanding::Inactive,
             ShopStanding::NoLongerGranted => types::ShopStanding::NoLongerGranted,
+            ShopStanding::Unconfirmed => types::ShopStanding::Unconfirmed,
         },
         linked: shop.linked,
     }
@@ -314,6 +315,7 @@ fn shop_from_wit(shop: types::Shop) -> Shop {
             types::ShopStanding::Granted => ShopStanding::Granted,
             types::ShopStanding::Inactive => ShopStanding::Inactive,
             types::ShopStanding::NoLongerGranted => ShopStanding::NoLongerGranted,
+            types::ShopStanding::Unconfirmed => ShopStanding::Unconfirmed,
         },
         linked: shop.linked,
     }

@@ -1,13 +1,18 @@
 //! Tests of the export `disconnect`. They check what stays in the storage and at TikTok after every kind of answer from
 //! TikTok.
 
-use fake_tiktok_shop::{DeauthorizeNotice, DeauthorizeShop, Fault, ReplacedRefreshToken};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use fake_tiktok_shop::{DeauthorizeNotice, DeauthorizeShop, Decision, Fault, ReplacedRefreshToken};
 use futures::future::join;
-use tiktok_shop_host::ShopId;
-use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopStanding};
+use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopPolicy, ShopStanding};
 use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
 use tiktok_shop_host::refresh::RefreshMode;
-use tiktok_shop_tests::{DAY, DEAUTHORIZE, Stage, customer_id, refusal, tenant};
+use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::{ConnectorHost, ShopId};
+use tiktok_shop_tests::{Access, DAY, DEAUTHORIZE, Interceptor, Passage, Stage, customer_id, grant, refusal, tenant};
 
 async fn disconnect(stage: &Stage, target: DisconnectTarget, remote: RemoteGrant) -> Disconnected {
     stage.host.disconnect(&tenant(0), &customer_id("alice"), target, remote).await.unwrap()
@@ -214,4 +219,41 @@ async fn a_new_consent_links_a_revoked_shop_again_but_not_a_shop_that_the_custom
     let linked: Vec<_> = again.shops.iter().map(|shop| (shop.standing, shop.linked)).collect();
     assert_eq!(linked[0], (ShopStanding::Granted, true), "the shop was revoked at TikTok");
     assert_eq!(linked[1], (ShopStanding::Granted, false), "the customer has only unlinked the shop");
+}
+
+/// An interceptor that lets another host store a new consent just before the first deletion of a token record.
+struct ConsentFirst {
+    other: ConnectorHost,
+    query: String,
+    is_done: AtomicBool,
+}
+
+#[async_trait]
+impl Interceptor for ConsentFirst {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        if matches!(access, Access::SwapToken(_, _, Some(_), None)) && !self.is_done.swap(true, Ordering::SeqCst) {
+            let grant = grant(&self.query);
+            self.other.connect(&tenant(0), &customer_id("alice"), grant, ShopPolicy::All).await.unwrap();
+        }
+        Passage::Forward
+    }
+}
+
+#[tokio::test]
+async fn a_consent_that_is_stored_during_a_disconnect_stays_connected() {
+    let stage = Stage::new();
+    stage.connect("alice", "cross-border").await.unwrap();
+    stage.advance(60);
+    let (other, query) = (stage.another_host(), stage.callback("cross-border", Decision::Allow));
+    let interceptor = Arc::new(ConsentFirst { other, query, is_done: AtomicBool::new(false) });
+    stage.intercept(Arc::clone(&interceptor) as Arc<_>);
+    disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Keep).await;
+    assert!(interceptor.is_done.load(Ordering::SeqCst));
+    assert_eq!(stored(&stage).await, (1, 1));
+    let connection = stage.refresh("alice", RefreshMode::Forced).await.unwrap();
+    assert_eq!((connection.status, connection.shops.len()), (ConnectionStatus::Active, 5));
+
+    // A second disconnect finds the new consent, and ends it.
+    disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Keep).await;
+    assert_eq!(stored(&stage).await, (0, 0));
 }

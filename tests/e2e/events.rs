@@ -3,8 +3,11 @@
 //! authorization ends.
 
 use std::future::{pending, poll_fn};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
+use async_trait::async_trait;
 use futures::FutureExt as _;
 use futures::future::join_all;
 use tiktok_shop_host::ConnectorHost;
@@ -12,9 +15,10 @@ use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, Unix
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::events::{Event, EventKind};
 use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_host::sweep::Swept;
 use tiktok_shop_host::webhook::WebhookEffect;
-use tiktok_shop_tests::{BEGIN, DAY, Stage, customer_id, refusal, sweep_at, tenant};
+use tiktok_shop_tests::{Access, BEGIN, DAY, Interceptor, Passage, Stage, customer_id, refusal, sweep_at, tenant};
 
 use crate::webhook_entry::{ending_notice, signature};
 
@@ -101,6 +105,47 @@ async fn every_change_of_a_connection_is_recorded_in_order() {
     }
     assert_eq!(read, recorded, "read one by one");
     assert_eq!(stage.storage.events(&tenant(1), None, 9).await.unwrap(), []);
+}
+
+/// Counts the accesses that write.
+#[derive(Default)]
+struct CountWrites(AtomicUsize);
+
+#[async_trait]
+impl Interceptor for CountWrites {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        let writes = matches!(
+            access,
+            Access::SwapToken(..)
+                | Access::SwapRow(..)
+                | Access::AppendOnce(..)
+                | Access::PutState(..)
+                | Access::Reseal(..)
+                | Access::Write(_)
+        );
+        self.0.fetch_add(usize::from(writes), Ordering::SeqCst);
+        Passage::Forward
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_writes_nothing_if_every_notice_was_given() {
+    const CUSTOMERS: usize = 5;
+    let stage = Stage::new();
+    for customer in 0..CUSTOMERS {
+        stage.connect(&format!("customer-{customer}"), "one-shop").await.unwrap();
+    }
+    announce(&stage, &stage.host, BEGIN + 20 * DAY, BEGIN + 5).await;
+    let counter = Arc::new(CountWrites::default());
+    stage.intercept(Arc::clone(&counter) as Arc<_>);
+    // No token is due in these sweeps. Only the notice for 30 days is due, once for each customer.
+    for (now, notices) in [(BEGIN, CUSTOMERS), (BEGIN, 0), (BEGIN + 60, 0)] {
+        assert_eq!(sweep(&stage.host, now).await, Swept { notices: notices as u64, ..Swept::default() });
+        assert_eq!(counter.0.swap(0, Ordering::SeqCst), notices, "one write for each notice");
+    }
+    let another = stage.another_host();
+    assert_eq!(sweep(&another, BEGIN + 120).await, Swept::default());
+    assert_eq!(counter.0.load(Ordering::SeqCst), 0, "another host writes nothing either");
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fake_tiktok_shop::{
-    Decision, EarlierToken, FailureStatus, RefreshTokenField, RefreshTokenOnRefresh, ReplacedRefreshToken, WrongSecret,
+    Decision, EarlierToken, Ending, FailureStatus, Fault, Piece, RefreshTokenField, RefreshTokenOnRefresh,
+    ReplacedRefreshToken, WrongSecret,
 };
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopPolicy, ShopStanding, UnixSeconds};
 use tiktok_shop_host::credentials::StaticCredentials;
@@ -302,4 +303,47 @@ async fn a_refresh_keeps_the_shop_policy() {
     let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!(connection.shop_policy, ShopPolicy::ExactlyOne);
     assert!(connection.shops.iter().all(|shop| !shop.linked));
+}
+
+/// Returns TikTok's answer whose list of shops has these entries.
+fn list_of(entries: &str) -> Fault {
+    let body = format!(r#"{{"code":0,"message":"success","request_id":"r","data":{{"shops":[{entries}]}}}}"#);
+    let length = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    Fault { acts: true, sends: vec![Piece::Text(head + &body)], then: Ending::Close }
+}
+
+#[tokio::test]
+async fn a_list_of_58000_shops_is_refused_and_the_known_shops_are_kept() {
+    let stage = Stage::new();
+    let known = stage.connect("alice", "one-shop").await.unwrap().shops;
+    let entries: Vec<_> = (0..58_000).map(|id| format!(r#"{{"id":"{id}"}}"#)).collect();
+    let long = list_of(&entries.join(","));
+    stage.fake.fault_next(SHOPS, "58000 shops", long.clone());
+    assert_eq!(refusal(stage.refresh("alice", RefreshMode::WhenDue).await), ("upstream", "too-many-shops".to_owned()));
+    let connection = stage.connection("alice").await;
+    assert_eq!((connection.shops, connection.status), (known, ConnectionStatus::Active));
+    assert_eq!(connection.last_failure.unwrap().failure.code, "too-many-shops");
+
+    // A new seller is connected all the same, and gets the shops with the next list.
+    stage.fake.fault_next(SHOPS, "58000 shops", long);
+    let connection = stage.connect("bob", "one-shop").await.unwrap();
+    assert_eq!((connection.shops.len(), connection.shops_synced_at), (0, None));
+    assert_eq!(connection.last_failure.unwrap().failure.code, "too-many-shops");
+    assert_eq!(stage.refresh("bob", RefreshMode::WhenDue).await.unwrap().shops.len(), 1);
+}
+
+#[tokio::test]
+async fn a_new_seller_gets_the_shops_beside_an_entry_that_cannot_be_read() {
+    let stage = Stage::new();
+    let good =
+        r#"{"id":"7490000000000000001","name":"A","region":"GB","seller_type":"LOCAL","cipher":"ROW_x","code":"GB1"}"#;
+    stage.fake.fault_next(SHOPS, "a bad entry", list_of(&format!(r#"{good},{{"id":"one","name":"B"}}"#)));
+    let connection = stage.connect("alice", "one-shop").await.unwrap();
+    let shops: Vec<_> = connection.shops.iter().map(|shop| (shop.id.as_str(), shop.linked)).collect();
+    assert_eq!(shops, [("7490000000000000001", true)]);
+    let failure = connection.last_failure.unwrap().failure;
+    assert_eq!(failure.code, "shop-entry-unreadable");
+    assert!(failure.detail.contains("entry 2 has no readable id"), "{}", failure.detail);
+    assert_eq!(stage.refresh("alice", RefreshMode::WhenDue).await.unwrap().last_failure, None);
 }

@@ -70,7 +70,7 @@ async fn a_webhook_is_handled_once_with_its_owners() {
     let [webhook] = handled.as_slice() else { panic!("{handled:?}") };
     assert_eq!((webhook.event_type, webhook.effect), (1, WebhookEffect::None));
     assert_eq!(webhook.data, r#"{"order_id":"1"}"#);
-    let owners: Vec<_> = webhook.owners.iter().map(|owner| (owner.key.customer.as_str(), owner.linked)).collect();
+    let owners: Vec<_> = webhook.owners.iter().map(|owner| (owner.key.customer.as_str(), owner.may_use)).collect();
     assert_eq!(owners, [("alice", true)]);
 }
 

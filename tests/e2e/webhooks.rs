@@ -53,10 +53,32 @@ async fn a_webhook_names_every_customer_who_has_the_shop() {
     assert_eq!((webhook.notification_id.as_deref(), webhook.event_type), (Some(id.as_str()), 1));
     assert_eq!((webhook.shop.as_ref(), webhook.occurred_at), (Some(&shop), Some(UnixSeconds(stage.fake.now()))));
     assert_eq!(webhook.data, r#"{"order_id":"5"}"#);
-    let owners = webhook.owners.iter().map(|owner| (owner.key.customer.as_str(), owner.linked));
+    let owners = webhook.owners.iter().map(|owner| (owner.key.customer.as_str(), owner.may_use));
     assert_eq!(owners.collect::<Vec<_>>(), [("alice", true), ("bob", false)]);
     assert_eq!(webhook.effect, WebhookEffect::None);
     assert_eq!(stage.fake.requests(), [], "no request is sent");
+}
+
+#[tokio::test]
+async fn a_customer_whose_grant_was_revoked_may_not_see_events_of_the_shop() {
+    let stage = Stage::new();
+    let shop = stage.connect("alice", "one-shop").await.unwrap().shops.remove(0).id;
+    stage.connect("bob", "one-shop").await.unwrap();
+    stage.advance(601);
+    stage.fake.deauthorize(&service(&stage), "one-shop").unwrap();
+    receive_all(&stage).await;
+    for customer in ["alice", "bob"] {
+        assert_eq!(refusal(stage.refresh(customer, RefreshMode::WhenDue).await).1, "authorization-revoked");
+        let connection = stage.connection(customer).await;
+        let shops: Vec<_> = connection.shops.iter().map(|shop| (shop.standing, shop.cipher.is_some())).collect();
+        assert_eq!(shops, [(ShopStanding::Unconfirmed, false)]);
+        assert_eq!(stage.host.list_shops(&tenant(0), &customer_id(customer)).await.unwrap(), []);
+    }
+    stage.connect("bob", "one-shop").await.unwrap();
+    stage.fake.queue_webhook(&service(&stage), 1, Some(shop.as_str()), json!({"order_id": "5"})).unwrap();
+    let [webhook] = &receive_all(&stage).await[..] else { panic!("one webhook") };
+    let owners = webhook.owners.iter().map(|owner| (owner.key.customer.as_str(), owner.may_use));
+    assert_eq!(owners.collect::<Vec<_>>(), [("alice", false), ("bob", true)]);
 }
 
 #[tokio::test]
@@ -69,12 +91,14 @@ async fn a_webhook_of_an_unknown_type_is_accepted() {
 
 #[tokio::test]
 async fn the_next_refresh_verifies_that_the_app_was_removed() {
-    for (notices, deliveries) in [(GrantNotices::EachShop, 5), (GrantNotices::One, 1)] {
+    // After 60 seconds TikTok has issued the tokens less than ten minutes ago. The check does not wait for that.
+    for (notices, deliveries, later) in
+        [(GrantNotices::EachShop, 5, 601), (GrantNotices::One, 1, 601), (GrantNotices::One, 1, 60)]
+    {
         let stage = Stage::new();
         stage.fake.update_switches(|switches| switches.grant_notices = notices);
         stage.connect("alice", "cross-border").await.unwrap();
-        // Let ten minutes pass after the consent. Before that time, only a forced refresh renews a refused token.
-        stage.advance(601);
+        stage.advance(later);
         stage.fake.deauthorize(&service(&stage), "cross-border").unwrap();
         stage.clear_requests();
         assert_eq!(effects(&receive_all(&stage).await), vec![WebhookEffect::VerificationDue; deliveries]);

@@ -131,6 +131,9 @@ pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fa
     Ok(BusinessResponse { status, code, request_id, content_type, body })
 }
 
+/// TikTok's code for a request without the shop's cipher, to an endpoint that needs it.
+pub(crate) const SHOP_CIPHER_MISSING: i64 = 106_013;
+
 const fn concerns_the_connection(cause: Cause) -> bool {
     matches!(
         cause,

@@ -4,12 +4,13 @@
 //! and the request has no cipher.
 
 use super::api::ApiRequest;
-use crate::connection::ListedShop;
+use crate::connection::{ListedShop, MAX_SHOPS, ShopList};
 use crate::envelope::{self, Acted, Fault, TRANSIENT_DELAY};
 use crate::error::{Cause, Error};
 use crate::http::{Method, Response};
 use crate::json::Members;
 use crate::secret::ShopCipher;
+use alloc::format;
 use alloc::vec::Vec;
 
 /// The largest list that is read: 1 MiB. A shop takes some hundred bytes, and a seller has a handful of shops.
@@ -33,41 +34,89 @@ pub(crate) fn is_shop_id(text: &str) -> bool {
     text.len() <= MAX_ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn listed(row: &Members<'_>) -> Option<ListedShop> {
-    let text = |name: &str| row.text_or_digits(name).filter(|text| !text.is_empty());
-    Some(ListedShop {
-        id: text("id").filter(|id| is_shop_id(id))?,
-        name: text("name").unwrap_or_default(),
-        region: text("region").unwrap_or_default(),
-        seller_type: text("seller_type").unwrap_or_default(),
-        cipher: text("cipher").map(ShopCipher::new),
-        code: text("code").unwrap_or_default(),
-        raw: row.without("cipher")?,
-    })
+/// Reads one entry of the list. Returns the shop, and the names of the members that are there and cannot be read. A
+/// shop without a readable id is `None`.
+fn listed(row: &Members<'_>) -> (Option<ListedShop>, Vec<&'static str>) {
+    let mut unreadable = Vec::new();
+    let mut text = |name: &'static str| {
+        let text = row.text_or_digits(name);
+        // A cipher may be null: TikTok's page calls it optional for local shops.
+        if text.is_none() && row.raw(name).is_some_and(|raw| name != "cipher" || raw != "null") {
+            unreadable.push(name);
+        }
+        text.filter(|text| !text.is_empty())
+    };
+    let id = text("id").filter(|id| is_shop_id(id));
+    let (name, region, seller_type) = (text("name"), text("region"), text("seller_type"));
+    let (cipher, code) = (text("cipher").map(ShopCipher::new), text("code"));
+    let shop = id.zip(row.without("cipher")).map(|(id, raw)| ListedShop {
+        id,
+        name: name.unwrap_or_default(),
+        region: region.unwrap_or_default(),
+        seller_type: seller_type.unwrap_or_default(),
+        cipher,
+        code: code.unwrap_or_default(),
+        raw,
+    });
+    (shop, unreadable)
 }
 
-/// Reads every shop of the answer. An empty list is a valid answer.
+/// TikTok's list, and the parts of it that cannot be read.
+pub struct Listing {
+    /// The shops that can be read.
+    pub list: ShopList,
+    /// Names the entries that cannot be read completely. `None` if there is none.
+    pub flaw: Option<Error>,
+}
+
+/// Reads the shops of the answer. An empty list is a valid answer. An entry that cannot be read does not affect the
+/// others: the shops of the other entries are returned, and `flaw` tells which entry it is and what is wrong with it.
 ///
 /// # Errors
-/// The same as [`envelope::read`]. If one shop cannot be read, the whole list is refused as `answer-unreadable`, so
-/// that no known shop is marked as no longer granted.
-pub fn read(response: &Response, secrets: &[&str]) -> Result<Vec<ListedShop>, Fault> {
+/// - The same as [`envelope::read`].
+/// - `answer-unreadable` if there is no list, or if no entry of it has a readable id. So no known shop is marked as no
+///   longer granted.
+/// - `too-many-shops` if the list has more than [`MAX_SHOPS`] entries. None of them is read.
+pub fn read(response: &Response, secrets: &[&str]) -> Result<Listing, Fault> {
     let text = response.text();
     let success = envelope::read(response, &text, secrets)?;
-    let rows = success.data.and_then(|text| Members::parse(text.as_bytes())?.list("shops"));
-    let shops = rows.and_then(|rows| rows.iter().map(|row| listed(&Members::parse(row.get().as_bytes())?)).collect());
-    shops.ok_or_else(|| {
-        let mut error = Error::new(Cause::AnswerUnreadable).with_delay(TRANSIENT_DELAY).with_note("the list of shops");
+    let error = |cause: Cause, note: &str| {
+        let mut error = Error::new(cause).with_delay(TRANSIENT_DELAY).with_note(note);
         error.http_status = Some(response.status);
-        error.request_id = success.request_id;
-        Fault { error, acted: Acted::No }
-    })
+        error.request_id.clone_from(&success.request_id);
+        error
+    };
+    let fault = |cause: Cause, note: &str| Fault { error: error(cause, note), acted: Acted::No };
+    let rows = success.data.and_then(|text| Members::parse(text.as_bytes())?.list("shops"));
+    let Some(rows) = rows else { return Err(fault(Cause::AnswerUnreadable, "the list of shops")) };
+    if rows.len() > MAX_SHOPS {
+        return Err(fault(Cause::TooManyShops, &format!("the list has {} entries", rows.len())));
+    }
+    let mut list = ShopList { shops: Vec::with_capacity(rows.len()), unreadable: 0 };
+    let mut flaws = Vec::new();
+    for (number, row) in (1_usize..).zip(&rows) {
+        let (shop, members) = Members::parse(row.get().as_bytes()).map_or_else(Default::default, |row| listed(&row));
+        match &shop {
+            None => flaws.push(format!("entry {number} has no readable id")),
+            Some(shop) if !members.is_empty() => flaws.push(format!("{} of shop {}", members.join(", "), shop.id)),
+            Some(_) => {}
+        }
+        list.unreadable += usize::from(shop.is_none());
+        list.shops.extend(shop);
+    }
+    if list.shops.is_empty() && list.unreadable > 0 {
+        return Err(fault(Cause::AnswerUnreadable, "the list of shops"));
+    }
+    let flaw = (!flaws.is_empty()).then(|| error(Cause::ShopEntryUnreadable, &flaws.join("; ")));
+    Ok(Listing { list, flaw })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::format;
+    use alloc::borrow::ToOwned;
+    use alloc::string::String;
+    use alloc::vec;
 
     fn answer(data: &str) -> Response {
         let body = format!(r#"{{"code":0,"message":"success","request_id":"A","data":{data}}}"#);
@@ -85,8 +134,8 @@ mod tests {
         let response = answer(
             r#"{"shops":[{"id":"7490000000000000001","cipher":"ROW_x","zeta":{"b":1e400,"a":12345678901234567890123},"name":"Ä\u00e4","region":"GB","cipher":"ROW_y"}]}"#,
         );
-        let shops = read(&response, &[]).expect("shops");
-        let [shop] = shops.as_slice() else { panic!("one shop") };
+        let listing = read(&response, &[]).expect("shops");
+        let [shop] = listing.list.shops.as_slice() else { panic!("one shop") };
         assert_eq!(
             shop.raw,
             r#"{"id":"7490000000000000001","zeta":{"b":1e400,"a":12345678901234567890123},"name":"Ä\u00e4","region":"GB"}"#
@@ -100,26 +149,81 @@ mod tests {
         let response = answer(
             r#"{"shops":[{"id":"1"},{"id":"2","cipher":""},{"id":"3","cipher":null},{"id":7490000000000000004}]}"#,
         );
-        let shops = read(&response, &[]).expect("shops");
+        let Listing { list: ShopList { shops, unreadable }, flaw } = read(&response, &[]).expect("shops");
+        assert_eq!((unreadable, flaw), (0, None));
         assert!(shops.iter().all(|shop| shop.cipher.is_none()));
         assert_eq!(shops.last().map(|shop| shop.id.as_str()), Some("7490000000000000004"), "a number keeps its digits");
     }
 
     #[test]
     fn an_empty_list_is_accepted_and_a_broken_list_is_refused() {
-        assert_eq!(read(&answer(r#"{"shops":[]}"#), &[]).expect("none").len(), 0);
+        assert_eq!(read(&answer(r#"{"shops":[]}"#), &[]).expect("none").list.shops.len(), 0);
         for data in [
             "null",
             "[]",
             "{}",
             r#"{"shops":[{"name":"no id"}]}"#,
             r#"{"shops":[{"id":"12345678901234567890"}]}"#,
-            r#"{"shops":[{"id":"1"},{"id":"one"}]}"#,
+            r#"{"shops":[null,{"id":"one"},{"id":null}]}"#,
             r#"{"shops":[1]}"#,
             r#"{"shops":null}"#,
         ] {
             let fault = read(&answer(data), &[]).err().expect(data);
             assert_eq!(fault.error.cause, Cause::AnswerUnreadable, "{data}");
+        }
+    }
+
+    /// Returns the ids of the shops that are kept, the number of the others, and what is told about the entries.
+    fn read_entries(entries: &str) -> (Vec<String>, usize, Option<String>) {
+        let Listing { list, flaw } = read(&answer(&format!(r#"{{"shops":[{entries}]}}"#)), &[]).expect(entries);
+        let told = flaw.map(|error| {
+            assert_eq!((error.cause, error.http_status), (Cause::ShopEntryUnreadable, Some(200)));
+            assert_eq!(error.request_id.as_deref(), Some("A"));
+            error.detail().split_once(" [").expect("a note").1.trim_end_matches(']').into()
+        });
+        (list.shops.into_iter().map(|shop| shop.id).collect(), list.unreadable, told)
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_is_told_and_the_others_are_kept() {
+        let good = r#"{"id":"1","name":"A","region":"GB","seller_type":"LOCAL","cipher":"c","code":"GB1"}"#;
+        let table = [
+            // What is wrong in the entry beside the good one, and what is told about it.
+            (
+                r#"{"id":7490000000000000002,"name":null}"#,
+                Some("7490000000000000002"),
+                "name of shop 7490000000000000002",
+            ),
+            (r#"{"id":"2","region":{},"cipher":[],"code":true}"#, Some("2"), "region, cipher, code of shop 2"),
+            (r#"{"id":"one"}"#, None, "entry 2 has no readable id"),
+            (r#"{"id":"12345678901234567890"}"#, None, "entry 2 has no readable id"),
+            (r#"{"name":"no id"}"#, None, "entry 2 has no readable id"),
+            ("null", None, "entry 2 has no readable id"),
+            ("[]", None, "entry 2 has no readable id"),
+        ];
+        for (bad, kept, told) in table {
+            let expected: Vec<_> = ["1"].into_iter().chain(kept).map(str::to_owned).collect();
+            let unreadable = usize::from(kept.is_none());
+            assert_eq!(read_entries(&format!("{good},{bad}")), (expected, unreadable, Some(told.into())), "{bad}");
+        }
+        assert_eq!(read_entries(good), (vec!["1".to_owned()], 0, None));
+        let (kept, unreadable, told) = read_entries(&format!(r#"null,{good},{{"id":""}},{{"id":"3","name":[]}}"#));
+        assert_eq!((kept.len(), unreadable), (2, 2));
+        let expected = "entry 1 has no readable id; entry 3 has no readable id; name of shop 3";
+        assert_eq!(told.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_list_has_at_most_1000_entries() {
+        let entries = |count: usize| {
+            let entries: Vec<_> = (0..count).map(|id| format!(r#"{{"id":"{id}"}}"#)).collect();
+            answer(&format!(r#"{{"shops":[{}]}}"#, entries.join(",")))
+        };
+        assert_eq!(read(&entries(MAX_SHOPS), &[]).expect("a list").list.shops.len(), 1000);
+        for count in [MAX_SHOPS + 1, 58_000] {
+            let fault = read(&entries(count), &[]).err().expect("too many");
+            assert_eq!((fault.error.cause, fault.acted), (Cause::TooManyShops, Acted::No));
+            assert!(fault.error.detail().contains(&format!("{count} entries")), "{}", fault.error);
         }
     }
 }

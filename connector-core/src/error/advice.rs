@@ -16,7 +16,8 @@ const NOTHING_SENT: &str = "Nothing was sent to TikTok, and nothing was written.
 const NOT_ACTED: &str = "TikTok did not act. Tokens and shops have not changed, and a refresh may be tried again.";
 const UNKNOWN: &str = "A request was sent, and nobody knows whether TikTok acted. All stored tokens are kept. After \
                        `connect` the code may be spent. The tokens of a `refresh` are not sent again for 120 s.";
-const ENDED: &str = "The connection has ended. Its tokens are kept, and a forced `refresh` tries them once more.";
+const ENDED: &str = "The connection has ended. Its tokens are kept, and a forced `refresh` tries them once more. Its \
+                     access token is not used any more, and the ciphers of its shops are erased.";
 
 impl Cause {
     /// Returns what to do, and what is stored afterwards.
@@ -166,6 +167,21 @@ impl Cause {
                 NOTHING_SENT,
             ),
             Self::ShopNotLinked => ("Link the shop first, or make the call for another shop.", NOTHING_SENT),
+            Self::ShopCipherMissing => (
+                "Call `refresh`, then make the call again. If it happens again, TikTok lists the shop without a \
+                 cipher: report it with the request id.",
+                "TikTok did not act. The connection is kept, and a refresh is due.",
+            ),
+            Self::ShopEntryUnreadable => (
+                "Report the detail to TikTok: it names the entry and its members. Known shops that the list does not \
+                 contain keep their standing, because the entry may be one of them.",
+                "The shops that can be read are stored. An entry without a readable id is left out. If another member \
+                 cannot be read, the shop is stored without it.",
+            ),
+            Self::ShopUnconfirmed => (
+                "Call again after the delay: a sweep makes the refresh that is due. Without sweeps, call `refresh`.",
+                NOTHING_SENT,
+            ),
             Self::SignatureRejected => (
                 "Compare the app secret with Partner Center. If the secret is right, report it: the connector's \
                  signature would be wrong.",
@@ -228,6 +244,11 @@ impl Cause {
                  refuses them.",
                 "The new tokens are stored. The known shops are kept.",
             ),
+            Self::TooManyShops => (
+                "Report it with the time of the call: no seller is known to have that many shops. If the connection \
+                 knows many shops that TikTok no longer lists, disconnect and connect again.",
+                "The tokens and the known shops are kept as they were. Nothing of the list is stored.",
+            ),
             Self::UnknownShop => (
                 "Pass the id of the shop as `list-shops` names it. If the shop is new, call `refresh`: it reads the \
                  list again.",
@@ -266,7 +287,7 @@ mod tests {
     use crate::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
     use crate::endpoint::{shops, token};
     use crate::operation::access_token::MAX_VALIDITY_SECONDS;
-    use crate::{authorization_link, callback, http, identity, webhook};
+    use crate::{authorization_link, callback, connection, http, identity, webhook};
     use alloc::format;
 
     #[test]
@@ -303,6 +324,7 @@ mod tests {
             (Cause::CustomerIdInvalid.sentence(), &id_bytes),
             (Cause::CallbackMalformed.sentence(), &format!("longer than {} bytes", callback::MAX_QUERY_BYTES)),
             (Cause::StateInvalid.sentence(), &format!("1 to {} bytes", authorization_link::MAX_STATE_BYTES)),
+            (Cause::TooManyShops.sentence(), &format!("at most {} shops", connection::MAX_SHOPS)),
             (Cause::ValidityTooLong.sentence(), &validity),
             (Cause::ValidityTooLong.advice().remedy, &validity),
             (Cause::WebhookMalformed.sentence(), &format!("larger than {} MiB", webhook::MAX_BODY_BYTES / mib)),

@@ -6,7 +6,7 @@ use super::shop_sync::token_refused;
 use super::tokens::{self, VersionedRecord};
 use super::valid_token::{Served, valid_token};
 use super::{credentials, rows, signed, storage_error};
-use crate::connection::{ShopStanding, Status};
+use crate::connection::Row;
 use crate::credentials::Credentials;
 use crate::endpoint::business::{self, BusinessRequest, BusinessResponse};
 use crate::envelope::Fault;
@@ -16,6 +16,7 @@ use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::Effects;
 use crate::rotation::Trigger;
 use crate::secret::ShopCipher;
+use crate::time::UnixSeconds;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -33,8 +34,10 @@ pub enum CallScope {
 ///
 /// # Errors
 /// - Invalid request: `call-malformed`, `unknown-shop`, `shop-not-linked`, `not-connected`, `account-required`.
-/// - Retry after: only if TikTok certainly did not act, or the method is GET.
-/// - Upstream: most often `outcome-unknown`, if the request changes something and its answer was lost.
+/// - Reauthorize: the connection is dead, or `shop-no-longer-granted`.
+/// - Retry after: only if TikTok certainly did not act, or the method is GET. For example `shop-unconfirmed`.
+/// - Upstream: most often `outcome-unknown`, if the request changes something and its answer was lost; also
+///   `shop-cipher-missing`.
 /// - Misconfigured: `missing-permission`, `signature-rejected`, `app-rejected`, `clock-skewed`, `ip-not-allowed`.
 /// - The errors of `refresh`, if there is no valid token.
 pub async fn call(
@@ -59,6 +62,9 @@ fn error_for_host(fault: Fault, method: Method) -> Error {
     }
 }
 
+/// The delay of `shop-unconfirmed`: 60 s. A refresh is due already, and a sweep makes it.
+const UNCONFIRMED_DELAY: Duration = Duration::from_secs(60);
+
 /// The connection whose token is used, and the shop if the call is made for a shop.
 pub(super) struct Target {
     key: ConnectionKey,
@@ -69,12 +75,22 @@ struct TargetShop {
     cipher: Option<ShopCipher>,
     /// The lineage of the token record with which the cipher was read. The cipher fits only tokens of this record.
     lineage: String,
+    /// The time of the only consent for which the request may be sent. `None` means every consent of the lineage.
+    consent: Option<UnixSeconds>,
 }
 
 impl Target {
     /// Builds the target for a shop that was read from a row of this lineage.
     pub(super) const fn shop(key: ConnectionKey, lineage: String, cipher: Option<ShopCipher>) -> Self {
-        Self { key, shop: Some(TargetShop { cipher, lineage }) }
+        Self { key, shop: Some(TargetShop { cipher, lineage, consent: None }) }
+    }
+
+    /// Restricts the requests to the consent of this time. If the seller has consented again, nothing is sent.
+    pub(super) fn of_consent(mut self, consent: Option<UnixSeconds>) -> Self {
+        if let Some(shop) = &mut self.shop {
+            shop.consent = consent;
+        }
+        self
     }
 
     /// Makes the whole exchange. If TikTok refuses the token, the token is renewed once and the request is sent again.
@@ -90,7 +106,7 @@ impl Target {
         let mut served = self.token(effects, app, Trigger::GoodFor(Duration::ZERO)).await?;
         in_time()?;
         let mut fault = match self.send(effects, app, &served.stored, request).await {
-            Ok(response) => return Ok(response),
+            Ok(response) => return self.checked(effects, served.stored, response).await,
             Err(fault) => fault,
         };
         // TikTok refused the token and did not act. The call renews the token and sends the same request again, unless
@@ -100,10 +116,20 @@ impl Target {
             && in_time().is_ok()
         {
             let refused = access.duplicate();
-            served = self.token(effects, app, Trigger::Refused(&refused)).await?;
+            served = match self.token(effects, app, Trigger::Refused(&refused)).await {
+                Ok(renewed) => renewed,
+                Err(error) => {
+                    // Without this, nothing would show that TikTok refuses the token, and no refresh would be due.
+                    let now = effects.now().wall;
+                    if error.cause == Cause::BackingOff && !served.stored.record.is_held_back(now) {
+                        let _shown = self.hold_back(effects, served.stored, fault.error.with_delay(error.delay)).await;
+                    }
+                    return Err(error);
+                }
+            };
             in_time()?;
             fault = match self.send(effects, app, &served.stored, request).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => return self.checked(effects, served.stored, response).await,
                 Err(fault) => fault,
             };
         }
@@ -122,34 +148,47 @@ impl Target {
             CallScope::Shop(id) => id,
         };
         let mut refusal = Cause::UnknownShop;
-        let mut found = None;
-        for row in effects.list_rows(&customer).await.map_err(storage_error)? {
-            let Some(shop) = row.connection.shops.into_iter().find(|shop| shop.listed.id == id) else { continue };
-            match (shop.linked, shop.standing) {
-                (false, _) => refusal = Cause::ShopNotLinked,
-                (true, ShopStanding::NoLongerGranted) => refusal = Cause::ShopNoLongerGranted,
-                (true, ShopStanding::Granted | ShopStanding::Inactive) => {
-                    let dead = matches!(row.connection.status, Status::ReauthorizationRequired(_));
-                    found = Some(Self::shop(row.connection.key, row.lineage, shop.listed.cipher));
-                    // Several accounts may have the same shop. An account whose grant is not dead is preferred.
-                    if !dead {
-                        break;
-                    }
+        // Several accounts of the customer may have the same shop. The first connection through which the customer may
+        // use it now is used.
+        for Row { connection, lineage, .. } in effects.list_rows(&customer).await.map_err(storage_error)? {
+            let Some(shop) = connection.shops.iter().find(|shop| shop.listed.id == id) else { continue };
+            match connection.use_of(shop).refusal() {
+                Some(cause) => refusal = cause,
+                None => {
+                    let cipher = shop.listed.cipher.as_ref().map(ShopCipher::duplicate);
+                    return Ok(Self::shop(connection.key, lineage, cipher));
                 }
             }
         }
-        found.ok_or_else(|| Error::new(refusal))
+        Err(Error::new(refusal).with_delay(UNCONFIRMED_DELAY))
     }
 
     /// Returns a token that may be used now. It must belong to the same grant as the cipher.
     async fn token(&self, effects: &impl Effects, app: &Credentials, trigger: Trigger<'_>) -> Result<Served, Error> {
         let served = valid_token(effects, app, &self.key, trigger).await?;
-        match &self.shop {
-            Some(shop) if shop.lineage != served.stored.record.lineage().to_text() => {
-                Err(Error::new(Cause::UnknownShop))
-            }
-            Some(_) | None => Ok(served),
+        let record = &served.stored.record;
+        let fits = |shop: &TargetShop| {
+            shop.lineage == record.lineage().to_text() && shop.consent.is_none_or(|time| time == record.granted_at())
+        };
+        if self.shop.as_ref().is_none_or(fits) { Ok(served) } else { Err(Error::new(Cause::UnknownShop)) }
+    }
+
+    /// Returns TikTok's answer, unless TikTok misses a cipher that is not stored here. In this case a refresh becomes
+    /// due, because it reads the cipher again.
+    async fn checked(
+        &self,
+        effects: &impl Effects,
+        stored: VersionedRecord,
+        response: BusinessResponse,
+    ) -> Result<BusinessResponse, Error> {
+        let without_cipher = self.shop.as_ref().is_some_and(|shop| shop.cipher.is_none());
+        if !without_cipher || response.code != Some(business::SHOP_CIPHER_MISSING) {
+            return Ok(response);
         }
+        let mut error = Error::new(Cause::ShopCipherMissing);
+        (error.http_status, error.request_id) = (Some(response.status), response.request_id);
+        tokens::make_due(effects, &self.key, &stored).await;
+        Err(rows::record_failure(effects, &self.key, NotRenewed { error, stored: Some(stored) }).await.error)
     }
 
     /// Signs the request and sends it.

@@ -63,14 +63,14 @@ pub async fn connect(
         error => error,
     });
     let (shops, failure) = match reading {
-        Ok(listed) => (ShopUpdate::Listed(listed), None),
+        Ok(listing) => (ShopUpdate::Listed(listing.list), listing.flaw),
         Err(error) => (ShopUpdate::Unread, Some(error)),
     };
     let unsaved = Error::new(Cause::ConnectionRowNotSaved);
     let unsaved = Outcome::Failure(PastFailure::new(received_at, &unsaved));
     let update = RowUpdate { occasion: Occasion::Consent, ..RowUpdate::outcome(received_at, unsaved) };
-    let shown_if_unsaved = project(&key, &stored.record, None, &update).connection;
-    match record_shops(effects, &key, stored, shops, failure.as_ref(), Occasion::Consent).await {
+    let shown_if_unsaved = project(&key, &stored.record, None, &update)?.connection;
+    match record_shops(effects, &key, stored, shops, failure.as_ref(), Occasion::Consent).await.connection {
         Ok(Some(connection)) => Ok(connection),
         Ok(None) => Err(Error::new(Cause::NotConnected).with_note("disconnected while it was being connected")),
         Err(_) => Ok(shown_if_unsaved),

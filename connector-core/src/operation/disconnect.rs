@@ -1,9 +1,11 @@
-//! `disconnect`: ends connections. If the caller wants it, the call first asks TikTok to revoke the shops. Then it
-//! deletes the token record, whatever TikTok answered. A refresh that is under way then finds no record and discards
-//! its new tokens. Last, the call deletes the row.
+//! `disconnect`: ends connections. The call first reads which grants are stored, and ends only these: a consent that is
+//! stored during the call stays. If the caller wants it, the call then asks TikTok to revoke the shops. Then it deletes
+//! the token record, whatever TikTok answered. A refresh that is under way then finds no record and discards its new
+//! tokens. Last, the call deletes the row.
 
 use super::call::Target;
-use super::{credentials, rows, storage_error, tokens};
+use super::tokens::{self, Deletion, Seen};
+use super::{credentials, rows, storage_error};
 use crate::connection::{Connection, Outcome, Row, RowUpdate, Shop, ShopGrant, ShopStanding, ShopUpdate};
 use crate::credentials::Credentials;
 use crate::endpoint::deauthorize;
@@ -77,22 +79,35 @@ pub async fn disconnect(
     let mut remaining = Vec::new();
     match target {
         DisconnectTarget::All(account) => {
+            let mut found = Vec::new();
             for key in keys_of(effects, customer, account, &rows).await? {
+                let seen = tokens::see(effects, &key).await?;
+                found.push((key, seen));
+            }
+            for (key, seen) in found {
                 if let Some(revocation) = &mut revocation {
                     let row = rows.iter().find(|row| row.connection.key == key);
-                    revocation.revoke_all(effects, &key, row).await;
+                    revocation.revoke_all(effects, &key, row, &seen).await;
                 }
-                delete(effects, &key).await?;
+                delete(effects, &key, &seen, remote).await?;
             }
         }
         DisconnectTarget::Shop(id) => {
+            let mut found = Vec::new();
             for row in &rows {
                 let Some(shop) = row.connection.shops.iter().find(|shop| shop.listed.id == id) else { continue };
+                found.push((row, shop, tokens::see(effects, &row.connection.key).await?));
+            }
+            for (row, shop, seen) in found {
                 let grant = match &mut revocation {
-                    Some(revocation) => revocation.revoke(effects, row, shop).await,
+                    Some(revocation) => revocation.revoke(effects, row, shop, &seen).await,
                     None => ShopGrant::Kept,
                 };
-                remaining.extend(unlink(effects, &row.connection.key, &id, grant).await?);
+                let key = &row.connection.key;
+                match unlink(effects, key, &id, grant, &seen).await? {
+                    Some(left) => remaining.push(left),
+                    None => delete(effects, key, &seen, remote).await?,
+                }
             }
         }
     }
@@ -122,40 +137,41 @@ async fn keys_of(
     Ok(keys)
 }
 
-/// Deletes the record, then the row.
-async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
-    tokens::delete(effects, key).await?;
+/// Deletes the record, then the row. If the seller has consented again during this call, record and row stay.
+async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &Seen, remote: RemoteGrant) -> Result<(), Error> {
+    let deletion = tokens::delete(effects, key, seen).await?;
+    if deletion == Deletion::Replaced && remote == RemoteGrant::Revoke {
+        // TikTok may have revoked shops of the new consent, too. The next refresh finds out. This write makes the
+        // refresh due now. If the write fails, the refresh only happens later.
+        let _requested = tokens::request_verification(effects, key, None).await;
+    }
     rows::delete_orphan(effects, key).await
 }
 
-/// Unlinks a shop and returns the rest of the connection. If no other shop is linked, deletes the connection and
-/// returns `None`.
+/// Unlinks a shop of the grant that was seen and returns the rest of the connection, or returns `None` if no other shop
+/// is linked. If the seller has consented again during this call, the shop stays linked.
 async fn unlink(
     effects: &impl Effects,
     key: &ConnectionKey,
     id: &str,
     grant: ShopGrant,
+    seen: &Seen,
 ) -> Result<Option<Connection>, Error> {
-    if let Some(stored) = tokens::load_or_confirm_absence(effects, key).await? {
-        let shops = ShopUpdate::Unlinked { id: id.into(), grant };
-        let update = RowUpdate::shops(effects.now().wall, shops, Outcome::Unchanged);
-        let left = rows::write(effects, key, stored.record.lineage(), &update).await?;
-        if left.as_ref().is_some_and(|left| left.shops.iter().any(|shop| shop.linked)) {
-            if grant == ShopGrant::Revoked {
-                // TikTok does not document whether it also revokes the other shops. The next refresh finds out. This
-                // write makes the refresh due now. If the write fails, the refresh only happens later.
-                let _requested = tokens::request_verification(effects, key, None).await;
-            }
-            return Ok(left);
-        }
-        if left.is_some() {
-            tokens::delete(effects, key).await?;
-        }
+    let (lineage, granted_at) = match seen {
+        Seen::Nothing => return Ok(None),
+        Seen::Unreadable(_, error) => return Err(error.clone()),
+        Seen::Grant { lineage, granted_at, .. } => (*lineage, *granted_at),
+    };
+    let shops = ShopUpdate::Unlinked { id: id.into(), grant, granted_at };
+    let update = RowUpdate::shops(effects.now().wall, shops, Outcome::Unchanged);
+    let left = rows::write(effects, key, lineage, &update).await?;
+    let left = left.filter(|left| left.shops.iter().any(|shop| shop.linked));
+    if left.is_some() && grant == ShopGrant::Revoked {
+        // TikTok does not document whether it also revokes the other shops. The next refresh finds out. This write
+        // makes the refresh due now. If the write fails, the refresh only happens later.
+        let _requested = tokens::request_verification(effects, key, None).await;
     }
-    // The row is deleted only if its record is gone. If the seller has consented again during this call, there is a new
-    // record, and the row stays.
-    rows::delete_orphan(effects, key).await?;
-    Ok(None)
+    Ok(left)
 }
 
 /// Asks TikTok to revoke shops, and collects the failures.
@@ -171,10 +187,10 @@ impl Revocation {
     }
 
     /// Revokes every shop of a row.
-    async fn revoke_all(&mut self, effects: &impl Effects, key: &ConnectionKey, row: Option<&Row>) {
+    async fn revoke_all(&mut self, effects: &impl Effects, key: &ConnectionKey, row: Option<&Row>, seen: &Seen) {
         let shops = row.map(|row| row.connection.shops.as_slice()).unwrap_or_default();
         for (row, shop) in row.into_iter().flat_map(|row| shops.iter().map(move |shop| (row, shop))) {
-            self.revoke(effects, row, shop).await;
+            self.revoke(effects, row, shop, seen).await;
         }
         if shops.is_empty() {
             let error = Error::new(Cause::RevocationNotTried);
@@ -183,11 +199,11 @@ impl Revocation {
     }
 
     /// Revokes one shop, unless TikTok has already said that the shop is no longer granted.
-    async fn revoke(&mut self, effects: &impl Effects, row: &Row, shop: &Shop) -> ShopGrant {
+    async fn revoke(&mut self, effects: &impl Effects, row: &Row, shop: &Shop, seen: &Seen) -> ShopGrant {
         if shop.standing == ShopStanding::NoLongerGranted {
             return ShopGrant::Revoked;
         }
-        match self.request(effects, row, shop).await {
+        match self.request(effects, row, shop, seen).await {
             Ok(()) => ShopGrant::Revoked,
             // The whole grant has ended, so the shop is also revoked.
             Err(error) if matches!(error.cause, Cause::AuthorizationRevoked | Cause::AuthorizationExpired) => {
@@ -202,7 +218,7 @@ impl Revocation {
     }
 
     /// Asks TikTok to revoke one shop.
-    async fn request(&self, effects: &impl Effects, row: &Row, shop: &Shop) -> Result<(), Error> {
+    async fn request(&self, effects: &impl Effects, row: &Row, shop: &Shop, seen: &Seen) -> Result<(), Error> {
         let app = self.app.as_ref().map_err(Error::clone)?;
         let not_tried = || Error::new(Cause::RevocationNotTried);
         let in_time = || {
@@ -210,8 +226,20 @@ impl Revocation {
             if in_budget { Ok(()) } else { Err(not_tried()) }
         };
         in_time()?;
-        let cipher = shop.listed.cipher.as_ref().map(ShopCipher::duplicate).ok_or_else(not_tried)?;
-        let target = Target::shop(row.connection.key.clone(), row.lineage.clone(), Some(cipher));
-        deauthorize::read(&target.exchange(effects, app, &deauthorize::request(), in_time).await?)
+        // The row of a dead connection has no ciphers.
+        let unusable = || row.connection.dead().map_or_else(not_tried, |reason| Error::new(reason.cause()));
+        let cipher = shop.listed.cipher.as_ref().map(ShopCipher::duplicate).ok_or_else(unusable)?;
+        let consent = match *seen {
+            Seen::Grant { granted_at, .. } => Some(granted_at),
+            Seen::Nothing | Seen::Unreadable(..) => None,
+        };
+        let target = Target::shop(row.connection.key.clone(), row.lineage.clone(), Some(cipher)).of_consent(consent);
+        match target.exchange(effects, app, &deauthorize::request(), in_time).await {
+            Ok(response) => deauthorize::read(&response),
+            Err(error) if error.cause == Cause::UnknownShop => {
+                Err(not_tried().with_note("the seller has consented again meanwhile"))
+            }
+            Err(error) => Err(error),
+        }
     }
 }

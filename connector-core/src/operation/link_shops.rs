@@ -1,7 +1,7 @@
 //! `link-shops`: links those shops of an account that the customer has chosen. It uses no network.
 
 use super::{rows, tokens};
-use crate::connection::{Connection, Outcome, RowUpdate, ShopUpdate};
+use crate::connection::{Connection, Outcome, RowUpdate, ShopUpdate, places_of};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, CustomerId};
 use crate::ports::Effects;
@@ -26,7 +26,8 @@ pub async fn link_shops(
     // place, nothing is written. So a shop that is known here is still known when the row is written.
     let row = rows::read(effects, &key, lineage).await?;
     let known = row.as_ref().map(|row| row.connection.shops.as_slice()).unwrap_or_default();
-    if shops.iter().any(|id| !known.iter().any(|shop| shop.listed.id == *id)) {
+    let known = places_of(known);
+    if shops.iter().any(|id| !known.contains_key(id)) {
         return Err(Error::new(Cause::UnknownShop));
     }
     let update = RowUpdate::shops(effects.now().wall, ShopUpdate::Linked(shops), Outcome::Unchanged);

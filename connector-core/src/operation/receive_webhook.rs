@@ -1,11 +1,12 @@
 //! `receive-webhook`: checks the signature of an event, finds the connections that the event concerns, and records what
 //! the event means for them. It uses no network. If TikTok must be asked, the next `refresh` does that.
 
-use super::{credentials, rows, storage_error, tokens};
-use crate::connection::{Outcome, RowUpdate, ShopUpdate};
+use super::tokens::{self, VersionedRecord};
+use super::{credentials, rows, storage_error};
+use crate::connection::{Outcome, RowUpdate, ShopUpdate, ShopUse};
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
-use crate::ports::Effects;
+use crate::ports::{Effects, Entry};
 use crate::record::VerificationRequest;
 use crate::signing::Webhook;
 use crate::time::UnixSeconds;
@@ -27,8 +28,8 @@ pub enum WebhookEffect {
 pub struct Owner {
     /// The connection.
     pub key: ConnectionKey,
-    /// Whether its customer has linked the shop.
-    pub linked: bool,
+    /// Whether its customer may use the shop now ([`ShopUse`]), and so may see the event.
+    pub may_use: bool,
 }
 
 /// An event and the connections that it concerns.
@@ -80,16 +81,25 @@ pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body:
 }
 
 /// Returns the connections that know the shop. A row without a token record is not a connection.
+///
+/// A row may be older than its record, for example if a call crashed after TikTok ended the grant. So the record says
+/// whether the connection is dead. The customer of a record that cannot be decoded may not use the shop.
 async fn owners(effects: &impl Effects, shop: &str) -> Result<Vec<Owner>, Error> {
     let mut owners = Vec::new();
     for key in effects.owners(shop).await.map_err(storage_error)? {
-        let row = effects.load_row(&key).await.map_err(storage_error)?;
-        let shops = row.map(|entry| entry.value.connection.shops).unwrap_or_default();
-        let Some(found) = shops.iter().find(|known| known.listed.id == shop) else { continue };
-        let accounts = effects.accounts(&key.customer).await.map_err(storage_error)?;
-        if accounts.contains(&key.account) {
-            owners.push(Owner { key, linked: found.linked });
-        }
+        let Some(Entry { value: row, .. }) = effects.load_row(&key).await.map_err(storage_error)? else { continue };
+        let Some(found) = row.connection.shops.iter().find(|known| known.listed.id == shop) else { continue };
+        let may_use = match tokens::load_or_confirm_absence(effects, &key).await {
+            Ok(None) => continue,
+            Ok(Some(VersionedRecord { record, .. })) => {
+                let dead = record.dead().or_else(|| row.connection.dead());
+                let row_is_current = row.lineage == record.lineage().to_text();
+                row_is_current && ShopUse { dead, ..row.connection.use_of(found) }.is_allowed()
+            }
+            Err(error) if matches!(error.cause, Cause::TokenRecordTooNew | Cause::TokenRecordUnreadable) => false,
+            Err(error) => return Err(error),
+        };
+        owners.push(Owner { key, may_use });
     }
     Ok(owners)
 }

@@ -3,7 +3,7 @@
 use super::credentials;
 use super::renewal::{self, NotRenewed, Renewed};
 use super::rows;
-use super::shop_sync::{Occasion, read_shops, record_shops, token_refused};
+use super::shop_sync::{Occasion, Recorded, read_shops, record_shops, token_refused};
 use super::tokens::{self, VersionedRecord};
 use crate::connection::{Connection, Outcome, RowUpdate, ShopUpdate};
 use crate::credentials::Credentials;
@@ -124,7 +124,10 @@ async fn sync(
     }
     // `shown` stays in the row as the last failure. `returned` is the error of this call.
     let (shops, shown, returned) = match reading.map_err(|fault| fault.error) {
-        Ok(listed) => (ShopUpdate::Listed(listed), account_changed.then(|| Error::new(Cause::AccountChanged)), None),
+        Ok(listing) => {
+            let shown = account_changed.then(|| Error::new(Cause::AccountChanged)).or(listing.flaw);
+            (ShopUpdate::Listed(listing.list), shown, None)
+        }
         Err(error) if matches!(error.cause, Cause::SellerInactive | Cause::ShopInactive) => {
             (ShopUpdate::Inactive, Some(error), None)
         }
@@ -134,8 +137,9 @@ async fn sync(
         }
         Err(error) => (ShopUpdate::Unread, Some(error.clone()), Some(error)),
     };
-    let connection = record_shops(effects, key, stored, shops, shown.as_ref(), Occasion::LaterCall).await;
-    if let Some(error) = returned {
+    let Recorded { connection, refused } =
+        record_shops(effects, key, stored, shops, shown.as_ref(), Occasion::LaterCall).await;
+    if let Some(error) = returned.or(refused) {
         return Err(error);
     }
     connection?.ok_or_else(|| Error::new(Cause::NotConnected))

@@ -229,17 +229,22 @@ async fn save(
     let origin = PairOrigin { lineage: claimed.stored.record.lineage(), spent: claimed.spends };
     let mut expected = claimed.stored.revision;
     let mut record = claimed.stored.record;
+    // The row of a dead record has no ciphers. If this pair revives the record, a refresh is due at once, because it
+    // reads the shops again.
+    let mut revived = record.dead().is_some();
     record.take_pair(pair, *now, *random);
     let mut unavailable = 0;
     // The time budget of the save starts only when storage answers for the first time. If the machine has slept, the
     // save still gets its full time, because this pair may be the only valid one.
     let mut began = None;
     let saved = loop {
-        match tokens::swap(effects, key, Some(&expected), &record, *now).await {
+        let due_at = if revived { Some(*now) } else { record.next_due(*now) };
+        match tokens::swap_due_at(effects, key, Some(&expected), &record, due_at).await {
             SwapOutcome::Stored(revision) => break VersionedRecord::written(revision, record),
             // The connection was deleted during the request, so the pair is discarded on purpose.
             SwapOutcome::Stale(None) => return Ok(Step::Restart(None)),
             SwapOutcome::Stale(Some(mut found)) => {
+                revived = found.record.dead().is_some();
                 match rotation::adopt(&mut found.record, origin, pair, *now, *random) {
                     Adoption::Stored => break found,
                     Adoption::Discard => return Ok(Step::Restart(Some(found))),
@@ -294,7 +299,9 @@ async fn reject(
     for _ in 0..MAX_TRIES {
         let VersionedRecord { revision: expected, mut record, .. } = claimed.stored;
         record.reject(error.cause, nonce);
-        let found = match tokens::swap(effects, key, Some(&expected), &record, at.wall).await {
+        // A dead record stays due until its row shows the end. If this call crashes first, a sweep writes the row.
+        let due_at = if record.dead().is_some() { Some(at.wall) } else { record.next_due(at.wall) };
+        let found = match tokens::swap_due_at(effects, key, Some(&expected), &record, due_at).await {
             SwapOutcome::Stored(revision) => Some(VersionedRecord::written(revision, record)),
             SwapOutcome::Stale(found) => found,
             SwapOutcome::Unavailable(_) => tokens::load_or_confirm_absence(effects, key).await?,

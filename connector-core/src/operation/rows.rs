@@ -11,7 +11,7 @@ use crate::record::Lineage;
 use crate::rotation::MAX_TRIES;
 
 /// Writes the row of a grant. Returns `None` if the grant is gone or replaced. In this case the call leaves no row that
-/// it has created.
+/// it has created. If the row would have too many shops, nothing is written.
 pub(super) async fn write(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -24,7 +24,7 @@ pub(super) async fn write(
             return Ok(None);
         };
         let (expected, before) = before.map(|entry| (entry.revision, entry.value)).unzip();
-        let row = project(key, &stored.record, before, update);
+        let row = project(key, &stored.record, before, update)?;
         match effects.swap_row(key, expected.as_ref(), Some(&row)).await.map_err(storage_error)? {
             Swapped::Stale(_) => {}
             Swapped::Stored(revision) if expected.is_none() => {
@@ -63,13 +63,19 @@ pub(super) async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// Shows a failed renewal in the customer's row and returns the failure unchanged. If the row cannot be written, that
-/// error is dropped, because it would hide the failure of the renewal.
+/// Shows a failed renewal in the customer's row and returns the failure unchanged. When the row shows that the
+/// connection is dead, its record is not due any more. If the row cannot be written, that error is dropped, because it
+/// would hide the failure of the renewal.
 pub(super) async fn record_failure(effects: &impl Effects, key: &ConnectionKey, failed: NotRenewed) -> NotRenewed {
     let _row_is_a_projection = if let Some(stored) = &failed.stored {
         let at = effects.now().wall;
         let update = RowUpdate::outcome(at, Outcome::Failure(PastFailure::new(at, &failed.error)));
-        write(effects, key, stored.record.lineage(), &update).await.map(|_| ())
+        let written = write(effects, key, stored.record.lineage(), &update).await;
+        if stored.record.dead().is_some() && matches!(written, Ok(Some(_))) {
+            // If another writer was faster, that writer has set a due time.
+            let _stale_or_failed = tokens::swap(effects, key, Some(&stored.revision), &stored.record, at).await;
+        }
+        written.map(|_| ())
     } else if failed.error.cause == Cause::NotConnected {
         delete_orphan(effects, key).await
     } else {

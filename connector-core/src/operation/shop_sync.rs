@@ -3,14 +3,13 @@
 use super::tokens::{self, VersionedRecord};
 use super::{rows, signed};
 pub(super) use crate::connection::Occasion;
-use crate::connection::{Connection, ListedShop, Outcome, PastFailure, RowUpdate, ShopUpdate};
+use crate::connection::{Connection, Outcome, PastFailure, RowUpdate, ShopUpdate};
 use crate::credentials::Credentials;
-use crate::endpoint::shops;
+use crate::endpoint::shops::{self, Listing};
 use crate::envelope::Fault;
 use crate::error::{Action, Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::Effects;
-use alloc::vec::Vec;
 
 /// Returns the shops that TikTok lists for the record's access token. An answer about an authorization code or a
 /// refresh token becomes `unrecognised-answer`, because only TikTok's token server can tell whether the grant is still
@@ -19,7 +18,7 @@ pub(super) async fn read_shops(
     effects: &impl Effects,
     app: &Credentials,
     stored: &VersionedRecord,
-) -> Result<Vec<ListedShop>, Fault> {
+) -> Result<Listing, Fault> {
     let Some(access) = &stored.record.current().access else {
         return Err(Fault::before_sending(Cause::TokenAnswerIncomplete));
     };
@@ -39,8 +38,15 @@ pub(super) fn token_refused(error: &Error) -> bool {
     matches!(error.cause, Cause::TokenExpired | Cause::TokenInvalid)
 }
 
-/// Writes the result of reading the shops: first the row, then the record with its new due time. Returns `None` if the
-/// grant is gone or was replaced.
+/// What [`record_shops`] has recorded.
+pub(super) struct Recorded {
+    /// The row that was written; `None` if the grant is gone or was replaced.
+    pub(super) connection: Result<Option<Connection>, Error>,
+    /// Why the list was not taken into the row. The row keeps its shops and shows this error.
+    pub(super) refused: Option<Error>,
+}
+
+/// Writes the result of reading the shops: first the row, then the record with its new due time.
 pub(super) async fn record_shops(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -48,14 +54,21 @@ pub(super) async fn record_shops(
     shops: ShopUpdate,
     failure: Option<&Error>,
     occasion: Occasion,
-) -> Result<Option<Connection>, Error> {
+) -> Recorded {
     let at = effects.now().wall;
-    let outcome = Outcome::of(failure.map(|error| PastFailure::new(at, error)));
-    let update = RowUpdate { occasion, ..RowUpdate::shops(at, shops, outcome) };
-    let connection = rows::write(effects, key, stored.record.lineage(), &update).await.map_err(row_not_saved);
+    let lineage = stored.record.lineage();
+    let outcome = |failure: Option<&Error>| Outcome::of(failure.map(|error| PastFailure::new(at, error)));
+    let mut update = RowUpdate { occasion, ..RowUpdate::shops(at, shops, outcome(failure)) };
+    let mut written = rows::write(effects, key, lineage, &update).await;
+    let refused = written.as_ref().err().filter(|error| error.cause == Cause::TooManyShops).cloned();
+    if refused.is_some() {
+        update = RowUpdate { occasion, ..RowUpdate::outcome(at, outcome(refused.as_ref())) };
+        written = rows::write(effects, key, lineage, &update).await;
+    }
+    let connection = written.map_err(row_not_saved);
     // Work is left if the row was not saved or the shops were not read. The shops of an inactive seller cannot be read,
     // so an inactive seller leaves no work.
-    let unfinished = match (&connection, failure, update.shops) {
+    let unfinished = match (&connection, refused.as_ref().or(failure), update.shops) {
         (Err(error), _, _) | (Ok(_), Some(error), ShopUpdate::Unread) => Some(error),
         (Ok(_), _, _) => None,
     };
@@ -66,7 +79,7 @@ pub(super) async fn record_shops(
     // If another writer was faster, that writer has set a due time. If this write fails, the earlier due time stays.
     // Both cases are safe.
     let _stale_or_failed = tokens::swap(effects, key, Some(&stored.revision), &stored.record, at).await;
-    connection
+    Recorded { connection, refused }
 }
 
 /// Turns a failure of storage into `connection-row-not-saved`: the tokens are stored although the row is not.

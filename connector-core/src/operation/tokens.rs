@@ -152,21 +152,70 @@ pub(super) async fn request_verification(
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// Deletes the record, even if it cannot be decoded. If there is no record, this is not an error.
-pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Result<(), Error> {
-    // The first swap expects no record. It returns the newest revision. A load might return an older one.
-    let mut expected = None;
+/// What a disconnect found when it began. It ends only that.
+pub(super) enum Seen {
+    /// There is no record.
+    Nothing,
+    /// The grant of one consent. A refresh does not change it.
+    Grant {
+        revision: Revision,
+        lineage: Lineage,
+        /// A new consent for a connected account keeps the lineage and changes this time.
+        granted_at: UnixSeconds,
+    },
+    /// A record that cannot be decoded, and the reason.
+    Unreadable(Revision, Error),
+}
+
+/// Reads the newest record of a connection that is about to be disconnected.
+pub(super) async fn see(effects: &impl Effects, key: &ConnectionKey) -> Result<Seen, Error> {
+    let Swapped::Stale(Some(entry)) = effects.swap_token(key, None, None).await.map_err(storage_error)? else {
+        return Ok(Seen::Nothing);
+    };
+    let revision = entry.revision.clone();
+    Ok(match VersionedRecord::read(entry) {
+        Ok(VersionedRecord { revision, record, .. }) => {
+            Seen::Grant { revision, lineage: record.lineage(), granted_at: record.granted_at() }
+        }
+        Err(error) => Seen::Unreadable(revision, error),
+    })
+}
+
+/// The outcome of a deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deletion {
+    /// There is no record any more.
+    Gone,
+    /// The seller has consented again during the call. The record of that consent stays.
+    Replaced,
+}
+
+/// Deletes the record that was seen, even if it cannot be decoded. If there is no record, this is not an error.
+pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &Seen) -> Result<Deletion, Error> {
+    let mut expected = match seen {
+        Seen::Nothing => return Ok(Deletion::Gone),
+        Seen::Grant { revision, .. } | Seen::Unreadable(revision, _) => Some(revision.clone()),
+    };
     let mut unavailable = 0;
     for _ in 0..MAX_ROUNDS {
         expected = match effects.swap_token(key, expected.as_ref(), None).await {
-            Ok(Swapped::Deleted | Swapped::Stale(None)) => return Ok(()),
-            Ok(Swapped::Stale(Some(entry))) => Some(entry.revision),
+            Ok(Swapped::Deleted | Swapped::Stale(None)) => return Ok(Deletion::Gone),
+            Ok(Swapped::Stale(Some(entry))) => {
+                let found = entry.revision.clone();
+                match (seen, VersionedRecord::read(entry)) {
+                    (Seen::Grant { lineage, granted_at, .. }, Ok(VersionedRecord { record, .. }))
+                        if record.lineage() == *lineage && record.granted_at() == *granted_at => {}
+                    (Seen::Unreadable(revision, _), Err(_)) if *revision == found => {}
+                    (_, Ok(_)) => return Ok(Deletion::Replaced),
+                    (_, Err(error)) => return Err(error),
+                }
+                Some(found)
+            }
             Err(error @ StorageError::Refused(_)) => return Err(storage_error(error)),
             Err(error @ StorageError::Unavailable(_)) if unavailable + 1 >= MAX_TRIES => {
                 return Err(storage_error(error));
             }
-            // It is unknown whether the record is deleted. The next swap again expects no record, and its outcome shows
-            // that.
+            // It is unknown whether the record is deleted. The next swap expects no record, and its outcome shows that.
             Ok(Swapped::Stored(_)) | Err(StorageError::Unavailable(_)) => {
                 unavailable += 1;
                 None
@@ -174,6 +223,15 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey) -> Resul
         };
     }
     Err(Error::new(Cause::StorageConflict))
+}
+
+/// Makes `refresh` due now: it reads the shops again. If another call holds a claim, a refresh is due soon anyway, and
+/// nothing is written. A failed write only means that the refresh happens later.
+pub(super) async fn make_due(effects: &impl Effects, key: &ConnectionKey, stored: &VersionedRecord) {
+    if stored.record.current_claim().is_none() {
+        let now = Some(effects.now().wall);
+        let _stale_or_failed = swap_due_at(effects, key, Some(&stored.revision), &stored.record, now).await;
+    }
 }
 
 /// Returns the key of the connection to this account, even if there is no such connection. If `account` is `None`,

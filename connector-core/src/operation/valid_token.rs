@@ -19,8 +19,8 @@ pub(super) struct Served {
 }
 
 /// Renews the token if `trigger` asks for it, and serves a valid token even if TikTok does not renew it (rule 9 of
-/// [`crate::rotation`]). If storage fails, the call may fail instead. If new tokens could not be saved, it always
-/// fails.
+/// [`crate::rotation`]). If storage fails, the call may fail instead. If new tokens could not be saved, or the record is
+/// dead, it always fails.
 pub(super) async fn valid_token(
     effects: &impl Effects,
     app: &Credentials,
@@ -45,7 +45,7 @@ pub(super) async fn valid_token(
         }
         Ok(Renewed::NotDue(stored)) => return Ok(Served { stored, just_rotated: false }),
         // This call has changed nothing, so the row is not written again.
-        Ok(Renewed::Waiting { stored, .. } | Renewed::Dead { stored, .. }) if serves(&stored) => {
+        Ok(Renewed::Waiting { stored, .. }) if serves(&stored) => {
             return Ok(Served { stored, just_rotated: false });
         }
         Ok(Renewed::Waiting { error, .. }) => return Err(error),

@@ -276,9 +276,9 @@ impl TokenRecord {
     }
 
     /// Returns whether the access token may be served at `now`. Rule 9: such a token is served even if its renewal
-    /// fails.
+    /// fails, but not after TikTok has ended the grant.
     #[must_use]
     pub fn serves(&self, now: UnixSeconds) -> bool {
-        self.current.usable_access(now).is_some()
+        self.dead.is_none() && self.current.usable_access(now).is_some()
     }
 }

@@ -8,6 +8,7 @@ mod disconnect;
 mod kill;
 mod link_shops;
 mod lists;
+mod may_use;
 mod races;
 mod receive_webhook;
 mod reconnect;

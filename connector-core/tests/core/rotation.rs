@@ -262,12 +262,14 @@ fn every_state_says_when_a_refresh_is_due() {
 }
 
 #[test]
-fn an_access_token_is_served_until_its_last_minute_even_when_the_record_is_dead() {
+fn an_access_token_is_served_until_its_last_minute_unless_the_record_is_dead() {
     let ends = |end| with(due(), |record| record.current.access_ends = end);
     assert!(ends(Some(NOW.plus(61))).serves(NOW));
     assert!(!ends(Some(NOW.plus(60))).serves(NOW));
     assert!(ends(None).serves(NOW), "a token with an unknown expiry time is served");
-    assert!(with(due(), |record| record.dead = Some(DeadReason::RefreshOutcomeUnknown)).serves(NOW));
+    for reason in DeadReason::ALL {
+        assert!(!with(due(), |record| record.dead = Some(*reason)).serves(NOW), "{reason:?}");
+    }
     assert!(!with(due(), |record| record.current.access = None).serves(NOW));
 }
 

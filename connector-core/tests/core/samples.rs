@@ -258,6 +258,7 @@ pub(crate) fn shops_of(connection: &Connection) -> String {
             ShopStanding::Granted => "granted",
             ShopStanding::Inactive => "inactive",
             ShopStanding::NoLongerGranted => "gone",
+            ShopStanding::Unconfirmed => "unconfirmed",
         };
         format!("{} {standing}{}", shop.listed.id, if shop.linked { " linked" } else { "" })
     };

@@ -45,6 +45,7 @@ pub(super) fn standing(standing: ShopStanding) -> &'static str {
         ShopStanding::Granted => "granted",
         ShopStanding::Inactive => "inactive",
         ShopStanding::NoLongerGranted => "no longer granted",
+        ShopStanding::Unconfirmed => "unconfirmed",
     }
 }
 

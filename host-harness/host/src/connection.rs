@@ -50,7 +50,7 @@ pub struct Connection {
     pub refreshed_at: UnixSeconds,
     /// When the shops were last read. `None` if the shops were never read. To read them, call `refresh`.
     pub shops_synced_at: Option<UnixSeconds>,
-    /// Every shop that TikTok has ever listed for this grant.
+    /// Every shop that TikTok has ever listed for this grant, at most 1000.
     pub shops: Vec<Shop>,
     /// The last failure, if one happened since the last success.
     pub last_failure: Option<PastFailure>,
@@ -101,8 +101,9 @@ pub struct Shop {
     pub region: String,
     /// TikTok's word for the type of seller.
     pub seller_type: String,
-    /// The cipher, which calls for one shop require. `None` if TikTok sent no cipher. `serde` never writes the cipher,
-    /// because a storage gets it only in sealed form.
+    /// The cipher, which calls for one shop require. `None` if TikTok sent no cipher, or if the shop is
+    /// [no longer granted](ShopStanding::NoLongerGranted) or [unconfirmed](ShopStanding::Unconfirmed). `serde` never
+    /// writes the cipher, because a storage gets it only in sealed form.
     #[serde(skip)]
     pub cipher: Option<Secret>,
     /// TikTok's short code of the shop.
@@ -144,6 +145,9 @@ pub enum ShopStanding {
     /// An earlier list contained the shop, but the latest list does not contain it. Or TikTok has revoked the shop in a
     /// `disconnect`.
     NoLongerGranted,
+    /// The latest list contains the shop, but the connection has ended since that list. If the connection works again,
+    /// the shop stays unconfirmed until TikTok lists it. `call` refuses the shop.
+    Unconfirmed,
 }
 
 /// Whether a connection works.
@@ -193,6 +197,7 @@ words! {
         Granted => "granted",
         Inactive => "inactive",
         NoLongerGranted => "no-longer-granted",
+        Unconfirmed => "unconfirmed",
     }
 }
 
@@ -264,7 +269,9 @@ mod tests {
         for policy in [ShopPolicy::All, ShopPolicy::ExactlyOne] {
             assert_eq!(policy.as_str().parse(), Ok(policy));
         }
-        for standing in [ShopStanding::Granted, ShopStanding::Inactive, ShopStanding::NoLongerGranted] {
+        let standings =
+            [ShopStanding::Granted, ShopStanding::Inactive, ShopStanding::NoLongerGranted, ShopStanding::Unconfirmed];
+        for standing in standings {
             assert_eq!(standing.as_str().parse(), Ok(standing));
         }
         let reasons = [

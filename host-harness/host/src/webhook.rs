@@ -47,8 +47,9 @@ words! {
 pub struct WebhookOwner {
     /// The connection.
     pub key: ConnectionKey,
-    /// Whether the customer has linked the shop. Do not show the event to a customer who has not linked the shop.
-    pub linked: bool,
+    /// Whether the customer may use the shop now: the shop is linked, TikTok grants it, and the connection is not dead.
+    /// Show the event only to customers who may use the shop.
+    pub may_use: bool,
 }
 
 /// An event that TikTok has signed, and the connections that it concerns.
@@ -136,8 +137,8 @@ impl ConnectorHost {
     /// `handle` unless it was handled before. If `handle` succeeds, the webhook is remembered as handled.
     /// `authorization` is the value of the header `Authorization`, or empty if the header is missing.
     ///
-    /// `handle` should store or queue the event within one second, and show it only to owners that have
-    /// [linked](WebhookOwner::linked) the shop.
+    /// `handle` should store or queue the event within one second, and show it only to owners that
+    /// [may use](WebhookOwner::may_use) the shop.
     ///
     /// Each event is handled at least once. `handle` can get an event twice if two deliveries arrive at the same
     /// moment, if an answer was lost, or if the storage could not remember the event.

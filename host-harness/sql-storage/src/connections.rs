@@ -104,6 +104,21 @@ impl ConnectionStorage for SqlStorage {
         .await
     }
 
+    async fn knows_once(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        once: &OnceDigest,
+    ) -> Result<bool, StorageError> {
+        self.run_to_deadline(async {
+            let sql = "SELECT account FROM tiktok_shop_told \
+                       WHERE tenant = $1 AND customer = $2 AND account = $3 AND digest = $4";
+            let query = connection_statement(sql, tenant, key).bind(once.as_bytes().to_vec());
+            Ok(fetch_optional(&self.readers, query).await?.is_some())
+        })
+        .await
+    }
+
     async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
         self.run_to_deadline(async {
             let mut transaction = self.begin().await?;

@@ -460,6 +460,21 @@ impl ConnectionStorage for OwnStorage {
         .await
     }
 
+    async fn knows_once(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        once: &OnceDigest,
+    ) -> Result<bool, StorageError> {
+        let (tenant, key, once) = (tenant.clone(), key.clone(), *once);
+        self.read(move |transaction, _| {
+            let (owner, customer, account) = table_key(&tenant, &key);
+            let name = (owner, customer, account, once.as_bytes().as_slice());
+            Ok(transaction.open_table(ONCE)?.get(name)?.is_some())
+        })
+        .await
+    }
+
     async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
         let (tenant, once, event) = (tenant.clone(), *once, event.clone());
         self.write(move |transaction, _| {

@@ -78,6 +78,8 @@ pub(super) const CHECKS: &[Check] = checks! {
         events::exactly_one_concurrent_append_once_appends_the_event;
     "It belongs to the environment of the first call for good":
         environments::a_storage_belongs_to_one_environment_for_good;
+    "Returns whether `append_once` has appended an event with this `once` for the connection":
+        events::an_event_that_was_appended_once_is_known;
     "Returns connections of all tenants whose `TokenWrite::refresh_due_at` is `now` or earlier, in the order of `Due`":
         due::thousands_of_due_connections_are_listed_in_order_page_by_page,
         due::connections_that_are_no_longer_due_are_not_listed;

@@ -10,7 +10,7 @@ use super::register::{Kind, Register, Stored};
 use super::samples;
 use super::trial::{Tenant, Trial};
 use tiktok_shop_host::TenantId;
-use tiktok_shop_host::connection::{ReauthorizationReason, UnixSeconds};
+use tiktok_shop_host::connection::{ConnectionKey, ReauthorizationReason, UnixSeconds};
 use tiktok_shop_host::events::{Event, EventKind, EventPosition, NewEvent};
 use tiktok_shop_host::storage::{HostStorage, Next, StorageError, Swapped};
 
@@ -216,6 +216,28 @@ pub(super) async fn append_once_appends_once_per_tenant_and_connection(trial: &T
         let mine = calls.iter().filter(|(called, _, _, appended)| *appended && called.id == tenant.id);
         let mine: Vec<_> = mine.map(|(_, _, event, _)| event.clone()).collect();
         eventually("the events of `append_once`", mine, || all_events(&tenant.storage, &tenant.id)).await?;
+    }
+    Ok(())
+}
+
+/// Returns whether the tenant's storage knows `once` for this connection.
+async fn knows(tenant: &Tenant, key: &ConnectionKey, once: &str) -> Result<bool, StorageError> {
+    tenant.storage.knows_once(&tenant.id, key, &samples::once(once)).await
+}
+
+pub(super) async fn an_event_that_was_appended_once_is_known(trial: &Trial) -> Result<(), Broken> {
+    let (ours, theirs) = (trial.tenant().await?, trial.tenant().await?);
+    let [one, account, customer] = [("c", "a"), ("c", "b"), ("d", "a")].map(|(c, a)| samples::key(c, a));
+    let (one, account, customer) = (one?, account?, customer?);
+    ensure!(!knows(&ours, &one, "x").await?, "`knows_once` answered true before `append_once`");
+    let event = samples::event(&one, EventKind::Recovered);
+    ours.storage.append_once(&ours.id, &samples::once("x"), &event).await?;
+    // The answer may be stale, but not for ever.
+    eventually("`knows_once` after `append_once`", true, || knows(&ours, &one, "x")).await?;
+    for (tenant, key, once) in
+        [(&ours, &one, "y"), (&ours, &account, "x"), (&ours, &customer, "x"), (&theirs, &one, "x")]
+    {
+        ensure!(!knows(tenant, key, once).await?, "`knows_once` answered true for {key:?} and {once:?}");
     }
     Ok(())
 }

@@ -94,8 +94,13 @@ pub(super) async fn every_status_policy_standing_and_reason_is_returned_unchange
             let mut row = samples::row(&samples::key("customer", "account")?);
             row.connection.status = status;
             row.connection.shop_policy = shop_policy;
-            let standings = [ShopStanding::Granted, ShopStanding::Inactive, ShopStanding::NoLongerGranted];
-            for (standing, id) in standings.into_iter().zip(["3", "1", "2"]) {
+            let standings = [
+                ShopStanding::Granted,
+                ShopStanding::Inactive,
+                ShopStanding::NoLongerGranted,
+                ShopStanding::Unconfirmed,
+            ];
+            for (standing, id) in standings.into_iter().zip(["3", "1", "2", "4"]) {
                 let mut shop = samples::shop(id, &row.connection.key.account)?;
                 (shop.standing, shop.linked) = (standing, linked);
                 row.connection.shops.push(shop);

@@ -114,6 +114,7 @@ fn shop(shop: &Shop) -> String {
         ShopStanding::Granted => "",
         ShopStanding::Inactive => " inactive",
         ShopStanding::NoLongerGranted => " gone",
+        ShopStanding::Unconfirmed => " unconfirmed",
     };
     format!("{}{unlinked}{standing}", shop.region)
 }

@@ -1,12 +1,13 @@
 //! `access-token` renews the token in time, and serves a valid token even if its renewal fails.
 
-use super::connected;
+use super::{connected, refresh_when_due};
 use crate::samples::{
-    DAY, NOW, access, account, cause_and_delay, customer, due, expired, fresh, key_of, last_failure, outcome,
-    pair_answer, pair_answer_with, their_claim, tokens, with,
+    DAY, NOW, access, account, cause_and_delay, customer, due, expired, fresh, key, key_of, last_failure, outcome,
+    pair_answer, pair_answer_with, row_of, shops_answer, shops_of, their_claim, tokens, with,
 };
 use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::{Value, json};
+use tiktok_shop_connector_core::connection::{ShopStanding, Status};
 use tiktok_shop_connector_core::error::{Cause, Error};
 use tiktok_shop_connector_core::http::TransportFailure;
 use tiktok_shop_connector_core::operation::access_token::{MAX_VALIDITY_SECONDS, ValidToken, access_token};
@@ -80,8 +81,6 @@ fn a_valid_token_is_served_even_if_its_renewal_fails() {
         ("nobody knows", Answer::Broken(TransportFailure::Interrupted)),
         ("refused", Answer::Broken(TransportFailure::NotConnected)),
         ("a page", Answer::page(403)),
-        ("expired", Answer::code(36_004_001)),
-        ("revoked", Answer::code(36_004_005)),
         ("the app", Answer::json(200, &json!({"code": 36_009_004, "message": "app_key is invalid"}))),
     ];
     for (name, answer) in answers {
@@ -112,10 +111,15 @@ fn without_a_valid_token_the_failure_is_returned() {
 }
 
 #[test]
-fn the_valid_token_of_a_dead_grant_is_served_with_one_read_and_no_write() {
-    let host = connected(&with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationRevoked)));
-    assert_eq!(served(&host, 60).0, "AT-1");
-    assert_eq!(host.effects(), [Step::Credentials, Step::LoadToken]);
+fn the_token_of_a_grant_that_has_ended_is_not_served_even_if_it_is_valid() {
+    for (code, cause) in [(36_004_001, Cause::AuthorizationExpired), (36_004_005, Cause::AuthorizationRevoked)] {
+        let host = connected(&due()).answers([Answer::code(code)]);
+        for _ in 0..2 {
+            assert_eq!(cause_and_delay(ask(&host, 0)).0, cause);
+            assert_eq!(tokens(&host.record()), "AT-1 RT-1 [] dead");
+            assert_eq!(host.sent(), ["refresh RT-1"]);
+        }
+    }
 }
 
 #[test]
@@ -171,4 +175,25 @@ fn an_unclear_account_and_a_too_long_validity_are_refused() {
     assert_eq!(cause_and_delay(run(access_token(&two, customer(), None, 0))).0, Cause::AccountRequired);
     let other = run(access_token(&two, customer(), Some(key_of("customer-1", "account-2").account), 0));
     assert_eq!(other.ok().map(|token| token.token.expose().to_owned()).as_deref(), Some("AT-9"));
+}
+
+/// Another call marks the record as dead while this call waits for TikTok's answer.
+#[test]
+fn a_late_pair_that_revives_a_dead_record_makes_the_refresh_due_that_reads_its_shops() {
+    let host =
+        connected(&expired()).answers([pair_answer(2), shops_answer(&["1", "2"])]).meanwhile(Step::Send, 1, |host| {
+            host.edit(|record| (record.dead, record.claim) = (Some(DeadReason::AuthorizationRevoked), None));
+            let mut row = row_of(&key(), &host.record(), &["1", "2"]);
+            for shop in &mut row.connection.shops {
+                (shop.standing, shop.listed.cipher) = (ShopStanding::Unconfirmed, None);
+            }
+            host.put_row(&row);
+        });
+    assert_eq!(served(&host, 0).0, "AT-2");
+    let connection = host.row().unwrap().connection;
+    assert_eq!(connection.status, Status::Active);
+    assert_eq!(shops_of(&connection), "1 unconfirmed linked, 2 unconfirmed linked");
+    assert_eq!(host.refresh_due_at(), Some(NOW), "a sweep reads the shops");
+    assert_eq!(shops_of(&refresh_when_due(&host).unwrap()), "1 granted linked, 2 granted linked");
+    assert_eq!(host.refresh_due_at(), Some(host.record().due_at()));
 }

@@ -4,7 +4,7 @@
 use super::connected;
 use crate::samples::{
     DAY, NOW, cause_and_delay, customer, due, expired, fresh, key, key_of, last_failure, outcome, pair_answer, row_of,
-    their_claim, tokens, with,
+    shops_answer, shops_of, their_claim, tokens, with,
 };
 use crate::scripted_host::{Answer, ScriptedHost, Step, run};
 use serde_json::{Value, json};
@@ -165,8 +165,13 @@ fn a_token_refused_right_after_its_renewal_is_an_error_and_is_not_renewed_again(
 #[test]
 fn a_refused_token_is_not_renewed_within_ten_minutes_or_under_another_claim() {
     let recent = with(fresh(), |record| record.rotated_at = NOW.minus(100));
-    let host = connected(&recent).answers([code_with(401, 105_002, "token")]);
-    assert_eq!(cause_and_delay(search(&host)), (Cause::BackingOff, 500));
+    let host = connected(&recent).answers([code_with(401, 105_002, "token"), code_with(401, 105_002, "token")]);
+    for _ in 0..2 {
+        assert_eq!(cause_and_delay(search(&host)), (Cause::BackingOff, 500));
+        assert_eq!(last_failure(&host.row().unwrap().connection), Some("token-refused"), "the row shows it");
+        assert_eq!((host.record().failures(), host.refresh_due_at()), (1, host.record().not_before()));
+        assert!(host.refresh_due_at() >= Some(NOW.plus(500)), "a refresh is due after the ten minutes");
+    }
     let host = connected(&fresh()).answers([code_with(401, 105_001, "token")]).meanwhile(Step::Send, 1, |host| {
         host.edit(|record| record.claim = Some(their_claim("RT-1")));
     });
@@ -180,9 +185,6 @@ fn a_refused_token_of_a_dead_grant_asks_for_a_new_consent() {
     assert_eq!(outcome(&search(&host)), "authorization-revoked");
     let status = host.row().unwrap().connection.status;
     assert_eq!(status, Status::ReauthorizationRequired(DeadReason::AuthorizationRevoked));
-    // A grant is dead if its refresh token no longer works. Its access token is still used while it is valid.
-    let dead = with(fresh(), |record| record.dead = Some(DeadReason::RefreshOutcomeUnknown));
-    assert_eq!(outcome(&search(&connected(&dead).answers([found()]))), "ok");
     let ended = with(expired(), |record| record.dead = Some(DeadReason::RefreshOutcomeUnknown));
     assert_eq!(outcome(&search(&connected(&ended))), "refresh-outcome-unknown");
 }
@@ -205,7 +207,7 @@ fn a_wrong_clock_is_corrected_by_tiktoks_own_date_once() {
         assert!(error.detail().contains(told), "{error}");
     }
     // `refresh` corrects the timestamp in the same way when it reads the shops.
-    let host = connected(&fresh()).answers([skewed(), crate::samples::shops_answer(&["1", "2"])]);
+    let host = connected(&fresh()).answers([skewed(), shops_answer(&["1", "2"])]);
     assert_eq!(outcome(&super::refresh_when_due(&host)), "ok");
 }
 
@@ -230,6 +232,42 @@ fn only_linked_shops_that_are_still_granted_are_served() {
     let uncyphered = with_shop(|shop| shop.listed.cipher = None).answers([found()]);
     assert_eq!(outcome(&search(&uncyphered)), "ok");
     assert_eq!(uncyphered.sent(), [searched("AT-1").replace(" cipher-1", "")], "TikTok decides whether it needs one");
+}
+
+#[test]
+fn a_shop_whose_cipher_is_gone_is_shown_and_the_next_refresh_reads_it_again() {
+    let missing = || code_with(200, 106_013, "shop_cipher is missing");
+    let host = ScriptedHost::with_record(&fresh()).answers([missing(), shops_answer(&["1"]), found(), missing()]);
+    let mut row = row_of(&key(), &fresh(), &["1"]);
+    row.connection.shops[0].listed.cipher = None;
+    host.put_row(&row);
+    assert_eq!(cause_and_delay(search(&host)).0, Cause::ShopCipherMissing);
+    assert_eq!(last_failure(&host.row().unwrap().connection), Some("shop-cipher-missing"));
+    assert_eq!(host.refresh_due_at(), Some(NOW), "a sweep reads the list");
+    assert_eq!(last_failure(&super::refresh_when_due(&host).unwrap()), None);
+    assert_eq!(host.refresh_due_at(), Some(fresh().due_at()));
+    assert_eq!(outcome(&search(&host)), "ok");
+    assert_eq!(outcome(&search(&host)), "ok", "TikTok got the cipher, so the answer is for the caller");
+    let cipherless = searched("AT-1").replace(" cipher-1", "");
+    assert_eq!(host.sent(), [cipherless, "shops AT-1".into(), searched("AT-1"), searched("AT-1")]);
+}
+
+#[test]
+fn the_shops_of_a_revived_connection_are_unconfirmed_until_they_are_listed() {
+    let answers = [Answer::code(36_004_005), pair_answer(2), Answer::page(500), shops_answer(&["1", "2"]), found()];
+    let host = connected(&expired()).answers(answers);
+    assert_eq!(outcome(&search(&host)), "authorization-revoked");
+    assert_eq!(shops_of(&host.row().unwrap().connection), "1 unconfirmed linked, 2 unconfirmed linked");
+    assert_eq!(outcome(&super::refresh_forced(&host)), "tiktok-unavailable");
+    let connection = host.row().unwrap().connection;
+    assert_eq!(
+        (connection.status, shops_of(&connection).as_str()),
+        (Status::Active, "1 unconfirmed linked, 2 unconfirmed linked")
+    );
+    assert_eq!(cause_and_delay(search(&host)), (Cause::ShopUnconfirmed, 60));
+    assert_eq!(host.refresh_due_at(), host.record().not_before(), "a refresh is due");
+    assert_eq!(shops_of(&super::refresh_when_due(&host).unwrap()), "1 granted linked, 2 granted linked");
+    assert_eq!(outcome(&search(&host)), "ok");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use super::{connected, refresh_when_due};
 use crate::samples::{
-    DAY, account, customer, due, expired, fresh, key, key_of, outcome, pair_answer, row_of, shops_answer, shops_of,
-    tokens, with,
+    DAY, NOW, access, account, customer, due, expired, fresh, key, key_of, outcome, pair_answer, refresh_token, row_of,
+    shops_answer, shops_of, tokens, with,
 };
 use crate::scripted_host::{Answer, Fault, Kill, ScriptedHost, Step, run, run_or_die};
 use serde_json::json;
@@ -97,6 +97,80 @@ fn a_consent_during_a_disconnect_keeps_its_record_and_row() {
     });
     assert!(all(&host, RemoteGrant::Keep).remaining.is_empty());
     assert!(host.find_record(&key()).is_some() && host.row().is_some());
+}
+
+/// Stores a consent for the account that is already connected, as `connect` does: the lineage stays, the time of the
+/// consent and the tokens change.
+fn consent_again(host: &ScriptedHost) {
+    host.edit(|record| {
+        record.granted_at = NOW.plus(1);
+        record.current.access = Some(access("AT-7"));
+        record.current.refresh = Some(refresh_token("RT-7"));
+    });
+    host.put_row(&row_of(&key(), &host.record(), &["1", "2"]));
+}
+
+#[test]
+fn a_consent_that_is_stored_during_a_disconnect_stays() {
+    let targets =
+        [DisconnectTarget::All(None), DisconnectTarget::All(Some(account())), DisconnectTarget::Shop("1".into())];
+    for target in targets {
+        // The second swap deletes the record.
+        let host = ScriptedHost::with_record(&fresh()).meanwhile(Step::SwapToken, 2, consent_again);
+        host.put_row(&row_of(&key(), &fresh(), &["1"]));
+        end(&host, target, RemoteGrant::Keep).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(tokens(&host.record()), "AT-7 RT-7 []");
+        assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked, 2 granted linked");
+        assert!(!host.record().awaits_verification());
+    }
+    // The consent is the first one: nothing is stored when the disconnect begins.
+    let host = ScriptedHost::new().meanwhile(Step::LoadRow, 1, |host| {
+        host.put(&key(), &fresh());
+        host.put_row(&row_of(&key(), &fresh(), &["1"]));
+    });
+    assert_eq!(outcome(&end(&host, DisconnectTarget::All(Some(account())), RemoteGrant::Keep)), "ok");
+    assert!(host.find_record(&key()).is_some() && host.row().is_some());
+    // A refresh during the disconnect is no consent, and its tokens are deleted.
+    let host = connected(&fresh()).meanwhile(Step::SwapToken, 2, |host| {
+        host.edit(|record| record.current.access = Some(access("AT-7")));
+    });
+    all(&host, RemoteGrant::Keep);
+    assert_nothing_is_left(&host);
+}
+
+#[test]
+fn a_consent_that_is_stored_while_tiktok_is_asked_stays_and_is_verified() {
+    // The consent comes after the first shop was revoked. Its own shops are not revoked, and the next refresh checks
+    // them, because TikTok does not document which grant it has revoked.
+    let host = connected(&fresh()).answers([taken_back()]).meanwhile(Step::Send, 1, consent_again);
+    assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["2: revocation-not-tried"]);
+    assert_eq!(sent(&host), ["DELETE AT-1 cipher-1"]);
+    assert_eq!(tokens(&host.record()), "AT-7 RT-7 []");
+    assert!(host.record().awaits_verification() && host.refresh_due_at() == Some(NOW));
+    assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked, 2 granted linked");
+
+    let host = connected(&fresh()).answers([taken_back()]).meanwhile(Step::Send, 1, consent_again);
+    let ended = shop(&host, "1", RemoteGrant::Revoke);
+    assert_eq!(shops_of(&ended.remaining[0]), "1 granted linked, 2 granted linked", "the new consent has the shop");
+    assert!(host.record().awaits_verification());
+}
+
+#[test]
+fn the_shops_of_a_dead_connection_have_no_cipher_and_are_reported_by_the_reason() {
+    for (reason, reported) in [
+        (DeadReason::AuthorizationExpired, &[][..]),
+        (DeadReason::AuthorizationRevoked, &[]),
+        (DeadReason::RefreshOutcomeUnknown, &["1: refresh-outcome-unknown"]),
+    ] {
+        let dead = with(fresh(), |record| record.dead = Some(reason));
+        let host = ScriptedHost::with_record(&dead);
+        let mut row = row_of(&key(), &dead, &["1"]);
+        row.connection.shops[0].standing = ShopStanding::Unconfirmed;
+        row.connection.shops[0].listed.cipher = None;
+        host.put_row(&row);
+        assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), reported, "{reason:?}");
+        assert_nothing_is_left(&host);
+    }
 }
 
 #[test]

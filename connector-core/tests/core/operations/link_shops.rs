@@ -73,7 +73,7 @@ fn linking_shops_keeps_the_last_failure() {
 fn shops_of_a_dead_connection_can_be_linked() {
     let dead = with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationExpired));
     let host = connected(&dead);
-    assert_eq!(shops_of(&link(&host, &["1"]).unwrap()), "1 granted linked, 2 granted");
+    assert_eq!(shops_of(&link(&host, &["1"]).unwrap()), "1 unconfirmed linked, 2 unconfirmed");
 }
 
 #[test]

@@ -330,7 +330,7 @@ fn a_row_of_a_newer_record_keeps_its_status_and_names() {
     assert_eq!((row.generation, row.lineage), (9, LINEAGE.to_text()));
     assert_eq!(row.connection.status, newer.connection.status);
     assert_eq!((row.connection.seller_name.as_str(), row.connection.refreshed_at), ("Newer", NOW.plus(DAY)));
-    assert_eq!(shops_of(&row.connection), "1 granted linked, 2 gone linked", "the new list is stored nevertheless");
+    assert_eq!(shops_of(&row.connection), "1 unconfirmed linked, 2 gone linked", "the new list is stored nevertheless");
 }
 
 #[test]

@@ -41,6 +41,12 @@ fn ending(at: UnixSeconds, end: UnixSeconds) -> Value {
     json!({"type": 7, "tts_notification_id": "n-7", "shop_id": "1", "timestamp": at.seconds(), "data": data})
 }
 
+/// Receives an event about an order of shop 1.
+pub(super) fn order_event(host: &ScriptedHost) -> Received {
+    let event = json!({"type": 1, "shop_id": "1", "timestamp": NOW.seconds(), "data": {}});
+    receive(host, &event).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn status(host: &ScriptedHost) -> Status {
     host.row().unwrap().connection.status
 }
@@ -101,7 +107,7 @@ fn an_event_of_any_type_names_the_connections_that_have_its_shop() {
 
     let body = br#"{"type":1,"shop_id":"1","timestamp":1,"data":{ "order_id":"5", "n":[1.50] }}"#;
     let received = receive_raw(&host, &signed_by(APP_SECRET, body), body).unwrap_or_else(|error| panic!("{error}"));
-    let owners: Vec<_> = received.owners.iter().map(|owner| (owner.key.clone(), owner.linked)).collect();
+    let owners: Vec<_> = received.owners.iter().map(|owner| (owner.key.clone(), owner.may_use)).collect();
     assert_eq!(owners, [(key(), true), (other, false)], "the third customer has no tokens and is not connected");
     assert_eq!((received.effect, received.notification.id), (WebhookEffect::None, None));
     assert_eq!(received.notification.data, r#"{ "order_id":"5", "n":[1.50] }"#, "as sent");
@@ -145,6 +151,29 @@ fn a_deauthorization_of_the_whole_grant_is_confirmed_and_its_tokens_are_erased()
     assert_eq!(status(&host), Status::ReauthorizationRequired(DeadReason::AuthorizationRevoked));
     assert_eq!(host.refresh_due_at(), None, "no refresh is tried again");
     assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::None, "a repetition changes nothing");
+}
+
+/// The ten minutes between two renewals do not delay the check: nothing else can tell whether the grant has ended.
+#[test]
+fn a_removal_within_ten_minutes_of_the_consent_is_confirmed_at_once() {
+    let consented = with(fresh(), |record| {
+        record.granted_at = NOW.minus(100);
+        record.rotated_at = NOW.minus(100);
+    });
+    let host = connected(&consented).answers([Answer::code(105_001), Answer::code(36_004_005)]);
+    assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::VerificationDue);
+    assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");
+    assert_eq!(status(&host), Status::ReauthorizationRequired(DeadReason::AuthorizationRevoked));
+    assert_eq!(tokens(&host.record()), "- - [] dead");
+
+    // The webhook was wrong, and TikTok still refuses each new token. The ten minutes count again.
+    let answers = [Answer::code(105_001), pair_answer(2), Answer::code(105_001), Answer::code(105_001)];
+    let host = connected(&consented).answers(answers);
+    effect(&host, &deauthorization(NOW));
+    assert_eq!(outcome(&refresh_when_due(&host)), "token-refused");
+    host.pass(60);
+    assert_eq!(outcome(&refresh_when_due(&host)), "backing-off");
+    assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1", "shops AT-2", "shops AT-2"]);
 }
 
 #[test]
@@ -290,7 +319,7 @@ fn a_stale_load_does_not_make_a_notice_void() {
 
 #[test]
 fn a_storage_failure_is_an_error_so_that_tiktok_repeats_the_webhook() {
-    let steps = [(Step::Owners, 1), (Step::LoadRow, 1), (Step::Accounts, 1), (Step::SwapToken, 1)];
+    let steps = [(Step::Owners, 1), (Step::LoadRow, 1), (Step::LoadToken, 1), (Step::SwapToken, 1)];
     for (step, nth) in steps {
         let host = connected(&fresh()).fault(step, nth, Fault::Unavailable);
         assert_eq!(outcome(&receive(&host, &deauthorization(NOW))), "storage-unavailable", "{step:?}");

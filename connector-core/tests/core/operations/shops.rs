@@ -8,7 +8,7 @@ use crate::samples::{
 };
 use crate::scripted_host::{Answer, ScriptedHost};
 use crate::stored_fields::Fields;
-use serde_json::json;
+use serde_json::{Value, json};
 use tiktok_shop_connector_core::connection::{ShopStanding, Status};
 use tiktok_shop_connector_core::error::Cause;
 use tiktok_shop_connector_core::http::TransportFailure;
@@ -103,7 +103,8 @@ fn a_list_that_cannot_be_read_keeps_the_known_shops() {
         (Answer::page(500), Cause::TikTokUnavailable),
         (Answer::page(403), Cause::AnswerUnreadable),
         (Answer::code(106_001), Cause::SignatureRejected),
-        (Answer::success(&json!({"shops": [{"id": "1"}, {"name": "no id"}]})), Cause::AnswerUnreadable),
+        (Answer::success(&json!({"shops": [{"name": "no id"}, {"id": "one"}]})), Cause::AnswerUnreadable),
+        (Answer::success(&many(1001)), Cause::TooManyShops),
         (Answer::success(&json!(null)), Cause::AnswerUnreadable),
     ] {
         let host = connected(&fresh()).answers([answer]);
@@ -115,6 +116,103 @@ fn a_list_that_cannot_be_read_keeps_the_known_shops() {
         assert_eq!(host.refresh_due_at(), host.record().not_before(), "{cause:?}");
         assert_eq!(tokens(&host.record()), "AT-1 RT-1 []", "{cause:?}: the tokens are not affected");
     }
+}
+
+/// Returns TikTok's data with this number of shops.
+fn many(count: usize) -> Value {
+    let shops: Vec<_> = (0..count).map(|id| json!({"id": id.to_string(), "cipher": "c"})).collect();
+    json!({ "shops": shops })
+}
+
+/// Returns a list with one good entry and this one.
+fn good_and(bad: &Value) -> Answer {
+    let good = json!({"id": "1", "name": "A", "region": "GB", "seller_type": "LOCAL", "cipher": "c", "code": "GB1"});
+    Answer::success(&json!({"shops": [good, bad]}))
+}
+
+#[test]
+fn a_new_seller_gets_the_good_entries_of_a_list_and_is_told_about_the_bad_one() {
+    for (bad, shops, told) in [
+        (
+            json!({"id": 7_490_000_000_000_000_002_u64, "name": null}),
+            "1 granted linked, 7490000000000000002 granted linked",
+            "name of shop",
+        ),
+        (json!({"name": "no id"}), "1 granted linked", "entry 2 has no readable id"),
+    ] {
+        let host = ScriptedHost::new().answers([pair_answer(1), good_and(&bad), shops_answer(&["1"])]);
+        let connection = connect_with(&host, ShopPolicy::All).unwrap();
+        assert_eq!(shops_of(&connection), shops);
+        assert_eq!(connection.shops_synced_at, Some(NOW));
+        assert_eq!(last_failure(&connection), Some("shop-entry-unreadable"));
+        assert!(connection.last_failure.unwrap().detail.contains(told), "{told}");
+        assert_eq!(host.refresh_due_at(), Some(host.record().due_at()), "the list is read, so no refresh is due");
+        assert_eq!(last_failure(&refresh_when_due(&host).unwrap()), None);
+    }
+}
+
+#[test]
+fn a_known_shop_that_may_be_the_bad_entry_keeps_its_standing_and_its_cipher() {
+    let host = connected(&fresh()).answers([good_and(&json!({"id": "two"})), shops_answer(&["1"])]);
+    let connection = refresh_when_due(&host).unwrap();
+    assert_eq!(shops_of(&connection), "1 granted linked, 2 granted linked");
+    assert_eq!(connection.shops[1].listed.cipher.as_ref().map(ShopCipher::expose), Some("cipher-2"));
+    assert_eq!(last_failure(&connection), Some("shop-entry-unreadable"));
+    assert_eq!(shops_of(&refresh_when_due(&host).unwrap()), "1 granted linked, 2 gone linked", "the list is readable");
+}
+
+#[test]
+fn one_good_and_one_bad_entry_are_a_choice_to_make() {
+    let host = ScriptedHost::new().answers([pair_answer(1), good_and(&json!({"id": "two"}))]);
+    assert_eq!(shops_of(&connect_with(&host, ShopPolicy::ExactlyOne).unwrap()), "1 granted");
+}
+
+#[test]
+fn a_seller_with_too_many_shops_is_connected_and_told() {
+    let host = ScriptedHost::new().answers([pair_answer(1), Answer::success(&many(1001)), shops_answer(&["1"])]);
+    let connection = connect_with(&host, ShopPolicy::All).unwrap();
+    assert_eq!((connection.shops.len(), connection.shops_synced_at), (0, None));
+    assert_eq!(last_failure(&connection), Some("too-many-shops"));
+    assert_eq!(host.refresh_due_at(), host.record().not_before(), "the list is read again later");
+    assert_eq!(shops_of(&refresh_when_due(&host).unwrap()), "1 granted linked");
+}
+
+/// Creates a host that knows this number of shops. Shop 0 is the first.
+fn knowing(count: usize) -> ScriptedHost {
+    let ids: Vec<_> = (0..count).map(|id| id.to_string()).collect();
+    let host = ScriptedHost::with_record(&fresh());
+    host.put_row(&row_of(&key(), &fresh(), &ids.iter().map(String::as_str).collect::<Vec<_>>()));
+    host
+}
+
+#[test]
+fn a_connection_never_grows_beyond_1000_shops_and_keeps_what_it_has() {
+    // 1000 shops are known. A list of known shops is taken, however many are known.
+    for known in [1000, 20_000] {
+        let host = knowing(known).answers([shops_answer(&["7"]), shops_answer(&["99999999"])]);
+        let connection = refresh_when_due(&host).unwrap();
+        assert_eq!((connection.shops.len(), last_failure(&connection)), (known, None));
+        assert_eq!(connection.shops.iter().filter(|shop| shop.standing == ShopStanding::Granted).count(), 1);
+        let before = shops_of(&connection);
+
+        // A list with a new shop is refused. What was stored stays.
+        assert_eq!(cause_and_delay(refresh_when_due(&host)).0, Cause::TooManyShops);
+        let connection = host.row().unwrap().connection;
+        assert_eq!((shops_of(&connection), last_failure(&connection)), (before, Some("too-many-shops")));
+        assert_eq!(connection.shops_synced_at, Some(NOW), "of the earlier list");
+        assert_eq!(host.refresh_due_at(), host.record().not_before());
+        assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
+    }
+    let host = knowing(999).answers([shops_answer(&["99999999"])]);
+    assert_eq!(refresh_when_due(&host).unwrap().shops.len(), 1000);
+}
+
+#[test]
+fn a_consent_of_a_connection_with_too_many_shops_keeps_them() {
+    let host = knowing(1000).answers([pair_answer(2), shops_answer(&["99999999"])]);
+    let connection = connect_with(&host, ShopPolicy::All).unwrap();
+    assert_eq!((connection.shops.len(), last_failure(&connection)), (1000, Some("too-many-shops")));
+    assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]", "the consent itself is stored");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `list-shops`: lists the shops that a customer uses.
+//! `list-shops`: lists the shops that a customer may use.
 
 use clap::Args;
 use tiktok_shop_host::CustomerId;
@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::output::{Ciphers, Report, ShopLine, cipher};
 use crate::settings::{HostArgs, OpenedHost};
 
-/// List the linked shops of all accounts of a customer
+/// List the shops that a customer may use now, of all accounts
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ListShops {
@@ -23,8 +23,9 @@ pub(crate) struct ListShops {
 }
 
 const AFTER_HELP: &str = "\
-This command reads the storage and sends nothing to TikTok Shop. If a shop has no cipher, the
-command call can't be used for it.
+This command reads the storage and sends nothing to TikTok Shop. It lists a shop if the shop is
+linked, TikTok Shop grants it, and its connection works. The command list-connections lists all
+shops.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -35,7 +36,7 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   $ tiktok-shop-harness list-shops customer-7 --json
   {\"id\":\"7490000000000000001\",…,\"cipher\":\"present\",…}
 
-Exit status: 0, also if no shop is linked; for others see tiktok-shop-harness --help.";
+Exit status: 0, also if there is no such shop; for others see tiktok-shop-harness --help.";
 
 impl ListShops {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
@@ -46,7 +47,7 @@ impl ListShops {
         if report.is_json() {
             shops.iter().for_each(|shop| report.json(&ShopLine::new(shop, ciphers)));
         } else if shops.is_empty() {
-            report.note(&format!("{customer} has no linked shop; list-connections shows all shops"));
+            report.note(&format!("{customer} may use no shop now; list-connections shows all shops"));
         } else {
             report.table(
                 ["id", "name", "region", "account", "standing", "cipher"],

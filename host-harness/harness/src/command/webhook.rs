@@ -81,7 +81,7 @@ struct EventLine<'a> {
 struct OwnerLine<'a> {
     customer: &'a str,
     account: &'a str,
-    linked: bool,
+    may_use: bool,
 }
 
 impl AcceptWebhook {
@@ -142,8 +142,8 @@ fn print(event: &Webhook, report: &mut Report) {
     report.detail("time", plain, &event.occurred_at.map_or_else(|| "unknown".to_owned(), time));
     report.detail("effect", plain, event.effect.as_str());
     for owner in &event.owners {
-        let linked = if owner.linked { "linked" } else { "not linked" };
-        report.detail("owner", plain, &format!("{}, account {}, {linked}", owner.key.customer, owner.key.account));
+        let may_use = if owner.may_use { "may use the shop" } else { "may not use the shop" };
+        report.detail("owner", plain, &format!("{}, account {}, {may_use}", owner.key.customer, owner.key.account));
     }
     report.detail("data", plain, &event.data);
 }
@@ -153,7 +153,7 @@ impl<'a> From<&'a Webhook> for EventLine<'a> {
         let owners = event.owners.iter().map(|owner| OwnerLine {
             customer: owner.key.customer.as_str(),
             account: owner.key.account.as_str(),
-            linked: owner.linked,
+            may_use: owner.may_use,
         });
         Self {
             notification_id: event.notification_id.as_deref(),

@@ -27,7 +27,9 @@ pub(crate) fn print_connection(connection: &Connection, now: UnixSeconds, report
         let linked = if shop.linked { "linked" } else { "not linked" };
         let standing = match shop.standing {
             ShopStanding::Granted => String::new(),
-            other @ (ShopStanding::Inactive | ShopStanding::NoLongerGranted) => format!(", {}", other.as_str()),
+            other @ (ShopStanding::Inactive | ShopStanding::NoLongerGranted | ShopStanding::Unconfirmed) => {
+                format!(", {}", other.as_str())
+            }
         };
         let cipher = cipher(shop, Ciphers::Hidden);
         let text = format!("{}  {} ({}), {linked}{standing}, cipher {cipher}", shop.id, shop.name, shop.region);

@@ -63,7 +63,7 @@ fn every_command_prints_exactly_these_members() {
     let event = json!({
         "notification_id": taken["event"]["notification_id"], "event_type": 1, "shop": SHOP, "occurred_at": BEGIN,
         "data": "{\"order_id\":\"1\"}", "effect": "none",
-        "owners": [{ "customer": "customer-7", "account": account, "linked": true }],
+        "owners": [{ "customer": "customer-7", "account": account, "may_use": true }],
     });
     assert_eq!(taken, json!({ "status": 200, "outcome": "handled", "event": event }));
     assert_eq!(stage.json(&take, &delivery.body), [json!({ "status": 200, "outcome": "repeated" })]);

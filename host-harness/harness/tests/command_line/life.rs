@@ -101,7 +101,7 @@ fn webhooks(stage: &Stage, account: &str) {
         "    shop    7490000000000000001",
         "    time    2026-01-09T00:00:00Z",
         "    effect  none",
-        &format!("    owner   customer-7, account {account}, linked"),
+        &format!("    owner   customer-7, account {account}, may use the shop"),
         "    data    {\"order_id\":\"5760000000000010001\"}",
     ]);
     assert_eq!(printed, expected);

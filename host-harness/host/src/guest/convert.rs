@@ -69,6 +69,7 @@ impl From<ShopStanding> for types::ShopStanding {
             ShopStanding::Granted => Self::Granted,
             ShopStanding::Inactive => Self::Inactive,
             ShopStanding::NoLongerGranted => Self::NoLongerGranted,
+            ShopStanding::Unconfirmed => Self::Unconfirmed,
         }
     }
 }
@@ -79,6 +80,7 @@ impl From<types::ShopStanding> for ShopStanding {
             types::ShopStanding::Granted => Self::Granted,
             types::ShopStanding::Inactive => Self::Inactive,
             types::ShopStanding::NoLongerGranted => Self::NoLongerGranted,
+            types::ShopStanding::Unconfirmed => Self::Unconfirmed,
         }
     }
 }
@@ -432,7 +434,8 @@ impl TryFrom<export::Webhook> for Webhook {
 
     fn try_from(webhook: export::Webhook) -> Result<Self, InvalidId> {
         let export::Webhook { notification_id, event_type, shop, occurred_at, data, owners, effect } = webhook;
-        let owner = |owner: export::WebhookOwner| Ok(WebhookOwner { key: owner.key.try_into()?, linked: owner.linked });
+        let owner =
+            |owner: export::WebhookOwner| Ok(WebhookOwner { key: owner.key.try_into()?, may_use: owner.may_use });
         Ok(Self {
             notification_id,
             event_type,
@@ -497,6 +500,7 @@ mod tests {
                 shop(ShopStanding::Granted, Some("cipher")),
                 shop(ShopStanding::Inactive, None),
                 shop(ShopStanding::NoLongerGranted, Some("")),
+                shop(ShopStanding::Unconfirmed, None),
             ],
             last_failure: Some(PastFailure { at: UnixSeconds(8), failure: failure("code") }),
         }

@@ -295,6 +295,16 @@ impl ConnectionStorage for Intercepted {
         self.access(Access::Read("events"), |storage| async move { storage.events(tenant, after, limit).await }).await
     }
 
+    async fn knows_once(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        once: &OnceDigest,
+    ) -> Result<bool, StorageError> {
+        let access = Access::Read("knows_once");
+        self.access(access, |storage| async move { storage.knows_once(tenant, key, once).await }).await
+    }
+
     async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
         let access = Access::AppendOnce(tenant, event);
         self.access(access, |storage| async move { storage.append_once(tenant, once, event).await }).await

@@ -288,6 +288,16 @@ impl ConnectionStorage for MemoryStorage {
         Ok(wanted.map(|(position, event)| Event { position, event: event.clone() }).collect())
     }
 
+    async fn knows_once(
+        &self,
+        tenant: &TenantId,
+        key: &ConnectionKey,
+        once: &OnceDigest,
+    ) -> Result<bool, StorageError> {
+        let records = self.lock();
+        Ok(records.get(tenant).is_some_and(|records| records.once.contains(&(key.clone(), *once))))
+    }
+
     async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
         let mut records = self.lock();
         let records = records.entry(tenant.clone()).or_default();

@@ -30,7 +30,7 @@ fn notice(ending: &Ending, now: UnixSeconds) -> Option<(OnceDigest, NewEvent)> {
 
 impl ConnectorHost {
     /// Writes all due notices until none is left or `stop` completes. Each notice is written once, even if several
-    /// hosts sweep. If a seller consents again while the sweep runs, the sweep may still write the notice about the
+    /// hosts sweep. A notice that was written before costs one read. If a seller consents again while the sweep runs, the sweep may still write the notice about the
     /// earlier consent.
     pub(super) async fn write_notices(
         &self,
@@ -51,8 +51,13 @@ impl ConnectorHost {
                     return Ok(());
                 }
                 let Some((once, event)) = notice(ending, now) else { continue };
-                if run_within(self.storage_timeout(), self.storage().append_once(&ending.tenant, &once, &event)).await?
-                {
+                let (storage, tenant) = (self.storage(), &ending.tenant);
+                let is_known = run_within(self.storage_timeout(), storage.knows_once(tenant, &ending.key, &once));
+                if is_known.await? {
+                    continue;
+                }
+                // Another host may have written the notice meanwhile, or the read was stale.
+                if run_within(self.storage_timeout(), storage.append_once(tenant, &once, &event)).await? {
                     swept.notices += 1;
                 }
             }
