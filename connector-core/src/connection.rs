@@ -66,6 +66,14 @@ impl ListedShop {
     }
 }
 
+/// A list of shops as TikTok sent it.
+pub struct ShopList {
+    /// The shops whose entries can be read, in the order of the list.
+    pub shops: Vec<ListedShop>,
+    /// The number of entries that cannot be read. Such an entry may be any shop, even a known one.
+    pub unreadable: usize,
+}
+
 /// A shop of a connection.
 pub struct Shop {
     /// The shop's entry in the latest list that contains the shop.
@@ -132,7 +140,7 @@ pub struct Connection {
     pub status: Status,
     /// When the access token expires. `None` if TikTok sent no believable time.
     pub access_ends: Option<UnixSeconds>,
-    /// When the refresh token expires, as TikTok sent it. `None` if TikTok sent no time.
+    /// When the refresh token expires. `None` if TikTok sent no believable time.
     pub refresh_ends: Option<UnixSeconds>,
     /// When the authorization ends, if TikTok has announced that by webhook since the consent. If several webhooks
     /// announced a time, the latest time counts.
@@ -163,8 +171,8 @@ pub struct Row {
 
 /// The change that a call makes to the shops of a row.
 pub enum ShopUpdate {
-    /// TikTok sent its complete list.
-    Listed(Vec<ListedShop>),
+    /// TikTok sent its list.
+    Listed(ShopList),
     /// TikTok reported the seller or the shops as inactive.
     Inactive,
     /// The customer has linked exactly the shops with these ids.
@@ -356,14 +364,18 @@ impl Shop {
     }
 }
 
-/// Merges TikTok's list with the known shops. The result contains first the shops of the list, in the list's order and
+/// Merges TikTok's list with the known shops. If the list has entries that cannot be read, a known shop that is missing
+/// in the list keeps its standing, because such an entry may be this shop. Otherwise the shop is no longer granted.
+///
+/// The result contains first the shops of the list, in the list's order and
 /// each id once, and then the known shops that the list does not contain. If a known shop is in the list, the result
 /// keeps only the shop's `linked`. Everything else comes from the list, even a missing cipher. If a consent brings back
 /// a shop that was no longer granted, the shop is linked by the same policy as a new shop.
-fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy, occasion: Occasion) -> Vec<Shop> {
+fn merged(mut known: Vec<Shop>, list: &ShopList, policy: ShopPolicy, occasion: Occasion) -> Vec<Shop> {
     let first_list = known.is_empty();
-    let mut shops: Vec<Shop> = Vec::with_capacity(listed.len());
-    for listed in listed {
+    let is_complete = list.unreadable == 0;
+    let mut shops: Vec<Shop> = Vec::with_capacity(list.shops.len());
+    for listed in &list.shops {
         if shops.iter().any(|shop| shop.listed.id == listed.id) {
             continue;
         }
@@ -376,9 +388,12 @@ fn merged(mut known: Vec<Shop>, listed: &[ListedShop], policy: ShopPolicy, occas
         shops.push(Shop { listed: listed.duplicate(), standing: ShopStanding::Granted, linked });
     }
     // If the first list contains exactly one shop, the customer does not need to choose.
-    if let ([only], ShopPolicy::ExactlyOne, true) = (shops.as_mut_slice(), policy, first_list) {
+    if let ([only], ShopPolicy::ExactlyOne, true) = (shops.as_mut_slice(), policy, first_list && is_complete) {
         only.linked = true;
     }
-    shops.extend(known.into_iter().map(|shop| Shop { standing: ShopStanding::NoLongerGranted, ..shop }));
+    shops.extend(known.into_iter().map(|shop| {
+        let standing = if is_complete { ShopStanding::NoLongerGranted } else { shop.standing };
+        Shop { standing, ..shop }
+    }));
     shops
 }

@@ -1,5 +1,8 @@
-//! The requests that the core asks for and the answers that it reads, as plain data.
+//! The requests that the core asks for and the answers that it reads, as plain data. The connector asks for JSON in
+//! UTF-8 without a content coding. If an answer comes in another coding or charset all the same, it is decoded, because
+//! it may hold a pair.
 
+use crate::coding::{self, Undecoded};
 use crate::secret::{AccessToken, RequestTarget};
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -49,9 +52,9 @@ pub struct Request<'a> {
     pub path_and_query: RequestTarget,
     /// The value of the header `x-tts-access-token`. Only requests to the API host have it.
     pub access_token: Option<AccessToken>,
-    /// The header `content-type`.
+    /// The header `content-type`. `None` if the header is not sent.
     pub content_type: Option<&'a str>,
-    /// The body, sent byte for byte.
+    /// The body, sent byte for byte. A GET has no body.
     pub body: &'a [u8],
     /// The largest body that is read, in bytes. An answer with a larger body fails with [`TransportFailure::TooLarge`].
     pub max_response_bytes: usize,
@@ -67,6 +70,9 @@ pub struct Response {
     pub status: u16,
     /// The header `content-type`, if it is text.
     pub content_type: Option<String>,
+    /// The header `content-encoding`. If the header occurs more than once, the values are joined with commas. `None` if
+    /// the header is missing or the body is decoded.
+    pub content_encoding: Option<String>,
     /// The header `retry-after`, if it is text.
     pub retry_after: Option<String>,
     /// The header `date`, if it is text.
@@ -75,14 +81,71 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+/// The content coding that every request asks for, as the header `accept-encoding`: none. Without this header a gateway
+/// may choose any coding (RFC 9110, section 12.5.3).
+pub const ACCEPT_ENCODING: &str = "identity";
+
 impl Response {
-    /// Returns the body as text. Bytes that are not UTF-8 become U+FFFD. So the tokens can still be read if, for
-    /// example, a name in the same body was cut off within a character. A byte order mark is removed (RFC 8259, section
-    /// 8.1).
+    /// Decodes the body if it comes in a content coding. If the coding is unknown, or if the body is not in this coding,
+    /// the answer is returned unchanged: its status still counts, and its body may be readable nevertheless.
+    ///
+    /// # Errors
+    /// [`TransportFailure::TooLarge`] if the decoded body has more than `max_bytes` bytes.
+    pub fn decoded(mut self, max_bytes: usize) -> Result<Self, TransportFailure> {
+        if let Some(codings) = &self.content_encoding {
+            match coding::decoded(&self.body, codings, max_bytes) {
+                Ok(body) => (self.body, self.content_encoding) = (body, None),
+                Err(Undecoded::TooLarge) => return Err(TransportFailure::TooLarge),
+                Err(Undecoded::Unreadable) => {}
+            }
+        }
+        Ok(self)
+    }
+
+    /// Returns the body as text: see [`text_of`].
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body))
+        text_of(&self.body, self.content_type.as_deref())
     }
+}
+
+/// Returns JSON as text, whatever its charset is. Bytes that are not UTF-8 become U+FFFD. So the tokens can still be
+/// read if, for example, a name in the same body was cut off within a character. A byte order mark is removed (RFC 8259,
+/// section 8.1).
+///
+/// UTF-16 is recognised by its byte order mark, or by the zero byte beside the first character, which is an ASCII
+/// character in every JSON text. Latin-1 is recognised by the content type; every byte is a character there.
+#[must_use]
+pub fn text_of<'a>(body: &'a [u8], content_type: Option<&str>) -> Cow<'a, str> {
+    let utf16 = |code_unit: fn([u8; 2]) -> u16| {
+        let units = body.chunks_exact(2).filter_map(|pair| pair.try_into().ok().map(code_unit));
+        let text = char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER));
+        Cow::Owned(text.skip_while(|first| *first == '\u{feff}').collect())
+    };
+    match *body {
+        [0xef, 0xbb, 0xbf, ref rest @ ..] => String::from_utf8_lossy(rest),
+        [0xff, 0xfe, ..] | [1..=0x7f, 0, ..] => utf16(u16::from_le_bytes),
+        [0xfe, 0xff, ..] | [0, 1..=0x7f, ..] => utf16(u16::from_be_bytes),
+        _ if charset(content_type).is_some_and(|name| is_latin_1(&name)) && core::str::from_utf8(body).is_err() => {
+            Cow::Owned(body.iter().map(|byte| char::from(*byte)).collect())
+        }
+        _ => String::from_utf8_lossy(body),
+    }
+}
+
+/// Returns whether [`text_of`] reads these bytes as UTF-16.
+pub(crate) const fn is_utf_16(body: &[u8]) -> bool {
+    matches!(body, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [1..=0x7f, 0, ..] | [0, 1..=0x7f, ..])
+}
+
+/// Returns the charset of a content type in lower case.
+pub(crate) fn charset(content_type: Option<&str>) -> Option<String> {
+    let mut parameters = content_type?.split(';').skip(1).map(|part| part.trim().to_ascii_lowercase());
+    parameters.find_map(|part| Some(part.strip_prefix("charset=")?.trim_matches('"').into()))
+}
+
+fn is_latin_1(charset: &str) -> bool {
+    matches!(charset, "iso-8859-1" | "latin1" | "latin-1" | "windows-1252" | "us-ascii")
 }
 
 /// The reason why there is no complete answer.
@@ -104,12 +167,30 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_utf_8_do_not_affect_the_others() {
-        let text = |bytes: &[u8]| {
-            let body = bytes.to_vec();
-            Response { status: 200, content_type: None, retry_after: None, date: None, body }.text().into_owned()
-        };
+        let text = |bytes: &'static [u8]| text_of(bytes, None);
         assert_eq!(text("{\"Ä\":1}".as_bytes()), "{\"Ä\":1}");
         assert_eq!(text(b"{\"a\":\"Caf\xe9\",\"b\":\"\xe4\xb8\"}"), "{\"a\":\"Caf\u{fffd}\",\"b\":\"\u{fffd}\"}");
         assert_eq!(text("\u{feff}{}\u{feff}".as_bytes()), "{}\u{feff}");
+    }
+
+    #[test]
+    fn a_text_in_utf_16_or_latin_1_is_read() {
+        let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<_>>();
+        let json = "{\"a\":\"Ä 超市 🛍\"}";
+        for text in [json.into(), alloc::format!("\u{feff}{json}")] {
+            assert_eq!(text_of(&utf16(&text, u16::to_le_bytes), None), json);
+            assert_eq!(text_of(&utf16(&text, u16::to_be_bytes), Some("application/json")), json);
+        }
+        assert_eq!(text_of(b"{\0\"\0\x3d\xd8\"\0}\0", None), "{\"\u{fffd}\"}", "half a surrogate pair");
+        let latin1 = b"{\"a\":\"Caf\xe9\"}";
+        for charset in ["iso-8859-1", "ISO-8859-1", "\"latin1\"", "windows-1252"] {
+            let content_type = alloc::format!("application/json; charset={charset}");
+            assert_eq!(text_of(latin1, Some(&content_type)), "{\"a\":\"Café\"}", "{charset}");
+            // A wrong label does not spoil UTF-8.
+            assert_eq!(text_of("{\"a\":\"Café\"}".as_bytes(), Some(&content_type)), "{\"a\":\"Café\"}");
+        }
+        for body in [b"".as_slice(), b"7", b"\xff", b"\xff\xfe", b"\0\0"] {
+            let _no_panic = text_of(body, Some("charset=utf-16"));
+        }
     }
 }

@@ -4,13 +4,14 @@
 //! and the request has no cipher.
 
 use super::api::ApiRequest;
-use crate::connection::ListedShop;
+use crate::connection::{ListedShop, ShopList};
 use crate::envelope::{self, Acted, Fault, TRANSIENT_DELAY};
 use crate::error::{Cause, Error};
 use crate::http::{Method, Response};
 use crate::json::Members;
 use crate::secret::ShopCipher;
 use alloc::vec::Vec;
+use serde_json::value::RawValue;
 
 /// The largest list that is read: 1 MiB. A shop takes some hundred bytes, and a seller has a handful of shops.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
@@ -46,17 +47,22 @@ fn listed(row: &Members<'_>) -> Option<ListedShop> {
     })
 }
 
-/// Reads every shop of the answer. An empty list is a valid answer.
+/// Reads every shop of the answer. An empty list is a valid answer. An entry that cannot be read costs no other shop; it
+/// is counted.
 ///
 /// # Errors
-/// The same as [`envelope::read`]. If one shop cannot be read, the whole list is refused as `answer-unreadable`, so
-/// that no known shop is marked as no longer granted.
-pub fn read(response: &Response, secrets: &[&str]) -> Result<Vec<ListedShop>, Fault> {
+/// The same as [`envelope::read`]. A list in which no entry can be read is refused as `answer-unreadable`.
+pub fn read(response: &Response, secrets: &[&str]) -> Result<ShopList, Fault> {
     let text = response.text();
     let success = envelope::read(response, &text, secrets)?;
     let rows = success.data.and_then(|text| Members::parse(text.as_bytes())?.list("shops"));
-    let shops = rows.and_then(|rows| rows.iter().map(|row| listed(&Members::parse(row.get().as_bytes())?)).collect());
-    shops.ok_or_else(|| {
+    let list = rows.and_then(|rows| {
+        let readable = |row: &&RawValue| listed(&Members::parse(row.get().as_bytes())?);
+        let shops: Vec<_> = rows.iter().filter_map(readable).collect();
+        let unreadable = rows.len() - shops.len();
+        (rows.is_empty() || !shops.is_empty()).then_some(ShopList { shops, unreadable })
+    });
+    list.ok_or_else(|| {
         let mut error = Error::new(Cause::AnswerUnreadable).with_delay(TRANSIENT_DELAY).with_note("the list of shops");
         error.http_status = Some(response.status);
         error.request_id = success.request_id;
@@ -74,6 +80,7 @@ mod tests {
         Response {
             status: 200,
             content_type: Some("application/json".into()),
+            content_encoding: None,
             retry_after: None,
             date: None,
             body: body.into_bytes(),
@@ -85,7 +92,7 @@ mod tests {
         let response = answer(
             r#"{"shops":[{"id":"7490000000000000001","cipher":"ROW_x","zeta":{"b":1e400,"a":12345678901234567890123},"name":"Ä\u00e4","region":"GB","cipher":"ROW_y"}]}"#,
         );
-        let shops = read(&response, &[]).expect("shops");
+        let shops = read(&response, &[]).expect("shops").shops;
         let [shop] = shops.as_slice() else { panic!("one shop") };
         assert_eq!(
             shop.raw,
@@ -100,21 +107,39 @@ mod tests {
         let response = answer(
             r#"{"shops":[{"id":"1"},{"id":"2","cipher":""},{"id":"3","cipher":null},{"id":7490000000000000004}]}"#,
         );
-        let shops = read(&response, &[]).expect("shops");
+        let shops = read(&response, &[]).expect("shops").shops;
         assert!(shops.iter().all(|shop| shop.cipher.is_none()));
         assert_eq!(shops.last().map(|shop| shop.id.as_str()), Some("7490000000000000004"), "a number keeps its digits");
     }
 
     #[test]
+    fn an_entry_that_cannot_be_read_costs_no_other_shop() {
+        for (entry, unreadable) in [
+            (r#"{"id":"one"}"#, 1),
+            (r#"{"id":null,"name":"no id"}"#, 1),
+            (r#"{"id":"12345678901234567890"}"#, 1),
+            ("null", 1),
+            (r#"7,"text",[{"id":"3"}]"#, 3),
+            (r#"{"id":7490000000000000002,"name":null}"#, 0),
+            (r#"{"id":"2","name":"Teapot Corner \ud83d"}"#, 0),
+        ] {
+            let response = answer(&format!(r#"{{"shops":[{{"id":"1"}},{entry},{{"id":"9"}}]}}"#));
+            let list = read(&response, &[]).expect(entry);
+            let read: Vec<_> =
+                list.shops.iter().map(|shop| shop.id.as_str()).filter(|id| ["1", "9"].contains(id)).collect();
+            assert_eq!((read.as_slice(), list.unreadable), (["1", "9"].as_slice(), unreadable), "{entry}");
+        }
+    }
+
+    #[test]
     fn an_empty_list_is_accepted_and_a_broken_list_is_refused() {
-        assert_eq!(read(&answer(r#"{"shops":[]}"#), &[]).expect("none").len(), 0);
+        assert_eq!(read(&answer(r#"{"shops":[]}"#), &[]).expect("none").shops.len(), 0);
         for data in [
             "null",
             "[]",
             "{}",
             r#"{"shops":[{"name":"no id"}]}"#,
             r#"{"shops":[{"id":"12345678901234567890"}]}"#,
-            r#"{"shops":[{"id":"1"},{"id":"one"}]}"#,
             r#"{"shops":[1]}"#,
             r#"{"shops":null}"#,
         ] {

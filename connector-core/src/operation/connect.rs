@@ -1,7 +1,7 @@
 //! `connect`: turns a consent into a stored connection. It stores the tokens first, then reads the shops, then writes
 //! the row. Last, it stores the time at which the tokens are due.
 
-use super::shop_sync::{Occasion, read_shops, record_shops, token_refused};
+use super::shop_sync::{Occasion, incomplete, read_shops, record_shops, token_refused};
 use super::tokens::{self, SwapOutcome, VersionedRecord};
 use super::{credentials, storage_error};
 use crate::callback::{Consented, Grant};
@@ -15,8 +15,8 @@ use crate::ports::Effects;
 use crate::record::{Lineage, NewGrant, ShopPolicy, TokenRecord};
 use crate::rotation::{MAX_ROUNDS, MAX_TRIES};
 use crate::secret::AuthorizationCode;
-use crate::time::{UnixSeconds, http_date};
-use crate::token::Pair;
+use crate::time::{EARLIEST_EVENT, UnixSeconds};
+use crate::token::{Pair, UserType};
 use alloc::boxed::Box;
 
 /// Exchanges the code of a consent for tokens and stores the connection.
@@ -45,7 +45,7 @@ pub async fn connect(
     // effect can fail.
     let (lineage, random) = (Lineage(effects.random()), effects.random_number());
     let Exchanged { pair, received_at, granted_at } = exchange(effects, &app, &code).await?;
-    if pair.user_type.is_some_and(|kind| kind != 0) {
+    if pair.user_type.is_some_and(UserType::is_not_a_seller) {
         return Err(pair.error(Cause::NotASeller));
     }
     let account = pair.account.clone().and_then(|text| AccountId::parse(text).ok());
@@ -63,7 +63,10 @@ pub async fn connect(
         error => error,
     });
     let (shops, failure) = match reading {
-        Ok(listed) => (ShopUpdate::Listed(listed), None),
+        Ok(list) => {
+            let shown = incomplete(&list);
+            (ShopUpdate::Listed(list), shown)
+        }
         Err(error) => (ShopUpdate::Unread, Some(error)),
     };
     let unsaved = Error::new(Cause::ConnectionRowNotSaved);
@@ -85,13 +88,9 @@ struct Exchanged {
     granted_at: UnixSeconds,
 }
 
-/// The largest number of seconds by which the host's clock may be ahead of TikTok's. A `Date` header that is further in
-/// the past is ignored.
-const MAX_SKEW: u64 = 3600;
-
 /// Exchanges the code for tokens. This spends the code.
 async fn exchange(effects: &impl Effects, app: &Credentials, code: &AuthorizationCode) -> Result<Exchanged, Error> {
-    let answer = effects.send(token::exchange_request(app, code)).await;
+    let answer = super::send(effects, token::exchange_request(app, code)).await;
     let now = effects.now().wall;
     let outcome = match &answer {
         Ok(response) => token::read(response, &[app.app_secret.expose(), code.expose()], now),
@@ -109,8 +108,7 @@ async fn exchange(effects: &impl Effects, app: &Credentials, code: &Authorizatio
     // The grant gets the earlier of two times: TikTok's and this machine's. A webhook about an event before the grant
     // is ignored, so a grant that is dated too late could hide a real deauthorization. If the date is too early, at
     // worst one webhook is verified without need.
-    let date = answer.ok().and_then(|response| http_date(response.date.as_deref()?));
-    let granted_at = date.filter(|date| now.since(*date) <= MAX_SKEW).map_or(now, |date| date.min(now));
+    let granted_at = pair.date.filter(|date| *date >= EARLIEST_EVENT).map_or(now, |date| date.min(now));
     Ok(Exchanged { pair, received_at: now, granted_at })
 }
 

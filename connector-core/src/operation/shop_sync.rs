@@ -3,14 +3,14 @@
 use super::tokens::{self, VersionedRecord};
 use super::{rows, signed};
 pub(super) use crate::connection::Occasion;
-use crate::connection::{Connection, ListedShop, Outcome, PastFailure, RowUpdate, ShopUpdate};
+use crate::connection::{Connection, Outcome, PastFailure, RowUpdate, ShopList, ShopUpdate};
 use crate::credentials::Credentials;
 use crate::endpoint::shops;
 use crate::envelope::Fault;
 use crate::error::{Action, Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::Effects;
-use alloc::vec::Vec;
+use alloc::format;
 
 /// Returns the shops that TikTok lists for the record's access token. An answer about an authorization code or a
 /// refresh token becomes `unrecognised-answer`, because only the token host can tell whether the grant is still valid.
@@ -18,7 +18,7 @@ pub(super) async fn read_shops(
     effects: &impl Effects,
     app: &Credentials,
     stored: &VersionedRecord,
-) -> Result<Vec<ListedShop>, Fault> {
+) -> Result<ShopList, Fault> {
     let Some(access) = &stored.record.current().access else {
         return Err(Fault::before_sending(Cause::TokenAnswerIncomplete));
     };
@@ -31,6 +31,12 @@ pub(super) async fn read_shops(
         }
         fault
     })
+}
+
+/// Returns the failure that a list shows in the row, if some of its entries cannot be read.
+pub(super) fn incomplete(list: &ShopList) -> Option<Error> {
+    let note = format!("{} unreadable, {} stored", list.unreadable, list.shops.len());
+    (list.unreadable > 0).then(|| Error::new(Cause::ShopListIncomplete).with_note(&note))
 }
 
 /// Returns whether TikTok refused the access token itself.
@@ -53,9 +59,11 @@ pub(super) async fn record_shops(
     let update = RowUpdate { occasion, ..RowUpdate::shops(at, shops, outcome) };
     let connection = rows::write(effects, key, stored.record.lineage(), &update).await.map_err(row_not_saved);
     // Work is left if the row was not saved or the shops were not read. The shops of an inactive seller cannot be read,
-    // so an inactive seller leaves no work.
+    // so an inactive seller leaves no work. An incomplete list does not tell which shop a webhook was about.
+    let unverified = stored.record.awaits_verification();
     let unfinished = match (&connection, failure, update.shops) {
         (Err(error), _, _) | (Ok(_), Some(error), ShopUpdate::Unread) => Some(error),
+        (Ok(_), Some(error), ShopUpdate::Listed(list)) if list.unreadable > 0 && unverified => Some(error),
         (Ok(_), _, _) => None,
     };
     match unfinished {

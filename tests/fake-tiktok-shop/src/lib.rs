@@ -88,9 +88,9 @@ pub use seller::{Seller, Shop};
 pub use switches::{
     CallbackExtras, CipherFailureStatus, CiphersOnConsent, DeauthorizeAgain, DeauthorizeNotice, DeauthorizeShop,
     EarlierToken, EmptyData, EndingNoticeZone, ExpirationTime, FailureStatus, GrantNotices, GrantedScopesField,
-    LastShopRemoved, NotificationId, RefreshTokenField, RefreshTokenOnRefresh, RefusalError, RefusedWebhook,
-    ReplacedRefreshToken, Switches, TokensAfterRemoval, WebhookBody, WebhookCopies, WebhookData, WebhookDelay,
-    WebhookOrder, WebhookShopId, WebhookTimestamp, WrongCipher, WrongSecret,
+    InvalidAccessToken, LastShopRemoved, NotificationId, RefreshTokenField, RefreshTokenOnRefresh, RefusalError,
+    RefusedWebhook, ReplacedRefreshToken, Switches, TokensAfterRemoval, WebhookBody, WebhookCopies, WebhookData,
+    WebhookDelay, WebhookOrder, WebhookShopId, WebhookTimestamp, WrongCipher, WrongSecret,
 };
 pub use webhook::{WebhookDelivery, WebhookFate};
 

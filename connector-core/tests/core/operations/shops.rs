@@ -101,7 +101,7 @@ fn a_list_that_cannot_be_read_keeps_the_known_shops() {
         (Answer::page(500), Cause::TikTokUnavailable),
         (Answer::page(403), Cause::AnswerUnreadable),
         (Answer::code(106_001), Cause::SignatureRejected),
-        (Answer::success(&json!({"shops": [{"id": "1"}, {"name": "no id"}]})), Cause::AnswerUnreadable),
+        (Answer::success(&json!({"shops": [{"name": "no id"}, 7]})), Cause::AnswerUnreadable),
         (Answer::success(&json!(null)), Cause::AnswerUnreadable),
     ] {
         let host = connected(&fresh()).answers([answer]);

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::{CONTENT_ENCODING, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -84,7 +85,8 @@ impl Client {
             }
             Err(error) => tracing::warn!(host = authority.host(), %method, %error, elapsed, "no response"),
         }
-        let response = result?;
+        let mut response = result?;
+        name_transfer_codings(response.headers_mut());
         if response.body().size_hint().lower() > self.response_bytes {
             return Err(Error::HttpResponseBodySize(Some(response.body().size_hint().lower())));
         }
@@ -119,6 +121,21 @@ impl Client {
             Err(_late) => return Err(Error::ConnectionTimeout),
         };
         response.map_err(|error| request_error(&error))
+    }
+}
+
+/// Names the transfer codings of a response as content codings, except `chunked`, which hyper removes. The guest never
+/// sees the header `transfer-encoding`, and decodes content codings. Transfer codings are applied last (RFC 9112,
+/// section 6.1), so they are named last. The host asks for none of them.
+fn name_transfer_codings(headers: &mut HeaderMap) {
+    let named: Vec<_> = headers.get_all(TRANSFER_ENCODING).iter().cloned().collect();
+    for coding in named.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii) {
+        if coding.is_empty() || coding.eq_ignore_ascii_case(b"chunked") || coding.eq_ignore_ascii_case(b"identity") {
+            continue;
+        }
+        if let Ok(coding) = HeaderValue::from_bytes(coding) {
+            headers.append(CONTENT_ENCODING, coding);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fake_tiktok_shop::{
     CallbackExtras, CipherFailureStatus, CiphersOnConsent, Decision, EarlierToken, FailureStatus, GrantedScopesField,
-    RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, WrongSecret,
+    InvalidAccessToken, RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, WrongSecret,
 };
 use serde_json::json;
 
@@ -169,6 +169,16 @@ async fn status_101000() {
         let world = World::with_switches(|switches| switches.status_101000 = answer);
         let (access_token, _) = world.connect("creator").await;
         assert_eq!(world.list_shops(&access_token).await.verdict(), (status, 101_000));
+    }
+}
+
+#[tokio::test]
+async fn invalid_access_token() {
+    for (answer, verdict) in
+        [(InvalidAccessToken::Code105001, (401, 105_001)), (InvalidAccessToken::Code36009004, (400, 36_009_004))]
+    {
+        let world = World::with_switches(|switches| switches.invalid_access_token = answer);
+        assert_eq!(world.list_shops("ROW_unknown").await.verdict(), verdict);
     }
 }
 
