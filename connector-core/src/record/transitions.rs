@@ -127,7 +127,8 @@ impl TokenRecord {
             self.current.access_ends = pair.access_expiry.known();
         }
         // TikTok has just accepted the authorization, so an earlier end that is past now was never its end.
-        self.current.refresh_ends = pair.refresh_ends.or(self.current.refresh_ends.filter(|end| *end > now));
+        let earlier_end = self.current.refresh_ends.filter(|end| *end > now);
+        self.current.refresh_ends = pair.refresh_ends.or(earlier_end);
         // If a pair were due before it may be renewed again, a sweep would call `refresh` in a loop.
         let earliest = now.plus(ROTATION_INTERVAL);
         self.due_at = match (&self.current.access, pair.date_if_now_is_ahead(now)) {
