@@ -5,7 +5,7 @@
 //! Sources: partner.tiktokshop.com/docv2/page/common-errors (2026) and …/rate-limits (2026).
 
 use crate::error::{Cause, Error, MAX_DELAY, scrubbed, shares_a_part};
-use crate::http::{Response, TransportFailure, charset, is_utf_16};
+use crate::http::{Response, TransportFailure, is_utf_16};
 use crate::json::Members;
 use crate::time::http_date;
 use alloc::format;
@@ -59,7 +59,7 @@ pub fn read<'a>(response: &Response, text: &'a str, secrets: &[&str]) -> Result<
             return Ok(Success { data: envelope.raw("data"), request_id: request_id(&envelope, secrets) });
         }
         (200..=299 | 400..=499, Some(code)) if code != 0 && is_json(response) => cause_of_code(code, &message),
-        (_, _) if response.content_encoding.is_some() => (Cause::AnswerCoded, Acted::Unknown),
+        (_, _) if response.is_coded() => (Cause::AnswerCoded, Acted::Unknown),
         (_, _) => (Cause::AnswerUnreadable, Acted::Unknown),
     };
     let default_delay = match (cause, code) {
@@ -141,13 +141,16 @@ fn is_json(response: &Response) -> bool {
     if is_utf_16(&response.body) {
         return false;
     }
-    let content_type = response.content_type.as_deref();
-    let Some(text) = content_type else {
+    let Some(text) = &response.content_type else {
         return true;
     };
-    let media = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let mut parts = text.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default().to_ascii_lowercase();
     let json = media == "application/json" || media == "text/json" || media.ends_with("+json");
-    json && charset(content_type).is_none_or(|charset| matches!(charset.as_str(), "utf-8" | "utf8"))
+    json && parts.all(|part| {
+        let lower = part.to_ascii_lowercase();
+        lower.strip_prefix("charset=").is_none_or(|charset| matches!(charset.trim_matches('"'), "utf-8" | "utf8"))
+    })
 }
 
 fn cause_of_code(code: i64, message: &str) -> (Cause, Acted) {

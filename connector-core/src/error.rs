@@ -79,7 +79,7 @@ causes! {
     AccountChanged, "account-changed", Upstream, "TikTok answered a refresh with another account than the one that consented. The tokens are stored under the account that consented.";
     AccountIdInvalid, "account-id-invalid", InvalidRequest, "An account id has 1 to 256 bytes.";
     AccountRequired, "account-required", InvalidRequest, "The customer has several accounts. Name one.";
-    AnswerCoded, "answer-coded", RetryAfter, "The answer is in a content coding that the connector cannot decode, although it asked for none.";
+    AnswerCoded, "answer-coded", RetryAfter, "The answer is in a content coding, although the connector asked for none, and the host has not decoded it.";
     AnswerIncomplete, "answer-incomplete", RetryAfter, "The connection to TikTok broke or timed out before the answer was complete.";
     AnswerTooLarge, "answer-too-large", Upstream, "TikTok's answer is larger than this call accepts.";
     AnswerUnreadable, "answer-unreadable", RetryAfter, "The answer is not in the form of TikTok Shop's answers. It may be the page of a gateway.";

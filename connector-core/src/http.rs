@@ -1,8 +1,7 @@
 //! The requests that the core asks for and the answers that it reads, as plain data. The connector asks for JSON in
-//! UTF-8 without a content coding. If an answer comes in another coding or charset all the same, it is decoded, because
-//! it may hold a pair.
+//! UTF-8 without a content coding. An answer in another charset is read all the same, because it may hold a pair. An
+//! answer in a content coding is left to the host program, which has room for a decoder.
 
-use crate::coding::{self, Undecoded};
 use crate::secret::{AccessToken, RequestTarget};
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -70,8 +69,8 @@ pub struct Response {
     pub status: u16,
     /// The header `content-type`, if it is text.
     pub content_type: Option<String>,
-    /// The header `content-encoding`. If the header occurs more than once, the values are joined with commas. `None` if
-    /// the header is missing or the body is decoded.
+    /// The header `content-encoding`. `None` if the header is missing, for example because the host program has decoded
+    /// the body.
     pub content_encoding: Option<String>,
     /// The header `retry-after`, if it is text.
     pub retry_after: Option<String>,
@@ -86,20 +85,10 @@ pub struct Response {
 pub const ACCEPT_ENCODING: &str = "identity";
 
 impl Response {
-    /// Decodes the body if it comes in a content coding. If the coding is unknown, or if the body is not in this coding,
-    /// the answer is returned unchanged: its status still counts, and its body may be readable nevertheless.
-    ///
-    /// # Errors
-    /// [`TransportFailure::TooLarge`] if the decoded body has more than `max_bytes` bytes.
-    pub fn decoded(mut self, max_bytes: usize) -> Result<Self, TransportFailure> {
-        if let Some(codings) = &self.content_encoding {
-            match coding::decoded(&self.body, codings, max_bytes) {
-                Ok(body) => (self.body, self.content_encoding) = (body, None),
-                Err(Undecoded::TooLarge) => return Err(TransportFailure::TooLarge),
-                Err(Undecoded::Unreadable) => {}
-            }
-        }
-        Ok(self)
+    /// Returns whether the body is in a content coding that nobody has decoded. Such a body says nothing.
+    #[must_use]
+    pub fn is_coded(&self) -> bool {
+        self.content_encoding.as_ref().is_some_and(|codings| !matches!(codings.as_str(), "" | "identity"))
     }
 
     /// Returns the body as text: see [`text_of`].
@@ -109,9 +98,9 @@ impl Response {
     }
 }
 
-/// Returns JSON as text, whatever its charset is. Bytes that are not UTF-8 become U+FFFD. So the tokens can still be
-/// read if, for example, a name in the same body was cut off within a character. A byte order mark is removed (RFC 8259,
-/// section 8.1).
+/// Returns JSON as text, whatever its charset is. What is no character becomes U+FFFD: bytes that are not UTF-8, and an
+/// escaped half of a surrogate pair, such as `\ud83d`. So the tokens can still be read if, for example, a name in the
+/// same body was cut off within a character. A byte order mark is removed (RFC 8259, section 8.1).
 ///
 /// UTF-16 is recognised by its byte order mark, or by the zero byte beside the first character, which is an ASCII
 /// character in every JSON text. Latin-1 is recognised by the content type; every byte is a character there.
@@ -122,15 +111,15 @@ pub fn text_of<'a>(body: &'a [u8], content_type: Option<&str>) -> Cow<'a, str> {
         let text = char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER));
         Cow::Owned(text.skip_while(|first| *first == '\u{feff}').collect())
     };
-    match *body {
+    whole_pairs(match *body {
         [0xef, 0xbb, 0xbf, ref rest @ ..] => String::from_utf8_lossy(rest),
         [0xff, 0xfe, ..] | [1..=0x7f, 0, ..] => utf16(u16::from_le_bytes),
         [0xfe, 0xff, ..] | [0, 1..=0x7f, ..] => utf16(u16::from_be_bytes),
-        _ if charset(content_type).is_some_and(|name| is_latin_1(&name)) && core::str::from_utf8(body).is_err() => {
+        _ if content_type.is_some_and(says_latin_1) && core::str::from_utf8(body).is_err() => {
             Cow::Owned(body.iter().map(|byte| char::from(*byte)).collect())
         }
         _ => String::from_utf8_lossy(body),
-    }
+    })
 }
 
 /// Returns whether [`text_of`] reads these bytes as UTF-16.
@@ -138,14 +127,40 @@ pub(crate) const fn is_utf_16(body: &[u8]) -> bool {
     matches!(body, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [1..=0x7f, 0, ..] | [0, 1..=0x7f, ..])
 }
 
-/// Returns the charset of a content type in lower case.
-pub(crate) fn charset(content_type: Option<&str>) -> Option<String> {
-    let mut parameters = content_type?.split(';').skip(1).map(|part| part.trim().to_ascii_lowercase());
-    parameters.find_map(|part| Some(part.strip_prefix("charset=")?.trim_matches('"').into()))
+fn says_latin_1(content_type: &str) -> bool {
+    let lower = content_type.to_ascii_lowercase();
+    ["8859-1", "latin1", "windows-1252"].iter().any(|name| lower.contains(name))
 }
 
-fn is_latin_1(charset: &str) -> bool {
-    matches!(charset, "iso-8859-1" | "latin1" | "latin-1" | "windows-1252" | "us-ascii")
+/// Replaces each escaped half of a surrogate pair by an escaped U+FFFD.
+fn whole_pairs(text: Cow<'_, str>) -> Cow<'_, str> {
+    let mut repaired = Vec::new();
+    let mut rest = text.as_bytes();
+    let unit = |escape: Option<&[u8]>| match escape {
+        Some([b'\\', b'u', digits @ ..]) => u16::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok(),
+        Some(_) | None => None,
+    };
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let (escape, next) = (unit(rest.get(at..at + 6)), unit(rest.get(at + 6..at + 12)));
+        let length = match (escape, next) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                repaired.push(text.len() - rest.len() + at);
+                6
+            }
+            (Some(_), _) => 6,
+            (None, _) => 2,
+        };
+        rest = rest.get(at + length..).unwrap_or_default();
+    }
+    if repaired.is_empty() {
+        return text;
+    }
+    let mut text = text.into_owned();
+    for at in repaired {
+        text.replace_range(at..at + 6, "\\ufffd");
+    }
+    Cow::Owned(text)
 }
 
 /// The reason why there is no complete answer.
@@ -171,6 +186,24 @@ mod tests {
         assert_eq!(text("{\"Ä\":1}".as_bytes()), "{\"Ä\":1}");
         assert_eq!(text(b"{\"a\":\"Caf\xe9\",\"b\":\"\xe4\xb8\"}"), "{\"a\":\"Caf\u{fffd}\",\"b\":\"\u{fffd}\"}");
         assert_eq!(text("\u{feff}{}\u{feff}".as_bytes()), "{}\u{feff}");
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_becomes_one_replacement_character() {
+        for (json, expected) in [
+            (r#"{"a":"Teapot Corner \ud83d"}"#, r#"{"a":"Teapot Corner \ufffd"}"#),
+            (r#""\uDE00 first""#, r#""\ufffd first""#),
+            (r#""\ud83d\uD83D\ude00\ude00""#, r#""\ufffd\uD83D\ude00\ufffd""#),
+            (r#""\ud83d\u0041\n\ud83dx""#, r#""\ufffd\u0041\n\ufffdx""#),
+            (r#""a backslash \\ud83d""#, r#""a backslash \\ud83d""#),
+            (r#""\\\ud83d""#, r#""\\\ufffd""#),
+            (r#"{"\udc00":1}"#, r#"{"\ufffd":1}"#),
+            (r#""\ud8"#, r#""\ud8"#),
+            (r#""\ud83"#, r#""\ud83"#),
+            ("\"\u{d7ff}\u{e000} 한\\\"", "\"\u{d7ff}\u{e000} 한\\\""),
+        ] {
+            assert_eq!(text_of(json.as_bytes(), None), expected, "{json}");
+        }
     }
 
     #[test]

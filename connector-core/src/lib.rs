@@ -35,7 +35,6 @@ extern crate alloc;
 
 pub mod authorization_link;
 pub mod callback;
-mod coding;
 pub mod connection;
 pub mod contract;
 pub mod credentials;

@@ -24,7 +24,6 @@ mod valid_token;
 
 use crate::credentials::Credentials;
 use crate::error::{Cause, Error, scrubbed};
-use crate::http::{Request, Response, TransportFailure};
 use crate::ports::{Effects, StorageError};
 
 async fn credentials(effects: &impl Effects) -> Result<Credentials, Error> {
@@ -32,12 +31,6 @@ async fn credentials(effects: &impl Effects) -> Result<Credentials, Error> {
         StorageError::Unavailable(text) => host_error(Cause::CredentialsUnavailable, &text),
         StorageError::Refused(text) => host_error(Cause::CredentialsRefused, &text),
     })
-}
-
-/// Sends a request and decodes the answer.
-async fn send(effects: &impl Effects, request: Request<'_>) -> Result<Response, TransportFailure> {
-    let max_bytes = request.max_response_bytes;
-    effects.send(request).await?.decoded(max_bytes)
 }
 
 fn storage_error(error: StorageError) -> Error {

@@ -72,7 +72,7 @@ pub trait Effects {
     }
     /// Fetches the tenant's app. Each call fetches it once.
     async fn credentials(&self) -> Result<Credentials, StorageError>;
-    /// Sends a request and reads the complete answer. A body in a content coding is returned as it arrived.
+    /// Sends a request and reads the complete answer.
     async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure>;
 
     /// Lists the accounts that have a token record, in byte order.

@@ -36,7 +36,7 @@ pub struct Notification {
     /// `timestamp`: when the event happened, not when it was sent. `None` if the event has no time, or a time that
     /// cannot be true.
     pub occurred: Option<UnixSeconds>,
-    /// `data` as TikTok sent it, but bytes that are not UTF-8 are replaced by U+FFFD.
+    /// `data` as TikTok sent it, but what is no character is replaced by U+FFFD.
     pub data: String,
 }
 
@@ -137,7 +137,7 @@ mod tests {
             (b"{\"type\":6,\"shop_id\":\"7\",\"data\":\"\xe4\xb8\"}", "\"\u{fffd}\""),
             (b"\xef\xbb\xbf{\"type\":6,\"shop_id\":\"7\",\"data\":1}", "1"),
             (b"\xef\xbb\xbf{\"\xff\":0,\"type\":6,\"shop_id\":\"7\",\"data\":1}", "1"),
-            (b"{\"type\":6,\"shop_id\":\"7\",\"data\":\"\\ud83d\"}", "\"\\ud83d\""),
+            (b"{\"type\":6,\"shop_id\":\"7\",\"data\":\"\\ud83d\"}", "\"\\ufffd\""),
         ];
         for (body, data) in table {
             let event = Notification::read(body).expect(data);

@@ -29,13 +29,10 @@ pub(crate) fn send(request: Request<'_>) -> Result<Response, TransportFailure> {
     let answer = builder.send().map_err(failure)?;
 
     let header = |name: &str| answer.header(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    // A coding that is not text is no known coding, so it must not look like a missing header.
-    let codings = answer.headers().get_all("content-encoding").iter().map(|value| value.to_str().unwrap_or("unknown"));
-    let codings: Vec<_> = codings.collect();
     let mut response = Response {
         status: answer.status_code(),
         content_type: header("content-type"),
-        content_encoding: (!codings.is_empty()).then(|| codings.join(",")),
+        content_encoding: header("content-encoding"),
         retry_after: header("retry-after"),
         date: header("date"),
         body: Vec::new(),

@@ -122,7 +122,7 @@ pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fa
     let text = response.text();
     // A body that could not be decoded is not returned: the caller would not learn its coding.
     if let Err(fault) = envelope::read(&response, &text, secrets)
-        && (concerns_the_connection(fault.error.cause) || response.content_encoding.is_some())
+        && (concerns_the_connection(fault.error.cause) || response.is_coded())
     {
         return Err(fault);
     }

@@ -33,7 +33,7 @@ impl Cause {
             }
             Self::AnswerCoded => (
                 "Call again after the delay. If it happens again, look for a gateway or proxy on the way that compresses \
-                 answers: the detail names the coding. The connector decodes gzip and deflate.",
+                 answers: the detail names the coding. The reference host decodes gzip and deflate.",
                 UNKNOWN,
             ),
             Self::AnswerIncomplete => (

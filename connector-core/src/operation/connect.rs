@@ -90,7 +90,7 @@ struct Exchanged {
 
 /// Exchanges the code for tokens. This spends the code.
 async fn exchange(effects: &impl Effects, app: &Credentials, code: &AuthorizationCode) -> Result<Exchanged, Error> {
-    let answer = super::send(effects, token::exchange_request(app, code)).await;
+    let answer = effects.send(token::exchange_request(app, code)).await;
     let now = effects.now().wall;
     let outcome = match &answer {
         Ok(response) => token::read(response, &[app.app_secret.expose(), code.expose()], now),

@@ -197,7 +197,7 @@ async fn request(effects: &impl Effects, app: &Credentials, claimed: &Claimed) -
     // fail.
     let random = effects.random_number();
     let request = token::refresh_request(app, refresh);
-    let answer = super::send(effects, request).await;
+    let answer = effects.send(request).await;
     let at = effects.now().wall;
     let secrets = [app.app_secret.expose(), refresh.expose()];
     let outcome = match &answer {

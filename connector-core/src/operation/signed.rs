@@ -46,7 +46,7 @@ async fn attempt<T>(
     request: Request<'_>,
     read: impl Fn(Response) -> Result<T, Fault>,
 ) -> (Result<T, Fault>, Option<UnixSeconds>) {
-    match super::send(effects, request).await {
+    match effects.send(request).await {
         Ok(response) => {
             let date = response.date.as_deref().and_then(http_date);
             (read(response), date)
