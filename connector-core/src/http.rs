@@ -156,11 +156,14 @@ fn whole_pairs(text: Cow<'_, str>) -> Cow<'_, str> {
     if repaired.is_empty() {
         return text;
     }
-    let mut text = text.into_owned();
+    let mut bytes = text.into_owned().into_bytes();
     for at in repaired {
-        text.replace_range(at..at + 6, "\\ufffd");
+        for (digit, new) in bytes.iter_mut().skip(at + 2).zip(*b"fffd") {
+            *digit = new;
+        }
     }
-    Cow::Owned(text)
+    // ASCII digits have replaced ASCII digits, so this is still UTF-8.
+    Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
 }
 
 /// The reason why there is no complete answer.
