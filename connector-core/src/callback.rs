@@ -43,8 +43,25 @@ pub struct Consented {
     pub app_key: Option<String>,
 }
 
+/// Checks the form of a callback without its state: its size, no repeated parameter, and a `code` or an `error`. A
+/// callback that fails this check tells nothing about the seller's decision. A host checks it before it marks the state
+/// of the callback as used, so that the correct callback can follow.
+///
+/// # Errors
+/// Invalid request: `callback-malformed`.
+pub fn check_form(query: &str) -> Result<(), Error> {
+    let malformed = || Error::new(Cause::CallbackMalformed);
+    if query.len() > MAX_QUERY_BYTES {
+        return Err(malformed());
+    }
+    let value = |name: &str| only(query, name).ok_or_else(malformed);
+    let (code, error, _app_key) = (value("code")?, value("error")?, value("app_key")?);
+    let says_something = error.is_some() || code.is_some_and(|code| !code.trim().is_empty());
+    if says_something { Ok(()) } else { Err(malformed().with_note("neither a code nor an error")) }
+}
+
 impl Grant {
-    /// Checks the callback in this order: size, state, `error`, `app_key`, `code`.
+    /// Checks the callback in this order: size, state, form, `error`, `app_key`, `code`.
     ///
     /// # Errors
     /// Invalid request: `state-mismatch`, `callback-malformed`. Reauthorize: `consent-refused`.
@@ -70,16 +87,15 @@ fn read(query: &str, check: &StateCheck) -> Result<Consented, Error> {
     if !matches {
         return Err(Error::new(Cause::StateMismatch));
     }
-    let error = only(query, "error").ok_or_else(|| Error::new(Cause::CallbackMalformed))?;
-    let code = only(query, "code").map(|code| code.map(AuthorizationCode::new));
-    if let Some(error) = error {
-        let code = code.as_ref().and_then(Option::as_ref).map(AuthorizationCode::expose);
+    check_form(query)?;
+    let value = |name: &str| only(query, name).flatten();
+    let code = value("code").map(AuthorizationCode::new);
+    if let Some(error) = value("error") {
+        let code = code.as_ref().map(AuthorizationCode::expose);
         let secrets = [state.as_ref().map(State::expose), code].map(Option::unwrap_or_default);
         return Err(Error::new(Cause::ConsentRefused).with_note(&format!("error: {}", scrubbed(&error, &secrets))));
     }
-    let app_key = only(query, "app_key").ok_or_else(|| Error::new(Cause::CallbackMalformed))?;
-    let code = code_or_refusal(code.ok_or_else(|| Error::new(Cause::CallbackMalformed))?)?;
-    Ok(Consented { code, app_key })
+    Ok(Consented { code: code_or_refusal(code)?, app_key: value("app_key") })
 }
 
 fn code_or_refusal(code: Option<AuthorizationCode>) -> Result<AuthorizationCode, Error> {
@@ -126,8 +142,13 @@ mod tests {
             ("code=null&error=auth_denied&state=s", Some("s"), Err(Cause::ConsentRefused)),
             ("code=real&error=access_denied&state=s", Some("s"), Err(Cause::ConsentRefused)),
             ("code=null&state=s", Some("s"), Err(Cause::ConsentRefused)),
-            ("code=%20&state=s", Some("s"), Err(Cause::ConsentRefused)),
-            ("state=s", Some("s"), Err(Cause::ConsentRefused)),
+            ("code=%20&state=s", Some("s"), Err(Cause::CallbackMalformed)),
+            ("code=&state=s", Some("s"), Err(Cause::CallbackMalformed)),
+            ("error=&code=&state=s", Some("s"), Err(Cause::CallbackMalformed)),
+            ("state=s", Some("s"), Err(Cause::CallbackMalformed)),
+            ("https://p.example/cb?code=c&state=s", Some("s"), Err(Cause::CallbackMalformed)),
+            ("locale=en", None, Err(Cause::CallbackMalformed)),
+            ("", None, Err(Cause::CallbackMalformed)),
             ("", Some("s"), Err(Cause::StateMismatch)),
             ("code=a&code=b&state=s", Some("s"), Err(Cause::CallbackMalformed)),
             ("error=a&error=b&code=c&state=s", Some("s"), Err(Cause::CallbackMalformed)),
@@ -146,6 +167,18 @@ mod tests {
     fn a_query_over_the_limit_is_refused() {
         let query = "x".repeat(MAX_QUERY_BYTES + 1);
         assert_eq!(outcome(&query, Some("s")), Err(Cause::CallbackMalformed));
+    }
+
+    #[test]
+    fn the_form_is_checked_without_the_state() {
+        for query in ["code=c", "code=c&state=x", "code=null", "error=x", "code=null&error=auth_denied&state=s&state=t"]
+        {
+            assert_eq!(check_form(query), Ok(()), "{query}");
+        }
+        let long = "x".repeat(MAX_QUERY_BYTES + 1);
+        for query in ["", "state=s", "code=", "code=+&error=", "code=a&code=a", "error=a&error=b", "cb?code=c", &long] {
+            assert_eq!(check_form(query).map_err(|error| error.cause), Err(Cause::CallbackMalformed), "{query}");
+        }
     }
 
     #[test]

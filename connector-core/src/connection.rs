@@ -109,6 +109,14 @@ impl ListedShop {
     }
 }
 
+/// A list of shops as TikTok sent it.
+pub struct ShopList {
+    /// The shops whose entries can be read, in the order of the list.
+    pub shops: Vec<ListedShop>,
+    /// The number of entries that cannot be read. Such an entry may be any shop, even a known one.
+    pub unreadable: usize,
+}
+
 /// A shop of a connection.
 pub struct Shop {
     /// The shop's entry in the latest list that contains the shop.
@@ -175,7 +183,7 @@ pub struct Connection {
     pub status: Status,
     /// When the access token expires. `None` if TikTok sent no believable time.
     pub access_ends: Option<UnixSeconds>,
-    /// When the refresh token expires, as TikTok sent it. `None` if TikTok sent no time.
+    /// When the refresh token expires. `None` if TikTok sent no believable time.
     pub refresh_ends: Option<UnixSeconds>,
     /// When the authorization ends, if TikTok has announced that by webhook since the consent. If several webhooks
     /// announced a time, the latest time counts.
@@ -202,14 +210,6 @@ pub struct Row {
     pub lineage: String,
     /// The [`TokenRecord::generation`] of the token record that this row was made from.
     pub generation: u64,
-}
-
-/// The list of shops in an answer of TikTok.
-pub struct ShopList {
-    /// The shops that can be read, in TikTok's order.
-    pub shops: Vec<ListedShop>,
-    /// The number of entries whose shop cannot be read. Each of them may be a shop that the row already knows.
-    pub unreadable: usize,
 }
 
 /// The change that a call makes to the shops of a row.

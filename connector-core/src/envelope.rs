@@ -5,7 +5,7 @@
 //! Sources: partner.tiktokshop.com/docv2/page/common-errors (2026) and …/rate-limits (2026).
 
 use crate::error::{Cause, Error, MAX_DELAY, scrubbed, shares_a_part};
-use crate::http::{Response, TransportFailure};
+use crate::http::{Response, TransportFailure, is_utf_16};
 use crate::json::Members;
 use crate::time::http_date;
 use alloc::format;
@@ -53,14 +53,13 @@ pub fn read<'a>(response: &Response, text: &'a str, secrets: &[&str]) -> Result<
         (429, _) => (Cause::RateLimited, Acted::No),
         (408 | 425 | 500.., _) => (Cause::TikTokUnavailable, Acted::Unknown),
         (300..=399, _) => (Cause::Redirected, Acted::Unknown),
-        // A success counts even if its content type is wrong, because it may hold new tokens. A refusal with a wrong
-        // content type proves nothing.
+        // A success counts even if its content type or its charset is wrong, because it may hold new tokens. A refusal
+        // with a wrong content type or charset proves nothing.
         (200..=299, Some(0)) => {
             return Ok(Success { data: envelope.raw("data"), request_id: request_id(&envelope, secrets) });
         }
-        (200..=299 | 400..=499, Some(code)) if code != 0 && says_json(response.content_type.as_deref()) => {
-            cause_of_code(code, &message)
-        }
+        (200..=299 | 400..=499, Some(code)) if code != 0 && is_json(response) => cause_of_code(code, &message),
+        (_, _) if response.is_coded() => (Cause::AnswerCoded, Acted::Unknown),
         (_, _) => (Cause::AnswerUnreadable, Acted::Unknown),
     };
     let default_delay = match (cause, code) {
@@ -73,6 +72,8 @@ pub fn read<'a>(response: &Response, text: &'a str, secrets: &[&str]) -> Result<
     error.request_id = request_id(&envelope, secrets);
     if let Some(code) = code {
         error = error.with_note(&format!("TikTok code {code}: {}", scrubbed(&message, secrets)));
+    } else if let (Cause::AnswerCoded, Some(coding)) = (cause, &response.content_encoding) {
+        error = error.with_note(&format!("content-encoding: {}", scrubbed(coding, secrets)));
     }
     Err(Fault { error, acted })
 }
@@ -135,9 +136,12 @@ fn request_id(envelope: &Members<'_>, secrets: &[&str]) -> Option<String> {
 }
 
 /// Returns whether the content type is absent or is a JSON media type. If the media type has a charset, the charset
-/// must be UTF-8.
-fn says_json(content_type: Option<&str>) -> bool {
-    let Some(text) = content_type else {
+/// must be UTF-8. The body must not be UTF-16.
+fn is_json(response: &Response) -> bool {
+    if is_utf_16(&response.body) {
+        return false;
+    }
+    let Some(text) = &response.content_type else {
         return true;
     };
     let mut parts = text.split(';').map(str::trim);
@@ -154,6 +158,7 @@ fn cause_of_code(code: i64, message: &str) -> (Cause, Acted) {
         101_000 => (Cause::WrongUserType, Acted::No),
         105_001 => (Cause::TokenInvalid, Acted::No),
         105_002 => (Cause::TokenExpired, Acted::No),
+        105_004 => (Cause::AuthorizationInactive, Acted::No),
         105_005 => (Cause::MissingPermission, Acted::No),
         106_001 => (Cause::SignatureRejected, Acted::No),
         36_004_001 => (Cause::AuthorizationExpired, Acted::No),
@@ -176,7 +181,9 @@ fn cause_of_code(code: i64, message: &str) -> (Cause, Acted) {
 fn refused_parameter(message: &str) -> Cause {
     let text = message.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if has(&["timestamp"]) {
+    if has(&["x-tts-access-token"]) {
+        Cause::TokenInvalid
+    } else if has(&["timestamp"]) {
         Cause::ClockSkewed
     } else if has(&["app_key", "app key", "app_secret", "app secret"]) {
         Cause::AppRejected
@@ -190,7 +197,8 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, content_type: &str, body: &str) -> Response {
-        Response { status, content_type: Some(content_type.into()), retry_after: None, date: None, body: body.into() }
+        let content_type = Some(content_type.into());
+        Response { status, content_type, content_encoding: None, retry_after: None, date: None, body: body.into() }
     }
 
     fn failure(response: &Response) -> Fault {
@@ -212,6 +220,7 @@ mod tests {
             (answer(200, json, &code("36004004")), Cause::AuthorizationCodeSpent, Acted::No),
             (answer(401, json, &code("105001")), Cause::TokenInvalid, Acted::No),
             (answer(200, json, &code("105002")), Cause::TokenExpired, Acted::No),
+            (answer(200, json, &code("105004")), Cause::AuthorizationInactive, Acted::No),
             (answer(401, json, &code("105005")), Cause::MissingPermission, Acted::No),
             (answer(401, json, &code("106001")), Cause::SignatureRejected, Acted::No),
             (answer(400, json, &code("36009033")), Cause::IpNotAllowed, Acted::No),
@@ -245,6 +254,13 @@ mod tests {
         let of = |message: &str| {
             cause(&answer(400, "application/json", &format!(r#"{{"code":36009004,"message":"{message}"}}"#))).0
         };
+        assert_eq!(
+            of(
+                "Invalid credentials. The 'x-tts-access-token' header is invalid. For more details: https://m.tiktok.shop/s/fixture"
+            ),
+            Cause::TokenInvalid
+        );
+        assert_eq!(of("the header \u{201c}X-TTS-Access-Token\u{201d} is malformed"), Cause::TokenInvalid);
         assert_eq!(of("Invalid timestamp. For more details: https://x"), Cause::ClockSkewed);
         assert_eq!(of("The 'app_key' is invalid or disabled"), Cause::AppRejected);
         assert_eq!(of("Unexpected identifier shop_cipher"), Cause::TikTokRefused);
@@ -287,6 +303,22 @@ mod tests {
         assert_eq!(delay(&response), 300);
         response = answer(429, "application/json", r#"{"code":36009037}"#);
         assert_eq!(delay(&response), 3600, "counted by the hour");
+    }
+
+    #[test]
+    fn an_answer_in_an_unknown_coding_proves_nothing_unless_its_status_does() {
+        let coded = |status: u16, body: &str| Response {
+            content_encoding: Some("br".into()),
+            ..answer(status, "application/json", body)
+        };
+        assert_eq!(cause(&coded(200, "\u{b}gibberish")), (Cause::AnswerCoded, Acted::Unknown));
+        assert_eq!(cause(&coded(403, "gibberish")), (Cause::AnswerCoded, Acted::Unknown));
+        assert_eq!(cause(&coded(429, "gibberish")), (Cause::RateLimited, Acted::No));
+        assert_eq!(cause(&coded(502, "gibberish")), (Cause::TikTokUnavailable, Acted::Unknown));
+        assert!(failure(&coded(200, "x")).error.detail().ends_with(" [content-encoding: br]"));
+        // A gateway may remove the coding and forget the header.
+        let plain = coded(200, r#"{"code":0,"data":{"a":1}}"#);
+        assert_eq!(read(&plain, &plain.text(), &[]).expect("success").data, Some(r#"{"a":1}"#));
     }
 
     #[test]

@@ -79,6 +79,7 @@ causes! {
     AccountChanged, "account-changed", Upstream, "TikTok answered a refresh with another account than the one that consented. The tokens are stored under the account that consented.";
     AccountIdInvalid, "account-id-invalid", InvalidRequest, "An account id has 1 to 256 bytes.";
     AccountRequired, "account-required", InvalidRequest, "The customer has several accounts. Name one.";
+    AnswerCoded, "answer-coded", RetryAfter, "The answer is in a content coding, although the connector asked for none, and the host has not decoded it.";
     AnswerIncomplete, "answer-incomplete", RetryAfter, "The connection to TikTok broke or timed out before the answer was complete.";
     AnswerTooLarge, "answer-too-large", Upstream, "TikTok's answer is larger than this call accepts.";
     AnswerUnreadable, "answer-unreadable", RetryAfter, "The answer is not in the form of TikTok Shop's answers. It may be the page of a gateway.";
@@ -86,16 +87,17 @@ causes! {
     AppRejected, "app-rejected", Misconfigured, "TikTok does not accept the app key or the app secret. Compare both with Partner Center.";
     AuthorizationCodeSpent, "authorization-code-spent", Reauthorize, "The authorization code is not valid any more: it was used before, is older than 30 minutes or belongs to another app. Or this call has used it, and its tokens could not be stored.";
     AuthorizationExpired, "authorization-expired", Reauthorize, "The seller's authorization has ended.";
+    AuthorizationInactive, "authorization-inactive", Upstream, "TikTok reports the seller's authorization as inactive. The seller has to act; calling again does not help.";
     AuthorizationLinkInvalid, "authorization-link-invalid", Misconfigured, "The authorization link must start with https:// and must have no state and no fragment. Copy it from Partner Center.";
     AuthorizationLinkMissing, "authorization-link-missing", Misconfigured, "No authorization link is configured. Copy it from Partner Center.";
     AuthorizationRevoked, "authorization-revoked", Reauthorize, "The seller has removed the app, or TikTok no longer knows the authorization.";
     BackingOff, "backing-off", RetryAfter, "The last attempts to renew the tokens failed, or the tokens were renewed a few minutes ago. The next attempt is not due yet.";
     CallMalformed, "call-malformed", InvalidRequest, "The path, query, body or content type of the request is malformed, so TikTok could read something else than was signed.";
-    CallbackMalformed, "callback-malformed", InvalidRequest, "The callback's query is longer than 8192 bytes or repeats a parameter.";
+    CallbackMalformed, "callback-malformed", InvalidRequest, "The callback's query is longer than 8192 bytes, repeats a parameter, or has neither a code nor an error.";
     CallbackOfAnotherApp, "callback-of-another-app", InvalidRequest, "The callback names another app than the tenant's app. No request was sent.";
     ClockSkewed, "clock-skewed", Misconfigured, "The host's clock is wrong. TikTok accepts a time from 5 minutes in the past to 30 seconds in the future.";
     ConnectionRowNotSaved, "connection-row-not-saved", StorageFailed, "The tokens are stored, but the row of the connection is not. Call refresh when storage works again.";
-    ConsentRefused, "consent-refused", Reauthorize, "The seller refused the consent, or the callback has no code.";
+    ConsentRefused, "consent-refused", Reauthorize, "The seller refused the consent.";
     CredentialsRefused, "credentials-refused", Misconfigured, "The host has no usable app credentials for this tenant.";
     CredentialsUnavailable, "credentials-unavailable", StorageFailed, "The host's app credentials could not be read.";
     CustomerIdInvalid, "customer-id-invalid", InvalidRequest, "A customer id has 1 to 256 bytes.";
@@ -108,7 +110,7 @@ causes! {
     OutcomeUnknown, "outcome-unknown", Upstream, "The answer to a request that changes something was lost. Find out whether TikTok acted before you send it again.";
     RateLimited, "rate-limited", RetryAfter, "TikTok limits the rate of requests.";
     Redirected, "redirected", Upstream, "TikTok answered with a redirect, which is never followed.";
-    RefreshInProgress, "refresh-in-progress", RetryAfter, "Another call is renewing these tokens.";
+    RefreshInProgress, "refresh-in-progress", RetryAfter, "Another call is renewing these tokens, or the answer to an earlier call was lost or could not be read less than 120 s ago. Nothing was sent.";
     RefreshOutcomeUnknown, "refresh-outcome-unknown", Reauthorize, "An earlier refresh got no answer, and TikTok now refuses the refresh token.";
     RefreshTooLate, "refresh-too-late", RetryAfter, "Too much time passed before the refresh token could be sent safely.";
     RevocationNotTried, "revocation-not-tried", Upstream, "TikTok was not asked to revoke this shop, because the time was over, the shop has no cipher, or the seller has consented again meanwhile. The seller can remove the app in Seller Center.";
@@ -151,8 +153,8 @@ pub mod code {
 
     /// The customer has no such connection.
     pub const NOT_CONNECTED: &str = Cause::NotConnected.code();
-    /// The body of the webhook is too large or is not an event. The host answers it with 200, so that TikTok does not
-    /// repeat it.
+    /// The body of the webhook is too large, or it is signed and can't be read as an event. The host answers it with 500,
+    /// so that TikTok repeats it, and shows it to an operator.
     pub const WEBHOOK_MALFORMED: &str = Cause::WebhookMalformed.code();
     /// TikTok Shop did not send this webhook, or sent it in another form. The host answers it with 401.
     pub const WEBHOOK_SIGNATURE_INVALID: &str = Cause::WebhookSignatureInvalid.code();

@@ -1,4 +1,6 @@
-//! The requests that the core asks for and the answers that it reads, as plain data.
+//! The requests that the core asks for and the answers that it reads, as plain data. The connector asks for JSON in
+//! UTF-8 without a content coding. An answer in another charset is read all the same, because it may hold a pair. An
+//! answer in a content coding is left to the host program, which has room for a decoder.
 
 use crate::secret::{AccessToken, RequestTarget};
 use alloc::borrow::Cow;
@@ -49,9 +51,9 @@ pub struct Request<'a> {
     pub path_and_query: RequestTarget,
     /// The value of the header `x-tts-access-token`. Only requests to TikTok's API server have it.
     pub access_token: Option<AccessToken>,
-    /// The header `content-type`.
+    /// The header `content-type`. `None` if the header is not sent.
     pub content_type: Option<&'a str>,
-    /// The body, sent byte for byte.
+    /// The body, sent byte for byte. A GET has no body.
     pub body: &'a [u8],
     /// The largest body that is read, in bytes. An answer with a larger body fails with [`TransportFailure::TooLarge`].
     pub max_response_bytes: usize,
@@ -67,6 +69,9 @@ pub struct Response {
     pub status: u16,
     /// The header `content-type`, if it is text.
     pub content_type: Option<String>,
+    /// The header `content-encoding`. `None` if the header is missing, for example because the host program has decoded
+    /// the body.
+    pub content_encoding: Option<String>,
     /// The header `retry-after`, if it is text.
     pub retry_after: Option<String>,
     /// The header `date`, if it is text.
@@ -75,14 +80,90 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+/// The content coding that every request asks for, as the header `accept-encoding`: none. Without this header a gateway
+/// may choose any coding (RFC 9110, section 12.5.3).
+pub const ACCEPT_ENCODING: &str = "identity";
+
 impl Response {
-    /// Returns the body as text. Bytes that are not UTF-8 become U+FFFD. So the tokens can still be read if, for
-    /// example, a name in the same body was cut off within a character. A byte order mark is removed (RFC 8259, section
-    /// 8.1).
+    /// Returns whether the body is in a content coding that nobody has decoded. Such a body says nothing.
+    #[must_use]
+    pub fn is_coded(&self) -> bool {
+        self.content_encoding.as_ref().is_some_and(|codings| !matches!(codings.as_str(), "" | "identity"))
+    }
+
+    /// Returns the body as text: see [`text_of`].
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body))
+        text_of(&self.body, self.content_type.as_deref())
     }
+}
+
+/// Returns JSON as text, whatever its charset is. What is no character becomes U+FFFD: bytes that are not UTF-8, and an
+/// escaped half of a surrogate pair, such as `\ud83d`. So the tokens can still be read if, for example, a name in the
+/// same body was cut off within a character. A byte order mark is removed (RFC 8259, section 8.1).
+///
+/// UTF-16 is recognised by its byte order mark, or by the zero byte beside the first character, which is an ASCII
+/// character in every JSON text. Latin-1 is recognised by the content type; every byte is a character there.
+#[must_use]
+pub fn text_of<'a>(body: &'a [u8], content_type: Option<&str>) -> Cow<'a, str> {
+    let utf16 = |code_unit: fn([u8; 2]) -> u16| {
+        let units = body.chunks_exact(2).filter_map(|pair| pair.try_into().ok().map(code_unit));
+        let text = char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER));
+        Cow::Owned(text.skip_while(|first| *first == '\u{feff}').collect())
+    };
+    whole_pairs(match *body {
+        [0xef, 0xbb, 0xbf, ref rest @ ..] => String::from_utf8_lossy(rest),
+        [0xff, 0xfe, ..] | [1..=0x7f, 0, ..] => utf16(u16::from_le_bytes),
+        [0xfe, 0xff, ..] | [0, 1..=0x7f, ..] => utf16(u16::from_be_bytes),
+        _ if content_type.is_some_and(says_latin_1) && core::str::from_utf8(body).is_err() => {
+            Cow::Owned(body.iter().map(|byte| char::from(*byte)).collect())
+        }
+        _ => String::from_utf8_lossy(body),
+    })
+}
+
+/// Returns whether [`text_of`] reads these bytes as UTF-16.
+pub(crate) const fn is_utf_16(body: &[u8]) -> bool {
+    matches!(body, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [1..=0x7f, 0, ..] | [0, 1..=0x7f, ..])
+}
+
+fn says_latin_1(content_type: &str) -> bool {
+    let lower = content_type.to_ascii_lowercase();
+    ["8859-1", "latin1", "windows-1252"].iter().any(|name| lower.contains(name))
+}
+
+/// Replaces each escaped half of a surrogate pair by an escaped U+FFFD.
+fn whole_pairs(text: Cow<'_, str>) -> Cow<'_, str> {
+    let mut repaired = Vec::new();
+    let mut rest = text.as_bytes();
+    let unit = |escape: Option<&[u8]>| match escape {
+        Some([b'\\', b'u', digits @ ..]) => u16::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok(),
+        Some(_) | None => None,
+    };
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let (escape, next) = (unit(rest.get(at..at + 6)), unit(rest.get(at + 6..at + 12)));
+        let length = match (escape, next) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                repaired.push(text.len() - rest.len() + at);
+                6
+            }
+            (Some(_), _) => 6,
+            (None, _) => 2,
+        };
+        rest = rest.get(at + length..).unwrap_or_default();
+    }
+    if repaired.is_empty() {
+        return text;
+    }
+    let mut bytes = text.into_owned().into_bytes();
+    for at in repaired {
+        for (digit, new) in bytes.iter_mut().skip(at + 2).zip(*b"fffd") {
+            *digit = new;
+        }
+    }
+    // ASCII digits have replaced ASCII digits, so this is still UTF-8.
+    Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
 }
 
 /// The reason why there is no complete answer.
@@ -104,12 +185,48 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_utf_8_do_not_affect_the_others() {
-        let text = |bytes: &[u8]| {
-            let body = bytes.to_vec();
-            Response { status: 200, content_type: None, retry_after: None, date: None, body }.text().into_owned()
-        };
+        let text = |bytes: &'static [u8]| text_of(bytes, None);
         assert_eq!(text("{\"Ä\":1}".as_bytes()), "{\"Ä\":1}");
         assert_eq!(text(b"{\"a\":\"Caf\xe9\",\"b\":\"\xe4\xb8\"}"), "{\"a\":\"Caf\u{fffd}\",\"b\":\"\u{fffd}\"}");
         assert_eq!(text("\u{feff}{}\u{feff}".as_bytes()), "{}\u{feff}");
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_becomes_one_replacement_character() {
+        for (json, expected) in [
+            (r#"{"a":"Teapot Corner \ud83d"}"#, r#"{"a":"Teapot Corner \ufffd"}"#),
+            (r#""\uDE00 first""#, r#""\ufffd first""#),
+            (r#""\ud83d\uD83D\ude00\ude00""#, r#""\ufffd\uD83D\ude00\ufffd""#),
+            (r#""\ud83d\u0041\n\ud83dx""#, r#""\ufffd\u0041\n\ufffdx""#),
+            (r#""a backslash \\ud83d""#, r#""a backslash \\ud83d""#),
+            (r#""\\\ud83d""#, r#""\\\ufffd""#),
+            (r#"{"\udc00":1}"#, r#"{"\ufffd":1}"#),
+            (r#""\ud8"#, r#""\ud8"#),
+            (r#""\ud83"#, r#""\ud83"#),
+            ("\"\u{d7ff}\u{e000} 한\\\"", "\"\u{d7ff}\u{e000} 한\\\""),
+        ] {
+            assert_eq!(text_of(json.as_bytes(), None), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_text_in_utf_16_or_latin_1_is_read() {
+        let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<_>>();
+        let json = "{\"a\":\"Ä 超市 🛍\"}";
+        for text in [json.into(), alloc::format!("\u{feff}{json}")] {
+            assert_eq!(text_of(&utf16(&text, u16::to_le_bytes), None), json);
+            assert_eq!(text_of(&utf16(&text, u16::to_be_bytes), Some("application/json")), json);
+        }
+        assert_eq!(text_of(b"{\0\"\0\x3d\xd8\"\0}\0", None), "{\"\u{fffd}\"}", "half a surrogate pair");
+        let latin1 = b"{\"a\":\"Caf\xe9\"}";
+        for charset in ["iso-8859-1", "ISO-8859-1", "\"latin1\"", "windows-1252"] {
+            let content_type = alloc::format!("application/json; charset={charset}");
+            assert_eq!(text_of(latin1, Some(&content_type)), "{\"a\":\"Café\"}", "{charset}");
+            // A wrong label does not spoil UTF-8.
+            assert_eq!(text_of("{\"a\":\"Café\"}".as_bytes(), Some(&content_type)), "{\"a\":\"Café\"}");
+        }
+        for body in [b"".as_slice(), b"7", b"\xff", b"\xff\xfe", b"\0\0"] {
+            let _no_panic = text_of(body, Some("charset=utf-16"));
+        }
     }
 }

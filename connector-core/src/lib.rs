@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | which times do the connector and its host agree on? | [`contract`] |
 //! | what does this callback mean? | [`callback`] |
-//! | what does this answer mean? | [`envelope`], [`endpoint`] |
+//! | what does this answer mean? | [`http`], [`envelope`], [`endpoint`] |
 //! | what does this webhook say? | [`webhook`] |
 //! | when is a token due, and until when is it served? | [`token`] |
 //! | may this call spend the refresh token? | [`rotation`] |

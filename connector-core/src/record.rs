@@ -12,9 +12,10 @@ pub use transitions::{NewGrant, VerificationRequest};
 use crate::error::Cause;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::time::UnixSeconds;
-use crate::token::Expiry;
+use crate::token::{Expiry, UNKNOWN_END_LIFE, UserType};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 use sha2::{Digest, Sha256};
 
 /// The largest number of fallbacks: other refresh tokens, which are sent if TikTok rejects the current one. As many
@@ -47,7 +48,7 @@ pub struct CurrentPair {
     pub access_ends: Option<UnixSeconds>,
     /// The token that the next refresh spends.
     pub refresh: Option<RefreshToken>,
-    /// When the refresh token expires, as TikTok sent it. A time about 99 years ahead is normal.
+    /// When the refresh token expires. `None` if TikTok sent no believable time. A time about 99 years ahead is normal.
     pub refresh_ends: Option<UnixSeconds>,
 }
 
@@ -160,6 +161,8 @@ pub struct Profile {
     pub base_region: String,
     /// The granted scopes as TikTok listed them.
     pub scopes: Vec<String>,
+    /// The kind of seller, if TikTok sent one other than 0. 4 and 5 are cross-border sellers.
+    pub user_type: Option<UserType>,
 }
 
 /// The token record of one connection.
@@ -218,6 +221,29 @@ impl TokenRecord {
     #[must_use]
     pub const fn due_at(&self) -> UnixSeconds {
         self.due_at
+    }
+
+    /// Returns whether the pair should be renewed at `now`. `age` is the time since this revision of the record was
+    /// written, by the clock of the storage.
+    ///
+    /// A host whose clock is ahead may have received the pair, so that its end is unknown and `rotated_at` is in the
+    /// future. If TikTok's answer had a date, `due_at` comes from that date, and hosts with a correct clock renew the
+    /// pair then. The host that is ahead sees this time as past. It waits for six hours by its own clock, as for every
+    /// pair whose end is unknown, or it would renew the pair at each call. If the answer had no date, the clock of the
+    /// storage counts these six hours.
+    #[must_use]
+    pub fn is_due(&self, now: UnixSeconds, age: Duration) -> bool {
+        if self.is_dated_ahead() && self.rotated_at <= now {
+            return now >= self.rotated_at.plus(UNKNOWN_END_LIFE);
+        }
+        let unreachable = self.rotated_at > now && self.current.access_ends.is_none();
+        now >= self.due_at || (unreachable && age.as_secs() >= UNKNOWN_END_LIFE)
+    }
+
+    /// Returns whether a host whose clock was ahead of TikTok's received the pair. Only then is a pair due before it
+    /// was received.
+    pub(crate) fn is_dated_ahead(&self) -> bool {
+        self.due_at < self.rotated_at
     }
 
     /// Returns up to [`MAX_FALLBACKS`] other refresh tokens, newest first. No token is listed twice, and the current

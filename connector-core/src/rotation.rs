@@ -97,8 +97,8 @@ pub fn plan(record: &TokenRecord, age: Duration, now: UnixSeconds, trigger: Trig
             Trigger::Refused(_) if just_rotated && !removal_is_likely => return Plan::Wait(Cause::BackingOff, rest),
             Trigger::GoodFor(_) if just_rotated && !record.serves(now) => return Plan::Wait(Cause::BackingOff, rest),
             Trigger::WhenDue | Trigger::GoodFor(_) if just_rotated => return Plan::Fresh,
-            Trigger::WhenDue if now < record.due_at() => return Plan::Fresh,
-            Trigger::GoodFor(least) if now < record.due_at() && record.serves(now.plus(least.as_secs())) => {
+            Trigger::WhenDue if !record.is_due(now, age) => return Plan::Fresh,
+            Trigger::GoodFor(least) if !record.is_due(now, age) && record.serves(now.plus(least.as_secs())) => {
                 return Plan::Fresh;
             }
             Trigger::Refused(_) | Trigger::WhenDue | Trigger::GoodFor(_) | Trigger::Forced => {}
@@ -163,13 +163,20 @@ pub fn adopt(theirs: &mut TokenRecord, origin: PairOrigin, pair: &Pair, now: Uni
 /// The number of consecutive failures after which an unrecognised answer is shown to the host instead of being retried.
 pub const SHOWN_AFTER_FAILURES: u32 = 5;
 
+/// Returns the error for an unrecognised answer after this number of consecutive failures. Nobody can tell whether it
+/// ever helps to call again, so after five failures the error no longer asks for that. Other errors are returned as
+/// they are.
+#[must_use]
+pub fn shown_if_repeated(error: Error, failures: u32) -> Error {
+    let shown = error.cause == Cause::UnrecognisedAnswer && failures >= SHOWN_AFTER_FAILURES;
+    if shown { error.with_cause(Cause::UnrecognisedAnswerRepeated) } else { error }
+}
+
 /// Returns the error for a request whose outcome nobody knows (rule 8). The host calls again when the claim has lapsed,
 /// or later if TikTok asks for a longer delay. An answer that stays unrecognised is shown to the host after five
 /// failures.
 #[must_use]
 pub fn outcome_unknown(error: Error, failures: u32) -> Error {
-    let shown = error.cause == Cause::UnrecognisedAnswer && failures >= SHOWN_AFTER_FAILURES;
     let delay = error.delay.max(CLAIM_LIFE);
-    let error = error.with_delay(delay);
-    if shown { error.with_cause(Cause::UnrecognisedAnswerRepeated) } else { error }
+    shown_if_repeated(error.with_delay(delay), failures)
 }

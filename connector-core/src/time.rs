@@ -42,6 +42,20 @@ impl UnixSeconds {
     }
 }
 
+/// 2020-01-01T00:00:00Z. TikTok Shop's API is younger, so no event that it reports is older.
+pub(crate) const EARLIEST_EVENT: UnixSeconds = UnixSeconds(1_577_836_800);
+
+/// Reads the time of an event. TikTok documents seconds. A number that is too large for seconds is read as milliseconds,
+/// microseconds or nanoseconds. Returns `None` for a number that cannot be such a time in any of these units: an event
+/// before 2020, for example a duration, or after the year 9999.
+#[must_use]
+pub fn event_time(number: i64) -> Option<UnixSeconds> {
+    let number = u64::try_from(number).ok()?;
+    let in_unit = |unit| number / unit;
+    let seconds = [1, 1_000, 1_000_000, 1_000_000_000].map(in_unit).into_iter().find(|s| *s <= UnixSeconds::MAX.0)?;
+    Some(UnixSeconds(seconds)).filter(|time| *time >= EARLIEST_EVENT)
+}
+
 /// Reads the date of an HTTP answer, such as `Sun, 06 Nov 1994 08:49:37 GMT`. Servers must send this form (IMF-fixdate,
 /// RFC 9110, section 5.6.7). Returns `None` for another form or a field that is out of range. The name of the weekday
 /// is not checked.
@@ -135,6 +149,26 @@ mod tests {
             "120",
         ] {
             assert_eq!(http_date(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_an_event_may_have_any_unit_but_must_be_believable() {
+        let time = Some(UnixSeconds(1_767_225_600));
+        for (number, expected) in [
+            (1_767_225_600, time),
+            (1_767_225_600_123, time),
+            (1_767_225_600_123_456, time),
+            (1_767_225_600_123_456_789, time),
+            (1_577_836_800, Some(EARLIEST_EVENT)),
+            (1_577_836_799, None),
+            (2_592_000, None),
+            (1, None),
+            (0, None),
+            (-1, None),
+            (i64::MIN, None),
+        ] {
+            assert_eq!(event_time(number), expected, "{number}");
         }
     }
 

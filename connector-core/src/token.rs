@@ -8,7 +8,7 @@
 
 use crate::error::{Cause, Error, MAX_DELAY};
 use crate::secret::{AccessToken, RefreshToken};
-use crate::time::UnixSeconds;
+use crate::time::{EARLIEST_EVENT, UnixSeconds};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -24,22 +24,42 @@ pub struct Pair {
     /// The refresh token; `None` if it was absent, empty or blank. In this case the record keeps the refresh token that
     /// it has.
     pub refresh: Option<RefreshToken>,
-    /// When the refresh token expires. A time about 99 years ahead is normal.
+    /// When the refresh token expires. A time about 99 years ahead is normal. `None` if the time in the answer was not
+    /// believable when the answer was received.
     pub refresh_ends: Option<UnixSeconds>,
     /// TikTok's `open_id`.
     pub account: Option<String>,
-    /// The kind of account; 0 is a seller.
-    pub user_type: Option<i64>,
+    /// The kind of account: see [`UserType`].
+    pub user_type: Option<UserType>,
     /// The display name of the seller account.
     pub seller_name: Option<String>,
     /// The region of the seller account.
     pub base_region: Option<String>,
     /// The granted scopes.
     pub scopes: Option<Vec<String>>,
+    /// When TikTok sent the answer, by TikTok's clock. `None` if the answer has no readable date.
+    pub date: Option<UnixSeconds>,
     /// The HTTP status of the answer, for [`Pair::error`].
     pub status: u16,
     /// TikTok's id of the request, for [`Pair::error`].
     pub request_id: Option<String>,
+}
+
+/// The kind of account that gave a consent, as TikTok numbers it. 0 is a seller. 4 and 5 are cross-border sellers
+/// (Global Selling). 1 is a creator, 2 and 3 are partners. TikTok may add numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserType(pub i64);
+
+impl UserType {
+    /// A seller.
+    pub const SELLER: Self = Self(0);
+
+    /// Returns whether the account is certainly not a seller's. A number that this version does not know may be a
+    /// seller: its consent is worth more than the guess.
+    #[must_use]
+    pub const fn is_not_a_seller(self) -> bool {
+        matches!(self.0, 1..=3)
+    }
 }
 
 impl Pair {
@@ -50,6 +70,12 @@ impl Pair {
         error.http_status = Some(self.status);
         error.request_id.clone_from(&self.request_id);
         error
+    }
+
+    /// Returns TikTok's time of the answer if `now`, the host's time of the answer, is more than a day ahead of it.
+    #[must_use]
+    pub fn date_if_now_is_ahead(&self, now: UnixSeconds) -> Option<UnixSeconds> {
+        self.date.filter(|date| *date >= EARLIEST_EVENT && now.since(*date) > MAX_CLOCK_LEAD)
     }
 }
 
@@ -62,8 +88,12 @@ pub const ROTATION_INTERVAL: u64 = 10 * 60;
 pub const UNKNOWN_END_LIFE: u64 = 6 * 3600;
 /// A token is not used in its last 60 seconds, because a request takes time.
 pub const EXPIRY_MARGIN: u64 = 60;
+/// A host's clock may be ahead of TikTok's by this many seconds before due times are calculated by TikTok's clock: one
+/// day.
+const MAX_CLOCK_LEAD: u64 = 24 * 3600;
 const MIN_BELIEVED_LIFE: u64 = 5 * 60;
 const MAX_BELIEVED_LIFE: u64 = 400 * 86_400;
+const MAX_BELIEVED_REFRESH_LIFE: u64 = 200 * 366 * 86_400;
 const MAX_JITTER: u64 = 2 * 3600;
 
 /// When an access token expires, if TikTok sent a believable time.
@@ -101,6 +131,14 @@ impl Expiry {
     pub fn usable(self, now: UnixSeconds) -> bool {
         self.known().is_none_or(|end| now < end.minus(EXPIRY_MARGIN))
     }
+}
+
+/// Decides whether to believe the expiry time of a refresh token. `now` is when the answer was received. TikTok sends
+/// times about 99 years ahead. A time less than five minutes or more than 200 years ahead is no such time, for example
+/// zero, a duration, or a time in milliseconds.
+#[must_use]
+pub fn believed_refresh_end(named: Option<UnixSeconds>, now: UnixSeconds) -> Option<UnixSeconds> {
+    named.filter(|end| *end >= now.plus(MIN_BELIEVED_LIFE) && *end <= now.plus(MAX_BELIEVED_REFRESH_LIFE))
 }
 
 /// Returns when a token that was received at `now` should be renewed. `random` is the source of the jitter, which
@@ -188,8 +226,19 @@ mod tests {
     #[test]
     fn a_refresh_tokens_end_beyond_32_bits_is_a_point_in_time() {
         for seconds in [2_147_483_648, 4_294_967_296, 4_818_450_857, 4_903_858_076, 4_912_765_591] {
-            assert_eq!(point_in_time(Some(seconds)).map(UnixSeconds::seconds), u64::try_from(seconds).ok());
+            let end = believed_refresh_end(point_in_time(Some(seconds)), NOW);
+            assert_eq!(end.map(UnixSeconds::seconds), u64::try_from(seconds).ok());
         }
+    }
+
+    #[test]
+    fn a_refresh_tokens_end_that_is_no_believable_point_in_time_is_unknown() {
+        let now = i64::try_from(NOW.seconds()).unwrap();
+        for seconds in [i64::MIN, -1, 0, 1, 604_800, 31_536_000, now - 1, now, now + 299, 31_536_000_000, now * 1000] {
+            assert_eq!(believed_refresh_end(point_in_time(Some(seconds)), NOW), None, "{seconds}");
+        }
+        assert_eq!(believed_refresh_end(point_in_time(None), NOW), None);
+        assert_eq!(believed_refresh_end(point_in_time(Some(now + 300)), NOW), Some(NOW.plus(300)));
     }
 
     #[test]

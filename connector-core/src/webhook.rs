@@ -5,9 +5,9 @@
 //! `tts_notification_id`.
 
 use crate::endpoint::shops::is_shop_id;
+use crate::http::text_of;
 use crate::json::{Members, text};
-use crate::time::UnixSeconds;
-use crate::token::point_in_time;
+use crate::time::{UnixSeconds, event_time};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 
@@ -19,6 +19,11 @@ const MAX_ID_BYTES: usize = 256;
 const SELLER_DEAUTHORIZATION: u32 = 6;
 const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 
+/// TikTok announces an end 30 days before it, and then daily. An announced end is believed from one day before to 400
+/// days after the event that announces it. Any other number is no end, for example a duration.
+const EARLIEST_ANNOUNCED_END: u64 = 86_400;
+const LATEST_ANNOUNCED_END: u64 = 400 * 86_400;
+
 /// An event of any type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
@@ -28,9 +33,10 @@ pub struct Notification {
     pub event_type: u32,
     /// `shop_id`; `None` if the event concerns no shop.
     pub shop: Option<String>,
-    /// `timestamp`: when the event happened, not when it was sent.
+    /// `timestamp`: when the event happened, not when it was sent. `None` if the event has no time, or a time that
+    /// cannot be true.
     pub occurred: Option<UnixSeconds>,
-    /// `data` as TikTok sent it.
+    /// `data` as TikTok sent it, but what is no character is replaced by U+FFFD.
     pub data: String,
 }
 
@@ -46,23 +52,26 @@ pub enum Meaning {
 }
 
 impl Notification {
-    /// Reads an event. Returns `None` if the body is not a JSON object with a type.
+    /// Reads an event. Bytes that are not UTF-8 and a byte order mark do not affect the rest, as in an answer: see
+    /// [`crate::http::text_of`]. Returns `None` if the body is not a JSON object with a type.
     #[must_use]
     pub fn read(body: &[u8]) -> Option<Self> {
-        let event = Members::parse(body)?;
+        let text = text_of(body, None);
+        let event = Members::parse(text.as_bytes())?;
         Some(Self {
             id: event.text_or_digits("tts_notification_id").filter(|id| !id.is_empty() && id.len() <= MAX_ID_BYTES),
             event_type: u32::try_from(event.whole_number("type")?).ok()?,
             shop: event.text_or_digits("shop_id").filter(|id| !id.is_empty() && is_shop_id(id)),
-            occurred: seconds_or_milliseconds(event.whole_number("timestamp")),
+            occurred: event.whole_number("timestamp").and_then(event_time),
             data: event.raw("data").unwrap_or("null").to_owned(),
         })
     }
 
-    /// Returns the meaning of the event. An event of type 7 without a readable time means nothing, because there is no
-    /// time to show.
+    /// Returns the meaning of the event. An event of type 7 without a believable time means nothing, because there is no
+    /// time to show. `now` is when the event was received. It counts only if TikTok sent no believable time of the
+    /// event.
     #[must_use]
-    pub fn meaning(&self) -> Meaning {
+    pub fn meaning(&self, now: UnixSeconds) -> Meaning {
         match self.event_type {
             SELLER_DEAUTHORIZATION => Meaning::MayHaveEnded,
             UPCOMING_AUTHORIZATION_EXPIRATION => {
@@ -70,22 +79,22 @@ impl Notification {
                 let wrapped = text(&self.data);
                 let data = wrapped.as_ref().unwrap_or(&self.data);
                 let data = Members::parse(data.as_bytes()).unwrap_or_default();
-                seconds_or_milliseconds(data.whole_number("expiration_time")).map_or(Meaning::Nothing, Meaning::Ends)
+                let at = self.occurred.unwrap_or(now);
+                let believed = at.minus(EARLIEST_ANNOUNCED_END)..=at.plus(LATEST_ANNOUNCED_END);
+                let end = data.whole_number("expiration_time").and_then(event_time);
+                end.filter(|end| believed.contains(end)).map_or(Meaning::Nothing, Meaning::Ends)
             }
             _ => Meaning::Nothing,
         }
     }
 }
 
-/// Reads a point in time. TikTok documents seconds. A number that is too large for seconds is read as milliseconds.
-fn seconds_or_milliseconds(named: Option<i64>) -> Option<UnixSeconds> {
-    point_in_time(named).or_else(|| point_in_time(named.map(|milliseconds| milliseconds / 1000)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use alloc::format;
+
+    const NOW: UnixSeconds = UnixSeconds::new(1_767_225_600);
 
     fn read(body: &str) -> Notification {
         Notification::read(body.as_bytes()).expect(body)
@@ -102,7 +111,7 @@ mod tests {
             data: r#"{"message":"gone"}"#.to_owned(),
         };
         assert_eq!(read(body), expected);
-        assert_eq!(expected.meaning(), Meaning::MayHaveEnded);
+        assert_eq!(expected.meaning(NOW), Meaning::MayHaveEnded);
     }
 
     #[test]
@@ -110,13 +119,32 @@ mod tests {
         let event = read(r#"{"type":"68","shop_id":7490000000000000001}"#);
         assert_eq!((event.event_type, event.shop.as_deref()), (68, Some("7490000000000000001")));
         assert_eq!((event.id.as_ref(), event.occurred, event.data.as_str()), (None, None, "null"));
-        assert_eq!(event.meaning(), Meaning::Nothing);
+        assert_eq!(event.meaning(NOW), Meaning::Nothing);
     }
 
     #[test]
-    fn a_time_may_be_in_milliseconds() {
-        assert_eq!(read(r#"{"type":6,"timestamp":1767225600123}"#).occurred, Some(UnixSeconds::new(1_767_225_600)));
-        assert_eq!(read(r#"{"type":6,"timestamp":9223372036854775807}"#).occurred, None);
+    fn a_time_may_be_in_milliseconds_and_must_be_believable() {
+        assert_eq!(read(r#"{"type":6,"timestamp":1767225600123}"#).occurred, Some(NOW));
+        for time in ["9223372036854775808", "604800", "0", "1", "-1767225600", "\"soon\"", "1767225600.5"] {
+            assert_eq!(read(&format!(r#"{{"type":6,"timestamp":{time}}}"#)).occurred, None, "{time}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_and_a_byte_order_mark_do_not_cost_the_event() {
+        let table: [(&[u8], &str); 5] = [
+            (b"{\"type\":6,\"shop_id\":\"7\",\"data\":{\"message\":\"Caf\xe9\"}}", "{\"message\":\"Caf\u{fffd}\"}"),
+            (b"{\"type\":6,\"shop_id\":\"7\",\"data\":\"\xe4\xb8\"}", "\"\u{fffd}\""),
+            (b"\xef\xbb\xbf{\"type\":6,\"shop_id\":\"7\",\"data\":1}", "1"),
+            (b"\xef\xbb\xbf{\"\xff\":0,\"type\":6,\"shop_id\":\"7\",\"data\":1}", "1"),
+            (b"{\"type\":6,\"shop_id\":\"7\",\"data\":\"\\ud83d\"}", "\"\\ufffd\""),
+        ];
+        for (body, data) in table {
+            let event = Notification::read(body).expect(data);
+            assert_eq!((event.event_type, event.shop.as_deref(), event.data.as_str()), (6, Some("7"), data));
+        }
+        let utf16: alloc::vec::Vec<u8> = "\u{feff}{\"type\":6}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(Notification::read(&utf16).map(|event| event.event_type), Some(6));
     }
 
     #[test]
@@ -140,15 +168,23 @@ mod tests {
             (r#""1769817600""#, Meaning::Ends(UnixSeconds::new(1_769_817_600))),
             ("1769817600", Meaning::Ends(UnixSeconds::new(1_769_817_600))),
             (r#""1769817600000""#, Meaning::Ends(UnixSeconds::new(1_769_817_600))),
+            ("1769817600000000", Meaning::Ends(UnixSeconds::new(1_769_817_600))),
             (r#""soon""#, Meaning::Nothing),
             ("0", Meaning::Nothing),
             ("null", Meaning::Nothing),
+            ("2592000", Meaning::Nothing),
+            (r#""2592000000""#, Meaning::Nothing),
+            ("1767139199", Meaning::Nothing),
+            ("4912765591", Meaning::Nothing),
         ] {
             let event = read(&format!(r#"{{"type":7,"data":{{"expiration_time":{end}}}}}"#));
-            assert_eq!(event.meaning(), meaning, "{end}");
+            assert_eq!(event.meaning(NOW), meaning, "{end}");
         }
         let wrapped = read(r#"{"type":7,"data":"{\"expiration_time\":\"1769817600\"}"}"#);
-        assert_eq!(wrapped.meaning(), Meaning::Ends(UnixSeconds::new(1_769_817_600)));
-        assert_eq!(read(r#"{"type":7}"#).meaning(), Meaning::Nothing);
+        assert_eq!(wrapped.meaning(NOW), Meaning::Ends(UnixSeconds::new(1_769_817_600)));
+        assert_eq!(read(r#"{"type":7}"#).meaning(NOW), Meaning::Nothing);
+        // The event's own time counts, so a host with a wrong clock loses no announcement.
+        let far = read(r#"{"type":7,"timestamp":1767225600,"data":{"expiration_time":"1769817600"}}"#);
+        assert_eq!(far.meaning(UnixSeconds::MAX), Meaning::Ends(UnixSeconds::new(1_769_817_600)));
     }
 }

@@ -15,7 +15,7 @@ use tiktok_shop_connector_core::operation::access_token::ValidToken;
 use tiktok_shop_connector_core::operation::call::CallScope;
 use tiktok_shop_connector_core::operation::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
 use tiktok_shop_connector_core::operation::receive_webhook::{Received, WebhookEffect};
-use tiktok_shop_connector_core::operation::refresh::RefreshMode;
+use tiktok_shop_connector_core::operation::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use tiktok_shop_connector_core::ports::StorageError;
 use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy};
 use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode, ShopCipher, State};
@@ -34,6 +34,10 @@ pub(crate) fn error(error: Error) -> types::Error {
         Action::StorageFailed => types::Error::StorageFailed(failure),
         Action::Upstream => types::Error::Upstream(failure),
     }
+}
+
+fn retry(error: &Error) -> types::Retry {
+    types::Retry { after_ms: milliseconds(error.delay), failure: failure(error) }
 }
 
 fn failure(error: &Error) -> types::Failure {
@@ -66,6 +70,17 @@ pub(crate) fn refresh_mode(mode: export::Rotation) -> RefreshMode {
     match mode {
         export::Rotation::WhenDue => RefreshMode::WhenDue,
         export::Rotation::Forced => RefreshMode::Forced,
+    }
+}
+
+pub(crate) fn refreshed(refreshed: Refreshed) -> export::Refreshed {
+    export::Refreshed {
+        connection: connection_to_wit(&refreshed.connection),
+        effect: match refreshed.effect {
+            RefreshEffect::Renewed => export::RefreshEffect::Renewed,
+            RefreshEffect::ShopsRead => export::RefreshEffect::ShopsRead,
+            RefreshEffect::NothingSent(error) => export::RefreshEffect::NothingSent(retry(&error)),
+        },
     }
 }
 

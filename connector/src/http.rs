@@ -1,7 +1,9 @@
 //! Sends one request over `wasi:http` and reads the answer's body in chunks, up to a limit. Redirects are not followed:
 //! an answer of 3xx is returned as it is. No other file uses waki.
 
-use tiktok_shop_connector_core::http::{MAX_RESPONSE_CHUNKS, Method, Request, Response, TransportFailure};
+use tiktok_shop_connector_core::http::{
+    ACCEPT_ENCODING, MAX_RESPONSE_CHUNKS, Method, Request, Response, TransportFailure,
+};
 use waki::{Client, ErrorCode};
 use zeroize::Zeroizing;
 
@@ -11,7 +13,10 @@ pub(crate) fn send(request: Request<'_>) -> Result<Response, TransportFailure> {
     // Path and query are already percent-encoded; waki does not encode them again.
     let url = Zeroizing::new(format!("https://{}{}", request.authority.host(), request.path_and_query.expose()));
     let length = request.body.len().to_string();
-    let mut builder = Client::new().request(method(request.method), &url).header("content-length", &length);
+    let mut builder = Client::new().request(method(request.method), &url).header("accept-encoding", ACCEPT_ENCODING);
+    if request.method != Method::Get {
+        builder = builder.header("content-length", &length);
+    }
     if let Some(token) = &request.access_token {
         builder = builder.header("x-tts-access-token", token.expose());
     }
@@ -27,6 +32,7 @@ pub(crate) fn send(request: Request<'_>) -> Result<Response, TransportFailure> {
     let mut response = Response {
         status: answer.status_code(),
         content_type: header("content-type"),
+        content_encoding: header("content-encoding"),
         retry_after: header("retry-after"),
         date: header("date"),
         body: Vec::new(),

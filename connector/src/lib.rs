@@ -44,11 +44,11 @@ impl export::Guest for Connector {
         customer: String,
         account: Option<String>,
         rotation: export::Rotation,
-    ) -> Result<types::Connection, types::Error> {
+    ) -> Result<export::Refreshed, types::Error> {
         let customer = CustomerId::parse(customer).map_err(convert::error)?;
         let account = account.map(AccountId::parse).transpose().map_err(convert::error)?;
         let operation = operation::refresh::refresh(&Imports, customer, account, convert::refresh_mode(rotation));
-        finish(operation, |connection| convert::connection_to_wit(&connection))
+        finish(operation, convert::refreshed)
     }
 
     fn list_shops(customer: String) -> Result<Vec<types::Shop>, types::Error> {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use fake_tiktok_shop::EarlierToken;
+use fake_tiktok_shop::{EarlierToken, Fault};
 use tiktok_shop_host::clock::{Clock, ManualClock};
-use tiktok_shop_host::connection::{Connection, ConnectionKey, ConnectionStatus, UnixSeconds};
-use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::connection::{ConnectionKey, ConnectionStatus, UnixSeconds};
+use tiktok_shop_host::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use tiktok_shop_host::storage::Due;
+use tiktok_shop_host::sweep::Swept;
 use tiktok_shop_host::{CallError, ConnectorHost};
 use tiktok_shop_tests::{DAY, ORDERS, Stage, TOKEN_REFRESH, customer_id, order_search, refusal, sweep_at, tenant};
 
@@ -94,8 +95,8 @@ async fn in_a_year_of_sweeps_two_machines_twenty_minutes_apart_renew_at_most_65_
     let key = stage.connect("alice", "one-shop").await.unwrap().key;
     let machines = [-10 * MINUTE, 10 * MINUTE].map(|ahead| MachineClock::ahead(&stage, ahead));
     let hosts = [host(&stage, &machines[0]), host(&stage, &machines[1])];
-    let is_active = |_: &Due, outcome: &Result<Connection, CallError>| {
-        assert_eq!(outcome.as_ref().unwrap().status, ConnectionStatus::Active);
+    let is_active = |_: &Due, outcome: &Result<Refreshed, CallError>| {
+        assert_eq!(outcome.as_ref().unwrap().connection.status, ConnectionStatus::Active);
     };
     let mut valid_until = end_of_stored_token(&stage, &key).await;
     let mut renewals = 0;
@@ -132,7 +133,8 @@ async fn machines_whose_clocks_are_ten_minutes_wrong_renew_in_time_and_can_call(
         stage.advance(DAY);
         stage.clear_requests();
         for host in &hosts {
-            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
+            let alice = customer_id("alice");
+            let connection = host.refresh(&tenant(0), &alice, None, RefreshMode::WhenDue).await.unwrap().connection;
             assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None), "day {day}");
             let hour = Duration::from_secs(3600);
             let token = host.access_token(&tenant(0), &customer_id("alice"), None, hour).await.unwrap();
@@ -153,15 +155,17 @@ async fn a_wall_clock_that_is_set_between_calls_causes_at_most_one_renewal() {
     let machine = MachineClock::ahead(&stage, 0);
     let wrong = host(&stage, &machine);
     let year = 365 * 24 * HOUR;
-    // Each tuple holds the offset of the first host's clock in seconds, and the expected number of renewals. While its
-    // clock is a year ahead, that host believes that even its new token has already ended.
+    // Each tuple holds the offset of one host's clock in seconds, and the expected number of renewals. If its clock is
+    // a year ahead, the host believes that its new token has already ended. The next host with a correct clock renews
+    // this token.
     let settings =
-        [(0, 0), (-HOUR, 0), (HOUR, 1), (-24 * HOUR, 0), (24 * HOUR, 1), (-year, 0), (0, 1), (year, 1), (0, 0)];
+        [(0, 0), (-HOUR, 0), (HOUR, 1), (-24 * HOUR, 0), (24 * HOUR, 1), (-year, 0), (0, 1), (year, 1), (0, 1)];
     for (ahead, renewals) in settings {
         machine.ahead.store(ahead, Ordering::SeqCst);
         stage.clear_requests();
         for host in [&wrong, &stage.host, &wrong, &stage.host, &wrong] {
-            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
+            let alice = customer_id("alice");
+            let connection = host.refresh(&tenant(0), &alice, None, RefreshMode::WhenDue).await.unwrap().connection;
             assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None), "{ahead}");
             stage.advance(11 * 60);
         }
@@ -169,6 +173,7 @@ async fn a_wall_clock_that_is_set_between_calls_causes_at_most_one_renewal() {
         stage.advance(3 * DAY);
     }
     stage.advance(8 * DAY);
+    stage.clear_requests();
     let connection = stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     assert_eq!((connection.status, stage.requests_to(TOKEN_REFRESH)), (ConnectionStatus::Active, 1));
     assert_eq!(end_of_stored_token(&stage, &connection.key).await, stage.fake.now() + 7 * DAY);
@@ -224,4 +229,59 @@ async fn a_refresh_during_which_the_clock_jumps_sends_the_token_once_or_reports_
     for jump in [Jump::Wall(10 * MINUTE), Jump::Wall(HOUR), Jump::Monotonic(90)] {
         assert_eq!(outcomes(jump).await, (calls - 1, 1), "{jump:?}");
     }
+}
+
+/// The machine believes that the new token has already ended, and that the next renewal is due in its own future.
+#[tokio::test]
+async fn a_token_that_a_machine_eight_days_ahead_has_renewed_is_found_by_the_sweeps_of_the_others() {
+    let stage = Stage::new();
+    let key = stage.connect("alice", "one-shop").await.unwrap().key;
+    stage.advance(DAY);
+    let (wrong, alice) = (host(&stage, &MachineClock::ahead(&stage, 8 * 24 * HOUR)), customer_id("alice"));
+    let refreshed = wrong.refresh(&tenant(0), &alice, None, RefreshMode::WhenDue).await.unwrap();
+    assert_eq!((refreshed.effect, refreshed.connection.access_expires_at), (RefreshEffect::Renewed, None));
+    let ends = end_of_stored_token(&stage, &key).await;
+    stage.clear_requests();
+    while stage.requests_to(TOKEN_REFRESH) == 0 {
+        stage.advance(3600);
+        assert!(stage.fake.now() < ends, "no sweep found the token before its end");
+        let swept = stage.host.sweep(sweep_at(stage.fake.now(), 1), pending(), |_, _| ()).await.unwrap();
+        assert_eq!(swept.failed, 0);
+    }
+    let token = stage.host.access_token(&tenant(0), &alice, None, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(token.expires_at, Some(UnixSeconds(stage.fake.now() + 7 * DAY)));
+}
+
+/// The sweep of a machine that is three minutes ahead finds a claim due that lives for two minutes by the clock of the
+/// storage.
+#[tokio::test]
+async fn a_sweep_that_sends_nothing_says_so() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    stage.advance(6 * DAY + 3 * 3600);
+    let name = "an empty object";
+    stage.fake.fault_next(TOKEN_REFRESH, name, Fault::named(name).unwrap());
+    let unreadable = stage.refresh("alice", RefreshMode::WhenDue).await;
+    assert_eq!(refusal(unreadable), ("retry-after", "answer-unreadable".to_owned()));
+    stage.clear_requests();
+
+    let ahead = host(&stage, &MachineClock::ahead(&stage, 3 * MINUTE));
+    let mut heard = Vec::new();
+    let swept = ahead
+        .sweep(sweep_at(stage.fake.now() + 180, 1), pending(), |_, outcome| heard.push(outcome.clone().unwrap().effect))
+        .await
+        .unwrap();
+    assert_eq!(swept, Swept { waiting: 1, ..Swept::default() });
+    assert_eq!(swept.to_string(), "0 refreshed, 1 waiting, 0 failed, notices: 0");
+    // So does a forced refresh on a machine whose clock is right.
+    let alice = customer_id("alice");
+    heard.push(stage.host.refresh(&tenant(0), &alice, None, RefreshMode::Forced).await.unwrap().effect);
+    for effect in heard {
+        let RefreshEffect::NothingSent(error) = effect else { panic!("{effect:?}") };
+        assert_eq!((error.action().as_str(), error.failure().code.as_str()), ("retry-after", "refresh-in-progress"));
+    }
+    assert_eq!(stage.fake.requests(), []);
+    stage.advance(121);
+    let refreshed = stage.host.refresh(&tenant(0), &alice, None, RefreshMode::Forced).await.unwrap();
+    assert_eq!(refreshed.effect, RefreshEffect::Renewed);
 }

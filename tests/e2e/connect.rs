@@ -2,7 +2,8 @@
 //! shop policies.
 
 use fake_tiktok_shop::{
-    CallbackExtras, CiphersOnConsent, Decision, GrantedScopesField, RefusalError, Shop, WrongSecret,
+    CallbackExtras, CiphersOnConsent, Decision, Ending, Fault, GrantedScopesField, Piece, RefusalError, Shop,
+    WrongSecret,
 };
 use serde_json::Map;
 use tiktok_shop_host::Secret;
@@ -104,6 +105,17 @@ async fn a_seller_without_a_shop_is_connected_without_shops() {
     let connection = stage.connect("alice", "no-shop").await.unwrap();
     assert_eq!(connection.shops, []);
     assert_eq!((connection.status, connection.shops_synced_at), (ConnectionStatus::Active, Some(UnixSeconds(BEGIN))));
+}
+
+#[tokio::test]
+async fn sellers_of_global_selling_connect_like_other_sellers() {
+    let stage = Stage::new();
+    for (customer, seller, shops) in [("alice", "cross-border", 5), ("bob", "global-selling", 1)] {
+        let connection = stage.connect(customer, seller).await.unwrap();
+        assert_eq!((connection.status, connection.shops.len()), (ConnectionStatus::Active, shops), "{seller}");
+        let forced = stage.refresh(customer, RefreshMode::Forced).await.unwrap();
+        assert_eq!((forced.last_failure, forced.shops.len()), (None, shops), "{seller}");
+    }
 }
 
 #[tokio::test]
@@ -344,4 +356,53 @@ async fn malformed_arguments_are_refused_before_anything_is_sent() {
     let outcome = stage.connect_with("alice", &twice, ShopPolicy::All).await;
     assert_eq!(refusal(outcome), ("invalid-request", "callback-malformed".to_owned()));
     assert_eq!(stage.fake.requests(), []);
+}
+
+/// Packs a text in the gzip format without compressing it: one stored block, and a checksum of zero.
+fn gzip(plain: &str) -> Vec<u8> {
+    let length = u16::try_from(plain.len()).unwrap();
+    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1];
+    let lengths = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
+    let trailer = [[0; 4], u32::from(length).to_le_bytes()].concat();
+    [header.as_slice(), &lengths, plain.as_bytes(), &trailer].concat()
+}
+
+/// The connector asks for no content coding. A gateway may compress the answer all the same.
+#[tokio::test]
+async fn tokens_in_a_compressed_answer_are_stored() {
+    let answer = format!(
+        r#"{{"code":0,"message":"success","data":{{"access_token":"ROW_access_in_gzip","access_token_expire_in":{},"refresh_token":"ROW_refresh_in_gzip","open_id":"account-in-gzip","user_type":0}}}}"#,
+        BEGIN + 7 * DAY
+    );
+    let by_transfer = "transfer-encoding: gzip, chunked";
+    for header in ["content-encoding: gzip", "Content-Encoding: identity\r\nContent-Encoding: GZIP", by_transfer] {
+        let mut body = gzip(&answer);
+        if header == by_transfer {
+            let length = format!("{:x}\r\n", body.len());
+            body = [length.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+        }
+        let head =
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n{header}\r\n\r\n");
+        let fault = Fault { acts: false, sends: vec![Piece::Text(head), Piece::Bytes(body)], then: Ending::Close };
+        let stage = Stage::new();
+        stage.fake.fault_next(TOKEN_GET, header, fault);
+        let connection = stage.connect("alice", "one-shop").await.unwrap();
+        assert_eq!(connection.key.account.as_str(), "account-in-gzip", "{header}");
+        let record = String::from_utf8(stage.token_record(&connection.key).await.unwrap()).unwrap();
+        assert!(record.contains("ROW_access_in_gzip") && record.contains("ROW_refresh_in_gzip"), "{header}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_an_unknown_coding_is_an_error_that_names_it() {
+    let stage = Stage::new();
+    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-encoding: br\r\n\r\n";
+    let sends = vec![Piece::Text(head.to_owned()), Piece::Bytes(vec![0x0b, 0x02, 0x80, 0x7b, 0x7d, 0x03])];
+    stage.fake.fault_next(TOKEN_GET, "br", Fault { acts: false, sends, then: Ending::Close });
+    let query = stage.callback("one-shop", Decision::Allow);
+    let error = stage.connect_with("alice", &query, ShopPolicy::All).await.unwrap_err();
+    assert!(error.to_string().contains("[content-encoding: br]"), "{error}");
+    assert_eq!(refusal::<Connection>(Err(error)), ("retry-after", "answer-coded".to_owned()));
+    // The code was not spent, so the same callback works.
+    assert_eq!(stage.connect_with("alice", &query, ShopPolicy::All).await.unwrap().status, ConnectionStatus::Active);
 }

@@ -170,6 +170,27 @@ async fn a_callback_that_met_a_rate_limit_may_be_repeated() {
     assert_eq!(stage.requests_to(TOKEN_GET), 2);
 }
 
+/// A person may paste the wrong text, and a proxy may cut a query short.
+#[tokio::test]
+async fn a_callback_with_neither_code_nor_error_does_not_use_the_state() {
+    let stage = Stage::new();
+    let state = begin(&stage, "alice", ShopPolicy::All).await;
+    let query = allowed(&stage, &state);
+    let (code, _) = query.split_once("&state=").unwrap();
+    for malformed in [
+        format!("state={state}"),
+        format!("code=&state={state}"),
+        format!("code=%20&error=&state={state}"),
+        format!("https://platform.example/callback?{query}"),
+        format!("{code}&{code}&state={state}"),
+        format!("{query}&locale={}", "x".repeat(8192)),
+    ] {
+        assert_eq!(finish(&stage.host, "alice", &malformed).await, Err(ConsentError::Malformed), "{malformed}");
+    }
+    assert_eq!(stage.fake.requests(), []);
+    assert_eq!(finish(&stage.host, "alice", &query).await.unwrap().status, ConnectionStatus::Active);
+}
+
 #[tokio::test]
 async fn a_refused_consent_and_a_spent_code_use_the_state() {
     let stage = Stage::new();

@@ -56,7 +56,8 @@ async fn embed(
     if let Some(shop) = shops.first() {
         let scope = CallScope::Shop(shop.id.clone());
         let search = CallRequest::new(scope, HttpMethod::Post, "/order/202309/orders/search");
-        let answer = host.call(&tenant, &customer, search.query("page_size", "20").json("{}")).await?;
+        let filter = r#"{"order_status":"AWAITING_SHIPMENT"}"#;
+        let answer = host.call(&tenant, &customer, search.query("page_size", "20").json(filter)).await?;
         println!("TikTok answered with HTTP {} and {} bytes", answer.http_status, answer.body.len());
     }
     Ok(shops)

@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fake_tiktok_shop::{
-    Decision, EarlierToken, Ending, FailureStatus, Fault, Piece, RefreshTokenField, RefreshTokenOnRefresh,
+    Decision, EarlierToken, Ending, FailureStatus, Fault, InvalidAccessToken, Piece, RefreshTokenField,
+    RefreshTokenOnRefresh,
     ReplacedRefreshToken, WrongSecret,
 };
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopPolicy, ShopStanding, UnixSeconds};
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_host::refresh::RefreshMode;
-use tiktok_shop_tests::{BEGIN, DAY, SHOPS, Stage, TOKEN_REFRESH, app_credentials, customer_id, refusal, tenant};
+use tiktok_shop_tests::{
+    BEGIN, DAY, ORDERS, SHOPS, Stage, TOKEN_REFRESH, app_credentials, customer_id, order_search, refusal, tenant,
+};
 
 #[tokio::test]
 async fn a_fresh_token_is_kept_and_the_shops_are_read_again() {
@@ -81,7 +84,8 @@ async fn if_an_answer_has_no_refresh_token_the_earlier_one_stays_and_works_on_an
         let other = stage.another_host();
         for host in [&stage.host, &other, &stage.host, &other] {
             stage.advance(6 * DAY + 3 * 3600);
-            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
+            let refreshed = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await.unwrap();
+            let connection = refreshed.connection;
             assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None), "{field:?}");
             assert_eq!(connection.access_expires_at, Some(UnixSeconds(stage.fake.now() + 7 * DAY)), "{field:?}");
         }
@@ -93,8 +97,8 @@ async fn if_an_answer_has_no_refresh_token_the_earlier_one_stays_and_works_on_an
         // When an answer contains a new refresh token, the host uses the new token.
         stage.fake.update_switches(|switches| switches.refresh_token_field = RefreshTokenField::Present);
         for host in [&stage.host, &other] {
-            let connection = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::Forced).await.unwrap();
-            assert_eq!(connection.status, ConnectionStatus::Active, "{field:?}");
+            let refreshed = host.refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::Forced).await.unwrap();
+            assert_eq!(refreshed.connection.status, ConnectionStatus::Active, "{field:?}");
         }
     }
 }
@@ -291,7 +295,7 @@ async fn a_refresh_without_a_connection_or_with_several_and_no_account_is_invali
     assert_eq!(refusal(outcome), ("invalid-request", "account-required".to_owned()));
     let named =
         stage.host.refresh(&tenant(0), &customer_id("alice"), Some(&first.key.account), RefreshMode::WhenDue).await;
-    assert_eq!(named.unwrap().key, first.key);
+    assert_eq!(named.unwrap().connection.key, first.key);
 }
 
 #[tokio::test]
@@ -346,4 +350,30 @@ async fn a_new_seller_gets_the_shops_beside_an_entry_that_cannot_be_read() {
     assert_eq!(failure.code, "shop-entry-unreadable");
     assert!(failure.detail.contains("entry 2 has no readable id"), "{}", failure.detail);
     assert_eq!(stage.refresh("alice", RefreshMode::WhenDue).await.unwrap().last_failure, None);
+}
+
+/// TikTok answers an invalid access token in one of two forms.
+#[tokio::test]
+async fn an_invalid_access_token_is_renewed_in_whichever_form_tiktok_says_so() {
+    for form in [InvalidAccessToken::Code105001, InvalidAccessToken::Code36009004] {
+        let stage = Stage::new();
+        stage.fake.update_switches(|switches| {
+            switches.invalid_access_token = form;
+            switches.access_token_after_consent = EarlierToken::Refused;
+        });
+        let shop = stage.connect("alice", "one-shop").await.unwrap().shops.remove(0).id;
+        // Another customer connects the same seller, so TikTok refuses alice's access token.
+        stage.connect("bob", "one-shop").await.unwrap();
+        stage.advance(700);
+        stage.clear_requests();
+        let response = stage.host.call(&tenant(0), &customer_id("alice"), order_search(&shop)).await.unwrap();
+        assert!(response.is_success(), "{form:?}");
+        assert_eq!((stage.requests_to(TOKEN_REFRESH), stage.requests_to(ORDERS)), (1, 2), "{form:?}");
+
+        // The seller takes the authorization back. Nothing but a new consent helps, and the status says so.
+        stage.fake.revoke("one-shop").unwrap();
+        stage.advance(700);
+        let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
+        assert_eq!(refusal(outcome), ("reauthorize", "authorization-revoked".to_owned()), "{form:?}");
+    }
 }

@@ -44,7 +44,7 @@ async fn every_due_connection_is_refreshed_once() {
         let stage = due_stage().await;
         let mut seen = Vec::new();
         let swept = stage.host.sweep(sweep(concurrency), pending(), |due, _| seen.push(due.clone())).await.unwrap();
-        assert_eq!(swept, Swept { refreshed: 10, failed: 0, notices: 0, stopped: false });
+        assert_eq!(swept, Swept { refreshed: 10, ..Swept::default() });
         seen.sort();
         seen.dedup();
         assert_eq!((seen.len(), stage.requests_to(TOKEN_REFRESH)), (CUSTOMERS, CUSTOMERS));
@@ -61,7 +61,9 @@ async fn two_hosts_that_sweep_at_the_same_time_refresh_each_connection_once() {
         tokio::join!(stage.host.sweep(sweep(4), pending(), |_, _| ()), other.sweep(sweep(4), pending(), |_, _| ()),);
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
     let (one, two) = (one.unwrap(), two.unwrap());
-    assert!((10..=20).contains(&(one.refreshed + two.refreshed)), "{one} and {two}");
+    // A host that meets the claim of the other host sends nothing, and says so.
+    let all = one.refreshed + two.refreshed + one.waiting + two.waiting;
+    assert!(one.refreshed + two.refreshed >= 10 && all <= 20, "{one} and {two}");
     for customer in 0..CUSTOMERS {
         let connection = stage.connection(&format!("customer-{customer}")).await;
         assert_eq!(connection.refreshed_at, UnixSeconds(BEGIN + 8 * DAY));
@@ -105,7 +107,7 @@ async fn a_refresh_that_gets_no_answer_does_not_delay_the_other_connections() {
     let host = stage.host_builder().deadlines(deadlines).build().unwrap();
     let mut order = Vec::new();
     let swept = host.sweep(sweep(2), pending(), |_, outcome| order.push(outcome.is_ok())).await.unwrap();
-    assert_eq!(swept, Swept { refreshed: 9, failed: 1, notices: 0, stopped: false });
+    assert_eq!(swept, Swept { refreshed: 9, failed: 1, ..Swept::default() });
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
     // The refresh without an answer has left a claim: a note in the token record that one caller sends the refresh
     // token now. The connection is not due before the claim lapses.
@@ -123,7 +125,7 @@ async fn a_sweep_tries_a_connection_that_stays_due_only_once() {
     app.app_key = "another-app".to_owned();
     let host = stage.host_with(StaticCredentials::new().with(tenant(0), app));
     let swept = host.sweep(sweep(3), pending(), |_, _| ()).await.unwrap();
-    assert_eq!(swept, Swept { refreshed: 0, failed: 10, notices: 0, stopped: false });
+    assert_eq!(swept, Swept { failed: 10, ..Swept::default() });
     assert_eq!(stage.requests_to(TOKEN_REFRESH), 0);
 }
 

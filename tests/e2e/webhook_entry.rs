@@ -140,16 +140,40 @@ async fn a_webhook_without_tiktoks_signature_for_this_app_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_malformed_webhook_is_not_requested_again() {
+async fn a_signed_webhook_that_cannot_be_read_is_requested_again() {
     let stage = Stage::new();
     let platform = Platform::default();
     for body in ["", "{}", "[]", r#"{"type":"#] {
         let reply = platform.deliver(&stage, body).await;
-        assert_eq!(reply.status(), 200, "{body}");
+        assert_eq!(reply.status(), 500, "{body}");
         let WebhookReply::Malformed(error) = reply else { panic!("{reply:?}") };
         assert_eq!(error.failure().code, "webhook-malformed");
     }
     assert_eq!(platform.count(), 0);
+}
+
+/// TikTok signs what it sends, also a text that was cut within a character.
+#[tokio::test]
+async fn a_byte_that_is_not_utf_8_or_a_byte_order_mark_costs_no_removal() {
+    for body in [
+        b"{\"type\":6,\"shop_id\":\"7490000000000000001\",\"data\":{\"message\":\"Caf\xe9\"}}".as_slice(),
+        b"\xef\xbb\xbf{\"type\":6,\"shop_id\":\"7490000000000000001\",\"data\":{}}",
+    ] {
+        let stage = Stage::new();
+        stage.connect("alice", "one-shop").await.unwrap();
+        stage.advance(60);
+        let signed = stage.fake.webhook_signature(&stage.fake.apps()[0].service_id, body).unwrap();
+        let mut seen = None;
+        let handle = |webhook| {
+            seen = Some(webhook);
+            std::future::ready(Ok::<_, Infallible>(()))
+        };
+        let reply = stage.host.accept_webhook(&tenant(0), &signed, body.to_vec(), handle).await;
+        assert_eq!((reply.status(), reply), (200, WebhookReply::Handled));
+        let webhook = seen.unwrap();
+        assert_eq!((webhook.effect, webhook.owners.len()), (WebhookEffect::VerificationDue, 1));
+        assert_eq!(stage.due().await, 1, "the next sweep asks TikTok");
+    }
 }
 
 #[tokio::test]

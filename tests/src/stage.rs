@@ -189,7 +189,7 @@ impl Stage {
     /// # Errors
     /// As the host's `refresh`.
     pub async fn refresh(&self, customer: &str, mode: RefreshMode) -> Result<Connection, CallError> {
-        self.host.refresh(&tenant(0), &customer_id(customer), None, mode).await
+        Ok(self.host.refresh(&tenant(0), &customer_id(customer), None, mode).await?.connection)
     }
 
     /// Lists the connections of a customer of the first tenant.

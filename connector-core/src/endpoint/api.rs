@@ -24,7 +24,7 @@ pub struct ApiRequest<'a> {
     pub query: &'a [(&'a str, &'a str)],
     /// The cipher of the shop, if the call is made for a shop.
     pub shop_cipher: Option<&'a ShopCipher>,
-    /// The content type; `None` means [`JSON`].
+    /// The content type; `None` means [`JSON`]. A GET is sent without a content type, because it has no content.
     pub content_type: Option<&'a str>,
     /// The body, signed and sent byte for byte. An empty body is not sent.
     pub body: &'a [u8],
@@ -50,7 +50,7 @@ impl<'a> ApiRequest<'a> {
             method: self.method,
             path_and_query: target(self.path, &query),
             access_token: Some(token.duplicate()),
-            content_type: Some(content_type),
+            content_type: (self.method != Method::Get).then_some(content_type),
             body: self.body,
             max_response_bytes: self.max_response_bytes,
         }

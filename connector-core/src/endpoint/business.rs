@@ -44,7 +44,7 @@ pub struct BusinessResponse {
     pub request_id: Option<String>,
     /// The header `content-type`, if it is text.
     pub content_type: Option<String>,
-    /// The body as TikTok sent it.
+    /// The body as TikTok sent it, without a content coding.
     pub body: Vec<u8>,
 }
 
@@ -116,12 +116,13 @@ impl BusinessRequest {
 /// the caller.
 ///
 /// # Errors
-/// A [`Fault`] if TikTok refuses the token, the signature, the app, the timestamp or the IP address, if a scope is
-/// missing, or if TikTok limits the rate.
+/// A [`Fault`] if the answer is in an unknown content coding, if TikTok refuses the token, the signature, the app, the timestamp or the IP address, if a scope is
+/// missing, if the authorization is inactive, or if TikTok limits the rate.
 pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fault> {
     let text = response.text();
+    // A body that could not be decoded is not returned: the caller would not learn its coding.
     if let Err(fault) = envelope::read(&response, &text, secrets)
-        && concerns_the_connection(fault.error.cause)
+        && (concerns_the_connection(fault.error.cause) || response.is_coded())
     {
         return Err(fault);
     }
@@ -138,6 +139,7 @@ const fn concerns_the_connection(cause: Cause) -> bool {
     matches!(
         cause,
         Cause::AppRejected
+            | Cause::AuthorizationInactive
             | Cause::ClockSkewed
             | Cause::IpNotAllowed
             | Cause::MissingPermission

@@ -123,6 +123,7 @@ mod tests {
         Response {
             status: 200,
             content_type: Some("application/json".into()),
+            content_encoding: None,
             retry_after: None,
             date: None,
             body: body.into_bytes(),
@@ -153,6 +154,25 @@ mod tests {
         assert_eq!((unreadable, flaw), (0, None));
         assert!(shops.iter().all(|shop| shop.cipher.is_none()));
         assert_eq!(shops.last().map(|shop| shop.id.as_str()), Some("7490000000000000004"), "a number keeps its digits");
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_costs_no_other_shop() {
+        for (entry, unreadable) in [
+            (r#"{"id":"one"}"#, 1),
+            (r#"{"id":null,"name":"no id"}"#, 1),
+            (r#"{"id":"12345678901234567890"}"#, 1),
+            ("null", 1),
+            (r#"7,"text",[{"id":"3"}]"#, 3),
+            (r#"{"id":7490000000000000002,"name":null}"#, 0),
+            (r#"{"id":"2","name":"Teapot Corner \ud83d"}"#, 0),
+        ] {
+            let response = answer(&format!(r#"{{"shops":[{{"id":"1"}},{entry},{{"id":"9"}}]}}"#));
+            let list = read(&response, &[]).expect(entry).list;
+            let read: Vec<_> =
+                list.shops.iter().map(|shop| shop.id.as_str()).filter(|id| ["1", "9"].contains(id)).collect();
+            assert_eq!((read.as_slice(), list.unreadable), (["1", "9"].as_slice(), unreadable), "{entry}");
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use crate::envelope::{self, Fault};
 use crate::http::{Authority, Method, Request, Response};
 use crate::json::Members;
 use crate::secret::{AccessToken, AuthorizationCode, RefreshToken};
-use crate::time::UnixSeconds;
-use crate::token::{Expiry, Pair, point_in_time};
+use crate::time::{UnixSeconds, http_date};
+use crate::token::{Expiry, Pair, UserType, believed_refresh_end, point_in_time};
 
 /// The largest token answer that is read: 64 KiB. Real answers have about 1 kB.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 64 * 1024;
@@ -61,9 +61,10 @@ pub fn read(response: &Response, secrets: &[&str], now: UnixSeconds) -> Result<P
         access: text("access_token").map(AccessToken::new),
         access_expiry: Expiry::believed(end("access_token_expire_in"), now),
         refresh: text("refresh_token").map(RefreshToken::new),
-        refresh_ends: end("refresh_token_expire_in"),
+        refresh_ends: believed_refresh_end(end("refresh_token_expire_in"), now),
+        date: response.date.as_deref().and_then(http_date),
         account: text("open_id"),
-        user_type: data.whole_number("user_type"),
+        user_type: data.whole_number("user_type").map(UserType),
         seller_name: text("seller_name"),
         base_region: text("seller_base_region"),
         scopes: data.texts("granted_scopes"),

@@ -32,6 +32,11 @@ impl Cause {
             Self::AccountRequired => {
                 ("Pass the account. `list-connections` names the accounts of the customer.", NOTHING_SENT)
             }
+            Self::AnswerCoded => (
+                "Call again after the delay. If it happens again, look for a gateway or proxy on the way that compresses \
+                 answers: the detail names the coding. The reference host decodes gzip and deflate.",
+                UNKNOWN,
+            ),
             Self::AnswerIncomplete => (
                 "Call again after the delay. If it happens again, read the log of the host: it says whether TikTok \
                  closed the connection or a deadline ended it.",
@@ -64,6 +69,11 @@ impl Cause {
                  is kept.",
             ),
             Self::AuthorizationExpired => ("Send the seller through the authorization link again.", ENDED),
+            Self::AuthorizationInactive => (
+                "Ask the seller to look into Seller Center, under App Store, My apps. If the app is not active there, \
+                 send the seller through the authorization link again.",
+                NOT_ACTED,
+            ),
             Self::AuthorizationLinkInvalid | Self::AuthorizationLinkMissing => {
                 ("Copy the link from Partner Center into the credentials of the app.", NOTHING_SENT)
             }
@@ -79,7 +89,8 @@ impl Cause {
                 ("Correct the part that the detail names: path, query, body or content type.", NOTHING_SENT)
             }
             Self::CallbackMalformed => (
-                "Pass the query of the callback as the browser sent it, once and without the question mark.",
+                "Pass the query of the callback as the browser sent it, completely, once and without the question mark. The \
+                 state of the consent can still be used.",
                 NOTHING_SENT,
             ),
             Self::CallbackOfAnotherApp => (
@@ -94,10 +105,9 @@ impl Cause {
                 "Restore storage, then call `refresh`. It writes the row again.",
                 "TikTok acted, and the tokens are stored. Only the row that `list-connections` shows is out of date.",
             ),
-            Self::ConsentRefused => (
-                "The seller refused or came back without a code. If they want to connect, offer the link again.",
-                NOTHING_SENT,
-            ),
+            Self::ConsentRefused => {
+                ("The seller refused. If they want to connect, offer the link again.", NOTHING_SENT)
+            }
             Self::CredentialsRefused => ("Configure an app key and an app secret for the tenant.", NOTHING_SENT),
             Self::CredentialsUnavailable => {
                 ("Restore the place from which the host reads its secrets, then call again.", NOTHING_SENT)
@@ -139,7 +149,8 @@ impl Cause {
                 UNKNOWN,
             ),
             Self::RefreshInProgress => (
-                "Call again after the delay. One call renews the tokens, and all other calls get the new ones.",
+                "Call again after the delay. One call renews the tokens, and all other calls get the new ones. If the \
+                 answer to an earlier call was lost, the next call sends a request when its claim has lapsed.",
                 NOTHING_SENT,
             ),
             Self::RefreshOutcomeUnknown => (
@@ -264,7 +275,8 @@ impl Cause {
             }
             Self::ValidityTooLong => ("Ask for at most 3600 seconds, and ask again when they are over.", NOTHING_SENT),
             Self::WebhookMalformed => (
-                "Answer 200, so that TikTok does not repeat it, and keep the body. It is not a documented event.",
+                "Answer 500, so that TikTok repeats it, and show it to an operator. The signature is right, so TikTok \
+                 has sent this body. Partner Center has a log of the webhooks that TikTok sent.",
                 NOTHING_SENT,
             ),
             Self::WebhookSignatureInvalid => (
@@ -314,6 +326,7 @@ mod tests {
         let validity = format!("at most {MAX_VALIDITY_SECONDS} seconds");
         for (text, number) in [
             (UNKNOWN, &claim_life),
+            (Cause::RefreshInProgress.sentence(), &format!("less than {} s ", CLAIM_LIFE.as_secs())),
             (Cause::TokenAnswerIncomplete.advice().aftermath, &claim_life),
             (Cause::TokenNotSaved.advice().aftermath, &claim_life),
             (Cause::RefreshTooLate.advice().remedy, &latest_start),

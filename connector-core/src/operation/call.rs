@@ -9,8 +9,8 @@ use super::{credentials, rows, signed, storage_error};
 use crate::connection::Row;
 use crate::credentials::Credentials;
 use crate::endpoint::business::{self, BusinessRequest, BusinessResponse};
-use crate::envelope::Fault;
-use crate::error::{Cause, Error};
+use crate::envelope::{Acted, Fault};
+use crate::error::{Action, Cause, Error};
 use crate::http::Method;
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::Effects;
@@ -52,10 +52,11 @@ pub async fn call(
     target.exchange(effects, &app, request, || Ok(())).await
 }
 
-/// Returns the error for the host. If the answer was lost, only a GET is safe to send again; for any other method the
-/// error becomes `outcome-unknown`.
+/// Returns the error for the host. If the answer was lost or cannot be read, only a GET is safe to send again; for any
+/// other method the error becomes `outcome-unknown`.
 fn error_for_host(fault: Fault, method: Method) -> Error {
-    if fault.error.cause == Cause::AnswerIncomplete && method != Method::Get {
+    let asks_again = fault.error.cause.action() == Action::RetryAfter;
+    if fault.acted == Acted::Unknown && asks_again && method != Method::Get {
         fault.error.with_cause(Cause::OutcomeUnknown)
     } else {
         fault.error

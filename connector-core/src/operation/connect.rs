@@ -15,8 +15,8 @@ use crate::ports::Effects;
 use crate::record::{Lineage, NewGrant, ShopPolicy, TokenRecord};
 use crate::rotation::{MAX_ROUNDS, MAX_TRIES};
 use crate::secret::AuthorizationCode;
-use crate::time::{UnixSeconds, http_date};
-use crate::token::Pair;
+use crate::time::{EARLIEST_EVENT, UnixSeconds};
+use crate::token::{Pair, UserType};
 use alloc::boxed::Box;
 
 /// Exchanges the code of a consent for tokens and stores the connection.
@@ -45,7 +45,7 @@ pub async fn connect(
     // effect can fail.
     let (lineage, random) = (Lineage(effects.random()), effects.random_number());
     let Exchanged { pair, received_at, granted_at } = exchange(effects, &app, &code).await?;
-    if pair.user_type.is_some_and(|kind| kind != 0) {
+    if pair.user_type.is_some_and(UserType::is_not_a_seller) {
         return Err(pair.error(Cause::NotASeller));
     }
     let account = pair.account.clone().and_then(|text| AccountId::parse(text).ok());
@@ -85,10 +85,6 @@ struct Exchanged {
     granted_at: UnixSeconds,
 }
 
-/// The largest number of seconds by which the host's clock may be ahead of TikTok's. A `Date` header that is further in
-/// the past is ignored.
-const MAX_SKEW: u64 = 3600;
-
 /// Exchanges the code for tokens. This spends the code.
 async fn exchange(effects: &impl Effects, app: &Credentials, code: &AuthorizationCode) -> Result<Exchanged, Error> {
     let answer = effects.send(token::exchange_request(app, code)).await;
@@ -109,8 +105,7 @@ async fn exchange(effects: &impl Effects, app: &Credentials, code: &Authorizatio
     // The grant gets the earlier of two times: TikTok's and this machine's. A webhook about an event before the grant
     // is ignored, so a grant that is dated too late could hide a real deauthorization. If the date is too early, at
     // worst one webhook is verified without need.
-    let date = answer.ok().and_then(|response| http_date(response.date.as_deref()?));
-    let granted_at = date.filter(|date| now.since(*date) <= MAX_SKEW).map_or(now, |date| date.min(now));
+    let granted_at = pair.date.filter(|date| *date >= EARLIEST_EVENT).map_or(now, |date| date.min(now));
     Ok(Exchanged { pair, received_at: now, granted_at })
 }
 

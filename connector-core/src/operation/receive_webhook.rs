@@ -62,7 +62,7 @@ pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body:
         None => Vec::new(),
     };
     let mut effect = WebhookEffect::None;
-    let meaning = notification.meaning();
+    let meaning = notification.meaning(effects.now().wall);
     for Owner { key, .. } in &owners {
         match meaning {
             Meaning::Nothing => {}

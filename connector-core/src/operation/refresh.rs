@@ -10,7 +10,7 @@ use crate::credentials::Credentials;
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::Effects;
-use crate::rotation::Trigger;
+use crate::rotation::{Trigger, shown_if_repeated};
 
 /// When to renew the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,28 @@ pub enum RefreshMode {
     Forced,
 }
 
-/// Renews the tokens if due and reads the shops.
+/// What a `refresh` has done.
+#[derive(Debug)]
+pub enum RefreshEffect {
+    /// TikTok has issued new tokens, and they are stored. TikTok's list of shops was read with them.
+    Renewed,
+    /// The tokens were not renewed, because they were not due. TikTok's list of shops was read.
+    ShopsRead,
+    /// Nothing was sent to TikTok, because no renewal is possible now. The error is the reason and the time to wait.
+    /// The access token is still valid, so the connection works.
+    NothingSent(Error),
+}
+
+/// The result of a `refresh` that did not fail.
+pub struct Refreshed {
+    /// The connection as it is stored now.
+    pub connection: Connection,
+    /// What this call has done.
+    pub effect: RefreshEffect,
+}
+
+/// Renews the tokens if due and reads the shops. If no renewal is possible now and the access token is still valid, it
+/// sends nothing and returns the connection as it is stored. [`Refreshed::effect`] tells the difference.
 ///
 /// # Errors
 /// - Invalid request: `not-connected`, `account-required`.
@@ -34,7 +55,7 @@ pub async fn refresh(
     customer: CustomerId,
     account: Option<AccountId>,
     mode: RefreshMode,
-) -> Result<Connection, Error> {
+) -> Result<Refreshed, Error> {
     let key = tokens::resolve(effects, customer, account).await?;
     let app = credentials(effects).await?;
     let trigger = match mode {
@@ -68,18 +89,19 @@ async fn waiting(
     key: &ConnectionKey,
     stored: VersionedRecord,
     error: Error,
-) -> Result<Connection, Error> {
+) -> Result<Refreshed, Error> {
     let at = effects.now().wall;
     if !stored.record.serves(at) {
         return Err(error);
     }
     let lineage = stored.record.lineage();
-    if let Some(row) = rows::read(effects, key, lineage).await? {
-        return Ok(row.connection.at(at));
-    }
-    rows::write(effects, key, lineage, &RowUpdate::outcome(at, Outcome::Success))
-        .await?
-        .ok_or_else(|| Error::new(Cause::NotConnected))
+    let connection = match rows::read(effects, key, lineage).await? {
+        Some(row) => row.connection.at(at),
+        None => rows::write(effects, key, lineage, &RowUpdate::outcome(at, Outcome::Success))
+            .await?
+            .ok_or_else(|| Error::new(Cause::NotConnected))?,
+    };
+    Ok(Refreshed { connection, effect: RefreshEffect::NothingSent(error) })
 }
 
 /// Reads the shops and writes the row. If TikTok refuses the token, this call renews the token once, unless it has just
@@ -89,7 +111,7 @@ async fn sync(
     app: &Credentials,
     key: &ConnectionKey,
     renewal: Renewal,
-) -> Result<Connection, Error> {
+) -> Result<Refreshed, Error> {
     let Renewal { mut stored, mut just_rotated, mut account_changed } = renewal;
     let mut reading = read_shops(effects, app, &stored).await;
     if let (Err(fault), Some(refused)) = (&reading, &stored.record.current().access)
@@ -135,12 +157,17 @@ async fn sync(
             let error = error.with_cause(Cause::TokenRefused);
             (ShopUpdate::Unread, Some(error.clone()), Some(error))
         }
-        Err(error) => (ShopUpdate::Unread, Some(error.clone()), Some(error)),
+        Err(error) => {
+            let error = shown_if_repeated(error, stored.record.failures());
+            (ShopUpdate::Unread, Some(error.clone()), Some(error))
+        }
     };
     let Recorded { connection, refused } =
         record_shops(effects, key, stored, shops, shown.as_ref(), Occasion::LaterCall).await;
     if let Some(error) = returned.or(refused) {
         return Err(error);
     }
-    connection?.ok_or_else(|| Error::new(Cause::NotConnected))
+    let connection = connection?.ok_or_else(|| Error::new(Cause::NotConnected))?;
+    let effect = if just_rotated { RefreshEffect::Renewed } else { RefreshEffect::ShopsRead };
+    Ok(Refreshed { connection, effect })
 }

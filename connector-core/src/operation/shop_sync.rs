@@ -67,9 +67,11 @@ pub(super) async fn record_shops(
     }
     let connection = written.map_err(row_not_saved);
     // Work is left if the row was not saved or the shops were not read. The shops of an inactive seller cannot be read,
-    // so an inactive seller leaves no work.
+    // so an inactive seller leaves no work. An incomplete list does not tell which shop a webhook was about.
+    let unverified = stored.record.awaits_verification();
     let unfinished = match (&connection, refused.as_ref().or(failure), update.shops) {
         (Err(error), _, _) | (Ok(_), Some(error), ShopUpdate::Unread) => Some(error),
+        (Ok(_), Some(error), ShopUpdate::Listed(list)) if list.unreadable > 0 && unverified => Some(error),
         (Ok(_), _, _) => None,
     };
     match unfinished {

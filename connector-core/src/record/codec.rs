@@ -1,8 +1,9 @@
-//! Encodes and decodes the stored form of a token record, version 1: JSON with short, stable names. The tokens in it
-//! are in clear; the host encrypts the record before it stores it.
+//! Encodes and decodes the stored form of a token record: JSON with short, stable names. The tokens in it are in clear;
+//! the host encrypts the record before it stores it.
 //!
-//! A release that reads version N+1 ships before the release that writes it. Golden files:
-//! `tests/golden/token-record-v*.json`.
+//! Version 2 has the member `user-type` in the profile. It is written only for a seller whose kind is not 0, so that a
+//! host that knows version 1 alone still reads the records of all other sellers. A release that reads version N+1 ships
+//! before the release that writes it. Golden files: `tests/golden/token-record-v*.json`.
 
 use super::{
     Claim, CurrentPair, DeadReason, DecodeError, Lineage, MAX_FALLBACKS, Profile, ShopPolicy, TokenHash, TokenRecord,
@@ -10,12 +11,15 @@ use super::{
 use crate::json::{self, Members};
 use crate::secret::{AccessToken, RefreshToken, SecretBytes};
 use crate::time::UnixSeconds;
+use crate::token::UserType;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::Serialize;
 
-/// The version that this crate writes. It reads no newer version.
+/// The version of a record without a kind of seller.
 const VERSION: u32 = 1;
+/// The version of a record with a kind of seller. This crate reads no newer version.
+const VERSION_WITH_USER_TYPE: u32 = 2;
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -55,10 +59,12 @@ struct WireProfile<'a> {
     seller_name: &'a str,
     base_region: &'a str,
     scopes: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_type: Option<i64>,
 }
 
 /// The number of members of each object. An object with another number of members was not written by this version. If
-/// it were read and written again, members could be lost.
+/// it were read and written again, members could be lost. Version 2 has one more member in the profile.
 const MEMBERS: usize = 20;
 const CLAIM_MEMBERS: usize = 2;
 const PROFILE_MEMBERS: usize = 4;
@@ -68,8 +74,9 @@ impl TokenRecord {
     /// then store nothing. The encoder fails for no record that this crate can hold.
     #[must_use]
     pub fn encode(&self) -> Option<SecretBytes> {
+        let user_type = self.profile.user_type.map(|UserType(kind)| kind);
         let wire = Wire {
-            version: VERSION,
+            version: if user_type.is_some() { VERSION_WITH_USER_TYPE } else { VERSION },
             lineage: self.lineage.to_text(),
             generation: self.generation,
             app_key: &self.app_key,
@@ -95,6 +102,7 @@ impl TokenRecord {
                 seller_name: &self.profile.seller_name,
                 base_region: &self.profile.base_region,
                 scopes: &self.profile.scopes,
+                user_type,
             },
         };
         serde_json::to_vec(&wire).ok().map(SecretBytes::new)
@@ -103,24 +111,26 @@ impl TokenRecord {
     /// Reads a stored record.
     ///
     /// # Errors
-    /// [`DecodeError::TooNew`] for a version newer than the one that this crate writes, [`DecodeError::Unreadable`] for
+    /// [`DecodeError::TooNew`] for a version newer than those that this crate writes, [`DecodeError::Unreadable`] for
     /// anything else that is not a record.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let wire = Members::parse(bytes).ok_or(DecodeError::Unreadable)?;
-        match wire.whole_number("version") {
-            Some(version) if version > i64::from(VERSION) => Err(DecodeError::TooNew),
-            Some(version) if version == i64::from(VERSION) && wire.count() == MEMBERS => {
-                read(&wire).ok_or(DecodeError::Unreadable)
-            }
-            Some(_) | None => Err(DecodeError::Unreadable),
+        let version = wire.whole_number("version").ok_or(DecodeError::Unreadable)?;
+        if version > i64::from(VERSION_WITH_USER_TYPE) {
+            return Err(DecodeError::TooNew);
         }
+        if version < i64::from(VERSION) || wire.count() != MEMBERS {
+            return Err(DecodeError::Unreadable);
+        }
+        read(&wire, version != i64::from(VERSION)).ok_or(DecodeError::Unreadable)
     }
 }
 
-fn read(wire: &Members<'_>) -> Option<TokenRecord> {
+fn read(wire: &Members<'_>, has_user_type: bool) -> Option<TokenRecord> {
     let fallbacks = texts(wire, "fallbacks").filter(|tokens| tokens.len() <= MAX_FALLBACKS)?;
     let rejected = texts(wire, "rejected").filter(|tokens| tokens.len() <= MAX_FALLBACKS)?;
-    let profile = object(wire, "profile", PROFILE_MEMBERS)?;
+    let profile = object(wire, "profile", PROFILE_MEMBERS + usize::from(has_user_type))?;
+    let user_type = if has_user_type { Some(UserType(profile.raw("user-type")?.parse().ok()?)) } else { None };
     Some(TokenRecord {
         lineage: Lineage(bytes(&wire.text("lineage")?)?),
         generation: number(wire, "generation")?,
@@ -150,6 +160,7 @@ fn read(wire: &Members<'_>) -> Option<TokenRecord> {
             seller_name: profile.text("seller-name")?,
             base_region: profile.text("base-region")?,
             scopes: texts(&profile, "scopes")?,
+            user_type,
         },
     })
 }

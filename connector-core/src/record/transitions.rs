@@ -10,7 +10,7 @@ use crate::contract::CLAIM_LIFE;
 use crate::error::{Cause, Error};
 use crate::secret::RefreshToken;
 use crate::time::UnixSeconds;
-use crate::token::{Pair, ROTATION_INTERVAL, back_off, due_at};
+use crate::token::{Expiry, Pair, ROTATION_INTERVAL, UserType, back_off, due_at};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -70,6 +70,7 @@ impl TokenRecord {
                 seller_name: String::new(),
                 base_region: String::new(),
                 scopes: Vec::new(),
+                user_type: None,
             },
         };
         record.take_pair(pair, received_at, random);
@@ -79,6 +80,7 @@ impl TokenRecord {
     /// Replaces the grant in place after a consent for an account that is already connected. The claim, the failures
     /// and the death of the earlier grant are removed. Its refresh token becomes a fallback.
     pub fn regrant(&mut self, grant: &NewGrant<'_>) {
+        self.current.refresh_ends = None;
         self.take_pair(grant.pair, grant.received_at, grant.random);
         self.profile.shop_policy = grant.shop_policy;
         self.granted_at = grant.granted_at;
@@ -125,12 +127,15 @@ impl TokenRecord {
             self.current.access = Some(access.duplicate());
             self.current.access_ends = pair.access_expiry.known();
         }
-        self.current.refresh_ends = pair.refresh_ends.or(self.current.refresh_ends);
+        // TikTok has just accepted the authorization, so an earlier end that is past now was never its end.
+        let earlier_end = self.current.refresh_ends.filter(|end| *end > now);
+        self.current.refresh_ends = pair.refresh_ends.or(earlier_end);
         // If a pair were due before it may be renewed again, a sweep would call `refresh` in a loop.
         let earliest = now.plus(ROTATION_INTERVAL);
-        self.due_at = match &self.current.access {
-            Some(_) => due_at(self.current.access_expiry(), now, random).max(earliest),
-            None => earliest,
+        self.due_at = match (&self.current.access, pair.date_if_now_is_ahead(now)) {
+            (Some(_), Some(date)) if self.current.access_ends.is_none() => due_at(Expiry::Unknown, date, random),
+            (Some(_), _) => due_at(self.current.access_expiry(), now, random).max(earliest),
+            (None, _) => earliest,
         };
         self.claim = None;
         self.dead = None;
@@ -149,6 +154,9 @@ impl TokenRecord {
         }
         if let Some(scopes) = &pair.scopes {
             self.profile.scopes.clone_from(scopes);
+        }
+        if let Some(kind) = pair.user_type {
+            self.profile.user_type = Some(kind).filter(|kind| *kind != UserType::SELLER);
         }
     }
 
@@ -264,15 +272,18 @@ impl TokenRecord {
     /// clear beside the record.
     #[must_use]
     pub fn next_due(&self, now: UnixSeconds) -> Option<UnixSeconds> {
-        if self.dead.is_some() {
-            None
+        let due = if self.dead.is_some() {
+            return None;
         } else if self.claim.is_some() {
-            Some(now.plus(CLAIM_LIFE.as_secs()))
+            now.plus(CLAIM_LIFE.as_secs())
         } else if self.verify {
-            Some(self.not_before.unwrap_or(now))
+            self.not_before.unwrap_or(now)
         } else {
-            Some(self.not_before.unwrap_or(self.due_at))
-        }
+            self.not_before.unwrap_or(self.due_at)
+        };
+        // A host whose clock is ahead must not store a time that nobody else reaches.
+        let is_ahead = self.is_dated_ahead() && self.rotated_at <= now;
+        Some(if is_ahead { due.min(self.due_at) } else { due })
     }
 
     /// Returns whether the access token may be served at `now`. Rule 9: such a token is served even if its renewal

@@ -21,7 +21,7 @@ const SECRETS: [&str; 3] =
 
 fn response(status: u16, body: &[u8]) -> Response {
     let content_type = Some("application/json".into());
-    Response { status, content_type, retry_after: None, date: None, body: body.to_vec() }
+    Response { status, content_type, content_encoding: None, retry_after: None, date: None, body: body.to_vec() }
 }
 
 fn shop_list() -> String {

@@ -88,7 +88,7 @@ fn text() -> impl Strategy<Value = String> {
 
 fn read(status: u16, body: Vec<u8>) -> Option<Error> {
     let content_type = Some("application/json".to_owned());
-    let response = Response { status, content_type, retry_after: None, date: None, body };
+    let response = Response { status, content_type, content_encoding: None, retry_after: None, date: None, body };
     envelope::read(&response, &response.text(), &SECRETS).err().map(|fault| fault.error)
 }
 

@@ -9,9 +9,12 @@ use tiktok_shop_connector_core::record::{
     Claim, CurrentPair, DeadReason, DecodeError, Lineage, Profile, ShopPolicy, TokenHash, TokenRecord,
 };
 use tiktok_shop_connector_core::time::UnixSeconds;
+use tiktok_shop_connector_core::token::UserType;
 
 /// A record in which every field is set. Some numbers have the largest value that is allowed.
 const FULL: &str = include_str!("../golden/token-record-v1.json");
+/// The record of a cross-border seller.
+const CROSS_BORDER: &str = include_str!("../golden/token-record-v2.json");
 /// A record in which every option is `None` and every list is empty.
 const MINIMAL: &str = include_str!("../golden/token-record-v1-minimal.json");
 
@@ -42,6 +45,7 @@ fn full() -> Fields {
             seller_name: "Cửa hàng 超市 🛍\u{fe0f} \"O'Neil\"\n".into(),
             base_region: "VN".into(),
             scopes: vec!["seller.authorization.info".into(), "seller.order.info".into()],
+            user_type: None,
         },
     }
 }
@@ -68,8 +72,15 @@ fn minimal() -> Fields {
             seller_name: String::new(),
             base_region: String::new(),
             scopes: Vec::new(),
+            user_type: None,
         },
     }
+}
+
+fn cross_border() -> Fields {
+    let mut fields = full();
+    fields.profile.user_type = Some(UserType(4));
+    fields
 }
 
 fn decode_error(bytes: &[u8]) -> Option<DecodeError> {
@@ -103,12 +114,13 @@ fn members() -> Vec<String> {
 #[test]
 fn the_golden_records_are_written_byte_for_byte() {
     assert_eq!(stored_form(&full().record()), FULL);
+    assert_eq!(stored_form(&cross_border().record()), CROSS_BORDER);
     assert_eq!(stored_form(&minimal().record()), MINIMAL);
 }
 
 #[test]
 fn every_field_of_the_golden_records_is_read_as_it_was_written() {
-    for (golden, fields) in [(FULL, full()), (MINIMAL, minimal())] {
+    for (golden, fields) in [(FULL, full()), (CROSS_BORDER, cross_border()), (MINIMAL, minimal())] {
         let read = Fields::of(&TokenRecord::decode(golden.as_bytes()).unwrap());
         assert_eq!(read.stored_form(), fields.stored_form());
     }
@@ -116,7 +128,7 @@ fn every_field_of_the_golden_records_is_read_as_it_was_written() {
 
 #[test]
 fn the_golden_records_are_read_and_written_back_unchanged() {
-    for golden in [FULL, MINIMAL] {
+    for golden in [FULL, CROSS_BORDER, MINIMAL] {
         let record = TokenRecord::decode(golden.as_bytes()).unwrap();
         assert_eq!(stored_form(&record), golden);
     }
@@ -152,11 +164,25 @@ fn every_dead_reason_and_shop_policy_has_its_own_name() {
 
 #[test]
 fn a_later_version_is_too_new_whatever_else_it_holds() {
-    for text in [full_with("/version", json!(2)), full_with("/version", json!(9_999)), r#"{"version":2}"#.into()] {
+    for text in [full_with("/version", json!(3)), full_with("/version", json!(9_999)), r#"{"version":3}"#.into()] {
         assert_eq!(decode_error(text.as_bytes()), Some(DecodeError::TooNew), "{text}");
     }
     for version in [json!(0), json!(-1), json!(1.5), json!(null), json!(true), json!([2]), json!("two")] {
         let text = full_with("/version", version);
+        assert_eq!(decode_error(text.as_bytes()), Some(DecodeError::Unreadable), "{text}");
+    }
+}
+
+/// A host that knows version 1 alone must not read the kind of seller and lose it.
+#[test]
+fn the_kind_of_seller_belongs_to_version_2() {
+    for text in [
+        full_with("/profile/user-type", json!(4)),
+        full_with("/version", json!(2)),
+        CROSS_BORDER.replace(r#""user-type":4"#, r#""user-type":null"#),
+        CROSS_BORDER.replace(r#""user-type":4"#, r#""user-type":"4""#),
+        CROSS_BORDER.replace(r#""user-type":4"#, r#""user-typ":4"#),
+    ] {
         assert_eq!(decode_error(text.as_bytes()), Some(DecodeError::Unreadable), "{text}");
     }
 }
@@ -253,13 +279,13 @@ fn stored() -> impl Strategy<Value = String> {
     let rest = (any::<[u8; 16]>(), any::<u64>(), any::<u32>(), any::<u32>(), any::<bool>());
     let grant = (prop::option::of(claim), prop::option::of(prop::sample::select(reasons.to_vec())), texts());
     let times = (point(), ends(), point(), point());
-    let profile = (any::<String>(), any::<bool>(), any::<String>(), any::<String>(), texts());
+    let profile = (any::<String>(), any::<bool>(), any::<String>(), any::<String>(), texts(), any::<Option<i64>>());
     (current, rest, grant, times, profile).prop_map(|(current, rest, grant, times, profile)| {
         let (access_token, access_ends, refresh, refresh_ends) = current;
         let (lineage, generation, presented, failures, verify) = rest;
         let (claim, dead, fallbacks) = grant;
         let (due_at, not_before, granted_at, rotated_at) = times;
-        let (app_key, all, seller_name, base_region, scopes) = profile;
+        let (app_key, all, seller_name, base_region, scopes, user_type) = profile;
         let fields = Fields {
             lineage: Lineage(lineage),
             generation,
@@ -286,6 +312,7 @@ fn stored() -> impl Strategy<Value = String> {
                 seller_name,
                 base_region,
                 scopes,
+                user_type: user_type.map(UserType),
             },
         };
         stored_form(&fields.record())

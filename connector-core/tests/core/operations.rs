@@ -2,7 +2,9 @@
 //! which requests were sent.
 
 mod access_token;
+mod answers;
 mod call;
+mod clocks;
 mod connect;
 mod disconnect;
 mod kill;
@@ -23,7 +25,7 @@ use tiktok_shop_connector_core::callback::Grant;
 use tiktok_shop_connector_core::connection::Connection;
 use tiktok_shop_connector_core::error::Error;
 use tiktok_shop_connector_core::operation;
-use tiktok_shop_connector_core::operation::refresh::RefreshMode;
+use tiktok_shop_connector_core::operation::refresh::{RefreshMode, Refreshed};
 use tiktok_shop_connector_core::record::{ShopPolicy, TokenRecord};
 use tiktok_shop_connector_core::secret::AuthorizationCode;
 
@@ -46,10 +48,14 @@ fn connect_all(host: &ScriptedHost) -> Result<Connection, Error> {
     connect_with(host, ShopPolicy::All)
 }
 
+fn refreshed(host: &ScriptedHost, mode: RefreshMode) -> Result<Refreshed, Error> {
+    run(operation::refresh::refresh(host, customer(), Some(account()), mode))
+}
+
 fn refresh_when_due(host: &ScriptedHost) -> Result<Connection, Error> {
-    run(operation::refresh::refresh(host, customer(), Some(account()), RefreshMode::WhenDue))
+    refreshed(host, RefreshMode::WhenDue).map(|refreshed| refreshed.connection)
 }
 
 fn refresh_forced(host: &ScriptedHost) -> Result<Connection, Error> {
-    run(operation::refresh::refresh(host, customer(), Some(account()), RefreshMode::Forced))
+    refreshed(host, RefreshMode::Forced).map(|refreshed| refreshed.connection)
 }

@@ -12,8 +12,7 @@ use tiktok_shop_connector_core::record::{
 };
 use tiktok_shop_connector_core::secret::{AccessToken, RefreshToken, ShopCipher};
 use tiktok_shop_connector_core::time::UnixSeconds;
-use tiktok_shop_connector_core::token::Expiry;
-use tiktok_shop_connector_core::token::Pair;
+use tiktok_shop_connector_core::token::{Expiry, Pair, UserType};
 
 /// The time at which the wall clock of every scripted host starts.
 pub(crate) const NOW: UnixSeconds = UnixSeconds::new(1_767_225_600);
@@ -86,6 +85,7 @@ pub(crate) fn fresh() -> TokenRecord {
             seller_name: "Seller".into(),
             base_region: "GB".into(),
             scopes: vec!["seller.authorization.info".into()],
+            user_type: None,
         },
     };
     fields.record()
@@ -141,10 +141,11 @@ pub(crate) fn pair(number: u32) -> Pair {
         refresh: Some(refresh_token(&format!("RT-{number}"))),
         refresh_ends: Some(NOW.plus(365 * DAY)),
         account: Some("account-1".into()),
-        user_type: Some(SELLER),
+        user_type: Some(UserType(SELLER)),
         seller_name: Some("Seller".into()),
         base_region: Some("GB".into()),
         scopes: Some(vec!["seller.authorization.info".into()]),
+        date: None,
         status: 200,
         request_id: None,
     }

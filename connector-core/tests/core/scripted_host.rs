@@ -68,6 +68,12 @@ pub(crate) enum Answer {
         date: Option<&'static str>,
         body: String,
     },
+    /// An answer with HTTP status 200 whose body is sent as it is.
+    Bytes {
+        content_type: &'static str,
+        content_encoding: Option<&'static str>,
+        body: Vec<u8>,
+    },
     Broken(TransportFailure),
 }
 
@@ -108,7 +114,7 @@ impl Answer {
             Self::Reply { status, content_type, retry_after, body, .. } => {
                 Self::Reply { status, content_type, retry_after, date: Some(text), body }
             }
-            Self::Broken(_) => self,
+            Self::Bytes { .. } | Self::Broken(_) => self,
         }
     }
 
@@ -254,6 +260,12 @@ impl ScriptedHost {
         let mut state = self.0.borrow_mut();
         let due_at = record.next_due(state.wall);
         state.write_token(key, Some((record.encode().unwrap().expose().to_vec(), due_at)));
+    }
+
+    /// Writes the sample customer's record with the due time that another host has stored with it.
+    pub(crate) fn put_as_stored(&self, other: &Self) {
+        let (bytes, due_at) = (other.stored_bytes(), other.refresh_due_at());
+        self.0.borrow_mut().write_token(&key(), Some((bytes, due_at)));
     }
 
     /// Writes a record with the due time now, even if its content is due later. A crash can leave such a record.

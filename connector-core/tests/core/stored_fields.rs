@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tiktok_shop_connector_core::record::{Claim, CurrentPair, DeadReason, Lineage, Profile, ShopPolicy, TokenRecord};
 use tiktok_shop_connector_core::secret::{AccessToken, RefreshToken};
 use tiktok_shop_connector_core::time::UnixSeconds;
+use tiktok_shop_connector_core::token::UserType;
 
 pub(crate) struct Fields {
     pub(crate) lineage: Lineage,
@@ -61,8 +62,9 @@ impl Fields {
     pub(crate) fn stored_form(&self) -> Value {
         let texts = |tokens: &[RefreshToken]| tokens.iter().map(|token| json!(token.expose())).collect::<Vec<_>>();
         let seconds = |time: Option<UnixSeconds>| time.map(UnixSeconds::seconds);
-        json!({
-            "version": 1,
+        let user_type = self.profile.user_type.map(|UserType(kind)| kind);
+        let mut stored = json!({
+            "version": if user_type.is_some() { 2 } else { 1 },
             "lineage": hex(&self.lineage.0),
             "generation": self.generation,
             "app-key": self.app_key,
@@ -94,7 +96,11 @@ impl Fields {
                 "base-region": self.profile.base_region,
                 "scopes": self.profile.scopes,
             },
-        })
+        });
+        if let Some(kind) = user_type {
+            stored["profile"]["user-type"] = kind.into();
+        }
+        stored
     }
 
     /// Changes the fields with a method of `TokenRecord`, for example with `take_pair`.

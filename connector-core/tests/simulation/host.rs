@@ -109,7 +109,14 @@ fn envelope(code: i64, data: &serde_json::Value) -> Response {
 
 fn answer(status: u16, content_type: &str, body: &str) -> Response {
     let content_type = Some(content_type.into());
-    Response { status, content_type, retry_after: None, date: None, body: body.as_bytes().to_vec() }
+    Response {
+        status,
+        content_type,
+        content_encoding: None,
+        retry_after: None,
+        date: None,
+        body: body.as_bytes().to_vec(),
+    }
 }
 
 impl Effects for Host {

@@ -114,7 +114,7 @@ async fn a_signed_call(stage: &Stage, page: &mut Page, customer: &Customer) -> R
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, customer);
     let search = |shop: ShopId| {
         let search = CallRequest::new(CallScope::Shop(shop), HttpMethod::Post, "/order/202309/orders/search");
-        search.query("page_size", "20").json("{}")
+        search.query("page_size", "20").json(r#"{"order_status":"AWAITING_SHIPMENT"}"#)
     };
     let shop = GERMAN_SHOP.parse()?;
     let answer = call!(stage, page, host.call(tenant, id, search(shop)))?;

@@ -63,16 +63,16 @@ async fn seven_days_later(stage: &Stage, page: &mut Page, customer: &Customer) -
         )
     );
     let (renewed, turned_away): (Vec<_>, Vec<_>) = [answers.0, answers.1].into_iter().partition(Result::is_ok);
-    let connections = renewed.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let connection = connections.first().context("neither server renewed")?;
+    let refreshed = renewed.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let connection = &refreshed.first().context("neither server renewed")?.connection;
 
     page.connection(connection, stage.now())?;
     page.shops(&connection.shops)?;
     // Each server whose call succeeds reads the shops.
-    page.requests(&stage.journal.take(), &[(1, REFRESH, OK), (connections.len(), LIST_SHOPS, OK)])?;
+    page.requests(&stage.journal.take(), &[(1, REFRESH, OK), (refreshed.len(), LIST_SHOPS, OK)])?;
     let codes = turned_away.into_iter().map(|answer| Ok(connector_error(answer)?.failure().code.clone()));
     let codes = codes.collect::<Result<Vec<_>>>()?;
-    let in_progress = vec!["refresh-in-progress".to_owned(); 2 - connections.len()];
+    let in_progress = vec!["refresh-in-progress".to_owned(); 2 - refreshed.len()];
     page.check("two servers called, and one request spent the refresh token", &codes, &in_progress)?;
     let week_later = (ConnectionStatus::Active, before.access_expires_at.map(|end| later(end, WEEK)));
     page.check(
@@ -112,7 +112,7 @@ async fn the_secret_is_corrected(stage: &Stage, page: &mut Page, customer: &mut 
     )?;
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, &*customer);
     stage.vault.set_app_secret(stage.app.app_secret.as_str().into());
-    let connection = call!(stage, page, host.refresh(tenant, id, None, RefreshMode::Forced))?;
+    let connection = call!(stage, page, host.refresh(tenant, id, None, RefreshMode::Forced))?.connection;
     stage.journal.checks();
     let events = new_events(stage, customer).await?;
 

@@ -226,6 +226,7 @@ impl ErrorReport {
                 "run list-connections to see whether the customer is connected, or authorization-url to begin a new consent"
             }
             ConsentError::StateExpired => "run authorization-url to begin a new consent",
+            ConsentError::Malformed => "run connect again with the complete address of the callback",
             _ => "run list-connections to see what is stored",
         };
         Self::new(CONSENT, "consent-not-finished", error.to_string()).with_code(error.code(), next)

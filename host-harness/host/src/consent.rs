@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use tiktok_shop_connector_core::callback::check_form;
+
 use crate::connect::{Grant, StateCheck};
 use crate::connection::{Connection, ShopPolicy};
 use crate::error::{Action, CallError};
@@ -68,6 +70,10 @@ pub enum ConsentError {
     /// The consent began more than ten minutes ago. Begin a new consent.
     #[error("the consent began more than ten minutes ago")]
     StateExpired,
+    /// The callback has neither a code nor an error, repeats a parameter, or is longer than 8192 bytes. Its state is
+    /// not used. Pass the whole query of the callback.
+    #[error("the callback is incomplete, repeats a parameter, or is too long")]
+    Malformed,
     /// The storage failed, so it is unknown whether the state is used. Try the same callback again. If the second
     /// attempt fails with [`StateUsed`](Self::StateUsed), begin a new consent.
     #[error("{0}")]
@@ -89,6 +95,7 @@ impl ConsentError {
             Self::OtherBrowser => "other-browser",
             Self::StateUsed => "state-used",
             Self::StateExpired => "state-expired",
+            Self::Malformed => "callback-malformed",
             Self::Storage(_) => "storage-failed",
             Self::Call(error) => error.code(),
         }
@@ -121,7 +128,8 @@ impl ConnectorHost {
 
     /// Finishes the consent that this browser began. `query` is the text after the `?` of the callback's address,
     /// unchanged. If several callbacks arrive at the same moment, one succeeds and the others get
-    /// [`ConsentError::StateUsed`].
+    /// [`ConsentError::StateUsed`]. A query that tells nothing about the seller's decision does not use the state:
+    /// [`ConsentError::Malformed`].
     ///
     /// # Errors
     /// See [`ConsentError`]. Nothing was sent to TikTok, unless the error is [`ConsentError::Call`].
@@ -145,6 +153,9 @@ impl ConnectorHost {
         }
         if age > MAX_AGE {
             return Err(ConsentError::StateExpired);
+        }
+        if check_form(query.expose()).is_err() {
+            return Err(ConsentError::Malformed);
         }
         if !run_within(self.storage_timeout(), self.storage().use_state(tenant, &digest)).await? {
             return Err(ConsentError::StateUsed);

@@ -11,6 +11,7 @@
 
 mod address;
 mod allow;
+mod coding;
 mod connect;
 mod exchange;
 mod policy;

@@ -20,7 +20,7 @@ mod trap;
 
 pub(crate) use self::boundary_hook::OnBoundary;
 pub(crate) use self::call_log::{CallLog, Operation};
-pub(crate) use self::convert::read_all;
+pub(crate) use self::convert::{read_all, refreshed};
 pub(crate) use self::engine::GuestMemories;
 pub(crate) use self::program::Program;
 pub(crate) use self::sandbox::Sandbox;

@@ -3,8 +3,8 @@
 use futures::FutureExt as _;
 
 use crate::connection::Connection;
-use crate::error::CallError;
-use crate::guest::{CallLog, Operation, Scope};
+use crate::error::{CallError, ConnectorError};
+use crate::guest::{CallLog, Operation, Scope, refreshed};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, TenantId};
 
@@ -17,9 +17,34 @@ pub enum RefreshMode {
     Forced,
 }
 
+/// What a `refresh` has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefreshEffect {
+    /// TikTok has issued new tokens, and they are stored. TikTok's list of shops was read with them.
+    Renewed,
+    /// The tokens were not renewed, because they were not due. TikTok's list of shops was read.
+    ShopsRead,
+    /// Nothing was sent to TikTok. The error says why, and when to call again. The access token is still valid, so the
+    /// connection works. If the renewal itself matters, treat this like [`CallError::Connector`] with this error.
+    NothingSent(ConnectorError),
+}
+
+/// A refreshed connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refreshed {
+    /// The connection as it is stored now.
+    pub connection: Connection,
+    /// What this call has done.
+    pub effect: RefreshEffect,
+}
+
 impl ConnectorHost {
     /// Renews the access token if `mode` says so, and reads the shops that TikTok lists. `account: None` means the
     /// customer's only account.
+    ///
+    /// While another call holds the claim on the tokens, or while the connection is held back after failures, the call
+    /// sends nothing. The answer is then [`RefreshEffect::NothingSent`] if the access token is still valid. A claim
+    /// whose request got no readable answer lasts 120 s, and a forced refresh in this time sends nothing either.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -29,14 +54,21 @@ impl ConnectorHost {
         customer: &CustomerId,
         account: Option<&AccountId>,
         mode: RefreshMode,
-    ) -> Result<Connection, CallError> {
+    ) -> Result<Refreshed, CallError> {
         let scope = Scope::of_customer(tenant, customer);
         let log = CallLog::begin(Operation::Refresh, &scope, account);
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
+        let plugin = self.plugin().clone();
         self.sandbox
-            .call(log, scope, Connection::try_from, move |guest, wasm_store| {
-                async move { guest.call_refresh(wasm_store, &customer, account.as_ref(), mode.into()).await }.boxed()
-            })
+            .call(
+                log,
+                scope,
+                |result| refreshed(plugin, result),
+                move |guest, wasm_store| {
+                    async move { guest.call_refresh(wasm_store, &customer, account.as_ref(), mode.into()).await }
+                        .boxed()
+                },
+            )
             .await
     }
 }

@@ -22,12 +22,11 @@ const MAX_CONFLICTS: u32 = 3;
 ///
 /// ```
 /// # use std::time::Duration;
-/// use tiktok_shop_host::connection::Connection;
-/// use tiktok_shop_host::refresh::RefreshMode;
+/// use tiktok_shop_host::refresh::{RefreshMode, Refreshed};
 /// use tiktok_shop_host::retry::with_retries;
 /// use tiktok_shop_host::{CallError, ConnectorHost, CustomerId, TenantId};
 ///
-/// async fn renewed(host: &ConnectorHost, tenant: &TenantId, customer: &CustomerId) -> Result<Connection, CallError> {
+/// async fn renewed(host: &ConnectorHost, tenant: &TenantId, customer: &CustomerId) -> Result<Refreshed, CallError> {
 ///     with_retries(Duration::from_secs(60), || host.refresh(tenant, customer, None, RefreshMode::WhenDue)).await
 /// }
 /// ```

@@ -11,10 +11,10 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
-use crate::connection::{Connection, UnixSeconds};
+use crate::connection::UnixSeconds;
 use crate::error::CallError;
 use crate::host::ConnectorHost;
-use crate::refresh::RefreshMode;
+use crate::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use crate::storage::{Due, StorageError, run_within};
 
 /// The settings of a sweep.
@@ -42,8 +42,11 @@ impl Sweep {
 /// The result of a sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// The number of connections that were refreshed.
+    /// The number of connections that were refreshed: TikTok was asked, and its answer is stored.
     pub refreshed: u64,
+    /// The number of connections for which nothing was sent ([`RefreshEffect::NothingSent`]), for example because
+    /// another host is refreshing them, or because this host's clock is ahead of the clock of the storage.
+    pub waiting: u64,
     /// The number of connections that could not be refreshed. Most of them show the failure in their row, and are due
     /// again later.
     pub failed: u64,
@@ -88,7 +91,7 @@ impl ConnectorHost {
         &self,
         sweep: Sweep,
         stop: impl Future<Output = ()>,
-        mut on_each: impl FnMut(&Due, &Result<Connection, CallError>),
+        mut on_each: impl FnMut(&Due, &Result<Refreshed, CallError>),
     ) -> Result<Swept, SweepError> {
         let mut swept = Swept::default();
         let mut stop = pin!(stop);
@@ -137,8 +140,9 @@ impl ConnectorHost {
             // A panic is a bug of this program and no failure of this connection, so it is not counted as a failed
             // refresh.
             let Ok((due, Some(outcome))) = ended else { continue };
-            match outcome {
-                Ok(_) => swept.refreshed += 1,
+            match &outcome {
+                Ok(Refreshed { effect: RefreshEffect::Renewed | RefreshEffect::ShopsRead, .. }) => swept.refreshed += 1,
+                Ok(Refreshed { effect: RefreshEffect::NothingSent(_), .. }) => swept.waiting += 1,
                 Err(_) => swept.failed += 1,
             }
             on_each(&due, &outcome);
@@ -155,7 +159,7 @@ impl ConnectorHost {
     }
 
     /// Refreshes a connection if it is still due. The outcome is `None` if it is no longer due.
-    async fn refresh_due(self, now: UnixSeconds, listed: Listed) -> (Due, Option<Result<Connection, CallError>>) {
+    async fn refresh_due(self, now: UnixSeconds, listed: Listed) -> (Due, Option<Result<Refreshed, CallError>>) {
         let Listed { predecessor, due } = listed;
         // Ask for the first due entry after the predecessor. If that entry comes later in the order than this
         // connection, the connection is no longer due. If the storage fails, refresh the connection: with `WhenDue`,
@@ -181,11 +185,11 @@ impl ConnectorHost {
 
 impl fmt::Display for Swept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { refreshed, failed, notices, stopped } = self;
-        write!(
-            f,
-            "{refreshed} refreshed, {failed} failed, notices: {notices}{}",
-            if *stopped { ", stopped" } else { "" }
-        )
+        let Self { refreshed, waiting, failed, notices, stopped } = self;
+        write!(f, "{refreshed} refreshed, ")?;
+        if *waiting > 0 {
+            write!(f, "{waiting} waiting, ")?;
+        }
+        write!(f, "{failed} failed, notices: {notices}{}", if *stopped { ", stopped" } else { "" })
     }
 }

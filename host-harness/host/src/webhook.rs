@@ -80,7 +80,8 @@ pub enum WebhookReply<E> {
     Repeated,
     /// The signature was made neither with the current nor with the previous secret of the tenant's app.
     Forged,
-    /// The signature is valid, but the body is not an event. A repetition would not help.
+    /// TikTok has signed the body, but the connector can't read it as an event. TikTok sends it again, so that no event
+    /// is lost while the reason is found. Show it to an operator. The host logs it as an error.
     Malformed(ConnectorError),
     /// The body is larger than 1 MiB. It was not read.
     TooLarge,
@@ -100,10 +101,10 @@ impl<E> WebhookReply<E> {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Handled | Self::Repeated | Self::Malformed(_) => 200,
+            Self::Handled | Self::Repeated => 200,
             Self::Forged => 401,
             Self::TooLarge => 413,
-            Self::NotHandled(_) => 500,
+            Self::Malformed(_) | Self::NotHandled(_) => 500,
             Self::NotReceived(_) | Self::NotRead(_) | Self::Late => 503,
         }
     }
@@ -180,7 +181,14 @@ impl ConnectorHost {
         body: Vec<u8>,
     ) -> Result<(WebhookDigest, Webhook), WebhookReply<E>> {
         let body_digest = WebhookDigest::of_body(&body);
-        let webhook = self.receive_webhook(tenant, authorization, body).await.map_err(not_received)?;
+        let bytes = body.len();
+        let webhook = self.receive_webhook(tenant, authorization, body).await.map_err(|error| {
+            let reply = not_received(error);
+            if let WebhookReply::Malformed(error) = &reply {
+                tracing::error!(tenant = tenant.as_str(), bytes, %error, "TikTok signed a webhook that can't be read");
+            }
+            reply
+        })?;
         let digest = webhook.notification_id.as_deref().map_or(body_digest, WebhookDigest::of_id);
         let known = run_within(self.storage_timeout(), self.storage().knows_webhook(tenant, &digest)).await;
         if known.map_err(WebhookReply::NotRead)? { Err(WebhookReply::Repeated) } else { Ok((digest, webhook)) }

@@ -342,6 +342,7 @@ async fn refresh_tokens(faulty: &Faulty) -> Ended {
     stage.advance(8 * DAY);
     let (tenant, alice) = (tenant(0), customer_id(ALICE));
     let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, RefreshMode::WhenDue)).await;
+    let outcome = outcome.map(|refreshed| refreshed.connection);
     let row = faulty.row().await.unwrap();
     let then = match &outcome {
         Ok(connection) if in_order(connection) && in_order(&row) => "done".to_owned(),
@@ -380,6 +381,7 @@ async fn refresh_shops(faulty: &Faulty) -> Ended {
     faulty.stage.advance(700);
     let (tenant, alice) = (tenant(0), customer_id(ALICE));
     let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, RefreshMode::WhenDue)).await;
+    let outcome = outcome.map(|refreshed| refreshed.connection);
     let row = faulty.row().await.unwrap();
     let standing = row.shops.iter().map(|shop| shop.standing).collect::<Vec<_>>();
     let then = match (&outcome, standing.as_slice()) {

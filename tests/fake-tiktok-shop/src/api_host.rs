@@ -12,7 +12,7 @@ use crate::envelope::{Answer, Failure};
 use crate::grants::AccessRefusal;
 use crate::marketplace::Marketplace;
 use crate::signature::{Signed, sign};
-use crate::switches::{Switches, UnsignedEmptyObject, WrongCipher};
+use crate::switches::{InvalidAccessToken, Switches, UnsignedEmptyObject, WrongCipher};
 use crate::vendor_request::VendorRequest;
 
 /// The highest age of a request's timestamp, in seconds.
@@ -20,9 +20,6 @@ const MAX_TIMESTAMP_AGE: u64 = 5 * 60;
 
 /// The highest number of seconds by which a request's timestamp may be ahead of the fake's clock.
 const MAX_TIMESTAMP_LEAD: u64 = 30;
-
-/// The `user_type` of a seller.
-const SELLER: u8 = 0;
 
 /// Checks a call and lets its endpoint answer.
 pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> Answer {
@@ -126,9 +123,15 @@ fn authenticate(marketplace: &Marketplace, app: &App, request: &VendorRequest) -
         .filter(|token| !token.is_empty())
         .ok_or_else(|| Failure::bad_request("Missing or malformed access token in x-tts-access-token"))?;
     let switches = &marketplace.switches;
-    let invalid = || {
-        let message = "Access token is invalid: the seller has deauthorized the app, or it is another kind of token";
-        Failure::new(switches.status_105001.into(), 105_001, message)
+    let invalid = || match switches.invalid_access_token {
+        InvalidAccessToken::Code105001 => {
+            let message =
+                "Access token is invalid: the seller has deauthorized the app, or it is another kind of token";
+            Failure::new(switches.status_105001.into(), 105_001, message)
+        }
+        InvalidAccessToken::Code36009004 => {
+            Failure::bad_request("Invalid credentials. The 'x-tts-access-token' header is invalid")
+        }
     };
     let key =
         marketplace.grants.access(token, &app.service_id, marketplace.clock.now(), switches).map_err(|refusal| {
@@ -143,7 +146,8 @@ fn authenticate(marketplace: &Marketplace, app: &App, request: &VendorRequest) -
         })?;
     let seller = marketplace.seller(&key.seller).map_err(|_| invalid())?;
     let authorization = marketplace.grants.authorization(key).ok_or_else(invalid)?;
-    if seller.user_type != SELLER {
+    // 1 is a creator, and 2 and 3 are partners.
+    if matches!(seller.user_type, 1..=3) {
         let message = "The user type of the access token does not fit the request";
         return Err(Failure::new(switches.status_101000.into(), 101_000, message));
     }

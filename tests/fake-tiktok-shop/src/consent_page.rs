@@ -134,9 +134,9 @@ fn form(app: &App, link: Link, sellers: &[Seller], state: Option<&str>) -> Strin
 /// Returns the radio button of a seller. `checked` is empty or the attribute that selects the button.
 fn choice(seller: &Seller, checked: &str) -> String {
     let kind = match seller.user_type {
-        0 => "seller",
         1 => "creator",
-        _ => "partner",
+        2 | 3 => "partner",
+        _ => "seller",
     };
     format!(
         "<label><input type=\"radio\" name=\"seller\" value=\"{id}\"{checked}> {name} \

@@ -40,10 +40,10 @@ pub fn apps() -> Vec<App> {
     ]
 }
 
-/// Returns one seller of each kind that can consent: `one-shop`, `several-regions`, `cross-border`, `no-shop` and
-/// `creator`.
+/// Returns one seller of each kind that can consent: `one-shop`, `several-regions`, `cross-border`, `global-selling`,
+/// `no-shop` and `creator`.
 ///
-/// The Irish shop of `several-regions` has no cipher, and its German shop has members that are not documented.
+/// `cross-border` has the `user_type` 4, and `global-selling` has 5. The Irish shop of `several-regions` has no cipher, and its German shop has members that are not documented.
 pub fn sellers() -> Vec<Seller> {
     vec![
         seller("one-shop", "Teapot Corner", "GB", vec![shop(1, "Teapot Corner", "GB", "LOCAL")]),
@@ -60,18 +60,25 @@ pub fn sellers() -> Vec<Seller> {
                 ],
             )
         },
-        seller(
-            "cross-border",
-            "Yunhe Trading",
-            "CN",
-            vec![
-                shop(5, "Yunhe UK", "GB", "CROSS_BORDER"),
-                shop(6, "Yunhe US", "US", "CROSS_BORDER"),
-                shop(7, "Yunhe Malaysia", "MY", "CROSS_BORDER"),
-                shop(8, "Yunhe ไทย", "TH", "CROSS_BORDER"),
-                shop(9, "Yunhe Việt Nam", "VN", "CROSS_BORDER"),
-            ],
-        ),
+        Seller {
+            user_type: 4,
+            ..seller(
+                "cross-border",
+                "Yunhe Trading",
+                "CN",
+                vec![
+                    shop(5, "Yunhe UK", "GB", "CROSS_BORDER"),
+                    shop(6, "Yunhe US", "US", "CROSS_BORDER"),
+                    shop(7, "Yunhe Malaysia", "MY", "CROSS_BORDER"),
+                    shop(8, "Yunhe ไทย", "TH", "CROSS_BORDER"),
+                    shop(9, "Yunhe Việt Nam", "VN", "CROSS_BORDER"),
+                ],
+            )
+        },
+        Seller {
+            user_type: 5,
+            ..seller("global-selling", "Qingshan Global", "CN", vec![shop(10, "Qingshan", "SG", "CROSS_BORDER")])
+        },
         seller("no-shop", "Just Registered", "GB", Vec::new()),
         Seller { user_type: 1, ..seller("creator", "Mira Creates", "GB", Vec::new()) },
     ]

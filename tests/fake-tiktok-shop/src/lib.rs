@@ -89,10 +89,10 @@ pub use seller::{Seller, Shop};
 pub use switches::{
     CallbackExtras, CipherFailureStatus, CiphersOnConsent, DeauthorizeAgain, DeauthorizeNotice, DeauthorizeShop,
     EarlierToken, EmptyData, EndingNoticeZone, ExpirationTime, FailureStatus, GrantNotices, GrantedScopesField,
-    LastShopRemoved, NotificationId, RefreshGrantType, RefreshTokenField, RefreshTokenOnRefresh, RefusalError,
-    RefusedWebhook, ReplacedRefreshToken, Switches, TokenFailure, TokenPrefix, TokensAfterRemoval, UnsignedEmptyObject,
-    WebhookBody, WebhookCopies, WebhookData, WebhookDelay, WebhookOrder, WebhookShopId, WebhookTimestamp, WrongCipher,
-    WrongSecret,
+    InvalidAccessToken, LastShopRemoved, NotificationId, RefreshGrantType, RefreshTokenField, RefreshTokenOnRefresh,
+    RefusalError, RefusedWebhook, ReplacedRefreshToken, Switches, TokenFailure, TokenPrefix, TokensAfterRemoval,
+    UnsignedEmptyObject, WebhookBody, WebhookCopies, WebhookData, WebhookDelay, WebhookOrder, WebhookShopId,
+    WebhookTimestamp, WrongCipher, WrongSecret,
 };
 pub use webhook::{WebhookDelivery, WebhookFate};
 

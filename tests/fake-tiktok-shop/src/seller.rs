@@ -15,7 +15,8 @@ pub struct Seller {
     pub name: String,
     /// The `seller_base_region` in token answers. It is the region of the account; shops have regions of their own.
     pub base_region: String,
-    /// The `user_type` in token answers: 0 seller, 1 creator, 3 partner.
+    /// The `user_type` in token answers: 0 seller, 1 creator, 2 and 3 partner, 4 and 5 cross-border seller (Global
+    /// Selling).
     pub user_type: u8,
     /// The shops that a consent covers, in the order in which they are listed.
     pub shops: Vec<Shop>,

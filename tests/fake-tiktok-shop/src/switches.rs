@@ -12,9 +12,9 @@ use serde_json::Value;
 
 pub use answers::{
     CallbackExtras, CipherFailureStatus, CiphersOnConsent, DeauthorizeAgain, DeauthorizeNotice, DeauthorizeShop,
-    EarlierToken, EmptyData, FailureStatus, GrantedScopesField, LastShopRemoved, RefreshGrantType, RefreshTokenField,
-    RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, TokenFailure, TokenPrefix, TokensAfterRemoval,
-    UnsignedEmptyObject, WrongCipher, WrongSecret,
+    EarlierToken, EmptyData, FailureStatus, GrantedScopesField, InvalidAccessToken, LastShopRemoved, RefreshGrantType,
+    RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, TokenFailure, TokenPrefix,
+    TokensAfterRemoval, UnsignedEmptyObject, WrongCipher, WrongSecret,
 };
 pub(crate) use explanation::EXPLANATIONS;
 pub use webhooks::{
@@ -57,6 +57,8 @@ pub struct Switches {
     pub unsigned_empty_object: UnsignedEmptyObject,
     /// Which HTTP status goes with 101000 (the token's user type does not fit the call)?
     pub status_101000: FailureStatus,
+    /// Which code answers an invalid access token?
+    pub invalid_access_token: InvalidAccessToken,
     /// Which HTTP status goes with 105001 (the access token is invalid)?
     pub status_105001: FailureStatus,
     /// Which HTTP status goes with 105002 (the access token has expired)?

@@ -53,7 +53,7 @@ impl export::Guest for Hostile {
     }
 
     /// Returns an error with a text of 16 MiB.
-    fn refresh(_: String, _: Option<String>, _: export::Rotation) -> Result<types::Connection, types::Error> {
+    fn refresh(_: String, _: Option<String>, _: export::Rotation) -> Result<export::Refreshed, types::Error> {
         Err(types::Error::Internal(failure("x".repeat(16 << 20))))
     }
 

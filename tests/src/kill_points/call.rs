@@ -58,7 +58,7 @@ impl Call {
         let (tenant, customer) = (tenant(0), customer_id(CUSTOMER));
         let connection = match self {
             Self::Connect(callback) => host.connect(&tenant, &customer, grant(&callback), ShopPolicy::All).await?,
-            Self::Refresh(mode) => host.refresh(&tenant, &customer, None, mode).await?,
+            Self::Refresh(mode) => host.refresh(&tenant, &customer, None, mode).await?.connection,
             Self::LinkShops(shops) => host.link_shops(&tenant, &customer, None, &shops).await?,
             Self::Disconnect(target) => {
                 let ended = host.disconnect(&tenant, &customer, target, RemoteGrant::Revoke).await?;

@@ -212,7 +212,8 @@ fn the_consent_is_dated_by_tiktoks_clock() {
 
     for (date, granted_at) in [
         ("Thu, 01 Jan 2026 00:10:00 GMT", NOW),
-        ("Wed, 31 Dec 2025 22:59:59 GMT", NOW),
+        ("Wed, 31 Dec 2025 22:59:59 GMT", NOW.minus(3601)),
+        ("Tue, 31 Dec 2019 23:59:59 GMT", NOW),
         ("Thu, 01 Jan 1970 00:00:00 GMT", NOW),
         ("yesterday", NOW),
     ] {

@@ -147,7 +147,7 @@ fn a_consent_that_loses_every_race_returns_authorization_code_spent() {
 
 #[test]
 fn a_record_that_cannot_be_read_is_not_overwritten() {
-    let too_new = br#"{"version":2}"#.as_slice();
+    let too_new = br#"{"version":3}"#.as_slice();
     for (bytes, expected) in [(too_new, "token-record-too-new"), (b"?", "token-record-unreadable")] {
         let host = ScriptedHost::new().answers([pair_answer(2)]);
         host.put_bytes(&key(), bytes);

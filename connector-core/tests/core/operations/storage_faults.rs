@@ -274,7 +274,7 @@ fn a_new_row_is_deleted_if_its_record_was_deleted_meanwhile() {
 #[test]
 fn unreadable_records_are_not_changed() {
     for (bytes, expected, action) in [
-        (br#"{"version":2}"#.as_slice(), "token-record-too-new", Action::Misconfigured),
+        (br#"{"version":3}"#.as_slice(), "token-record-too-new", Action::Misconfigured),
         (b"{}", "token-record-unreadable", Action::StorageFailed),
     ] {
         let host = connected(&due());

@@ -45,9 +45,18 @@ impl Effects for ScriptedHost {
             Answer::Reply { status, content_type, retry_after, date, body } => Ok(Response {
                 status,
                 content_type: Some(content_type.into()),
+                content_encoding: None,
                 retry_after: retry_after.map(Into::into),
                 date: date.map(Into::into),
                 body: body.into_bytes(),
+            }),
+            Answer::Bytes { content_type, content_encoding, body } => Ok(Response {
+                status: 200,
+                content_type: Some(content_type.into()),
+                content_encoding: content_encoding.map(Into::into),
+                retry_after: None,
+                date: None,
+                body,
             }),
         }
     }
@@ -157,6 +166,7 @@ fn name_of(request: &Request<'_>) -> String {
         "/authorization/202309/shops" => {
             assert_eq!(request.authority, Authority::Api);
             assert_eq!(names, ["app_key", "sign", "timestamp"]);
+            assert!(request.content_type.is_none(), "a GET has no content");
             format!("shops {}", request.access_token.as_ref().map(AccessToken::expose).expect("an access token"))
         }
         _ => business_call(request, path, &query),

@@ -64,8 +64,9 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   $ tiktok-shop-harness call customer-7 GET /authorization/202309/shops --json
   {\"http_status\":200,\"code\":\"0\",\"request_id\":\"…\",\"content_type\":\"application/json\",\"body\":…}
 
-  $ echo '{}' | tiktok-shop-harness call customer-7 POST /order/202309/orders/search \\
-      --shop 7490000000000000001 --query page_size=1 --body-file -
+  $ echo '{\"order_status\":\"AWAITING_SHIPMENT\"}' |
+      tiktok-shop-harness call customer-7 POST /order/202309/orders/search \\
+        --shop 7490000000000000001 --query page_size=1 --body-file -
   HTTP 200, code 0, request …
   {\"code\":0,…}
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use clap::Args;
+use tiktok_shop_connector_core::callback::check_form;
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
 use tiktok_shop_host::{CustomerId, Secret};
 
@@ -81,23 +82,33 @@ fn must_choose_a_shop(connection: &Connection) -> bool {
         && connection.shops.iter().all(|shop| !shop.linked)
 }
 
-/// Returns the query of a callback. In an address, the query is the text after the `?`. A callback that is not an
-/// address is a query already.
+/// Returns the query of a pasted callback. Whatever a person may paste is read: an address with any scheme or without
+/// one, only the path, or only the query; with a byte order mark, quotes or a fragment; with `&` as HTML writes it.
+///
+/// A text without a code and without an error is refused here, so that it does not use up the state.
 fn query(callback: &str) -> Result<Secret, Failure> {
     let malformed = |what: &str| Err(Failure::Malformed(format!("standard input: {what}")));
-    let query = if callback.starts_with("http://") || callback.starts_with("https://") {
-        let address = callback.split('#').next().unwrap_or_default();
-        address.split_once('?').map_or("", |(_, query)| query)
-    } else {
-        callback.trim_start_matches('?')
+    let around = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}' | '<' | '>' | '"' | '\'' | '`');
+    let callback = callback.trim_matches(around);
+    let (address, fragment) = callback.split_once('#').unwrap_or((callback, ""));
+    // An address that is made by a script may have its query behind the `#`.
+    let address = if fragment.contains('?') && !address.contains('?') { fragment } else { address };
+    let query = match address.split_once('?') {
+        // A `?` may also be a character in a value of a query.
+        Some((before, query)) if before.contains("://") || !before.contains(['=', '&']) => query,
+        Some(_) | None => address,
     };
-    match query {
+    let query = query.replace("&amp;", "&");
+    match query.as_str() {
         _ if callback.is_empty() => malformed("empty; expected the address to which the browser was sent back"),
         query if query.chars().any(|c| c.is_control() || c == ' ') => {
             malformed("not a callback: it contains a space or a control character")
         }
-        query if !query.contains('=') => malformed("not a callback: it has no query such as code=…&state=…"),
-        query => Ok(query.into()),
+        query if check_form(query).is_err() => malformed(
+            "not a callback: it needs a query such as code=…&state=…, with one code or one error; the consent can still \
+             be finished",
+        ),
+        _ => Ok(query.into()),
     }
 }
 
@@ -106,8 +117,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_is_the_part_of_an_address_behind_the_question_mark() {
+    fn whatever_a_person_pastes_is_read() {
         for (callback, expected) in [
+            ("/cb?code=c&state=s", "code=c&state=s"),
+            ("p.example/cb?code=c&state=s", "code=c&state=s"),
+            ("HTTPS://p.example/cb?code=c&state=s", "code=c&state=s"),
+            ("myapp://cb?code=c&state=s", "code=c&state=s"),
+            ("myapp:/cb?code=c&state=s", "code=c&state=s"),
+            ("https://p.example/a=b/cb?code=c&state=s", "code=c&state=s"),
+            ("\u{feff}https://p.example/cb?code=c&state=s", "code=c&state=s"),
+            ("\u{feff}code=c&state=s", "code=c&state=s"),
+            ("  <https://p.example/cb?code=c&state=s>\r", "code=c&state=s"),
+            ("\"https://p.example/cb?code=c&state=s\"", "code=c&state=s"),
+            ("https://p.example/cb?code=c&amp;state=s", "code=c&state=s"),
+            ("https://p.example/#/cb?code=c&state=s", "code=c&state=s"),
+            ("code=c&state=s#top", "code=c&state=s"),
+            ("code=a?b&state=s", "code=a?b&state=s"),
+            ("error=auth_denied&code=null&state=s", "error=auth_denied&code=null&state=s"),
             ("https://p.example/cb?code=c&state=s", "code=c&state=s"),
             ("http://127.0.0.1:4010/callback?code=c&state=s#top", "code=c&state=s"),
             ("https://p.example/cb?code=a?b&state=s", "code=a?b&state=s"),
@@ -120,9 +146,18 @@ mod tests {
 
     #[test]
     fn a_text_that_is_not_a_callback_is_refused_and_not_repeated() {
-        for callback in
-            ["", "CANARY", "https://p.example/CANARY", "https://p.example/?", "code=CANARY CANARY", "code=\0CANARY"]
-        {
+        for callback in [
+            "",
+            "CANARY",
+            "https://p.example/CANARY",
+            "https://p.example/?",
+            "https://p.example/cb?state=CANARY",
+            "https://p.example/cb?code=&state=CANARY",
+            "state=CANARY&locale=en",
+            "code=CANARY&code=CANARY",
+            "code=CANARY CANARY",
+            "code=\0CANARY",
+        ] {
             let Failure::Malformed(text) = query(callback).unwrap_err() else { panic!("{callback}") };
             assert!(text.starts_with("standard input: ") && !text.contains("CANARY"), "{text}");
         }

@@ -1,11 +1,13 @@
 //! `refresh`: renews the tokens of a connection and reads its shops.
 
+use anstyle::Style;
 use clap::Args;
-use tiktok_shop_host::refresh::RefreshMode;
-use tiktok_shop_host::{AccountId, CustomerId};
+use serde::Serialize;
+use tiktok_shop_host::refresh::{RefreshEffect, RefreshMode, Refreshed};
+use tiktok_shop_host::{AccountId, CallError, CustomerId};
 
 use crate::failure::Failure;
-use crate::output::{Report, print_connection};
+use crate::output::{BAD, ConnectionLine, Report, print_connection};
 use crate::settings::{HostArgs, OpenedHost};
 
 /// Renew a connection's tokens if they are due, and read its shops again
@@ -29,27 +31,58 @@ pub(crate) struct Refresh {
 
 const AFTER_HELP: &str = "\
 The tokens are due for renewal about one day before the access token ends. If several processes
-refresh a connection at the same time, only one of them renews the tokens.
+refresh a connection at the same time, only one of them renews the tokens. The last line says what
+was done: whether TikTok Shop issued new tokens, whether only the shops were read, or whether nothing
+was sent. After a refresh whose answer was lost or could not be read, nothing is sent for 120 s.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
   $ tiktok-shop-harness refresh customer-7
   customer-7: Teapot Corner (GB), active
   …
+      done    shops read; the tokens were not due
 
   $ tiktok-shop-harness refresh customer-7 --force --json
-  {\"customer\":\"customer-7\",…}
+  {\"customer\":\"customer-7\",…,\"effect\":\"renewed\"}
 
-Exit status: 0 if the connection works; 10 if the same command may succeed later; 11 if only a new
-consent helps; 13 if the customer is not connected; for others see tiktok-shop-harness --help.";
+Exit status: 0 if the connection works; 10 if the same command may succeed later, also if --force
+could not renew the tokens now; 11 if only a new consent helps; 13 if the customer is not connected;
+for others see tiktok-shop-harness --help.";
+
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    connection: ConnectionLine<'a>,
+    /// `renewed`, `shops-read` or `nothing-sent`.
+    effect: &'static str,
+    /// Why nothing was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
 
 impl Refresh {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { customer, account, force, settings } = self;
         let mode = if force { RefreshMode::Forced } else { RefreshMode::WhenDue };
         let OpenedHost { host, opened, .. } = settings.open(report).await?;
-        let connection = host.refresh(&opened.tenant, &customer, account.as_ref(), mode).await?;
-        print_connection(&connection, opened.now(), report);
+        let Refreshed { connection, effect } = host.refresh(&opened.tenant, &customer, account.as_ref(), mode).await?;
+        let (word, done, why) = match effect {
+            RefreshEffect::Renewed => ("renewed", "new tokens stored, shops read", None),
+            RefreshEffect::ShopsRead => ("shops-read", "shops read; the tokens were not due", None),
+            // The user asked for a renewal, and there was none.
+            RefreshEffect::NothingSent(error) if force => return Err(CallError::Connector(error).into()),
+            RefreshEffect::NothingSent(error) => {
+                ("nothing-sent", "nothing was sent to TikTok Shop", Some(error.failure().to_string()))
+            }
+        };
+        if report.is_json() {
+            report.json(&Line { connection: ConnectionLine::from(&connection), effect: word, why });
+        } else {
+            print_connection(&connection, opened.now(), report);
+            let style = if why.is_some() { BAD } else { Style::new() };
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            report.detail("done", style, &format!("{done}{why}"));
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::CallError;
 use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::refresh::{RefreshEffect, Refreshed};
 use tiktok_shop_host::storage::{Due, HostStorage};
 use tiktok_shop_host::sweep::{Sweep, SweepError, Swept};
 use tokio::signal::ctrl_c;
@@ -41,10 +42,14 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   0 refreshed, 0 failed, notices: 0
 
   $ tiktok-shop-harness sweep --concurrency 4 --json
-  {\"refreshed\":0,\"failed\":0,\"notices\":0,\"stopped\":false}
+  {\"refreshed\":0,\"waiting\":0,\"failed\":0,\"notices\":0,\"stopped\":false}
 
-Exit status: 0 if every due connection was refreshed; 1 if one could not be refreshed; 16 if the
-database fails; for others see tiktok-shop-harness --help.";
+The summary counts a connection as waiting if nothing was sent for it, for example because another
+process is refreshing it. If connections wait in every sweep, compare this machine's clock with the
+clock of the database.
+
+Exit status: 0 if every due connection was refreshed or is waiting; 1 if one could not be refreshed;
+16 if the database fails; for others see tiktok-shop-harness --help.";
 
 /// The maximum number of due connections that the command reads from the storage in one call.
 const PAGE: usize = 500;
@@ -54,7 +59,7 @@ struct Line<'a> {
     tenant: &'a str,
     customer: &'a str,
     account: &'a str,
-    /// `refreshed`. After a failure, the case of the error.
+    /// `refreshed`, or `nothing-sent`. After a failure, the case of the error.
     outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
@@ -63,6 +68,7 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct SweptLine {
     refreshed: u64,
+    waiting: u64,
     failed: u64,
     notices: u64,
     stopped: bool,
@@ -86,7 +92,7 @@ impl SweepConnections {
         let swept = host
             .sweep(sweep, stop, |due, outcome| {
                 bar.inc(1);
-                print(due, outcome.as_ref().err(), report);
+                print(due, outcome, report);
             })
             .await;
         report.end_progress();
@@ -94,12 +100,12 @@ impl SweepConnections {
             Ok(swept) => (swept, None),
             Err(SweepError { source, swept }) => (swept, Some(source)),
         };
-        let Swept { refreshed, failed, notices, stopped } = swept;
+        let Swept { refreshed, waiting, failed, notices, stopped } = swept;
         if failed > 0 {
             report.set_refused();
         }
         if report.is_json() {
-            report.json(&SweptLine { refreshed, failed, notices, stopped });
+            report.json(&SweptLine { refreshed, waiting, failed, notices, stopped });
         } else {
             report.styled(if failed > 0 { BAD } else { GOOD }, &swept.to_string());
         }
@@ -119,19 +125,28 @@ async fn count_due(storage: &dyn HostStorage, now: UnixSeconds) -> Result<u64, F
     }
 }
 
-fn print(due: &Due, error: Option<&CallError>, report: &mut Report) {
+fn print(due: &Due, outcome: &Result<Refreshed, CallError>, report: &mut Report) {
     let Due { tenant, key, .. } = due;
     if report.is_json() {
-        let error = error.map(|error| report.error_report(&error.clone().into()));
+        let (outcome, why) = match outcome {
+            Ok(Refreshed { effect: RefreshEffect::Renewed | RefreshEffect::ShopsRead, .. }) => ("refreshed", None),
+            Ok(Refreshed { effect: RefreshEffect::NothingSent(error), .. }) => {
+                ("nothing-sent", Some(error.failure().to_string()))
+            }
+            Err(error) => {
+                let error = report.error_report(&error.clone().into());
+                (error.case, Some(error.line()))
+            }
+        };
         report.json(&Line {
             tenant: tenant.as_str(),
             customer: key.customer.as_str(),
             account: key.account.as_str(),
-            outcome: error.as_ref().map_or("refreshed", |error| error.case),
-            why: error.map(|error| error.line()),
+            outcome,
+            why,
         });
         report.flush();
-    } else if let Some(error) = error {
+    } else if let Err(error) = outcome {
         let why = report.error_report(&error.clone().into()).line();
         report.styled(BAD, &format!("tenant {tenant}, customer {}, account {}: {why}", key.customer, key.account));
         report.flush();

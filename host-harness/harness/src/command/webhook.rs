@@ -48,9 +48,10 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
       effect  none
   …
 
-Exit status: 0 if the webhook was handled, now or before; 1 if it is forged, not an event, or longer
-than 1 MiB; 2 if it is longer than 16 MiB; 16 or 20 if TikTok Shop must send it again (answer 503);
-for others see tiktok-shop-harness --help.";
+Exit status: 0 if the webhook was handled, now or before; 1 if it is forged (answer 401), signed but
+not an event (answer 500, so that TikTok Shop sends it again), or longer than 1 MiB; 2 if it is
+longer than 16 MiB; 16 or 20 if TikTok Shop must send it again (answer 503); for others see
+tiktok-shop-harness --help.";
 
 /// The maximum length of the input: 16 MiB. If the body is longer than 1 MiB, the host answers 413.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;

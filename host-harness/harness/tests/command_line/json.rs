@@ -36,7 +36,9 @@ fn every_command_prints_exactly_these_members() {
     });
     assert_eq!(connected, vec![connection.clone()]);
     assert_eq!(stage.json("list-connections customer-7", ""), vec![connection.clone()]);
-    assert_eq!(stage.json("refresh customer-7", ""), vec![connection.clone()]);
+    let mut refreshed = connection.clone();
+    refreshed["effect"] = json!("shops-read");
+    assert_eq!(stage.json("refresh customer-7", ""), [refreshed]);
     assert_eq!(stage.json(&format!("link-shops customer-7 {SHOP}"), ""), [connection]);
     assert_eq!(stage.json("list-shops customer-7", ""), vec![shop.clone()]);
     let revealed = run(stage.command("list-shops customer-7 --reveal --json"), "").stdout;
@@ -75,7 +77,7 @@ fn every_command_prints_exactly_these_members() {
     stage.advance(7 * 86_400 - 3_600);
     let swept = [
         json!({ "tenant": "default", "customer": "customer-7", "account": account, "outcome": "refreshed" }),
-        json!({ "refreshed": 1, "failed": 0, "notices": 0, "stopped": false }),
+        json!({ "refreshed": 1, "waiting": 0, "failed": 0, "notices": 0, "stopped": false }),
     ];
     assert_eq!(stage.json("sweep", ""), swept);
 

@@ -34,6 +34,9 @@ fn a_connection_is_created_used_refreshed_and_ended() {
     stage.advance(8 * DAY);
     let printed = stage.ok("refresh customer-7", "");
     assert!(printed.contains("\n    token   ends 2026-01-16T00:00:00Z, in 7 days\n"), "{printed}");
+    assert!(printed.ends_with("\n    done    new tokens stored, shops read\n"), "{printed}");
+    let printed = stage.ok("refresh customer-7", "");
+    assert!(printed.ends_with("\n    done    shops read; the tokens were not due\n"), "{printed}");
 
     let printed = stage.ok("access-token customer-7 --min-validity 600", "");
     assert_eq!(printed, format!("account {account}: the access token ends 2026-01-16T00:00:00Z, in 7 days\n"));
@@ -199,6 +202,32 @@ fn a_customer_with_two_accounts_names_one_and_disconnects_one() {
             .starts_with("customer-7: disconnected; 1 connection continues\ncustomer-7: Lantern & Loom (DE), active\n"),
         "{printed}"
     );
+}
+
+/// The answer to a refresh can't be read, so its claim lasts two minutes. In this time nothing is sent, and the program
+/// must not look as if it had renewed the tokens.
+#[test]
+fn a_refresh_that_sends_nothing_says_so() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    stage.advance(6 * DAY + DAY / 8);
+    const REFRESH: &str = "/api/v2/token/refresh";
+    stage.fake.fault_next(REFRESH, "an empty object", Fault::named("an empty object").unwrap());
+    let (status, line) = stage.error(stage.command("refresh customer-7"), "");
+    assert_eq!(status, Some(10), "{line}");
+    assert!(line.starts_with("retry-after: answer-unreadable: "), "{line}");
+    stage.fake.clear_requests();
+
+    let printed = stage.ok("refresh customer-7", "");
+    let said = "\n    done    nothing was sent to TikTok Shop: refresh-in-progress: ";
+    assert!(printed.starts_with("customer-7: ") && printed.contains(said), "{printed}");
+    let line = stage.json("refresh customer-7", "").remove(0);
+    assert_eq!((&line["effect"], &line["customer"]), (&json!("nothing-sent"), &json!("customer-7")));
+    assert!(line["why"].as_str().unwrap().starts_with("refresh-in-progress: "), "{line}");
+    let (status, line) = stage.error(stage.command("refresh customer-7 --force"), "");
+    assert_eq!(status, Some(10), "{line}");
+    assert!(line.starts_with("retry-after: refresh-in-progress: ") && line.contains("Nothing was sent"), "{line}");
+    assert_eq!(stage.fake.requests(), []);
 }
 
 #[test]

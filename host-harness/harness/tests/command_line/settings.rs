@@ -106,7 +106,7 @@ fn each_member_of_an_app_comes_from_a_variable_or_from_the_file() {
     let swept = stage.json("sweep", "");
     let tenants: Vec<_> = swept.iter().map(|line| line["tenant"].as_str().unwrap_or("all")).collect();
     assert!(tenants.contains(&"harbour") && tenants.contains(&"default") && tenants.ends_with(&["all"]), "{swept:?}");
-    assert_eq!(swept[2], json!({ "refreshed": 2, "failed": 0, "notices": 0, "stopped": false }));
+    assert_eq!(swept[2], json!({ "refreshed": 2, "waiting": 0, "failed": 0, "notices": 0, "stopped": false }));
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use fake_tiktok_shop::Decision;
+
 use crate::stage::Stage;
 use crate::{Run, run};
 
@@ -206,15 +208,18 @@ fn an_address_without_a_fake_is_refused() {
     assert_still_works(&stage);
 }
 
+const NOT_A_CALLBACK: &str = "standard input: not a callback: it needs a query such as code=…&state=…, with one code or one error; the consent can still be finished";
+
 #[test]
 fn input_that_is_not_a_callback_or_not_a_webhook_is_refused() {
     let stage = connected();
     let endless = vec![b'a'; 20 << 20];
-    let table: [(&[u8], &str); 8] = [
+    let table: [(&[u8], &str); 9] = [
         (b"", "standard input: empty; expected the address to which the browser was sent back"),
         (b" \n\n", "standard input: empty; expected the address to which the browser was sent back"),
-        (b"CANARY", "standard input: not a callback: it has no query such as code=…&state=…"),
-        (b"https://p.example/CANARY", "standard input: not a callback: it has no query such as code=…&state=…"),
+        (b"CANARY", NOT_A_CALLBACK),
+        (b"https://p.example/CANARY", NOT_A_CALLBACK),
+        (b"https://p.example/cb?state=CANARY", NOT_A_CALLBACK),
         (b"code=CANARY\ncode=CANARY", "standard input has more than one line"),
         (b"code=CANARY\0&state=s", "standard input: not a callback: it contains a space or a control character"),
         (b"code=CANARY\xff", "standard input is not UTF-8 at byte 12"),
@@ -243,11 +248,34 @@ fn input_that_is_not_a_callback_or_not_a_webhook_is_refused() {
     let signed = stage.fake.webhook_signature(&stage.app().service_id, malformed).unwrap();
     let printed = stage.run(stage.command(&format!("webhook --authorization {signed}")), malformed);
     assert_eq!(printed.status, Some(1));
-    assert!(printed.stdout.starts_with("answer 200: malformed\n    why     webhook-malformed: "), "{}", printed.stdout);
+    assert!(printed.stdout.starts_with("answer 500: malformed\n    why     webhook-malformed: "), "{}", printed.stdout);
     let mut empty = stage.with(&["webhook", "--authorization", ""]);
     empty.env("TIKTOK_SHOP_TENANT", "default");
     assert_eq!(stage.run(empty, "{}").stdout, "answer 401: forged\n");
     assert_still_works(&stage);
+}
+
+/// What a person pastes first is not always what the browser was sent back to.
+#[test]
+fn a_wrong_paste_does_not_use_up_the_consent_and_a_bent_one_is_read() {
+    for bend in [
+        (|callback: &str| callback.replacen("https://", "/", 1)) as fn(&str) -> String,
+        |callback| callback.replacen("https://", "", 1),
+        |callback| callback.replacen("https://", "HTTPS://", 1),
+        |callback| callback.replacen("https://", "myapp://", 1),
+        |callback| format!("\u{feff}{callback}"),
+        |callback| format!("  \"{callback}\" "),
+        |callback| callback.replace('&', "&amp;"),
+    ] {
+        let stage = Stage::new();
+        let query = stage.decide(&stage.link("customer-7"), "one-shop", Decision::Allow);
+        let state = query.split('&').find(|parameter| parameter.starts_with("state=")).unwrap();
+        let (status, line) = stage.error(stage.command("connect"), format!("https://p.example/cb?{state}"));
+        assert_eq!((status, line.as_str()), (Some(2), NOT_A_CALLBACK));
+        let callback = bend(&format!("https://p.example/cb?{query}"));
+        let printed = stage.ok("connect", &callback);
+        assert!(printed.starts_with("customer-7: Teapot Corner (GB), active\n"), "{callback}: {printed}");
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::allow::Authority;
+use super::coding::{self, Undecoded};
 use super::connect::{ConnectFailure, Connector};
 use super::policy::EgressPolicy;
 use crate::deadlines::Deadlines;
@@ -89,12 +91,13 @@ impl Client {
         if response.body().size_hint().lower() > self.response_bytes {
             return Err(Error::HttpResponseBodySize(Some(response.body().size_hint().lower())));
         }
-        Ok(response.map(|body| {
+        let response = response.map(|body| {
             let timer = Box::pin(sleep_until(end));
             let mut body = BoundedBody { body, bytes_left: self.response_bytes, end, between_bytes, timer };
             body.restart_timer();
             body.boxed_unsync()
-        }))
+        });
+        with_decoded_body(response, self.response_bytes).await
     }
 
     /// Sends the request and reads the head of the response. If there was no connection yet, the error says that
@@ -121,6 +124,35 @@ impl Client {
         };
         response.map_err(|error| request_error(&error))
     }
+}
+
+/// Decodes the body of a response that arrives in a coding, although the guest asked for none. A body that cannot be
+/// decoded is passed on as it arrived, with its header.
+async fn with_decoded_body(response: Response<WasiBody>, limit: u64) -> Result<Response<WasiBody>, Error> {
+    let codings = coding::codings(response.headers());
+    if codings.is_empty() {
+        return Ok(response);
+    }
+    let (mut head, body) = response.into_parts();
+    let coded = body.collect().await?.to_bytes();
+    let body = match coding::decoded(&coded, &codings, limit) {
+        Ok(plain) => {
+            tracing::debug!(?codings, "a response came in a coding that was not asked for");
+            head.headers.remove(CONTENT_ENCODING);
+            head.headers.remove(CONTENT_LENGTH);
+            Bytes::from(plain)
+        }
+        Err(Undecoded::TooLarge) => return Err(Error::HttpResponseBodySize(None)),
+        Err(Undecoded::Unreadable) => {
+            tracing::warn!(?codings, "a response came in a coding that can't be decoded");
+            // The guest sees no transfer coding, so all codings are named here.
+            if let Ok(names) = HeaderValue::try_from(codings.join(", ")) {
+                head.headers.insert(CONTENT_ENCODING, names);
+            }
+            coded
+        }
+    };
+    Ok(Response::from_parts(head, Full::new(body).map_err(|never| match never {}).boxed_unsync()))
 }
 
 /// Reads the whole body of a request into memory before any of it is sent. So if the guest does not finish the request,

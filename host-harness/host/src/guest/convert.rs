@@ -13,9 +13,9 @@ use crate::connection::{
 };
 use crate::credentials::AppCredentials;
 use crate::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant};
-use crate::error::{Action, Failure};
+use crate::error::{Action, ConnectorError, Failure, Plugin};
 use crate::id::{InvalidId, ShopId};
-use crate::refresh::RefreshMode;
+use crate::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use crate::seal::{OpenToken, OpenWrite};
 use crate::secret::Secret;
 use crate::storage::{Row, RowEntry, StorageError};
@@ -139,12 +139,17 @@ impl From<types::Failure> for Failure {
     }
 }
 
+impl From<types::Retry> for (Action, Failure) {
+    fn from(retry: types::Retry) -> Self {
+        let types::Retry { after_ms, failure } = retry;
+        (Action::RetryAfter(Duration::from_millis(after_ms.into())), failure.into())
+    }
+}
+
 impl From<types::Error> for (Action, Failure) {
     fn from(error: types::Error) -> Self {
         let (action, failure) = match error {
-            types::Error::RetryAfter(types::Retry { after_ms, failure }) => {
-                (Action::RetryAfter(Duration::from_millis(after_ms.into())), failure)
-            }
+            types::Error::RetryAfter(retry) => return retry.into(),
             types::Error::Reauthorize(failure) => (Action::Reauthorize, failure),
             types::Error::Misconfigured(failure) => (Action::Misconfigured, failure),
             types::Error::InvalidRequest(failure) => (Action::InvalidRequest, failure),
@@ -362,6 +367,20 @@ impl From<export::CallResponse> for CallResponse {
             body: response.body,
         }
     }
+}
+
+/// Converts the result of `refresh`. The error in it names the component.
+pub(crate) fn refreshed(plugin: Plugin, refreshed: export::Refreshed) -> Result<Refreshed, InvalidId> {
+    let export::Refreshed { connection, effect } = refreshed;
+    let effect = match effect {
+        export::RefreshEffect::Renewed => RefreshEffect::Renewed,
+        export::RefreshEffect::ShopsRead => RefreshEffect::ShopsRead,
+        export::RefreshEffect::NothingSent(retry) => {
+            let (action, failure) = retry.into();
+            RefreshEffect::NothingSent(ConnectorError { plugin, action, failure })
+        }
+    };
+    Ok(Refreshed { connection: connection.try_into()?, effect })
 }
 
 impl TryFrom<export::ValidToken> for ValidToken {

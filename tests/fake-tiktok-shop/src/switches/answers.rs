@@ -178,6 +178,18 @@ pub enum UnsignedEmptyObject {
     Accepted,
 }
 
+/// The code that answers an invalid access token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InvalidAccessToken {
+    /// 105001, as documented.
+    #[default]
+    #[serde(rename = "105001")]
+    Code105001,
+    /// HTTP 400 with 36009004 and a message that names the header `x-tts-access-token`, as recorded in live use.
+    #[serde(rename = "36009004")]
+    Code36009004,
+}
+
 /// The HTTP status that goes with an error code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -84,6 +84,11 @@ pub(crate) const EXPLANATIONS: &[Explanation] = &[
         question: "Which HTTP status goes with 101000 (the token's user type does not fit the call): 401 or 200?",
     },
     Explanation {
+        name: "invalid_access_token",
+        values: r#""105001", "36009004""#,
+        question: "Which code answers an invalid access token: 105001, or 36009004 with a message that names its header?",
+    },
+    Explanation {
         name: "status_105001",
         values: r#""unauthorized", "ok""#,
         question: "Which HTTP status goes with 105001 (the access token is invalid): 401 or 200?",

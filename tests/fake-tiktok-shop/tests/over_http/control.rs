@@ -225,7 +225,7 @@ async fn apps_and_sellers_are_listed() {
     assert_eq!(apps[1]["app_key"], "6fakeapp00002");
     let sellers = world.local("GET", "/_control/sellers", "").await.json();
     let ids: Vec<_> = sellers.as_array().unwrap().iter().map(|seller| &seller["id"]).collect();
-    assert_eq!(ids, ["one-shop", "several-regions", "cross-border", "no-shop", "creator"]);
+    assert_eq!(ids, ["one-shop", "several-regions", "cross-border", "global-selling", "no-shop", "creator"]);
     assert_eq!(sellers[2]["shops"].as_array().unwrap().len(), 5);
     assert!(!sellers.to_string().contains("cipher"), "{sellers}");
 }

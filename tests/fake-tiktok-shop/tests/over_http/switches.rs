@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use fake_tiktok_shop::{
     CallbackExtras, CipherFailureStatus, CiphersOnConsent, Decision, EarlierToken, FailureStatus, GrantedScopesField,
-    RefreshGrantType, RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, TokenFailure,
-    TokenPrefix, UnsignedEmptyObject, WrongSecret,
+    InvalidAccessToken, RefreshGrantType, RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken,
+    TokenFailure, TokenPrefix, UnsignedEmptyObject, WrongSecret,
 };
 use serde_json::{Value, json};
 
@@ -247,6 +247,16 @@ async fn status_101000() {
         let world = World::with_switches(|switches| switches.status_101000 = answer);
         let (access_token, _) = world.connect("creator").await;
         assert_eq!(world.list_shops(&access_token).await.verdict(), (status, 101_000));
+    }
+}
+
+#[tokio::test]
+async fn invalid_access_token() {
+    for (answer, verdict) in
+        [(InvalidAccessToken::Code105001, (401, 105_001)), (InvalidAccessToken::Code36009004, (400, 36_009_004))]
+    {
+        let world = World::with_switches(|switches| switches.invalid_access_token = answer);
+        assert_eq!(world.list_shops("ROW_unknown").await.verdict(), verdict);
     }
 }
 

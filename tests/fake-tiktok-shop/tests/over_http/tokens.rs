@@ -55,9 +55,11 @@ async fn an_authorization_of_one_year_is_possible() {
 }
 
 #[tokio::test]
-async fn a_creator_has_another_user_type() {
+async fn each_kind_of_account_has_its_user_type() {
     let world = World::new();
-    assert_eq!(world.exchange(&world.code("creator")).await.data()["user_type"], 1);
+    for (seller, user_type) in [("one-shop", 0), ("creator", 1), ("cross-border", 4), ("global-selling", 5)] {
+        assert_eq!(world.exchange(&world.code(seller)).await.data()["user_type"], user_type, "{seller}");
+    }
 }
 
 #[tokio::test]
