@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use fake_tiktok_shop::{
     Decision, EarlierToken, Ending, FailureStatus, Fault, InvalidAccessToken, Piece, RefreshTokenField,
-    RefreshTokenOnRefresh,
-    ReplacedRefreshToken, WrongSecret,
+    RefreshTokenOnRefresh, ReplacedRefreshToken, WrongSecret,
 };
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopPolicy, ShopStanding, UnixSeconds};
 use tiktok_shop_host::credentials::StaticCredentials;

@@ -3,7 +3,7 @@
 use super::api::ApiRequest;
 use crate::envelope::{self, Fault};
 use crate::error::{Cause, Error};
-use crate::http::{Method, Response};
+use crate::http::{Method, Response, is_utf_16};
 use crate::secret::ShopCipher;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -126,7 +126,9 @@ pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fa
     {
         return Err(fault);
     }
-    let (code, request_id) = envelope::code_and_request_id(&text, secrets);
+    // A refusal in another charset proves nothing, so its code does not count.
+    let (code, request_id) =
+        if is_utf_16(&response.body) { (None, None) } else { envelope::code_and_request_id(&text, secrets) };
     drop(text);
     let Response { status, content_type, body, .. } = response;
     Ok(BusinessResponse { status, code, request_id, content_type, body })

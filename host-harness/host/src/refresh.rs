@@ -58,17 +58,10 @@ impl ConnectorHost {
         let scope = Scope::of_customer(tenant, customer);
         let log = CallLog::begin(Operation::Refresh, &scope, account);
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
-        let plugin = self.plugin().clone();
-        self.sandbox
-            .call(
-                log,
-                scope,
-                |result| refreshed(plugin, result),
-                move |guest, wasm_store| {
-                    async move { guest.call_refresh(wasm_store, &customer, account.as_ref(), mode.into()).await }
-                        .boxed()
-                },
-            )
-            .await
+        let refreshing = self.sandbox.call(log, scope, refreshed, move |guest, wasm_store| {
+            async move { guest.call_refresh(wasm_store, &customer, account.as_ref(), mode.into()).await }.boxed()
+        });
+        let (connection, effect) = refreshing.await?;
+        Ok(Refreshed { connection, effect: effect.of(self.plugin()) })
     }
 }

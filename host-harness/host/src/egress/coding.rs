@@ -120,7 +120,7 @@ mod tests {
             assert_eq!(decode(&coded, &[name], length).as_deref(), Ok(PLAIN), "{name}");
             assert_eq!(decode(&coded, &[name], length - 1), Err(Undecoded::TooLarge), "{name}");
         }
-        let bomb = gzip(&gzip(&vec![0; 100 << 20]));
+        let bomb = gzip(&gzip(&vec![0; 8 << 20]));
         assert!(bomb.len() < 10_000, "{}", bomb.len());
         assert_eq!(decode(&bomb, &["gzip", "gzip"], 1 << 20), Err(Undecoded::TooLarge));
     }
@@ -142,7 +142,7 @@ mod tests {
         ] {
             assert_eq!(decode(body, names, 1000), Err(Undecoded::Unreadable), "{names:?}");
         }
-        for length in 0..coded.len() {
+        for length in 1..coded.len() {
             assert_eq!(decode(&coded[..length], &["gzip"], 1000), Err(Undecoded::Unreadable), "{length}");
         }
     }

@@ -15,7 +15,7 @@ use crate::credentials::AppCredentials;
 use crate::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant};
 use crate::error::{Action, ConnectorError, Failure, Plugin};
 use crate::id::{InvalidId, ShopId};
-use crate::refresh::{RefreshEffect, RefreshMode, Refreshed};
+use crate::refresh::{RefreshEffect, RefreshMode};
 use crate::seal::{OpenToken, OpenWrite};
 use crate::secret::Secret;
 use crate::storage::{Row, RowEntry, StorageError};
@@ -369,18 +369,39 @@ impl From<export::CallResponse> for CallResponse {
     }
 }
 
-/// Converts the result of `refresh`. The error in it names the component.
-pub(crate) fn refreshed(plugin: Plugin, refreshed: export::Refreshed) -> Result<Refreshed, InvalidId> {
+/// What a `refresh` has done, as the guest tells it. The error does not name the component yet.
+#[derive(Debug)]
+pub(crate) enum GuestEffect {
+    Renewed,
+    ShopsRead,
+    NothingSent(Action, Failure),
+}
+
+impl GuestEffect {
+    /// Names the component in the error.
+    pub(crate) fn of(self, plugin: &Plugin) -> RefreshEffect {
+        match self {
+            Self::Renewed => RefreshEffect::Renewed,
+            Self::ShopsRead => RefreshEffect::ShopsRead,
+            Self::NothingSent(action, failure) => {
+                RefreshEffect::NothingSent(ConnectorError { plugin: plugin.clone(), action, failure })
+            }
+        }
+    }
+}
+
+/// Converts the result of `refresh`.
+pub(crate) fn refreshed(refreshed: export::Refreshed) -> Result<(Connection, GuestEffect), InvalidId> {
     let export::Refreshed { connection, effect } = refreshed;
     let effect = match effect {
-        export::RefreshEffect::Renewed => RefreshEffect::Renewed,
-        export::RefreshEffect::ShopsRead => RefreshEffect::ShopsRead,
+        export::RefreshEffect::Renewed => GuestEffect::Renewed,
+        export::RefreshEffect::ShopsRead => GuestEffect::ShopsRead,
         export::RefreshEffect::NothingSent(retry) => {
-            let (action, failure) = retry.into();
-            RefreshEffect::NothingSent(ConnectorError { plugin, action, failure })
+            let (action, failure): (Action, Failure) = retry.into();
+            GuestEffect::NothingSent(action, failure)
         }
     };
-    Ok(Refreshed { connection: connection.try_into()?, effect })
+    Ok((connection.try_into()?, effect))
 }
 
 impl TryFrom<export::ValidToken> for ValidToken {
