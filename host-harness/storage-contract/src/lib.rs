@@ -15,10 +15,9 @@
 //! ```
 //!
 //! The checks may run on a database that contains other data, and several runs may use one database at the same time. A
-//! run uses its own tenants, which have random names, and times in 1970. At the end it deletes its token records, rows
-//! and keys. Events, states, webhooks and the digests of `append_once` can't be deleted and stay. No host should sweep
-//! the database during a run. Run the checks on [`alternating`] handles as well, because a fleet uses a database
-//! through several handles.
+//! run uses its own tenants, which have random names, and times in 1970. At the end it deletes its tenants. No host
+//! should sweep the database during a run. Run the checks on [`alternating`] handles as well, because a fleet uses a
+//! database through several handles.
 //!
 //! A check reads again for up to 3 seconds if a read may be stale. Every error that the contract does not require
 //! counts as a broken promise, even [`Unavailable`]. So the database must be available during a run.
@@ -32,6 +31,7 @@ mod broken;
 mod checks;
 mod concurrency;
 mod consents;
+mod deletion;
 mod due;
 mod endings;
 mod events;
