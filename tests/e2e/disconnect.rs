@@ -1,6 +1,8 @@
 //! Tests of the export `disconnect`. They check what stays in the storage and at TikTok after every kind of answer from
 //! TikTok.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +14,7 @@ use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_host::{ConnectorHost, ShopId};
+use tiktok_shop_sql_storage::SqlStorage;
 use tiktok_shop_tests::{Access, DAY, DEAUTHORIZE, Interceptor, Passage, Stage, customer_id, grant, refusal, tenant};
 
 async fn disconnect(stage: &Stage, target: DisconnectTarget, remote: RemoteGrant) -> Disconnected {
@@ -48,6 +51,38 @@ async fn a_disconnect_that_keeps_the_grant_sends_nothing_and_erases_everything_i
     assert_eq!(stage.fake.requests(), []);
     assert!(is_granted_at_tiktok(&stage, "cross-border"));
     assert_eq!(refusal(stage.refresh("alice", RefreshMode::Forced).await).1, "not-connected");
+}
+
+/// The tenant's data key is still in use, and opens every copy of a token record. So the files must contain no copy,
+/// whatever storage the other tests use.
+#[tokio::test]
+async fn after_a_disconnect_no_file_of_sqlite_contains_a_token_record_or_a_cipher() {
+    let stage = Stage::new();
+    let folder = tempfile::tempdir().unwrap();
+    let storage = SqlStorage::sqlite(folder.path().join("connections.sqlite")).await.unwrap();
+    let storage: Arc<dyn HostStorage> = Arc::new(storage);
+    let host = stage.host_builder().storage(Arc::clone(&storage)).build().unwrap();
+    let (tenant, alice) = (tenant(0), customer_id("alice"));
+    let consent = grant(&stage.callback("cross-border", Decision::Allow));
+    let key = host.connect(&tenant, &alice, consent, ShopPolicy::All).await.unwrap().key;
+    let mut sealed = BTreeSet::new();
+    for _ in 0..3 {
+        host.refresh(&tenant, &alice, None, RefreshMode::Forced).await.unwrap();
+        let (token, row) = (storage.load_token(&tenant, &key).await, storage.load_row(&tenant, &key).await);
+        sealed.insert(token.unwrap().unwrap().value.bytes().to_vec());
+        sealed.insert(row.unwrap().unwrap().row.ciphers.unwrap().bytes().to_vec());
+        stage.advance(DAY);
+    }
+    let found = || {
+        let files = fs::read_dir(folder.path()).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+        let files: Vec<_> = files.collect();
+        let is_found =
+            |value: &&Vec<u8>| files.iter().any(|file| file.windows(value.len()).any(|part| part == **value));
+        sealed.iter().filter(is_found).count()
+    };
+    assert!(found() > 2, "the log still has earlier records");
+    host.disconnect(&tenant, &alice, DisconnectTarget::All(None), RemoteGrant::Keep).await.unwrap();
+    assert_eq!(found(), 0);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fake_tiktok_shop::{Decision, ReplacedRefreshToken};
 use futures::future::join_all;
-use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy, UnixSeconds};
+use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy};
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::error::Action;
 use tiktok_shop_host::randomness::SystemRandomness;
@@ -17,7 +17,7 @@ use tiktok_shop_host::seal::{DataKey, HostKeys, KeyProvider, Keyring, RotationSt
 use tiktok_shop_host::storage::{Next, Swapped, TokenWrite};
 use tiktok_shop_host::{CallError, ConnectorHost, HostKeyId};
 use tiktok_shop_tests::{
-    BEGIN, DAY, HoldsBackThePair, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, sweep_at, tenant,
+    DAY, HoldsBackThePair, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, sweep_at, tenant,
 };
 
 /// Returns host keys with these ids. Equal ids have equal keys.
@@ -215,8 +215,9 @@ async fn an_erased_tenant_has_no_connections_and_other_tenants_keep_theirs() {
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
     let theirs = stage.connect_app(1, "alice", "one-shop").await.unwrap();
-    let erased = stage.keyring().erase(&tenant(0), UnixSeconds(BEGIN)).await.unwrap();
+    let erased = stage.keyring().erase(&tenant(0)).await.unwrap();
     assert_eq!((erased.keys, erased.connections), (1, 1));
+    assert_eq!(stage.storage.events(&tenant(0), None, 9).await.unwrap(), []);
 
     let ours = stage.another_host();
     assert_eq!(ours.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), []);

@@ -102,7 +102,9 @@ impl From<OpenError> for Failure {
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other error means that the database can't be used")]
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Address | OpenError::Path(_) => Self::Malformed(format!("storage: {error}")),
+            OpenError::Address | OpenError::Parameter | OpenError::Path(_) | OpenError::Unverified => {
+                Self::Malformed(format!("storage: {error}"))
+            }
             other => Self::Unavailable(format!("storage: {other}")),
         }
     }

@@ -22,7 +22,7 @@ use tiktok_shop_host::egress::EgressPolicy;
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyProvider, Keyring};
 use tiktok_shop_host::storage::{Environment, HostStorage};
-use tiktok_shop_host::{Component, ConnectorHost, TenantId};
+use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost, TenantId};
 
 pub(crate) use self::address::Address;
 pub(crate) use self::browser_session::browser_session;
@@ -72,6 +72,10 @@ pub(crate) struct HostArgs {
     /// Component file, built by cargo xtask dist
     #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_COMPONENT", hide_env_values = true, help_heading = SHARED)]
     component: Option<PathBuf>,
+
+    /// SHA-256 that the component must have, as cargo xtask dist prints it
+    #[arg(long, value_name = "HEX", env = "TIKTOK_SHOP_COMPONENT_SHA256", hide_env_values = true, help_heading = SHARED)]
+    component_sha256: Option<ComponentDigest>,
 }
 
 /// An opened storage with its keys.
@@ -82,6 +86,8 @@ pub(crate) struct OpenedStorage {
     key_provider: Arc<dyn KeyProvider>,
     clock: Arc<dyn Clock>,
     credentials: Arc<dyn CredentialsProvider>,
+    /// The SHA-256 that the configuration file pins.
+    component_sha256: Option<ComponentDigest>,
 }
 
 /// A host that runs the component with an opened storage.
@@ -134,7 +140,9 @@ impl StorageArgs {
         let storage = address.open(Arc::clone(&clock)).await?;
         check_environment(&*storage, if fake.is_some() { Environment::Fake } else { Environment::TikTokShop }).await?;
         let key_provider = keys.provider(report.last_key_error.clone());
-        Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials: Arc::new(credentials) })
+        let credentials = Arc::new(credentials);
+        let component_sha256 = config.component_sha256;
+        Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials, component_sha256 })
     }
 }
 
@@ -159,12 +167,16 @@ async fn check_environment(storage: &dyn HostStorage, environment: Environment) 
 impl HostArgs {
     /// Opens the storage and builds a host with the component.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedHost, Failure> {
-        let Self { storage, component } = self;
+        let Self { storage, component, component_sha256 } = self;
         let component = Component::File(component_file(component.as_deref())?);
         let fake = storage.fake;
         let egress = fake.map_or_else(|| Ok(EgressPolicy::production()), FakeAddress::egress)?;
         let opened = storage.open(report).await?;
-        let host = ConnectorHost::builder()
+        let mut builder = ConnectorHost::builder();
+        if let Some(digest) = component_sha256.or(opened.component_sha256) {
+            builder = builder.component_sha256(digest);
+        }
+        let host = builder
             .component(component)
             .storage(Arc::clone(&opened.storage))
             .keys(Arc::clone(&opened.key_provider))

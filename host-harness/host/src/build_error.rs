@@ -1,7 +1,8 @@
 //! Why a host could not be built.
 
-use std::io;
+use tiktok_shop_private_file::PrivateFileError;
 
+use crate::component::ComponentDigest;
 use crate::deadlines::DeadlinesError;
 
 /// Why a host could not be built.
@@ -17,9 +18,19 @@ pub enum BuildError {
     /// A limit is zero, so no call could run.
     #[error("the limit `{0}` is zero")]
     ZeroLimit(&'static str),
-    /// The component's file could not be read.
-    #[error("component not readable")]
-    Unreadable(#[source] io::Error),
+    /// The component's file could not be read, or another user can change or replace it.
+    #[error("component {0}")]
+    Unreadable(PrivateFileError),
+    /// The component is not the one whose SHA-256 is pinned.
+    #[error(
+        "not the pinned component: its SHA-256 is {found}, and the pinned SHA-256 is {pinned}; give the host the pinned component, or pin this one"
+    )]
+    OtherComponent {
+        /// The pinned digest.
+        pinned: ComponentDigest,
+        /// The digest of the component that was given.
+        found: ComponentDigest,
+    },
     /// The component is larger than [`Limits::component_bytes`](crate::limits::Limits::component_bytes).
     #[error("component larger than {limit} bytes")]
     TooLarge {

@@ -1,14 +1,12 @@
 //! Builds a host from its parts, and refuses parts that do not fit together.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::boundary::BoundaryEvent;
 use crate::build_error::BuildError;
 use crate::clock::{Clock, SystemClock};
+use crate::component::{self, Component, ComponentDigest};
 use crate::credentials::CredentialsProvider;
 use crate::deadlines::Deadlines;
 use crate::egress::{Client, EgressPolicy};
@@ -20,23 +18,11 @@ use crate::randomness::{Randomness, SystemRandomness};
 use crate::seal::{KeyProvider, Keyring, SealedStorage};
 use crate::storage::HostStorage;
 
-/// The source of the component.
-#[derive(Debug, Clone)]
-pub enum Component {
-    /// A file.
-    File(PathBuf),
-    /// The component's bytes.
-    Bytes(Vec<u8>),
-    /// The component of another host, which is not compiled again. Use this variant for several hosts in one process
-    /// that have different storages or egress policies. All of them share the other host's pool of instances and its
-    /// [`Limits`].
-    SharedWith(ConnectorHost),
-}
-
 /// Builds a [`ConnectorHost`]. Component, storage, keys and credentials are required.
 #[derive(Default)]
 pub struct ConnectorHostBuilder {
     component: Option<Component>,
+    component_sha256: Option<ComponentDigest>,
     storage: Option<Arc<dyn HostStorage>>,
     keys: Option<Arc<dyn KeyProvider>>,
     credentials: Option<Arc<dyn CredentialsProvider>>,
@@ -54,6 +40,14 @@ impl ConnectorHostBuilder {
     #[must_use]
     pub fn component(mut self, component: Component) -> Self {
         self.component = Some(component);
+        self
+    }
+
+    /// Pins the component: the host is built only with the component that has this SHA-256. The component runs with the
+    /// tenants' credentials and tokens, so pin the one that you have built or checked.
+    #[must_use]
+    pub fn component_sha256(mut self, digest: ComponentDigest) -> Self {
+        self.component_sha256 = Some(digest);
         self
     }
 
@@ -151,12 +145,17 @@ impl ConnectorHostBuilder {
         let credentials = self.credentials.ok_or(BuildError::Missing("credentials provider"))?;
         self.deadlines.check()?;
         self.limits.check().map_err(BuildError::ZeroLimit)?;
+        let (pinned, limits) = (self.component_sha256, &self.limits);
         let (program, limits) = match component {
-            Component::SharedWith(host) => (host.sandbox.program.clone(), host.sandbox.limits),
-            Component::File(path) => {
-                (Program::compile(read_file(path, &self.limits)?, &self.limits, self.memories)?, self.limits)
+            Component::SharedWith(host) => {
+                host.sandbox.program.digest.check(pinned)?;
+                (host.sandbox.program.clone(), host.sandbox.limits)
             }
-            Component::Bytes(bytes) => (Program::compile(bytes, &self.limits, self.memories)?, self.limits),
+            Component::File(path) => {
+                let bytes = component::read(&path, pinned, limits)?;
+                (Program::compile(bytes, pinned, limits, self.memories)?, *limits)
+            }
+            Component::Bytes(bytes) => (Program::compile(bytes, pinned, limits, self.memories)?, *limits),
         };
 
         let guard = EnvironmentGuard::new(credentials, Arc::clone(&storage), self.egress.environment());
@@ -178,12 +177,4 @@ impl ConnectorHostBuilder {
             }),
         })
     }
-}
-
-/// Reads a component's file. Stops one byte after the limit, because this byte shows that the file is too large.
-fn read_file(path: PathBuf, limits: &Limits) -> Result<Vec<u8>, BuildError> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(BuildError::Unreadable)?;
-    file.take(limits.component_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(BuildError::Unreadable)?;
-    Ok(bytes)
 }

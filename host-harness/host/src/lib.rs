@@ -92,6 +92,7 @@ mod build_error;
 mod builder;
 pub mod call;
 pub mod clock;
+mod component;
 pub mod connect;
 pub mod connection;
 pub mod consent;
@@ -120,7 +121,8 @@ pub mod webhook;
 mod words;
 
 pub use build_error::BuildError;
-pub use builder::{Component, ConnectorHostBuilder};
+pub use builder::ConnectorHostBuilder;
+pub use component::{Component, ComponentDigest, InvalidComponentDigest};
 pub use error::CallError;
 pub use host::ConnectorHost;
 pub use id::{AccountId, CustomerId, HostKeyId, InvalidId, KeyId, Revision, ShopId, TenantId};

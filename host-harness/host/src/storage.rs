@@ -11,7 +11,7 @@
 //! | [`ConnectionStorage`] | one row per connection, which the customer sees, and the tenant's events |
 //! | [`ConsentStorage`] | consents that have begun |
 //! | [`WebhookStorage`] | which webhooks were handled |
-//! | [`KeyStorage`] | the tenants' wrapped data keys |
+//! | [`KeyStorage`] | the tenants' wrapped data keys; it also deletes tenants |
 
 mod connections;
 mod consents;
@@ -34,7 +34,7 @@ pub use self::environment::Environment;
 pub use self::error::StorageError;
 pub use self::host_storage::HostStorage;
 pub use self::intercept::{Access, Answer, Intercepted, Interceptor, Passage};
-pub use self::keys::{KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
+pub use self::keys::{Deleted, KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
 pub use self::memory::MemoryStorage;
 pub use self::swap::{Next, Swapped};
 pub use self::tokens::{Due, TokenEntry, TokenStorage, TokenWrite};

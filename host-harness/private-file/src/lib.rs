@@ -1,13 +1,27 @@
-//! Private files: files that only their owner can read and write, for keys, configuration with secrets, and databases.
+//! Files that no other user can touch. A private file can be read and written only by its owner: keys, configuration with
+//! secrets, databases. An unwritable file can be read by all users, but changed or replaced only by its owner: programs.
 //!
-//! This crate works on Unix only.
+//! A file is opened first. Then the open file is judged: its kind, owner, permissions and number of names, and the folders
+//! and links on the way to it. So nobody can exchange the file between the check and the use.
+//!
+//! This crate works on Unix only. It does not look at access control lists beyond what the permissions show.
 
-use std::fs::{self, File, OpenOptions};
+mod user;
+
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Why a private file can't be used.
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use self::user::User;
+
+/// The maximum number of attempts to open a file that other processes replace at the same time.
+const MAX_ATTEMPTS: usize = 16;
+
+/// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivateFileError {
     /// The file could not be read or written.
@@ -29,6 +43,47 @@ pub enum PrivateFileError {
         /// The permissions of the file.
         mode: u32,
     },
+    /// Other users can write to the file.
+    #[error("{}: other users can write to it (mode {mode:03o}); take this right away with chmod go-w", path.display())]
+    Writable {
+        /// The file.
+        path: PathBuf,
+        /// The permissions of the file.
+        mode: u32,
+    },
+    /// The file, a folder above it or a link to it belongs to another user.
+    #[error("{}: it belongs to another user (id {owner}), who can replace it; use a file and folders of your own", path.display())]
+    Foreign {
+        /// The file, the folder or the link.
+        path: PathBuf,
+        /// The id of its owner.
+        owner: u32,
+    },
+    /// The file has another name somewhere else, so it does not only depend on its own folder.
+    #[error("{}: the file has {names} names (hard links); make a copy with this name only", path.display())]
+    Linked {
+        /// The file.
+        path: PathBuf,
+        /// The number of its names.
+        names: u64,
+    },
+    /// Other users can write to a folder on the way to the file, so they can replace the file.
+    #[error(
+        "{}: other users can replace it, because they can write to the folder {} (mode {mode:03o}); take this right away with chmod go-w, or use another folder",
+        path.display(),
+        folder.display()
+    )]
+    Replaceable {
+        /// The file.
+        path: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+        /// The permissions of the folder.
+        mode: u32,
+    },
+    /// Each time the file was opened, another file took its name. Try again.
+    #[error("{}: other processes keep replacing it; try again", .0.display())]
+    Replaced(PathBuf),
     /// The file is longer than any valid content.
     #[error("{}: longer than {limit} bytes", path.display())]
     TooLong {
@@ -43,19 +98,16 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> PrivateFileError {
     |source| PrivateFileError::Io { path: path.to_owned(), source }
 }
 
-/// Returns whether the file exists. Fails if the file is not private.
+/// Returns whether the file exists. Fails if the file is not private, or if another user can replace it.
+///
+/// Does not open the file. The reason is a file of SQLite: a process that closes such a file loses all its locks on it.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
 pub fn check(path: &Path) -> Result<bool, PrivateFileError> {
-    match fs::metadata(path) {
-        Ok(found) if !found.is_file() => Err(PrivateFileError::NotAFile(path.to_owned())),
-        Ok(found) if found.mode() & 0o077 != 0 => {
-            Err(PrivateFileError::Open { path: path.to_owned(), mode: found.mode() & 0o777 })
-        }
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(failed(path)(error)),
+    match User::current().follow(path)? {
+        Some(found) => judge_private(path, &found).map(|()| true),
+        None => Ok(false),
     }
 }
 
@@ -64,16 +116,82 @@ pub fn check(path: &Path) -> Result<bool, PrivateFileError> {
 /// # Errors
 /// See [`PrivateFileError`].
 pub fn read(path: &Path, limit: u64) -> Result<Option<String>, PrivateFileError> {
-    if !check(path)? {
-        return Ok(None);
-    }
+    let Some(file) = open(path, User::current(), judge_private)? else { return Ok(None) };
     let mut text = String::new();
-    let file = File::open(path).map_err(failed(path))?;
     file.take(limit + 1).read_to_string(&mut text).map_err(failed(path))?;
     if text.len() as u64 > limit {
         return Err(PrivateFileError::TooLong { path: path.to_owned(), limit });
     }
     Ok(Some(text))
+}
+
+/// Opens a file that other users may read, but that they can neither change nor replace.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn open_unwritable(path: &Path) -> Result<File, PrivateFileError> {
+    let user = User::current();
+    let judge = |path: &Path, found: &Metadata| {
+        judge_kind(path, found)?;
+        user.check_unwritable(path, found)
+    };
+    let missing = || failed(path)(io::Error::from(io::ErrorKind::NotFound));
+    open(path, user, judge)?.ok_or_else(missing)
+}
+
+/// Opens a regular file, whoever can change it. The caller must check what it reads. Unlike [`File::open`], this function
+/// never waits for a pipe.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn open_regular(path: &Path) -> Result<File, PrivateFileError> {
+    let file = open_at_once(path).map_err(failed(path))?;
+    let found = file.metadata().map_err(failed(path))?;
+    judge_kind(path, &found).map(|()| file)
+}
+
+/// Opens a file for reading. Then judges the open file and the way to it. `None` if the file does not exist.
+fn open(
+    path: &Path,
+    user: User,
+    judge: impl Fn(&Path, &Metadata) -> Result<(), PrivateFileError>,
+) -> Result<Option<File>, PrivateFileError> {
+    for _ in 0..MAX_ATTEMPTS {
+        let file = match open_at_once(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(failed(path))?,
+        };
+        let opened = file.metadata().map_err(failed(path))?;
+        let named = user.follow(path)?;
+        user.check_owner(path, &opened)?;
+        // Another process may have replaced or removed the file since it was opened. Only a file that still has the
+        // name counts: no other user can have put it there.
+        if named.is_some_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
+            return judge(path, &opened).map(|()| Some(file));
+        }
+    }
+    Err(PrivateFileError::Replaced(path.to_owned()))
+}
+
+/// Opens a file for reading. Does not wait for the other end of a pipe.
+fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+fn judge_kind(path: &Path, found: &Metadata) -> Result<(), PrivateFileError> {
+    if found.is_file() { Ok(()) } else { Err(PrivateFileError::NotAFile(path.to_owned())) }
+}
+
+fn judge_private(path: &Path, found: &Metadata) -> Result<(), PrivateFileError> {
+    judge_kind(path, found)?;
+    if found.mode() & 0o077 != 0 {
+        return Err(PrivateFileError::Open { path: path.to_owned(), mode: found.mode() & 0o777 });
+    }
+    match found.nlink() {
+        0 | 1 => Ok(()),
+        names => Err(PrivateFileError::Linked { path: path.to_owned(), names }),
+    }
 }
 
 /// Creates an empty private file and private folders above it. An existing file must be private and stays unchanged.
@@ -95,7 +213,7 @@ pub fn touch(path: &Path) -> Result<(), PrivateFileError> {
 /// # Errors
 /// See [`PrivateFileError`].
 pub fn create(path: &Path, text: &str) -> Result<bool, PrivateFileError> {
-    place(path, text, |draft| match fs::hard_link(draft, path) {
+    place(path, text, |draft| match rename_without_replacing(draft, path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
@@ -146,14 +264,30 @@ pub fn lock(path: &Path) -> Result<File, PrivateFileError> {
     name.push(".lock");
     let path = path.with_file_name(name);
     touch(&path)?;
-    File::open(&path).and_then(|file| file.lock().map(|()| file)).map_err(failed(&path))
+    let missing = || failed(&path)(io::Error::from(io::ErrorKind::NotFound));
+    let file = open(&path, User::current(), judge_private)?.ok_or_else(missing)?;
+    file.lock().map(|()| file).map_err(failed(&path))
 }
 
-fn folder_of(path: &Path) -> Result<(), PrivateFileError> {
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder)),
-        None => Ok(()),
+/// Gives a file another name in the same file system. Fails if a file has this name already.
+fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some network file systems can't do this. There the file has two names until the caller removes the first one,
+        // and a process that reads it in between refuses it.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::hard_link(from, to),
+        renamed => Ok(renamed?),
     }
+}
+
+/// Creates private folders for a file. Checks that no other user can replace what is in them.
+fn folder_of(path: &Path) -> Result<(), PrivateFileError> {
+    let user = User::current();
+    // Nothing is created in a folder in which somebody else could replace it.
+    user.follow(path)?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
+    }
+    user.follow(path).map(drop)
 }
 
 #[cfg(test)]
@@ -199,6 +333,168 @@ mod tests {
             assert_eq!(read(&path, 5).unwrap_err().to_string(), expected);
             assert_eq!(touch(&path).unwrap_err().to_string(), expected);
         }
+    }
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Every function of this crate that uses a private file, with its name.
+    type Use = (&'static str, fn(&Path) -> Result<(), PrivateFileError>);
+
+    const USES: [Use; 5] = [
+        ("check", |path| check(path).map(drop)),
+        ("create", |path| create(path, "text").map(drop)),
+        ("lock", |path| lock(path).map(drop)),
+        ("read", |path| read(path, 5).map(drop)),
+        ("touch", touch),
+    ];
+
+    #[test]
+    fn a_file_in_a_folder_that_other_users_can_write_to_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (outer, inner) = (folder.path().join("outer"), folder.path().join("outer/inner"));
+        let path = inner.join("keys");
+        touch(&path).unwrap();
+        for open in [&outer, &inner] {
+            chmod(open, 0o777);
+            let expected = format!(
+                "{}: other users can replace it, because they can write to the folder {} (mode 777); take this right \
+                 away with chmod go-w, or use another folder",
+                path.display(),
+                open.canonicalize().unwrap().display()
+            );
+            for (name, used) in USES.iter().filter(|(name, _)| *name != "lock") {
+                assert_eq!(used(&path).unwrap_err().to_string(), expected, "{name}");
+            }
+            assert_eq!(open_unwritable(&path).unwrap_err().to_string(), expected);
+            assert!(matches!(lock(&path), Err(PrivateFileError::Replaceable { .. })));
+            assert!(matches!(replace(&path, "text"), Err(PrivateFileError::Replaceable { .. })));
+            assert!(matches!(touch(&inner.join("new/keys")), Err(PrivateFileError::Replaceable { .. })));
+            assert!(!inner.join("new").exists(), "no folder is created where it could be replaced");
+            // With the sticky bit, only the owner of an entry can rename or remove it.
+            chmod(open, 0o1777);
+            assert_eq!(read(&path, 5).unwrap().as_deref(), Some(""));
+            chmod(open, 0o700);
+        }
+        assert_eq!(read(&path, 5).unwrap().as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_link_is_followed_and_the_folders_on_its_way_are_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        replace(&at("real/keys"), "text").unwrap();
+        fs::create_dir(at("open")).unwrap();
+        // A relative link to the file, a link to that link in another folder, and a link to a folder.
+        std::os::unix::fs::symlink("real/keys", at("first")).unwrap();
+        std::os::unix::fs::symlink("../first", at("open/second")).unwrap();
+        std::os::unix::fs::symlink(at("open"), at("third")).unwrap();
+        for path in ["first", "open/second", "third/second", "third/../real/keys"].map(at) {
+            assert_eq!(read(&path, 5).unwrap().as_deref(), Some("text"), "{}", path.display());
+        }
+        chmod(&at("open"), 0o777);
+        for path in ["open/second", "third/second"].map(at) {
+            assert!(matches!(read(&path, 5), Err(PrivateFileError::Replaceable { .. })), "{}", path.display());
+        }
+        chmod(&at("open"), 0o700);
+        chmod(&at("real"), 0o777);
+        for path in ["first", "open/second", "third/second"].map(at) {
+            assert!(matches!(read(&path, 5), Err(PrivateFileError::Replaceable { .. })), "{}", path.display());
+        }
+        std::os::unix::fs::symlink("loop", at("loop")).unwrap();
+        assert!(matches!(check(&at("loop")), Err(PrivateFileError::Io { .. })));
+    }
+
+    /// Gives everything under the folder another owner than the returned user. Only root can give a file away. For any
+    /// other user, the returned user has another id, and owns nothing.
+    fn another_user(path: &Path) -> User {
+        const NOBODY: u32 = 65_534;
+        let user = User::current();
+        if user.id != 0 {
+            return User { id: user.id + 1 };
+        }
+        std::os::unix::fs::lchown(path, Some(NOBODY), None).unwrap();
+        user
+    }
+
+    #[test]
+    fn a_file_a_folder_and_a_link_of_another_user_are_refused() {
+        for foreign in ["folder", "folder/keys", "link"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("link");
+            replace(&folder.path().join("folder/keys"), "text").unwrap();
+            std::os::unix::fs::symlink("folder/keys", &path).unwrap();
+            let user = another_user(&folder.path().join(foreign));
+            let found = open(&path, user, judge_private);
+            assert!(matches!(&found, Err(PrivateFileError::Foreign { .. })), "{foreign}: {found:?}");
+            let text = found.unwrap_err().to_string();
+            assert!(text.contains(": it belongs to another user (id "), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_two_names_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        replace(&path, "text").unwrap();
+        fs::hard_link(&path, folder.path().join("copy")).unwrap();
+        let expected =
+            format!("{}: the file has 2 names (hard links); make a copy with this name only", path.display());
+        assert_eq!(read(&path, 5).unwrap_err().to_string(), expected);
+        assert_eq!(check(&path).unwrap_err().to_string(), expected);
+        // A program may have several names.
+        open_unwritable(&path).unwrap();
+    }
+
+    #[test]
+    fn a_program_may_be_readable_but_not_writable_for_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        replace(&path, "text").unwrap();
+        for mode in [0o644, 0o755, 0o600] {
+            chmod(&path, mode);
+            open_unwritable(&path).unwrap();
+        }
+        for mode in [0o646, 0o602] {
+            chmod(&path, mode);
+            let expected = format!(
+                "{}: other users can write to it (mode {mode:03o}); take this right away with chmod go-w",
+                path.display()
+            );
+            assert_eq!(open_unwritable(&path).unwrap_err().to_string(), expected);
+            open_regular(&path).unwrap();
+        }
+    }
+
+    /// A pipe that nobody writes to would block a reader forever. On macOS, rustix can't make a pipe with a name.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(matches!(read(&path, 5), Err(PrivateFileError::NotAFile(_))));
+        assert!(matches!(open_unwritable(&path), Err(PrivateFileError::NotAFile(_))));
+        assert!(matches!(open_regular(&path), Err(PrivateFileError::NotAFile(_))));
+    }
+
+    /// A reader never takes a file that another process is replacing for one that somebody has exchanged.
+    #[test]
+    fn a_file_can_be_read_while_it_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        replace(&path, "text").unwrap();
+        std::thread::scope(|scope| {
+            let replacing = scope.spawn(|| (0..200).for_each(|_| replace(&path, "text").unwrap()));
+            while !replacing.is_finished() {
+                match read(&path, 5) {
+                    Ok(text) => assert_eq!(text.as_deref(), Some("text")),
+                    Err(error) => assert!(matches!(error, PrivateFileError::Replaced(_)), "{error}"),
+                }
+            }
+        });
     }
 
     #[test]

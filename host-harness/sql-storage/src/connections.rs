@@ -50,7 +50,12 @@ impl ConnectionStorage for SqlStorage {
         let condition = Condition { tenant, expected, sealed_by };
         let write = || self.write_row(tenant, key, expected, next, events);
         let load = || self.load_row(tenant, key);
-        self.run_to_deadline(self.swap(condition, write, load)).await
+        self.run_to_deadline(async {
+            let swapped = self.swap(condition, write, load).await?;
+            self.empty_log_after(&swapped, next.is_none()).await;
+            Ok(swapped)
+        })
+        .await
     }
 
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use sqlx::any::AnyRow;
 use tiktok_shop_host::connection::ConnectionKey;
 use tiktok_shop_host::storage::{
-    KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, StorageError, TenantKey, WrappedKey,
+    Deleted, KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, StorageError, TenantKey, WrappedKey,
 };
 use tiktok_shop_host::{KeyId, TenantId};
 
@@ -71,7 +71,11 @@ impl KeyStorage for SqlStorage {
                        AND NOT EXISTS (SELECT 1 FROM tiktok_shop_tokens WHERE tenant = $1 AND sealed_by = $2) \
                        AND NOT EXISTS (SELECT 1 FROM tiktok_shop_connections WHERE tenant = $1 AND sealed_by = $2)";
             let query = statement(sql).bind_text(tenant.as_str()).bind_text(key.as_str());
-            changed(query.execute(&self.writers).await)
+            let removed = changed(query.execute(&self.writers).await)?;
+            if removed {
+                let _emptied = self.empty_log().await;
+            }
+            Ok(removed)
         })
         .await
     }
@@ -155,6 +159,10 @@ impl KeyStorage for SqlStorage {
             Ok(resealed)
         })
         .await
+    }
+
+    async fn delete_tenant(&self, tenant: &TenantId, limit: usize) -> Result<Deleted, StorageError> {
+        self.run_to_deadline(self.delete_entries(tenant, limit)).await
     }
 }
 

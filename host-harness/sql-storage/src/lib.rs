@@ -21,6 +21,7 @@
 mod clock;
 mod connections;
 mod consents;
+mod deletion;
 mod insert_all;
 mod keys;
 mod open;

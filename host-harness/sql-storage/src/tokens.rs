@@ -73,7 +73,9 @@ impl TokenStorage for SqlStorage {
             let condition = Condition { tenant, expected, sealed_by: next.map(|next| next.value.value.key()) };
             let write = || self.write_token(tenant, key, expected, next);
             let load = || self.load_token(tenant, key);
-            self.swap(condition, write, load).await
+            let swapped = self.swap(condition, write, load).await?;
+            self.empty_log_after(&swapped, next.is_none()).await;
+            Ok(swapped)
         })
         .await
     }

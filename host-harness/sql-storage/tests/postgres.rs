@@ -1,6 +1,8 @@
 //! A PostgreSQL server that stops answering, a user who may not create tables, and the environment of a database.
 #![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
 
+mod schema;
+
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -8,25 +10,13 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::ConnectionKey;
-use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
-use tiktok_shop_host::storage::{Environment, KeyStorage as _, StorageError, TenantKey, TokenStorage as _, WrappedKey};
+use tiktok_shop_host::storage::{Environment, KeyStorage as _, StorageError, TokenStorage as _};
 use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Creates a schema with a random name, and returns an address that uses it. Nobody deletes the schema, because the
-/// server is temporary.
-async fn new_schema(server: &str) -> String {
-    let mut bits = [0; 8];
-    SystemRandomness.fill(&mut bits).unwrap();
-    let name = format!("storage_{:016x}", u64::from_be_bytes(bits));
-    let mut connection = PgConnection::connect(server).await.unwrap();
-    connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).await.unwrap();
-    connection.close().await.unwrap();
-    let separator = if server.contains('?') { '&' } else { '?' };
-    format!("{server}{separator}options=-c%20search_path%3D{name}")
-}
+use self::schema::new_schema;
 
 /// Forwards connections to a server. It can silence them, as if the server had lost its power or its network. A silent
 /// connection stays open, but no byte arrives any more.

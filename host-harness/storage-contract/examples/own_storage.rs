@@ -4,7 +4,11 @@
 //! `tests/contract.rs` runs the checks of the contract on it. In this storage, `due` reads every token record, and
 //! `endings` reads every row. If you have many connections, keep an index for these two methods, as
 //! `tiktok-shop-sql-storage` does.
+//!
+//! redb keeps deleted values in its file until it needs their pages for something else. So the erasure of a tenant is
+//! final only after the host key was replaced and destroyed: see `docs/storage.md`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +24,9 @@ use tiktok_shop_host::events::{Event, EventPosition, NewEvent};
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::seal::KeyFile;
 use tiktok_shop_host::storage::{
-    ConnectionStorage, ConsentRecord, ConsentStorage, Due, Ending, Environment, KeyStorage, KeyUse, Next, OnceDigest,
-    Purpose, Row, RowEntry, Sealed, SealedRecord, StateDigest, StorageError, StoredConsent, Swapped, TenantKey,
-    TokenEntry, TokenStorage, TokenWrite, WebhookDigest, WebhookStorage, WrappedKey,
+    ConnectionStorage, ConsentRecord, ConsentStorage, Deleted, Due, Ending, Environment, KeyStorage, KeyUse, Next,
+    OnceDigest, Purpose, Row, RowEntry, Sealed, SealedRecord, StateDigest, StorageError, StoredConsent, Swapped,
+    TenantKey, TokenEntry, TokenStorage, TokenWrite, WebhookDigest, WebhookStorage, WrappedKey,
 };
 use tiktok_shop_host::{AccountId, Component, ConnectorHost, CustomerId, KeyId, Revision, ShopId, TenantId};
 
@@ -35,6 +39,8 @@ type Digest = (&'static str, &'static [u8]);
 const TOKENS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("tokens");
 const ROWS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("rows");
 const EVENTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("events");
+/// The position of each tenant's last event. It stays when the events are deleted.
+const POSITIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("positions");
 /// The digests that `append_once` has stored. The parts of the key are tenant, customer, account and digest.
 const ONCE: TableDefinition<'_, (&str, &str, &str, &[u8]), ()> = TableDefinition::new("once");
 const STATES: TableDefinition<'_, Digest, &[u8]> = TableDefinition::new("states");
@@ -118,6 +124,7 @@ impl OwnStorage {
         transaction.open_table(TOKENS)?;
         transaction.open_table(ROWS)?;
         transaction.open_table(EVENTS)?;
+        transaction.open_table(POSITIONS)?;
         transaction.open_table(ONCE)?;
         transaction.open_table(STATES)?;
         transaction.open_table(WEBHOOKS)?;
@@ -265,13 +272,14 @@ fn sealed_records(
 /// positions.
 fn append(transaction: &WriteTransaction, tenant: &TenantId, events: &[NewEvent]) -> Result<(), TransactionError> {
     let mut table: Table<'_, (&str, u64), &[u8]> = transaction.open_table(EVENTS)?;
+    let mut positions = transaction.open_table(POSITIONS)?;
     let tenant = tenant.as_str();
-    let last = table.range((tenant, 0)..=(tenant, u64::MAX))?.next_back().transpose()?;
-    let mut position = last.map_or(0, |(key, _)| key.value().1);
+    let mut position = positions.get(tenant)?.map_or(0, |last| last.value());
     for event in events {
         position += 1;
         table.insert((tenant, position), to_json(event)?.as_slice())?;
     }
+    positions.insert(tenant, position)?;
     Ok(())
 }
 
@@ -687,6 +695,57 @@ impl KeyStorage for OwnStorage {
             Ok(true)
         })
         .await
+    }
+
+    async fn delete_tenant(&self, tenant: &TenantId, limit: usize) -> Result<Deleted, StorageError> {
+        let tenant = tenant.clone();
+        self.write(move |transaction, _| {
+            let (mut tokens, mut rows) = (transaction.open_table(TOKENS)?, transaction.open_table(ROWS)?);
+            let with_token = records::<StoredToken>(&tokens, Some(&tenant))?.into_iter().map(|(_, key, _)| key);
+            let with_row = records::<StoredRow>(&rows, Some(&tenant))?.into_iter().map(|(_, key, _)| key);
+            let mut connections = Page { limit, found: 0 };
+            for key in with_token.chain(with_row).collect::<BTreeSet<_>>() {
+                if !connections.keeps_next() {
+                    tokens.remove(table_key(&tenant, &key))?;
+                    rows.remove(table_key(&tenant, &key))?;
+                }
+            }
+            // The tenant's entries come before all entries of the next possible id.
+            let (first, next) = (tenant.as_str(), format!("{tenant}\0"));
+            let next = next.as_str();
+            let [mut events, mut once, mut states, mut webhooks] = [0; 4].map(|found| Page { limit, found });
+            transaction.open_table(EVENTS)?.retain_in((first, 0)..(next, 0), |_, _| events.keeps_next())?;
+            let range = (first, "", "", [].as_slice())..(next, "", "", [].as_slice());
+            transaction.open_table(ONCE)?.retain_in(range, |_, ()| once.keeps_next())?;
+            let range = || (first, [].as_slice())..(next, [].as_slice());
+            transaction.open_table(STATES)?.retain_in(range(), |_, _| states.keeps_next())?;
+            transaction.open_table(WEBHOOKS)?.retain_in(range(), |_, _| webhooks.keeps_next())?;
+            let others = [events, once, states, webhooks];
+            Ok(Deleted {
+                connections: connections.deleted(),
+                others: others.iter().map(Page::deleted).sum(),
+                is_complete: others.iter().chain([&connections]).all(|page| page.found <= limit),
+            })
+        })
+        .await
+    }
+}
+
+/// The entries of one kind that a call deletes: the first ones, up to a limit.
+struct Page {
+    limit: usize,
+    found: usize,
+}
+
+impl Page {
+    /// Counts the next entry, and returns whether it stays.
+    fn keeps_next(&mut self) -> bool {
+        self.found += 1;
+        self.found > self.limit
+    }
+
+    fn deleted(&self) -> u64 {
+        self.found.min(self.limit) as u64
     }
 }
 

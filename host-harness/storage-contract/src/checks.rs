@@ -5,8 +5,8 @@ use futures::future::BoxFuture;
 use super::broken::Broken;
 use super::trial::Trial;
 use super::{
-    abandoned, ages, consents, due, endings, environments, events, histories, isolation, keys, lists, revisions,
-    round_trip, sealing, swaps,
+    abandoned, ages, consents, deletion, due, endings, environments, events, histories, isolation, keys, lists,
+    revisions, round_trip, sealing, swaps,
 };
 
 /// A check and the promise that it tests.
@@ -123,6 +123,10 @@ pub(super) const CHECKS: &[Check] = checks! {
         sealing::reseal_never_overwrites_a_newer_write,
         sealing::exactly_one_concurrent_reseal_of_a_value_succeeds,
         ages::reseal_does_not_restart_the_age;
+    "Deletes everything of the tenant except its keys":
+        deletion::a_deleted_tenant_leaves_nothing_and_other_tenants_keep_everything;
+    "no later event gets the position of a deleted one":
+        deletion::a_deleted_event_never_shares_its_position_with_a_later_one;
 };
 
 #[cfg(test)]

@@ -15,9 +15,8 @@
 //! ```
 //!
 //! The checks may run on a database that contains other data, and several runs may use one database at the same time. A
-//! run uses its own tenants, which have random names, and times in 1970. At the end it deletes its token records, rows
-//! and keys. Events, states, webhooks and the digests of `append_once` can't be deleted and stay. A database that
-//! belongs to no environment belongs to [`Environment::TikTokShop`] afterwards. No host should sweep the database
+//! run uses its own tenants, which have random names, and times in 1970. At the end it deletes its tenants. A database
+//! that belongs to no environment belongs to [`Environment::TikTokShop`] afterwards. No host should sweep the database
 //! during a run. Run the checks on [`alternating`] handles as well, because a fleet uses a database through several
 //! handles.
 //!
@@ -34,6 +33,7 @@ mod broken;
 mod checks;
 mod concurrency;
 mod consents;
+mod deletion;
 mod due;
 mod endings;
 mod environments;

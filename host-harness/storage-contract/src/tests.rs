@@ -73,7 +73,8 @@ async fn a_check_that_hangs_fails_and_the_next_one_follows() {
 async fn a_check_that_panics_fails_and_the_next_one_follows() {
     let report = run_with(Faulty { method: "remember_webhook", fault: Fault::Panics }).await;
     let broken: Vec<_> = report.broken().map(|outcome| outcome.check).collect();
-    assert_eq!(broken, ["each_tenant_has_its_own_keys_states_and_webhooks", WEBHOOK]);
+    let deletion = "a_deleted_tenant_leaves_nothing_and_other_tenants_keep_everything";
+    assert_eq!(broken, ["each_tenant_has_its_own_keys_states_and_webhooks", WEBHOOK, deletion]);
     assert_eq!(failure_of(&report, WEBHOOK), Some("panicked: no remember_webhook for you"));
 }
 

@@ -1,19 +1,14 @@
-//! The environment of one check: its own tenants and times, and a log of its writes. At the end, the records in this
-//! log are deleted.
+//! The environment of one check: its own tenants and times. The tenants are deleted at the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
 use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
 use tiktok_shop_host::events::NewEvent;
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
-use tiktok_shop_host::storage::{
-    Access, HostStorage, Intercepted, Interceptor, Next, Passage, Row, Sealed, StorageError, Swapped, TenantKey,
-    TokenWrite,
-};
+use tiktok_shop_host::storage::{HostStorage, Next, Row, Sealed, StorageError, Swapped, TenantKey, TokenWrite};
 use tiktok_shop_host::{KeyId, Revision, TenantId};
 
 use super::broken::{Broken, ensure};
@@ -26,17 +21,16 @@ const LAST_OF_1970: u64 = 31_535_999;
 /// The number of seconds of 1970 that one check uses. The first of these seconds is random, so two checks rarely use
 /// the same seconds.
 const SPAN: u64 = 100_000;
-/// The maximum number of attempts to delete a record. An abandoned write may still change the record between two
-/// attempts.
+/// The maximum number of entries of each kind that are deleted at a time.
+const PAGE: usize = 500;
+/// The maximum number of attempts to delete a tenant. An abandoned write may still write a record between two attempts.
 const MAX_DELETIONS: usize = 4;
 
-/// The storage of one check, with the check's tenants, times and log.
+/// The storage of one check, with the check's tenants and times.
 pub(super) struct Trial {
-    /// The storage, with a log of the writes.
     pub(super) storage: Arc<dyn HostStorage>,
-    /// The same storage without the log.
-    inner: Arc<dyn HostStorage>,
-    log: Arc<WriteLog>,
+    /// The ids of this check's tenants.
+    used: Mutex<BTreeSet<TenantId>>,
     /// The prefix of the names of this check's tenants.
     name: String,
     /// The first second of 1970 that this check uses.
@@ -53,15 +47,13 @@ pub(super) struct Tenant {
 }
 
 impl Trial {
-    pub(super) fn new(inner: Arc<dyn HostStorage>) -> Result<Self, Broken> {
+    pub(super) fn new(storage: Arc<dyn HostStorage>) -> Result<Self, Broken> {
         let mut bytes = [0; 16];
         SystemRandomness.fill(&mut bytes)?;
         let drawn = u128::from_be_bytes(bytes);
         let begin = u64::try_from(drawn % u128::from(LAST_OF_1970 - SPAN)).unwrap_or_default() + 1;
-        let log = Arc::new(WriteLog::default());
-        let storage = Arc::new(Intercepted::new(Arc::clone(&inner), Arc::clone(&log) as Arc<_>));
         let name = format!("contract-tests-{drawn:032x}");
-        Ok(Self { storage, inner, log, name, begin, tenants: AtomicU64::new(0) })
+        Ok(Self { storage, used: Mutex::default(), name, begin, tenants: AtomicU64::new(0) })
     }
 
     /// Returns a time that belongs to this check: this many seconds after the check's first second.
@@ -101,7 +93,7 @@ impl Trial {
     /// Returns the id of a tenant without a key. The id ends with this suffix.
     pub(super) fn tenant_id(&self, suffix: &str) -> Result<TenantId, Broken> {
         let id = TenantId::try_from(format!("{}{suffix}", self.name))?;
-        self.log.lock().tenants.insert(id.clone());
+        self.used().insert(id.clone());
         Ok(id)
     }
 
@@ -115,17 +107,15 @@ impl Trial {
         tenant.as_str().starts_with(&self.name)
     }
 
-    /// Deletes this check's token records, rows and keys. Events, states, webhooks and the digests of `append_once`
-    /// can't be deleted.
+    fn used(&self) -> MutexGuard<'_, BTreeSet<TenantId>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Deletes this check's tenants.
     pub(super) async fn clean(&self) {
-        let Written { tenants, tokens, rows } = mem::take(&mut *self.log.lock());
-        let storage = &*self.inner;
+        let tenants = mem::take(&mut *self.used());
         // Errors are ignored here, because a storage that can't delete fails the checks of deletions.
-        let tokens = tokens.iter().map(|((tenant, key), last)| delete_token(storage, tenant, key, last.clone()));
-        let _tokens = all(tokens.collect()).await;
-        let rows = rows.iter().map(|((tenant, key), last)| delete_row(storage, tenant, key, last.clone()));
-        let _rows = all(rows.collect()).await;
-        let _keys = all(tenants.iter().map(|tenant| remove_keys(storage, tenant)).collect()).await;
+        let _deleted = all(tenants.iter().map(|tenant| delete(&*self.storage, tenant)).collect()).await;
     }
 }
 
@@ -193,83 +183,16 @@ impl Tenant {
     }
 }
 
-/// What a check has written: its tenants, and for each record the last revision that it tried to write.
-#[derive(Default)]
-struct Written {
-    tenants: BTreeSet<TenantId>,
-    tokens: BTreeMap<(TenantId, ConnectionKey), Revision>,
-    rows: BTreeMap<(TenantId, ConnectionKey), Revision>,
-}
-
-/// Logs every swap that writes a token record or a row, so that [`Trial::clean`] can delete it.
-#[derive(Default)]
-struct WriteLog(Mutex<Written>);
-
-impl WriteLog {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Written> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[async_trait]
-impl Interceptor for WriteLog {
-    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
-        match access {
-            Access::SwapToken(tenant, key, _, Some(next)) => {
-                self.lock().tokens.insert((tenant.clone(), key.clone()), next.revision.clone());
-            }
-            Access::SwapRow(tenant, key, _, Some(next), _) => {
-                self.lock().rows.insert((tenant.clone(), key.clone()), next.revision.clone());
-            }
-            Access::Accounts(..)
-            | Access::LoadToken(..)
-            | Access::SwapToken(..)
-            | Access::ListRows(..)
-            | Access::LoadRow(..)
-            | Access::SwapRow(..)
-            | Access::AppendOnce(..)
-            | Access::PutState(..)
-            | Access::Reseal(..)
-            | Access::Read(_)
-            | Access::Write(_) => {}
-        }
-        Passage::Forward
-    }
-}
-
-async fn delete_token(
-    storage: &dyn HostStorage,
-    tenant: &TenantId,
-    key: &ConnectionKey,
-    mut revision: Revision,
-) -> Result<(), StorageError> {
+async fn delete(storage: &dyn HostStorage, tenant: &TenantId) -> Result<(), StorageError> {
     for _ in 0..MAX_DELETIONS {
-        match storage.swap_token(tenant, key, Some(&revision), None).await? {
-            Swapped::Done | Swapped::Stale(None) => break,
-            Swapped::Stale(Some(found)) => revision = found.revision,
+        while !storage.delete_tenant(tenant, PAGE).await?.is_complete {}
+        let mut is_busy = false;
+        for key in storage.tenant_keys(tenant).await? {
+            is_busy |= !storage.remove_key(tenant, &key.id).await?;
         }
-    }
-    Ok(())
-}
-
-async fn delete_row(
-    storage: &dyn HostStorage,
-    tenant: &TenantId,
-    key: &ConnectionKey,
-    mut revision: Revision,
-) -> Result<(), StorageError> {
-    for _ in 0..MAX_DELETIONS {
-        match storage.swap_row(tenant, key, Some(&revision), None, &[]).await? {
-            Swapped::Done | Swapped::Stale(None) => break,
-            Swapped::Stale(Some(found)) => revision = found.revision,
+        if !is_busy {
+            break;
         }
-    }
-    Ok(())
-}
-
-async fn remove_keys(storage: &dyn HostStorage, tenant: &TenantId) -> Result<(), StorageError> {
-    for key in storage.tenant_keys(tenant).await? {
-        storage.remove_key(tenant, &key.id).await?;
     }
     Ok(())
 }

@@ -20,6 +20,21 @@ pub fn test_postgres() -> Option<String> {
     found(&FOUND, ADDRESS, "PostgreSQL", "`.ci/postgres start FOLDER` prints an address")
 }
 
+/// Says on standard error that a part of a test can't run on this server. The part needs something of the server that not
+/// every server gives, for example its files.
+///
+/// # Panics
+/// If the variable `CI` is `true`, because the server of the CI gives everything.
+#[expect(clippy::panic, reason = "for tests: the test that calls this fails")]
+pub fn not_tried(what: &str, why: &str) {
+    let text = format!("{what} was not tried: {why}");
+    if variable("CI").as_deref() == Some("true") {
+        panic!("CI must try everything, but {text}");
+    }
+    // Not `eprintln!`: the test harness shows that output only if the test fails.
+    let _closed = writeln!(io::stderr(), "{text}");
+}
+
 /// The command that restarts the server of [`test_postgres`].
 #[derive(Debug)]
 pub struct Restart(String);

@@ -34,7 +34,8 @@ the file wins over the built-in default.
 | tenant; default `default` | `--tenant` | `TIKTOK_SHOP_TENANT` | |
 | host keys: `ID:HEX` with 64 hexadecimal digits, separated by commas; the first one wraps data keys | | `TIKTOK_SHOP_HOST_KEYS` | |
 | file of host keys, one per line; default `host-keys` in the data folder, created on first use | `--key-file` | `TIKTOK_SHOP_KEY_FILE` | `key-file` |
-| component; default `tiktok_shop_connector.wasm` beside the program, or in `target/dist` of the current folder or a folder above it | `--component` | `TIKTOK_SHOP_COMPONENT` | |
+| component; default `tiktok_shop_connector.wasm` beside the program, or in `target/dist` of the workspace in which the program was built | `--component` | `TIKTOK_SHOP_COMPONENT` | |
+| SHA-256 that the component must have, 64 hexadecimal digits; without it, any component | `--component-sha256` | `TIKTOK_SHOP_COMPONENT_SHA256` | `component-sha256` |
 | configuration file; default `config.toml` in the configuration folder, if that file exists | `--config` | `TIKTOK_SHOP_CONFIG` | |
 | a fake in place of TikTok Shop: `http://127.0.0.1:PORT` | `--fake` | `TIKTOK_SHOP_FAKE` | |
 | app key of the tenant | | `TIKTOK_SHOP_APP_KEY` | `tenants.NAME.app-key` |
@@ -44,9 +45,30 @@ the file wins over the built-in default.
 | database that `contract` checks | its argument, without a password | `TIKTOK_SHOP_CONTRACT_STORAGE` | |
 
 The data folder is `$XDG_DATA_HOME/tiktok-shop-harness` (`~/.local/share/…`), the configuration folder
-`$XDG_CONFIG_HOME/tiktok-shop-harness` (`~/.config/…`). Every file in them is private (mode 600), and the program refuses a file that
-other users can access. The program prints colours only to a terminal. `CLICOLOR_FORCE=1` turns colours on, and `NO_COLOR=1` turns them
-off.
+`$XDG_CONFIG_HOME/tiktok-shop-harness` (`~/.config/…`). The program prints colours only to a terminal. `CLICOLOR_FORCE=1` turns colours
+on, and `NO_COLOR=1` turns them off.
+
+### Files that the program refuses
+
+Every file in these two folders is private (mode 600). The program refuses a key file, a configuration file, a browser session and an
+SQLite database if one of these is true:
+
+- Other users can read or write the file.
+- The file, or a folder or symbolic link on the way to it, belongs to a user other than you and root.
+- Other users can write to a folder on the way to it. A folder with the sticky bit, such as `/tmp`, is allowed, and so is a folder that
+  only a group with your own number can write to.
+- The file has a second name (a hard link).
+
+A component may be readable for everybody and may have several names. The other rules hold for it, too, unless its SHA-256 is pinned.
+
+### The address of a PostgreSQL server
+
+A server that is reached by a socket, by `localhost` or by a loopback address needs no TLS. For every other server the program uses
+`sslmode=verify-full`, also if the address does not say so, and refuses a weaker mode. `sslrootcert=FILE` names a certificate authority
+of your own. If the network is protected in another way, append `unverified-server=allowed`. Then the address decides with `sslmode`.
+
+An address in an argument may contain only parameters that are not secret. So put an address with a password into `TIKTOK_SHOP_STORAGE`,
+for `contract` into `TIKTOK_SHOP_CONTRACT_STORAGE`, or into the configuration file.
 
 ### With a fake
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
 use tiktok_shop_host::clock::Clock;
 use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
 use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
@@ -47,9 +48,7 @@ impl Address {
     /// # Errors
     /// The text is not an address, or it contains a password.
     pub(crate) fn without_password(text: &str) -> Result<Self, String> {
-        // The user and the password end at the last @, because a password may contain an unencoded @ or /.
-        let user = text.rsplit_once('@').and_then(|(before, _)| before.split_once("://"));
-        if user.is_some_and(|(_, user)| user.contains(':')) || text.contains("password=") {
+        if may_contain_secret(text) {
             return Err(format!(
                 "an argument must not contain a password, because other users can read it; put the address into {}, \
                  for contract into {}, or into the configuration file",
@@ -78,6 +77,39 @@ impl Address {
             Self::Postgres(address) => Arc::new(SqlStorage::postgres(address, PostgresOptions::default()).await?),
             Self::Memory => Arc::new(MemoryStorage::new(clock)),
         })
+    }
+}
+
+/// Returns whether an address contains a secret, or something that could be one. The driver decodes an address before it
+/// uses it, so this function judges the decoded parts.
+fn may_contain_secret(address: &str) -> bool {
+    let Some((scheme, rest)) = address.split_once("://") else { return false };
+    // The user and the password end at the last @, because a password may contain an unencoded @ or /.
+    let has_password = |text: &str| text.rsplit_once('@').is_some_and(|(user, _)| decoded(user).contains(':'));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if has_password(rest) || has_password(&decoded(authority)) {
+        return true;
+    }
+    if scheme == "sqlite" {
+        return false;
+    }
+    let (before, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut names = form_urlencoded::parse(parameters.as_bytes()).map(|(name, _)| name);
+    // The driver ignores a fragment, and parameters that it does not know.
+    decoded(before).contains("password=")
+        || address.contains('#')
+        || names.any(|name| !PostgresOptions::is_public_parameter(&name))
+}
+
+/// Decodes a text until decoding changes nothing.
+fn decoded(text: &str) -> String {
+    let mut text = text.to_owned();
+    loop {
+        let next = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        if next == text {
+            return text;
+        }
+        text = next;
     }
 }
 
@@ -110,7 +142,13 @@ mod tests {
 
     #[test]
     fn an_argument_with_a_password_is_refused_in_every_notation() {
-        for text in ["postgres://host/db", "postgresql://user@host:5432/db?sslmode=require", "postgres:///db"] {
+        for text in [
+            "postgres://host/db",
+            "postgresql://user@host:5432/db?sslmode=require",
+            "postgres:///db",
+            "postgres://us%65r@host/db?host=%2Ftmp&options=-c%20search_path%3Da&options[work_mem]=1MB",
+            "postgres://host/db?sslmode=disable&unverified-server=allowed&application_name=a%3Db",
+        ] {
             assert!(matches!(Address::without_password(text), Ok(Address::Postgres(_))), "{text}");
         }
         for text in [
@@ -119,6 +157,24 @@ mod tests {
             "postgres://user:CAN/ARY@host/db",
             "postgres://user:CAN@ARY@host/db",
             "postgres://host/db?user=u&password=CANARY",
+            // The driver decodes each of these to a password, or ignores what it does not know.
+            "postgres://host/db?pass%77ord=CANARY",
+            "postgres://host/db?%70%61%73%73%77%6f%72%64=CANARY",
+            "postgres://host/db?user=u&p%61ssword=CANARY",
+            "postgres://host/db?pass\tword=CANARY",
+            "postgres://host/db?pass%2577ord=CANARY",
+            "postgres://host/db?PASSWORD=CANARY",
+            "postgres://host/db?passwd=CANARY",
+            "postgres://host/db?sslpassword=CANARY",
+            "postgres://host/db?CANARY",
+            "postgres://user%3ACANARY@host/db",
+            "postgres://user%3aCANARY@host/db",
+            "postgres://user%253ACANARY@host/db",
+            "postgres://user:CAN%40ARY@host/db",
+            "postgres://user:CANARY%40host/db",
+            "postgres://host/db#password=CANARY",
+            "postgres://host/db#CANARY",
+            "postgres://host/pass%77ord=CANARY",
         ] {
             let refused = Address::without_password(text).err().unwrap();
             assert!(refused.contains("password") && !refused.contains("CANARY"), "{refused}");

@@ -1,7 +1,6 @@
 //! Reads or creates the browser session of this user. It binds a consent to the user who began it, as a cookie of a
 //! browser would.
 
-use std::fs;
 use std::path::Path;
 
 use tiktok_shop_host::consent::BrowserSession;
@@ -31,5 +30,6 @@ fn create(path: &Path) -> Result<String, Failure> {
     let mut bits = [0; 32];
     SystemRandomness.fill(&mut bits).map_err(|error| Failure::Unavailable(format!("no randomness: {error}")))?;
     private_file::create(path, &hex::encode(bits))?;
-    fs::read_to_string(path).map_err(|error| Failure::Unavailable(format!("{}: {error}", path.display())))
+    let removed = || Failure::Unavailable(format!("{}: another process removed it; try again", path.display()));
+    private_file::read(path, MAX_BYTES)?.ok_or_else(removed)
 }

@@ -5,29 +5,30 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 
 const NAME: &str = "tiktok_shop_connector.wasm";
+/// The folder of this package in the workspace in which this program was built.
+const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
+/// The target folder of that workspace, if the environment of the build named one. A relative path starts at the
+/// workspace.
+const TARGET: Option<&str> = option_env!("CARGO_TARGET_DIR");
 
-/// Returns the path of the component. If no path is given, looks beside this program, then in `target/dist` of the
-/// current folder, and then in `target/dist` of each folder above it.
+/// Returns the path of the component. If no path is given, looks beside this program, and then where `cargo xtask dist`
+/// puts it in the workspace in which this program was built. The current folder plays no part, because anybody may have
+/// put a file there. The host refuses a file that other users can replace.
 pub(crate) fn component_file(given: Option<&Path>) -> Result<PathBuf, Failure> {
-    let path = match given {
-        Some(path) => path.to_owned(),
-        None => candidates().into_iter().find(|path| path.is_file()).ok_or_else(|| {
-            Failure::Unavailable(format!(
-                "no component: {NAME} is neither beside this program nor in target/dist of this folder or of a folder \
-                 above it; build it with cargo xtask dist, or name a file with --component"
-            ))
-        })?,
-    };
-    // Reading a pipe or a device could block forever.
-    match path.metadata() {
-        Ok(found) if found.is_file() => Ok(path),
-        Ok(_) => Err(Failure::Unavailable(format!("component {}: not a regular file", path.display()))),
-        Err(error) => Err(Failure::Unavailable(format!("component {}: {error}", path.display()))),
+    if let Some(path) = given {
+        return Ok(path.to_owned());
     }
+    candidates().find(|path| path.is_file()).ok_or_else(|| {
+        Failure::Unavailable(format!(
+            "no component: {NAME} is neither beside this program nor in the workspace in which it was built; build it \
+             with cargo xtask dist, or name a file with --component"
+        ))
+    })
 }
 
-fn candidates() -> Vec<PathBuf> {
+fn candidates() -> impl Iterator<Item = PathBuf> {
     let beside = std::env::current_exe().ok().map(|program| program.with_file_name(NAME));
-    let here = std::env::current_dir().unwrap_or_default();
-    beside.into_iter().chain(here.ancestors().map(|folder| folder.join("target/dist").join(NAME))).collect()
+    let workspace = Path::new(PACKAGE).ancestors().nth(2);
+    let built = workspace.map(|workspace| workspace.join(TARGET.unwrap_or("target")).join("dist").join(NAME));
+    beside.into_iter().chain(built)
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tiktok_shop_host::TenantId;
+use tiktok_shop_host::{ComponentDigest, TenantId};
 use tiktok_shop_private_file as private_file;
 use toml::{Table, Value};
 
@@ -20,6 +20,7 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(crate) struct ConfigFile {
     pub(crate) storage: Option<Address>,
     pub(crate) key_file: Option<PathBuf>,
+    pub(crate) component_sha256: Option<ComponentDigest>,
     pub(crate) tenants: BTreeMap<TenantId, App>,
 }
 
@@ -59,6 +60,10 @@ impl ConfigFile {
                     config.storage = Some(address.relative_to(folder));
                 }
                 "key-file" => config.key_file = Some(folder.join(text_of(value, name)?)),
+                "component-sha256" => {
+                    let digest = text_of(value, name)?.parse().map_err(|what| format!("{name}: {what}"))?;
+                    config.component_sha256 = Some(digest);
+                }
                 "tenants" => {
                     for (tenant, members) in table_of(value, name)? {
                         let place = format!("tenants.{tenant}");
@@ -66,7 +71,7 @@ impl ConfigFile {
                         config.tenants.insert(id, app(table_of(members, &place)?, &place)?);
                     }
                 }
-                _ => return Err(unknown(name, "storage, key-file, tenants")),
+                _ => return Err(unknown(name, "storage, key-file, component-sha256, tenants")),
             }
         }
         Ok(config)
@@ -128,9 +133,11 @@ mod tests {
 
     #[test]
     fn every_member_is_read_and_relative_paths_start_at_the_folder_of_the_file() {
-        let text = "storage = \"sqlite:shops.sqlite\"\nkey-file = \"keys\"\n[tenants.acme]\napp-key = \"k\"\n\
-                    app-secret = \"s\"\nprevious-app-secret = \"p\"\nauthorization-link = \"https://l\"\n[tenants.\"é b\"]\n";
-        let config = ConfigFile::parse(text, Path::new("/folder")).unwrap();
+        let pinned = "0a".repeat(32);
+        let text = "storage = \"sqlite:shops.sqlite\"\nkey-file = \"keys\"\ncomponent-sha256 = \"PINNED\"\n\
+                    [tenants.acme]\napp-key = \"k\"\napp-secret = \"s\"\nprevious-app-secret = \"p\"\nauthorization-link = \"https://l\"\n[tenants.\"é b\"]\n";
+        let config = ConfigFile::parse(&text.replace("PINNED", &pinned), Path::new("/folder")).unwrap();
+        assert_eq!(config.component_sha256.unwrap().to_string(), pinned);
         assert!(matches!(config.storage, Some(Address::Sqlite(path)) if path == Path::new("/folder/shops.sqlite")));
         assert_eq!(config.key_file.unwrap(), Path::new("/folder/keys"));
         assert_eq!(config.tenants.keys().map(TenantId::as_str).collect::<Vec<_>>(), ["acme", "é b"]);
@@ -145,13 +152,16 @@ mod tests {
         for (text, error) in [
             (
                 "app-secret = \"CANARY\"",
-                "app-secret: unknown member; the known members are storage, key-file, tenants".to_owned(),
+                "app-secret: unknown member; the known members are storage, key-file, component-sha256, tenants"
+                    .to_owned(),
             ),
             ("[tenants.acme]\napp_secret = \"CANARY\"", format!("tenants.acme.app_secret: unknown member; {known}")),
             ("[tenants.acme]\napp-secret = 123", "tenants.acme.app-secret: not text".to_owned()),
             ("[tenants.acme]\napp-secret = \"\"", "tenants.acme.app-secret: empty".to_owned()),
             ("tenants = \"CANARY\"", "tenants: not a table".to_owned()),
             ("tenants.acme = [\"CANARY\"]", "tenants.acme: not a table".to_owned()),
+            ("component-sha256 = \"CANARY\"", "component-sha256: not a SHA-256 of 64 hexadecimal digits".to_owned()),
+            ("component-sha256 = 7", "component-sha256: not text".to_owned()),
             ("[tenants.\"\"]", "tenants.: tenant id: 1 to 256 bytes".to_owned()),
             ("storage = \"mysql://CANARY\"", "storage: not sqlite:PATH, postgres://… or memory:".to_owned()),
             ("storage = [\"CANARY\"]", "storage: not text".to_owned()),

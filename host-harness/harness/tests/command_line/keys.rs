@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use fake_tiktok_shop::Decision;
 use serde_json::json;
 
 use crate::stage::Stage;
@@ -69,7 +70,8 @@ fn an_unfinished_rotation_is_finished_without_another_new_key() {
 
     let printed = stage.json("keys rotate --wait 0", "").remove(0);
     let expected = json!({
-        "host_key": "second", "tenants": 1, "added": 1, "rewrapped": 1, "resealed": 2, "removed": 1, "unopened": 0,
+        "host_key": "second", "tenants": 1, "added": 1, "rewrapped": 0, "resealed": 2, "removed": 1, "unopened": 0,
+        "retired": [],
     });
     assert_eq!(printed, expected);
     assert_eq!(ids(&stage), ["second", first]);
@@ -119,14 +121,67 @@ fn a_tenant_is_erased_only_if_it_is_named_and_confirmed() {
     assert_eq!(stage.error(stage.command("keys erase --tenant default"), ""), (Some(2), unconfirmed));
     stage.ok("refresh customer-7", "");
 
+    // A webhook and a consent that has begun are also of the tenant.
+    let body = r#"{"type":1,"tts_notification_id":"1","shop_id":"1","timestamp":1767225600,"data":{}}"#;
+    let signed = stage.fake.webhook_signature(&stage.app().service_id, body.as_bytes()).unwrap();
+    let accept = format!("webhook --authorization {signed}");
+    assert!(stage.ok(&accept, body).starts_with("answer 200: handled\n"));
+    let link = stage.link("customer-8");
+
     let printed = stage.ok("keys erase --tenant default --yes", "");
-    assert_eq!(printed, "tenant default: erased 1 data key and 1 connection\n");
+    let [host_key] = &*ids(&stage) else { panic!() };
+    let expected = lines([
+        // An event, a webhook, the state of the connection, and the state of the other consent.
+        "tenant default: erased 1 data key, 1 connection and 4 other entries",
+        &format!("    open    who has an older copy of the database can open it with host key {host_key}"),
+        "    next    keys rotate --retire",
+    ]);
+    assert_eq!(printed, expected);
     assert_eq!(stage.ok("list-connections customer-7", ""), "");
+    assert_eq!(stage.ok("events", ""), "");
     let erased = stage.json("keys erase --tenant default --yes", "");
-    assert_eq!(erased, [json!({ "tenant": "default", "keys": 0, "connections": 0 })]);
-    let events = stage.ok("events", "");
-    assert!(events.trim_end().ends_with("  disconnected"), "{events}");
+    let nothing = json!({
+        "tenant": "default", "keys": 0, "connections": 0, "others": 0, "older_copies_open_with": [host_key],
+    });
+    assert_eq!(erased, [nothing]);
+    // The webhook is unknown again, and so is the state of the consent.
+    assert!(stage.ok(&accept, body).starts_with("answer 200: handled\n"));
+    let late = stage.decide(&link, "one-shop", Decision::Allow);
+    let (status, line) = stage.error(stage.command("connect"), &late);
+    assert_eq!(status, Some(4), "{line}");
     stage.connect("customer-7", "one-shop");
+}
+
+#[test]
+fn an_erasure_is_final_after_the_host_key_was_replaced_and_retired() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    let [first] = &*ids(&stage) else { panic!() };
+    let printed = stage.ok("keys rotate --wait 0 --retire", "");
+    let [second] = &*ids(&stage) else { panic!("{:?}", ids(&stage)) };
+    let expected = lines([
+        &*format!("the current host key is {second}"),
+        "1 tenant, 2 records sealed again, 1 data key removed",
+        &format!("host key {first} is retired"),
+    ]);
+    assert_eq!(printed, expected);
+    stage.ok("refresh customer-7 --force", "");
+
+    stage.ok("keys erase --tenant default --yes", "");
+    let printed = stage.json("keys rotate --wait 0 --retire", "").remove(0);
+    let [third] = &*ids(&stage) else { panic!("{:?}", ids(&stage)) };
+    let expected = json!({
+        "host_key": third, "tenants": 0, "added": 0, "rewrapped": 0, "resealed": 0, "removed": 0, "unopened": 0,
+        "retired": [second],
+    });
+    assert_eq!(printed, expected);
+    stage.connect("customer-7", "one-shop");
+
+    let mut elsewhere = stage.command("keys rotate --wait 0 --retire");
+    elsewhere.env("TIKTOK_SHOP_HOST_KEYS", HostKey("other").text());
+    let refused = "the host keys come from TIKTOK_SHOP_HOST_KEYS; run keys rotate without --retire, then remove the old \
+                   keys there";
+    assert_eq!(stage.error(elsewhere, ""), (Some(2), refused.to_owned()));
 }
 
 #[test]

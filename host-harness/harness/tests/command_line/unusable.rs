@@ -84,6 +84,84 @@ fn a_file_that_is_not_a_component_is_refused() {
     assert_still_works(&stage);
 }
 
+/// The current folder may belong to anybody, for example a folder below /tmp or an unpacked archive.
+#[test]
+fn a_component_in_the_current_folder_or_above_it_is_not_used() {
+    let stage = connected();
+    let deep = stage.home().join("deep/er");
+    let (name, planted) =
+        ("tiktok_shop_connector.wasm", ["target/dist", "deep/target/dist", "deep/er/target/dist", "deep/er"]);
+    fs::create_dir_all(&deep).unwrap();
+    for folder in planted.map(|folder| stage.home().join(folder)) {
+        fs::create_dir_all(&folder).unwrap();
+        private(folder.join(name), "planted");
+    }
+    // The stage has built the component in the workspace of this program.
+    let mut command = stage.command("list-shops customer-7 --json");
+    command.env_remove("TIKTOK_SHOP_COMPONENT").current_dir(&deep);
+    let Run { status, stderr, .. } = stage.run(command, "");
+    assert_eq!((status, &*stderr), (Some(0), ""));
+    let mut page = stage.with(&[]);
+    page.env_remove("TIKTOK_SHOP_COMPONENT").current_dir(&deep);
+    let printed = stage.run(page, "").stdout;
+    assert!(!printed.contains(&*stage.home().join("deep").to_string_lossy()), "{printed}");
+    assert_still_works(&stage);
+}
+
+#[test]
+fn a_component_that_is_not_the_pinned_one_is_refused() {
+    let stage = connected();
+    let inspected = stage.json(&format!("inspect {}", xtask::component().unwrap().display()), "").remove(0);
+    let (right, wrong) = (inspected["sha256"].as_str().unwrap(), "0".repeat(64));
+    let refused = format!(
+        "not the pinned component: its SHA-256 is {right}, and the pinned SHA-256 is {wrong}; give the host the pinned \
+         component, or pin this one"
+    );
+    assert_refused(&stage, &format!("--component-sha256 {wrong}"), 3, &refused);
+    let malformed = "--component-sha256 <HEX>: not a SHA-256 of 64 hexadecimal digits";
+    assert_refused(&stage, "--component-sha256 12", 2, malformed);
+    let config = private(stage.home().join("config.toml"), format!("component-sha256 = \"{wrong}\""));
+    let option = format!("--config {}", config.display());
+    assert_refused(&stage, &option, 3, &refused);
+    // The option wins over the file, and so does the variable.
+    stage.ok(&format!("list-shops customer-7 {option} --component-sha256 {right}"), "");
+    let mut pinned = stage.command(&format!("list-shops customer-7 {option}"));
+    pinned.env("TIKTOK_SHOP_COMPONENT_SHA256", right);
+    assert_eq!(stage.run(pinned, "").status, Some(0));
+    assert_still_works(&stage);
+}
+
+#[test]
+fn a_file_that_another_user_can_replace_is_refused() {
+    let stage = connected();
+    let folder = stage.home().join("open");
+    fs::create_dir(&folder).unwrap();
+    let at = |name: &str| folder.join(name);
+    private(at("config.toml"), "");
+    private(at("keys"), fs::read(stage.data("host-keys")).unwrap());
+    fs::copy(xtask::component().unwrap(), at("component.wasm")).unwrap();
+    private(at("db"), "");
+    fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
+    for (option, status, what, file) in [
+        ("--config ", 2, "configuration ", "config.toml"),
+        ("--key-file ", 3, "host keys: ", "keys"),
+        ("--component ", 3, "component ", "component.wasm"),
+        ("--storage sqlite:", 3, "storage: ", "db"),
+        ("--storage sqlite:", 3, "storage: ", "none/db"),
+    ] {
+        let file = at(file);
+        let expected = format!(
+            "{what}{}: other users can replace it, because they can write to the folder {} (mode 777); take this right \
+             away with chmod go-w, or use another folder",
+            file.display(),
+            folder.canonicalize().unwrap().display()
+        );
+        let (ended, line) = stage.error(stage.command(&format!("refresh customer-7 {option}{}", file.display())), "");
+        assert_eq!((ended, line), (Some(status), expected));
+    }
+    assert_still_works(&stage);
+}
+
 #[test]
 fn a_configuration_that_is_malformed_or_not_private_is_refused() {
     let stage = connected();
@@ -91,7 +169,10 @@ fn a_configuration_that_is_malformed_or_not_private_is_refused() {
     let name = path.display();
     let option = format!("--config {name}");
     for (text, expected) in [
-        ("app-secret = \"CANARY\"", "app-secret: unknown member; the known members are storage, key-file, tenants"),
+        (
+            "app-secret = \"CANARY\"",
+            "app-secret: unknown member; the known members are storage, key-file, component-sha256, tenants",
+        ),
         ("[tenants.default]\napp-secret = CANARY", "not TOML at line 2, column 14"),
         ("[tenants.default]\napp-secret = 7", "tenants.default.app-secret: not text"),
         ("storage = \"CANARY\"", "storage: not sqlite:PATH, postgres://… or memory:"),
@@ -124,6 +205,10 @@ fn host_keys_that_are_malformed_or_not_private_are_refused() {
         ("", "no host key"),
         ("CANARY", "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
         ("a:12CANARY", "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
+        (
+            &format!("a:{}", "0".repeat(64)),
+            "host key a is all zeros; draw 64 random hexadecimal digits, for example with openssl rand -hex 32",
+        ),
     ] {
         fs::write(&path, text).unwrap();
         assert_refused(&stage, &option, 3, &format!("host keys: {name}: {expected}"));
@@ -188,6 +273,16 @@ fn a_database_that_can_t_be_opened_is_refused() {
     let (status, line) = stage.error(unreachable, "");
     assert_eq!(status, Some(3));
     assert!(line.starts_with("storage: the database can't be opened: ") && !line.contains("CANARY"), "{line}");
+    let mut unverified = stage.command("refresh customer-7");
+    unverified.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@db.example/db?sslmode=require");
+    let (status, line) = stage.error(unverified, "");
+    assert_eq!(status, Some(2), "{line}");
+    assert!(line.starts_with("storage: the server is in a network, ") && !line.contains("CANARY"), "{line}");
+    let mut mistyped = stage.command("refresh customer-7");
+    mistyped.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@127.0.0.1:1/db?ssl_mode=verify-full&CANARY");
+    let (status, line) = stage.error(mistyped, "");
+    assert_eq!(status, Some(2), "{line}");
+    assert!(line.starts_with("storage: the address has an unknown parameter; ") && !line.contains("CANARY"), "{line}");
     let mut malformed = stage.command("refresh customer-7");
     malformed.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@127.0.0.1:port/db");
     let expected = "storage: not the address of a PostgreSQL database: postgres://USER:PASSWORD@HOST:PORT/DATABASE";

@@ -10,6 +10,7 @@ use super::bindings::ContractPre;
 use super::call_state::{CallState, link};
 use super::engine::{GuestMemories, Ticker, engine, engine_with_memories};
 use crate::build_error::BuildError;
+use crate::component::ComponentDigest;
 use crate::error::Plugin;
 use crate::limits::Limits;
 
@@ -17,6 +18,7 @@ use crate::limits::Limits;
 #[derive(Clone)]
 pub(crate) struct Program {
     pub(crate) plugin: Plugin,
+    pub(crate) digest: ComponentDigest,
     pub(super) contract: ContractPre<CallState>,
     /// One permit per instance of the pool.
     pub(super) free: Arc<Semaphore>,
@@ -24,12 +26,14 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Compiles and links a component. If `memories` is `None`, the instances come from a pool.
+    /// Compiles and links a component, which must have the pinned digest. If `memories` is `None`, the instances come
+    /// from a pool.
     ///
     /// # Errors
     /// See [`BuildError`].
     pub(crate) fn compile(
         bytes: Vec<u8>,
+        pinned: Option<ComponentDigest>,
         limits: &Limits,
         memories: Option<GuestMemories>,
     ) -> Result<Self, BuildError> {
@@ -37,14 +41,16 @@ impl Program {
         if bytes.len() as u64 > limit {
             return Err(BuildError::TooLarge { limit });
         }
+        let digest = ComponentDigest::of(&bytes);
+        digest.check(pinned)?;
         let engine = match memories {
             Some(memories) => engine_with_memories(memories),
             None => engine(limits),
         };
-        Self::on(&engine.map_err(unavailable)?, bytes, limits)
+        Self::on(&engine.map_err(unavailable)?, bytes, digest, limits)
     }
 
-    fn on(engine: &Engine, bytes: Vec<u8>, limits: &Limits) -> Result<Self, BuildError> {
+    fn on(engine: &Engine, bytes: Vec<u8>, digest: ComponentDigest, limits: &Limits) -> Result<Self, BuildError> {
         let compiled =
             Component::new(engine, bytes).map_err(|error| BuildError::NotAComponent(format!("{error:#}")))?;
         let mut linker = Linker::new(engine);
@@ -55,6 +61,7 @@ impl Program {
         let ticker = Ticker::start(engine.clone()).map_err(|error| BuildError::Engine(error.to_string()))?;
         Ok(Self {
             plugin: plugin(&compiled, engine),
+            digest,
             contract,
             free: Arc::new(Semaphore::new(limits.concurrent_calls as usize)),
             _ticker: Arc::new(ticker),

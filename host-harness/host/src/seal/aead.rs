@@ -4,6 +4,7 @@ use std::io;
 
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::randomness::Randomness;
@@ -40,6 +41,12 @@ impl DataKey {
         let mut key = Self([0; 32]);
         randomness.fill(&mut key.0)?;
         Ok(key)
+    }
+
+    /// Returns whether the key consists of zeros only. No source of randomness draws such a key. It is a placeholder, or
+    /// memory that nobody has written to.
+    pub(super) fn is_zero(&self) -> bool {
+        self.0.ct_eq(&[0; 32]).into()
     }
 
     /// Reads a key from 64 hexadecimal digits. Returns `None` if the text is anything else.

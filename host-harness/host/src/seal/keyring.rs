@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::aead::{DataKey, decrypt, encode_associated_data, encrypt};
 use super::place::Place;
-use super::provider::KeyProvider;
+use super::provider::{KeyError, KeyProvider};
 use crate::connection::ConnectionKey;
 use crate::id::{KeyId, Revision, TenantId};
 use crate::randomness::Randomness;
@@ -232,6 +232,10 @@ impl Keyring {
         let gone = || StorageError::Refused(format!("key-unavailable({}): it has been erased", key.id));
         let wrapped = key.wrapped.as_ref().ok_or_else(gone)?;
         let data_key = Arc::new(self.provider.unwrap(wrapped, &wrapping_context(tenant, &key.id)).await?);
+        if data_key.is_zero() {
+            // The host draws every data key at random. A provider that returns zeros has lost the key.
+            return Err(KeyError::Mismatch(wrapped.host_key.clone()).into());
+        }
         if let Some(known) = self.lock().get_mut(tenant) {
             known.unwrapped.insert(key.id.clone(), Arc::clone(&data_key));
         }

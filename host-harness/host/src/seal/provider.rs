@@ -85,6 +85,9 @@ pub enum InvalidHostKeys {
     /// The entry at this position, counted from 1, has an invalid id.
     #[error("host key {0}: {1}")]
     Id(usize, #[source] InvalidId),
+    /// The key with this id consists of zeros only. Everybody can guess such a placeholder.
+    #[error("host key {0} is all zeros; draw 64 random hexadecimal digits, for example with openssl rand -hex 32")]
+    Zero(HostKeyId),
     /// Two entries have this id.
     #[error("host key {0} is listed twice")]
     Duplicate(HostKeyId),
@@ -110,6 +113,9 @@ impl HostKeys {
         for (id, key) in keys {
             if all.iter().any(|(known, _)| *known == id) {
                 return Err(InvalidHostKeys::Duplicate(id));
+            }
+            if key.is_zero() {
+                return Err(InvalidHostKeys::Zero(id));
             }
             all.push((id, Arc::new(key)));
         }

@@ -27,7 +27,8 @@ pub struct Rotated {
     pub tenants: u64,
     /// The number of added data keys.
     pub added: u64,
-    /// The number of earlier data keys that were wrapped again, by the current host key.
+    /// The number of earlier data keys that stay, because records under them do not open. They were wrapped again, by
+    /// the current host key.
     pub rewrapped: u64,
     /// The number of records that were sealed again, under a new data key.
     pub resealed: u64,
@@ -52,15 +53,18 @@ impl Keyring {
     /// the old key has saved the tokens, and every host has read its keys again.
     pub const GRACE: Duration = CLAIM_LIFE;
 
-    /// Moves every tenant to the current host key. Gives the tenant a new data key, wraps the earlier data keys again,
-    /// and seals every record under the new data key. Then waits for `grace`, so that writes that are under way finish,
-    /// and removes the earlier data keys.
+    /// Moves every tenant to the current host key. Gives the tenant a new data key, and seals every record under it. Then
+    /// waits for `grace`, so that writes that are under way finish, and removes the earlier data keys.
+    ///
+    /// The earlier data keys are not wrapped under the current host key. So once the earlier host keys are destroyed,
+    /// nobody can open an older copy of the database any more, not even with the current host key. If a record does not
+    /// open, its data key stays, and is wrapped under the current host key at the end.
     ///
     /// Calls continue during the rotation. If a call writes a record before the rotation has replaced it, the rotation
     /// does not overwrite the new record. A record that is sealed again keeps its revision and its age.
     ///
-    /// Every host must have the new host key before the rotation starts. After the rotation has started, calls fail on
-    /// a host without the new host key. These calls lose nothing if `grace` is at least [`GRACE`](Self::GRACE).
+    /// Every host must have both host keys before the rotation starts. After the rotation has started, calls fail on a
+    /// host that does not have both. These calls lose nothing if `grace` is at least [`GRACE`](Self::GRACE).
     ///
     /// If the rotation is interrupted, the next rotation continues where it stopped. If everything is rotated already,
     /// the function changes nothing and does not wait.
@@ -92,8 +96,7 @@ impl Keyring {
         Ok(rotated)
     }
 
-    /// Adds a new data key to the tenant if a host key other than the current one wraps the newest data key. Then wraps
-    /// the earlier data keys under the current host key. Returns the earlier data keys.
+    /// Adds a new data key to the tenant if another host key wraps the newest data key. Returns the earlier data keys.
     async fn rotate_tenant_keys(
         &self,
         tenant: &TenantId,
@@ -116,9 +119,6 @@ impl Keyring {
         }
         let Some(newest) = keys.pop().filter(|newest| newest.wrapped.is_some()) else { return Ok(Vec::new()) };
         self.unwrap_key(tenant, &newest).await?;
-        for key in &keys {
-            rotated.rewrapped += u64::from(self.rewrap(tenant, key).await?);
-        }
         Ok(keys)
     }
 
@@ -163,7 +163,7 @@ impl Keyring {
     }
 
     /// Removes a data key. If other hosts have written more records under the key, seals these records again first. If
-    /// one of the records can't be decrypted, the key stays.
+    /// one of the records does not open, the key stays, and is wrapped under the current host key.
     async fn remove_data_key(
         &self,
         tenant: &TenantId,
@@ -182,6 +182,7 @@ impl Keyring {
             let unopened = self.reseal_all(tenant, key, rotated, on_step).await?;
             if unopened > 0 {
                 rotated.unopened += unopened;
+                rotated.rewrapped += u64::from(self.rewrap(tenant, key).await?);
                 return Ok(());
             }
         }

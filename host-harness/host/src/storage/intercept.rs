@@ -11,7 +11,7 @@ use super::consents::{ConsentRecord, ConsentStorage, StateDigest, StoredConsent}
 use super::environment::Environment;
 use super::error::StorageError;
 use super::host_storage::HostStorage;
-use super::keys::{KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
+use super::keys::{Deleted, KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
 use super::swap::{Next, Swapped};
 use super::tokens::{Due, TokenEntry, TokenStorage, TokenWrite};
 use super::webhooks::{WebhookDigest, WebhookStorage};
@@ -395,6 +395,11 @@ impl KeyStorage for Intercepted {
     async fn reseal(&self, tenant: &TenantId, record: &SealedRecord, next: &Sealed) -> Result<bool, StorageError> {
         let access = Access::Reseal(tenant, record);
         self.access(access, |storage| async move { storage.reseal(tenant, record, next).await }).await
+    }
+
+    async fn delete_tenant(&self, tenant: &TenantId, limit: usize) -> Result<Deleted, StorageError> {
+        let access = Access::Write("delete_tenant");
+        self.access(access, |storage| async move { storage.delete_tenant(tenant, limit).await }).await
     }
 }
 

@@ -9,7 +9,7 @@ use super::error::StorageError;
 use crate::connection::ConnectionKey;
 use crate::id::{HostKeyId, KeyId, Revision, TenantId};
 
-/// Keeps the tenants' wrapped data keys, and lists the records that are sealed under them.
+/// Keeps the tenants' wrapped data keys, lists the records that are sealed under them, and deletes tenants.
 #[async_trait]
 pub trait KeyStorage: Send + Sync {
     /// Returns the tenant's keys in the order in which they were added.
@@ -71,6 +71,29 @@ pub trait KeyStorage: Send + Sync {
     /// # Errors
     /// See [`StorageError`].
     async fn reseal(&self, tenant: &TenantId, record: &SealedRecord, next: &Sealed) -> Result<bool, StorageError>;
+
+    /// Deletes everything of the tenant except its keys: connections with their token records and rows, events, the
+    /// digests of `append_once`, consents and webhooks. One call deletes at most `limit` entries of each kind. The
+    /// position of the tenant's last event stays, so no later event gets the position of a deleted one.
+    ///
+    /// A storage removes deleted values from its own files as far as it can reach them: in this function, after a swap
+    /// that deletes, and after [`remove_key`](Self::remove_key). Otherwise somebody could find a deleted token in the
+    /// files and open it with the tenant's key. The documentation of the storage must say what is out of its reach.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. A repetition continues the deletion.
+    async fn delete_tenant(&self, tenant: &TenantId, limit: usize) -> Result<Deleted, StorageError>;
+}
+
+/// What one call of [`KeyStorage::delete_tenant`] deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// The number of deleted connections.
+    pub connections: u64,
+    /// The number of everything else that was deleted: events, digests of `append_once`, consents and webhooks.
+    pub others: u64,
+    /// Whether the call has deleted everything that it found.
+    pub is_complete: bool,
 }
 
 /// Bytes as hexadecimal digits, for formats that are text.

@@ -11,7 +11,7 @@ use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry};
 use super::consents::{ConsentRecord, ConsentStorage, StateDigest, StoredConsent};
 use super::environment::Environment;
 use super::error::StorageError;
-use super::keys::{KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
+use super::keys::{Deleted, KeyStorage, KeyUse, Purpose, Sealed, SealedRecord, TenantKey, WrappedKey};
 use super::swap::{Next, Swapped};
 use super::tokens::{Due, TokenEntry, TokenStorage, TokenWrite};
 use super::webhooks::{WebhookDigest, WebhookStorage};
@@ -39,8 +39,9 @@ struct Records {
     rows: ByCustomer<RowEntry>,
     /// The connections whose row contains a shop.
     owners: BTreeMap<ShopId, BTreeSet<ConnectionKey>>,
-    /// An event's position is its index in this list plus 1.
+    /// An event's position is its index in this list, plus the number of deleted events, plus 1.
     events: Vec<NewEvent>,
+    deleted_events: u64,
     once: BTreeSet<(ConnectionKey, OnceDigest)>,
     states: BTreeMap<StateDigest, StoredState>,
     webhooks: Webhooks,
@@ -282,8 +283,8 @@ impl ConnectionStorage for MemoryStorage {
         limit: usize,
     ) -> Result<Vec<Event>, StorageError> {
         let records = self.lock();
-        let events = records.get(tenant).into_iter().flat_map(|records| &records.events);
-        let numbered = (1..).map(EventPosition).zip(events);
+        let Some(Records { events, deleted_events, .. }) = records.get(tenant) else { return Ok(Vec::new()) };
+        let numbered = (deleted_events + 1..).map(EventPosition).zip(events);
         let wanted = numbered.filter(|(position, _)| after.is_none_or(|after| *position > after)).take(limit);
         Ok(wanted.map(|(position, event)| Event { position, event: event.clone() }).collect())
     }
@@ -463,6 +464,41 @@ impl KeyStorage for MemoryStorage {
         };
         let same = stored.filter(|sealed| **sealed == record.sealed);
         Ok(same.map(|sealed| *sealed = next.clone()).is_some())
+    }
+
+    async fn delete_tenant(&self, tenant: &TenantId, limit: usize) -> Result<Deleted, StorageError> {
+        let mut records = self.lock();
+        let Some(records) = records.get_mut(tenant) else {
+            return Ok(Deleted { is_complete: true, ..Deleted::default() });
+        };
+        let Records { tokens, rows, owners, events, deleted_events, once, states, webhooks, keys: _ } = records;
+        let key = |(customer, account): (&CustomerId, &AccountId)| ConnectionKey {
+            customer: customer.clone(),
+            account: account.clone(),
+        };
+        let all = each(tokens).map(|(place, _)| key(place)).chain(each(rows).map(|(place, _)| key(place)));
+        let all: BTreeSet<_> = all.collect();
+        for ConnectionKey { customer, account } in all.iter().take(limit) {
+            tokens.get_mut(customer).and_then(|accounts| accounts.remove(account));
+            rows.get_mut(customer).and_then(|accounts| accounts.remove(account));
+        }
+        let deleted: BTreeSet<_> = all.iter().take(limit).collect();
+        owners.values_mut().for_each(|owners| owners.retain(|key| !deleted.contains(key)));
+        let old_events = events.drain(..limit.min(events.len())).count() as u64;
+        *deleted_events += old_events;
+        let mut others = old_events;
+        for _ in 0..limit.min(once.len().max(states.len()).max(webhooks.since.len())) {
+            others += u64::from(once.pop_first().is_some()) + u64::from(states.pop_first().is_some());
+            if let Some((_, webhook)) = webhooks.since.pop_front() {
+                others += u64::from(webhooks.known.remove(&webhook));
+            }
+        }
+        let is_complete = all.len() <= limit
+            && events.is_empty()
+            && once.is_empty()
+            && states.is_empty()
+            && webhooks.since.is_empty();
+        Ok(Deleted { connections: all.len().min(limit) as u64, others, is_complete })
     }
 }
 

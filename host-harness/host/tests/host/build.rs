@@ -1,5 +1,8 @@
 //! Components and settings that are accepted or refused when a host is built.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +12,9 @@ use tiktok_shop_host::deadlines::{Deadlines, DeadlinesError};
 use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::seal::HostKeys;
 use tiktok_shop_host::storage::MemoryStorage;
-use tiktok_shop_host::{BuildError, Component, ConnectorHost, ConnectorHostBuilder};
+use tiktok_shop_host::{
+    BuildError, Component, ComponentDigest, ConnectorHost, ConnectorHostBuilder, InvalidComponentDigest,
+};
 
 use crate::guest::{self, Body};
 
@@ -70,9 +75,8 @@ fn a_component_without_the_connectors_exports_is_refused() {
 #[test]
 fn a_file_that_is_missing_or_too_large_is_refused() {
     let missing = Component::File("no/such/component.wasm".into());
-    assert!(
-        matches!(refusal(builder(missing)), BuildError::Unreadable(error) if error.kind() == std::io::ErrorKind::NotFound)
-    );
+    let error = refusal(builder(missing));
+    assert_eq!(error.to_string(), "component no/such/component.wasm: No such file or directory (os error 2)");
 
     let limits = Limits { component_bytes: 64, ..Limits::default() };
     let manifest = Component::File(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into());
@@ -80,6 +84,58 @@ fn a_file_that_is_missing_or_too_large_is_refused() {
         let error = refusal(builder(component).limits(limits));
         assert!(matches!(error, BuildError::TooLarge { limit: 64 }), "{error:?}");
     }
+}
+
+#[test]
+fn a_component_that_is_not_the_pinned_one_is_refused_however_it_is_given() {
+    let bytes = guest::component("plugin", Body::Trap);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("component.wasm");
+    std::fs::write(&path, &bytes).unwrap();
+    let (right, wrong) = (ComponentDigest::of(&bytes), ComponentDigest::of(b"another component"));
+    let host = builder(Component::Bytes(bytes.clone())).component_sha256(right).build().unwrap();
+    for component in [Component::Bytes(bytes), Component::File(path), Component::SharedWith(host)] {
+        builder(component.clone()).component_sha256(right).build().unwrap();
+        let error = refusal(builder(component).component_sha256(wrong));
+        let expected = format!(
+            "not the pinned component: its SHA-256 is {right}, and the pinned SHA-256 is {wrong}; give the host the \
+             pinned component, or pin this one"
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn a_digest_is_64_hexadecimal_digits() {
+    let digest = ComponentDigest::of(b"");
+    let text = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(digest.to_string(), text);
+    assert_eq!(text.parse(), Ok(digest));
+    assert_eq!(text.to_uppercase().parse(), Ok(digest));
+    for malformed in ["", &text[1..], &format!("{text}0"), &text.replace('e', "g"), &format!(" {text}")] {
+        assert_eq!(malformed.parse::<ComponentDigest>(), Err(InvalidComponentDigest), "{malformed}");
+    }
+}
+
+/// Whoever can change the component gets the credentials and tokens of every tenant.
+#[test]
+fn a_file_that_other_users_can_change_or_replace_is_refused_unless_its_digest_is_pinned() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("component.wasm");
+    let bytes = guest::component("plugin", Body::Trap);
+    std::fs::write(&path, &bytes).unwrap();
+    let chmod = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    for (folder_mode, file_mode) in [(0o777, 0o644), (0o755, 0o646)] {
+        chmod(folder.path(), folder_mode);
+        chmod(&path, file_mode);
+        let error = refusal(builder(Component::File(path.clone())));
+        assert!(matches!(&error, BuildError::Unreadable(_)), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(": other users can ") && text.contains("take this right away with chmod go-w"), "{text}");
+        builder(Component::File(path.clone())).component_sha256(ComponentDigest::of(&bytes)).build().unwrap();
+    }
+    chmod(&path, 0o644);
+    builder(Component::File(path)).build().unwrap();
 }
 
 #[test]

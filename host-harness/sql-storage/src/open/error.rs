@@ -24,6 +24,16 @@ pub enum OpenError {
     /// The address does not have the form `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
     #[error("not the address of a PostgreSQL database: postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     Address,
+    /// The address has a parameter that the driver does not know, and would ignore.
+    #[error(
+        "the address has an unknown parameter; the known ones are those of PostgreSQL, such as sslmode, host and options, and unverified-server=allowed"
+    )]
+    Parameter,
+    /// The server is reached over a network, and the address asks for a TLS mode that does not verify the server.
+    #[error(
+        "the server is in a network, where anybody could pretend to be the server and get the password: use sslmode=verify-full (with sslrootcert=FILE for an authority of your own), or append unverified-server=allowed if you accept that"
+    )]
+    Unverified,
     /// The database does not answer, or it refuses this user.
     #[error("the database can't be opened: {0}")]
     Unreachable(String),

@@ -1,12 +1,12 @@
 //! Opens the storage in PostgreSQL: the primary of one database, for any number of hosts.
 
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions as _, Connection as _, Error, Executor as _, Row as _};
 
+use super::address;
 use super::error::OpenError;
 use super::migrations::migrate;
 use crate::sql::dialect::Dialect;
@@ -40,18 +40,19 @@ const MAX_AGE: Duration = Duration::from_secs(1_800);
 const NETWORK_RESERVE: Duration = Duration::from_millis(500);
 
 impl SqlStorage {
-    /// Opens the PostgreSQL database at this address: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Append
-    /// `?sslmode=verify-full` if the server is reached over a network. Creates missing tables in the first schema of
-    /// the search path, with names that begin with `tiktok_shop_`.
+    /// Opens the PostgreSQL database at this address: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Creates missing
+    /// tables in the first schema of the search path, with names that begin with `tiktok_shop_`.
+    ///
+    /// A server that is reached by a Unix socket, by `localhost` or by a loopback address needs no TLS. Every other server
+    /// must prove its name over TLS: the connector uses `sslmode=verify-full`, and refuses an address with a weaker mode.
+    /// `sslrootcert=FILE` names a certificate authority of your own. If the network is protected in another way, append
+    /// `unverified-server=allowed`; then the address decides with `sslmode`.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub async fn postgres(address: &str, options: PostgresOptions) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
-        if !["postgres://", "postgresql://"].iter().any(|scheme| address.starts_with(scheme)) {
-            return Err(OpenError::Address);
-        }
-        let connect = AnyConnectOptions::from_str(address).map_err(|_| OpenError::Address)?.disable_statement_logging();
+        let connect = address::parse(address)?.disable_statement_logging();
         let first = AnyConnection::connect_with(&connect);
         let mut first = tokio::time::timeout(options.connect, first)
             .await

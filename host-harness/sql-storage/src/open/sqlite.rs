@@ -27,8 +27,9 @@ const READERS: u32 = 4;
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// With `synchronous = FULL` a commit is on the disk when it succeeds. The next weaker setting does not promise that in
-/// WAL mode.
-const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+/// WAL mode. With `secure_delete` SQLite overwrites deleted values with zeros.
+const SETTINGS: &str =
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;";
 
 /// The characters of a path that are percent-encoded in an address. The driver decodes them.
 const ENCODED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');

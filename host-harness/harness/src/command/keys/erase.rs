@@ -1,27 +1,31 @@
-//! `keys erase`: erases a tenant's data keys and connections.
+//! `keys erase`: erases a tenant's data keys and everything else that is stored of it.
 
+use anstyle::Style;
 use clap::Args;
 use tiktok_shop_host::seal::Erased;
 
 use crate::failure::Failure;
-use crate::output::{Report, count};
-use crate::settings::StorageArgs;
+use crate::output::{BAD, Report, count};
+use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
 
-/// Erase a tenant's data keys and then its connections, forever
+/// Erase a tenant forever: its data keys, connections, events, consents and webhooks
 #[derive(Args)]
 #[command(after_help = "\
-Give the tenant with --tenant or TIKTOK_SHOP_TENANT. The tenant's events stay, and they contain no
-secret. Older copies of the database still contain the wrapped data keys. To make these copies
-useless, change the host key with keys rotate and keys retire, and delete all copies of the old
-host key.
+Give the tenant with --tenant or TIKTOK_SHOP_TENANT. Afterwards no host can open a value of the
+tenant, and SQLite's files contain none. But older copies of the database still contain the wrapped
+data keys: backups, and PostgreSQL's log and free pages. The command shows which host keys can open
+such a copy. To make the erasure final, run keys rotate --retire, and delete all copies of the old
+host keys.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ tiktok-shop-harness keys erase --tenant gone --yes
-  tenant gone: erased 0 data keys and 0 connections
+  tenant gone: erased 0 data keys, 0 connections and 0 other entries
+  …
 
-Exit status: 0 if all keys and connections of the tenant are erased; 2 without --yes, and then
-nothing is erased; for others see tiktok-shop-harness --help.")]
+Exit status: 0 if everything of the tenant is erased; 2 without --yes, and then nothing is erased;
+16 if the database fails, and then the same command finishes the erasure; for others see
+tiktok-shop-harness --help.")]
 pub(crate) struct Erase {
     /// Confirmation; without it, nothing is erased
     #[arg(long)]
@@ -48,14 +52,38 @@ impl Erase {
                 "tenant {tenant}: {keys} with {records} would be lost forever; confirm with --yes"
             )));
         }
-        let Erased { keys, connections } = keyring.erase(tenant, opened.now()).await?;
+        let Erased { keys, connections, others } = keyring.erase(tenant).await?;
+        // Any of these host keys may have wrapped a data key of the tenant, now or earlier.
+        let host_keys = opened.keys.ids()?;
         if report.is_json() {
-            report.json(&serde_json::json!({ "tenant": tenant.as_str(), "keys": keys, "connections": connections }));
+            report.json(&serde_json::json!({
+                "tenant": tenant.as_str(),
+                "keys": keys,
+                "connections": connections,
+                "others": others,
+                "older_copies_open_with": host_keys,
+            }));
             return Ok(());
         }
-        let (keys, connections) =
-            (count(keys, "data key", "data keys"), count(connections, "connection", "connections"));
-        report.line(&format!("tenant {tenant}: erased {keys} and {connections}"));
+        let (keys, connections, others) = (
+            count(keys, "data key", "data keys"),
+            count(connections, "connection", "connections"),
+            count(others, "other entry", "other entries"),
+        );
+        report.line(&format!("tenant {tenant}: erased {keys}, {connections} and {others}"));
+        let host_keys: Vec<_> = host_keys.iter().map(ToString::to_string).collect();
+        report.detail(
+            "open",
+            BAD,
+            &format!("who has an older copy of the database can open it with host key {}", host_keys.join(" or ")),
+        );
+        let next = match opened.keys {
+            HostKeySource::File(_) => "keys rotate --retire".to_owned(),
+            HostKeySource::Environment(_) => {
+                format!("put a new key before the others in {HOST_KEYS}, run keys rotate, then remove the others")
+            }
+        };
+        report.detail("next", Style::new(), &next);
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::{Keyring, Rotated, RotationStep};
 
 use crate::failure::Failure;
@@ -26,13 +27,23 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE, customer-7 connected, and
   1 tenant, 2 records sealed again, 1 data key removed
   …
 
+With --retire, the command then removes all earlier host keys from the key file. Afterwards nobody
+can open an older copy of the database, and every erased tenant and every ended connection in it is
+gone for good. Delete the other copies of the earlier host keys, too. Backups of the database from
+before the rotation become useless.
+
 Exit status: 0 if everything is under the current host key; 1 if a record can't be opened, and then
-the record stays unchanged; 16 if the database fails or an earlier host key is missing; for others
-see tiktok-shop-harness --help.")]
+the record stays unchanged and no host key is removed; 2 if --retire is used with keys in the
+environment; 16 if the database fails or an earlier host key is missing; for others see
+tiktok-shop-harness --help.")]
 pub(crate) struct Rotate {
     /// Time to wait for running calls; 0 is safe if no host runs
     #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
     wait: u64,
+
+    /// Remove all earlier host keys from the key file after the rotation
+    #[arg(long)]
+    retire: bool,
 
     #[command(flatten)]
     settings: StorageArgs,
@@ -47,12 +58,19 @@ struct Line<'a> {
     resealed: u64,
     removed: u64,
     unopened: u64,
+    /// The removed host keys.
+    retired: Vec<HostKeyId>,
 }
 
 impl Rotate {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let Self { wait, settings } = self;
+        let Self { wait, retire, settings } = self;
         let opened = settings.open(report).await?;
+        if retire && matches!(opened.keys, HostKeySource::Environment(_)) {
+            return Err(Failure::Malformed(format!(
+                "the host keys come from {HOST_KEYS}; run keys rotate without --retire, then remove the old keys there"
+            )));
+        }
         let keyring = opened.keyring();
         let before = keyring.status().await?;
         if before.is_rotated() {
@@ -86,12 +104,18 @@ impl Rotate {
             .await;
         report.end_progress();
         let Rotated { tenants, added, rewrapped, resealed, removed, unopened } = rotated?;
+        let mut retired = Vec::new();
         if unopened > 0 {
             report.set_refused();
+        } else if let (true, HostKeySource::File(file)) = (retire, &opened.keys) {
+            for earlier in opened.keys.ids()?.into_iter().filter(|id| *id != current) {
+                keyring.retire(file, &earlier).await?;
+                retired.push(earlier);
+            }
         }
         if report.is_json() {
             let host_key = current.as_str();
-            report.json(&Line { host_key, tenants, added, rewrapped, resealed, removed, unopened });
+            report.json(&Line { host_key, tenants, added, rewrapped, resealed, removed, unopened, retired });
             return Ok(());
         }
         report.line(&format!("the current host key is {current}"));
@@ -113,7 +137,12 @@ impl Rotate {
                 ),
             );
         }
-        if before.current != current {
+        for earlier in &retired {
+            report.line(&format!("host key {earlier} is retired"));
+        }
+        if retire && retired.is_empty() {
+            report.styled(BAD, "no host key is retired");
+        } else if before.current != current && !retire {
             report.detail("next", anstyle::Style::new(), &format!("keys retire {}", before.current));
         }
         Ok(())

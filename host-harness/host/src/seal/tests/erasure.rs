@@ -8,7 +8,7 @@ use super::two_tenants::*;
 use super::*;
 use crate::connection::UnixSeconds;
 use crate::events::{EventKind, NewEvent};
-use crate::storage::{Access, Intercepted, Interceptor, Passage, Swapped};
+use crate::storage::{Access, Intercepted, Interceptor, OnceDigest, Passage, Swapped};
 
 #[tokio::test(start_paused = true)]
 async fn no_host_can_open_a_copy_of_an_erased_record() {
@@ -19,16 +19,15 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
     let open = async |ring: &Keyring| ring.open_token(&t, &k, &token.revision, &token.value).await;
     open(&elsewhere).await.unwrap();
 
-    let now = UnixSeconds(7);
-    let erased = ring.erase(&t, now).await.unwrap();
-    assert_eq!(erased, Erased { keys: 1, connections: CONNECTIONS as u64 });
+    let event = NewEvent { at: UnixSeconds(7), key: k.clone(), kind: EventKind::Recovered };
+    assert!(storage.append_once(&t, &OnceDigest::new([0; 32]), &event).await.unwrap());
+    let erased = ring.erase(&t).await.unwrap();
+    assert_eq!(erased, Erased { keys: 1, connections: CONNECTIONS as u64, others: 2 });
     for (tenant, key) in connections() {
         let left = (storage.load_token(&tenant, &key).await.unwrap(), storage.load_row(&tenant, &key).await.unwrap());
         assert_eq!((left.0.is_some(), left.1.is_some()), (tenant != t, tenant != t));
     }
-    let events = storage.events(&t, None, 99).await.unwrap();
-    assert!(events.iter().all(|event| event.event.kind == EventKind::Disconnected && event.event.at == now));
-    assert_eq!(events.len(), CONNECTIONS);
+    assert_eq!(storage.events(&t, None, 99).await.unwrap(), []);
     assert_eq!(storage.tenant_keys(&t).await.unwrap(), []);
 
     // The host that erased the tenant can't decrypt a copy of the record from now on. The other host notices the
@@ -39,13 +38,14 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
     assert_eq!(open(&elsewhere).await.unwrap_err(), StorageError::Refused(gone));
 
     // The erasure is idempotent, and the tenant can connect again.
-    assert_eq!(ring.erase(&t, now).await.unwrap(), Erased::default());
+    assert_eq!(ring.erase(&t).await.unwrap(), Erased::default());
     put(&storage, &elsewhere, &t, &k, "anew").await;
     assert_eq!(opened(&storage, &ring, &t, &k).await.unwrap().0, "anew");
 }
 
-/// The number of writes of an erasure: erase the key, delete the two records of each connection, remove the key.
-const WRITES: usize = 1 + 2 * CONNECTIONS + 1;
+/// The number of writes of an erasure: erase the key, delete the tenant, remove the key, delete what was written
+/// meanwhile.
+const WRITES: usize = 4;
 
 #[tokio::test]
 async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_between() {
@@ -54,10 +54,10 @@ async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_b
         let storage = stored().await;
         let token = storage.load_token(&t, &k).await.unwrap().unwrap();
         let ring = Keyring::new(failing_at(at, &storage), Arc::new(old()), Arc::new(SystemRandomness));
-        assert_eq!(ring.erase(&t, UnixSeconds(7)).await.is_err(), at < WRITES, "{at}");
+        assert_eq!(ring.erase(&t).await.is_err(), at < WRITES, "{at}");
         if at > 0 {
             let opened = keyring(&storage, &old()).open_token(&t, &k, &token.revision, &token.value).await;
-            let gone = if at < WRITES {
+            let gone = if at < WRITES - 1 {
                 "the tenant's key of that name has been erased"
             } else {
                 "the tenant has no key of that name"
@@ -65,36 +65,33 @@ async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_b
             let why = format!("key-unavailable({}): {gone}", token.value.key());
             assert_eq!(opened.unwrap_err(), StorageError::Refused(why), "{at}");
         }
-        keyring(&storage, &old()).erase(&t, UnixSeconds(7)).await.unwrap();
+        keyring(&storage, &old()).erase(&t).await.unwrap();
         assert_eq!(storage.tenant_keys(&t).await.unwrap(), []);
         for n in 0..CONNECTIONS {
             let key = key(&format!("c{n}"), "a");
             assert!(storage.load_token(&t, &key).await.unwrap().is_none(), "{at}");
             assert!(storage.load_row(&t, &key).await.unwrap().is_none(), "{at}");
         }
-        assert_eq!(storage.events(&t, None, 99).await.unwrap().len(), CONNECTIONS, "{at}");
     }
 }
 
-/// Writes a connection's token record during an erasure, as another host would. Adds a new key and seals the record
-/// under it.
+/// Writes a token record during an erasure, as another host would whose seller has just consented. Adds a new key and
+/// seals the record under it.
 struct WritesMeanwhile {
     ring: Keyring,
-    /// The number of times that the erasure has listed records.
-    listed: AtomicUsize,
+    /// The number of times that the erasure has removed a key.
+    removed: AtomicUsize,
 }
 
 #[async_trait]
 impl Interceptor for WritesMeanwhile {
     async fn passage(&self, access: Access<'_>, storage: &dyn HostStorage) -> Passage {
-        // When the erasure lists records for the first time, the keys are already erased, but the connections still
-        // exist.
-        if access.method() == "sealed_under" && self.listed.fetch_add(1, Ordering::SeqCst) == 0 {
+        // When the erasure removes the first key, it has already deleted all connections.
+        if access.method() == "remove_key" && self.removed.fetch_add(1, Ordering::SeqCst) == 0 {
             let (t, k, next) = (tenant("t"), key("c2", "a"), revision("meanwhile"));
-            let before = storage.load_token(&t, &k).await.unwrap().unwrap().revision;
             let value = self.ring.seal_token(&t, &k, &next, b"precious").await.unwrap();
             let next = Next { revision: next, value: TokenWrite { value, refresh_due_at: None } };
-            assert_eq!(storage.swap_token(&t, &k, Some(&before), Some(&next)).await, Ok(Swapped::Done));
+            assert_eq!(storage.swap_token(&t, &k, None, Some(&next)).await, Ok(Swapped::Done));
         }
         Passage::Forward
     }
@@ -103,12 +100,12 @@ impl Interceptor for WritesMeanwhile {
 #[tokio::test]
 async fn a_record_that_another_host_writes_during_an_erasure_is_erased_too() {
     let (storage, t, k) = (stored().await, tenant("t"), key("c2", "a"));
-    let writes = Arc::new(WritesMeanwhile { ring: keyring(&storage, &old()), listed: AtomicUsize::new(0) });
+    let writes = Arc::new(WritesMeanwhile { ring: keyring(&storage, &old()), removed: AtomicUsize::new(0) });
     let front = Arc::new(Intercepted::new(Arc::clone(&storage) as _, Arc::clone(&writes) as _));
     let ring = Keyring::new(front, Arc::new(old()), Arc::new(SystemRandomness));
-    let erased = ring.erase(&t, UnixSeconds(7)).await.unwrap();
-    assert_eq!(erased, Erased { keys: 2, connections: CONNECTIONS as u64 });
-    assert!(writes.listed.load(Ordering::SeqCst) > 1);
+    let erased = ring.erase(&t).await.unwrap();
+    assert_eq!(erased, Erased { keys: 2, connections: CONNECTIONS as u64 + 1, others: 0 });
+    assert_eq!(writes.removed.load(Ordering::SeqCst), 2);
     assert_eq!(storage.load_token(&t, &k).await, Ok(None));
     assert_eq!(storage.tenant_keys(&t).await, Ok(Vec::new()));
 }
@@ -122,7 +119,7 @@ async fn a_row_without_ciphers_is_erased_with_its_tenant() {
     let connected = NewEvent { at: UnixSeconds(1), key: key("bare", "a"), kind: EventKind::Connected };
     let next = Next { revision: revision("bare"), value: row };
     storage.swap_row(&t, &key("bare", "a"), None, Some(&next), &[connected]).await.unwrap();
-    let erased = keyring(&storage, &old()).erase(&t, UnixSeconds(7)).await.unwrap();
-    assert_eq!(erased, Erased { keys: 1, connections: CONNECTIONS as u64 + 1 });
+    let erased = keyring(&storage, &old()).erase(&t).await.unwrap();
+    assert_eq!(erased, Erased { keys: 1, connections: CONNECTIONS as u64 + 1, others: 1 });
     assert_eq!(storage.load_row(&t, &key("bare", "a")).await, Ok(None));
 }

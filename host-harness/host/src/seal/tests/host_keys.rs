@@ -37,6 +37,10 @@ fn a_text_without_valid_keys_is_refused_with_the_position_and_without_the_key() 
         (format!("ä:{KEY}"), "host key 1: host key id: 1 to 256 visible ASCII characters"),
         (format!("{long}:{KEY}"), "host key 1: host key id: 1 to 256 visible ASCII characters"),
         (format!("a:{KEY},a:{KEY}"), "host key a is listed twice"),
+        (
+            format!("a:{KEY},b:{}", "0".repeat(64)),
+            "host key b is all zeros; draw 64 random hexadecimal digits, for example with openssl rand -hex 32",
+        ),
     ];
     for (text, expected) in table {
         let error = HostKeys::parse(&text).unwrap_err().to_string();

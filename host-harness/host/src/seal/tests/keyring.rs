@@ -189,3 +189,32 @@ async fn a_value_sealed_under_a_removed_key_is_sealed_again() {
     assert!(matches!(sealed.swap_row(&t, &k, None, Some(&next), &[]).await, Ok(Swapped::Done)));
     assert_eq!(*sealed.load_token(&t, &k).await.unwrap().unwrap().value, b"precious");
 }
+
+/// A key service that has lost its memory and says so with zeros instead of an error.
+struct Zeros(HostKeys);
+
+#[async_trait]
+impl KeyProvider for Zeros {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        self.0.current().await
+    }
+
+    async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+        self.0.wrap(key, context).await
+    }
+
+    async fn unwrap(&self, _: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+        Ok(DataKey::new([0; 32]))
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sealed_under_a_data_key_of_zeros() {
+    let (storage, t) = (memory(), tenant("t"));
+    let keys = HostKeys::new([("h-1".parse().unwrap(), DataKey::new([1; 32]))]).unwrap();
+    let ring = Keyring::new(Arc::clone(&storage) as _, Arc::new(Zeros(keys)), Arc::new(SystemRandomness));
+    let refused = "key-unavailable(h-1): the host key of that name does not unwrap this data key".to_owned();
+    assert_eq!(ring.ensure_key(&t).await, Err(StorageError::Refused(refused.clone())));
+    let sealed = ring.seal_token(&t, &key("c", "a"), &revision("r"), b"precious").await;
+    assert_eq!(sealed, Err(StorageError::Refused(refused)));
+}

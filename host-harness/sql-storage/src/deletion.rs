@@ -1,0 +1,103 @@
+//! Deletes what is stored of a tenant, and removes deleted values from SQLite's files.
+//!
+//! SQLite overwrites deleted values in its database with zeros (`secure_delete`). But its log still has the pages as they
+//! were before. So the log is emptied after each deletion. PostgreSQL keeps deleted rows in its files for a while, and
+//! every row in its log. No statement removes them from there.
+
+use sqlx::{Any, Row as _, Transaction};
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::storage::{Deleted, StorageError, Swapped};
+
+use crate::sql::dialect::Dialect;
+use crate::sql::error::storage_error;
+use crate::sql::statement::{BindValues as _, statement};
+use crate::storage::SqlStorage;
+
+/// The tables with a tenant's entries that belong to no connection, each with the columns that identify an entry of the
+/// tenant.
+const OTHERS: [(&str, &str); 4] = [
+    ("tiktok_shop_events", "position"),
+    ("tiktok_shop_told", "customer, account, digest"),
+    ("tiktok_shop_states", "digest"),
+    ("tiktok_shop_webhooks", "digest"),
+];
+const CONNECTION: &str = "customer, account";
+const TOKENS: &str = "tiktok_shop_tokens";
+const CONNECTIONS: &str = "tiktok_shop_connections";
+
+impl SqlStorage {
+    /// Deletes up to `limit` entries of each kind, in one transaction.
+    pub(crate) async fn delete_entries(&self, tenant: &TenantId, limit: usize) -> Result<Deleted, StorageError> {
+        let page = Page { tenant, limit: limit as u64 };
+        let mut transaction = self.begin().await?;
+        // A connection has a token record, a row, or both.
+        page.delete(&mut transaction, TOKENS, CONNECTION, CONNECTIONS).await?;
+        let mut connections = page.delete(&mut transaction, CONNECTIONS, CONNECTION, CONNECTIONS).await?;
+        let mut is_complete = connections < page.limit;
+        if is_complete {
+            let rest = Page { tenant, limit: page.limit - connections };
+            let without_rows = rest.delete(&mut transaction, TOKENS, CONNECTION, TOKENS).await?;
+            is_complete = without_rows < rest.limit;
+            connections += without_rows;
+        }
+        let mut others = 0;
+        for (table, columns) in OTHERS {
+            let deleted = page.delete(&mut transaction, table, columns, table).await?;
+            is_complete &= deleted < page.limit;
+            others += deleted;
+        }
+        transaction.commit().await.map_err(storage_error)?;
+        if !self.empty_log().await? {
+            return Err(StorageError::Unavailable(
+                "another process is reading the database, so deleted values are still in SQLite's log".to_owned(),
+            ));
+        }
+        Ok(Deleted { connections, others, is_complete })
+    }
+
+    /// Empties the log after a swap, if the swap has deleted a record. The record is already deleted, so a failure
+    /// changes nothing: the next deletion empties the log.
+    pub(crate) async fn empty_log_after<E>(&self, swapped: &Swapped<E>, deletes: bool) {
+        if deletes && matches!(swapped, Swapped::Done) {
+            let _emptied = self.empty_log().await;
+        }
+    }
+
+    /// Moves the content of SQLite's log into the database, and cuts the log to no bytes. Returns `false` if another
+    /// process still reads from the log. Does nothing with PostgreSQL.
+    pub(crate) async fn empty_log(&self) -> Result<bool, StorageError> {
+        match self.dialect {
+            Dialect::Postgres => Ok(true),
+            Dialect::Sqlite(_) => {
+                let answer = statement("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writers).await;
+                let is_busy: i64 = answer.and_then(|answer| answer.try_get(0)).map_err(storage_error)?;
+                Ok(is_busy == 0)
+            }
+        }
+    }
+}
+
+/// The entries that one call deletes.
+struct Page<'a> {
+    tenant: &'a TenantId,
+    limit: u64,
+}
+
+impl Page<'_> {
+    /// Deletes the entries of a table whose columns are equal to those of the first `limit` entries in the table `of`.
+    /// Returns their number.
+    async fn delete(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        table: &'static str,
+        columns: &'static str,
+        of: &'static str,
+    ) -> Result<u64, StorageError> {
+        let sql = format!(
+            "DELETE FROM {table} WHERE tenant = $1 AND ({columns}) IN \
+             (SELECT {columns} FROM {of} WHERE tenant = $1 ORDER BY {columns} LIMIT $2)"
+        );
+        let query = statement(sql).bind_text(self.tenant.as_str()).bind_bound(self.limit);
+        Ok(query.execute(&mut **transaction).await.map_err(storage_error)?.rows_affected())
+    }
+}

@@ -1,0 +1,392 @@
+//! Ended connections and erased tenants: what somebody finds in the files of a database, and which of it opens with the
+//! host keys that are left.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken expectation is a failed test")]
+
+mod schema;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aho_corasick::AhoCorasick;
+use async_trait::async_trait;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
+use tiktok_shop_host::clock::ManualClock;
+use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop, ShopPolicy, UnixSeconds};
+use tiktok_shop_host::events::{EventKind, NewEvent};
+use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
+use tiktok_shop_host::seal::{DataKey, KeyError, KeyFile, KeyProvider, Keyring};
+use tiktok_shop_host::storage::{
+    BrowserDigest, ConsentRecord, HostStorage, KeyStorage as _, MemoryStorage, Next, OnceDigest, Row, Sealed,
+    StateDigest, Swapped, TenantKey, TokenWrite, WebhookDigest, WrappedKey,
+};
+use tiktok_shop_host::{HostKeyId, Revision, TenantId};
+use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
+
+use self::schema::new_schema;
+
+/// The number of connections of each tenant. They fill several pages of a database.
+const CONNECTIONS: usize = 40;
+/// The number of the connection that ends.
+const ENDED: usize = 7;
+/// The length of the parts for which the files are searched. A longer value may be spread over several pages.
+const PART: usize = 16;
+
+/// Host keys that keep every wrapped data key, as the log of a database does.
+struct KeepsWrapped {
+    file: KeyFile,
+    wrapped: Mutex<Vec<WrappedKey>>,
+}
+
+#[async_trait]
+impl KeyProvider for KeepsWrapped {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        self.file.current().await
+    }
+
+    async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+        let wrapped = self.file.wrap(key, context).await?;
+        self.wrapped.lock().unwrap().push(wrapped.clone());
+        Ok(wrapped)
+    }
+
+    async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
+        self.file.unwrap(wrapped, context).await
+    }
+}
+
+/// A sealed token record that was stored at some time.
+#[derive(Clone)]
+struct StoredCopy {
+    tenant: TenantId,
+    key: ConnectionKey,
+    revision: Revision,
+    sealed: Sealed,
+}
+
+/// A database with two tenants, and everything of them that was ever stored.
+struct Scene {
+    storage: Arc<dyn HostStorage>,
+    keys: Arc<KeepsWrapped>,
+    ring: Keyring,
+    copies: Vec<StoredCopy>,
+    /// Everything else that must not be found after a deletion: ciphers, names, ids and digests. With its tenant and the
+    /// number of its connection.
+    others: Vec<(TenantId, usize, Vec<u8>)>,
+    _folder: tempfile::TempDir,
+}
+
+fn gone() -> TenantId {
+    "tenant-that-is-erased".parse().unwrap()
+}
+
+fn stays() -> TenantId {
+    "tenant-that-stays".parse().unwrap()
+}
+
+fn random(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    SystemRandomness.fill(&mut bytes).unwrap();
+    bytes
+}
+
+fn random_text() -> String {
+    random(12).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn random_digest() -> [u8; 32] {
+    random(32).try_into().unwrap()
+}
+
+impl Scene {
+    /// Fills a storage with two tenants. Each connection has been refreshed once.
+    async fn fill(storage: Arc<dyn HostStorage>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KeyFile::open_or_create(folder.path().join("host-keys")).unwrap();
+        let keys = Arc::new(KeepsWrapped { file, wrapped: Mutex::default() });
+        let ring = Keyring::new(Arc::clone(&storage), Arc::clone(&keys) as _, Arc::new(SystemRandomness));
+        let (copies, others) = (Vec::new(), Vec::new());
+        let mut scene = Self { storage, keys, ring, copies, others, _folder: folder };
+        for tenant in [gone(), stays()] {
+            for number in 0..CONNECTIONS {
+                scene.connect(&tenant, number).await;
+            }
+        }
+        scene
+    }
+
+    async fn connect(&mut self, tenant: &TenantId, number: usize) {
+        let (customer, account) = (random_text(), random_text());
+        let key = ConnectionKey { customer: customer.parse().unwrap(), account: account.parse().unwrap() };
+        let mut before = None;
+        // One record is so long that SQLite spreads it over several pages.
+        for length in [200, if number == ENDED { 20_000 } else { 300 }] {
+            let revision: Revision = random_text().parse().unwrap();
+            let sealed = self.ring.seal_token(tenant, &key, &revision, &random(length)).await.unwrap();
+            let value = TokenWrite { value: sealed.clone(), refresh_due_at: Some(UnixSeconds(number as u64)) };
+            let next = Next { revision: revision.clone(), value };
+            let swapped = self.storage.swap_token(tenant, &key, before.as_ref(), Some(&next)).await;
+            assert_eq!(swapped, Ok(Swapped::Done));
+            self.copies.push(StoredCopy {
+                tenant: tenant.clone(),
+                key: key.clone(),
+                revision: revision.clone(),
+                sealed,
+            });
+            before = Some(revision);
+        }
+        let mut connection = Connection::new(key.clone());
+        connection.seller_name = random_text();
+        let mut shop = Shop::new(format!("749{number:016}").parse().unwrap(), key.account.clone());
+        (shop.name, shop.cipher) = (random_text(), Some(random_text().into()));
+        let texts = [connection.seller_name.clone(), shop.name.clone()];
+        connection.shops.push(shop);
+        let revision: Revision = random_text().parse().unwrap();
+        let row = self.ring.seal_row(tenant, &revision, Row::new(connection)).await.unwrap();
+        let ciphers = row.ciphers.clone().unwrap().bytes().to_vec();
+        let event = NewEvent { at: UnixSeconds(1), key: key.clone(), kind: EventKind::Connected };
+        let next = Next { revision, value: row };
+        let swapped = self.storage.swap_row(tenant, &key, None, Some(&next), std::slice::from_ref(&event)).await;
+        assert_eq!(swapped, Ok(Swapped::Done));
+        self.others.extend(texts.map(|text| (tenant.clone(), number, text.into_bytes())));
+        self.others.push((tenant.clone(), number, ciphers));
+
+        // The events, consents and webhooks stay when the connection ends, so they count for the tenant only.
+        let (once, state, browser, webhook) = (random_digest(), random_digest(), random_digest(), random_digest());
+        assert!(self.storage.append_once(tenant, &OnceDigest::new(once), &event).await.unwrap());
+        let browser_digest = BrowserDigest::new(browser);
+        let consent = ConsentRecord { customer: key.customer, browser: browser_digest, shops: ShopPolicy::All };
+        self.storage.put_state(tenant, &StateDigest::new(state), &consent).await.unwrap();
+        self.storage.remember_webhook(tenant, &WebhookDigest::new(webhook)).await.unwrap();
+        let of_tenant = [once, state, browser, webhook].map(|digest| digest.to_vec());
+        let of_tenant = of_tenant.into_iter().chain([customer.into_bytes(), account.into_bytes()]);
+        self.others.extend(of_tenant.map(|bytes| (tenant.clone(), usize::MAX, bytes)));
+    }
+
+    /// Ends one connection of the tenant that stays, as `disconnect` does.
+    async fn disconnect(&self) {
+        let key = self.ended().next().unwrap().key;
+        let (tenant, storage) = (stays(), &self.storage);
+        let token = storage.load_token(&tenant, &key).await.unwrap().unwrap();
+        assert_eq!(storage.swap_token(&tenant, &key, Some(&token.revision), None).await, Ok(Swapped::Done));
+        let row = storage.load_row(&tenant, &key).await.unwrap().unwrap();
+        let event = NewEvent { at: UnixSeconds(2), key: key.clone(), kind: EventKind::Disconnected };
+        assert_eq!(storage.swap_row(&tenant, &key, Some(&row.revision), None, &[event]).await, Ok(Swapped::Done));
+    }
+
+    /// Returns the token records of the ended connection.
+    fn ended(&self) -> impl Iterator<Item = StoredCopy> {
+        self.copies.iter().filter(|copy| copy.tenant == stays()).skip(2 * ENDED).take(2).cloned()
+    }
+
+    /// Returns the token records of the erased tenant.
+    fn erased(&self) -> impl Iterator<Item = StoredCopy> {
+        self.copies.iter().filter(|copy| copy.tenant == gone()).cloned()
+    }
+
+    /// Returns what must not be found after the connection has ended, with a word for it.
+    fn secrets_of_ended(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let tokens = self.ended().map(|copy| ("token record", copy.sealed.bytes().to_vec()));
+        let of_ended = self.others.iter().filter(|(tenant, number, _)| *tenant == stays() && *number == ENDED);
+        tokens.chain(of_ended.map(|(_, _, bytes)| ("row", bytes.clone()))).collect()
+    }
+
+    /// Returns what must not be found after the tenant was erased, with a word for it.
+    fn secrets_of_erased(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let tokens = self.erased().map(|copy| ("token record", copy.sealed.bytes().to_vec()));
+        let others = self.others.iter().filter(|(tenant, ..)| *tenant == gone());
+        // The first data key is that of the first tenant.
+        let wrapped = self.keys.wrapped.lock().unwrap()[0].bytes.clone();
+        tokens.chain(others.map(|(_, _, bytes)| ("other", bytes.clone()))).chain([("data key", wrapped)]).collect()
+    }
+
+    /// Checks that every other connection of the tenant that stays can still be opened.
+    async fn assert_the_rest_opens(&self) {
+        let ended = self.ended().next().unwrap().key;
+        let mut keys: BTreeSet<_> = self.copies.iter().filter(|copy| copy.tenant == stays()).map(|c| &c.key).collect();
+        assert!(keys.remove(&ended));
+        let ring = Keyring::new(Arc::clone(&self.storage), Arc::clone(&self.keys) as _, Arc::new(SystemRandomness));
+        for key in keys {
+            let token = self.storage.load_token(&stays(), key).await.unwrap().unwrap();
+            ring.open_token(&stays(), key, &token.revision, &token.value).await.unwrap();
+            let row = self.storage.load_row(&stays(), key).await.unwrap().unwrap();
+            assert!(
+                ring.open_row(&stays(), &row.revision, row.row).await.unwrap().connection.shops[0].cipher.is_some()
+            );
+        }
+    }
+
+    /// Puts every tenant under a new host key, and destroys the earlier one.
+    async fn rotate_and_retire(&self) {
+        let earlier = self.keys.current().await.unwrap();
+        self.keys.file.add().unwrap();
+        self.ring.rotate(Duration::ZERO, |_| ()).await.unwrap();
+        self.ring.retire(&self.keys.file, &earlier).await.unwrap();
+    }
+
+    /// Returns how many of these token records somebody can open who has the files and the host keys that are left. The
+    /// record and a wrapped data key that opens it must both be in the files.
+    async fn openable(&self, files: &[u8], copies: impl Iterator<Item = StoredCopy>) -> usize {
+        let wrapped = self.keys.wrapped.lock().unwrap().clone();
+        let wrapped = in_files(files, wrapped, |wrapped| &wrapped.bytes);
+        let mut opened = 0;
+        for StoredCopy { tenant, key, revision, sealed } in
+            in_files(files, copies.collect(), |copy| copy.sealed.bytes())
+        {
+            for wrapped in &wrapped {
+                let memory = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
+                let data_key = TenantKey { id: sealed.key().clone(), wrapped: Some(wrapped.clone()) };
+                assert!(memory.add_key(&tenant, None, &data_key).await.unwrap());
+                let ring = Keyring::new(memory, Arc::new(self.keys.file.clone()), Arc::new(SystemRandomness));
+                opened += usize::from(ring.open_token(&tenant, &key, &revision, &sealed).await.is_ok());
+            }
+        }
+        opened
+    }
+}
+
+/// Keeps only the values whose bytes are in the files.
+fn in_files<T>(files: &[u8], values: Vec<T>, bytes: impl Fn(&T) -> &[u8]) -> Vec<T> {
+    let search = AhoCorasick::new(values.iter().map(&bytes)).unwrap();
+    let found: BTreeSet<_> = search.find_overlapping_iter(files).map(|found| found.pattern().as_usize()).collect();
+    let numbered = values.into_iter().enumerate();
+    numbered.filter(|(number, _)| found.contains(number)).map(|(_, value)| value).collect()
+}
+
+/// Returns how often a part of each kind of secret is in the files.
+fn found(files: &[u8], secrets: &[(&'static str, Vec<u8>)]) -> BTreeMap<&'static str, usize> {
+    let parts: Vec<_> =
+        secrets.iter().flat_map(|(kind, bytes)| bytes.chunks_exact(PART).map(move |part| (*kind, part))).collect();
+    let search = AhoCorasick::new(parts.iter().map(|(_, part)| part)).unwrap();
+    let mut found = BTreeMap::new();
+    for part in search.find_overlapping_iter(files) {
+        *found.entry(parts[part.pattern().as_usize()].0).or_default() += 1;
+    }
+    found
+}
+
+/// Returns the content of these files, one after the other. A server may remove one of them meanwhile.
+fn read_all(paths: impl IntoIterator<Item = PathBuf>) -> Vec<u8> {
+    let mut all = Vec::new();
+    for path in paths {
+        match fs::read(&path) {
+            Ok(content) => all.extend(content),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{}", path.display()),
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlites_files_contain_nothing_of_an_ended_connection_and_of_an_erased_tenant() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("storage.sqlite");
+    let files = || read_all(fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()));
+    let storage = SqlStorage::sqlite(&path).await.unwrap();
+    let scene = Scene::fill(Arc::new(storage.clone())).await;
+    // The search finds what is there, and the records open.
+    let before = found(&files(), &scene.secrets_of_erased());
+    assert_eq!(before.keys().copied().collect::<Vec<_>>(), ["data key", "other", "token record"]);
+    assert!(found(&files(), &scene.secrets_of_ended()).contains_key("row"));
+    let openable = scene.openable(&files(), scene.erased()).await;
+    assert!(openable > CONNECTIONS / 2, "{openable} records open");
+
+    scene.disconnect().await;
+    assert_eq!(found(&files(), &scene.secrets_of_ended()), BTreeMap::new(), "after the connection has ended");
+    scene.ring.erase(&gone()).await.unwrap();
+    assert_eq!(found(&files(), &scene.secrets_of_erased()), BTreeMap::new(), "after the tenant was erased");
+    scene.assert_the_rest_opens().await;
+    assert_eq!(storage.problems().await.unwrap(), [""; 0]);
+
+    scene.rotate_and_retire().await;
+    scene.assert_the_rest_opens().await;
+    let all = scene.copies.iter().cloned();
+    assert_eq!(scene.openable(&files(), all).await, 0, "earlier records after a rotation");
+}
+
+/// The files of a PostgreSQL server that may contain something of one schema.
+struct ServerFiles {
+    connection: PgConnection,
+    folder: PathBuf,
+    schema: String,
+    /// The file of the log in which the test began.
+    first_log: String,
+}
+
+impl ServerFiles {
+    /// Returns `None` if this process can't read the server's files, and says so on standard error.
+    async fn open(address: &str) -> Option<Self> {
+        const WHAT: &str = "the search in PostgreSQL's files";
+        let mut connection = PgConnection::connect(address).await.unwrap();
+        let Ok(folder) = connection.fetch_one("SHOW data_directory").await else {
+            tiktok_shop_test_postgres::not_tried(WHAT, "the user of the test may not know where the files are");
+            return None;
+        };
+        let folder = PathBuf::from(folder.get::<String, _>(0));
+        if fs::read_dir(folder.join("pg_wal")).is_err() {
+            tiktok_shop_test_postgres::not_tried(
+                WHAT,
+                "the files are on another machine, or this user may not read them",
+            );
+            return None;
+        }
+        let log = connection.fetch_one("SELECT pg_walfile_name(pg_current_wal_insert_lsn()), current_schema()::text");
+        let log = log.await.unwrap();
+        let (first_log, schema) = (log.get(0), log.get(1));
+        Some(Self { connection, folder, schema, first_log })
+    }
+
+    /// Returns the content of the tables and indexes of the schema, and of the log since the test began. The server
+    /// writes everything to its files first.
+    async fn read(&mut self) -> Vec<u8> {
+        let tables = format!(
+            "SELECT pg_relation_filepath(oid) FROM pg_class WHERE oid IN (\
+             SELECT oid FROM pg_class WHERE relnamespace = '{0}'::regnamespace UNION \
+             SELECT reltoastrelid FROM pg_class WHERE relnamespace = '{0}'::regnamespace) \
+             AND pg_relation_filepath(oid) IS NOT NULL",
+            self.schema
+        );
+        self.connection.execute("CHECKPOINT").await.unwrap();
+        let tables = self.connection.fetch_all(AssertSqlSafe(tables)).await.unwrap();
+        let tables = tables.iter().map(|table| self.folder.join(table.get::<String, _>(0)));
+        let log = fs::read_dir(self.folder.join("pg_wal")).unwrap().map(|file| file.unwrap());
+        let log = log.filter(|file| file.file_type().unwrap().is_file());
+        let log = log.filter(|file| file.file_name().to_str().unwrap() >= &*self.first_log).map(|file| file.path());
+        read_all(tables.chain(log))
+    }
+
+    async fn vacuum(&mut self) {
+        for table in ["tenant_keys", "tokens", "connections", "shops", "events", "told", "states", "webhooks"] {
+            let sql = format!("VACUUM {}.tiktok_shop_{table}", self.schema);
+            self.connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_postgresql_keeps_of_deleted_rows_opens_only_until_the_host_key_is_retired() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let address = new_schema(&server).await;
+    let Some(mut files) = ServerFiles::open(&address).await else { return };
+    let storage = SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap();
+    let scene = Scene::fill(Arc::new(storage)).await;
+    scene.disconnect().await;
+    scene.ring.erase(&gone()).await.unwrap();
+    files.vacuum().await;
+    // No statement removes deleted rows from the log, so the host key still opens them. `keys erase` says so.
+    let content = files.read().await;
+    assert!(scene.openable(&content, scene.erased()).await > 0);
+    assert!(scene.openable(&content, scene.ended()).await > 0);
+
+    scene.rotate_and_retire().await;
+    scene.assert_the_rest_opens().await;
+    files.vacuum().await;
+    let content = files.read().await;
+    let left = in_files(&content, scene.erased().collect(), |copy| copy.sealed.bytes());
+    assert!(!left.is_empty(), "the log still has the records");
+    assert_eq!(scene.openable(&content, scene.erased()).await, 0, "records of the erased tenant");
+    assert_eq!(scene.openable(&content, scene.ended()).await, 0, "records of the ended connection");
+}

@@ -1,0 +1,94 @@
+//! A PostgreSQL server that says that it has no TLS, as anybody in the network could. It does not get the password.
+#![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tiktok_shop_sql_storage::{OpenError, PostgresOptions, SqlStorage};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+const PASSWORD: &str = "CANARY-of-the-password";
+/// The message `SSLRequest` of PostgreSQL's protocol, version 3.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+/// The message `AuthenticationCleartextPassword`.
+const PASSWORD_REQUEST: [u8; 9] = [b'R', 0, 0, 0, 8, 0, 0, 0, 3];
+
+/// A server that has no TLS and asks for the password in clear. It keeps everything that it gets.
+struct Listener {
+    port: u16,
+    received: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Listener {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, received) = (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<u8>>>::default());
+        let to = Arc::clone(&received);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                serve(client, &to).await;
+            }
+        });
+        Self { port, received }
+    }
+
+    /// Opens a storage with the address of this server, and returns why that failed and what the server got. A host of
+    /// `0.0.0.0` reaches this machine, but it is not a loopback address.
+    async fn open(&self, host: &str, parameters: &str) -> (OpenError, Vec<u8>) {
+        let address = format!("postgres://user:{PASSWORD}@{host}:{}/db{parameters}", self.port);
+        let error = SqlStorage::postgres(&address, PostgresOptions::default()).await.err().unwrap();
+        (error, std::mem::take(&mut *self.received.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// Answers the requests of one connection until the client closes it, or until it has sent the password.
+async fn serve(mut client: TcpStream, received: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 1024];
+    loop {
+        let length = client.read(&mut buffer).await.unwrap_or_default();
+        let message = buffer.get(..length).unwrap_or_default();
+        received.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(message);
+        let answer: &[u8] = match message.first() {
+            None | Some(b'p') => return,
+            Some(_) if message == SSL_REQUEST => b"N",
+            Some(_) => &PASSWORD_REQUEST,
+        };
+        if client.write_all(answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn contains_password(received: &[u8]) -> bool {
+    received.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_in_a_network_that_has_no_tls_does_not_get_the_password() {
+    let listener = Listener::start().await;
+    for parameters in ["", "?sslmode=verify-full", "?application_name=a"] {
+        let (error, received) = listener.open("0.0.0.0", parameters).await;
+        assert!(matches!(&error, OpenError::Unreachable(why) if why.contains("TLS")), "{parameters}: {error}");
+        assert_eq!(received, SSL_REQUEST, "{parameters}");
+    }
+    for mode in ["disable", "allow", "prefer", "require", "verify-ca"] {
+        let (error, received) = listener.open("0.0.0.0", &format!("?sslmode={mode}")).await;
+        assert!(matches!(error, OpenError::Unverified), "{mode}: {error}");
+        assert_eq!(received, b"", "{mode}");
+    }
+}
+
+/// This is also the proof that the listener would see the password.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_tls_gets_the_password_on_this_machine_or_if_the_address_allows_it() {
+    let listener = Listener::start().await;
+    for (host, parameters) in [
+        ("127.0.0.1", ""),
+        ("localhost", ""),
+        ("0.0.0.0", "?unverified-server=allowed"),
+        ("0.0.0.0", "?unverified-server=allowed&sslmode=disable"),
+    ] {
+        let (_, received) = listener.open(host, parameters).await;
+        assert!(contains_password(&received), "{host} {parameters}");
+    }
+}

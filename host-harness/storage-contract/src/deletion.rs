@@ -1,0 +1,124 @@
+//! The deletion of a tenant: nothing of it is left, other tenants lose nothing, and a later event gets a later position.
+
+use std::sync::Arc;
+
+use tiktok_shop_host::connection::{ConnectionKey, ShopPolicy};
+use tiktok_shop_host::events::EventKind;
+use tiktok_shop_host::storage::{BrowserDigest, ConsentRecord, Deleted, HostStorage, Next, StateDigest, WebhookDigest};
+
+use super::broken::{Broken, ensure, ensure_eq};
+use super::concurrency::eventually;
+use super::events::all_events;
+use super::samples;
+use super::trial::{Tenant, Trial};
+
+/// The number of connections of a tenant, and of its entries of every other kind.
+const ENTRIES: u8 = 7;
+
+/// Writes entries of every kind for a tenant. Some connections have a token record without a row, and some a row without
+/// a token record.
+async fn fill(tenant: &Tenant) -> Result<(), Broken> {
+    for number in 0..ENTRIES {
+        let key = connection(number)?;
+        if !number.is_multiple_of(3) {
+            tenant.put_token(&key, "r", "value").await?;
+        }
+        let connected = samples::event(&key, EventKind::Connected);
+        if number % 3 != 1 {
+            let mut row = samples::row_with_shops(&key, &["1", "2"])?;
+            row.ciphers = Some(tenant.sealed("ciphers"));
+            let next = Next { revision: "r".parse()?, value: row };
+            tenant.swap_row(&key, None, Some(&next), std::slice::from_ref(&connected)).await?;
+        }
+        let Tenant { storage, id, .. } = tenant;
+        storage.append_once(id, &samples::once(&number.to_string()), &connected).await?;
+        let record =
+            ConsentRecord { customer: key.customer, browser: BrowserDigest::new([number; 32]), shops: ShopPolicy::All };
+        storage.put_state(id, &StateDigest::new([number; 32]), &record).await?;
+        storage.remember_webhook(id, &WebhookDigest::new([number; 32])).await?;
+    }
+    Ok(())
+}
+
+fn connection(number: u8) -> Result<ConnectionKey, Broken> {
+    samples::key(&format!("customer {number}"), "account")
+}
+
+/// What a reader finds of a tenant: the number of token records, rows, owners of a shop, events, consents and webhooks.
+async fn found(tenant: &Tenant) -> Result<[usize; 6], Broken> {
+    let Tenant { storage, id, .. } = tenant;
+    let mut found = [0; 6];
+    let [tokens, rows, owners, events, consents, webhooks] = &mut found;
+    for number in 0..ENTRIES {
+        let key = connection(number)?;
+        *tokens += usize::from(storage.load_token(id, &key).await?.is_some());
+        *rows += usize::from(storage.load_row(id, &key).await?.is_some());
+        *consents += usize::from(storage.load_state(id, &StateDigest::new([number; 32])).await?.is_some());
+        *webhooks += usize::from(storage.knows_webhook(id, &WebhookDigest::new([number; 32])).await?);
+    }
+    *owners = storage.owners(id, &"2".parse()?).await?.len();
+    *events = all_events(storage, id).await?.len();
+    Ok(found)
+}
+
+/// Deletes a tenant in pages, and returns the sum of what was deleted.
+async fn delete(storage: &Arc<dyn HostStorage>, tenant: &Tenant, limit: usize) -> Result<Deleted, Broken> {
+    let mut all = Deleted::default();
+    while !all.is_complete {
+        let Deleted { connections, others, is_complete } = storage.delete_tenant(&tenant.id, limit).await?;
+        ensure!(
+            connections <= limit as u64,
+            "`delete_tenant` with the limit {limit} deleted {connections} connections"
+        );
+        ensure!(is_complete || connections + others > 0, "`delete_tenant` deleted nothing, and there is more");
+        all = Deleted { connections: all.connections + connections, others: all.others + others, is_complete };
+    }
+    Ok(all)
+}
+
+pub(super) async fn a_deleted_tenant_leaves_nothing_and_other_tenants_keep_everything(
+    trial: &Trial,
+) -> Result<(), Broken> {
+    for limit in [1, 3, usize::MAX] {
+        let (ours, theirs) = (trial.tenant().await?, trial.tenant().await?);
+        fill(&ours).await?;
+        fill(&theirs).await?;
+        let (tokens, rows, all) = (4, 5, usize::from(ENTRIES));
+        let everything = [tokens, rows, rows, rows + all, all, all];
+        eventually("what is stored of a tenant", everything, || found(&ours)).await?;
+
+        let deleted = delete(&trial.storage, &ours, limit).await?;
+        // Events of rows, events of `append_once` with their digests, consents and webhooks.
+        let others = (rows + all + all + all + all) as u64;
+        ensure_eq!(deleted, Deleted { connections: ENTRIES.into(), others, is_complete: true }, "what was deleted");
+        eventually("what is stored of a deleted tenant", [0; 6], || found(&ours)).await?;
+        eventually("what is stored of another tenant", everything, || found(&theirs)).await?;
+        let again = trial.storage.delete_tenant(&ours.id, 1).await?;
+        ensure_eq!(again, Deleted { is_complete: true, ..Deleted::default() }, "a second deletion");
+
+        // The keys stay until they are removed, and nothing is sealed under them.
+        let keys = trial.storage.tenant_keys(&ours.id).await?;
+        ensure_eq!(keys.len(), 1, "the keys of a deleted tenant");
+        ensure!(trial.storage.remove_key(&ours.id, &ours.key).await?, "the key of a deleted tenant was not removed");
+    }
+    Ok(())
+}
+
+pub(super) async fn a_deleted_event_never_shares_its_position_with_a_later_one(trial: &Trial) -> Result<(), Broken> {
+    let tenant = trial.tenant().await?;
+    let (storage, id) = (&tenant.storage, &tenant.id);
+    let event = samples::event(&connection(0)?, EventKind::Connected);
+    let mut last = None;
+    for round in 0..3 {
+        for number in 0..2 {
+            let once = samples::once(&format!("{round} {number}"));
+            ensure!(storage.append_once(id, &once, &event).await?, "a first `append_once` answered false");
+        }
+        // A reader continues after the last event that it has read, also if that event was deleted since.
+        let read = || async { Ok::<_, Broken>(storage.events(id, last, usize::MAX).await?.len()) };
+        eventually("the number of new events", 2, read).await?;
+        last = storage.events(id, last, usize::MAX).await?.last().map(|event| event.position);
+        delete(storage, &tenant, usize::MAX).await?;
+    }
+    Ok(())
+}
