@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 
 use crate::connection::Connection;
 use crate::error::CallError;
-use crate::guest::{CallLog, Operation, Scope};
+use crate::guest::{CallLog, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, TenantId};
 
@@ -30,11 +30,11 @@ impl ConnectorHost {
         account: Option<&AccountId>,
         mode: RefreshMode,
     ) -> Result<Connection, CallError> {
-        let scope = Scope::of_customer(tenant, customer);
+        let scope = Scope::with_credentials(tenant, customer);
         let log = CallLog::begin(Operation::Refresh, &scope, account);
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
         self.sandbox
-            .call(log, scope, Connection::try_from, move |guest, wasm_store| {
+            .call(log, scope, Secrets::default(), Connection::try_from, move |guest, wasm_store| {
                 async move { guest.call_refresh(wasm_store, &customer, account.as_ref(), mode.into()).await }.boxed()
             })
             .await
