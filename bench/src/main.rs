@@ -1,5 +1,6 @@
 //! Measures how fast the shipped component runs in the reference host. The host is compiled as for tests.
 
+mod fairness;
 mod platform;
 mod report;
 mod storage;
@@ -25,6 +26,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Benchmark {
+    Fairness(fairness::Fairness),
     Storage(storage::Storage),
     #[command(hide = true)]
     StorageCalls(storage::calls::Calls),
@@ -37,6 +39,7 @@ async fn main() -> ExitCode {
     let outcome: Result<()> = async {
         let Arguments { component, benchmark } = Arguments::parse();
         let report = match benchmark {
+            Benchmark::Fairness(fairness) => fairness.run(component).await?,
             Benchmark::Storage(storage) => storage.run(component).await?,
             Benchmark::StorageCalls(calls) => calls.run(component).await?,
             Benchmark::Webhooks(webhooks) => webhooks.run(component).await?,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use fake_tiktok_shop::{App, Control, Decision};
 use tiktok_shop_host::connection::{Connection, ConnectionKey, ShopPolicy};
-use tiktok_shop_host::credentials::{AppCredentials, StaticCredentials};
+use tiktok_shop_host::credentials::{AppCredentials, CredentialsProvider, StaticCredentials};
 use tiktok_shop_host::egress::{Authority, EgressPolicy};
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyProvider, Keyring};
@@ -18,6 +18,8 @@ use tiktok_shop_sql_storage::NewConnection;
 
 /// The name of a seller of the fake. This seller has one shop.
 pub(crate) const SELLER: &str = "one-shop";
+/// The tenant that is measured.
+const TENANT: &str = "acme";
 
 pub(crate) struct Platform {
     pub(crate) host: ConnectorHost,
@@ -35,19 +37,25 @@ impl Platform {
         app: &App,
         fake: SocketAddr,
     ) -> Result<Self> {
-        let tenant: TenantId = "acme".parse()?;
-        let credentials = AppCredentials {
-            app_key: app.app_key.clone(),
-            app_secret: app.app_secret.as_str().into(),
-            previous_app_secret: None,
-            authorization_link: None,
-        };
+        let credentials = StaticCredentials::new().with(TENANT.parse()?, credentials(app));
+        Self::with_credentials(storage, keys, component, Arc::new(credentials), fake)
+    }
+
+    /// As [`new`](Self::new), with this source of credentials.
+    pub(crate) fn with_credentials(
+        storage: Arc<dyn HostStorage>,
+        keys: Arc<dyn KeyProvider>,
+        component: PathBuf,
+        credentials: Arc<dyn CredentialsProvider>,
+        fake: SocketAddr,
+    ) -> Result<Self> {
+        let tenant: TenantId = TENANT.parse()?;
         let egress = EgressPolicy::production().stand_in(Authority::Auth, fake)?.stand_in(Authority::Api, fake)?;
         let host = ConnectorHost::builder()
             .component(Component::File(component))
             .storage(Arc::clone(&storage))
             .keys(Arc::clone(&keys))
-            .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), credentials)))
+            .credentials(credentials)
             .egress(egress)
             .build()?;
         let keyring = Keyring::new(Arc::clone(&storage), keys, Arc::new(SystemRandomness));
@@ -67,6 +75,16 @@ impl Platform {
         let entry = self.storage.load_row(&self.tenant, key).await?.context("no row")?;
         let row = self.keyring.open_row(&self.tenant, &entry.revision, entry.row).await?;
         Ok(Template { platform: self, record, row })
+    }
+}
+
+/// Returns the credentials of an app of the fake.
+pub(crate) fn credentials(app: &App) -> AppCredentials {
+    AppCredentials {
+        app_key: app.app_key.clone(),
+        app_secret: app.app_secret.as_str().into(),
+        previous_app_secret: None,
+        authorization_link: None,
     }
 }
 

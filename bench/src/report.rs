@@ -11,6 +11,18 @@ pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
+/// Returns a percentile: at least `percent` per cent of the latencies are as small as the returned latency, or smaller.
+pub(crate) fn quantile(sorted: &[Duration], percent: usize) -> Duration {
+    let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(at).copied().unwrap_or_default()
+}
+
+/// Returns how many times longer a duration is than another.
+pub(crate) fn factor(of: Duration, than: Duration) -> f64 {
+    of.as_secs_f64() / than.as_secs_f64()
+}
+
+/// Returns the median of the measurements.
 /// Returns the median of one value of all measurements. If their number is even, returns the upper of the two middle
 /// values.
 pub(crate) fn median<T, V: Ord + Copy + Default>(all: &[T], value: impl Fn(&T) -> V) -> V {

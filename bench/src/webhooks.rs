@@ -8,20 +8,21 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use fake_tiktok_shop::{App, FakeTikTokShop, Options};
-use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use tiktok_shop_connector_core::secret::AppSecret;
 use tiktok_shop_connector_core::signing;
 use tiktok_shop_host::ShopId;
 use tiktok_shop_host::clock::SystemClock;
+use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::seal::HostKeys;
 use tiktok_shop_host::storage::MemoryStorage;
 use tiktok_shop_host::webhook::WebhookReply;
 use tiktok_shop_sql_storage::NewConnection;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::platform::{Platform, consent};
-use crate::report::{milliseconds, profile};
+use crate::platform::{Platform, consent, customer};
+use crate::report::{factor, milliseconds, profile, quantile};
 
 /// TikTok counts a webhook as failed if it is not answered within this time.
 const TIKTOK_WAITS: Duration = Duration::from_secs(3);
@@ -37,17 +38,31 @@ const ANNOUNCEMENTS: u64 = 20;
 /// authorization ends. The connector writes this to the connection. A latency is the time from when the webhook should
 /// be sent until it is answered, so the latencies grow if the host falls behind. "Achieved" counts only webhooks that
 /// were handled.
+///
+/// With --forged, measures the same load without and with forged webhooks, in turn.
 #[derive(Args, Debug)]
 pub(crate) struct Webhooks {
     /// Webhooks per second.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
-    /// Length of the measurement in seconds.
+    /// Length of each measurement in seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
     /// Connections in storage. Each has a shop of its own.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
+    /// Refreshes per second beside the webhooks. Each reads the shops from the fake TikTok Shop.
+    #[arg(long, default_value_t = 0)]
+    refreshes: u32,
+    /// Forged webhooks for each signed one.
+    #[arg(long, default_value_t = 0)]
+    forged: u32,
+    /// The size of a forged webhook, in bytes.
+    #[arg(long, default_value_t = 1_024)]
+    forged_bytes: usize,
+    /// How often the load is measured without and with forged webhooks.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
     /// Print one JSON object instead of the table.
     #[arg(long)]
     json: bool,
@@ -56,93 +71,190 @@ pub(crate) struct Webhooks {
 impl Webhooks {
     pub(crate) async fn run(self, component: PathBuf) -> Result<String> {
         let sender = Sender::new(component, self.connections.into()).await?;
-        let webhooks: Vec<_> =
-            (0..u64::from(self.rate) * u64::from(self.seconds)).map(|number| sender.webhook(number)).collect();
-        let count = webhooks.len();
-
-        let (begin, pause) = (Instant::now(), Duration::from_secs(1) / self.rate);
-        let answers = join_all(webhooks.into_iter().zip(0..).map(|((authorization, body), number)| {
-            let (host, tenant) = (sender.platform.host.clone(), sender.platform.tenant.clone());
-            let due = begin + pause * number;
-            tokio::spawn(async move {
-                sleep_until(due).await;
-                let handle = async |_| Ok::<_, Infallible>(());
-                let reply = host.accept_webhook(&tenant, &authorization, body, handle).await;
-                (due.elapsed(), reply)
-            })
-        }))
-        .await;
-        let elapsed = begin.elapsed();
-
-        let mut latencies = Vec::with_capacity(count);
-        let mut handled = 0;
-        for answer in answers {
-            let (latency, reply) = answer?;
-            ensure!(matches!(reply, WebhookReply::Handled | WebhookReply::Late), "a webhook ended in {reply:?}");
-            handled += usize::from(reply == WebhookReply::Handled);
-            latencies.push(latency);
+        let (mut alone, mut beside) = (Measured::default(), Measured::default());
+        if self.forged == 0 {
+            alone.add(self.measure(&sender, 0, 0).await?);
+        } else {
+            for round in 0..u64::from(self.rounds) {
+                alone.add(self.measure(&sender, 2 * round, 0).await?);
+                beside.add(self.measure(&sender, 2 * round + 1, self.forged).await?);
+            }
         }
-        latencies.sort_unstable();
-        let report = Report {
-            connections: self.connections,
-            asked: self.rate,
-            achieved: handled as f64 / elapsed.as_secs_f64(),
-            p50: quantile(&latencies, 50),
-            p99: quantile(&latencies, 99),
-            longest: quantile(&latencies, 100),
-            handled,
-            in_time: latencies.iter().filter(|latency| **latency <= TIKTOK_WAITS).count(),
-            count,
-        };
+        for measured in [&mut alone, &mut beside] {
+            measured.webhooks.sort_unstable();
+            measured.refreshes.sort_unstable();
+        }
+        let report = Report { asked: &self, alone, beside: (self.forged > 0).then_some(beside) };
         Ok(if self.json { report.json() } else { report.text() })
+    }
+
+    /// Sends webhooks for `seconds`, with `forged` forged ones for each. `part` numbers the measurements, so that no
+    /// webhook is sent in two of them.
+    async fn measure(&self, sender: &Sender, part: u64, forged: u32) -> Result<Measured> {
+        let count = u64::from(self.rate) * u64::from(self.seconds);
+        let signed: Vec<_> = (part * count..(part + 1) * count).map(|number| sender.webhook(number)).collect();
+        let begin = Instant::now();
+        let dues = |rate: u32| {
+            let pause = Duration::from_secs(1).checked_div(rate).unwrap_or_default();
+            (0..rate * self.seconds).map(move |number| begin + pause * number)
+        };
+        let host = || (sender.platform.host.clone(), sender.platform.tenant.clone());
+
+        let refreshes: JoinSet<Result<Duration>> = (0..u64::from(self.connections))
+            .cycle()
+            .zip(dues(self.refreshes))
+            .map(|(number, due)| {
+                let ((host, tenant), customer) = (host(), customer(number));
+                async move {
+                    sleep_until(due).await;
+                    host.refresh(&tenant, &customer?, None, RefreshMode::WhenDue).await?;
+                    Ok(due.elapsed())
+                }
+            })
+            .collect();
+        let body: Arc<[u8]> = vec![b'x'; self.forged_bytes].into();
+        let refused: JoinSet<Result<()>> = dues(self.rate * forged)
+            .map(|due| {
+                let ((host, tenant), body) = (host(), Arc::clone(&body));
+                async move {
+                    sleep_until(due).await;
+                    let handle = async |_| Ok::<_, Infallible>(());
+                    let reply = host.accept_webhook(&tenant, &"0".repeat(64), body.to_vec(), handle).await;
+                    ensure!(matches!(reply, WebhookReply::Forged | WebhookReply::TooLarge), "forged: {reply:?}");
+                    Ok(())
+                }
+            })
+            .collect();
+        let answers: JoinSet<Result<(Duration, bool)>> = signed
+            .into_iter()
+            .zip(dues(self.rate))
+            .map(|((authorization, body), due)| {
+                let (host, tenant) = host();
+                async move {
+                    sleep_until(due).await;
+                    let handle = async |_| Ok::<_, Infallible>(());
+                    let reply = host.accept_webhook(&tenant, &authorization, body, handle).await;
+                    let known = matches!(reply, WebhookReply::Handled | WebhookReply::Late);
+                    ensure!(known, "a webhook ended in {reply:?}");
+                    Ok((due.elapsed(), reply == WebhookReply::Handled))
+                }
+            })
+            .collect();
+
+        let answers = answers.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
+        let took = begin.elapsed();
+        let refreshes = refreshes.join_all().await.into_iter().collect::<Result<_>>()?;
+        let forged = refused.join_all().await.into_iter().collect::<Result<Vec<_>>>()?.len();
+        let handled = answers.iter().filter(|(_, handled)| *handled).count();
+        let webhooks = answers.into_iter().map(|(latency, _)| latency).collect();
+        Ok(Measured { webhooks, handled, took, refreshes, forged })
     }
 }
 
-/// Returns a percentile: at least `percent` per cent of the latencies are as small as the returned latency, or smaller.
-fn quantile(sorted: &[Duration], percent: usize) -> Duration {
-    let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    sorted.get(at).copied().unwrap_or_default()
-}
-
-struct Report {
-    connections: u32,
-    asked: u32,
-    achieved: f64,
-    p50: Duration,
-    p99: Duration,
-    longest: Duration,
+/// The latencies of one or several measurements.
+#[derive(Default)]
+struct Measured {
+    webhooks: Vec<Duration>,
     handled: usize,
-    in_time: usize,
-    count: usize,
+    took: Duration,
+    refreshes: Vec<Duration>,
+    forged: usize,
 }
 
-impl Report {
+impl Measured {
+    fn add(&mut self, other: Self) {
+        self.webhooks.extend(other.webhooks);
+        self.handled += other.handled;
+        self.took += other.took;
+        self.refreshes.extend(other.refreshes);
+        self.forged += other.forged;
+    }
+
+    fn achieved(&self) -> f64 {
+        self.handled as f64 / self.took.as_secs_f64()
+    }
+
+    fn in_time(&self) -> usize {
+        self.webhooks.iter().filter(|latency| **latency <= TIKTOK_WAITS).count()
+    }
+
     fn text(&self) -> String {
-        let Self { connections, asked, achieved, p50, p99, longest, handled, in_time, count } = self;
-        let (p50, p99, longest) = (milliseconds(*p50), milliseconds(*p99), milliseconds(*longest));
-        format!(
-            "webhooks     {count} over {connections} connections in memory, profile {}\nasked        {asked} per second\n\
-             achieved     {achieved:.1} per second\np50          {p50:.1} ms\np99          {p99:.1} ms\n\
-             longest      {longest:.1} ms\nhandled      {handled}\nwithin 3 s   {in_time}\n",
+        let latencies = |name: &str, sorted: &[Duration]| {
+            let at = |percent| milliseconds(quantile(sorted, percent));
+            format!("{name:<12} p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms\n", at(50), at(99), at(100))
+        };
+        let mut text = format!("achieved     {:.1} per second\n", self.achieved());
+        text += &latencies("answers", &self.webhooks);
+        if !self.refreshes.is_empty() {
+            text += &latencies("refreshes", &self.refreshes);
+        }
+        text + &format!("handled      {}\nwithin 3 s   {}\n", self.handled, self.in_time())
+    }
+
+    fn json(&self) -> Value {
+        let at = |sorted, percent| milliseconds(quantile(sorted, percent));
+        json!({
+            "webhooks": self.webhooks.len(),
+            "achieved_per_second": self.achieved(),
+            "p50_ms": at(&self.webhooks, 50),
+            "p99_ms": at(&self.webhooks, 99),
+            "longest_ms": at(&self.webhooks, 100),
+            "handled": self.handled,
+            "within_3_s": self.in_time(),
+            "refreshes": self.refreshes.len(),
+            "refresh_p50_ms": at(&self.refreshes, 50),
+            "refresh_p99_ms": at(&self.refreshes, 99),
+            "forged": self.forged,
+        })
+    }
+}
+
+struct Report<'a> {
+    asked: &'a Webhooks,
+    alone: Measured,
+    /// The same load with forged webhooks.
+    beside: Option<Measured>,
+}
+
+impl Report<'_> {
+    fn text(&self) -> String {
+        let Webhooks { rate, connections, forged, forged_bytes, .. } = self.asked;
+        let head = format!(
+            "webhooks     {} over {connections} connections in memory, profile {}\nasked        {rate} per second\n{}",
+            self.alone.webhooks.len(),
             profile(),
+            self.alone.text(),
+        );
+        let Some(beside) = &self.beside else { return head };
+        format!(
+            "{head}\nforged       {} of {forged_bytes} bytes, {forged} for each signed one\n{}p99          {:.2} times as long{}\n",
+            beside.forged,
+            beside.text(),
+            factor(quantile(&beside.webhooks, 99), quantile(&self.alone.webhooks, 99)),
+            self.refresh_factor().map_or_else(String::new, |factor| format!(", of refreshes {factor:.2} times")),
         )
     }
 
     fn json(&self) -> String {
-        let report = json!({
-            "benchmark": "webhooks",
-            "profile": profile(),
-            "connections": self.connections,
-            "webhooks": self.count,
-            "asked_per_second": self.asked,
-            "achieved_per_second": self.achieved,
-            "p50_ms": milliseconds(self.p50),
-            "p99_ms": milliseconds(self.p99),
-            "longest_ms": milliseconds(self.longest),
-            "handled": self.handled,
-            "within_3_s": self.in_time,
-        });
+        let mut report = self.alone.json();
+        let mut put =
+            |name: &str, value: Value| report.as_object_mut().map(|members| members.insert(name.to_owned(), value));
+        put("benchmark", json!("webhooks"));
+        put("profile", json!(profile()));
+        put("connections", json!(self.asked.connections));
+        put("asked_per_second", json!(self.asked.rate));
+        if let Some(beside) = &self.beside {
+            put("forged_bytes", json!(self.asked.forged_bytes));
+            put("beside_forged", beside.json());
+            put("p99_factor", json!(factor(quantile(&beside.webhooks, 99), quantile(&self.alone.webhooks, 99))));
+            put("refresh_p99_factor", json!(self.refresh_factor()));
+        }
         format!("{report:#}\n")
+    }
+
+    fn refresh_factor(&self) -> Option<f64> {
+        let beside = self.beside.as_ref().filter(|beside| !beside.refreshes.is_empty())?;
+        Some(factor(quantile(&beside.refreshes, 99), quantile(&self.alone.refreshes, 99)))
     }
 }
 

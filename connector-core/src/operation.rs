@@ -27,10 +27,17 @@ use crate::error::{Cause, Error, scrubbed};
 use crate::ports::{Effects, StorageError};
 
 async fn credentials(effects: &impl Effects) -> Result<Credentials, Error> {
-    effects.credentials().await.map_err(|error| match error {
+    effects.credentials().await.map_err(no_credentials)
+}
+
+/// Builds the error of a call that got no credentials. A host that checks a webhook before it makes a call uses this
+/// function, too, so that both give the same error.
+#[must_use]
+pub fn no_credentials(error: StorageError) -> Error {
+    match error {
         StorageError::Unavailable(text) => host_error(Cause::CredentialsUnavailable, &text),
         StorageError::Refused(text) => host_error(Cause::CredentialsRefused, &text),
-    })
+    }
 }
 
 fn storage_error(error: StorageError) -> Error {

@@ -122,6 +122,13 @@ impl Webhook<'_> {
     }
 }
 
+/// Returns whether a text has the form of a signature: 64 lowercase hexadecimal digits. A host can refuse a webhook of
+/// another form without the app's credentials and without hashing the body.
+#[must_use]
+pub fn has_the_form_of_a_signature(authorization: &[u8]) -> bool {
+    authorization.len() == 64 && authorization.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// Returns the HMAC-SHA256 of the concatenated `parts`. The function adapts the key to the block size (RFC 2104,
 /// section 2), so a key of any length is accepted.
 #[must_use]

@@ -16,6 +16,21 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// The maximum length of a notification id, in bytes. A longer id is ignored.
 const MAX_ID_BYTES: usize = 256;
 
+/// Every host remembers a handled webhook for at least this long, in seconds: three days.
+pub const HANDLED_MEMORY: u64 = 3 * 86_400;
+/// An event that happened more than this many seconds ago counts as handled: two days. This is one day less than
+/// [`HANDLED_MEMORY`], so an event is too old before a host forgets that it was handled. The day between the two allows
+/// for a host whose clock is wrong, for example by its time zone.
+pub const MAX_EVENT_AGE: u64 = 2 * 86_400;
+/// TikTok's last repetition of a delivery comes this many seconds after the first one: 2 minutes, 30 minutes, 3 hours
+/// and 12 hours.
+const LAST_REPETITION: u64 = 120 + 30 * 60 + 3 * 3600 + 12 * 3600;
+/// The earliest time that is believed to be the time of an event: 2020-01-01. TikTok Shop is younger.
+const EARLIEST_EVENT: UnixSeconds = UnixSeconds::new(1_577_836_800);
+
+// A delivery that TikTok repeats is never too old, and a webhook is never forgotten while it is not too old.
+const _: () = assert!(LAST_REPETITION < MAX_EVENT_AGE && MAX_EVENT_AGE < HANDLED_MEMORY);
+
 const SELLER_DEAUTHORIZATION: u32 = 6;
 const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 
@@ -89,6 +104,17 @@ impl Notification {
     }
 }
 
+/// Returns whether an event of this time counts as handled before, because it happened more than [`MAX_EVENT_AGE`] ago.
+/// TikTok does not deliver an event that late, so somebody has recorded the webhook and sends it again, after hosts have
+/// forgotten that they handled it. The signature covers the time of the event, so nobody can make an event younger.
+///
+/// An event without a believable time does not count as handled: it would be lost. A time is not believable if it is
+/// missing, before 2020, or in the future.
+#[must_use]
+pub fn counts_as_handled(occurred: Option<UnixSeconds>, now: UnixSeconds) -> bool {
+    occurred.is_some_and(|at| at >= EARLIEST_EVENT && now.since(at) > MAX_EVENT_AGE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +171,28 @@ mod tests {
         }
         let utf16: alloc::vec::Vec<u8> = "\u{feff}{\"type\":6}".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(Notification::read(&utf16).map(|event| event.event_type), Some(6));
+    }
+
+    #[test]
+    fn an_event_counts_as_handled_before_a_host_forgets_it_and_after_tiktoks_last_repetition() {
+        let now = UnixSeconds::new(1_767_225_600);
+        let table = [
+            (Some(now), false),
+            (Some(now.minus(LAST_REPETITION)), false),
+            (Some(now.minus(MAX_EVENT_AGE)), false),
+            (Some(now.minus(MAX_EVENT_AGE + 1)), true),
+            (Some(now.minus(HANDLED_MEMORY)), true),
+            (Some(EARLIEST_EVENT), true),
+            // These times are not believable, and an event of an unknown age is not lost.
+            (None, false),
+            (Some(EARLIEST_EVENT.minus(1)), false),
+            (Some(UnixSeconds::new(1_767_225)), false),
+            (Some(now.plus(86_400)), false),
+            (Some(UnixSeconds::MAX), false),
+        ];
+        for (occurred, handled) in table {
+            assert_eq!(counts_as_handled(occurred, now), handled, "{occurred:?}");
+        }
     }
 
     #[test]

@@ -16,9 +16,12 @@ use tiktok_shop_host::{CallError, Component, ConnectorHost, ConnectorHostBuilder
 use tiktok_shop_tests::tenant;
 
 /// The limits of the hosts. They are small, so that a test reaches them quickly. Only the number of calls at the same
-/// time is large, so that no test waits for a free instance.
+/// time is large, also for one tenant, so that no test waits for a free instance.
 pub(crate) const LIMITS: Limits = Limits {
     concurrent_calls: 64,
+    concurrent_webhooks: 8,
+    tenant_percent: 100,
+    webhook_body_bytes: 64 << 10,
     component_bytes: 4 << 20,
     memory_bytes: 16 << 20,
     table_elements: 20_000,

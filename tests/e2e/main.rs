@@ -10,6 +10,7 @@
 
 mod access_token;
 mod authorization_url;
+mod betrayal;
 mod call;
 mod clocks;
 mod component;

@@ -6,10 +6,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionStatus, UnixSeconds};
 use tiktok_shop_host::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
 use tiktok_shop_host::webhook::{Webhook, WebhookEffect, WebhookReply};
+use tiktok_shop_host::{CallError, TenantId};
 use tiktok_shop_tests::{BEGIN, DAY, Stage, tenant};
 
 /// Returns the value of the header `Authorization` with which TikTok signs this body for one of its apps.
@@ -177,15 +177,54 @@ async fn a_byte_that_is_not_utf_8_or_a_byte_order_mark_costs_no_removal() {
 }
 
 #[tokio::test]
-async fn a_body_above_one_mebibyte_is_refused() {
+async fn a_body_above_256_kib_is_refused() {
     let stage = Stage::new();
     let platform = Platform::default();
-    let body = format!(r#"{{"type":1,"data":"{}"}}"#, "x".repeat((1 << 20) - 20));
-    assert_eq!(body.len(), 1 << 20);
+    let body = format!(r#"{{"type":1,"data":"{}"}}"#, "x".repeat((256 << 10) - 20));
+    assert_eq!(body.len(), 256 << 10);
     assert_eq!(platform.deliver(&stage, &body).await, WebhookReply::Handled);
     let reply = platform.deliver(&stage, &format!("{body} ")).await;
     assert_eq!((reply.status(), reply), (413, WebhookReply::TooLarge));
     assert_eq!(platform.count(), 1);
+
+    let large = format!("{body} ");
+    let error = stage.host.receive_webhook(&tenant(0), &signature(&stage, 0, &large), large.into()).await.unwrap_err();
+    let CallError::Connector(error) = error else { panic!("{error}") };
+    assert_eq!(error.failure().code, "webhook-malformed");
+    assert!(error.failure().detail.contains("262144 bytes"), "{error}");
+}
+
+/// A platform that somebody sends recorded webhooks to. The storage forgets a webhook after four days at the latest.
+#[tokio::test]
+async fn a_webhook_that_is_replayed_at_any_later_time_is_not_handled_again() {
+    let stage = Stage::new();
+    let platform = Platform::default();
+    assert_eq!(platform.deliver(&stage, ORDER).await, WebhookReply::Handled);
+    for round in 1..=12 {
+        stage.advance(DAY / 2);
+        // A database forgets old webhooks when it remembers a new one.
+        let (id, now) = (round.to_string(), stage.fake.now());
+        let new = format!(r#"{{"type":1,"tts_notification_id":"{id}","timestamp":{now}}}"#);
+        assert_eq!(platform.deliver(&stage, &new).await, WebhookReply::Handled);
+        assert_eq!(platform.deliver(&stage, ORDER).await, WebhookReply::Repeated, "{round} half days later");
+    }
+    stage.advance(365 * DAY);
+    assert_eq!(platform.deliver(&stage, ORDER).await, WebhookReply::Repeated, "a year later");
+    assert_eq!(platform.count(), 1 + 12);
+}
+
+#[tokio::test]
+async fn a_last_repetition_and_an_event_without_a_believable_time_are_handled_however_late() {
+    let stage = Stage::new();
+    let platform = Platform::default();
+    // TikTok repeats a webhook for the last time after 2 minutes, 30 minutes, 3 hours and 12 hours.
+    stage.advance(120 + 30 * 60 + 3 * 3600 + 12 * 3600);
+    assert_eq!(platform.deliver(&stage, ORDER).await, WebhookReply::Handled);
+    stage.advance(30 * DAY);
+    for time in ["", r#","timestamp":0"#, r#","timestamp":1767225"#, r#","timestamp":4102444800"#] {
+        let body = format!(r#"{{"type":1,"shop_id":"7490000000000000001"{time}}}"#);
+        assert_eq!(platform.deliver(&stage, &body).await, WebhookReply::Handled, "{body}");
+    }
 }
 
 #[tokio::test]
@@ -233,7 +272,7 @@ async fn a_webhook_is_requested_again_if_the_answer_takes_longer_than_tiktok_wai
     let host = stage.host_builder().credentials(Arc::new(NoCredentials)).build().unwrap();
     let unreached = async |_| -> Result<(), Infallible> { panic!("handled") };
     let started = tokio::time::Instant::now();
-    let reply = host.accept_webhook(&tenant(0), "", ORDER.into(), unreached).await;
+    let reply = host.accept_webhook(&tenant(0), &signature(&stage, 0, ORDER), ORDER.into(), unreached).await;
     assert_eq!((reply.status(), reply), (503, WebhookReply::Late));
     assert_eq!(started.elapsed().as_secs(), 2, "two seconds of tokio's paused clock");
 }

@@ -10,6 +10,7 @@ use tiktok_shop_canaries::{Canaries, Found};
 use tiktok_shop_host::clock::ManualClock;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, ShopPolicy, UnixSeconds};
 use tiktok_shop_host::credentials::StaticCredentials;
+use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::seal::{HostKeys, KeyProvider, Keyring};
@@ -339,9 +340,14 @@ fn builder(
         .egress(egress_to(fake.address()))
 }
 
-/// Returns the first host of the process, and builds it at the first call. All other hosts share its compiled
-/// component.
+/// Returns the first host of the process, and builds it at the first call. All other hosts share its compiled component
+/// and its instances. The tests have few tenants, so each tenant may use all instances.
 fn first_host(builder: impl Fn() -> ConnectorHostBuilder) -> ConnectorHost {
     static FIRST: OnceLock<ConnectorHost> = OnceLock::new();
-    FIRST.get_or_init(|| builder().component(Component::File(component())).build().expect("a host")).clone()
+    FIRST
+        .get_or_init(|| {
+            let limits = Limits { tenant_percent: 100, ..Limits::default() };
+            builder().component(Component::File(component())).limits(limits).build().expect("a host")
+        })
+        .clone()
 }

@@ -4,13 +4,14 @@
 use super::tokens::{self, VersionedRecord};
 use super::{credentials, rows, storage_error};
 use crate::connection::{Outcome, RowUpdate, ShopUpdate, ShopUse};
+use crate::credentials::Credentials;
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
 use crate::ports::{Effects, Entry};
 use crate::record::VerificationRequest;
 use crate::signing::Webhook;
 use crate::time::UnixSeconds;
-use crate::webhook::{MAX_BODY_BYTES, Meaning, Notification};
+use crate::webhook::{MAX_BODY_BYTES, Meaning, Notification, counts_as_handled};
 use alloc::vec::Vec;
 
 /// The change that an event has made to the stored connections.
@@ -42,7 +43,21 @@ pub struct Received {
     pub effect: WebhookEffect,
 }
 
-/// Receives one webhook. Idempotent.
+/// Checks the signature of a webhook with the current and the previous app secret. A host calls this function before it
+/// spends anything on a webhook, and the operation calls it again.
+///
+/// # Errors
+/// Invalid request: `webhook-signature-invalid`.
+pub fn check_signature(app: &Credentials, authorization: &[u8], body: &[u8]) -> Result<(), Error> {
+    let signed = Webhook { app_key: &app.app_key, body, authorization };
+    match signed.signed_with(&app.app_secret, app.previous_app_secret.as_ref()) {
+        Some(_) => Ok(()),
+        None => Err(Error::new(Cause::WebhookSignatureInvalid)),
+    }
+}
+
+/// Receives one webhook. Idempotent. An event that [counts as handled](counts_as_handled) because of its age changes
+/// nothing.
 ///
 /// # Errors
 /// - Invalid request: `webhook-signature-invalid`, `webhook-malformed`; nothing was written.
@@ -51,18 +66,16 @@ pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body:
     if body.len() > MAX_BODY_BYTES {
         return Err(Error::new(Cause::WebhookMalformed));
     }
-    let app = credentials(effects).await?;
-    let signed = Webhook { app_key: &app.app_key, body, authorization };
-    if signed.signed_with(&app.app_secret, app.previous_app_secret.as_ref()).is_none() {
-        return Err(Error::new(Cause::WebhookSignatureInvalid));
-    }
+    check_signature(&credentials(effects).await?, authorization, body)?;
     let notification = Notification::read(body).ok_or_else(|| Error::new(Cause::WebhookMalformed))?;
     let owners = match &notification.shop {
         Some(shop) => owners(effects, shop).await?,
         None => Vec::new(),
     };
     let mut effect = WebhookEffect::None;
-    let meaning = notification.meaning(effects.now().wall);
+    let now = effects.now().wall;
+    let is_old = counts_as_handled(notification.occurred, now);
+    let meaning = if is_old { Meaning::Nothing } else { notification.meaning(now) };
     for Owner { key, .. } in &owners {
         match meaning {
             Meaning::Nothing => {}

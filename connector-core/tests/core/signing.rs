@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use tiktok_shop_connector_core::credentials::Credentials;
 use tiktok_shop_connector_core::endpoint::{shops, token};
 use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode};
-use tiktok_shop_connector_core::signing::{Signable, SignedWith, Webhook, hmac_sha256, percent_encoded};
+use tiktok_shop_connector_core::signing::{
+    Signable, SignedWith, Webhook, has_the_form_of_a_signature, hmac_sha256, percent_encoded,
+};
 
 /// The sources of the vectors are in `tests/vectors/README.md`.
 const VECTORS: &str = include_str!("../vectors/request-signing.json");
@@ -75,6 +77,15 @@ fn a_webhook_that_differs_anywhere_has_no_valid_signature() {
     ];
     for (at, (app_key, body, authorization, current, previous)) in refused.into_iter().enumerate() {
         assert_eq!(signed_with(app_key, body, authorization, current, previous), None, "row {at}");
+    }
+}
+
+#[test]
+fn every_signature_has_the_form_of_one_and_only_64_lowercase_hexadecimal_digits_have_it() {
+    let signature = Webhook { app_key: "key", body: b"body", authorization: b"" }.signature(&secret("secret"));
+    assert!(has_the_form_of_a_signature(signature.as_bytes()));
+    for other in ["", &signature[1..], &format!("{signature}0"), &format!(" {}", &signature[1..]), &"A".repeat(64)] {
+        assert!(!has_the_form_of_a_signature(other.as_bytes()), "{other}");
     }
 }
 

@@ -19,6 +19,7 @@ use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::CredentialsProvider;
 use tiktok_shop_host::egress::EgressPolicy;
+use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyProvider, Keyring};
 use tiktok_shop_host::storage::{Environment, HostStorage};
@@ -183,6 +184,8 @@ impl HostArgs {
             .credentials(Arc::clone(&opened.credentials))
             .clock(Arc::clone(&opened.clock))
             .egress(egress)
+            // A command makes one call, or sweeps. A sweep may use all instances for the connections of one tenant.
+            .limits(Limits { tenant_percent: 100, ..Limits::default() })
             .build()?;
         Ok(OpenedHost { host, opened, fake })
     }

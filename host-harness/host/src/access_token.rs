@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 
 use crate::connection::UnixSeconds;
 use crate::error::CallError;
-use crate::guest::{CallLog, Operation, Scope};
+use crate::guest::{CallLog, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, TenantId};
 use crate::secret::Secret;
@@ -36,13 +36,13 @@ impl ConnectorHost {
         account: Option<&AccountId>,
         min_validity: Duration,
     ) -> Result<ValidToken, CallError> {
-        let scope = Scope::of_customer(tenant, customer);
+        let scope = Scope::with_credentials(tenant, customer);
         let log = CallLog::begin(Operation::AccessToken, &scope, account);
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
         // A duration that is too long for `u32` is also too long for the connector, which refuses it.
         let seconds = u32::try_from(min_validity.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
         self.sandbox
-            .call(log, scope, ValidToken::try_from, move |guest, wasm_store| {
+            .call(log, scope, Secrets::default(), ValidToken::try_from, move |guest, wasm_store| {
                 async move { guest.call_access_token(wasm_store, &customer, account.as_ref(), seconds).await }.boxed()
             })
             .await

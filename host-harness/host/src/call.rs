@@ -5,7 +5,7 @@ use std::fmt;
 use futures::FutureExt as _;
 
 use crate::error::CallError;
-use crate::guest::{CallLog, Operation, Scope};
+use crate::guest::{CallLog, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
 
@@ -183,13 +183,14 @@ impl ConnectorHost {
         customer: &CustomerId,
         request: CallRequest,
     ) -> Result<CallResponse, CallError> {
-        let scope = Scope::of_customer(tenant, customer);
+        let scope = Scope::with_credentials(tenant, customer);
         let log = CallLog::begin(Operation::Call, &scope, request.account());
         let customer = String::from(customer.clone());
         self.sandbox
             .call(
                 log,
                 scope,
+                Secrets::default(),
                 |response| Ok(CallResponse::from(response)),
                 move |guest, wasm_store| {
                     async move { guest.call_call(wasm_store, &customer, &request.into()).await }.boxed()

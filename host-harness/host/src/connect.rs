@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 
 use crate::connection::{Connection, ShopPolicy};
 use crate::error::CallError;
-use crate::guest::{CallLog, Operation, Scope};
+use crate::guest::{CallLog, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{CustomerId, TenantId};
 use crate::secret::Secret;
@@ -42,10 +42,12 @@ impl ConnectorHost {
     pub async fn authorization_url(&self, tenant: &TenantId, state: Secret) -> Result<Secret, CallError> {
         let scope = Scope::without_customer(tenant);
         let log = CallLog::begin(Operation::AuthorizationUrl, &scope, None);
+        let secrets = Secrets::of_link(&state);
         self.sandbox
             .call(
                 log,
                 scope,
+                secrets,
                 |link| Ok(Secret::from(link)),
                 move |guest, wasm_store| {
                     async move { guest.call_authorization_url(wasm_store, state.expose()).await }.boxed()
@@ -68,9 +70,9 @@ impl ConnectorHost {
     ) -> Result<Connection, CallError> {
         let scope = Scope::for_connect(tenant, customer);
         let log = CallLog::begin(Operation::Connect, &scope, None);
-        let customer = String::from(customer.clone());
+        let (customer, secrets) = (String::from(customer.clone()), Secrets::of_grant(&grant));
         self.sandbox
-            .call(log, scope, Connection::try_from, move |guest, wasm_store| {
+            .call(log, scope, secrets, Connection::try_from, move |guest, wasm_store| {
                 async move { guest.call_connect(wasm_store, &customer, &grant.into(), shops.into()).await }.boxed()
             })
             .await

@@ -1,9 +1,12 @@
 //! The credentials of the tenants' apps, and the trait for their source. The host asks for credentials once per call,
-//! so a rotated secret needs no restart.
+//! so a rotated secret needs no restart. It asks before the call takes an instance, so a slow source of credentials does
+//! not use up the instances.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use tiktok_shop_connector_core::credentials::Credentials;
+use tiktok_shop_connector_core::secret::AppSecret;
 
 use crate::id::TenantId;
 use crate::secret::Secret;
@@ -23,6 +26,19 @@ pub struct AppCredentials {
     pub authorization_link: Option<String>,
 }
 
+impl From<&AppCredentials> for Credentials {
+    fn from(credentials: &AppCredentials) -> Self {
+        let AppCredentials { app_key, app_secret, previous_app_secret, authorization_link } = credentials;
+        let secret = |secret: &Secret| AppSecret::new(secret.expose().to_owned());
+        Self {
+            app_key: app_key.clone(),
+            app_secret: secret(app_secret),
+            previous_app_secret: previous_app_secret.as_ref().map(secret),
+            authorization_link: authorization_link.clone(),
+        }
+    }
+}
+
 /// Why there are no credentials. The text reaches error details and logs, so it must not contain a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
@@ -37,7 +53,9 @@ pub enum CredentialsError {
 /// A source of credentials, for example a vault, a table or a file.
 #[async_trait]
 pub trait CredentialsProvider: Send + Sync {
-    /// Returns the credentials of this tenant's app.
+    /// Returns the credentials of this tenant's app. Of the calls of one tenant, at most its share ask at the same time:
+    /// see [`Limits::tenant_percent`](crate::limits::Limits::tenant_percent). A webhook asks as soon as it has the form
+    /// of a signed one, so answer quickly, for example from a cache of some seconds.
     ///
     /// # Errors
     /// See [`CredentialsError`]. A provider that panics, or takes longer than

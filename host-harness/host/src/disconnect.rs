@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 
 use crate::connection::Connection;
 use crate::error::{CallError, Failure};
-use crate::guest::{CallLog, Operation, Scope};
+use crate::guest::{CallLog, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
 
@@ -62,12 +62,15 @@ impl ConnectorHost {
         target: DisconnectTarget,
         remote: RemoteGrant,
     ) -> Result<Disconnected, CallError> {
-        let scope = Scope::of_customer(tenant, customer);
+        let scope = match remote {
+            RemoteGrant::Keep => Scope::of_customer(tenant, customer),
+            RemoteGrant::Revoke => Scope::with_credentials(tenant, customer),
+        };
         let account = if let DisconnectTarget::All(Some(account)) = &target { Some(account) } else { None };
         let log = CallLog::begin(Operation::Disconnect, &scope, account);
         let customer = String::from(customer.clone());
         self.sandbox
-            .call(log, scope, Disconnected::try_from, move |guest, wasm_store| {
+            .call(log, scope, Secrets::default(), Disconnected::try_from, move |guest, wasm_store| {
                 async move { guest.call_disconnect(wasm_store, &customer, &target.into(), remote.into()).await }.boxed()
             })
             .await

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tiktok_shop_connector_core::error::{Action as CoreAction, Error as CoreError};
 
 /// The name and version of a component, from its exports: `tiktok-shop:connector@0.1.0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +62,8 @@ pub enum CallError {
         /// The rule that the value breaks.
         what: &'static str,
     },
-    /// No instance became free in time. The call did not start. Call again later.
+    /// The tenant's turn did not come in time: all instances were in use, or the tenant used its share of them. The call
+    /// did not start. Call again later.
     #[error("{plugin}: no instance became free in time")]
     Busy {
         /// The component.
@@ -110,6 +112,27 @@ pub struct ConnectorError {
 }
 
 impl ConnectorError {
+    /// Converts an error that the host has found with the connector's own code.
+    pub(crate) fn from_core(plugin: Plugin, error: &CoreError) -> Self {
+        let action = match error.cause.action() {
+            CoreAction::RetryAfter => Action::RetryAfter(error.delay),
+            CoreAction::Reauthorize => Action::Reauthorize,
+            CoreAction::Misconfigured => Action::Misconfigured,
+            CoreAction::InvalidRequest => Action::InvalidRequest,
+            CoreAction::Upstream => Action::Upstream,
+            CoreAction::StorageConflict => Action::StorageConflict,
+            CoreAction::StorageFailed => Action::StorageFailed,
+            CoreAction::Internal => Action::Internal,
+        };
+        let failure = Failure {
+            code: error.cause.code().to_owned(),
+            detail: error.detail(),
+            http_status: error.http_status,
+            request_id: error.request_id.clone(),
+        };
+        Self { plugin, action, failure }
+    }
+
     /// Returns what the host should do next.
     #[must_use]
     pub fn action(&self) -> Action {

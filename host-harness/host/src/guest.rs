@@ -16,12 +16,15 @@ mod resources;
 mod row_events;
 mod sandbox;
 mod scope;
+mod secrets;
 mod trap;
+mod turns;
 
 pub(crate) use self::boundary_hook::OnBoundary;
 pub(crate) use self::call_log::{CallLog, Operation};
 pub(crate) use self::convert::{read_all, refreshed};
 pub(crate) use self::engine::GuestMemories;
 pub(crate) use self::program::Program;
-pub(crate) use self::sandbox::Sandbox;
+pub(crate) use self::sandbox::{Prepared, Sandbox};
 pub(crate) use self::scope::Scope;
+pub(crate) use self::secrets::Secrets;

@@ -1,10 +1,22 @@
 //! The limits of one call, and of concurrent calls.
 
+use tiktok_shop_connector_core::webhook::MAX_BODY_BYTES;
+
 /// How much one call may use, and how many calls run concurrently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The number of concurrent calls. Further calls wait for a free instance. Default: 100.
+    /// The number of concurrent calls. Further calls wait for a free instance. Webhooks do not count. Default: 100.
     pub concurrent_calls: u32,
+    /// The number of webhooks that are received concurrently, in instances of their own. So webhooks and other calls do
+    /// not wait for each other. Further webhooks wait. Default: 40.
+    pub concurrent_webhooks: u32,
+    /// How many per cent of the instances one tenant may use at the same time: of those for calls, and of those for
+    /// webhooks. One instance is always allowed, and more than 100 counts as 100. The tenant's further calls wait,
+    /// while other tenants are served. Use 100 if the host has only one tenant. Default: 25.
+    pub tenant_percent: u32,
+    /// The body of a webhook, in bytes. More than 1 MiB counts as 1 MiB, because the connector reads no larger body.
+    /// Default: 256 KiB.
+    pub webhook_body_bytes: usize,
     /// The size of the component in bytes, checked before it is compiled. Default: 4 MiB.
     pub component_bytes: u64,
     /// The linear memory of a call in bytes, the sum over all memories. Default: 64 MiB.
@@ -27,6 +39,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             concurrent_calls: 100,
+            concurrent_webhooks: 40,
+            tenant_percent: 25,
+            webhook_body_bytes: 256 << 10,
             component_bytes: 4 << 20,
             memory_bytes: 64 << 20,
             table_elements: 20_000,
@@ -40,10 +55,24 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Returns how many of these places one tenant may hold.
+    pub(crate) fn share_of(&self, places: u32) -> usize {
+        let share = u64::from(places) * u64::from(self.tenant_percent.min(100)) / 100;
+        usize::try_from(share).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Returns the size of the largest body of a webhook that is received, in bytes.
+    pub(crate) fn max_webhook_bytes(&self) -> usize {
+        self.webhook_body_bytes.min(MAX_BODY_BYTES)
+    }
+
     /// Checks that no limit is zero. The error is the name of a limit that is zero.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let Self {
             concurrent_calls,
+            concurrent_webhooks,
+            tenant_percent,
+            webhook_body_bytes,
             component_bytes,
             memory_bytes,
             table_elements,
@@ -55,6 +84,9 @@ impl Limits {
         } = *self;
         let named = [
             ("concurrent_calls", concurrent_calls == 0),
+            ("concurrent_webhooks", concurrent_webhooks == 0),
+            ("tenant_percent", tenant_percent == 0),
+            ("webhook_body_bytes", webhook_body_bytes == 0),
             ("component_bytes", component_bytes == 0),
             ("memory_bytes", memory_bytes == 0),
             ("table_elements", table_elements == 0),
@@ -65,5 +97,34 @@ impl Limits {
             ("response_bytes", response_bytes == 0),
         ];
         named.into_iter().find(|(_, zero)| *zero).map_or(Ok(()), |(name, _)| Err(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenants_share_is_a_quarter_and_at_least_one_place() {
+        let limits = |tenant_percent| Limits { tenant_percent, ..Limits::default() };
+        assert_eq!(Limits::default().share_of(100), 25);
+        for (percent, places, share) in [(25, 4, 1), (25, 3, 1), (1, 1, 1), (50, 5, 2), (100, 7, 7), (4_000, 7, 7)] {
+            assert_eq!(limits(percent).share_of(places), share, "{percent} % of {places}");
+        }
+    }
+
+    #[test]
+    fn a_webhooks_body_has_at_most_256_kib_by_default_and_1_mib_at_most() {
+        assert_eq!(Limits::default().max_webhook_bytes(), 262_144);
+        assert_eq!(Limits { webhook_body_bytes: usize::MAX, ..Limits::default() }.max_webhook_bytes(), 1_048_576);
+    }
+
+    #[test]
+    fn every_limit_of_zero_is_named() {
+        assert_eq!(Limits::default().check(), Ok(()));
+        let zero = Limits { tenant_percent: 0, ..Limits::default() };
+        assert_eq!(zero.check(), Err("tenant_percent"));
+        let zero = Limits { webhook_body_bytes: 0, ..Limits::default() };
+        assert_eq!(zero.check(), Err("webhook_body_bytes"));
     }
 }

@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 
 use crate::connection::Connection;
 use crate::error::CallError;
-use crate::guest::{CallLog, Operation, Scope};
+use crate::guest::{CallLog, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
 
@@ -26,7 +26,7 @@ impl ConnectorHost {
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
         let shops: Vec<_> = shops.iter().cloned().map(String::from).collect();
         self.sandbox
-            .call(log, scope, Connection::try_from, move |guest, wasm_store| {
+            .call(log, scope, Secrets::default(), Connection::try_from, move |guest, wasm_store| {
                 async move { guest.call_link_shops(wasm_store, &customer, account.as_ref(), &shops).await }.boxed()
             })
             .await

@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 
 use crate::connection::{Connection, Shop};
 use crate::error::CallError;
-use crate::guest::{CallLog, Operation, Scope, read_all};
+use crate::guest::{CallLog, Operation, Scope, Secrets, read_all};
 use crate::host::ConnectorHost;
 use crate::id::{CustomerId, TenantId};
 
@@ -19,7 +19,7 @@ impl ConnectorHost {
         let log = CallLog::begin(Operation::ListShops, &scope, None);
         let customer = String::from(customer.clone());
         self.sandbox
-            .call(log, scope, read_all, move |guest, wasm_store| {
+            .call(log, scope, Secrets::default(), read_all, move |guest, wasm_store| {
                 async move { guest.call_list_shops(wasm_store, &customer).await }.boxed()
             })
             .await
@@ -39,7 +39,7 @@ impl ConnectorHost {
         let log = CallLog::begin(Operation::ListConnections, &scope, None);
         let customer = String::from(customer.clone());
         self.sandbox
-            .call(log, scope, read_all, move |guest, wasm_store| {
+            .call(log, scope, Secrets::default(), read_all, move |guest, wasm_store| {
                 async move { guest.call_list_connections(wasm_store, &customer).await }.boxed()
             })
             .await

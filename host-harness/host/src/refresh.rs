@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 
 use crate::connection::Connection;
 use crate::error::{CallError, ConnectorError};
-use crate::guest::{CallLog, Operation, Scope, refreshed};
+use crate::guest::{CallLog, Operation, Scope, Secrets, refreshed};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, TenantId};
 
@@ -55,10 +55,10 @@ impl ConnectorHost {
         account: Option<&AccountId>,
         mode: RefreshMode,
     ) -> Result<Refreshed, CallError> {
-        let scope = Scope::of_customer(tenant, customer);
+        let scope = Scope::with_credentials(tenant, customer);
         let log = CallLog::begin(Operation::Refresh, &scope, account);
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
-        let refreshing = self.sandbox.call(log, scope, refreshed, move |guest, wasm_store| {
+        let refreshing = self.sandbox.call(log, scope, Secrets::default(), refreshed, move |guest, wasm_store| {
             async move { guest.call_refresh(wasm_store, &customer, account.as_ref(), mode.into()).await }.boxed()
         });
         let (connection, effect) = refreshing.await?;

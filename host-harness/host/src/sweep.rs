@@ -24,7 +24,9 @@ pub struct Sweep {
     /// days from this time.
     pub now: UnixSeconds,
     /// How many connections are refreshed concurrently. Leave some of
-    /// [`Limits::concurrent_calls`](crate::limits::Limits::concurrent_calls) to other calls.
+    /// [`Limits::concurrent_calls`](crate::limits::Limits::concurrent_calls) to other calls. One tenant may use
+    /// only its share of them, see [`Limits::tenant_percent`](crate::limits::Limits::tenant_percent): choose a number
+    /// below this share, because refreshes that wait for an instance may end in [`CallError::Busy`].
     pub concurrency: NonZeroUsize,
     /// The sweep waits for a random part of this time before it starts. Hosts of a fleet that begin in the same minute
     /// then rarely work on the same connections.

@@ -1,6 +1,9 @@
 //! Receives TikTok Shop's webhooks: checks the signature, drops repetitions, passes the event to the platform, and says
 //! which HTTP status to answer.
 //!
+//! The host checks the signature itself, before it takes an instance, asks the storage or copies the body. So a forged
+//! webhook costs little more than the hash of its body. The component checks the signature again.
+//!
 //! TikTok Shop expects an answer within 3 seconds. If the answer is not 200, it sends the webhook again after 2
 //! minutes, 30 minutes, 3 hours and 12 hours (partner.tiktokshop.com/docv2/page/tts-webhooks-overview, 2026).
 
@@ -8,11 +11,16 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tiktok_shop_connector_core::webhook::MAX_BODY_BYTES;
+use tiktok_shop_connector_core::error::{Cause, Error as CoreError};
+use tiktok_shop_connector_core::operation::no_credentials;
+use tiktok_shop_connector_core::operation::receive_webhook::check_signature;
+use tiktok_shop_connector_core::signing::has_the_form_of_a_signature;
+use tiktok_shop_connector_core::time::UnixSeconds as CoreSeconds;
+use tiktok_shop_connector_core::webhook::counts_as_handled;
 
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::error::{Action, CallError, ConnectorError, codes};
-use crate::guest::{CallLog, Operation, Scope};
+use crate::guest::{CallLog, Operation, Prepared, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{ShopId, TenantId};
 use crate::storage::{StorageError, WebhookDigest, run_within};
@@ -76,14 +84,16 @@ pub struct Webhook {
 pub enum WebhookReply<E> {
     /// The platform has handled the event.
     Handled,
-    /// The platform had handled the event before.
+    /// The platform had handled the event before. An event that happened more than two days ago counts as handled: see
+    /// [`accept_webhook`](ConnectorHost::accept_webhook).
     Repeated,
     /// The signature was made neither with the current nor with the previous secret of the tenant's app.
     Forged,
     /// TikTok has signed the body, but the connector can't read it as an event. TikTok sends it again, so that no event
     /// is lost while the reason is found. Show it to an operator. The host logs it as an error.
     Malformed(ConnectorError),
-    /// The body is larger than 1 MiB. It was not read.
+    /// The body is larger than [`Limits::webhook_body_bytes`](crate::limits::Limits::webhook_body_bytes). It was not
+    /// read.
     TooLarge,
     /// The platform could not handle the event.
     NotHandled(E),
@@ -124,19 +134,61 @@ impl ConnectorHost {
         authorization: &str,
         body: Vec<u8>,
     ) -> Result<Webhook, CallError> {
+        Ok(self.receive(tenant, authorization, body).await?.webhook)
+    }
+
+    async fn receive(&self, tenant: &TenantId, authorization: &str, body: Vec<u8>) -> Result<Received, CallError> {
         let scope = Scope::for_webhook(tenant);
         let log = CallLog::begin(Operation::ReceiveWebhook, &scope, None);
+        let prepared = match self.check(&log, &scope, authorization, &body).await {
+            Ok(prepared) => prepared,
+            Err(error) => return log.end(Err(error)),
+        };
+        let body_digest = WebhookDigest::of_body(&body);
         let authorization = authorization.to_owned();
-        self.sandbox
-            .call(log, scope, Webhook::try_from, move |guest, wasm_store| {
+        let secrets = Secrets::default();
+        let webhook = self
+            .sandbox
+            .call_prepared(log, scope, secrets, prepared, Webhook::try_from, move |guest, wasm_store| {
                 async move { guest.call_receive_webhook(wasm_store, &authorization, &body).await }.boxed()
             })
-            .await
+            .await?;
+        let digest = webhook.notification_id.as_deref().map_or(body_digest, WebhookDigest::of_id);
+        Ok(Received { webhook, digest })
+    }
+
+    /// Checks the size and the signature of a webhook. Takes no instance, and does not ask the storage.
+    async fn check(
+        &self,
+        log: &CallLog,
+        scope: &Scope,
+        authorization: &str,
+        body: &[u8],
+    ) -> Result<Prepared, CallError> {
+        let refused = |error: CoreError| CallError::Connector(ConnectorError::from_core(self.plugin().clone(), &error));
+        let max = self.sandbox.limits.max_webhook_bytes();
+        if body.len() > max {
+            let note = format!("this host reads at most {max} bytes");
+            return Err(refused(CoreError::new(Cause::WebhookMalformed).with_note(&note)));
+        }
+        // Most forged webhooks end here, so they do not ask the source of credentials.
+        if !has_the_form_of_a_signature(authorization.as_bytes()) {
+            return Err(refused(CoreError::new(Cause::WebhookSignatureInvalid)));
+        }
+        let mut wait = self.sandbox.deadlines.queue;
+        let fetched = self.sandbox.fetch_credentials(log, scope, &mut wait).await?;
+        let app = fetched.as_ref().map_err(|error| refused(no_credentials(error.clone().into())))?;
+        check_signature(&app.into(), authorization.as_bytes(), body).map_err(refused)?;
+        Ok(Prepared { credentials: Some(fetched), wait })
     }
 
     /// Receives a webhook of the tenant's app as [`receive_webhook`](Self::receive_webhook) does, and passes it to
     /// `handle` unless it was handled before. If `handle` succeeds, the webhook is remembered as handled.
     /// `authorization` is the value of the header `Authorization`, or empty if the header is missing.
+    ///
+    /// An event that happened more than two days ago counts as handled, so that nobody can replay a recorded webhook after
+    /// the storage has forgotten it. TikTok's last repetition comes 15.5 hours after the first delivery. An event without
+    /// a time, or with a time before 2020 or in the future, never counts as handled for this reason.
     ///
     /// `handle` should store or queue the event within one second, and show it only to owners that
     /// [may use](WebhookOwner::may_use) the shop.
@@ -153,7 +205,7 @@ impl ConnectorHost {
     where
         F: Future<Output = Result<(), E>>,
     {
-        if body.len() > MAX_BODY_BYTES {
+        if body.len() > self.sandbox.limits.max_webhook_bytes() {
             return WebhookReply::TooLarge;
         }
         let new = tokio::time::timeout(TIME_BEFORE_HANDLING, self.new_webhook(tenant, authorization, body));
@@ -180,19 +232,31 @@ impl ConnectorHost {
         authorization: &str,
         body: Vec<u8>,
     ) -> Result<(WebhookDigest, Webhook), WebhookReply<E>> {
-        let body_digest = WebhookDigest::of_body(&body);
         let bytes = body.len();
-        let webhook = self.receive_webhook(tenant, authorization, body).await.map_err(|error| {
+        let Received { webhook, digest } = self.receive(tenant, authorization, body).await.map_err(|error| {
             let reply = not_received(error);
             if let WebhookReply::Malformed(error) = &reply {
                 tracing::error!(tenant = tenant.as_str(), bytes, %error, "TikTok signed a webhook that can't be read");
             }
             reply
         })?;
-        let digest = webhook.notification_id.as_deref().map_or(body_digest, WebhookDigest::of_id);
+        let now = self.sandbox.clock.wall().as_secs();
+        let occurred = webhook.occurred_at.map(|at| at.0);
+        if counts_as_handled(occurred.map(CoreSeconds::new), CoreSeconds::new(now)) {
+            // If every webhook is too old, the clock of this machine is wrong.
+            tracing::warn!(tenant = tenant.as_str(), occurred, now, "a webhook counts as handled, because it is old");
+            return Err(WebhookReply::Repeated);
+        }
         let known = run_within(self.storage_timeout(), self.storage().knows_webhook(tenant, &digest)).await;
         if known.map_err(WebhookReply::NotRead)? { Err(WebhookReply::Repeated) } else { Ok((digest, webhook)) }
     }
+}
+
+/// A webhook that TikTok has signed, and the digest by which it is remembered.
+#[derive(Debug)]
+struct Received {
+    webhook: Webhook,
+    digest: WebhookDigest,
 }
 
 /// Distinguishes a wrong signature from a body that is not an event. Both errors have the action `InvalidRequest`, so

@@ -5,6 +5,7 @@
 //! A test passes an order as the argument of `authorization_url`. The first line of the order is the action, and the
 //! other lines are the action's arguments. The comments below say what the other exports do.
 
+mod betray;
 mod bindings;
 mod leak;
 mod request;
@@ -47,14 +48,25 @@ impl export::Guest for Hostile {
         })
     }
 
-    /// Does nothing and returns an error.
-    fn connect(_: String, _: export::Grant, _: types::ShopPolicy) -> Result<types::Connection, types::Error> {
-        Err(types::Error::Internal(failure(String::new())))
+    /// Returns an error whose text is the grant.
+    fn connect(_: String, grant: export::Grant, _: types::ShopPolicy) -> Result<types::Connection, types::Error> {
+        Err(types::Error::Internal(failure(match grant {
+            export::Grant::Code(code) => code,
+            export::Grant::Callback(callback) => callback.query,
+        })))
     }
 
-    /// Returns an error with a text of 16 MiB.
-    fn refresh(_: String, _: Option<String>, _: export::Rotation) -> Result<export::Refreshed, types::Error> {
-        Err(types::Error::Internal(failure("x".repeat(16 << 20))))
+    /// With an account, the account is an order to betray a secret: see `betray`. Without one, returns an error with a
+    /// text of 16 MiB.
+    fn refresh(
+        customer: String,
+        order: Option<String>,
+        _: export::Rotation,
+    ) -> Result<export::Refreshed, types::Error> {
+        match order {
+            Some(order) => betray::obey(&customer, &order),
+            None => Err(types::Error::Internal(failure("x".repeat(16 << 20)))),
+        }
     }
 
     /// Returns as many shops as the argument says. If the argument is not a number, returns one shop with the argument
@@ -103,8 +115,10 @@ impl export::Guest for Hostile {
     }
 }
 
-/// Calls the host program, so that the test sees how far this guest has come.
+/// Calls the host program, so that the test sees how far this guest has come. The host has the first answer ready before
+/// the call, so only the second question reaches the source of the credentials.
 fn call_host() -> String {
+    let _ready = app_credentials::current();
     app_credentials::current().map_or_else(|error| format!("{error:?}"), |credentials| credentials.app_key)
 }
 

@@ -42,6 +42,21 @@ pub(crate) fn start(authority: &str) -> Result<FutureIncomingResponse, ErrorCode
     handle(request, None)
 }
 
+/// Sends a GET request and returns the body of the answer.
+pub(crate) fn fetch(authority: &str, path: &str) -> Option<Vec<u8>> {
+    let request = OutgoingRequest::new(Fields::new());
+    let _set = (request.set_authority(Some(authority)), request.set_path_with_query(Some(path)));
+    let answer = handle(request, None).ok()?;
+    answer.subscribe().block();
+    let body = answer.get()?.ok()?.ok()?.consume().ok()?;
+    let stream = body.stream().ok()?;
+    let mut bytes = Vec::new();
+    while let Ok(chunk) = stream.blocking_read(4096) {
+        bytes.extend(chunk);
+    }
+    Some(bytes)
+}
+
 fn named(method: &str) -> Method {
     match method {
         "CONNECT" => Method::Connect,

@@ -178,7 +178,7 @@ fn a_removal_within_ten_minutes_of_the_consent_is_confirmed_at_once() {
 
 #[test]
 fn an_event_from_before_the_latest_consent_is_ignored() {
-    let record = fresh();
+    let record = with(fresh(), |record| record.granted_at = NOW.minus(DAY));
     for event in [deauthorization(record.granted_at().minus(1)), ending(record.granted_at().minus(1), NOW.plus(DAY))] {
         let host = connected(&record);
         assert_eq!(effect(&host, &event), WebhookEffect::None, "{event}");
@@ -191,6 +191,20 @@ fn an_event_from_before_the_latest_consent_is_ignored() {
         WebhookEffect::VerificationDue,
         "in the same second"
     );
+}
+
+#[test]
+fn an_event_that_happened_more_than_two_days_ago_changes_nothing() {
+    let long_ago = with(fresh(), |record| record.granted_at = NOW.minus(30 * DAY));
+    let events: [fn(UnixSeconds) -> Value; 2] = [deauthorization, |at| ending(at, NOW.plus(DAY))];
+    for event in events {
+        let host = connected(&long_ago);
+        let replayed = receive(&host, &event(NOW.minus(2 * DAY + 1))).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((replayed.effect, replayed.owners.len()), (WebhookEffect::None, 1));
+        assert_eq!(stored_form(&host.record()), stored_form(&long_ago));
+        assert_eq!(status(&host), Status::Active);
+        assert_ne!(effect(&host, &event(NOW.minus(2 * DAY))), WebhookEffect::None, "a late delivery");
+    }
 }
 
 #[test]

@@ -30,8 +30,8 @@ pub(crate) struct AcceptWebhook {
 const AFTER_HELP: &str = "\
 The command reads the unchanged body from standard input. It checks the signature with the app
 secret, and if this fails, with the previous app secret. If the webhook was handled before, the
-command reports it as repeated and changes nothing. To check only a signature, without a storage,
-use verify-webhook.
+command reports it as repeated and changes nothing. An event that happened more than two days ago is
+reported as repeated, too. To check only a signature, without a storage, use verify-webhook.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -49,11 +49,11 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   …
 
 Exit status: 0 if the webhook was handled, now or before; 1 if it is forged (answer 401), signed but
-not an event (answer 500, so that TikTok Shop sends it again), or longer than 1 MiB; 2 if it is
+not an event (answer 500, so that TikTok Shop sends it again), or longer than 256 KiB; 2 if it is
 longer than 16 MiB; 16 or 20 if TikTok Shop must send it again (answer 503); for others see
 tiktok-shop-harness --help.";
 
-/// The maximum length of the input: 16 MiB. If the body is longer than 1 MiB, the host answers 413.
+/// The maximum length of the input: 16 MiB. If the body is longer than 256 KiB, the host answers 413.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 #[derive(Serialize)]
@@ -102,7 +102,7 @@ impl AcceptWebhook {
             WebhookReply::Repeated => ("repeated", None),
             WebhookReply::Forged => ("forged", None),
             WebhookReply::Malformed(error) => ("malformed", Some(error.failure().to_string())),
-            WebhookReply::TooLarge => ("too-large", Some("the body is larger than 1 MiB".to_owned())),
+            WebhookReply::TooLarge => ("too-large", Some("the body is larger than 256 KiB".to_owned())),
             WebhookReply::NotHandled(never) => match never {},
             WebhookReply::NotReceived(error) => return not_handled(status, error.into(), report),
             WebhookReply::NotRead(error) => return not_handled(status, error.into(), report),

@@ -111,8 +111,8 @@ fn webhooks(stage: &Stage, account: &str) {
     assert_eq!(stage.ok(&take, &delivery.body), "answer 200: repeated\n");
     let forged = stage.run(stage.command(&take), delivery.body.replace('7', "8"));
     assert_eq!((forged.status, &*forged.stdout), (Some(1), "answer 401: forged\n"));
-    let large = stage.run(stage.command(&take), vec![b' '; 1024 * 1024 + 1]);
-    assert_eq!(large.stdout, "answer 413: too-large\n    why     the body is larger than 1 MiB\n");
+    let large = stage.run(stage.command(&take), vec![b' '; 256 * 1024 + 1]);
+    assert_eq!(large.stdout, "answer 413: too-large\n    why     the body is larger than 256 KiB\n");
     assert_eq!(large.status, Some(1));
 }
 

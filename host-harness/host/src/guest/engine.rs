@@ -49,7 +49,7 @@ fn config() -> Config {
 
 fn pool(limits: &Limits) -> PoolingAllocationConfig {
     // The connector consists of three core instances (itself and two adapters), two tables and one memory.
-    let calls = limits.concurrent_calls;
+    let calls = limits.concurrent_calls.saturating_add(limits.concurrent_webhooks);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
         .total_core_instances(calls.saturating_mul(4))

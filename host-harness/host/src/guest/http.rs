@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use http::{Request, Response};
+use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::secrets::{Secrets, Tapped};
 use crate::egress::{Authority, Client, admit};
 
 /// The egress of one call.
@@ -16,6 +18,7 @@ pub(crate) struct GuestHttp {
     /// How long after the start of the call a request to `auth.tiktok-shops.com` may still start. After a later
     /// request, the call could end before the new tokens are saved.
     pub(crate) last_token_request: Duration,
+    pub(crate) secrets: Secrets,
 }
 
 impl GuestHttp {
@@ -57,9 +60,11 @@ impl WasiHttpHooks for GuestHttp {
         _after_response: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sending {
         let admitted = self.admit(&mut request);
-        let client = self.client.clone();
+        self.secrets.learn_request(&request);
+        let (client, secrets) = (self.client.clone(), self.secrets.clone());
         let sending = async move {
             let response = client.send(admitted?, request, options.unwrap_or_default()).await?;
+            let response = response.map(|body| Tapped::new(body, secrets).boxed_unsync());
             let done: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
             Ok((response, done))
         };

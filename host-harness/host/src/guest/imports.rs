@@ -11,11 +11,13 @@ use std::time::Duration;
 use self::save::{SaveBudget, save};
 use super::bindings::{app_credentials, connection_storage, storage_types, token_storage, types};
 use super::row_events::caused_by;
+use super::sandbox::Fetched;
 use super::scope::{Customers, KeyUse, Scope};
+use super::secrets::Secrets;
 use crate::clock::Clock;
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::credentials::{CredentialsError, CredentialsProvider};
-use crate::id::{AccountId, CustomerId, InvalidId, Revision, Revisions, ShopId};
+use crate::id::{AccountId, CustomerId, InvalidId, Revision, Revisions, ShopId, TenantId};
 use crate::seal::{OpenToken, OpenWrite, SealedStorage};
 use crate::storage::{Next, Row, RowEntry, StorageError, Swapped, run_within};
 
@@ -23,7 +25,7 @@ use crate::storage::{Next, Row, RowEntry, StorageError, Swapped, run_within};
 pub(super) struct Imports {
     scope: Scope,
     storage: SealedStorage,
-    credentials: Arc<dyn CredentialsProvider>,
+    credentials: GuestCredentials,
     clock: Arc<dyn Clock>,
     revisions: Revisions,
     /// How long one answer of the storage or of the credentials provider may take.
@@ -33,6 +35,30 @@ pub(super) struct Imports {
     /// The row that the guest last loaded or wrote. When the guest replaces a row, the host compares the old row with
     /// the new one, to find the events. If the old row is this one, the host need not load it.
     last_row: Option<RowEntry>,
+    secrets: Secrets,
+}
+
+/// The source of the app's credentials.
+pub(super) struct GuestCredentials {
+    /// The credentials that the host has fetched before the call. The guest gets them when it asks for the first time.
+    pub(super) fetched: Option<Fetched>,
+    /// The source that is asked if nothing was fetched, and if the guest asks again.
+    pub(super) provider: Arc<dyn CredentialsProvider>,
+}
+
+/// Asks the provider for the credentials of a tenant's app, for at most `timeout`.
+pub(super) async fn credentials_of(
+    provider: &dyn CredentialsProvider,
+    tenant: &TenantId,
+    timeout: Duration,
+) -> Fetched {
+    let current = async {
+        provider.current(tenant).await.map_err(|error| match error {
+            CredentialsError::Unavailable(why) => StorageError::Unavailable(why),
+            CredentialsError::Refused(why) => StorageError::Refused(why),
+        })
+    };
+    run_within(timeout, current).await
 }
 
 impl Imports {
@@ -41,13 +67,14 @@ impl Imports {
     pub(super) fn new(
         scope: Scope,
         storage: SealedStorage,
-        credentials: Arc<dyn CredentialsProvider>,
+        credentials: GuestCredentials,
         clock: Arc<dyn Clock>,
         revisions: Revisions,
         timeout: Duration,
+        secrets: Secrets,
     ) -> Self {
         let (token_save, row_save) = (SaveBudget::new(timeout), SaveBudget::new(timeout));
-        Self { scope, storage, credentials, clock, revisions, timeout, token_save, row_save, last_row: None }
+        Self { scope, storage, credentials, clock, revisions, timeout, token_save, row_save, last_row: None, secrets }
     }
 
     /// Checks that the guest may access this customer's records in this call.
@@ -63,8 +90,17 @@ impl Imports {
     fn key(&self, key: types::ConnectionKey) -> Result<ConnectionKey, StorageError> {
         Ok(ConnectionKey {
             customer: self.customer(key.customer)?,
-            account: AccountId::try_from(key.account).map_err(refused)?,
+            account: AccountId::try_from(self.in_clear(key.account)?).map_err(refused)?,
         })
+    }
+
+    /// Checks that a text which the host stores or passes on in clear contains no secret of the call.
+    fn in_clear(&self, text: String) -> Result<String, StorageError> {
+        if self.secrets.are_in(&text) { Err(secret_in_clear()) } else { Ok(text) }
+    }
+
+    fn revision(&self, expected: Option<String>) -> Result<Option<Revision>, StorageError> {
+        expected.map(|text| Revision::try_from(self.in_clear(text)?).map_err(refused)).transpose()
     }
 
     fn next<T>(&mut self, value: T) -> Next<T> {
@@ -85,7 +121,9 @@ impl Imports {
 
     async fn load_token(&self, key: types::ConnectionKey) -> Result<Option<OpenToken>, StorageError> {
         let key = self.key(key)?;
-        run_within(self.timeout, self.storage.load_token(&self.scope.tenant, &key)).await
+        let loaded = run_within(self.timeout, self.storage.load_token(&self.scope.tenant, &key)).await?;
+        self.secrets.learn_records(&loaded);
+        Ok(loaded)
     }
 
     async fn swap_token(
@@ -95,8 +133,11 @@ impl Imports {
         next: Option<token_storage::Write>,
     ) -> Result<token_storage::SwapOutcome, StorageError> {
         let key = self.key(key)?;
-        let expected = expected.map(Revision::try_from).transpose().map_err(refused)?;
+        let expected = self.revision(expected)?;
         let next = next.map(|write| self.next(OpenWrite::from(write)));
+        if let Some(next) = &next {
+            self.secrets.learn_record(&next.value.value);
+        }
         let (storage, tenant) = (&self.storage, &self.scope.tenant);
         let budget = self.token_save.for_swap(&key, expected.as_ref());
         let swapped = save(budget, next.as_ref().map(|next| &next.revision), || {
@@ -106,7 +147,10 @@ impl Imports {
         Ok(match (swapped, next) {
             (Swapped::Done, Some(next)) => token_storage::SwapOutcome::Stored(next.revision.into()),
             (Swapped::Done, None) => token_storage::SwapOutcome::Deleted,
-            (Swapped::Stale(entry), _) => token_storage::SwapOutcome::Stale(entry.map(Into::into)),
+            (Swapped::Stale(entry), _) => {
+                self.secrets.learn_records(&entry);
+                token_storage::SwapOutcome::Stale(entry.map(Into::into))
+            }
         })
     }
 
@@ -119,7 +163,9 @@ impl Imports {
                 KeyUse::First | KeyUse::WhenNeeded => self.storage.list_rows(tenant, &customer).await,
             }
         };
-        run_within(self.timeout, rows).await
+        let rows = run_within(self.timeout, rows).await?;
+        self.secrets.learn_rows(&rows);
+        Ok(rows)
     }
 
     /// Returns the connections that contain this shop, of all customers of the tenant. Only the call for a webhook may
@@ -128,6 +174,9 @@ impl Imports {
         let Customers::Owners(customers) = &mut self.scope.customers else {
             return Err(StorageError::Refused("this call may not look across customers".to_owned()));
         };
+        if self.secrets.are_in(&shop) {
+            return Err(secret_in_clear());
+        }
         let shop = ShopId::try_from(shop).map_err(refused)?;
         let owners = run_within(self.timeout, self.storage.inner().owners(&self.scope.tenant, &shop)).await?;
         customers.extend(owners.iter().map(|key| key.customer.clone()));
@@ -142,7 +191,9 @@ impl Imports {
     }
 
     async fn stored_row(&self, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError> {
-        run_within(self.timeout, self.storage.load_row(&self.scope.tenant, key)).await
+        let stored = run_within(self.timeout, self.storage.load_row(&self.scope.tenant, key)).await?;
+        self.secrets.learn_rows(&stored);
+        Ok(stored)
     }
 
     /// Writes the row and the events that its change causes. The events are computed from the row that is replaced. The
@@ -154,12 +205,16 @@ impl Imports {
         next: Option<connection_storage::Write>,
     ) -> Result<connection_storage::SwapOutcome, StorageError> {
         let key = self.key(key)?;
-        let expected = expected.map(Revision::try_from).transpose().map_err(refused)?;
+        let expected = self.revision(expected)?;
         let next = match next {
             Some(write) => {
                 let row = Row::try_from(write).map_err(refused)?;
                 if row.connection.key != key {
                     return Err(StorageError::Refused("a row of another connection".to_owned()));
+                }
+                self.secrets.learn_ciphers(&row);
+                if self.secrets.are_in(&row) {
+                    return Err(secret_in_clear());
                 }
                 Some(self.next(row))
             }
@@ -192,6 +247,7 @@ impl Imports {
             }
             (Swapped::Done, None) => connection_storage::SwapOutcome::Deleted,
             (Swapped::Stale(entry), _) => {
+                self.secrets.learn_rows(&entry);
                 self.last_row.clone_from(&entry);
                 connection_storage::SwapOutcome::Stale(entry.map(Into::into))
             }
@@ -204,13 +260,14 @@ impl types::Host for Imports {}
 
 impl app_credentials::Host for Imports {
     async fn current(&mut self) -> Reply<app_credentials::Credentials> {
-        let current = async {
-            self.credentials.current(&self.scope.tenant).await.map_err(|error| match error {
-                CredentialsError::Unavailable(why) => StorageError::Unavailable(why),
-                CredentialsError::Refused(why) => StorageError::Refused(why),
-            })
+        let credentials = match self.credentials.fetched.take() {
+            Some(fetched) => fetched,
+            None => credentials_of(&*self.credentials.provider, &self.scope.tenant, self.timeout).await,
         };
-        Ok(reply(run_within(self.timeout, current).await.map(Into::into)))
+        if let Ok(credentials) = &credentials {
+            self.secrets.learn_credentials(credentials);
+        }
+        Ok(reply(credentials.map(Into::into)))
     }
 }
 
@@ -260,6 +317,10 @@ impl connection_storage::Host for Imports {
 
 /// The result of an import. The outer error would be a trap, which no import raises.
 type Reply<T> = wasmtime::Result<Result<T, storage_types::StorageError>>;
+
+fn secret_in_clear() -> StorageError {
+    StorageError::Refused("a value that is stored in clear contains a secret of this call".to_owned())
+}
 
 fn refused(error: InvalidId) -> StorageError {
     StorageError::Refused(error.to_string())

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use super::bindings::ContractPre;
 use super::call_state::{CallState, link};
 use super::engine::{GuestMemories, Ticker, engine, engine_with_memories};
+use super::turns::Turns;
 use crate::build_error::BuildError;
 use crate::component::ComponentDigest;
 use crate::error::Plugin;
@@ -20,9 +20,27 @@ pub(crate) struct Program {
     pub(crate) plugin: Plugin,
     pub(crate) digest: ComponentDigest,
     pub(super) contract: ContractPre<CallState>,
-    /// One permit per instance of the pool.
-    pub(super) free: Arc<Semaphore>,
+    pub(super) calls: Lane,
+    pub(super) webhooks: Lane,
     _ticker: Arc<Ticker>,
+}
+
+/// The places of one kind of call. Each place is handed out in turn by tenant.
+#[derive(Clone)]
+pub(super) struct Lane {
+    /// A place to ask for the app's credentials. Credentials are fetched before a call takes an instance, so a slow
+    /// source of credentials holds up no instance. There are as many of these places as instances.
+    pub(super) credentials: Turns,
+    /// An instance.
+    pub(super) instances: Turns,
+}
+
+impl Lane {
+    fn new(limits: &Limits, calls: u32) -> Self {
+        let places = usize::try_from(calls).unwrap_or(usize::MAX);
+        let turns = || Turns::new(places, limits.share_of(calls));
+        Self { credentials: turns(), instances: turns() }
+    }
 }
 
 impl Program {
@@ -63,7 +81,8 @@ impl Program {
             plugin: plugin(&compiled, engine),
             digest,
             contract,
-            free: Arc::new(Semaphore::new(limits.concurrent_calls as usize)),
+            calls: Lane::new(limits, limits.concurrent_calls),
+            webhooks: Lane::new(limits, limits.concurrent_webhooks),
             _ticker: Arc::new(ticker),
         })
     }

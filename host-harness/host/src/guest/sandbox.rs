@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -20,21 +21,24 @@ use super::call_state::CallState;
 use super::clocks::GuestClock;
 use super::engine::ticks;
 use super::http::GuestHttp;
-use super::imports::Imports;
-use super::program::Program;
+use super::imports::{GuestCredentials, Imports, credentials_of};
+use super::program::{Lane, Program};
 use super::random::GuestRandomness;
 use super::resources::{Exceeded, Growth, exhausted};
-use super::scope::Scope;
+use super::scope::{CredentialsUse, Scope};
+use super::secrets::{ClearTexts, Secrets};
 use super::trap::trap;
+use super::turns::{Place, Turns};
 use crate::clock::Clock;
-use crate::credentials::CredentialsProvider;
+use crate::credentials::{AppCredentials, CredentialsProvider};
 use crate::deadlines::Deadlines;
 use crate::egress::Client;
 use crate::error::{CallError, ConnectorError, Resource};
-use crate::id::{InvalidId, Revisions};
+use crate::id::{InvalidId, Revisions, TenantId};
 use crate::limits::Limits;
 use crate::randomness::Randomness;
 use crate::seal::SealedStorage;
+use crate::storage::StorageError;
 
 /// The component, and everything that its instances may use. All calls of a host share it.
 pub(crate) struct Sandbox {
@@ -52,39 +56,99 @@ pub(crate) struct Sandbox {
 /// The answer of an export: a trap, or a result that may be the connector's own error.
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 
+/// The app's credentials, or why there are none.
+pub(crate) type Fetched = Result<AppCredentials, StorageError>;
+
+/// What a call has before it takes an instance.
+pub(crate) struct Prepared {
+    /// The credentials, if the host fetches them before the call.
+    pub(crate) credentials: Option<Fetched>,
+    /// How long the call may still wait for a turn.
+    pub(crate) wait: Duration,
+}
+
 impl Sandbox {
-    /// Waits until the pool has a free instance, then runs `export` in a fresh instance. The call runs on a task of its
-    /// own, which continues if the caller stops waiting. `read` converts the generated answer into a type of this
-    /// library. Only the converted value is logged.
+    /// Runs `export` in a fresh instance, on a task of its own, which continues if the caller stops waiting. First
+    /// fetches the app's credentials, if the operation needs them, and waits until it is the tenant's turn to take an
+    /// instance. `secrets` are the secrets among the call's arguments. `read` converts the generated answer into a type
+    /// of this library. Only the converted value is logged.
     pub(crate) async fn call<T, U, F>(
         self: &Arc<Self>,
         log: CallLog,
         scope: Scope,
+        secrets: Secrets,
         read: fn(T) -> Result<U, InvalidId>,
         export: F,
     ) -> Result<U, CallError>
     where
         T: Send + 'static,
-        U: fmt::Debug + Send + 'static,
+        U: ClearTexts + fmt::Debug + Send + 'static,
         F: for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>> + Send + 'static,
     {
-        let sandbox = Arc::clone(self);
-        let permit = tokio::time::timeout(sandbox.deadlines.queue, Arc::clone(&sandbox.program.free).acquire_owned());
-        let Ok(Ok(permit)) = permit.await else {
-            return log.end(Err(CallError::Busy { plugin: sandbox.program.plugin.clone() }));
+        let mut prepared = Prepared { credentials: None, wait: self.deadlines.queue };
+        if scope.credentials == CredentialsUse::First {
+            match self.fetch_credentials(&log, &scope, &mut prepared.wait).await {
+                Ok(fetched) => prepared.credentials = Some(fetched),
+                Err(error) => return log.end(Err(error)),
+            }
+        }
+        self.call_prepared(log, scope, secrets, prepared, read, export).await
+    }
+
+    /// Fetches the app's credentials when it is the tenant's turn to ask for them. Subtracts the wait for the turn from
+    /// `wait`. The call has no instance yet, so a slow source of credentials holds up no instance.
+    pub(crate) async fn fetch_credentials(
+        &self,
+        log: &CallLog,
+        scope: &Scope,
+        wait: &mut Duration,
+    ) -> Result<Fetched, CallError> {
+        let place = self.turn(&self.lane(scope).credentials, &scope.tenant, wait).await?;
+        let fetching = credentials_of(&*self.credentials, &scope.tenant, self.deadlines.save);
+        let fetched = fetching.instrument(log.span()).await;
+        drop(place);
+        Ok(fetched)
+    }
+
+    /// Waits until it is the tenant's turn to take an instance, then runs `export` in a fresh instance. The call runs on
+    /// a task of its own, which continues if the caller stops waiting.
+    pub(crate) async fn call_prepared<T, U, F>(
+        self: &Arc<Self>,
+        log: CallLog,
+        scope: Scope,
+        secrets: Secrets,
+        mut prepared: Prepared,
+        read: fn(T) -> Result<U, InvalidId>,
+        export: F,
+    ) -> Result<U, CallError>
+    where
+        T: Send + 'static,
+        U: ClearTexts + fmt::Debug + Send + 'static,
+        F: for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>> + Send + 'static,
+    {
+        let place = match self.turn(&self.lane(&scope).instances, &scope.tenant, &mut prepared.wait).await {
+            Ok(place) => place,
+            Err(error) => return log.end(Err(error)),
         };
+        let sandbox = Arc::clone(self);
         let span = log.span();
         let running = async move {
+            let known = secrets.clone();
             // Unwind safety: nothing reads the state of the call after a panic. The panic's text is not logged, because
             // it may contain any value.
-            let answer = AssertUnwindSafe(sandbox.run_in_time(scope, export)).catch_unwind().await;
-            drop(permit);
+            let running = sandbox.run_in_time(scope, secrets, prepared.credentials, export);
+            let answer = AssertUnwindSafe(running).catch_unwind().await;
+            drop(place);
             let plugin = || sandbox.program.plugin.clone();
+            let broken = |what| CallError::ContractBroken { plugin: plugin(), what };
             log.end(match answer {
-                Ok(Ok(value)) => read(value).map_err(|_| CallError::ContractBroken {
-                    plugin: plugin(),
-                    what: "an identifier in its answer is malformed",
-                }),
+                Ok(Ok(value)) => match read(value) {
+                    Ok(value) if known.are_in_result(&value) => {
+                        Err(broken("a value that is not secret contains a secret"))
+                    }
+                    Ok(value) => Ok(value),
+                    Err(_malformed) => Err(broken("an identifier in its answer is malformed")),
+                },
                 Ok(Err(error)) => Err(error),
                 Err(_panic) => Err(CallError::Aborted { plugin: plugin() }),
             })
@@ -93,17 +157,31 @@ impl Sandbox {
         task.await.unwrap_or_else(|_| Err(CallError::Aborted { plugin: self.program.plugin.clone() }))
     }
 
+    /// Waits for the tenant's turn, for at most `wait`. Subtracts the time that has passed from `wait`.
+    async fn turn(&self, turns: &Turns, tenant: &TenantId, wait: &mut Duration) -> Result<Place, CallError> {
+        let began = Instant::now();
+        let place = tokio::time::timeout(*wait, turns.take(tenant)).await;
+        *wait = wait.saturating_sub(began.elapsed());
+        place.map_err(|_late| CallError::Busy { plugin: self.program.plugin.clone() })
+    }
+
+    fn lane(&self, scope: &Scope) -> &Lane {
+        if scope.is_webhook() { &self.program.webhooks } else { &self.program.calls }
+    }
+
     async fn run_in_time<T>(
         &self,
         scope: Scope,
+        secrets: Secrets,
+        credentials: Option<Fetched>,
         export: impl for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
     ) -> Result<T, CallError> {
         let deadline = self.deadlines.call;
-        let wasm_store = self.wasm_store(scope)?;
+        let wasm_store = self.wasm_store(scope, secrets.clone(), credentials)?;
         // If the call takes too long, its future is dropped, which also drops the instance.
         match tokio::time::timeout(deadline, self.run(wasm_store, export)).await {
             Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(error))) => Err(self.connector_error(error)),
+            Ok(Ok(Err(error))) => Err(self.connector_error(error, &secrets)),
             Ok(Err(error)) => Err(self.call_error(&error)),
             Err(_late) => Err(CallError::DeadlineExceeded { plugin: self.program.plugin.clone(), deadline }),
         }
@@ -119,13 +197,18 @@ impl Sandbox {
     }
 
     /// Creates the state of a call that starts now.
-    fn wasm_store(&self, scope: Scope) -> Result<Store<CallState>, CallError> {
+    fn wasm_store(
+        &self,
+        scope: Scope,
+        secrets: Secrets,
+        credentials: Option<Fetched>,
+    ) -> Result<Store<CallState>, CallError> {
         let limits = &self.limits;
         let revisions = Revisions::draw(&*self.randomness).map_err(|error| {
             tracing::error!(%error, "no randomness");
             CallError::NoRandomness { plugin: self.program.plugin.clone() }
         })?;
-        let (storage, credentials) = (self.storage.clone(), Arc::clone(&self.credentials));
+        let credentials = GuestCredentials { fetched: credentials, provider: Arc::clone(&self.credentials) };
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         let mut http = WasiHttpCtx::new();
@@ -142,9 +225,18 @@ impl Sandbox {
                 client: self.client.clone(),
                 call_started: Instant::now(),
                 last_token_request: self.deadlines.last_token_request(),
+                secrets: secrets.clone(),
             },
             randomness: GuestRandomness { source: Arc::clone(&self.randomness), max_bytes: limits.random_bytes },
-            imports: Imports::new(scope, storage, credentials, Arc::clone(&self.clock), revisions, self.deadlines.save),
+            imports: Imports::new(
+                scope,
+                self.storage.clone(),
+                credentials,
+                Arc::clone(&self.clock),
+                revisions,
+                self.deadlines.save,
+                secrets,
+            ),
             growth: Growth::new(limits),
             ticks_left: ticks(self.deadlines.cpu),
         };
@@ -167,8 +259,10 @@ impl Sandbox {
         Ok(wasm_store)
     }
 
-    fn connector_error(&self, error: types::Error) -> CallError {
+    /// Returns the error of a guest. The texts lose the secrets of the call.
+    fn connector_error(&self, error: types::Error, secrets: &Secrets) -> CallError {
         let (action, failure) = error.into();
+        let failure = secrets.removed_from(failure);
         CallError::Connector(ConnectorError { plugin: self.program.plugin.clone(), action, failure })
     }
 

@@ -12,6 +12,17 @@ pub(crate) struct Scope {
     pub(crate) tenant: TenantId,
     pub(super) customers: Customers,
     pub(super) keys: KeyUse,
+    pub(super) credentials: CredentialsUse,
+}
+
+/// When the host fetches the app's credentials for a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum CredentialsUse {
+    /// Before the call takes an instance. The connector asks for them in this operation.
+    First,
+    /// When the guest asks for them. The connector does not need them in this operation, so a slow source of
+    /// credentials does not delay the call.
+    WhenAsked,
 }
 
 /// When a call needs the tenant's keys.
@@ -42,9 +53,14 @@ impl Scope {
         Self::new(tenant, Customers::One(customer.clone()))
     }
 
+    /// Returns the scope of a call for one customer that may send requests.
+    pub(crate) fn with_credentials(tenant: &TenantId, customer: &CustomerId) -> Self {
+        Self { credentials: CredentialsUse::First, ..Self::of_customer(tenant, customer) }
+    }
+
     /// Returns the scope of a call that spends an authorization code for one customer.
     pub(crate) fn for_connect(tenant: &TenantId, customer: &CustomerId) -> Self {
-        Self { keys: KeyUse::First, ..Self::of_customer(tenant, customer) }
+        Self { keys: KeyUse::First, ..Self::with_credentials(tenant, customer) }
     }
 
     /// Returns the scope of a call that lists one customer's connections.
@@ -52,18 +68,24 @@ impl Scope {
         Self { keys: KeyUse::Optional, ..Self::of_customer(tenant, customer) }
     }
 
-    /// Returns the scope of a call that reads no stored connection.
+    /// Returns the scope of a call that reads no stored connection, and uses the app's credentials.
     pub(crate) fn without_customer(tenant: &TenantId) -> Self {
-        Self::new(tenant, Customers::None)
+        Self { credentials: CredentialsUse::First, ..Self::new(tenant, Customers::None) }
     }
 
     /// Returns the scope of a call for a webhook, which may look up the owners of a shop.
     pub(crate) fn for_webhook(tenant: &TenantId) -> Self {
-        Self::new(tenant, Customers::Owners(BTreeSet::new()))
+        Self { credentials: CredentialsUse::First, ..Self::new(tenant, Customers::Owners(BTreeSet::new())) }
     }
 
     fn new(tenant: &TenantId, customers: Customers) -> Self {
-        Self { tenant: tenant.clone(), customers, keys: KeyUse::WhenNeeded }
+        let (keys, credentials) = (KeyUse::WhenNeeded, CredentialsUse::WhenAsked);
+        Self { tenant: tenant.clone(), customers, keys, credentials }
+    }
+
+    /// Returns whether the call receives a webhook.
+    pub(super) fn is_webhook(&self) -> bool {
+        matches!(self.customers, Customers::Owners(_))
     }
 
     /// Returns the customer of the call. `None` if the call is not for exactly one customer.

@@ -15,6 +15,16 @@ pub enum StorageError {
     KeyGone,
 }
 
+impl From<StorageError> for tiktok_shop_connector_core::ports::StorageError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable(why) => Self::Unavailable(why),
+            StorageError::Refused(why) => Self::Refused(why),
+            StorageError::KeyGone => Self::Refused(error.to_string()),
+        }
+    }
+}
+
 impl StorageError {
     /// Returns a short name of the error, for counting and for programs.
     #[must_use]

@@ -1,6 +1,7 @@
 //! The storage that remembers which webhooks were handled.
 
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 
 use super::digest::digest;
 use super::error::StorageError;
@@ -16,7 +17,7 @@ pub trait WebhookStorage: Send + Sync {
     async fn knows_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<bool, StorageError>;
 
     /// Remembers for at least three days that this webhook of the tenant was handled. TikTok repeats a webhook for 15.5
-    /// hours. Idempotent.
+    /// hours, and an event that happened more than two days ago counts as handled without being remembered. Idempotent.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -33,7 +34,8 @@ impl WebhookDigest {
         Self::sha256(format!("id {id}"))
     }
 
+    /// Hashes the body in place, because it may be large.
     pub(crate) fn of_body(body: &[u8]) -> Self {
-        Self::sha256([b"body ".as_slice(), body].concat())
+        Self(Sha256::new().chain_update("body ").chain_update(body).finalize().into())
     }
 }

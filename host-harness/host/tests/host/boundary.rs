@@ -46,8 +46,9 @@ async fn call(host: &ConnectorHost, credentials: Arc<Counting>, last: u32) -> (C
         })
         .build()
         .unwrap();
-    let tenant = "acme".parse().unwrap();
-    let error = host.authorization_url(&tenant, "state-s3cret".into()).await.unwrap_err();
+    // The host fetches no credentials for this operation, so the guest's question is the only one.
+    let (tenant, customer) = ("acme".parse().unwrap(), "customer-7".parse().unwrap());
+    let error = host.list_shops(&tenant, &customer).await.unwrap_err();
     let events = events.lock().unwrap().clone();
     (error, events)
 }

@@ -40,8 +40,9 @@ fn tenant() -> TenantId {
     "acme".parse().unwrap()
 }
 
-async fn url(host: &ConnectorHost) -> CallError {
-    host.authorization_url(&tenant(), "state-s3cret".into()).await.unwrap_err()
+/// Makes a call for which the host fetches no credentials. So the guest's question reaches the source of credentials.
+async fn list(host: &ConnectorHost) -> CallError {
+    host.list_shops(&tenant(), &"customer-7".parse().unwrap()).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -77,18 +78,18 @@ async fn a_call_does_not_start_without_the_randomness_for_its_revisions() {
         .build()
         .unwrap();
     for _ in 0..2 {
-        let error = url(&host).await;
+        let error = list(&host).await;
         assert!(matches!(error, CallError::Trapped { .. }), "the call started: {error:?}");
     }
     for _ in 0..2 {
-        let error = url(&host).await;
+        let error = list(&host).await;
         assert!(matches!(error, CallError::NoRandomness { .. }), "{error:?}");
     }
 }
 
 #[tokio::test]
 async fn a_guest_that_grows_its_table_forever_is_ended() {
-    let error = url(&host(Body::GrowTable, Arc::new(StaticCredentials::new()))).await;
+    let error = list(&host(Body::GrowTable, Arc::new(StaticCredentials::new()))).await;
     assert!(matches!(error, CallError::Exhausted { resource: Resource::Table, .. }), "{error:?}");
 }
 
@@ -106,7 +107,7 @@ impl CredentialsProvider for Silent {
 async fn a_backend_that_never_answers_fails_at_its_deadline() {
     let host = host(Body::AskOnce, Arc::new(Silent));
     let started = Instant::now();
-    let error = url(&host).await;
+    let error = list(&host).await;
     assert!(matches!(error, CallError::Trapped { .. }), "{error:?}");
     assert_eq!(started.elapsed().as_secs(), 10);
 }
@@ -115,7 +116,7 @@ async fn a_backend_that_never_answers_fails_at_its_deadline() {
 async fn a_call_that_never_finishes_ends_at_its_deadline() {
     let host = host(Body::AskForever, Arc::new(Silent));
     let started = Instant::now();
-    let error = url(&host).await;
+    let error = list(&host).await;
     assert!(matches!(error, CallError::DeadlineExceeded { .. }), "{error:?}");
     assert_eq!(error.to_string(), "tiktok-shop:connector@0.1.0: not done within 120 s");
     assert_eq!(started.elapsed().as_secs(), 120);
@@ -126,15 +127,15 @@ async fn a_call_without_a_free_instance_waits_and_then_returns_busy() {
     let host = host(Body::AskForever, Arc::new(Silent));
     let first = tokio::spawn({
         let host = host.clone();
-        async move { url(&host).await }
+        async move { list(&host).await }
     });
     tokio::task::yield_now().await;
     let started = Instant::now();
-    let error = url(&host).await;
+    let error = list(&host).await;
     assert!(matches!(error, CallError::Busy { .. }), "{error:?}");
     assert_eq!(started.elapsed().as_secs(), 10);
     assert!(matches!(first.await.unwrap(), CallError::DeadlineExceeded { .. }));
-    let error = url(&host).await;
+    let error = list(&host).await;
     assert!(matches!(error, CallError::DeadlineExceeded { .. }), "the instance is free again: {error:?}");
 }
 
@@ -161,7 +162,7 @@ async fn a_call_continues_after_its_caller_has_stopped_waiting() {
     let gate = Arc::new(Gate::default());
     let host = host(Body::AskOnce, Arc::clone(&gate) as Arc<dyn CredentialsProvider>);
     tokio::select! {
-        error = url(&host) => panic!("the call ended first: {error:?}"),
+        error = list(&host) => panic!("the call ended first: {error:?}"),
         () = gate.asked.notified() => {}
     }
     drop(host);
@@ -174,6 +175,6 @@ async fn a_panic_of_a_backend_becomes_an_error_value_for_the_guest() {
     let gate = Arc::new(Gate::default());
     let host = host(Body::AskOnce, Arc::clone(&gate) as Arc<dyn CredentialsProvider>);
     gate.go.notify_one();
-    let error = url(&host).await;
+    let error = list(&host).await;
     assert!(matches!(error, CallError::Trapped { .. }), "the guest gets an error value, and then traps: {error:?}");
 }

@@ -12,5 +12,6 @@
 mod boundary;
 mod build;
 mod calls;
+mod fairness;
 mod guest;
 mod logs;

@@ -28,7 +28,8 @@ fn imports_over(storage: Arc<dyn HostStorage>, customer: Option<&str>) -> Import
         .map_or_else(|| Scope::without_customer(&tenant), |id| Scope::of_customer(&tenant, &id.parse().unwrap()));
     let revisions = Revisions::draw(&SystemRandomness).unwrap();
     let clock = Arc::new(ManualClock::at(NOW));
-    Imports::new(scope, sealed(storage), Arc::new(StaticCredentials::new()), clock, revisions, SAVE)
+    let credentials = GuestCredentials { fetched: None, provider: Arc::new(StaticCredentials::new()) };
+    Imports::new(scope, sealed(storage), credentials, clock, revisions, SAVE, Secrets::default())
 }
 
 /// Puts encryption (sealing) in front of this storage. All sealed storages of the tests have the same host key.
@@ -97,6 +98,18 @@ async fn repeated_swaps_of_a_guest_share_one_budget() {
         assert!(matches!(swapped, Err(StorageError::Unavailable(_))), "{swapped:?}");
     }
     assert!(started.elapsed() <= SAVE, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn the_guest_gets_what_the_host_has_fetched_and_later_questions_reach_the_source() {
+    for fetched in [StorageError::Unavailable("asleep".to_owned()), StorageError::Refused("unknown".to_owned())] {
+        let mut imports = imports(None);
+        imports.credentials.fetched = Some(Err(fetched.clone()));
+        for expected in [fetched, StorageError::Refused("no credentials for this tenant".to_owned())] {
+            let answer = app_credentials::Host::current(&mut imports).await.unwrap();
+            assert_eq!(format!("{answer:?}"), format!("{:?}", reply(Err::<(), _>(expected))));
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,403 @@
+//! The secrets of one call, and the check that nothing leaves the guest in clear that contains one of them.
+//!
+//! The host sees every secret that it gives to the guest: the app's credentials, the arguments of the call, stored tokens
+//! and ciphers, and TikTok's answers. It remembers them until the call ends. Everything that a guest hands out and that
+//! the host does not seal is compared with them: rows, ids and revisions for the storage, results, and errors.
+//!
+//! The check finds a secret as it is, in any letter case, percent-encoded, in hexadecimal, in Base64, and as a list of
+//! decimal numbers. It stops mistakes and simple leaks. It can't stop a guest that hides a secret in another way.
+
+mod members;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
+use http::Request;
+use percent_encoding::percent_decode;
+use tiktok_shop_connector_core::record::TokenRecord;
+
+pub(super) use self::members::Tapped;
+use crate::access_token::ValidToken;
+use crate::call::CallResponse;
+use crate::connect::{Grant, StateCheck};
+use crate::connection::{Connection, ConnectionKey, PastFailure, Shop};
+use crate::credentials::AppCredentials;
+use crate::disconnect::{Disconnected, NotRevoked};
+use crate::error::Failure;
+use crate::seal::OpenToken;
+use crate::secret::Secret;
+use crate::storage::{Row, RowEntry};
+use crate::webhook::{Webhook, WebhookOwner};
+
+/// A shorter text is not looked for, because it could occur by chance. TikTok Shop's secrets are longer.
+const MIN_SECRET_BYTES: usize = 12;
+/// The parameters of a request whose values are secrets.
+const SECRET_PARAMETERS: [&str; 6] =
+    ["access_token", "app_secret", "auth_code", "refresh_token", "shop_cipher", "sign"];
+/// The header that carries the access token.
+const TOKEN_HEADER: &str = "x-tts-access-token";
+/// What an error's text becomes if it contains a secret.
+const REMOVED: &str = "[removed, because it contained a secret]";
+
+/// Decodes both alphabets of Base64, after `-` and `_` were replaced. Accepts a text that ends anywhere.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The secrets of one call. A clone shares them.
+#[derive(Clone, Default)]
+pub(crate) struct Secrets {
+    known: Arc<Mutex<Known>>,
+    /// The secrets that the result of the call may contain.
+    in_result: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    texts: BTreeSet<String>,
+    /// The search for `texts`. It is built when it is needed, and dropped when a text is added.
+    search: Option<AhoCorasick>,
+}
+
+impl Secrets {
+    /// Returns the state of a link to the consent page. The link contains it.
+    pub(crate) fn of_link(state: &Secret) -> Self {
+        let secrets = Self::default();
+        lock(&secrets.in_result).learn(state.expose());
+        secrets
+    }
+
+    /// Returns the secrets of the grant that a call spends.
+    pub(crate) fn of_grant(grant: &Grant) -> Self {
+        let secrets = Self::default();
+        match grant {
+            Grant::Code(code) => secrets.learn(code.expose()),
+            Grant::Callback { query, state } => {
+                for (name, value) in form_urlencoded::parse(query.expose().as_bytes()) {
+                    if matches!(&*name, "code" | "state") {
+                        secrets.learn(&value);
+                    }
+                }
+                if let StateCheck::Expected(state) = state {
+                    secrets.learn(state.expose());
+                }
+            }
+        }
+        secrets
+    }
+
+    /// Adds a secret.
+    pub(super) fn learn(&self, text: &str) {
+        lock(&self.known).learn(text);
+    }
+
+    pub(super) fn learn_credentials(&self, credentials: &AppCredentials) {
+        self.learn(credentials.app_secret.expose());
+        if let Some(previous) = &credentials.previous_app_secret {
+            self.learn(previous.expose());
+        }
+    }
+
+    /// Adds the tokens of a stored record. A record that the connector's own code can't read adds nothing. The host has
+    /// then seen its tokens in an answer of TikTok, or sees them in a request.
+    pub(super) fn learn_record(&self, value: &[u8]) {
+        let Ok(record) = TokenRecord::decode(value) else { return };
+        let current = record.current();
+        let access = current.access.iter().map(|token| token.expose());
+        let refresh = current.refresh.iter().chain(record.fallbacks()).chain(record.rejected());
+        access.chain(refresh.map(|token| token.expose())).for_each(|token| self.learn(token));
+    }
+
+    pub(super) fn learn_records<'a>(&self, entries: impl IntoIterator<Item = &'a OpenToken>) {
+        entries.into_iter().for_each(|entry| self.learn_record(&entry.value));
+    }
+
+    /// Adds the ciphers of a row.
+    pub(super) fn learn_ciphers(&self, row: &Row) {
+        row.connection
+            .shops
+            .iter()
+            .filter_map(|shop| shop.cipher.as_ref())
+            .for_each(|cipher| self.learn(cipher.expose()));
+    }
+
+    pub(super) fn learn_rows<'a>(&self, entries: impl IntoIterator<Item = &'a RowEntry>) {
+        entries.into_iter().for_each(|entry| self.learn_ciphers(&entry.row));
+    }
+
+    /// Adds the secrets that a request of the guest contains.
+    pub(super) fn learn_request<B>(&self, request: &Request<B>) {
+        let query = request.uri().query().unwrap_or_default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if SECRET_PARAMETERS.contains(&&*name) {
+                self.learn(&value);
+            }
+        }
+        let tokens = request.headers().get_all(TOKEN_HEADER);
+        tokens.into_iter().filter_map(|token| token.to_str().ok()).for_each(|token| self.learn(token));
+    }
+
+    /// Returns whether a text in clear contains a secret.
+    pub(super) fn are_in(&self, value: &(impl ClearTexts + ?Sized)) -> bool {
+        self.are_in_result(value) || lock(&self.in_result).are_in(value)
+    }
+
+    /// Returns whether a text in clear contains a secret that the result of the call may not contain.
+    pub(super) fn are_in_result(&self, value: &(impl ClearTexts + ?Sized)) -> bool {
+        lock(&self.known).are_in(value)
+    }
+
+    /// Removes the texts of an error that contain a secret. The error keeps its action, which says what to do next.
+    pub(super) fn removed_from(&self, failure: Failure) -> Failure {
+        if !self.are_in(&failure) {
+            return failure;
+        }
+        let keep = |text: String| if self.are_in(&text) { REMOVED.to_owned() } else { text };
+        tracing::error!("an error of the component contained a secret, which was removed");
+        let Failure { code, detail, http_status, request_id } = failure;
+        Failure { code: keep(code), detail: keep(detail), http_status, request_id: request_id.map(keep) }
+    }
+}
+
+impl Known {
+    fn learn(&mut self, text: &str) {
+        if text.len() >= MIN_SECRET_BYTES && self.texts.insert(text.to_owned()) {
+            self.search = None;
+        }
+    }
+
+    fn are_in(&mut self, value: &(impl ClearTexts + ?Sized)) -> bool {
+        if self.texts.is_empty() {
+            return false;
+        }
+        if self.search.is_none() {
+            // Each search runs only a few times, so the search that is built fastest is best.
+            let kind = Some(AhoCorasickKind::NoncontiguousNFA);
+            self.search = AhoCorasick::builder().ascii_case_insensitive(true).kind(kind).build(&self.texts).ok();
+        }
+        // A search can't be built only from gigabytes of secrets. Then every value counts as one with a secret.
+        let Some(search) = &self.search else { return true };
+        let mut found = false;
+        value.each_clear_text(&mut |text| found = found || is_in(search, text));
+        found
+    }
+}
+
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns whether a secret is in the text, as it is or in an encoding.
+fn is_in(search: &AhoCorasick, text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if bytes.len() < MIN_SECRET_BYTES {
+        return false;
+    }
+    search.is_match(bytes)
+        || (text.contains('%') && search.is_match(&*Cow::from(percent_decode(bytes))))
+        || runs(bytes, 2 * MIN_SECRET_BYTES, |byte| byte.is_ascii_hexdigit())
+            .any(|run| (0..2).any(|start| search.is_match(&from_hex(run, start))))
+        || runs(bytes, MIN_SECRET_BYTES / 3 * 4, is_base64)
+            .any(|run| (0..4).any(|start| search.is_match(&from_base64(run, start))))
+        || search.is_match(&from_decimals(text))
+}
+
+/// Returns the longest runs of bytes that `belongs` accepts, if they have at least `least` bytes.
+fn runs(text: &[u8], least: usize, belongs: impl Fn(u8) -> bool) -> impl Iterator<Item = &[u8]> {
+    text.split(move |byte| !belongs(*byte)).filter(move |run| run.len() >= least)
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
+}
+
+/// Decodes the hexadecimal digits from `start` on. The text around a secret may end in such a digit, too.
+fn from_hex(run: &[u8], start: usize) -> Vec<u8> {
+    let digits = run.get(start..).unwrap_or_default();
+    let pairs = digits.get(..digits.len() / 2 * 2).unwrap_or_default();
+    hex::decode(pairs).unwrap_or_default()
+}
+
+/// Decodes the Base64 digits from `start` on.
+fn from_base64(run: &[u8], start: usize) -> Vec<u8> {
+    let standard = |digit: &u8| match digit {
+        b'-' => b'+',
+        b'_' => b'/',
+        other => *other,
+    };
+    let mut digits: Vec<u8> = run.get(start..).unwrap_or_default().iter().map(standard).collect();
+    // A single digit at the end holds no whole byte.
+    if digits.len() % 4 == 1 {
+        digits.pop();
+    }
+    BASE64.decode(digits).unwrap_or_default()
+}
+
+/// Reads a list of decimal numbers as bytes, whatever stands between the numbers. A number that is no byte becomes a
+/// zero, so that a secret does not begin before it and end after it.
+fn from_decimals(text: &str) -> Vec<u8> {
+    let numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty());
+    numbers.map(|number| number.parse().unwrap_or_default()).collect()
+}
+
+/// A value with texts that leave the guest in clear. Every implementation names all fields, so that a new field breaks
+/// the build.
+pub(crate) trait ClearTexts {
+    /// Shows every text that is in clear.
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str));
+}
+
+impl ClearTexts for str {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        see(self);
+    }
+}
+
+impl ClearTexts for String {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        see(self);
+    }
+}
+
+/// The link to the consent page. It reaches the seller's browser.
+impl ClearTexts for Secret {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        see(self.expose());
+    }
+}
+
+impl<T: ClearTexts> ClearTexts for Vec<T> {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        self.iter().for_each(|item| item.each_clear_text(see));
+    }
+}
+
+impl<T: ClearTexts> ClearTexts for Option<T> {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        self.iter().for_each(|item| item.each_clear_text(see));
+    }
+}
+
+impl ClearTexts for Failure {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { code, detail, http_status: _, request_id } = self;
+        see(code);
+        see(detail);
+        request_id.each_clear_text(see);
+    }
+}
+
+impl ClearTexts for ConnectionKey {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { customer, account } = self;
+        see(customer.as_str());
+        see(account.as_str());
+    }
+}
+
+impl ClearTexts for Shop {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { id, account, name, region, seller_type, cipher: _, code, raw, standing: _, linked: _ } = self;
+        for text in [id.as_str(), account.as_str(), name, region, seller_type, code, raw] {
+            see(text);
+        }
+    }
+}
+
+impl ClearTexts for Connection {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self {
+            key,
+            seller_name,
+            seller_base_region,
+            granted_scopes,
+            shop_policy: _,
+            status: _,
+            access_expires_at: _,
+            refresh_expires_at: _,
+            authorization_ends_at: _,
+            connected_at: _,
+            granted_at: _,
+            refreshed_at: _,
+            shops_synced_at: _,
+            shops,
+            last_failure,
+        } = self;
+        key.each_clear_text(see);
+        see(seller_name);
+        see(seller_base_region);
+        granted_scopes.each_clear_text(see);
+        shops.each_clear_text(see);
+        if let Some(PastFailure { at: _, failure }) = last_failure {
+            failure.each_clear_text(see);
+        }
+    }
+}
+
+impl ClearTexts for Row {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { connection, ciphers: _, token_lineage, token_generation: _ } = self;
+        connection.each_clear_text(see);
+        see(token_lineage);
+    }
+}
+
+impl ClearTexts for ValidToken {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { account, token: _, expires_at: _ } = self;
+        see(account.as_str());
+    }
+}
+
+/// The body is TikTok's answer to the caller, who may have asked for a secret: TikTok's list of shops has ciphers.
+impl ClearTexts for CallResponse {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { http_status: _, code, request_id, content_type, body: _ } = self;
+        code.each_clear_text(see);
+        request_id.each_clear_text(see);
+        content_type.each_clear_text(see);
+    }
+}
+
+impl ClearTexts for NotRevoked {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { account, shop, failure } = self;
+        see(account.as_str());
+        if let Some(shop) = shop {
+            see(shop.as_str());
+        }
+        failure.each_clear_text(see);
+    }
+}
+
+impl ClearTexts for Disconnected {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { remaining, not_revoked } = self;
+        remaining.each_clear_text(see);
+        not_revoked.each_clear_text(see);
+    }
+}
+
+impl ClearTexts for Webhook {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let Self { notification_id, event_type: _, shop, occurred_at: _, data, owners, effect: _ } = self;
+        notification_id.each_clear_text(see);
+        if let Some(shop) = shop {
+            see(shop.as_str());
+        }
+        see(data);
+        for WebhookOwner { key, linked: _ } in owners {
+            key.each_clear_text(see);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

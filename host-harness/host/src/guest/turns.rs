@@ -1,0 +1,161 @@
+//! Hands out a limited number of places, in turn by tenant.
+//!
+//! A tenant holds at most its share of the places. Tenants that wait for a place form a ring. Each place that becomes
+//! free goes to the next tenant of the ring, and there to the call that has waited longest. So the number of calls that
+//! one tenant has waiting does not change when another tenant is served.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::id::TenantId;
+
+/// A number of places, and the calls that wait for one. A clone hands out the same places.
+#[derive(Clone)]
+pub(super) struct Turns(Arc<Mutex<State>>);
+
+struct State {
+    free: usize,
+    /// The number of places that one tenant may hold.
+    share: usize,
+    /// The tenants that hold a place or wait for one.
+    tenants: BTreeMap<TenantId, Tenant>,
+    /// The tenants whose turn comes, the next one first. Each tenant is listed at most once. A tenant that holds its
+    /// share is not listed.
+    ring: VecDeque<TenantId>,
+    next_ticket: u64,
+}
+
+#[derive(Default)]
+struct Tenant {
+    held: usize,
+    /// The waiting calls by ticket. The call that has waited longest has the lowest ticket.
+    waiting: BTreeMap<u64, oneshot::Sender<Place>>,
+    in_ring: bool,
+}
+
+impl Turns {
+    /// Creates `places` places, of which one tenant may hold `share`. A share of 0 counts as 1.
+    pub(super) fn new(places: usize, share: usize) -> Self {
+        let (tenants, ring) = (BTreeMap::new(), VecDeque::new());
+        Self(Arc::new(Mutex::new(State { free: places, share: share.max(1), tenants, ring, next_ticket: 0 })))
+    }
+
+    /// Waits for a place. If the caller drops the future, the call no longer waits.
+    pub(super) async fn take(&self, tenant: &TenantId) -> Place {
+        let (sender, receiver) = oneshot::channel();
+        let ticket = self.lock().enter(tenant, sender);
+        let _leave = Leave { turns: self, tenant, ticket };
+        self.hand_out();
+        match receiver.await {
+            Ok(place) => place,
+            // The sender is dropped only with its place, or by `_leave`.
+            Err(_) => pending().await,
+        }
+    }
+
+    fn hand_out(&self) {
+        loop {
+            let Some((tenant, sender)) = self.lock().next() else { return };
+            // If the call has just stopped waiting, the place comes back here and is dropped, so it is free again.
+            let _ = sender.send(Place { turns: self.clone(), tenant });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn enter(&mut self, tenant: &TenantId, sender: oneshot::Sender<Place>) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.tenants.entry(tenant.clone()).or_default().waiting.insert(ticket, sender);
+        self.list(tenant);
+        ticket
+    }
+
+    fn leave(&mut self, tenant: &TenantId, ticket: u64) {
+        if let Some(found) = self.tenants.get_mut(tenant) {
+            found.waiting.remove(&ticket);
+        }
+        self.forget(tenant);
+    }
+
+    fn give_back(&mut self, tenant: &TenantId) {
+        self.free += 1;
+        if let Some(found) = self.tenants.get_mut(tenant) {
+            found.held = found.held.saturating_sub(1);
+        }
+        self.list(tenant);
+        self.forget(tenant);
+    }
+
+    /// Takes a place for the call whose turn it is. `None` if no place is free, or no tenant may take one.
+    fn next(&mut self) -> Option<(TenantId, oneshot::Sender<Place>)> {
+        while self.free > 0 {
+            let tenant = self.ring.pop_front()?;
+            let Some(found) = self.tenants.get_mut(&tenant) else { continue };
+            found.in_ring = false;
+            let Some((_, sender)) = found.waiting.pop_first() else {
+                self.forget(&tenant);
+                continue;
+            };
+            found.held += 1;
+            self.free -= 1;
+            self.list(&tenant);
+            return Some((tenant, sender));
+        }
+        None
+    }
+
+    /// Puts a tenant at the end of the ring, if it waits, may hold another place, and is not in the ring.
+    fn list(&mut self, tenant: &TenantId) {
+        let Some(found) = self.tenants.get_mut(tenant) else { return };
+        if !found.in_ring && !found.waiting.is_empty() && found.held < self.share {
+            found.in_ring = true;
+            self.ring.push_back(tenant.clone());
+        }
+    }
+
+    /// Removes a tenant that neither holds a place nor waits. While the tenant is in the ring, it stays, so that it
+    /// can't be listed twice.
+    fn forget(&mut self, tenant: &TenantId) {
+        let is_idle = |found: &Tenant| found.held == 0 && found.waiting.is_empty() && !found.in_ring;
+        if self.tenants.get(tenant).is_some_and(is_idle) {
+            self.tenants.remove(tenant);
+        }
+    }
+}
+
+/// A place that a tenant holds. Dropping it frees the place.
+pub(super) struct Place {
+    turns: Turns,
+    tenant: TenantId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.turns.lock().give_back(&self.tenant);
+        self.turns.hand_out();
+    }
+}
+
+/// Ends the wait of a call when its future is dropped. Does nothing if the call has its place.
+struct Leave<'a> {
+    turns: &'a Turns,
+    tenant: &'a TenantId,
+    ticket: u64,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.turns.lock().leave(self.tenant, self.ticket);
+    }
+}
+
+#[cfg(test)]
+mod tests;

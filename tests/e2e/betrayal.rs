@@ -1,0 +1,117 @@
+//! A hostile guest puts a secret of its call into a value that the host stores or returns in clear. Nothing of it gets
+//! out: every stage searches its database and its logs for secrets when it ends.
+
+use tiktok_shop_host::connect::{Grant, StateCheck};
+use tiktok_shop_host::connection::ShopPolicy;
+use tiktok_shop_host::refresh::RefreshMode;
+use tiktok_shop_host::{CallError, Component, ConnectorHost};
+use tiktok_shop_tests::{STATE, Stage, customer_id, tenant};
+
+use crate::hostile_guest;
+
+const REFUSED: &str = "StorageError::Refused(\"a value that is stored in clear contains a secret of this call\")";
+const REMOVED: &str = "[removed, because it contained a secret]";
+
+/// A stage whose connection the connector has made. The hostile guest gets the same storage, keys and credentials.
+struct Betrayal {
+    stage: Stage,
+    host: ConnectorHost,
+}
+
+impl Betrayal {
+    async fn new() -> Self {
+        let stage = Stage::new();
+        // This seller has shops with ciphers.
+        stage.connect("alice", "cross-border").await.unwrap();
+        let hostile = hostile_guest::builder().build().unwrap();
+        let host = stage.host_builder().component(Component::SharedWith(hostile)).build().unwrap();
+        Self { stage, host }
+    }
+
+    /// Orders the guest to put a secret into a place. Returns the error of the call.
+    async fn order(&self, secret: &str, encoding: &str, place: &str) -> CallError {
+        let order = format!("{secret}\n{encoding}\n{place}").parse().unwrap();
+        let outcome = self.host.refresh(&tenant(0), &customer_id("alice"), Some(&order), RefreshMode::WhenDue).await;
+        outcome.expect_err(place)
+    }
+
+    /// Returns the text of the connector's error.
+    async fn detail(&self, secret: &str, encoding: &str, place: &str) -> String {
+        match self.order(secret, encoding, place).await {
+            CallError::Connector(error) => error.failure().detail.clone(),
+            other => panic!("{place}: {other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_secret_of_a_call_is_stored_in_clear_in_any_encoding() {
+    let betrayal = Betrayal::new().await;
+    for secret in ["app secret", "previous app secret", "access token", "refresh token", "cipher"] {
+        for encoding in ["raw", "upper case", "percent", "hex", "base64", "base64url", "decimal"] {
+            let said = betrayal.detail(secret, encoding, "row: shop raw").await;
+            assert_eq!(said, REFUSED, "{secret}, {encoding}");
+        }
+    }
+    // TikTok has just issued this token, and it is in no record.
+    assert_eq!(betrayal.detail("new access token", "raw", "row: seller name").await, REFUSED);
+}
+
+#[tokio::test]
+async fn no_text_id_or_revision_that_is_stored_in_clear_takes_a_secret() {
+    let betrayal = Betrayal::new().await;
+    let before = betrayal.stage.connections("alice").await;
+    for place in [
+        "record: account",
+        "record: revision",
+        "row: account",
+        "row: base region",
+        "row: failure code",
+        "row: failure detail",
+        "row: failure request id",
+        "row: lineage",
+        "row: scope",
+        "row: seller name",
+        "row: shop account",
+        "row: shop code",
+        "row: shop name",
+        "row: shop raw",
+        "row: shop region",
+        "row: shop type",
+    ] {
+        assert_eq!(betrayal.detail("app secret", "raw", place).await, REFUSED, "{place}");
+    }
+    assert_eq!(betrayal.stage.connections("alice").await, before);
+}
+
+#[tokio::test]
+async fn no_result_and_no_error_contains_a_secret() {
+    let betrayal = Betrayal::new().await;
+    for place in ["result: seller name", "result: raw"] {
+        let error = betrayal.order("access token", "base64", place).await;
+        assert!(matches!(error, CallError::ContractBroken { .. }), "{place}: {error:?}");
+    }
+    for place in ["error: code", "error: detail", "error: request id"] {
+        let CallError::Connector(error) = betrayal.order("refresh token", "raw", place).await else {
+            panic!("{place}")
+        };
+        assert_eq!(error.action().as_str(), "upstream", "the action stays");
+        assert!(error.to_string().contains(REMOVED), "{place}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn no_error_contains_the_grant_of_its_call() {
+    let betrayal = Betrayal::new().await;
+    let code = "TTP_a-code-that-was-never-issued";
+    let connect = async |grant| {
+        let outcome = betrayal.host.connect(&tenant(0), &customer_id("bob"), grant, ShopPolicy::All).await;
+        let Err(CallError::Connector(error)) = outcome else { panic!("{outcome:?}") };
+        error.failure().detail.clone()
+    };
+    assert_eq!(connect(Grant::Code(code.into())).await, REMOVED);
+    let callback = |query: &str, state| Grant::Callback { query: query.into(), state };
+    let query = format!("code={code}&state={STATE}");
+    assert_eq!(connect(callback(&query, StateCheck::AppStoreInstall)).await, REMOVED);
+    assert_eq!(connect(callback(&format!("x={STATE}"), StateCheck::Expected(STATE.into()))).await, REMOVED);
+}
