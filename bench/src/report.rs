@@ -22,7 +22,6 @@ pub(crate) fn factor(of: Duration, than: Duration) -> f64 {
     of.as_secs_f64() / than.as_secs_f64()
 }
 
-/// Returns the median of the measurements.
 /// Returns the median of one value of all measurements. If their number is even, returns the upper of the two middle
 /// values.
 pub(crate) fn median<T, V: Ord + Copy + Default>(all: &[T], value: impl Fn(&T) -> V) -> V {

@@ -194,7 +194,7 @@ async fn outcomes(jump: Jump) -> (usize, usize) {
         let outcome =
             host(&stage, &machine).refresh(&tenant(0), &customer_id("alice"), None, RefreshMode::WhenDue).await;
         match outcome {
-            Ok(connection) => {
+            Ok(Refreshed { connection, .. }) => {
                 assert_eq!((connection.status, connection.last_failure), (ConnectionStatus::Active, None));
                 renewed += 1;
             }

@@ -40,7 +40,9 @@ impl Export {
                 assert!(host.call(&tenant, &customer, shops).await?.is_success());
                 Ok(None)
             }
-            Self::Refresh => Ok(host.refresh(&tenant, &customer, None, RefreshMode::WhenDue).await?.access_expires_at),
+            Self::Refresh => {
+                Ok(host.refresh(&tenant, &customer, None, RefreshMode::WhenDue).await?.connection.access_expires_at)
+            }
         }
     }
 }

@@ -96,7 +96,7 @@ async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
     assert_eq!((after.revision, after.value), (before.revision, before.value));
     assert_eq!(stage.storage.list_rows(&ours, &alice).await.unwrap(), rows);
 
-    let renewed = working.refresh(&ours, &alice, None, RefreshMode::WhenDue).await.unwrap();
+    let renewed = working.refresh(&ours, &alice, None, RefreshMode::WhenDue).await.unwrap().connection;
     assert_eq!((renewed.status, renewed.last_failure), (ConnectionStatus::Active, None));
     assert!(renewed.shops[0].cipher.is_some());
 }
@@ -150,7 +150,7 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
         for round in 0..ROUNDS {
             let host = &hosts[(at + round) % hosts.len()];
             let renewed = host.refresh(&tenant(0), &customer_id(id), None, RefreshMode::Forced).await.unwrap();
-            assert_eq!(renewed.last_failure, None);
+            assert_eq!(renewed.connection.last_failure, None);
         }
     }));
     let (rotated, _) = tokio::join!(ring.rotate(Duration::ZERO, |_| ()), refreshing);
@@ -163,7 +163,7 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     // A host that has only the new key can refresh each connection. So TikTok Shop accepts every stored refresh token.
     let after = host(&stage, &new);
     for id in &customers {
-        let renewed = after.refresh(&tenant(0), &customer_id(id), None, RefreshMode::Forced).await.unwrap();
+        let renewed = after.refresh(&tenant(0), &customer_id(id), None, RefreshMode::Forced).await.unwrap().connection;
         assert_eq!((renewed.status, renewed.last_failure), (ConnectionStatus::Active, None));
     }
 }
@@ -206,7 +206,7 @@ async fn a_rotation_waits_for_tokens_that_are_saved_under_the_earlier_key() {
     let outcome = refreshing.await.unwrap();
     assert_eq!(refusal(outcome), ("storage-failed", "connection-row-not-saved".to_owned()));
 
-    let after = host(&stage, &new).refresh(&tenant(0), &alice, None, RefreshMode::Forced).await.unwrap();
+    let after = host(&stage, &new).refresh(&tenant(0), &alice, None, RefreshMode::Forced).await.unwrap().connection;
     assert_eq!((after.status, after.last_failure), (ConnectionStatus::Active, None));
 }
 

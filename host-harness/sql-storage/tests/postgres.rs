@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::ConnectionKey;
-use tiktok_shop_host::storage::{Environment, KeyStorage as _, StorageError, TokenStorage as _};
+use tiktok_shop_host::storage::{Environment, KeyStorage as _, StorageError, TenantKey, TokenStorage as _, WrappedKey};
 use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};

@@ -64,7 +64,8 @@ impl export::Guest for Hostile {
         _: export::Rotation,
     ) -> Result<export::Refreshed, types::Error> {
         match order {
-            Some(order) => betray::obey(&customer, &order),
+            Some(order) => betray::obey(&customer, &order)
+                .map(|connection| export::Refreshed { connection, effect: export::RefreshEffect::Renewed }),
             None => Err(types::Error::Internal(failure("x".repeat(16 << 20)))),
         }
     }

@@ -24,6 +24,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks as _};
 use super::connect::{Connector, Dialer, production_roots};
 use super::{Authority, Client, EgressPolicy, NotLoopback, Resolver};
 use crate::deadlines::Deadlines;
+use crate::guest::Secrets;
 use crate::guest::http::GuestHttp;
 
 mod proxy;
@@ -151,7 +152,8 @@ async fn fetch_in_call(
     url: &str,
     options: RequestOptions,
 ) -> Result<Response<WasiBody>, Error> {
-    let mut http = GuestHttp { client: client.clone(), call_started, last_token_request: SECOND };
+    let mut http =
+        GuestHttp { client: client.clone(), call_started, last_token_request: SECOND, secrets: Secrets::default() };
     let sending = http.send_request(get(url), Some(options), Box::new(std::future::ready(Ok(()))));
     Ok(Box::into_pin(sending).await?.0)
 }

@@ -21,6 +21,7 @@ use percent_encoding::percent_decode;
 use tiktok_shop_connector_core::record::TokenRecord;
 
 pub(super) use self::members::Tapped;
+use super::convert::GuestEffect;
 use crate::access_token::ValidToken;
 use crate::call::CallResponse;
 use crate::connect::{Grant, StateCheck};
@@ -341,6 +342,18 @@ impl ClearTexts for Connection {
     }
 }
 
+/// The answer of `refresh`.
+impl ClearTexts for (Connection, GuestEffect) {
+    fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
+        let (connection, effect) = self;
+        connection.each_clear_text(see);
+        match effect {
+            GuestEffect::Renewed | GuestEffect::ShopsRead => {}
+            GuestEffect::NothingSent(_, failure) => failure.each_clear_text(see),
+        }
+    }
+}
+
 impl ClearTexts for Row {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
         let Self { connection, ciphers: _, token_lineage, token_generation: _ } = self;
@@ -393,7 +406,7 @@ impl ClearTexts for Webhook {
             see(shop.as_str());
         }
         see(data);
-        for WebhookOwner { key, linked: _ } in owners {
+        for WebhookOwner { key, may_use: _ } in owners {
             key.each_clear_text(see);
         }
     }
