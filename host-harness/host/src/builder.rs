@@ -12,6 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::credentials::CredentialsProvider;
 use crate::deadlines::Deadlines;
 use crate::egress::{Client, EgressPolicy};
+use crate::events::Origin;
 use crate::guest::{GuestMemories, OnBoundary, Program, Sandbox};
 use crate::host::ConnectorHost;
 use crate::limits::Limits;
@@ -163,6 +164,7 @@ impl ConnectorHostBuilder {
         let randomness = self.randomness.unwrap_or_else(|| Arc::new(SystemRandomness));
         let keyring = Arc::new(Keyring::new(Arc::clone(&storage), keys, Arc::clone(&randomness)));
         Ok(ConnectorHost {
+            origin: Origin::default(),
             sandbox: Arc::new(Sandbox {
                 program,
                 storage: SealedStorage::new(storage, keyring),

@@ -5,6 +5,7 @@ use std::fmt;
 use futures::FutureExt as _;
 
 use crate::error::CallError;
+use crate::events::Cause;
 use crate::guest::{CallLog, Operation, Scope};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
@@ -182,7 +183,7 @@ impl ConnectorHost {
         customer: &CustomerId,
         request: CallRequest,
     ) -> Result<CallResponse, CallError> {
-        let scope = Scope::of_customer(tenant, customer);
+        let scope = Scope::of_customer(tenant, customer, self.origin(Cause::Call));
         let log = CallLog::begin(Operation::Call, &scope, request.account());
         let customer = String::from(customer.clone());
         self.sandbox

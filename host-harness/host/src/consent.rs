@@ -209,6 +209,7 @@ fn can_be_repeated(error: &CallError) -> bool {
         | CallError::DeadlineExceeded { .. }
         | CallError::Exhausted { .. }
         | CallError::ContractBroken { .. }
+        | CallError::NotRecorded { .. }
         | CallError::Aborted { .. } => false,
     }
 }

@@ -4,6 +4,7 @@ use futures::FutureExt as _;
 
 use crate::connection::Connection;
 use crate::error::{CallError, Failure};
+use crate::events::Cause;
 use crate::guest::{CallLog, Operation, Scope};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
@@ -62,7 +63,7 @@ impl ConnectorHost {
         target: DisconnectTarget,
         remote: RemoteGrant,
     ) -> Result<Disconnected, CallError> {
-        let scope = Scope::of_customer(tenant, customer);
+        let scope = Scope::of_customer(tenant, customer, self.origin(Cause::Disconnect));
         let account = if let DisconnectTarget::All(Some(account)) = &target { Some(account) } else { None };
         let log = CallLog::begin(Operation::Disconnect, &scope, account);
         let customer = String::from(customer.clone());

@@ -4,6 +4,7 @@ use futures::FutureExt as _;
 
 use crate::connection::Connection;
 use crate::error::CallError;
+use crate::events::{Cause, Origin};
 use crate::guest::{CallLog, Operation, Scope};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, TenantId};
@@ -30,7 +31,19 @@ impl ConnectorHost {
         account: Option<&AccountId>,
         mode: RefreshMode,
     ) -> Result<Connection, CallError> {
-        let scope = Scope::of_customer(tenant, customer);
+        self.refresh_from(self.origin(Cause::Refresh), tenant, customer, account, mode).await
+    }
+
+    /// Refreshes a connection, as a call of its own or as a part of a sweep.
+    pub(crate) async fn refresh_from(
+        &self,
+        origin: Origin,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        account: Option<&AccountId>,
+        mode: RefreshMode,
+    ) -> Result<Connection, CallError> {
+        let scope = Scope::for_refresh(tenant, customer, mode, origin);
         let log = CallLog::begin(Operation::Refresh, &scope, account);
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
         self.sandbox

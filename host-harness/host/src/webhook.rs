@@ -12,6 +12,7 @@ use tiktok_shop_connector_core::webhook::MAX_BODY_BYTES;
 
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::error::{Action, CallError, ConnectorError, codes};
+use crate::events::Cause;
 use crate::guest::{CallLog, Operation, Scope};
 use crate::host::ConnectorHost;
 use crate::id::{ShopId, TenantId};
@@ -122,7 +123,7 @@ impl ConnectorHost {
         authorization: &str,
         body: Vec<u8>,
     ) -> Result<Webhook, CallError> {
-        let scope = Scope::for_webhook(tenant);
+        let scope = Scope::for_webhook(tenant, self.origin(Cause::Webhook));
         let log = CallLog::begin(Operation::ReceiveWebhook, &scope, None);
         let authorization = authorization.to_owned();
         self.sandbox
@@ -199,6 +200,7 @@ fn not_received<E>(error: CallError) -> WebhookReply<E> {
         | CallError::ContractBroken { .. }
         | CallError::Busy { .. }
         | CallError::NoRandomness { .. }
+        | CallError::NotRecorded { .. }
         | CallError::Aborted { .. }) => WebhookReply::NotReceived(error),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use self::save::{SaveBudget, save};
 use super::bindings::{app_credentials, connection_storage, storage_types, token_storage, types};
 use super::row_events::caused_by;
-use super::scope::{Customers, KeyUse, Scope};
+use super::scope::{Act, Customers, KeyUse, Scope};
 use crate::clock::Clock;
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::credentials::{CredentialsError, CredentialsProvider};
@@ -33,6 +33,8 @@ pub(super) struct Imports {
     /// The row that the guest last loaded or wrote. A swap compares the row that it replaces with the new row, to find the
     /// events. If it replaces this row, the host does not load it again.
     last_row: Option<RowEntry>,
+    /// The revision of a row that this call tried to write, if the storage did not say whether it did.
+    unsettled_row: Option<Revision>,
 }
 
 impl Imports {
@@ -47,7 +49,8 @@ impl Imports {
         timeout: Duration,
     ) -> Self {
         let (token_save, row_save) = (SaveBudget::new(timeout), SaveBudget::new(timeout));
-        Self { scope, storage, credentials, clock, revisions, timeout, token_save, row_save, last_row: None }
+        let (last_row, unsettled_row) = (None, None);
+        Self { scope, storage, credentials, clock, revisions, timeout, token_save, row_save, last_row, unsettled_row }
     }
 
     /// Checks that the guest may access this customer's records in this call.
@@ -178,8 +181,15 @@ impl Imports {
             known => known,
         };
         let now = UnixSeconds(self.clock.wall().as_secs());
-        let events = caused_by(before.as_ref().map(|entry| &entry.row), next.as_ref().map(|next| &next.value), now);
-        let (storage, tenant) = (&self.storage, &self.scope.tenant);
+        // If an earlier attempt of this call wrote the row that is replaced, it has also written the event of the act.
+        if before.as_ref().is_some_and(|entry| Some(&entry.revision) == self.unsettled_row.as_ref()) {
+            self.scope.act = Act::Other;
+        }
+        let Scope { tenant, origin, act, .. } = &self.scope;
+        let (replaced, written) = (before.as_ref().map(|entry| &entry.row), next.as_ref().map(|next| &next.value));
+        let events = caused_by(replaced, written, *act, now, origin);
+        self.unsettled_row = next.as_ref().map(|next| next.revision.clone());
+        let storage = &self.storage;
         let budget = self.row_save.for_swap(&key, expected.as_ref());
         let swapped = save(budget, next.as_ref().map(|next| &next.revision), || {
             storage.swap_row(tenant, &key, expected.as_ref(), next.as_ref(), &events)
@@ -187,6 +197,7 @@ impl Imports {
         .await?;
         Ok(match (swapped, next) {
             (Swapped::Done, Some(Next { revision, value })) => {
+                self.scope.act = Act::Other;
                 self.last_row = Some(RowEntry { revision: revision.clone(), row: value });
                 connection_storage::SwapOutcome::Stored(revision.into())
             }

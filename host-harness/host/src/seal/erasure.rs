@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::keyring::Keyring;
+use super::keyring::{Keyring, no_randomness};
 use super::rotation_error::RotationError;
 use crate::connection::{ConnectionKey, UnixSeconds};
-use crate::events::{EventKind, NewEvent};
+use crate::events::{Cause, EventKind};
 use crate::id::{KeyId, TenantId};
-use crate::storage::{StorageError, Swapped, TenantKey};
+use crate::storage::{OnceDigest, StorageError, Swapped, TenantKey};
 
 /// The number of records or events that are listed at a time.
 const PAGE: usize = 500;
@@ -27,7 +27,8 @@ pub struct Erased {
 impl Keyring {
     /// Erases a tenant. First erases its data keys, so that no copy of a sealed value can be opened any more. Other
     /// hosts notice this within 60 seconds. Then deletes the tenant's connections, and writes one event for each.
-    /// Records that other hosts write during the erasure are also deleted.
+    /// Records that other hosts write during the erasure are also deleted. At the end, writes the event
+    /// [`EventKind::TenantErased`].
     ///
     /// The events stay, because they contain no secret. A backup from before the erasure still contains the wrapped
     /// data keys. Anybody who has the host key can open such a backup.
@@ -35,6 +36,7 @@ impl Keyring {
     /// # Errors
     /// See [`RotationError`]. A repetition finishes the erasure.
     pub async fn erase(&self, tenant: &TenantId, now: UnixSeconds) -> Result<Erased, RotationError> {
+        let once = OnceDigest::draw(self.randomness()).map_err(no_randomness)?;
         let mut erased = Erased::default();
         let mut keys = self.erase_keys(tenant, &mut erased).await?;
         self.delete_connections_with_events(tenant, now, &mut erased).await?;
@@ -48,6 +50,8 @@ impl Keyring {
             // A host that found its key erased may have added a new key and sealed a value under the new key.
             keys = self.erase_keys(tenant, &mut erased).await?;
             if keys.is_empty() {
+                let event = self.event(now, None, EventKind::TenantErased, Cause::Erasure);
+                self.storage().append_once(tenant, &once, &event).await?;
                 return Ok(erased);
             }
         }
@@ -77,7 +81,7 @@ impl Keyring {
             let page = self.storage().events(tenant, last, PAGE).await?;
             let Some(event) = page.last() else { return Ok(()) };
             last = Some(event.position);
-            let connections: BTreeSet<_> = page.into_iter().map(|event| event.event.key).collect();
+            let connections: BTreeSet<_> = page.into_iter().filter_map(|event| event.event.key).collect();
             for connection in connections {
                 erased.connections += u64::from(self.delete_connection(tenant, &connection, now).await?);
             }
@@ -119,7 +123,7 @@ impl Keyring {
                 Swapped::Stale(found) => found.map(|entry| entry.revision),
             };
         }
-        let event = NewEvent { at: now, key: connection.clone(), kind: EventKind::Disconnected };
+        let event = self.event(now, Some(connection.clone()), EventKind::Disconnected, Cause::Erasure);
         let mut expected = self.storage().load_row(tenant, connection).await?.map(|entry| entry.revision);
         found_any |= expected.is_some();
         while expected.is_some() {

@@ -38,7 +38,7 @@ struct Records {
     owners: BTreeMap<ShopId, BTreeSet<ConnectionKey>>,
     /// An event's position is its index in this list plus 1.
     events: Vec<NewEvent>,
-    once: BTreeSet<(ConnectionKey, OnceDigest)>,
+    once: BTreeSet<(Option<ConnectionKey>, OnceDigest)>,
     states: BTreeMap<StateDigest, StoredState>,
     webhooks: Webhooks,
     /// The tenant's keys, in the order in which they were added.

@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use super::two_tenants::*;
 use super::*;
 use crate::connection::UnixSeconds;
-use crate::events::{EventKind, NewEvent};
+use crate::events::{Cause, EventKind, NewEvent, Origin};
 use crate::storage::{Access, Intercepted, Interceptor, Passage, Swapped};
 
 #[tokio::test(start_paused = true)]
 async fn no_host_can_open_a_copy_of_an_erased_record() {
     let storage = stored().await;
     let (t, k) = (tenant("t"), key("c0", "a"));
-    let (ring, elsewhere) = (keyring(&storage, &old()), keyring(&storage, &old()));
+    let ring = keyring(&storage, &old()).acting_as("ana".parse().unwrap()).because("case 4711".parse().unwrap());
+    let elsewhere = keyring(&storage, &old());
     let token = storage.load_token(&t, &k).await.unwrap().unwrap();
     let open = async |ring: &Keyring| ring.open_token(&t, &k, &token.revision, &token.value).await;
     open(&elsewhere).await.unwrap();
@@ -27,8 +28,13 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
         assert_eq!((left.0.is_some(), left.1.is_some()), (tenant != t, tenant != t));
     }
     let events = storage.events(&t, None, 99).await.unwrap();
-    assert!(events.iter().all(|event| event.event.kind == EventKind::Disconnected && event.event.at == now));
-    assert_eq!(events.len(), CONNECTIONS);
+    let (actor, stated_reason) = (Some("ana".parse().unwrap()), Some("case 4711".parse().unwrap()));
+    let origin = Origin { actor, stated_reason, cause: Some(Cause::Erasure) };
+    assert!(events.iter().all(|event| event.event.at == now && event.event.origin == origin));
+    let kinds: Vec<_> = events.into_iter().map(|event| event.event.kind).collect();
+    let mut expected = vec![EventKind::Disconnected; CONNECTIONS];
+    expected.push(EventKind::TenantErased);
+    assert_eq!(kinds, expected);
     assert_eq!(storage.tenant_keys(&t).await.unwrap(), []);
 
     // The host that erased the tenant can't decrypt a copy of the record from now on. The other host notices the
@@ -44,8 +50,9 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
     assert_eq!(opened(&storage, &ring, &t, &k).await.unwrap().0, "anew");
 }
 
-/// The number of writes of an erasure: erase the key, delete the two records of each connection, remove the key.
-const WRITES: usize = 1 + 2 * CONNECTIONS + 1;
+/// The number of writes of an erasure: erase the key, delete the two records of each connection, remove the key, write
+/// the event.
+const WRITES: usize = 1 + 2 * CONNECTIONS + 1 + 1;
 
 #[tokio::test]
 async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_between() {
@@ -57,7 +64,7 @@ async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_b
         assert_eq!(ring.erase(&t, UnixSeconds(7)).await.is_err(), at < WRITES, "{at}");
         if at > 0 {
             let opened = keyring(&storage, &old()).open_token(&t, &k, &token.revision, &token.value).await;
-            let gone = if at < WRITES {
+            let gone = if at < WRITES - 1 {
                 "the tenant's key of that name has been erased"
             } else {
                 "the tenant has no key of that name"
@@ -72,7 +79,11 @@ async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_b
             assert!(storage.load_token(&t, &key).await.unwrap().is_none(), "{at}");
             assert!(storage.load_row(&t, &key).await.unwrap().is_none(), "{at}");
         }
-        assert_eq!(storage.events(&t, None, 99).await.unwrap().len(), CONNECTIONS, "{at}");
+        let events = storage.events(&t, None, 99).await.unwrap();
+        let count = |kind| events.iter().filter(|event| event.event.kind == kind).count();
+        assert_eq!(count(EventKind::Disconnected), CONNECTIONS, "{at}");
+        // Each erasure that ends well has its own event.
+        assert_eq!(count(EventKind::TenantErased), if at < WRITES { 1 } else { 2 }, "{at}");
     }
 }
 
@@ -119,7 +130,8 @@ async fn a_row_without_ciphers_is_erased_with_its_tenant() {
     let (storage, t) = (stored().await, tenant("t"));
     let mut row = row(&[]);
     row.connection.key = key("bare", "a");
-    let connected = NewEvent { at: UnixSeconds(1), key: key("bare", "a"), kind: EventKind::Connected };
+    let (bare, kind) = (Some(key("bare", "a")), EventKind::Connected);
+    let connected = NewEvent { at: UnixSeconds(1), key: bare, kind, origin: Origin::default() };
     let next = Next { revision: revision("bare"), value: row };
     storage.swap_row(&t, &key("bare", "a"), None, Some(&next), &[connected]).await.unwrap();
     let erased = keyring(&storage, &old()).erase(&t, UnixSeconds(7)).await.unwrap();
