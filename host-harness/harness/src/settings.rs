@@ -19,6 +19,7 @@ use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::CredentialsProvider;
 use tiktok_shop_host::egress::EgressPolicy;
+use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyProvider, Keyring};
 use tiktok_shop_host::storage::HostStorage;
@@ -61,6 +62,14 @@ pub(crate) struct StorageArgs {
     /// Address of a fake to use instead of TikTok Shop
     #[arg(long, value_name = "URL", env = "TIKTOK_SHOP_FAKE", hide_env_values = true, help_heading = SHARED)]
     fake: Option<FakeAddress>,
+
+    /// Who runs the command, for events and logs
+    #[arg(long, value_name = "NAME", env = "TIKTOK_SHOP_ACTOR", hide_env_values = true, help_heading = SHARED)]
+    actor: Option<Actor>,
+
+    /// Why the command is run, for events
+    #[arg(long, value_name = "TEXT", help_heading = SHARED)]
+    reason: Option<StatedReason>,
 }
 
 /// The options of a command that runs the component.
@@ -82,6 +91,10 @@ pub(crate) struct OpenedStorage {
     key_provider: Arc<dyn KeyProvider>,
     clock: Arc<dyn Clock>,
     credentials: Arc<dyn CredentialsProvider>,
+    /// Who runs the command. `None` if neither the options nor the environment name anybody.
+    actor: Option<Actor>,
+    /// Why the command is run.
+    reason: Option<StatedReason>,
 }
 
 /// A host that runs the component with an opened storage.
@@ -94,7 +107,7 @@ pub(crate) struct OpenedHost {
 impl StorageArgs {
     /// Opens the storage. The function checks every setting before it creates a file or connects to anything.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedStorage, Failure> {
-        let Self { storage, tenant, key_file, config, fake } = self;
+        let Self { storage, tenant, key_file, config, fake, actor, reason } = self;
         let tenant = match tenant {
             Some(tenant) => tenant,
             None => "default".parse().map_err(|error| Failure::Malformed(format!("{error}")))?,
@@ -134,7 +147,8 @@ impl StorageArgs {
         let storage = address.open(Arc::clone(&clock)).await?;
         let key_provider = keys.provider(report.last_key_error.clone());
         let credentials = Arc::new(credentials.with_fallback(fake_app));
-        Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials })
+        let actor = actor.or_else(environment::user);
+        Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials, actor, reason })
     }
 }
 
@@ -154,6 +168,14 @@ impl HostArgs {
             .clock(Arc::clone(&opened.clock))
             .egress(egress)
             .build()?;
+        let host = match &opened.actor {
+            Some(actor) => host.acting_as(actor.clone()),
+            None => host,
+        };
+        let host = match &opened.reason {
+            Some(reason) => host.because(reason.clone()),
+            None => host,
+        };
         Ok(OpenedHost { host, opened, fake })
     }
 }
@@ -166,6 +188,15 @@ impl OpenedStorage {
 
     /// Returns the data keys of all tenants.
     pub(crate) fn keyring(&self) -> Keyring {
-        Keyring::new(Arc::clone(&self.storage), Arc::clone(&self.key_provider), Arc::new(SystemRandomness))
+        let (storage, provider) = (Arc::clone(&self.storage), Arc::clone(&self.key_provider));
+        let keyring = Keyring::new(storage, provider, Arc::new(SystemRandomness)).clock(Arc::clone(&self.clock));
+        let keyring = match &self.actor {
+            Some(actor) => keyring.acting_as(actor.clone()),
+            None => keyring,
+        };
+        match &self.reason {
+            Some(reason) => keyring.because(reason.clone()),
+            None => keyring,
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::{EventLine, Report, count, time};
 use crate::settings::{OpenedStorage, StorageArgs};
 
-/// Show the events of the tenant, oldest first: changes, uses of secrets, and who caused them
+/// Show the tenant's events, oldest first: what happened, and who caused it
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Events {

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::stage::Stage;
+use crate::stage::{ACTOR, Stage};
 use crate::{Run, lines, run};
 
 /// Returns the names of the keys in the key file. The current one comes first.
@@ -40,6 +40,10 @@ fn a_host_key_is_replaced_and_retired_and_connections_continue() {
 
     assert_eq!(stage.ok(&format!("keys retire {first}"), ""), format!("host key {first} is retired\n"));
     assert_eq!(ids(&stage), vec![second.clone()]);
+    let events = stage.json("events --all", "");
+    let of_tenant = events.iter().filter(|event| event["customer"].is_null() && event["actor"] == ACTOR);
+    let of_tenant: Vec<_> = of_tenant.map(|event| (event["event"].clone(), event["host_key"].clone())).collect();
+    assert_eq!(of_tenant, [(json!("keys-rotated"), json!(second)), (json!("host-key-retired"), json!(first))]);
     let gone = format!("there is no host key {first}");
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(2), gone));
 
@@ -125,7 +129,10 @@ fn a_tenant_is_erased_only_if_it_is_named_and_confirmed() {
     let erased = stage.json("keys erase --tenant default --yes", "");
     assert_eq!(erased, [json!({ "tenant": "default", "keys": 0, "connections": 0 })]);
     let events = stage.ok("events", "");
-    assert!(events.trim_end().ends_with("  disconnected"), "{events}");
+    // Both erasures have their own event.
+    let erased = format!("2026-01-01T00:00:00Z  -  -  tenant-erased  by {ACTOR}\n");
+    assert_eq!(events.matches(&erased).count(), 2, "{events}");
+    assert!(events.ends_with(&erased), "{events}");
     stage.connect("customer-7", "one-shop");
 }
 

@@ -11,9 +11,9 @@ use crate::settings::StorageArgs;
 #[derive(Args)]
 #[command(after_help = "\
 Give the tenant with --tenant or TIKTOK_SHOP_TENANT. The tenant's events stay, and they contain no
-secret. Older copies of the database still contain the wrapped data keys. To make these copies
-useless, change the host key with keys rotate and keys retire, and delete all copies of the old
-host key.
+secret. The last one, tenant-erased, says who erased the tenant. Older copies of the database still
+contain the wrapped data keys. To make these copies useless, change the host key with keys rotate
+and keys retire, and delete all copies of the old host key.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
