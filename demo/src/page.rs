@@ -157,10 +157,11 @@ impl Page {
     pub(crate) fn events(&mut self, events: &[Event], expected: &[EventKind]) -> Result<()> {
         let mut table = table(["date", "customer", "event"]);
         for Event { event, .. } in events {
-            table.add_row([date(event.at), event.key.customer.as_str().to_owned(), kind(event.kind)]);
+            let customer = event.key.as_ref().map_or("all", |key| key.customer.as_str());
+            table.add_row([date(event.at), customer.to_owned(), kind(&event.kind)]);
         }
         self.labelled("events", DIM, table.lines())?;
-        let kinds: Vec<_> = events.iter().map(|event| event.event.kind).collect();
+        let kinds: Vec<_> = events.iter().map(|event| event.event.kind.clone()).collect();
         self.verify("the events", kinds.as_slice(), expected)
     }
 

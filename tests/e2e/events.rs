@@ -1,24 +1,29 @@
 //! Tests of the events of connections. Every change of a connection is recorded once and in order, also with several
 //! hosts, repetitions and restarts. A sweep also records expiry notices: 30 days, 7 days and 1 day before an
-//! authorization ends.
+//! authorization ends. Every use of a secret is recorded, too, and every event names its actor and its reason.
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use fake_tiktok_shop::Decision;
 use futures::FutureExt as _;
 use futures::future::join_all;
-use tiktok_shop_host::ConnectorHost;
-use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, UnixSeconds};
+use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopPolicy, UnixSeconds};
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
-use tiktok_shop_host::events::{Event, EventKind};
+use tiktok_shop_host::events::{Actor, Event, EventKind, NewEvent, Origin};
 use tiktok_shop_host::refresh::RefreshMode;
-use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::storage::{HostStorage, StorageError};
 use tiktok_shop_host::sweep::Swept;
 use tiktok_shop_host::webhook::WebhookEffect;
-use tiktok_shop_tests::{Access, BEGIN, DAY, Interceptor, Passage, Stage, customer_id, refusal, sweep_at, tenant};
+use tiktok_shop_host::{CallError, ConnectorHost, ShopId};
+use tiktok_shop_tests::{
+    Access, BEGIN, DAY, Interceptor, Passage, Stage, TOKEN_REFRESH, customer_id, grant, order_search, refusal,
+    sweep_at, tenant,
+};
 
 use crate::webhook_entry::{ending_notice, signature};
 
@@ -26,6 +31,15 @@ const HOSTS: usize = 3;
 
 async fn events(stage: &Stage) -> Vec<Event> {
     stage.storage.events(&tenant(0), None, usize::MAX).await.unwrap()
+}
+
+/// The event of a connection of the seller `one-shop` that begins with its shop.
+fn linked() -> EventKind {
+    EventKind::ShopsLinked { shops: shops(&["7490000000000000001"]) }
+}
+
+fn shops(ids: &[&str]) -> Vec<ShopId> {
+    ids.iter().map(|id| id.parse().unwrap()).collect()
 }
 
 async fn kinds(stage: &Stage) -> Vec<EventKind> {
@@ -57,7 +71,10 @@ fn disconnect_alice(stage: &Stage) -> impl Future<Output = ()> {
 
 #[tokio::test]
 async fn every_change_of_a_connection_is_recorded_in_order() {
-    use EventKind::{AuthorizationEnding, Connected, Disconnected, Notice, ReauthorizationRequired, Recovered};
+    use EventKind::{
+        AuthorizationEnding, Connected, ConsentRenewed, Disconnected, Notice, ReauthorizationRequired, Recovered,
+        RefreshForced,
+    };
 
     let stage = Stage::new();
     stage.connect("alice", "one-shop").await.unwrap();
@@ -85,18 +102,25 @@ async fn every_change_of_a_connection_is_recorded_in_order() {
     let recorded = events(&stage).await;
     let expected = [
         (BEGIN, Connected),
+        (BEGIN, linked()),
         (BEGIN + 60, AuthorizationEnding { ends: end }),
         (BEGIN + 10 * DAY, Notice { days: 30, ends: end }),
         (BEGIN + 33 * DAY, Notice { days: 7, ends: end }),
         (BEGIN + 39 * DAY, Notice { days: 1, ends: end }),
+        (BEGIN + 39 * DAY, ConsentRenewed),
         (BEGIN + 39 * DAY, Recovered),
+        (BEGIN + 47 * DAY, RefreshForced),
         (BEGIN + 47 * DAY, ReauthorizationRequired(ReauthorizationReason::AuthorizationRevoked)),
+        (BEGIN + 55 * DAY, RefreshForced),
+        (BEGIN + 63 * DAY, RefreshForced),
+        (BEGIN + 63 * DAY, ConsentRenewed),
         (BEGIN + 63 * DAY, Recovered),
         (BEGIN + 63 * DAY, Disconnected),
     ];
-    let found: Vec<_> = recorded.iter().map(|event| (event.event.at.0, event.event.kind)).collect();
+    let found: Vec<_> = recorded.iter().map(|event| (event.event.at.0, event.event.kind.clone())).collect();
     assert_eq!(found, expected);
-    assert!(recorded.iter().all(|event| event.event.key.customer == customer_id("alice")));
+    let is_alice = |event: &Event| event.event.key.as_ref().is_some_and(|key| key.customer == customer_id("alice"));
+    assert!(recorded.iter().all(is_alice));
 
     let (mut read, mut after) = (Vec::new(), None);
     while let Some(event) = stage.storage.events(&tenant(0), after, 1).await.unwrap().pop() {
@@ -174,6 +198,7 @@ async fn racing_hosts_record_every_event_once() {
     let ends = UnixSeconds(end);
     let expected = [
         EventKind::Connected,
+        linked(),
         EventKind::AuthorizationEnding { ends },
         EventKind::Notice { days: 30, ends },
         EventKind::ReauthorizationRequired(revoked),
@@ -194,9 +219,8 @@ async fn a_restarted_host_repeats_no_event() {
     }
     // The authorization ends in 6 days, so the expiry notice of 7 days is recorded. The expiry notice of 30 days is
     // skipped, because it would add nothing.
-    let expected =
-        [EventKind::Connected, EventKind::AuthorizationEnding { ends: end }, EventKind::Notice { days: 7, ends: end }];
-    assert_eq!(kinds(&stage).await, expected);
+    let ending = [EventKind::AuthorizationEnding { ends: end }, EventKind::Notice { days: 7, ends: end }];
+    assert_eq!(kinds(&stage).await, [[EventKind::Connected, linked()], ending].concat());
 }
 
 #[tokio::test]
@@ -238,4 +262,173 @@ async fn a_stopped_sweep_records_no_further_notice() {
     let swept = stage.host.sweep(sweep_at(BEGIN, 1), first_notice, |_, _| ()).await.unwrap();
     assert_eq!(swept, Swept { notices: 1, stopped: true, ..Swept::default() });
     assert_eq!(sweep(&stage.host, BEGIN).await.notices, 1);
+}
+
+/// Each event, with the actor, the call and the reason that it names.
+async fn origins(stage: &Stage) -> Vec<(EventKind, Option<String>, &'static str, Option<String>)> {
+    let line = |NewEvent { kind, origin: Origin { actor, stated_reason, cause }, .. }| {
+        (kind, actor.map(String::from), cause.unwrap().as_str(), stated_reason.map(String::from))
+    };
+    events(stage).await.into_iter().map(|event| line(event.event)).collect()
+}
+
+#[tokio::test]
+async fn every_event_names_its_actor_its_call_and_its_reason() {
+    use EventKind::{
+        AuthorizationEnding, Connected, ConsentRenewed, Disconnected, Notice, Recovered, RefreshForced, ShopsLinked,
+        ShopsUnlinked, TokenShown,
+    };
+
+    const DE: &str = "7490000000000000002";
+    const FR: &str = "7490000000000000003";
+    const IE: &str = "7490000000000000004";
+    let stage = Stage::new();
+    let (ours, alice) = (tenant(0), customer_id("alice"));
+    let ana = stage.host.acting_as("ana@platform.example".parse().unwrap());
+    let ben = ana.acting_as("ben".parse().unwrap()).because("case 4711".parse().unwrap());
+    let connect = async |host: &ConnectorHost| {
+        let query = stage.callback("several-regions", Decision::Allow);
+        host.connect(&ours, &alice, grant(&query), ShopPolicy::All).await.unwrap()
+    };
+    connect(&ana).await;
+    ana.link_shops(&ours, &alice, None, &shops(&[FR])).await.unwrap();
+    ben.link_shops(&ours, &alice, None, &shops(&[FR, IE])).await.unwrap();
+    // The links stay as they are.
+    ben.link_shops(&ours, &alice, None, &shops(&[IE, FR])).await.unwrap();
+    ben.refresh(&ours, &alice, None, RefreshMode::Forced).await.unwrap();
+    ana.refresh(&ours, &alice, None, RefreshMode::WhenDue).await.unwrap();
+    ben.access_token(&ours, &alice, None, Duration::from_secs(60)).await.unwrap();
+    ana.access_token(&ours, &alice, None, Duration::from_secs(60)).await.unwrap();
+    // A call and a list cause no event.
+    ben.call(&ours, &alice, order_search(&FR.parse().unwrap())).await.unwrap();
+    ben.list_shops(&ours, &alice).await.unwrap();
+    ben.list_connections(&ours, &alice).await.unwrap();
+    // The platform itself gets the webhook. The sweep finds that the authorization ends.
+    let ends = UnixSeconds(BEGIN + 20 * DAY);
+    let body = ending_notice("7600000000000000007", ends.0, BEGIN + 5).replace("7490000000000000001", FR);
+    stage.host.receive_webhook(&ours, &signature(&stage, 0, &body), body.into()).await.unwrap();
+    sweep(&ana, BEGIN).await;
+    connect(&ana).await;
+    ben.disconnect(&ours, &alice, DisconnectTarget::Shop(FR.parse().unwrap()), RemoteGrant::Keep).await.unwrap();
+    ana.disconnect(&ours, &alice, DisconnectTarget::All(None), RemoteGrant::Keep).await.unwrap();
+
+    let by_ana = |kind, cause| (kind, Some("ana@platform.example".to_owned()), cause, None);
+    let by_ben = |kind, cause| (kind, Some("ben".to_owned()), cause, Some("case 4711".to_owned()));
+    let expected = [
+        by_ana(Connected, "connect"),
+        by_ana(ShopsLinked { shops: shops(&[DE, FR, IE]) }, "connect"),
+        by_ana(ShopsUnlinked { shops: shops(&[DE, IE]) }, "link-shops"),
+        by_ben(ShopsLinked { shops: shops(&[IE]) }, "link-shops"),
+        by_ben(RefreshForced, "refresh"),
+        by_ben(TokenShown, "access-token"),
+        by_ana(TokenShown, "access-token"),
+        (AuthorizationEnding { ends }, None, "webhook", None),
+        by_ana(Notice { days: 30, ends }, "sweep"),
+        by_ana(ConsentRenewed, "connect"),
+        by_ana(Recovered, "connect"),
+        by_ben(ShopsUnlinked { shops: shops(&[FR]) }, "disconnect"),
+        by_ana(Disconnected, "disconnect"),
+    ];
+    assert_eq!(origins(&stage).await, expected);
+}
+
+/// The shops that TikTok lists later are linked by the policy of the connection, in a sweep and without an actor.
+#[tokio::test]
+async fn a_shop_that_is_linked_by_the_policy_is_recorded() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    let updated = stage.fake.update_seller("one-shop", |seller| {
+        let mut second = seller.shops[0].clone();
+        second.id = "7490000000000000099".to_owned();
+        seller.shops.push(second);
+    });
+    updated.unwrap();
+    stage.advance(7 * DAY);
+    sweep(&stage.host, stage.fake.now()).await;
+    let second = EventKind::ShopsLinked { shops: shops(&["7490000000000000099"]) };
+    let expected = [
+        (EventKind::Connected, None, "connect", None),
+        (linked(), None, "connect", None),
+        (second, None, "sweep", None),
+    ];
+    assert_eq!(origins(&stage).await, expected);
+}
+
+/// A forced refresh that another call makes impossible changes nothing, so it causes no event.
+#[tokio::test]
+async fn racing_forced_refreshes_that_change_nothing_cause_no_event() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    let hosts = hosts(&stage);
+    let (ours, alice) = (tenant(0), customer_id("alice"));
+    join_all(hosts.iter().map(|host| host.refresh(&ours, &alice, None, RefreshMode::Forced))).await;
+    let renewals = stage.requests_to(TOKEN_REFRESH);
+    let forced = kinds(&stage).await.into_iter().filter(|kind| *kind == EventKind::RefreshForced).count();
+    assert!((1..=HOSTS).contains(&renewals), "{renewals}");
+    assert_eq!(forced, renewals);
+}
+
+/// Lets writes of events fail or lose their answers.
+struct EventWrites {
+    /// The number of writes that lose their answer. Later writes succeed.
+    lost: AtomicUsize,
+    /// Whether every write is refused.
+    refused: bool,
+}
+
+#[async_trait]
+impl Interceptor for EventWrites {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        let Access::AppendOnce(..) = access else { return Passage::Forward };
+        if self.refused {
+            return Passage::Fail(StorageError::Refused("out of space".to_owned()));
+        }
+        let lost = self.lost.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |lost| lost.checked_sub(1));
+        if lost.is_ok() { Passage::LoseAnswer } else { Passage::Forward }
+    }
+}
+
+#[tokio::test]
+async fn no_token_is_shown_without_its_event() {
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    let before = kinds(&stage).await;
+    stage.intercept(Arc::new(EventWrites { lost: AtomicUsize::new(0), refused: true }));
+    let (ours, alice) = (tenant(0), customer_id("alice"));
+    let ask = || stage.host.access_token(&ours, &alice, None, Duration::from_secs(60));
+    let error = ask().await.unwrap_err();
+    let why = StorageError::Refused("out of space".to_owned());
+    assert_eq!(error, CallError::NotRecorded { plugin: stage.host.plugin().clone(), why });
+    assert_eq!(error.code(), "event-not-stored");
+    assert_eq!(kinds(&stage).await, before);
+    // A call shows no token to the caller, so it goes on.
+    let shop = stage.connection("alice").await.shops[0].id.clone();
+    assert!(stage.host.call(&ours, &alice, order_search(&shop)).await.unwrap().is_success());
+
+    // Two answers of the storage are lost. The host repeats the write, and the event is stored once.
+    stage.intercept(Arc::new(EventWrites { lost: AtomicUsize::new(2), refused: false }));
+    ask().await.unwrap();
+    assert_eq!(kinds(&stage).await, [before, vec![EventKind::TokenShown]].concat());
+}
+
+#[tokio::test]
+async fn each_of_many_concurrent_uses_of_a_token_has_its_own_event() {
+    const USES: usize = 24;
+    let stage = Stage::new();
+    stage.connect("alice", "one-shop").await.unwrap();
+    let hosts = hosts(&stage);
+    let (ours, alice) = (tenant(0), customer_id("alice"));
+    let shown = join_all((0..USES).map(|number| {
+        let actor: Actor = format!("user {number}").parse().unwrap();
+        let host = hosts[number % HOSTS].acting_as(actor);
+        let (ours, alice) = (ours.clone(), alice.clone());
+        async move { host.access_token(&ours, &alice, None, Duration::from_secs(60)).await.unwrap() }
+    }));
+    assert_eq!(shown.await.len(), USES);
+    let recorded = origins(&stage).await.into_iter().filter(|(kind, ..)| *kind == EventKind::TokenShown);
+    let mut actors: Vec<_> = recorded.map(|(_, actor, ..)| actor.unwrap()).collect();
+    actors.sort();
+    let mut expected: Vec<_> = (0..USES).map(|number| format!("user {number}")).collect();
+    expected.sort();
+    assert_eq!(actors, expected);
 }

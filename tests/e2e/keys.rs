@@ -11,13 +11,14 @@ use futures::future::join_all;
 use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy};
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::error::Action;
+use tiktok_shop_host::events::{Cause, EventKind, NewEvent, Origin};
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::seal::{DataKey, HostKeys, KeyProvider, Keyring, RotationStep};
 use tiktok_shop_host::storage::{Next, Swapped, TokenWrite};
 use tiktok_shop_host::{CallError, ConnectorHost, HostKeyId};
 use tiktok_shop_tests::{
-    DAY, HoldsBackThePair, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, sweep_at, tenant,
+    BEGIN, DAY, HoldsBackThePair, STATE, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, sweep_at, tenant,
 };
 
 /// Returns host keys with these ids. Equal ids have equal keys.
@@ -226,4 +227,45 @@ async fn an_erased_tenant_has_no_connections_and_other_tenants_keep_theirs() {
     assert_eq!(ours.list_connections(&tenant(1), &customer_id("alice")).await.unwrap(), [theirs]);
     // After the erasure, the tenant's customers can connect again.
     assert_eq!(stage.connect("alice", "one-shop").await.unwrap().status, ConnectionStatus::Active);
+}
+
+#[tokio::test]
+async fn a_rotation_and_an_erasure_are_recorded_for_each_tenant_with_actor_and_reason() {
+    let stage = Stage::new();
+    let (old, both) = (keys(&["old"]), keys(&["new", "old"]));
+    connect(&stage, &host(&stage, &old), "alice", "one-shop").await.unwrap();
+    let kept = host(&stage, &old);
+    let query = stage.callback_of(1, "one-shop", Some(STATE), Decision::Allow);
+    kept.connect(&tenant(1), &customer_id("alice"), grant(&query), ShopPolicy::All).await.unwrap();
+    stage.advance(60);
+
+    let ring = |actor: &str| {
+        let ring = keyring(&stage, &both).clock(Arc::clone(&stage.clock) as _);
+        ring.acting_as(actor.parse().unwrap()).because("yearly".parse().unwrap())
+    };
+    // Two operators rotate at the same time.
+    let rotated =
+        join_all([ring("ana"), ring("ana")].map(|ring| async move { ring.rotate(Duration::ZERO, |_| ()).await }));
+    assert!(rotated.await.iter().all(Result::is_ok));
+    stage.advance(30);
+    ring("ben").erase(&tenant(0)).await.unwrap();
+
+    let event = |at, kind, actor: &str, cause| {
+        let (actor, stated_reason) = (Some(actor.parse().unwrap()), Some("yearly".parse().unwrap()));
+        NewEvent {
+            at: UnixSeconds(BEGIN + at),
+            key: None,
+            kind,
+            origin: Origin { actor, stated_reason, cause: Some(cause) },
+        }
+    };
+    let host_key = "new".parse().unwrap();
+    let rotated = event(60, EventKind::KeysRotated { host_key }, "ana", Cause::KeyRotation);
+    let erased = event(90, EventKind::TenantErased, "ben", Cause::Erasure);
+    // The erasure deletes the earlier events of its tenant.
+    for (app, expected) in [(0, vec![erased]), (1, vec![rotated])] {
+        let events = stage.storage.events(&tenant(app), None, usize::MAX).await.unwrap();
+        let of_tenant = events.into_iter().map(|event| event.event).filter(|event| event.key.is_none());
+        assert_eq!(of_tenant.collect::<Vec<_>>(), expected);
+    }
 }

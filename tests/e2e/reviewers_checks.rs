@@ -99,7 +99,15 @@ async fn shop_man_whook_a_webhook_announces_the_end_of_the_authorization_and_a_c
     assert_eq!(renewed.status, ConnectionStatus::Active);
     let events = stage.storage.events(&tenant(0), None, 10).await.unwrap();
     let kinds: Vec<_> = events.into_iter().map(|event| event.event.kind).collect();
-    assert_eq!(kinds, [EventKind::Connected, EventKind::AuthorizationEnding { ends }, EventKind::Recovered]);
+    let shops = renewed.shops.iter().map(|shop| shop.id.clone()).collect();
+    let expected = [
+        EventKind::Connected,
+        EventKind::ShopsLinked { shops },
+        EventKind::AuthorizationEnding { ends },
+        EventKind::ConsentRenewed,
+        EventKind::Recovered,
+    ];
+    assert_eq!(kinds, expected);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop};
-use tiktok_shop_host::events::EventKind;
+use tiktok_shop_host::events::{EventKind, NewEvent};
 use tiktok_shop_host::seal::Keyring;
 use tiktok_shop_host::storage::{HostStorage, Row};
 use tiktok_shop_host::{Revision, TenantId};
@@ -141,13 +141,14 @@ impl WriterLog {
     /// alternate.
     async fn events(&self, storage: &dyn HostStorage, key: &ConnectionKey) -> [usize; 2] {
         let events = storage.events(&tenant(), None, usize::MAX).await.expect("the storage answers");
-        let ours = events.iter().filter(|event| event.event.key == *key);
+        let ours = events.iter().filter(|event| event.event.key.as_ref() == Some(key));
         let mut last = None;
         for (event, is_connected) in ours.map(|event| (event, event.event.kind == EventKind::Connected)) {
             assert_ne!(last, Some(is_connected), "the events alternate: {event:?}");
             last = Some(is_connected);
         }
-        let count = |kind| events.iter().filter(|event| event.event.key == *key && event.event.kind == kind).count();
+        let is_ours = |event: &NewEvent, kind: &EventKind| event.key.as_ref() == Some(key) && event.kind == *kind;
+        let count = |kind| events.iter().filter(|event| is_ours(&event.event, &kind)).count();
         [count(EventKind::Connected), count(EventKind::Disconnected)]
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
-use tiktok_shop_host::events::{EventKind, NewEvent};
+use tiktok_shop_host::events::{EventKind, NewEvent, Origin};
 use tiktok_shop_host::randomness::Randomness as _;
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyFile, Keyring};
@@ -113,7 +113,8 @@ impl Writer {
             (Some(_), Some(_)) => None,
             (None, None) => bail!("nothing to delete"),
         };
-        let event = kind.map(|kind| NewEvent { at: UnixSeconds(7), key: self.key.clone(), kind });
+        let (key, origin) = (Some(self.key.clone()), Origin::default());
+        let event = kind.map(|kind| NewEvent { at: UnixSeconds(7), key, kind, origin });
         self.print_line("try row", revision.as_ref())?;
         let storage = &self.storage;
         let swapped =

@@ -1,6 +1,7 @@
 //! The texts that the page shows for the library's enums and times.
 
 use jiff::Timestamp;
+use tiktok_shop_host::ShopId;
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, ShopStanding, UnixSeconds};
 use tiktok_shop_host::error::Action;
 use tiktok_shop_host::events::EventKind;
@@ -28,14 +29,23 @@ pub(super) fn effect(effect: WebhookEffect) -> &'static str {
     }
 }
 
-pub(super) fn kind(kind: EventKind) -> String {
+pub(super) fn kind(kind: &EventKind) -> String {
+    let shops = |shops: &[ShopId]| shops.iter().map(ShopId::as_str).collect::<Vec<_>>().join(", ");
     match kind {
         EventKind::Connected => "connected".to_owned(),
-        EventKind::AuthorizationEnding { ends } => format!("authorization ending {}", date(ends)),
-        EventKind::ReauthorizationRequired(reason) => status(ConnectionStatus::ReauthorizationRequired(reason)),
+        EventKind::ConsentRenewed => "consented again".to_owned(),
+        EventKind::ShopsLinked { shops: linked } => format!("linked {}", shops(linked)),
+        EventKind::ShopsUnlinked { shops: unlinked } => format!("unlinked {}", shops(unlinked)),
+        EventKind::RefreshForced => "refresh forced".to_owned(),
+        EventKind::TokenShown => "token shown".to_owned(),
+        EventKind::AuthorizationEnding { ends } => format!("authorization ending {}", date(*ends)),
+        EventKind::ReauthorizationRequired(reason) => status(ConnectionStatus::ReauthorizationRequired(*reason)),
         EventKind::Recovered => "recovered".to_owned(),
         EventKind::Disconnected => "disconnected".to_owned(),
-        EventKind::Notice { days, ends } => format!("notice: at most {days} days are left until {}", date(ends)),
+        EventKind::Notice { days, ends } => format!("notice: at most {days} days are left until {}", date(*ends)),
+        EventKind::KeysRotated { host_key } => format!("keys rotated to {host_key}"),
+        EventKind::HostKeyRetired { host_key } => format!("host key {host_key} retired"),
+        EventKind::TenantErased => "tenant erased".to_owned(),
         _ => "unknown".to_owned(),
     }
 }

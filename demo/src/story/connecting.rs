@@ -79,13 +79,13 @@ async fn the_seller_consents(stage: &Stage, page: &mut Page, customer: &mut Cust
     page.check("neither of the two shops is linked until the customer chooses", &linked(&connection), &vec![])
 }
 
-async fn the_customer_chooses(stage: &Stage, page: &mut Page, customer: &Customer) -> Result<()> {
+async fn the_customer_chooses(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<()> {
     page.step(
         "The customer chooses a shop",
         stage.now(),
         "The platform shows the shops, and the customer chooses the German shop. Calls for it are possible from now on.",
     )?;
-    let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, customer);
+    let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, &*customer);
     let chosen = [GERMAN_SHOP.parse()?];
     let connection = call!(stage, page, host.link_shops(tenant, id, None, &chosen))?;
     stage.journal.checks();
@@ -93,6 +93,7 @@ async fn the_customer_chooses(stage: &Stage, page: &mut Page, customer: &Custome
     let served = host.list_shops(tenant, id).await?;
 
     page.shops(&connection.shops)?;
+    page.events(&new_events(stage, customer).await?, &[EventKind::ShopsLinked { shops: chosen.to_vec() }])?;
     page.requests(&stage.journal.take(), &[])?;
     page.check("the chosen shop is linked, and the other is not", &linked(&connection), &vec![GERMAN_SHOP])?;
     page.check(

@@ -122,7 +122,7 @@ async fn the_seller_consents_again(stage: &Stage, page: &mut Page, customer: &mu
 
     page.connection(&connection, stage.now())?;
     page.shops(&connection.shops)?;
-    page.events(&new_events(stage, customer).await?, &[EventKind::Recovered])?;
+    page.events(&new_events(stage, customer).await?, &[EventKind::ConsentRenewed, EventKind::Recovered])?;
     page.requests(&stage.journal.take(), &[(1, EXCHANGE, OK), (1, LIST_SHOPS, OK)])?;
     page.check("it is the same connection, and there is no other", &after.key, &before.key)?;
     page.check(
@@ -197,10 +197,14 @@ async fn the_events(stage: &Stage, page: &mut Page, announced: UnixSeconds) -> R
 
     let expected = [
         EventKind::Connected,
+        EventKind::ShopsLinked { shops: vec![GERMAN_SHOP.parse()?] },
+        EventKind::RefreshForced,
         EventKind::AuthorizationEnding { ends: announced },
         EventKind::Notice { days: 30, ends: announced },
+        EventKind::ConsentRenewed,
         EventKind::Recovered,
         EventKind::ReauthorizationRequired(ReauthorizationReason::AuthorizationExpired),
+        EventKind::ConsentRenewed,
         EventKind::Recovered,
         EventKind::Disconnected,
     ];

@@ -8,7 +8,7 @@ use fake_tiktok_shop::Shop as NewShop;
 use futures::future::join;
 use tiktok_shop_host::connection::{ConnectionStatus, UnixSeconds};
 use tiktok_shop_host::error::Action;
-use tiktok_shop_host::events::EventKind;
+use tiktok_shop_host::events::{Actor, EventKind};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::sweep::Swept;
 use tiktok_shop_host::webhook::{WebhookEffect, WebhookReply};
@@ -108,22 +108,26 @@ async fn the_secret_is_corrected(stage: &Stage, page: &mut Page, customer: &mut 
         "The secret is corrected",
         stage.now(),
         "The host reads the credentials for each call, so it needs no restart. After the failure a sweep would wait for a \
-         while before it tries again. The operator does not wait and forces the refresh.",
+         while before it tries again. The operator does not wait and forces the refresh. The event names the operator.",
     )?;
     let (Stage { host, tenant, .. }, Customer { id, .. }) = (stage, &*customer);
     stage.vault.set_app_secret(stage.app.app_secret.as_str().into());
+    let operator: Actor = "operator-3".parse()?;
+    let host = host.acting_as(operator.clone());
     let connection = call!(stage, page, host.refresh(tenant, id, None, RefreshMode::Forced))?.connection;
     stage.journal.checks();
     let events = new_events(stage, customer).await?;
 
     page.connection(&connection, stage.now())?;
+    page.events(&events, &[EventKind::RefreshForced])?;
     page.requests(&stage.journal.take(), &[(1, REFRESH, OK), (1, LIST_SHOPS, OK)])?;
     page.check(
         "the connection is active, with an access token for seven days",
         &status_and_end(&connection),
         &active_for_a_week(stage.now()),
     )?;
-    page.check("there is no event, so the customer was not told", &events, &vec![])
+    let actors: Vec<_> = events.into_iter().map(|event| event.event.origin.actor).collect();
+    page.check("the event of the forced refresh names the operator", &actors, &vec![Some(operator)])
 }
 
 async fn the_end_is_announced(stage: &Stage, page: &mut Page, customer: &mut Customer) -> Result<UnixSeconds> {
@@ -191,7 +195,7 @@ async fn renewed_in_time(stage: &Stage, page: &mut Page, customer: &mut Customer
     let after = listed(stage, customer).await?;
 
     page.connection(&connection, stage.now())?;
-    page.events(&new_events(stage, customer).await?, &[EventKind::Recovered])?;
+    page.events(&new_events(stage, customer).await?, &[EventKind::ConsentRenewed, EventKind::Recovered])?;
     page.requests(&stage.journal.take(), &[(1, EXCHANGE, OK), (1, LIST_SHOPS, OK)])?;
     page.check("it is the same connection, and there is no other", &after.key, &before.key)?;
     page.check(

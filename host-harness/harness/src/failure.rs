@@ -209,6 +209,9 @@ impl ErrorReport {
             CallError::DeadlineExceeded { .. } | CallError::Aborted { .. } => {
                 "run list-connections to see what is stored; it is unknown whether the call took effect"
             }
+            CallError::NotRecorded { .. } => {
+                return Self::new(STORAGE_FAILED, "storage-failed", error.to_string()).with_code(error.code(), RESTORE);
+            }
             CallError::Exhausted { .. } => "ask for less in one call",
             CallError::Busy { .. } | CallError::NoRandomness { .. } => "run the same command again",
             _ => "run list-connections to see what is stored",

@@ -19,6 +19,7 @@ use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::CredentialsProvider;
 use tiktok_shop_host::egress::EgressPolicy;
+use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyProvider, Keyring};
@@ -62,6 +63,14 @@ pub(crate) struct StorageArgs {
     /// Address of a fake to use instead of TikTok Shop
     #[arg(long, value_name = "URL", env = "TIKTOK_SHOP_FAKE", hide_env_values = true, help_heading = SHARED)]
     fake: Option<FakeAddress>,
+
+    /// Who runs the command, for events and logs
+    #[arg(long, value_name = "NAME", env = "TIKTOK_SHOP_ACTOR", hide_env_values = true, help_heading = SHARED)]
+    actor: Option<Actor>,
+
+    /// Why the command is run, for events
+    #[arg(long, value_name = "TEXT", help_heading = SHARED)]
+    reason: Option<StatedReason>,
 }
 
 /// The options of a command that runs the component.
@@ -89,6 +98,10 @@ pub(crate) struct OpenedStorage {
     credentials: Arc<dyn CredentialsProvider>,
     /// The SHA-256 that the configuration file pins.
     component_sha256: Option<ComponentDigest>,
+    /// Who runs the command. `None` if neither the options nor the environment name anybody.
+    actor: Option<Actor>,
+    /// Why the command is run.
+    reason: Option<StatedReason>,
 }
 
 /// A host that runs the component with an opened storage.
@@ -101,7 +114,7 @@ pub(crate) struct OpenedHost {
 impl StorageArgs {
     /// Opens the storage. The function checks every setting before it creates a file or connects to anything.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedStorage, Failure> {
-        let Self { storage, tenant, key_file, config, fake } = self;
+        let Self { storage, tenant, key_file, config, fake, actor, reason } = self;
         let tenant = match tenant {
             Some(tenant) => tenant,
             None => "default".parse().map_err(|error| Failure::Malformed(format!("{error}")))?,
@@ -143,7 +156,8 @@ impl StorageArgs {
         let key_provider = keys.provider(report.last_key_error.clone());
         let credentials = Arc::new(credentials);
         let component_sha256 = config.component_sha256;
-        Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials, component_sha256 })
+        let actor = actor.or_else(environment::user);
+        Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials, component_sha256, actor, reason })
     }
 }
 
@@ -187,6 +201,14 @@ impl HostArgs {
             // A command makes one call, or sweeps. A sweep may use all instances for the connections of one tenant.
             .limits(Limits { tenant_percent: 100, ..Limits::default() })
             .build()?;
+        let host = match &opened.actor {
+            Some(actor) => host.acting_as(actor.clone()),
+            None => host,
+        };
+        let host = match &opened.reason {
+            Some(reason) => host.because(reason.clone()),
+            None => host,
+        };
         Ok(OpenedHost { host, opened, fake })
     }
 }
@@ -199,6 +221,15 @@ impl OpenedStorage {
 
     /// Returns the keyring, which counts, rotates and erases the data keys of all tenants.
     pub(crate) fn keyring(&self) -> Keyring {
-        Keyring::new(Arc::clone(&self.storage), Arc::clone(&self.key_provider), Arc::new(SystemRandomness))
+        let (storage, provider) = (Arc::clone(&self.storage), Arc::clone(&self.key_provider));
+        let keyring = Keyring::new(storage, provider, Arc::new(SystemRandomness)).clock(Arc::clone(&self.clock));
+        let keyring = match &self.actor {
+            Some(actor) => keyring.acting_as(actor.clone()),
+            None => keyring,
+        };
+        match &self.reason {
+            Some(reason) => keyring.because(reason.clone()),
+            None => keyring,
+        }
     }
 }

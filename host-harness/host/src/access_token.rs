@@ -1,15 +1,22 @@
-//! Gets a valid access token, for a platform that sends its own requests to TikTok Shop.
+//! Gets a valid access token, for a platform that sends its own requests to TikTok Shop. A token is returned only if the
+//! event of its use is stored.
 
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use tokio::time::Instant;
 
-use crate::connection::UnixSeconds;
+use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::error::CallError;
+use crate::events::{Cause, EventKind, NewEvent};
 use crate::guest::{CallLog, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, TenantId};
 use crate::secret::Secret;
+use crate::storage::{OnceDigest, StorageError, run_to_deadline};
+
+/// The pause before the first repetition of the write of an event. The pause doubles with each repetition.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// An access token that is valid now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +34,12 @@ impl ConnectorHost {
     /// token if necessary. If the token can't be renewed now but is still valid, returns it although it ends earlier
     /// than `min_validity` requires.
     ///
+    /// Each returned token causes an event [`EventKind::TokenShown`]. If the event can't be stored, the token is not
+    /// returned. A platform that makes many requests should use [`call`](Self::call), which causes no event, or keep
+    /// the token until it ends.
+    ///
     /// # Errors
-    /// See [`CallError`].
+    /// See [`CallError`]. [`CallError::NotRecorded`] means that the event could not be stored.
     pub async fn access_token(
         &self,
         tenant: &TenantId,
@@ -36,15 +47,53 @@ impl ConnectorHost {
         account: Option<&AccountId>,
         min_validity: Duration,
     ) -> Result<ValidToken, CallError> {
-        let scope = Scope::with_credentials(tenant, customer);
+        let origin = self.origin(Cause::AccessToken);
+        let scope = Scope::with_credentials(tenant, customer, origin.clone());
         let log = CallLog::begin(Operation::AccessToken, &scope, account);
+        let once = match self.draw_event_name() {
+            Ok(once) => once,
+            Err(error) => return log.end(Err(error)),
+        };
+        let owner = customer.clone();
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
         // A duration that is too long for `u32` is also too long for the connector, which refuses it.
         let seconds = u32::try_from(min_validity.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
-        self.sandbox
+        let shown = self
+            .sandbox
             .call(log, scope, Secrets::default(), ValidToken::try_from, move |guest, wasm_store| {
                 async move { guest.call_access_token(wasm_store, &customer, account.as_ref(), seconds).await }.boxed()
             })
-            .await
+            .await?;
+        let at = UnixSeconds(self.sandbox.clock.wall().as_secs());
+        let key = ConnectionKey { customer: owner, account: shown.account.clone() };
+        self.record(tenant, &once, &NewEvent { at, key: Some(key), kind: EventKind::TokenShown, origin }).await?;
+        Ok(shown)
+    }
+
+    /// Draws the name under which an event is written once. So a repetition after a lost answer writes no second event.
+    fn draw_event_name(&self) -> Result<OnceDigest, CallError> {
+        OnceDigest::draw(&*self.sandbox.randomness).map_err(|error| {
+            tracing::error!(%error, "no randomness");
+            CallError::NoRandomness { plugin: self.plugin().clone() }
+        })
+    }
+
+    /// Writes an event. Repeats the write until the storage answers or its time is over.
+    async fn record(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<(), CallError> {
+        let deadline = Instant::now() + self.storage_timeout();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let why = match run_to_deadline(deadline, self.storage().append_once(tenant, once, event)).await {
+                Ok(_) => return Ok(()),
+                Err(StorageError::Unavailable(_)) if Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                    continue;
+                }
+                Err(why) => why,
+            };
+            tracing::error!(tenant = tenant.as_str(), event = event.kind.as_str(), error = %why, "no event was stored");
+            return Err(CallError::NotRecorded { plugin: self.plugin().clone(), why });
+        }
     }
 }

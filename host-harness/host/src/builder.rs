@@ -11,6 +11,7 @@ use crate::credentials::CredentialsProvider;
 use crate::deadlines::Deadlines;
 use crate::egress::{Client, EgressPolicy};
 use crate::environment_guard::EnvironmentGuard;
+use crate::events::Origin;
 use crate::guest::{GuestMemories, OnBoundary, Program, Sandbox};
 use crate::host::ConnectorHost;
 use crate::limits::Limits;
@@ -164,6 +165,7 @@ impl ConnectorHostBuilder {
         let randomness = self.randomness.unwrap_or_else(|| Arc::new(SystemRandomness));
         let keyring = Arc::new(Keyring::new(Arc::clone(&storage), keys, Arc::clone(&randomness)));
         Ok(ConnectorHost {
+            origin: Origin::default(),
             sandbox: Arc::new(Sandbox {
                 program,
                 storage: SealedStorage::new(storage, keyring),

@@ -5,6 +5,7 @@ use std::fmt;
 use futures::FutureExt as _;
 
 use crate::error::CallError;
+use crate::events::Cause;
 use crate::guest::{CallLog, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
@@ -183,7 +184,7 @@ impl ConnectorHost {
         customer: &CustomerId,
         request: CallRequest,
     ) -> Result<CallResponse, CallError> {
-        let scope = Scope::with_credentials(tenant, customer);
+        let scope = Scope::with_credentials(tenant, customer, self.origin(Cause::Call));
         let log = CallLog::begin(Operation::Call, &scope, request.account());
         let customer = String::from(customer.clone());
         self.sandbox

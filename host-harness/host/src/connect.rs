@@ -4,6 +4,7 @@ use futures::FutureExt as _;
 
 use crate::connection::{Connection, ShopPolicy};
 use crate::error::CallError;
+use crate::events::Cause;
 use crate::guest::{CallLog, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{CustomerId, TenantId};
@@ -40,7 +41,7 @@ impl ConnectorHost {
     /// # Errors
     /// See [`CallError`].
     pub async fn authorization_url(&self, tenant: &TenantId, state: Secret) -> Result<Secret, CallError> {
-        let scope = Scope::without_customer(tenant);
+        let scope = Scope::without_customer(tenant, self.origin(Cause::Read));
         let log = CallLog::begin(Operation::AuthorizationUrl, &scope, None);
         let secrets = Secrets::of_link(&state);
         self.sandbox
@@ -68,7 +69,7 @@ impl ConnectorHost {
         grant: Grant,
         shops: ShopPolicy,
     ) -> Result<Connection, CallError> {
-        let scope = Scope::for_connect(tenant, customer);
+        let scope = Scope::for_connect(tenant, customer, self.origin(Cause::Connect));
         let log = CallLog::begin(Operation::Connect, &scope, None);
         let (customer, secrets) = (String::from(customer.clone()), Secrets::of_grant(&grant));
         self.sandbox

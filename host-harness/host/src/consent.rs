@@ -220,6 +220,7 @@ fn can_be_repeated(error: &CallError) -> bool {
         | CallError::DeadlineExceeded { .. }
         | CallError::Exhausted { .. }
         | CallError::ContractBroken { .. }
+        | CallError::NotRecorded { .. }
         | CallError::Aborted { .. } => false,
     }
 }

@@ -4,6 +4,7 @@ use futures::FutureExt as _;
 
 use crate::connection::Connection;
 use crate::error::{CallError, Failure};
+use crate::events::Cause;
 use crate::guest::{CallLog, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
@@ -62,9 +63,10 @@ impl ConnectorHost {
         target: DisconnectTarget,
         remote: RemoteGrant,
     ) -> Result<Disconnected, CallError> {
+        let origin = self.origin(Cause::Disconnect);
         let scope = match remote {
-            RemoteGrant::Keep => Scope::of_customer(tenant, customer),
-            RemoteGrant::Revoke => Scope::with_credentials(tenant, customer),
+            RemoteGrant::Keep => Scope::of_customer(tenant, customer, origin),
+            RemoteGrant::Revoke => Scope::with_credentials(tenant, customer, origin),
         };
         let account = if let DisconnectTarget::All(Some(account)) = &target { Some(account) } else { None };
         let log = CallLog::begin(Operation::Disconnect, &scope, account);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tiktok_shop_connector_core::error::{Action as CoreAction, Error as CoreError};
 
+use crate::storage::StorageError;
+
 /// The name and version of a component, from its exports: `tiktok-shop:connector@0.1.0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plugin(Arc<str>);
@@ -75,6 +77,15 @@ pub enum CallError {
         /// The component.
         plugin: Plugin,
     },
+    /// The storage could not store the event that says who used a secret and why, so the host withheld the result.
+    /// Restore the storage, then call again.
+    #[error("{plugin}: the event of this use could not be stored: {why}")]
+    NotRecorded {
+        /// The component.
+        plugin: Plugin,
+        /// The error of the storage.
+        why: StorageError,
+    },
     /// The call ended without a result: the tokio runtime is shutting down, code of the host panicked, or a crash test
     /// ended the call.
     #[error("{plugin}: the call ended without a result")]
@@ -97,6 +108,7 @@ impl CallError {
             Self::ContractBroken { .. } => "contract-broken",
             Self::Busy { .. } => "busy",
             Self::NoRandomness { .. } => "no-randomness",
+            Self::NotRecorded { .. } => "event-not-stored",
             Self::Aborted { .. } => "aborted",
         }
     }

@@ -1,14 +1,23 @@
-//! Events of connections, for the platform. Each event is written once, and events are written in order. A change of a
-//! connection's row and the events of this change are written in one transaction.
+//! Events of a tenant, for the platform: what happened to its connections and keys, and who used a secret. Each event is
+//! written once, and events are written in order. A change of a connection's row and the events of this change are
+//! written in one transaction.
+//!
+//! Every event says who caused it, why, and during which call: see [`Origin`]. Name the actor with
+//! [`ConnectorHost::acting_as`] and [`Keyring::acting_as`], and the reason with `because`.
 //!
 //! An event contains no secret. The platform reads the events of a tenant with [`ConnectionStorage::events`], remembers
 //! the position of the last event it has processed, and continues from there.
 //!
 //! [`ConnectionStorage::events`]: crate::storage::ConnectionStorage::events
+//! [`ConnectorHost::acting_as`]: crate::ConnectorHost::acting_as
+//! [`Keyring::acting_as`]: crate::seal::Keyring::acting_as
 
 use serde::{Deserialize, Serialize};
 
 use crate::connection::{ConnectionKey, ReauthorizationReason, UnixSeconds};
+pub use crate::id::{Actor, StatedReason};
+use crate::id::{HostKeyId, ShopId};
+use crate::words::words;
 
 /// The position of an event among the events of its tenant. Later events have greater positions, possibly with gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,23 +32,110 @@ pub struct Event {
     pub event: NewEvent,
 }
 
-/// An event of a connection, before it is stored.
+/// An event of a tenant, before it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEvent {
     /// When it happened, by the clock of the host that wrote it.
     pub at: UnixSeconds,
-    /// The connection.
-    pub key: ConnectionKey,
+    /// The connection. `None` if the event concerns the whole tenant.
+    pub key: Option<ConnectionKey>,
     /// What happened.
     pub kind: EventKind,
+    /// Who caused it, why, and during which call.
+    #[serde(default)]
+    pub origin: Origin,
 }
 
-/// What happened to a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Who caused an event, why, and during which call. The caller of the host states the actor and the reason, and the host
+/// does not check them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The actor that the caller named. `None` means the platform itself.
+    pub actor: Option<Actor>,
+    /// The reason that the caller stated.
+    pub stated_reason: Option<StatedReason>,
+    /// The call. `None` if an earlier release wrote the event, because earlier releases did not record the call.
+    pub cause: Option<Cause>,
+}
+
+impl Origin {
+    /// Returns this origin for a call.
+    pub(crate) fn during(&self, cause: Cause) -> Self {
+        Self { cause: Some(cause), ..self.clone() }
+    }
+}
+
+/// The call during which something happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Cause {
+    /// `connect`, `finish_consent` or `finish_app_store_install`.
+    Connect,
+    /// `refresh`.
+    Refresh,
+    /// `sweep`.
+    Sweep,
+    /// `access_token`.
+    AccessToken,
+    /// `call`.
+    Call,
+    /// `list_shops`, `list_connections` or `authorization_url`. The connector changes nothing in these calls.
+    Read,
+    /// `link_shops`.
+    LinkShops,
+    /// `disconnect`.
+    Disconnect,
+    /// `receive_webhook` or `accept_webhook`.
+    Webhook,
+    /// [`Keyring::rotate`](crate::seal::Keyring::rotate).
+    KeyRotation,
+    /// [`Keyring::retire`](crate::seal::Keyring::retire).
+    KeyRetirement,
+    /// [`Keyring::erase`](crate::seal::Keyring::erase).
+    Erasure,
+}
+
+words! {
+    Cause {
+        Connect => "connect",
+        Refresh => "refresh",
+        Sweep => "sweep",
+        AccessToken => "access-token",
+        Call => "call",
+        Read => "read",
+        LinkShops => "link-shops",
+        Disconnect => "disconnect",
+        Webhook => "webhook",
+        KeyRotation => "key-rotation",
+        KeyRetirement => "key-retirement",
+        Erasure => "erasure",
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// The connection began. A new consent for a connected account causes no such event.
+    /// The connection began. A new consent for a connected account causes [`ConsentRenewed`](Self::ConsentRenewed)
+    /// instead.
     Connected,
+    /// A connected account has consented again, and the new tokens have replaced the old ones.
+    ConsentRenewed,
+    /// The customer uses these shops from now on. Shops that are linked when the connection begins are among them.
+    ShopsLinked {
+        /// The shops, in the order of the connection's shops. Never empty.
+        shops: Vec<ShopId>,
+    },
+    /// The customer does not use these shops any more. The end of a connection causes no such event.
+    ShopsUnlinked {
+        /// The shops, in the order of the connection's shops. Never empty.
+        shops: Vec<ShopId>,
+    },
+    /// A forced refresh has changed the connection: it has renewed the tokens, read the shops or recorded a failure. A
+    /// forced refresh that changes nothing, because another call is renewing the tokens, causes no such event.
+    RefreshForced,
+    /// `access_token` returned an access token to its caller.
+    TokenShown,
     /// The connection works, but the seller's authorization ends.
     AuthorizationEnding {
         /// When the authorization ends.
@@ -60,19 +156,39 @@ pub enum EventKind {
         /// When the authorization ends.
         ends: UnixSeconds,
     },
+    /// A rotation has given the tenant a new data key, and seals the tenant's records again under it.
+    KeysRotated {
+        /// The host key that wraps the new data key.
+        host_key: HostKeyId,
+    },
+    /// A host key was removed from its file. Every tenant that has data keys gets this event.
+    HostKeyRetired {
+        /// The removed host key.
+        host_key: HostKeyId,
+    },
+    /// The tenant was erased: its data keys, and everything else that was stored of it, including its earlier events.
+    TenantErased,
 }
 
 impl EventKind {
     /// Returns the word for this kind, without its values.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Connected => "connected",
+            Self::ConsentRenewed => "consent-renewed",
+            Self::ShopsLinked { .. } => "shops-linked",
+            Self::ShopsUnlinked { .. } => "shops-unlinked",
+            Self::RefreshForced => "refresh-forced",
+            Self::TokenShown => "token-shown",
             Self::AuthorizationEnding { .. } => "authorization-ending",
             Self::ReauthorizationRequired(_) => "reauthorization-required",
             Self::Recovered => "recovered",
             Self::Disconnected => "disconnected",
             Self::Notice { .. } => "notice",
+            Self::KeysRotated { .. } => "keys-rotated",
+            Self::HostKeyRetired { .. } => "host-key-retired",
+            Self::TenantErased => "tenant-erased",
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::builder::ConnectorHostBuilder;
 use crate::error::Plugin;
+use crate::events::{Actor, Cause, Origin, StatedReason};
 use crate::guest::Sandbox;
 use crate::storage::HostStorage;
 
@@ -16,6 +17,8 @@ use crate::storage::HostStorage;
 #[derive(Clone)]
 pub struct ConnectorHost {
     pub(crate) sandbox: Arc<Sandbox>,
+    /// Who makes the calls, and why.
+    pub(crate) origin: Origin,
 }
 
 impl ConnectorHost {
@@ -23,6 +26,28 @@ impl ConnectorHost {
     #[must_use]
     pub fn builder() -> ConnectorHostBuilder {
         ConnectorHostBuilder::default()
+    }
+
+    /// Returns a host whose calls this actor makes. The events that these calls cause, and their logs, name the actor.
+    /// Without this setting, the platform itself makes the calls. Take the actor from your authenticated session: the
+    /// host does not check it. The returned host shares everything with this one.
+    #[must_use]
+    pub fn acting_as(&self, actor: Actor) -> Self {
+        let origin = Origin { actor: Some(actor), ..self.origin.clone() };
+        Self { origin, ..self.clone() }
+    }
+
+    /// Returns a host whose calls are made for this reason. The events that these calls cause contain the reason. The
+    /// returned host shares everything with this one.
+    #[must_use]
+    pub fn because(&self, reason: StatedReason) -> Self {
+        let origin = Origin { stated_reason: Some(reason), ..self.origin.clone() };
+        Self { origin, ..self.clone() }
+    }
+
+    /// Returns the origin of the events that a call causes.
+    pub(crate) fn origin(&self, cause: Cause) -> Origin {
+        self.origin.during(cause)
     }
 
     /// Returns the name and version of the component that this host runs.

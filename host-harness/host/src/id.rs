@@ -103,6 +103,18 @@ identifier! {
     HostKeyId, "host key id", visible
 }
 
+identifier! {
+    /// Who calls the host: a user of the platform, a support agent or a service, identified by the platform's own name
+    /// for them. It is written into events and logs, so it must not be a secret. 1 to 256 bytes of printable text.
+    Actor, "actor", printable
+}
+
+identifier! {
+    /// Why an actor calls the host, for example the number of a support case. It is written into events, so it must not
+    /// contain a secret. 1 to 256 bytes of printable text.
+    StatedReason, "reason", printable
+}
+
 impl KeyId {
     /// # Errors
     /// The source of randomness failed.
@@ -165,6 +177,17 @@ fn visible(text: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Accepts text of one line whose characters are shown in their order. A name that could turn text around or hide a part
+/// of itself could be taken for another name.
+fn printable(text: &str) -> Result<(), &'static str> {
+    opaque(text)?;
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    if text.contains(is_hidden) { Err("printable characters only") } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU8, Ordering};
@@ -183,6 +206,21 @@ mod tests {
         assert_eq!("7495929172636467189".parse::<ShopId>().unwrap().as_str(), "7495929172636467189");
         for text in ["", "74959291726364671890", "-1", "1e3", "٣"] {
             assert_eq!(text.parse::<ShopId>().unwrap_err().to_string(), "shop id: 1 to 19 digits", "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_actor_and_a_reason_are_printable_text_of_1_to_256_bytes() {
+        for text in ["ana@platform.example", "Zoë, 支持团队", "می\u{200c}خواهم", "a", &"x".repeat(256)] {
+            assert_eq!(text.parse::<Actor>().unwrap().as_str(), text);
+            assert_eq!(text.parse::<StatedReason>().unwrap().as_str(), text);
+        }
+        for text in ["", &"x".repeat(257)] {
+            assert_eq!(text.parse::<Actor>().unwrap_err().to_string(), "actor: 1 to 256 bytes");
+        }
+        for text in ["a\nb", "\0", "\u{1b}[2J", "a\u{202e}b", "\u{200b}", "\u{feff}a", "\u{2028}"] {
+            assert_eq!(text.parse::<Actor>().unwrap_err().to_string(), "actor: printable characters only", "{text:?}");
+            assert_eq!(text.parse::<StatedReason>().unwrap_err().to_string(), "reason: printable characters only");
         }
     }
 

@@ -55,18 +55,18 @@
 //!
 //! The crate root contains the names that every embedder needs: the host, its builder, its error and the ids.
 //! Everything else is in a module. There is one module for each call: [`connect`], [`consent`], [`refresh`],
-//! [`access_token`], [`call`], [`disconnect`], [`webhook`], [`sweep`]. There is one module for each part that an
+//! [`access_token`], [`call`], [`disconnect`], [`webhook`], [`sweep`]. [`events`] says who did what. There is one module for each part that an
 //! embedder provides or chooses: [`storage`], [`seal`], [`credentials`], [`egress`], [`clock`], [`randomness`].
 //!
 //! # Logs
 //!
 //! This library logs through `tracing`. It logs no secret at any level. Every call has a span `call` with the fields
-//! `operation`, `tenant` and `customer`, and `account` if the call is for one account. When a call ends, it logs one
-//! event, even if the caller no longer waits:
+//! `operation`, `tenant` and `customer`, `account` if the call is for one account, and `actor` if the caller named one.
+//! When a call ends, it logs one event, even if the caller no longer waits:
 //!
 //! | level | event |
 //! | --- | --- |
-//! | `ERROR` | The host had to end the call (`outcome` is `trapped`, `deadline-exceeded`, `exhausted`, …), or the connector returned `internal`. |
+//! | `ERROR` | The host had to end the call (`outcome` is `trapped`, `deadline-exceeded`, `exhausted`, …), or the connector returned `internal`. The event of a shown token could not be stored. |
 //! | `WARN` | The connector returned another error. `outcome` is its action, with `code`, `http_status`, `request_id`, `retry_after_ms`. No instance was free (`busy`). A request got no response. A handled webhook could not be remembered. A state stays used although its callback could be repeated. |
 //! | `INFO` | A `connect`, `refresh`, `link-shops` or `disconnect` succeeded. |
 //! | `DEBUG` | A call that only reads succeeded. Each response: host, method and status. |

@@ -4,6 +4,7 @@ use futures::FutureExt as _;
 
 use crate::connection::{Connection, Shop};
 use crate::error::CallError;
+use crate::events::Cause;
 use crate::guest::{CallLog, Operation, Scope, Secrets, read_all};
 use crate::host::ConnectorHost;
 use crate::id::{CustomerId, TenantId};
@@ -15,7 +16,7 @@ impl ConnectorHost {
     /// # Errors
     /// See [`CallError`].
     pub async fn list_shops(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<Shop>, CallError> {
-        let scope = Scope::of_customer(tenant, customer);
+        let scope = Scope::of_customer(tenant, customer, self.origin(Cause::Read));
         let log = CallLog::begin(Operation::ListShops, &scope, None);
         let customer = String::from(customer.clone());
         self.sandbox
@@ -35,7 +36,7 @@ impl ConnectorHost {
         tenant: &TenantId,
         customer: &CustomerId,
     ) -> Result<Vec<Connection>, CallError> {
-        let scope = Scope::for_listing(tenant, customer);
+        let scope = Scope::for_listing(tenant, customer, self.origin(Cause::Read));
         let log = CallLog::begin(Operation::ListConnections, &scope, None);
         let customer = String::from(customer.clone());
         self.sandbox

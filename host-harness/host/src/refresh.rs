@@ -4,6 +4,7 @@ use futures::FutureExt as _;
 
 use crate::connection::Connection;
 use crate::error::{CallError, ConnectorError};
+use crate::events::{Cause, Origin};
 use crate::guest::{CallLog, Operation, Scope, Secrets, refreshed};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, TenantId};
@@ -55,7 +56,19 @@ impl ConnectorHost {
         account: Option<&AccountId>,
         mode: RefreshMode,
     ) -> Result<Refreshed, CallError> {
-        let scope = Scope::with_credentials(tenant, customer);
+        self.refresh_from(self.origin(Cause::Refresh), tenant, customer, account, mode).await
+    }
+
+    /// Refreshes a connection, as a call of its own or as a part of a sweep.
+    pub(crate) async fn refresh_from(
+        &self,
+        origin: Origin,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        account: Option<&AccountId>,
+        mode: RefreshMode,
+    ) -> Result<Refreshed, CallError> {
+        let scope = Scope::for_refresh(tenant, customer, mode, origin);
         let log = CallLog::begin(Operation::Refresh, &scope, account);
         let (customer, account) = (String::from(customer.clone()), account.cloned().map(String::from));
         let refreshing = self.sandbox.call(log, scope, Secrets::default(), refreshed, move |guest, wasm_store| {

@@ -13,6 +13,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use crate::connection::UnixSeconds;
 use crate::error::CallError;
+use crate::events::Cause;
 use crate::host::ConnectorHost;
 use crate::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use crate::storage::{Due, StorageError, run_within};
@@ -171,7 +172,8 @@ impl ConnectorHost {
             return (due, None);
         }
         let Due { tenant, key, .. } = &due;
-        let outcome = self.refresh(tenant, &key.customer, Some(&key.account), RefreshMode::WhenDue).await;
+        let origin = self.origin(Cause::Sweep);
+        let outcome = self.refresh_from(origin, tenant, &key.customer, Some(&key.account), RefreshMode::WhenDue).await;
         (due, Some(outcome))
     }
 

@@ -20,6 +20,7 @@ use tiktok_shop_connector_core::webhook::counts_as_handled;
 
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::error::{Action, CallError, ConnectorError, codes};
+use crate::events::Cause as EventCause;
 use crate::guest::{CallLog, Operation, Prepared, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{ShopId, TenantId};
@@ -138,7 +139,7 @@ impl ConnectorHost {
     }
 
     async fn receive(&self, tenant: &TenantId, authorization: &str, body: Vec<u8>) -> Result<Received, CallError> {
-        let scope = Scope::for_webhook(tenant);
+        let scope = Scope::for_webhook(tenant, self.origin(EventCause::Webhook));
         let log = CallLog::begin(Operation::ReceiveWebhook, &scope, None);
         let prepared = match self.check(&log, &scope, authorization, &body).await {
             Ok(prepared) => prepared,
@@ -272,6 +273,7 @@ fn not_received<E>(error: CallError) -> WebhookReply<E> {
         | CallError::ContractBroken { .. }
         | CallError::Busy { .. }
         | CallError::NoRandomness { .. }
+        | CallError::NotRecorded { .. }
         | CallError::Aborted { .. }) => WebhookReply::NotReceived(error),
     }
 }

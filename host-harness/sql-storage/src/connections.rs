@@ -15,7 +15,7 @@ use tiktok_shop_host::storage::{
 };
 use tiktok_shop_host::{AccountId, CustomerId, Revision, ShopId, TenantId};
 
-use self::events::{append, read_event};
+use self::events::{append, read_event, subject_statement};
 use self::row::{COLUMNS, bind_row, read_row};
 use self::shops::{PlacedShop, insert_shops, placed, read_shop};
 use crate::sql::columns::Columns as _;
@@ -100,8 +100,10 @@ impl ConnectionStorage for SqlStorage {
         limit: usize,
     ) -> Result<Vec<Event>, StorageError> {
         self.run_to_deadline(async {
-            let sql = "SELECT position, at, customer, account, kind, reason, ends_at, days FROM tiktok_shop_events \
-                       WHERE tenant = $1 AND position > $2 ORDER BY position LIMIT $3";
+            let sql = format!(
+                "SELECT {} FROM tiktok_shop_events WHERE tenant = $1 AND position > $2 ORDER BY position LIMIT $3",
+                events::COLUMNS.join(", ")
+            );
             let after = after.map_or(0, |after| after.0);
             let query = statement(sql).bind_text(tenant.as_str()).bind_bound(after).bind_limit(limit);
             fetch_all(&self.readers, query).await?.iter().map(read_event).collect()
@@ -129,7 +131,7 @@ impl ConnectionStorage for SqlStorage {
             let mut transaction = self.begin().await?;
             let sql = "INSERT INTO tiktok_shop_told (tenant, customer, account, digest) VALUES ($1, $2, $3, $4) \
                        ON CONFLICT DO NOTHING";
-            let query = connection_statement(sql, tenant, &event.key).bind(once.as_bytes().to_vec());
+            let query = subject_statement(sql, tenant, event.key.as_ref()).bind(once.as_bytes().to_vec());
             let is_first = execute(&mut *transaction, query).await?;
             if is_first {
                 append(&mut transaction, tenant, std::slice::from_ref(event)).await?;

@@ -486,8 +486,10 @@ impl ConnectionStorage for OwnStorage {
     async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
         let (tenant, once, event) = (tenant.clone(), *once, event.clone());
         self.write(move |transaction, _| {
-            let (owner, customer, account) = table_key(&tenant, &event.key);
-            let name = (owner, customer, account, once.as_bytes().as_slice());
+            // An event of the whole tenant concerns no connection. No id is empty.
+            let (customer, account) =
+                event.key.as_ref().map_or(("", ""), |key| (key.customer.as_str(), key.account.as_str()));
+            let name = (tenant.as_str(), customer, account, once.as_bytes().as_slice());
             let is_first = transaction.open_table(ONCE)?.insert(name, ())?.is_none();
             if is_first {
                 append(transaction, &tenant, std::slice::from_ref(&event))?;

@@ -9,10 +9,10 @@ use super::concurrency::{eventually, race};
 use super::register::{Kind, Register, Stored};
 use super::samples;
 use super::trial::{Tenant, Trial};
-use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionKey, ReauthorizationReason, UnixSeconds};
-use tiktok_shop_host::events::{Event, EventKind, EventPosition, NewEvent};
+use tiktok_shop_host::events::{Cause, Event, EventKind, EventPosition, NewEvent, Origin};
 use tiktok_shop_host::storage::{HostStorage, Next, StorageError, Swapped};
+use tiktok_shop_host::{HostKeyId, ShopId, TenantId};
 
 /// Returns all events of a tenant, without their positions.
 pub(super) async fn all_events(
@@ -50,6 +50,9 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
     let tenant = trial.tenant().await?;
     let (first, other) = (samples::key("customer", "account")?, samples::key("\0", "%' \"\u{10ffff}")?);
     let ends = UnixSeconds(253_402_300_799);
+    let shops: Vec<ShopId> =
+        ["2", "0001", "9999999999999999999"].into_iter().map(str::parse::<ShopId>).collect::<Result<_, _>>()?;
+    let host_key: HostKeyId = "host-0000000000000000;'--\"".parse()?;
     let kinds = [
         EventKind::Connected,
         EventKind::AuthorizationEnding { ends },
@@ -61,10 +64,24 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
         EventKind::Disconnected,
         EventKind::Notice { days: 0, ends },
         EventKind::Notice { days: u8::MAX, ends: UnixSeconds(0) },
+        EventKind::ConsentRenewed,
+        EventKind::ShopsLinked { shops: shops.clone() },
+        EventKind::ShopsUnlinked { shops: shops.iter().take(1).cloned().collect() },
+        EventKind::RefreshForced,
+        EventKind::TokenShown,
+        EventKind::KeysRotated { host_key: host_key.clone() },
+        EventKind::HostKeyRetired { host_key: host_key.clone() },
+        EventKind::TenantErased,
     ];
     let mut events: Vec<_> = kinds.into_iter().map(|kind| samples::event(&first, kind)).collect();
-    events.push(NewEvent { at: UnixSeconds(0), key: other.clone(), kind: EventKind::Connected });
-    events.push(NewEvent { at: ends, key: other, kind: EventKind::Connected });
+    events.push(NewEvent { at: UnixSeconds(0), ..samples::event(&other, EventKind::Connected) });
+    events.push(NewEvent { at: ends, ..samples::event(&other, EventKind::Connected) });
+    // Events of the whole tenant.
+    events.push(samples::tenant_event(EventKind::KeysRotated { host_key: host_key.clone() }));
+    events.push(samples::tenant_event(EventKind::HostKeyRetired { host_key }));
+    events.push(samples::tenant_event(EventKind::TenantErased));
+    let shown = samples::event(&first, EventKind::TokenShown);
+    events.extend(origins()?.into_iter().map(|origin| NewEvent { origin, ..shown.clone() }));
     // Each event is appended twice: with a row, and with `append_once`.
     let row = samples::row(&first);
     tenant.swap_row(&first, None, Some(&Next { revision: "r".parse()?, value: row }), &events).await?;
@@ -74,6 +91,35 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
     }
     let twice = [events.as_slice(), &events].concat();
     eventually("`events`", twice, || all_events(&tenant.storage, &tenant.id)).await
+}
+
+/// Returns every call, and actors and reasons that a storage may change.
+fn origins() -> Result<Vec<Origin>, Broken> {
+    let causes = [
+        Cause::Connect,
+        Cause::Refresh,
+        Cause::Sweep,
+        Cause::AccessToken,
+        Cause::Call,
+        Cause::Read,
+        Cause::LinkShops,
+        Cause::Disconnect,
+        Cause::Webhook,
+        Cause::KeyRotation,
+        Cause::KeyRetirement,
+        Cause::Erasure,
+    ];
+    let mut origins: Vec<_> =
+        causes.into_iter().map(|cause| Origin { cause: Some(cause), ..Origin::default() }).collect();
+    for text in
+        [" ", "null", "O'Brien \"& Sons\" \\ %s {} ; -- $1 ?", "👩‍👩‍👧‍👦 Zürich Köln\u{308} 支持", &samples::longest_id("ß")]
+    {
+        let (actor, stated_reason) = (Some(text.parse()?), Some(text.parse()?));
+        origins.push(Origin { actor: actor.clone(), ..Origin::default() });
+        origins.push(Origin { stated_reason: stated_reason.clone(), ..Origin::default() });
+        origins.push(Origin { actor, stated_reason, cause: Some(Cause::Connect) });
+    }
+    Ok(origins)
 }
 
 pub(super) async fn reading_events_continues_from_any_position(trial: &Trial) -> Result<(), Broken> {
@@ -168,7 +214,7 @@ pub(super) async fn no_event_appears_before_a_position_that_was_read(trial: &Tri
     // The events of each row are in the order of its swaps.
     for writer in 0..WRITERS {
         let key = samples::key("customer", &format!("account {writer}"))?;
-        let own = stored.iter().filter(|event| event.event.key == key).map(|event| event.event.clone());
+        let own = stored.iter().filter(|event| event.event.key.as_ref() == Some(&key)).map(|event| event.event.clone());
         let own: Vec<_> = own.collect();
         let expected: Vec<_> = (0..own.len() as u64).map(|number| samples::numbered_event(&key, number)).collect();
         ensure_eq!(own, expected, "the events of one row");
@@ -205,6 +251,10 @@ pub(super) async fn append_once_appends_once_per_tenant_and_connection(trial: &T
         (&ours, "y", first.clone(), true),
         (&ours, "x", samples::event(&account, EventKind::Recovered), true),
         (&ours, "x", samples::event(&customer, EventKind::Recovered), true),
+        (&ours, "x", samples::tenant_event(EventKind::TenantErased), true),
+        (&ours, "x", samples::tenant_event(EventKind::TenantErased), false),
+        (&ours, "z", samples::tenant_event(EventKind::TenantErased), true),
+        (&theirs, "x", samples::tenant_event(EventKind::TenantErased), true),
         (&theirs, "x", first.clone(), true),
         (&theirs, "x", first, false),
     ];

@@ -174,7 +174,7 @@ async fn check_events(places: &[Place]) -> Result<(), Broken> {
     let mut tenants: BTreeMap<&TenantId, Vec<_>> = BTreeMap::new();
     for Place { tenant, key, .. } in places {
         let events = tenants.entry(&tenant.id).or_default();
-        events.extend([(key.clone(), true), (key.clone(), false)]);
+        events.extend([(Some(key.clone()), true), (Some(key.clone()), false)]);
     }
     for (tenant, mut expected) in tenants {
         expected.sort();

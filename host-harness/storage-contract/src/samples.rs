@@ -3,7 +3,7 @@
 
 use tiktok_shop_host::AccountId;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop, UnixSeconds};
-use tiktok_shop_host::events::{EventKind, NewEvent};
+use tiktok_shop_host::events::{EventKind, NewEvent, Origin};
 use tiktok_shop_host::storage::{
     Next, OnceDigest, Row, RowEntry, Sealed, TenantKey, TokenEntry, TokenWrite, WrappedKey,
 };
@@ -147,7 +147,12 @@ pub(super) fn row_with_shops(key: &ConnectionKey, shops: &[&str]) -> Result<Row,
 }
 
 pub(super) fn event(key: &ConnectionKey, kind: EventKind) -> NewEvent {
-    NewEvent { at: UnixSeconds(7), key: key.clone(), kind }
+    NewEvent { at: UnixSeconds(7), key: Some(key.clone()), kind, origin: Origin::default() }
+}
+
+/// Returns an event that concerns no connection.
+pub(super) fn tenant_event(kind: EventKind) -> NewEvent {
+    NewEvent { at: UnixSeconds(7), key: None, kind, origin: Origin::default() }
 }
 
 /// Returns an event that contains this number.

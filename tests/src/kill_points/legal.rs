@@ -11,13 +11,11 @@
 //!   `to be verified` follows if the next refresh must ask TikTok Shop whether the authorization still exists.
 //! - A row is written as the regions of its shops. `unlinked` or `gone` (no longer granted) follows a shop that is in
 //!   this state. `ending as announced` follows the shops if TikTok Shop has announced the end of the authorization.
+//! - An event is written as the word of its kind, and the regions of its shops.
 
-use tiktok_shop_host::connection::UnixSeconds;
-use tiktok_shop_host::events::EventKind;
 use tiktok_shop_host::refresh::RefreshMode;
 
 use super::Operation;
-use crate::{BEGIN, DAY};
 
 /// The requests that TikTok Shop got, and the states that may be stored after them.
 type Legal = (&'static str, &'static [&'static str]);
@@ -76,27 +74,31 @@ pub(super) struct End {
     pub(super) refresh: Option<RefreshMode>,
     /// The state that is stored after the operation and this refresh.
     pub(super) stored: &'static str,
-    /// The event that must be recorded after `Connected`, exactly once. `None` if no further event may be recorded.
-    pub(super) event: Option<EventKind>,
+    /// The events that must be recorded after those of the connection's begin, exactly once and in this order.
+    pub(super) events: &'static [&'static str],
 }
 
 /// Returns the expected final state of an operation. `None` if the operation gets tokens, because the expected state
 /// then depends on the tokens.
 pub(super) const fn end(operation: Operation) -> Option<End> {
-    let (refresh, stored, event) = match operation {
+    let (refresh, stored, events): (_, _, &[&str]) = match operation {
         Operation::Connect | Operation::Reconnect | Operation::Refresh | Operation::Promotion => return None,
-        Operation::LinkShops => (None, "AT-1 RT-1 []; DE unlinked, FR, IE unlinked", None),
-        Operation::Disconnect => (None, "no tokens; no row", Some(EventKind::Disconnected)),
+        Operation::LinkShops => (None, "AT-1 RT-1 []; DE unlinked, FR, IE unlinked", &["shops-unlinked DE, IE"]),
+        Operation::Disconnect => (None, "no tokens; no row", &["disconnected"]),
         // The refresh is forced, because no refresh is due after some of the kills.
-        Operation::DisconnectShop => (Some(RefreshMode::Forced), "AT-2 RT-2 [RT-1]; FR, IE, DE unlinked gone", None),
+        Operation::DisconnectShop => (
+            Some(RefreshMode::Forced),
+            "AT-2 RT-2 [RT-1]; FR, IE, DE unlinked gone",
+            &["shops-unlinked DE", "refresh-forced"],
+        ),
         // The webhook makes a refresh due. This refresh does not renew the tokens, because they are fresh. It only
         // verifies the connection.
-        Operation::Webhook6 => (Some(RefreshMode::WhenDue), "AT-1 RT-1 []; FR, IE, DE gone", None),
+        Operation::Webhook6 => (Some(RefreshMode::WhenDue), "AT-1 RT-1 []; FR, IE, DE gone", &[]),
         Operation::Webhook7 => (
             Some(RefreshMode::WhenDue),
             "AT-2 RT-2 [RT-1]; DE, FR, IE; ending as announced",
-            Some(EventKind::AuthorizationEnding { ends: UnixSeconds(BEGIN + 365 * DAY) }),
+            &["authorization-ending after 365 days"],
         ),
     };
-    Some(End { refresh, stored, event })
+    Some(End { refresh, stored, events })
 }

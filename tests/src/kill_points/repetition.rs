@@ -2,8 +2,7 @@
 //! must finish the operation.
 
 use tiktok_shop_connector_core::contract::CLAIM_LIFE;
-use tiktok_shop_host::connection::{ReauthorizationReason, UnixSeconds};
-use tiktok_shop_host::events::EventKind;
+use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::webhook::WebhookEffect;
 
 use super::Operation;
@@ -50,7 +49,7 @@ impl Scene {
             return Err(problem);
         }
         self.check_tokens_at_tiktok().await?;
-        self.check_events(end.event).await
+        self.check_events(end.events).await
     }
 
     /// Checks that TikTok Shop accepts the stored refresh token. If no refresh token is stored, TikTok Shop must accept
@@ -85,17 +84,20 @@ impl Scene {
         }
     }
 
-    /// Checks that the events `Connected` and `event` were recorded, and no other events except the one that is
-    /// described below.
-    async fn check_events(&self, event: Option<EventKind>) -> Result<(), String> {
-        let expected: Vec<_> = [EventKind::Connected].into_iter().chain(event).collect();
+    /// Checks that the events of the connection's begin and these events were recorded, and no other events except the
+    /// one that is described below.
+    async fn check_events(&self, then: &[&str]) -> Result<(), String> {
+        let linked = if self.operation == Operation::Disconnect { "DE, FR" } else { "DE, FR, IE" };
+        let mut expected = vec!["connected".to_owned(), format!("shops-linked {linked}")];
+        expected.extend(then.iter().map(|event| (*event).to_owned()));
         let events = self.stage.storage.events(&tenant(0), None, 10).await.expect("storage in memory");
-        let mut events: Vec<_> = events.into_iter().map(|event| event.event.kind).collect();
+        let words = self.words();
+        let mut events: Vec<_> = events.iter().map(|event| words.event(&event.event.kind)).collect();
         // The killed call may already have revoked the grant at TikTok Shop. The second call then learns from TikTok
         // Shop that the grant is revoked. It records this event before it deletes the connection.
-        let revoked = EventKind::ReauthorizationRequired(ReauthorizationReason::AuthorizationRevoked);
-        if self.operation == Operation::Disconnect && events.get(1) == Some(&revoked) {
-            events.remove(1);
+        let revoked = "reauthorization-required: authorization-revoked";
+        if self.operation == Operation::Disconnect && events.get(2).is_some_and(|event| event == revoked) {
+            events.remove(2);
         }
         if events == expected { Ok(()) } else { Err(format!("events: {events:?}")) }
     }

@@ -5,9 +5,11 @@ use fake_tiktok_shop::{Control, Issued, IssuedToken, RequestRecord};
 use tiktok_shop_connector_core::record::TokenRecord;
 use tiktok_shop_connector_core::secret::{AccessToken, RefreshToken};
 
+use tiktok_shop_host::ShopId;
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, Shop, ShopStanding};
+use tiktok_shop_host::events::EventKind;
 
-use crate::{SHOPS, TOKEN_GET, TOKEN_REFRESH};
+use crate::{BEGIN, DAY, SHOPS, TOKEN_GET, TOKEN_REFRESH};
 
 /// The path at which the authorization of one shop is taken back.
 const DEAUTHORIZE: &str = "/authorization/202403/shops";
@@ -76,6 +78,32 @@ impl Words {
         let dead = if record.dead().is_some() { " dead" } else { "" };
         let verify = if record.awaits_verification() { " to be verified" } else { "" };
         format!("{access} {refresh} [{}]{claimed}{dead}{verify}", fallbacks.join(" "))
+    }
+
+    /// Describes an event by the word of its kind and its values.
+    pub(super) fn event(&self, kind: &EventKind) -> String {
+        let word = kind.as_str();
+        match kind {
+            EventKind::ShopsLinked { shops } | EventKind::ShopsUnlinked { shops } => {
+                let region = |id: &ShopId| {
+                    self.shops.iter().find(|shop| shop.id == id.as_str()).map_or("unknown", |shop| &shop.region)
+                };
+                format!("{word} {}", shops.iter().map(region).collect::<Vec<_>>().join(", "))
+            }
+            EventKind::AuthorizationEnding { ends } => format!("{word} after {} days", (ends.0 - BEGIN) / DAY),
+            EventKind::ReauthorizationRequired(reason) => format!("{word}: {}", reason.as_str()),
+            EventKind::Connected
+            | EventKind::ConsentRenewed
+            | EventKind::RefreshForced
+            | EventKind::TokenShown
+            | EventKind::Recovered
+            | EventKind::Disconnected
+            | EventKind::Notice { .. }
+            | EventKind::KeysRotated { .. }
+            | EventKind::HostKeyRetired { .. }
+            | EventKind::TenantErased
+            | _ => word.to_owned(),
+        }
     }
 
     fn access_token(&self, token: &str) -> String {

@@ -36,6 +36,8 @@ pub(crate) struct AccessToken {
 
 const AFTER_HELP: &str = "\
 With --reveal, standard output contains only the token. A note on standard error says when it ends.
+Each use writes the event token-shown, also without --reveal. If the event can't be written, the
+command fails and shows no token.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 

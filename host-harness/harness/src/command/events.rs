@@ -1,13 +1,14 @@
-//! `events`: shows the events of a tenant's connections.
+//! `events`: shows the events of a tenant, or exports them.
 
 use clap::Args;
-use tiktok_shop_host::events::{Event, EventKind, EventPosition};
+use tiktok_shop_host::ShopId;
+use tiktok_shop_host::events::{Event, EventKind, EventPosition, NewEvent};
 
 use crate::failure::Failure;
 use crate::output::{EventLine, Report, count, time};
 use crate::settings::{OpenedStorage, StorageArgs};
 
-/// Show the events of the tenant's connections, oldest first
+/// Show the tenant's events, oldest first: what happened, and who caused it
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Events {
@@ -16,26 +17,34 @@ pub(crate) struct Events {
     after: Option<u64>,
 
     /// Maximum number of events
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, conflicts_with = "all")]
     limit: u32,
+
+    /// Show all events, however many there are
+    #[arg(long)]
+    all: bool,
 
     #[command(flatten)]
     settings: StorageArgs,
 }
 
 const AFTER_HELP: &str = "\
-Each line shows the position, the time, the customer, the account and the event. A later event has
-a greater position, but some numbers may be missing. Events contain no secret. They are kept after
-the connection has ended.
+Each line shows the position, the time, the customer, the account, the event, and who caused it. An
+event of the whole tenant has - in place of customer and account. A later event has a greater
+position, but some numbers may be missing. Events contain no secret. They are kept after the
+connection has ended. To export events, use --all --json, and keep the last position: the next
+export continues there with --after.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
   $ tiktok-shop-harness events --limit 1
-  1  2026-01-01T00:00:00Z  customer-7  …  connected
+  1  2026-01-01T00:00:00Z  customer-7  …  connected  by …
   note: there may be more events; continue with --after 1
 
-  $ tiktok-shop-harness events --after 0 --json
-  {\"position\":1,\"at\":1767225600,\"customer\":\"customer-7\",\"account\":\"…\",\"event\":\"connected\"}
+  $ tiktok-shop-harness events --all --json
+  {\"position\":1,\"at\":1767225600,\"customer\":\"customer-7\",\"account\":\"…\",\"event\":\"connected\",…}
+  {\"position\":2,…}
+  …
 
 Exit status: 0, also if there are no events; 16 if the database fails; for others see
 tiktok-shop-harness --help.";
@@ -47,7 +56,7 @@ impl Events {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let OpenedStorage { storage, tenant, .. } = self.settings.open(report).await?;
         let mut after = self.after.map(EventPosition);
-        let mut left = self.limit as usize;
+        let mut left = if self.all { usize::MAX } else { self.limit as usize };
         while left > 0 {
             let page = storage.events(&tenant, after, left.min(PAGE)).await?;
             let Some(last) = page.last() else { break };
@@ -67,17 +76,29 @@ fn print(event: &Event, report: &mut Report) {
     if report.is_json() {
         return report.json(&EventLine::from(event));
     }
-    let Event { position, event } = event;
-    let values = match event.kind {
-        EventKind::AuthorizationEnding { ends } => format!(" at {}", time(ends)),
+    let Event { position, event: NewEvent { at, key, kind, origin } } = event;
+    let (customer, account) = key.as_ref().map_or(("-", "-"), |key| (key.customer.as_str(), key.account.as_str()));
+    let actor = origin.actor.as_ref().map(|actor| format!("  by {actor}")).unwrap_or_default();
+    let reason = origin.stated_reason.as_ref().map(|reason| format!("  because {reason}")).unwrap_or_default();
+    let (word, values) = (kind.as_str(), values(kind));
+    let line = format!("{}  {}  {customer}  {account}  {word}{values}{actor}{reason}", position.0, time(*at));
+    report.line(&line);
+}
+
+/// Returns the values of an event, in the form in which they follow its word.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds have no values, or they are newer")]
+fn values(kind: &EventKind) -> String {
+    match kind {
+        EventKind::AuthorizationEnding { ends } => format!(" at {}", time(*ends)),
         EventKind::ReauthorizationRequired(reason) => format!(": {}", reason.as_str()),
         EventKind::Notice { days, ends } => {
-            format!(": ends within {}, at {}", count(days.into(), "day", "days"), time(ends))
+            format!(": ends within {}, at {}", count((*days).into(), "day", "days"), time(*ends))
         }
-        // These kinds have no values. A kind that is newer than this program may have values, but the program does not
-        // know them.
-        EventKind::Connected | EventKind::Recovered | EventKind::Disconnected | _ => String::new(),
-    };
-    let (customer, account, kind) = (&event.key.customer, &event.key.account, event.kind.as_str());
-    report.line(&format!("{}  {}  {customer}  {account}  {kind}{values}", position.0, time(event.at)));
+        EventKind::ShopsLinked { shops } | EventKind::ShopsUnlinked { shops } => {
+            format!(": {}", shops.iter().map(ShopId::as_str).collect::<Vec<_>>().join(", "))
+        }
+        EventKind::KeysRotated { host_key } => format!(" to {host_key}"),
+        EventKind::HostKeyRetired { host_key } => format!(": {host_key}"),
+        _ => String::new(),
+    }
 }

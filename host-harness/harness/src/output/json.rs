@@ -2,9 +2,10 @@
 //! are Unix seconds. The JSON contains no token, and a cipher only if the user asked for it.
 
 use serde::Serialize;
+use tiktok_shop_host::ShopId;
 use tiktok_shop_host::connection::{Connection, PastFailure, ReauthorizationReason, Shop, UnixSeconds};
 use tiktok_shop_host::error::Failure;
-use tiktok_shop_host::events::{Event, EventKind};
+use tiktok_shop_host::events::{Actor, Cause, Event, EventKind, NewEvent, StatedReason};
 
 /// Whether ciphers are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,13 +83,14 @@ pub(crate) struct FailureLine<'a> {
     request_id: Option<&'a str>,
 }
 
-/// An event of a connection.
+/// An event of a tenant.
 #[derive(Serialize)]
 pub(crate) struct EventLine<'a> {
     position: u64,
     at: u64,
-    customer: &'a str,
-    account: &'a str,
+    /// `null` if the event concerns the whole tenant. The account is then also `null`.
+    customer: Option<&'a str>,
+    account: Option<&'a str>,
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
@@ -96,6 +98,15 @@ pub(crate) struct EventLine<'a> {
     days: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shops: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_key: Option<&'a str>,
+    /// `null` if the platform itself caused the event.
+    actor: Option<&'a str>,
+    stated_reason: Option<&'a str>,
+    /// `null` if an earlier release wrote the event.
+    cause: Option<&'static str>,
 }
 
 fn seconds(at: Option<UnixSeconds>) -> Option<u64> {
@@ -159,24 +170,35 @@ impl<'a> From<&'a Failure> for FailureLine<'a> {
 }
 
 impl<'a> From<&'a Event> for EventLine<'a> {
-    fn from(Event { position, event }: &'a Event) -> Self {
-        let (reason, days, ends_at) = match event.kind {
-            EventKind::AuthorizationEnding { ends } => (None, None, Some(ends.0)),
-            EventKind::ReauthorizationRequired(why) => (Some(why.as_str()), None, None),
-            EventKind::Notice { days, ends } => (None, Some(days), Some(ends.0)),
-            // These kinds have no values. A kind that is newer than this program may have values, but the program does
-            // not know them.
-            EventKind::Connected | EventKind::Recovered | EventKind::Disconnected | _ => (None, None, None),
-        };
-        Self {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds have no values, or they are newer")]
+    fn from(Event { position, event: NewEvent { at, key, kind, origin } }: &'a Event) -> Self {
+        let mut line = Self {
             position: position.0,
-            at: event.at.0,
-            customer: event.key.customer.as_str(),
-            account: event.key.account.as_str(),
-            event: event.kind.as_str(),
-            reason,
-            days,
-            ends_at,
+            at: at.0,
+            customer: key.as_ref().map(|key| key.customer.as_str()),
+            account: key.as_ref().map(|key| key.account.as_str()),
+            event: kind.as_str(),
+            reason: None,
+            days: None,
+            ends_at: None,
+            shops: None,
+            host_key: None,
+            actor: origin.actor.as_ref().map(Actor::as_str),
+            stated_reason: origin.stated_reason.as_ref().map(StatedReason::as_str),
+            cause: origin.cause.map(Cause::as_str),
+        };
+        match kind {
+            EventKind::AuthorizationEnding { ends } => line.ends_at = Some(ends.0),
+            EventKind::ReauthorizationRequired(why) => line.reason = Some(why.as_str()),
+            EventKind::Notice { days, ends } => (line.days, line.ends_at) = (Some(*days), Some(ends.0)),
+            EventKind::ShopsLinked { shops } | EventKind::ShopsUnlinked { shops } => {
+                line.shops = Some(shops.iter().map(ShopId::as_str).collect());
+            }
+            EventKind::KeysRotated { host_key } | EventKind::HostKeyRetired { host_key } => {
+                line.host_key = Some(host_key.as_str());
+            }
+            _ => {}
         }
+        line
     }
 }

@@ -4,6 +4,8 @@
 
 use std::env::{VarError, var};
 
+use tiktok_shop_host::events::Actor;
+
 use crate::failure::Failure;
 
 pub(crate) const STORAGE: &str = "TIKTOK_SHOP_STORAGE";
@@ -13,6 +15,15 @@ pub(crate) const APP_KEY: &str = "TIKTOK_SHOP_APP_KEY";
 pub(crate) const APP_SECRET: &str = "TIKTOK_SHOP_APP_SECRET";
 pub(crate) const PREVIOUS_APP_SECRET: &str = "TIKTOK_SHOP_PREVIOUS_APP_SECRET";
 pub(crate) const AUTHORIZATION_LINK: &str = "TIKTOK_SHOP_AUTHORIZATION_LINK";
+
+/// The variables in which systems put the name of the user: first Unix, then Windows.
+const USER: [&str; 3] = ["USER", "LOGNAME", "USERNAME"];
+
+/// Returns the user of this machine as an actor. `None` if no variable has a name that an actor can have. The user can
+/// set these variables, and can also name any actor with an option.
+pub(super) fn user() -> Option<Actor> {
+    USER.iter().find_map(|name| variable(name).ok().flatten()?.parse().ok())
+}
 
 /// Returns the value of a variable. `None` if the variable is not set, or if it is empty.
 ///

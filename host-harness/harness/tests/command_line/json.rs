@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::run;
-use crate::stage::{BEGIN, Stage};
+use crate::stage::{ACTOR, BEGIN, Stage};
 
 const SHOP: &str = "7490000000000000001";
 
@@ -70,10 +70,17 @@ fn every_command_prints_exactly_these_members() {
     assert_eq!(taken, json!({ "status": 200, "outcome": "handled", "event": event }));
     assert_eq!(stage.json(&take, &delivery.body), [json!({ "status": 200, "outcome": "repeated" })]);
 
-    let connected = json!({
-        "position": 1, "at": BEGIN, "customer": "customer-7", "account": account, "event": "connected",
-    });
-    assert_eq!(stage.json("events", ""), [connected]);
+    let event = |position: u64, event: &str, cause: &str| {
+        json!({
+            "position": position, "at": BEGIN, "customer": "customer-7", "account": account, "event": event,
+            "actor": ACTOR, "stated_reason": null, "cause": cause,
+        })
+    };
+    let mut linked = event(2, "shops-linked", "connect");
+    linked["shops"] = json!([SHOP]);
+    let shown = [event(3, "token-shown", "access-token"), event(4, "token-shown", "access-token")];
+    let [first, second] = shown;
+    assert_eq!(stage.json("events", ""), [event(1, "connected", "connect"), linked, first, second]);
     stage.advance(7 * 86_400 - 3_600);
     let swept = [
         json!({ "tenant": "default", "customer": "customer-7", "account": account, "outcome": "refreshed" }),

@@ -5,7 +5,7 @@ use std::fs;
 use fake_tiktok_shop::Decision;
 use serde_json::json;
 
-use crate::stage::Stage;
+use crate::stage::{ACTOR, Stage};
 use crate::{Run, lines, run};
 
 /// Returns the names of the keys in the key file. The current one comes first.
@@ -41,6 +41,10 @@ fn a_host_key_is_replaced_and_retired_and_connections_continue() {
 
     assert_eq!(stage.ok(&format!("keys retire {first}"), ""), format!("host key {first} is retired\n"));
     assert_eq!(ids(&stage), vec![second.clone()]);
+    let events = stage.json("events --all", "");
+    let of_tenant = events.iter().filter(|event| event["customer"].is_null() && event["actor"] == ACTOR);
+    let of_tenant: Vec<_> = of_tenant.map(|event| (event["event"].clone(), event["host_key"].clone())).collect();
+    assert_eq!(of_tenant, [(json!("keys-rotated"), json!(second)), (json!("host-key-retired"), json!(first))]);
     let gone = format!("there is no host key {first}");
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(2), gone));
 
@@ -140,10 +144,16 @@ fn a_tenant_is_erased_only_if_it_is_named_and_confirmed() {
     assert_eq!(stage.ok("list-connections customer-7", ""), "");
     assert_eq!(stage.ok("events", ""), "");
     let erased = stage.json("keys erase --tenant default --yes", "");
+    // The event of the first erasure, and the digest by which it was written once.
     let nothing = json!({
-        "tenant": "default", "keys": 0, "connections": 0, "others": 0, "older_copies_open_with": [host_key],
+        "tenant": "default", "keys": 0, "connections": 0, "others": 2, "older_copies_open_with": [host_key],
     });
     assert_eq!(erased, [nothing]);
+    // The second erasure has its own event.
+    let events = stage.ok("events", "");
+    let erased = format!("2026-01-01T00:00:00Z  -  -  tenant-erased  by {ACTOR}\n");
+    assert!(events.ends_with(&erased), "{events}");
+    assert_eq!(events.lines().count(), 1, "{events}");
     // The webhook is unknown again, and so is the state of the consent.
     assert!(stage.ok(&accept, body).starts_with("answer 200: handled\n"));
     let late = stage.decide(&link, "one-shop", Decision::Allow);

@@ -3,7 +3,7 @@
 use fake_tiktok_shop::{Decision, Ending, Fault, Piece};
 use serde_json::json;
 
-use crate::stage::{DAY, Stage};
+use crate::stage::{ACTOR, DAY, Stage};
 use crate::{Run, lines, output_of, run};
 
 const SHOP: &str = "7490000000000000001";
@@ -61,13 +61,18 @@ fn a_connection_is_created_used_refreshed_and_ended() {
     assert_eq!(printed, "customer-7 is disconnected\n");
     assert_eq!(stage.ok("list-connections customer-7", ""), "");
     assert_eq!(stage.ok("disconnect customer-7", ""), "customer-7 is disconnected\n", "idempotent");
-    assert_eq!(
-        stage.ok("events", ""),
-        format!(
-            "1  2026-01-01T00:00:00Z  customer-7  {account}  connected\n\
-             2  2026-01-16T00:00:00Z  customer-7  {account}  disconnected\n"
-        )
-    );
+    let event = |position, day, event| {
+        format!("{position}  2026-01-{day}T00:00:00Z  customer-7  {account}  {event}  by {ACTOR}")
+    };
+    let expected = [
+        event(1, "01", "connected"),
+        event(2, "01", &format!("shops-linked: {SHOP}")),
+        event(3, "09", "token-shown"),
+        event(4, "09", "token-shown"),
+        event(5, "16", &format!("shops-unlinked: {SHOP}")),
+        event(6, "16", "disconnected"),
+    ];
+    assert_eq!(stage.ok("events", ""), lines(expected.iter().map(String::as_str)));
 }
 
 fn calls(stage: &Stage) {
@@ -260,8 +265,9 @@ fn an_error_of_tiktok_shop_ends_with_the_exit_status_of_its_case() {
     let printed = stage.ok("list-connections customer-8", "");
     assert!(printed.starts_with("customer-8: Lantern & Loom (DE), reauthorization-required: authorization-expired\n"));
     let expected = json!({
-        "position": 3, "at": stage.fake.now(), "customer": "customer-8", "account": stage.account("several-regions"),
+        "position": 7, "at": stage.fake.now(), "customer": "customer-8", "account": stage.account("several-regions"),
         "event": "reauthorization-required", "reason": "authorization-expired",
+        "actor": ACTOR, "stated_reason": null, "cause": "refresh",
     });
-    assert_eq!(stage.json("events --limit 1 --after 2", ""), [expected]);
+    assert_eq!(stage.json("events --limit 1 --after 6", ""), [expected]);
 }

@@ -239,11 +239,38 @@ fn the_address_of_postgresql_comes_from_a_variable() {
     let callback = with("authorization-url customer-7 --consent-as one-shop", "");
     assert!(with("connect", &callback).starts_with("customer-7: Teapot Corner (GB), active\n"));
     with("refresh customer-7 --force", "");
-    assert_eq!(with("events", "").lines().count(), 1);
+    // A connection and its shop, and a forced refresh.
+    assert_eq!(with("events", "").lines().count(), 3);
     let erased = with(&format!("keys erase --tenant {tenant} --yes"), "");
     let first = format!("tenant {tenant}: erased 1 data key, 1 connection and 2 other entries\n");
     assert!(erased.starts_with(&first), "{erased}");
     assert!(!stage.data("fake-connections.sqlite").exists());
+}
+
+#[test]
+fn an_event_names_the_actor_of_the_option_or_the_variable_or_else_the_user_of_the_machine() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    let origin = |options: &[&str], variables: &[(&str, &str)]| {
+        let mut command = stage.with(&[["access-token", "customer-7"].as_slice(), options].concat());
+        for name in ["TIKTOK_SHOP_ACTOR", "USER", "LOGNAME", "USERNAME"] {
+            command.env_remove(name);
+        }
+        let Run { status, stderr, .. } = stage.run(with(command, variables), "");
+        assert_eq!(status, Some(0), "{stderr}");
+        let event = stage.json("events --all", "").pop().unwrap();
+        assert_eq!((&event["event"], &event["cause"]), (&json!("token-shown"), &json!("access-token")));
+        (event["actor"].clone(), event["stated_reason"].clone())
+    };
+    let variable = ("TIKTOK_SHOP_ACTOR", "ben");
+    let all = [variable, ("USER", "chris"), ("LOGNAME", "dana")];
+    let reason = ["--reason", "support case 4711"];
+    assert_eq!(origin(&["--actor", "ana"], &all), (json!("ana"), json!(null)));
+    assert_eq!(origin(&reason, &all), (json!("ben"), json!("support case 4711")));
+    assert_eq!(origin(&[], &all[1..]), (json!("chris"), json!(null)));
+    assert_eq!(origin(&[], &all[2..]), (json!("dana"), json!(null)));
+    assert_eq!(origin(&[], &[("USER", "\u{202e}chris"), ("USERNAME", "erin")]), (json!("erin"), json!(null)));
+    assert_eq!(origin(&[], &[]), (json!(null), json!(null)), "the platform itself");
 }
 
 #[test]

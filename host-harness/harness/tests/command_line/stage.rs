@@ -18,6 +18,8 @@ use crate::{PROGRAM, Run, command, run};
 /// The time at which the fake's clock starts: 2026-01-01T00:00:00Z.
 pub(crate) const BEGIN: u64 = 1_767_225_600;
 pub(crate) const DAY: u64 = 86_400;
+/// The actor of every command of a stage.
+pub(crate) const ACTOR: &str = "tester@platform.example";
 
 /// The environment of a test.
 pub(crate) struct Stage {
@@ -80,6 +82,7 @@ impl Stage {
         at_home(command, self.home());
         command.env("TIKTOK_SHOP_FAKE", format!("http://{}", self.fake.address()));
         command.env("TIKTOK_SHOP_COMPONENT", xtask::component().unwrap());
+        command.env("TIKTOK_SHOP_ACTOR", ACTOR);
     }
 
     /// Runs a command, and records its output. The output must not contain a secret of this stage.

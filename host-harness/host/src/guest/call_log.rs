@@ -10,7 +10,7 @@ use tracing::{Level, Span, field};
 
 use super::scope::Scope;
 use crate::error::{Action, CallError, ConnectorError};
-use crate::id::{AccountId, CustomerId};
+use crate::id::{AccountId, Actor, CustomerId};
 
 /// The exports of the connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,7 @@ impl CallLog {
             tenant = scope.tenant.as_str(),
             customer = scope.customer().map(CustomerId::as_str),
             account = account.map(AccountId::as_str),
+            actor = scope.origin.actor.as_ref().map(Actor::as_str),
         );
         Self { operation, span, started: Instant::now() }
     }
@@ -119,6 +120,7 @@ fn failed(error: &CallError, elapsed_ms: u64) {
         | CallError::Exhausted { .. }
         | CallError::ContractBroken { .. }
         | CallError::NoRandomness { .. }
+        | CallError::NotRecorded { .. }
         | CallError::Aborted { .. } => Level::ERROR,
     };
     let answer = if let CallError::Connector(error) = error { Some(error) } else { None };

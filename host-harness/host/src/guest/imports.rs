@@ -12,7 +12,7 @@ use self::save::{SaveBudget, save};
 use super::bindings::{app_credentials, connection_storage, storage_types, token_storage, types};
 use super::row_events::caused_by;
 use super::sandbox::Fetched;
-use super::scope::{Customers, KeyUse, Scope};
+use super::scope::{Act, Customers, KeyUse, Scope};
 use super::secrets::Secrets;
 use crate::clock::Clock;
 use crate::connection::{ConnectionKey, UnixSeconds};
@@ -35,6 +35,8 @@ pub(super) struct Imports {
     /// The row that the guest last loaded or wrote. When the guest replaces a row, the host compares the old row with
     /// the new one, to find the events. If the old row is this one, the host need not load it.
     last_row: Option<RowEntry>,
+    /// The revision of a row that this call tried to write, if the storage did not say whether it did.
+    unsettled_row: Option<Revision>,
     secrets: Secrets,
 }
 
@@ -74,7 +76,20 @@ impl Imports {
         secrets: Secrets,
     ) -> Self {
         let (token_save, row_save) = (SaveBudget::new(timeout), SaveBudget::new(timeout));
-        Self { scope, storage, credentials, clock, revisions, timeout, token_save, row_save, last_row: None, secrets }
+        let (last_row, unsettled_row) = (None, None);
+        Self {
+            scope,
+            storage,
+            credentials,
+            clock,
+            revisions,
+            timeout,
+            token_save,
+            row_save,
+            last_row,
+            unsettled_row,
+            secrets,
+        }
     }
 
     /// Checks that the guest may access this customer's records in this call.
@@ -233,8 +248,15 @@ impl Imports {
             known => known,
         };
         let now = UnixSeconds(self.clock.wall().as_secs());
-        let events = caused_by(before.as_ref().map(|entry| &entry.row), next.as_ref().map(|next| &next.value), now);
-        let (storage, tenant) = (&self.storage, &self.scope.tenant);
+        // If an earlier attempt of this call wrote the row that is replaced, it has also written the event of the act.
+        if before.as_ref().is_some_and(|entry| Some(&entry.revision) == self.unsettled_row.as_ref()) {
+            self.scope.act = Act::Other;
+        }
+        let Scope { tenant, origin, act, .. } = &self.scope;
+        let (replaced, written) = (before.as_ref().map(|entry| &entry.row), next.as_ref().map(|next| &next.value));
+        let events = caused_by(replaced, written, *act, now, origin);
+        self.unsettled_row = next.as_ref().map(|next| next.revision.clone());
+        let storage = &self.storage;
         let budget = self.row_save.for_swap(&key, expected.as_ref());
         let swapped = save(budget, next.as_ref().map(|next| &next.revision), || {
             storage.swap_row(tenant, &key, expected.as_ref(), next.as_ref(), &events)
@@ -242,6 +264,7 @@ impl Imports {
         .await?;
         Ok(match (swapped, next) {
             (Swapped::Done, Some(Next { revision, value })) => {
+                self.scope.act = Act::Other;
                 self.last_row = Some(RowEntry { revision: revision.clone(), row: value });
                 connection_storage::SwapOutcome::Stored(revision.into())
             }

@@ -1,24 +1,69 @@
 //! The events that a change of a connection's row causes. The host appends them in the transaction that writes the row.
 
-use crate::connection::{ConnectionStatus, UnixSeconds};
-use crate::events::{EventKind, NewEvent};
+use std::collections::BTreeSet;
+
+use super::scope::Act;
+use crate::connection::{Connection, ConnectionStatus, UnixSeconds};
+use crate::events::{EventKind, NewEvent, Origin};
+use crate::id::ShopId;
 use crate::storage::Row;
 
 /// Returns the events that the change from `before` to `after` causes, in order. Rows with different lineages
-/// ([`Row::token_lineage`]) belong to different connections: the earlier connection ended, and another one began.
-pub(super) fn caused_by(before: Option<&Row>, after: Option<&Row>, at: UnixSeconds) -> Vec<NewEvent> {
+/// ([`Row::token_lineage`]) belong to different connections: the earlier connection ended, and another one began. `act`
+/// is what the call does, or `Act::Other` if an earlier write of this call has already written the event of the act.
+pub(super) fn caused_by(
+    before: Option<&Row>,
+    after: Option<&Row>,
+    act: Act,
+    at: UnixSeconds,
+    origin: &Origin,
+) -> Vec<NewEvent> {
     let Some(key) = after.or(before).map(|row| &row.connection.key) else { return Vec::new() };
     let kinds = match (before, after) {
         (Some(before), Some(after)) if before.token_lineage == after.token_lineage => {
-            change(before.connection.status, after.connection.status)
+            let (before, after) = (&before.connection, &after.connection);
+            let status = change(before.status, after.status);
+            acts(before, after, act).chain(status).chain(links(Some(before), after)).collect()
         }
         (before, after) => {
-            let ended = before.map(|_| EventKind::Disconnected);
-            let began = after.map(|after| [Some(EventKind::Connected), warning(after.connection.status)]);
-            ended.into_iter().chain(began.into_iter().flatten().flatten()).collect()
+            let mut kinds: Vec<_> = before.map(|_| EventKind::Disconnected).into_iter().collect();
+            if let Some(Row { connection, .. }) = after {
+                kinds.push(EventKind::Connected);
+                kinds.extend(warning(connection.status));
+                kinds.extend(links(None, connection));
+                kinds.extend((act == Act::ForcedRefresh).then_some(EventKind::RefreshForced));
+            }
+            kinds
         }
     };
-    kinds.into_iter().map(|kind| NewEvent { at, key: key.clone(), kind }).collect()
+    let event = |kind| NewEvent { at, key: Some(key.clone()), kind, origin: origin.clone() };
+    kinds.into_iter().map(event).collect()
+}
+
+/// Returns the events of what the call does to an existing connection. If a call stored a new consent and ended before
+/// it wrote the row, a later call writes the row. The time of the consent then shows that there was a new consent.
+fn acts(before: &Connection, after: &Connection, act: Act) -> impl Iterator<Item = EventKind> {
+    let renewed = act == Act::Consent || before.granted_at != after.granted_at;
+    let forced = act == Act::ForcedRefresh;
+    let renewed = renewed.then_some(EventKind::ConsentRenewed);
+    renewed.into_iter().chain(forced.then_some(EventKind::RefreshForced))
+}
+
+/// Returns the events of the links that differ. `before: None` means that the connection begins.
+fn links(before: Option<&Connection>, after: &Connection) -> impl Iterator<Item = EventKind> {
+    let linked = |connection: &Connection| -> Vec<ShopId> {
+        let shops = connection.shops.iter().filter(|shop| shop.linked);
+        shops.map(|shop| shop.id.clone()).collect()
+    };
+    let (before, after) = (before.map(linked).unwrap_or_default(), linked(after));
+    let without = |shops: &[ShopId], others: &[ShopId]| -> Vec<ShopId> {
+        let others: BTreeSet<_> = others.iter().collect();
+        shops.iter().filter(|shop| !others.contains(shop)).cloned().collect()
+    };
+    let (unlinked, linked) = (without(&before, &after), without(&after, &before));
+    let unlinked = (!unlinked.is_empty()).then_some(EventKind::ShopsUnlinked { shops: unlinked });
+    let linked = (!linked.is_empty()).then_some(EventKind::ShopsLinked { shops: linked });
+    unlinked.into_iter().chain(linked)
 }
 
 /// Returns the events of a change of status. If only the time or the reason in the status changes, there is no event.
@@ -47,7 +92,8 @@ mod tests {
     use super::*;
     use crate::connection::ConnectionStatus::{Active, AuthorizationEnding, ReauthorizationRequired};
     use crate::connection::ReauthorizationReason::{AuthorizationExpired, AuthorizationRevoked};
-    use crate::connection::{Connection, ConnectionKey};
+    use crate::connection::{ConnectionKey, Shop};
+    use crate::events::Cause;
 
     const ENDS: UnixSeconds = UnixSeconds(1_770_000_000);
     const LATER: UnixSeconds = UnixSeconds(1_780_000_000);
@@ -62,11 +108,33 @@ mod tests {
         row
     }
 
-    fn kinds(before: Option<&Row>, after: Option<&Row>) -> Vec<EventKind> {
-        let events = caused_by(before, after, UnixSeconds(7));
-        let key = row("", Active).connection.key;
-        assert!(events.iter().all(|event| event.at == UnixSeconds(7) && event.key == key));
+    /// The row before a call, the row after it, what the call does, and the events that it must write.
+    type Case<'a> = (Option<&'a Row>, Option<&'a Row>, Act, &'a [EventKind]);
+
+    /// Returns the row with these shops. A shop whose number is negative is not linked.
+    fn with_shops(mut row: Row, shops: &[i64]) -> Row {
+        let shop = |number: &i64| {
+            let account = row.connection.key.account.clone();
+            Shop { linked: *number > 0, ..Shop::new(number.abs().to_string().parse().unwrap(), account) }
+        };
+        row.connection.shops = shops.iter().map(shop).collect();
+        row
+    }
+
+    fn ids(shops: &[i64]) -> Vec<ShopId> {
+        shops.iter().map(|number| number.to_string().parse().unwrap()).collect()
+    }
+
+    fn kinds_of(before: Option<&Row>, after: Option<&Row>, act: Act) -> Vec<EventKind> {
+        let origin = Origin { actor: Some("ana".parse().unwrap()), ..Origin::default().during(Cause::Call) };
+        let events = caused_by(before, after, act, UnixSeconds(7), &origin);
+        let key = Some(row("", Active).connection.key);
+        assert!(events.iter().all(|event| event.at == UnixSeconds(7) && event.key == key && event.origin == origin));
         events.into_iter().map(|event| event.kind).collect()
+    }
+
+    fn kinds(before: Option<&Row>, after: Option<&Row>) -> Vec<EventKind> {
+        kinds_of(before, after, Act::Other)
     }
 
     #[test]
@@ -89,6 +157,56 @@ mod tests {
         ];
         for (before, after, expected) in table {
             assert_eq!(kinds(Some(&row("l", before)), Some(&row("l", after))), expected, "{before:?} to {after:?}");
+        }
+    }
+
+    #[test]
+    fn every_change_of_links_names_the_shops() {
+        let linked = |shops| EventKind::ShopsLinked { shops: ids(shops) };
+        let unlinked = |shops| EventKind::ShopsUnlinked { shops: ids(shops) };
+        let table: [(&[i64], &[i64], Vec<EventKind>); 7] = [
+            (&[], &[], vec![]),
+            (&[1, -2], &[-2, 1], vec![]),
+            (&[], &[2, -3, 1], vec![linked(&[2, 1])]),
+            (&[-1, -2], &[1, 2], vec![linked(&[1, 2])]),
+            (&[1, 2, 3], &[-1, 2, -3], vec![unlinked(&[1, 3])]),
+            (&[1, -2], &[-1, 2], vec![unlinked(&[1]), linked(&[2])]),
+            // A shop that is no longer in the row is no longer linked.
+            (&[1, 2], &[2], vec![unlinked(&[1])]),
+        ];
+        for (before, after, expected) in table {
+            let rows = [before, after].map(|shops| with_shops(row("l", Active), shops));
+            assert_eq!(kinds(Some(&rows[0]), Some(&rows[1])), expected, "{before:?} to {after:?}");
+        }
+        let began = with_shops(row("l", Active), &[1, -2]);
+        assert_eq!(kinds(None, Some(&began)), [EventKind::Connected, linked(&[1])]);
+        assert_eq!(kinds(Some(&began), None), [EventKind::Disconnected]);
+        let replaced = with_shops(row("other", Active), &[1]);
+        let expected = [EventKind::Disconnected, EventKind::Connected, linked(&[1])];
+        assert_eq!(kinds(Some(&began), Some(&replaced)), expected);
+    }
+
+    #[test]
+    fn a_consent_and_a_forced_refresh_write_an_event_although_the_rows_are_alike() {
+        use EventKind::{Connected, ConsentRenewed, Disconnected, Recovered, RefreshForced};
+
+        let (active, dead) = (row("l", Active), row("l", ReauthorizationRequired(AuthorizationRevoked)));
+        let mut later = row("l", Active);
+        later.connection.granted_at = LATER;
+        let table: [Case<'_>; 9] = [
+            (Some(&active), Some(&active), Act::Consent, &[ConsentRenewed]),
+            (Some(&active), Some(&later), Act::Consent, &[ConsentRenewed]),
+            (Some(&dead), Some(&active), Act::Consent, &[ConsentRenewed, Recovered]),
+            // The call that stored the consent ended before it wrote the row.
+            (Some(&active), Some(&later), Act::Other, &[ConsentRenewed]),
+            (Some(&active), Some(&later), Act::ForcedRefresh, &[ConsentRenewed, RefreshForced]),
+            (Some(&active), Some(&active), Act::ForcedRefresh, &[RefreshForced]),
+            (None, Some(&active), Act::ForcedRefresh, &[Connected, RefreshForced]),
+            (None, Some(&active), Act::Consent, &[Connected]),
+            (Some(&active), None, Act::ForcedRefresh, &[Disconnected]),
+        ];
+        for (before, after, act, expected) in table {
+            assert_eq!(kinds_of(before, after, act), expected);
         }
     }
 

@@ -3,16 +3,32 @@
 
 use std::collections::BTreeSet;
 
+use crate::events::Origin;
 use crate::id::{CustomerId, TenantId};
+use crate::refresh::RefreshMode;
 
-/// The tenant and the customers of one call. The guest may access only the records of these customers, and it can't
-/// choose a tenant.
+/// The tenant and the customers of one call, and who makes the call. The guest may access only the records of these
+/// customers, and it can't choose a tenant or an actor.
 #[derive(Clone)]
 pub(crate) struct Scope {
     pub(crate) tenant: TenantId,
     pub(super) customers: Customers,
     pub(super) keys: KeyUse,
     pub(super) credentials: CredentialsUse,
+    /// The origin of the events that the call causes.
+    pub(super) origin: Origin,
+    pub(super) act: Act,
+}
+
+/// What a call does by its nature. It causes an event even if the rows before and after it are alike.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    /// The call stores a new consent.
+    Consent,
+    /// The call is a forced refresh.
+    ForcedRefresh,
+    /// Any other call. Its events depend only on the rows.
+    Other,
 }
 
 /// When the host fetches the app's credentials for a call.
@@ -49,38 +65,47 @@ pub(super) enum Customers {
 
 impl Scope {
     /// Returns the scope of a call for one customer.
-    pub(crate) fn of_customer(tenant: &TenantId, customer: &CustomerId) -> Self {
-        Self::new(tenant, Customers::One(customer.clone()))
+    pub(crate) fn of_customer(tenant: &TenantId, customer: &CustomerId, origin: Origin) -> Self {
+        Self::new(tenant, Customers::One(customer.clone()), origin)
     }
 
     /// Returns the scope of a call for one customer that may send requests.
-    pub(crate) fn with_credentials(tenant: &TenantId, customer: &CustomerId) -> Self {
-        Self { credentials: CredentialsUse::First, ..Self::of_customer(tenant, customer) }
+    pub(crate) fn with_credentials(tenant: &TenantId, customer: &CustomerId, origin: Origin) -> Self {
+        Self { credentials: CredentialsUse::First, ..Self::of_customer(tenant, customer, origin) }
     }
 
     /// Returns the scope of a call that spends an authorization code for one customer.
-    pub(crate) fn for_connect(tenant: &TenantId, customer: &CustomerId) -> Self {
-        Self { keys: KeyUse::First, ..Self::with_credentials(tenant, customer) }
+    pub(crate) fn for_connect(tenant: &TenantId, customer: &CustomerId, origin: Origin) -> Self {
+        Self { keys: KeyUse::First, act: Act::Consent, ..Self::with_credentials(tenant, customer, origin) }
+    }
+
+    /// Returns the scope of a call that refreshes a connection of one customer.
+    pub(crate) fn for_refresh(tenant: &TenantId, customer: &CustomerId, mode: RefreshMode, origin: Origin) -> Self {
+        let act = match mode {
+            RefreshMode::Forced => Act::ForcedRefresh,
+            RefreshMode::WhenDue => Act::Other,
+        };
+        Self { act, ..Self::with_credentials(tenant, customer, origin) }
     }
 
     /// Returns the scope of a call that lists one customer's connections.
-    pub(crate) fn for_listing(tenant: &TenantId, customer: &CustomerId) -> Self {
-        Self { keys: KeyUse::Optional, ..Self::of_customer(tenant, customer) }
+    pub(crate) fn for_listing(tenant: &TenantId, customer: &CustomerId, origin: Origin) -> Self {
+        Self { keys: KeyUse::Optional, ..Self::of_customer(tenant, customer, origin) }
     }
 
     /// Returns the scope of a call that reads no stored connection, and uses the app's credentials.
-    pub(crate) fn without_customer(tenant: &TenantId) -> Self {
-        Self { credentials: CredentialsUse::First, ..Self::new(tenant, Customers::None) }
+    pub(crate) fn without_customer(tenant: &TenantId, origin: Origin) -> Self {
+        Self { credentials: CredentialsUse::First, ..Self::new(tenant, Customers::None, origin) }
     }
 
     /// Returns the scope of a call for a webhook, which may look up the owners of a shop.
-    pub(crate) fn for_webhook(tenant: &TenantId) -> Self {
-        Self { credentials: CredentialsUse::First, ..Self::new(tenant, Customers::Owners(BTreeSet::new())) }
+    pub(crate) fn for_webhook(tenant: &TenantId, origin: Origin) -> Self {
+        Self { credentials: CredentialsUse::First, ..Self::new(tenant, Customers::Owners(BTreeSet::new()), origin) }
     }
 
-    fn new(tenant: &TenantId, customers: Customers) -> Self {
+    fn new(tenant: &TenantId, customers: Customers, origin: Origin) -> Self {
         let (keys, credentials) = (KeyUse::WhenNeeded, CredentialsUse::WhenAsked);
-        Self { tenant: tenant.clone(), customers, keys, credentials }
+        Self { tenant: tenant.clone(), customers, keys, credentials, origin, act: Act::Other }
     }
 
     /// Returns whether the call receives a webhook.

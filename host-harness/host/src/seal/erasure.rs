@@ -1,9 +1,10 @@
 //! Erases a tenant: first its data keys, then everything else that is stored of it.
 
-use super::keyring::Keyring;
+use super::keyring::{Keyring, no_randomness};
 use super::rotation_error::RotationError;
+use crate::events::{Cause, EventKind};
 use crate::id::TenantId;
-use crate::storage::TenantKey;
+use crate::storage::{OnceDigest, TenantKey};
 
 /// The number of entries of each kind that are deleted at a time.
 const PAGE: usize = 500;
@@ -24,8 +25,9 @@ pub struct Erased {
 impl Keyring {
     /// Erases a tenant. First erases its data keys, so that no host can open a sealed value any more. Other hosts notice
     /// this within 60 seconds. Then deletes everything that is stored of the tenant: connections, events, consents and
-    /// webhooks. Records that other hosts write during the erasure are also deleted. Only the position of the tenant's
-    /// last event stays, so that a reader of events never misses an event of a tenant that begins again.
+    /// webhooks. Records that other hosts write during the erasure are also deleted. At the end, writes the event
+    /// [`EventKind::TenantErased`]. Its position is behind that of the tenant's last deleted event, so that a reader of
+    /// events misses neither this event nor an event of a tenant that begins again.
     ///
     /// Older copies of the database still contain the wrapped data keys: backups, and what the storage can't remove from
     /// its own files, such as PostgreSQL's log and free pages. Anybody who also has the host key can open the values in
@@ -35,6 +37,7 @@ impl Keyring {
     /// # Errors
     /// See [`RotationError`]. A repetition finishes the erasure.
     pub async fn erase(&self, tenant: &TenantId) -> Result<Erased, RotationError> {
+        let once = OnceDigest::draw(self.randomness()).map_err(no_randomness)?;
         let mut erased = Erased::default();
         let mut newest = None;
         for _ in 0..MAX_PASSES {
@@ -48,6 +51,8 @@ impl Keyring {
                 }
             }
             if keys.is_empty() {
+                let event = self.event(EventKind::TenantErased, Cause::Erasure);
+                self.storage().append_once(tenant, &once, &event).await?;
                 return Ok(erased);
             }
             for key in &keys {

@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 use super::aead::{DataKey, decrypt, encode_associated_data, encrypt};
 use super::place::Place;
 use super::provider::{KeyError, KeyProvider};
-use crate::connection::ConnectionKey;
+use crate::clock::{Clock, SystemClock};
+use crate::connection::{ConnectionKey, UnixSeconds};
+use crate::events::{Actor, Cause, EventKind, NewEvent, Origin, StatedReason};
 use crate::id::{KeyId, Revision, TenantId};
 use crate::randomness::Randomness;
 use crate::secret::Secret;
@@ -35,6 +37,9 @@ pub struct Keyring {
     storage: Arc<dyn HostStorage>,
     provider: Arc<dyn KeyProvider>,
     randomness: Arc<dyn Randomness>,
+    clock: Arc<dyn Clock>,
+    /// Who changes keys, and why.
+    origin: Origin,
     cache: Mutex<BTreeMap<TenantId, CachedKeys>>,
 }
 
@@ -57,7 +62,31 @@ impl Keyring {
     /// Creates a keyring for this storage and these host keys.
     #[must_use]
     pub fn new(storage: Arc<dyn HostStorage>, provider: Arc<dyn KeyProvider>, randomness: Arc<dyn Randomness>) -> Self {
-        Self { storage, provider, randomness, cache: Mutex::default() }
+        let (clock, origin) = (Arc::new(SystemClock::new()), Origin::default());
+        Self { storage, provider, randomness, clock, origin, cache: Mutex::default() }
+    }
+
+    /// Sets the actor who changes keys. The events of a rotation, a retirement and an erasure name the actor. Without
+    /// this setting, the platform itself changes keys.
+    #[must_use]
+    pub fn acting_as(mut self, actor: Actor) -> Self {
+        self.origin.actor = Some(actor);
+        self
+    }
+
+    /// Sets the reason for which keys are changed. The events of a rotation, a retirement and an erasure contain the
+    /// reason.
+    #[must_use]
+    pub fn because(mut self, reason: StatedReason) -> Self {
+        self.origin.stated_reason = Some(reason);
+        self
+    }
+
+    /// Sets the clock that gives the events of a rotation, a retirement and an erasure their time. Default: [`SystemClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     pub(super) fn storage(&self) -> &dyn HostStorage {
@@ -66,6 +95,16 @@ impl Keyring {
 
     pub(super) fn provider(&self) -> &dyn KeyProvider {
         &*self.provider
+    }
+
+    /// Creates an event of now that concerns the whole tenant.
+    pub(super) fn event(&self, kind: EventKind, cause: Cause) -> NewEvent {
+        let at = UnixSeconds(self.clock.wall().as_secs());
+        NewEvent { at, key: None, kind, origin: self.origin.during(cause) }
+    }
+
+    pub(super) fn randomness(&self) -> &dyn Randomness {
+        &*self.randomness
     }
 
     /// Makes sure that values can be sealed for this tenant. Creates a first key if the tenant has no key.
@@ -273,6 +312,6 @@ fn does_not_open(key: &KeyId) -> StorageError {
     ))
 }
 
-fn no_randomness(error: io::Error) -> StorageError {
+pub(super) fn no_randomness(error: io::Error) -> StorageError {
     StorageError::Unavailable(format!("no randomness: {error}"))
 }

@@ -1,15 +1,22 @@
 //! Removes a host key that is no longer needed.
 
+use std::collections::BTreeSet;
+
 use super::key_file::KeyFile;
 use super::keyring::Keyring;
 use super::rotation_error::RotationError;
+use crate::events::{Cause, EventKind};
 use crate::id::HostKeyId;
+use crate::storage::OnceDigest;
 
 impl Keyring {
-    /// Removes a host key from its file if the key wraps no data key.
+    /// Removes a host key from its file if the key wraps no data key. Each tenant that has data keys gets the event
+    /// [`EventKind::HostKeyRetired`], once for each host key. If the process ends between the removal and the events,
+    /// the events are missing.
     ///
     /// # Errors
-    /// See [`RotationError`]. If the key is in use or is the current one, it stays in the file.
+    /// See [`RotationError`]. If the key is in use or is the current one, or if an event can't be stored, the key stays
+    /// in the file.
     pub async fn retire(&self, file: &KeyFile, host_key: &HostKeyId) -> Result<(), RotationError> {
         let keys = file.keys()?;
         let current = keys.ids().next();
@@ -23,11 +30,27 @@ impl Keyring {
         file.remove(host_key)?;
         // A host that read the file of host keys before the removal may still have wrapped a new data key with the
         // removed host key.
-        let still_unused = self.check_unused(host_key).await;
-        if still_unused.is_err() {
+        let retired = async {
+            self.check_unused(host_key).await?;
+            self.record_retirement(host_key).await
+        };
+        let retired = retired.await;
+        if retired.is_err() {
             file.restore(host_key, key)?;
         }
-        still_unused
+        retired
+    }
+
+    /// Writes the event of a retirement for each tenant that has data keys.
+    async fn record_retirement(&self, host_key: &HostKeyId) -> Result<(), RotationError> {
+        let once = OnceDigest::of(&format!("host-key-retired/{host_key}"));
+        let tenants: BTreeSet<_> = self.status().await?.keys.into_iter().map(|key| key.tenant).collect();
+        for tenant in &tenants {
+            let kind = EventKind::HostKeyRetired { host_key: host_key.clone() };
+            let event = self.event(kind, Cause::KeyRetirement);
+            self.storage().append_once(tenant, &once, &event).await?;
+        }
+        Ok(())
     }
 
     /// Checks that a host key wraps no data key.

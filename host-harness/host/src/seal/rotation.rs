@@ -9,8 +9,9 @@ use super::keyring::{Keyring, wrapping_context};
 use super::place::Place;
 use super::rotation_error::RotationError;
 use crate::connection::ConnectionKey;
+use crate::events::{Cause, EventKind};
 use crate::id::TenantId;
-use crate::storage::{Purpose, SealedRecord, StorageError, TenantKey};
+use crate::storage::{OnceDigest, Purpose, SealedRecord, StorageError, TenantKey};
 
 /// The number of records that are listed at a time.
 const PAGE: usize = 500;
@@ -66,6 +67,8 @@ impl Keyring {
     /// Every host must have both host keys before the rotation starts. After the rotation has started, calls fail on a
     /// host that does not have both. These calls lose nothing if `grace` is at least [`GRACE`](Self::GRACE).
     ///
+    /// Each tenant gets the event [`EventKind::KeysRotated`], once for each new data key.
+    ///
     /// If the rotation is interrupted, the next rotation continues where it stopped. If everything is rotated already,
     /// the function changes nothing and does not wait.
     ///
@@ -96,7 +99,9 @@ impl Keyring {
         Ok(rotated)
     }
 
-    /// Adds a new data key to the tenant if another host key wraps the newest data key. Returns the earlier data keys.
+    /// Adds a new data key to the tenant if another host key wraps the newest data key. Writes one event for each new
+    /// data key, also if several hosts rotate or if a rotation is interrupted: the earlier data keys stay until the event
+    /// is written. Returns the earlier data keys.
     async fn rotate_tenant_keys(
         &self,
         tenant: &TenantId,
@@ -119,6 +124,13 @@ impl Keyring {
         }
         let Some(newest) = keys.pop().filter(|newest| newest.wrapped.is_some()) else { return Ok(Vec::new()) };
         self.unwrap_key(tenant, &newest).await?;
+        if let Some(wrapped) = &newest.wrapped
+            && keys.iter().any(|key| key.wrapped.is_some())
+        {
+            let kind = EventKind::KeysRotated { host_key: wrapped.host_key.clone() };
+            let once = OnceDigest::of(&format!("keys-rotated/{}", newest.id));
+            self.storage().append_once(tenant, &once, &self.event(kind, Cause::KeyRotation)).await?;
+        }
         Ok(keys)
     }
 

@@ -10,6 +10,7 @@ use super::swap::{Next, Swapped};
 use crate::connection::{Connection, ConnectionKey, UnixSeconds};
 use crate::events::{Event, EventPosition, NewEvent};
 use crate::id::{CustomerId, Revision, ShopId, TenantId};
+use crate::randomness::{Randomness, random_bits};
 
 /// Keeps the rows of connections and the events of tenants.
 #[async_trait]
@@ -77,8 +78,8 @@ pub trait ConnectionStorage: Send + Sync {
     async fn knows_once(&self, tenant: &TenantId, key: &ConnectionKey, once: &OnceDigest)
     -> Result<bool, StorageError>;
 
-    /// Appends the event unless an event with the same `once` was appended for the same connection before. Returns
-    /// whether the event was appended.
+    /// Appends the event unless an event with the same `once` was appended for the same connection before, or for the
+    /// tenant before if the event concerns no connection. Returns whether the event was appended.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -86,13 +87,22 @@ pub trait ConnectionStorage: Send + Sync {
 }
 
 digest! {
-    /// SHA-256 of the name of an event that happens once to a connection.
+    /// SHA-256 of the name of an event that happens once to a connection or to a tenant.
     OnceDigest
 }
 
 impl OnceDigest {
     pub(crate) fn of(name: &str) -> Self {
         Self::sha256(name)
+    }
+
+    /// Draws the digest of an event that may happen any number of times. If the host repeats a write whose answer was
+    /// lost, it repeats the digest, so the event is appended once.
+    ///
+    /// # Errors
+    /// The source of randomness failed.
+    pub(crate) fn draw(randomness: &dyn Randomness) -> std::io::Result<Self> {
+        Ok(Self::of(&format!("{:032x}", random_bits(randomness)?)))
     }
 }
 

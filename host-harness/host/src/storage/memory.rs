@@ -42,7 +42,7 @@ struct Records {
     /// An event's position is its index in this list, plus the number of deleted events, plus 1.
     events: Vec<NewEvent>,
     deleted_events: u64,
-    once: BTreeSet<(ConnectionKey, OnceDigest)>,
+    once: BTreeSet<(Option<ConnectionKey>, OnceDigest)>,
     states: BTreeMap<StateDigest, StoredState>,
     webhooks: Webhooks,
     /// The tenant's keys, in the order in which they were added.
@@ -296,7 +296,7 @@ impl ConnectionStorage for MemoryStorage {
         once: &OnceDigest,
     ) -> Result<bool, StorageError> {
         let records = self.lock();
-        Ok(records.get(tenant).is_some_and(|records| records.once.contains(&(key.clone(), *once))))
+        Ok(records.get(tenant).is_some_and(|records| records.once.contains(&(Some(key.clone()), *once))))
     }
 
     async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {

@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 
 use super::{PAGE, Swept};
 use crate::connection::UnixSeconds;
-use crate::events::{EventKind, NewEvent};
+use crate::events::{Cause, EventKind, NewEvent, Origin};
 use crate::host::ConnectorHost;
 use crate::storage::{Ending, OnceDigest, StorageError, run_within};
 
@@ -20,12 +20,12 @@ const FIRST_NOTICE: u64 = 30 * DAY;
 
 /// Returns the notice that is due for an ending authorization, and the digest by which it is written only once. `None`
 /// if no notice is due. An authorization that has already ended gets the notice for one day.
-fn notice(ending: &Ending, now: UnixSeconds) -> Option<(OnceDigest, NewEvent)> {
+fn notice(ending: &Ending, now: UnixSeconds, origin: &Origin) -> Option<(OnceDigest, NewEvent)> {
     let left = ending.at.0.saturating_sub(now.0);
     let days = THRESHOLDS.into_iter().find(|days| left <= u64::from(*days) * DAY)?;
     let kind = EventKind::Notice { days, ends: ending.at };
     let once = OnceDigest::of(&format!("notice/{}/{days}", ending.grant));
-    Some((once, NewEvent { at: now, key: ending.key.clone(), kind }))
+    Some((once, NewEvent { at: now, key: Some(ending.key.clone()), kind, origin: origin.clone() }))
 }
 
 impl ConnectorHost {
@@ -39,6 +39,7 @@ impl ConnectorHost {
         swept: &mut Swept,
     ) -> Result<(), StorageError> {
         let by = UnixSeconds(now.0.saturating_add(FIRST_NOTICE));
+        let origin = self.origin(Cause::Sweep);
         let mut last: Option<Ending> = None;
         loop {
             let page = run_within(self.storage_timeout(), self.storage().endings(by, last.as_ref(), PAGE)).await?;
@@ -50,7 +51,7 @@ impl ConnectorHost {
                     swept.stopped = true;
                     return Ok(());
                 }
-                let Some((once, event)) = notice(ending, now) else { continue };
+                let Some((once, event)) = notice(ending, now, &origin) else { continue };
                 let (storage, tenant) = (self.storage(), &ending.tenant);
                 let is_known = run_within(self.storage_timeout(), storage.knows_once(tenant, &ending.key, &once));
                 if is_known.await? {
@@ -73,6 +74,7 @@ mod tests {
 
     #[test]
     fn only_the_most_urgent_due_notice_is_written() {
+        let origin = Origin::default().during(Cause::Sweep);
         let now = UnixSeconds(1_767_225_600);
         let key = ConnectionKey { customer: "customer".parse().unwrap(), account: "account".parse().unwrap() };
         let table = [
@@ -89,9 +91,10 @@ mod tests {
             let ending = Ending { at, tenant: "t".parse().unwrap(), key: key.clone(), grant: "l/7".to_owned() };
             let due = expected.map(|days| {
                 let kind = EventKind::Notice { days, ends: at };
-                (OnceDigest::of(&format!("notice/l/7/{days}")), NewEvent { at: now, key: key.clone(), kind })
+                let event = NewEvent { at: now, key: Some(key.clone()), kind, origin: origin.clone() };
+                (OnceDigest::of(&format!("notice/l/7/{days}")), event)
             });
-            assert_eq!(notice(&ending, now), due, "{left} s left");
+            assert_eq!(notice(&ending, now, &origin), due, "{left} s left");
         }
     }
 }

@@ -12,10 +12,10 @@ use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
 #[derive(Args)]
 #[command(after_help = "\
 Give the tenant with --tenant or TIKTOK_SHOP_TENANT. Afterwards no host can open a value of the
-tenant, and SQLite's files contain none. But older copies of the database still contain the wrapped
-data keys: backups, and PostgreSQL's log and free pages. The command shows which host keys can open
-such a copy. To make the erasure final, run keys rotate --retire, and delete all copies of the old
-host keys.
+tenant, and SQLite's files contain none. Only one new event is stored: tenant-erased says who erased
+the tenant. But older copies of the database still contain the wrapped data keys: backups, and
+PostgreSQL's log and free pages. The command shows which host keys can open such a copy. To make the
+erasure final, run keys rotate --retire, and delete all copies of the old host keys.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 

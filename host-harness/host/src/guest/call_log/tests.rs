@@ -9,6 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::super::trap::trap;
 use super::*;
 use crate::error::{Failure, Plugin, Resource};
+use crate::events::Origin;
 use crate::secret::Secret;
 
 /// The lines that a formatting subscriber writes.
@@ -32,7 +33,7 @@ fn log_every_event_once() {
     static LOGGED: Once = Once::new();
     LOGGED.call_once(|| {
         tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap();
-        let scope = Scope::of_customer(&"acme".parse().unwrap(), &"customer".parse().unwrap());
+        let scope = Scope::of_customer(&"acme".parse().unwrap(), &"customer".parse().unwrap(), Origin::default());
         let log = |operation| CallLog::begin(operation, &scope, None);
         log(Operation::Refresh).end(Ok(())).unwrap();
         log(Operation::ListShops).end(Ok(())).unwrap();
@@ -42,7 +43,8 @@ fn log_every_event_once() {
     });
 }
 
-const CALL: &str = r#"call{operation="refresh" tenant="acme" customer="customer\n7" account="o_1"}: "#;
+const CALL: &str =
+    r#"call{operation="refresh" tenant="acme" customer="customer\n7" account="o_1" actor="ana \"a\""}: "#;
 
 /// Ends a refresh after 250 ms with this outcome. Returns the lines that a subscriber with this level logs, each
 /// without the text of the span.
@@ -58,7 +60,8 @@ async fn lines<T: Debug>(level: LevelFilter, outcome: Result<T, CallError>) -> V
         .with_writer(move || writer.clone())
         .finish();
     let _subscribed = tracing::subscriber::set_default(subscriber);
-    let scope = Scope::of_customer(&"acme".parse().unwrap(), &"customer\n7".parse().unwrap());
+    let origin = Origin { actor: Some("ana \"a\"".parse().unwrap()), ..Origin::default() };
+    let scope = Scope::of_customer(&"acme".parse().unwrap(), &"customer\n7".parse().unwrap(), origin);
     let log = CallLog::begin(Operation::Refresh, &scope, Some(&"o_1".parse().unwrap()));
     tokio::time::advance(Duration::from_millis(250)).await;
     assert_eq!(log.end(outcome).is_err(), String::from_utf8_lossy(&lines.0.lock().unwrap()).contains("error="));

@@ -10,8 +10,9 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::connection::{Connection, UnixSeconds};
 use crate::credentials::StaticCredentials;
-use crate::events::EventKind;
+use crate::events::{Cause, EventKind, Origin};
 use crate::randomness::SystemRandomness;
+use crate::refresh::RefreshMode;
 use crate::seal::{HostKeys, Keyring};
 use crate::storage::{Access, ConnectionStorage as _, HostStorage, Intercepted, Interceptor, MemoryStorage, Passage};
 
@@ -24,8 +25,19 @@ fn memory() -> MemoryStorage {
 
 fn imports_over(storage: Arc<dyn HostStorage>, customer: Option<&str>) -> Imports {
     let tenant = "acme".parse().unwrap();
-    let scope = customer
-        .map_or_else(|| Scope::without_customer(&tenant), |id| Scope::of_customer(&tenant, &id.parse().unwrap()));
+    let scope = match customer {
+        None => Scope::without_customer(&tenant, origin()),
+        Some(customer) => Scope::of_customer(&tenant, &customer.parse().unwrap(), origin()),
+    };
+    imports_of(scope, storage)
+}
+
+/// The origin of every call of the tests.
+fn origin() -> Origin {
+    Origin { actor: Some("ana".parse().unwrap()), ..Origin::default().during(Cause::Call) }
+}
+
+fn imports_of(scope: Scope, storage: Arc<dyn HostStorage>) -> Imports {
     let revisions = Revisions::draw(&SystemRandomness).unwrap();
     let clock = Arc::new(ManualClock::at(NOW));
     let credentials = GuestCredentials { fetched: None, provider: Arc::new(StaticCredentials::new()) };
@@ -163,7 +175,7 @@ fn row(generation: u64, status: types::ConnectionStatus) -> connection_storage::
 
 async fn kinds(storage: &MemoryStorage) -> Vec<EventKind> {
     let events = storage.events(&"acme".parse().unwrap(), None, 99).await.unwrap();
-    assert!(events.iter().all(|event| event.event.at == UnixSeconds(NOW.as_secs())));
+    assert!(events.iter().all(|event| event.event.at == UnixSeconds(NOW.as_secs()) && event.event.origin == origin()));
     events.into_iter().map(|event| event.event.kind).collect()
 }
 
@@ -231,4 +243,39 @@ async fn a_write_whose_answer_is_lost_writes_its_events_once() {
     let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
     let expected = [EventKind::Connected, ending, EventKind::Disconnected, EventKind::Connected];
     assert_eq!(kinds(&memory).await, expected);
+}
+
+fn forced_refresh(storage: Arc<dyn HostStorage>) -> Imports {
+    let (tenant, customer) = ("acme".parse().unwrap(), "mine".parse().unwrap());
+    imports_of(Scope::for_refresh(&tenant, &customer, RefreshMode::Forced, origin()), storage)
+}
+
+#[tokio::test]
+async fn a_forced_refresh_writes_its_event_with_its_first_row() {
+    let storage = Arc::new(memory());
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
+    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    let mut imports = forced_refresh(Arc::clone(&storage) as _);
+    let lost = imports.swap_row(key("mine"), Some("r0".to_owned()), Some(row(2, ENDING))).await.unwrap();
+    assert!(matches!(lost, connection_storage::SwapOutcome::Stale(Some(_))), "{lost:?}");
+    let second = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await.unwrap();
+    imports.swap_row(key("mine"), Some(stored(second)), Some(row(3, ENDING))).await.unwrap();
+    let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
+    assert_eq!(kinds(&storage).await, [EventKind::Connected, EventKind::RefreshForced, ending]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_refresh_whose_answers_are_lost_writes_its_event_once() {
+    let memory = Arc::new(memory());
+    let mut imports = imports_over(Arc::clone(&memory) as _, Some("mine"));
+    let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
+    // Every answer is lost until the budget is spent. Then the guest loads the row and writes it again.
+    let mut imports = forced_refresh(slow(&memory, Instant::now() + 2 * SAVE));
+    let lost = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await;
+    assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");
+    imports.storage = sealed(Arc::clone(&memory) as _);
+    let found = imports.load_row(key("mine")).await.unwrap().unwrap();
+    imports.swap_row(key("mine"), Some(found.revision.into()), Some(row(3, ENDING))).await.unwrap();
+    let ending = EventKind::AuthorizationEnding { ends: UnixSeconds(9) };
+    assert_eq!(kinds(&memory).await, [EventKind::Connected, EventKind::RefreshForced, ending]);
 }

@@ -7,19 +7,22 @@ use async_trait::async_trait;
 use super::two_tenants::*;
 use super::*;
 use crate::connection::UnixSeconds;
-use crate::events::{EventKind, NewEvent};
+use crate::events::{Cause, Event, EventKind, EventPosition, NewEvent, Origin};
 use crate::storage::{Access, Intercepted, Interceptor, OnceDigest, Passage, Swapped};
 
 #[tokio::test(start_paused = true)]
 async fn no_host_can_open_a_copy_of_an_erased_record() {
     let storage = stored().await;
     let (t, k) = (tenant("t"), key("c0", "a"));
-    let (ring, elsewhere) = (keyring(&storage, &old()), keyring(&storage, &old()));
+    let clock = Arc::new(ManualClock::at(Duration::from_secs(9)));
+    let ring = keyring(&storage, &old()).acting_as("ana".parse().unwrap());
+    let ring = ring.because("case 4711".parse().unwrap()).clock(clock);
+    let elsewhere = keyring(&storage, &old());
     let token = storage.load_token(&t, &k).await.unwrap().unwrap();
     let open = async |ring: &Keyring| ring.open_token(&t, &k, &token.revision, &token.value).await;
     open(&elsewhere).await.unwrap();
 
-    let event = NewEvent { at: UnixSeconds(7), key: k.clone(), kind: EventKind::Recovered };
+    let event = NewEvent { at: UnixSeconds(7), key: Some(k.clone()), kind: EventKind::Recovered, origin: Origin::default() };
     assert!(storage.append_once(&t, &OnceDigest::new([0; 32]), &event).await.unwrap());
     let erased = ring.erase(&t).await.unwrap();
     assert_eq!(erased, Erased { keys: 1, connections: CONNECTIONS as u64, others: 2 });
@@ -27,7 +30,11 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
         let left = (storage.load_token(&tenant, &key).await.unwrap(), storage.load_row(&tenant, &key).await.unwrap());
         assert_eq!((left.0.is_some(), left.1.is_some()), (tenant != t, tenant != t));
     }
-    assert_eq!(storage.events(&t, None, 99).await.unwrap(), []);
+    // The event of the erasure comes behind the deleted one.
+    let (actor, stated_reason) = (Some("ana".parse().unwrap()), Some("case 4711".parse().unwrap()));
+    let origin = Origin { actor, stated_reason, cause: Some(Cause::Erasure) };
+    let event = NewEvent { at: UnixSeconds(9), key: None, kind: EventKind::TenantErased, origin };
+    assert_eq!(storage.events(&t, None, 99).await.unwrap(), [Event { position: EventPosition(2), event }]);
     assert_eq!(storage.tenant_keys(&t).await.unwrap(), []);
 
     // The host that erased the tenant can't decrypt a copy of the record from now on. The other host notices the
@@ -37,15 +44,16 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(open(&elsewhere).await.unwrap_err(), StorageError::Refused(gone));
 
-    // The erasure is idempotent, and the tenant can connect again.
-    assert_eq!(ring.erase(&t).await.unwrap(), Erased::default());
+    // The erasure is idempotent, and the tenant can connect again. The second erasure deletes the event of the first and
+    // the digest of this event.
+    assert_eq!(ring.erase(&t).await.unwrap(), Erased { others: 2, ..Erased::default() });
     put(&storage, &elsewhere, &t, &k, "anew").await;
     assert_eq!(opened(&storage, &ring, &t, &k).await.unwrap().0, "anew");
 }
 
 /// The number of writes of an erasure: erase the key, delete the tenant, remove the key, delete what was written
-/// meanwhile.
-const WRITES: usize = 4;
+/// meanwhile, write the event.
+const WRITES: usize = 5;
 
 #[tokio::test]
 async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_between() {
@@ -57,7 +65,7 @@ async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_b
         assert_eq!(ring.erase(&t).await.is_err(), at < WRITES, "{at}");
         if at > 0 {
             let opened = keyring(&storage, &old()).open_token(&t, &k, &token.revision, &token.value).await;
-            let gone = if at < WRITES - 1 {
+            let gone = if at < WRITES - 2 {
                 "the tenant's key of that name has been erased"
             } else {
                 "the tenant has no key of that name"
@@ -72,6 +80,10 @@ async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_b
             assert!(storage.load_token(&t, &key).await.unwrap().is_none(), "{at}");
             assert!(storage.load_row(&t, &key).await.unwrap().is_none(), "{at}");
         }
+        // An erasure also deletes the event of an earlier erasure.
+        let events = storage.events(&t, None, 99).await.unwrap();
+        let kinds: Vec<_> = events.into_iter().map(|event| event.event.kind).collect();
+        assert_eq!(kinds, [EventKind::TenantErased], "{at}");
     }
 }
 
@@ -116,7 +128,8 @@ async fn a_row_without_ciphers_is_erased_with_its_tenant() {
     let (storage, t) = (stored().await, tenant("t"));
     let mut row = row(&[]);
     row.connection.key = key("bare", "a");
-    let connected = NewEvent { at: UnixSeconds(1), key: key("bare", "a"), kind: EventKind::Connected };
+    let (bare, kind) = (Some(key("bare", "a")), EventKind::Connected);
+    let connected = NewEvent { at: UnixSeconds(1), key: bare, kind, origin: Origin::default() };
     let next = Next { revision: revision("bare"), value: row };
     storage.swap_row(&t, &key("bare", "a"), None, Some(&next), &[connected]).await.unwrap();
     let erased = keyring(&storage, &old()).erase(&t).await.unwrap();

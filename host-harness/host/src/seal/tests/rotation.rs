@@ -7,6 +7,8 @@ use async_trait::async_trait;
 
 use super::two_tenants::*;
 use super::*;
+use crate::connection::UnixSeconds;
+use crate::events::{Cause, EventKind, NewEvent, Origin};
 use crate::id::HostKeyId;
 use crate::storage::{Access, Intercepted, Interceptor, Passage, Swapped};
 
@@ -80,10 +82,66 @@ async fn a_rotation_without_the_earlier_host_key_changes_nothing() {
     assert_eq!(ring.status().await.unwrap().keys, before);
 }
 
+fn rotated(host_key: &str) -> EventKind {
+    EventKind::KeysRotated { host_key: host_key.parse().unwrap() }
+}
+
+/// Returns the kinds of a tenant's events. Every event must concern the whole tenant.
+async fn kinds(storage: &MemoryStorage, id: &str) -> Vec<EventKind> {
+    let events = storage.events(&tenant(id), None, 99).await.unwrap();
+    assert!(events.iter().all(|event| event.event.key.is_none()));
+    events.into_iter().map(|event| event.event.kind).collect()
+}
+
+#[tokio::test]
+async fn a_rotation_writes_one_event_for_each_tenant_with_actor_and_reason() {
+    let storage = stored().await;
+    let clock = Arc::new(ManualClock::at(Duration::from_secs(7)));
+    let ring =
+        keyring(&storage, &new()).acting_as("ana".parse().unwrap()).because("leak".parse().unwrap()).clock(clock);
+    for _ in 0..2 {
+        ring.rotate(Duration::ZERO, |_| ()).await.unwrap();
+    }
+    let (actor, stated_reason) = (Some("ana".parse().unwrap()), Some("leak".parse().unwrap()));
+    let origin = Origin { actor, stated_reason, cause: Some(Cause::KeyRotation) };
+    let event = NewEvent { at: UnixSeconds(7), key: None, kind: rotated("new"), origin };
+    for id in ["t", "u"] {
+        let events = storage.events(&tenant(id), None, 99).await.unwrap();
+        let events: Vec<_> = events.into_iter().map(|event| event.event).collect();
+        assert_eq!(events, std::slice::from_ref(&event));
+    }
+}
+
+#[tokio::test]
+async fn a_host_key_whose_retirement_can_t_be_recorded_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::open_or_create(folder.path().join("keys")).unwrap();
+    let first = file.current().await.unwrap();
+    let storage = memory();
+    let ring = Keyring::new(Arc::clone(&storage) as _, Arc::new(file.clone()), Arc::new(SystemRandomness));
+    for id in ["t", "u"] {
+        put(&storage, &ring, &tenant(id), &key("c", "a"), "precious").await;
+    }
+    let second = file.add().unwrap();
+    ring.rotate(Duration::ZERO, |_| ()).await.unwrap();
+    // The event of the first tenant is stored, and the event of the second tenant is not.
+    let failing = Keyring::new(failing_at(1, &storage), Arc::new(file.clone()), Arc::new(SystemRandomness));
+    let error = failing.retire(&file, &first).await.unwrap_err();
+    assert!(matches!(error, RotationError::Storage(StorageError::Unavailable(_))), "{error}");
+    assert_eq!(file.keys().unwrap().ids().collect::<Vec<_>>(), [&second, &first]);
+    // The repetition finishes the retirement, and writes only the missing event.
+    failing.retire(&file, &first).await.unwrap();
+    assert_eq!(file.keys().unwrap().ids().collect::<Vec<_>>(), [&second]);
+    let retired = EventKind::HostKeyRetired { host_key: first };
+    for id in ["t", "u"] {
+        assert_eq!(kinds(&storage, id).await, [rotated(second.as_str()), retired.clone()]);
+    }
+}
+
 /// Each round interrupts the rotation at a different write. In the last round, no write fails.
 #[tokio::test]
 async fn an_interrupted_rotation_is_finished_by_the_next_rotation() {
-    let writes = 2 * (2 + 2 * CONNECTIONS);
+    let writes = 2 * (3 + 2 * CONNECTIONS);
     for at in 0..=writes {
         let storage = stored().await;
         let failing = failing_at(at, &storage);
@@ -97,6 +155,9 @@ async fn an_interrupted_rotation_is_finished_by_the_next_rotation() {
         let status = ring.status().await.unwrap();
         assert!(status.is_rotated(), "{at}: {status:?}");
         assert_everything_opens(&storage, &new_alone()).await;
+        for id in ["t", "u"] {
+            assert_eq!(kinds(&storage, id).await, [rotated("new")], "{at}");
+        }
     }
 }
 
