@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fake_tiktok_shop::{Decision, ReplacedRefreshToken};
 use futures::future::join_all;
-use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy};
+use tiktok_shop_host::connection::{ConnectionStatus, ShopPolicy, UnixSeconds};
 use tiktok_shop_host::disconnect::{DisconnectTarget, RemoteGrant};
 use tiktok_shop_host::error::Action;
 use tiktok_shop_host::events::{Cause, EventKind, NewEvent, Origin};

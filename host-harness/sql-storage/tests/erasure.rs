@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 use tiktok_shop_host::clock::ManualClock;
 use tiktok_shop_host::connection::{Connection, ConnectionKey, Shop, ShopPolicy, UnixSeconds};
-use tiktok_shop_host::events::{EventKind, NewEvent};
+use tiktok_shop_host::events::{EventKind, NewEvent, Origin};
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::seal::{DataKey, KeyError, KeyFile, KeyProvider, Keyring};
 use tiktok_shop_host::storage::{
@@ -147,7 +147,8 @@ impl Scene {
         let revision: Revision = random_text().parse().unwrap();
         let row = self.ring.seal_row(tenant, &revision, Row::new(connection)).await.unwrap();
         let ciphers = row.ciphers.clone().unwrap().bytes().to_vec();
-        let event = NewEvent { at: UnixSeconds(1), key: key.clone(), kind: EventKind::Connected };
+        let (kind, origin) = (EventKind::Connected, Origin::default());
+        let event = NewEvent { at: UnixSeconds(1), key: Some(key.clone()), kind, origin };
         let next = Next { revision, value: row };
         let swapped = self.storage.swap_row(tenant, &key, None, Some(&next), std::slice::from_ref(&event)).await;
         assert_eq!(swapped, Ok(Swapped::Done));
@@ -173,7 +174,8 @@ impl Scene {
         let token = storage.load_token(&tenant, &key).await.unwrap().unwrap();
         assert_eq!(storage.swap_token(&tenant, &key, Some(&token.revision), None).await, Ok(Swapped::Done));
         let row = storage.load_row(&tenant, &key).await.unwrap().unwrap();
-        let event = NewEvent { at: UnixSeconds(2), key: key.clone(), kind: EventKind::Disconnected };
+        let (kind, origin) = (EventKind::Disconnected, Origin::default());
+        let event = NewEvent { at: UnixSeconds(2), key: Some(key.clone()), kind, origin };
         assert_eq!(storage.swap_row(&tenant, &key, Some(&row.revision), None, &[event]).await, Ok(Swapped::Done));
     }
 

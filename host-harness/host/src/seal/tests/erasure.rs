@@ -22,7 +22,8 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
     let open = async |ring: &Keyring| ring.open_token(&t, &k, &token.revision, &token.value).await;
     open(&elsewhere).await.unwrap();
 
-    let event = NewEvent { at: UnixSeconds(7), key: Some(k.clone()), kind: EventKind::Recovered, origin: Origin::default() };
+    let event =
+        NewEvent { at: UnixSeconds(7), key: Some(k.clone()), kind: EventKind::Recovered, origin: Origin::default() };
     assert!(storage.append_once(&t, &OnceDigest::new([0; 32]), &event).await.unwrap());
     let erased = ring.erase(&t).await.unwrap();
     assert_eq!(erased, Erased { keys: 1, connections: CONNECTIONS as u64, others: 2 });

@@ -70,17 +70,9 @@ pub(super) fn failing_at(at: usize, storage: &Arc<MemoryStorage>) -> Arc<Interce
 #[async_trait]
 impl Interceptor for FailsAt {
     async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
-        let is_write = [
-            "add_key",
-            "rewrap_key",
-            "reseal",
-            "remove_key",
-            "swap_token",
-            "swap_row",
-            "delete_tenant",
-            "append_once",
-        ]
-            .contains(&access.method());
+        let is_write =
+            ["add_key", "rewrap_key", "reseal", "remove_key", "swap_token", "swap_row", "delete_tenant", "append_once"]
+                .contains(&access.method());
         if is_write && self.writes.fetch_add(1, Ordering::SeqCst) == self.at {
             return Passage::Fail(StorageError::Unavailable("interrupted".to_owned()));
         }
