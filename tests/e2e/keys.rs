@@ -218,7 +218,10 @@ async fn an_erased_tenant_has_no_connections_and_other_tenants_keep_theirs() {
     let theirs = stage.connect_app(1, "alice", "one-shop").await.unwrap();
     let erased = stage.keyring().erase(&tenant(0)).await.unwrap();
     assert_eq!((erased.keys, erased.connections), (1, 1));
-    assert_eq!(stage.storage.events(&tenant(0), None, 9).await.unwrap(), []);
+    let events = stage.storage.events(&tenant(0), None, 9).await.unwrap();
+    let origin = Origin { cause: Some(Cause::Erasure), ..Origin::default() };
+    let event = NewEvent { at: UnixSeconds(BEGIN), key: None, kind: EventKind::TenantErased, origin };
+    assert_eq!(events.into_iter().map(|event| event.event).collect::<Vec<_>>(), [event]);
 
     let ours = stage.another_host();
     assert_eq!(ours.list_connections(&tenant(0), &customer_id("alice")).await.unwrap(), []);

@@ -128,7 +128,8 @@ impl Stage {
     /// Returns a keyring with the storage and the keys of this stage.
     #[must_use]
     pub fn keyring(&self) -> Keyring {
-        Keyring::new(Arc::clone(&self.storage), Arc::clone(&self.keys), Arc::new(SystemRandomness))
+        let keyring = Keyring::new(Arc::clone(&self.storage), Arc::clone(&self.keys), Arc::new(SystemRandomness));
+        keyring.clock(Arc::clone(&self.clock) as _)
     }
 
     /// Moves the clocks of the fake, of the storage and of every host forward.

@@ -42,7 +42,12 @@ async fn a_database_of_an_earlier_release_belongs_to_tiktok_shop_if_it_was_used(
         }
         storage.close().await;
         let mut earlier = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-        let undo = "DROP TABLE tiktok_shop_environment; DELETE FROM tiktok_shop_migrations WHERE version = 2";
+        let undo = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
+                    ALTER TABLE tiktok_shop_events DROP COLUMN stated_reason; \
+                    ALTER TABLE tiktok_shop_events DROP COLUMN cause; \
+                    ALTER TABLE tiktok_shop_events DROP COLUMN shops; \
+                    ALTER TABLE tiktok_shop_events DROP COLUMN host_key; DROP TABLE tiktok_shop_environment; \
+                    DELETE FROM tiktok_shop_migrations WHERE version > 1";
         earlier.execute(undo).await.unwrap();
         earlier.close().await.unwrap();
         assert_eq!(open(&path).await.belongs_to(Environment::Fake).await, Ok(belongs_to_fake), "used: {is_used}");

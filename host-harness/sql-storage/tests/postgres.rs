@@ -113,7 +113,12 @@ async fn a_database_belongs_to_one_environment_and_if_an_earlier_release_has_use
     let key = TenantKey { id: "k".parse().unwrap(), wrapped: Some(wrapped) };
     assert_eq!(storage.add_key(&"t".parse().unwrap(), None, &key).await, Ok(true));
     let mut earlier = PgConnection::connect(&server).await.unwrap();
-    let undo = "DROP TABLE tiktok_shop_environment; DELETE FROM tiktok_shop_migrations WHERE version = 2";
+    let undo = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
+                ALTER TABLE tiktok_shop_events DROP COLUMN stated_reason; \
+                ALTER TABLE tiktok_shop_events DROP COLUMN cause; \
+                ALTER TABLE tiktok_shop_events DROP COLUMN shops; \
+                ALTER TABLE tiktok_shop_events DROP COLUMN host_key; DROP TABLE tiktok_shop_environment; \
+                DELETE FROM tiktok_shop_migrations WHERE version > 1";
     earlier.execute(undo).await.unwrap();
     assert_eq!(open().await.belongs_to(Environment::Fake).await, Ok(false));
 }

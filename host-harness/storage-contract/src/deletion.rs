@@ -31,7 +31,9 @@ async fn fill(tenant: &Tenant) -> Result<(), Broken> {
             tenant.swap_row(&key, None, Some(&next), std::slice::from_ref(&connected)).await?;
         }
         let Tenant { storage, id, .. } = tenant;
-        storage.append_once(id, &samples::once(&number.to_string()), &connected).await?;
+        let once = samples::once(&number.to_string());
+        storage.append_once(id, &once, &connected).await?;
+        storage.append_once(id, &once, &samples::tenant_event(EventKind::TenantErased)).await?;
         let record =
             ConsentRecord { customer: key.customer, browser: BrowserDigest::new([number; 32]), shops: ShopPolicy::All };
         storage.put_state(id, &StateDigest::new([number; 32]), &record).await?;
@@ -84,12 +86,12 @@ pub(super) async fn a_deleted_tenant_leaves_nothing_and_other_tenants_keep_every
         fill(&ours).await?;
         fill(&theirs).await?;
         let (tokens, rows, all) = (4, 5, usize::from(ENTRIES));
-        let everything = [tokens, rows, rows, rows + all, all, all];
+        let everything = [tokens, rows, rows, rows + 2 * all, all, all];
         eventually("what is stored of a tenant", everything, || found(&ours)).await?;
 
         let deleted = delete(&trial.storage, &ours, limit).await?;
         // Events of rows, events of `append_once` with their digests, consents and webhooks.
-        let others = (rows + all + all + all + all) as u64;
+        let others = (rows + 2 * all + 2 * all + all + all) as u64;
         ensure_eq!(deleted, Deleted { connections: ENTRIES.into(), others, is_complete: true }, "what was deleted");
         eventually("what is stored of a deleted tenant", [0; 6], || found(&ours)).await?;
         eventually("what is stored of another tenant", everything, || found(&theirs)).await?;
