@@ -32,8 +32,8 @@ const AFTER_HELP: &str = "\
 Each line shows the position, the time, the customer, the account, the event, and who caused it. An
 event of the whole tenant has - in place of customer and account. A later event has a greater
 position, but some numbers may be missing. Events contain no secret. They are kept after the
-connection has ended. To export events, use --all --json, and keep the last position: the next
-export continues there with --after.
+connection has ended, until the tenant is erased. To export events, use --all --json, and keep the
+last position: the next export continues there with --after.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
