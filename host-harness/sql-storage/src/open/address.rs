@@ -123,9 +123,9 @@ mod tests {
             "127.1.2.3:5432",
             "[::1]:5432",
             "%2Fvar%2Frun%2Fpostgresql",
-            "/d?host=/tmp&user=u",
-            "/d?host=127.0.0.1",
-            "/d?hostaddr=::1",
+            "localhost/d?host=/tmp&user=u",
+            "localhost/d?host=127.0.0.1",
+            "localhost/d?hostaddr=::1",
             "db.example/d?host=/tmp",
         ] {
             assert_eq!(mode(&format!("postgres://u:p@{host}")), Ok("prefer"), "{host}");
