@@ -1,10 +1,14 @@
 //! Tests of the export `connect`, with every kind of seller, both kinds of grant, both checks of the state, and both
 //! shop policies.
 
+use std::io::Write as _;
+
 use fake_tiktok_shop::{
     CallbackExtras, CiphersOnConsent, Decision, Ending, Fault, GrantedScopesField, Piece, RefusalError, Shop,
     WrongSecret,
 };
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Map;
 use tiktok_shop_host::Secret;
 use tiktok_shop_host::connect::{Grant, StateCheck};
@@ -143,11 +147,13 @@ async fn a_refused_consent_requires_a_new_consent_and_sends_nothing() {
 #[tokio::test]
 async fn the_text_null_is_never_exchanged_as_a_code() {
     let stage = Stage::new();
-    let grants =
-        [grant(&format!("code=null&state={STATE}")), grant(&format!("state={STATE}")), Grant::Code("null".into())];
-    for grant in grants {
+    for (grant, action, code) in [
+        (grant(&format!("code=null&state={STATE}")), "reauthorize", "consent-refused"),
+        (grant(&format!("state={STATE}")), "invalid-request", "callback-malformed"),
+        (Grant::Code("null".into()), "reauthorize", "consent-refused"),
+    ] {
         let outcome = stage.host.connect(&tenant(0), &customer_id("alice"), grant, ShopPolicy::All).await;
-        assert_eq!(refusal(outcome), ("reauthorize", "consent-refused".to_owned()));
+        assert_eq!(refusal(outcome), (action, code.to_owned()));
     }
     assert_eq!(stage.fake.requests(), []);
 }
@@ -358,13 +364,11 @@ async fn malformed_arguments_are_refused_before_anything_is_sent() {
     assert_eq!(stage.fake.requests(), []);
 }
 
-/// Packs a text in the gzip format without compressing it: one stored block, and a checksum of zero.
+/// Compresses a text in the gzip format.
 fn gzip(plain: &str) -> Vec<u8> {
-    let length = u16::try_from(plain.len()).unwrap();
-    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1];
-    let lengths = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
-    let trailer = [[0; 4], u32::from(length).to_le_bytes()].concat();
-    [header.as_slice(), &lengths, plain.as_bytes(), &trailer].concat()
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain.as_bytes()).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// The connector asks for no content coding. A gateway may compress the answer all the same.

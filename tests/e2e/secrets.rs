@@ -123,7 +123,7 @@ async fn the_searched_output_contains_calls_answers_and_rows() {
     for expected in [
         format!("INFO {}: tiktok_shop_host::guest::call_log: call ended outcome=\"done\"", call("connect")),
         format!("INFO {}: tiktok_shop_host::guest::call_log: call ended outcome=\"done\"", call("refresh")),
-        format!("TRACE {}: tiktok_shop_host::guest::call_log: answer answer=Ok(Connection {{", call("refresh")),
+        format!("TRACE {}: tiktok_shop_host::guest::call_log: answer answer=Ok((Connection {{", call("refresh")),
         "cipher: Some([redacted])".to_owned(),
         "DEBUG".to_owned(),
     ] {

@@ -213,12 +213,12 @@ async fn renewed_in_time(stage: &Stage, page: &mut Page, customer: &mut Customer
 
 fn new_shop() -> NewShop {
     NewShop {
-        id: "7490000000000000010".to_owned(),
+        id: "7490000000000000030".to_owned(),
         name: "Lantern & Loom ES".to_owned(),
         region: "ES".to_owned(),
         seller_type: "LOCAL".to_owned(),
-        cipher: Some("ROW_demo10cipherOfES".to_owned()),
-        code: "ESLCDEMO010".to_owned(),
+        cipher: Some("ROW_demo30cipherOfES".to_owned()),
+        code: "ESLCDEMO030".to_owned(),
         extra: Default::default(),
     }
 }

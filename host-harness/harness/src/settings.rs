@@ -44,7 +44,7 @@ pub(crate) const SHARED: &str = "Shared options";
 /// The options of a command that works with stored connections.
 #[derive(Args)]
 pub(crate) struct StorageArgs {
-    /// Database: sqlite:PATH, postgres:… or memory: [env: TIKTOK_SHOP_STORAGE]
+    /// Database: sqlite:…, postgres:… or memory: [env: TIKTOK_SHOP_STORAGE]
     #[arg(long, value_name = "ADDRESS", value_parser = Address::without_password, help_heading = SHARED)]
     storage: Option<Address>,
 
@@ -60,7 +60,7 @@ pub(crate) struct StorageArgs {
     #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_CONFIG", hide_env_values = true, help_heading = SHARED)]
     config: Option<PathBuf>,
 
-    /// Address of a fake to use instead of TikTok Shop
+    /// Address of a fake of TikTok Shop
     #[arg(long, value_name = "URL", env = "TIKTOK_SHOP_FAKE", hide_env_values = true, help_heading = SHARED)]
     fake: Option<FakeAddress>,
 
@@ -79,11 +79,11 @@ pub(crate) struct HostArgs {
     #[command(flatten)]
     storage: StorageArgs,
 
-    /// Component file, built by cargo xtask dist
+    /// Component file, from cargo xtask dist
     #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_COMPONENT", hide_env_values = true, help_heading = SHARED)]
     component: Option<PathBuf>,
 
-    /// SHA-256 that the component must have, as cargo xtask dist prints it
+    /// SHA-256 of the component
     #[arg(long, value_name = "HEX", env = "TIKTOK_SHOP_COMPONENT_SHA256", hide_env_values = true, help_heading = SHARED)]
     component_sha256: Option<ComponentDigest>,
 }

@@ -135,7 +135,7 @@ pub fn open_unwritable(path: &Path) -> Result<File, PrivateFileError> {
         judge_kind(path, found)?;
         user.check_unwritable(path, found)
     };
-    let missing = || failed(path)(io::Error::from(io::ErrorKind::NotFound));
+    let missing = || failed(path)(io::Error::from(Errno::NOENT));
     open(path, user, judge)?.ok_or_else(missing)
 }
 
@@ -264,7 +264,7 @@ pub fn lock(path: &Path) -> Result<File, PrivateFileError> {
     name.push(".lock");
     let path = path.with_file_name(name);
     touch(&path)?;
-    let missing = || failed(&path)(io::Error::from(io::ErrorKind::NotFound));
+    let missing = || failed(&path)(io::Error::from(Errno::NOENT));
     let file = open(&path, User::current(), judge_private)?.ok_or_else(missing)?;
     file.lock().map(|()| file).map_err(failed(&path))
 }

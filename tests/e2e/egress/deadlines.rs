@@ -69,7 +69,11 @@ async fn the_error_after_a_deadline_tells_whether_tiktok_may_have_acted() {
         stage.connect("alice", "one-shop").await.unwrap();
         stage.advance(8 * DAY);
         let policy = match then {
-            None => EgressPolicy::production().resolver(Arc::new(NoResolver)),
+            // The stage's storage belongs to a fake, so the host needs a stand-in for one of the two servers.
+            None => {
+                let policy = EgressPolicy::production().resolver(Arc::new(NoResolver));
+                policy.stand_in(Authority::Api, start_server(Then::Silence).await).unwrap()
+            }
             Some(then) => EgressPolicy::production().stand_in(Authority::Auth, start_server(then).await).unwrap(),
         };
         let host = stage.host_builder().egress(policy).build().unwrap();

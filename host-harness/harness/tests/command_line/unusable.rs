@@ -118,7 +118,7 @@ fn a_component_that_is_not_the_pinned_one_is_refused() {
          component, or pin this one"
     );
     assert_refused(&stage, &format!("--component-sha256 {wrong}"), 3, &refused);
-    let malformed = "--component-sha256 <HEX>: not a SHA-256 of 64 hexadecimal digits";
+    let malformed = "--component-sha256 <HEX>: not a SHA-256 of 64 hexadecimal digits; see --help";
     assert_refused(&stage, "--component-sha256 12", 2, malformed);
     let config = private(stage.home().join("config.toml"), format!("component-sha256 = \"{wrong}\""));
     let option = format!("--config {}", config.display());
@@ -328,7 +328,8 @@ fn input_that_is_not_a_callback_or_not_a_webhook_is_refused() {
     for (input, status, expected) in [
         (b"".as_slice(), 1, "answer 401: forged\n"),
         (b"\xff\xfe\0", 1, "answer 401: forged\n"),
-        (&[b' '; 1 << 20], 1, "answer 401: forged\n"),
+        (&[b' '; 256 << 10], 1, "answer 401: forged\n"),
+        (&[b' '; (256 << 10) + 1], 1, "answer 413: too-large\n    why     the body is larger than 256 KiB\n"),
     ] {
         let printed = stage.run(stage.command("webhook --authorization 00"), input);
         assert_eq!((printed.status, &*printed.stdout), (Some(status), expected));

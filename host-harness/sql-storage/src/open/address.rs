@@ -116,22 +116,21 @@ mod tests {
 
     #[test]
     fn a_server_on_this_machine_needs_no_tls() {
-        for server in [
-            "u:p@localhost",
-            "u:p@LOCALHOST:5432",
-            "u:p@127.0.0.1",
-            "u:p@127.1.2.3:5432",
-            "u:p@[::1]:5432",
-            "u:p@%2Fvar%2Frun%2Fpostgresql",
-            // An address that names no host in this place can't name a user in front of it.
-            "/d?host=/tmp&user=u",
-            "/d?host=127.0.0.1",
-            "/d?hostaddr=::1",
-            "u:p@db.example/d?host=/tmp",
+        for host in [
+            "localhost",
+            "LOCALHOST:5432",
+            "127.0.0.1",
+            "127.1.2.3:5432",
+            "[::1]:5432",
+            "%2Fvar%2Frun%2Fpostgresql",
+            "localhost/d?host=/tmp&user=u",
+            "localhost/d?host=127.0.0.1",
+            "localhost/d?hostaddr=::1",
+            "db.example/d?host=/tmp",
         ] {
-            assert_eq!(mode(&format!("postgres://{server}")), Ok("prefer"), "{server}");
-            let mark = if server.contains('?') { '&' } else { '?' };
-            assert_eq!(mode(&format!("postgres://{server}{mark}sslmode=disable")), Ok("disable"), "{server}");
+            assert_eq!(mode(&format!("postgres://u:p@{host}")), Ok("prefer"), "{host}");
+            let mark = if host.contains('?') { '&' } else { '?' };
+            assert_eq!(mode(&format!("postgres://u:p@{host}{mark}sslmode=disable")), Ok("disable"), "{host}");
         }
     }
 

@@ -10,7 +10,7 @@ async fn the_description_names_every_operation_and_switch() {
     let world = World::new();
     let description = world.local("GET", "/_control", "").await.json();
     assert_eq!(description["operations"].as_array().unwrap().len(), 25);
-    assert_eq!(description["switches"].as_array().unwrap().len(), 39);
+    assert_eq!(description["switches"].as_array().unwrap().len(), 40);
     for operation in description["operations"].as_array().unwrap() {
         let (method, path) = operation["call"].as_str().unwrap().split_once(' ').unwrap();
         let path = path.replace("{seller}", "one-shop").replace("{shop}", "7490000000000000001");
