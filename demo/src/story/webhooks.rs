@@ -10,14 +10,18 @@ use tiktok_shop_host::webhook::{Webhook, WebhookReply};
 use crate::stage::Stage;
 
 /// Delivers every webhook that the fake TikTok Shop has to deliver now, and reports the platform's answers to the fake.
-/// Returns each webhook with the HTTP status of the platform's answer.
+/// Returns each webhook that the platform has handled, with the HTTP status of the platform's answer. An event that
+/// happened more than two days ago counts as handled before, so it is answered and left out.
 pub(super) async fn deliver_all(stage: &Stage) -> Result<Vec<(Webhook, u16)>> {
     let mut delivered = Vec::new();
     for delivery in stage.tiktok.webhooks_due() {
         stage.journal.call();
         let (webhook, reply) = accept(stage, &delivery).await?;
-        let webhook = webhook.with_context(|| format!("a webhook was not handled: {reply:?}"))?;
         stage.tiktok.webhook_answered(delivery.number, Some(reply.status()))?;
+        if reply == WebhookReply::Repeated {
+            continue;
+        }
+        let webhook = webhook.with_context(|| format!("a webhook was not handled: {reply:?}"))?;
         delivered.push((webhook, reply.status()));
     }
     Ok(delivered)

@@ -32,8 +32,8 @@ pub(crate) struct Refresh {
 const AFTER_HELP: &str = "\
 The tokens are due for renewal about one day before the access token ends. If several processes
 refresh a connection at the same time, only one of them renews the tokens. The last line says what
-was done: whether TikTok Shop issued new tokens, whether only the shops were read, or whether nothing
-was sent. After a refresh whose answer was lost or could not be read, nothing is sent for 120 s.
+was done: TikTok Shop has issued new tokens, or only the shops were read, or nothing was sent. After
+a refresh whose answer was lost or could not be read, nothing is sent for 120 s.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
