@@ -233,6 +233,6 @@ mod tests {
             assert!(line.ends_with(". |"), "{line}");
         }
         assert!(text.contains("| `Trapped` | The guest trapped, which is a bug in the guest."), "{text}");
-        assert_eq!(text.lines().count(), 8, "{text}");
+        assert_eq!(text.lines().count(), 9, "{text}");
     }
 }
