@@ -37,10 +37,9 @@ impl Betrayal {
 
     /// Returns the text of the connector's error.
     async fn detail(&self, secret: &str, encoding: &str, place: &str) -> String {
-        match self.order(secret, encoding, place).await {
-            CallError::Connector(error) => error.failure().detail.clone(),
-            other => panic!("{place}: {other}"),
-        }
+        let ended = self.order(secret, encoding, place).await;
+        let CallError::Connector(error) = ended else { panic!("{place}: {ended}") };
+        error.failure().detail.clone()
     }
 }
 

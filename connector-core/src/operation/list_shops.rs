@@ -8,7 +8,7 @@ use crate::identity::{AccountId, CustomerId};
 use crate::ports::Effects;
 use alloc::vec::Vec;
 
-/// Lists each shop that [`ShopUse`](crate::connection::ShopUse) allows, with the account that it belongs to.
+/// Lists each shop that [`ShopUse`] allows, with the account that it belongs to.
 ///
 /// # Errors
 /// The errors of [`list_connections`].
