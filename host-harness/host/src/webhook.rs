@@ -56,8 +56,8 @@ words! {
 pub struct WebhookOwner {
     /// The connection.
     pub key: ConnectionKey,
-    /// Whether the customer may use the shop now: the shop is linked, TikTok grants it, and the connection is not dead.
-    /// Show the event only to customers who may use the shop.
+    /// Whether the customer may use the shop now: the shop is linked, its standing is granted or inactive, and the
+    /// connection is not dead. Show the event only to customers who may use the shop.
     pub may_use: bool,
 }
 
@@ -187,9 +187,9 @@ impl ConnectorHost {
     /// `handle` unless it was handled before. If `handle` succeeds, the webhook is remembered as handled.
     /// `authorization` is the value of the header `Authorization`, or empty if the header is missing.
     ///
-    /// An event that happened more than two days ago counts as handled, so that nobody can replay a recorded webhook after
-    /// the storage has forgotten it. TikTok's last repetition comes 15.5 hours after the first delivery. An event without
-    /// a time, or with a time before 2020 or in the future, never counts as handled for this reason.
+    /// An event that happened more than two days ago counts as handled, so that nobody can replay a recorded webhook
+    /// after the storage has forgotten it. TikTok's last repetition comes 15.5 hours after the first delivery. An event
+    /// without a time, or with a time before 2020 or in the future, never counts as handled for this reason.
     ///
     /// `handle` should store or queue the event within one second, and show it only to owners that
     /// [may use](WebhookOwner::may_use) the shop.
@@ -244,7 +244,7 @@ impl ConnectorHost {
         let now = self.sandbox.clock.wall().as_secs();
         let occurred = webhook.occurred_at.map(|at| at.0);
         if counts_as_handled(occurred.map(CoreSeconds::new), CoreSeconds::new(now)) {
-            // If every webhook is too old, the clock of this machine is wrong.
+            // This warning helps an operator: if every webhook looks too old, the clock of this machine is ahead.
             tracing::warn!(tenant = tenant.as_str(), occurred, now, "a webhook counts as handled, because it is old");
             return Err(WebhookReply::Repeated);
         }

@@ -1,8 +1,8 @@
 //! Deletes what is stored of a tenant, and removes deleted values from SQLite's files.
 //!
-//! SQLite overwrites deleted values in its database with zeros (`secure_delete`). But its log still has the pages as they
-//! were before. So the log is emptied after each deletion. PostgreSQL keeps deleted rows in its files for a while, and
-//! every row in its log. No statement removes them from there.
+//! SQLite overwrites deleted values in its database with zeros (`secure_delete`). But its log still has the pages as
+//! they were before. So the log is emptied after each deletion. PostgreSQL keeps deleted rows in its files for a while,
+//! and every row in its log. No statement removes them from there.
 
 use sqlx::{Any, Row as _, Transaction};
 use tiktok_shop_host::TenantId;
@@ -84,8 +84,8 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Deletes the entries of a table whose columns are equal to those of the first `limit` entries in the table `of`.
-    /// Returns their number.
+    /// Takes the tenant's first `limit` entries in the table `of`, and deletes all entries of `table` that have the
+    /// same `columns`. Returns the number of deleted entries.
     async fn delete(
         &self,
         transaction: &mut Transaction<'static, Any>,

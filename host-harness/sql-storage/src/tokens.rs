@@ -25,7 +25,7 @@ impl TokenStorage for SqlStorage {
             if let Some(stored) = self.environment().await? {
                 return Ok(stored == environment.as_str());
             }
-            // If another process is faster, the second read finds its word.
+            // If another process is faster, the second read finds the word that it stored.
             let insert = "INSERT INTO tiktok_shop_environment (id, name) VALUES (1, $1) ON CONFLICT DO NOTHING";
             execute(&self.writers, statement(insert).bind_text(environment.as_str())).await?;
             Ok(self.environment().await?.as_deref() == Some(environment.as_str()))

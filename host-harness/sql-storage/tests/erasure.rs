@@ -73,8 +73,8 @@ struct Scene {
     keys: Arc<KeepsWrapped>,
     ring: Keyring,
     copies: Vec<StoredCopy>,
-    /// Everything else that must not be found after a deletion: ciphers, names, ids and digests. With its tenant and the
-    /// number of its connection.
+    /// Everything else that must not be found after a deletion: ciphers, names, ids and digests. Each value comes with
+    /// its tenant and the number of its connection.
     others: Vec<(TenantId, usize, Vec<u8>)>,
     _folder: tempfile::TempDir,
 }
@@ -289,7 +289,7 @@ async fn sqlites_files_contain_nothing_of_an_ended_connection_and_of_an_erased_t
     let files = || read_all(fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()));
     let storage = SqlStorage::sqlite(&path).await.unwrap();
     let scene = Scene::fill(Arc::new(storage.clone())).await;
-    // The search finds what is there, and the records open.
+    // Before the deletion, the search finds every kind of secret, and the records can be opened.
     let before = found(&files(), &scene.secrets_of_erased());
     assert_eq!(before.keys().copied().collect::<Vec<_>>(), ["data key", "other", "token record"]);
     assert!(found(&files(), &scene.secrets_of_ended()).contains_key("row"));

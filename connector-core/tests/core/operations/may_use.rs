@@ -20,7 +20,8 @@ use tiktok_shop_connector_core::record::{DeadReason, TokenRecord};
 const STANDINGS: [ShopStanding; 4] =
     [ShopStanding::Granted, ShopStanding::Inactive, ShopStanding::NoLongerGranted, ShopStanding::Unconfirmed];
 
-/// Every status, with a record that has it. Each record has a valid access token, also the dead ones.
+/// Returns every status, each with a token record of a connection in that status. Even the dead records have a valid
+/// access token.
 fn statuses() -> Vec<(Status, TokenRecord)> {
     let ending = NOW.plus(DAY);
     let alive = [

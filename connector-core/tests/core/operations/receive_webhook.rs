@@ -166,7 +166,8 @@ fn a_removal_within_ten_minutes_of_the_consent_is_confirmed_at_once() {
     assert_eq!(status(&host), Status::ReauthorizationRequired(DeadReason::AuthorizationRevoked));
     assert_eq!(tokens(&host.record()), "- - [] dead");
 
-    // The webhook was wrong, and TikTok still refuses each new token. The ten minutes count again.
+    // The grant still exists, so the renewal succeeds, but TikTok refuses the new token, too. Now the next renewal must
+    // wait for ten minutes.
     let answers = [Answer::code(105_001), pair_answer(2), Answer::code(105_001), Answer::code(105_001)];
     let host = connected(&consented).answers(answers);
     effect(&host, &deauthorization(NOW));

@@ -125,7 +125,7 @@ fn a_tenant_is_erased_only_if_it_is_named_and_confirmed() {
     assert_eq!(stage.error(stage.command("keys erase --tenant default"), ""), (Some(2), unconfirmed));
     stage.ok("refresh customer-7", "");
 
-    // A webhook and a consent that has begun are also of the tenant.
+    // The tenant also gets a remembered webhook and a consent that has begun.
     let body = r#"{"type":1,"tts_notification_id":"1","shop_id":"1","timestamp":1767225600,"data":{}}"#;
     let signed = stage.fake.webhook_signature(&stage.app().service_id, body.as_bytes()).unwrap();
     let accept = format!("webhook --authorization {signed}");
@@ -146,7 +146,7 @@ fn a_tenant_is_erased_only_if_it_is_named_and_confirmed() {
     let event = |position| format!("{position}  2026-01-01T00:00:00Z  -  -  tenant-erased  by {ACTOR}\n");
     assert_eq!(stage.ok("events", ""), event(3));
     let erased = stage.json("keys erase --tenant default --yes", "");
-    // The event of the first erasure, and the digest by which it was written once.
+    // The second erasure deletes the event of the first one, and the digest that prevents a second copy of that event.
     let nothing = json!({
         "tenant": "default", "keys": 0, "connections": 0, "others": 2, "older_copies_open_with": [host_key],
     });

@@ -124,7 +124,7 @@ fn a_fake_gets_no_secret_that_it_has_not_shown() {
         let what = format!("the configured app is not an app of the fake at {address}");
         (Some(2), format!("tenant {tenant}: {what}, and its secret is not sent to a fake; {advice}"))
     };
-    // Another app, and the app of the fake with another secret.
+    // The configured app is unknown to the fake, or it is the fake's app with another secret.
     for app_key in ["6realapp00001", &key] {
         for command in ["refresh customer-7 --force", "authorization-url customer-8", "call customer-7 GET /a/202309/b"]
         {
@@ -227,7 +227,8 @@ fn new_schema(server: &str) -> String {
 fn the_address_of_postgresql_comes_from_a_variable() {
     let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
     let stage = Stage::new();
-    // Other tests may use the same database, but not with a fake. So this test uses a schema and a tenant of its own.
+    // A database belongs to one environment, and other tests use this database without a fake. So this test uses a
+    // schema and a tenant of its own.
     let address = new_schema(&address);
     let tenant = format!("{:?}", stage.home());
     let with = |arguments: &str, input: &str| {

@@ -35,7 +35,8 @@ pub(super) struct Imports {
     /// The row that the guest last loaded or wrote. When the guest replaces a row, the host compares the old row with
     /// the new one, to find the events. If the old row is this one, the host need not load it.
     last_row: Option<RowEntry>,
-    /// The revision of a row that this call tried to write, if the storage did not say whether it did.
+    /// The revision of the row that this call tried to write last. If the storage's answer was lost, the row may be
+    /// stored.
     unsettled_row: Option<Revision>,
     secrets: Secrets,
 }
@@ -248,7 +249,8 @@ impl Imports {
             known => known,
         };
         let now = UnixSeconds(self.clock.wall().as_secs());
-        // If an earlier attempt of this call wrote the row that is replaced, it has also written the event of the act.
+        // An earlier attempt of this call, whose answer was lost, may have written the row that is replaced now. That
+        // attempt has then also written the event of the call's `Act`.
         if before.as_ref().is_some_and(|entry| Some(&entry.revision) == self.unsettled_row.as_ref()) {
             self.scope.act = Act::Other;
         }
