@@ -84,8 +84,8 @@ pub struct ListedShop {
     pub region: String,
     /// `LOCAL`, `CROSS_BORDER`, or a value that TikTok adds in the future.
     pub seller_type: String,
-    /// The cipher; `None` if TikTok sent none. A row keeps no cipher of a shop that is no longer granted or
-    /// unconfirmed.
+    /// The cipher; `None` if TikTok sent none. A row keeps no cipher of an unconfirmed shop, or of a shop that is no
+    /// longer granted.
     pub cipher: Option<ShopCipher>,
     /// The code that the seller sees in Seller Center.
     pub code: String,

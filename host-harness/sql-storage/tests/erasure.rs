@@ -32,7 +32,8 @@ use self::schema::new_schema;
 const CONNECTIONS: usize = 40;
 /// The number of the connection that ends.
 const ENDED: usize = 7;
-/// The length of the parts for which the files are searched. A longer value may be spread over several pages.
+/// The files are searched for parts of values. This is the length of a part. A longer part could be spread over several
+/// pages.
 const PART: usize = 16;
 
 /// Host keys that keep every wrapped data key, as the log of a database does.
@@ -189,14 +190,14 @@ impl Scene {
         self.copies.iter().filter(|copy| copy.tenant == gone()).cloned()
     }
 
-    /// Returns what must not be found after the connection has ended, with a word for it.
+    /// Returns the values that must not be found after the connection has ended, each with a word for its kind.
     fn secrets_of_ended(&self) -> Vec<(&'static str, Vec<u8>)> {
         let tokens = self.ended().map(|copy| ("token record", copy.sealed.bytes().to_vec()));
         let of_ended = self.others.iter().filter(|(tenant, number, _)| *tenant == stays() && *number == ENDED);
         tokens.chain(of_ended.map(|(_, _, bytes)| ("row", bytes.clone()))).collect()
     }
 
-    /// Returns what must not be found after the tenant was erased, with a word for it.
+    /// Returns the values that must not be found after the tenant was erased, each with a word for its kind.
     fn secrets_of_erased(&self) -> Vec<(&'static str, Vec<u8>)> {
         let tokens = self.erased().map(|copy| ("token record", copy.sealed.bytes().to_vec()));
         let others = self.others.iter().filter(|(tenant, ..)| *tenant == gone());

@@ -109,7 +109,8 @@ fn every_operation_gives_the_same_answer_for_every_status_standing_and_choice() 
 
 #[test]
 fn a_customer_whose_grant_was_revoked_may_not_see_the_events_of_the_other_customer() {
-    // Two customers connect one seller. The seller removes the app. One of them consents again.
+    // Two customers have connected the same seller, and the seller removes the app. Then the seller consents again for
+    // one of the two customers.
     let revoked = with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationRevoked));
     let host = connected(&revoked);
     let other = key_of("customer-2", "account-1");

@@ -77,7 +77,7 @@ impl Secrets {
         secrets
     }
 
-    /// Returns the secrets of the grant that a call spends.
+    /// Returns the secrets of the code or callback that a call exchanges for tokens.
     pub(crate) fn of_grant(grant: &Grant) -> Self {
         let secrets = Self::default();
         match grant {

@@ -28,8 +28,8 @@ pub struct Rotated {
     pub tenants: u64,
     /// The number of added data keys.
     pub added: u64,
-    /// The number of earlier data keys that stay, because records under them do not open. They were wrapped again, by
-    /// the current host key.
+    /// The number of earlier data keys that stay, because records under them cannot be decrypted. These data keys are
+    /// now wrapped under the current host key.
     pub rewrapped: u64,
     /// The number of records that were sealed again, under a new data key.
     pub resealed: u64,
