@@ -28,11 +28,11 @@ fn receive(host: &ScriptedHost, event: &Value) -> Result<Received, Error> {
     receive_raw(host, &signed_by(APP_SECRET, &body), &body)
 }
 
-fn effect(host: &ScriptedHost, event: &Value) -> WebhookEffect {
+pub(super) fn effect(host: &ScriptedHost, event: &Value) -> WebhookEffect {
     receive(host, event).unwrap_or_else(|error| panic!("{error}")).effect
 }
 
-fn deauthorization(at: UnixSeconds) -> Value {
+pub(super) fn deauthorization(at: UnixSeconds) -> Value {
     json!({"type": 6, "tts_notification_id": "n-6", "shop_id": "1", "timestamp": at.seconds(), "data": {"message": "m"}})
 }
 

@@ -138,7 +138,7 @@ fn a_file_that_another_user_can_replace_is_refused() {
     fs::create_dir(&folder).unwrap();
     let at = |name: &str| folder.join(name);
     private(at("config.toml"), "");
-    private(at("keys"), fs::read(stage.data("host-keys")).unwrap());
+    private(at("keys"), fs::read(stage.data("fake-host-keys")).unwrap());
     fs::copy(xtask::component().unwrap(), at("component.wasm")).unwrap();
     private(at("db"), "");
     fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
