@@ -78,15 +78,26 @@ pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body:
     let meaning = if is_old { Meaning::Nothing } else { notification.meaning(now) };
     // A failure for one owner must not keep the event from the others. TikTok sends the webhook again after an error.
     let mut failed = None;
-    for Owner { key, .. } in &owners {
+    for (Owner { key, .. }, record) in &owners {
+        if *record == RecordState::Unreadable {
+            continue;
+        }
         match record_meaning(effects, key, notification.occurred, meaning).await {
             Ok(WebhookEffect::None) => {}
             Ok(made) => effect = made,
-            Err(error) if is_unreadable(&error) => {}
             Err(error) => failed = failed.or(Some(error)),
         }
     }
+    let owners = owners.into_iter().map(|(owner, _)| owner).collect();
     failed.map_or(Ok(Received { notification, owners, effect }), Err)
+}
+
+/// Whether this release can read the token record of an owner.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RecordState {
+    Readable,
+    /// The record cannot be decrypted or decoded, so nothing can be written into it.
+    Unreadable,
 }
 
 /// Records what an event means for one connection.
@@ -107,31 +118,34 @@ async fn record_meaning(
     })
 }
 
-/// Returns whether a token record can never be read by this release: it cannot be decrypted or decoded.
-fn is_unreadable(error: &Error) -> bool {
-    matches!(error.cause, Cause::TokenRecordTooNew | Cause::TokenRecordUnreadable | Cause::StorageRefused)
-}
-
 /// Returns the connections that know the shop. A row without a token record is not a connection.
 ///
 /// A row may be older than its record, for example if a call crashed after TikTok ended the grant. So the record says
 /// whether the connection is dead. The customer of a record that cannot be read may not use the shop.
-async fn owners(effects: &impl Effects, shop: &str) -> Result<Vec<Owner>, Error> {
+async fn owners(effects: &impl Effects, shop: &str) -> Result<Vec<(Owner, RecordState)>, Error> {
     let mut owners = Vec::new();
     for key in effects.owners(shop).await.map_err(storage_error)? {
         let Some(Entry { value: row, .. }) = effects.load_row(&key).await.map_err(storage_error)? else { continue };
         let Some(found) = row.connection.shops.iter().find(|known| known.listed.id == shop) else { continue };
-        let may_use = match tokens::load_or_confirm_absence(effects, &key).await {
+        let (may_use, state) = match tokens::load_or_confirm_absence(effects, &key).await {
             Ok(None) => continue,
             Ok(Some(VersionedRecord { record, .. })) => {
                 let dead = record.dead().or_else(|| row.connection.dead());
                 let row_is_current = row.lineage == record.lineage().to_text();
-                row_is_current && ShopUse { dead, ..row.connection.use_of(found) }.is_allowed()
+                let may_use = row_is_current && ShopUse { dead, ..row.connection.use_of(found) }.is_allowed();
+                (may_use, RecordState::Readable)
             }
-            Err(error) if is_unreadable(&error) => false,
+            Err(error)
+                if matches!(
+                    error.cause,
+                    Cause::TokenRecordTooNew | Cause::TokenRecordUnreadable | Cause::StorageRefused
+                ) =>
+            {
+                (false, RecordState::Unreadable)
+            }
             Err(error) => return Err(error),
         };
-        owners.push(Owner { key, may_use });
+        owners.push((Owner { key, may_use }, state));
     }
     Ok(owners)
 }
