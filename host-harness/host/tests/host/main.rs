@@ -14,3 +14,4 @@ mod build;
 mod calls;
 mod guest;
 mod logs;
+mod sweep;
