@@ -123,3 +123,6 @@ fn settings(options: PostgresOptions) -> String {
          WHERE current_setting('synchronous_commit') IN ('off', 'local')"
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,3 +113,6 @@ impl SqlStorage {
         Ok(problems)
     }
 }
+
+#[cfg(test)]
+mod tests;
