@@ -321,6 +321,7 @@ mod tests {
             (CallError::DeadlineExceeded { plugin: plugin(), deadline: Duration::from_secs(1) }, false),
             (CallError::Exhausted { plugin: plugin(), resource: Resource::Memory }, false),
             (CallError::ContractBroken { plugin: plugin(), what: "a rule" }, false),
+            (CallError::NotRecorded { plugin: plugin(), why: StorageError::Unavailable("down".to_owned()) }, false),
             (CallError::Aborted { plugin: plugin() }, false),
         ];
         for (error, works_again) in table {

@@ -11,10 +11,9 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionKey, ShopPolicy};
-use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::storage::{
-    BrowserDigest, ConsentRecord, ConsentStorage as _, Environment, KeyStorage as _, StateDigest, StorageError, TenantKey,
-    TokenStorage as _, WebhookDigest, WebhookStorage as _, WrappedKey,
+    BrowserDigest, ConsentRecord, ConsentStorage as _, Environment, KeyStorage as _, StateDigest, StorageError,
+    TenantKey, TokenStorage as _, WebhookDigest, WebhookStorage as _, WrappedKey,
 };
 use tiktok_shop_sql_storage::{OpenError, PostgresOptions, SqlStorage};
 use tokio::io::copy_bidirectional;

@@ -156,7 +156,7 @@ async fn a_call_without_a_customer_reads_no_record() {
 
 /// Writes a token record and a row with this shop for a customer of a tenant.
 async fn put(storage: &Arc<MemoryStorage>, tenant: &str, customer: &str, shop: &str) {
-    let scope = Scope::of_customer(&tenant.parse().unwrap(), &customer.parse().unwrap());
+    let scope = Scope::of_customer(&tenant.parse().unwrap(), &customer.parse().unwrap(), origin());
     let mut imports = imports_in(scope, Arc::clone(storage) as _);
     let token = imports.swap_token(key(customer), None, Some(write(1))).await;
     assert!(matches!(token, Ok(token_storage::SwapOutcome::Stored(_))), "{token:?}");
@@ -206,7 +206,7 @@ async fn the_guest_of_a_webhook_reaches_only_the_owners_that_it_has_looked_up() 
     {
         put(&storage, tenant, customer, shop).await;
     }
-    let mut imports = imports_in(Scope::for_webhook(&"acme".parse().unwrap()), Arc::clone(&storage) as _);
+    let mut imports = imports_in(Scope::for_webhook(&"acme".parse().unwrap(), origin()), Arc::clone(&storage) as _);
     let everybody = ["owner", "another owner", "stranger", "neighbour", "nobody"];
     let denied = || Some(StorageError::Refused("not the customer of this call".to_owned()));
     let mut assert_reached = async |reached: &[&str], looked_up: &str| {
