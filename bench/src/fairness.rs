@@ -67,7 +67,7 @@ impl Fairness {
         for _ in 0..self.rounds {
             alone.extend(self.read(&platform, &customer).await?);
             let waiting = self.wait(&platform)?;
-            // All of the calls wait now, or their credentials are on the way.
+            // After this second, every call of the busy tenant waits, or the host is fetching its credentials.
             sleep(Duration::from_secs(1)).await;
             beside.extend(self.read(&platform, &customer).await?);
             drop(waiting);
@@ -77,13 +77,13 @@ impl Fairness {
         Ok(if self.json { self.json(&alone, &beside) } else { self.text(&alone, &beside) })
     }
 
-    /// Starts the calls of the other tenant. They end when the set is dropped.
+    /// Starts the calls of the busy tenant. To end them, drop the returned set.
     fn wait(&self, platform: &Platform) -> Result<JoinSet<()>> {
         let busy: TenantId = BUSY.parse()?;
         Ok((0..self.waiting).map(|_| call_again_and_again(platform.host.clone(), busy.clone())).collect())
     }
 
-    /// Reads at a steady rate, and returns the latencies.
+    /// Lists the shops of the customer at a steady rate, and returns the latencies.
     async fn read(&self, platform: &Platform, customer: &CustomerId) -> Result<Vec<Duration>> {
         let (begin, pause) = (Instant::now(), Duration::from_secs(1) / self.rate);
         let reads: JoinSet<Result<Duration>> = (0..self.rate * self.seconds)
@@ -142,7 +142,7 @@ async fn call_again_and_again(host: ConnectorHost, tenant: TenantId) {
     }
 }
 
-/// A source of credentials that is slow for one tenant.
+/// A source of credentials that is slow for the busy tenant only.
 struct Uneven {
     app: AppCredentials,
     slow: TenantId,

@@ -41,7 +41,7 @@ impl Platform {
         Self::with_credentials(storage, keys, component, Arc::new(credentials), fake)
     }
 
-    /// As [`new`](Self::new), with this source of credentials.
+    /// Does the same as [`new`](Self::new), but uses this source of credentials.
     pub(crate) fn with_credentials(
         storage: Arc<dyn HostStorage>,
         keys: Arc<dyn KeyProvider>,

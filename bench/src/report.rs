@@ -11,13 +11,13 @@ pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// Returns a percentile: at least `percent` per cent of the latencies are as small as the returned latency, or smaller.
+/// Returns a percentile: the smallest latency that at least `percent` per cent of the latencies do not exceed.
 pub(crate) fn quantile(sorted: &[Duration], percent: usize) -> Duration {
     let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(at).copied().unwrap_or_default()
 }
 
-/// Returns how many times longer a duration is than another.
+/// Returns the quotient of two durations: 2 if `of` is twice as long as `than`.
 pub(crate) fn factor(of: Duration, than: Duration) -> f64 {
     of.as_secs_f64() / than.as_secs_f64()
 }

@@ -88,8 +88,8 @@ impl Webhooks {
         Ok(if self.json { report.json() } else { report.text() })
     }
 
-    /// Sends webhooks for `seconds`, with `forged` forged ones for each. `part` numbers the measurements, so that no
-    /// webhook is sent in two of them.
+    /// Sends signed webhooks for `seconds`, and `forged` forged ones for each of them. `part` numbers the measurements,
+    /// so that no webhook is sent in two of them.
     async fn measure(&self, sender: &Sender, part: u64, forged: u32) -> Result<Measured> {
         let count = u64::from(self.rate) * u64::from(self.seconds);
         let signed: Vec<_> = (part * count..(part + 1) * count).map(|number| sender.webhook(number)).collect();
@@ -212,7 +212,7 @@ impl Measured {
 struct Report<'a> {
     asked: &'a Webhooks,
     alone: Measured,
-    /// The same load with forged webhooks.
+    /// The result of the same load with forged webhooks. `None` if none were asked for.
     beside: Option<Measured>,
 }
 

@@ -43,9 +43,9 @@ pub struct Consented {
     pub app_key: Option<String>,
 }
 
-/// Checks the form of a callback without its state: its size, no repeated parameter, and a `code` or an `error`. A
-/// callback that fails this check tells nothing about the seller's decision. A host checks it before it marks the state
-/// of the callback as used, so that the correct callback can follow.
+/// Checks the form of a callback, but not its state. The form is correct if the callback is not too long, repeats no
+/// parameter, and has a `code` or an `error`. A callback in another form tells nothing about the seller's decision. A
+/// host makes this check before it marks the state as used, so the correct callback can still use the state.
 ///
 /// # Errors
 /// Invalid request: `callback-malformed`.

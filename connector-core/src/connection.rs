@@ -84,8 +84,8 @@ pub struct ListedShop {
     pub region: String,
     /// `LOCAL`, `CROSS_BORDER`, or a value that TikTok adds in the future.
     pub seller_type: String,
-    /// The cipher; `None` if TikTok sent none. A row keeps no cipher of a shop that is no longer granted or
-    /// unconfirmed.
+    /// The cipher; `None` if TikTok sent none. A row keeps no cipher of an unconfirmed shop, or of a shop that is no
+    /// longer granted.
     pub cipher: Option<ShopCipher>,
     /// The code that the seller sees in Seller Center.
     pub code: String,
@@ -426,8 +426,8 @@ impl Shop {
         self
     }
 
-    /// Drops from the shop what is no longer true: a dead connection has no granted shop, and only a shop that TikTok
-    /// grants keeps its cipher.
+    /// Removes from the shop what is no longer true. In a dead connection, a granted or inactive shop becomes
+    /// unconfirmed. A shop that is neither granted nor inactive loses its cipher.
     fn keep_what_holds(&mut self, dead: Option<DeadReason>) {
         match self.standing {
             ShopStanding::Granted | ShopStanding::Inactive if dead.is_none() => return,
@@ -501,7 +501,7 @@ fn linked_as(mut known: Vec<Shop>, chosen: &[String]) -> Vec<Shop> {
     known
 }
 
-/// Returns the place of each shop by its id. With it, a list is merged in one pass, however long both lists are.
+/// Returns the index of each shop in `shops`, by the shop's id. With it, merging two lists takes one pass over each.
 pub(crate) fn places_of(shops: &[Shop]) -> BTreeMap<String, usize> {
     shops.iter().enumerate().map(|(place, shop)| (shop.listed.id.clone(), place)).collect()
 }

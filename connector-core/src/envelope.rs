@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(cause(&coded(429, "gibberish")), (Cause::RateLimited, Acted::No));
         assert_eq!(cause(&coded(502, "gibberish")), (Cause::TikTokUnavailable, Acted::Unknown));
         assert!(failure(&coded(200, "x")).error.detail().ends_with(" [content-encoding: br]"));
-        // A gateway may remove the coding and forget the header.
+        // A gateway may decode the body and forget to remove the header.
         let plain = coded(200, r#"{"code":0,"data":{"a":1}}"#);
         assert_eq!(read(&plain, &plain.text(), &[]).expect("success").data, Some(r#"{"a":1}"#));
     }

@@ -153,8 +153,8 @@ pub mod code {
 
     /// The customer has no such connection.
     pub const NOT_CONNECTED: &str = Cause::NotConnected.code();
-    /// The body of the webhook is too large, or it is signed and can't be read as an event. The host answers it with 500,
-    /// so that TikTok repeats it, and shows it to an operator.
+    /// The body of the webhook is too large, or it is signed and can't be read as an event. The host answers it with
+    /// 500, so that TikTok repeats it, and shows it to an operator.
     pub const WEBHOOK_MALFORMED: &str = Cause::WebhookMalformed.code();
     /// TikTok Shop did not send this webhook, or sent it in another form. The host answers it with 401.
     pub const WEBHOOK_SIGNATURE_INVALID: &str = Cause::WebhookSignatureInvalid.code();

@@ -1,6 +1,6 @@
 //! The requests that the core asks for and the answers that it reads, as plain data. The connector asks for JSON in
-//! UTF-8 without a content coding. An answer in another charset is read all the same, because it may hold a pair. An
-//! answer in a content coding is left to the host program, which has room for a decoder.
+//! UTF-8 without a content coding. An answer in another charset is read all the same, because it may contain new
+//! tokens. The host program decodes an answer in a content coding, because the component has no decoder.
 
 use crate::secret::{AccessToken, RequestTarget};
 use alloc::borrow::Cow;
@@ -85,7 +85,7 @@ pub struct Response {
 pub const ACCEPT_ENCODING: &str = "identity";
 
 impl Response {
-    /// Returns whether the body is in a content coding that nobody has decoded. Such a body says nothing.
+    /// Returns whether the response has a content coding that the host program has not decoded.
     #[must_use]
     pub fn is_coded(&self) -> bool {
         self.content_encoding.as_ref().is_some_and(|codings| !matches!(codings.as_str(), "" | "identity"))
@@ -98,12 +98,12 @@ impl Response {
     }
 }
 
-/// Returns JSON as text, whatever its charset is. What is no character becomes U+FFFD: bytes that are not UTF-8, and an
-/// escaped half of a surrogate pair, such as `\ud83d`. So the tokens can still be read if, for example, a name in the
-/// same body was cut off within a character. A byte order mark is removed (RFC 8259, section 8.1).
+/// Returns JSON in UTF-8, UTF-16 or Latin-1 as text. Bytes that are no character become U+FFFD, and so does an escaped
+/// half of a surrogate pair, such as `\ud83d`. So the tokens can still be read if, for example, a name in the same body
+/// was cut off within a character. A byte order mark is removed (RFC 8259, section 8.1).
 ///
 /// UTF-16 is recognised by its byte order mark, or by the zero byte beside the first character, which is an ASCII
-/// character in every JSON text. Latin-1 is recognised by the content type; every byte is a character there.
+/// character in every JSON text. A body is read as Latin-1 if the content type says so and the body is not UTF-8.
 #[must_use]
 pub fn text_of<'a>(body: &'a [u8], content_type: Option<&str>) -> Cow<'a, str> {
     let utf16 = |code_unit: fn([u8; 2]) -> u16| {

@@ -226,11 +226,12 @@ impl TokenRecord {
     /// Returns whether the pair should be renewed at `now`. `age` is the time since this revision of the record was
     /// written, by the clock of the storage.
     ///
-    /// A host whose clock is ahead may have received the pair, so that its end is unknown and `rotated_at` is in the
-    /// future. If TikTok's answer had a date, `due_at` comes from that date, and hosts with a correct clock renew the
-    /// pair then. The host that is ahead sees this time as past. It waits for six hours by its own clock, as for every
-    /// pair whose end is unknown, or it would renew the pair at each call. If the answer had no date, the clock of the
-    /// storage counts these six hours.
+    /// The clock of the host that received the pair may have been ahead. Then the pair's end is unknown, and
+    /// `rotated_at` is in the future for the other hosts. If TikTok's answer had a date, `due_at` was calculated from
+    /// that date, and hosts with a correct clock renew the pair at `due_at`. For the host that is ahead, `due_at` has
+    /// already passed. It waits for six hours by its own clock, as for every pair whose end is unknown, because
+    /// otherwise it would renew the pair at each call. If the answer had no date, the other hosts wait until this
+    /// revision is six hours old by the clock of the storage.
     #[must_use]
     pub fn is_due(&self, now: UnixSeconds, age: Duration) -> bool {
         if self.is_dated_ahead() && self.rotated_at <= now {

@@ -163,9 +163,8 @@ pub fn adopt(theirs: &mut TokenRecord, origin: PairOrigin, pair: &Pair, now: Uni
 /// The number of consecutive failures after which an unrecognised answer is shown to the host instead of being retried.
 pub const SHOWN_AFTER_FAILURES: u32 = 5;
 
-/// Returns the error for an unrecognised answer after this number of consecutive failures. Nobody can tell whether it
-/// ever helps to call again, so after five failures the error no longer asks for that. Other errors are returned as
-/// they are.
+/// Changes the error for an unrecognised answer after five consecutive failures: it no longer asks the host to call
+/// again, because nobody can tell whether that ever helps. Returns every other error unchanged.
 #[must_use]
 pub fn shown_if_repeated(error: Error, failures: u32) -> Error {
     let shown = error.cause == Cause::UnrecognisedAnswer && failures >= SHOWN_AFTER_FAILURES;

@@ -45,9 +45,9 @@ impl UnixSeconds {
 /// 2020-01-01T00:00:00Z. TikTok Shop's API is younger, so no event that it reports is older.
 pub(crate) const EARLIEST_EVENT: UnixSeconds = UnixSeconds(1_577_836_800);
 
-/// Reads the time of an event. TikTok documents seconds. A number that is too large for seconds is read as milliseconds,
-/// microseconds or nanoseconds. Returns `None` for a number that cannot be such a time in any of these units: an event
-/// before 2020, for example a duration, or after the year 9999.
+/// Reads the time of an event. TikTok documents seconds. A number that is too large for seconds is read as
+/// milliseconds, microseconds or nanoseconds. Returns `None` for a negative number, and for a time before 2020: such a
+/// number is probably a duration.
 #[must_use]
 pub fn event_time(number: i64) -> Option<UnixSeconds> {
     let number = u64::try_from(number).ok()?;

@@ -54,8 +54,8 @@ impl UserType {
     /// A seller.
     pub const SELLER: Self = Self(0);
 
-    /// Returns whether the account is certainly not a seller's. A number that this version does not know may be a
-    /// seller: its consent is worth more than the guess.
+    /// Returns whether the account is certainly not a seller's. A number that this version does not know may mean a
+    /// seller, so the function returns `false` for it.
     #[must_use]
     pub const fn is_not_a_seller(self) -> bool {
         matches!(self.0, 1..=3)
@@ -72,7 +72,8 @@ impl Pair {
         error
     }
 
-    /// Returns TikTok's time of the answer if `now`, the host's time of the answer, is more than a day ahead of it.
+    /// Returns the date of TikTok's answer if the host's clock is more than a day ahead of it. `now` is the host's time
+    /// when the answer was received.
     #[must_use]
     pub fn date_if_now_is_ahead(&self, now: UnixSeconds) -> Option<UnixSeconds> {
         self.date.filter(|date| *date >= EARLIEST_EVENT && now.since(*date) > MAX_CLOCK_LEAD)

@@ -22,13 +22,13 @@ pub const HANDLED_MEMORY: u64 = 3 * 86_400;
 /// [`HANDLED_MEMORY`], so an event is too old before a host forgets that it was handled. The day between the two allows
 /// for a host whose clock is wrong, for example by its time zone.
 pub const MAX_EVENT_AGE: u64 = 2 * 86_400;
-/// TikTok's last repetition of a delivery comes this many seconds after the first one: 2 minutes, 30 minutes, 3 hours
-/// and 12 hours.
+/// TikTok's last repetition of a delivery comes this many seconds after the first delivery. The pauses between the
+/// deliveries are 2 minutes, 30 minutes, 3 hours and 12 hours.
 const LAST_REPETITION: u64 = 120 + 30 * 60 + 3 * 3600 + 12 * 3600;
 /// The earliest time that is believed to be the time of an event: 2020-01-01. TikTok Shop is younger.
 const EARLIEST_EVENT: UnixSeconds = UnixSeconds::new(1_577_836_800);
 
-// A delivery that TikTok repeats is never too old, and a webhook is never forgotten while it is not too old.
+// TikTok's last repetition is not too old yet, and no host forgets a webhook before the webhook is too old.
 const _: () = assert!(LAST_REPETITION < MAX_EVENT_AGE && MAX_EVENT_AGE < HANDLED_MEMORY);
 
 const SELLER_DEAUTHORIZATION: u32 = 6;
@@ -51,7 +51,7 @@ pub struct Notification {
     /// `timestamp`: when the event happened, not when it was sent. `None` if the event has no time, or a time that
     /// cannot be true.
     pub occurred: Option<UnixSeconds>,
-    /// `data` as TikTok sent it, but what is no character is replaced by U+FFFD.
+    /// `data` as TikTok sent it, but with U+FFFD in place of everything that is no character.
     pub data: String,
 }
 
@@ -82,8 +82,8 @@ impl Notification {
         })
     }
 
-    /// Returns the meaning of the event. An event of type 7 without a believable time means nothing, because there is no
-    /// time to show. `now` is when the event was received. It counts only if TikTok sent no believable time of the
+    /// Returns the meaning of the event. An event of type 7 without a believable time means nothing, because there is
+    /// no time to show. `now` is when the event was received. It counts only if TikTok sent no believable time of the
     /// event.
     #[must_use]
     pub fn meaning(&self, now: UnixSeconds) -> Meaning {
@@ -105,11 +105,12 @@ impl Notification {
 }
 
 /// Returns whether an event of this time counts as handled before, because it happened more than [`MAX_EVENT_AGE`] ago.
-/// TikTok does not deliver an event that late, so somebody has recorded the webhook and sends it again, after hosts have
-/// forgotten that they handled it. The signature covers the time of the event, so nobody can make an event younger.
+/// TikTok does not deliver an event that late, so somebody has recorded the webhook and sends it again, after hosts
+/// have forgotten that they handled it. The signature covers the time of the event, so nobody can make an event
+/// younger.
 ///
-/// An event without a believable time does not count as handled: it would be lost. A time is not believable if it is
-/// missing, before 2020, or in the future.
+/// An event without a believable time does not count as handled, because otherwise it would be lost. A time is not
+/// believable if it is missing, before 2020, or in the future.
 #[must_use]
 pub fn counts_as_handled(occurred: Option<UnixSeconds>, now: UnixSeconds) -> bool {
     occurred.is_some_and(|at| at >= EARLIEST_EVENT && now.since(at) > MAX_EVENT_AGE)
@@ -183,7 +184,7 @@ mod tests {
             (Some(now.minus(MAX_EVENT_AGE + 1)), true),
             (Some(now.minus(HANDLED_MEMORY)), true),
             (Some(EARLIEST_EVENT), true),
-            // These times are not believable, and an event of an unknown age is not lost.
+            // These times are not believable, so the events do not count as handled.
             (None, false),
             (Some(EARLIEST_EVENT.minus(1)), false),
             (Some(UnixSeconds::new(1_767_225)), false),

@@ -1,5 +1,5 @@
-//! A hostile guest puts a secret of its call into a value that the host stores or returns in clear. Nothing of it gets
-//! out: every stage searches its database and its logs for secrets when it ends.
+//! A hostile guest puts a secret of its call into a value that the host stores or returns in clear. The secret must not
+//! get out. Every stage searches its database and its logs for secrets when it ends.
 
 use tiktok_shop_host::connect::{Grant, StateCheck};
 use tiktok_shop_host::connection::ShopPolicy;
@@ -12,7 +12,8 @@ use crate::hostile_guest;
 const REFUSED: &str = "StorageError::Refused(\"a value that is stored in clear contains a secret of this call\")";
 const REMOVED: &str = "[removed, because it contained a secret]";
 
-/// A stage whose connection the connector has made. The hostile guest gets the same storage, keys and credentials.
+/// A stage with a connection that the real connector has made. `host` runs the hostile guest on the same storage, keys
+/// and credentials.
 struct Betrayal {
     stage: Stage,
     host: ConnectorHost,

@@ -252,8 +252,8 @@ async fn a_token_that_a_machine_eight_days_ahead_has_renewed_is_found_by_the_swe
     assert_eq!(token.expires_at, Some(UnixSeconds(stage.fake.now() + 7 * DAY)));
 }
 
-/// The sweep of a machine that is three minutes ahead finds a claim due that lives for two minutes by the clock of the
-/// storage.
+/// An unreadable answer leaves a claim, which lives for two minutes by the clock of the storage. By the clock of a
+/// machine that is three minutes ahead, the refresh is due again.
 #[tokio::test]
 async fn a_sweep_that_sends_nothing_says_so() {
     let stage = Stage::new();
@@ -273,7 +273,7 @@ async fn a_sweep_that_sends_nothing_says_so() {
         .unwrap();
     assert_eq!(swept, Swept { waiting: 1, ..Swept::default() });
     assert_eq!(swept.to_string(), "0 refreshed, 1 waiting, 0 failed, notices: 0");
-    // So does a forced refresh on a machine whose clock is right.
+    // A forced refresh on a machine with a correct clock sends nothing either.
     let alice = customer_id("alice");
     heard.push(stage.host.refresh(&tenant(0), &alice, None, RefreshMode::Forced).await.unwrap().effect);
     for effect in heard {

@@ -33,7 +33,7 @@ async fn events(stage: &Stage) -> Vec<Event> {
     stage.storage.events(&tenant(0), None, usize::MAX).await.unwrap()
 }
 
-/// The event of a connection of the seller `one-shop` that begins with its shop.
+/// Returns the event that links the only shop of the seller `one-shop` when the connection begins.
 fn linked() -> EventKind {
     EventKind::ShopsLinked { shops: shops(&["7490000000000000001"]) }
 }
@@ -293,7 +293,7 @@ async fn every_event_names_its_actor_its_call_and_its_reason() {
     connect(&ana).await;
     ana.link_shops(&ours, &alice, None, &shops(&[FR])).await.unwrap();
     ben.link_shops(&ours, &alice, None, &shops(&[FR, IE])).await.unwrap();
-    // The links stay as they are.
+    // This call changes no link, so it causes no event.
     ben.link_shops(&ours, &alice, None, &shops(&[IE, FR])).await.unwrap();
     ben.refresh(&ours, &alice, None, RefreshMode::Forced).await.unwrap();
     ana.refresh(&ours, &alice, None, RefreshMode::WhenDue).await.unwrap();

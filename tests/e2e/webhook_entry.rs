@@ -194,7 +194,8 @@ async fn a_body_above_256_kib_is_refused() {
     assert!(error.failure().detail.contains("262144 bytes"), "{error}");
 }
 
-/// A platform that somebody sends recorded webhooks to. The storage forgets a webhook after four days at the latest.
+/// Somebody has recorded a webhook and sends it to the platform again and again. The storage forgets a webhook after
+/// four days at the latest.
 #[tokio::test]
 async fn a_webhook_that_is_replayed_at_any_later_time_is_not_handled_again() {
     let stage = Stage::new();

@@ -91,7 +91,8 @@ async fn a_webhook_of_an_unknown_type_is_accepted() {
 
 #[tokio::test]
 async fn the_next_refresh_verifies_that_the_app_was_removed() {
-    // After 60 seconds TikTok has issued the tokens less than ten minutes ago. The check does not wait for that.
+    // In the last case, the tokens are only 60 seconds old. Even then the check does not wait until ten minutes have
+    // passed.
     for (notices, deliveries, later) in
         [(GrantNotices::EachShop, 5, 601), (GrantNotices::One, 1, 601), (GrantNotices::One, 1, 60)]
     {

@@ -112,15 +112,15 @@ impl BusinessRequest {
     }
 }
 
-/// Reads an answer. Only an answer that concerns the connection itself is an error. Every other answer is returned to
-/// the caller.
+/// Reads an answer. An answer is an error only if it concerns the connection itself, or if its content coding is
+/// unknown. Every other answer is returned to the caller, even if TikTok refused the request.
 ///
 /// # Errors
-/// A [`Fault`] if the answer is in an unknown content coding, if TikTok refuses the token, the signature, the app, the timestamp or the IP address, if a scope is
-/// missing, if the authorization is inactive, or if TikTok limits the rate.
+/// A [`Fault`] if the answer is in an unknown content coding, if TikTok refuses the token, the signature, the app, the
+/// timestamp or the IP address, if a scope is missing, if the authorization is inactive, or if TikTok limits the rate.
 pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fault> {
     let text = response.text();
-    // A body that could not be decoded is not returned: the caller would not learn its coding.
+    // A body in an unknown coding is not returned, because the caller would not learn its coding.
     if let Err(fault) = envelope::read(&response, &text, secrets)
         && (concerns_the_connection(fault.error.cause) || response.is_coded())
     {

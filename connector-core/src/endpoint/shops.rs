@@ -34,8 +34,8 @@ pub(crate) fn is_shop_id(text: &str) -> bool {
     text.len() <= MAX_ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Reads one entry of the list. Returns the shop, and the names of the members that are there and cannot be read. A
-/// shop without a readable id is `None`.
+/// Reads one entry of the list. Returns the shop, and the names of the members that exist but cannot be read. The shop
+/// is `None` if its id cannot be read.
 fn listed(row: &Members<'_>) -> (Option<ListedShop>, Vec<&'static str>) {
     let mut unreadable = Vec::new();
     let mut text = |name: &'static str| {
@@ -74,8 +74,8 @@ pub struct Listing {
 ///
 /// # Errors
 /// - The same as [`envelope::read`].
-/// - `answer-unreadable` if there is no list, or if no entry of it has a readable id. So no known shop is marked as no
-///   longer granted.
+/// - `answer-unreadable` if there is no list, or if the list has entries but none with a readable id. After an error,
+///   no known shop is marked as no longer granted.
 /// - `too-many-shops` if the list has more than [`MAX_SHOPS`] entries. None of them is read.
 pub fn read(response: &Response, secrets: &[&str]) -> Result<Listing, Fault> {
     let text = response.text();
@@ -193,7 +193,8 @@ mod tests {
         }
     }
 
-    /// Returns the ids of the shops that are kept, the number of the others, and what is told about the entries.
+    /// Reads these entries. Returns the ids of the shops, the number of the entries without a readable id, and the note
+    /// in `flaw`.
     fn read_entries(entries: &str) -> (Vec<String>, usize, Option<String>) {
         let Listing { list, flaw } = read(&answer(&format!(r#"{{"shops":[{entries}]}}"#)), &[]).expect(entries);
         let told = flaw.map(|error| {
@@ -208,7 +209,7 @@ mod tests {
     fn an_entry_that_cannot_be_read_is_told_and_the_others_are_kept() {
         let good = r#"{"id":"1","name":"A","region":"GB","seller_type":"LOCAL","cipher":"c","code":"GB1"}"#;
         let table = [
-            // What is wrong in the entry beside the good one, and what is told about it.
+            // A bad entry beside the good one, the id that is read from it, and the note in `flaw`.
             (
                 r#"{"id":7490000000000000002,"name":null}"#,
                 Some("7490000000000000002"),

@@ -63,7 +63,7 @@ fn error_for_host(fault: Fault, method: Method) -> Error {
     }
 }
 
-/// The delay of `shop-unconfirmed`: 60 s. A refresh is due already, and a sweep makes it.
+/// The delay of `shop-unconfirmed`: 60 s. A refresh is already due, and the next sweep makes it.
 const UNCONFIRMED_DELAY: Duration = Duration::from_secs(60);
 
 /// The connection whose token is used, and the shop if the call is made for a shop.
@@ -120,7 +120,8 @@ impl Target {
             served = match self.token(effects, app, Trigger::Refused(&refused)).await {
                 Ok(renewed) => renewed,
                 Err(error) => {
-                    // Without this, nothing would show that TikTok refuses the token, and no refresh would be due.
+                    // Without this write, the row would not show that TikTok refuses the token, and no refresh would be
+                    // due.
                     let now = effects.now().wall;
                     if error.cause == Cause::BackingOff && !served.stored.record.is_held_back(now) {
                         let _shown = self.hold_back(effects, served.stored, fault.error.with_delay(error.delay)).await;
@@ -149,8 +150,8 @@ impl Target {
             CallScope::Shop(id) => id,
         };
         let mut refusal = Cause::UnknownShop;
-        // Several accounts of the customer may have the same shop. The first connection through which the customer may
-        // use it now is used.
+        // Several accounts of the customer may have the same shop. This takes the first connection through which the
+        // customer may use the shop now.
         for Row { connection, lineage, .. } in effects.list_rows(&customer).await.map_err(storage_error)? {
             let Some(shop) = connection.shops.iter().find(|shop| shop.listed.id == id) else { continue };
             match connection.use_of(shop).refusal() {
@@ -174,8 +175,8 @@ impl Target {
         if self.shop.as_ref().is_none_or(fits) { Ok(served) } else { Err(Error::new(Cause::UnknownShop)) }
     }
 
-    /// Returns TikTok's answer, unless TikTok misses a cipher that is not stored here. In this case a refresh becomes
-    /// due, because it reads the cipher again.
+    /// Returns TikTok's answer. But if TikTok says that the cipher is missing, and none is stored, returns an error and
+    /// makes a refresh due, which reads the ciphers again.
     async fn checked(
         &self,
         effects: &impl Effects,

@@ -76,27 +76,46 @@ pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body:
     let now = effects.now().wall;
     let is_old = counts_as_handled(notification.occurred, now);
     let meaning = if is_old { Meaning::Nothing } else { notification.meaning(now) };
+    // A failure for one owner must not keep the event from the others. TikTok sends the webhook again after an error.
+    let mut failed = None;
     for Owner { key, .. } in &owners {
-        match meaning {
-            Meaning::Nothing => {}
-            Meaning::MayHaveEnded => match tokens::request_verification(effects, key, notification.occurred).await? {
-                VerificationRequest::New | VerificationRequest::Known => effect = WebhookEffect::VerificationDue,
-                VerificationRequest::Void => {}
-            },
-            Meaning::Ends(end) => {
-                if announce(effects, key, notification.occurred, end).await? {
-                    effect = WebhookEffect::AuthorizationEnding;
-                }
-            }
+        match record_meaning(effects, key, notification.occurred, meaning).await {
+            Ok(WebhookEffect::None) => {}
+            Ok(made) => effect = made,
+            Err(error) if is_unreadable(&error) => {}
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    Ok(Received { notification, owners, effect })
+    failed.map_or(Ok(Received { notification, owners, effect }), Err)
+}
+
+/// Records what an event means for one connection.
+async fn record_meaning(
+    effects: &impl Effects,
+    key: &ConnectionKey,
+    occurred: Option<UnixSeconds>,
+    meaning: Meaning,
+) -> Result<WebhookEffect, Error> {
+    Ok(match meaning {
+        Meaning::Nothing => WebhookEffect::None,
+        Meaning::MayHaveEnded => match tokens::request_verification(effects, key, occurred).await? {
+            VerificationRequest::New | VerificationRequest::Known => WebhookEffect::VerificationDue,
+            VerificationRequest::Void => WebhookEffect::None,
+        },
+        Meaning::Ends(end) if announce(effects, key, occurred, end).await? => WebhookEffect::AuthorizationEnding,
+        Meaning::Ends(_) => WebhookEffect::None,
+    })
+}
+
+/// Returns whether a token record can never be read by this release: it cannot be decrypted or decoded.
+fn is_unreadable(error: &Error) -> bool {
+    matches!(error.cause, Cause::TokenRecordTooNew | Cause::TokenRecordUnreadable | Cause::StorageRefused)
 }
 
 /// Returns the connections that know the shop. A row without a token record is not a connection.
 ///
 /// A row may be older than its record, for example if a call crashed after TikTok ended the grant. So the record says
-/// whether the connection is dead. The customer of a record that cannot be decoded may not use the shop.
+/// whether the connection is dead. The customer of a record that cannot be read may not use the shop.
 async fn owners(effects: &impl Effects, shop: &str) -> Result<Vec<Owner>, Error> {
     let mut owners = Vec::new();
     for key in effects.owners(shop).await.map_err(storage_error)? {
@@ -109,7 +128,7 @@ async fn owners(effects: &impl Effects, shop: &str) -> Result<Vec<Owner>, Error>
                 let row_is_current = row.lineage == record.lineage().to_text();
                 row_is_current && ShopUse { dead, ..row.connection.use_of(found) }.is_allowed()
             }
-            Err(error) if matches!(error.cause, Cause::TokenRecordTooNew | Cause::TokenRecordUnreadable) => false,
+            Err(error) if is_unreadable(&error) => false,
             Err(error) => return Err(error),
         };
         owners.push(Owner { key, may_use });

@@ -24,9 +24,10 @@ pub enum RefreshMode {
 /// What a `refresh` has done.
 #[derive(Debug)]
 pub enum RefreshEffect {
-    /// TikTok has issued new tokens, and they are stored. TikTok's list of shops was read with them.
+    /// TikTok has issued new tokens, and they are stored. Then the shops were read.
     Renewed,
-    /// The tokens were not renewed, because they were not due. TikTok's list of shops was read.
+    /// This call did not renew the tokens, because they were not due or another call had just renewed them. The shops
+    /// were read.
     ShopsRead,
     /// Nothing was sent to TikTok, because no renewal is possible now. The error is the reason and the time to wait.
     /// The access token is still valid, so the connection works.

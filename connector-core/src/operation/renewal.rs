@@ -229,8 +229,8 @@ async fn save(
     let origin = PairOrigin { lineage: claimed.stored.record.lineage(), spent: claimed.spends };
     let mut expected = claimed.stored.revision;
     let mut record = claimed.stored.record;
-    // The row of a dead record has no ciphers. If this pair revives the record, a refresh is due at once, because it
-    // reads the shops again.
+    // The row of a dead record has no ciphers. If this pair revives the record, a refresh becomes due at once. It reads
+    // the shops and their ciphers again.
     let mut revived = record.dead().is_some();
     record.take_pair(pair, *now, *random);
     let mut unavailable = 0;

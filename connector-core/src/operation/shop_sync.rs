@@ -42,7 +42,7 @@ pub(super) fn token_refused(error: &Error) -> bool {
 pub(super) struct Recorded {
     /// The row that was written; `None` if the grant is gone or was replaced.
     pub(super) connection: Result<Option<Connection>, Error>,
-    /// Why the list was not taken into the row. The row keeps its shops and shows this error.
+    /// `too-many-shops`, if the row did not take the list. The row then keeps its shops and shows this error.
     pub(super) refused: Option<Error>,
 }
 

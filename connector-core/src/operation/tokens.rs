@@ -152,11 +152,11 @@ pub(super) async fn request_verification(
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// What a disconnect found when it began. It ends only that.
+/// What `disconnect` found when it began. It ends only this grant, and no later one.
 pub(super) enum Seen {
     /// There is no record.
     Nothing,
-    /// The grant of one consent. A refresh does not change it.
+    /// The grant of one consent. A refresh changes the revision, but neither the lineage nor `granted_at`.
     Grant {
         revision: Revision,
         lineage: Lineage,
@@ -184,13 +184,14 @@ pub(super) async fn see(effects: &impl Effects, key: &ConnectionKey) -> Result<S
 /// The outcome of a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deletion {
-    /// There is no record any more.
+    /// The record that was seen is deleted, or there was none.
     Gone,
     /// The seller has consented again during the call. The record of that consent stays.
     Replaced,
 }
 
-/// Deletes the record that was seen, even if it cannot be decoded. If there is no record, this is not an error.
+/// Deletes the record that was seen, even if it cannot be decoded or a refresh has changed it since. Succeeds if there
+/// is no record.
 pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &Seen) -> Result<Deletion, Error> {
     let mut expected = match seen {
         Seen::Nothing => return Ok(Deletion::Gone),
@@ -215,7 +216,8 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &S
             Err(error @ StorageError::Unavailable(_)) if unavailable + 1 >= MAX_TRIES => {
                 return Err(storage_error(error));
             }
-            // It is unknown whether the record is deleted. The next swap expects no record, and its outcome shows that.
+            // Nobody knows whether the record is deleted. The next swap expects no record, so its outcome shows whether
+            // one is left.
             Ok(Swapped::Stored(_)) | Err(StorageError::Unavailable(_)) => {
                 unavailable += 1;
                 None
@@ -225,8 +227,8 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &S
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// Makes `refresh` due now: it reads the shops again. If another call holds a claim, a refresh is due soon anyway, and
-/// nothing is written. A failed write only means that the refresh happens later.
+/// Makes a refresh due now, so that it reads the shops again. If another call holds a claim, a refresh is due soon
+/// anyway, and nothing is written. A failed write only means that the refresh happens later.
 pub(super) async fn make_due(effects: &impl Effects, key: &ConnectionKey, stored: &VersionedRecord) {
     if stored.record.current_claim().is_none() {
         let now = Some(effects.now().wall);

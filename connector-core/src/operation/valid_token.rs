@@ -19,8 +19,8 @@ pub(super) struct Served {
 }
 
 /// Renews the token if `trigger` asks for it, and serves a valid token even if TikTok does not renew it (rule 9 of
-/// [`crate::rotation`]). If storage fails, the call may fail instead. If new tokens could not be saved, or the record is
-/// dead, it always fails.
+/// [`crate::rotation`]). If storage fails, the call may fail instead. If new tokens could not be saved, or the record
+/// is dead, it always fails.
 pub(super) async fn valid_token(
     effects: &impl Effects,
     app: &Credentials,

@@ -2,7 +2,7 @@
 //! the host encrypts the record before it stores it.
 //!
 //! Version 2 has the member `user-type` in the profile. It is written only for a seller whose kind is not 0, so that a
-//! host that knows version 1 alone still reads the records of all other sellers. A release that reads version N+1 ships
+//! host that knows only version 1 still reads the records of all other sellers. A release that reads version N+1 ships
 //! before the release that writes it. Golden files: `tests/golden/token-record-v*.json`.
 
 use super::{

@@ -127,7 +127,7 @@ impl TokenRecord {
             self.current.access = Some(access.duplicate());
             self.current.access_ends = pair.access_expiry.known();
         }
-        // TikTok has just accepted the authorization, so an earlier end that is past now was never its end.
+        // TikTok has just accepted the authorization. So if the stored end has passed, it was wrong.
         let earlier_end = self.current.refresh_ends.filter(|end| *end > now);
         self.current.refresh_ends = pair.refresh_ends.or(earlier_end);
         // If a pair were due before it may be renewed again, a sweep would call `refresh` in a loop.
@@ -281,7 +281,8 @@ impl TokenRecord {
         } else {
             self.not_before.unwrap_or(self.due_at)
         };
-        // A host whose clock is ahead must not store a time that nobody else reaches.
+        // If this host's clock is ahead, a time later than `due_at` may be years away for the other hosts. So this host
+        // stores no later time.
         let is_ahead = self.is_dated_ahead() && self.rotated_at <= now;
         Some(if is_ahead { due.min(self.due_at) } else { due })
     }

@@ -173,7 +173,8 @@ fn a_later_version_is_too_new_whatever_else_it_holds() {
     }
 }
 
-/// A host that knows version 1 alone must not read the kind of seller and lose it.
+/// A host that knows only version 1 would lose the kind of seller when it writes the record again. So it must not read
+/// such a record.
 #[test]
 fn the_kind_of_seller_belongs_to_version_2() {
     for text in [

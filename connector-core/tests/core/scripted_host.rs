@@ -262,7 +262,7 @@ impl ScriptedHost {
         state.write_token(key, Some((record.encode().unwrap().expose().to_vec(), due_at)));
     }
 
-    /// Writes the sample customer's record with the due time that another host has stored with it.
+    /// Copies the sample customer's record and its due time from the storage of another host.
     pub(crate) fn put_as_stored(&self, other: &Self) {
         let (bytes, due_at) = (other.stored_bytes(), other.refresh_due_at());
         self.0.borrow_mut().write_token(&key(), Some((bytes, due_at)));

@@ -35,9 +35,10 @@ pub(crate) fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<
 async fn run_until_interrupted(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let mut command = pin!(command);
     tokio::select! {
+        // Ctrl-C is asked first, so that it is noticed from the start of the command.
         biased;
+        Ok(()) = ctrl_c() => {}
         outcome = command.as_mut() => return outcome,
-        _ = ctrl_c() => {}
     }
     // A command that stops at Ctrl-C, such as `fake`, needs no note.
     if let Ok(outcome) = tokio::time::timeout(TIME_TO_END, command.as_mut()).await {

@@ -33,7 +33,7 @@ use self::config_file::ConfigFile;
 use self::credentials::Credentials;
 pub(crate) use self::environment::{CONTRACT_STORAGE, HOST_KEYS, variable};
 pub(crate) use self::fake::FakeAddress;
-pub(crate) use self::folders::{browser_session_file, config_file, database, fake_database, key_file};
+pub(crate) use self::folders::{browser_session_file, config_file, database, fake_database, fake_key_file, key_file};
 pub(crate) use self::keys::HostKeySource;
 use crate::failure::Failure;
 use crate::output::Report;
@@ -141,7 +141,10 @@ impl StorageArgs {
             }
             (Some(keys), None) => Err(keys),
             (None, Some(path)) => Ok(path),
-            (None, None) => Ok(config.key_file.map_or_else(folders::key_file, Ok)?),
+            (None, None) => {
+                let default = if fake.is_some() { fake_key_file } else { folders::key_file };
+                Ok(config.key_file.map_or_else(default, Ok)?)
+            }
         };
         let (clock, credentials): (Arc<dyn Clock>, _) = match fake {
             Some(fake) => (fake.clock().await?, credentials.for_fake(fake, fake.apps().await?)?),

@@ -1,5 +1,5 @@
-//! Gets a valid access token, for a platform that sends its own requests to TikTok Shop. A token is returned only if the
-//! event of its use is stored.
+//! Gets a valid access token, for a platform that sends its own requests to TikTok Shop. A token is returned only if
+//! the event of its use is stored.
 
 use std::time::Duration;
 

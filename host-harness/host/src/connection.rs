@@ -37,8 +37,8 @@ pub struct Connection {
     pub status: ConnectionStatus,
     /// When the access token ends. `None` if TikTok sent no believable time.
     pub access_expires_at: Option<UnixSeconds>,
-    /// When the refresh token ends, according to TikTok's latest answer with tokens. `None` if TikTok sent no believable
-    /// time.
+    /// When the refresh token ends, according to TikTok's latest answer with tokens. `None` if TikTok sent no
+    /// believable time.
     pub refresh_expires_at: Option<UnixSeconds>,
     /// When the seller's authorization ends, as TikTok has announced by webhook since the consent.
     pub authorization_ends_at: Option<UnixSeconds>,

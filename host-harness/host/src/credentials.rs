@@ -1,6 +1,6 @@
 //! The credentials of the tenants' apps, and the trait for their source. The host asks for credentials once per call,
-//! so a rotated secret needs no restart. It asks before the call takes an instance, so a slow source of credentials does
-//! not use up the instances.
+//! so a rotated secret needs no restart. It asks before the call takes an instance, so a slow source of credentials
+//! does not use up the instances.
 
 use std::collections::BTreeMap;
 
@@ -53,9 +53,10 @@ pub enum CredentialsError {
 /// A source of credentials, for example a vault, a table or a file.
 #[async_trait]
 pub trait CredentialsProvider: Send + Sync {
-    /// Returns the credentials of this tenant's app. Of the calls of one tenant, at most its share ask at the same time:
-    /// see [`Limits::tenant_percent`](crate::limits::Limits::tenant_percent). A webhook asks as soon as it has the form
-    /// of a signed one, so answer quickly, for example from a cache of some seconds.
+    /// Returns the credentials of this tenant's app. The number of calls of one tenant that ask at the same time is
+    /// limited: see [`Limits::tenant_percent`](crate::limits::Limits::tenant_percent). The host also asks for every
+    /// webhook whose signature has the right form, even a forged one. So answer quickly, for example from a cache of
+    /// some seconds.
     ///
     /// # Errors
     /// See [`CredentialsError`]. A provider that panics, or takes longer than

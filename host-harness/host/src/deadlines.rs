@@ -15,8 +15,8 @@ const SAVES_PER_CALL: u32 = 3;
 /// How long each step of a call may take. The host's clock measures these times, not the guest's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// All waits of a call for its tenant's turn together: the turn to ask for the app's credentials, and the turn to
-    /// take an instance. Default: 10 s.
+    /// How long a call waits for its tenant's turns in total: for the turn to ask for the app's credentials, and for
+    /// the turn to take an instance. Default: 10 s.
     pub queue: Duration,
     /// The whole call, including everything it waits for. Default: 120 s. When less than `request` + `save` is left of
     /// this time, no more requests are sent to `auth.tiktok-shops.com`, because the call could end before the new

@@ -64,8 +64,8 @@ pub enum CallError {
         /// The rule that the value breaks.
         what: &'static str,
     },
-    /// The tenant's turn did not come in time: all instances were in use, or the tenant used its share of them. The call
-    /// did not start. Call again later.
+    /// The tenant's turn did not come in time: all instances were in use, or the tenant used its share of them. The
+    /// call did not start. Call again later.
     #[error("{plugin}: no instance became free in time")]
     Busy {
         /// The component.

@@ -1,5 +1,5 @@
-//! Events of a tenant, for the platform: what happened to its connections and keys, and who used a secret. Each event is
-//! written once, and events are written in order. A change of a connection's row and the events of this change are
+//! Events of a tenant, for the platform: what happened to its connections and keys, and who used a secret. Each event
+//! is written once, and events are written in order. A change of a connection's row and the events of this change are
 //! written in one transaction.
 //!
 //! Every event says who caused it, why, and during which call: see [`Origin`]. Name the actor with
@@ -46,8 +46,8 @@ pub struct NewEvent {
     pub origin: Origin,
 }
 
-/// Who caused an event, why, and during which call. The caller of the host states the actor and the reason, and the host
-/// does not check them.
+/// Who caused an event, why, and during which call. The caller of the host states the actor and the reason, and the
+/// host does not check them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The actor that the caller named. `None` means the platform itself.

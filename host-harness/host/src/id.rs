@@ -177,8 +177,8 @@ fn visible(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Accepts text of one line whose characters are shown in their order. A name that could turn text around or hide a part
-/// of itself could be taken for another name.
+/// Accepts text of one line whose characters are shown in their order. A name that could turn text around or hide a
+/// part of itself could be taken for another name.
 fn printable(text: &str) -> Result<(), &'static str> {
     opaque(text)?;
     let is_hidden = |c: char| {

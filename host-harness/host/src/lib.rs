@@ -55,8 +55,9 @@
 //!
 //! The crate root contains the names that every embedder needs: the host, its builder, its error and the ids.
 //! Everything else is in a module. There is one module for each call: [`connect`], [`consent`], [`refresh`],
-//! [`access_token`], [`call`], [`disconnect`], [`webhook`], [`sweep`]. [`events`] says who did what. There is one module for each part that an
-//! embedder provides or chooses: [`storage`], [`seal`], [`credentials`], [`egress`], [`clock`], [`randomness`].
+//! [`access_token`], [`call`], [`disconnect`], [`webhook`], [`sweep`]. [`events`] says who did what. There is one
+//! module for each part that an embedder provides or chooses: [`storage`], [`seal`], [`credentials`], [`egress`],
+//! [`clock`], [`randomness`].
 //!
 //! # Logs
 //!

@@ -10,8 +10,8 @@ use crate::host::ConnectorHost;
 use crate::id::{CustomerId, TenantId};
 
 impl ConnectorHost {
-    /// Returns the shops that the customer may use now, of all accounts, from storage: each shop is linked, TikTok
-    /// grants it, and its connection is not dead. Sends nothing.
+    /// Returns the shops that the customer may use now, of all accounts, from storage. Each of them is linked, its
+    /// standing is granted or inactive, and its connection is not dead. Sends nothing.
     ///
     /// # Errors
     /// See [`CallError`].

@@ -21,9 +21,10 @@ pub enum RefreshMode {
 /// What a `refresh` has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefreshEffect {
-    /// TikTok has issued new tokens, and they are stored. TikTok's list of shops was read with them.
+    /// TikTok has issued new tokens, and they are stored. Then the shops were read.
     Renewed,
-    /// The tokens were not renewed, because they were not due. TikTok's list of shops was read.
+    /// This call did not renew the tokens, because they were not due or another call had just renewed them. The shops
+    /// were read.
     ShopsRead,
     /// Nothing was sent to TikTok. The error says why, and when to call again. The access token is still valid, so the
     /// connection works. If the renewal itself matters, treat this like [`CallError::Connector`] with this error.

@@ -7,6 +7,7 @@
 //! TikTok Shop expects an answer within 3 seconds. If the answer is not 200, it sends the webhook again after 2
 //! minutes, 30 minutes, 3 hours and 12 hours (partner.tiktokshop.com/docv2/page/tts-webhooks-overview, 2026).
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tiktok_shop_connector_core::operation::receive_webhook::check_signature;
 use tiktok_shop_connector_core::signing::has_the_form_of_a_signature;
 use tiktok_shop_connector_core::time::UnixSeconds as CoreSeconds;
 use tiktok_shop_connector_core::webhook::counts_as_handled;
+use tracing::Instrument as _;
 
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::error::{Action, CallError, ConnectorError, codes};
@@ -56,8 +58,8 @@ words! {
 pub struct WebhookOwner {
     /// The connection.
     pub key: ConnectionKey,
-    /// Whether the customer may use the shop now: the shop is linked, TikTok grants it, and the connection is not dead.
-    /// Show the event only to customers who may use the shop.
+    /// Whether the customer may use the shop now: the shop is linked, its standing is granted or inactive, and the
+    /// connection is not dead. Show the event only to customers who may use the shop.
     pub may_use: bool,
 }
 
@@ -187,9 +189,9 @@ impl ConnectorHost {
     /// `handle` unless it was handled before. If `handle` succeeds, the webhook is remembered as handled.
     /// `authorization` is the value of the header `Authorization`, or empty if the header is missing.
     ///
-    /// An event that happened more than two days ago counts as handled, so that nobody can replay a recorded webhook after
-    /// the storage has forgotten it. TikTok's last repetition comes 15.5 hours after the first delivery. An event without
-    /// a time, or with a time before 2020 or in the future, never counts as handled for this reason.
+    /// An event that happened more than two days ago counts as handled, so that nobody can replay a recorded webhook
+    /// after the storage has forgotten it. TikTok's last repetition comes 15.5 hours after the first delivery. An event
+    /// without a time, or with a time before 2020 or in the future, never counts as handled for this reason.
     ///
     /// `handle` should store or queue the event within one second, and show it only to owners that
     /// [may use](WebhookOwner::may_use) the shop.
@@ -209,10 +211,15 @@ impl ConnectorHost {
         if body.len() > self.sandbox.limits.max_webhook_bytes() {
             return WebhookReply::TooLarge;
         }
-        let new = tokio::time::timeout(TIME_BEFORE_HANDLING, self.new_webhook(tenant, authorization, body));
+        let (host, named, authorization) = (self.clone(), tenant.clone(), authorization.to_owned());
+        // On a task of its own, the work continues after the time is over. So a slow source of credentials can answer,
+        // and the next delivery finds its answer in the cache of the source.
+        let new = tokio::spawn(async move { host.new_webhook(&named, &authorization, body).await }.in_current_span());
+        let new = tokio::time::timeout(TIME_BEFORE_HANDLING, new);
         let (digest, webhook) = match new.await {
-            Ok(Ok(new)) => new,
-            Ok(Err(reply)) => return reply,
+            Ok(Ok(Ok(new))) => new,
+            Ok(Ok(Err(reply))) => return before_handling(reply),
+            Ok(Err(_panic)) => return WebhookReply::NotReceived(CallError::Aborted { plugin: self.plugin().clone() }),
             Err(_late) => return WebhookReply::Late,
         };
         if let Err(error) = handle(webhook).await {
@@ -227,12 +234,12 @@ impl ConnectorHost {
 
     /// Receives a webhook. If it was not handled before, returns it with the digest by which it is remembered.
     /// Otherwise returns the reply for TikTok.
-    async fn new_webhook<E>(
+    async fn new_webhook(
         &self,
         tenant: &TenantId,
         authorization: &str,
         body: Vec<u8>,
-    ) -> Result<(WebhookDigest, Webhook), WebhookReply<E>> {
+    ) -> Result<(WebhookDigest, Webhook), WebhookReply<Infallible>> {
         let bytes = body.len();
         let Received { webhook, digest } = self.receive(tenant, authorization, body).await.map_err(|error| {
             let reply = not_received(error);
@@ -244,7 +251,7 @@ impl ConnectorHost {
         let now = self.sandbox.clock.wall().as_secs();
         let occurred = webhook.occurred_at.map(|at| at.0);
         if counts_as_handled(occurred.map(CoreSeconds::new), CoreSeconds::new(now)) {
-            // If every webhook is too old, the clock of this machine is wrong.
+            // This warning helps an operator: if every webhook looks too old, the clock of this machine is ahead.
             tracing::warn!(tenant = tenant.as_str(), occurred, now, "a webhook counts as handled, because it is old");
             return Err(WebhookReply::Repeated);
         }
@@ -260,9 +267,24 @@ struct Received {
     digest: WebhookDigest,
 }
 
+/// Converts a reply that was decided before the platform handled the event.
+fn before_handling<E>(reply: WebhookReply<Infallible>) -> WebhookReply<E> {
+    match reply {
+        WebhookReply::Handled => WebhookReply::Handled,
+        WebhookReply::Repeated => WebhookReply::Repeated,
+        WebhookReply::Forged => WebhookReply::Forged,
+        WebhookReply::Malformed(error) => WebhookReply::Malformed(error),
+        WebhookReply::TooLarge => WebhookReply::TooLarge,
+        WebhookReply::NotHandled(never) => match never {},
+        WebhookReply::NotReceived(error) => WebhookReply::NotReceived(error),
+        WebhookReply::NotRead(error) => WebhookReply::NotRead(error),
+        WebhookReply::Late => WebhookReply::Late,
+    }
+}
+
 /// Distinguishes a wrong signature from a body that is not an event. Both errors have the action `InvalidRequest`, so
 /// the code of the error decides.
-fn not_received<E>(error: CallError) -> WebhookReply<E> {
+fn not_received(error: CallError) -> WebhookReply<Infallible> {
     match error {
         CallError::Connector(error) if error.failure().code == codes::WEBHOOK_SIGNATURE_INVALID => WebhookReply::Forged,
         CallError::Connector(error) if error.action() == Action::InvalidRequest => WebhookReply::Malformed(error),

@@ -1,8 +1,9 @@
-//! Files that no other user can touch. A private file can be read and written only by its owner: keys, configuration with
-//! secrets, databases. An unwritable file can be read by all users, but changed or replaced only by its owner: programs.
+//! Files that no other user can touch. A private file can be read and written only by its owner: keys, configuration
+//! with secrets, databases. An unwritable file can be read by all users, but changed or replaced only by its owner:
+//! programs.
 //!
-//! A file is opened first. Then the open file is judged: its kind, owner, permissions and number of names, and the folders
-//! and links on the way to it. So nobody can exchange the file between the check and the use.
+//! A file is opened first. Then the open file is judged: its kind, owner, permissions and number of names (hard links),
+//! and the folders and links on the way to it. So nobody can exchange the file between the check and the use.
 //!
 //! This crate works on Unix only. It does not look at access control lists beyond what the permissions show.
 
@@ -59,7 +60,7 @@ pub enum PrivateFileError {
         /// The id of its owner.
         owner: u32,
     },
-    /// The file has another name somewhere else, so it does not only depend on its own folder.
+    /// The file has several names (hard links), and the folders of the other names were not checked.
     #[error("{}: the file has {names} names (hard links); make a copy with this name only", path.display())]
     Linked {
         /// The file.
@@ -100,7 +101,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> PrivateFileError {
 
 /// Returns whether the file exists. Fails if the file is not private, or if another user can replace it.
 ///
-/// Does not open the file. The reason is a file of SQLite: a process that closes such a file loses all its locks on it.
+/// Does not open the file, because SQLite may use it: a process that closes a file loses all its locks on that file.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
@@ -139,8 +140,8 @@ pub fn open_unwritable(path: &Path) -> Result<File, PrivateFileError> {
     open(path, user, judge)?.ok_or_else(missing)
 }
 
-/// Opens a regular file, whoever can change it. The caller must check what it reads. Unlike [`File::open`], this function
-/// never waits for a pipe.
+/// Opens a regular file, whoever can change it. The caller must check what it reads. Unlike [`File::open`], this
+/// function never waits for a pipe.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
@@ -164,8 +165,8 @@ fn open(
         let opened = file.metadata().map_err(failed(path))?;
         let named = user.follow(path)?;
         user.check_owner(path, &opened)?;
-        // Another process may have replaced or removed the file since it was opened. Only a file that still has the
-        // name counts: no other user can have put it there.
+        // Another process may have replaced or removed the file since it was opened. Only a file that still has this
+        // name counts, because no other user can have put it there.
         if named.is_some_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
             return judge(path, &opened).map(|()| Some(file));
         }
@@ -282,7 +283,7 @@ fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
 /// Creates private folders for a file. Checks that no other user can replace what is in them.
 fn folder_of(path: &Path) -> Result<(), PrivateFileError> {
     let user = User::current();
-    // Nothing is created in a folder in which somebody else could replace it.
+    // This check comes first, so that nothing is created in a folder in which somebody else could replace it.
     user.follow(path)?;
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
@@ -406,8 +407,8 @@ mod tests {
         assert!(matches!(check(&at("loop")), Err(PrivateFileError::Io { .. })));
     }
 
-    /// Gives everything under the folder another owner than the returned user. Only root can give a file away. For any
-    /// other user, the returned user has another id, and owns nothing.
+    /// Returns a user who does not own the file or folder at this path. If the test runs as root, changes the owner at
+    /// this path and returns root. Otherwise leaves the owner and returns a user with another id.
     fn another_user(path: &Path) -> User {
         const NOBODY: u32 = 65_534;
         let user = User::current();
@@ -480,7 +481,7 @@ mod tests {
         assert!(matches!(open_regular(&path), Err(PrivateFileError::NotAFile(_))));
     }
 
-    /// A reader never takes a file that another process is replacing for one that somebody has exchanged.
+    /// A reader may open a file while another process replaces it. The reader must not report this as an error.
     #[test]
     fn a_file_can_be_read_while_it_is_replaced() {
         let folder = tempfile::tempdir().unwrap();

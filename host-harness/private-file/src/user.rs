@@ -1,9 +1,9 @@
 //! Decides whether another user can change or replace a file.
 //!
-//! A file is safe only if its owner is this user or root, and if the same holds for every folder and every symbolic link
-//! on the way to it. Nobody else may be able to write to these folders, except to folders with the sticky bit, such as
-//! `/tmp`: in them only the owner of an entry can rename or remove it. Root is trusted, because root can change every
-//! file.
+//! A file is safe only if its owner is this user or root, and if the same holds for every folder and every symbolic
+//! link on the way to it. Nobody else may be able to write to these folders, except to folders with the sticky bit,
+//! such as `/tmp`: in them only the owner of an entry can rename or remove it. Root is trusted, because root can change
+//! every file.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -98,8 +98,8 @@ impl User {
         Ok(())
     }
 
-    /// A group that has the number of its user has this user as its only member. Many systems give each user such a
-    /// group, and make new folders writable for it.
+    /// A group with the same number as the user counts as the user's own group, with no other member. Many systems give
+    /// each user such a group, and make new folders writable for it.
     fn is_writable_by_others(self, found: &Metadata) -> bool {
         let has_own_group = [self.id, ROOT].contains(&found.gid());
         found.mode() & 0o002 != 0 || (found.mode() & 0o020 != 0 && !has_own_group)

@@ -1,10 +1,10 @@
 //! Deletes what is stored of a tenant, and removes deleted values from SQLite's files.
 //!
-//! SQLite overwrites deleted values in its database with zeros (`secure_delete`). But its log still has the pages as they
-//! were before. So the log is emptied after each deletion. PostgreSQL keeps deleted rows in its files for a while, and
-//! every row in its log. No statement removes them from there.
+//! SQLite overwrites deleted values in its database with zeros (`secure_delete`). But its log still has the pages as
+//! they were before. So the log is emptied after each deletion. PostgreSQL keeps deleted rows in its files for a while,
+//! and every row in its log. No statement removes them from there.
 
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::{Any, Connection as _, Executor as _, Row as _, Transaction};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::storage::{Deleted, StorageError, Swapped};
 
@@ -59,8 +59,20 @@ impl SqlStorage {
     /// changes nothing: the next deletion empties the log.
     pub(crate) async fn empty_log_after<E>(&self, swapped: &Swapped<E>, deletes: bool) {
         if deletes && matches!(swapped, Swapped::Done) {
-            let _emptied = self.empty_log().await;
+            let _emptied = self.empty_log_now().await;
         }
+    }
+
+    /// Empties SQLite's log if nobody reads from it at this moment. Does not wait for readers, and does not use the
+    /// connection of the writers, who may have new tokens to save.
+    pub(crate) async fn empty_log_now(&self) -> Result<(), StorageError> {
+        if matches!(self.dialect, Dialect::Sqlite(_)) {
+            let mut connection = self.readers.acquire().await.map_err(storage_error)?.detach();
+            connection.execute("PRAGMA busy_timeout = 0").await.map_err(storage_error)?;
+            statement("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await.map_err(storage_error)?;
+            connection.close().await.map_err(storage_error)?;
+        }
+        Ok(())
     }
 
     /// Moves the content of SQLite's log into the database, and cuts the log to no bytes. Returns `false` if another
@@ -84,8 +96,8 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Deletes the entries of a table whose columns are equal to those of the first `limit` entries in the table `of`.
-    /// Returns their number.
+    /// Takes the tenant's first `limit` entries in the table `of`, and deletes all entries of `table` that have the
+    /// same `columns`. Returns the number of deleted entries.
     async fn delete(
         &self,
         transaction: &mut Transaction<'static, Any>,

@@ -73,7 +73,7 @@ impl KeyStorage for SqlStorage {
             let query = statement(sql).bind_text(tenant.as_str()).bind_text(key.as_str());
             let removed = changed(query.execute(&self.writers).await)?;
             if removed {
-                let _emptied = self.empty_log().await;
+                let _emptied = self.empty_log_now().await;
             }
             Ok(removed)
         })

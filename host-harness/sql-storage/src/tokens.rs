@@ -25,9 +25,14 @@ impl TokenStorage for SqlStorage {
             if let Some(stored) = self.environment().await? {
                 return Ok(stored == environment.as_str());
             }
-            // If another process is faster, the second read finds its word.
-            let insert = "INSERT INTO tiktok_shop_environment (id, name) VALUES (1, $1) ON CONFLICT DO NOTHING";
-            execute(&self.writers, statement(insert).bind_text(environment.as_str())).await?;
+            // A database that already has tokens belongs to TikTok Shop. If another process is faster, the second read
+            // finds the word that it stored.
+            let insert = "INSERT INTO tiktok_shop_environment (id, name) \
+                          SELECT 1, CASE WHEN EXISTS (SELECT 1 FROM tiktok_shop_tenant_keys) THEN $1 ELSE $2 END \
+                          WHERE 1 = 1 ON CONFLICT DO NOTHING";
+            let words = [Environment::TikTokShop, environment].map(Environment::as_str);
+            execute(&self.writers, words.into_iter().fold(statement(insert), |query, word| query.bind_text(word)))
+                .await?;
             Ok(self.environment().await?.as_deref() == Some(environment.as_str()))
         })
         .await

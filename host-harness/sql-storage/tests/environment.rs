@@ -30,6 +30,17 @@ async fn the_first_environment_stays_and_every_handle_sees_it() {
 }
 
 #[tokio::test]
+async fn a_database_that_was_filled_before_anybody_asked_belongs_to_tiktok_shop() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open(&folder.path().join("storage.db")).await;
+    let wrapped = WrappedKey { host_key: "h".parse().unwrap(), bytes: vec![1] };
+    let key = TenantKey { id: "k".parse().unwrap(), wrapped: Some(wrapped) };
+    assert_eq!(storage.add_key(&"t".parse().unwrap(), None, &key).await, Ok(true));
+    assert_eq!(storage.belongs_to(Environment::Fake).await, Ok(false));
+    assert_eq!(storage.belongs_to(Environment::TikTokShop).await, Ok(true));
+}
+
+#[tokio::test]
 async fn a_database_of_an_earlier_release_belongs_to_tiktok_shop_if_it_was_used() {
     for (is_used, belongs_to_fake) in [(true, false), (false, true)] {
         let folder = tempfile::tempdir().unwrap();

@@ -32,7 +32,8 @@ use self::schema::new_schema;
 const CONNECTIONS: usize = 40;
 /// The number of the connection that ends.
 const ENDED: usize = 7;
-/// The length of the parts for which the files are searched. A longer value may be spread over several pages.
+/// The files are searched for parts of values. This is the length of a part. A longer part could be spread over several
+/// pages.
 const PART: usize = 16;
 
 /// Host keys that keep every wrapped data key, as the log of a database does.
@@ -73,8 +74,8 @@ struct Scene {
     keys: Arc<KeepsWrapped>,
     ring: Keyring,
     copies: Vec<StoredCopy>,
-    /// Everything else that must not be found after a deletion: ciphers, names, ids and digests. With its tenant and the
-    /// number of its connection.
+    /// Everything else that must not be found after a deletion: ciphers, names, ids and digests. Each value comes with
+    /// its tenant and the number of its connection.
     others: Vec<(TenantId, usize, Vec<u8>)>,
     _folder: tempfile::TempDir,
 }
@@ -189,14 +190,14 @@ impl Scene {
         self.copies.iter().filter(|copy| copy.tenant == gone()).cloned()
     }
 
-    /// Returns what must not be found after the connection has ended, with a word for it.
+    /// Returns the values that must not be found after the connection has ended, each with a word for its kind.
     fn secrets_of_ended(&self) -> Vec<(&'static str, Vec<u8>)> {
         let tokens = self.ended().map(|copy| ("token record", copy.sealed.bytes().to_vec()));
         let of_ended = self.others.iter().filter(|(tenant, number, _)| *tenant == stays() && *number == ENDED);
         tokens.chain(of_ended.map(|(_, _, bytes)| ("row", bytes.clone()))).collect()
     }
 
-    /// Returns what must not be found after the tenant was erased, with a word for it.
+    /// Returns the values that must not be found after the tenant was erased, each with a word for its kind.
     fn secrets_of_erased(&self) -> Vec<(&'static str, Vec<u8>)> {
         let tokens = self.erased().map(|copy| ("token record", copy.sealed.bytes().to_vec()));
         let others = self.others.iter().filter(|(tenant, ..)| *tenant == gone());
@@ -289,7 +290,7 @@ async fn sqlites_files_contain_nothing_of_an_ended_connection_and_of_an_erased_t
     let files = || read_all(fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()));
     let storage = SqlStorage::sqlite(&path).await.unwrap();
     let scene = Scene::fill(Arc::new(storage.clone())).await;
-    // The search finds what is there, and the records open.
+    // Before the deletion, the search finds every kind of secret, and the records can be opened.
     let before = found(&files(), &scene.secrets_of_erased());
     assert_eq!(before.keys().copied().collect::<Vec<_>>(), ["data key", "other", "token record"]);
     assert!(found(&files(), &scene.secrets_of_ended()).contains_key("row"));

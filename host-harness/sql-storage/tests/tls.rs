@@ -78,7 +78,7 @@ async fn a_server_in_a_network_that_has_no_tls_does_not_get_the_password() {
     }
 }
 
-/// This is also the proof that the listener would see the password.
+/// This test also proves that the listener sees a password that is sent to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_tls_gets_the_password_on_this_machine_or_if_the_address_allows_it() {
     let listener = Listener::start().await;

@@ -1,4 +1,5 @@
-//! The deletion of a tenant: nothing of it is left, other tenants lose nothing, and a later event gets a later position.
+//! The deletion of a tenant: nothing of it is left, other tenants lose nothing, and a later event gets a later
+//! position.
 
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use super::trial::{Tenant, Trial};
 /// The number of connections of a tenant, and of its entries of every other kind.
 const ENTRIES: u8 = 7;
 
-/// Writes entries of every kind for a tenant. Some connections have a token record without a row, and some a row without
-/// a token record.
+/// Writes entries of every kind for a tenant. Some connections have a token record without a row, and some a row
+/// without a token record.
 async fn fill(tenant: &Tenant) -> Result<(), Broken> {
     for number in 0..ENTRIES {
         let key = connection(number)?;
@@ -116,7 +117,7 @@ pub(super) async fn a_deleted_event_never_shares_its_position_with_a_later_one(t
             let once = samples::once(&format!("{round} {number}"));
             ensure!(storage.append_once(id, &once, &event).await?, "a first `append_once` answered false");
         }
-        // A reader continues after the last event that it has read, also if that event was deleted since.
+        // A reader continues after the last event that it has read, even if that event has been deleted since.
         let read = || async { Ok::<_, Broken>(storage.events(id, last, usize::MAX).await?.len()) };
         eventually("the number of new events", 2, read).await?;
         last = storage.events(id, last, usize::MAX).await?.last().map(|event| event.position);

@@ -21,7 +21,7 @@ pub(crate) struct Playback {
     pub then: Ending,
 }
 
-/// The sender by which a request hands its connection over to a fault. Every request carries one as an extension.
+/// Hands the connection of a request over to a fault. Every request carries one of these as an extension.
 #[derive(Clone)]
 pub(crate) struct TakeOver(mpsc::Sender<Playback>);
 

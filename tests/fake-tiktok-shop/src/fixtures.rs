@@ -43,7 +43,8 @@ pub fn apps() -> Vec<App> {
 /// Returns one seller of each kind that can consent: `one-shop`, `several-regions`, `cross-border`, `global-selling`,
 /// `no-shop` and `creator`.
 ///
-/// `cross-border` has the `user_type` 4, and `global-selling` has 5. The Irish shop of `several-regions` has no cipher, and its German shop has members that are not documented.
+/// `cross-border` has the `user_type` 4, and `global-selling` has 5. The Irish shop of `several-regions` has no cipher,
+/// and its German shop has members that are not documented.
 pub fn sellers() -> Vec<Seller> {
     vec![
         seller("one-shop", "Teapot Corner", "GB", vec![shop(1, "Teapot Corner", "GB", "LOCAL")]),

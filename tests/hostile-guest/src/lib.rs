@@ -127,8 +127,8 @@ impl export::Guest for Hostile {
     }
 }
 
-/// Calls the host program, so that the test sees how far this guest has come. The host has the first answer ready before
-/// the call, so only the second question reaches the source of the credentials.
+/// Calls the host program, so that the test sees how far this guest has come. The host has the first answer ready
+/// before the call, so only the second question reaches the source of the credentials.
 fn call_host() -> String {
     let _ready = app_credentials::current();
     app_credentials::current().map_or_else(|error| format!("{error:?}"), |credentials| credentials.app_key)

@@ -20,8 +20,8 @@ pub fn test_postgres() -> Option<String> {
     found(&FOUND, ADDRESS, "PostgreSQL", "`.ci/postgres start FOLDER` prints an address")
 }
 
-/// Says on standard error that a part of a test can't run on this server. The part needs something of the server that not
-/// every server gives, for example its files.
+/// Says on standard error that a part of a test can't run on this server. The part needs something of the server that
+/// not every server gives, for example its files.
 ///
 /// # Panics
 /// If the variable `CI` is `true`, because the server of the CI gives everything.

@@ -1,5 +1,5 @@
-//! What an answer of TikTok may look like on its way: a content coding, another charset, half a character, a time that
-//! cannot be true, another form of the same refusal. None of it costs a pair, a code, a shop or an event.
+//! Unusual answers of TikTok: a content coding, another charset, half a character, a time that cannot be true, another
+//! form of the same refusal. The connector loses no tokens, code, shop or event because of them.
 
 use super::{connect_all, connected, refresh_forced, refresh_when_due, refreshed};
 use crate::samples::{
@@ -45,7 +45,7 @@ fn search(host: &ScriptedHost, method: Method) -> Result<BusinessResponse, Error
 
 #[test]
 fn an_answer_that_is_only_said_to_be_coded_is_read() {
-    // A gateway has removed the coding and left the header, or names no coding.
+    // A gateway has decoded the body and left the header `content-encoding`, or the header names no real coding.
     for coding in ["gzip", "br", "identity", ""] {
         let answer = coded(coding, envelope(&pair_data(2)).into_bytes());
         let host = connected(&due()).answers([answer, shops_answer(&["1", "2"])]);
@@ -141,7 +141,7 @@ fn every_kind_of_seller_connects_and_the_kind_is_kept() {
         let host = ScriptedHost::new().answers([pair_answer_with(1, &json!({"user_type": user_type}))]);
         assert_eq!(outcome(&connect_all(&host)), "not-a-seller", "{user_type}");
     }
-    // A refresh keeps the kind, and takes a new one.
+    // If TikTok sends no kind at a refresh, the stored kind is kept. If TikTok sends another kind, it is stored.
     let host = ScriptedHost::new().answers([
         pair_answer_with(1, &json!({"user_type": 4})),
         shops_answer(&["1"]),
@@ -196,11 +196,12 @@ fn an_inactive_authorization_is_never_an_error_that_asks_to_call_again() {
     assert_eq!(last_failure(&host.row().unwrap().connection), Some("authorization-inactive"));
     assert!(host.refresh_due_at() > Some(NOW), "a sweep does not call in a loop");
     assert_eq!(search(&connected(&fresh()).answers([inactive()]), Method::Post).err().map(upstream), Some(expected));
-    // The token host sends it.
+    // TikTok's token server sends the same refusal.
     let host = connected(&due()).answers([inactive()]);
     assert_eq!(refresh_when_due(&host).err().map(upstream), Some(expected));
     assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
-    // A removal that a webhook has announced stays to be verified.
+    // A webhook has said that the app was removed. This answer does not verify it, so the record keeps its mark
+    // `verify`.
     let host = connected(&with(fresh(), |record| record.verify = true)).answers([inactive()]);
     assert_eq!(refresh_when_due(&host).err().map(upstream), Some(expected));
     assert!(host.record().awaits_verification());
@@ -228,7 +229,7 @@ fn an_end_of_a_refresh_token_that_cannot_be_true_is_unknown() {
         let connection = connect_all(&host).unwrap();
         assert_eq!((connection.status, connection.refresh_ends), (Status::Active, None), "{end}");
         assert_eq!(host.row().unwrap().connection.status, Status::Active, "{end}");
-        // A refresh does not bring it either, and the believable end of the consent is kept.
+        // A refresh gets the same impossible end. The record keeps the believable end that the consent brought.
         let host = connected(&due()).answers([answer(), shops_answer(&["1", "2"])]);
         let connection = refresh_when_due(&host).unwrap();
         assert_eq!(
@@ -332,7 +333,8 @@ fn one_bad_entry_costs_no_other_shop_and_is_shown() {
     assert_eq!(shops_of(&connection), "2 granted linked, 3 gone linked, 1 gone linked", "a complete list decides");
     assert_eq!(last_failure(&connection), None);
 
-    // A shop that was gone before stays gone. A removal that a webhook has announced is not verified by such a list.
+    // Shop 2 was gone before, and stays gone. A webhook has said that the app was removed. Such a list does not verify
+    // it, so the record keeps its mark `verify`.
     let host = connected(&with(fresh(), |record| record.verify = true)).answers([bad]);
     let mut row = host.row().unwrap();
     row.connection.shops[1].standing = ShopStanding::NoLongerGranted;
@@ -372,8 +374,8 @@ fn a_refresh_says_what_it_did() {
     host.pass(1);
     assert_eq!(effect(&host, RefreshMode::Forced), "renewed");
 
-    // A host whose clock is three minutes ahead finds the claim due, although it lives for another two minutes by the
-    // clock of the storage.
+    // For a host whose clock is three minutes ahead, the refresh is due. But by the clock of the storage, the claim of
+    // the failed refresh lives for another two minutes.
     let host = connected(&due()).answers([Answer::Broken(TransportFailure::Interrupted)]);
     assert_eq!(effect(&host, RefreshMode::WhenDue), "error answer-incomplete");
     host.wall_clock_jumps(180);
@@ -386,7 +388,7 @@ fn a_refresh_says_what_it_did() {
     assert_eq!(effect(&host, RefreshMode::WhenDue), "error rate-limited");
     let said = effect(&host, RefreshMode::WhenDue);
     assert!(said.starts_with("backing-off 3"), "{said}");
-    // Without a valid access token it is an error.
+    // If the access token is not valid either, the refresh fails.
     let held =
         with(due(), |record| (record.claim, record.current.access_ends) = (Some(their_claim("RT-1")), Some(NOW)));
     assert_eq!(effect(&connected(&held), RefreshMode::Forced), "error refresh-in-progress");

@@ -1,5 +1,6 @@
-//! A host whose clock is more than a week ahead receives a pair. Its end looks past, so the host does not believe it.
-//! Hosts with a correct clock must renew the pair all the same, before it ends and without a forced refresh.
+//! A host whose clock is more than a week ahead receives a pair of tokens. By this clock the new access token has
+//! already expired, so the host does not believe the expiry time. Hosts with a correct clock must renew the pair all
+//! the same, before it expires and without a forced refresh.
 
 use super::{connect_all, connected, refresh_when_due};
 use crate::samples::{
@@ -26,8 +27,8 @@ fn served(host: &ScriptedHost) -> (String, Option<UnixSeconds>) {
     (token.token.expose().to_owned(), token.expires)
 }
 
-/// Creates a host with a correct clock, whose storage holds what a host that is this far ahead has stored at `NOW`.
-/// `passed` is the time since then.
+/// Lets a host whose clock is `ahead` seconds ahead refresh at `NOW`. Then creates a host with a correct clock that has
+/// the same record in its storage, and lets `passed` seconds pass.
 fn after_a_clock_ahead(ahead: u64, answer: Answer, passed: u64) -> ScriptedHost {
     let wrong = connected(&due()).answers([answer, shops_answer(&["1", "2"])]);
     wrong.wall_clock_jumps(ahead);
@@ -56,7 +57,7 @@ fn a_due_time_of_a_clock_ahead_is_reached_before_the_token_ends() {
 
 #[test]
 fn a_token_of_a_clock_ahead_is_not_served_without_an_end_for_ever() {
-    // With a date in TikTok's answer, and without.
+    // TikTok's first answer has a date, and the second has none.
     for answer in [week(2).dated(DATE), week(2)] {
         let host = after_a_clock_ahead(8 * DAY, answer, 5 * HOUR);
         assert_eq!(served(&host), ("AT-2".into(), None), "not yet");
@@ -108,8 +109,8 @@ fn a_failure_on_a_host_that_is_ahead_does_not_move_the_due_time_out_of_reach() {
     assert_eq!(host.record().not_before().map(|time| time > host.wall()), Some(true));
 }
 
-/// A webhook that reports an event before the consent is ignored. A consent that is dated by a clock ahead must not
-/// hide the removals of the following days.
+/// The connector ignores a webhook about an event before the consent. If a clock that is ahead dated the consent, the
+/// connector would ignore removals in the days after it.
 #[test]
 fn a_consent_on_a_host_that_is_ahead_is_dated_by_tiktok() {
     let host = ScriptedHost::new().answers([week(1).dated(DATE), shops_answer(&["1"])]);

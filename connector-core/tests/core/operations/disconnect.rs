@@ -123,7 +123,7 @@ fn a_consent_that_is_stored_during_a_disconnect_stays() {
         assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked, 2 granted linked");
         assert!(!host.record().awaits_verification());
     }
-    // The consent is the first one: nothing is stored when the disconnect begins.
+    // Nothing is stored when the disconnect begins, and the seller's first consent is stored during it.
     let host = ScriptedHost::new().meanwhile(Step::LoadRow, 1, |host| {
         host.put(&key(), &fresh());
         host.put_row(&row_of(&key(), &fresh(), &["1"]));
@@ -140,8 +140,8 @@ fn a_consent_that_is_stored_during_a_disconnect_stays() {
 
 #[test]
 fn a_consent_that_is_stored_while_tiktok_is_asked_stays_and_is_verified() {
-    // The consent comes after the first shop was revoked. Its own shops are not revoked, and the next refresh checks
-    // them, because TikTok does not document which grant it has revoked.
+    // The seller consents again after TikTok has revoked the first shop. The disconnect then revokes no other shop.
+    // TikTok does not document which consent a revocation concerns, so the next refresh checks the new grant.
     let host = connected(&fresh()).answers([taken_back()]).meanwhile(Step::Send, 1, consent_again);
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["2: revocation-not-tried"]);
     assert_eq!(sent(&host), ["DELETE AT-1 cipher-1"]);

@@ -1,12 +1,12 @@
 //! Whether a customer may use a shop now: one answer for `call`, `access-token`, the owners of a webhook and
 //! `list-shops`, over every status, standing and choice of the customer.
 
-use super::receive_webhook::order_event;
+use super::receive_webhook::{deauthorization, effect, order_event};
 use super::{connected, refresh_when_due};
 use crate::samples::{
     DAY, NOW, account, customer, due, expired, fresh, key, key_of, outcome, row_of, shops_answer, shops_of, with,
 };
-use crate::scripted_host::{Answer, ScriptedHost, Step, run};
+use crate::scripted_host::{Answer, Fault, ScriptedHost, Step, run};
 use serde_json::json;
 use tiktok_shop_connector_core::connection::{Shop, ShopStanding, Status};
 use tiktok_shop_connector_core::endpoint::business::BusinessRequest;
@@ -15,12 +15,14 @@ use tiktok_shop_connector_core::operation::access_token::access_token;
 use tiktok_shop_connector_core::operation::call::{CallScope, call};
 use tiktok_shop_connector_core::operation::list_connections::list_connections;
 use tiktok_shop_connector_core::operation::list_shops::list_shops;
+use tiktok_shop_connector_core::operation::receive_webhook::WebhookEffect;
 use tiktok_shop_connector_core::record::{DeadReason, TokenRecord};
 
 const STANDINGS: [ShopStanding; 4] =
     [ShopStanding::Granted, ShopStanding::Inactive, ShopStanding::NoLongerGranted, ShopStanding::Unconfirmed];
 
-/// Every status, with a record that has it. Each record has a valid access token, also the dead ones.
+/// Returns every status, each with a token record of a connection in that status. Even the dead records have a valid
+/// access token.
 fn statuses() -> Vec<(Status, TokenRecord)> {
     let ending = NOW.plus(DAY);
     let alive = [
@@ -108,7 +110,8 @@ fn every_operation_gives_the_same_answer_for_every_status_standing_and_choice() 
 
 #[test]
 fn a_customer_whose_grant_was_revoked_may_not_see_the_events_of_the_other_customer() {
-    // Two customers connect one seller. The seller removes the app. One of them consents again.
+    // Two customers have connected the same seller, and the seller removes the app. Then the seller consents again for
+    // one of the two customers.
     let revoked = with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationRevoked));
     let host = connected(&revoked);
     let other = key_of("customer-2", "account-1");
@@ -141,6 +144,17 @@ fn a_record_that_cannot_be_read_hides_the_event_from_its_customer_only() {
     host.put_row(&row_of(&other, &fresh(), &["1"]));
     host.put_bytes(&key(), b"not a record");
     assert_eq!(owners(&host), [false, true]);
+    assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::VerificationDue, "the other connection is marked");
+
+    // The storage can't decrypt the first record.
+    let host = || {
+        let host = connected(&fresh());
+        host.put(&other, &fresh());
+        host.put_row(&row_of(&other, &fresh(), &["1"]));
+        host.fault(Step::LoadToken, 1, Fault::Refused)
+    };
+    assert_eq!(owners(&host()), [false, true]);
+    assert_eq!(effect(&host(), &deauthorization(NOW)), WebhookEffect::VerificationDue);
 }
 
 fn ciphers(shops: &[Shop]) -> usize {

@@ -28,11 +28,11 @@ fn receive(host: &ScriptedHost, event: &Value) -> Result<Received, Error> {
     receive_raw(host, &signed_by(APP_SECRET, &body), &body)
 }
 
-fn effect(host: &ScriptedHost, event: &Value) -> WebhookEffect {
+pub(super) fn effect(host: &ScriptedHost, event: &Value) -> WebhookEffect {
     receive(host, event).unwrap_or_else(|error| panic!("{error}")).effect
 }
 
-fn deauthorization(at: UnixSeconds) -> Value {
+pub(super) fn deauthorization(at: UnixSeconds) -> Value {
     json!({"type": 6, "tts_notification_id": "n-6", "shop_id": "1", "timestamp": at.seconds(), "data": {"message": "m"}})
 }
 
@@ -166,7 +166,8 @@ fn a_removal_within_ten_minutes_of_the_consent_is_confirmed_at_once() {
     assert_eq!(status(&host), Status::ReauthorizationRequired(DeadReason::AuthorizationRevoked));
     assert_eq!(tokens(&host.record()), "- - [] dead");
 
-    // The webhook was wrong, and TikTok still refuses each new token. The ten minutes count again.
+    // The grant still exists, so the renewal succeeds, but TikTok refuses the new token, too. Now the next renewal must
+    // wait for ten minutes.
     let answers = [Answer::code(105_001), pair_answer(2), Answer::code(105_001), Answer::code(105_001)];
     let host = connected(&consented).answers(answers);
     effect(&host, &deauthorization(NOW));

@@ -124,7 +124,7 @@ fn many(count: usize) -> Value {
     json!({ "shops": shops })
 }
 
-/// Returns a list with one good entry and this one.
+/// Returns a list with one good entry and the entry `bad`.
 fn good_and(bad: &Value) -> Answer {
     let good = json!({"id": "1", "name": "A", "region": "GB", "seller_type": "LOCAL", "cipher": "c", "code": "GB1"});
     Answer::success(&json!({"shops": [good, bad]}))
@@ -187,7 +187,7 @@ fn knowing(count: usize) -> ScriptedHost {
 
 #[test]
 fn a_connection_never_grows_beyond_1000_shops_and_keeps_what_it_has() {
-    // 1000 shops are known. A list of known shops is taken, however many are known.
+    // A list without new shops is stored, even if the row has 1000 shops or more.
     for known in [1000, 20_000] {
         let host = knowing(known).answers([shops_answer(&["7"]), shops_answer(&["99999999"])]);
         let connection = refresh_when_due(&host).unwrap();

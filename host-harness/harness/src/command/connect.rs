@@ -82,8 +82,8 @@ fn must_choose_a_shop(connection: &Connection) -> bool {
         && connection.shops.iter().all(|shop| !shop.linked)
 }
 
-/// Returns the query of a pasted callback. Whatever a person may paste is read: an address with any scheme or without
-/// one, only the path, or only the query; with a byte order mark, quotes or a fragment; with `&` as HTML writes it.
+/// Returns the query of a pasted callback. Accepts an address with any scheme or without one, only the path, or only
+/// the query. Also accepts a byte order mark, quotes, a fragment, and `&` as HTML writes it.
 ///
 /// A text without a code and without an error is refused here, so that it does not use up the state.
 fn query(callback: &str) -> Result<Secret, Failure> {

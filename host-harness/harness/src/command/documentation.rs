@@ -33,7 +33,7 @@ the file wins over the built-in default.
 | storage: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, `memory:`; default `connections.sqlite` in the data folder, `fake-connections.sqlite` for a fake | `--storage`, without a password | `TIKTOK_SHOP_STORAGE` | `storage` |
 | tenant; default `default` | `--tenant` | `TIKTOK_SHOP_TENANT` | |
 | host keys: `ID:HEX` with 64 hexadecimal digits, separated by commas; the first one wraps data keys | | `TIKTOK_SHOP_HOST_KEYS` | |
-| file of host keys, one per line; default `host-keys` in the data folder, created on first use | `--key-file` | `TIKTOK_SHOP_KEY_FILE` | `key-file` |
+| file of host keys, one per line; default `host-keys` in the data folder, or `fake-host-keys` with a fake, created on first use; use a file for one database only | `--key-file` | `TIKTOK_SHOP_KEY_FILE` | `key-file` |
 | component; default `tiktok_shop_connector.wasm` beside the program, or in `target/dist` of the workspace in which the program was built | `--component` | `TIKTOK_SHOP_COMPONENT` | |
 | SHA-256 that the component must have, 64 hexadecimal digits; without it, any component | `--component-sha256` | `TIKTOK_SHOP_COMPONENT_SHA256` | `component-sha256` |
 | configuration file; default `config.toml` in the configuration folder, if that file exists | `--config` | `TIKTOK_SHOP_CONFIG` | |

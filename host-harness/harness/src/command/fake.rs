@@ -2,7 +2,7 @@
 
 use clap::Args;
 use fake_tiktok_shop::Launch;
-use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 use crate::output::Report;
@@ -30,6 +30,9 @@ Exit status: 0 if Ctrl-C ended the fake; 2 if the port is in use or the redirect
 
 impl Fake {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        // From now on Ctrl-C is noticed, even before the line that names it is printed.
+        let mut interrupts =
+            signal(SignalKind::interrupt()).map_err(|error| Failure::Unavailable(error.to_string()))?;
         let fake = self.launch.start().map_err(Failure::Malformed)?;
         if report.is_json() {
             report.json(&fake.announcement_json());
@@ -40,6 +43,7 @@ impl Fake {
             report.line("Stop it with Ctrl-C.");
         }
         report.flush();
-        ctrl_c().await.map_err(|error| Failure::Unavailable(error.to_string()))
+        interrupts.recv().await;
+        Ok(())
     }
 }

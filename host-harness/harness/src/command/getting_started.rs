@@ -6,7 +6,9 @@ use anstyle::Style;
 
 use crate::failure::Failure;
 use crate::output::Report;
-use crate::settings::{browser_session_file, component_file, config_file, database, fake_database, key_file};
+use crate::settings::{
+    browser_session_file, component_file, config_file, database, fake_database, fake_key_file, key_file,
+};
 
 const TRY: [&str; 4] = [
     "tiktok-shop-harness fake --port 4010 &",
@@ -46,6 +48,7 @@ pub(crate) fn run(report: &mut Report) {
         ("connections", database()),
         ("fake database", fake_database()),
         ("host keys", key_file()),
+        ("fake host keys", fake_key_file()),
         ("browser session", browser_session_file()),
     ] {
         report.line(&format!("  {what:<15}  {}", described(file)));

@@ -80,8 +80,8 @@ impl Address {
     }
 }
 
-/// Returns whether an address contains a secret, or something that could be one. The driver decodes an address before it
-/// uses it, so this function judges the decoded parts.
+/// Returns whether an address contains a secret, or something that could be one. The driver decodes an address before
+/// it uses it, so this function judges the decoded parts.
 fn may_contain_secret(address: &str) -> bool {
     let Some((scheme, rest)) = address.split_once("://") else { return false };
     // The user and the password end at the last @, because a password may contain an unencoded @ or /.

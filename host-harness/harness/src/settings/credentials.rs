@@ -80,8 +80,8 @@ impl Credentials {
     /// first app.
     ///
     /// # Errors
-    /// A configured app is none of the apps. A program that listens at the fake's address could be anything, so it must
-    /// show each secret first. It then learns no secret from a request.
+    /// A configured app is not among the apps that the fake has shown, or has another secret there. Any program could
+    /// listen at the fake's address. So the program must show each secret first, and learns no secret from a request.
     pub(crate) fn for_fake(self, fake: FakeAddress, apps: Vec<AppCredentials>) -> Result<Self, Failure> {
         let is_shown = |configured: &AppCredentials| {
             apps.iter().any(|app| app.app_key == configured.app_key && app.app_secret == configured.app_secret)

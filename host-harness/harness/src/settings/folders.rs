@@ -28,6 +28,12 @@ pub(crate) fn key_file() -> Result<PathBuf, Failure> {
     Ok(folders()?.in_data_dir("host-keys"))
 }
 
+/// Returns the path of the file of host keys for databases of a fake. It is a file of its own, because `keys rotate
+/// --retire` removes the host keys that its database no longer needs.
+pub(crate) fn fake_key_file() -> Result<PathBuf, Failure> {
+    Ok(folders()?.in_data_dir("fake-host-keys"))
+}
+
 /// Returns the path of the file that contains this user's browser session.
 pub(crate) fn browser_session_file() -> Result<PathBuf, Failure> {
     Ok(folders()?.in_data_dir("browser-session"))

@@ -21,7 +21,7 @@ fn without_arguments_the_program_shows_where_its_files_are() {
     };
     let printed = page(&[]);
     let data = home.path().join(".local/share/tiktok-shop-harness");
-    for file in ["connections.sqlite", "fake-connections.sqlite", "host-keys", "browser-session"] {
+    for file in ["connections.sqlite", "fake-connections.sqlite", "host-keys", "fake-host-keys", "browser-session"] {
         assert!(printed.contains(&format!("  {} (does not exist yet)\n", data.join(file).display())), "{printed}");
     }
     let config = home.path().join(".config/tiktok-shop-harness/config.toml");

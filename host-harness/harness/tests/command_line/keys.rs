@@ -10,7 +10,7 @@ use crate::{Run, lines, run};
 
 /// Returns the names of the keys in the key file. The current one comes first.
 fn ids(stage: &Stage) -> Vec<String> {
-    let file = fs::read_to_string(stage.data("host-keys")).unwrap();
+    let file = fs::read_to_string(stage.data("fake-host-keys")).unwrap();
     file.lines().map(|line| line.split_once(':').unwrap().0.to_owned()).collect()
 }
 
@@ -65,8 +65,8 @@ fn an_unfinished_rotation_is_finished_without_another_new_key() {
     stage.connect("customer-7", "one-shop");
     let [first] = &*ids(&stage) else { panic!() };
     // The file now looks as after a crash: the new key was added, but no tenant was rotated.
-    let file = fs::read_to_string(stage.data("host-keys")).unwrap();
-    fs::write(stage.data("host-keys"), format!("{}{file}", HostKey("second").line())).unwrap();
+    let file = fs::read_to_string(stage.data("fake-host-keys")).unwrap();
+    fs::write(stage.data("fake-host-keys"), format!("{}{file}", HostKey("second").line())).unwrap();
     let printed = stage.ok("keys status", "");
     assert!(printed.ends_with("\na rotation is needed or unfinished; run keys rotate\n"), "{printed}");
     let in_use = format!("host key {first} is in use: it wraps 1 data keys with 2 records; rotate first");
@@ -95,7 +95,7 @@ fn keys_of_the_environment_rotate_to_the_first_one_in_the_list() {
     let callback = run(consent, "");
     let Run { status, stderr, .. } = with("connect", &old.text(), &callback.stdout);
     assert_eq!((status, &*stderr), (Some(0), ""), "no key file is created, and no note mentions one");
-    assert!(!stage.data("host-keys").exists());
+    assert!(!stage.data("fake-host-keys").exists());
 
     let Run { status, stdout, stderr } = with("keys rotate --wait 0", &old.text(), "");
     assert_eq!(
@@ -125,7 +125,7 @@ fn a_tenant_is_erased_only_if_it_is_named_and_confirmed() {
     assert_eq!(stage.error(stage.command("keys erase --tenant default"), ""), (Some(2), unconfirmed));
     stage.ok("refresh customer-7", "");
 
-    // A webhook and a consent that has begun are also of the tenant.
+    // The tenant also gets a remembered webhook and a consent that has begun.
     let body = r#"{"type":1,"tts_notification_id":"1","shop_id":"1","timestamp":1767225600,"data":{}}"#;
     let signed = stage.fake.webhook_signature(&stage.app().service_id, body.as_bytes()).unwrap();
     let accept = format!("webhook --authorization {signed}");
@@ -146,7 +146,7 @@ fn a_tenant_is_erased_only_if_it_is_named_and_confirmed() {
     let event = |position| format!("{position}  2026-01-01T00:00:00Z  -  -  tenant-erased  by {ACTOR}\n");
     assert_eq!(stage.ok("events", ""), event(3));
     let erased = stage.json("keys erase --tenant default --yes", "");
-    // The event of the first erasure, and the digest by which it was written once.
+    // The second erasure deletes the event of the first one, and the digest that prevents a second copy of that event.
     let nothing = json!({
         "tenant": "default", "keys": 0, "connections": 0, "others": 2, "older_copies_open_with": [host_key],
     });
@@ -197,7 +197,7 @@ fn an_erasure_is_final_after_the_host_key_was_replaced_and_retired() {
 fn without_the_right_host_key_nothing_changes_and_the_error_names_the_missing_key() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
-    let (path, [first]) = (stage.data("host-keys"), &*ids(&stage)) else { panic!() };
+    let (path, [first]) = (stage.data("fake-host-keys"), &*ids(&stage)) else { panic!() };
     let right = fs::read_to_string(&path).unwrap();
     let missing = format!("key-unavailable({first}): no host key of that name is here");
     let mismatch = format!("key-unavailable({first}): the host key of that name does not unwrap this data key");

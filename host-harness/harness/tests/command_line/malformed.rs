@@ -1,5 +1,5 @@
-//! Malformed input of `sign` and `verify-webhook`. The program ends with status 2 and prints nothing to standard output.
-//! It prints one line to standard error, which says where the mistake is but does not quote the input.
+//! Malformed input of `sign` and `verify-webhook`. The program ends with status 2 and prints nothing to standard
+//! output. It prints one line to standard error, which says where the mistake is but does not quote the input.
 
 use std::io::{ErrorKind, Write as _};
 use std::process::Stdio;

@@ -32,11 +32,11 @@ fn with(mut command: Command, variables: &[(&str, &str)]) -> Command {
 fn files_that_are_created_on_first_use_are_private_and_a_note_names_the_key_file() {
     let stage = Stage::new();
     let Run { stderr, .. } = run(stage.command("authorization-url customer-7"), "");
-    let path = stage.data("host-keys");
+    let path = stage.data("fake-host-keys");
     let keep = "keep a copy, because stored connections can't be opened without it";
     assert_eq!(stderr, format!("note: created a host key in {}; {keep}\n", path.display()));
     assert_eq!(run(stage.command("authorization-url customer-7"), "").stderr, "");
-    for name in ["host-keys", "browser-session", "fake-connections.sqlite"] {
+    for name in ["fake-host-keys", "browser-session", "fake-connections.sqlite"] {
         assert_eq!(fs::metadata(stage.data(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
     }
     assert_eq!(fs::metadata(stage.data("")).unwrap().permissions().mode() & 0o777, 0o700);
@@ -124,7 +124,7 @@ fn a_fake_gets_no_secret_that_it_has_not_shown() {
         let what = format!("the configured app is not an app of the fake at {address}");
         (Some(2), format!("tenant {tenant}: {what}, and its secret is not sent to a fake; {advice}"))
     };
-    // Another app, and the app of the fake with another secret.
+    // The configured app is unknown to the fake, or it is the fake's app with another secret.
     for app_key in ["6realapp00001", &key] {
         for command in ["refresh customer-7 --force", "authorization-url customer-8", "call customer-7 GET /a/202309/b"]
         {
@@ -227,7 +227,8 @@ fn new_schema(server: &str) -> String {
 fn the_address_of_postgresql_comes_from_a_variable() {
     let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
     let stage = Stage::new();
-    // Other tests may use the same database, but not with a fake. So this test uses a schema and a tenant of its own.
+    // A database belongs to one environment, and other tests use this database without a fake. So this test uses a
+    // schema and a tenant of its own.
     let address = new_schema(&address);
     let tenant = format!("{:?}", stage.home());
     let with = |arguments: &str, input: &str| {
@@ -239,10 +240,10 @@ fn the_address_of_postgresql_comes_from_a_variable() {
     let callback = with("authorization-url customer-7 --consent-as one-shop", "");
     assert!(with("connect", &callback).starts_with("customer-7: Teapot Corner (GB), active\n"));
     with("refresh customer-7 --force", "");
-    // A connection and its shop, and a forced refresh.
+    // The events: a connection, its shop, and a forced refresh. The fourth entry is the state of the consent.
     assert_eq!(with("events", "").lines().count(), 3);
     let erased = with(&format!("keys erase --tenant {tenant} --yes"), "");
-    let first = format!("tenant {tenant}: erased 1 data key, 1 connection and 2 other entries\n");
+    let first = format!("tenant {tenant}: erased 1 data key, 1 connection and 4 other entries\n");
     assert!(erased.starts_with(&first), "{erased}");
     assert!(!stage.data("fake-connections.sqlite").exists());
 }

@@ -151,7 +151,7 @@ impl Stage {
         self.fake.apps().iter().for_each(|app| canaries.add("app secret", &app.app_secret));
         self.fake.issued_secrets().into_iter().for_each(|secret| canaries.add("issued by TikTok", secret.value));
         self.states.borrow().iter().for_each(|state| canaries.add("state", state));
-        for name in ["host-keys", "browser-session"] {
+        for name in ["fake-host-keys", "browser-session"] {
             let text = std::fs::read_to_string(self.data(name)).unwrap_or_default();
             text.lines().for_each(|line| canaries.add("key", line.rsplit(':').next().unwrap()));
         }

@@ -123,7 +123,7 @@ fn a_component_that_is_not_the_pinned_one_is_refused() {
     let config = private(stage.home().join("config.toml"), format!("component-sha256 = \"{wrong}\""));
     let option = format!("--config {}", config.display());
     assert_refused(&stage, &option, 3, &refused);
-    // The option wins over the file, and so does the variable.
+    // The option overrides the configuration file, and so does the environment variable.
     stage.ok(&format!("list-shops customer-7 {option} --component-sha256 {right}"), "");
     let mut pinned = stage.command(&format!("list-shops customer-7 {option}"));
     pinned.env("TIKTOK_SHOP_COMPONENT_SHA256", right);
@@ -138,7 +138,7 @@ fn a_file_that_another_user_can_replace_is_refused() {
     fs::create_dir(&folder).unwrap();
     let at = |name: &str| folder.join(name);
     private(at("config.toml"), "");
-    private(at("keys"), fs::read(stage.data("host-keys")).unwrap());
+    private(at("keys"), fs::read(stage.data("fake-host-keys")).unwrap());
     fs::copy(xtask::component().unwrap(), at("component.wasm")).unwrap();
     private(at("db"), "");
     fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
@@ -351,7 +351,7 @@ fn input_that_is_not_a_callback_or_not_a_webhook_is_refused() {
     assert_still_works(&stage);
 }
 
-/// What a person pastes first is not always what the browser was sent back to.
+/// A person may first paste something else than the address to which TikTok sent the browser back.
 #[test]
 fn a_wrong_paste_does_not_use_up_the_consent_and_a_bent_one_is_read() {
     for bend in [

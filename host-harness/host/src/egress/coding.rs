@@ -1,8 +1,8 @@
 //! Decodes the body of a response that arrives in a content coding or a transfer coding.
 //!
 //! The connector asks for the coding `identity`, but a gateway may compress an answer all the same (RFC 9110, section
-//! 12.5.3). The tokens in such an answer are worth decoding: the code or the refresh token that paid for them is spent.
-//! The guest has no decoder, because its size is limited.
+//! 12.5.3). Such an answer may contain new tokens, and the code or the refresh token for which TikTok issued them is
+//! spent. So the host decodes it. The guest has no decoder, because its size is limited.
 
 use std::io::{self, Read};
 
@@ -30,7 +30,8 @@ pub(super) fn codings(headers: &HeaderMap) -> Vec<String> {
     names.into_iter().filter(|name| !matches!(name.as_str(), "" | "identity" | "chunked")).collect()
 }
 
-/// Decodes a body. It may have at most `limit` bytes after each step.
+/// Decodes a body: the coding that was applied last comes first. After each step the body may have at most `limit`
+/// bytes.
 pub(super) fn decoded(body: &[u8], codings: &[String], limit: u64) -> Result<Vec<u8>, Undecoded> {
     let mut body = body.to_vec();
     for coding in codings.iter().rev() {

@@ -145,7 +145,7 @@ async fn with_decoded_body(response: Response<WasiBody>, limit: u64) -> Result<R
         Err(Undecoded::TooLarge) => return Err(Error::HttpResponseBodySize(None)),
         Err(Undecoded::Unreadable) => {
             tracing::warn!(?codings, "a response came in a coding that can't be decoded");
-            // The guest sees no transfer coding, so all codings are named here.
+            // The guest never sees the header `transfer-encoding`, so this header names all codings.
             if let Ok(names) = HeaderValue::try_from(codings.join(", ")) {
                 head.headers.insert(CONTENT_ENCODING, names);
             }

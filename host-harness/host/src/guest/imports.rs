@@ -35,7 +35,8 @@ pub(super) struct Imports {
     /// The row that the guest last loaded or wrote. When the guest replaces a row, the host compares the old row with
     /// the new one, to find the events. If the old row is this one, the host need not load it.
     last_row: Option<RowEntry>,
-    /// The revision of a row that this call tried to write, if the storage did not say whether it did.
+    /// The revision of the row that this call tried to write last. If the storage's answer was lost, the row may be
+    /// stored.
     unsettled_row: Option<Revision>,
     secrets: Secrets,
 }
@@ -103,19 +104,26 @@ impl Imports {
     }
 
     fn key(&self, key: types::ConnectionKey) -> Result<ConnectionKey, StorageError> {
-        Ok(ConnectionKey {
-            customer: self.customer(key.customer)?,
-            account: AccountId::try_from(self.in_clear(key.account)?).map_err(refused)?,
-        })
+        Ok(ConnectionKey { customer: self.customer(key.customer)?, account: self.account(key.account)? })
     }
 
-    /// Checks that a text which the host stores or passes on in clear contains no secret of the call.
-    fn in_clear(&self, text: String) -> Result<String, StorageError> {
-        if self.secrets.are_in(&text) { Err(secret_in_clear()) } else { Ok(text) }
+    /// Checks that an id which the host stores or passes on in clear contains no secret of the call. An id is short, so
+    /// a guest cannot keep the host busy with the search in a long text.
+    fn check_clear(&self, id: &str) -> Result<(), StorageError> {
+        if self.secrets.are_in(id) { Err(secret_in_clear()) } else { Ok(()) }
+    }
+
+    fn account(&self, named: String) -> Result<AccountId, StorageError> {
+        let account = AccountId::try_from(named).map_err(refused)?;
+        self.check_clear(account.as_str())?;
+        Ok(account)
     }
 
     fn revision(&self, expected: Option<String>) -> Result<Option<Revision>, StorageError> {
-        expected.map(|text| Revision::try_from(self.in_clear(text)?).map_err(refused)).transpose()
+        let Some(text) = expected else { return Ok(None) };
+        let revision = Revision::try_from(text).map_err(refused)?;
+        self.check_clear(revision.as_str())?;
+        Ok(Some(revision))
     }
 
     fn next<T>(&mut self, value: T) -> Next<T> {
@@ -189,10 +197,10 @@ impl Imports {
         let Customers::Owners(customers) = &mut self.scope.customers else {
             return Err(StorageError::Refused("this call may not look across customers".to_owned()));
         };
-        if self.secrets.are_in(&shop) {
+        let shop = ShopId::try_from(shop).map_err(refused)?;
+        if self.secrets.are_in(shop.as_str()) {
             return Err(secret_in_clear());
         }
-        let shop = ShopId::try_from(shop).map_err(refused)?;
         let owners = run_within(self.timeout, self.storage.inner().owners(&self.scope.tenant, &shop)).await?;
         customers.extend(owners.iter().map(|key| key.customer.clone()));
         Ok(owners)
@@ -248,7 +256,8 @@ impl Imports {
             known => known,
         };
         let now = UnixSeconds(self.clock.wall().as_secs());
-        // If an earlier attempt of this call wrote the row that is replaced, it has also written the event of the act.
+        // An earlier attempt of this call, whose answer was lost, may have written the row that is replaced now. That
+        // attempt has then also written the event of the call's `Act`.
         if before.as_ref().is_some_and(|entry| Some(&entry.revision) == self.unsettled_row.as_ref()) {
             self.scope.act = Act::Other;
         }

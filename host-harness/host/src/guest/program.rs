@@ -25,7 +25,7 @@ pub(crate) struct Program {
     _ticker: Arc<Ticker>,
 }
 
-/// The places of one kind of call. Each place is handed out in turn by tenant.
+/// The places for webhooks, or the places for all other calls. Waiting tenants get them in turn.
 #[derive(Clone)]
 pub(super) struct Lane {
     /// A place to ask for the app's credentials. Credentials are fetched before a call takes an instance, so a slow

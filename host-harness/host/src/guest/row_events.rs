@@ -49,7 +49,7 @@ fn acts(before: &Connection, after: &Connection, act: Act) -> impl Iterator<Item
     renewed.into_iter().chain(forced.then_some(EventKind::RefreshForced))
 }
 
-/// Returns the events of the links that differ. `before: None` means that the connection begins.
+/// Returns the events about the shops that were linked or unlinked. `before: None` means that the connection begins.
 fn links(before: Option<&Connection>, after: &Connection) -> impl Iterator<Item = EventKind> {
     let linked = |connection: &Connection| -> Vec<ShopId> {
         let shops = connection.shops.iter().filter(|shop| shop.linked);

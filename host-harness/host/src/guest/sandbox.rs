@@ -110,8 +110,8 @@ impl Sandbox {
         Ok(fetched)
     }
 
-    /// Waits until it is the tenant's turn to take an instance, then runs `export` in a fresh instance. The call runs on
-    /// a task of its own, which continues if the caller stops waiting.
+    /// Waits until it is the tenant's turn to take an instance, then runs `export` in a fresh instance. The call runs
+    /// on a task of its own, which continues if the caller stops waiting.
     pub(crate) async fn call_prepared<T, U, F>(
         self: &Arc<Self>,
         log: CallLog,
@@ -259,7 +259,7 @@ impl Sandbox {
         Ok(wasm_store)
     }
 
-    /// Returns the error of a guest. The texts lose the secrets of the call.
+    /// Converts the error of a guest. Replaces every text in it that contains a secret of the call.
     fn connector_error(&self, error: types::Error, secrets: &Secrets) -> CallError {
         let (action, failure) = error.into();
         let failure = secrets.removed_from(failure);

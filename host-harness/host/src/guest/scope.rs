@@ -20,7 +20,8 @@ pub(crate) struct Scope {
     pub(super) act: Act,
 }
 
-/// What a call does by its nature. It causes an event even if the rows before and after it are alike.
+/// What a call was made for. The first row that the call writes causes the event of the act, even if that row equals
+/// the row before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
     /// The call stores a new consent.

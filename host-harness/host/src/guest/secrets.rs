@@ -1,8 +1,9 @@
 //! The secrets of one call, and the check that nothing leaves the guest in clear that contains one of them.
 //!
-//! The host sees every secret that it gives to the guest: the app's credentials, the arguments of the call, stored tokens
-//! and ciphers, and TikTok's answers. It remembers them until the call ends. Everything that a guest hands out and that
-//! the host does not seal is compared with them: rows, ids and revisions for the storage, results, and errors.
+//! The host sees every secret that it gives to the guest: the app's credentials, the arguments of the call, stored
+//! tokens and ciphers, and TikTok's answers. It remembers them until the call ends. It searches for them in everything
+//! that the guest hands out and that the host does not seal: rows, ids and revisions for the storage, results, and
+//! errors. Only the body that `call` returns is not searched, because it is TikTok's answer to the caller.
 //!
 //! The check finds a secret as it is, in any letter case, percent-encoded, in hexadecimal, in Base64, and as a list of
 //! decimal numbers. It stops mistakes and simple leaks. It can't stop a guest that hides a secret in another way.
@@ -34,7 +35,7 @@ use crate::secret::Secret;
 use crate::storage::{Row, RowEntry};
 use crate::webhook::{Webhook, WebhookOwner};
 
-/// A shorter text is not looked for, because it could occur by chance. TikTok Shop's secrets are longer.
+/// The host does not search for a shorter secret, because it could occur by chance. TikTok Shop's secrets are longer.
 const MIN_SECRET_BYTES: usize = 12;
 /// The parameters of a request whose values are secrets.
 const SECRET_PARAMETERS: [&str; 6] =
@@ -44,7 +45,7 @@ const TOKEN_HEADER: &str = "x-tts-access-token";
 /// What an error's text becomes if it contains a secret.
 const REMOVED: &str = "[removed, because it contained a secret]";
 
-/// Decodes both alphabets of Base64, after `-` and `_` were replaced. Accepts a text that ends anywhere.
+/// Decodes both alphabets of Base64, after `-` and `_` were replaced. Accepts a text that was cut off anywhere.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -63,19 +64,20 @@ pub(crate) struct Secrets {
 #[derive(Default)]
 struct Known {
     texts: BTreeSet<String>,
-    /// The search for `texts`. It is built when it is needed, and dropped when a text is added.
+    /// The automaton that searches for all `texts`. It is built when it is needed, and dropped when a text is added.
     search: Option<AhoCorasick>,
 }
 
 impl Secrets {
-    /// Returns the state of a link to the consent page. The link contains it.
+    /// Returns the secrets of a call that builds a link to the consent page. The only one is the state. The result of
+    /// the call, the link, contains it.
     pub(crate) fn of_link(state: &Secret) -> Self {
         let secrets = Self::default();
         lock(&secrets.in_result).learn(state.expose());
         secrets
     }
 
-    /// Returns the secrets of the grant that a call spends.
+    /// Returns the secrets of the code or callback that a call exchanges for tokens.
     pub(crate) fn of_grant(grant: &Grant) -> Self {
         let secrets = Self::default();
         match grant {
@@ -106,8 +108,8 @@ impl Secrets {
         }
     }
 
-    /// Adds the tokens of a stored record. A record that the connector's own code can't read adds nothing. The host has
-    /// then seen its tokens in an answer of TikTok, or sees them in a request.
+    /// Adds the tokens of a stored record. A record that the connector's own code can't read adds nothing. The host
+    /// then learns its tokens only if it sees them in an answer of TikTok or in a request.
     pub(super) fn learn_record(&self, value: &[u8]) {
         let Ok(record) = TokenRecord::decode(value) else { return };
         let current = record.current();
@@ -179,11 +181,12 @@ impl Known {
             return false;
         }
         if self.search.is_none() {
-            // Each search runs only a few times, so the search that is built fastest is best.
+            // Each automaton runs only a few times, so the kind that is built fastest is best.
             let kind = Some(AhoCorasickKind::NoncontiguousNFA);
             self.search = AhoCorasick::builder().ascii_case_insensitive(true).kind(kind).build(&self.texts).ok();
         }
-        // A search can't be built only from gigabytes of secrets. Then every value counts as one with a secret.
+        // Building the automaton fails only for gigabytes of secrets. Every value then counts as one that contains a
+        // secret.
         let Some(search) = &self.search else { return true };
         let mut found = false;
         value.each_clear_text(&mut |text| found = found || is_in(search, text));
@@ -210,7 +213,7 @@ fn is_in(search: &AhoCorasick, text: &str) -> bool {
         || search.is_match(&from_decimals(text))
 }
 
-/// Returns the longest runs of bytes that `belongs` accepts, if they have at least `least` bytes.
+/// Splits the text at the bytes that `belongs` does not accept. Returns the parts that have at least `least` bytes.
 fn runs(text: &[u8], least: usize, belongs: impl Fn(u8) -> bool) -> impl Iterator<Item = &[u8]> {
     text.split(move |byte| !belongs(*byte)).filter(move |run| run.len() >= least)
 }
@@ -219,7 +222,8 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
-/// Decodes the hexadecimal digits from `start` on. The text around a secret may end in such a digit, too.
+/// Decodes the hexadecimal digits from `start` on. The caller tries two starts, because the text in front of a secret
+/// may also end in such a digit.
 fn from_hex(run: &[u8], start: usize) -> Vec<u8> {
     let digits = run.get(start..).unwrap_or_default();
     let pairs = digits.get(..digits.len() / 2 * 2).unwrap_or_default();
@@ -242,7 +246,7 @@ fn from_base64(run: &[u8], start: usize) -> Vec<u8> {
 }
 
 /// Reads a list of decimal numbers as bytes, whatever stands between the numbers. A number that is no byte becomes a
-/// zero, so that a secret does not begin before it and end after it.
+/// zero, because otherwise the bytes before and after it could form a secret.
 fn from_decimals(text: &str) -> Vec<u8> {
     let numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty());
     numbers.map(|number| number.parse().unwrap_or_default()).collect()
@@ -369,7 +373,8 @@ impl ClearTexts for ValidToken {
     }
 }
 
-/// The body is TikTok's answer to the caller, who may have asked for a secret: TikTok's list of shops has ciphers.
+/// The body is not searched: it is TikTok's answer to the caller, who may have asked for secrets. For example, TikTok's
+/// list of shops contains ciphers.
 impl ClearTexts for CallResponse {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
         let Self { http_status: _, code, request_id, content_type, body: _ } = self;

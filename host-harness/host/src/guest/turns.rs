@@ -1,8 +1,8 @@
 //! Hands out a limited number of places, in turn by tenant.
 //!
 //! A tenant holds at most its share of the places. Tenants that wait for a place form a ring. Each place that becomes
-//! free goes to the next tenant of the ring, and there to the call that has waited longest. So the number of calls that
-//! one tenant has waiting does not change when another tenant is served.
+//! free goes to the next tenant of the ring, and there to the call that has waited longest. So while a tenant waits for
+//! its turn, every tenant in front of it gets one place, however many calls that tenant has waiting.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::pending;
@@ -51,7 +51,8 @@ impl Turns {
         self.hand_out();
         match receiver.await {
             Ok(place) => place,
-            // The sender is dropped only with its place, or by `_leave`.
+            // Only `_leave` drops the sender without sending a place. It runs when this future is dropped, so nobody
+            // waits here then.
             Err(_) => pending().await,
         }
     }

@@ -43,8 +43,8 @@ impl DataKey {
         Ok(key)
     }
 
-    /// Returns whether the key consists of zeros only. No source of randomness draws such a key. It is a placeholder, or
-    /// memory that nobody has written to.
+    /// Returns whether the key consists of zeros only. No source of randomness draws such a key. It is a placeholder,
+    /// or memory that nobody has written to.
     pub(super) fn is_zero(&self) -> bool {
         self.0.ct_eq(&[0; 32]).into()
     }

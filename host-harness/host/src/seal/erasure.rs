@@ -23,15 +23,16 @@ pub struct Erased {
 }
 
 impl Keyring {
-    /// Erases a tenant. First erases its data keys, so that no host can open a sealed value any more. Other hosts notice
-    /// this within 60 seconds. Then deletes everything that is stored of the tenant: connections, events, consents and
-    /// webhooks. Records that other hosts write during the erasure are also deleted. At the end, writes the event
-    /// [`EventKind::TenantErased`]. Its position is behind that of the tenant's last deleted event, so that a reader of
-    /// events misses neither this event nor an event of a tenant that begins again.
+    /// Erases a tenant. First erases its data keys. From then on, this host can open none of the tenant's sealed
+    /// values. Other hosts can open them for at most 60 more seconds, while they still cache the keys. Then deletes
+    /// everything that is stored of the tenant: connections, events, consents and webhooks. Records that other hosts
+    /// write during the erasure are also deleted. At the end, writes the event [`EventKind::TenantErased`]. Its
+    /// position is higher than the positions of the deleted events. So a reader of events misses neither this event nor
+    /// the events of a tenant that begins again.
     ///
-    /// Older copies of the database still contain the wrapped data keys: backups, and what the storage can't remove from
-    /// its own files, such as PostgreSQL's log and free pages. Anybody who also has the host key can open the values in
-    /// such a copy. To make the erasure final, [`rotate`](Self::rotate) to another host key,
+    /// Older copies of the database still contain the wrapped data keys: backups, and what the storage can't remove
+    /// from its own files, such as PostgreSQL's log and free pages. Anybody who also has the host key can open the
+    /// values in such a copy. To make the erasure final, [`rotate`](Self::rotate) to another host key,
     /// [`retire`](Self::retire) the earlier ones, and destroy all copies of them.
     ///
     /// # Errors
@@ -57,7 +58,7 @@ impl Keyring {
             }
             for key in &keys {
                 // If another host has just written a record under the key, the key stays. The next pass deletes the
-                // record and the key. The host may also have found its key erased, and added a new one.
+                // record and the key. The other host may also have found the key erased, and added a new key.
                 self.storage().remove_key(tenant, &key.id).await?;
             }
             newest = keys.pop();

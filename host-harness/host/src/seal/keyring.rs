@@ -82,7 +82,8 @@ impl Keyring {
         self
     }
 
-    /// Sets the clock that gives the events of a rotation, a retirement and an erasure their time. Default: [`SystemClock`].
+    /// Sets the clock that gives the events of a rotation, a retirement and an erasure their time. Default:
+    /// [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;

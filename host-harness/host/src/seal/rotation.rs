@@ -28,8 +28,8 @@ pub struct Rotated {
     pub tenants: u64,
     /// The number of added data keys.
     pub added: u64,
-    /// The number of earlier data keys that stay, because records under them do not open. They were wrapped again, by
-    /// the current host key.
+    /// The number of earlier data keys that stay, because records under them cannot be decrypted. These data keys are
+    /// now wrapped under the current host key.
     pub rewrapped: u64,
     /// The number of records that were sealed again, under a new data key.
     pub resealed: u64,
@@ -54,8 +54,8 @@ impl Keyring {
     /// the old key has saved the tokens, and every host has read its keys again.
     pub const GRACE: Duration = CLAIM_LIFE;
 
-    /// Moves every tenant to the current host key. Gives the tenant a new data key, and seals every record under it. Then
-    /// waits for `grace`, so that writes that are under way finish, and removes the earlier data keys.
+    /// Moves every tenant to the current host key. Gives the tenant a new data key, and seals every record under it.
+    /// Then waits for `grace`, so that writes that are under way finish, and removes the earlier data keys.
     ///
     /// The earlier data keys are not wrapped under the current host key. So once the earlier host keys are destroyed,
     /// nobody can open an older copy of the database any more, not even with the current host key. If a record does not
@@ -100,8 +100,8 @@ impl Keyring {
     }
 
     /// Adds a new data key to the tenant if another host key wraps the newest data key. Writes one event for each new
-    /// data key, also if several hosts rotate or if a rotation is interrupted: the earlier data keys stay until the event
-    /// is written. Returns the earlier data keys.
+    /// data key, even if several hosts rotate. The earlier data keys stay until the event is written, so a rotation
+    /// that continues an interrupted one writes a missing event. Returns the earlier data keys.
     async fn rotate_tenant_keys(
         &self,
         tenant: &TenantId,

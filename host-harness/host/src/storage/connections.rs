@@ -69,9 +69,9 @@ pub trait ConnectionStorage: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Event>, StorageError>;
 
-    /// Returns whether [`append_once`](Self::append_once) has appended an event with this `once` for the connection. The
-    /// answer may be stale, so it may be `false` although the event has just been appended. A sweep asks this for each
-    /// notice, and calls `append_once`, which writes, only if the answer is `false`.
+    /// Returns whether [`append_once`](Self::append_once) has appended an event with this `once` for the connection.
+    /// The answer may be stale, so it may be `false` although the event has just been appended. A sweep asks this for
+    /// each notice, and calls `append_once`, which writes, only if the answer is `false`.
     ///
     /// # Errors
     /// See [`StorageError`].

@@ -127,7 +127,10 @@ impl std::fmt::Debug for MemoryStorage {
 #[async_trait]
 impl TokenStorage for MemoryStorage {
     async fn belongs_to(&self, environment: Environment) -> Result<bool, StorageError> {
-        Ok(*self.environment.get_or_init(|| environment) == environment)
+        // A storage that already has tokens belongs to TikTok Shop.
+        let has_tokens = self.lock().values().any(|tenant| !tenant.tokens.is_empty());
+        let first = if has_tokens { Environment::TikTokShop } else { environment };
+        Ok(*self.environment.get_or_init(|| first) == environment)
     }
 
     async fn accounts(&self, tenant: &TenantId, customer: &CustomerId) -> Result<Vec<AccountId>, StorageError> {

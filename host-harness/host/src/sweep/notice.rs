@@ -30,8 +30,8 @@ fn notice(ending: &Ending, now: UnixSeconds, origin: &Origin) -> Option<(OnceDig
 
 impl ConnectorHost {
     /// Writes all due notices until none is left or `stop` completes. Each notice is written once, even if several
-    /// hosts sweep. A notice that was written before costs one read. If a seller consents again while the sweep runs, the sweep may still write the notice about the
-    /// earlier consent.
+    /// hosts sweep. A notice that was written before costs one read. If a seller consents again while the sweep runs,
+    /// the sweep may still write the notice about the earlier consent.
     pub(super) async fn write_notices(
         &self,
         now: UnixSeconds,

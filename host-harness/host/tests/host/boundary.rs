@@ -46,7 +46,7 @@ async fn call(host: &ConnectorHost, credentials: Arc<Counting>, last: u32) -> (C
         })
         .build()
         .unwrap();
-    // The host fetches no credentials for this operation, so the guest's question is the only one.
+    // The host fetches no credentials for this operation, so only the guest asks for them.
     let (tenant, customer) = ("acme".parse().unwrap(), "customer-7".parse().unwrap());
     let error = host.list_shops(&tenant, &customer).await.unwrap_err();
     let events = events.lock().unwrap().clone();

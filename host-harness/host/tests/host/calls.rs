@@ -40,7 +40,8 @@ fn tenant() -> TenantId {
     "acme".parse().unwrap()
 }
 
-/// Makes a call for which the host fetches no credentials. So the guest's question reaches the source of credentials.
+/// Makes a call for which the host does not fetch credentials first. So when the guest asks for them, the host asks
+/// their source.
 async fn list(host: &ConnectorHost) -> CallError {
     host.list_shops(&tenant(), &"customer-7".parse().unwrap()).await.unwrap_err()
 }

@@ -1,5 +1,5 @@
-//! Which calls wait for which. The clock of tokio is paused: it moves only when nothing can run. So if a call has waited
-//! no time, nothing held it up.
+//! Tests that slow calls of one tenant do not hold up other tenants. Tokio's clock is paused: it moves only when no
+//! task can run. So if no time has passed during a call, the call waited for nothing.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ const LIMITS: Limits = Limits {
 const SHARE: usize = 2;
 const MANY: usize = 10_000;
 
-/// Credentials that a tenant gets at once, until its questions are used up. Later questions get no answer.
+/// A source of credentials that answers the first questions of a tenant at once, and never answers its later questions.
 #[derive(Default)]
 struct Slow {
     answers: BTreeMap<TenantId, AtomicUsize>,

@@ -1,7 +1,8 @@
 //! The address of a PostgreSQL database: which parameters it may have, and when it needs TLS.
 //!
-//! The driver does not verify a server unless the address asks for it, and falls back to no TLS if the server says that it
-//! has none. So anybody in the network could get the password. This module asks for verified TLS in place of the address.
+//! The driver does not verify a server unless the address asks for it, and falls back to no TLS if the server says that
+//! it has none. So anybody in the network could get the password. Therefore this module asks for verified TLS even if
+//! the address does not.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -17,7 +18,7 @@ use super::postgres::PostgresOptions;
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 /// The parameter with which an operator gives up the check of the server.
 const UNVERIFIED: (&str, &str) = ("unverified-server", "allowed");
-/// The parameters of the driver. It ignores all others, so a mistyped one would be lost.
+/// The parameters that the driver knows. It ignores all others, so a mistyped parameter would have no effect.
 const PARAMETERS: [&str; 17] = [
     "application_name",
     "dbname",
@@ -50,8 +51,8 @@ impl PostgresOptions {
     }
 }
 
-/// Parses an address. If the server is on another machine, the result asks for verified TLS, unless the address contains
-/// `unverified-server=allowed`.
+/// Parses an address. If the server is on another machine, the result asks for verified TLS, unless the address
+/// contains `unverified-server=allowed`.
 pub(super) fn parse(address: &str) -> Result<AnyConnectOptions, OpenError> {
     if !SCHEMES.iter().any(|scheme| address.starts_with(scheme)) {
         return Err(OpenError::Address);
@@ -86,7 +87,8 @@ pub(super) fn parse(address: &str) -> Result<AnyConnectOptions, OpenError> {
     Ok(options)
 }
 
-/// Returns whether the server is reached by a socket or a loopback address, so that nobody in a network sees its traffic.
+/// Returns whether the server is reached by a socket or a loopback address, so that nobody in a network sees its
+/// traffic.
 fn is_on_this_machine(driver: &PgConnectOptions) -> bool {
     let host = driver.get_host();
     // The driver takes a host that begins with a slash as the folder of a socket.
@@ -159,7 +161,7 @@ mod tests {
                     assert_eq!(mode(&format!("{address}{mark}{name}={weak}")), Err(refused.clone()), "{host} {weak}");
                 }
             }
-            // The last one wins.
+            // If the address contains a parameter twice, the last one counts.
             let both = format!("{address}{mark}sslmode=verify-full&sslmode=require");
             assert_eq!(mode(&both), Err(refused.clone()), "{host}");
         }

@@ -43,10 +43,10 @@ impl SqlStorage {
     /// Opens the PostgreSQL database at this address: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Creates missing
     /// tables in the first schema of the search path, with names that begin with `tiktok_shop_`.
     ///
-    /// A server that is reached by a Unix socket, by `localhost` or by a loopback address needs no TLS. Every other server
-    /// must prove its name over TLS: the connector uses `sslmode=verify-full`, and refuses an address with a weaker mode.
-    /// `sslrootcert=FILE` names a certificate authority of your own. If the network is protected in another way, append
-    /// `unverified-server=allowed`; then the address decides with `sslmode`.
+    /// A server that is reached by a Unix socket, by `localhost` or by a loopback address needs no TLS. Every other
+    /// server must prove its name over TLS: the connector uses `sslmode=verify-full`, and refuses an address with a
+    /// weaker mode. `sslrootcert=FILE` names a certificate authority of your own. If the network is protected in
+    /// another way, append `unverified-server=allowed`; then the address decides with `sslmode`.
     ///
     /// # Errors
     /// See [`OpenError`].

@@ -20,18 +20,18 @@ pub(crate) struct Authorization {
     pub scopes: Vec<String>,
     /// The time when the authorization of the latest consent ends, in Unix seconds.
     pub ends_at: u64,
-    /// How many consents of this grant have had their code exchanged. They are counted from 1, and each token knows to
-    /// which of them it belongs.
+    /// The number of consents of this grant whose code was exchanged. They are numbered from 1, and each token contains
+    /// the number of its consent.
     pub(super) consents: u32,
     /// The value of the counter `Grants::issued` when the code of the latest consent was exchanged. A token whose
     /// `number` is not higher than this value was issued before that exchange.
     pub(super) issued_before: u64,
-    /// The latest of the consents that a test has ended early, or 0. The refresh tokens of this consent and of all
-    /// earlier consents are invalid.
+    /// The number of the latest consent that a test has ended early, or 0. The refresh tokens of this consent and of
+    /// all earlier consents are invalid.
     pub(super) ended_through: u32,
     /// How many consents have changed the ciphers of the seller's shops for this app.
     pub(super) cipher_changes: u32,
-    /// The consents that were taken back, and how. The key is the consent's place in the count from 1.
+    /// The consents that were taken back, and how. The key is the number of the consent.
     revoked: BTreeMap<u32, Revocation>,
     /// The shops that were removed since the latest consent.
     removed_shops: BTreeSet<String>,

@@ -15,7 +15,8 @@ Give the tenant with --tenant or TIKTOK_SHOP_TENANT. Afterwards no host can open
 tenant, and SQLite's files contain none. Only one new event is stored: tenant-erased says who erased
 the tenant. But older copies of the database still contain the wrapped data keys: backups, and
 PostgreSQL's log and free pages. The command shows which host keys can open such a copy. To make the
-erasure final, run keys rotate --retire, and delete all copies of the old host keys.
+erasure final, run keys rotate --retire, and delete all copies of the old host keys. Use a key file
+for one database only: --retire removes the host keys that this database does not need.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 

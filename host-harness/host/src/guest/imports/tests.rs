@@ -365,7 +365,8 @@ async fn a_forced_refresh_whose_answers_are_lost_writes_its_event_once() {
     let memory = Arc::new(memory());
     let mut imports = imports_over(Arc::clone(&memory) as _, Some("mine"));
     let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
-    // Every answer is lost until the budget is spent. Then the guest loads the row and writes it again.
+    // Every answer of the storage is lost until the time for the write is over. Then the guest loads the row and writes
+    // it again.
     let mut imports = forced_refresh(slow(&memory, Instant::now() + 2 * SAVE));
     let lost = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await;
     assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");

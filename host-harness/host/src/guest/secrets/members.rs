@@ -56,8 +56,8 @@ impl Body for Tapped {
     }
 }
 
-/// Reads JSON byte by byte, and finds the texts of the members whose values are secrets. It finds them in malformed JSON,
-/// too, because a guest may read that as it likes.
+/// Reads JSON byte by byte, and finds the texts of the members whose values are secrets. It finds them in malformed
+/// JSON, too, because a guest may accept malformed JSON.
 #[derive(Default)]
 struct Members {
     text: Zeroizing<Vec<u8>>,
@@ -129,7 +129,7 @@ mod tests {
         for text in ["", "cipher", r#"{"name":"cipher","x":"y"}"#, r#"["cipher","x"]"#, r#"{"cipher":7,"name":"x"}"#] {
             assert_eq!(secrets_in(text), [""; 0], "{text}");
         }
-        // An end that is missing, or a text in a text, hides no secret that follows.
+        // Neither text that is not JSON nor JSON inside a JSON text hides a secret that follows.
         assert_eq!(secrets_in(r#"<html> {"cipher":"a"}"#), ["a"]);
         assert_eq!(secrets_in(r#"{"data":"{\"cipher\":\"a\"}","cipher":"b"}"#), ["b"]);
     }

@@ -109,7 +109,7 @@ fn the_secrets_of_a_request_are_in_its_query_and_in_one_header() {
     assert!(!secrets.are_in("key-of-the-app-1") && !secrets.are_in("no-secret-here"));
 }
 
-/// Puts the secret into one text after another. A text that is not searched would stay unnoticed.
+/// Puts the secret into each text of a row in turn. So the test fails if one of the texts is not searched.
 #[test]
 fn every_text_of_a_row_is_searched_and_the_cipher_is_not() {
     let account = "account".parse().unwrap();

@@ -45,8 +45,8 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(open(&elsewhere).await.unwrap_err(), StorageError::Refused(gone));
 
-    // The erasure is idempotent, and the tenant can connect again. The second erasure deletes the event of the first and
-    // the digest of this event.
+    // The erasure is idempotent, and the tenant can connect again. The second erasure deletes the event of the first
+    // and the digest of this event.
     assert_eq!(ring.erase(&t).await.unwrap(), Erased { others: 2, ..Erased::default() });
     put(&storage, &elsewhere, &t, &k, "anew").await;
     assert_eq!(opened(&storage, &ring, &t, &k).await.unwrap().0, "anew");
@@ -88,8 +88,8 @@ async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_b
     }
 }
 
-/// Writes a token record during an erasure, as another host would whose seller has just consented. Adds a new key and
-/// seals the record under it.
+/// An interceptor that writes a token record during an erasure, like another host on which a seller has just consented.
+/// It adds a new key and seals the record under it.
 struct WritesMeanwhile {
     ring: Keyring,
     /// The number of times that the erasure has removed a key.
