@@ -231,6 +231,7 @@ mod tests {
     use std::io;
 
     use super::*;
+    use crate::error::{ConnectorError, Failure, Plugin, Resource, Trap};
     use crate::randomness::SystemRandomness;
 
     /// A source of randomness that always returns these bytes.
@@ -289,6 +290,42 @@ mod tests {
         ];
         for (query, expected) in table {
             assert_eq!(only_state(&query.into()), expected.map(Secret::from), "{query}");
+        }
+    }
+
+    /// Every action of the connector and every error of the host. The state works again only after an error that leaves
+    /// the authorization code unspent: the connector says to call again, or the call did not start.
+    #[test]
+    fn a_state_works_again_only_after_an_error_that_leaves_the_code_unspent() {
+        let plugin = || Plugin::new("tiktok-shop:connector@0.1.0");
+        let answered = |action| {
+            let failure =
+                Failure { code: "code".to_owned(), detail: String::new(), http_status: None, request_id: None };
+            CallError::Connector(ConnectorError { plugin: plugin(), action, failure })
+        };
+        let table = [
+            (answered(Action::RetryAfter(Duration::from_secs(7))), true),
+            (answered(Action::RetryAfter(Duration::ZERO)), true),
+            (answered(Action::StorageConflict), true),
+            (answered(Action::StorageFailed), true),
+            (answered(Action::Reauthorize), false),
+            (answered(Action::Misconfigured), false),
+            (answered(Action::InvalidRequest), false),
+            // TikTok may have acted on the code.
+            (answered(Action::Upstream), false),
+            (answered(Action::Internal), false),
+            (CallError::Busy { plugin: plugin() }, true),
+            (CallError::NoRandomness { plugin: plugin() }, true),
+            // In all of these the guest may have sent the code.
+            (CallError::Trapped { plugin: plugin(), trap: Trap::new("unreachable".to_owned(), Vec::new()) }, false),
+            (CallError::DeadlineExceeded { plugin: plugin(), deadline: Duration::from_secs(1) }, false),
+            (CallError::Exhausted { plugin: plugin(), resource: Resource::Memory }, false),
+            (CallError::ContractBroken { plugin: plugin(), what: "a rule" }, false),
+            (CallError::NotRecorded { plugin: plugin(), why: StorageError::Unavailable("down".to_owned()) }, false),
+            (CallError::Aborted { plugin: plugin() }, false),
+        ];
+        for (error, works_again) in table {
+            assert_eq!(can_be_repeated(&error), works_again, "{error:?}");
         }
     }
 

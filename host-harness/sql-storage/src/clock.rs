@@ -71,3 +71,25 @@ impl MachineClock for BootClock {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
+mod tests {
+    use super::*;
+
+    /// Returns the time since the boot as the kernel shows it, in hundredths of a second. This time includes the time in
+    /// which the machine slept.
+    fn uptime() -> Duration {
+        let text = std::fs::read_to_string("/proc/uptime").unwrap();
+        let (seconds, hundredths) = text.split_whitespace().next().unwrap().split_once('.').unwrap();
+        Duration::from_secs(seconds.parse().unwrap()) + Duration::from_millis(10 * hundredths.parse::<u64>().unwrap())
+    }
+
+    #[test]
+    fn the_boot_clock_shows_the_time_since_the_boot() {
+        let clock = BootClock::read().unwrap();
+        assert!(!clock.boot().is_empty());
+        let (before, shown, after) = (uptime(), clock.since_boot(), uptime());
+        assert!(before <= shown && shown <= after + Duration::from_millis(10), "{before:?} {shown:?} {after:?}");
+    }
+}

@@ -1,4 +1,5 @@
-//! A PostgreSQL server that stops answering, a user who may not create tables, and the environment of a database.
+//! A PostgreSQL server that stops answering or becomes a standby, a user who may not create tables, the environment of a
+//! database, and how long states and webhooks are kept.
 #![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
 
 mod schema;
@@ -9,9 +10,12 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 use tiktok_shop_host::TenantId;
-use tiktok_shop_host::connection::ConnectionKey;
-use tiktok_shop_host::storage::{Environment, KeyStorage as _, StorageError, TenantKey, TokenStorage as _, WrappedKey};
-use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
+use tiktok_shop_host::connection::{ConnectionKey, ShopPolicy};
+use tiktok_shop_host::storage::{
+    BrowserDigest, ConsentRecord, ConsentStorage as _, Environment, KeyStorage as _, StateDigest, StorageError,
+    TenantKey, TokenStorage as _, WebhookDigest, WebhookStorage as _, WrappedKey,
+};
+use tiktok_shop_sql_storage::{OpenError, PostgresOptions, SqlStorage};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -144,4 +148,64 @@ async fn a_role_without_the_right_to_create_tables_opens_a_database_that_has_the
     storage.close().await;
     let drop_role = format!("DROP OWNED BY {schema}; DROP ROLE {schema}");
     operator.execute(AssertSqlSafe(drop_role)).await.unwrap();
+}
+
+/// Opens a schema in which the test decides what `pg_is_in_recovery()` returns. Returns a connection to the schema, and
+/// an address that looks up every name first in the schema and then in `pg_catalog`.
+async fn schema_with_recovery(server: &str) -> (PgConnection, String) {
+    let address = format!("{},pg_catalog", new_schema(server).await);
+    let mut operator = PgConnection::connect(&address).await.unwrap();
+    let sql = "CREATE TABLE recovery (is_standby BOOLEAN NOT NULL); INSERT INTO recovery VALUES (TRUE); \
+               CREATE FUNCTION pg_is_in_recovery() RETURNS BOOLEAN LANGUAGE sql AS 'SELECT is_standby FROM recovery'";
+    operator.execute(sql).await.unwrap();
+    (operator, address)
+}
+
+/// A server can become a standby while a host runs, for example when a proxy moves its connections after a fail-over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_is_refused_at_the_start_and_on_every_new_connection() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let (mut operator, address) = schema_with_recovery(&server).await;
+    let refused = SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Standby), "{refused}");
+
+    operator.execute("UPDATE recovery SET is_standby = FALSE").await.unwrap();
+    let options = PostgresOptions { connect: Duration::from_secs(2), ..PostgresOptions::default() };
+    let storage = SqlStorage::postgres(&address, options).await.unwrap();
+    operator.execute("UPDATE recovery SET is_standby = TRUE").await.unwrap();
+    let tenant: TenantId = "t".parse().unwrap();
+    let no_connection = StorageError::Unavailable("no connection to the database in time".to_owned());
+    assert_eq!(storage.tenant_keys(&tenant).await, Err(no_connection));
+    operator.execute("UPDATE recovery SET is_standby = FALSE").await.unwrap();
+    assert_eq!(storage.tenant_keys(&tenant).await, Ok(Vec::new()));
+}
+
+/// The test makes what is stored older, because nobody can set the server's clock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_is_kept_for_one_hour_and_a_webhook_for_three_days() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let server = new_schema(&server).await;
+    let storage = SqlStorage::postgres(&server, PostgresOptions::default()).await.unwrap();
+    let mut operator = PgConnection::connect(&server).await.unwrap();
+    let tenant: TenantId = "t".parse().unwrap();
+    let put_state = async |state: u8| {
+        let browser = BrowserDigest::new([7; 32]);
+        let record = ConsentRecord { customer: "c".parse().unwrap(), browser, shops: ShopPolicy::All };
+        storage.put_state(&tenant, &StateDigest::new([state; 32]), &record).await.unwrap();
+    };
+    let has_state =
+        async |state: u8| storage.load_state(&tenant, &StateDigest::new([state; 32])).await.unwrap().is_some();
+    put_state(1).await;
+    operator.execute("UPDATE tiktok_shop_states SET begun_at = begun_at - INTERVAL '59 minutes'").await.unwrap();
+    put_state(2).await;
+    assert_eq!((has_state(1).await, has_state(2).await), (true, true));
+    operator.execute("UPDATE tiktok_shop_states SET begun_at = begun_at - INTERVAL '1 minute'").await.unwrap();
+    put_state(3).await;
+    assert_eq!((has_state(1).await, has_state(2).await), (false, true));
+
+    let [first, other] = [WebhookDigest::new([1; 32]), WebhookDigest::new([2; 32])];
+    storage.remember_webhook(&tenant, &first).await.unwrap();
+    operator.execute("UPDATE tiktok_shop_webhooks SET handled_at = handled_at - INTERVAL '3 days'").await.unwrap();
+    storage.remember_webhook(&tenant, &other).await.unwrap();
+    assert_eq!(storage.knows_webhook(&tenant, &first).await, Ok(true));
 }

@@ -84,9 +84,20 @@ impl export::Guest for Hostile {
         Err(types::Error::Internal(failure(String::new())))
     }
 
-    /// Does nothing and returns an error.
-    fn link_shops(_: String, _: Option<String>, _: Vec<String>) -> Result<types::Connection, types::Error> {
-        Err(types::Error::Internal(failure(String::new())))
+    /// Returns the error that has the name of the customer. If no error has this name, allocates memory without end.
+    fn link_shops(error: String, _: Option<String>, _: Vec<String>) -> Result<types::Connection, types::Error> {
+        let failure = failure(String::new());
+        Err(match &*error {
+            "retry-after" => types::Error::RetryAfter(types::Retry { after_ms: 7_000, failure }),
+            "reauthorize" => types::Error::Reauthorize(failure),
+            "misconfigured" => types::Error::Misconfigured(failure),
+            "invalid-request" => types::Error::InvalidRequest(failure),
+            "upstream" => types::Error::Upstream(failure),
+            "storage-conflict" => types::Error::StorageConflict(failure),
+            "storage-failed" => types::Error::StorageFailed(failure),
+            "internal" => types::Error::Internal(failure),
+            _ => take::memory(),
+        })
     }
 
     /// Does nothing and returns an error.

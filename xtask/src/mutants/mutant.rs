@@ -1,9 +1,10 @@
-//! A patch that breaks a rule, and the two lines at its head that describe it.
+//! A patch that breaks a rule of the refresh protocol, and the two lines at its head that describe it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+
+use super::patch::Patch;
 
 const FOLDER: &str = "connector-core/mutants";
 
@@ -20,20 +21,13 @@ pub(super) struct Mutant {
 impl Mutant {
     /// Reads all mutants, sorted by name.
     pub(super) fn all() -> Result<Vec<Self>> {
-        let folder = xtask::workspace_root().join(FOLDER);
-        let mut paths = Vec::new();
-        for entry in folder.read_dir().context(FOLDER)? {
-            paths.push(entry?.path());
-        }
-        paths.sort();
-        paths.into_iter().map(Self::read).collect()
+        Patch::all(FOLDER)?.into_iter().map(Self::read).collect()
     }
 
-    fn read(path: PathBuf) -> Result<Self> {
-        let shown = path.display().to_string();
-        let text = fs::read_to_string(&path).with_context(|| shown.clone())?;
-        let (rules, breaks) = head(&text).with_context(|| format!("{shown} does not begin with Rules: and Breaks:"))?;
-        let name = path.file_stem().map(Path::new).map(|stem| stem.display().to_string()).unwrap_or_default();
+    fn read(patch: Patch) -> Result<Self> {
+        let Patch { name, path, text } = patch;
+        let wrong = || format!("{} does not begin with Rules: and Breaks:", path.display());
+        let (rules, breaks) = head(&text).with_context(wrong)?;
         Ok(Self { name, path, rules, breaks })
     }
 }

@@ -1,6 +1,7 @@
-//! Tries mutants (patches that each break a rule) on a copy of the source tree. The tree itself is not changed, and it
-//! may have uncommitted changes.
+//! Tries mutants (patches that each break a rule or a promise) on a copy of the source tree. The tree itself is not
+//! changed, and it may have uncommitted changes.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -10,23 +11,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-
-use super::mutant::Mutant;
-
-/// The tests, in the order in which they run. After a suite has failed, no further suite runs.
-const SUITES: [Suite; 2] = [
-    // The two skipped modules are slow. They only check that secrets do not leak; they do not check the rules.
-    Suite { targets: &["--lib", "--test", "core"], skipped: &["compile_fail::", "free_text::"] },
-    Suite { targets: &["--test", "simulation"], skipped: &[] },
-];
-
-const PACKAGE: &str = "tiktok-shop-connector-core";
-const PACKAGE_FOLDER: &str = "connector-core";
-
-struct Suite {
-    targets: &'static [&'static str],
-    skipped: &'static [&'static str],
-}
 
 /// The outcome of a mutant.
 pub(super) enum Outcome {
@@ -49,6 +33,10 @@ impl Outcome {
         }
     }
 
+    pub(super) const fn is_killed(&self) -> bool {
+        matches!(self, Self::Killed(_))
+    }
+
     pub(super) fn killers(&self) -> &[String] {
         match self {
             Self::Killed(tests) => tests,
@@ -57,21 +45,24 @@ impl Outcome {
     }
 }
 
-/// A copy of the source tree with a target folder of its own.
+/// A copy of the source tree, and the folder in which cargo builds it.
 pub(super) struct Trial {
-    tree: PathBuf,
-    target: PathBuf,
+    pub(super) tree: PathBuf,
+    pub(super) target: PathBuf,
     /// The time that a test executable may run. After this time, its unfinished tests count as failed.
     limit: Duration,
+    /// The longest time that a test executable has run.
+    longest: Cell<Duration>,
     /// The lock on the copy. It is held while the copy is used.
     _lock: File,
 }
 
 impl Trial {
-    /// Copies all files except those that git ignores.
-    pub(super) fn prepare() -> Result<Self> {
+    /// Copies all files except those that git ignores. Builds in the folder `target`, or else in a folder of its own.
+    pub(super) fn prepare(target: Option<&Path>) -> Result<Self> {
         let folder = xtask::target_directory()?.into_std_path_buf().join("mutants");
-        let (tree, target) = (folder.join("tree"), folder.join("target"));
+        let tree = folder.join("tree");
+        let target = target.map_or_else(|| Ok(folder.join("target")), std::path::absolute)?;
         fs::create_dir_all(&folder)?;
         let lock = File::create(folder.join("lock"))?;
         lock.try_lock().context("another `cargo xtask mutants` uses the same target folder")?;
@@ -88,17 +79,15 @@ impl Trial {
                 fs::copy(&from, &to).with_context(|| file.to_owned())?;
             }
         }
-        Ok(Self { tree, target, limit: Duration::MAX, _lock: lock })
+        Ok(Self { tree, target, limit: Duration::MAX, longest: Cell::default(), _lock: lock })
     }
 
     /// Runs the tests without a mutant. They must pass, because otherwise a failure with a mutant would prove nothing.
-    /// Sets the time limit for mutants: 60 s plus five times the duration of this run.
-    #[expect(clippy::disallowed_methods, reason = "measures how long a program runs")]
-    pub(super) fn baseline(&mut self) -> Result<()> {
-        let began = Instant::now();
-        match self.run_tests()? {
+    /// Sets the time limit for mutants: 60 s plus five times the longest duration of a test executable in this run.
+    pub(super) fn baseline(&mut self, run: impl FnOnce(&Self) -> Result<Outcome>) -> Result<()> {
+        match run(self)? {
             Outcome::Survived => {
-                self.limit = Duration::from_secs(60) + 5 * began.elapsed();
+                self.limit = Duration::from_secs(60) + 5 * self.longest.get();
                 Ok(())
             }
             Outcome::Killed(tests) => bail!("without any mutant these tests fail: {}", tests.join(", ")),
@@ -107,48 +96,34 @@ impl Trial {
     }
 
     /// Applies a mutant, runs the tests, and reverts the mutant.
-    pub(super) fn run(&self, mutant: &Mutant) -> Result<Outcome> {
-        if let Err(problem) = git_apply(&self.tree, &mutant.path, &[]) {
+    pub(super) fn run(&self, patch: &Path, run: impl FnOnce(&Self) -> Result<Outcome>) -> Result<Outcome> {
+        if let Err(problem) = git_apply(&self.tree, patch, &[]) {
             return Ok(Outcome::DoesNotApply(problem.to_string()));
         }
-        let outcome = self.run_tests();
-        git_apply(&self.tree, &mutant.path, &["--reverse"])?;
+        let outcome = run(self);
+        git_apply(&self.tree, patch, &["--reverse"])?;
         outcome
     }
 
-    fn run_tests(&self) -> Result<Outcome> {
-        for suite in &SUITES {
-            let Ok(artifacts) = xtask::build(self.compilation(suite), &|_| {}) else {
-                return Ok(Outcome::DoesNotBuild);
-            };
-            let mut failed = Vec::new();
-            for executable in artifacts.into_iter().filter_map(|artifact| artifact.executable) {
-                let mut command = xtask::program(&executable);
-                command
-                    .current_dir(self.tree.join(PACKAGE_FOLDER))
-                    .env_remove("TIKTOK_SHOP_SIMULATION_SEED")
-                    .args(suite.skipped.iter().flat_map(|name| ["--skip", name]));
-                failed.extend(failed_tests(&mut command, self.limit)?);
-            }
-            if !failed.is_empty() {
-                failed.sort();
-                return Ok(Outcome::Killed(failed));
-            }
-        }
-        Ok(Outcome::Survived)
-    }
-
-    fn compilation(&self, suite: &Suite) -> Command {
+    /// Returns a command that builds tests of the copy and does not run them.
+    pub(super) fn compilation(&self) -> Command {
         let mut command = xtask::cargo();
         command
-            .args(["test", "--no-run", "--locked", "--package", PACKAGE])
-            .args(suite.targets)
+            .args(["test", "--no-run", "--locked"])
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.target)
-            // A mutant may leave code unused, which is only a warning.
-            .env("RUSTFLAGS", "--cap-lints=warn")
             .env_remove("CARGO_ENCODED_RUSTFLAGS");
         command
+    }
+
+    /// Runs a test executable and returns the names of the tests that fail or do not end in time, and everything that
+    /// the executable has printed.
+    #[expect(clippy::disallowed_methods, reason = "measures how long a program runs")]
+    pub(super) fn failed_tests(&self, command: &mut Command) -> Result<(Vec<String>, String)> {
+        let began = Instant::now();
+        let failed = failed_tests(command, self.limit);
+        self.longest.set(self.longest.get().max(began.elapsed()));
+        failed
     }
 }
 
@@ -186,8 +161,9 @@ fn output_of(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Runs a test executable and returns the names of the tests that fail or do not end within `limit`.
-fn failed_tests(command: &mut Command, limit: Duration) -> Result<Vec<String>> {
+/// Runs a test executable. Returns the names of the tests that fail or do not end within `limit`, and what the
+/// executable has printed.
+fn failed_tests(command: &mut Command, limit: Duration) -> Result<(Vec<String>, String)> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut stdout = child.stdout.take().context("a test has no standard output")?;
     let (sender, receiver) = mpsc::channel();
@@ -208,7 +184,7 @@ fn failed_tests(command: &mut Command, limit: Duration) -> Result<Vec<String>> {
     if status.success() != failed.is_empty() {
         bail!("the tests ended with {status} and named {} failures", failed.len());
     }
-    Ok(failed)
+    Ok((failed, text))
 }
 
 /// The last words of the line that Rust's test harness prints about a slow test. The test may still have ended after

@@ -22,6 +22,7 @@ mod output;
 mod settings;
 mod sign;
 mod stage;
+mod statuses;
 mod unusable;
 mod verify_webhook;
 

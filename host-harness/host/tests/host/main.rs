@@ -15,3 +15,4 @@ mod calls;
 mod fairness;
 mod guest;
 mod logs;
+mod sweep;

@@ -124,3 +124,6 @@ fn settings(options: PostgresOptions) -> String {
          WHERE current_setting('synchronous_commit') IN ('off', 'local')"
     )
 }
+
+#[cfg(test)]
+mod tests;

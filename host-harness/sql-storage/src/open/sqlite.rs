@@ -114,3 +114,6 @@ impl SqlStorage {
         Ok(problems)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::connection::{Connection, UnixSeconds};
+use crate::connection::{Connection, Shop, ShopStanding, UnixSeconds};
 use crate::credentials::StaticCredentials;
 use crate::events::{Cause, EventKind, Origin};
 use crate::randomness::SystemRandomness;
@@ -29,7 +29,7 @@ fn imports_over(storage: Arc<dyn HostStorage>, customer: Option<&str>) -> Import
         None => Scope::without_customer(&tenant, origin()),
         Some(customer) => Scope::of_customer(&tenant, &customer.parse().unwrap(), origin()),
     };
-    imports_of(scope, storage)
+    imports_in(scope, storage)
 }
 
 /// The origin of every call of the tests.
@@ -37,7 +37,7 @@ fn origin() -> Origin {
     Origin { actor: Some("ana".parse().unwrap()), ..Origin::default().during(Cause::Call) }
 }
 
-fn imports_of(scope: Scope, storage: Arc<dyn HostStorage>) -> Imports {
+fn imports_in(scope: Scope, storage: Arc<dyn HostStorage>) -> Imports {
     let revisions = Revisions::draw(&SystemRandomness).unwrap();
     let clock = Arc::new(ManualClock::at(NOW));
     let credentials = GuestCredentials { fetched: None, provider: Arc::new(StaticCredentials::new()) };
@@ -141,17 +141,113 @@ async fn a_guest_reads_and_writes_only_for_the_customer_of_its_call() {
     assert_eq!((loaded.revision.as_str(), loaded.value.as_slice()), (revision.as_str(), [1].as_slice()));
 
     let denied = StorageError::Refused("not the customer of this call".to_owned());
-    assert_eq!(imports.load_token(key("other")).await.unwrap_err(), denied);
-    assert_eq!(imports.list_accounts("other".to_owned()).await.unwrap_err(), denied);
-    assert_eq!(imports.list_rows("other".to_owned()).await.unwrap_err(), denied);
-    let swapped = imports.swap_token(key("other"), None, Some(write(1))).await;
-    assert!(matches!(swapped, Err(error) if error == denied));
+    for stranger in ["other", "Mine", "MINE", "min", "mine2", "mine ", " mine", "mine\0"] {
+        assert_eq!(refusal(&mut imports, stranger).await, Some(denied.clone()), "{stranger:?}");
+        let swapped = imports.swap_token(key(stranger), None, Some(write(1))).await;
+        assert!(matches!(swapped, Err(error) if error == denied), "{stranger:?}");
+    }
 }
 
 #[tokio::test]
 async fn a_call_without_a_customer_reads_no_record() {
     let denied = StorageError::Refused("not the customer of this call".to_owned());
     assert_eq!(imports(None).list_accounts("mine".to_owned()).await.unwrap_err(), denied);
+}
+
+/// Writes a token record and a row with this shop for a customer of a tenant.
+async fn put(storage: &Arc<MemoryStorage>, tenant: &str, customer: &str, shop: &str) {
+    let scope = Scope::of_customer(&tenant.parse().unwrap(), &customer.parse().unwrap(), origin());
+    let mut imports = imports_in(scope, Arc::clone(storage) as _);
+    let token = imports.swap_token(key(customer), None, Some(write(1))).await;
+    assert!(matches!(token, Ok(token_storage::SwapOutcome::Stored(_))), "{token:?}");
+    let key = ConnectionKey { customer: customer.parse().unwrap(), account: "a".parse().unwrap() };
+    let mut row = Row::new(Connection::new(key));
+    row.connection.shops = vec![Shop {
+        id: shop.parse().unwrap(),
+        account: "a".parse().unwrap(),
+        name: String::new(),
+        region: String::new(),
+        seller_type: String::new(),
+        cipher: None,
+        code: String::new(),
+        raw: "{}".to_owned(),
+        standing: ShopStanding::Granted,
+        linked: true,
+    }];
+    let entry = RowEntry { revision: "unused".parse().unwrap(), row };
+    let row = connection_storage::Entry::from(entry).stored;
+    stored(imports.swap_row(self::key(customer), None, Some(row)).await.unwrap());
+}
+
+/// Tries every access to the records of this customer. Returns the error that all of them have ended with, or `None` if
+/// none has ended with an error.
+async fn refusal(imports: &mut Imports, customer: &str) -> Option<StorageError> {
+    let stale = || Some("r0".to_owned());
+    let errors = [
+        imports.list_accounts(customer.to_owned()).await.err(),
+        imports.list_rows(customer.to_owned()).await.err(),
+        imports.load_token(key(customer)).await.err(),
+        imports.swap_token(key(customer), stale(), None).await.err(),
+        imports.load_row(key(customer)).await.err(),
+        imports.swap_row(key(customer), stale(), None).await.err(),
+    ];
+    let [first, ..] = &errors;
+    assert!(errors.iter().all(|error| error == first), "{customer}: {errors:?}");
+    first.clone()
+}
+
+/// A webhook names a shop and no customer. So its guest looks up the owners of the shop, and then reaches the records of
+/// these customers, but never the records of any other customer.
+#[tokio::test]
+async fn the_guest_of_a_webhook_reaches_only_the_owners_that_it_has_looked_up() {
+    let storage = Arc::new(memory());
+    for (tenant, customer, shop) in
+        [("acme", "owner", "1"), ("acme", "another owner", "1"), ("acme", "stranger", "2"), ("other", "neighbour", "1")]
+    {
+        put(&storage, tenant, customer, shop).await;
+    }
+    let mut imports = imports_in(Scope::for_webhook(&"acme".parse().unwrap(), origin()), Arc::clone(&storage) as _);
+    let everybody = ["owner", "another owner", "stranger", "neighbour", "nobody"];
+    let denied = || Some(StorageError::Refused("not the customer of this call".to_owned()));
+    let mut assert_reached = async |reached: &[&str], looked_up: &str| {
+        if !looked_up.is_empty() {
+            imports.list_owners(looked_up.to_owned()).await.unwrap();
+        }
+        for customer in everybody {
+            let expected = if reached.contains(&customer) { None } else { denied() };
+            assert_eq!(refusal(&mut imports, customer).await, expected, "{customer} after shop {looked_up:?}");
+        }
+    };
+    assert_reached(&[], "").await;
+    assert_reached(&[], "3").await;
+    assert_reached(&["owner", "another owner"], "1").await;
+    assert_reached(&["owner", "another owner", "stranger"], "2").await;
+}
+
+/// The row contains the key of its connection. It must be the key under which the guest writes the row.
+#[tokio::test]
+async fn a_row_of_another_connection_is_not_written() {
+    let storage = Arc::new(memory());
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
+    let other = |customer: &str, account: &str| types::ConnectionKey {
+        customer: customer.to_owned(),
+        account: account.to_owned(),
+    };
+    // `row` writes the key of the customer `mine` and the account `a`.
+    let refused = Err(StorageError::Refused("a row of another connection".to_owned()));
+    let active = || Some(row(1, types::ConnectionStatus::Active));
+    let swapped = imports.swap_row(other("mine", "b"), None, active()).await;
+    assert_eq!(swapped.map(|outcome| format!("{outcome:?}")), refused);
+    stored(imports.swap_row(key("mine"), None, active()).await.unwrap());
+    let swapped = imports.swap_row(other("mine", "b"), None, active()).await;
+    assert_eq!(swapped.map(|outcome| format!("{outcome:?}")), refused);
+    assert!(imports.load_row(other("mine", "b")).await.unwrap().is_none());
+
+    let mut imports = imports_over(Arc::clone(&storage) as _, Some("yours"));
+    let swapped = imports.swap_row(other("yours", "a"), None, active()).await;
+    assert_eq!(swapped.map(|outcome| format!("{outcome:?}")), refused);
+    assert!(imports.load_row(other("yours", "a")).await.unwrap().is_none());
+    assert_eq!(kinds(&storage).await, [EventKind::Connected]);
 }
 
 #[tokio::test]
@@ -247,7 +343,7 @@ async fn a_write_whose_answer_is_lost_writes_its_events_once() {
 
 fn forced_refresh(storage: Arc<dyn HostStorage>) -> Imports {
     let (tenant, customer) = ("acme".parse().unwrap(), "mine".parse().unwrap());
-    imports_of(Scope::for_refresh(&tenant, &customer, RefreshMode::Forced, origin()), storage)
+    imports_in(Scope::for_refresh(&tenant, &customer, RefreshMode::Forced, origin()), storage)
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 use super::*;
 use crate::id::HostKeyId;
-use crate::storage::{Access, Intercepted, Interceptor, Passage, Swapped, WrappedKey};
+use crate::storage::{Access, Intercepted, Interceptor, Passage, Swapped, TenantKey, WrappedKey};
 
 #[tokio::test]
 async fn hosts_that_seal_for_a_new_tenant_at_the_same_time_agree_on_one_key() {
@@ -33,6 +33,33 @@ async fn every_tenant_has_its_own_key() {
     let of = async |id| ring.seal_token(&tenant(id), &key("c", "a"), &revision("r"), b"").await.unwrap().key().clone();
     assert_ne!(of("t").await, of("u").await);
     assert_eq!(of("t").await, of("t").await);
+}
+
+/// Somebody who can write to the storage copies a tenant's wrapped key to another tenant, or under another id. The host
+/// key does not unwrap the copy, so the two tenants never share a key.
+#[tokio::test]
+async fn a_wrapped_key_unwraps_only_for_its_own_tenant_and_its_own_id() {
+    let (storage, keys) = (memory(), HostKeys::new([("h-1".parse().unwrap(), DataKey::new([1; 32]))]).unwrap());
+    let ring = keyring(&storage, &keys);
+    let (t, k, r) = (tenant("t"), key("c", "a"), revision("r"));
+    let sealed = ring.seal_token(&t, &k, &r, b"record").await.unwrap();
+    let own = storage.tenant_keys(&t).await.unwrap().remove(0);
+    let renamed = TenantKey { id: "renamed".parse().unwrap(), ..own.clone() };
+    // In the last line, both ids have the same bytes as in the first key if they are joined without a boundary.
+    let joined = TenantKey { id: own.id.as_str().get(1..).unwrap().parse().unwrap(), ..own.clone() };
+    let joined_tenant = format!("t{}", own.id.as_str().get(..1).unwrap());
+    for (other, copy) in [("u", &own), ("v", &renamed), (&*joined_tenant, &joined)] {
+        let other = tenant(other);
+        assert!(storage.add_key(&other, None, copy).await.unwrap());
+        let ring = keyring(&storage, &keys);
+        let refused = StorageError::Refused(
+            "key-unavailable(h-1): the host key of that name does not unwrap this data key".to_owned(),
+        );
+        assert_eq!(ring.seal_token(&other, &k, &r, b"record").await.unwrap_err(), refused, "{other}");
+        let copied = Sealed::new(copy.id.clone(), sealed.bytes().to_vec());
+        assert_eq!(ring.open_token(&other, &k, &r, &copied).await.unwrap_err(), refused, "{other}");
+    }
+    assert_eq!(**keyring(&storage, &keys).open_token(&t, &k, &r, &sealed).await.unwrap(), *b"record");
 }
 
 /// A key service that counts how often it unwraps, and fails while `down` is set.

@@ -1,16 +1,19 @@
 //! The rotation of keys, also if it is interrupted and if other hosts write at the same time, and the retirement of
 //! host keys.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::two_tenants::*;
 use super::*;
 use crate::connection::UnixSeconds;
 use crate::events::{Cause, EventKind, NewEvent, Origin};
 use crate::id::HostKeyId;
-use crate::storage::{Access, Intercepted, Interceptor, Passage, Swapped};
+use crate::seal::keyring::wrapping_context;
+use crate::storage::{Access, Intercepted, Interceptor, Passage, Swapped, TenantKey};
 
 #[tokio::test]
 async fn a_rotation_seals_everything_under_new_keys_so_that_the_old_host_key_is_no_longer_needed() {
@@ -34,6 +37,49 @@ async fn a_rotation_seals_everything_under_new_keys_so_that_the_old_host_key_is_
     assert_everything_opens(&storage, &new_alone()).await;
     let repeated = ring.rotate(Keyring::GRACE, |step| panic!("{step:?}")).await.unwrap();
     assert_eq!(repeated, Rotated { tenants: 2, ..Rotated::default() });
+}
+
+/// The clock of this test is paused, so waiting takes no time.
+#[tokio::test(start_paused = true)]
+async fn a_rotation_waits_for_the_whole_grace_before_it_removes_a_key() {
+    assert_eq!(Keyring::GRACE, Duration::from_secs(120));
+    for grace in [Duration::ZERO, Duration::from_secs(1), Keyring::GRACE] {
+        let storage = stored().await;
+        let ring = keyring(&storage, &new());
+        let (began, mut waiting) = (Instant::now(), None);
+        let removes = Arc::new(FirstRemoval::default());
+        let front = Arc::new(Intercepted::new(Arc::clone(&storage) as _, Arc::clone(&removes) as _));
+        let rotating = Keyring::new(front, Arc::new(new()), Arc::new(SystemRandomness));
+        let rotated = rotating
+            .rotate(grace, |step| {
+                if step == RotationStep::Waiting(grace) {
+                    waiting = Some(Instant::now());
+                }
+            })
+            .await
+            .unwrap();
+        assert_eq!(rotated.removed, 2);
+        assert_eq!(waiting, Some(began), "sealing again takes no time on this clock");
+        let removed_after = removes.at.lock().unwrap().map(|at| (at - began).as_secs());
+        assert_eq!(removed_after, Some(grace.as_secs()));
+        assert!(ring.status().await.unwrap().is_rotated());
+    }
+}
+
+/// Records when the first key is removed.
+#[derive(Default)]
+struct FirstRemoval {
+    at: Mutex<Option<Instant>>,
+}
+
+#[async_trait]
+impl Interceptor for FirstRemoval {
+    async fn passage(&self, access: Access<'_>, _: &dyn HostStorage) -> Passage {
+        if access.method() == "remove_key" {
+            self.at.lock().unwrap().get_or_insert_with(Instant::now);
+        }
+        Passage::Forward
+    }
 }
 
 /// Counts the times that a data key is wrapped again.
@@ -255,4 +301,49 @@ async fn a_host_key_is_retired_only_when_it_wraps_no_data_key() {
     assert_eq!(file.keys().unwrap().ids().collect::<Vec<_>>(), [&second]);
     let fresh = Keyring::new(Arc::clone(&storage) as _, Arc::new(file), Arc::new(SystemRandomness));
     assert_eq!(opened(&storage, &fresh, &t, &k).await.unwrap().0, "precious");
+}
+
+/// Another host of the fleet, which has read the key file before the removal of a host key. After the key has left the
+/// file, and before the storage is asked again, this host wraps a new data key with the removed host key.
+struct WrapsAfterRemoval {
+    file: KeyFile,
+    removed: HostKeyId,
+    unaware: HostKeys,
+}
+
+#[async_trait]
+impl Interceptor for WrapsAfterRemoval {
+    async fn passage(&self, access: Access<'_>, storage: &dyn HostStorage) -> Passage {
+        let late = tenant("late");
+        if access.method() == "key_uses"
+            && !self.file.keys().unwrap().ids().any(|id| *id == self.removed)
+            && storage.tenant_keys(&late).await.unwrap().is_empty()
+        {
+            let id = "late-key".parse().unwrap();
+            let wrapped = self.unaware.wrap(&DataKey::new([9; 32]), &wrapping_context(&late, &id)).await.unwrap();
+            assert!(storage.add_key(&late, None, &TenantKey { id, wrapped: Some(wrapped) }).await.unwrap());
+        }
+        Passage::Forward
+    }
+}
+
+#[tokio::test]
+async fn a_host_key_that_another_host_still_uses_comes_back_into_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::open_or_create(folder.path().join("keys")).unwrap();
+    let (first, unaware) = (file.current().await.unwrap(), file.keys().unwrap());
+    let second = file.add().unwrap();
+    let storage = memory();
+    let wraps = WrapsAfterRemoval { file: file.clone(), removed: first.clone(), unaware };
+    let front = Arc::new(Intercepted::new(Arc::clone(&storage) as _, Arc::new(wraps)));
+    let ring = Keyring::new(front, Arc::new(file.clone()), Arc::new(SystemRandomness));
+
+    let error = ring.retire(&file, &first).await.unwrap_err().to_string();
+    assert_eq!(error, format!("host key {first} is in use: it wraps 1 data keys with 0 records; rotate first"));
+    assert_eq!(file.keys().unwrap().ids().collect::<Vec<_>>(), [&second, &first]);
+    let restored = Keyring::new(Arc::clone(&storage) as _, Arc::new(file.clone()), Arc::new(SystemRandomness));
+    restored.ensure_key(&tenant("late")).await.unwrap();
+    restored.rotate(Duration::ZERO, |_| ()).await.unwrap();
+    restored.retire(&file, &first).await.unwrap();
+    assert_eq!(file.keys().unwrap().ids().collect::<Vec<_>>(), [&second]);
 }

@@ -1,0 +1,46 @@
+//! How the connections to a PostgreSQL server are set up.
+#![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
+
+use super::*;
+
+/// Opens the database with a setting of the server, and returns what a connection of the storage shows.
+async fn shown(server: &str, setting: &str, sql: &'static str) -> String {
+    let mark = if server.contains('?') { '&' } else { '?' };
+    let address = format!("{server}{mark}options=-c%20{setting}");
+    let storage = SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap();
+    let mut connection = storage.writers.acquire().await.unwrap();
+    let shown = connection.fetch_one(sql).await.unwrap().get(0);
+    drop(connection);
+    storage.close().await;
+    shown
+}
+
+/// With `off` and `local`, a commit may succeed before it is on the disks of the server and its synchronous standbys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_is_at_least_as_durable_as_with_the_setting_on() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    for (setting, expected) in [
+        ("off", "on"),
+        ("local", "on"),
+        ("remote_write", "remote_write"),
+        ("on", "on"),
+        ("remote_apply", "remote_apply"),
+    ] {
+        let setting = format!("synchronous_commit={setting}");
+        assert_eq!(shown(&server, &setting, "SHOW synchronous_commit").await, expected, "{setting}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_a_lock_and_an_idle_transaction_have_a_limit_of_four_seconds() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    for name in ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"] {
+        let sql = AssertSqlSafe(format!("SHOW {name}"));
+        let storage = SqlStorage::postgres(&server, PostgresOptions::default()).await.unwrap();
+        let mut connection = storage.writers.acquire().await.unwrap();
+        let shown: String = connection.fetch_one(sql).await.unwrap().get(0);
+        assert_eq!(shown, "4s", "{name}");
+        drop(connection);
+        storage.close().await;
+    }
+}

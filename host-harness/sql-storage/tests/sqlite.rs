@@ -1,0 +1,150 @@
+//! SQLite measures ages by the machine's boot clock, which nobody can set. It keeps states and webhooks for as long as
+//! the storage traits promise.
+#![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::connection::{ConnectionKey, ShopPolicy};
+use tiktok_shop_host::storage::{
+    BrowserDigest, ConsentRecord, ConsentStorage as _, KeyStorage as _, Next, Sealed, StateDigest, Swapped, TenantKey,
+    TokenStorage as _, TokenWrite, WebhookDigest, WebhookStorage as _, WrappedKey,
+};
+use tiktok_shop_sql_storage::{MachineClock, SqlStorage};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The clocks of a machine, which the test sets.
+struct Machine {
+    boot: &'static str,
+    since_boot: Mutex<Duration>,
+    wall: Mutex<Duration>,
+}
+
+impl Machine {
+    fn booted(boot: &'static str) -> Arc<Self> {
+        Arc::new(Self { boot, since_boot: Mutex::new(100 * SECOND), wall: Mutex::new(20_000 * DAY) })
+    }
+
+    /// Lets time pass on both clocks.
+    fn advance(&self, time: Duration) {
+        *self.since_boot.lock().unwrap() += time;
+        *self.wall.lock().unwrap() += time;
+    }
+
+    /// Sets the wall clock, as an operator or a time server does.
+    fn set_wall(&self, time: Duration) {
+        *self.wall.lock().unwrap() = time;
+    }
+}
+
+impl MachineClock for Machine {
+    fn boot(&self) -> &str {
+        self.boot
+    }
+
+    fn since_boot(&self) -> Duration {
+        *self.since_boot.lock().unwrap()
+    }
+
+    fn wall(&self) -> Duration {
+        *self.wall.lock().unwrap()
+    }
+}
+
+fn tenant() -> TenantId {
+    "t".parse().unwrap()
+}
+
+fn key() -> ConnectionKey {
+    ConnectionKey { customer: "c".parse().unwrap(), account: "a".parse().unwrap() }
+}
+
+async fn open(folder: &Path, machine: &Arc<Machine>) -> SqlStorage {
+    SqlStorage::sqlite_by_clock(folder.join("storage.db"), Arc::clone(machine) as _).await.unwrap()
+}
+
+async fn put_token(storage: &SqlStorage) {
+    let wrapped = Some(WrappedKey { host_key: "h".parse().unwrap(), bytes: vec![1] });
+    let data_key = TenantKey { id: "k".parse().unwrap(), wrapped };
+    assert_eq!(storage.add_key(&tenant(), None, &data_key).await, Ok(true));
+    let value = TokenWrite { value: Sealed::new(data_key.id, vec![2]), refresh_due_at: None };
+    let next = Next { revision: "r".parse().unwrap(), value };
+    assert_eq!(storage.swap_token(&tenant(), &key(), None, Some(&next)).await, Ok(Swapped::Done));
+}
+
+async fn put_state(storage: &SqlStorage, state: u8) {
+    let browser = BrowserDigest::new([7; 32]);
+    let record = ConsentRecord { customer: "c".parse().unwrap(), browser, shops: ShopPolicy::All };
+    storage.put_state(&tenant(), &StateDigest::new([state; 32]), &record).await.unwrap();
+}
+
+async fn state_age(storage: &SqlStorage, state: u8) -> Option<Duration> {
+    let found = storage.load_state(&tenant(), &StateDigest::new([state; 32])).await.unwrap();
+    found.map(|found| found.age)
+}
+
+async fn token_age(storage: &SqlStorage) -> Duration {
+    storage.load_token(&tenant(), &key()).await.unwrap().unwrap().age
+}
+
+#[tokio::test]
+async fn setting_the_wall_clock_changes_no_age() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::booted("boot");
+    let storage = open(folder.path(), &machine).await;
+    put_token(&storage).await;
+    put_state(&storage, 1).await;
+    let mut age = Duration::ZERO;
+    for wall in [20_000 * DAY, 20_000 * DAY + HOUR, 10_000 * DAY, 30_000 * DAY, Duration::ZERO] {
+        machine.set_wall(wall);
+        assert_eq!((token_age(&storage).await, state_age(&storage, 1).await), (age, Some(age)), "{wall:?}");
+        machine.advance(30 * SECOND);
+        age += 30 * SECOND;
+        assert_eq!((token_age(&storage).await, state_age(&storage, 1).await), (age, Some(age)), "{wall:?}");
+    }
+}
+
+/// After a restart of the machine, all earlier claims count as lapsed, because the age of their records is unknown.
+#[tokio::test]
+async fn after_a_restart_of_the_machine_earlier_ages_are_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open(folder.path(), &Machine::booted("first boot")).await;
+    put_token(&storage).await;
+    put_state(&storage, 1).await;
+    storage.close().await;
+    let storage = open(folder.path(), &Machine::booted("second boot")).await;
+    assert_eq!((token_age(&storage).await, state_age(&storage, 1).await), (Duration::MAX, Some(Duration::MAX)));
+}
+
+/// A state is deleted when another consent begins after this hour.
+#[tokio::test]
+async fn a_state_is_kept_for_one_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::booted("boot");
+    let storage = open(folder.path(), &machine).await;
+    put_state(&storage, 1).await;
+    machine.advance(HOUR);
+    put_state(&storage, 2).await;
+    assert_eq!((state_age(&storage, 1).await, state_age(&storage, 2).await), (Some(HOUR), Some(Duration::ZERO)));
+    machine.advance(SECOND);
+    put_state(&storage, 3).await;
+    assert_eq!((state_age(&storage, 1).await, state_age(&storage, 2).await), (None, Some(SECOND)));
+}
+
+/// Older webhooks are forgotten when another webhook is remembered.
+#[tokio::test]
+async fn a_webhook_is_remembered_for_three_days() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::booted("boot");
+    let storage = open(folder.path(), &machine).await;
+    let [first, other] = [WebhookDigest::new([1; 32]), WebhookDigest::new([2; 32])];
+    storage.remember_webhook(&tenant(), &first).await.unwrap();
+    machine.advance(3 * DAY);
+    storage.remember_webhook(&tenant(), &other).await.unwrap();
+    assert_eq!(storage.knows_webhook(&tenant(), &first).await, Ok(true));
+}
