@@ -7,7 +7,7 @@
 use crate::endpoint::shops::is_shop_id;
 use crate::http::text_of;
 use crate::json::{Members, text};
-use crate::time::{UnixSeconds, event_time};
+use crate::time::{EARLIEST_EVENT, UnixSeconds, event_time};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 
@@ -25,8 +25,6 @@ pub const MAX_EVENT_AGE: u64 = 2 * 86_400;
 /// TikTok's last repetition of a delivery comes this many seconds after the first delivery. The pauses between the
 /// deliveries are 2 minutes, 30 minutes, 3 hours and 12 hours.
 const LAST_REPETITION: u64 = 120 + 30 * 60 + 3 * 3600 + 12 * 3600;
-/// The earliest time that is believed to be the time of an event: 2020-01-01. TikTok Shop is younger.
-const EARLIEST_EVENT: UnixSeconds = UnixSeconds::new(1_577_836_800);
 
 // TikTok's last repetition is not too old yet, and no host forgets a webhook before the webhook is too old.
 const _: () = assert!(LAST_REPETITION < MAX_EVENT_AGE && MAX_EVENT_AGE < HANDLED_MEMORY);

@@ -38,7 +38,8 @@ pub(crate) struct Calls {
     connections: u64,
 }
 
-/// What every measurement needs: the component, the host's keys, the fake with its app, and the number of calls.
+/// The parts that all measurements share: the component, the host's keys, the fake with its app, and the number of
+/// calls.
 pub(super) struct Bench {
     pub(super) component: PathBuf,
     pub(super) keys: PathBuf,

@@ -18,7 +18,7 @@ pub enum RefreshMode {
     Forced,
 }
 
-/// What a `refresh` has done.
+/// The effect of a `refresh`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefreshEffect {
     /// TikTok has issued new tokens, and they are stored. Then the shops were read.
@@ -36,7 +36,7 @@ pub enum RefreshEffect {
 pub struct Refreshed {
     /// The connection as it is stored now.
     pub connection: Connection,
-    /// What this call has done.
+    /// The effect of this call.
     pub effect: RefreshEffect,
 }
 

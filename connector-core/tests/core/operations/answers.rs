@@ -344,7 +344,7 @@ fn one_bad_entry_costs_no_other_shop_and_is_shown() {
     assert!(host.refresh_due_at() > Some(NOW));
 }
 
-// What a refresh did.
+// The effect of a refresh.
 
 #[test]
 fn a_refresh_says_what_it_did() {

@@ -195,7 +195,7 @@ fn a_connection_never_grows_beyond_1000_shops_and_keeps_what_it_has() {
         assert_eq!(connection.shops.iter().filter(|shop| shop.standing == ShopStanding::Granted).count(), 1);
         let before = shops_of(&connection);
 
-        // A list with a new shop is refused. What was stored stays.
+        // A list with a new shop is refused. The stored shops stay.
         assert_eq!(cause_and_delay(refresh_when_due(&host)).0, Cause::TooManyShops);
         let connection = host.row().unwrap().connection;
         assert_eq!((shops_of(&connection), last_failure(&connection)), (before, Some("too-many-shops")));

@@ -369,7 +369,7 @@ impl From<export::CallResponse> for CallResponse {
     }
 }
 
-/// What a `refresh` has done, as the guest tells it. The error does not name the component yet.
+/// The effect of a `refresh`, as the guest reports it. The error does not name the component yet.
 #[derive(Debug)]
 pub(crate) enum GuestEffect {
     Renewed,
