@@ -16,6 +16,10 @@ const POSTGRES: &str = "TIKTOK_SHOP_TEST_POSTGRES";
 /// The variable by which the end-to-end tests choose their storage.
 const STORAGE: &str = "TIKTOK_SHOP_TEST_STORAGE";
 
+/// Packages without a library, so they add no tests to a build with `--lib`. With them, cargo chooses the same features of
+/// the dependencies as for the whole workspace. Otherwise it would compile wasmtime again for each set of packages.
+const PROGRAMS: [&str; 4] = ["tiktok-shop-bench", "tiktok-shop-demo", "tiktok-shop-harness", "tiktok-shop-kill-points"];
+
 /// Returns the tests that these mutants name, each once.
 pub(super) fn tests_of(mutants: &[HostMutant]) -> Vec<&Killer> {
     mutants.iter().flat_map(|mutant| &mutant.killers).collect::<BTreeSet<_>>().into_iter().collect()
@@ -38,7 +42,11 @@ pub(super) fn postgres(tests: &[&Killer]) -> Result<Option<String>> {
 pub(super) fn run_tests(trial: &Trial, tests: &[&Killer], postgres: Option<&str>) -> Result<Outcome> {
     let mut compilation = trial.compilation();
     // With the flags of the environment, the dependencies in the target folder would be compiled again.
-    compilation.arg("--workspace").env_remove("RUSTFLAGS");
+    compilation.env_remove("RUSTFLAGS");
+    let packages: BTreeSet<_> = tests.iter().map(|test| &*test.package).chain(PROGRAMS).collect();
+    for package in packages {
+        compilation.args(["--package", package]);
+    }
     let targets: BTreeSet<_> = tests.iter().map(|test| &*test.target).collect();
     for target in targets {
         match target {

@@ -4,6 +4,8 @@ use std::fs;
 
 use fake_tiktok_shop::Decision;
 use serde_json::json;
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
+use tokio::runtime::Runtime;
 
 use crate::stage::{ACTOR, Stage};
 use crate::{Run, lines, run};
@@ -191,6 +193,33 @@ fn an_erasure_is_final_after_the_host_key_was_replaced_and_retired() {
     let refused = "the host keys come from TIKTOK_SHOP_HOST_KEYS; run keys rotate without --retire, then remove the old \
                    keys there";
     assert_eq!(stage.error(elsewhere, ""), (Some(2), refused.to_owned()));
+}
+
+#[test]
+fn a_damaged_record_does_not_stop_the_removal_of_earlier_host_keys() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    stage.connect("customer-8", "several-regions");
+    let [first] = &*ids(&stage) else { panic!() };
+    let damage = async {
+        let address = format!("sqlite:{}", stage.data("fake-connections.sqlite").display());
+        let mut database = SqliteConnection::connect(&address).await.unwrap();
+        let sql = "UPDATE tiktok_shop_tokens SET sealed = x'00' WHERE customer = 'customer-7'";
+        assert_eq!(database.execute(sql).await.unwrap().rows_affected(), 1);
+        database.close().await.unwrap();
+    };
+    Runtime::new().unwrap().block_on(damage);
+
+    let done = stage.run(stage.command("keys rotate --wait 0 --retire"), "");
+    let [second] = &*ids(&stage) else { panic!("{:?}", ids(&stage)) };
+    let expected = lines([
+        &*format!("the current host key is {second}"),
+        "1 tenant, 3 records sealed again, 0 data keys removed",
+        "can't open 1 record: damaged, or copied from another place; keys status shows the data keys",
+        &format!("host key {first} is retired"),
+    ]);
+    assert_eq!((done.status, &*done.stdout), (Some(1), &*expected));
+    stage.ok("refresh customer-8 --force", "");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::events::{Actor, Cause, EventKind, NewEvent, Origin, StatedReason};
 use crate::id::{KeyId, Revision, TenantId};
 use crate::randomness::Randomness;
 use crate::secret::Secret;
-use crate::storage::{HostStorage, Purpose, Row, Sealed, StorageError, TenantKey};
+use crate::storage::{HostStorage, Purpose, Row, Sealed, StorageError, TenantKey, WrappedKey};
 
 /// A cached key decrypts values for this long. After this time, the host reads the tenant's keys again, to notice an
 /// erasure.
@@ -271,24 +271,55 @@ impl Keyring {
         }
         let gone = || StorageError::Refused(format!("key-unavailable({}): it has been erased", key.id));
         let wrapped = key.wrapped.as_ref().ok_or_else(gone)?;
-        let data_key = Arc::new(self.provider.unwrap(wrapped, &wrapping_context(tenant, &key.id)).await?);
+        Ok(self.ask_to_unwrap(tenant, &key.id, wrapped).await?)
+    }
+
+    /// Asks the provider to unwrap a key, and adds the key to the cache.
+    async fn ask_to_unwrap(
+        &self,
+        tenant: &TenantId,
+        id: &KeyId,
+        wrapped: &WrappedKey,
+    ) -> Result<Arc<DataKey>, KeyError> {
+        let data_key = Arc::new(self.provider.unwrap(wrapped, &wrapping_context(tenant, id)).await?);
         if data_key.is_zero() {
             // The host draws every data key at random. A provider that returns zeros has lost the key.
-            return Err(KeyError::Mismatch(wrapped.host_key.clone()).into());
+            return Err(KeyError::Mismatch(wrapped.host_key.clone()));
         }
         if let Some(known) = self.lock().get_mut(tenant) {
-            known.unwrapped.insert(key.id.clone(), Arc::clone(&data_key));
+            known.unwrapped.insert(id.clone(), Arc::clone(&data_key));
         }
         Ok(data_key)
     }
 
     /// Adds a new key after `newest`, wrapped by the current host key. Returns `false` if another host has added a key
     /// first.
+    ///
+    /// The host key may be retired between the wrapping and the writing. The retirement counts the data keys after it
+    /// has removed the host key, and this function unwraps the key after it has written it. So one of them notices the
+    /// other. If this function notices the retirement, it wraps the key again, under the host key that is current then.
     pub(super) async fn add_key(&self, tenant: &TenantId, newest: Option<&KeyId>) -> Result<bool, StorageError> {
         let id = KeyId::draw(&*self.randomness).map_err(no_randomness)?;
         let data_key = DataKey::draw(&*self.randomness).map_err(no_randomness)?;
-        let wrapped = self.provider.wrap(&data_key, &wrapping_context(tenant, &id)).await?;
-        self.storage.add_key(tenant, newest, &TenantKey { id, wrapped: Some(wrapped) }).await
+        let context = wrapping_context(tenant, &id);
+        let mut wrapped = self.provider.wrap(&data_key, &context).await?;
+        let key = |wrapped: &WrappedKey| TenantKey { id: id.clone(), wrapped: Some(wrapped.clone()) };
+        if !self.storage.add_key(tenant, newest, &key(&wrapped)).await? {
+            return Ok(false);
+        }
+        for _ in 0..MAX_ATTEMPTS {
+            match self.ask_to_unwrap(tenant, &id, &wrapped).await {
+                Err(KeyError::Unknown(_)) => {}
+                unwrapped => return Ok(unwrapped.map(|_| true)?),
+            }
+            let earlier = key(&wrapped);
+            wrapped = self.provider.wrap(&data_key, &context).await?;
+            if !self.storage.rewrap_key(tenant, &earlier, Some(&wrapped)).await? {
+                // Another host has wrapped the key again, or erased or removed it.
+                return Ok(true);
+            }
+        }
+        Err(StorageError::Unavailable("host keys are retired again and again".to_owned()))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TenantId, CachedKeys>> {

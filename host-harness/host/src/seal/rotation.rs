@@ -73,7 +73,8 @@ impl Keyring {
     /// the function changes nothing and does not wait.
     ///
     /// # Errors
-    /// See [`RotationError`].
+    /// See [`RotationError`]. If one tenant can't be rotated, for example because one of its data keys does not unwrap,
+    /// the function rotates all other tenants before it returns the error.
     pub async fn rotate(
         &self,
         grace: Duration,
@@ -82,11 +83,14 @@ impl Keyring {
         let mut rotated = Rotated::default();
         let tenants: BTreeSet<_> = self.status().await?.keys.into_iter().map(|key| key.tenant).collect();
         let mut earlier_keys = Vec::new();
+        let mut first_error = None;
         for tenant in &tenants {
             rotated.tenants += 1;
-            for key in self.rotate_tenant_keys(tenant, &mut rotated).await? {
-                self.reseal_all(tenant, &key, &mut rotated, &mut on_step).await?;
-                earlier_keys.push((tenant, key));
+            match self.rotate_tenant(tenant, &mut rotated, &mut on_step).await {
+                Ok(keys) => earlier_keys.extend(keys.into_iter().map(|key| (tenant, key))),
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
             }
         }
         if !earlier_keys.is_empty() {
@@ -94,9 +98,26 @@ impl Keyring {
             tokio::time::sleep(grace).await;
         }
         for (tenant, key) in earlier_keys {
-            self.remove_data_key(tenant, &key, &mut rotated, &mut on_step).await?;
+            if let Err(error) = self.remove_data_key(tenant, &key, &mut rotated, &mut on_step).await {
+                first_error.get_or_insert(error);
+            }
         }
-        Ok(rotated)
+        first_error.map_or(Ok(rotated), Err)
+    }
+
+    /// Adds a new data key to the tenant if it needs one, and seals every record again under the newest data key.
+    /// Returns the earlier data keys.
+    async fn rotate_tenant(
+        &self,
+        tenant: &TenantId,
+        rotated: &mut Rotated,
+        on_step: &mut impl FnMut(RotationStep),
+    ) -> Result<Vec<TenantKey>, RotationError> {
+        let earlier_keys = self.rotate_tenant_keys(tenant, rotated).await?;
+        for key in &earlier_keys {
+            self.reseal_all(tenant, key, rotated, on_step).await?;
+        }
+        Ok(earlier_keys)
     }
 
     /// Adds a new data key to the tenant if another host key wraps the newest data key. Writes one event for each new

@@ -32,9 +32,12 @@ can open an older copy of the database, and every erased tenant and every ended 
 gone for good. Delete the other copies of the earlier host keys, too. Backups of the database from
 before the rotation become useless.
 
-Exit status: 0 if everything is under the current host key; 1 if a record can't be opened, and then
-the record stays unchanged and no host key is removed; 2 if --retire is used with keys in the
-environment; 16 if the database fails or an earlier host key is missing; for others see
+A record that can't be opened stays unchanged, and so does its data key, which the new host key then
+wraps. All other records, and the removal of host keys, do not wait for it.
+
+Exit status: 0 if everything is under the current host key; 1 if a record can't be opened; 2 if
+--retire is used with keys in the environment; 16 if the database fails or an earlier host key is
+missing, and then all other tenants are rotated and no host key is removed; for others see
 tiktok-shop-harness --help.")]
 pub(crate) struct Rotate {
     /// Time to wait for running calls; 0 is safe if no host runs
@@ -107,7 +110,8 @@ impl Rotate {
         let mut retired = Vec::new();
         if unopened > 0 {
             report.set_refused();
-        } else if let (true, HostKeySource::File(file)) = (retire, &opened.keys) {
+        }
+        if let (true, HostKeySource::File(file)) = (retire, &opened.keys) {
             for earlier in opened.keys.ids()?.into_iter().filter(|id| *id != current) {
                 keyring.retire(file, &earlier).await?;
                 retired.push(earlier);

@@ -13,7 +13,7 @@ use crate::connection::UnixSeconds;
 use crate::events::{Cause, EventKind, NewEvent, Origin};
 use crate::id::HostKeyId;
 use crate::seal::keyring::wrapping_context;
-use crate::storage::{Access, Intercepted, Interceptor, Passage, Swapped, TenantKey};
+use crate::storage::{Access, Intercepted, Interceptor, Passage, Swapped, TenantKey, WrappedKey};
 
 #[tokio::test]
 async fn a_rotation_seals_everything_under_new_keys_so_that_the_old_host_key_is_no_longer_needed() {
@@ -274,6 +274,59 @@ async fn a_record_that_does_not_open_stays_in_place_and_so_does_its_key() {
     assert_eq!(storage.load_token(&t, &k).await.unwrap().unwrap().value, next.value.value);
     // Although one record can't be decrypted, the old host key is no longer needed.
     assert_eq!(ring.status().await.unwrap().by_host_key().get(&Some(&"old".parse().unwrap())), None);
+}
+
+#[tokio::test]
+async fn a_tenant_whose_data_key_does_not_unwrap_does_not_stop_the_rotation_of_the_others() {
+    let storage = stored().await;
+    let broken = tenant("broken");
+    let lost = HostKeys::new([host_key("lost", 9)]).unwrap();
+    keyring(&storage, &lost).ensure_key(&broken).await.unwrap();
+
+    let ring = keyring(&storage, &new());
+    assert_eq!(ring.status().await.unwrap().keys[0].tenant, broken);
+    let error = ring.rotate(Duration::ZERO, |_| ()).await.unwrap_err().to_string();
+    assert!(error.contains("key-unavailable(lost)"), "{error}");
+    let (new, lost) = ("new".parse().unwrap(), "lost".parse().unwrap());
+    let uses = [(Some(&new), (2, 4 * CONNECTIONS as u64)), (Some(&lost), (1, 0))];
+    assert_eq!(ring.status().await.unwrap().by_host_key(), uses.into());
+    assert_everything_opens(&storage, &new_alone()).await;
+}
+
+/// A host that reads the host keys for the first data key of a tenant. Then `current` becomes the only host key, and
+/// only after that the host writes the data key.
+struct WrapsTooLate {
+    earlier: HostKeys,
+    wrapped: AtomicUsize,
+    current: HostKeys,
+}
+
+#[async_trait]
+impl KeyProvider for WrapsTooLate {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        self.current.current().await
+    }
+
+    async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+        let keys = if self.wrapped.fetch_add(1, Ordering::SeqCst) == 0 { &self.earlier } else { &self.current };
+        keys.wrap(key, context).await
+    }
+
+    async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
+        self.current.unwrap(wrapped, context).await
+    }
+}
+
+#[tokio::test]
+async fn a_data_key_that_is_wrapped_while_its_host_key_is_retired_is_wrapped_again() {
+    let storage = memory();
+    let late = WrapsTooLate { earlier: old(), wrapped: AtomicUsize::new(0), current: new_alone() };
+    let ring = Keyring::new(Arc::clone(&storage) as _, Arc::new(late), Arc::new(SystemRandomness));
+    let (t, k) = (tenant("t"), key("c", "a"));
+    put(&storage, &ring, &t, &k, "precious").await;
+    assert!(ring.status().await.unwrap().is_rotated());
+    let other = keyring(&storage, &new_alone());
+    assert_eq!(opened(&storage, &other, &t, &k).await.unwrap().0, "precious");
 }
 
 #[tokio::test]
