@@ -262,6 +262,8 @@ impl Report<'_> {
 /// platform that receives the webhooks; the platform's connections are in memory.
 struct Sender {
     platform: Platform,
+    /// Answers the refreshes. The fake stops when this value is dropped.
+    _fake: FakeTikTokShop,
     app: App,
     connections: u64,
     /// When the seller consented, in Unix seconds. Every webhook is dated one second later.
@@ -288,7 +290,7 @@ impl Sender {
             storage.swap_row(tenant, &key, None, Some(&row), &[]).await?;
         }
         drop(template);
-        Ok(Self { platform, app, connections, now: first.granted_at.0 })
+        Ok(Self { platform, _fake: fake, app, connections, now: first.granted_at.0 })
     }
 
     /// Returns the signature and the body of the webhook with this number.

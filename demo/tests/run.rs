@@ -4,10 +4,12 @@
 use std::ffi::OsStr;
 use std::process::{Command, Output};
 
+use xtask::Optimisation;
+
 fn demo(component: &OsStr, arguments: &[&str]) -> Output {
     #[expect(clippy::disallowed_methods, reason = "the test is about the program and its exit status")]
     let mut demo = Command::new(env!("CARGO_BIN_EXE_tiktok-shop-demo"));
-    let harness = xtask::build_executable("tiktok-shop-harness", &|_| ()).unwrap();
+    let harness = xtask::build_executable("tiktok-shop-harness", Optimisation::OnlySlowPackages, &|_| ()).unwrap();
     demo.arg("--component").arg(component).arg("--harness").arg(harness).args(arguments);
     demo.env_remove("CLICOLOR_FORCE").output().unwrap()
 }

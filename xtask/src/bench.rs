@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use xtask::Optimisation;
 
 use crate::{executable, progress};
 
 /// Build the component and the benchmarks, then run one of them.
 ///
-/// Compiles them as for tests, with wasmtime optimised. Prints measurements and judges none of them.
+/// Compiles them as for production, which takes some minutes for the first time. Prints measurements and judges none of
+/// them.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
     /// The benchmark and its options, for example `webhooks --json`. `cargo xtask bench -- --help` lists them.
@@ -23,6 +25,6 @@ impl Bench {
         let packages = xtask::component_package_count();
         let component = progress::show("Building the component", packages, xtask::build_component)?;
         let arguments = [OsString::from("--component"), component.path.into()].into_iter().chain(self.arguments);
-        executable::run("Building the benchmarks", "tiktok-shop-bench", arguments)
+        executable::run("Building the benchmarks", "tiktok-shop-bench", Optimisation::Everything, arguments)
     }
 }

@@ -29,6 +29,25 @@ pub enum BuildEvent<'a> {
     Text(&'a str),
 }
 
+/// How an executable is compiled.
+#[derive(Clone, Copy, Debug)]
+pub enum Optimisation {
+    /// As for tests: fast to compile. Only wasmtime's compiler, ciphers and databases are optimised.
+    OnlySlowPackages,
+    /// As for production. Benchmarks measure such executables.
+    Everything,
+}
+
+impl Optimisation {
+    /// Returns the name of cargo's profile.
+    const fn profile(self) -> &'static str {
+        match self {
+            Self::OnlySlowPackages => "dev",
+            Self::Everything => "release",
+        }
+    }
+}
+
 /// Builds the executable of this name in the dev profile and returns its path.
 ///
 /// Passes `--workspace` to cargo although only one executable is built. Otherwise dependencies would have fewer
@@ -36,9 +55,13 @@ pub enum BuildEvent<'a> {
 ///
 /// # Errors
 /// If cargo fails (it has then written its messages to standard error), or there is no such executable.
-pub fn build_executable(name: &str, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<PathBuf> {
+pub fn build_executable(
+    name: &str,
+    optimisation: Optimisation,
+    report: &(dyn Fn(BuildEvent<'_>) + Sync),
+) -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(["build", "--locked", "--workspace", "--bin", name]);
+    command.args(["build", "--locked", "--workspace", "--bin", name, "--profile", optimisation.profile()]);
     let artifacts = build(command, report)?;
     artifacts
         .into_iter()

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use xtask::Optimisation;
 
 use crate::{executable, progress};
 
@@ -27,8 +28,14 @@ impl Demo {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let packages = xtask::component_package_count();
         let component = progress::show("Building the component", packages, xtask::build_component)?;
-        let (_, harness) = executable::build("Building the command line", HARNESS_PACKAGE, HARNESS)?;
+        let (_, harness) =
+            executable::build("Building the command line", HARNESS_PACKAGE, HARNESS, Optimisation::OnlySlowPackages)?;
         let programs = [OsString::from("--component"), component.path.into(), "--harness".into(), harness.into()];
-        executable::run("Building the demo", PACKAGE, programs.into_iter().chain(self.arguments))
+        executable::run(
+            "Building the demo",
+            PACKAGE,
+            Optimisation::OnlySlowPackages,
+            programs.into_iter().chain(self.arguments),
+        )
     }
 }

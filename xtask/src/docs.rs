@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use xtask::Optimisation;
 
 use crate::{errors_page, executable, file_map, report};
 
@@ -22,8 +23,12 @@ impl Docs {
     pub(crate) fn run(self) -> Result<ExitCode> {
         write(errors_page::PATH, errors_page::page()?.as_bytes())?;
         write(file_map::PATH, file_map::page()?.as_bytes())?;
-        let (mut program, path) =
-            executable::build("Building the program", "tiktok-shop-harness", "tiktok-shop-harness")?;
+        let (mut program, path) = executable::build(
+            "Building the program",
+            "tiktok-shop-harness",
+            "tiktok-shop-harness",
+            Optimisation::OnlySlowPackages,
+        )?;
         let printed = program.arg("documentation").output();
         let printed = printed.with_context(|| format!("can't start {}", path.display()))?;
         ensure!(printed.status.success(), "{} documentation: {}", path.display(), printed.status);

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use xtask::Optimisation;
 
 use crate::{executable, progress};
 
@@ -25,6 +26,6 @@ impl KillPoints {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let packages = xtask::component_package_count();
         progress::show("Building the component", packages, xtask::build_component)?;
-        executable::run("Building the kills", PACKAGE, self.json.then_some("--json"))
+        executable::run("Building the kills", PACKAGE, Optimisation::OnlySlowPackages, self.json.then_some("--json"))
     }
 }

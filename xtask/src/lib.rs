@@ -20,7 +20,7 @@ mod toolchain;
 mod wasm_target;
 mod world;
 
-pub use cargo::{BuildEvent, build, build_executable, cargo, executable_package_count, target_directory};
+pub use cargo::{BuildEvent, Optimisation, build, build_executable, cargo, executable_package_count, target_directory};
 pub use component::{Component, build_component, component, component_package_count, hostile_guest};
 pub use process::{program, workspace_root};
 pub use wasm_target::Origin;
