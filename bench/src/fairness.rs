@@ -1,4 +1,4 @@
-//! Measures whether a tenant with many waiting calls and slow credentials holds up another tenant.
+//! Measures whether a tenant with many waiting calls and slow credentials slows down another tenant.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,29 +20,30 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::platform::{Platform, consent, credentials};
 use crate::report::{factor, milliseconds, profile, quantile};
 
-/// The tenant that makes many calls. Its calls need credentials, which come slowly.
+/// The tenant that makes many calls. The host gets the credentials of this tenant only after a delay.
 const BUSY: &str = "busy";
 
-/// Read the shops of a customer at a steady rate, alone and beside a tenant with many waiting calls.
+/// Read the shops of a customer at a steady rate, without and with another tenant that has many waiting calls.
 ///
-/// The credentials of the other tenant take seconds, and each of its calls begins anew when it has ended. The two
-/// measurements take turns, so that a slow phase of the machine affects both. A latency is the time from when the read
-/// should begin until it has ended, so the latencies grow if the host falls behind.
+/// The host gets the credentials of the other tenant only after seconds. When a call of the other tenant has ended, the
+/// benchmark makes the next call at once. The measurements without and with the other tenant take turns, so that a slow
+/// phase of the machine affects both. The latency of a read is the time from its planned start to its end, so the
+/// latencies grow if the host falls behind.
 #[derive(Args, Debug)]
 pub(crate) struct Fairness {
-    /// Calls of the other tenant that wait at the same time.
+    /// Number of calls of the other tenant that wait at the same time.
     #[arg(long, default_value_t = 10_000)]
     waiting: u32,
-    /// How long the credentials of the other tenant take, in milliseconds.
+    /// Time until the host gets the credentials of the other tenant, in milliseconds.
     #[arg(long, default_value_t = 9_500)]
     credentials_ms: u64,
-    /// Reads per second.
+    /// Number of reads per second.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
-    /// Length of each measurement in seconds.
+    /// Length of each measurement, in seconds.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// How often each measurement is made.
+    /// Number of times that each measurement is made.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Print one JSON object instead of the table.
@@ -67,7 +68,8 @@ impl Fairness {
         for _ in 0..self.rounds {
             alone.extend(self.read(&platform, &customer).await?);
             let waiting = self.wait(&platform)?;
-            // After this second, every call of the busy tenant waits, or the host is fetching its credentials.
+            // After this second, every call of the busy tenant waits: for its start, or for the credentials of the
+            // tenant.
             sleep(Duration::from_secs(1)).await;
             beside.extend(self.read(&platform, &customer).await?);
             drop(waiting);
@@ -77,13 +79,13 @@ impl Fairness {
         Ok(if self.json { self.json(&alone, &beside) } else { self.text(&alone, &beside) })
     }
 
-    /// Starts the calls of the busy tenant. To end them, drop the returned set.
+    /// Starts the calls of the busy tenant. To end the calls, drop the returned set.
     fn wait(&self, platform: &Platform) -> Result<JoinSet<()>> {
         let busy: TenantId = BUSY.parse()?;
         Ok((0..self.waiting).map(|_| call_again_and_again(platform.host.clone(), busy.clone())).collect())
     }
 
-    /// Lists the shops of the customer at a steady rate, and returns the latencies.
+    /// Lists the shops of the customer at a steady rate, and returns the latency of each call.
     async fn read(&self, platform: &Platform, customer: &CustomerId) -> Result<Vec<Duration>> {
         let (begin, pause) = (Instant::now(), Duration::from_secs(1) / self.rate);
         let reads: JoinSet<Result<Duration>> = (0..self.rate * self.seconds)
@@ -142,7 +144,7 @@ async fn call_again_and_again(host: ConnectorHost, tenant: TenantId) {
     }
 }
 
-/// A source of credentials that is slow for the busy tenant only.
+/// A provider of credentials that answers the busy tenant after a delay, and every other tenant at once.
 struct Uneven {
     app: AppCredentials,
     slow: TenantId,

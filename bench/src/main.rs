@@ -1,4 +1,5 @@
-//! Measures how fast the shipped component runs in the reference host. The host is compiled as for tests.
+//! Measures how fast the shipped component runs in the reference host. The host is compiled with the same profile as
+//! for tests.
 
 mod fairness;
 mod platform;
@@ -13,11 +14,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// Measures the connector in the reference host. Judges no number: the exit status is 0 even if the connector is slow.
+/// Measures the connector in the reference host. Does not judge the numbers: the exit status is 0 even if the connector
+/// is slow.
 #[derive(Debug, Parser)]
 #[command(name = "tiktok-shop-bench")]
 struct Arguments {
-    /// The connector's component, as `cargo xtask dist` builds it.
+    /// File of the connector's component. `cargo xtask dist` builds this file.
     #[arg(long, value_name = "FILE")]
     component: PathBuf,
     #[command(subcommand)]

@@ -1,5 +1,5 @@
-//! The platform that the benchmarks measure: a host with the component, its storage, and a fake TikTok Shop that
-//! answers its requests.
+//! The platform that the benchmarks measure. It is a host with the component and a storage. The host sends its requests
+//! to a fake TikTok Shop.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,9 +16,9 @@ use tiktok_shop_host::storage::{HostStorage, Next, Row, TokenWrite};
 use tiktok_shop_host::{Component, ConnectorHost, CustomerId, Revision, TenantId};
 use tiktok_shop_sql_storage::NewConnection;
 
-/// The name of a seller of the fake. This seller has one shop.
+/// The name of a seller of the fake TikTok Shop. This seller has one shop.
 pub(crate) const SELLER: &str = "one-shop";
-/// The tenant that is measured.
+/// The tenant whose calls are measured.
 const TENANT: &str = "acme";
 
 pub(crate) struct Platform {
@@ -29,7 +29,7 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    /// Builds a host that uses this storage and sends its requests to the fake.
+    /// Builds a host that uses this storage and sends its requests to the fake TikTok Shop at the address `fake`.
     pub(crate) fn new(
         storage: Arc<dyn HostStorage>,
         keys: Arc<dyn KeyProvider>,
@@ -41,7 +41,7 @@ impl Platform {
         Self::with_credentials(storage, keys, component, Arc::new(credentials), fake)
     }
 
-    /// Does the same as [`new`](Self::new), but uses this source of credentials.
+    /// Does the same as [`new`](Self::new), but the host gets its credentials from `credentials`.
     pub(crate) fn with_credentials(
         storage: Arc<dyn HostStorage>,
         keys: Arc<dyn KeyProvider>,
@@ -62,7 +62,7 @@ impl Platform {
         Ok(Self { host, tenant, storage, keyring })
     }
 
-    /// Connects a customer. `query` is the query of the callback after a consent.
+    /// Connects a customer. `query` is the query of a callback, as [`consent`] returns it.
     pub(crate) async fn connect(&self, customer: &CustomerId, query: String) -> Result<Connection> {
         let shops = ShopPolicy::All;
         Ok(self.host.finish_app_store_install(&self.tenant, customer, query.into(), shops).await?)
@@ -78,7 +78,7 @@ impl Platform {
     }
 }
 
-/// Returns the credentials of an app of the fake.
+/// Returns the credentials of an app of the fake TikTok Shop.
 pub(crate) fn credentials(app: &App) -> AppCredentials {
     AppCredentials {
         app_key: app.app_key.clone(),
@@ -88,12 +88,12 @@ pub(crate) fn credentials(app: &App) -> AppCredentials {
     }
 }
 
-/// Lets the seller consent to this app, and returns the query of the callback.
+/// Lets the seller [`SELLER`] consent to this app, and returns the query of the callback.
 pub(crate) fn consent(tiktok: &Control, app: &App) -> Result<String> {
     Ok(tiktok.consent(&app.service_id, SELLER, None, Decision::Allow)?)
 }
 
-/// Returns the customer id of the copy with this number.
+/// Returns the id of the customer who gets the copy with this number.
 pub(crate) fn customer(number: u64) -> Result<CustomerId> {
     Ok(format!("customer-{number}").parse()?)
 }

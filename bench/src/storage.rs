@@ -22,24 +22,26 @@ use self::database::{Database, FEW, Kind};
 use self::report::{Compared, Report};
 use crate::platform::{Platform, consent};
 
-/// How often each database is measured. The two databases take turns, so that a slow phase of the machine affects both.
+/// The number of times that each database is measured. The full and the almost empty database take turns, so that a
+/// slow phase of the machine affects both.
 const ROUNDS: usize = 3;
 /// The number of connections that are encrypted (sealed) and inserted together.
 const BATCH: u64 = 2_000;
 
-/// Measure calls with a database of many connections, and compare it with a database of ten.
+/// Make the same calls with a database of many connections and with a database of ten, and compare the results.
 ///
-/// Measures each database three times, in turn, each time in a new process, and compares the medians. The fake TikTok
-/// Shop runs in another process, so the measured memory is the memory of the host alone.
+/// Measures the two databases in turn, three times each. Every measurement runs in a new process. The report compares
+/// the medians. The fake TikTok Shop runs in another process, so the measured memory is the memory of the host alone.
 #[derive(Args, Debug)]
 pub(crate) struct Storage {
-    /// Connections in the full database.
+    /// Number of connections in the full database.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(100..))]
     connections: u64,
-    /// Calls of each kind in each round.
+    /// Number of calls of each kind in each round.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(3..))]
     calls: u32,
-    /// A PostgreSQL server to measure as well. The benchmark creates two schemas there and drops them at the end.
+    /// Address of a PostgreSQL server that is measured, too. The benchmark creates two schemas on this server and drops
+    /// them at the end.
     #[arg(long, value_name = "ADDRESS", env = "TIKTOK_SHOP_TEST_POSTGRES", hide_env_values = true)]
     postgres: Option<String>,
     /// Print one JSON object instead of the table.
@@ -52,7 +54,8 @@ impl Storage {
         let folder = tempfile::tempdir()?;
         let fake = FakeTikTokShop::start(Options::default())?;
         let tiktok = fake.control();
-        // The copies share one refresh token, so this token must stay valid after a refresh has replaced it.
+        // All copies of the connection have the same refresh token, so this token must stay valid after a refresh has
+        // replaced it.
         tiktok.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::Honoured);
         let app = tiktok.apps().into_iter().next().context("the fake has no app")?;
         let keys = folder.path().join("keys");
@@ -86,8 +89,8 @@ impl Bench {
         Ok(Compared { few, many, load })
     }
 
-    /// Connects one customer at the fake, and inserts sealed copies of this connection. Returns how long sealing and
-    /// inserting took.
+    /// Connects one customer at the fake TikTok Shop, and inserts sealed copies of this connection into the database.
+    /// Returns how long sealing and inserting took.
     async fn fill(&self, database: &Database, connections: u64) -> Result<Duration> {
         let storage = database.open().await?;
         let shared: Arc<dyn HostStorage> = Arc::new(storage.clone());
@@ -106,7 +109,7 @@ impl Bench {
             for number in next..end {
                 batch.push(template.copy(number).await?);
             }
-            // While a batch is inserted, the next batch is sealed.
+            // The loop seals the next batch while the previous batch is being inserted.
             inserting.await??;
             let (storage, tenant) = (storage.clone(), platform.tenant.clone());
             inserting = tokio::spawn(async move { storage.insert_all(&tenant, &batch).await });
@@ -126,7 +129,7 @@ impl Bench {
         Platform::new(storage, keys, self.component.clone(), &self.app, self.tiktok.address())
     }
 
-    /// Makes the calls of one round in a new process, and returns its measurements.
+    /// Makes the calls of one round in a new process, and returns the measurements of the round.
     async fn measure(&self, database: &Database, connections: u64) -> Result<Measured> {
         let consents = (0..self.calls).map(|_| consent(&self.tiktok, &self.app)).collect::<Result<Vec<_>>>()?;
         let measured = calls::run_in_process(self, database, connections, &consents).await?;

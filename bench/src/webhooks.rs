@@ -26,41 +26,42 @@ use crate::report::{factor, milliseconds, profile, quantile};
 
 /// TikTok counts a webhook as failed if it is not answered within this time.
 const TIKTOK_WAITS: Duration = Duration::from_secs(3);
-/// The id of the first shop. The ids of the other shops count up from this id.
+/// The id of the first shop. Each further shop has the next higher id.
 const FIRST_SHOP: u64 = 7_490_000_000_000_000_000;
-/// One webhook in 20 announces that an authorization ends. The connector writes this to storage. The other webhooks are
-/// about orders.
+/// Every 20th webhook announces when an authorization ends, and the connector writes this time to storage. The other
+/// webhooks are about orders.
 const ANNOUNCEMENTS: u64 = 20;
 
 /// Send webhooks at a steady rate to a platform with many connections in memory.
 ///
-/// Each webhook is signed, and concerns a different shop than the webhook before it. One in 20 announces that an
-/// authorization ends. The connector writes this to the connection. A latency is the time from when the webhook should
-/// be sent until it is answered, so the latencies grow if the host falls behind. "Achieved" counts only webhooks that
-/// were handled.
+/// Each webhook is signed, and concerns another shop than the webhook before it. Every 20th webhook announces when an
+/// authorization ends, and the connector writes this time to the connection. The latency of a webhook is the time from
+/// its planned start to the answer of the host, so the latencies grow if the host falls behind. "Achieved" counts only
+/// the webhooks that the host handled.
 ///
 /// With --forged, measures the same load without and with forged webhooks, in turn.
 #[derive(Args, Debug)]
 pub(crate) struct Webhooks {
-    /// Webhooks per second.
+    /// Number of webhooks per second.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
-    /// Length of each measurement in seconds.
+    /// Length of each measurement, in seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// Connections in storage. Each has a shop of its own.
+    /// Number of connections in storage. Each connection has its own shop.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
-    /// Refreshes per second beside the webhooks. Each reads the shops from the fake TikTok Shop.
+    /// Number of refreshes per second, at the same time as the webhooks. Each refresh reads the shops from the fake
+    /// TikTok Shop.
     #[arg(long, default_value_t = 0)]
     refreshes: u32,
-    /// Forged webhooks for each signed one.
+    /// Number of forged webhooks for each signed webhook.
     #[arg(long, default_value_t = 0)]
     forged: u32,
-    /// The size of a forged webhook, in bytes.
+    /// Size of a forged webhook, in bytes.
     #[arg(long, default_value_t = 1_024)]
     forged_bytes: usize,
-    /// How often the load is measured without and with forged webhooks.
+    /// Number of times that the load is measured without and with forged webhooks. Has no effect without --forged.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Print one JSON object instead of the table.
@@ -88,8 +89,8 @@ impl Webhooks {
         Ok(if self.json { report.json() } else { report.text() })
     }
 
-    /// Sends signed webhooks for `seconds`, and `forged` forged ones for each of them. `part` numbers the measurements,
-    /// so that no webhook is sent in two of them.
+    /// Sends signed webhooks for `seconds`, and `forged` forged webhooks for each signed webhook. Each measurement has
+    /// another `part`, so that no webhook is sent in two measurements.
     async fn measure(&self, sender: &Sender, part: u64, forged: u32) -> Result<Measured> {
         let count = u64::from(self.rate) * u64::from(self.seconds);
         let signed: Vec<_> = (part * count..(part + 1) * count).map(|number| sender.webhook(number)).collect();
@@ -151,7 +152,7 @@ impl Webhooks {
     }
 }
 
-/// The latencies of one or several measurements.
+/// The results of one or several measurements.
 #[derive(Default)]
 struct Measured {
     webhooks: Vec<Duration>,
@@ -212,7 +213,7 @@ impl Measured {
 struct Report<'a> {
     asked: &'a Webhooks,
     alone: Measured,
-    /// The result of the same load with forged webhooks. `None` if none were asked for.
+    /// The result of the same load with forged webhooks. `None` if no forged webhooks were asked for.
     beside: Option<Measured>,
 }
 
@@ -258,20 +259,20 @@ impl Report<'_> {
     }
 }
 
-/// Makes the webhooks. It takes TikTok's part and signs each webhook with the secret of the app. It also holds the
-/// platform that receives the webhooks; the platform's connections are in memory.
+/// Plays the role of TikTok: makes the webhooks and signs each webhook with the secret of the app. Also contains the
+/// platform that receives the webhooks. The platform's connections are in memory.
 struct Sender {
     platform: Platform,
     /// Answers the refreshes. The fake stops when this value is dropped.
     _fake: FakeTikTokShop,
     app: App,
     connections: u64,
-    /// When the seller consented, in Unix seconds. Every webhook is dated one second later.
+    /// The time at which the seller consented, in Unix seconds. The timestamp of every webhook is one second later.
     now: u64,
 }
 
 impl Sender {
-    /// Makes one connection at the fake TikTok Shop, and stores copies of it. Each copy has a shop of its own.
+    /// Makes one connection at the fake TikTok Shop, and stores copies of this connection. Each copy has its own shop.
     async fn new(component: PathBuf, connections: u64) -> Result<Self> {
         let fake = FakeTikTokShop::start(Options::default())?;
         let control = fake.control();
@@ -295,7 +296,8 @@ impl Sender {
 
     /// Returns the signature and the body of the webhook with this number.
     fn webhook(&self, number: u64) -> (String, Vec<u8>) {
-        // The step is a prime number, which spreads consecutive webhooks over the shops.
+        // The shops of two consecutive webhooks are 7919 numbers apart. 7919 is prime, so the webhooks spread over all
+        // shops.
         let shop = FIRST_SHOP + number.wrapping_mul(7_919) % self.connections;
         let (kind, data) = if number.is_multiple_of(ANNOUNCEMENTS) {
             (7, json!({ "expiration_time": self.now + 20 * 86_400 }))

@@ -1,8 +1,8 @@
-//! Builds the consent link: Partner Center's link with the host's state appended.
+//! Builds the link to TikTok's consent page: the link from Partner Center, with the host's state appended.
 //!
-//! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407. The caller adds `state`, and the callback
-//! returns it unchanged. The host name in the link depends on the market and has changed in the past, so the whole link
-//! is configuration.
+//! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407. The app appends the parameter `state` to
+//! the link, and TikTok returns it unchanged in the callback. The host name in the link depends on the market and has
+//! changed in the past, so the whole link comes from the configuration.
 
 use crate::callback;
 use crate::error::{Cause, Error};

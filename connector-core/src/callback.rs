@@ -1,5 +1,5 @@
-//! Reads the callback of a consent: checks its state and takes the authorization code. The state is checked first. A
-//! wrong callback causes no request to TikTok.
+//! Reads the callback of a consent: checks its state and takes the authorization code from it. The state is checked
+//! first. If the callback is wrong, no request is sent to TikTok.
 //!
 //! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407. The callback of a consent has `code` and
 //! `state`. The callback of a refusal has `error`, and the four letters `null` in `code`. The callback of an install
@@ -10,19 +10,19 @@ use crate::secret::{AuthorizationCode, State};
 use alloc::format;
 use alloc::string::String;
 
-/// The maximum length of a query that is read, in bytes.
+/// The maximum length of a query, in bytes. A longer query is refused.
 pub(crate) const MAX_QUERY_BYTES: usize = 8192;
 
 /// The state that a callback must have.
 pub enum StateCheck {
-    /// The state of a consent that this host started.
+    /// The callback must have this state. The state belongs to a consent that this host started.
     Expected(State),
     /// The callback must have no state, because the seller installed the app in TikTok's App Store. The host has
     /// already signed its customer in.
     AppStoreInstall,
 }
 
-/// The source of the authorization code.
+/// How the authorization code reaches the connector: alone, or inside a callback.
 pub enum Grant {
     /// The code itself. The host has already checked the callback.
     Code(AuthorizationCode),
@@ -43,9 +43,10 @@ pub struct Consented {
     pub app_key: Option<String>,
 }
 
-/// Checks the form of a callback, but not its state. The form is correct if the callback is not too long, repeats no
-/// parameter, and has a `code` or an `error`. A callback in another form tells nothing about the seller's decision. A
-/// host makes this check before it marks the state as used, so the correct callback can still use the state.
+/// Checks the form of a callback, but not its state. The form is correct if the callback is not too long, repeats none
+/// of `code`, `error` and `app_key`, and has a `code` or an `error`. A callback in another form does not tell what the
+/// seller decided. A host calls this function before it marks the state as used. So a malformed callback does not use
+/// up the state, and the correct callback can still use it.
 ///
 /// # Errors
 /// Invalid request: `callback-malformed`.
@@ -102,7 +103,7 @@ fn code_or_refusal(code: Option<AuthorizationCode>) -> Result<AuthorizationCode,
     code.filter(|code| !matches!(code.expose().trim(), "" | "null")).ok_or_else(|| Error::new(Cause::ConsentRefused))
 }
 
-/// Decodes the pairs of a query.
+/// Decodes the names and values of the parameters of a query.
 pub(crate) fn parameters(query: &str) -> form_urlencoded::Parse<'_> {
     form_urlencoded::parse(query.as_bytes())
 }

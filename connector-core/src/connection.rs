@@ -1,5 +1,5 @@
-//! The customer's row, which `list-connections` and `list-shops` show. It is a projection of the token record and of
-//! the shops that TikTok lists. It holds no token.
+//! The customer's row: the stored state of one connection, which `list-connections` and `list-shops` return. It is
+//! calculated from the token record and from the shops that TikTok lists. It holds no token.
 
 use crate::error::{Cause, Error};
 use crate::identity::ConnectionKey;
@@ -10,11 +10,12 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// An authorization is shown as ending if its refresh token expires within this many seconds: 30 days.
+/// A connection has the status [`Status::AuthorizationEnding`] if its refresh token expires within this many seconds:
+/// 30 days.
 pub const ENDING_NOTICE: u64 = 30 * 86_400;
 
-/// The largest number of shops that a connection has: 1000. The shops that TikTok no longer lists are counted too. A
-/// seller has a handful of shops.
+/// The largest number of shops that a connection may have: 1000. The shops that TikTok no longer lists are counted too.
+/// A seller usually has only a handful of shops.
 pub const MAX_SHOPS: usize = 1000;
 
 /// The latest information from TikTok about a shop.
@@ -32,8 +33,8 @@ pub enum ShopStanding {
     Unconfirmed,
 }
 
-/// The facts that decide whether a customer may use a shop now. `call`, the owners of a webhook and `list-shops` all
-/// ask this one type.
+/// The facts that decide whether a customer may use a shop now. `call`, `list-shops` and `receive-webhook` all use this
+/// type for the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShopUse {
     /// Why the connection is dead; `None` if it is not dead.
@@ -84,8 +85,8 @@ pub struct ListedShop {
     pub region: String,
     /// `LOCAL`, `CROSS_BORDER`, or a value that TikTok adds in the future.
     pub seller_type: String,
-    /// The cipher; `None` if TikTok sent none. A row keeps no cipher of an unconfirmed shop, or of a shop that is no
-    /// longer granted.
+    /// The cipher. `None` if TikTok sent no cipher. In a row, it is also `None` if the shop is unconfirmed or no longer
+    /// granted.
     pub cipher: Option<ShopCipher>,
     /// The code that the seller sees in Seller Center.
     pub code: String,
@@ -94,7 +95,7 @@ pub struct ListedShop {
 }
 
 impl ListedShop {
-    /// Copies the shop with its cipher. A write that is repeated after a lost race needs the copy.
+    /// Copies the shop, including its cipher. A write that is repeated after a lost race needs the copy.
     #[must_use]
     pub fn duplicate(&self) -> Self {
         Self {
@@ -113,7 +114,7 @@ impl ListedShop {
 pub struct ShopList {
     /// The shops whose entries can be read, in the order of the list.
     pub shops: Vec<ListedShop>,
-    /// The number of entries that cannot be read. Such an entry may be any shop, even a known one.
+    /// The number of entries that cannot be read. Such an entry may be any shop, even a shop that is already known.
     pub unreadable: usize,
 }
 
@@ -134,7 +135,7 @@ pub enum Status {
     Active,
     /// The connection works until this time.
     AuthorizationEnding(UnixSeconds),
-    /// The connection does not work. Only a new consent helps.
+    /// The connection does not work. It needs a new consent, unless a forced refresh succeeds.
     ReauthorizationRequired(DeadReason),
 }
 
@@ -181,12 +182,12 @@ pub struct Connection {
     pub shop_policy: ShopPolicy,
     /// The state of the grant.
     pub status: Status,
-    /// When the access token expires. `None` if TikTok sent no believable time.
+    /// When the access token expires. `None` if TikTok sent no time, or a time that cannot be true.
     pub access_ends: Option<UnixSeconds>,
-    /// When the refresh token expires. `None` if TikTok sent no believable time.
+    /// When the refresh token expires. `None` if TikTok sent no time, or a time that cannot be true.
     pub refresh_ends: Option<UnixSeconds>,
-    /// When the authorization ends, if TikTok has announced that by webhook since the consent. If several webhooks
-    /// announced a time, the latest time counts.
+    /// When the authorization ends, if TikTok has announced the time by webhook since the latest consent. If several
+    /// webhooks announced a time, the latest of these times counts.
     pub authorization_ends: Option<UnixSeconds>,
     /// When this connection was first made.
     pub connected_at: UnixSeconds,
@@ -202,7 +203,7 @@ pub struct Connection {
     pub last_failure: Option<PastFailure>,
 }
 
-/// A connection as it is stored, with two values that show which of two rows is newer.
+/// A connection as it is stored, with `lineage` and `generation`, which show which of two rows is newer.
 pub struct Row {
     /// The connection as the customer sees it.
     pub connection: Connection,
@@ -214,7 +215,7 @@ pub struct Row {
 
 /// The change that a call makes to the shops of a row.
 pub enum ShopUpdate {
-    /// TikTok sent its list.
+    /// TikTok sent its list of shops.
     Listed(ShopList),
     /// TikTok reported the seller or the shops as inactive.
     Inactive,
@@ -226,8 +227,8 @@ pub enum ShopUpdate {
         id: String,
         /// Whether TikTok still grants the shop.
         grant: ShopGrant,
-        /// The time of the consent to which the call applies. If the record has a later one, the seller has consented
-        /// again during the call, and the shop stays linked.
+        /// The time of the consent to which the call applies. If the consent in the record is later, the seller has
+        /// consented again during the call, and the shop stays linked.
         granted_at: UnixSeconds,
     },
     /// The shops were not read. They stay as they are.
@@ -236,9 +237,9 @@ pub enum ShopUpdate {
 
 /// The change that a call makes to the last failure of a row.
 pub enum Outcome {
-    /// The call succeeded: no failure is shown any more.
+    /// The call succeeded. The row has no last failure any more.
     Success,
-    /// The call failed: this failure is shown.
+    /// The call failed. This failure becomes the last failure.
     Failure(PastFailure),
     /// The call does not change the last failure.
     Unchanged,
@@ -255,7 +256,8 @@ impl Outcome {
 /// The occasion on which a row is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
-    /// A consent was given in this call. Everything that was announced about the earlier grant is void.
+    /// This call stores a new consent. The end of the authorization that was announced before the consent does not
+    /// count any more.
     Consent,
     /// Any call after the consent.
     LaterCall,
@@ -291,12 +293,12 @@ impl RowUpdate {
 
 /// Builds the new row from the token record, the previous row (`before`) and the update.
 ///
-/// If the previous row has another lineage, it is replaced completely, so no cipher of an earlier grant survives. If
-/// the previous row has the same lineage and was made from a newer record, the new row keeps the facts about the grant
-/// from the previous row. The row of a dead record has no cipher and no shop that is shown as granted.
+/// If the previous row has another lineage, nothing of it is kept, so no cipher of an earlier grant survives. If the
+/// previous row has the same lineage and a higher generation than the record, the new row keeps the facts about the
+/// grant from the previous row. In the row of a dead record, no shop has a cipher or the standing `Granted`.
 ///
 /// # Errors
-/// Upstream: `too-many-shops` if a list would add a shop to a row that then has more than [`MAX_SHOPS`] shops.
+/// Upstream: `too-many-shops` if a list adds a shop and the row would then have more than [`MAX_SHOPS`] shops.
 pub fn project(
     key: &ConnectionKey,
     record: &TokenRecord,
@@ -378,8 +380,9 @@ fn status(record: &TokenRecord, authorization_ends: Option<UnixSeconds>, now: Un
     }
 }
 
-/// Returns the status of a grant that is not dead. It shows the earlier of two times: the end of the authorization, if
-/// TikTok announced it, and the expiry of the refresh token, if the token is in its last 30 days.
+/// Returns the status of a grant that is not dead. There are two times at which the grant may end: the time that TikTok
+/// announced, and the expiry of the refresh token if it is at most 30 days away. The status shows the earlier of these
+/// times. If neither time exists, the status is `Active`.
 fn status_while_alive(announced: Option<UnixSeconds>, refresh_ends: Option<UnixSeconds>, now: UnixSeconds) -> Status {
     let near = refresh_ends.filter(|end| *end <= now.plus(ENDING_NOTICE));
     match [announced, near].into_iter().flatten().min() {
@@ -404,7 +407,7 @@ impl Connection {
         ShopUse { dead: self.dead(), standing: shop.standing, linked: shop.linked }
     }
 
-    /// Returns the connection with its status at `now`. The status in the row may be too old: since the row was
+    /// Returns the connection with its status at `now`. The status in the row may be out of date: since the row was
     /// written, the refresh token may have reached its last 30 days.
     #[must_use]
     pub fn at(mut self, now: UnixSeconds) -> Self {
@@ -446,10 +449,11 @@ impl Shop {
 }
 
 /// Merges TikTok's list with the known shops. The result contains first the shops of the list, in the list's order and
-/// each id once, and then the known shops that the list does not contain. If a known shop is in the list, the result
-/// keeps only the shop's `linked`. Everything else comes from the list, even a missing cipher. If a consent brings back
-/// a shop that was no longer granted, the shop is linked by the same policy as a new shop. If an entry of the list
-/// cannot be read, it may be any known shop, so the known shops that are not in the list keep their standing.
+/// each id once, and then the known shops that the list does not contain. If the list contains a known shop, only
+/// `linked` is kept from the known shop. Everything else comes from the list, even a missing cipher. If a shop was no
+/// longer granted and not linked, and a consent brings it back, the policy decides whether it is linked, as for a new
+/// shop. An entry of the list that cannot be read may be any known shop. So if there is such an entry, the known shops
+/// that are not in the list keep their standing.
 fn merged(known: Vec<Shop>, list: &ShopList, policy: ShopPolicy, occasion: Occasion) -> Result<Vec<Shop>, Error> {
     let known_shops = known.len();
     let mut places = places_of(&known);
@@ -501,7 +505,8 @@ fn linked_as(mut known: Vec<Shop>, chosen: &[String]) -> Vec<Shop> {
     known
 }
 
-/// Returns the index of each shop in `shops`, by the shop's id. With it, merging two lists takes one pass over each.
+/// Returns a map from the id of each shop to the index of the shop in `shops`. With this map, two lists are merged in
+/// one pass over each list.
 pub(crate) fn places_of(shops: &[Shop]) -> BTreeMap<String, usize> {
     shops.iter().enumerate().map(|(place, shop)| (shop.listed.id.clone(), place)).collect()
 }

@@ -1,10 +1,10 @@
-//! The three times that the connector and its host agree on: the life of a claim, the longest request for tokens, and
-//! the longest save.
+//! The three durations that the connector and its host agree on: the life of a claim, the longest request for tokens,
+//! and the longest save.
 //!
-//! A claim is a note in the stored record that one call is sending the refresh token now. The connector plans with
-//! these numbers, and the host must keep them: a claim must live longer than the request that it covers and the save of
-//! the new tokens together. Nothing else in the workspace states these numbers; the host, the simulation and the tests
-//! take them from here.
+//! A claim is a note in the stored token record. It says that one call is sending the refresh token now. The life of a
+//! claim must be longer than the longest request and the longest save together. The connector relies on these
+//! durations, and the host must keep them. The durations are defined only here: the host, the simulation and the tests
+//! use these constants.
 //!
 //! ```
 //! use tiktok_shop_connector_core::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
@@ -15,26 +15,26 @@
 
 use core::time::Duration;
 
-/// The life of a claim, measured by the clock of the storage: 120 s. While a claim lives, no other call sends the
-/// refresh token that the claim covers.
+/// The life of a claim, measured by the clock of the storage: 120 s. Until this time has passed, no other call sends
+/// the refresh token that the claim covers.
 pub const CLAIM_LIFE: Duration = Duration::from_secs(120);
 
 /// The longest time that one request to TikTok's token server (`auth.tiktok-shops.com`) may take: 30 s. The program
-/// that embeds the connector ends each such request before this time has passed.
+/// that embeds the connector ends each such request before 30 s have passed.
 pub const REQUEST_BUDGET: Duration = Duration::from_secs(30);
 
 /// The longest time that all tries of one save may take together: 10 s.
 pub const SAVE_BUDGET: Duration = Duration::from_secs(10);
 
-// A claim covers one request and the save of its answer.
+// The life of a claim must be longer than one request and the save of its answer together.
 const _: () = assert!(REQUEST_BUDGET.as_secs() + SAVE_BUDGET.as_secs() < CLAIM_LIFE.as_secs());
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A host that was built for other numbers could send a refresh token twice, so every change of these numbers is a
-    /// breaking change.
+    /// Every change of one of these three durations is a breaking change: a host that was built with the old value
+    /// could send a refresh token twice.
     #[test]
     fn the_contract_stays_at_120_30_and_10_seconds() {
         assert_eq!([CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET].map(|time| time.as_secs()), [120, 30, 10]);

@@ -3,7 +3,7 @@
 use crate::secret::AppSecret;
 use alloc::string::String;
 
-/// The app that connects the tenant with TikTok Shop.
+/// The credentials of the tenant's app.
 pub struct Credentials {
     /// The public identifier of the app.
     pub app_key: String,

@@ -1,6 +1,6 @@
-//! Decides what an answer of TikTok Shop means. The HTTP status counts first, then the envelope's `code`. For code
-//! 36009004, words of the message also count. A failure may have HTTP status 200, and a gateway may answer with its own
-//! error page.
+//! Decides what an answer of TikTok Shop means. The HTTP status counts first, then the `code` in the envelope. The
+//! envelope is the JSON object with `code`, `message`, `request_id` and `data`. For code 36009004, words of the message
+//! also count. A failure may have HTTP status 200, and a gateway may answer with its own error page.
 //!
 //! Sources: partner.tiktokshop.com/docv2/page/common-errors (2026) and …/rate-limits (2026).
 
@@ -30,19 +30,19 @@ pub struct Fault {
     pub acted: Acted,
 }
 
-/// An envelope with `code` 0. It has no `Debug`, because `data` holds tokens.
+/// An envelope with `code` 0. This type has no `Debug`, because `data` holds tokens.
 pub struct Success<'a> {
     /// The JSON text of `data`. It may be absent or `null`.
     pub data: Option<&'a str>,
-    /// TikTok's request id, for an error about `data`.
+    /// TikTok's request id. It is needed if `data` causes an error.
     pub request_id: Option<String>,
 }
 
-/// Reads an answer whose body is `text`. `secrets` are the secrets of the request: if TikTok repeats them, they are
-/// kept out of the error.
+/// Reads an answer. `text` is the body of the answer. `secrets` are the secrets of the request: if TikTok repeats one
+/// of them in the answer, it does not get into the error.
 ///
 /// # Errors
-/// A [`Fault`] for every answer except an envelope with code 0 in a 2xx answer.
+/// A [`Fault`], unless the HTTP status is 2xx and the body is an envelope with code 0.
 pub fn read<'a>(response: &Response, text: &'a str, secrets: &[&str]) -> Result<Success<'a>, Fault> {
     let status = response.status;
     let envelope = Members::parse(text.as_bytes());
@@ -78,7 +78,7 @@ pub fn read<'a>(response: &Response, text: &'a str, secrets: &[&str]) -> Result<
     Err(Fault { error, acted })
 }
 
-/// Decides what a failed exchange means.
+/// Decides what it means that a request got no complete answer.
 #[must_use]
 pub fn transport(failure: TransportFailure) -> Fault {
     let (cause, acted) = match failure {
@@ -106,11 +106,11 @@ pub fn code_and_request_id(text: &str, secrets: &[&str]) -> (Option<i64>, Option
     (envelope.whole_number("code"), request_id(&envelope, secrets))
 }
 
-/// The delay after a fault that passes by itself: 5 s.
+/// The delay after a temporary fault: 5 s.
 pub(crate) const TRANSIENT_DELAY: Duration = Duration::from_secs(5);
-/// The delay after a 429 without `Retry-After`: one minute.
+/// The delay after HTTP status 429 without `Retry-After`: one minute.
 const LIMIT_DELAY: Duration = Duration::from_secs(60);
-/// The code for the rate limit of test shops, which is counted by the hour.
+/// TikTok's code for the rate limit of test shops. This limit is counted by the hour.
 const HOURLY_LIMIT: i64 = 36_009_037;
 
 /// Reads `Retry-After`: a number of seconds, or a date (RFC 9110, section 10.2.3). The result is at least one second. A
@@ -135,8 +135,10 @@ fn request_id(envelope: &Members<'_>, secrets: &[&str]) -> Option<String> {
     envelope.text("request_id").filter(|text| plain(text) && !echoes(text))
 }
 
-/// Returns whether the content type is absent or is a JSON media type. If the media type has a charset, the charset
-/// must be UTF-8. The body must not be UTF-16.
+/// Returns true if all of these hold:
+/// - The body is not UTF-16.
+/// - The content type is absent or is a JSON media type.
+/// - The content type names no charset, or it names UTF-8.
 fn is_json(response: &Response) -> bool {
     if is_utf_16(&response.body) {
         return false;
@@ -176,8 +178,8 @@ fn cause_of_code(code: i64, message: &str) -> (Cause, Acted) {
     (cause, acted)
 }
 
-/// Returns the cause of code 36009004, which has many meanings. The function looks for words, not sentences, because
-/// real texts differ in their quote marks and endings.
+/// Returns the cause of an answer with code 36009004, which TikTok uses for many faults. The function looks for single
+/// words in the message and not for sentences, because TikTok's texts differ in their quote marks and endings.
 fn refused_parameter(message: &str) -> Cause {
     let text = message.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));

@@ -1,4 +1,4 @@
-//! Says what went wrong and what the host should do next.
+//! The errors of the connector. An error says what went wrong and what the host should do next.
 //!
 //! Every version may add causes. The list of actions does not change within a major version. [`Cause::action`] maps
 //! every cause to its action.
@@ -18,10 +18,10 @@ use core::time::Duration;
 
 pub use advice::Advice;
 
-/// The next step of the host. The list is closed within a major version of the WIT package.
+/// The next step of the host. The list does not change within a major version of the WIT package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Report it: the connector has a bug.
+    /// Report the error: the connector has a bug.
     Internal,
     /// Correct the arguments of the call.
     InvalidRequest,
@@ -29,9 +29,9 @@ pub enum Action {
     Misconfigured,
     /// Ask the seller for a new consent.
     Reauthorize,
-    /// Call again with the same arguments, not before a delay.
+    /// Wait for the delay of the error, then call again with the same arguments.
     RetryAfter,
-    /// Call again: other writers were faster each time, and nothing was written.
+    /// Call again. At each try, another writer was faster, and nothing was written.
     StorageConflict,
     /// Restore storage, then call again.
     StorageFailed,
@@ -53,8 +53,8 @@ macro_rules! causes {
             /// Every cause, ordered by name.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// Returns the documented code: kebab-case, never renamed. It is meant for counting and support; see
-            /// [`code`].
+            /// Returns the documented code, in kebab-case. A code is never renamed. A host may branch on the codes in
+            /// [`code`]; all other codes are only for counting and support.
             #[must_use]
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
@@ -153,18 +153,18 @@ pub mod code {
 
     /// The customer has no such connection.
     pub const NOT_CONNECTED: &str = Cause::NotConnected.code();
-    /// The body of the webhook is too large, or it is signed and can't be read as an event. The host answers it with
-    /// 500, so that TikTok repeats it, and shows it to an operator.
+    /// The body of the webhook is too large, or it is signed but can't be read as an event. The host answers the
+    /// webhook with HTTP 500, so that TikTok sends it again, and shows the error to an operator.
     pub const WEBHOOK_MALFORMED: &str = Cause::WebhookMalformed.code();
-    /// TikTok Shop did not send this webhook, or sent it in another form. The host answers it with 401.
+    /// TikTok Shop did not send this webhook, or its body was changed. The host answers it with HTTP 401.
     pub const WEBHOOK_SIGNATURE_INVALID: &str = Cause::WebhookSignatureInvalid.code();
 }
 
 /// The longest delay of an [`Action::RetryAfter`]: one hour.
 pub const MAX_DELAY: Duration = Duration::from_secs(3600);
 
-/// A cause with its circumstances. It contains no secret: TikTok's texts pass [`scrubbed`] first. It is boxed, so that
-/// results that carry it stay small.
+/// A cause with its circumstances. An error contains no secret, because [`scrubbed`] removes all secrets from TikTok's
+/// texts first. The circumstances are boxed, so that a `Result` with this error is small.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Circumstances>);
 
@@ -197,7 +197,7 @@ impl Error {
         self
     }
 
-    /// Adds a note for support. It must not contain secrets.
+    /// Adds a note for support. The note must not contain secrets.
     #[must_use]
     pub fn with_note(mut self, note: &str) -> Self {
         self.note = Some(printable(note));
@@ -253,16 +253,17 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if is_invisible(c) { ' ' } else { c }).take(MAX_NOTE_CHARS).collect()
 }
 
-/// Returns whether a character is a control character, or an invisible character with which a terminal or a log viewer
-/// changes the direction of a text, joins characters or begins a line (some of Unicode's categories `Cf`, `Zl`, `Zp`).
+/// Returns true for a control character, and for an invisible character with which a terminal or a log viewer changes
+/// the direction of a text, joins characters or begins a line. The invisible characters are a part of Unicode's
+/// categories `Cf`, `Zl` and `Zp`.
 fn is_invisible(c: char) -> bool {
     let obeyed = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     c.is_control() || obeyed
 }
 
-/// Makes foreign text safe for an error. Control and invisible characters are removed. A word that is long enough to be
-/// a token in some encoding, or that contains a part of one of `secrets`, is replaced. The text is cut off at 200
-/// characters.
+/// Makes a text of TikTok or of the host safe for an error. Control and invisible characters are removed. A word is
+/// replaced by `[…]` if it is long enough to be a token in some encoding, or if it contains a part of one of `secrets`.
+/// The text is cut off at 200 characters.
 #[must_use]
 pub fn scrubbed(text: &str, secrets: &[&str]) -> String {
     let mut kept = String::new();

@@ -1,6 +1,6 @@
-//! The requests that the core asks for and the answers that it reads, as plain data. The connector asks for JSON in
-//! UTF-8 without a content coding. An answer in another charset is read all the same, because it may contain new
-//! tokens. The host program decodes an answer in a content coding, because the component has no decoder.
+//! HTTP requests and answers as plain data: the core builds the requests and reads the answers. The connector asks for
+//! JSON in UTF-8 without a content coding. An answer in another charset is read all the same, because it may contain
+//! new tokens. The host program decodes an answer in a content coding, because the component has no decoder.
 
 use crate::secret::{AccessToken, RequestTarget};
 use alloc::borrow::Cow;
@@ -41,7 +41,7 @@ pub enum Method {
     Delete,
 }
 
-/// A request. It has no `Debug`, because its query holds secrets: TikTok requires the app secret and tokens there.
+/// A request. This type has no `Debug`, because TikTok requires secrets in the query: the app secret and tokens.
 pub struct Request<'a> {
     /// The network host that receives the request.
     pub authority: Authority,
@@ -60,7 +60,7 @@ pub struct Request<'a> {
 }
 
 /// The largest number of chunks in which the body of an answer may arrive: 4096. Each chunk costs a call to the host
-/// program, so a body of single bytes would use up the guest's time.
+/// program, so a body that arrives byte by byte would use up the guest's time.
 pub const MAX_RESPONSE_CHUNKS: u32 = 4096;
 
 /// A complete answer.
@@ -80,8 +80,8 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-/// The content coding that every request asks for, as the header `accept-encoding`: none. Without this header a gateway
-/// may choose any coding (RFC 9110, section 12.5.3).
+/// The value of the header `accept-encoding` in every request. It asks for an answer without a content coding. Without
+/// this header, a gateway may choose any coding (RFC 9110, section 12.5.3).
 pub const ACCEPT_ENCODING: &str = "identity";
 
 impl Response {
@@ -98,12 +98,13 @@ impl Response {
     }
 }
 
-/// Returns JSON in UTF-8, UTF-16 or Latin-1 as text. Bytes that are no character become U+FFFD, and so does an escaped
-/// half of a surrogate pair, such as `\ud83d`. So the tokens can still be read if, for example, a name in the same body
-/// was cut off within a character. A byte order mark is removed (RFC 8259, section 8.1).
+/// Decodes a JSON body in UTF-8, UTF-16 or Latin-1. Bytes that are not a valid character become U+FFFD, and so does an
+/// escaped half of a surrogate pair, such as `\ud83d`. So the tokens can still be read if, for example, a name in the
+/// same body was cut off within a character. A byte order mark is removed (RFC 8259, section 8.1).
 ///
-/// UTF-16 is recognised by its byte order mark, or by the zero byte beside the first character, which is an ASCII
-/// character in every JSON text. A body is read as Latin-1 if the content type says so and the body is not UTF-8.
+/// A body is read as UTF-16 if it has the byte order mark of UTF-16, or if a zero byte stands next to its first
+/// character: in every JSON text, the first character is an ASCII character. A body is read as Latin-1 if the content
+/// type says so and the body is not valid UTF-8.
 #[must_use]
 pub fn text_of<'a>(body: &'a [u8], content_type: Option<&str>) -> Cow<'a, str> {
     let utf16 = |code_unit: fn([u8; 2]) -> u16| {
@@ -171,7 +172,8 @@ fn whole_pairs(text: Cow<'_, str>) -> Cow<'_, str> {
 pub enum TransportFailure {
     /// The egress policy of the host program refused the request or the address.
     Denied,
-    /// The body broke off, or the connection was reset or timed out. It is unknown whether TikTok acted.
+    /// The answer ended before it was complete, or the connection was reset or timed out. It is unknown whether TikTok
+    /// acted.
     Interrupted,
     /// No connection was made, because the name resolution, the address, TCP or the check of the certificate failed.
     NotConnected,
@@ -222,7 +224,7 @@ mod tests {
         for charset in ["iso-8859-1", "ISO-8859-1", "\"latin1\"", "windows-1252"] {
             let content_type = alloc::format!("application/json; charset={charset}");
             assert_eq!(text_of(latin1, Some(&content_type)), "{\"a\":\"Café\"}", "{charset}");
-            // A wrong label does not spoil UTF-8.
+            // A body in UTF-8 is read correctly even if the content type names another charset.
             assert_eq!(text_of("{\"a\":\"Café\"}".as_bytes(), Some(&content_type)), "{\"a\":\"Café\"}");
         }
         for body in [b"".as_slice(), b"7", b"\xff", b"\xff\xfe", b"\0\0"] {

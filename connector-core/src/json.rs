@@ -1,8 +1,9 @@
-//! Reads JSON objects from TikTok and from storage. The members keep the exact text of their values and are read one by
-//! one.
+//! Reads JSON objects from TikTok and from storage. Each member keeps the exact text of its value, and the members are
+//! read one by one.
 //!
-//! All objects share this reader. A member that cannot be read does not affect the others, a value that is passed on
-//! keeps its exact text, and the component contains one deserializer instead of one for each type.
+//! Every object is read with [`Members`]. This has three advantages: a member that cannot be read does not affect the
+//! other members; a value that is passed on keeps its exact text; the component contains one deserializer instead of
+//! one for each type.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -12,7 +13,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// The members of an object in their order, with the text of their values.
+/// The members of an object in their order, each with the text of its value.
 #[derive(Default)]
 pub struct Members<'a>(Vec<(String, &'a RawValue)>);
 
@@ -30,7 +31,7 @@ impl<'a> Members<'a> {
         self.0.len()
     }
 
-    /// Returns the JSON text of a member's value. If the name is repeated, the first member counts.
+    /// Returns the JSON text of a member's value. If several members have this name, the first member counts.
     #[must_use]
     pub fn raw(&self, name: &str) -> Option<&'a str> {
         self.0.iter().find(|(member, _)| member == name).map(|(_, value)| value.get())
@@ -49,7 +50,7 @@ impl<'a> Members<'a> {
         text(raw).or_else(|| raw.starts_with(|c: char| c.is_ascii_digit()).then(|| raw.to_owned()))
     }
 
-    /// Returns the value of a member that is a whole number, or a text that contains one.
+    /// Returns the value of a member that is a whole number, or a text that contains only a whole number.
     #[must_use]
     pub fn whole_number(&self, name: &str) -> Option<i64> {
         let raw = self.raw(name)?;
@@ -78,13 +79,13 @@ impl<'a> Members<'a> {
         serde_json::from_slice(self.raw(name)?.as_bytes()).ok()
     }
 
-    /// Returns the texts of a member that is a list. Other items are skipped.
+    /// Returns the texts in a member that is a list. Items of the list that are not texts are skipped.
     #[must_use]
     pub fn texts(&self, name: &str) -> Option<Vec<String>> {
         Some(self.list(name)?.iter().filter_map(|item| text(item.get())).collect())
     }
 
-    /// Returns the object as JSON without one member.
+    /// Returns the object as JSON, without the members of this name.
     #[must_use]
     pub fn without(&self, name: &str) -> Option<String> {
         serde_json::to_string(&Without { members: self, name }).ok()

@@ -1,9 +1,9 @@
-//! Every decision of the TikTok Shop connector, without I/O.
+//! Makes every decision of the TikTok Shop connector, without I/O.
 //!
 //! The crate decides how a consent becomes a stored connection, when and how its tokens are renewed, what an answer of
 //! TikTok Shop means, and what the host should do next. It never reads a clock, draws a random number, opens a socket
-//! or accesses storage. It asks for all of that through [`ports::Effects`]. A test can therefore end a call at any
-//! effect, and the component around the crate only translates.
+//! or accesses storage. It asks its host for all of that through [`ports::Effects`]. A test can therefore end a call at
+//! any effect. The component that contains this crate only translates between the crate and the host.
 //!
 //! The modules answer these questions:
 //!
@@ -26,7 +26,8 @@
 //!
 //! let now = UnixSeconds::new(1_767_225_600);
 //! let end = Expiry::believed(Some(now.plus(7 * 86_400)), now);
-//! // A token with a life of seven days is due one day before its end. The jitter can only make it later; here it is 0.
+//! // A token with a life of seven days is due one day before its end. The jitter can only make the renewal later.
+//! // Here, the jitter is 0.
 //! assert_eq!(due_at(end, now, 0), now.plus(6 * 86_400));
 //! ```
 #![no_std]

@@ -1,4 +1,5 @@
-//! One file per export. Each file is a straight sequence of [`Effects`].
+//! The functions that the component exports, one file for each. Every function runs its [`Effects`] one after the
+//! other.
 //!
 //! The operations share these modules: `renewal` (plan, claim, request, save), `tokens` (loads and swaps of the
 //! record), `rows` (the order of row writes), `shop_sync` (reading the shops with a token that TikTok may refuse),
@@ -30,8 +31,8 @@ async fn credentials(effects: &impl Effects) -> Result<Credentials, Error> {
     effects.credentials().await.map_err(no_credentials)
 }
 
-/// Builds the error of a call that got no credentials. A host that checks a webhook before it makes a call uses this
-/// function, too, so that both give the same error.
+/// Builds the error of a call that got no credentials. A host that checks a webhook itself before it makes a call also
+/// uses this function, so that its error is the same as the error of the call.
 #[must_use]
 pub fn no_credentials(error: StorageError) -> Error {
     match error {
@@ -47,8 +48,8 @@ fn storage_error(error: StorageError) -> Error {
     }
 }
 
-/// Builds an error with the host's own words. The words are scrubbed, because a database may quote the record in its
-/// error message, and the error is stored in the row as the last failure.
+/// Builds an error that contains a text of the host. The text is scrubbed, because it may be a database's error message
+/// that quotes the record, and because the error is stored in the row as the last failure.
 fn host_error(cause: Cause, text: &str) -> Error {
     Error::new(cause).with_note(&scrubbed(text, &[]))
 }

@@ -50,7 +50,7 @@ pub struct TokenWrite {
 
 /// The outcome of a compare-and-swap. A lost race is not an error; its outcome is [`Swapped::Stale`].
 pub enum Swapped<T> {
-    /// The value was written under this revision.
+    /// The value was written. It now has this revision.
     Stored(Revision),
     /// The value was deleted, or there was none to delete.
     Deleted,
@@ -59,7 +59,7 @@ pub enum Swapped<T> {
     Stale(Option<Entry<T>>),
 }
 
-/// The effects of one call. The instance may be killed at any of them.
+/// The effects of one call: everything that the call asks its host for. The host may end the instance at any effect.
 #[allow(async_fn_in_trait, reason = "one instance runs one call on one thread: no future has to be Send")]
 pub trait Effects {
     /// Reads both clocks.
@@ -70,7 +70,7 @@ pub trait Effects {
     fn random_number(&self) -> u64 {
         u128::from_le_bytes(self.random()) as u64
     }
-    /// Fetches the tenant's app. Each call fetches it once.
+    /// Fetches the credentials of the tenant's app. Each call fetches them at most once.
     async fn credentials(&self) -> Result<Credentials, StorageError>;
     /// Sends a request and reads the complete answer.
     async fn send(&self, request: Request<'_>) -> Result<Response, TransportFailure>;

@@ -18,8 +18,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use sha2::{Digest, Sha256};
 
-/// The largest number of fallbacks: other refresh tokens, which are sent if TikTok rejects the current one. As many
-/// rejected tokens are kept.
+/// The largest number of fallbacks in a record. A fallback is another refresh token, which is sent if TikTok rejects
+/// the current one. The record also keeps at most this many rejected tokens.
 pub const MAX_FALLBACKS: usize = 3;
 
 /// 128 random bits.
@@ -44,11 +44,12 @@ impl Lineage {
 pub struct CurrentPair {
     /// The token that authenticates calls.
     pub access: Option<AccessToken>,
-    /// When the access token expires. `None` if TikTok sent no believable time.
+    /// When the access token expires. `None` if TikTok sent no time, or a time that cannot be true.
     pub access_ends: Option<UnixSeconds>,
-    /// The token that the next refresh spends.
+    /// The refresh token that the next refresh sends.
     pub refresh: Option<RefreshToken>,
-    /// When the refresh token expires. `None` if TikTok sent no believable time. A time about 99 years ahead is normal.
+    /// When the refresh token expires. `None` if TikTok sent no time, or a time that cannot be true. A time about 99
+    /// years ahead is normal.
     pub refresh_ends: Option<UnixSeconds>,
 }
 
@@ -78,17 +79,17 @@ impl TokenHash {
     }
 }
 
-/// A mark that is stored before a refresh token is sent. While the claim lives, no other call sends this token. A claim
-/// that has lapsed means that nobody knows the outcome of its request.
+/// A mark that is stored before a refresh token is sent. Until the claim lapses, no other call sends this token. If a
+/// claim has lapsed, nobody knows the outcome of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The random bits by which a call recognises its own claim.
     pub nonce: Nonce,
-    /// The hash of the refresh token that is being spent.
+    /// The hash of the refresh token that the call sends.
     pub spends: TokenHash,
 }
 
-/// Declares the words of an enum once: `as_str` writes them and `parse` reads them.
+/// Declares one word for each variant of an enum. `as_str` writes this word and `parse` reads it.
 macro_rules! words {
     ($type:ident: $($case:ident = $word:literal),*) => {
         impl $type {
@@ -139,12 +140,12 @@ impl DeadReason {
     }
 }
 
-/// The rule that decides which shops a consent links. The same rule applies to shops that appear later.
+/// The rule that decides which shops are linked at a consent. The same rule applies to shops that appear later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShopPolicy {
     /// Links every shop.
     All,
-    /// Links the shop if there is exactly one. If there are several, the customer must choose.
+    /// Links a shop only if it is the first and only shop of the connection. Otherwise, the customer must choose.
     ExactlyOne,
 }
 
@@ -186,14 +187,14 @@ pub struct TokenRecord {
 }
 
 impl TokenRecord {
-    /// Returns the grant that this record belongs to.
+    /// Returns the lineage, which identifies the grant that this record belongs to.
     #[must_use]
     pub const fn lineage(&self) -> Lineage {
         self.lineage
     }
 
-    /// Returns how many writes have changed the pair or the grant. The death of the grant is also counted. Of two rows
-    /// with the same lineage, the row with the higher number is newer.
+    /// Returns how many writes have changed the pair or the grant. The write that marks the grant as dead is counted,
+    /// too. If two rows have the same lineage, the row with the higher number is newer.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
@@ -228,10 +229,10 @@ impl TokenRecord {
     ///
     /// The clock of the host that received the pair may have been ahead. Then the pair's end is unknown, and
     /// `rotated_at` is in the future for the other hosts. If TikTok's answer had a date, `due_at` was calculated from
-    /// that date, and hosts with a correct clock renew the pair at `due_at`. For the host that is ahead, `due_at` has
-    /// already passed. It waits for six hours by its own clock, as for every pair whose end is unknown, because
-    /// otherwise it would renew the pair at each call. If the answer had no date, the other hosts wait until this
-    /// revision is six hours old by the clock of the storage.
+    /// that date, and hosts with a correct clock renew the pair at `due_at`. For the host whose clock is ahead,
+    /// `due_at` has already passed. This host waits for six hours by its own clock, as for every pair whose end is
+    /// unknown, because otherwise it would renew the pair at each call. If the answer had no date, the other hosts wait
+    /// until this revision is six hours old by the clock of the storage.
     #[must_use]
     pub fn is_due(&self, now: UnixSeconds, age: Duration) -> bool {
         if self.is_dated_ahead() && self.rotated_at <= now {
@@ -241,22 +242,22 @@ impl TokenRecord {
         now >= self.due_at || (unreachable && age.as_secs() >= UNKNOWN_END_LIFE)
     }
 
-    /// Returns whether a host whose clock was ahead of TikTok's received the pair. Only then is a pair due before it
-    /// was received.
+    /// Returns true if the clock of the host that received the pair was ahead of TikTok's clock. Only in this case is
+    /// `due_at` earlier than `rotated_at`.
     pub(crate) fn is_dated_ahead(&self) -> bool {
         self.due_at < self.rotated_at
     }
 
-    /// Returns up to [`MAX_FALLBACKS`] other refresh tokens, newest first. No token is listed twice, and the current
-    /// one is never among them.
+    /// Returns the fallbacks: up to [`MAX_FALLBACKS`] other refresh tokens, newest first. No token is listed twice, and
+    /// the current token is never among them.
     #[must_use]
     pub fn fallbacks(&self) -> &[RefreshToken] {
         &self.fallbacks
     }
 
-    /// Returns the refresh tokens that TikTok has rejected since the latest pair, newest first. When the record dies,
-    /// they become fallbacks again, so that a forced refresh can try them. This helps if TikTok rejected them by
-    /// mistake or because of a mistyped app secret.
+    /// Returns the refresh tokens that TikTok has rejected since the latest pair was stored, newest first. When the
+    /// record dies, these tokens become fallbacks again, so that a forced refresh can try them. This helps if TikTok
+    /// rejected them by mistake or because of a mistyped app secret.
     #[must_use]
     pub fn rejected(&self) -> &[RefreshToken] {
         &self.rejected
@@ -311,7 +312,7 @@ impl TokenRecord {
         self.dead
     }
 
-    /// Returns the facts from which a row is rebuilt.
+    /// Returns the facts about the seller from which a row is rebuilt.
     #[must_use]
     pub const fn profile(&self) -> &Profile {
         &self.profile

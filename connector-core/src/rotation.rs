@@ -4,7 +4,8 @@
 //! `operation::renewal` applies rules 1 to 8 in this order. The functions of this module only read a [`TokenRecord`],
 //! except [`adopt`]. All changes of the record are methods of [`TokenRecord`].
 //!
-//! 1. **Plan** ([`plan`]): the record is dead, fresh, claimed by another call, waiting after a failure, or free.
+//! 1. **Plan** ([`plan`]): a call finds that the record is dead, fresh, claimed by another call, waiting after a
+//!    failure, or free to be claimed.
 //! 2. **Claim before the request** ([`TokenRecord::claim`]): the claim is stored before the request is sent. If it
 //!    replaces a lapsed claim, one more request with an unknown outcome is counted.
 //! 3. **Not too late** ([`too_late`]): a request that might outlive its claim is not sent.
@@ -16,8 +17,8 @@
 //! 7. **Refused before TikTok acted** ([`TokenRecord::release`]): the claim is removed, and no unforced attempt is made
 //!    for a while.
 //! 8. **Everything else** ([`outcome_unknown`]): the record does not change. The claim stays until it lapses.
-//! 9. **A valid token is served** ([`TokenRecord::serves`]) even if TikTok does not renew it. If storage fails, the
-//!    call may fail instead. If a new pair could not be saved, it always fails. `operation::valid_token` applies this
+//! 9. **A valid access token is served** ([`TokenRecord::serves`]) even if TikTok does not renew it. If storage fails,
+//!    the call may fail. If a new pair could not be saved, the call always fails. `operation::valid_token` applies this
 //!    rule.
 
 use crate::contract::{CLAIM_LIFE, REQUEST_BUDGET, SAVE_BUDGET};
@@ -28,10 +29,10 @@ use crate::time::{Moment, UnixSeconds};
 use crate::token::{MAX_BACK_OFF, Pair, ROTATION_INTERVAL};
 use core::time::Duration;
 
-/// The largest number of times that a call tries one write, if it is unknown whether the write happened. The call does
-/// not pause between its tries, because the host already pauses between its own tries.
+/// The largest number of times that a call tries one write, as long as it is unknown whether the write happened. The
+/// call does not pause between its tries, because the host already pauses between its own tries.
 pub const MAX_TRIES: u32 = 3;
-/// The largest number of times that one call decides again because another writer overtook it.
+/// The largest number of times that one call decides again because another writer changed the record first.
 pub const MAX_ROUNDS: u32 = 8;
 
 /// The reason why a renewal is asked for.
@@ -39,10 +40,10 @@ pub const MAX_ROUNDS: u32 = 8;
 pub enum Trigger<'a> {
     /// Renews only when due, and at most once in ten minutes.
     WhenDue,
-    /// Renews when due, or if the access token is valid for less than this duration. Renews at most once in ten
+    /// Renews when due, or if the access token stays valid for less than this duration. Renews at most once in ten
     /// minutes.
     GoodFor(Duration),
-    /// Renews now. But while a claim of another call lives, nothing is sent.
+    /// Renews now, unless another call holds a claim that has not lapsed.
     Forced,
     /// Renews because TikTok refused this access token.
     Refused(&'a AccessToken),
@@ -58,7 +59,7 @@ pub enum Plan {
     /// Do nothing, because a renewal is not due.
     Fresh,
     /// Do not renew now. Serve the access token if it is still valid. Otherwise return this cause, and tell the caller
-    /// to call again after this time.
+    /// to call again after this duration.
     Wait(Cause, Duration),
 }
 
@@ -72,8 +73,8 @@ pub fn plan(record: &TokenRecord, age: Duration, now: UnixSeconds, trigger: Trig
         Some(_) | None => {}
     }
     if record.current_claim().is_some() && age < CLAIM_LIFE {
-        // The wait is random, from 1 to 1.5 seconds, so that the waiting callers do not all return at the same time. It
-        // is never longer than the rest of the claim's life.
+        // The wait is random, from 1 to 1.5 seconds, so that the waiting callers do not all call again at the same
+        // time. The wait is never longer than the rest of the claim's life.
         let pause = Duration::from_millis(1000 + random % 500);
         return Plan::Wait(Cause::RefreshInProgress, pause.min(CLAIM_LIFE.saturating_sub(age)));
     }
@@ -81,12 +82,12 @@ pub fn plan(record: &TokenRecord, age: Duration, now: UnixSeconds, trigger: Trig
     // is fresh.
     if !forced && record.current_claim().is_none() {
         let since_rotation = now.since(record.rotated_at());
-        // If the latest renewal is dated after `now`, a wrong clock wrote its date. Such a renewal counts as long
-        // ago.
+        // If the latest renewal is dated after `now`, a wrong clock wrote its date. Such a renewal does not count as
+        // recent.
         let just_rotated = record.rotated_at() <= now && since_rotation < ROTATION_INTERVAL;
         let rest = Duration::from_secs(ROTATION_INTERVAL.saturating_sub(since_rotation));
-        // A webhook says that the seller has removed the app, and TikTok refuses the access token. Only a renewal tells
-        // whether the grant has ended. It is tried once, and not again after a failure.
+        // If a webhook says that the seller has removed the app, and TikTok refuses the access token, only a renewal
+        // can tell whether the grant has ended. This renewal is tried once, and not again after a failure.
         let removal_is_likely = record.awaits_verification() && record.failures() == 0;
         match trigger {
             Trigger::Refused(token)
@@ -119,7 +120,7 @@ pub fn too_late(claimed_at: &Moment, now: &Moment) -> bool {
     now.elapsed_since(claimed_at) > CLAIM_LIFE.saturating_sub(REQUEST_BUDGET).saturating_sub(SAVE_BUDGET)
 }
 
-/// The next step for a received pair when another record than the expected one is stored.
+/// The next step for a received pair, if the stored record is not the record that the call expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adoption {
     /// Do nothing, for one of two reasons: the stored record already contains the pair, or another call has stored a
@@ -131,7 +132,7 @@ pub enum Adoption {
     Write,
 }
 
-/// The claim under which a pair was received.
+/// The claim that a call held when it received a pair.
 #[derive(Clone, Copy)]
 pub struct PairOrigin {
     /// The lineage of the claimed record.
@@ -140,8 +141,9 @@ pub struct PairOrigin {
     pub spent: TokenHash,
 }
 
-/// Puts a pair into the record that is stored now, if another call changed the record before the pair was saved (rule
-/// 5). No refresh token that TikTok issued for this grant is lost, and no pair replaces a newer pair.
+/// Puts a received pair into `theirs`, the record that is stored now, because another call changed the record before
+/// the pair was saved (rule 5). No refresh token that TikTok issued for this grant is lost, and no pair replaces a
+/// newer pair.
 #[must_use]
 pub fn adopt(theirs: &mut TokenRecord, origin: PairOrigin, pair: &Pair, now: UnixSeconds, random: u64) -> Adoption {
     if theirs.lineage() != origin.lineage {
@@ -160,7 +162,8 @@ pub fn adopt(theirs: &mut TokenRecord, origin: PairOrigin, pair: &Pair, now: Uni
     Adoption::Write
 }
 
-/// The number of consecutive failures after which an unrecognised answer is shown to the host instead of being retried.
+/// After this number of consecutive failures, the error for an unrecognised answer no longer asks the host to call
+/// again.
 pub const SHOWN_AFTER_FAILURES: u32 = 5;
 
 /// Changes the error for an unrecognised answer after five consecutive failures: it no longer asks the host to call
@@ -172,8 +175,8 @@ pub fn shown_if_repeated(error: Error, failures: u32) -> Error {
 }
 
 /// Returns the error for a request whose outcome nobody knows (rule 8). The host calls again when the claim has lapsed,
-/// or later if TikTok asks for a longer delay. An answer that stays unrecognised is shown to the host after five
-/// failures.
+/// or later if TikTok asks for a longer delay. After five failures, [`shown_if_repeated`] changes the error for an
+/// unrecognised answer.
 #[must_use]
 pub fn outcome_unknown(error: Error, failures: u32) -> Error {
     let delay = error.delay.max(CLAIM_LIFE);

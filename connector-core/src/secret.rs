@@ -6,8 +6,7 @@ use alloc::vec::Vec;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-/// A text that is zeroed on drop. The drop is not inlined, so that the component contains the code of the drop only
-/// once.
+/// A text that is zeroed on drop. The destructor is not inlined, so that the component contains its code only once.
 struct Text(String);
 
 impl Text {
@@ -27,8 +26,8 @@ impl Drop for Text {
 pub struct SecretBytes(Vec<u8>);
 
 impl SecretBytes {
-    /// Takes ownership of the bytes. Reserve the buffer before you write it: a buffer that grows leaves copies of the
-    /// secret behind.
+    /// Takes ownership of the bytes. Reserve the whole buffer before you write the secret into it: a buffer that grows
+    /// leaves copies of the secret in memory.
     #[must_use]
     pub const fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
@@ -72,7 +71,7 @@ macro_rules! secrets {
                 self.0.same_as(&other.0)
             }
 
-            /// Copies the secret. This is not `Clone`, so that every copy is visible in the code.
+            /// Copies the secret. The type does not implement `Clone`, so that every copy is visible in the code.
             #[must_use]
             pub fn duplicate(&self) -> Self {
                 Self(Text(self.0.0.clone()))
@@ -87,9 +86,9 @@ secrets! {
     AccessToken;
     /// The app's secret. It signs requests and is sent to TikTok's token server.
     AppSecret;
-    /// The code of a consent. It works once, for 30 minutes, and is never stored.
+    /// The code of a consent. It can be used once, within 30 minutes, and is never stored.
     AuthorizationCode;
-    /// Path and query of a request. TikTok requires the app secret and tokens there.
+    /// The path and the query of a request. They are secret, because TikTok requires the app secret and tokens in them.
     RequestTarget;
     /// The token that a refresh exchanges for the next pair. It is sent to TikTok's token server only.
     RefreshToken;

@@ -60,7 +60,7 @@ impl Signable<'_> {
             let query = pairs.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
             [around, self.path.as_bytes()].into_iter().chain(query).chain([body, around])
         };
-        // The buffer gets its exact size first: a buffer that grows leaves copies of the secret behind.
+        // The buffer gets its exact size first: a buffer that grows leaves copies of the secret in memory.
         let mut text = Vec::with_capacity(pieces().map(<[u8]>::len).sum());
         pieces().for_each(|piece| text.extend_from_slice(piece));
         SecretBytes::new(text)
@@ -100,12 +100,12 @@ impl Webhook<'_> {
         hex::encode(hmac_sha256(secret.expose().as_bytes(), &[self.app_key.as_bytes(), self.body]))
     }
 
-    /// Returns which secret signed this webhook. `None` means that TikTok Shop did not send this webhook, or sent it in
-    /// another form. The signature does not prove the age of a webhook, and it does not show whether the webhook is a
-    /// repetition.
+    /// Returns which secret signed this webhook. `None` means that neither secret signed it: TikTok Shop did not send
+    /// this webhook, or the webhook was changed on its way. The signature does not prove the age of a webhook, and it
+    /// does not show whether the webhook is a repetition.
     ///
-    /// The comparison takes constant time. It is exact: upper case or surrounding space is refused. An empty secret is
-    /// never accepted, because anybody could sign with it.
+    /// The comparison takes constant time. It is exact: a signature in upper case or with surrounding spaces is
+    /// refused. An empty secret is never accepted, because anybody could sign with it.
     #[must_use]
     pub fn signed_with(&self, current: &AppSecret, previous: Option<&AppSecret>) -> Option<SignedWith> {
         let signed = |secret: &AppSecret| {
@@ -122,8 +122,8 @@ impl Webhook<'_> {
     }
 }
 
-/// Returns whether a text has the form of a signature: 64 lowercase hexadecimal digits. A host can refuse a webhook of
-/// another form without the app's credentials and without hashing the body.
+/// Returns whether a text has the form of a signature: 64 lowercase hexadecimal digits. So a host can refuse a webhook
+/// whose signature has another form before it loads the app's credentials and hashes the body.
 #[must_use]
 pub fn has_the_form_of_a_signature(authorization: &[u8]) -> bool {
     authorization.len() == 64 && authorization.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))

@@ -11,7 +11,7 @@ impl UnixSeconds {
     /// 9999-12-31T23:59:59Z, the last second that common date formats can write.
     pub const MAX: Self = Self(253_402_300_799);
 
-    /// Builds the point in time with this number of seconds, at most [`UnixSeconds::MAX`].
+    /// Builds the point in time with this number of seconds. A number that is too large gives [`UnixSeconds::MAX`].
     #[must_use]
     pub const fn new(seconds: u64) -> Self {
         if seconds > Self::MAX.0 { Self::MAX } else { Self(seconds) }
@@ -23,13 +23,13 @@ impl UnixSeconds {
         self.0
     }
 
-    /// Returns the time this many seconds later, at most [`UnixSeconds::MAX`].
+    /// Returns the time that is this many seconds later. The result is at most [`UnixSeconds::MAX`].
     #[must_use]
     pub const fn plus(self, seconds: u64) -> Self {
         Self::new(self.0.saturating_add(seconds))
     }
 
-    /// Returns the time this many seconds earlier, at least 1970-01-01T00:00:00Z.
+    /// Returns the time that is this many seconds earlier. The result is at least 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn minus(self, seconds: u64) -> Self {
         Self(self.0.saturating_sub(seconds))
@@ -42,7 +42,8 @@ impl UnixSeconds {
     }
 }
 
-/// 2020-01-01T00:00:00Z. TikTok Shop's API is younger, so no event that it reports is older.
+/// 2020-01-01T00:00:00Z. TikTok Shop's API did not exist before this time, so it reports no event from before this
+/// time.
 pub(crate) const EARLIEST_EVENT: UnixSeconds = UnixSeconds(1_577_836_800);
 
 /// Reads the time of an event. TikTok documents seconds. A number that is too large for seconds is read as
@@ -88,8 +89,8 @@ const fn days_before(year: u64, month: u64, day: u64) -> u64 {
     year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - before_1970_march
 }
 
-/// Both clocks at one moment. A deadline that guards a refresh token needs both: a wall clock can be set back, and a
-/// monotonic clock stops while a machine sleeps.
+/// The times of the wall clock and of the monotonic clock at one moment. A deadline that guards a refresh token needs
+/// both clocks: a wall clock can be set back, and a monotonic clock stops while a machine sleeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// The time of the wall clock.

@@ -54,8 +54,8 @@ impl UserType {
     /// A seller.
     pub const SELLER: Self = Self(0);
 
-    /// Returns whether the account is certainly not a seller's. A number that this version does not know may mean a
-    /// seller, so the function returns `false` for it.
+    /// Returns true if the account certainly does not belong to a seller. A number that this version does not know may
+    /// mean a seller, so the function returns `false` for such a number.
     #[must_use]
     pub const fn is_not_a_seller(self) -> bool {
         matches!(self.0, 1..=3)
@@ -72,8 +72,8 @@ impl Pair {
         error
     }
 
-    /// Returns the date of TikTok's answer if the host's clock is more than a day ahead of it. `now` is the host's time
-    /// when the answer was received.
+    /// Returns the date of TikTok's answer if the host's clock is more than a day ahead of that date. `now` is the
+    /// host's time when the answer was received.
     #[must_use]
     pub fn date_if_now_is_ahead(&self, now: UnixSeconds) -> Option<UnixSeconds> {
         self.date.filter(|date| *date >= EARLIEST_EVENT && now.since(*date) > MAX_CLOCK_LEAD)
@@ -83,14 +83,15 @@ impl Pair {
 /// A token becomes due at most this many seconds before it expires: one day. A token with a life of less than two days
 /// is due at half its life.
 pub const MAX_LEAD: u64 = 24 * 3600;
-/// The shortest time from a renewal to the next unforced one, in seconds: ten minutes, whatever expiry TikTok sends.
+/// The shortest time from a renewal to the next unforced renewal, in seconds: ten minutes, whatever expiry time TikTok
+/// sends.
 pub const ROTATION_INTERVAL: u64 = 10 * 60;
 /// A token without a believable expiry time is due this many seconds after it was received: six hours.
 pub const UNKNOWN_END_LIFE: u64 = 6 * 3600;
 /// A token is not used in its last 60 seconds, because a request takes time.
 pub const EXPIRY_MARGIN: u64 = 60;
-/// A host's clock may be ahead of TikTok's by this many seconds before due times are calculated by TikTok's clock: one
-/// day.
+/// If a host's clock is ahead of TikTok's clock by more than this many seconds (one day), due times are calculated by
+/// TikTok's clock.
 const MAX_CLOCK_LEAD: u64 = 24 * 3600;
 const MIN_BELIEVED_LIFE: u64 = 5 * 60;
 const MAX_BELIEVED_LIFE: u64 = 400 * 86_400;
@@ -135,16 +136,16 @@ impl Expiry {
 }
 
 /// Decides whether to believe the expiry time of a refresh token. `now` is when the answer was received. TikTok sends
-/// times about 99 years ahead. A time less than five minutes or more than 200 years ahead is no such time, for example
-/// zero, a duration, or a time in milliseconds.
+/// times about 99 years ahead. A number that means less than five minutes or more than 200 years ahead is not believed.
+/// It may be zero, a duration, or a time in milliseconds.
 #[must_use]
 pub fn believed_refresh_end(named: Option<UnixSeconds>, now: UnixSeconds) -> Option<UnixSeconds> {
     named.filter(|end| *end >= now.plus(MIN_BELIEVED_LIFE) && *end <= now.plus(MAX_BELIEVED_REFRESH_LIFE))
 }
 
-/// Returns when a token that was received at `now` should be renewed. `random` is the source of the jitter, which
-/// spreads the renewals of many connections. The jitter only makes a renewal later. It is at most two hours, and at
-/// most a quarter of the time from the earliest due time to the expiry.
+/// Returns when a token that was received at `now` should be renewed. `random` determines the jitter, which spreads the
+/// renewals of many connections. The jitter only makes a renewal later. It is at most two hours, and at most a quarter
+/// of the time from the earliest due time to the expiry.
 #[must_use]
 pub fn due_at(expiry: Expiry, now: UnixSeconds, random: u64) -> UnixSeconds {
     let Expiry::At(end) = expiry else {
@@ -162,7 +163,7 @@ const FIRST_BACK_OFF: u64 = 30;
 pub const MAX_BACK_OFF: u64 = MAX_DELAY.as_secs();
 
 /// Returns how many seconds to wait after this number of consecutive failures: the longer of the back-off and `asked`,
-/// plus a jitter of at most a quarter. The result is at most one hour.
+/// plus a jitter of at most a quarter of that time. The result is at most one hour.
 #[must_use]
 pub fn back_off(failures: u32, asked: Duration, random: u64) -> u64 {
     let doubled = FIRST_BACK_OFF.saturating_mul(1 << failures.saturating_sub(1).min(16));
@@ -186,7 +187,7 @@ mod tests {
     const DAY: u64 = 86_400;
 
     /// Tries every form of expiry time that TikTok has sent or might send. None of these forms causes a panic, a token
-    /// that is fresh for ever, or a storm of refreshes.
+    /// that is never due, or a storm of refreshes.
     #[test]
     fn expiry_table() {
         let week = NOW.plus(7 * DAY);

@@ -16,24 +16,26 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// The maximum length of a notification id, in bytes. A longer id is ignored.
 const MAX_ID_BYTES: usize = 256;
 
-/// Every host remembers a handled webhook for at least this long, in seconds: three days.
+/// Every host remembers for at least this many seconds that a webhook was handled: three days.
 pub const HANDLED_MEMORY: u64 = 3 * 86_400;
 /// An event that happened more than this many seconds ago counts as handled: two days. This is one day less than
-/// [`HANDLED_MEMORY`], so an event is too old before a host forgets that it was handled. The day between the two allows
-/// for a host whose clock is wrong, for example by its time zone.
+/// [`HANDLED_MEMORY`], so an event becomes too old before a host forgets that it was handled. The difference of one day
+/// allows for a host whose clock is wrong, for example by its time zone.
 pub const MAX_EVENT_AGE: u64 = 2 * 86_400;
 /// TikTok's last repetition of a delivery comes this many seconds after the first delivery. The pauses between the
 /// deliveries are 2 minutes, 30 minutes, 3 hours and 12 hours.
 const LAST_REPETITION: u64 = 120 + 30 * 60 + 3 * 3600 + 12 * 3600;
 
-// TikTok's last repetition is not too old yet, and no host forgets a webhook before the webhook is too old.
+// When TikTok repeats a delivery for the last time, the event is not too old yet. And an event becomes too old before a
+// host forgets it.
 const _: () = assert!(LAST_REPETITION < MAX_EVENT_AGE && MAX_EVENT_AGE < HANDLED_MEMORY);
 
 const SELLER_DEAUTHORIZATION: u32 = 6;
 const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 
-/// TikTok announces an end 30 days before it, and then daily. An announced end is believed from one day before to 400
-/// days after the event that announces it. Any other number is no end, for example a duration.
+/// TikTok announces the end of an authorization 30 days ahead, and then daily. An announced end is believed if it lies
+/// between two times: one day before the event that announces it, and 400 days after this event. Any other number is
+/// not the time of an end. It may be a duration.
 const EARLIEST_ANNOUNCED_END: u64 = 86_400;
 const LATEST_ANNOUNCED_END: u64 = 400 * 86_400;
 
@@ -49,14 +51,14 @@ pub struct Notification {
     /// `timestamp`: when the event happened, not when it was sent. `None` if the event has no time, or a time that
     /// cannot be true.
     pub occurred: Option<UnixSeconds>,
-    /// `data` as TikTok sent it, but with U+FFFD in place of everything that is no character.
+    /// `data` as TikTok sent it, but with U+FFFD in place of everything that is not a valid character.
     pub data: String,
 }
 
 /// The meaning of an event for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// Type 6: the seller has revoked this shop or all shops, if the event is true.
+    /// Type 6: according to the event, the seller has revoked this shop or all shops.
     MayHaveEnded,
     /// Type 7: the authorization ends at this time.
     Ends(UnixSeconds),
@@ -65,7 +67,7 @@ pub enum Meaning {
 }
 
 impl Notification {
-    /// Reads an event. Bytes that are not UTF-8 and a byte order mark do not affect the rest, as in an answer: see
+    /// Reads an event. Bytes that are not UTF-8 and a byte order mark do not affect the rest of the event: see
     /// [`crate::http::text_of`]. Returns `None` if the body is not a JSON object with a type.
     #[must_use]
     pub fn read(body: &[u8]) -> Option<Self> {
@@ -80,9 +82,9 @@ impl Notification {
         })
     }
 
-    /// Returns the meaning of the event. An event of type 7 without a believable time means nothing, because there is
-    /// no time to show. `now` is when the event was received. It counts only if TikTok sent no believable time of the
-    /// event.
+    /// Returns the meaning of the event. An event of type 7 without a believable end means nothing, because there is no
+    /// end to show. `now` is the time at which the event was received. It is used only if the event has no believable
+    /// time of its own.
     #[must_use]
     pub fn meaning(&self, now: UnixSeconds) -> Meaning {
         match self.event_type {
@@ -102,10 +104,10 @@ impl Notification {
     }
 }
 
-/// Returns whether an event of this time counts as handled before, because it happened more than [`MAX_EVENT_AGE`] ago.
-/// TikTok does not deliver an event that late, so somebody has recorded the webhook and sends it again, after hosts
-/// have forgotten that they handled it. The signature covers the time of the event, so nobody can make an event
-/// younger.
+/// Returns true if an event that happened at this time counts as already handled, because that is more than
+/// [`MAX_EVENT_AGE`] ago. TikTok does not deliver an event that late. So somebody has recorded the webhook and sends it
+/// again, after hosts have forgotten that they handled it. The signature covers the time of the event, so nobody can
+/// make an event look younger.
 ///
 /// An event without a believable time does not count as handled, because otherwise it would be lost. A time is not
 /// believable if it is missing, before 2020, or in the future.

@@ -1,24 +1,24 @@
 //! The guest's allocator. It hands out memory at ever higher addresses and zeroes memory that is freed. It reuses freed
 //! memory only if that memory was the last piece in use.
 //!
-//! An instance lives for one call, so a list of free pieces would gain nothing; the host limits the memory of a call.
-//! Freed memory is zeroed because buffers of `serde_json`, waki and the canonical ABI also hold tokens.
+//! An instance lives for one call, so a list of free pieces would bring no advantage. The host limits the memory of a
+//! call. Freed memory is zeroed because buffers of `serde_json`, waki and the canonical ABI also hold tokens.
 #![expect(unsafe_code, reason = "a global allocator is made of raw pointers")]
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
 use core::ptr::null_mut;
 
-/// Bytes of a WebAssembly page.
+/// The size of a WebAssembly page, in bytes.
 const PAGE: usize = 65_536;
 
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]
 static ALLOCATOR: Upwards<LinearMemory> = Upwards::new(LinearMemory);
 
-/// A source of memory that grows at its end, page by page.
+/// A memory that can grow at its end, page by page.
 trait Area {
-    /// Returns the address behind the last page.
+    /// Returns the address of the first byte after the last page.
     fn end(&self) -> usize;
     /// Adds pages. If the host refuses, adds no page and returns false.
     fn grow(&self, pages: usize) -> bool;
@@ -51,8 +51,8 @@ impl<A: Area> Upwards<A> {
         Self { area, next: Cell::new(0) }
     }
 
-    /// Reserves bytes behind the bytes in use and returns their address. Returns `None` if the host gives no more
-    /// memory.
+    /// Reserves bytes after the bytes in use, and returns the address of the first reserved byte. Returns `None` if the
+    /// host gives no more memory.
     fn take(&self, bytes: usize, align: usize) -> Option<usize> {
         let begin = match self.next.get() {
             // The heap begins where the module's initial memory ends. The initial memory contains the module's own data

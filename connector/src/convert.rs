@@ -21,7 +21,7 @@ use tiktok_shop_connector_core::record::{DeadReason, ShopPolicy};
 use tiktok_shop_connector_core::secret::{AppSecret, AuthorizationCode, ShopCipher, State};
 use tiktok_shop_connector_core::time::UnixSeconds;
 
-/// Converts an error. The core's action becomes the WIT's case here and nowhere else.
+/// Converts an error. Only this function decides which case of the WIT variant `error` stands for an [`Action`].
 pub(crate) fn error(error: Error) -> types::Error {
     let failure = failure(&error);
     match error.cause.action() {
@@ -196,7 +196,7 @@ pub(crate) fn key_to_wit(key: &ConnectionKey) -> types::ConnectionKey {
 }
 
 /// Builds the error for an invalid identifier from storage. The connector never writes an invalid identifier, so the
-/// host's storage returned something that it was not given.
+/// host's storage returned an identifier that it never received from the connector.
 fn invalid_stored_identifier<E>(_: E) -> StorageError {
     StorageError::Refused("storage returned an identifier that the connector cannot have written".to_owned())
 }

@@ -58,9 +58,9 @@ fn method(method: Method) -> waki::Method {
     }
 }
 
-/// Takes the `wasi:http` code out of waki's `anyhow` error. Without a code it is unknown whether TikTok acted. The
-/// error must never be formatted, because its text may contain the URL, and because the build of the component removes
-/// the error's `Debug` code.
+/// Classifies waki's `anyhow` error by the `wasi:http` error code in it. If there is no such code, it is unknown
+/// whether TikTok acted. The error must never be formatted, because its text may contain the URL, and because the build
+/// of the component removes the code of its `Debug` implementation.
 fn failure(error: anyhow::Error) -> TransportFailure {
     error.downcast_ref::<ErrorCode>().map_or(TransportFailure::Interrupted, classified)
 }

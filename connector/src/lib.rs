@@ -1,9 +1,10 @@
-//! The TikTok Shop connector as a WebAssembly component. It translates and decides nothing.
+//! The TikTok Shop connector as a WebAssembly component. It only translates. The core makes every decision.
 //!
 //! Every export converts WIT values to the core's types, runs one operation of `tiktok-shop-connector-core` over this
 //! component's imports, and converts the outcome back. An instance lives for one call and keeps nothing.
 
-// This allocator is not used on other targets, because a C library there has its own allocator.
+// This module is compiled only for `wasm32-unknown-unknown` and for tests. Other targets have a C library with an
+// allocator of its own.
 #[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
 mod allocator;
 mod bindings;

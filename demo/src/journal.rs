@@ -1,5 +1,5 @@
-//! Records, for `--explain` and in order, which imports the component calls, and which methods of the storage the host
-//! library calls by itself.
+//! Records for `--explain` which imports the component calls, and which methods of the storage the host library calls
+//! by itself. The entries are in the order of the calls.
 //!
 //! The journal leaves out the imports for clocks, randomness and HTTP. Instead of the HTTP imports, it lists the
 //! requests in the log of the fake TikTok Shop.
@@ -16,7 +16,7 @@ use tiktok_shop_host::storage::{Access, Interceptor, Passage};
 pub(crate) enum Entry {
     /// The start of a call that the demo shows.
     Call,
-    /// From here on, the demo makes calls that it does not show. They only check what it shows.
+    /// From here on, the demo makes calls that it does not show. These calls only check what the demo shows.
     Checks,
     /// The component calls this import. The text is the import's name in the WIT package.
     Import(&'static str),
@@ -61,15 +61,15 @@ impl Journal {
         self.note(Some(Entry::Host(name)));
     }
 
-    /// Takes all entries out of the journal. No call may be running.
+    /// Takes all entries out of the journal. Call this function only while no call of a host is running.
     pub(crate) fn take(&self) -> Vec<Entry> {
         let entries = self.note(None);
         self.tiktok.clear_requests();
         entries
     }
 
-    /// Adds the requests that the fake has answered since the last call of this function, then the entry. If `entry` is
-    /// `None`, takes all entries out of the journal and returns them.
+    /// Adds the requests that the fake has answered since the last call of this function, and then adds `entry`. If
+    /// `entry` is `None`, takes all entries out of the journal and returns them.
     fn note(&self, entry: Option<Entry>) -> Vec<Entry> {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         for request in self.tiktok.requests() {

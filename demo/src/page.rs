@@ -1,6 +1,6 @@
 //! Prints the demo: steps with labelled lines and tables, at most 100 columns wide. Uses colour only on a terminal,
-//! unless environment variables such as `NO_COLOR` or `CLICOLOR_FORCE` say otherwise. Shows no authorization code and
-//! no token. Shows only whether a shop has a cipher, and only the first four characters of a state.
+//! unless environment variables such as `NO_COLOR` or `CLICOLOR_FORCE` say otherwise. Shows no authorization code, no
+//! token and no cipher, but shows whether a shop has a cipher. Shows only the first four characters of a state.
 
 mod text;
 
@@ -21,7 +21,7 @@ use crate::journal::Entry;
 use crate::stage::Stage;
 
 const INDENT: &str = "   ";
-/// The width of a label with the gap behind it, in columns.
+/// The width of a label and of the gap after it, in columns.
 const LABEL: usize = 10;
 /// The width of the text beside a label, in columns.
 const BESIDE_LABELS: u16 = 87;
@@ -33,7 +33,7 @@ const DIM: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// The output, with counts of its steps and checks.
+/// The output of the demo. It counts the steps and the checks.
 pub(crate) struct Page {
     out: anstream::Stdout,
     steps: u32,
@@ -68,7 +68,7 @@ impl Page {
         Ok(())
     }
 
-    /// Begins a step. `text` says what happens in it and why that matters to a platform.
+    /// Begins a step. `text` says what happens in the step, and why that matters to a platform.
     pub(crate) fn step(&mut self, title: &'static str, now: UnixSeconds, text: &str) -> io::Result<()> {
         self.steps += 1;
         self.title = title;
@@ -137,7 +137,7 @@ impl Page {
         self.labelled("answer", DIM, wrapped(answer, BESIDE_LABELS))
     }
 
-    /// Shows the webhooks that TikTok delivered, and the HTTP status of the platform's answers.
+    /// Shows the webhooks that TikTok delivered, each with the HTTP status of the platform's answer.
     pub(crate) fn webhooks(&mut self, delivered: &[(Webhook, u16)]) -> io::Result<()> {
         let mut table = table(["type", "shop", "date", "customers", "effect", "answered"]);
         for (webhook, status) in delivered {
@@ -182,8 +182,8 @@ impl Page {
         self.verify("the requests that TikTok received", seen.as_slice(), expected)
     }
 
-    /// Shows the imports that each call used. If consecutive calls used the same imports, shows them once, with the
-    /// number of these calls.
+    /// Shows the imports that each call used. If consecutive calls used the same imports, shows these imports once,
+    /// with the number of calls.
     fn imports(&mut self, seen: &[Entry]) -> io::Result<()> {
         let calls: Vec<_> = seen.chunk_by(|_, next| !matches!(next, Entry::Call | Entry::Checks)).collect();
         let shown = calls.into_iter().filter(|call| !matches!(call.first(), Some(Entry::Checks)));

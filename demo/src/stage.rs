@@ -1,5 +1,5 @@
-//! The parts of the demo: two hosts with the component, a fake TikTok Shop, and the clocks of both sides, which move
-//! together.
+//! The parts of the demo: two hosts with the component, a fake TikTok Shop, and the clocks of the hosts and of the
+//! fake, which move together.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ use crate::journal::Journal;
 const DATABASE: &str = "connections.sqlite";
 const KEYS: &str = "host-keys";
 
-/// When the demo begins: 2026-01-01T00:00:00Z, so that two runs show the same dates.
+/// The time at which the demo begins: 2026-01-01T00:00:00Z. The time is fixed, so that two runs show the same dates.
 const BEGIN: Duration = Duration::from_secs(1_767_225_600);
 
 /// The id of a seller of the fake. This seller has several shops, and the seller's consent lasts a year.
@@ -54,7 +54,7 @@ pub(crate) struct Stage {
     pub(crate) vault: Arc<Vault>,
     pub(crate) tiktok: Control,
     pub(crate) storage: Arc<dyn HostStorage>,
-    /// The calls of imports and storage, and the requests to TikTok Shop, in order.
+    /// The calls to imports and to the storage, and the requests to TikTok Shop, in order.
     pub(crate) journal: Arc<Journal>,
     programs: Programs,
     /// The folder with the database and the host's keys. It is deleted at the end of the demo.
@@ -84,7 +84,7 @@ struct Servers {
 }
 
 impl Stage {
-    /// Starts the fake, and builds two hosts whose egress sends their requests to it.
+    /// Starts the fake TikTok Shop, and builds two hosts that send their requests to the fake.
     pub(crate) async fn set(programs: Programs) -> Result<Self> {
         let clock = Arc::new(ManualClock::at(BEGIN));
         let fake = FakeTikTokShop::start(Options {
@@ -118,7 +118,8 @@ impl Stage {
         })
     }
 
-    /// Closes the servers' database connections, as if the servers had ended. Nothing in their memory is used later.
+    /// Simulates the end of the servers: closes their database connections. Nothing in the servers' memory is used
+    /// later.
     pub(crate) async fn end_servers(&self) {
         self.database.close().await;
     }
@@ -152,7 +153,8 @@ impl Stage {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Returns the link that Partner Center shows for the app. The seller's browser opens it, not the host.
+    /// Returns the link that Partner Center shows for the app. The seller's browser opens this link. The host never
+    /// opens it.
     pub(crate) fn authorization_link(&self) -> String {
         authorization_link(&self.app)
     }

@@ -1,5 +1,5 @@
-//! Tests of the export `access-token`. It returns an access token that is valid for long enough, and renews the token
-//! first if needed.
+//! Tests of the export `access-token`. The export returns a valid access token. If the token would expire too soon for
+//! the caller, the export first renews it.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Tests of the export `authorization-url`. It returns the link to the consent page with the state, and it sends no
-//! request.
+//! Tests of the export `authorization-url`. The export returns a link to the consent page. The link contains the state.
+//! The export sends no request.
 
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_tests::{Stage, app_credentials, refusal, tenant};

@@ -1,5 +1,6 @@
-//! A hostile guest puts a secret of its call into a value that the host stores or returns in clear. The secret must not
-//! get out. Every stage searches its database and its logs for secrets when it ends.
+//! Tests of a hostile guest that puts a secret of its call into a value that the host stores or returns unencrypted.
+//! The host must not let the secret out. At the end of each test, the stage also searches its database and its logs for
+//! secrets.
 
 use tiktok_shop_host::connect::{Grant, StateCheck};
 use tiktok_shop_host::connection::ShopPolicy;
@@ -29,14 +30,15 @@ impl Betrayal {
         Self { stage, host }
     }
 
-    /// Orders the guest to put a secret into a place. Returns the error of the call.
+    /// Orders the guest to put this secret, in this encoding, into the value that `place` names. Returns the error of
+    /// the call.
     async fn order(&self, secret: &str, encoding: &str, place: &str) -> CallError {
         let order = format!("{secret}\n{encoding}\n{place}").parse().unwrap();
         let outcome = self.host.refresh(&tenant(0), &customer_id("alice"), Some(&order), RefreshMode::WhenDue).await;
         outcome.expect_err(place)
     }
 
-    /// Returns the text of the connector's error.
+    /// Gives the guest the same kind of order. Returns the detail text of the connector's error.
     async fn detail(&self, secret: &str, encoding: &str, place: &str) -> String {
         let ended = self.order(secret, encoding, place).await;
         let CallError::Connector(error) = ended else { panic!("{place}: {ended}") };
@@ -53,7 +55,7 @@ async fn no_secret_of_a_call_is_stored_in_clear_in_any_encoding() {
             assert_eq!(said, REFUSED, "{secret}, {encoding}");
         }
     }
-    // TikTok has just issued this token, and it is in no record.
+    // TikTok has issued this token during the call, and no record contains it.
     assert_eq!(betrayal.detail("new access token", "raw", "row: seller name").await, REFUSED);
 }
 

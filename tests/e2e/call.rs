@@ -87,7 +87,8 @@ async fn a_token_that_tiktok_refuses_with_any_status_is_renewed_once_and_the_cal
         stage.fake.end_access_tokens("one-shop").unwrap();
         assert!(send(&stage, order_search(&shop)).await.unwrap().is_success());
         assert_eq!((stage.requests_to(ORDERS), stage.requests_to(TOKEN_REFRESH)), (2, 1));
-        // For ten minutes after a renewal, the connector does not renew the token again, even if TikTok refuses it.
+        // For ten minutes after a renewal, the connector does not renew the token again, even if TikTok refuses the new
+        // token.
         stage.fake.end_access_tokens("one-shop").unwrap();
         assert_eq!(refusal(send(&stage, order_search(&shop)).await), ("retry-after", "backing-off".to_owned()));
         assert_eq!((stage.requests_to(ORDERS), stage.requests_to(TOKEN_REFRESH)), (3, 1));

@@ -1,5 +1,5 @@
-//! Tests of machines whose clocks are wrong, differ from each other, or jump. Each token is renewed in time and is sent
-//! only once, and every connection keeps working.
+//! Tests of machines whose clocks are wrong, differ from each other, or jump. Each access token is renewed in time,
+//! each refresh token is sent only once, and every connection keeps working.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -104,8 +104,8 @@ async fn in_a_year_of_sweeps_two_machines_twenty_minutes_apart_renew_at_most_65_
         stage.advance(3600);
         assert!(stage.fake.now() < valid_until, "hour {hour}");
         let now = machines.each_ref().map(|machine| machine.wall().as_secs());
-        // Skip the sweeps if no connection is due by either clock. It is enough to ask with the clock that is ahead. A
-        // sweep without due connections would still wait for a timer.
+        // The test skips the sweeps if no connection is due by either clock, because a sweep without due connections
+        // would still wait for a timer. If a connection is due by one clock, it is due by the clock that is ahead.
         if stage.storage.due(UnixSeconds(now[1]), None, 1).await.unwrap().is_empty() {
             continue;
         }
@@ -155,9 +155,9 @@ async fn a_wall_clock_that_is_set_between_calls_causes_at_most_one_renewal() {
     let machine = MachineClock::ahead(&stage, 0);
     let wrong = host(&stage, &machine);
     let year = 365 * 24 * HOUR;
-    // Each tuple holds the offset of one host's clock in seconds, and the expected number of renewals. If its clock is
-    // a year ahead, the host believes that its new token has already ended. The next host with a correct clock renews
-    // this token.
+    // Each tuple holds how many seconds the clock of the host `wrong` is ahead, and the expected number of renewals. If
+    // its clock is a year ahead, this host believes that its new token has already ended. With the next tuple, three
+    // days later, all clocks are right, and the token is renewed again.
     let settings =
         [(0, 0), (-HOUR, 0), (HOUR, 1), (-24 * HOUR, 0), (24 * HOUR, 1), (-year, 0), (0, 1), (year, 1), (0, 1)];
     for (ahead, renewals) in settings {
@@ -179,10 +179,10 @@ async fn a_wall_clock_that_is_set_between_calls_causes_at_most_one_renewal() {
     assert_eq!(end_of_stored_token(&stage, &connection.key).await, stage.fake.now() + 7 * DAY);
 }
 
-/// Refreshes once for each reading of the clock: with a jump before the first reading, then with a jump before the
-/// second reading, and so on. The last refresh ends before its jump. After each refresh, a host with a right clock
-/// refreshes the same connection. Returns how many of the refreshes on the jumping clock succeeded, and how many ended
-/// because it was too late to send the refresh token.
+/// Makes one refresh for each reading of the clock: in the first refresh, the clock jumps before the first reading, in
+/// the second refresh before the second reading, and so on. The last refresh ends before its jump. After each refresh,
+/// a host with a correct clock refreshes the same connection. Returns how many of the refreshes on the jumping clock
+/// succeeded, and how many ended because it was too late to send the refresh token.
 async fn outcomes(jump: Jump) -> (usize, usize) {
     let stage = Stage::new();
     let (mut renewed, mut too_late) = (0, 0);
@@ -223,15 +223,16 @@ async fn a_refresh_during_which_the_clock_jumps_sends_the_token_once_or_reports_
     for jump in [Jump::Wall(-HOUR), Jump::Wall(-24 * HOUR), Jump::Wall(70), Jump::Monotonic(70)] {
         assert_eq!(outcomes(jump).await, (calls, 0), "{jump:?}");
     }
-    // Before the host sends the refresh token, it stores a claim: a note in the token record that one caller sends the
-    // refresh token now. If one of these longer jumps comes between the claim and the request, too much of the claim's
+    // Before the host sends the refresh token, it stores a claim (a note in the token record that one caller sends the
+    // refresh token now). If one of these longer jumps comes between the claim and the request, too much of the claim's
     // time is over, and the host does not send the request.
     for jump in [Jump::Wall(10 * MINUTE), Jump::Wall(HOUR), Jump::Monotonic(90)] {
         assert_eq!(outcomes(jump).await, (calls - 1, 1), "{jump:?}");
     }
 }
 
-/// The machine believes that the new token has already ended, and that the next renewal is due in its own future.
+/// The machine whose clock is ahead believes that the new token has already ended, and that the next renewal is due in
+/// its own future.
 #[tokio::test]
 async fn a_token_that_a_machine_eight_days_ahead_has_renewed_is_found_by_the_sweeps_of_the_others() {
     let stage = Stage::new();
@@ -252,8 +253,8 @@ async fn a_token_that_a_machine_eight_days_ahead_has_renewed_is_found_by_the_swe
     assert_eq!(token.expires_at, Some(UnixSeconds(stage.fake.now() + 7 * DAY)));
 }
 
-/// An unreadable answer leaves a claim, which lives for two minutes by the clock of the storage. By the clock of a
-/// machine that is three minutes ahead, the refresh is due again.
+/// After an unreadable answer, the claim stays in the record for two minutes, by the clock of the storage. By the clock
+/// of a machine that is three minutes ahead, the refresh is due again.
 #[tokio::test]
 async fn a_sweep_that_sends_nothing_says_so() {
     let stage = Stage::new();

@@ -371,7 +371,7 @@ fn gzip(plain: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The connector asks for no content coding. A gateway may compress the answer all the same.
+/// The connector asks for an answer without compression. A gateway may compress the answer nevertheless.
 #[tokio::test]
 async fn tokens_in_a_compressed_answer_are_stored() {
     let answer = format!(

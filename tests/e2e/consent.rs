@@ -11,7 +11,7 @@ use tiktok_shop_host::randomness::Randomness;
 use tiktok_shop_host::{CallError, ConnectorHost, Secret};
 use tiktok_shop_tests::{Sink, Stage, TOKEN_GET, browser, customer_id, refusal, state_of, tenant};
 
-/// Lets a customer begin a consent in the customer's own browser, and returns the state.
+/// Begins a consent for a customer, in the customer's own browser. Returns the state.
 async fn begin(stage: &Stage, customer: &str, shops: ShopPolicy) -> String {
     let consent =
         stage.host.begin_consent(&tenant(0), &customer_id(customer), &browser(customer), shops).await.unwrap();
@@ -28,7 +28,8 @@ async fn finish(host: &ConnectorHost, customer: &str, query: &str) -> Result<Con
     host.finish_consent(&tenant(0), &browser(customer), query.into()).await
 }
 
-/// Returns the action and the code of the error, as [`refusal`]. Panics if the outcome is not [`ConsentError::Call`].
+/// Returns the action and the code of the error, as [`refusal`] does. Panics if the outcome is not
+/// [`ConsentError::Call`].
 fn call_refusal(outcome: Result<Connection, ConsentError>) -> (&'static str, String) {
     match outcome {
         Err(ConsentError::Call(error)) => refusal(Err::<(), _>(error)),
@@ -51,8 +52,8 @@ async fn states_are_random_and_are_stored_as_digests() {
     let (one, two) = (begin(&stage, "alice", ShopPolicy::All).await, begin(&stage, "alice", ShopPolicy::All).await);
     assert_ne!(one, two);
     assert!(one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one}");
-    // With these queries, the stage learns both states. When the stage ends, it asserts that no stored value contains
-    // them.
+    // Through these queries, the stage learns both states. When the stage ends, it asserts that no stored value
+    // contains one of the states.
     let _queries = (allowed(&stage, &one), allowed(&stage, &two));
     let stored = String::from_utf8(stage.watch.written(Sink::Rows)).unwrap();
     assert!(stored.contains("ConsentRecord { customer: CustomerId(\"alice\"), browser: [digest], "), "{stored}");
@@ -161,8 +162,8 @@ async fn a_callback_that_met_a_rate_limit_may_be_repeated() {
     let name = "HTTP 429, Retry-After: 7";
     stage.fake.fault_next(TOKEN_GET, name, Fault::named(name).unwrap());
     assert_eq!(call_refusal(finish(&stage.host, "alice", &query).await).0, "retry-after");
-    // After the failure, the state counts as unused again. It still belongs to the same browser, and its age still
-    // counts from the start of the consent.
+    // After the failure, the state counts as unused again. The state still belongs to the same browser, and its age
+    // still counts from the start of the consent.
     assert_eq!(finish(&stage.host, "mallory", &query).await, Err(ConsentError::OtherBrowser));
     stage.advance(7);
     assert_eq!(finish(&stage.host, "alice", &query).await.unwrap().status, ConnectionStatus::Active);

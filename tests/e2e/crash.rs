@@ -13,7 +13,8 @@ use tiktok_shop_tests::Schema;
 use tiktok_shop_tests::crash::WriterLog;
 
 const KILLS: usize = 25;
-/// A writer is killed after it has printed fewer lines than this. 600 lines describe about 300 writes.
+/// The number of lines after which a writer is killed is random, and less than this. 600 lines describe about 300
+/// writes.
 const MAX_LINES: u64 = 600;
 
 fn start_writer(database: &str, keys: &Path) -> Child {
@@ -22,7 +23,7 @@ fn start_writer(database: &str, keys: &Path) -> Child {
     command.arg(database).arg(keys).stdout(Stdio::piped()).spawn().unwrap()
 }
 
-/// Draws a number below the limit.
+/// Draws a random number that is less than `limit`.
 fn draw_below(limit: u64) -> u64 {
     let mut bytes = [0; 8];
     SystemRandomness.fill(&mut bytes).unwrap();
@@ -43,9 +44,9 @@ fn kill_after(lines: u64, mut writer: Child, log: &mut WriterLog) {
     assert!(!writer.wait().unwrap().success());
 }
 
-/// Starts a writer for this database and kills it, again and again. After each kill, compares the stored records with
-/// the writers' lines. Returns a summary for people: how many writes were answered, and how many writes without an
-/// answer were stored or not stored.
+/// Starts a writer for this database and kills it, [`KILLS`] times. After each kill, compares the stored records with
+/// the lines of all writers. Returns a summary for people: how many writes were answered, how many unanswered writes
+/// were stored, and how many unanswered writes were not stored.
 async fn kill_repeatedly(database: &str, keys: &Path, open: impl AsyncFn() -> SqlStorage) -> String {
     let mut log = WriterLog::default();
     for round in 0..KILLS {

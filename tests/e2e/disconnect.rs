@@ -53,8 +53,8 @@ async fn a_disconnect_that_keeps_the_grant_sends_nothing_and_erases_everything_i
     assert_eq!(refusal(stage.refresh("alice", RefreshMode::Forced).await).1, "not-connected");
 }
 
-/// The tenant's data key is still in use, and opens every copy of a token record. So the files must contain no copy,
-/// whatever storage the other tests use.
+/// The tenant's data key is still in use, and it decrypts every copy of a token record. So the files of SQLite must
+/// contain no copy. This test uses SQLite even if the other tests use another storage.
 #[tokio::test]
 async fn after_a_disconnect_no_file_of_sqlite_contains_a_token_record_or_a_cipher() {
     let stage = Stage::new();
@@ -102,8 +102,8 @@ async fn if_revoking_one_shop_ends_the_whole_grant_no_failure_is_reported() {
     let stage = Stage::new();
     stage.fake.update_switches(|switches| switches.deauthorize_shop = DeauthorizeShop::Grant);
     stage.connect("alice", "cross-border").await.unwrap();
-    // Let ten minutes pass after the consent. Before that time, the connector does not ask TikTok's token server
-    // whether the grant has ended, so it would report the other shops as failures.
+    // More than ten minutes pass after the consent. Earlier, the connector would not ask TikTok's token server whether
+    // the grant has ended, and would report the other shops as failures.
     stage.advance(601);
     let ended = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Revoke).await;
     assert_eq!(failures(&ended), [""; 0]);
@@ -140,7 +140,7 @@ async fn after_one_shop_of_several_is_disconnected_the_others_stay() {
         let stage = Stage::new();
         stage.fake.update_switches(|switches| switches.deauthorize_shop = answer);
         let shops = stage.connect("alice", "cross-border").await.unwrap().shops;
-        // Let ten minutes pass after the consent. Before that time, only a forced refresh renews a refused token.
+        // More than ten minutes pass after the consent. Earlier, only a forced refresh would renew a refused token.
         stage.advance(601);
         let target = DisconnectTarget::Shop(shops[0].id.clone());
         let ended = disconnect(&stage, target, RemoteGrant::Revoke).await;
@@ -191,7 +191,8 @@ async fn a_disconnect_changes_no_other_customer_and_no_other_tenant() {
     assert_eq!(stage.connections("bob").await.len(), 1);
 }
 
-/// A refresh and a disconnect run at the same time, 20 times. Nothing stays stored, no matter which of them is first.
+/// A refresh and a disconnect run at the same time, 20 times. Nothing stays stored, no matter which of the two calls is
+/// first.
 #[tokio::test]
 async fn a_refresh_during_a_disconnect_brings_nothing_back() {
     for round in 0..20 {
@@ -209,8 +210,8 @@ async fn a_refresh_during_a_disconnect_brings_nothing_back() {
     }
 }
 
-/// A refresh and a new consent run at the same time, 20 times. No matter which of them is first, the connection uses
-/// tokens that TikTok accepts.
+/// A refresh and a new consent run at the same time, 20 times. The connection then uses tokens that TikTok accepts, no
+/// matter which of the two calls is first.
 #[tokio::test]
 async fn a_refresh_during_a_reconnect_leaves_a_working_connection() {
     for round in 0..20 {
@@ -288,7 +289,7 @@ async fn a_consent_that_is_stored_during_a_disconnect_stays_connected() {
     let connection = stage.refresh("alice", RefreshMode::Forced).await.unwrap();
     assert_eq!((connection.status, connection.shops.len()), (ConnectionStatus::Active, 5));
 
-    // A second disconnect finds the new consent, and ends it.
+    // A second disconnect finds the connection of the new consent, and ends this connection.
     disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Keep).await;
     assert_eq!(stored(&stage).await, (0, 0));
 }

@@ -1,6 +1,7 @@
-//! Tests of the events of connections. Every change of a connection is recorded once and in order, also with several
-//! hosts, repetitions and restarts. A sweep also records expiry notices: 30 days, 7 days and 1 day before an
-//! authorization ends. Every use of a secret is recorded, too, and every event names its actor and its reason.
+//! Tests of the events of connections. Every change of a connection is recorded once and in order, even if several
+//! hosts make calls, calls are repeated, or a host restarts. A sweep also records expiry notices: 30 days, 7 days and 1
+//! day before an authorization ends. Every access token that a caller gets is recorded, too. Every event names its
+//! call, and the actor and the reason if the host knows them.
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
@@ -33,7 +34,8 @@ async fn events(stage: &Stage) -> Vec<Event> {
     stage.storage.events(&tenant(0), None, usize::MAX).await.unwrap()
 }
 
-/// Returns the event that links the only shop of the seller `one-shop` when the connection begins.
+/// Returns the event which says that the only shop of the seller `one-shop` was linked. It is recorded when the
+/// connection begins.
 fn linked() -> EventKind {
     EventKind::ShopsLinked { shops: shops(&["7490000000000000001"]) }
 }
@@ -46,7 +48,7 @@ async fn kinds(stage: &Stage) -> Vec<EventKind> {
     events(stage).await.into_iter().map(|event| event.event.kind).collect()
 }
 
-/// Delivers a webhook of type 7 to one of the hosts. TikTok announces in it, at the time `occurred`, that the
+/// Delivers a webhook of type 7 to this host. In the webhook, TikTok announces at the time `occurred` that the
 /// authorization of the seller `one-shop` ends at the time `at`.
 async fn announce(stage: &Stage, host: &ConnectorHost, at: u64, occurred: u64) -> WebhookEffect {
     let body = ending_notice("7600000000000000007", at, occurred);
@@ -264,7 +266,7 @@ async fn a_stopped_sweep_records_no_further_notice() {
     assert_eq!(sweep(&stage.host, BEGIN).await.notices, 1);
 }
 
-/// Each event, with the actor, the call and the reason that it names.
+/// Returns the kind of every event, and the actor, the call and the reason that the event names.
 async fn origins(stage: &Stage) -> Vec<(EventKind, Option<String>, &'static str, Option<String>)> {
     let line = |NewEvent { kind, origin: Origin { actor, stated_reason, cause }, .. }| {
         (kind, actor.map(String::from), cause.unwrap().as_str(), stated_reason.map(String::from))
@@ -303,7 +305,8 @@ async fn every_event_names_its_actor_its_call_and_its_reason() {
     ben.call(&ours, &alice, order_search(&FR.parse().unwrap())).await.unwrap();
     ben.list_shops(&ours, &alice).await.unwrap();
     ben.list_connections(&ours, &alice).await.unwrap();
-    // The platform itself gets the webhook. The sweep finds that the authorization ends.
+    // The platform itself receives the webhook, so its event has no actor. The sweep then gives a notice of the
+    // announced end.
     let ends = UnixSeconds(BEGIN + 20 * DAY);
     let body = ending_notice("7600000000000000007", ends.0, BEGIN + 5).replace("7490000000000000001", FR);
     stage.host.receive_webhook(&ours, &signature(&stage, 0, &body), body.into()).await.unwrap();
@@ -332,7 +335,8 @@ async fn every_event_names_its_actor_its_call_and_its_reason() {
     assert_eq!(origins(&stage).await, expected);
 }
 
-/// The shops that TikTok lists later are linked by the policy of the connection, in a sweep and without an actor.
+/// If TikTok lists another shop later, a sweep links the shop by the connection's policy. The event of this link has no
+/// actor.
 #[tokio::test]
 async fn a_shop_that_is_linked_by_the_policy_is_recorded() {
     let stage = Stage::new();
@@ -354,7 +358,7 @@ async fn a_shop_that_is_linked_by_the_policy_is_recorded() {
     assert_eq!(origins(&stage).await, expected);
 }
 
-/// A forced refresh that another call makes impossible changes nothing, so it causes no event.
+/// If another call makes a forced refresh impossible, the forced refresh changes nothing, so it causes no event.
 #[tokio::test]
 async fn racing_forced_refreshes_that_change_nothing_cause_no_event() {
     let stage = Stage::new();
@@ -401,7 +405,7 @@ async fn no_token_is_shown_without_its_event() {
     assert_eq!(error, CallError::NotRecorded { plugin: stage.host.plugin().clone(), why });
     assert_eq!(error.code(), "event-not-stored");
     assert_eq!(kinds(&stage).await, before);
-    // A call shows no token to the caller, so it goes on.
+    // `call` shows no token to its caller, so it works even if no event can be stored.
     let shop = stage.connection("alice").await.shops[0].id.clone();
     assert!(stage.host.call(&ours, &alice, order_search(&shop)).await.unwrap().is_success());
 

@@ -65,8 +65,8 @@ impl Fleet {
         Self { stage, storage, hosts }
     }
 
-    /// Lets every caller make one call at the same time. One of them refreshes. The new tokens are saved only after all
-    /// other callers have got their answers.
+    /// Makes one call for every caller, all at the same time. One of these calls refreshes. The new tokens are saved
+    /// only after all other calls have got their answers.
     async fn call_all(&self, export: Export) -> Vec<Result<Option<UnixSeconds>, CallError>> {
         let answered = AtomicUsize::new(0);
         let (answered, storage, hosts) = (&answered, &self.storage, &self.hosts);

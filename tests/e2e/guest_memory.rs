@@ -1,8 +1,8 @@
-//! Searches the guest's memory after a call. No secret may be left outside the stack. The stack is not searched,
-//! because the component does not erase it.
+//! Tests that search the guest's memory after a call. No secret may be left outside the stack. The tests do not search
+//! the stack, because the component does not erase it.
 //!
 //! A program that embeds a component can't read the component's memory, but it can provide the memory. So these tests
-//! provide it.
+//! provide the memory, and can read it.
 #![allow(unsafe_code, reason = "memory that wasmtime shares with a test consists of raw pointers")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "the test reads only some sections of a module")]
 

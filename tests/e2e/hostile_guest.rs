@@ -32,7 +32,7 @@ pub(crate) const LIMITS: Limits = Limits {
     response_bytes: 64 << 10,
 };
 
-/// A resolver that never answers. No request leaves the machine, and no request ends by itself.
+/// A resolver that never answers. So no request leaves the machine, and no request ends by itself.
 pub(crate) struct NoResolver;
 
 #[async_trait::async_trait]

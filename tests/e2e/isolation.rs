@@ -73,8 +73,8 @@ async fn a_code_of_another_tenants_app_does_not_connect() {
     assert_eq!(stage.connections("mallory").await, []);
 }
 
-/// Inverts the bits of a secret and writes them in hex. The guest gets the secret in this form, so that the order to
-/// look for the secret does not itself put the secret into the memory.
+/// Returns the inverted bits of a secret, in hex. The guest gets the secret in this form, so that the order to look for
+/// the secret does not itself put the secret into the memory.
 fn inverted(secret: &str) -> String {
     secret.bytes().map(|byte| format!("{:02x}", !byte)).collect()
 }

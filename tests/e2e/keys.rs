@@ -1,7 +1,7 @@
 //! Tests of host keys that are missing, wrong, or change during calls, and of tenants that are erased. A data key
 //! encrypts (seals) the tokens and ciphers of one tenant, and a host key encrypts the data keys. A missing host key
-//! never destroys a stored value. A sealed value that was moved to another record, or put back into its own, can't be
-//! decrypted.
+//! never destroys a stored value. If an earlier sealed value is put back into its record, or a sealed value is moved to
+//! another record, it can't be decrypted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tiktok_shop_tests::{
     BEGIN, DAY, HoldsBackThePair, STATE, Stage, TOKEN_GET, TOKEN_REFRESH, customer_id, grant, refusal, sweep_at, tenant,
 };
 
-/// Returns host keys with these ids. Equal ids have equal keys.
+/// Returns host keys with these ids. Equal ids get equal key bytes.
 fn keys(ids: &[&str]) -> Arc<dyn KeyProvider> {
     let keys = ids.iter().map(|id| {
         let byte = id.bytes().fold(0, u8::wrapping_add);
@@ -102,7 +102,7 @@ async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
     assert!(renewed.shops[0].cipher.is_some());
 }
 
-/// An attacker who can write to the database but has no key could do the same as this test.
+/// An attacker who can write to the database but has no key could make the same changes as this test.
 #[tokio::test]
 async fn a_sealed_value_that_was_moved_or_put_back_does_not_open() {
     let stage = Stage::new();
@@ -169,8 +169,8 @@ async fn keys_rotate_while_hosts_refresh_and_no_token_is_lost() {
     }
 }
 
-/// The keys are rotated while a host that has only the old host key refreshes a connection. That host saves the new
-/// tokens under the old data key, which it knows.
+/// The keys are rotated while a host that has only the old host key refreshes a connection. That host seals the new
+/// tokens with the old data key, which it knows.
 #[tokio::test]
 async fn a_rotation_waits_for_tokens_that_are_saved_under_the_earlier_key() {
     let stage = Stage::in_memory();
@@ -203,7 +203,7 @@ async fn a_rotation_waits_for_tokens_that_are_saved_under_the_earlier_key() {
     tokio::time::resume();
     assert_eq!(steps.iter().filter(|step| **step == RotationStep::Waiting(Keyring::GRACE)).count(), 1);
     assert_eq!((rotated.added, rotated.removed), (1, 1));
-    // The row is already sealed under the new key, which the outdated host does not have.
+    // The row is already sealed with the new key, which the outdated host does not have.
     let outcome = refreshing.await.unwrap();
     assert_eq!(refusal(outcome), ("storage-failed", "connection-row-not-saved".to_owned()));
 
@@ -246,7 +246,7 @@ async fn a_rotation_and_an_erasure_are_recorded_for_each_tenant_with_actor_and_r
         let ring = keyring(&stage, &both).clock(Arc::clone(&stage.clock) as _);
         ring.acting_as(actor.parse().unwrap()).because("yearly".parse().unwrap())
     };
-    // Two operators rotate at the same time.
+    // Two rotations run at the same time. The actor of both rotations is ana.
     let rotated =
         join_all([ring("ana"), ring("ana")].map(|ring| async move { ring.rotate(Duration::ZERO, |_| ()).await }));
     assert!(rotated.await.iter().all(Result::is_ok));

@@ -1,11 +1,11 @@
-//! A short form of `cargo xtask kill-points`. It kills every operation before each host function that the operation
-//! calls, and at the end. TikTok Shop refuses refresh tokens that it has replaced.
+//! A short form of `cargo xtask kill-points`. These tests kill every operation before each host function that it calls,
+//! and at its end. The fake TikTok Shop refuses refresh tokens that it has replaced.
 
 use std::collections::BTreeMap;
 
 use tiktok_shop_tests::kill_points::{Operation, Policy, Trial};
 
-/// Kills an operation before each host function that it calls, and at the end. Returns the causes for which a
+/// Kills an operation before each host function that it calls, and at its end. Returns the causes for which a
 /// connection was lost.
 async fn losses(operation: Operation) -> Vec<&'static str> {
     let trial = Trial::measure(operation, Policy::STRICT).await.unwrap();

@@ -1,7 +1,7 @@
-//! Tests of answers to a refresh that come too late. When a host sends a refresh token, it stores a claim: a note that
-//! only it sends this token now. Here the claim has lapsed before the new tokens are saved, and another host has sent
-//! the same refresh token. The late tokens are not lost, no matter how TikTok treats a refresh token that it gets
-//! twice.
+//! Tests of refreshes whose new tokens are saved too late. Before a host sends a refresh token, it stores a claim: a
+//! note that only this host sends the token now. In these tests, the claim has lapsed before the new tokens are saved,
+//! and another host has sent the same refresh token. The late tokens are not lost, no matter how TikTok treats a
+//! refresh token that it gets twice.
 
 use std::sync::Arc;
 

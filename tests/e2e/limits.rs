@@ -1,5 +1,5 @@
-//! Tests of the limits for a guest that takes as much as it can get. The call ends at the limit, the error tells which
-//! limit ended it, and other calls continue.
+//! Tests of the limits for a guest that takes as much as it can get. The call ends at the limit, the error names the
+//! limit, and other calls continue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -78,8 +78,9 @@ async fn an_oversized_answer_is_not_copied() {
     assert_eq!(exhausted(refreshed), Resource::Memory, "the text of the error is oversized");
 }
 
-/// Credentials that count how often they are asked for. The second question is answered only when the test allows it.
-/// The host asks the first question before the guest starts, and the guest of the same call asks the second one.
+/// A provider of credentials that counts its requests. In the first call, the host makes the first request before the
+/// guest starts, and the guest makes the second request. The provider answers the second request only when the test
+/// allows it.
 #[derive(Default)]
 struct Gate {
     asked: Notify,
@@ -122,13 +123,13 @@ async fn an_open_request_ends_with_its_call() {
     assert_eq!(started.elapsed(), Duration::ZERO);
 }
 
-/// The test runs on one thread. If the guest never gave the thread back, the test would hang.
+/// The test runs on one thread. So the other calls can run only if the guest gives the thread back.
 #[tokio::test(flavor = "current_thread")]
 async fn calls_begin_and_end_while_another_call_computes_endlessly() {
     let gate = Arc::new(Gate::default());
     gate.go.notify_one();
-    // The limit of 60 s is long enough for any machine. If the guest keeps the thread, this limit ends the call, so the
-    // test fails and does not hang.
+    // The limit of 60 s is long enough for any machine. If the guest keeps the thread, this limit ends the call. So the
+    // test fails, but it does not hang.
     let patient = Deadlines { cpu: Duration::from_secs(60), ..Deadlines::default() };
     let host = gated(&gate).deadlines(patient).build().unwrap();
     let endless = tokio::spawn({
@@ -139,7 +140,7 @@ async fn calls_begin_and_end_while_another_call_computes_endlessly() {
     for _ in 0..3 {
         assert_eq!(obey(&host, "random bytes\n16").await.as_deref(), Ok("16"));
     }
-    // This host has its own limit on the same engine.
+    // This host shares the engine with the other host, but has its own limit.
     assert_eq!(exhausted(obey(&impatient(hostile_guest::builder()), "compute").await), Resource::Cpu);
     assert!(!endless.is_finished());
     assert_eq!(gate.times.load(Ordering::SeqCst), 5, "two for the endless call, and one for each of the others");

@@ -1,4 +1,5 @@
-//! Tests of the export `link-shops`, on platforms with one shop per customer and on platforms with several.
+//! Tests of the export `link-shops`, on platforms with one shop per customer and on platforms with several shops per
+//! customer.
 
 use fake_tiktok_shop::Decision;
 use tiktok_shop_host::ShopId;

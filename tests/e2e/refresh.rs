@@ -1,5 +1,5 @@
-//! Tests of the export `refresh`, with every kind of answer from TikTok. It renews a due token once, and it reads the
-//! shops.
+//! Tests of the export `refresh`, with every kind of answer from TikTok. The export renews a due token once, and it
+//! reads the shops.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -48,7 +48,7 @@ async fn a_due_token_is_renewed_once_and_is_fresh_at_the_next_call() {
 #[tokio::test]
 async fn a_connection_works_for_months_whatever_tiktok_does_with_earlier_tokens() {
     use ReplacedRefreshToken::{AnsweredAgainForSeconds, Honoured, HonouredForSeconds, Refused, RevokesFamily};
-    // This is more than the number of fallbacks (earlier refresh tokens) that a record keeps.
+    // The number of renewals. It is greater than the number of fallbacks (earlier refresh tokens) that a record keeps.
     const RENEWALS: usize = 8;
     for rotate in [RefreshTokenOnRefresh::New, RefreshTokenOnRefresh::Unchanged] {
         for replaced in [Refused, HonouredForSeconds(60), AnsweredAgainForSeconds(60), Honoured, RevokesFamily] {
@@ -308,7 +308,7 @@ async fn a_refresh_keeps_the_shop_policy() {
     assert!(connection.shops.iter().all(|shop| !shop.linked));
 }
 
-/// Returns TikTok's answer whose list of shops has these entries.
+/// Returns an answer of TikTok whose list of shops has these entries.
 fn list_of(entries: &str) -> Fault {
     let body = format!(r#"{{"code":0,"message":"success","request_id":"r","data":{{"shops":[{entries}]}}}}"#);
     let length = body.len();
@@ -328,7 +328,7 @@ async fn a_list_of_58000_shops_is_refused_and_the_known_shops_are_kept() {
     assert_eq!((connection.shops, connection.status), (known, ConnectionStatus::Active));
     assert_eq!(connection.last_failure.unwrap().failure.code, "too-many-shops");
 
-    // A new seller is connected all the same, and gets the shops with the next list.
+    // A new seller is connected all the same, and gets the shops with the next list that TikTok sends.
     stage.fake.fault_next(SHOPS, "58000 shops", long);
     let connection = stage.connect("bob", "one-shop").await.unwrap();
     assert_eq!((connection.shops.len(), connection.shops_synced_at), (0, None));
@@ -369,7 +369,7 @@ async fn an_invalid_access_token_is_renewed_in_whichever_form_tiktok_says_so() {
         assert!(response.is_success(), "{form:?}");
         assert_eq!((stage.requests_to(TOKEN_REFRESH), stage.requests_to(ORDERS)), (1, 2), "{form:?}");
 
-        // The seller takes the authorization back. Nothing but a new consent helps, and the status says so.
+        // The seller revokes the authorization. Now only a new consent helps, and the error says so.
         stage.fake.revoke("one-shop").unwrap();
         stage.advance(700);
         let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;

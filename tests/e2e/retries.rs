@@ -1,5 +1,5 @@
-//! Tests of the library function `with_retries` with the shipped component. It repeats a call after the pause that the
-//! error asks for.
+//! Tests of the library function `with_retries` with the shipped component. The function repeats a call after the pause
+//! that the error asks for.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use tiktok_shop_tests::{DAY, Stage, browser, customer_id, order_search, state_of
 
 const CUSTOMER: &str = "alice";
 
-/// Lets the customer begin a consent and the seller allow it, and finishes the consent.
+/// Begins a consent for the customer, lets the seller allow it, and finishes it.
 async fn connect(stage: &Stage, seller: &str, policy: ShopPolicy) -> Connection {
     let browser = browser(CUSTOMER);
     let consent = stage.host.begin_consent(&tenant(0), &customer_id(CUSTOMER), &browser, policy).await.unwrap();
@@ -130,7 +130,7 @@ async fn use_case_a_seller_with_one_shop() {
     assert_eq!(shops(&stage).await[0].name, "Teapot & Co");
 }
 
-/// A seller has several shops. The customer chooses two of them, and later disconnects one.
+/// A seller has several shops. The customer chooses two of these shops, and later disconnects one of the two.
 #[tokio::test]
 async fn use_case_a_seller_with_several_shops() {
     let stage = Stage::new();

@@ -17,8 +17,8 @@ use tokio::net::TcpStream;
 use tracing_subscriber::prelude::*;
 
 const CUSTOMER: &str = "a-customer-of-this-test";
-/// A state that only this file uses. Here the tests write secrets to the output on purpose. The usual state would be
-/// found by the stages of other tests in this process.
+/// A state that only this file uses. The tests of this file write secrets to the output on purpose. If they used the
+/// usual state, the stages of other tests in this process would find it.
 const OWN_STATE: &str = "state-d2c41b7f90e8a6";
 /// A cipher that only this file uses.
 const OWN_CIPHER: &str = "ROW_cipher-of-3f8e1d5a7b";
@@ -195,7 +195,7 @@ fn hex(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The output of one test's own subscriber.
+/// The log output that a test collects with a subscriber of its own.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 

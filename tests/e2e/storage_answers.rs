@@ -1,8 +1,8 @@
 //! Tests of storage faults at every access of `connect` and `refresh`. The storage loses an answer, writes twice, does
 //! not say whether it wrote, or returns older data. The fault happens once, or from one access until the call ends.
 //!
-//! A run without a fault records the accesses. Every case uses another customer, so that all cases can share one fake
-//! and its clock.
+//! A run without a fault records the accesses of each operation. Every case uses another customer, so that all cases
+//! can share one fake and its clock.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -20,8 +20,8 @@ use tiktok_shop_tests::{Access, Answer, DAY, Interceptor, Passage, Stage, custom
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
-    /// The access is not done, and the caller gets no answer. (Here and below, it gets the error that the storage is
-    /// unavailable.)
+    /// The access is not done, and the caller gets no answer. (In this list, "no answer" means that the caller gets the
+    /// error that the storage is unavailable.)
     Dropped,
     /// The write is done, and the caller gets no answer.
     Lost,
@@ -72,7 +72,7 @@ struct Script {
     fault: Option<(Fault, usize)>,
     /// The customer's accesses up to now.
     accesses: Vec<&'static str>,
-    /// The number of writes with the fault.
+    /// The number of writes that the fault has met.
     writes: usize,
     /// The token record that the newest write replaced.
     old_token: Option<TokenEntry>,
@@ -173,17 +173,17 @@ impl Operation {
 /// Whether the host repeats a write that got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Host {
-    /// It repeats the write, as by default.
+    /// The host repeats the write, as by default.
     Repeats,
-    /// Its deadline for the save passes before the first repetition.
+    /// The host's deadline for the save passes before the first repetition.
     DoesNotRepeat,
 }
 
 struct Case {
     operation: Operation,
-    /// The index of the access at which the fault happens, among the accesses of the operation.
+    /// The fault happens at the operation's access with this index.
     at: usize,
-    /// The name of the access at which the fault happens.
+    /// The name of this access.
     access: &'static str,
     fault: Fault,
     host: Host,
@@ -198,8 +198,9 @@ const CODE_SPENT: &str = "authorization-code-spent";
 const NOT_SAVED: &str = "token-not-saved";
 const NO_ROW: &str = "connection-row-not-saved";
 
-/// Each operation's accesses in their order. Each tuple holds the operation, the access and two results: when this
-/// access fails once and is not repeated, and when the storage is down from this access on.
+/// The accesses of each operation, in their order. Each tuple holds the operation, the access and two results. The
+/// first result is for a fault at this access only, if the host does not repeat the access. The second result is for a
+/// storage that is down from this access on.
 const ACCESSES: [(Operation, &str, &str, &str); 22] = [
     (Operation::Connect, "list 1", DOWN, DOWN),
     (Operation::Connect, "swap token 1", OK, CODE_SPENT),
@@ -276,7 +277,7 @@ fn code(outcome: Result<Connection, CallError>) -> String {
 /// The number of cases that run at the same time.
 const CONCURRENT_CASES: usize = 8;
 
-/// The fake plays the strictest behaviour that TikTok may have: a refresh token that is sent twice revokes all tokens.
+/// The fake has the strictest behaviour that TikTok may have: it revokes all tokens if a refresh token is sent twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_storage_fault_loses_tokens_or_sends_a_refresh_token_twice() {
     let stage = Stage::in_memory();

@@ -31,7 +31,7 @@ enum Fault {
     WebhookIdWrites,
     /// Every write of a token record except the first write.
     TokenWritesExceptFirst,
-    /// The next write of a token record. It panics with a text that quotes the record.
+    /// The next write of a token record. The storage panics with a text that quotes the record.
     TokenWritePanics,
     /// Every write of a token record. The error quotes the record.
     TokenWritesQuoted,
@@ -148,7 +148,7 @@ async fn if_renewed_tokens_cannot_be_stored_the_refresh_fails_and_the_old_token_
     let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
     assert_eq!(refusal(outcome), ("storage-failed", "token-not-saved".to_owned()));
 
-    // The failed refresh has left its claim in the record: a note that one caller sends the refresh token now. So no
+    // The failed refresh has left its claim (a note that one caller sends the refresh token now) in the record. So no
     // host sends a request before the claim lapses.
     storage.set(Fault::Nothing);
     let outcome = stage.refresh("alice", RefreshMode::WhenDue).await;
@@ -217,7 +217,8 @@ async fn a_webhook_is_requested_again_until_the_storage_works() {
         let WebhookReply::NotReceived(error) = reply else { panic!("{reply:?}") };
         assert_eq!(refusal(Err::<(), _>(error)), ("storage-failed", "storage-refused".to_owned()), "{fault:?}");
     }
-    // The platform handles the webhook, but the storage can't remember that. So the next delivery is handled again.
+    // The platform handles the webhook, but the storage can't remember that. So the platform also handles the next
+    // delivery.
     storage.set(Fault::WebhookIdWrites);
     assert_eq!(deliver(true).await, WebhookReply::Handled);
     storage.set(Fault::Nothing);

@@ -1,5 +1,5 @@
-//! Tests of the host library's sweep. It refreshes every due connection once, and an account that fails does not delay
-//! the others.
+//! Tests of the host library's sweep. A sweep refreshes every due connection once. An account that fails does not delay
+//! the other accounts.
 
 use std::future::{pending, ready};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ async fn two_hosts_that_sweep_at_the_same_time_refresh_each_connection_once() {
         tokio::join!(stage.host.sweep(sweep(4), pending(), |_, _| ()), other.sweep(sweep(4), pending(), |_, _| ()),);
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
     let (one, two) = (one.unwrap(), two.unwrap());
-    // A host that meets the claim of the other host sends nothing, and says so.
+    // If a host meets the claim of the other host, it sends nothing, and counts the connection as `waiting`.
     let all = one.refreshed + two.refreshed + one.waiting + two.waiting;
     assert!(one.refreshed + two.refreshed >= 10 && all <= 20, "{one} and {two}");
     for customer in 0..CUSTOMERS {
@@ -109,8 +109,8 @@ async fn a_refresh_that_gets_no_answer_does_not_delay_the_other_connections() {
     let swept = host.sweep(sweep(2), pending(), |_, outcome| order.push(outcome.is_ok())).await.unwrap();
     assert_eq!(swept, Swept { refreshed: 9, failed: 1, ..Swept::default() });
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
-    // The refresh without an answer has left a claim: a note in the token record that one caller sends the refresh
-    // token now. The connection is not due before the claim lapses.
+    // The refresh without an answer has left a claim (a note in the token record that one caller sends the refresh
+    // token now). The connection is not due before the claim lapses.
     let swept = host.sweep(sweep(2), pending(), |_, _| ()).await.unwrap();
     assert_eq!(swept, Swept::default());
     stage.advance(121);

@@ -1,6 +1,6 @@
 //! Tests of storages with one weakness each. The storage contract forbids all these weaknesses except late loads. The
-//! tests measure what the shipped connector does on each of these storages, and which checks of the contract
-//! (`tiktok-shop-storage-contract`) detect the weakness. They compare the results with the two tables of
+//! tests measure what the shipped component does on each of these storages, and which checks of the contract
+//! (`tiktok-shop-storage-contract`) detect the weakness. The tests compare the results with the two tables of
 //! `docs/storage.md`.
 
 mod storage;

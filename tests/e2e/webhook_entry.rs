@@ -1,5 +1,5 @@
-//! Tests of the library function `accept_webhook`, the entry point for webhooks. It verifies each webhook, lets the
-//! platform handle it once, and chooses the HTTP status for TikTok.
+//! Tests of the library function `accept_webhook`, the entry point for webhooks. The function verifies each webhook,
+//! lets the platform handle the webhook once, and chooses the HTTP status for TikTok.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -12,13 +12,13 @@ use tiktok_shop_host::webhook::{Webhook, WebhookEffect, WebhookReply};
 use tiktok_shop_host::{CallError, TenantId};
 use tiktok_shop_tests::{BEGIN, DAY, Stage, tenant};
 
-/// Returns the value of the header `Authorization` with which TikTok signs this body for one of its apps.
+/// Returns the value of the header `Authorization` that TikTok sends with this body to the app with the index `app`.
 pub(crate) fn signature(stage: &Stage, app: usize, body: &str) -> String {
     let app = stage.fake.apps().swap_remove(app);
     stage.fake.webhook_signature(&app.service_id, body.as_bytes()).unwrap()
 }
 
-/// Returns the body of a webhook of type 7. TikTok sends it at the time `occurred`, and announces in it that the
+/// Returns the body of a webhook of type 7, which TikTok sends at the time `occurred`. The body announces that the
 /// authorization for the shop of the seller `one-shop` ends at the time `at`.
 pub(crate) fn ending_notice(id: &str, at: u64, occurred: u64) -> String {
     format!(
@@ -135,7 +135,7 @@ async fn a_webhook_without_tiktoks_signature_for_this_app_changes_nothing() {
     }
     assert_eq!(platform.count(), 0);
     assert_eq!(stage.connections("alice").await, [before]);
-    // A forged webhook is not remembered, so the genuine one is still handled.
+    // A forged webhook is not remembered, so the genuine webhook is still handled.
     assert_eq!(platform.deliver(&stage, &body).await, WebhookReply::Handled);
 }
 
@@ -152,7 +152,7 @@ async fn a_signed_webhook_that_cannot_be_read_is_requested_again() {
     assert_eq!(platform.count(), 0);
 }
 
-/// TikTok signs what it sends, also a text that was cut within a character.
+/// TikTok signs every body that it sends, even a body with a text that was cut within a character.
 #[tokio::test]
 async fn a_byte_that_is_not_utf_8_or_a_byte_order_mark_costs_no_removal() {
     for body in [
@@ -194,8 +194,8 @@ async fn a_body_above_256_kib_is_refused() {
     assert!(error.failure().detail.contains("262144 bytes"), "{error}");
 }
 
-/// Somebody has recorded a webhook and sends it to the platform again and again. The storage forgets a webhook after
-/// four days at the latest.
+/// An attacker has recorded a webhook, and sends it to the platform again and again. The storage forgets a webhook
+/// after four days at the latest.
 #[tokio::test]
 async fn a_webhook_that_is_replayed_at_any_later_time_is_not_handled_again() {
     let stage = Stage::new();
@@ -218,7 +218,8 @@ async fn a_webhook_that_is_replayed_at_any_later_time_is_not_handled_again() {
 async fn a_last_repetition_and_an_event_without_a_believable_time_are_handled_however_late() {
     let stage = Stage::new();
     let platform = Platform::default();
-    // TikTok repeats a webhook for the last time after 2 minutes, 30 minutes, 3 hours and 12 hours.
+    // TikTok repeats a webhook 2 minutes, then 30 minutes, then 3 hours and then 12 hours after the previous delivery.
+    // This is the time of the last repetition.
     stage.advance(120 + 30 * 60 + 3 * 3600 + 12 * 3600);
     assert_eq!(platform.deliver(&stage, ORDER).await, WebhookReply::Handled);
     stage.advance(30 * DAY);
@@ -257,7 +258,7 @@ async fn a_connection_shows_the_announced_end_before_the_platform_handles_the_we
     assert_eq!(reply, WebhookReply::Handled);
 }
 
-/// Credentials that never arrive.
+/// A provider of credentials that never answers.
 struct NoCredentials;
 
 #[async_trait]

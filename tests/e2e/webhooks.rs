@@ -91,8 +91,8 @@ async fn a_webhook_of_an_unknown_type_is_accepted() {
 
 #[tokio::test]
 async fn the_next_refresh_verifies_that_the_app_was_removed() {
-    // In the last case, the tokens are only 60 seconds old. Even then the check does not wait until ten minutes have
-    // passed.
+    // In the last case, the tokens are only 60 seconds old. Even then, the refresh verifies the removal at once, and
+    // does not wait until ten minutes have passed.
     for (notices, deliveries, later) in
         [(GrantNotices::EachShop, 5, 601), (GrantNotices::One, 1, 601), (GrantNotices::One, 1, 60)]
     {
@@ -270,7 +270,7 @@ async fn a_refresh_finds_a_removal_that_tiktok_did_not_announce() {
         "retry-after",
         "the consent is less than ten minutes ago"
     );
-    // The pause lasts ten minutes from the consent, and a random time of at most 150 s more.
+    // The pause ends ten minutes after the consent, plus a random time of at most 150 s.
     stage.advance(751);
     assert_eq!(
         refusal(stage.refresh("alice", RefreshMode::WhenDue).await),

@@ -1,5 +1,6 @@
-//! The program `storage-writer` writes records until a test kills it. This module defines these records, reads the
-//! lines that the program prints, and checks the records that are stored afterwards.
+//! Checks which records are stored after a test has killed the program `storage-writer`, which writes records without
+//! end. This module defines these records, reads the lines that the program prints, and compares the stored records
+//! with these lines.
 #![allow(clippy::panic, reason = "a broken expectation is a failed test")]
 
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ pub fn customer(number: usize) -> ConnectionKey {
 }
 
 /// Returns a row that contains its revision in several places: as the seller's name, and as the name and the cipher of
-/// both shops. So the check notices a row that is mixed from two writes.
+/// both shops. So the check notices a row whose parts come from two writes.
 ///
 /// # Panics
 /// Never.
@@ -53,21 +54,21 @@ pub fn row(key: &ConnectionKey, revision: &Revision) -> Row {
     })
 }
 
-/// The state of one token record or one row, as far as the lines of the writers and the last check tell it.
+/// The state of one token record or one row, as it is known from the writers' lines and from the last check.
 #[derive(Default, Debug)]
 struct Reported {
-    /// The revision that is certainly stored, or `-` if certainly nothing is stored. `None` if no line and no check has
-    /// told it yet.
+    /// The revision that is known to be stored, or `-` if it is known that nothing is stored. `None` if neither a line
+    /// nor a check has shown the state yet.
     done: Option<String>,
     /// The revision of a later write (`-` for a deletion) that the writer has begun and the storage has not answered.
     tried: Option<String>,
     /// The revision of a write (`-` for a deletion) that had no answer when its writer died. The check after the
-    /// writer's death did not find this write, but a database server may complete it even after that check.
+    /// writer's death did not find this write, but a database server may still complete this write after the check.
     late: Option<String>,
 }
 
-/// The state of all records, as the lines of all writers and the checks describe it. Each writer is a process of
-/// `storage-writer`. The next writer starts only after the last one has died.
+/// The state of all records, as it is known from the lines of all writers and from the checks. Each writer is a process
+/// of `storage-writer`. A writer starts only after the writer before it has died.
 #[derive(Default, Debug)]
 pub struct WriterLog {
     records: BTreeMap<(String, usize), Reported>,
@@ -83,7 +84,8 @@ impl WriterLog {
     /// Reads a line that a writer has printed. `storage-writer/main.rs` describes the lines.
     ///
     /// # Panics
-    /// If the line is malformed, or if it reports the end of a write that no line before it has begun.
+    /// If the line is malformed, or if it says that a write is done, but no line before it says that this write has
+    /// begun.
     pub fn read_line(&mut self, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
         let [step, record, number, revision] = words[..] else { panic!("not a line of a writer: {line}") };
@@ -101,10 +103,15 @@ impl WriterLog {
         }
     }
 
-    /// Compares the stored records with the writers' lines. Call it after a writer has died. Each stored record must
-    /// come from its newest answered write, or from a write without an answer. (A deletion is also a write.) Every part
-    /// of it must come from the same write. The events of a row must alternate, and the last of them must tell whether
-    /// the row is stored. The keyring must be able to decrypt every record.
+    /// Compares the stored records with the writers' lines. Tests call this function after a writer has died. These
+    /// rules must hold:
+    ///
+    /// - Each stored record comes from its newest answered write, or from a write without an answer. (A deletion is
+    ///   also a write.)
+    /// - All parts of a stored record come from the same write.
+    /// - The `Connected` and `Disconnected` events of a row alternate, and the last event tells whether the row is
+    ///   stored.
+    /// - The keyring can decrypt every record.
     ///
     /// # Panics
     /// If one of these rules is broken.
@@ -152,8 +159,8 @@ impl WriterLog {
         [count(EventKind::Connected), count(EventKind::Disconnected)]
     }
 
-    /// Checks the stored revision of one record against the writers' lines. Then takes this revision as the state of
-    /// the record. `found` is `None` if no record is stored.
+    /// Checks the stored revision of one record against the writers' lines. Then records that this revision is stored.
+    /// `found` is `None` if no record is stored.
     fn settle(&mut self, record: &str, number: usize, found: Option<Revision>) {
         let found = found.map_or_else(|| "-".to_owned(), String::from);
         let reported = self.records.entry((record.to_owned(), number)).or_default();

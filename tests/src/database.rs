@@ -6,7 +6,9 @@
 //! | --- | --- |
 //! | `memory`, or not set | the memory of this process |
 //! | `sqlite` | a separate file for each stage |
-//! | an address, `postgres://…` | this database. Each stage has its own schema. The schemas stay when the process ends |
+//! | an address, `postgres://…` | the PostgreSQL database at this address |
+//!
+//! In a PostgreSQL database, each stage has its own schema. The schemas stay in the database when the process ends.
 //!
 //! Every storage measures time by the stage's clock. The storages in memory and in SQLite read that clock. In
 //! PostgreSQL, the schema contains a function that replaces `clock_timestamp()` and returns the stage's time.
@@ -82,8 +84,8 @@ fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> T {
 }
 
 impl Database {
-    /// Sets the time in a PostgreSQL schema to the time of the stage's clock. Does nothing for the other storages,
-    /// because they read that clock.
+    /// Sets the time in a PostgreSQL schema to the time of the stage's clock. Does nothing for storages in memory and
+    /// in SQLite, because they read that clock.
     pub(crate) fn follow(&self, clock: &ManualClock) {
         if let Self::Postgres(schema) = self {
             let ms = i64::try_from(clock.monotonic().as_millis()).expect("a time within the test");

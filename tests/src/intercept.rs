@@ -1,4 +1,5 @@
-//! Interceptors between a host and its storage. Tests use them to record the accesses and to change or delay them.
+//! Interceptors between a host and its storage. Tests use interceptors to record, change or delay the host's accesses
+//! to its storage.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,11 +41,11 @@ impl Interceptor for Watcher {
 /// An interceptor that holds back one write: the write with which a refresh saves its new pair of tokens (access token
 /// and refresh token).
 ///
-/// A refresh writes the token record twice. First it stores a claim: a note that this caller sends the refresh token
-/// now. This write sets the record's due time to the moment when the claim lapses. After TikTok's answer, it stores the
-/// new pair and sets the due time to a moment days later. So the interceptor remembers the due time of the first write
-/// that it sees, and holds back the first write whose due time is more than a day after that. Tests set this
-/// interceptor after the connect.
+/// A refresh writes the token record twice. First the refresh stores a claim: a note that this caller sends the refresh
+/// token now. This write sets the record's due time to the moment when the claim lapses. After TikTok's answer, the
+/// refresh stores the new pair and sets the due time to a moment days later. So the interceptor remembers the due time
+/// of the first write that it sees. It holds back the first write whose due time is more than a day later than this due
+/// time. Tests set this interceptor after the `connect`.
 #[derive(Default)]
 pub struct HoldsBackThePair {
     /// The due time that the first write has set, in Unix seconds. 0 before the first write.

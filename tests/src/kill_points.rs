@@ -1,4 +1,4 @@
-//! Kills an operation at every boundary event, as a crash of its process would.
+//! Kills an operation at every boundary event. A kill ends the operation in the same way as a crash of its process.
 //!
 //! A boundary event is a step over the boundary between guest and host: the guest calls a host function, or a host
 //! function returns to the guest. The functions of WASI, with which the guest sends requests, are host functions too.
@@ -6,13 +6,15 @@
 //! 1. One run is not killed. It counts the boundary events.
 //! 2. Each further run is killed at one boundary event: the first of these runs at the first event, the second at the
 //!    second event, and so on.
-//! 3. After each kill, the stored data must be legal for the requests in the fake's log (see `legal.rs`).
-//! 4. The kill may have left a claim in the token record: a note that one caller sends the refresh token now. After the
-//!    120 s that a claim lasts, another host takes over:
+//! 3. After each kill, the stored data must be in a state that is legal after the requests in the fake's log (see
+//!    `legal.rs`).
+//! 4. The kill may have left a claim in the token record: a note that one caller sends the refresh token now. The test
+//!    moves the clocks past the 120 s that a claim lasts. Then another host takes over:
 //!    - If the operation gets tokens, the connection must be whole (see `is_whole`) or lost. It may be lost only if
 //!      TikTok Shop has exchanged the refresh token or the code for tokens that were not stored, and accepts none of
 //!      the stored refresh tokens.
-//!    - If the operation gets no tokens, it is made again, and must finish this time. Nothing may be lost.
+//!    - If the operation gets no tokens, the other host makes the same call again, and this call must finish the
+//!      operation. Nothing may be lost.
 
 mod call;
 mod legal;
@@ -101,8 +103,8 @@ impl fmt::Display for Operation {
     }
 }
 
-/// A possible policy of TikTok Shop: what TikTok Shop does with a refresh token that it has replaced with a new one.
-/// The true policy is not documented.
+/// A possible policy of TikTok Shop for a refresh token that it has replaced with a new one. The true policy is not
+/// documented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The name of the policy, in a few words.
@@ -110,9 +112,9 @@ pub struct Policy {
     replaced: ReplacedRefreshToken,
 }
 
-/// The grace period of two policies, in seconds: for so long TikTok Shop still accepts a replaced refresh token. The
-/// period is longer than the 120 s that a claim lasts. So TikTok Shop still accepts the token when another host sends
-/// it again after the claim has lapsed.
+/// The grace period of two of the policies, in seconds. During the grace period, TikTok Shop still accepts a replaced
+/// refresh token. The period is longer than the 120 s that a claim lasts. So TikTok Shop still accepts the token when
+/// another host sends it again after the claim has lapsed.
 const GRACE: u64 = 600;
 
 impl Policy {
@@ -148,8 +150,8 @@ pub struct Tally {
     pub survived: u32,
     /// The number of kill points after which a new consent was needed, for each cause.
     pub lost: BTreeMap<&'static str, u32>,
-    /// Descriptions of everything that must not happen, without secrets: an illegal state after a kill, a recovery that
-    /// failed, or a legal state that no kill has left.
+    /// One text for each problem: an illegal state after a kill, a recovery that failed, or a legal state that no kill
+    /// has left. The texts contain no secrets.
     pub illegal: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Makes and measures the calls of one round, in a process of its own.
+//! Makes and measures the calls of one round, in a separate process.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -24,13 +24,13 @@ use crate::report;
 /// Make the calls of one round. The benchmark `storage` starts this command.
 #[derive(Args, Debug)]
 pub(crate) struct Calls {
-    /// `sqlite:PATH` or `postgres://…`. Empty for a storage in memory.
+    /// Address of the database: `sqlite:PATH` or `postgres://…`. If it is empty, the storage is in memory.
     #[arg(long, default_value = "", hide_default_value = true)]
     database: String,
-    /// The file of the host's keys.
+    /// File that contains the host keys.
     #[arg(long)]
     keys: PathBuf,
-    /// The address of the fake TikTok Shop.
+    /// Address of the fake TikTok Shop.
     #[arg(long)]
     fake: SocketAddr,
     /// Number of stored connections.
@@ -38,8 +38,8 @@ pub(crate) struct Calls {
     connections: u64,
 }
 
-/// The parts that all measurements share: the component, the host's keys, the fake with its app, and the number of
-/// calls.
+/// The parts that all measurements share: the component, the host keys, the fake TikTok Shop with its app, and the
+/// number of calls.
 pub(super) struct Bench {
     pub(super) component: PathBuf,
     pub(super) keys: PathBuf,
@@ -48,7 +48,8 @@ pub(super) struct Bench {
     pub(super) calls: u32,
 }
 
-/// The standard input of the process: an app of the fake, and the callback queries of consents to this app.
+/// The data that the process reads from its standard input: an app of the fake TikTok Shop, and one callback query for
+/// each consent to this app.
 #[derive(Serialize, Deserialize)]
 struct Input {
     app_key: String,
@@ -56,18 +57,18 @@ struct Input {
     consents: Vec<String>,
 }
 
-/// The measurements of a round: medians, and the process's largest memory.
+/// The measurements of one round: the median duration of each kind of call, and the largest memory of the process.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(super) calls: u32,
     pub(super) list_shops: Duration,
     pub(super) connect: Duration,
     pub(super) refresh: Duration,
-    /// The process's largest memory, in KiB. `None` if this system does not report it.
+    /// The largest memory of the process, in KiB. `None` if this system does not report it.
     pub(super) memory: Option<u64>,
 }
 
-/// Starts a process that makes the calls, and reads its measurements.
+/// Starts a process that makes the calls of one round, and returns the measurements that the process prints.
 pub(super) async fn run_in_process(
     bench: &Bench,
     database: &Database,
@@ -119,10 +120,11 @@ impl Calls {
             }
         }
         let (host, tenant) = (&platform.host, &platform.tenant);
-        // This call is not measured, because the first call opens the process's database connections.
+        // This call is not measured: it is the first call, so it also opens the database connections of the process.
         host.list_shops(tenant, &"first".parse()?).await?;
 
-        // The step is a prime number, which spreads consecutive calls over the stored connections.
+        // The connections of two consecutive calls are 7919 numbers apart. 7919 is prime, so the calls spread over all
+        // connections.
         let stored = |call: u32| customer(u64::from(call).wrapping_mul(7_919) % self.connections);
         let (mut list_shops, mut connect, mut refresh) = (Vec::new(), Vec::new(), Vec::new());
         for call in 0..calls {
@@ -156,7 +158,7 @@ impl Calls {
     }
 }
 
-/// Returns the largest resident size of this process so far, in KiB. Returns `None` if the system is not Linux.
+/// Returns the largest resident memory of this process so far, in KiB. Returns `None` if the system is not Linux.
 fn largest_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,4 +1,4 @@
-//! The databases that are compared.
+//! Creates and opens the databases that the benchmark `storage` compares.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,8 @@ pub(super) enum Kind {
 /// A database. A PostgreSQL schema is deleted when this value is dropped; an SQLite file is deleted with its folder.
 pub(super) struct Database {
     name: &'static str,
-    /// The address that a process opens. Empty for a storage in memory, which the process fills by itself.
+    /// The address that the measuring process opens. It is empty for a storage in memory. The process fills such a
+    /// storage by itself.
     pub(super) address: String,
     schema: Option<Schema>,
 }
@@ -39,8 +40,8 @@ impl Kind {
         }
     }
 
-    /// Chooses the file of an SQLite database, which is created when it is opened, or creates an empty PostgreSQL
-    /// schema.
+    /// For SQLite, chooses the file of the database, which is created when it is opened. For PostgreSQL, creates an
+    /// empty schema.
     pub(super) async fn create(&self, size: &str) -> Result<Database> {
         match self {
             Self::Sqlite(folder) => {

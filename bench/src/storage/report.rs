@@ -1,4 +1,4 @@
-//! The report of the measurements, as a table and as JSON.
+//! Writes the measurements of the benchmark `storage` as a table or as JSON.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::calls::Measured;
 use super::database::FEW;
 use crate::report::{median, milliseconds, profile};
 
-/// The measurements of one kind of database, with few connections and with many.
+/// The measurements of one kind of database: of the database with few connections, and of the database with many.
 pub(super) struct Compared {
     pub(super) few: Vec<Measured>,
     pub(super) many: Vec<Measured>,
@@ -25,7 +25,7 @@ pub(super) struct Report {
     pub(super) in_memory: Duration,
 }
 
-/// The name of a call, and the function that reads its median from a measurement.
+/// The name of a kind of call, and the function that reads the median duration of this kind from a measurement.
 type Call = (&'static str, fn(&Measured) -> Duration);
 
 const CALLS: [Call; 3] = [
@@ -35,7 +35,7 @@ const CALLS: [Call; 3] = [
 ];
 
 impl Compared {
-    /// Returns the time with few connections, the time with many, and their ratio (many ÷ few).
+    /// Returns the median time with few connections, the median time with many, and their ratio (many ÷ few).
     fn call(&self, (_, time): Call) -> (Duration, Duration, f64) {
         let (few, many) = (median(&self.few, time), median(&self.many, time));
         (few, many, many.as_secs_f64() / few.as_secs_f64())

@@ -28,7 +28,7 @@ pub struct ApiRequest<'a> {
     pub content_type: Option<&'a str>,
     /// The body, signed and sent byte for byte. An empty body is not sent.
     pub body: &'a [u8],
-    /// The largest body of an answer that is read, in bytes.
+    /// The largest body of an answer that the connector reads, in bytes.
     pub max_response_bytes: usize,
 }
 
@@ -57,8 +57,8 @@ impl<'a> ApiRequest<'a> {
     }
 }
 
-/// Percent-encodes a query and joins it to a path. The buffer has room for the longest possible result from the start,
-/// because a buffer that grows leaves copies of secrets behind.
+/// Percent-encodes a query and appends it to a path. The buffer has room for the longest possible result from the
+/// start, because a buffer that grows is copied and leaves the earlier copies of secrets in memory.
 #[must_use]
 pub fn target(path: &str, query: &[(&str, &str)]) -> RequestTarget {
     let room = query.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum::<usize>();

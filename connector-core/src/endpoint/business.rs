@@ -1,4 +1,5 @@
-//! Checks the requests of `call`, which can use any endpoint of TikTok's API server, and reads the answers.
+//! Checks the requests of `call` and reads TikTok's answers to them. `call` can use any endpoint of TikTok's API
+//! server.
 
 use super::api::ApiRequest;
 use crate::envelope::{self, Fault};
@@ -34,7 +35,7 @@ pub struct BusinessRequest {
     pub max_response_bytes: u32,
 }
 
-/// TikTok's answer. It may be a business error.
+/// TikTok's answer, even if TikTok refused the request.
 pub struct BusinessResponse {
     /// The HTTP status.
     pub status: u16,
@@ -44,13 +45,13 @@ pub struct BusinessResponse {
     pub request_id: Option<String>,
     /// The header `content-type`, if it is text.
     pub content_type: Option<String>,
-    /// The body as TikTok sent it, without a content coding.
+    /// The body as TikTok sent it. If the body had a content coding, the host has decoded it.
     pub body: Vec<u8>,
 }
 
 impl BusinessRequest {
-    /// Checks the size and the form of the request. Some forms are signed in different ways by different public
-    /// implementations. Such a form is refused, because it is not known which signature TikTok accepts.
+    /// Checks the size and the form of the request. Some forms are signed differently by different public
+    /// implementations. A request in such a form is refused, because it is not known which signature TikTok accepts.
     ///
     /// # Errors
     /// Invalid request: `call-malformed`. The detail says what is wrong.
@@ -116,17 +117,17 @@ impl BusinessRequest {
 /// unknown. Every other answer is returned to the caller, even if TikTok refused the request.
 ///
 /// # Errors
-/// A [`Fault`] if the answer is in an unknown content coding, if TikTok refuses the token, the signature, the app, the
-/// timestamp or the IP address, if a scope is missing, if the authorization is inactive, or if TikTok limits the rate.
+/// A [`Fault`] in these cases: the content coding of the answer is unknown; TikTok refuses the token, the signature,
+/// the app, the timestamp or the IP address; a scope is missing; the authorization is inactive; TikTok limits the rate.
 pub fn read(response: Response, secrets: &[&str]) -> Result<BusinessResponse, Fault> {
     let text = response.text();
-    // A body in an unknown coding is not returned, because the caller would not learn its coding.
+    // A body in an unknown coding is not returned, because the caller could not learn in which coding it is.
     if let Err(fault) = envelope::read(&response, &text, secrets)
         && (concerns_the_connection(fault.error.cause) || response.is_coded())
     {
         return Err(fault);
     }
-    // A refusal in another charset proves nothing, so its code does not count.
+    // A refusal in UTF-16 proves nothing, so the code of a body in UTF-16 does not count.
     let (code, request_id) =
         if is_utf_16(&response.body) { (None, None) } else { envelope::code_and_request_id(&text, secrets) };
     drop(text);

@@ -1,4 +1,4 @@
-//! Deauthorize Shop: revokes one shop of the app. TikTok sends the seller an e-mail.
+//! The endpoint Deauthorize Shop: takes one shop back from the app. TikTok then sends the seller an e-mail.
 //!
 //! Source: the generated SDKs of Partner Center (`authorizationV202403Api`). The request is a DELETE with the shop's
 //! cipher. TikTok's older pages do not mention the cipher. The effect on the other shops of the grant is not
@@ -24,7 +24,7 @@ pub fn request() -> BusinessRequest {
     }
 }
 
-/// Reads the answer. Succeeds if TikTok revoked the shop.
+/// Reads the answer. Returns `Ok` if TikTok revoked the shop.
 ///
 /// # Errors
 /// Upstream: `tiktok-refused` if TikTok refused, `outcome-unknown` if the answer is not from TikTok or if TikTok had an

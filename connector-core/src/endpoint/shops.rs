@@ -1,4 +1,4 @@
-//! Get Authorized Shops: lists every shop that the consent covers, with the shop's cipher.
+//! The endpoint Get Authorized Shops: lists every shop that the consent covers, with the shop's cipher.
 //!
 //! Source: partner.tiktokshop.com/docv2/page/get-authorized-shops-202309. The endpoint has no paging and no parameters,
 //! and the request has no cipher.
@@ -13,7 +13,8 @@ use crate::secret::ShopCipher;
 use alloc::format;
 use alloc::vec::Vec;
 
-/// The largest list that is read: 1 MiB. A shop takes some hundred bytes, and a seller has a handful of shops.
+/// The largest list that is read: 1 MiB. A shop takes a few hundred bytes, and a seller usually has only a handful of
+/// shops.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 const MAX_ID_DIGITS: usize = 19;
 
@@ -28,8 +29,8 @@ pub const REQUEST: ApiRequest<'static> = ApiRequest {
     max_response_bytes: MAX_RESPONSE_BYTES,
 };
 
-/// Returns whether a text has at most 19 digits and nothing else, as every shop id does. An empty text passes too. An
-/// id stays a text, because it is only compared with the ids in webhooks.
+/// Returns true if a text consists of at most 19 digits and nothing else. Every shop id has this form. Also returns
+/// true for an empty text. A shop id is kept as text, because it is only compared with the ids in webhooks.
 pub(crate) fn is_shop_id(text: &str) -> bool {
     text.len() <= MAX_ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -65,18 +66,18 @@ fn listed(row: &Members<'_>) -> (Option<ListedShop>, Vec<&'static str>) {
 pub struct Listing {
     /// The shops that can be read.
     pub list: ShopList,
-    /// Names the entries that cannot be read completely. `None` if there is none.
+    /// An error that names the entries that cannot be read completely. `None` if every entry can be read.
     pub flaw: Option<Error>,
 }
 
-/// Reads the shops of the answer. An empty list is a valid answer. An entry that cannot be read does not affect the
-/// others: the shops of the other entries are returned, and `flaw` tells which entry it is and what is wrong with it.
+/// Reads the shops of the answer. An empty list is a valid answer. If an entry cannot be read, the shops of the other
+/// entries are still returned, and `flaw` says which entry cannot be read and what is wrong with it.
 ///
 /// # Errors
 /// - The same as [`envelope::read`].
-/// - `answer-unreadable` if there is no list, or if the list has entries but none with a readable id. After an error,
-///   no known shop is marked as no longer granted.
-/// - `too-many-shops` if the list has more than [`MAX_SHOPS`] entries. None of them is read.
+/// - `answer-unreadable` if there is no list, or if the list has entries but none with a readable id. Because this is
+///   an error and not an empty list, no known shop is marked as no longer granted.
+/// - `too-many-shops` if the list has more than [`MAX_SHOPS`] entries. In this case, no entry is read.
 pub fn read(response: &Response, secrets: &[&str]) -> Result<Listing, Fault> {
     let text = response.text();
     let success = envelope::read(response, &text, secrets)?;
@@ -209,7 +210,8 @@ mod tests {
     fn an_entry_that_cannot_be_read_is_told_and_the_others_are_kept() {
         let good = r#"{"id":"1","name":"A","region":"GB","seller_type":"LOCAL","cipher":"c","code":"GB1"}"#;
         let table = [
-            // A bad entry beside the good one, the id that is read from it, and the note in `flaw`.
+            // Each row: an entry that is listed after the good entry, the id that is read from it, and the note in
+            // `flaw`.
             (
                 r#"{"id":7490000000000000002,"name":null}"#,
                 Some("7490000000000000002"),

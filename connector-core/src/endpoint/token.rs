@@ -1,8 +1,8 @@
-//! The two requests to TikTok's token server. One exchanges an authorization code for a pair of tokens (access token
-//! and refresh token), the other exchanges a refresh token for the next pair.
+//! The two requests to TikTok's token server. One request exchanges an authorization code for a pair of tokens (access
+//! token and refresh token). The other request exchanges a refresh token for the next pair.
 //!
 //! Source: partner.tiktokshop.com/docv2/page/authorization-overview-202407 (2026). Both are GET requests that carry the
-//! app secret in their query; a POST gets the answer "404 page not found". The grant type is `authorized_code`, not
+//! app secret in their query. A POST gets the answer "404 page not found". The grant type is `authorized_code`, not
 //! OAuth's `authorization_code`.
 
 use super::api::target;
@@ -23,7 +23,7 @@ pub fn exchange_request(app: &Credentials, code: &AuthorizationCode) -> Request<
     request("/api/v2/token/get", app, "auth_code", code.expose(), "authorized_code")
 }
 
-/// Builds the request that spends a refresh token.
+/// Builds the request that exchanges a refresh token for the next pair.
 #[must_use]
 pub fn refresh_request(app: &Credentials, token: &RefreshToken) -> Request<'static> {
     request("/api/v2/token/refresh", app, "refresh_token", token.expose(), "refresh_token")
@@ -50,7 +50,8 @@ fn request(path: &str, app: &Credentials, name: &str, value: &str, grant_type: &
 /// Reads the answer to either request. `now` is the time at which the answer was received.
 ///
 /// # Errors
-/// The same as [`envelope::read`]. A success without `data` is not an error; it is a [`Pair`] without tokens.
+/// The same as [`envelope::read`]. An answer with code 0 but without `data` is not an error; it becomes a [`Pair`]
+/// without tokens.
 pub fn read(response: &Response, secrets: &[&str], now: UnixSeconds) -> Result<Pair, Fault> {
     let answer = response.text();
     let success = envelope::read(response, &answer, secrets)?;

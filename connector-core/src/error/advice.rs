@@ -1,5 +1,5 @@
-//! Advice for a support desk about each cause. The component never asks for it, so the linker leaves it out;
-//! `docs/errors.md` is generated from it.
+//! Advice for a support desk about each cause of an error. `docs/errors.md` is generated from these texts. The
+//! component never uses them, so the linker leaves them out of the component.
 
 use super::Cause;
 
@@ -20,7 +20,7 @@ const ENDED: &str = "The connection has ended. Its tokens are kept, and a forced
                      access token is not used any more, and the ciphers of its shops are erased.";
 
 impl Cause {
-    /// Returns what to do, and what is stored afterwards.
+    /// Returns the advice about this cause.
     #[must_use]
     pub const fn advice(self) -> Advice {
         let (remedy, aftermath) = match self {

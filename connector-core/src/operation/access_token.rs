@@ -1,4 +1,4 @@
-//! `access-token`: returns a token that is valid for a while. It renews the token if that is necessary.
+//! `access-token`: returns an access token that stays valid for the requested time. It renews the token if necessary.
 
 use super::valid_token::{Served, valid_token};
 use super::{credentials, tokens};
@@ -18,15 +18,15 @@ pub const MAX_VALIDITY_SECONDS: u32 = 3600;
 pub struct ValidToken {
     /// The account that the token belongs to.
     pub account: AccountId,
-    /// The token. It is meant for TikTok's API server only.
+    /// The access token. Send it only to TikTok's API server.
     pub token: AccessToken,
-    /// When the token expires. `None` if TikTok sent no believable time.
+    /// When the token expires. `None` if TikTok sent no time, or a time that cannot be true.
     pub expires: Option<UnixSeconds>,
 }
 
-/// Returns a token that is valid for at least `min_validity_seconds`. The largest value that a caller may pass is
-/// [`MAX_VALIDITY_SECONDS`]. If no renewal is possible now, it returns the token that is still valid, with its real
-/// expiry time.
+/// Returns an access token that is valid for at least `min_validity_seconds`. The largest value that a caller may pass
+/// is [`MAX_VALIDITY_SECONDS`]. If no renewal is possible now but the stored token is still valid, the function returns
+/// this token with its real expiry time.
 ///
 /// # Errors
 /// - Invalid request: `not-connected`, `account-required`, `validity-too-long`.

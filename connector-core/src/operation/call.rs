@@ -1,5 +1,5 @@
-//! `call`: adds the token to a request, and for a shop call the shop's cipher. Then signs the request, sends it to
-//! TikTok's API server and returns the answer.
+//! `call`: adds the access token to a request, signs the request, sends it to TikTok's API server and returns the
+//! answer. If the call is made for a shop, it also adds the shop's cipher.
 
 use super::renewal::NotRenewed;
 use super::shop_sync::token_refused;
@@ -21,8 +21,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// The shop or account that a call is made for. TikTok's documentation tags each endpoint as Shop or Seller. A Shop
-/// call must contain the shop's cipher, and a Seller call must not contain it.
+/// The shop or account that a call is made for. TikTok's documentation tags each endpoint as Shop or Seller. A request
+/// to a Shop endpoint must contain the shop's cipher, and a request to a Seller endpoint must not contain it.
 pub enum CallScope {
     /// A linked shop, by its id.
     Shop(String),
@@ -63,7 +63,7 @@ fn error_for_host(fault: Fault, method: Method) -> Error {
     }
 }
 
-/// The delay of `shop-unconfirmed`: 60 s. A refresh is already due, and the next sweep makes it.
+/// The delay of `shop-unconfirmed`: 60 s. A refresh is already due, and the next sweep calls `refresh`.
 const UNCONFIRMED_DELAY: Duration = Duration::from_secs(60);
 
 /// The connection whose token is used, and the shop if the call is made for a shop.
@@ -76,7 +76,8 @@ struct TargetShop {
     cipher: Option<ShopCipher>,
     /// The lineage of the token record with which the cipher was read. The cipher fits only tokens of this record.
     lineage: String,
-    /// The time of the only consent for which the request may be sent. `None` means every consent of the lineage.
+    /// The request may be sent only if the record's latest consent was given at this time. `None` allows every consent
+    /// of the lineage.
     consent: Option<UnixSeconds>,
 }
 
@@ -86,7 +87,8 @@ impl Target {
         Self { key, shop: Some(TargetShop { cipher, lineage, consent: None }) }
     }
 
-    /// Restricts the requests to the consent of this time. If the seller has consented again, nothing is sent.
+    /// Restricts the requests to the consent that was given at this time. If the seller has consented again, nothing is
+    /// sent.
     pub(super) fn of_consent(mut self, consent: Option<UnixSeconds>) -> Self {
         if let Some(shop) = &mut self.shop {
             shop.consent = consent;
@@ -94,9 +96,9 @@ impl Target {
         self
     }
 
-    /// Makes the whole exchange. If TikTok refuses the token, the token is renewed once and the request is sent again.
-    /// `in_time` is called before the request, before this renewal and before the second request. If it returns an
-    /// error, nothing more is sent.
+    /// Sends the request and returns the answer. If TikTok refuses the token, the token is renewed once and the request
+    /// is sent again. `in_time` is called before the first request, before the renewal and before the second request.
+    /// If `in_time` returns an error, nothing more is sent.
     pub(super) async fn exchange(
         &self,
         effects: &impl Effects,
@@ -150,8 +152,8 @@ impl Target {
             CallScope::Shop(id) => id,
         };
         let mut refusal = Cause::UnknownShop;
-        // Several accounts of the customer may have the same shop. This takes the first connection through which the
-        // customer may use the shop now.
+        // Several accounts of the customer may have the same shop. The loop takes the first connection through which
+        // the customer may use the shop now.
         for Row { connection, lineage, .. } in effects.list_rows(&customer).await.map_err(storage_error)? {
             let Some(shop) = connection.shops.iter().find(|shop| shop.listed.id == id) else { continue };
             match connection.use_of(shop).refusal() {
@@ -165,7 +167,8 @@ impl Target {
         Err(Error::new(refusal).with_delay(UNCONFIRMED_DELAY))
     }
 
-    /// Returns a token that may be used now. It must belong to the same grant as the cipher.
+    /// Returns a token that may be used now. If the token belongs to another grant than the cipher, returns
+    /// `unknown-shop`.
     async fn token(&self, effects: &impl Effects, app: &Credentials, trigger: Trigger<'_>) -> Result<Served, Error> {
         let served = valid_token(effects, app, &self.key, trigger).await?;
         let record = &served.stored.record;
@@ -175,8 +178,8 @@ impl Target {
         if self.shop.as_ref().is_none_or(fits) { Ok(served) } else { Err(Error::new(Cause::UnknownShop)) }
     }
 
-    /// Returns TikTok's answer. But if TikTok says that the cipher is missing, and none is stored, returns an error and
-    /// makes a refresh due, which reads the ciphers again.
+    /// Returns TikTok's answer, unless TikTok says that the cipher is missing and none is stored. In this case, makes a
+    /// refresh due, which reads the ciphers again, and returns an error.
     async fn checked(
         &self,
         effects: &impl Effects,
@@ -211,7 +214,7 @@ impl Target {
         signed::exchange(effects, app, access, &request, |response| business::read(response, &secrets)).await
     }
 
-    /// Forbids unforced renewals for a while, because TikTok refuses a token that it has just issued. Another renewal
+    /// Allows only forced renewals for a while, because TikTok refuses a token that it has just issued. Another renewal
     /// would not help, and a sweep must not renew the token again and again. Returns the error for the host.
     async fn hold_back(&self, effects: &impl Effects, mut stored: VersionedRecord, error: Error) -> Error {
         let error = error.with_cause(Cause::TokenRefused);

@@ -1,5 +1,5 @@
 //! `connect`: turns a consent into a stored connection. It stores the tokens first, then reads the shops, then writes
-//! the row. Last, it stores the time at which the tokens are due.
+//! the row. Last, it stores the time at which the next refresh is due.
 
 use super::shop_sync::{Occasion, read_shops, record_shops, token_refused};
 use super::tokens::{self, SwapOutcome, VersionedRecord};
@@ -38,11 +38,11 @@ pub async fn connect(
     if app_key.is_some_and(|named| named != app.app_key) {
         return Err(Error::new(Cause::CallbackOfAnotherApp));
     }
-    // A code works once. If storage is down, the call must fail before it spends the code.
+    // A code works only once. If storage is down, the call must fail before it spends the code.
     effects.accounts(&customer).await.map_err(storage_error)?;
 
-    // The random values are drawn before the code is spent: between TikTok's answer and the swap of the tokens, no
-    // effect can fail.
+    // The random values are drawn before the code is spent. So no effect can fail between TikTok's answer and the swap
+    // that stores the tokens.
     let (lineage, random) = (Lineage(effects.random()), effects.random_number());
     let Exchanged { pair, received_at, granted_at } = exchange(effects, &app, &code).await?;
     if pair.user_type.is_some_and(UserType::is_not_a_seller) {
@@ -81,7 +81,8 @@ pub async fn connect(
 struct Exchanged {
     pair: Pair,
     received_at: UnixSeconds,
-    /// The time of TikTok's answer by TikTok's clock. TikTok dates later webhooks about the grant by the same clock.
+    /// The time of the grant. It is the date of TikTok's answer if possible, because TikTok dates later webhooks about
+    /// the grant by the same clock.
     granted_at: UnixSeconds,
 }
 
@@ -95,22 +96,22 @@ async fn exchange(effects: &impl Effects, app: &Credentials, code: &Authorizatio
     };
     let pair = outcome.map_err(|fault| match (fault.error.cause, fault.error.cause.action()) {
         (Cause::AuthorizationCodeSpent, _) => fault.error,
-        // An answer about a refresh token or an access token says nothing about an authorization code. An unknown
-        // answer is shown to the host.
+        // An answer about a refresh token or an access token says nothing about an authorization code. Such an answer
+        // and an answer with an unknown code become `tiktok-refused`: the host shows the error and does not call again.
         (Cause::UnrecognisedAnswer | Cause::TokenExpired | Cause::TokenInvalid, _) | (_, Action::Reauthorize) => {
             fault.error.with_cause(Cause::TikTokRefused)
         }
         (_, _) => fault.error,
     })?;
-    // The grant gets the earlier of two times: TikTok's and this machine's. A webhook about an event before the grant
-    // is ignored, so a grant that is dated too late could hide a real deauthorization. If the date is too early, at
-    // worst one webhook is verified without need.
+    // The grant is dated by TikTok's clock or by this machine's clock, whichever shows the earlier time. A webhook
+    // about an event before the grant is ignored, so a grant that is dated too late could hide a real deauthorization.
+    // If the date is too early, at worst one webhook is verified without need.
     let granted_at = pair.date.filter(|date| *date >= EARLIEST_EVENT).map_or(now, |date| date.min(now));
     Ok(Exchanged { pair, received_at: now, granted_at })
 }
 
-/// Stores the grant, as a new record or in place of the record that exists for this account. The record is due at once:
-/// if this call crashes, a sweep reads the shops and writes the row.
+/// Stores the grant, as a new record or in place of the record that exists for this account. A refresh of the record is
+/// due at once: if this call crashes, a sweep reads the shops and writes the row.
 async fn store(effects: &impl Effects, key: &ConnectionKey, grant: &NewGrant<'_>) -> Result<VersionedRecord, Error> {
     let spent = |error: &Error| Error::new(Cause::AuthorizationCodeSpent).with_note(error.cause.code());
     let mut unavailable = 0;
@@ -132,7 +133,8 @@ async fn store(effects: &impl Effects, key: &ConnectionKey, grant: &NewGrant<'_>
                     return Err(spent(&error));
                 }
                 let Ok(found) = tokens::load(effects, key).await else {
-                    // It is unknown which record is stored. The same write is repeated, and its outcome shows that.
+                    // It is unknown which record is stored. The loop repeats the same write, and the outcome of this
+                    // write shows which record is stored.
                     stored = expected.map(|revision| VersionedRecord::written(revision, record));
                     continue;
                 };
@@ -142,8 +144,8 @@ async fn store(effects: &impl Effects, key: &ConnectionKey, grant: &NewGrant<'_>
             SwapOutcome::Failed(error) if error.cause != Cause::StorageRefused => return Err(error),
             SwapOutcome::Failed(error) => return Err(spent(&error)),
         };
-        // An earlier try may have written the record. The pair alone does not prove that, because TikTok may answer a
-        // consent with a pair that it has already issued.
+        // An earlier try of this call may have written the record. The pair alone does not prove that this call wrote
+        // the record, because TikTok may answer a consent with a pair that it has already issued.
         let ours = |found: &mut VersionedRecord| {
             found.record.granted_at() == grant.granted_at && found.record.contains(grant.pair)
         };

@@ -1,7 +1,7 @@
-//! `disconnect`: ends connections. The call first reads which grants are stored, and ends only these: a consent that is
-//! stored during the call stays. If the caller wants it, the call then asks TikTok to revoke the shops. Then it deletes
-//! the token record, whatever TikTok answered. A refresh that is under way then finds no record and discards its new
-//! tokens. Last, the call deletes the row.
+//! `disconnect`: ends connections. The call first reads which grants are stored, and ends only these grants. A consent
+//! that is stored during the call stays. If the caller wants it, the call then asks TikTok to revoke the shops. Then it
+//! deletes the token record, whatever TikTok answered. A refresh that is under way then finds no record and discards
+//! its new tokens. Last, the call deletes the row.
 
 use super::call::Target;
 use super::tokens::{self, Deletion, Seen};
@@ -22,7 +22,7 @@ use core::time::Duration;
 pub enum DisconnectTarget {
     /// An account with all its shops. `None` means every account of the customer.
     All(Option<AccountId>),
-    /// One shop, by its id, in every connection of the customer that knows it.
+    /// One shop, given by its id, in every connection of the customer that contains the shop.
     Shop(String),
 }
 
@@ -55,10 +55,11 @@ pub struct Disconnected {
     pub not_revoked: Vec<NotRevoked>,
 }
 
-/// 20 s after its start, a call begins nothing new at TikTok, so that time is left for the deletion. A request that
-/// began before takes at most 30 s and is repeated at most once, because of a wrong clock. So it ends at 80 s at the
-/// latest. A renewal of the tokens that began before takes at most 50 s, so it ends at 70 s at the latest. With its
-/// default deadlines for requests and saves, the reference host does not end a call before 105 s.
+/// From 20 s after its start, a call begins no new request to TikTok and no renewal of the tokens, so that time is left
+/// for the deletion. A request that the call began earlier takes at most 30 s. It is sent a second time only if TikTok
+/// refuses its timestamp because of a wrong clock, so it ends 80 s after the start at the latest. A renewal that the
+/// call began earlier takes at most 50 s, so it ends 70 s after the start at the latest. With its default deadlines for
+/// requests and saves, the reference host lets a call run for at least 105 s.
 const REVOCATION_BUDGET: Duration = Duration::from_secs(20);
 
 /// Ends connections of a customer. Idempotent.
@@ -148,8 +149,8 @@ async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &Seen, remote
     rows::delete_orphan(effects, key).await
 }
 
-/// Unlinks a shop of the grant that was seen and returns the rest of the connection, or returns `None` if no other shop
-/// is linked. If the seller has consented again during this call, the shop stays linked.
+/// Unlinks a shop of the grant in `seen`. Returns the connection if another of its shops is still linked, and `None`
+/// otherwise. If the seller has consented again during this call, the shop stays linked.
 async fn unlink(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -186,7 +187,7 @@ impl Revocation {
         Self { began: effects.now(), app: credentials(effects).await, failed: Vec::new() }
     }
 
-    /// Revokes every shop of a row.
+    /// Asks TikTok to revoke every shop of a row.
     async fn revoke_all(&mut self, effects: &impl Effects, key: &ConnectionKey, row: Option<&Row>, seen: &Seen) {
         let shops = row.map(|row| row.connection.shops.as_slice()).unwrap_or_default();
         for (row, shop) in row.into_iter().flat_map(|row| shops.iter().map(move |shop| (row, shop))) {
@@ -198,7 +199,8 @@ impl Revocation {
         }
     }
 
-    /// Revokes one shop, unless TikTok has already said that the shop is no longer granted.
+    /// Asks TikTok to revoke one shop, unless TikTok has already said that the shop is no longer granted. Returns
+    /// whether TikTok still grants the shop.
     async fn revoke(&mut self, effects: &impl Effects, row: &Row, shop: &Shop, seen: &Seen) -> ShopGrant {
         if shop.standing == ShopStanding::NoLongerGranted {
             return ShopGrant::Revoked;

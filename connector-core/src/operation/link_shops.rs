@@ -1,4 +1,5 @@
-//! `link-shops`: links those shops of an account that the customer has chosen. It uses no network.
+//! `link-shops`: links the shops that the customer has chosen, and unlinks the other shops of the account. It uses no
+//! network.
 
 use super::{rows, tokens};
 use crate::connection::{Connection, Outcome, RowUpdate, ShopUpdate, places_of};
@@ -8,7 +9,7 @@ use crate::ports::Effects;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Links these shops and unlinks all others.
+/// Links these shops of the account and unlinks all its other shops.
 ///
 /// # Errors
 /// - Invalid request: `not-connected`, `account-required`, `unknown-shop`; nothing was written.
@@ -22,8 +23,8 @@ pub async fn link_shops(
     let key = tokens::resolve(effects, customer, account).await?;
     let not_connected = || Error::new(Cause::NotConnected);
     let lineage = tokens::load_or_confirm_absence(effects, &key).await?.ok_or_else(not_connected)?.record.lineage();
-    // The row of a token record never loses a shop. The lineage identifies the record: if another record takes its
-    // place, nothing is written. So a shop that is known here is still known when the row is written.
+    // As long as the record has this lineage, its row never loses a shop. If the record is deleted or replaced, nothing
+    // is written. So a shop that is known here is still known when the row is written.
     let row = rows::read(effects, &key, lineage).await?;
     let known = row.as_ref().map(|row| row.connection.shops.as_slice()).unwrap_or_default();
     let known = places_of(known);

@@ -1,5 +1,5 @@
-//! `list-connections`: lists every connection of a customer with all its shops, from storage. It uses no network and
-//! reads no token.
+//! `list-connections`: lists every connection of a customer with all its shops. It reads from storage only: it uses no
+//! network and reads no token.
 
 use super::storage_error;
 use crate::connection::Connection;

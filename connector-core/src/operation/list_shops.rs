@@ -1,5 +1,5 @@
-//! `list-shops`: lists every shop that a customer may use now, over all accounts, from storage. It uses no network and
-//! reads no token.
+//! `list-shops`: lists every shop of all accounts that a customer may use now. It reads from storage only: it uses no
+//! network and reads no token.
 
 use super::list_connections::list_connections;
 use crate::connection::{Shop, ShopUse};
@@ -8,7 +8,7 @@ use crate::identity::{AccountId, CustomerId};
 use crate::ports::Effects;
 use alloc::vec::Vec;
 
-/// Lists each shop that [`ShopUse`] allows, with the account that it belongs to.
+/// Lists every shop that the customer may use (see [`ShopUse`]), with the account that the shop belongs to.
 ///
 /// # Errors
 /// The errors of [`list_connections`].

@@ -1,5 +1,6 @@
-//! `receive-webhook`: checks the signature of an event, finds the connections that the event concerns, and records what
-//! the event means for them. It uses no network. If TikTok must be asked, the next `refresh` does that.
+//! `receive-webhook`: checks the signature of a webhook, finds the connections that its event concerns, and records
+//! what the event means for these connections. It uses no network. If TikTok must be asked, the next `refresh` does
+//! that.
 
 use super::tokens::{self, VersionedRecord};
 use super::{credentials, rows, storage_error};
@@ -19,13 +20,13 @@ use alloc::vec::Vec;
 pub enum WebhookEffect {
     /// The event changed nothing.
     None,
-    /// A `refresh` is now due. It verifies the event with TikTok.
+    /// A `refresh` is now due. The refresh asks TikTok whether the event is true.
     VerificationDue,
     /// The row now shows when the authorization ends.
     AuthorizationEnding,
 }
 
-/// A connection that knows the shop of an event.
+/// A connection whose row contains the shop of an event.
 pub struct Owner {
     /// The connection.
     pub key: ConnectionKey,
@@ -37,14 +38,14 @@ pub struct Owner {
 pub struct Received {
     /// The event as TikTok sent it.
     pub notification: Notification,
-    /// The connections that know the shop, in the order in which storage lists them.
+    /// The connections whose rows contain the shop, in the order in which storage lists them.
     pub owners: Vec<Owner>,
     /// The change that the event has made.
     pub effect: WebhookEffect,
 }
 
-/// Checks the signature of a webhook with the current and the previous app secret. A host calls this function before it
-/// spends anything on a webhook, and the operation calls it again.
+/// Checks that a webhook is signed with the current or the previous app secret. A host calls this function before it
+/// does any other work for a webhook, and [`receive_webhook`] calls it again.
 ///
 /// # Errors
 /// Invalid request: `webhook-signature-invalid`.
@@ -76,7 +77,8 @@ pub async fn receive_webhook(effects: &impl Effects, authorization: &[u8], body:
     let now = effects.now().wall;
     let is_old = counts_as_handled(notification.occurred, now);
     let meaning = if is_old { Meaning::Nothing } else { notification.meaning(now) };
-    // A failure for one owner must not keep the event from the others. TikTok sends the webhook again after an error.
+    // If the event cannot be recorded for one owner, it is still recorded for the other owners. Then the call returns
+    // the error, and TikTok sends the webhook again.
     let mut failed = None;
     for (Owner { key, .. }, record) in &owners {
         if *record == RecordState::Unreadable {
@@ -118,10 +120,11 @@ async fn record_meaning(
     })
 }
 
-/// Returns the connections that know the shop. A row without a token record is not a connection.
+/// Returns the connections whose rows contain the shop. A row without a token record is left out, because it is not a
+/// connection.
 ///
-/// A row may be older than its record, for example if a call crashed after TikTok ended the grant. So the record says
-/// whether the connection is dead. The customer of a record that cannot be read may not use the shop.
+/// A row may be older than its record, for example if a call crashed after TikTok ended the grant. So a connection
+/// counts as dead if its record or its row says so. If the record cannot be read, the customer may not use the shop.
 async fn owners(effects: &impl Effects, shop: &str) -> Result<Vec<(Owner, RecordState)>, Error> {
     let mut owners = Vec::new();
     for key in effects.owners(shop).await.map_err(storage_error)? {
@@ -150,7 +153,7 @@ async fn owners(effects: &impl Effects, shop: &str) -> Result<Vec<(Owner, Record
     Ok(owners)
 }
 
-/// Writes the time at which the authorization ends (`end`) into the row. Writes nothing if the grant is dead, or if its
+/// Writes the time at which the authorization ends (`end`) into the row. Writes nothing if the grant is dead, or if the
 /// latest consent is newer than the event or than `end`. Returns whether the row was written.
 async fn announce(
     effects: &impl Effects,

@@ -1,4 +1,5 @@
-//! `refresh`: renews the tokens if due, reads the shops again, and repairs a connection that a crash left half written.
+//! `refresh`: renews the tokens if they are due, reads the shops again, and repairs a connection that a crash left half
+//! written.
 
 use super::credentials;
 use super::renewal::{self, NotRenewed, Renewed};
@@ -15,9 +16,9 @@ use crate::rotation::{Trigger, shown_if_repeated};
 /// When to renew the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshMode {
-    /// Only when due, and at most once in ten minutes.
+    /// Renews the tokens only if they are due, and at most once in ten minutes.
     WhenDue,
-    /// Now. But while another call is renewing the tokens, nothing is sent.
+    /// Renews the tokens now, unless another call holds a claim that has not lapsed.
     Forced,
 }
 
@@ -29,8 +30,8 @@ pub enum RefreshEffect {
     /// This call did not renew the tokens, because they were not due or another call had just renewed them. The shops
     /// were read.
     ShopsRead,
-    /// Nothing was sent to TikTok, because no renewal is possible now. The error is the reason and the time to wait.
-    /// The access token is still valid, so the connection works.
+    /// Nothing was sent to TikTok, because no renewal is possible now. The error contains the reason and the time to
+    /// wait. The access token is still valid, so the connection works.
     NothingSent(Error),
 }
 
@@ -42,8 +43,8 @@ pub struct Refreshed {
     pub effect: RefreshEffect,
 }
 
-/// Renews the tokens if due and reads the shops. If no renewal is possible now and the access token is still valid, it
-/// sends nothing and returns the connection as it is stored. [`Refreshed::effect`] tells the difference.
+/// Renews the tokens if they are due, and reads the shops. If no renewal is possible now and the access token is still
+/// valid, it sends nothing and returns the connection as it is stored. [`Refreshed::effect`] says what the call did.
 ///
 /// # Errors
 /// - Invalid request: `not-connected`, `account-required`.
@@ -83,8 +84,8 @@ struct Renewal {
     account_changed: bool,
 }
 
-/// Returns the connection without a renewal if its access token is still valid, and `error` otherwise. `error` says why
-/// no renewal is possible now: another call is renewing the tokens, or the next attempt is not due yet.
+/// Returns the stored connection if its access token is still valid, and `error` otherwise. `error` says why no renewal
+/// is possible now: another call is renewing the tokens, or the next attempt is not due yet.
 async fn waiting(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -129,9 +130,9 @@ async fn sync(
             }
             Ok(Renewed::Waiting { stored, error }) => {
                 let shown = fault.error.clone().with_delay(error.delay);
-                // `record_shops` forbids unforced attempts for a while, so that a sweep does not call in a loop. This
-                // is not needed if another call holds a claim, because the record is then not due before the claim
-                // lapses.
+                // `record_shops` allows only forced attempts for a while, so that a sweep does not call `refresh` in a
+                // loop. This is not needed if another call holds a claim, because the record is then not due before the
+                // claim lapses.
                 if error.cause == Cause::BackingOff && !stored.record.is_held_back(effects.now().wall) {
                     let _row_is_a_projection =
                         record_shops(effects, key, stored, ShopUpdate::Unread, Some(&shown), Occasion::LaterCall).await;

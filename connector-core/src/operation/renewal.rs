@@ -16,7 +16,7 @@ use crate::token::Pair;
 
 /// The results of a renewal that did not fail.
 pub(super) enum Renewed {
-    /// A renewal was not due.
+    /// The tokens were not due for a renewal.
     NotDue(VersionedRecord),
     /// A new pair is stored.
     Rotated {
@@ -24,7 +24,7 @@ pub(super) enum Renewed {
         /// Whether TikTok's answer contained another account than the account that consented.
         account_changed: bool,
     },
-    /// No renewal is possible now, for this reason. The access token may be served while it is valid.
+    /// No renewal is possible now, for the reason in `error`. The access token may be used while it is valid.
     Waiting { stored: VersionedRecord, error: Error },
     /// The grant was dead before this call. Only a new consent helps.
     Dead { stored: VersionedRecord, error: Error },
@@ -46,11 +46,11 @@ impl From<Error> for NotRenewed {
 enum Step<T> {
     /// Continue with the next step.
     Continue(T),
-    /// Decide again with the record that is stored now. `None` means that the record is deleted.
+    /// Go back to the plan with the record that is stored now. `None` means that the record is deleted.
     Restart(Option<VersionedRecord>),
 }
 
-/// A claim of this call: the note in the stored record that only this call sends the refresh token now.
+/// A claim of this call: the stored record says that only this call sends the refresh token now.
 struct Claimed {
     stored: VersionedRecord,
     nonce: Nonce,
@@ -133,7 +133,7 @@ async fn claim(
         if found.record.holds_claim(nonce) {
             return Ok(match found.record.claimed_current() {
                 Some(spends) => Step::Continue(Claimed { stored: found, nonce, spends, at }),
-                // The claim is ours, but a consent or a late answer has made another token current.
+                // The stored claim is from this call, but a consent or a late answer has made another token current.
                 None => Step::Restart(release(effects, key, found, None).await),
             });
         }
@@ -145,7 +145,8 @@ async fn claim(
     Err(NotRenewed { error: Error::new(Cause::StorageUnavailable), stored: Some(stored) })
 }
 
-/// Sends the claimed refresh token and stores the result (rules 3 to 8). Each fallback is sent under a new claim.
+/// Sends the claimed refresh token and stores the result (rules 3 to 8). A new claim is stored before each fallback is
+/// sent.
 async fn spend(
     effects: &impl Effects,
     app: &Credentials,
@@ -170,7 +171,7 @@ async fn spend(
                     Step::Restart(found) => return Ok(Step::Restart(found)),
                 }
             }
-            // Rules 3 and 7: the request was too late, or it was refused before TikTok acted.
+            // Rules 3 and 7: it was too late to send the request, or TikTok certainly did not act.
             (_, Acted::No) => {
                 let stored = release(effects, key, claimed.stored, Some(&fault.error)).await;
                 return Err(NotRenewed { error: fault.error, stored });
@@ -194,8 +195,8 @@ async fn request(effects: &impl Effects, app: &Credentials, claimed: &Claimed) -
     let Some(refresh) = &claimed.stored.record.current().refresh else {
         return Err(Fault::before_sending(Cause::Internal));
     };
-    // The random number is drawn before the request: between TikTok's answer and the swap of its pair, no effect can
-    // fail.
+    // The random number is drawn before the request. So no effect can fail between TikTok's answer and the swap that
+    // stores the new pair.
     let random = effects.random_number();
     let request = token::refresh_request(app, refresh);
     let answer = effects.send(request).await;
@@ -208,7 +209,8 @@ async fn request(effects: &impl Effects, app: &Credentials, claimed: &Claimed) -
     match outcome {
         Ok(pair) if pair.access.is_some() || pair.refresh.is_some() => Ok(Received { pair, at, random }),
         Ok(pair) => Err(Fault { error: pair.error(Cause::TokenAnswerIncomplete), acted: Acted::Unknown }),
-        // An answer about an authorization code or an access token says nothing about a refresh token.
+        // An answer about an authorization code or an access token says nothing about a refresh token. So the outcome
+        // is unknown.
         Err(Fault { error, .. })
             if matches!(error.cause, Cause::AuthorizationCodeSpent | Cause::TokenExpired | Cause::TokenInvalid) =>
         {
@@ -234,8 +236,8 @@ async fn save(
     let mut revived = record.dead().is_some();
     record.take_pair(pair, *now, *random);
     let mut unavailable = 0;
-    // The time budget of the save starts only when storage answers for the first time. If the machine has slept, the
-    // save still gets its full time, because this pair may be the only valid one.
+    // The time budget of the save starts only when storage answers for the first time. If the machine was suspended,
+    // the save still gets its full time, because this pair may be the only valid one.
     let mut began = None;
     let saved = loop {
         let due_at = if revived { Some(*now) } else { record.next_due(*now) };
@@ -279,8 +281,8 @@ async fn save(
     Ok(Step::Continue(Renewed::Rotated { stored: saved, account_changed }))
 }
 
-/// Builds the error for a pair that TikTok issued and storage did not take. The claim stays in the record. When it has
-/// lapsed, the next call counts one more request with an unknown outcome.
+/// Builds the error for a pair that TikTok issued but storage did not take. The claim stays in the record. When the
+/// claim has lapsed, the next call counts one more request with an unknown outcome.
 fn not_saved(error: &Error) -> NotRenewed {
     Error::new(Cause::TokenNotSaved).with_note(error.cause.code()).into()
 }
@@ -293,13 +295,15 @@ async fn reject(
     mut claimed: Claimed,
     error: &Error,
 ) -> Result<Step<Claimed>, NotRenewed> {
-    // All tries write the new claim with the same nonce. So the new claim is ours, no matter which try took effect.
+    // All tries write the new claim with the same nonce. So the new claim belongs to this call, no matter which try
+    // took effect.
     let at = effects.now();
     let nonce = effects.random();
     for _ in 0..MAX_TRIES {
         let VersionedRecord { revision: expected, mut record, .. } = claimed.stored;
         record.reject(error.cause, nonce);
-        // A dead record stays due until its row shows the end. If this call crashes first, a sweep writes the row.
+        // A dead record stays due until its row shows that the connection is dead. If this call crashes before it
+        // writes the row, a sweep writes it.
         let due_at = if record.dead().is_some() { Some(at.wall) } else { record.next_due(at.wall) };
         let found = match tokens::swap_due_at(effects, key, Some(&expected), &record, due_at).await {
             SwapOutcome::Stored(revision) => Some(VersionedRecord::written(revision, record)),

@@ -10,8 +10,8 @@ use crate::ports::{Effects, Swapped};
 use crate::record::Lineage;
 use crate::rotation::MAX_TRIES;
 
-/// Writes the row of a grant. Returns `None` if the grant is gone or replaced. In this case the call leaves no row that
-/// it has created. If the row would have too many shops, nothing is written.
+/// Writes the row of a grant. If the grant was deleted or replaced, returns `None` and leaves no row that this call has
+/// created. If the row would have too many shops, nothing is written.
 pub(super) async fn write(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -40,7 +40,7 @@ pub(super) async fn write(
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// Loads the row if it belongs to this grant.
+/// Loads the row. Returns `None` if there is no row, or if the row belongs to another grant.
 pub(super) async fn read(effects: &impl Effects, key: &ConnectionKey, lineage: Lineage) -> Result<Option<Row>, Error> {
     let entry = effects.load_row(key).await.map_err(storage_error)?;
     Ok(entry.map(|entry| entry.value).filter(|row| row.lineage == lineage.to_text()))
@@ -63,16 +63,16 @@ pub(super) async fn delete_orphan(effects: &impl Effects, key: &ConnectionKey) -
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// Shows a failed renewal in the customer's row and returns the failure unchanged. When the row shows that the
-/// connection is dead, its record is not due any more. If the row cannot be written, that error is dropped, because it
-/// would hide the failure of the renewal.
+/// Writes the failure of a renewal into the customer's row and returns the failure unchanged. When the row shows that
+/// the connection is dead, its record is not due any more. If the row cannot be written, the error of this write is
+/// dropped, because it would hide the failure of the renewal.
 pub(super) async fn record_failure(effects: &impl Effects, key: &ConnectionKey, failed: NotRenewed) -> NotRenewed {
     let _row_is_a_projection = if let Some(stored) = &failed.stored {
         let at = effects.now().wall;
         let update = RowUpdate::outcome(at, Outcome::Failure(PastFailure::new(at, &failed.error)));
         let written = write(effects, key, stored.record.lineage(), &update).await;
         if stored.record.dead().is_some() && matches!(written, Ok(Some(_))) {
-            // If another writer was faster, that writer has set a due time.
+            // This swap may lose a race. Then the other writer has already set a due time.
             let _stale_or_failed = tokens::swap(effects, key, Some(&stored.revision), &stored.record, at).await;
         }
         written.map(|_| ())

@@ -38,11 +38,12 @@ pub(super) fn token_refused(error: &Error) -> bool {
     matches!(error.cause, Cause::TokenExpired | Cause::TokenInvalid)
 }
 
-/// What [`record_shops`] has recorded.
+/// The result of [`record_shops`].
 pub(super) struct Recorded {
-    /// The row that was written; `None` if the grant is gone or was replaced.
+    /// The connection in the row that was written; `None` if the grant is gone or was replaced.
     pub(super) connection: Result<Option<Connection>, Error>,
-    /// `too-many-shops`, if the row did not take the list. The row then keeps its shops and shows this error.
+    /// The error `too-many-shops`, if the list would give the row too many shops. The row then keeps its shops and
+    /// shows this error.
     pub(super) refused: Option<Error>,
 }
 
@@ -66,8 +67,9 @@ pub(super) async fn record_shops(
         written = rows::write(effects, key, lineage, &update).await;
     }
     let connection = written.map_err(row_not_saved);
-    // Work is left if the row was not saved or the shops were not read. The shops of an inactive seller cannot be read,
-    // so an inactive seller leaves no work. An incomplete list does not tell which shop a webhook was about.
+    // The work is unfinished if the row was not saved or the shops were not read. If the seller is inactive, the shops
+    // cannot be read, and the work counts as finished. If a webhook must be verified and an entry of the list cannot be
+    // read, the work is unfinished, because this entry may be the shop of the webhook.
     let unverified = stored.record.awaits_verification();
     let unfinished = match (&connection, refused.as_ref().or(failure), update.shops) {
         (Err(error), _, _) | (Ok(_), Some(error), ShopUpdate::Unread) => Some(error),
@@ -78,8 +80,8 @@ pub(super) async fn record_shops(
         Some(error) => stored.record.hold_back(error, at, effects.random_number()),
         None => stored.record.settle(),
     }
-    // If another writer was faster, that writer has set a due time. If this write fails, the earlier due time stays.
-    // Both cases are safe.
+    // This swap may lose a race. Then the other writer has already set a due time. If the swap fails, the earlier due
+    // time stays. Both cases are safe.
     let _stale_or_failed = tokens::swap(effects, key, Some(&stored.revision), &stored.record, at).await;
     Recorded { connection, refused }
 }

@@ -1,5 +1,5 @@
-//! Makes one signed exchange with TikTok's API server. If TikTok refuses the timestamp because this machine's clock is
-//! wrong, the request is sent once more with the time in the `Date` header of TikTok's answer.
+//! Sends one signed request to TikTok's API server and reads the answer. If TikTok refuses the timestamp because this
+//! machine's clock is wrong, the request is sent once more with the time in the `Date` header of TikTok's answer.
 
 use crate::credentials::Credentials;
 use crate::endpoint::api::ApiRequest;

@@ -10,7 +10,7 @@ use crate::time::UnixSeconds;
 use alloc::boxed::Box;
 use core::time::Duration;
 
-/// A token record and the revision under which it is stored.
+/// A token record, and the revision of the write that stored it.
 pub(super) struct VersionedRecord {
     pub(super) revision: Revision,
     pub(super) record: Box<TokenRecord>,
@@ -78,8 +78,9 @@ pub(super) async fn load_linearizable(
 /// The outcome of a compare-and-swap of one record.
 pub(super) enum SwapOutcome {
     Stored(Revision),
-    /// Another revision than the expected one is stored, or no record. This is what storage had when it refused the
-    /// write, not the result of an earlier load. So it shows reliably whether new tokens are stored.
+    /// Nothing was written, because the stored revision is not the expected one, or because there is no record. The
+    /// content is what storage had when it refused the write, not the result of an earlier load. So it shows reliably
+    /// whether new tokens are stored.
     Stale(Option<VersionedRecord>),
     /// It is unknown whether the record was written.
     Unavailable(Error),
@@ -87,7 +88,7 @@ pub(super) enum SwapOutcome {
     Failed(Error),
 }
 
-/// Writes a record. Its due time follows from its own state.
+/// Writes a record. The due time is calculated from the record and from `now`.
 pub(super) async fn swap(
     effects: &impl Effects,
     key: &ConnectionKey,
@@ -152,7 +153,8 @@ pub(super) async fn request_verification(
     Err(Error::new(Cause::StorageConflict))
 }
 
-/// What `disconnect` found when it began. It ends only this grant, and no later one.
+/// The state of a connection when `disconnect` began. `disconnect` ends only the grant in this state, and no later
+/// grant.
 pub(super) enum Seen {
     /// There is no record.
     Nothing,
@@ -160,7 +162,7 @@ pub(super) enum Seen {
     Grant {
         revision: Revision,
         lineage: Lineage,
-        /// A new consent for a connected account keeps the lineage and changes this time.
+        /// A new consent for a connected account keeps the lineage and sets a new `granted_at`.
         granted_at: UnixSeconds,
     },
     /// A record that cannot be decoded, and the reason.
@@ -184,14 +186,14 @@ pub(super) async fn see(effects: &impl Effects, key: &ConnectionKey) -> Result<S
 /// The outcome of a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deletion {
-    /// The record that was seen is deleted, or there was none.
+    /// The record that [`Seen`] describes is deleted, or there was no record.
     Gone,
     /// The seller has consented again during the call. The record of that consent stays.
     Replaced,
 }
 
-/// Deletes the record that was seen, even if it cannot be decoded or a refresh has changed it since. Succeeds if there
-/// is no record.
+/// Deletes the record in `seen`, even if it cannot be decoded or a refresh has changed it since. Succeeds if there is
+/// no record.
 pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &Seen) -> Result<Deletion, Error> {
     let mut expected = match seen {
         Seen::Nothing => return Ok(Deletion::Gone),
@@ -217,7 +219,7 @@ pub(super) async fn delete(effects: &impl Effects, key: &ConnectionKey, seen: &S
                 return Err(storage_error(error));
             }
             // Nobody knows whether the record is deleted. The next swap expects no record, so its outcome shows whether
-            // one is left.
+            // a record is left.
             Ok(Swapped::Stored(_)) | Err(StorageError::Unavailable(_)) => {
                 unavailable += 1;
                 None

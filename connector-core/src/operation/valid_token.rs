@@ -18,9 +18,9 @@ pub(super) struct Served {
     pub(super) just_rotated: bool,
 }
 
-/// Renews the token if `trigger` asks for it, and serves a valid token even if TikTok does not renew it (rule 9 of
-/// [`crate::rotation`]). If storage fails, the call may fail instead. If new tokens could not be saved, or the record
-/// is dead, it always fails.
+/// Renews the token if `trigger` asks for it. If TikTok does not renew the token, returns the stored token if it is
+/// still valid (rule 9 of [`crate::rotation`]). If storage fails, the function may return an error instead. If new
+/// tokens could not be saved, or the record is dead, it always returns an error.
 pub(super) async fn valid_token(
     effects: &impl Effects,
     app: &Credentials,

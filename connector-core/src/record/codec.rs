@@ -1,9 +1,9 @@
-//! Encodes and decodes the stored form of a token record: JSON with short, stable names. The tokens in it are in clear;
-//! the host encrypts the record before it stores it.
+//! Encodes and decodes the stored form of a token record: JSON with short, stable names. The JSON contains the tokens
+//! in clear text. The host encrypts the JSON before it stores it.
 //!
-//! Version 2 has the member `user-type` in the profile. It is written only for a seller whose kind is not 0, so that a
-//! host that knows only version 1 still reads the records of all other sellers. A release that reads version N+1 ships
-//! before the release that writes it. Golden files: `tests/golden/token-record-v*.json`.
+//! Version 2 has the member `user-type` in the profile. Version 2 is written only for a seller whose kind is not 0, so
+//! that a host that knows only version 1 still reads the records of all other sellers. A release that reads version N+1
+//! ships before the release that writes version N+1. Golden files: `tests/golden/token-record-v*.json`.
 
 use super::{
     Claim, CurrentPair, DeadReason, DecodeError, Lineage, MAX_FALLBACKS, Profile, ShopPolicy, TokenHash, TokenRecord,
@@ -16,9 +16,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::Serialize;
 
-/// The version of a record without a kind of seller.
+/// The version of a record without `user-type`.
 const VERSION: u32 = 1;
-/// The version of a record with a kind of seller. This crate reads no newer version.
+/// The version of a record with `user-type`. This crate reads no newer version.
 const VERSION_WITH_USER_TYPE: u32 = 2;
 
 #[derive(Serialize)]
@@ -63,15 +63,15 @@ struct WireProfile<'a> {
     user_type: Option<i64>,
 }
 
-/// The number of members of each object. An object with another number of members was not written by this version. If
-/// it were read and written again, members could be lost. Version 2 has one more member in the profile.
+/// The number of members that each object has in version 1. In version 2, the profile has one more member. An object
+/// with another number of members is refused: if it were read and written again, members could be lost.
 const MEMBERS: usize = 20;
 const CLAIM_MEMBERS: usize = 2;
 const PROFILE_MEMBERS: usize = 4;
 
 impl TokenRecord {
-    /// Returns the stored form, with both tokens in clear. Returns `None` if the encoder fails, and the caller must
-    /// then store nothing. The encoder fails for no record that this crate can hold.
+    /// Returns the stored form, with both tokens in clear text. Returns `None` if the encoder fails; the caller must
+    /// then store nothing. The encoder does not fail for any record that this crate can hold.
     #[must_use]
     pub fn encode(&self) -> Option<SecretBytes> {
         let user_type = self.profile.user_type.map(|UserType(kind)| kind);
@@ -111,8 +111,8 @@ impl TokenRecord {
     /// Reads a stored record.
     ///
     /// # Errors
-    /// [`DecodeError::TooNew`] for a version newer than those that this crate writes, [`DecodeError::Unreadable`] for
-    /// anything else that is not a record.
+    /// [`DecodeError::TooNew`] if the version is newer than the versions that this crate writes.
+    /// [`DecodeError::Unreadable`] for anything else that is not a record.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let wire = Members::parse(bytes).ok_or(DecodeError::Unreadable)?;
         let version = wire.whole_number("version").ok_or(DecodeError::Unreadable)?;
@@ -179,7 +179,7 @@ fn object<'a>(wire: &Members<'a>, name: &str, count: usize) -> Option<Members<'a
     wire.members(name).filter(|members| members.count() == count)
 }
 
-/// Reads a list of texts. Returns `None` if one item is not a text.
+/// Reads a list of texts. Returns `None` if any item is not a text.
 fn texts(wire: &Members<'_>, name: &str) -> Option<Vec<String>> {
     wire.list(name)?.iter().map(|item| json::text(item.get())).collect()
 }

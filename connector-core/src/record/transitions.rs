@@ -1,7 +1,8 @@
 //! All changes of a token record: by a consent, a claim, new tokens, a rejection, a failure or a request to verify the
 //! grant. `Rule N` means rule N in [`crate::rotation`].
 //!
-//! A transition changes the record in memory. The stored record changes only by the compare-and-swap that follows.
+//! A transition changes only the record in memory. The caller then writes the changed record to storage by
+//! compare-and-swap.
 
 use super::{
     Claim, CurrentPair, DeadReason, Lineage, MAX_FALLBACKS, Nonce, Profile, ShopPolicy, TokenHash, TokenRecord,
@@ -15,21 +16,22 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The result of a consent: its tokens, its times, and the random values that were drawn before its code was spent.
+/// The result of a consent: the tokens, the times, and the random values that the call drew before it spent the
+/// authorization code.
 pub struct NewGrant<'a> {
-    /// The lineage of the record if a new one is created.
+    /// The lineage of the new record, if the consent creates one.
     pub lineage: Lineage,
     /// The key of the app that the seller consented to.
     pub app_key: &'a str,
-    /// The policy that links shops.
+    /// The policy that decides which shops are linked.
     pub shop_policy: ShopPolicy,
     /// The tokens.
     pub pair: &'a Pair,
     /// When the tokens were received, by the clock of the host.
     pub received_at: UnixSeconds,
-    /// When the consent happened. A webhook that reports an earlier event is ignored.
+    /// When the consent happened. A webhook about an event before this time is ignored.
     pub granted_at: UnixSeconds,
-    /// The random number for the jitter.
+    /// The random number for the jitter of the due time.
     pub random: u64,
 }
 
@@ -77,8 +79,8 @@ impl TokenRecord {
         record
     }
 
-    /// Replaces the grant in place after a consent for an account that is already connected. The claim, the failures
-    /// and the death of the earlier grant are removed. Its refresh token becomes a fallback.
+    /// Replaces the grant in this record, after a new consent for an account that is already connected. The claim, the
+    /// failures and the death of the earlier grant are removed. The earlier grant's refresh token becomes a fallback.
     pub fn regrant(&mut self, grant: &NewGrant<'_>) {
         self.current.refresh_ends = None;
         self.take_pair(grant.pair, grant.received_at, grant.random);
@@ -97,7 +99,7 @@ impl TokenRecord {
             self.failures = self.failures.saturating_add(1);
         }
         self.claim = Some(Claim { nonce, spends });
-        // The attempt begins now, so there is no earliest time for it any more.
+        // `not_before` is the earliest time of the next attempt. This attempt begins now, so the time is removed.
         self.not_before = None;
         true
     }
@@ -116,7 +118,7 @@ impl TokenRecord {
         (claim.spends == TokenHash::of(current)).then_some(claim.spends)
     }
 
-    /// Stores a new pair in the record (rule 5). If the pair lacks one of the two tokens, the record keeps its earlier
+    /// Puts a new pair into the record (rule 5). If the pair lacks one of the two tokens, the record keeps its earlier
     /// token of that kind.
     pub fn take_pair(&mut self, pair: &Pair, now: UnixSeconds, random: u64) {
         if let Some(refresh) = &pair.refresh {
@@ -127,10 +129,11 @@ impl TokenRecord {
             self.current.access = Some(access.duplicate());
             self.current.access_ends = pair.access_expiry.known();
         }
-        // TikTok has just accepted the authorization. So if the stored end has passed, it was wrong.
+        // TikTok has just accepted the authorization. So a stored end that has already passed was wrong.
         let earlier_end = self.current.refresh_ends.filter(|end| *end > now);
         self.current.refresh_ends = pair.refresh_ends.or(earlier_end);
-        // If a pair were due before it may be renewed again, a sweep would call `refresh` in a loop.
+        // Between two unforced renewals, at least `ROTATION_INTERVAL` must pass. If a pair were due earlier, a sweep
+        // would call `refresh` in a loop.
         let earliest = now.plus(ROTATION_INTERVAL);
         self.due_at = match (&self.current.access, pair.date_if_now_is_ahead(now)) {
             (Some(_), Some(date)) if self.current.access_ends.is_none() => due_at(Expiry::Unknown, date, random),
@@ -142,7 +145,8 @@ impl TokenRecord {
         self.rejected.clear();
         self.presented = 0;
         self.failures = 0;
-        // A pair without an access token is not enough. The next attempt waits until a renewal is allowed again.
+        // A pair without an access token must be renewed again. The next attempt waits until a renewal is allowed
+        // again.
         self.not_before = pair.access.is_none().then_some(earliest);
         self.rotated_at = now;
         self.generation = self.generation.saturating_add(1);
@@ -160,8 +164,8 @@ impl TokenRecord {
         }
     }
 
-    /// Puts a refresh token in front of the fallbacks. Afterwards no token is among the fallbacks twice, the current
-    /// token is not among them, and there are at most three fallbacks.
+    /// Makes a refresh token the first fallback. Afterwards the list of fallbacks has at most three tokens, contains no
+    /// token twice, and does not contain the current token.
     pub fn push_fallback(&mut self, token: Option<RefreshToken>) {
         if let Some(token) = token {
             self.fallbacks.retain(|kept| !kept.same_as(&token));
@@ -173,8 +177,9 @@ impl TokenRecord {
         self.fallbacks.truncate(MAX_FALLBACKS);
     }
 
-    /// Returns whether the record holds this pair: both tokens in the current pair, or the refresh token among the
-    /// fallbacks. If the pair has only one of the two tokens, only that token must be in the record.
+    /// Returns true if the record contains this pair: either both tokens are the record's current tokens, or the
+    /// refresh token is among the fallbacks. If `pair` has only one of the two tokens, only that token must be in the
+    /// record.
     #[must_use]
     pub fn contains(&self, pair: &Pair) -> bool {
         let same_access = match (&self.current.access, &pair.access) {
@@ -189,9 +194,9 @@ impl TokenRecord {
         (same_access && current) || self.fallbacks.iter().any(|kept| kept.same_as(refresh))
     }
 
-    /// Records that TikTok rejected the current refresh token (rule 6). The next fallback becomes current under a new
-    /// claim. If there is no fallback, the record is dead. `cause` is `authorization-expired` or
-    /// `authorization-revoked`. Only the holder of the claim calls this.
+    /// Records that TikTok rejected the current refresh token (rule 6). The next fallback becomes the current token,
+    /// with a new claim. If there is no fallback, the record becomes dead. `cause` is `authorization-expired` or
+    /// `authorization-revoked`. Only the call that holds the claim may use this function.
     pub fn reject(&mut self, cause: Cause, nonce: Nonce) {
         self.generation = self.generation.saturating_add(1);
         if !self.fallbacks.is_empty() {
@@ -204,8 +209,8 @@ impl TokenRecord {
         self.claim = None;
         self.not_before = None;
         self.dead = Some(if self.verify {
-            // A webhook said that the seller ended the grant, and TikTok has now confirmed it. So no token of the grant
-            // is kept.
+            // The grant was waiting for verification, and TikTok has now confirmed that the grant has ended. So no
+            // token of the grant is kept.
             self.verify = false;
             self.current = CurrentPair::default();
             self.rejected.clear();
@@ -217,8 +222,8 @@ impl TokenRecord {
         } else {
             DeadReason::AuthorizationRevoked
         });
-        // The newest token becomes current again. If TikTok's rejections were wrong, this token is the likeliest to
-        // work.
+        // The newest rejected token becomes current again. If TikTok rejected the tokens by mistake, this token is the
+        // most likely to work.
         if !self.rejected.is_empty() {
             let newest = self.rejected.remove(0);
             self.rejected.extend(self.current.refresh.replace(newest));
@@ -226,8 +231,8 @@ impl TokenRecord {
         }
     }
 
-    /// Removes the claim of this call (rules 2, 3 and 7). After a failure, no unforced attempt is made for a while.
-    /// `failure` is `None` if the claim is removed because another token has become the current one.
+    /// Removes the claim of this call (rules 2, 3 and 7). If `failure` is an error, no unforced attempt is made for a
+    /// while. `failure` is `None` if the claim is removed because another refresh token has become current.
     pub fn release(&mut self, failure: Option<&Error>, now: UnixSeconds, random: u64) {
         self.claim = None;
         if let Some(error) = failure {
@@ -235,7 +240,7 @@ impl TokenRecord {
         }
     }
 
-    /// Counts a failure and allows no unforced attempt for a while.
+    /// Counts a failure, and delays the next unforced attempt.
     pub fn hold_back(&mut self, error: &Error, now: UnixSeconds, random: u64) {
         self.failures = self.failures.saturating_add(1);
         self.not_before = Some(now.plus(back_off(self.failures, error.delay, random)));
@@ -260,16 +265,16 @@ impl TokenRecord {
         VerificationRequest::New
     }
 
-    /// Records that TikTok's answer about the shops has confirmed the grant. It needs no verification any more, and
-    /// unforced attempts are allowed again.
+    /// Records that TikTok's answer about the shops has confirmed the grant. The grant needs no verification any more,
+    /// and unforced attempts are allowed again.
     pub fn settle(&mut self) {
         self.verify = false;
         self.failures = 0;
         self.not_before = None;
     }
 
-    /// Returns when `refresh` should next be called. Returns `None` if the grant is dead. Storage keeps this time in
-    /// clear beside the record.
+    /// Returns when `refresh` should next be called. Returns `None` if the grant is dead. Storage keeps this time
+    /// unencrypted beside the record.
     #[must_use]
     pub fn next_due(&self, now: UnixSeconds) -> Option<UnixSeconds> {
         let due = if self.dead.is_some() {
@@ -281,13 +286,13 @@ impl TokenRecord {
         } else {
             self.not_before.unwrap_or(self.due_at)
         };
-        // If this host's clock is ahead, a time later than `due_at` may be years away for the other hosts. So this host
-        // stores no later time.
+        // The clock of this host may be years ahead. Then a time later than `due_at` is years away for the other hosts.
+        // So a host whose clock is ahead stores no time later than `due_at`.
         let is_ahead = self.is_dated_ahead() && self.rotated_at <= now;
         Some(if is_ahead { due.min(self.due_at) } else { due })
     }
 
-    /// Returns whether the access token may be served at `now`. Rule 9: such a token is served even if its renewal
+    /// Returns whether the access token may be served at `now` (rule 9). A valid token is served even if its renewal
     /// fails, but not after TikTok has ended the grant.
     #[must_use]
     pub fn serves(&self, now: UnixSeconds) -> bool {

@@ -1,4 +1,4 @@
-//! Must not compile: neither a secret type nor a type that contains a secret implements `Clone`.
+//! This file must not compile, because neither a secret type nor a type that contains a secret implements `Clone`.
 
 use tiktok_shop_connector_core::ports::TokenValue;
 use tiktok_shop_connector_core::secret::*;

@@ -1,4 +1,4 @@
-//! Must not compile: neither a secret type nor a type that contains a secret implements `Display`.
+//! This file must not compile, because neither a secret type nor a type that contains a secret implements `Display`.
 
 use core::fmt::Display;
 use tiktok_shop_connector_core::ports::TokenValue;

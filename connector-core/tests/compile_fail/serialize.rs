@@ -1,4 +1,4 @@
-//! Must not compile: neither a secret type nor a type that contains a secret implements `Serialize`.
+//! This file must not compile, because neither a secret type nor a type that contains a secret implements `Serialize`.
 
 use serde::Serialize;
 use tiktok_shop_connector_core::ports::TokenValue;

@@ -16,7 +16,7 @@ fn secret_types_cannot_be_printed_copied_compared_or_serialized() {
     trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
 }
 
-/// Returns the names of the types that `secret.rs` declares, with its macro `secrets!` or without it.
+/// Returns the names of all types that `secret.rs` declares, inside its macro `secrets!` and outside the macro.
 fn secret_types() -> Vec<&'static str> {
     let source = include_str!("../../src/secret.rs");
     let (before, made) = source.split_once("\nsecrets! {\n").unwrap();

@@ -1,4 +1,4 @@
-//! Tests the functions that read answers of TikTok, callbacks and stored records. None of these functions panics,
+//! Tests the functions that read answers from TikTok, callbacks and stored records. None of these functions panics,
 //! whatever bytes it reads, and no error shows a secret of the request.
 
 use crate::samples::{NOW, pair_data};
@@ -15,7 +15,7 @@ use tiktok_shop_connector_core::secret::State;
 
 const RECORD: &str = include_str!("../golden/token-record-v1.json");
 
-/// Secrets with the length and form of real ones.
+/// Secrets with the length and form of real secrets.
 const SECRETS: [&str; 3] =
     ["9d1c2e7b5a4f40e6b8137c0d5e2a9f61c3d4b7e8", "ROW_Qw3rTyUiOpAsDfGhJkLzXcVbNm0123456789-_", "ROW_shortTok8"];
 
@@ -36,7 +36,8 @@ fn token_answer() -> String {
     json!({"code": 0, "message": "success", "request_id": "req-1", "data": pair_data(1)}).to_string()
 }
 
-/// Passes the bytes to each of these functions, and checks the errors that they return.
+/// Passes the bytes to every function that reads answers, callbacks or stored records, and checks the errors that these
+/// functions return.
 fn read_by_all(status: u16, bytes: &[u8]) {
     let response = response(status, bytes);
     let faults = [
@@ -134,7 +135,7 @@ proptest! {
 }
 
 /// Searches the error's `Display` text, `Debug` text and detail for the secret. Returns the first eight consecutive
-/// bytes of the secret that are found there.
+/// bytes of the secret that one of these texts contains.
 fn shown_part(error: &Error, secret: &str) -> Option<String> {
     let shown = format!("{error} {error:?} {}", error.detail());
     (0..=secret.len() - 8).map(|at| &secret[at..at + 8]).find(|part| shown.contains(part)).map(str::to_owned)

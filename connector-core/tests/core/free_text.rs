@@ -1,5 +1,5 @@
-//! An error may quote text from TikTok, a gateway or a browser. The quoted text is one short line of plain text, and it
-//! shows no secret in any usual encoding.
+//! Tests that every error is fit for a log. An error may quote text from TikTok, a gateway or a browser. The quoted
+//! text is one short line of plain text, and it shows no secret in any usual encoding.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -13,7 +13,7 @@ use tiktok_shop_connector_core::http::Response;
 use tiktok_shop_connector_core::secret::State;
 use tiktok_shop_connector_core::signing::percent_encoded;
 
-/// An app secret, a token and a state, with the length and form of real ones.
+/// An app secret, a token and a state, each with the length and form of a real secret.
 const SECRETS: [&str; 3] = [
     "9d1c2e7b5a4f40e6b8137c0d5e2a9f61c3d4b7e8",
     "ROW_Qw3rTyUiOpAsDfGhJkLzXcVbNm0123456789-_",

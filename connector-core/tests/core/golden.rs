@@ -1,5 +1,5 @@
-//! Tests the stored form of a token record. Records of version 1 must stay readable for ever. Other bytes are refused
-//! without a panic.
+//! Tests the stored form of a token record. Records of version 1 must stay readable for ever. The core refuses bytes
+//! that are not a record, and does not panic.
 
 use crate::samples::{access, refresh_token, stored_form};
 use crate::stored_fields::Fields;
@@ -173,8 +173,8 @@ fn a_later_version_is_too_new_whatever_else_it_holds() {
     }
 }
 
-/// A host that knows only version 1 would lose the kind of seller when it writes the record again. So it must not read
-/// such a record.
+/// A host that knows only version 1 would lose the kind of seller when it writes the record again. So such a host must
+/// not be able to read a record that contains the kind of seller.
 #[test]
 fn the_kind_of_seller_belongs_to_version_2() {
     for text in [
@@ -195,8 +195,8 @@ fn a_missing_member_is_unreadable() {
     }
 }
 
-/// Another version may have written the unknown member. If this version read the record and wrote it again, the member
-/// would be lost.
+/// A member that this version does not know may come from another version. If this version read the record and wrote it
+/// again, the member would be lost.
 #[test]
 fn an_unknown_or_repeated_member_is_unreadable() {
     for member in ["/new", "/claim/new", "/profile/new"] {

@@ -13,7 +13,7 @@ use tiktok_shop_connector_core::rotation::{Plan, Trigger, outcome_unknown, plan,
 use tiktok_shop_connector_core::time::{Moment, UnixSeconds};
 
 const NONCE: [u8; 16] = [7; 16];
-/// The age of a record whose claim, if it has one, has lapsed.
+/// An age at which every claim of a record has lapsed.
 const OLD: Duration = Duration::from_secs(10_000);
 
 fn seconds(seconds: u64) -> Duration {

@@ -52,7 +52,7 @@ pub(crate) fn refresh_token(text: &str) -> RefreshToken {
     RefreshToken::new(text.into())
 }
 
-/// Returns a claim of another call on this refresh token.
+/// Returns a claim that another call holds on this refresh token.
 pub(crate) fn their_claim(spends: &str) -> Claim {
     Claim { nonce: THEIR_NONCE, spends: TokenHash::of(&refresh_token(spends)) }
 }
@@ -206,7 +206,7 @@ pub(crate) fn shop(id: &str) -> Shop {
     Shop { listed, standing: ShopStanding::Granted, linked: true }
 }
 
-/// Returns the row that belongs to a record. All its shops are linked.
+/// Returns the row that belongs to a record. All shops of the row are linked.
 pub(crate) fn row_of(key: &ConnectionKey, record: &TokenRecord, shops: &[&str]) -> Row {
     Row {
         connection: Connection {

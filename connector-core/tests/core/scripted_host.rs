@@ -68,7 +68,7 @@ pub(crate) enum Answer {
         date: Option<&'static str>,
         body: String,
     },
-    /// An answer with HTTP status 200 whose body is sent as it is.
+    /// An answer with HTTP status 200 and exactly these bytes as its body.
     Bytes {
         content_type: &'static str,
         content_encoding: Option<&'static str>,
@@ -143,7 +143,7 @@ struct State {
     answers: VecDeque<Answer>,
     tiktok: Option<TikTok>,
     sent: Vec<String>,
-    /// Every version of every record, the newest last. `None` stands for a deletion.
+    /// For each key, every version of its record, the newest version last. `None` stands for a deletion.
     tokens: BTreeMap<ConnectionKey, Vec<Option<StoredToken>>>,
     rows: BTreeMap<ConnectionKey, (Revision, Row)>,
     effects: Vec<Step>,
@@ -268,7 +268,8 @@ impl ScriptedHost {
         self.0.borrow_mut().write_token(&key(), Some((bytes, due_at)));
     }
 
-    /// Writes a record with the due time now, even if its content is due later. A crash can leave such a record.
+    /// Writes a record whose stored due time is now, even if the record itself says a later time. A crash can leave
+    /// such a record.
     pub(crate) fn put_due_now(&self, record: &TokenRecord) {
         let mut state = self.0.borrow_mut();
         let due_at = Some(state.wall);

@@ -1,5 +1,6 @@
-//! The host of one call, which runs in a simulated process of its own. The host implements the core's effects on the
-//! shared world. At every access to storage and at every request, the call may pause, or its process may crash.
+//! The host of one call in the simulation. Every call runs in a simulated process of its own. The host implements the
+//! core's effects on the shared world. At every access to storage and at every request, the call may pause, or its
+//! process may crash.
 
 use crate::provider::Answer;
 use crate::world::{Access, Transport, World, decoded};
@@ -213,8 +214,8 @@ impl Effects for Host {
                 return Swapped::Deleted;
             }
             let bytes = next.map(|next| next.bytes.expose().to_vec());
-            // Only a process that knows the outcome of the request with the claimed token ends the claim. So after such
-            // a write, the outcome counts as known.
+            // A process removes a claim only if it knows the outcome of the request with the claimed token. So after a
+            // write that removes the claim, the outcome counts as known.
             let (deletes, settles) =
                 (bytes.is_none(), bytes.as_deref().is_some_and(|b| decoded(b).current_claim().is_none()));
             if let (true, Some((_, before, _))) = (settles, &stored)

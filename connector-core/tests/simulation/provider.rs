@@ -1,9 +1,10 @@
-//! The simulated TikTok. One of five policies says what it does with a refresh token that was already used. The real
-//! TikTok does not document its policy.
+//! The simulated TikTok. It follows one of five policies, which say what happens to a refresh token that was already
+//! used. The real TikTok does not document its policy.
 
 use std::collections::BTreeMap;
 
-/// How long a refresh token is honoured after its first use under a policy with a grace period, in seconds.
+/// The length of the grace period in seconds. A policy with a grace period still accepts a refresh token for this long
+/// after the token's first use.
 const GRACE: u64 = 600;
 const ACCESS_LIFE: u64 = 7 * 86_400;
 
@@ -12,9 +13,9 @@ const ACCESS_LIFE: u64 = 7 * 86_400;
 pub(crate) enum Policy {
     /// The token stays valid.
     Reusable,
-    /// For ten minutes after its first use, the token brings a new pair each time.
+    /// For ten minutes after its first use, the token gets a new pair each time.
     GraceWithNewPair,
-    /// For ten minutes after its first use, the token brings the same pair again.
+    /// For ten minutes after its first use, the token gets the same pair again.
     GraceWithSamePair,
     /// TikTok refuses the token.
     Strict,
@@ -112,7 +113,7 @@ impl Provider {
         }
     }
 
-    /// Returns whether a refresh with this token would bring a pair now.
+    /// Returns whether a refresh with this token would get a pair now.
     pub(crate) fn honours(&self, token: &str, now: u64) -> bool {
         self.refresh_tokens.get(token).is_some_and(|found| {
             self.consents[found.consent]
@@ -124,7 +125,7 @@ impl Provider {
         })
     }
 
-    /// Returns whether a call with this access token is served.
+    /// Returns whether TikTok accepts a call with this access token now.
     pub(crate) fn serves(&self, token: &str, now: u64) -> bool {
         self.access_tokens.get(token).is_some_and(|(consent, ends)| self.consents[*consent] && now < *ends)
     }

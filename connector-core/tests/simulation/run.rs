@@ -1,4 +1,4 @@
-//! One run of the simulation. A connection is made, and calls on it interleave at random. Then nothing fails any more.
+//! One run of the simulation. A connection is made, and calls on it interleave at random. After that, all faults end.
 //! If TikTok still honours a stored refresh token, the connection must work again.
 
 use crate::host::Host;
@@ -29,7 +29,7 @@ use tiktok_shop_connector_core::signing::Webhook;
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) crashes: u64,
-    /// Calls that received a pair and then ended by themselves.
+    /// Calls that received a pair and then ended without a crash.
     pub(crate) refreshes: u64,
     /// Calls that ended with `refresh-in-progress`, because another call held the claim.
     pub(crate) contended: u64,
@@ -140,8 +140,8 @@ fn alone(world: &Rc<RefCell<World>>, number: usize, make: impl FnOnce(Rc<Host>) 
     outcome
 }
 
-/// Checks a call that ended by itself: the call has stored every pair that it received, or its error says that a pair
-/// could not be stored.
+/// Checks a call that ended without a crash: the call has stored every pair that it received, or its error says that a
+/// pair could not be stored.
 fn finished(world: &Rc<RefCell<World>>, host: &Host, outcome: Outcome) {
     let mut world = world.borrow_mut();
     world.log(host.call, format!("ends: {outcome}"));

@@ -59,7 +59,7 @@ impl Weather {
     }
 }
 
-/// What happens to a request on its way.
+/// The outcome of a request's way to TikTok and back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
     Answered,
@@ -70,7 +70,7 @@ pub(crate) enum Transport {
     Page,
 }
 
-/// What happens to an access to storage.
+/// The outcome of an access to storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Answered,

@@ -10,7 +10,7 @@ struct Pages {
 }
 
 const MAX_PAGES: usize = 4;
-/// The number of pages that the module uses before it allocates.
+/// The number of pages that are in use before the first allocation.
 const STATIC_PAGES: usize = 1;
 const LAYOUT: Layout = match Layout::from_size_align(MAX_PAGES * PAGE, PAGE) {
     Ok(layout) => layout,
@@ -63,7 +63,7 @@ impl Upwards<Pages> {
         at as usize - (self.area.begin as usize + STATIC_PAGES * PAGE)
     }
 
-    /// Returns a copy of the heap: all pages behind the module's own.
+    /// Returns a copy of the heap: all pages after the pages that the module uses for itself.
     fn heap(&self) -> Vec<u8> {
         // SAFETY: all pages are allocated, whether used or not.
         unsafe { slice::from_raw_parts(self.area.begin.add(STATIC_PAGES * PAGE), (MAX_PAGES - STATIC_PAGES) * PAGE) }

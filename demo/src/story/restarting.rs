@@ -1,4 +1,4 @@
-//! A restart loses nothing: another process continues with the same storage.
+//! The step of the demo that restarts the servers. Nothing is lost: another process continues with the same storage.
 
 use anyhow::Result;
 

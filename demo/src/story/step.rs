@@ -49,14 +49,14 @@ pub(super) fn decide(stage: &Stage, seller: &str, link: &Secret, decision: Decis
     Ok(stage.tiktok.consent(&stage.app.service_id, seller, Some(state), decision)?.into())
 }
 
-/// Returns the events after the last one that was shown, and counts them as shown.
+/// Returns the events after the last event that was shown. From then on, the returned events count as shown.
 pub(super) async fn new_events(stage: &Stage, customer: &mut Customer) -> Result<Vec<Event>> {
     let events = stage.storage.events(&stage.tenant, customer.last_event, 100).await?;
     customer.last_event = events.last().map(|event| event.position).or(customer.last_event);
     Ok(events)
 }
 
-/// Returns a sweep of everything that is due now, without random pauses.
+/// Returns a sweep of every connection that is due now, without random pauses.
 pub(super) fn due_now(stage: &Stage) -> Sweep {
     Sweep { jitter: Duration::ZERO, ..Sweep::new(stage.now(), NonZeroUsize::MIN) }
 }
@@ -113,7 +113,7 @@ pub(super) fn later(at: UnixSeconds, by: Duration) -> UnixSeconds {
     UnixSeconds(at.0.saturating_add(by.as_secs()))
 }
 
-/// Returns the ids of the shops that the customer uses.
+/// Returns the ids of the shops that are linked to the customer.
 pub(super) fn linked(connection: &Connection) -> Vec<&str> {
     connection.shops.iter().filter(|shop| shop.linked).map(|shop| shop.id.as_str()).collect()
 }

@@ -11,7 +11,8 @@ use crate::stage::Stage;
 
 /// Delivers every webhook that the fake TikTok Shop has to deliver now, and reports the platform's answers to the fake.
 /// Returns each webhook that the platform has handled, with the HTTP status of the platform's answer. An event that
-/// happened more than two days ago counts as handled before, so it is answered and left out.
+/// happened more than two days ago counts as already handled. The platform answers such a webhook, and the result does
+/// not contain it.
 pub(super) async fn deliver_all(stage: &Stage) -> Result<Vec<(Webhook, u16)>> {
     let mut delivered = Vec::new();
     for delivery in stage.tiktok.webhooks_due() {
@@ -27,8 +28,8 @@ pub(super) async fn deliver_all(stage: &Stage) -> Result<Vec<(Webhook, u16)>> {
     Ok(delivered)
 }
 
-/// Lets the platform accept a webhook. Returns the webhook if the platform's handler was called with it, and the reply
-/// for TikTok.
+/// Lets the platform accept a webhook. Returns the reply for TikTok. Also returns the webhook, if the platform's
+/// handler was called with it.
 pub(super) async fn accept(
     stage: &Stage,
     delivery: &WebhookDelivery,

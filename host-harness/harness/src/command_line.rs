@@ -45,16 +45,16 @@ const HELP_COLUMNS: usize = 100;
 
 /// The command to run, with the options that every command has.
 pub(crate) struct Invocation {
-    /// The command. `None` if the program was started without one.
+    /// The command. `None` if the program was started without a command.
     pub(crate) command: Option<Command>,
     pub(crate) format: OutputFormat,
-    /// Whether the library's log goes to standard error.
+    /// Whether the host library's log is written to standard error.
     pub(crate) verbose: bool,
 }
 
 /// Why there is no command to run.
 pub(crate) enum NoInvocation {
-    /// The arguments ask for the help or the version. It is already printed.
+    /// The arguments ask for the help or the version, and the program has already printed it.
     Printed,
     /// The arguments are wrong.
     Invalid { failure: Failure, format: OutputFormat },
@@ -64,14 +64,14 @@ pub(crate) enum NoInvocation {
 pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
     match definition().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(Arguments { command, json, verbose }) => {
-            // `sign` and `verify-webhook` have an option `--json` of their own. They print errors as text even with
-            // `--json`.
+            // `sign` and `verify-webhook` have an option `--json` of their own. Even with this option, they print
+            // errors as text.
             let text_errors = matches!(command, Some(Command::Sign(_) | Command::VerifyWebhook(_)));
             let format = if json && !text_errors { OutputFormat::Json } else { OutputFormat::Text };
             Ok(Invocation { command, format, verbose })
         }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            // If printing fails, nobody reads the help any more. Then there is nothing else to do.
+            // If printing fails, nobody reads the output any more, so the error is ignored.
             let _ = error.print();
             Err(NoInvocation::Printed)
         }

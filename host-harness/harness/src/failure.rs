@@ -15,7 +15,7 @@ use tiktok_shop_sql_storage::OpenError;
 
 use crate::input::Malformed;
 
-/// Every exit status with its meaning. The help and `docs/command-line.md` list them.
+/// Every exit status with its meaning. The program's help and `docs/command-line.md` contain this list.
 pub(crate) const STATUSES: [(u8, &str); 15] = [
     (0, "success"),
     (
@@ -141,7 +141,8 @@ pub(crate) fn build_error_line(error: &BuildError) -> String {
 pub(crate) struct ErrorReport {
     /// The exit status.
     pub(crate) status: u8,
-    /// The case of the connector's error, such as `retry-after`. For any other error, a word of this program.
+    /// If the connector returned the error, its case, such as `retry-after`. For any other error, a word that this
+    /// program defines, such as `malformed`.
     pub(crate) case: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
@@ -241,7 +242,7 @@ impl ErrorReport {
         Self::new(STORAGE_FAILED, "storage-failed", error.to_string()).with_code(error.code(), RESTORE)
     }
 
-    /// Adds the error of a host key to a storage failure, unless the detail contains it already.
+    /// If the storage failed, adds the error of a host key to `detail`, unless `detail` already contains this error.
     pub(crate) fn with_key_error(mut self, key_error: Option<String>) -> Self {
         if let Some(why) = key_error.filter(|why| self.status == STORAGE_FAILED && !self.detail.contains(why)) {
             self.detail = format!("{}: {why}", self.detail.trim_end_matches('.'));

@@ -2,7 +2,8 @@
 //! an array of objects.
 //!
 //! An error says where in the input a mistake is. It never quotes the input, because the input may contain a secret.
-//! Values stay unparsed until they are used. So nothing here is recursive, and deeply nested input does no harm.
+//! JSON values stay unparsed until they are used. So no function here is recursive, and deeply nested input does no
+//! harm.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -24,7 +25,8 @@ impl Display for Malformed {
     }
 }
 
-/// Reads all bytes of a source. Fails if there are more than `limit` bytes. Errors call the source `name`.
+/// Reads all bytes of a source. Fails if there are more than `limit` bytes. `name` is the name of the source in error
+/// messages.
 pub(crate) fn bytes(source: impl Read, name: &str, limit: u64) -> Result<Vec<u8>, Malformed> {
     let mut bytes = Vec::new();
     let read = source.take(limit + 1).read_to_end(&mut bytes);
@@ -41,7 +43,8 @@ pub(crate) fn read(stdin: impl Read) -> Result<String, Malformed> {
     text(bytes(stdin, "standard input", MAX_BYTES)?)
 }
 
-/// Reads standard input, which must be a single line, and trims it. On a terminal, stops when the user presses Enter.
+/// Reads standard input, which must be a single line, and trims it. If standard input is a terminal, reading ends when
+/// the user presses Enter.
 pub(crate) fn line(mut stdin: impl BufRead, limit: u64) -> Result<String, Malformed> {
     let mut line = Vec::new();
     if io::stdin().is_terminal() {
@@ -77,7 +80,7 @@ pub(crate) fn objects(text: &str) -> Result<Vec<Object<'_>>, Malformed> {
     items.iter().map(Value::object).collect()
 }
 
-/// An unparsed JSON value, and its place in the input. The place has the notation of `jq`, for example
+/// An unparsed JSON value, and its place in the input. The place is written in the notation of `jq`, for example
 /// `.[1].query[0].name`.
 pub(crate) struct Value<'a> {
     place: String,
@@ -116,7 +119,8 @@ impl<'a> Value<'a> {
     /// Parses the value as text.
     pub(crate) fn text(&self) -> Result<String, Malformed> {
         json::text(self.raw.get()).ok_or_else(|| {
-            // The parser of the whole input accepted escapes of unpaired surrogates, so this text may contain one.
+            // The parser of the whole input accepted escapes of unpaired surrogates, so this text may contain such an
+            // escape.
             self.malformed(if self.raw.get().starts_with('"') { "an unpaired surrogate" } else { "not text" })
         })
     }
@@ -139,7 +143,7 @@ pub(crate) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Returns a member. `None` if it is missing.
+    /// Returns a member. `None` if the member is missing.
     pub(crate) fn optional(&self, name: &str) -> Option<Value<'a>> {
         let raw = self.members.get(name).filter(|raw| raw.get() != "null")?;
         Some(Value { place: self.place_of(name), raw })
@@ -150,17 +154,18 @@ impl<'a> Object<'a> {
         self.optional(name).ok_or_else(|| malformed(&self.place_of(name), "missing"))
     }
 
-    /// Returns the text of a member. `None` if it is missing.
+    /// Returns the text of a member. `None` if the member is missing.
     pub(crate) fn optional_text(&self, name: &str) -> Result<Option<String>, Malformed> {
         self.optional(name).map(|value| value.text()).transpose()
     }
 
-    /// Returns the text of a member that the command only shows or compares. `None` if it is missing or is not text.
+    /// Returns the text of a member that the command only shows or compares. `None` if the member is missing or is not
+    /// text.
     pub(crate) fn remark(&self, name: &str) -> Option<String> {
         self.optional(name)?.text().ok()
     }
 
-    /// Returns the place of a member, even if it is missing.
+    /// Returns the place of a member, even if the member is missing.
     pub(crate) fn place_of(&self, name: &str) -> String {
         format!("{}.{name}", self.place)
     }

@@ -14,7 +14,7 @@ use tracing_subscriber::prelude::*;
 use crate::failure::Failure;
 use crate::output::note;
 
-/// If a command still runs when this time has passed after the first Ctrl-C, the program prints a note.
+/// The time that the program waits after the first Ctrl-C. If the command still runs then, the program prints a note.
 const TIME_TO_END: Duration = Duration::from_millis(300);
 
 /// Writes the host library's log to standard error.
@@ -35,7 +35,7 @@ pub(crate) fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<
 async fn run_until_interrupted(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let mut command = pin!(command);
     tokio::select! {
-        // Ctrl-C is asked first, so that it is noticed from the start of the command.
+        // `ctrl_c()` is polled before the command, so that the program notices Ctrl-C from the start of the command.
         biased;
         Ok(()) = ctrl_c() => {}
         outcome = command.as_mut() => return outcome,

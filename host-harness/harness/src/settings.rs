@@ -1,5 +1,5 @@
-//! Finds and opens the storage, the keys, the credentials and the component of a command. Options win over environment
-//! variables, and variables win over the configuration file.
+//! Finds and opens the storage, the keys, the credentials and the component that a command uses. Options win over
+//! environment variables, and environment variables win over the configuration file.
 
 mod address;
 mod browser_session;
@@ -52,7 +52,7 @@ pub(crate) struct StorageArgs {
     #[arg(long, value_name = "ID", env = "TIKTOK_SHOP_TENANT", hide_env_values = true, help_heading = SHARED)]
     pub(crate) tenant: Option<TenantId>,
 
-    /// File of host keys, created on first use
+    /// File that contains the host keys; the program creates the file on first use
     #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_KEY_FILE", hide_env_values = true, help_heading = SHARED)]
     key_file: Option<PathBuf>,
 
@@ -60,15 +60,15 @@ pub(crate) struct StorageArgs {
     #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_CONFIG", hide_env_values = true, help_heading = SHARED)]
     config: Option<PathBuf>,
 
-    /// Address of a fake of TikTok Shop
+    /// Address of a fake TikTok Shop, which the command uses in place of TikTok Shop
     #[arg(long, value_name = "URL", env = "TIKTOK_SHOP_FAKE", hide_env_values = true, help_heading = SHARED)]
     fake: Option<FakeAddress>,
 
-    /// Who runs the command, for events and logs
+    /// Name of the person or program that runs the command; events and logs contain this name
     #[arg(long, value_name = "NAME", env = "TIKTOK_SHOP_ACTOR", hide_env_values = true, help_heading = SHARED)]
     actor: Option<Actor>,
 
-    /// Why the command is run, for events
+    /// Reason why the command is run; events contain this reason
     #[arg(long, value_name = "TEXT", help_heading = SHARED)]
     reason: Option<StatedReason>,
 }
@@ -79,16 +79,16 @@ pub(crate) struct HostArgs {
     #[command(flatten)]
     storage: StorageArgs,
 
-    /// Component file, from cargo xtask dist
+    /// File of the component; cargo xtask dist writes it
     #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_COMPONENT", hide_env_values = true, help_heading = SHARED)]
     component: Option<PathBuf>,
 
-    /// SHA-256 of the component
+    /// SHA-256 that the component must have
     #[arg(long, value_name = "HEX", env = "TIKTOK_SHOP_COMPONENT_SHA256", hide_env_values = true, help_heading = SHARED)]
     component_sha256: Option<ComponentDigest>,
 }
 
-/// An opened storage with its keys.
+/// An opened storage, with the host keys and the other settings of the command.
 pub(crate) struct OpenedStorage {
     pub(crate) storage: Arc<dyn HostStorage>,
     pub(crate) keys: HostKeySource,
@@ -96,7 +96,7 @@ pub(crate) struct OpenedStorage {
     key_provider: Arc<dyn KeyProvider>,
     clock: Arc<dyn Clock>,
     credentials: Arc<dyn CredentialsProvider>,
-    /// The SHA-256 that the configuration file pins.
+    /// The SHA-256 that the component must have, according to the configuration file.
     component_sha256: Option<ComponentDigest>,
     /// Who runs the command. `None` if neither the options nor the environment name anybody.
     actor: Option<Actor>,
@@ -112,7 +112,7 @@ pub(crate) struct OpenedHost {
 }
 
 impl StorageArgs {
-    /// Opens the storage. The function checks every setting before it creates a file or connects to anything.
+    /// Opens the storage. The function reads the settings before it creates a file or connects to anything.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedStorage, Failure> {
         let Self { storage, tenant, key_file, config, fake, actor, reason } = self;
         let tenant = match tenant {
@@ -164,8 +164,8 @@ impl StorageArgs {
     }
 }
 
-/// Checks that the database belongs to this environment. A database that belongs to none belongs to it from now on. The
-/// host library checks this as well, but its error can't say which option to use.
+/// Checks that the database belongs to `environment`. A database that belongs to no environment yet belongs to
+/// `environment` from now on. The host library makes the same check, but its error can't say which option to use.
 async fn check_environment(storage: &dyn HostStorage, environment: Environment) -> Result<(), Failure> {
     if storage.belongs_to(environment).await? {
         return Ok(());

@@ -1,5 +1,5 @@
 //! Describes wrong arguments in one line. The line contains the names of options, but not their values, because a value
-//! may be a secret or a megabyte long. Only a number that is out of range is repeated.
+//! may be a secret or a megabyte long. The only value that the line contains is a number that is out of range.
 
 use std::error::Error as _;
 

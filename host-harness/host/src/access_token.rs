@@ -1,5 +1,5 @@
-//! Gets a valid access token, for a platform that sends its own requests to TikTok Shop. A token is returned only if
-//! the event of its use is stored.
+//! Gets a valid access token, for a platform that sends its own requests to TikTok Shop. A token is returned only after
+//! an event about the token was stored.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::id::{AccountId, CustomerId, TenantId};
 use crate::secret::Secret;
 use crate::storage::{OnceDigest, StorageError, run_to_deadline};
 
-/// The pause before the first repetition of the write of an event. The pause doubles with each repetition.
+/// The pause before the write of an event is repeated for the first time. The pause doubles with each repetition.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// An access token that is valid now.
@@ -70,7 +70,8 @@ impl ConnectorHost {
         Ok(shown)
     }
 
-    /// Draws the name under which an event is written once. So a repetition after a lost answer writes no second event.
+    /// Draws a random name for an event. The storage stores at most one event with this name. So if the answer to the
+    /// write is lost and the write is repeated, no second event is stored.
     fn draw_event_name(&self) -> Result<OnceDigest, CallError> {
         OnceDigest::draw(&*self.sandbox.randomness).map_err(|error| {
             tracing::error!(%error, "no randomness");
@@ -78,7 +79,7 @@ impl ConnectorHost {
         })
     }
 
-    /// Writes an event. Repeats the write until the storage answers or its time is over.
+    /// Writes an event. If the storage is unavailable, repeats the write until the time limit for the storage is over.
     async fn record(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<(), CallError> {
         let deadline = Instant::now() + self.storage_timeout();
         let mut pause = FIRST_PAUSE;

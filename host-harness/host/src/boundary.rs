@@ -1,13 +1,13 @@
-//! One step of a call over the boundary between guest and host, for crash tests. See
+//! Describes a step over the boundary between guest and host, for crash tests. See
 //! [`ConnectorHostBuilder::on_boundary`](crate::ConnectorHostBuilder::on_boundary).
 
-/// One step of a call over the boundary between guest and host. The guest calls a host function, or a host function
-/// returns to the guest. Most host functions are imports, including those of WASI. Some serve the guest's memory or its
-/// handles.
+/// A step over the boundary between guest and host during a call: either the guest calls a host function, or a host
+/// function returns to the guest. Most host functions are imports, including the imports of WASI. The other host
+/// functions serve the guest's memory or its handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BoundaryEvent {
-    /// The number of the step within its call, counted from 1. The steps of the instantiation also count. If the same
-    /// call is repeated under the same circumstances, its steps get the same numbers.
+    /// The number of the step within the call, counted from 1. The steps of the instantiation also count. If the same
+    /// call is repeated under the same circumstances, the steps get the same numbers.
     pub number: u32,
     /// The direction of the step.
     pub direction: Direction,
@@ -16,7 +16,7 @@ pub struct BoundaryEvent {
 /// The direction of a [`BoundaryEvent`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// The guest calls a host function, which has not run yet.
+    /// The guest calls a host function. The host function has not run yet.
     ToHost,
     /// The host function has run. The guest has not received its result yet.
     ToGuest,

@@ -12,7 +12,7 @@ pub enum BuildError {
     /// A required part is missing.
     #[error("no {0} given")]
     Missing(&'static str),
-    /// The deadlines do not fit together, or do not fit the contract.
+    /// The deadlines contradict each other, or they break the contract between guest and host.
     #[error("deadlines do not fit")]
     Deadlines(#[from] DeadlinesError),
     /// A limit is zero, so no call could run.
@@ -21,7 +21,7 @@ pub enum BuildError {
     /// The component's file could not be read, or another user can change or replace it.
     #[error("component {0}")]
     Unreadable(PrivateFileError),
-    /// The component is not the one whose SHA-256 is pinned.
+    /// The SHA-256 of the component is not the pinned SHA-256.
     #[error(
         "not the pinned component: its SHA-256 is {found}, and the pinned SHA-256 is {pinned}; give the host the pinned component, or pin this one"
     )]

@@ -45,7 +45,7 @@ impl ConnectorHostBuilder {
     }
 
     /// Pins the component: the host is built only with the component that has this SHA-256. The component runs with the
-    /// tenants' credentials and tokens, so pin the one that you have built or checked.
+    /// tenants' credentials and tokens, so pin the component that you have built or checked.
     #[must_use]
     pub fn component_sha256(mut self, digest: ComponentDigest) -> Self {
         self.component_sha256 = Some(digest);
@@ -88,7 +88,7 @@ impl ConnectorHostBuilder {
         self
     }
 
-    /// Sets where the guest's requests go. Default: [`EgressPolicy::production`].
+    /// Sets the servers to which the guest's requests go. Default: [`EgressPolicy::production`].
     #[must_use]
     pub fn egress(mut self, egress: EgressPolicy) -> Self {
         self.egress = egress;
@@ -102,31 +102,33 @@ impl ConnectorHostBuilder {
         self
     }
 
-    /// Sets how much a call may use.
+    /// Sets the limits of a call, for example the limit of its memory.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Ends calls at a chosen step, for crash tests. `ask` is called at every step over the boundary between guest and
-    /// host. If `ask` returns `Break`, the call ends at this step with
-    /// [`CallError::Aborted`](crate::CallError::Aborted), as if its process had died. If the step is `ToHost`, the host
-    /// function does not run. If the step is `ToGuest`, the host function has run, but the guest does not get its
+    /// Lets crash tests end a call at a chosen step. The host calls `ask` at every step over the boundary between guest
+    /// and host. If `ask` returns `Break`, the call ends at this step with
+    /// [`CallError::Aborted`](crate::CallError::Aborted), like a call whose process dies. If the step is `ToHost`, the
+    /// host function does not run. If the step is `ToGuest`, the host function has run, but the guest does not get its
     /// result. To test what a crash leaves in your own storage, first count the steps of an undisturbed call. Then
-    /// break one call at each of these steps.
+    /// repeat the call, and break it once at each of these steps.
     ///
     /// An HTTP request that the guest has already handed over may still be on its way. Drop the tokio runtime to end it
-    /// as well. Do not use this in production: the guest is never interrupted, so [`Deadlines::cpu`] and
-    /// [`Deadlines::call`] do not end a guest that computes forever. Without this setting, calls have no extra cost.
+    /// as well. Do not use this setting in production: with it, the guest is never interrupted, so [`Deadlines::cpu`]
+    /// and [`Deadlines::call`] do not end a guest that computes forever. Without this setting, calls have no extra
+    /// cost.
     #[must_use]
     pub fn on_boundary(mut self, ask: impl Fn(BoundaryEvent) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
         self.on_boundary = Some(Arc::new(ask));
         self
     }
 
-    /// Lets `memories` create the linear memory of every instance. Tests use this to search the memory for what a call
-    /// has left there. Calls are slower, because the instances are not pooled. Needs the feature `guest-memory`.
+    /// Lets `memories` create the linear memory of every instance. Tests use this setting to search the memory for data
+    /// that a call has left there. With this setting, calls are slower, because the instances are not pooled. Needs the
+    /// feature `guest-memory`.
     #[cfg(feature = "guest-memory")]
     #[must_use]
     pub fn guest_memory(mut self, memories: Arc<dyn wasmtime::MemoryCreator>) -> Self {

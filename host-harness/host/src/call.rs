@@ -20,10 +20,11 @@ pub enum CallScope {
     Seller(Option<AccountId>),
 }
 
-/// The HTTP method of a call. No known endpoint of TikTok Shop uses another method, so the egress sends no other one.
+/// The HTTP method of a call. No known endpoint of TikTok Shop uses another method, so the egress refuses every other
+/// method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpMethod {
-    /// Reads. Only this method is safe to repeat after a lost answer.
+    /// Reads something. If the answer is lost, only a call with this method can be repeated safely.
     Get,
     /// Creates something, or starts an action.
     Post,
@@ -74,7 +75,7 @@ pub struct CallRequest {
     pub query: Vec<(String, String)>,
     /// The type of the body. `None` means `application/json`. A body of type `multipart/form-data` is not signed.
     pub content_type: Option<String>,
-    /// The body, at most 16 MiB. It is signed and sent unchanged. A GET has no body.
+    /// The body, at most 16 MiB. It is signed and sent unchanged. A GET must have no body.
     pub body: Option<Vec<u8>>,
     /// The largest answer that is read, in bytes. Values above 4 MiB count as 4 MiB.
     pub max_response_bytes: u32,

@@ -1,4 +1,4 @@
-//! The clock that the guest and the storage in memory read. The host's own deadlines use tokio's clock.
+//! The clock that the guest and the in-memory storage read. The host's own deadlines use tokio's clock.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};

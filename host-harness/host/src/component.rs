@@ -1,4 +1,4 @@
-//! The component that a host runs: its source, and the digest that identifies it.
+//! The component that a host runs: where the host gets it from, and the digest that identifies it.
 
 use std::fmt;
 use std::io::Read as _;
@@ -12,16 +12,16 @@ use crate::build_error::BuildError;
 use crate::host::ConnectorHost;
 use crate::limits::Limits;
 
-/// The source of the component.
+/// Where the host gets the component from.
 #[derive(Debug, Clone)]
 pub enum Component {
-    /// A file. If its digest is not pinned, other users must not be able to change or replace the file, because it runs
-    /// with the tenants' credentials. Other users may read it.
+    /// A file. If no digest is pinned, the host refuses a file that other users can change or replace, because the
+    /// component runs with the tenants' credentials. Other users may read the file.
     File(PathBuf),
     /// The component's bytes.
     Bytes(Vec<u8>),
-    /// The component of another host, which is not compiled again. Use this variant for several hosts in one process
-    /// that have different storages or egress policies. All of them share the other host's pool of instances and its
+    /// The component of another host. It is not compiled again. Use this variant if one process has several hosts with
+    /// different storages or egress policies. The new host shares the other host's pool of instances and its
     /// [`Limits`].
     SharedWith(ConnectorHost),
 }
@@ -42,7 +42,7 @@ impl ComponentDigest {
         Self(Sha256::digest(component).into())
     }
 
-    /// Checks that a component has the pinned digest. Without a pinned digest, every component passes.
+    /// Checks that this digest equals the pinned digest. If no digest is pinned, every digest is accepted.
     pub(crate) fn check(self, pinned: Option<Self>) -> Result<(), BuildError> {
         match pinned {
             Some(pinned) if pinned != self => Err(BuildError::OtherComponent { pinned, found: self }),
@@ -69,7 +69,7 @@ impl fmt::Display for ComponentDigest {
 
 /// Reads a component's file. Stops one byte after the limit, because this byte shows that the file is too large.
 ///
-/// If the digest is pinned, it proves the content, so anybody may own the file.
+/// If a digest is pinned, the digest proves the content, so anybody may own the file.
 pub(crate) fn read(path: &Path, pinned: Option<ComponentDigest>, limits: &Limits) -> Result<Vec<u8>, BuildError> {
     let file = match pinned {
         Some(_) => private_file::open_regular(path),

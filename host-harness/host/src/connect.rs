@@ -1,4 +1,4 @@
-//! Turns a seller's consent into a connection: the link that the seller opens, and the grant that comes back.
+//! Returns the link that a seller opens to consent, and turns the grant that comes back into a connection.
 
 use futures::FutureExt as _;
 
@@ -10,7 +10,7 @@ use crate::host::ConnectorHost;
 use crate::id::{CustomerId, TenantId};
 use crate::secret::Secret;
 
-/// The grant that `connect` turns into a connection. It can be spent once, so it is not `Clone`.
+/// The grant that `connect` turns into a connection. A grant can be used only once, so the type is not `Clone`.
 #[derive(Debug)]
 pub enum Grant {
     /// An authorization code. The caller has already checked the callback that contained the code.
@@ -27,16 +27,16 @@ pub enum Grant {
 /// Which state a callback must contain.
 #[derive(Debug)]
 pub enum StateCheck {
-    /// Exactly this state.
+    /// The callback must contain exactly this state.
     Expected(Secret),
-    /// No state. Use this variant only for an install from TikTok's App Store, after the host has signed the customer
-    /// in.
+    /// The callback must contain no state. Use this variant only for an install from TikTok's App Store, after the host
+    /// has signed the customer in.
     AppStoreInstall,
 }
 
 impl ConnectorHost {
     /// Returns the link that a seller of the tenant opens to consent. The link contains the state, so the link is
-    /// secret. Sends nothing.
+    /// secret. Sends no request.
     ///
     /// # Errors
     /// See [`CallError`].

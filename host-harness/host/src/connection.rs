@@ -20,7 +20,7 @@ pub struct ConnectionKey {
     pub account: AccountId,
 }
 
-/// A seller's grant and the shops that it covers. It never contains a token.
+/// A connection: a seller's grant, and the shops that the grant covers. This type never contains a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// The customer and the seller account.
@@ -40,7 +40,8 @@ pub struct Connection {
     /// When the refresh token ends, according to TikTok's latest answer with tokens. `None` if TikTok sent no
     /// believable time.
     pub refresh_expires_at: Option<UnixSeconds>,
-    /// When the seller's authorization ends, as TikTok has announced by webhook since the consent.
+    /// When the seller's authorization ends, according to TikTok's webhooks since the consent. `None` if no webhook
+    /// announced the end.
     pub authorization_ends_at: Option<UnixSeconds>,
     /// When the connection began. A later consent of the same account does not change this time, unless the consent is
     /// for another app.
@@ -53,7 +54,7 @@ pub struct Connection {
     pub shops_synced_at: Option<UnixSeconds>,
     /// Every shop that TikTok has ever listed for this grant, at most 1000.
     pub shops: Vec<Shop>,
-    /// The last failure, if one happened since the last success.
+    /// The last failure. `None` if no failure happened since the last success.
     pub last_failure: Option<PastFailure>,
 }
 
@@ -102,9 +103,9 @@ pub struct Shop {
     pub region: String,
     /// TikTok's word for the type of seller.
     pub seller_type: String,
-    /// The cipher, which calls for one shop require. `None` if TikTok sent no cipher, or if the shop is
-    /// [no longer granted](ShopStanding::NoLongerGranted) or [unconfirmed](ShopStanding::Unconfirmed). `serde` never
-    /// writes the cipher, because a storage gets it only in sealed form.
+    /// The shop's cipher. A call for the shop requires it. `None` if TikTok sent no cipher, or if the shop is [no
+    /// longer granted](ShopStanding::NoLongerGranted) or [unconfirmed](ShopStanding::Unconfirmed). `serde` never writes
+    /// the cipher, because a storage gets it only in sealed form.
     #[serde(skip)]
     pub cipher: Option<Secret>,
     /// TikTok's short code of the shop.
@@ -113,12 +114,13 @@ pub struct Shop {
     pub raw: String,
     /// What TikTok last said about the shop.
     pub standing: ShopStanding,
-    /// Whether the customer uses the shop.
+    /// Whether the customer has linked the shop.
     pub linked: bool,
 }
 
 impl Shop {
-    /// Creates a shop that TikTok lists and the customer has not linked, with empty texts and without a cipher.
+    /// Creates a shop with the standing [`Granted`](ShopStanding::Granted). The shop is not linked, its texts are
+    /// empty, and it has no cipher.
     #[must_use]
     pub const fn new(id: ShopId, account: AccountId) -> Self {
         Self {
@@ -147,7 +149,7 @@ pub enum ShopStanding {
     /// `disconnect`.
     NoLongerGranted,
     /// The latest list contains the shop, but the connection has ended since that list. If the connection works again,
-    /// the shop stays unconfirmed until TikTok lists it. `call` refuses the shop.
+    /// the shop stays unconfirmed until TikTok lists it again. `call` refuses an unconfirmed shop.
     Unconfirmed,
 }
 
@@ -174,22 +176,22 @@ pub enum ReauthorizationReason {
     RefreshOutcomeUnknown,
 }
 
-/// A failure, and when it happened.
+/// A failure, and the time at which it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastFailure {
-    /// When it happened.
+    /// When the failure happened.
     pub at: UnixSeconds,
     /// What happened.
     pub failure: Failure,
 }
 
-/// Which shops a consent links, now and when TikTok lists further shops.
+/// Which shops a consent links. The policy also applies to shops that TikTok lists later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShopPolicy {
-    /// All shops.
+    /// Links every shop.
     All,
-    /// The shop of an account that has exactly one shop. If the account has several shops, no shop is linked until the
-    /// customer chooses one.
+    /// Links the shop if the account has exactly one shop. If the account has several shops, no shop is linked until
+    /// the customer chooses a shop.
     ExactlyOne,
 }
 
@@ -218,7 +220,7 @@ words! {
 }
 
 impl ConnectionStatus {
-    /// Returns the word for this status. [`from_parts`](Self::from_parts) reads it back.
+    /// Returns the word for this status. [`from_parts`](Self::from_parts) accepts this word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

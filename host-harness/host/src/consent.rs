@@ -1,10 +1,10 @@
-//! A seller's consent, from the link to the callback. One browser begins a consent, and only the same browser can
-//! finish it, once.
+//! Handles a seller's consent, from the link to the callback. One browser begins a consent. Only the same browser can
+//! finish the consent, and only once.
 //!
-//! The state that travels through TikTok Shop is a random number. The storage keeps the consent under the SHA-256 of
-//! its state, so that a reader of the storage can't use the state. The host checks the browser and the state before it
-//! sends anything to TikTok Shop (RFC 9700, sections 2.1 and 4.7). It therefore never exchanges a code that an attacker
-//! has placed in another person's browser.
+//! The state that travels through TikTok Shop is a random number. The storage keeps the SHA-256 of the state and not
+//! the state itself, so that a reader of the storage can't use the state. The host checks the browser and the state
+//! before it sends anything to TikTok Shop (RFC 9700, sections 2.1 and 4.7). So the host never exchanges a code that an
+//! attacker has placed in another person's browser.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl BrowserSession {
         (secret.expose().len() >= MIN_SESSION_BYTES).then_some(Self(secret))
     }
 
-    /// Returns the digest that the storage keeps.
+    /// Returns the digest of the secret. The storage keeps this digest, and not the secret.
     #[must_use]
     pub fn digest(&self) -> BrowserDigest {
         BrowserDigest::of(&self.0)
@@ -70,8 +70,8 @@ pub enum ConsentError {
     /// The consent began more than ten minutes ago. Begin a new consent.
     #[error("the consent began more than ten minutes ago")]
     StateExpired,
-    /// The callback has neither a code nor an error, repeats a parameter, or is longer than 8192 bytes. Its state is
-    /// not used. Pass the whole query of the callback.
+    /// The callback has neither a code nor an error, repeats a parameter, or is longer than 8192 bytes. The state
+    /// remains unused. Call again with the whole query of the callback.
     #[error("the callback is incomplete, repeats a parameter, or is too long")]
     Malformed,
     /// The storage failed, so it is unknown whether the state is used. Try the same callback again. If the second
@@ -127,9 +127,9 @@ impl ConnectorHost {
     }
 
     /// Finishes the consent that this browser began. `query` is the text after the `?` of the callback's address,
-    /// unchanged. If several callbacks arrive at the same moment, one succeeds and the others get
-    /// [`ConsentError::StateUsed`]. A query that tells nothing about the seller's decision does not use the state:
-    /// [`ConsentError::Malformed`].
+    /// unchanged. If several callbacks with this state arrive at the same moment, at most one call succeeds, and the
+    /// other calls fail with [`ConsentError::StateUsed`]. If the query does not contain the seller's decision, the call
+    /// fails with [`ConsentError::Malformed`], and the state remains unused.
     ///
     /// # Errors
     /// See [`ConsentError`]. Nothing was sent to TikTok, unless the error is [`ConsentError::Call`].
@@ -293,8 +293,8 @@ mod tests {
         }
     }
 
-    /// Every action of the connector and every error of the host. The state works again only after an error that leaves
-    /// the authorization code unspent: the connector says to call again, or the call did not start.
+    /// Checks every action of the connector and every error of the host. The state works again only after an error that
+    /// leaves the authorization code unspent: the connector says to call again, or the call did not start.
     #[test]
     fn a_state_works_again_only_after_an_error_that_leaves_the_code_unspent() {
         let plugin = || Plugin::new("tiktok-shop:connector@0.1.0");
@@ -316,7 +316,7 @@ mod tests {
             (answered(Action::Internal), false),
             (CallError::Busy { plugin: plugin() }, true),
             (CallError::NoRandomness { plugin: plugin() }, true),
-            // In all of these the guest may have sent the code.
+            // In each of the following cases, the guest may have sent the code.
             (CallError::Trapped { plugin: plugin(), trap: Trap::new("unreachable".to_owned(), Vec::new()) }, false),
             (CallError::DeadlineExceeded { plugin: plugin(), deadline: Duration::from_secs(1) }, false),
             (CallError::Exhausted { plugin: plugin(), resource: Resource::Memory }, false),

@@ -1,5 +1,5 @@
-//! The credentials of the tenants' apps, and the trait for their source. The host asks for credentials once per call,
-//! so a rotated secret needs no restart. It asks before the call takes an instance, so a slow source of credentials
+//! The credentials of the tenants' apps, and the trait of a provider of credentials. The host asks the provider once
+//! per call, so a rotated secret needs no restart. The host asks before the call takes an instance, so a slow provider
 //! does not use up the instances.
 
 use std::collections::BTreeMap;
@@ -18,8 +18,8 @@ pub struct AppCredentials {
     pub app_key: String,
     /// The "App Secret" of Partner Center.
     pub app_secret: Secret,
-    /// The app secret that was valid before the latest rotation. It verifies webhooks that were signed before this
-    /// rotation. It never signs a request.
+    /// The app secret that was valid before the latest rotation. The connector also accepts webhooks that are signed
+    /// with this secret. It never signs a request with this secret.
     pub previous_app_secret: Option<Secret>,
     /// The link that Partner Center shows under "Copy authorization link". Without this link, `authorization-url` fails
     /// with `misconfigured`.
@@ -50,13 +50,13 @@ pub enum CredentialsError {
     Refused(String),
 }
 
-/// A source of credentials, for example a vault, a table or a file.
+/// Provides credentials, for example from a vault, a table or a file.
 #[async_trait]
 pub trait CredentialsProvider: Send + Sync {
-    /// Returns the credentials of this tenant's app. The number of calls of one tenant that ask at the same time is
-    /// limited: see [`Limits::tenant_percent`](crate::limits::Limits::tenant_percent). The host also asks for every
-    /// webhook whose signature has the right form, even a forged one. So answer quickly, for example from a cache of
-    /// some seconds.
+    /// Returns the credentials of this tenant's app. Only a limited number of calls of one tenant ask at the same time:
+    /// see [`Limits::tenant_percent`](crate::limits::Limits::tenant_percent). The host also asks when a webhook arrives
+    /// whose signature has the right form, even if the webhook is forged. So answer quickly, for example from a cache
+    /// of some seconds.
     ///
     /// # Errors
     /// See [`CredentialsError`]. A provider that panics, or takes longer than

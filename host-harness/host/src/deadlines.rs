@@ -7,20 +7,22 @@ use tiktok_shop_connector_core::contract::{REQUEST_BUDGET, SAVE_BUDGET};
 
 /// The usual number of requests in a call: a read or the exchange of a code, the refresh of the tokens, and the list of
 /// the shops. For each refresh token that TikTok rejects, the call sends one more request and makes one more save. It
-/// begins that request only if enough time is left for both: see [`Deadlines::last_token_request`].
+/// begins such a request only if enough time is left for the request and the save: see
+/// [`Deadlines::last_token_request`].
 const REQUESTS_PER_CALL: u32 = 3;
 /// The usual number of saves in a call: the claim (a note that this call renews the tokens), the tokens and the row.
 const SAVES_PER_CALL: u32 = 3;
 
-/// How long each step of a call may take. The host's clock measures these times, not the guest's.
+/// How long each step of a call may take. The host measures these times itself. The clock that the guest reads does not
+/// affect them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// How long a call waits for its tenant's turns in total: for the turn to ask for the app's credentials, and for
-    /// the turn to take an instance. Default: 10 s.
+    /// The total time that a call may wait for its tenant's turns. There are two turns: to ask for the app's
+    /// credentials, and to take an instance. Default: 10 s.
     pub queue: Duration,
-    /// The whole call, including everything it waits for. Default: 120 s. When less than `request` + `save` is left of
-    /// this time, no more requests are sent to `auth.tiktok-shops.com`, because the call could end before the new
-    /// tokens are saved.
+    /// The time for the whole call, including everything that the call waits for. Default: 120 s. When less than
+    /// `request` + `save` is left of this time, the call sends no more requests to `auth.tiktok-shops.com`, because the
+    /// call could end before the new tokens are saved.
     pub call: Duration,
     /// The time that the guest may compute. The time in which the guest waits does not count. Default: 5 s, measured in
     /// ticks of 10 ms.
@@ -30,13 +32,14 @@ pub struct Deadlines {
     pub save: Duration,
     /// The time to resolve the host name and to connect, for all addresses together. Default: 5 s.
     pub connect: Duration,
-    /// The TLS handshake. Default: 5 s.
+    /// The time for the TLS handshake. Default: 5 s.
     pub tls: Duration,
     /// The time from sending a request to receiving the head of its response. Default: 15 s.
     pub first_byte: Duration,
     /// The time between two parts of a response body. Default: 10 s.
     pub between_bytes: Duration,
-    /// A whole request, from resolving the name to the last byte of the body. Default: 25 s.
+    /// The time for a whole request, from resolving the name to receiving the last byte of the response's body.
+    /// Default: 25 s.
     pub request: Duration,
 }
 
@@ -56,7 +59,7 @@ impl Default for Deadlines {
     }
 }
 
-/// Why deadlines do not fit together, or do not fit the contract.
+/// Why deadlines contradict each other, or break the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeadlinesError {
@@ -69,7 +72,7 @@ pub enum DeadlinesError {
     /// A save could take longer than the contract allows.
     #[error("`save` must be at most {} s, because a claim covers one save", SAVE_BUDGET.as_secs())]
     SaveTooLong,
-    /// `connect` + `tls`, `first_byte` or `between_bytes` is longer than `request`, so it would never apply.
+    /// `connect` + `tls`, `first_byte` or `between_bytes` is longer than `request`, so it would have no effect.
     #[error("`{0}` is longer than `request`")]
     LongerThanRequest(&'static str),
     /// The whole call is too short. It could end before all its requests and saves are done, even if TikTok rejects no
@@ -82,13 +85,13 @@ pub enum DeadlinesError {
 }
 
 impl Deadlines {
-    /// Returns the latest time, counted from the start of a call, at which a request to `auth.tiktok-shops.com` may
-    /// begin. The answer to a later request might not be saved.
+    /// Returns the latest time at which a request to `auth.tiktok-shops.com` may begin, counted from the start of the
+    /// call. If a request began later, the call could end before the answer is saved.
     pub(crate) fn last_token_request(&self) -> Duration {
         self.call.saturating_sub(self.request + self.save)
     }
 
-    /// Checks that a request and the save of its answer end while the claim of the call lives, so that no other call
+    /// Checks that a request and the save of its answer end before the claim of the call expires, so that no other call
     /// sends the same refresh token. Also checks that a call has enough time for its requests and saves if TikTok
     /// rejects no token.
     pub(crate) fn check(&self) -> Result<(), DeadlinesError> {

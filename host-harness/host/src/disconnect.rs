@@ -22,10 +22,10 @@ pub enum DisconnectTarget {
 /// Whether `disconnect` asks TikTok to withdraw the app's access to the shops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemoteGrant {
-    /// No request is sent. The seller can still remove the app in Seller Center.
+    /// TikTok is not asked, and the app keeps its access. The seller can still remove the app in Seller Center.
     Keep,
-    /// TikTok is asked to withdraw the access, and the seller gets an e-mail. Other customers who have the same shop
-    /// lose the access as well.
+    /// TikTok is asked to withdraw the access, and the seller gets an e-mail. Other customers who have connected the
+    /// same shop lose access to the shop as well.
     Revoke,
 }
 
@@ -36,7 +36,7 @@ pub struct NotRevoked {
     pub account: AccountId,
     /// The shop. `None` if the shops of this account are not known.
     pub shop: Option<ShopId>,
-    /// The reason.
+    /// Why TikTok did not withdraw the access.
     pub failure: Failure,
 }
 
@@ -46,13 +46,14 @@ pub struct Disconnected {
     /// The connections that continue without the shop of [`DisconnectTarget::Shop`]. Empty after
     /// [`DisconnectTarget::All`].
     pub remaining: Vec<Connection>,
-    /// The shops for which TikTok did not withdraw the access. In the storage they are disconnected nevertheless.
+    /// The shops for which TikTok did not withdraw the access. These shops are disconnected in the storage
+    /// nevertheless.
     pub not_revoked: Vec<NotRevoked>,
 }
 
 impl ConnectorHost {
-    /// Deletes connections from storage, whatever TikTok answers. It deletes the tokens first, then the row.
-    /// Idempotent.
+    /// Deletes connections from storage, whatever TikTok answers. For each connection, it deletes the tokens first, and
+    /// then the row. The call is idempotent.
     ///
     /// # Errors
     /// See [`CallError`]. After an error, call again: the repetition deletes what is left.

@@ -1,4 +1,4 @@
-//! Outbound HTTP of the guest, to TikTok Shop's two production servers only.
+//! Sends the guest's HTTP requests to TikTok Shop's two production servers, and to no other server.
 //!
 //! Each request passes two checks. The first check looks at the scheme, which must be https, the method, and the
 //! authority, which must be one of two exact names. The second check looks at the addresses to which the name resolves,

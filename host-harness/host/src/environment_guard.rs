@@ -1,5 +1,6 @@
 //! Hands credentials only to a host whose egress fits its storage. Without credentials, the connector sends no request.
-//! So a stand-in gets no token from a storage of TikTok Shop, and TikTok Shop gets no token from a storage of a fake.
+//! So a stand-in gets no token from a storage that belongs to TikTok Shop, and TikTok Shop gets no token from a storage
+//! that belongs to a fake.
 
 use std::sync::Arc;
 
@@ -10,12 +11,14 @@ use crate::credentials::{AppCredentials, CredentialsError, CredentialsProvider};
 use crate::id::TenantId;
 use crate::storage::{Environment, HostStorage, StorageError};
 
-/// A provider of credentials that first asks the storage whether it belongs to the environment of the host's egress.
+/// A provider of credentials that first asks the storage whether the storage belongs to the environment of the host's
+/// egress.
 pub(crate) struct EnvironmentGuard {
     credentials: Arc<dyn CredentialsProvider>,
     storage: Arc<dyn HostStorage>,
     environment: Environment,
-    /// Set as soon as the storage has answered yes. The answer stays yes, so the storage is not asked again.
+    /// Set when the storage has answered that it belongs to the environment. This never changes, so the storage is not
+    /// asked again.
     fits: OnceCell<()>,
 }
 

@@ -9,7 +9,7 @@ use tiktok_shop_connector_core::error::{Action as CoreAction, Error as CoreError
 
 use crate::storage::StorageError;
 
-/// The name and version of a component, from its exports: `tiktok-shop:connector@0.1.0`.
+/// The name and version of a component, from its exports, such as `tiktok-shop:connector@0.1.0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plugin(Arc<str>);
 
@@ -32,12 +32,12 @@ pub enum CallError {
     /// The connector answered with an error, which says what to do next.
     #[error(transparent)]
     Connector(ConnectorError),
-    /// The guest trapped, which is a bug in the guest. Its instance is gone. The host continues.
+    /// The guest trapped, which is a bug in the guest. The instance of the guest is discarded. The host continues.
     #[error("{plugin}: {trap}")]
     Trapped {
         /// The component.
         plugin: Plugin,
-        /// Where and why it trapped.
+        /// Where and why the guest trapped.
         trap: Trap,
     },
     /// The call took too long, and the host ended it. It is unknown whether the call took effect.
@@ -53,7 +53,7 @@ pub enum CallError {
     Exhausted {
         /// The component.
         plugin: Plugin,
-        /// What the limit restricts.
+        /// The resource that the limit restricts.
         resource: Resource,
     },
     /// The guest returned a value that the contract forbids, which is a bug in the guest.
@@ -64,8 +64,8 @@ pub enum CallError {
         /// The rule that the value breaks.
         what: &'static str,
     },
-    /// The tenant's turn did not come in time: all instances were in use, or the tenant used its share of them. The
-    /// call did not start. Call again later.
+    /// The call waited too long for its tenant's turn: all instances were in use, or the tenant used its whole share of
+    /// the instances. The call did not start. Call again later.
     #[error("{plugin}: no instance became free in time")]
     Busy {
         /// The component.
@@ -114,7 +114,7 @@ impl CallError {
     }
 }
 
-/// An error that the connector answered. It mirrors `error` in `wit/types.wit`.
+/// An error that the connector returned. This type mirrors `error` in `wit/types.wit`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{plugin}: {action}: {failure}")]
 pub struct ConnectorError {
@@ -124,7 +124,7 @@ pub struct ConnectorError {
 }
 
 impl ConnectorError {
-    /// Converts an error that the host has found with the connector's own code.
+    /// Converts an error of a check that the host itself makes, with code that the host shares with the connector.
     pub(crate) fn from_core(plugin: Plugin, error: &CoreError) -> Self {
         let action = match error.cause.action() {
             CoreAction::RetryAfter => Action::RetryAfter(error.delay),
@@ -226,7 +226,8 @@ impl fmt::Display for Action {
 /// What happened, for counting and for support.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// A code from the growing list in `docs/errors.md`. Count codes, but branch only on those of [`codes`].
+    /// A code from the list in `docs/errors.md`. Later versions add codes to the list. Use a code for counting. Branch
+    /// only on the codes in [`codes`].
     pub code: String,
     /// An English text without secrets, for a log. Do not parse it.
     pub detail: String,
@@ -291,7 +292,7 @@ impl fmt::Display for Resource {
     }
 }
 
-/// Where and why a guest trapped. It contains wasmtime's fixed texts and names of functions, and nothing from the
+/// Where and why a guest trapped. It contains wasmtime's fixed texts and the names of functions, but nothing from the
 /// guest's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trap {

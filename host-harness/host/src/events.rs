@@ -1,6 +1,6 @@
-//! Events of a tenant, for the platform: what happened to its connections and keys, and who used a secret. Each event
-//! is written once, and events are written in order. A change of a connection's row and the events of this change are
-//! written in one transaction.
+//! Events, which tell the platform what happened to a tenant's connections and keys, and who got an access token. Each
+//! event is written once, and events are written in order. A change of a connection's row and the events of this change
+//! are written in one transaction.
 //!
 //! Every event says who caused it, why, and during which call: see [`Origin`]. Name the actor with
 //! [`ConnectorHost::acting_as`] and [`Keyring::acting_as`], and the reason with `because`.
@@ -19,14 +19,15 @@ pub use crate::id::{Actor, StatedReason};
 use crate::id::{HostKeyId, ShopId};
 use crate::words::words;
 
-/// The position of an event among the events of its tenant. Later events have greater positions, possibly with gaps.
+/// The position of an event among the events of its tenant. A later event has a greater position. Positions may have
+/// gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventPosition(pub u64);
 
 /// A stored event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The position of the event. Reading continues after this position.
+    /// The position of the event. A reader that has processed the event continues after this position.
     pub position: EventPosition,
     /// The event.
     pub event: NewEvent,
@@ -35,9 +36,9 @@ pub struct Event {
 /// An event of a tenant, before it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEvent {
-    /// When it happened, by the clock of the host that wrote it.
+    /// When the event happened, by the clock of the host that wrote the event.
     pub at: UnixSeconds,
-    /// The connection. `None` if the event concerns the whole tenant.
+    /// The connection that the event concerns. `None` if the event concerns the whole tenant.
     pub key: Option<ConnectionKey>,
     /// What happened.
     pub kind: EventKind,
@@ -54,18 +55,19 @@ pub struct Origin {
     pub actor: Option<Actor>,
     /// The reason that the caller stated.
     pub stated_reason: Option<StatedReason>,
-    /// The call. `None` if an earlier release wrote the event, because earlier releases did not record the call.
+    /// The call during which the event happened. `None` if an earlier release wrote the event, because earlier releases
+    /// did not record the call.
     pub cause: Option<Cause>,
 }
 
 impl Origin {
-    /// Returns this origin for a call.
+    /// Returns a copy of this origin, with this cause.
     pub(crate) fn during(&self, cause: Cause) -> Self {
         Self { cause: Some(cause), ..self.clone() }
     }
 }
 
-/// The call during which something happened.
+/// The kind of call during which an event happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Cause {
@@ -121,57 +123,59 @@ pub enum EventKind {
     Connected,
     /// A connected account has consented again, and the new tokens have replaced the old ones.
     ConsentRenewed,
-    /// The customer uses these shops from now on. Shops that are linked when the connection begins are among them.
+    /// These shops were linked to the customer. Shops that are linked when the connection begins also cause this event.
     ShopsLinked {
-        /// The shops, in the order of the connection's shops. Never empty.
+        /// The linked shops, in the order in which the connection lists them. The list is never empty.
         shops: Vec<ShopId>,
     },
-    /// The customer does not use these shops any more. The end of a connection causes no such event.
+    /// These shops were unlinked from the customer. The end of a connection does not cause this event.
     ShopsUnlinked {
-        /// The shops, in the order of the connection's shops. Never empty.
+        /// The unlinked shops, in the order in which the connection lists them. The list is never empty.
         shops: Vec<ShopId>,
     },
-    /// A forced refresh has changed the connection: it has renewed the tokens, read the shops or recorded a failure. A
-    /// forced refresh that changes nothing, because another call is renewing the tokens, causes no such event.
+    /// A forced refresh has changed the connection: it has renewed the tokens, read the shops or recorded a failure. If
+    /// another call is already renewing the tokens, the forced refresh changes nothing and does not cause this event.
     RefreshForced,
     /// `access_token` returned an access token to its caller.
     TokenShown,
-    /// The connection works, but the seller's authorization ends.
+    /// The connection still works, but the seller's authorization will end soon.
     AuthorizationEnding {
         /// When the authorization ends.
         ends: UnixSeconds,
     },
     /// The connection no longer works. Only a new consent helps.
     ReauthorizationRequired(ReauthorizationReason),
-    /// The connection did not work and works now, or its authorization was ending and is not ending now.
+    /// The connection works again after it did not work, or its authorization will no longer end soon.
     Recovered,
     /// The connection was deleted from storage. TikTok may still grant access.
     Disconnected,
     /// An expiry notice: the authorization ends within 30 days, 7 days or 1 day. A [sweep](crate::ConnectorHost::sweep)
-    /// writes each of these three notices once per consent. If several of them are due in one sweep, it writes only the
-    /// most urgent one.
+    /// writes each of these three notices at most once per consent. If several notices are due in one sweep, the sweep
+    /// writes only the most urgent notice.
     Notice {
         /// The number of days: 30, 7 or 1.
         days: u8,
         /// When the authorization ends.
         ends: UnixSeconds,
     },
-    /// A rotation has given the tenant a new data key, and seals the tenant's records again under it.
+    /// A rotation has added a new data key to the tenant. The rotation then seals the tenant's records again with this
+    /// key.
     KeysRotated {
         /// The host key that wraps the new data key.
         host_key: HostKeyId,
     },
-    /// A host key was removed from its file. Every tenant that has data keys gets this event.
+    /// A host key was removed from the file of host keys. Every tenant that has data keys gets this event.
     HostKeyRetired {
         /// The removed host key.
         host_key: HostKeyId,
     },
-    /// The tenant was erased: its data keys, and everything else that was stored of it, including its earlier events.
+    /// The tenant was erased: its data keys and everything else that was stored for it were deleted, including its
+    /// earlier events.
     TenantErased,
 }
 
 impl EventKind {
-    /// Returns the word for this kind, without its values.
+    /// Returns the name of this kind of event, without the values that the event contains.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {

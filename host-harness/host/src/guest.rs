@@ -1,5 +1,5 @@
-//! All code that uses wasmtime. It compiles the component, runs each call in a fresh instance, and carries out what the
-//! guest asks for.
+//! Runs the guest on wasmtime: compiles the component, runs each call in a fresh instance, and carries out what the
+//! guest asks the host to do.
 
 mod bindings;
 mod boundary_hook;

@@ -1,4 +1,5 @@
-//! The host: the handle through which an embedder makes every call. Each call is in a file of its own.
+//! The type [`ConnectorHost`], through which an embedder makes every call. The code of each call is in a file of its
+//! own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use crate::events::{Actor, Cause, Origin, StatedReason};
 use crate::guest::Sandbox;
 use crate::storage::HostStorage;
 
-/// The connector in its sandbox. It is cheap to clone. Each method makes one call, and calls run concurrently.
+/// Runs the connector in a sandbox. A host is cheap to clone. Calls run concurrently.
 ///
-/// A call runs on a task of its own. If the caller drops the future, the call and its save continue. Calls therefore
-/// need a tokio runtime with time and I/O enabled, and a host that shuts down should let its calls finish.
+/// Each call runs on a tokio task of its own, so it needs a tokio runtime with time and I/O enabled. If the caller
+/// drops the future, the call and its save continue. Before you stop the runtime, let all calls finish.
 #[derive(Clone)]
 pub struct ConnectorHost {
     pub(crate) sandbox: Arc<Sandbox>,
@@ -28,17 +29,17 @@ impl ConnectorHost {
         ConnectorHostBuilder::default()
     }
 
-    /// Returns a host whose calls this actor makes. The events that these calls cause, and their logs, name the actor.
-    /// Without this setting, the platform itself makes the calls. Take the actor from your authenticated session: the
-    /// host does not check it. The returned host shares everything with this one.
+    /// Returns a host that names this actor in the events and logs of its calls. Without this setting, the platform
+    /// itself counts as the actor. Take the actor from your authenticated session, because the host does not check the
+    /// actor. The returned host shares everything else with this host.
     #[must_use]
     pub fn acting_as(&self, actor: Actor) -> Self {
         let origin = Origin { actor: Some(actor), ..self.origin.clone() };
         Self { origin, ..self.clone() }
     }
 
-    /// Returns a host whose calls are made for this reason. The events that these calls cause contain the reason. The
-    /// returned host shares everything with this one.
+    /// Returns a host that states this reason in the events of its calls. The returned host shares everything else with
+    /// this host.
     #[must_use]
     pub fn because(&self, reason: StatedReason) -> Self {
         let origin = Origin { stated_reason: Some(reason), ..self.origin.clone() };

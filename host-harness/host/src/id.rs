@@ -1,4 +1,4 @@
-//! The types of identifiers: of tenants, customers, accounts, shops, revisions and keys. Each kind has a type of its
+//! The types of the identifiers of tenants, customers, accounts, shops, revisions and keys. Each kind has a type of its
 //! own, so that two kinds can't be confused. Ids are compared byte by byte. They are never trimmed, case-folded or
 //! joined with a separator.
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::randomness::{Randomness, random_bits};
 
-/// The error for a text that is not an identifier. It contains the rule that the text breaks, but not the text.
+/// The error for a text that is not a valid identifier. It contains the rule that the text breaks, but not the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {rule}")]
 pub struct InvalidId {
@@ -66,8 +66,8 @@ macro_rules! identifier {
 }
 
 identifier! {
-    /// A tenant of the platform: one TikTok app with its own data. The host chooses the tenant of a call; the guest
-    /// can't. 1 to 256 bytes of UTF-8.
+    /// A tenant of the platform: one TikTok app with its own data. The caller of the host chooses the tenant of a call;
+    /// the guest can't. 1 to 256 bytes of UTF-8.
     TenantId, "tenant id", opaque
 }
 
@@ -77,7 +77,8 @@ identifier! {
 }
 
 identifier! {
-    /// A seller account that consented: TikTok's `open_id`, which belongs to one app. Opaque, 1 to 256 bytes of UTF-8.
+    /// A seller account that has consented, identified by TikTok's `open_id`. An `open_id` belongs to one app. Opaque,
+    /// 1 to 256 bytes of UTF-8.
     AccountId, "account id", opaque
 }
 
@@ -104,8 +105,8 @@ identifier! {
 }
 
 identifier! {
-    /// Who calls the host: a user of the platform, a support agent or a service, identified by the platform's own name
-    /// for them. It is written into events and logs, so it must not be a secret. 1 to 256 bytes of printable text.
+    /// Who calls the host: a user of the platform, a support agent or a service, identified by a name that the platform
+    /// chooses. The name is written into events and logs, so it must not be a secret. 1 to 256 bytes of printable text.
     Actor, "actor", printable
 }
 
@@ -131,9 +132,9 @@ impl HostKeyId {
     }
 }
 
-/// Issues the revisions of one call: 128 random bits, drawn once, and a counter. No revision is ever issued twice, even
-/// after a deletion, a restore or a fail-over. The random bits are drawn before the call, so saving the received tokens
-/// cannot fail for lack of randomness.
+/// Issues the revisions of one call. Each revision consists of 128 random bits, which are the same for the whole call,
+/// and a counter. No revision is ever issued twice, even after a deletion, a restore or a fail-over. The random bits
+/// are drawn before the call, so saving the received tokens cannot fail for lack of randomness.
 #[derive(Debug)]
 pub(crate) struct Revisions {
     call: u128,
@@ -177,8 +178,8 @@ fn visible(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Accepts text of one line whose characters are shown in their order. A name that could turn text around or hide a
-/// part of itself could be taken for another name.
+/// Accepts a text of one line. Refuses control characters, and the listed characters, which are invisible or change the
+/// direction of the text. A reader could take a text with such a character for another text.
 fn printable(text: &str) -> Result<(), &'static str> {
     opaque(text)?;
     let is_hidden = |c: char| {

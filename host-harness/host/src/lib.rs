@@ -1,10 +1,10 @@
 //! The reference host of the TikTok Shop connector, as a library. It runs the connector's WebAssembly component on
 //! wasmtime.
 //!
-//! [`ConnectorHost`] gives the component outbound HTTP to TikTok Shop's two network hosts, clocks, randomness, the
-//! app's credentials and storage, and nothing else. The component can't reach a file system, an environment, a socket
-//! or a standard stream. Every call runs in a fresh instance, for one tenant. The caller chooses the tenant; the guest
-//! can't.
+//! [`ConnectorHost`] gives the component clocks, randomness, the app's credentials, storage, and outbound HTTP to
+//! TikTok Shop's two servers, and nothing else. The component can't reach a file system, environment variables, a
+//! socket or a standard stream. Every call runs in a fresh instance, for one tenant. The caller chooses the tenant; the
+//! guest can't.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -33,7 +33,8 @@
 //!     .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), credentials)))
 //!     .build()?;
 //!
-//! // The seller opens this link and consents. TikTok then sends the same browser to your callback, with a query.
+//! // The seller opens the link `consent.url` and consents. TikTok then sends the same browser to your callback, with a
+//! // query.
 //! let customer: CustomerId = "customer-7".parse()?;
 //! # let (cookie, query) = ("", "");
 //! let browser = BrowserSession::new(cookie.into()).ok_or("no user is signed in")?;
@@ -55,27 +56,28 @@
 //!
 //! The crate root contains the names that every embedder needs: the host, its builder, its error and the ids.
 //! Everything else is in a module. There is one module for each call: [`connect`], [`consent`], [`refresh`],
-//! [`access_token`], [`call`], [`disconnect`], [`webhook`], [`sweep`]. [`events`] says who did what. There is one
-//! module for each part that an embedder provides or chooses: [`storage`], [`seal`], [`credentials`], [`egress`],
-//! [`clock`], [`randomness`].
+//! [`access_token`], [`call`], [`disconnect`], [`webhook`], [`sweep`]. The module [`events`] contains the events, which
+//! say who did what. There is one module for each part that an embedder provides or chooses: [`storage`], [`seal`],
+//! [`credentials`], [`egress`], [`clock`], [`randomness`].
 //!
 //! # Logs
 //!
 //! This library logs through `tracing`. It logs no secret at any level. Every call has a span `call` with the fields
-//! `operation`, `tenant` and `customer`, `account` if the call is for one account, and `actor` if the caller named one.
-//! When a call ends, it logs one event, even if the caller no longer waits:
+//! `operation`, `tenant` and `customer`. The span also has the field `account` if the call is for one account, and
+//! `actor` if the caller named an actor. When a call ends, the library logs one event, even if the caller no longer
+//! waits. This table shows the events and their levels:
 //!
 //! | level | event |
 //! | --- | --- |
-//! | `ERROR` | The host had to end the call (`outcome` is `trapped`, `deadline-exceeded`, `exhausted`, …), or the connector returned `internal`. The event of a shown token could not be stored. |
-//! | `WARN` | The connector returned another error. `outcome` is its action, with `code`, `http_status`, `request_id`, `retry_after_ms`. No instance was free (`busy`). A request got no response. A handled webhook could not be remembered. A state stays used although its callback could be repeated. |
+//! | `ERROR` | The host had to end the call (`outcome` is `trapped`, `deadline-exceeded`, `exhausted`, …), or the connector returned `internal`. The event `TokenShown` of a returned access token could not be stored. |
+//! | `WARN` | The connector returned another error. `outcome` is the error's action. The event also has the fields `code`, `http_status`, `request_id` and `retry_after_ms`. No instance was free (`busy`). A request got no response. A handled webhook could not be remembered. A state stays used although its callback could be repeated. |
 //! | `INFO` | A `connect`, `refresh`, `link-shops` or `disconnect` succeeded. |
 //! | `DEBUG` | A call that only reads succeeded. Each response: host, method and status. |
 //! | `TRACE` | The answer of each call, with its secrets redacted. |
 //!
-//! The crates that this library uses are less careful. Requests to TikTok Shop carry the app secret, codes and tokens
-//! in their URL, and `wasmtime-wasi-http` logs that URL at `TRACE`. Put a [`LogFilter`](log_filter::LogFilter) on every
-//! layer that writes logs. Every level is then safe:
+//! The crates that this library uses can log secrets. Requests to TikTok Shop carry the app secret, codes and tokens in
+//! their URL, and `wasmtime-wasi-http` logs that URL at `TRACE`. Put a [`LogFilter`](log_filter::LogFilter) on every
+//! layer that writes logs. With this filter, the logs contain no secret at any level:
 //!
 //! ```
 //! use tiktok_shop_host::log_filter::LogFilter;

@@ -1,37 +1,41 @@
-//! The limits of one call, and of concurrent calls.
+//! The limits of what one call may use, and of how many calls run at the same time.
 
 use tiktok_shop_connector_core::webhook::MAX_BODY_BYTES;
 
 /// How much one call may use, and how many calls run concurrently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The number of concurrent calls. Further calls wait for a free instance. Webhooks do not count. Default: 100.
+    /// The maximum number of calls that run at the same time, not counting webhooks. Further calls wait for a free
+    /// instance. Default: 100.
     pub concurrent_calls: u32,
-    /// The number of webhooks that are received concurrently, in instances of their own. So webhooks and other calls do
-    /// not wait for each other. Further webhooks wait. Default: 40.
+    /// The maximum number of webhooks that are received at the same time. Further webhooks wait for a free instance.
+    /// Webhooks have instances of their own, so webhooks and other calls do not wait for each other. Default: 40.
     pub concurrent_webhooks: u32,
-    /// How many per cent of the instances one tenant may use at the same time: of those for calls, and of those for
-    /// webhooks. One instance is always allowed, and more than 100 counts as 100. The tenant's further calls wait,
-    /// while other tenants are served. Use 100 if the host has only one tenant. Default: 25.
+    /// The share of the instances that one tenant may use at the same time, in per cent. It applies separately to the
+    /// instances for webhooks and to the instances for all other calls. Every tenant may use at least one instance. A
+    /// value above 100 counts as 100. Further calls of the tenant wait, while other tenants are served. Use 100 if the
+    /// host has only one tenant. Default: 25.
     pub tenant_percent: u32,
-    /// The body of a webhook, in bytes. More than 1 MiB counts as 1 MiB, because the connector reads no larger body.
-    /// Default: 256 KiB.
+    /// The maximum size of a webhook's body, in bytes. A value above 1 MiB counts as 1 MiB, because the connector reads
+    /// no larger body. Default: 256 KiB.
     pub webhook_body_bytes: usize,
-    /// The size of the component in bytes, checked before it is compiled. Default: 4 MiB.
+    /// The maximum size of the component, in bytes. The host checks the size before it compiles the component. Default:
+    /// 4 MiB.
     pub component_bytes: u64,
-    /// The linear memory of a call in bytes, the sum over all memories. Default: 64 MiB.
+    /// The maximum size of the linear memory of a call in bytes, as the sum over all its memories. Default: 64 MiB.
     pub memory_bytes: usize,
-    /// The number of elements of each table. Default: 20 000.
+    /// The maximum number of elements of each table. Default: 20 000.
     pub table_elements: usize,
-    /// The bytes that one host call, or the result of the whole call, may copy out of the guest. Default: 8 MiB.
+    /// The maximum number of bytes that one host call, or the result of the whole call, may copy out of the guest.
+    /// Default: 8 MiB.
     pub hostcall_bytes: usize,
-    /// The number of handles that a guest holds at the same time: requests, bodies, streams. Default: 1 000.
+    /// The maximum number of handles that a guest holds at the same time: requests, bodies, streams. Default: 1 000.
     pub handles: usize,
-    /// The number of random bytes per request of the guest. Default: 64 KiB.
+    /// The maximum number of random bytes per request of the guest. Default: 64 KiB.
     pub random_bytes: u64,
-    /// The size in memory of one set of HTTP header fields, in bytes. Default: 64 KiB.
+    /// The maximum size in memory of one set of HTTP header fields, in bytes. Default: 64 KiB.
     pub header_bytes: usize,
-    /// The body of one HTTP response, in bytes. Default: 8 MiB.
+    /// The maximum size of the body of one HTTP response, in bytes. Default: 8 MiB.
     pub response_bytes: u64,
 }
 
@@ -61,7 +65,7 @@ impl Limits {
         usize::try_from(share).unwrap_or(usize::MAX).max(1)
     }
 
-    /// Returns the size of the largest body of a webhook that is received, in bytes.
+    /// Returns the maximum size of a webhook's body, in bytes.
     pub(crate) fn max_webhook_bytes(&self) -> usize {
         self.webhook_body_bytes.min(MAX_BODY_BYTES)
     }

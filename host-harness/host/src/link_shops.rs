@@ -1,4 +1,4 @@
-//! Chooses which shops of an account the customer uses.
+//! Links shops of an account to the customer, and unlinks all other shops of the account.
 
 use futures::FutureExt as _;
 
@@ -10,8 +10,9 @@ use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
 
 impl ConnectorHost {
-    /// Links exactly these shops of the account and unlinks all others. An empty list unlinks all shops and keeps the
-    /// tokens. Sends nothing.
+    /// Links exactly these shops of the account to the customer, and unlinks all other shops of the account. An empty
+    /// list unlinks all shops and keeps the tokens. Sends nothing to TikTok. `account: None` means the customer's only
+    /// account.
     ///
     /// # Errors
     /// See [`CallError`].

@@ -10,8 +10,9 @@ use crate::host::ConnectorHost;
 use crate::id::{CustomerId, TenantId};
 
 impl ConnectorHost {
-    /// Returns the shops that the customer may use now, of all accounts, from storage. Each of them is linked, its
-    /// standing is granted or inactive, and its connection is not dead. Sends nothing.
+    /// Returns the shops that the customer may use now, over all accounts of the customer. Each of these shops is
+    /// linked, its standing is granted or inactive, and its connection does not need a new consent. Reads the shops
+    /// from storage, and sends nothing to TikTok.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -26,8 +27,8 @@ impl ConnectorHost {
             .await
     }
 
-    /// Returns the customer's connections with all their shops, from storage. Sends nothing. If the tenant's keys are
-    /// not available, the shops have no cipher, and everything else is complete.
+    /// Returns the customer's connections with all their shops. Reads them from storage, and sends nothing to TikTok.
+    /// If the tenant's keys are not available, the shops have no cipher, and everything else is complete.
     ///
     /// # Errors
     /// See [`CallError`].

@@ -10,23 +10,23 @@ use tracing_subscriber::layer::{Context, Filter};
 /// The target of all records that come from the `log` crate.
 const LOG_TARGET: &str = "log";
 
-/// A filter that silences every crate that could log a request, at every level. All other events pass, including those
-/// of this library. Put the filter on every layer that writes logs.
+/// A filter that silences every crate that could log a request, at every level. All other events pass, including the
+/// events of this library. Put the filter on every layer that writes logs.
 ///
 /// TikTok Shop requires the app secret, codes and refresh tokens in the query of a URL, and `wasmtime-wasi-http` logs
-/// URLs at `TRACE`. A level limit alone does not protect them, because a new version or a feature of a crate may log
-/// URLs at another level.
+/// URLs at `TRACE`. A level limit alone does not protect these secrets, because a new version or a feature of a crate
+/// may log URLs at another level.
 ///
-/// Records of the `log` crate that arrive through `tracing-log` are judged by the module that logged them. A logger
-/// without layers, such as `env_logger`, can't use this filter. Configure it to silence the crates in
+/// If a record of the `log` crate arrives through `tracing-log`, the filter checks the module that logged the record. A
+/// logger without layers, such as `env_logger`, can't use this filter. Configure such a logger to silence the crates in
 /// [`LogFilter::SILENCED`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogFilter;
 
 impl LogFilter {
-    /// The names of the silenced crates. They handle requests, or run the guest that makes the requests. Some log whole
-    /// requests at `TRACE`, and some log errors at `WARN`. Some log nothing yet, or only with a feature that another
-    /// crate may turn on.
+    /// The names of the silenced crates. These crates handle requests, or run the guest that makes the requests. Some
+    /// of them log whole requests at `TRACE`, and some log errors at `WARN`. Some log nothing yet, or only with a
+    /// feature that another crate may turn on.
     pub const SILENCED: &[&str] = &[
         "cranelift_codegen",
         "cranelift_frontend",
@@ -81,7 +81,8 @@ impl<S> Filter<S> for LogFilter {
         }
     }
 
-    /// Decides whether an event passes. A record of the `log` crate passes if its fields contain no silenced module.
+    /// Decides whether an event passes. A record of the `log` crate passes if its fields name no module of a silenced
+    /// crate.
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
         let mut origin = Origin { harmless: true };
         if event.metadata().target() == LOG_TARGET {
@@ -97,7 +98,7 @@ fn is_harmless(path: &str) -> bool {
     !LogFilter::SILENCED.contains(&name)
 }
 
-/// Reads from the fields of a `log` record which module logged it.
+/// Reads from the fields of a `log` record which module logged the record.
 struct Origin {
     harmless: bool,
 }

@@ -1,13 +1,13 @@
-//! Randomness for the guest (nonces and jitter), and for revisions, keys and states of the host.
+//! The source of random bytes, which the guest uses for nonces and jitter, and the host for revisions, keys and states.
 
 use std::io;
 
 /// A source of unpredictable random bytes.
 pub trait Randomness: Send + Sync {
-    /// Fills the slice.
+    /// Fills the slice with random bytes.
     ///
     /// # Errors
-    /// The source failed. The call that needs the bytes ends, because there is no weaker fallback.
+    /// The source failed. The call that needs the bytes ends, because the host uses no weaker source instead.
     fn fill(&self, bytes: &mut [u8]) -> io::Result<()>;
 }
 

@@ -9,12 +9,12 @@ use crate::guest::{CallLog, Operation, Scope, Secrets, refreshed};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, TenantId};
 
-/// When `refresh` renews the access token.
+/// The condition under which `refresh` renews the access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshMode {
-    /// Only when the renewal is due, and at most once in ten minutes.
+    /// Renews only if the renewal is due, and at most once in ten minutes.
     WhenDue,
-    /// Now. But while another call is renewing the tokens of the connection, nothing is sent.
+    /// Renews now, unless another call holds a claim that has not expired.
     Forced,
 }
 
@@ -23,11 +23,12 @@ pub enum RefreshMode {
 pub enum RefreshEffect {
     /// TikTok has issued new tokens, and they are stored. Then the shops were read.
     Renewed,
-    /// This call did not renew the tokens, because they were not due or another call had just renewed them. The shops
-    /// were read.
+    /// This call did not renew the tokens, because the renewal was not due or another call had just renewed the tokens.
+    /// The shops were read.
     ShopsRead,
     /// Nothing was sent to TikTok. The error says why, and when to call again. The access token is still valid, so the
-    /// connection works. If the renewal itself matters, treat this like [`CallError::Connector`] with this error.
+    /// connection works. If you need the renewal itself, treat this effect like [`CallError::Connector`] with this
+    /// error.
     NothingSent(ConnectorError),
 }
 
@@ -44,9 +45,10 @@ impl ConnectorHost {
     /// Renews the access token if `mode` says so, and reads the shops that TikTok lists. `account: None` means the
     /// customer's only account.
     ///
-    /// While another call holds the claim on the tokens, or while the connection is held back after failures, the call
-    /// sends nothing. The answer is then [`RefreshEffect::NothingSent`] if the access token is still valid. A claim
-    /// whose request got no readable answer lasts 120 s, and a forced refresh in this time sends nothing either.
+    /// The call sends nothing while another call holds the claim on the tokens. With [`RefreshMode::WhenDue`], it also
+    /// sends nothing while the connection has to wait after failures. The answer is then [`RefreshEffect::NothingSent`]
+    /// if the access token is still valid. If the request of a claim got no readable answer, the claim stays for 120 s.
+    /// In this time, a forced refresh sends nothing either.
     ///
     /// # Errors
     /// See [`CallError`].

@@ -6,12 +6,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::{Action, CallError};
 
-/// How often a call is repeated without a pause because other writers were faster.
+/// The maximum number of repetitions after [`Action::StorageConflict`], which means that other writers were faster.
+/// There is no pause before such a repetition.
 const MAX_CONFLICTS: u32 = 3;
 
-/// Makes a call, and repeats it while the connector asks for it: after the pause of [`Action::RetryAfter`], and up to
-/// three times without a pause after [`Action::StorageConflict`]. Returns every other outcome unchanged. Returns the
-/// last error if no repetition is possible in time.
+/// Makes a call, and repeats the call while the connector asks for a repetition: after the pause of
+/// [`Action::RetryAfter`], and up to three times without a pause after [`Action::StorageConflict`]. Returns every other
+/// outcome unchanged. Returns the last error if no repetition is possible in time.
 ///
 /// No call begins later than `within` after the start of the first call. If the next pause would end after this time,
 /// the error is returned without waiting. Pauses use tokio's clock, as all deadlines of this library do. If the future

@@ -3,12 +3,12 @@
 //!
 //! There are two kinds of keys. A **data key** seals the values of one tenant with an AEAD: XChaCha20-Poly1305 with
 //! 256-bit keys and 192-bit random nonces. The storage keeps data keys only in wrapped form. A **host key** wraps
-//! (encrypts) the data keys. It never leaves its [`KeyProvider`], which may be a key service. So a host key can be
-//! replaced without sealing any value again, and a tenant is erased by erasing its data keys.
+//! (encrypts) the data keys. It never leaves its [`KeyProvider`], which may be a key service. Without its data keys, no
+//! value of a tenant can be opened. So the host erases a tenant by erasing the tenant's data keys.
 //!
-//! A sealed value can be decrypted only at its own place. Its associated data are the tenant, the customer, the
-//! account, the purpose, the revision, the name of the data key and the version of the format. If a value is copied to
-//! another place, or stored under another revision, it can't be decrypted.
+//! A sealed value belongs to one record. Its associated data are the tenant, the customer, the account, the purpose,
+//! the revision, the id of the data key and the version of the format. If a value is copied to another record, or
+//! stored with another revision, it can't be decrypted.
 
 mod aead;
 mod erasure;

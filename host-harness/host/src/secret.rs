@@ -1,4 +1,4 @@
-//! A text that must not reach a log.
+//! The type of a secret text, which must not reach a log.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Where tokens and connections are kept. A platform implements [`HostStorage`] on its own database.
+//! The trait of the storage that keeps tokens, connections and keys: [`HostStorage`]. A platform implements this trait
+//! on its own database.
 //!
 //! `docs/storage.md` shows how to write an implementation, and the crate `tiktok-shop-storage-contract` checks one.
 //! Every secret is sealed before it reaches a storage: see [`Sealed`].
@@ -8,7 +9,7 @@
 //! | part | keeps |
 //! | --- | --- |
 //! | [`TokenStorage`] | one sealed token record per connection |
-//! | [`ConnectionStorage`] | one row per connection, which the customer sees, and the tenant's events |
+//! | [`ConnectionStorage`] | one row per connection, as the customer sees the connection, and the tenant's events |
 //! | [`ConsentStorage`] | consents that have begun |
 //! | [`WebhookStorage`] | which webhooks were handled |
 //! | [`KeyStorage`] | the tenants' wrapped data keys; it also deletes tenants |

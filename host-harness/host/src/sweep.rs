@@ -24,18 +24,19 @@ pub struct Sweep {
     /// The current time. Connections that are due at this time or earlier are refreshed. Expiry notices count their
     /// days from this time.
     pub now: UnixSeconds,
-    /// How many connections are refreshed concurrently. Leave some of
-    /// [`Limits::concurrent_calls`](crate::limits::Limits::concurrent_calls) to other calls. One tenant may use
-    /// only its share of them, see [`Limits::tenant_percent`](crate::limits::Limits::tenant_percent): choose a number
-    /// below this share, because refreshes that wait for an instance may end in [`CallError::Busy`].
+    /// The number of connections that are refreshed at the same time. Leave some of
+    /// [`Limits::concurrent_calls`](crate::limits::Limits::concurrent_calls) to other calls. One tenant may use only a
+    /// share of the concurrent calls ([`Limits::tenant_percent`](crate::limits::Limits::tenant_percent)). Choose a
+    /// number below this share. Otherwise refreshes of one tenant wait for an instance, and may end in
+    /// [`CallError::Busy`].
     pub concurrency: NonZeroUsize,
-    /// The sweep waits for a random part of this time before it starts. Hosts of a fleet that begin in the same minute
-    /// then rarely work on the same connections.
+    /// The sweep waits for a random part of this time before it starts. So the hosts of a fleet rarely work on the same
+    /// connections, even if all hosts begin a sweep in the same minute.
     pub jitter: Duration,
 }
 
 impl Sweep {
-    /// Creates the settings for a sweep at `now` that starts within 30 seconds.
+    /// Creates the settings for a sweep with the current time `now` and a jitter of 30 seconds.
     #[must_use]
     pub const fn new(now: UnixSeconds, concurrency: NonZeroUsize) -> Self {
         Self { now, concurrency, jitter: Duration::from_secs(30) }
@@ -50,8 +51,8 @@ pub struct Swept {
     /// The number of connections for which nothing was sent ([`RefreshEffect::NothingSent`]), for example because
     /// another host is refreshing them, or because this host's clock is ahead of the clock of the storage.
     pub waiting: u64,
-    /// The number of connections that could not be refreshed. Most of them show the failure in their row, and are due
-    /// again later.
+    /// The number of connections that could not be refreshed. For most of these connections, the row contains the
+    /// failure, and a refresh is due again later.
     pub failed: u64,
     /// The number of expiry notices that were written: see [`EventKind::Notice`](crate::events::EventKind::Notice).
     pub notices: u64,
@@ -59,24 +60,25 @@ pub struct Swept {
     pub stopped: bool,
 }
 
-/// Why a sweep ended early: the storage failed to list due or ending connections, or failed to store an expiry notice.
-/// Refreshes that had begun were finished.
+/// Why a sweep ended early. The storage could not list the due connections or the authorizations that end, or could not
+/// look up or store an expiry notice. Refreshes that had begun were finished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the sweep ended early: {source}")]
 pub struct SweepError {
     /// The error of the storage.
     pub source: StorageError,
-    /// What the sweep had done before it ended.
+    /// The result of the sweep up to its early end.
     pub swept: Swept,
 }
 
-/// A due connection of a page, and its predecessor in the list.
+/// A due connection of a page, and the due connection before it in the list.
 struct Listed {
     predecessor: Option<Due>,
     due: Due,
 }
 
-/// The number of entries in one page of a list. A page of this size keeps many calls busy and needs little memory.
+/// The number of entries in one page of a list. A page of this size has enough entries for many concurrent calls, and
+/// needs little memory.
 const PAGE: usize = 500;
 
 impl ConnectorHost {
@@ -84,9 +86,9 @@ impl ConnectorHost {
     /// days or 1 day. If `stop` completes, the sweep ends early. `on_each` is called after each refresh. Up to
     /// `concurrency` refreshes run at the same time. While one of them is slow, the others go on.
     ///
-    /// All hosts of a fleet may sweep at the same time. If two of them reach one connection, only one renews its
-    /// tokens. Each host shuffles every page and skips connections that another host has refreshed or is refreshing, so
-    /// two hosts rarely send requests for the same connection.
+    /// All hosts of a fleet may sweep at the same time. If two hosts refresh the same connection, only one host renews
+    /// its tokens. Each host shuffles every page and skips connections that another host has refreshed or is
+    /// refreshing, so two hosts rarely send requests for the same connection.
     ///
     /// # Errors
     /// [`SweepError`]
@@ -110,8 +112,9 @@ impl ConnectorHost {
             while running.len() < sweep.concurrency.get() && !swept.stopped && listed_all.is_none() {
                 match waiting.next() {
                     Some(listed) => {
-                        // Each refresh runs on a task of its own. Nothing polls the refreshes while the next page is
-                        // loading, and a refresh may hold the database connection that the page needs.
+                        // Each refresh runs on its own task. Otherwise the refreshes would stand still while this loop
+                        // loads the next page. A refresh that stands still may hold the database connection that the
+                        // loading needs.
                         running.push(tokio::spawn(self.clone().refresh_due(sweep.now, listed)));
                     }
                     None => {
@@ -165,8 +168,8 @@ impl ConnectorHost {
     async fn refresh_due(self, now: UnixSeconds, listed: Listed) -> (Due, Option<Result<Refreshed, CallError>>) {
         let Listed { predecessor, due } = listed;
         // Ask for the first due entry after the predecessor. If that entry comes later in the order than this
-        // connection, the connection is no longer due. If the storage fails, refresh the connection: with `WhenDue`,
-        // the connector checks the due time again.
+        // connection, the connection is no longer due. If the storage fails, the connection is refreshed anyway,
+        // because with `WhenDue` the connector checks the due time again.
         let first = run_within(self.storage_timeout(), self.storage().due(now, predecessor.as_ref(), 1)).await;
         if first.is_ok_and(|first| first.first().is_none_or(|first| *first > due)) {
             return (due, None);

@@ -1,11 +1,11 @@
 //! Receives TikTok Shop's webhooks: checks the signature, drops repetitions, passes the event to the platform, and says
 //! which HTTP status to answer.
 //!
-//! The host checks the signature itself, before it takes an instance, asks the storage or copies the body. So a forged
-//! webhook costs little more than the hash of its body. The component checks the signature again.
+//! The host checks the signature itself, before it takes an instance of the component, asks the storage or copies the
+//! body. So a forged webhook costs little more than the hash of its body. The component checks the signature again.
 //!
-//! TikTok Shop expects an answer within 3 seconds. If the answer is not 200, it sends the webhook again after 2
-//! minutes, 30 minutes, 3 hours and 12 hours (partner.tiktokshop.com/docv2/page/tts-webhooks-overview, 2026).
+//! TikTok Shop expects an answer within 3 seconds. If the answer is not 200, TikTok Shop sends the webhook again after
+//! 2 minutes, 30 minutes, 3 hours and 12 hours (partner.tiktokshop.com/docv2/page/tts-webhooks-overview, 2026).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -59,7 +59,7 @@ pub struct WebhookOwner {
     /// The connection.
     pub key: ConnectionKey,
     /// Whether the customer may use the shop now: the shop is linked, its standing is granted or inactive, and the
-    /// connection is not dead. Show the event only to customers who may use the shop.
+    /// connection does not need a new consent. Show the event only to customers who may use the shop.
     pub may_use: bool,
 }
 
@@ -68,15 +68,15 @@ pub struct WebhookOwner {
 pub struct Webhook {
     /// The notification's id, which is the same in every repetition. `None` if TikTok sent no id.
     pub notification_id: Option<String>,
-    /// TikTok's number for the type of event. TikTok adds new numbers.
+    /// TikTok's number for the type of event. TikTok may introduce new numbers.
     pub event_type: u32,
-    /// The shop. `None` if the event concerns no shop.
+    /// The shop that the event concerns. `None` if the event concerns no shop.
     pub shop: Option<ShopId>,
     /// When the event happened. TikTok sends the webhook later.
     pub occurred_at: Option<UnixSeconds>,
-    /// The member `data` as JSON, unchanged. `null` if TikTok sent no `data`.
+    /// The member `data` of the body, as unchanged JSON. `null` if TikTok sent no `data`.
     pub data: String,
-    /// The connections of all customers that contain the shop.
+    /// All connections that contain the shop, of all customers.
     pub owners: Vec<WebhookOwner>,
     /// What the event changed in the stored connections.
     pub effect: WebhookEffect,
@@ -87,16 +87,16 @@ pub struct Webhook {
 pub enum WebhookReply<E> {
     /// The platform has handled the event.
     Handled,
-    /// The platform had handled the event before. An event that happened more than two days ago counts as handled: see
-    /// [`accept_webhook`](ConnectorHost::accept_webhook).
+    /// The platform had handled the event before. An event that happened more than two days ago also gets this reply:
+    /// see [`accept_webhook`](ConnectorHost::accept_webhook).
     Repeated,
     /// The signature was made neither with the current nor with the previous secret of the tenant's app.
     Forged,
-    /// TikTok has signed the body, but the connector can't read it as an event. TikTok sends it again, so that no event
-    /// is lost while the reason is found. Show it to an operator. The host logs it as an error.
+    /// TikTok has signed the body, but the connector can't read it as an event. TikTok sends the webhook again, so no
+    /// event is lost while somebody looks for the reason. Show the error to an operator. The host logs this error.
     Malformed(ConnectorError),
-    /// The body is larger than [`Limits::webhook_body_bytes`](crate::limits::Limits::webhook_body_bytes). It was not
-    /// read.
+    /// The body is larger than [`Limits::webhook_body_bytes`](crate::limits::Limits::webhook_body_bytes). The connector
+    /// did not read the body.
     TooLarge,
     /// The platform could not handle the event.
     NotHandled(E),
@@ -126,7 +126,7 @@ impl<E> WebhookReply<E> {
 impl ConnectorHost {
     /// Checks the signature of a webhook of the tenant's app, finds the connections that the event concerns, and
     /// records the effect of the event on them. `authorization` is the value of the header `Authorization`, and `body`
-    /// is the whole body as it arrived. Sends nothing. Idempotent.
+    /// is the whole body as it arrived. Sends no request. A repeated call changes nothing more.
     ///
     /// # Errors
     /// See [`CallError`]. `InvalidRequest` with the code `webhook-signature-invalid` means that the signature was made
@@ -174,7 +174,7 @@ impl ConnectorHost {
             let note = format!("this host reads at most {max} bytes");
             return Err(refused(CoreError::new(Cause::WebhookMalformed).with_note(&note)));
         }
-        // Most forged webhooks end here, so they do not ask the source of credentials.
+        // Most forged webhooks are refused here, before the host asks the provider of credentials.
         if !has_the_form_of_a_signature(authorization.as_bytes()) {
             return Err(refused(CoreError::new(Cause::WebhookSignatureInvalid)));
         }
@@ -190,14 +190,14 @@ impl ConnectorHost {
     /// `authorization` is the value of the header `Authorization`, or empty if the header is missing.
     ///
     /// An event that happened more than two days ago counts as handled, so that nobody can replay a recorded webhook
-    /// after the storage has forgotten it. TikTok's last repetition comes 15.5 hours after the first delivery. An event
-    /// without a time, or with a time before 2020 or in the future, never counts as handled for this reason.
+    /// after the storage has forgotten it. TikTok's last repetition comes 15.5 hours after the first delivery. This
+    /// rule does not apply to an event without a time, or with a time before 2020 or in the future.
     ///
     /// `handle` should store or queue the event within one second, and show it only to owners that
     /// [may use](WebhookOwner::may_use) the shop.
     ///
     /// Each event is handled at least once. `handle` can get an event twice if two deliveries arrive at the same
-    /// moment, if an answer was lost, or if the storage could not remember the event.
+    /// moment, if `handle` stored the event but returned an error, or if the storage could not remember the event.
     pub async fn accept_webhook<E, F>(
         &self,
         tenant: &TenantId,
@@ -212,8 +212,8 @@ impl ConnectorHost {
             return WebhookReply::TooLarge;
         }
         let (host, named, authorization) = (self.clone(), tenant.clone(), authorization.to_owned());
-        // On a task of its own, the work continues after the time is over. So a slow source of credentials can answer,
-        // and the next delivery finds its answer in the cache of the source.
+        // The work runs on its own task, so that it continues after the time limit. A slow provider of credentials can
+        // then still answer and cache its answer for the next delivery.
         let new = tokio::spawn(async move { host.new_webhook(&named, &authorization, body).await }.in_current_span());
         let new = tokio::time::timeout(TIME_BEFORE_HANDLING, new);
         let (digest, webhook) = match new.await {
@@ -232,8 +232,8 @@ impl ConnectorHost {
         WebhookReply::Handled
     }
 
-    /// Receives a webhook. If it was not handled before, returns it with the digest by which it is remembered.
-    /// Otherwise returns the reply for TikTok.
+    /// Receives a webhook. If the webhook was not handled before, returns the webhook and the digest by which it is
+    /// remembered. Otherwise returns the reply for TikTok.
     async fn new_webhook(
         &self,
         tenant: &TenantId,
@@ -251,7 +251,8 @@ impl ConnectorHost {
         let now = self.sandbox.clock.wall().as_secs();
         let occurred = webhook.occurred_at.map(|at| at.0);
         if counts_as_handled(occurred.map(CoreSeconds::new), CoreSeconds::new(now)) {
-            // This warning helps an operator: if every webhook looks too old, the clock of this machine is ahead.
+            // If every webhook looks too old, the clock of this machine is ahead. This warning lets an operator find
+            // that.
             tracing::warn!(tenant = tenant.as_str(), occurred, now, "a webhook counts as handled, because it is old");
             return Err(WebhookReply::Repeated);
         }
@@ -267,7 +268,7 @@ struct Received {
     digest: WebhookDigest,
 }
 
-/// Converts a reply that was decided before the platform handled the event.
+/// Converts a reply that was decided before the platform got the event into a reply of the caller's type.
 fn before_handling<E>(reply: WebhookReply<Infallible>) -> WebhookReply<E> {
     match reply {
         WebhookReply::Handled => WebhookReply::Handled,
@@ -282,8 +283,8 @@ fn before_handling<E>(reply: WebhookReply<Infallible>) -> WebhookReply<E> {
     }
 }
 
-/// Distinguishes a wrong signature from a body that is not an event. Both errors have the action `InvalidRequest`, so
-/// the code of the error decides.
+/// Converts an error into a reply. Distinguishes a wrong signature from a body that is not an event. Both errors have
+/// the action `InvalidRequest`, so the code of the error decides.
 fn not_received(error: CallError) -> WebhookReply<Infallible> {
     match error {
         CallError::Connector(error) if error.failure().code == codes::WEBHOOK_SIGNATURE_INVALID => WebhookReply::Forged,

@@ -1,11 +1,12 @@
-//! Files that no other user can touch. A private file can be read and written only by its owner: keys, configuration
-//! with secrets, databases. An unwritable file can be read by all users, but changed or replaced only by its owner:
-//! programs.
+//! Opens and writes files that other users can't read, or can't change. A private file can be read and written only by
+//! its owner. Examples are keys, a configuration with secrets, and databases. An unwritable file can be read by all
+//! users, but only its owner can change or replace it. An example is a program.
 //!
-//! A file is opened first. Then the open file is judged: its kind, owner, permissions and number of names (hard links),
-//! and the folders and links on the way to it. So nobody can exchange the file between the check and the use.
+//! To read a file, this crate opens it first. Then the crate checks the open file: its kind, owner, permissions and
+//! number of names (hard links). It also checks the folders and links on the way to the file. So nobody can exchange
+//! the file between the check and the use.
 //!
-//! This crate works on Unix only. It does not look at access control lists beyond what the permissions show.
+//! This crate works on Unix only. It checks only the permissions of a file, and does not read access control lists.
 
 mod user;
 
@@ -85,7 +86,7 @@ pub enum PrivateFileError {
     /// Each time the file was opened, another file took its name. Try again.
     #[error("{}: other processes keep replacing it; try again", .0.display())]
     Replaced(PathBuf),
-    /// The file is longer than any valid content.
+    /// The file is longer than the limit that the caller gave.
     #[error("{}: longer than {limit} bytes", path.display())]
     TooLong {
         /// The file.
@@ -101,7 +102,8 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> PrivateFileError {
 
 /// Returns whether the file exists. Fails if the file is not private, or if another user can replace it.
 ///
-/// Does not open the file, because SQLite may use it: a process that closes a file loses all its locks on that file.
+/// Does not open the file, because SQLite may use it in this process. A process that closes a file loses all its locks
+/// on that file.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
@@ -140,8 +142,8 @@ pub fn open_unwritable(path: &Path) -> Result<File, PrivateFileError> {
     open(path, user, judge)?.ok_or_else(missing)
 }
 
-/// Opens a regular file, whoever can change it. The caller must check what it reads. Unlike [`File::open`], this
-/// function never waits for a pipe.
+/// Opens a regular file, even if other users can change it. So the caller must check the content. Unlike
+/// [`File::open`], this function never waits for a pipe.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
@@ -151,7 +153,8 @@ pub fn open_regular(path: &Path) -> Result<File, PrivateFileError> {
     judge_kind(path, &found).map(|()| file)
 }
 
-/// Opens a file for reading. Then judges the open file and the way to it. `None` if the file does not exist.
+/// Opens a file for reading. Then checks the open file, and the folders and links on the way to it. Returns `None` if
+/// the file does not exist.
 fn open(
     path: &Path,
     user: User,
@@ -165,8 +168,8 @@ fn open(
         let opened = file.metadata().map_err(failed(path))?;
         let named = user.follow(path)?;
         user.check_owner(path, &opened)?;
-        // Another process may have replaced or removed the file since it was opened. Only a file that still has this
-        // name counts, because no other user can have put it there.
+        // Another process may have replaced or removed the file since it was opened. The open file is returned only if
+        // it still has this name. No other user can have given it this name.
         if named.is_some_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
             return judge(path, &opened).map(|()| Some(file));
         }
@@ -174,7 +177,7 @@ fn open(
     Err(PrivateFileError::Replaced(path.to_owned()))
 }
 
-/// Opens a file for reading. Does not wait for the other end of a pipe.
+/// Opens a file for reading. If the file is a pipe, does not wait for a process that writes to it.
 fn open_at_once(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     OpenOptions::new().read(true).custom_flags(flags).open(path)
@@ -195,7 +198,8 @@ fn judge_private(path: &Path, found: &Metadata) -> Result<(), PrivateFileError> 
     }
 }
 
-/// Creates an empty private file and private folders above it. An existing file must be private and stays unchanged.
+/// Creates an empty private file, and private folders above it. If the file exists, it must be private, and it stays
+/// unchanged.
 ///
 /// # Errors
 /// See [`PrivateFileError`].
@@ -230,8 +234,8 @@ pub fn replace(path: &Path, text: &str) -> Result<(), PrivateFileError> {
     place(path, text, |draft| fs::rename(draft, path).map(|()| true)).map(drop)
 }
 
-/// Writes the text to a draft beside `path`, and calls `put` to give the draft the name `path`. `put` returns whether
-/// it gave the draft this name.
+/// Writes the text to a temporary file (draft) beside `path`, and calls `put` to give the draft the name `path`. `put`
+/// returns whether it gave the draft this name.
 fn place(path: &Path, text: &str, put: impl FnOnce(&Path) -> io::Result<bool>) -> Result<bool, PrivateFileError> {
     folder_of(path)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -273,17 +277,17 @@ pub fn lock(path: &Path) -> Result<File, PrivateFileError> {
 /// Gives a file another name in the same file system. Fails if a file has this name already.
 fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Some network file systems can't do this. There the file has two names until the caller removes the first one,
-        // and a process that reads it in between refuses it.
+        // Some network file systems can't do this. On such a file system, the file has two names until the caller
+        // removes the first name. A process that reads the file in the meantime refuses it.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::hard_link(from, to),
         renamed => Ok(renamed?),
     }
 }
 
-/// Creates private folders for a file. Checks that no other user can replace what is in them.
+/// Creates private folders for a file. Checks that no other user can replace the file or a folder on the way to it.
 fn folder_of(path: &Path) -> Result<(), PrivateFileError> {
     let user = User::current();
-    // This check comes first, so that nothing is created in a folder in which somebody else could replace it.
+    // This check comes first, so that nothing is created in a folder whose entries somebody else can replace.
     user.follow(path)?;
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
@@ -340,7 +344,7 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Every function of this crate that uses a private file, with its name.
+    /// A function of this crate that uses a private file, and the name of the function.
     type Use = (&'static str, fn(&Path) -> Result<(), PrivateFileError>);
 
     const USES: [Use; 5] = [
@@ -387,7 +391,8 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         replace(&at("real/keys"), "text").unwrap();
         fs::create_dir(at("open")).unwrap();
-        // A relative link to the file, a link to that link in another folder, and a link to a folder.
+        // The first link is relative and leads to the file. The second link is in the folder `open` and leads to the
+        // first link. The third link leads to the folder `open`.
         std::os::unix::fs::symlink("real/keys", at("first")).unwrap();
         std::os::unix::fs::symlink("../first", at("open/second")).unwrap();
         std::os::unix::fs::symlink(at("open"), at("third")).unwrap();
@@ -481,7 +486,8 @@ mod tests {
         assert!(matches!(open_regular(&path), Err(PrivateFileError::NotAFile(_))));
     }
 
-    /// A reader may open a file while another process replaces it. The reader must not report this as an error.
+    /// A reader may open a file while another process replaces it. The reader must then return the text or the error
+    /// `Replaced`, but no other error.
     #[test]
     fn a_file_can_be_read_while_it_is_replaced() {
         let folder = tempfile::tempdir().unwrap();

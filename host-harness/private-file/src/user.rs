@@ -1,9 +1,9 @@
 //! Decides whether another user can change or replace a file.
 //!
 //! A file is safe only if its owner is this user or root, and if the same holds for every folder and every symbolic
-//! link on the way to it. Nobody else may be able to write to these folders, except to folders with the sticky bit,
-//! such as `/tmp`: in them only the owner of an entry can rename or remove it. Root is trusted, because root can change
-//! every file.
+//! link on the way to it. Nobody else may be able to write to these folders. Folders with the sticky bit, such as
+//! `/tmp`, are an exception, because only the owner of an entry can rename or remove the entry there. Root is trusted,
+//! because root can change every file.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -30,12 +30,12 @@ impl User {
     }
 
     /// Follows a path from the root folder, and checks every folder and link on the way. Returns the metadata of the
-    /// file at its end. `None` if there is no file.
+    /// file at the end of the path. `None` if there is no file.
     pub(crate) fn follow(self, path: &Path) -> Result<Option<Metadata>, PrivateFileError> {
         let absolute = std::path::absolute(path).map_err(failed(path))?;
         let mut folder = PathBuf::from("/");
         let mut found = fs::symlink_metadata(&folder).map_err(failed(&folder))?;
-        // The names that are still to be followed. The next one is the last of the list.
+        // The names that are still to be followed. The next name is the last name in the list.
         let mut names = reversed(&absolute);
         let mut links = 0;
         while let Some(name) = names.pop() {
@@ -98,8 +98,9 @@ impl User {
         Ok(())
     }
 
-    /// A group with the same number as the user counts as the user's own group, with no other member. Many systems give
-    /// each user such a group, and make new folders writable for it.
+    /// Returns whether other users can write to a file or folder. A group with the same number as the user counts as
+    /// the user's own group, which has no other member. Many systems give each user such a group, and make new folders
+    /// writable for it. The group with the number 0 counts as root's own group.
     fn is_writable_by_others(self, found: &Metadata) -> bool {
         let has_own_group = [self.id, ROOT].contains(&found.gid());
         found.mode() & 0o002 != 0 || (found.mode() & 0o020 != 0 && !has_own_group)

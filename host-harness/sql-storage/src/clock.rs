@@ -2,8 +2,9 @@
 //!
 //! Before a call sends a refresh token, it writes a claim into the token record, so that no other call sends the same
 //! token. The age of the record decides whether the claim still holds, so all hosts must measure this age by the same
-//! clock. With PostgreSQL, this is the server's clock. SQLite has no server. Its hosts are processes of one machine, so
-//! they measure by the time since the machine's boot, which nobody can set.
+//! clock. With PostgreSQL, this clock is the server's clock. SQLite has no server. All hosts that use an SQLite
+//! database are processes of one machine, so they measure the age by the time since the machine's boot, which nobody
+//! can set.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,8 +13,8 @@ pub trait MachineClock: Send + Sync {
     /// Returns the id of the machine's latest boot. Each boot has a different id.
     fn boot(&self) -> &str;
 
-    /// Returns the time since the machine's latest boot. The time in which the machine slept counts. The returned time
-    /// never goes backwards, and nobody can set it.
+    /// Returns the time since the machine's latest boot. This time includes the time in which the machine slept. The
+    /// returned time never goes backwards, and nobody can set it.
     fn since_boot(&self) -> Duration;
 
     /// Returns the time since 1970-01-01T00:00:00Z by the machine's wall clock, which can be set.
@@ -77,8 +78,8 @@ impl MachineClock for BootClock {
 mod tests {
     use super::*;
 
-    /// Returns the time since the boot as the kernel shows it, in hundredths of a second. This time includes the time in
-    /// which the machine slept.
+    /// Returns the time since the boot from the kernel's file `/proc/uptime`, with a resolution of a hundredth of a
+    /// second. This time includes the time in which the machine slept.
     fn uptime() -> Duration {
         let text = std::fs::read_to_string("/proc/uptime").unwrap();
         let (seconds, hundredths) = text.split_whitespace().next().unwrap().split_once('.').unwrap();

@@ -152,8 +152,8 @@ impl SqlStorage {
         customer: &CustomerId,
         account: Option<&AccountId>,
     ) -> Result<Vec<RowEntry>, StorageError> {
-        // The result has one database row per shop. Only the first of them contains the connection's columns, because
-        // these can be large.
+        // The result has one database row per shop. Only the first database row of a connection contains the values of
+        // the connection's columns, because these values can be large.
         let first = |column: &&str| format!("CASE WHEN COALESCE(s.position, 0) = 0 THEN c.{column} END AS {column}");
         let columns: Vec<_> = COLUMNS.iter().map(first).collect();
         let account_condition = if account.is_some() { "AND c.account = $3" } else { "" };
@@ -221,7 +221,7 @@ async fn write_connection(
     next: Option<&Next<Row>>,
 ) -> Result<bool, StorageError> {
     const FIRST: usize = 4;
-    // `sealed_by` is the second to last of the columns.
+    // `sealed_by` is the last column but one.
     const SEALED_BY: usize = FIRST + COLUMNS.len() - 2;
     const EXPECTED: usize = FIRST + COLUMNS.len();
     let columns = COLUMNS.join(", ");

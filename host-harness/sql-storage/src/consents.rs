@@ -86,7 +86,7 @@ impl ConsentStorage for SqlStorage {
 }
 
 impl SqlStorage {
-    /// Deletes the states of all tenants that are older than [`STATE_RETENTION_MS`].
+    /// Deletes every state that is older than [`STATE_RETENTION_MS`], for all tenants.
     async fn delete_old_states(&self) -> Result<(), StorageError> {
         let sql = match self.dialect {
             // The age of a state from an earlier boot is unknown, so such a state is also deleted. Each of the three

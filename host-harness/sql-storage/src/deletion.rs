@@ -1,8 +1,8 @@
-//! Deletes what is stored of a tenant, and removes deleted values from SQLite's files.
+//! Deletes the stored data of a tenant, and removes deleted values from SQLite's files.
 //!
-//! SQLite overwrites deleted values in its database with zeros (`secure_delete`). But its log still has the pages as
-//! they were before. So the log is emptied after each deletion. PostgreSQL keeps deleted rows in its files for a while,
-//! and every row in its log. No statement removes them from there.
+//! SQLite overwrites deleted values in its database with zeros (`secure_delete`). But its log still contains the pages
+//! as they were before the deletion. So this module empties the log after each deletion. PostgreSQL keeps deleted rows
+//! in its files for a while, and keeps every written row in its log. No statement removes rows from PostgreSQL's log.
 
 use sqlx::{Any, Connection as _, Executor as _, Row as _, Transaction};
 use tiktok_shop_host::TenantId;
@@ -13,8 +13,8 @@ use crate::sql::error::storage_error;
 use crate::sql::statement::{BindValues as _, statement};
 use crate::storage::SqlStorage;
 
-/// The tables with a tenant's entries that belong to no connection, each with the columns that identify an entry of the
-/// tenant.
+/// The tables of events, digests of `append_once`, consents and webhooks. Each table comes with the columns that
+/// identify an entry of a tenant.
 const OTHERS: [(&str, &str); 4] = [
     ("tiktok_shop_events", "position"),
     ("tiktok_shop_told", "customer, account, digest"),
@@ -55,16 +55,16 @@ impl SqlStorage {
         Ok(Deleted { connections, others, is_complete })
     }
 
-    /// Empties the log after a swap, if the swap has deleted a record. The record is already deleted, so a failure
-    /// changes nothing: the next deletion empties the log.
+    /// Empties the log after a swap, if the swap has deleted a record. The record is already deleted, so a failure is
+    /// ignored. The next deletion then empties the log.
     pub(crate) async fn empty_log_after<E>(&self, swapped: &Swapped<E>, deletes: bool) {
         if deletes && matches!(swapped, Swapped::Done) {
             let _emptied = self.empty_log_now().await;
         }
     }
 
-    /// Empties SQLite's log if nobody reads from it at this moment. Does not wait for readers, and does not use the
-    /// connection of the writers, who may have new tokens to save.
+    /// Empties SQLite's log if nobody reads from it at this moment. Does not wait for readers. Does not use the
+    /// writers' connection, because a writer may need it to save new tokens.
     pub(crate) async fn empty_log_now(&self) -> Result<(), StorageError> {
         if matches!(self.dialect, Dialect::Sqlite(_)) {
             let mut connection = self.readers.acquire().await.map_err(storage_error)?.detach();
@@ -75,8 +75,8 @@ impl SqlStorage {
         Ok(())
     }
 
-    /// Moves the content of SQLite's log into the database, and cuts the log to no bytes. Returns `false` if another
-    /// process still reads from the log. Does nothing with PostgreSQL.
+    /// Moves the content of SQLite's log into the database, and cuts the log to zero bytes. Returns `false` if another
+    /// process still reads from the log. For PostgreSQL, does nothing and returns `true`.
     pub(crate) async fn empty_log(&self) -> Result<bool, StorageError> {
         match self.dialect {
             Dialect::Postgres => Ok(true),
@@ -89,7 +89,7 @@ impl SqlStorage {
     }
 }
 
-/// The entries that one call deletes.
+/// The tenant whose entries a call deletes, and the maximum number of entries of each kind.
 struct Page<'a> {
     tenant: &'a TenantId,
     limit: u64,
@@ -97,7 +97,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     /// Takes the tenant's first `limit` entries in the table `of`, and deletes all entries of `table` that have the
-    /// same `columns`. Returns the number of deleted entries.
+    /// same values in `columns`. Returns the number of deleted entries.
     async fn delete(
         &self,
         transaction: &mut Transaction<'static, Any>,

@@ -18,9 +18,9 @@ use crate::tokens::bind_token;
 pub struct NewConnection {
     /// The key of the connection.
     pub key: ConnectionKey,
-    /// The token record. The caller has sealed its value for its revision.
+    /// The token record. The caller must have sealed the value for the revision of the record.
     pub token: Next<TokenWrite>,
-    /// The row. The caller has sealed its ciphers for its revision.
+    /// The row. The caller must have sealed the ciphers for the revision of the row.
     pub row: Next<Row>,
 }
 
@@ -31,7 +31,7 @@ impl SqlStorage {
     ///
     /// # Errors
     /// See [`StorageError`]. `Refused` if the storage already has one of the connections, or if the tenant does not
-    /// have the key under which a value is sealed.
+    /// have the key with which a value is sealed.
     pub async fn insert_all(&self, tenant: &TenantId, connections: &[NewConnection]) -> Result<(), StorageError> {
         let mut transaction = self.begin().await?;
         self.insert_tokens(&mut transaction, tenant, connections).await?;

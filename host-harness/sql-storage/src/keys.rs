@@ -1,5 +1,5 @@
-//! Stores the tenants' data keys, and lists the values that are sealed under each. Foreign keys in the database keep a
-//! data key from being removed while a value is sealed under it.
+//! Stores the tenants' data keys, and lists the values that are sealed with each key. Foreign keys in the database
+//! prevent the removal of a data key while a value is sealed with it.
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;

@@ -1,7 +1,8 @@
-//! Storage of the TikTok Shop connector's host in SQLite or PostgreSQL.
+//! Stores the data of the TikTok Shop connector's host in SQLite or PostgreSQL.
 //!
-//! SQLite is one file for the processes of one machine. PostgreSQL is one database for any number of machines. Both run
-//! the same statements, except where they open the database, begin a transaction or measure time.
+//! An SQLite storage is one file for the processes of one machine. A PostgreSQL storage is one database for any number
+//! of machines. The statements for both are the same, except those that open the database, begin a transaction, measure
+//! time, or empty SQLite's log.
 //!
 //! ```no_run
 //! use std::sync::Arc;

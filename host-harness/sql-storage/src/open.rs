@@ -1,4 +1,4 @@
-//! Opens a database: SQLite's file or PostgreSQL's server, and the tables in it.
+//! Opens an SQLite file or a PostgreSQL database, and creates its tables.
 
 mod address;
 pub(crate) mod error;

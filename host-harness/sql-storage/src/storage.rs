@@ -24,7 +24,8 @@ pub struct SqlStorage {
 
 impl SqlStorage {
     /// Runs the statements of one call, and gives them up at the deadline. Without a deadline, a server that stops
-    /// answering without closing its connection would hold the caller until the network gives up.
+    /// answering without closing its connection would make the caller wait until the operating system closes the
+    /// connection.
     pub(crate) async fn run_to_deadline<T>(
         &self,
         statements: impl Future<Output = Result<T, StorageError>> + Send,
@@ -37,9 +38,9 @@ impl SqlStorage {
     /// Begins a transaction that will write. SQLite takes its write lock at the beginning, because a transaction that
     /// takes the lock later can fail.
     ///
-    /// The transaction begins on a task of its own, which continues even if the caller gives up. The reason is the
-    /// driver, which does not roll back a transaction whose beginning was interrupted. The pool would then lend the
-    /// connection to the next caller while the transaction is still open. The single statements of the next caller
+    /// The transaction begins on a task of its own, which continues even if the caller stops waiting. This is necessary
+    /// because the driver does not roll back a transaction whose beginning was interrupted. The pool would then lend
+    /// the connection to the next caller while the transaction is still open. The single statements of the next caller
     /// would succeed, but they would never be committed.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, StorageError> {
         let writers = self.writers.clone();

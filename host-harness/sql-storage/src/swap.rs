@@ -16,9 +16,9 @@ const MAX_ATTEMPTS: usize = 8;
 pub(crate) struct Condition<'a> {
     /// The tenant of the record.
     pub(crate) tenant: &'a TenantId,
-    /// The record's revision. `None` means that no record exists.
+    /// The revision that the stored record must have. `None` means that no record may exist.
     pub(crate) expected: Option<&'a Revision>,
-    /// The key of the new sealed value, which must be usable. `None` if the swap writes no sealed value.
+    /// The key of the new sealed value. This key must be usable. `None` if the swap writes no sealed value.
     pub(crate) sealed_by: Option<&'a KeyId>,
 }
 

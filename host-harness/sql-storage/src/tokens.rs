@@ -25,8 +25,8 @@ impl TokenStorage for SqlStorage {
             if let Some(stored) = self.environment().await? {
                 return Ok(stored == environment.as_str());
             }
-            // A database that already has tokens belongs to TikTok Shop. If another process is faster, the second read
-            // finds the word that it stored.
+            // A database that already has data keys may contain tokens, so it belongs to TikTok Shop. If another
+            // process is faster, the second read finds the word that the other process stored.
             let insert = "INSERT INTO tiktok_shop_environment (id, name) \
                           SELECT 1, CASE WHEN EXISTS (SELECT 1 FROM tiktok_shop_tenant_keys) THEN $1 ELSE $2 END \
                           WHERE 1 = 1 ON CONFLICT DO NOTHING";
@@ -102,7 +102,8 @@ impl TokenStorage for SqlStorage {
 }
 
 impl SqlStorage {
-    /// Returns the word of the environment to which the database belongs. `None` if it belongs to none so far.
+    /// Returns the word of the environment to which the database belongs. `None` if the database belongs to no
+    /// environment yet.
     async fn environment(&self) -> Result<Option<String>, StorageError> {
         let row = fetch_optional(&self.readers, statement("SELECT name FROM tiktok_shop_environment")).await?;
         row.map(|row| row.text("name")).transpose()

@@ -1,4 +1,4 @@
-//! Usable keys: a value may be sealed only under a key that the tenant has and has not erased.
+//! Checks whether a data key is usable. A value may be sealed only with a key that the tenant has and has not erased.
 
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{KeyId, TenantId};
@@ -6,8 +6,8 @@ use tiktok_shop_host::{KeyId, TenantId};
 use crate::sql::statement::{BindValues as _, fetch_optional, statement};
 use crate::storage::SqlStorage;
 
-/// Returns a condition for the `WHERE` clause of a write. It holds if the key in the parameter with this number is
-/// usable. The parameter `$1` must be the tenant.
+/// Returns a condition for the `WHERE` clause of a write. The condition holds if the key in the parameter with this
+/// number is usable. The parameter `$1` must be the tenant.
 pub(crate) fn usable_key(parameter: usize) -> String {
     format!(
         "EXISTS (SELECT 1 FROM tiktok_shop_tenant_keys WHERE tenant = $1 AND id = ${parameter} AND wrapped IS NOT NULL)"
@@ -15,7 +15,7 @@ pub(crate) fn usable_key(parameter: usize) -> String {
 }
 
 impl SqlStorage {
-    /// Checks whether a key is usable.
+    /// Returns whether the tenant has this key and has not erased it.
     pub(crate) async fn has_usable_key(&self, tenant: &TenantId, key: &KeyId) -> Result<bool, StorageError> {
         let sql = "SELECT id FROM tiktok_shop_tenant_keys WHERE tenant = $1 AND id = $2 AND wrapped IS NOT NULL";
         let query = statement(sql).bind_text(tenant.as_str()).bind_text(key.as_str());

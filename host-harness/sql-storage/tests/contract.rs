@@ -1,4 +1,5 @@
-//! SQLite and PostgreSQL pass the storage contract, with one handle and with several.
+//! Tests that the storages in SQLite and PostgreSQL keep the storage contract. Some tests use a database through one
+//! handle, other tests through several handles that take turns.
 #![allow(clippy::unwrap_used, reason = "a test that can't open its database has nothing to assert")]
 
 use std::sync::Arc;

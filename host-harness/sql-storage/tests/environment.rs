@@ -1,4 +1,4 @@
-//! An SQLite database belongs to the environment that was named first: to the real TikTok Shop, or to a fake.
+//! Tests that an SQLite database belongs to the environment that was named first: the real TikTok Shop or a fake.
 #![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Ended connections and erased tenants: what somebody finds in the files of a database, and which of it opens with the
-//! host keys that are left.
+//! Tests which values of ended connections and erased tenants are still in the files of a database, and whether the
+//! remaining host keys can decrypt these values.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken expectation is a failed test")]
 
 mod schema;
@@ -28,15 +28,15 @@ use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
 
 use self::schema::new_schema;
 
-/// The number of connections of each tenant. They fill several pages of a database.
+/// The number of connections of each tenant. So many connections fill several pages of a database.
 const CONNECTIONS: usize = 40;
 /// The number of the connection that ends.
 const ENDED: usize = 7;
-/// The files are searched for parts of values. This is the length of a part. A longer part could be spread over several
-/// pages.
+/// The length of a part of a value, in bytes. The test searches the files for such parts, because a longer text could
+/// be spread over several pages.
 const PART: usize = 16;
 
-/// Host keys that keep every wrapped data key, as the log of a database does.
+/// Provides host keys, and keeps a copy of every data key that it wraps. The log of a database also keeps such copies.
 struct KeepsWrapped {
     file: KeyFile,
     wrapped: Mutex<Vec<WrappedKey>>,
@@ -68,13 +68,13 @@ struct StoredCopy {
     sealed: Sealed,
 }
 
-/// A database with two tenants, and everything of them that was ever stored.
+/// A database with two tenants, and copies of all their values that were ever stored.
 struct Scene {
     storage: Arc<dyn HostStorage>,
     keys: Arc<KeepsWrapped>,
     ring: Keyring,
     copies: Vec<StoredCopy>,
-    /// Everything else that must not be found after a deletion: ciphers, names, ids and digests. Each value comes with
+    /// All other values that must not be found after a deletion: ciphers, names, ids and digests. Each value comes with
     /// its tenant and the number of its connection.
     others: Vec<(TenantId, usize, Vec<u8>)>,
     _folder: tempfile::TempDir,
@@ -156,7 +156,8 @@ impl Scene {
         self.others.extend(texts.map(|text| (tenant.clone(), number, text.into_bytes())));
         self.others.push((tenant.clone(), number, ciphers));
 
-        // The events, consents and webhooks stay when the connection ends, so they count for the tenant only.
+        // The events, consents and webhooks stay when the connection ends. They must be gone only after the tenant was
+        // erased.
         let (once, state, browser, webhook) = (random_digest(), random_digest(), random_digest(), random_digest());
         assert!(self.storage.append_once(tenant, &OnceDigest::new(once), &event).await.unwrap());
         let browser_digest = BrowserDigest::new(browser);
@@ -168,7 +169,7 @@ impl Scene {
         self.others.extend(of_tenant.map(|bytes| (tenant.clone(), usize::MAX, bytes)));
     }
 
-    /// Ends one connection of the tenant that stays, as `disconnect` does.
+    /// Ends one connection of the tenant that is not erased, in the same way as the operation `disconnect`.
     async fn disconnect(&self) {
         let key = self.ended().next().unwrap().key;
         let (tenant, storage) = (stays(), &self.storage);
@@ -201,12 +202,13 @@ impl Scene {
     fn secrets_of_erased(&self) -> Vec<(&'static str, Vec<u8>)> {
         let tokens = self.erased().map(|copy| ("token record", copy.sealed.bytes().to_vec()));
         let others = self.others.iter().filter(|(tenant, ..)| *tenant == gone());
-        // The first data key is that of the first tenant.
+        // The first data key belongs to the first tenant, which is the erased tenant.
         let wrapped = self.keys.wrapped.lock().unwrap()[0].bytes.clone();
         tokens.chain(others.map(|(_, _, bytes)| ("other", bytes.clone()))).chain([("data key", wrapped)]).collect()
     }
 
-    /// Checks that every other connection of the tenant that stays can still be opened.
+    /// Checks that every connection of the tenant that is not erased, except the ended connection, can still be
+    /// decrypted.
     async fn assert_the_rest_opens(&self) {
         let ended = self.ended().next().unwrap().key;
         let mut keys: BTreeSet<_> = self.copies.iter().filter(|copy| copy.tenant == stays()).map(|c| &c.key).collect();
@@ -222,7 +224,7 @@ impl Scene {
         }
     }
 
-    /// Puts every tenant under a new host key, and destroys the earlier one.
+    /// Rotates the data keys of every tenant to a new host key, and destroys the earlier host key.
     async fn rotate_and_retire(&self) {
         let earlier = self.keys.current().await.unwrap();
         self.keys.file.add().unwrap();
@@ -230,8 +232,8 @@ impl Scene {
         self.ring.retire(&self.keys.file, &earlier).await.unwrap();
     }
 
-    /// Returns how many of these token records somebody can open who has the files and the host keys that are left. The
-    /// record and a wrapped data key that opens it must both be in the files.
+    /// Returns how many of these token records can be decrypted with only the files and the remaining host keys. For
+    /// this, the files must contain both the record and the wrapped data key that decrypts it.
     async fn openable(&self, files: &[u8], copies: impl Iterator<Item = StoredCopy>) -> usize {
         let wrapped = self.keys.wrapped.lock().unwrap().clone();
         let wrapped = in_files(files, wrapped, |wrapped| &wrapped.bytes);
@@ -259,7 +261,7 @@ fn in_files<T>(files: &[u8], values: Vec<T>, bytes: impl Fn(&T) -> &[u8]) -> Vec
     numbered.filter(|(number, _)| found.contains(number)).map(|(_, value)| value).collect()
 }
 
-/// Returns how often a part of each kind of secret is in the files.
+/// Returns, for each kind of secret, how often parts of such secrets are in the files.
 fn found(files: &[u8], secrets: &[(&'static str, Vec<u8>)]) -> BTreeMap<&'static str, usize> {
     let parts: Vec<_> =
         secrets.iter().flat_map(|(kind, bytes)| bytes.chunks_exact(PART).map(move |part| (*kind, part))).collect();
@@ -271,7 +273,8 @@ fn found(files: &[u8], secrets: &[(&'static str, Vec<u8>)]) -> BTreeMap<&'static
     found
 }
 
-/// Returns the content of these files, one after the other. A server may remove one of them meanwhile.
+/// Returns the content of these files, one after the other. A server may remove a file meanwhile, so a missing file is
+/// skipped.
 fn read_all(paths: impl IntoIterator<Item = PathBuf>) -> Vec<u8> {
     let mut all = Vec::new();
     for path in paths {
@@ -290,7 +293,7 @@ async fn sqlites_files_contain_nothing_of_an_ended_connection_and_of_an_erased_t
     let files = || read_all(fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()));
     let storage = SqlStorage::sqlite(&path).await.unwrap();
     let scene = Scene::fill(Arc::new(storage.clone())).await;
-    // Before the deletion, the search finds every kind of secret, and the records can be opened.
+    // Before the deletion, the search finds every kind of secret, and the records can be decrypted.
     let before = found(&files(), &scene.secrets_of_erased());
     assert_eq!(before.keys().copied().collect::<Vec<_>>(), ["data key", "other", "token record"]);
     assert!(found(&files(), &scene.secrets_of_ended()).contains_key("row"));
@@ -310,17 +313,17 @@ async fn sqlites_files_contain_nothing_of_an_ended_connection_and_of_an_erased_t
     assert_eq!(scene.openable(&files(), all).await, 0, "earlier records after a rotation");
 }
 
-/// The files of a PostgreSQL server that may contain something of one schema.
+/// The files of a PostgreSQL server that may contain data of one schema.
 struct ServerFiles {
     connection: PgConnection,
     folder: PathBuf,
     schema: String,
-    /// The file of the log in which the test began.
+    /// The name of the log file into which the server wrote when the test began.
     first_log: String,
 }
 
 impl ServerFiles {
-    /// Returns `None` if this process can't read the server's files, and says so on standard error.
+    /// If this process can't read the server's files, returns `None` and prints the reason on standard error.
     async fn open(address: &str) -> Option<Self> {
         const WHAT: &str = "the search in PostgreSQL's files";
         let mut connection = PgConnection::connect(address).await.unwrap();
@@ -342,8 +345,8 @@ impl ServerFiles {
         Some(Self { connection, folder, schema, first_log })
     }
 
-    /// Returns the content of the tables and indexes of the schema, and of the log since the test began. The server
-    /// writes everything to its files first.
+    /// Returns the content of the tables and indexes of the schema, and of the log since the test began. Before the
+    /// reading, the server writes all changes to its files.
     async fn read(&mut self) -> Vec<u8> {
         let tables = format!(
             "SELECT pg_relation_filepath(oid) FROM pg_class WHERE oid IN (\
@@ -379,7 +382,8 @@ async fn what_postgresql_keeps_of_deleted_rows_opens_only_until_the_host_key_is_
     scene.disconnect().await;
     scene.ring.erase(&gone()).await.unwrap();
     files.vacuum().await;
-    // No statement removes deleted rows from the log, so the host key still opens them. `keys erase` says so.
+    // No statement removes deleted rows from the log, so the host key can still decrypt them. The command `keys erase`
+    // says so.
     let content = files.read().await;
     assert!(scene.openable(&content, scene.erased()).await > 0);
     assert!(scene.openable(&content, scene.ended()).await > 0);

@@ -1,5 +1,5 @@
-//! A PostgreSQL server that stops answering or becomes a standby, a user who may not create tables, the environment of a
-//! database, and how long states and webhooks are kept.
+//! Tests of the storage in PostgreSQL: a server that stops answering or becomes a standby, a user who may not create
+//! tables, the environment of a database, and how long states and webhooks are kept.
 #![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
 
 mod schema;
@@ -22,8 +22,8 @@ use tokio::sync::watch;
 
 use self::schema::new_schema;
 
-/// Forwards connections to a server. It can silence them, as if the server had lost its power or its network. A silent
-/// connection stays open, but no byte arrives any more.
+/// Forwards connections to a server. The proxy can silence a connection: the connection stays open, but no more bytes
+/// arrive. This imitates a server that has lost its power or its network.
 struct Proxy {
     silence: watch::Sender<()>,
     /// The address of the database through the proxy.
@@ -161,7 +161,8 @@ async fn schema_with_recovery(server: &str) -> (PgConnection, String) {
     (operator, address)
 }
 
-/// A server can become a standby while a host runs, for example when a proxy moves its connections after a fail-over.
+/// A running host can get connections to a standby, for example because a proxy sends new connections to another server
+/// after a fail-over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_is_refused_at_the_start_and_on_every_new_connection() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
@@ -180,7 +181,7 @@ async fn a_standby_is_refused_at_the_start_and_on_every_new_connection() {
     assert_eq!(storage.tenant_keys(&tenant).await, Ok(Vec::new()));
 }
 
-/// The test makes what is stored older, because nobody can set the server's clock.
+/// The test sets the stored times back, because it can't set the server's clock forward.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_is_kept_for_one_hour_and_a_webhook_for_three_days() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };

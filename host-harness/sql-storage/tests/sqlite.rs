@@ -1,5 +1,5 @@
-//! SQLite measures ages by the machine's boot clock, which nobody can set. It keeps states and webhooks for as long as
-//! the storage traits promise.
+//! Tests that the storage in SQLite measures ages by the machine's boot clock, which nobody can set, and keeps states
+//! and webhooks for as long as the storage traits promise.
 #![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
 
 use std::path::Path;
@@ -121,7 +121,7 @@ async fn after_a_restart_of_the_machine_earlier_ages_are_unknown() {
     assert_eq!((token_age(&storage).await, state_age(&storage, 1).await), (Duration::MAX, Some(Duration::MAX)));
 }
 
-/// A state is deleted when another consent begins after this hour.
+/// After one hour, a state is deleted when another consent begins.
 #[tokio::test]
 async fn a_state_is_kept_for_one_hour() {
     let folder = tempfile::tempdir().unwrap();
@@ -136,7 +136,7 @@ async fn a_state_is_kept_for_one_hour() {
     assert_eq!((state_age(&storage, 1).await, state_age(&storage, 2).await), (None, Some(SECOND)));
 }
 
-/// Older webhooks are forgotten when another webhook is remembered.
+/// Old webhooks are deleted when another webhook is remembered.
 #[tokio::test]
 async fn a_webhook_is_remembered_for_three_days() {
     let folder = tempfile::tempdir().unwrap();

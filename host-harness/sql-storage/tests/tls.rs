@@ -1,4 +1,5 @@
-//! A PostgreSQL server that says that it has no TLS, as anybody in the network could. It does not get the password.
+//! Tests that a remote PostgreSQL server does not get the password if it says that it has no TLS. Anybody in the
+//! network could pretend to be such a server.
 #![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// The message `AuthenticationCleartextPassword`.
 const PASSWORD_REQUEST: [u8; 9] = [b'R', 0, 0, 0, 8, 0, 0, 0, 3];
 
-/// A server that has no TLS and asks for the password in clear. It keeps everything that it gets.
+/// A server that has no TLS and asks for the password as plain text. It keeps all bytes that it receives.
 struct Listener {
     port: u16,
     received: Arc<Mutex<Vec<u8>>>,
@@ -32,8 +33,8 @@ impl Listener {
         Self { port, received }
     }
 
-    /// Opens a storage with the address of this server, and returns why that failed and what the server got. A host of
-    /// `0.0.0.0` reaches this machine, but it is not a loopback address.
+    /// Opens a storage with the address of this server. Returns the error of the attempt and the bytes that the server
+    /// received. The host `0.0.0.0` reaches this machine, but is not a loopback address.
     async fn open(&self, host: &str, parameters: &str) -> (OpenError, Vec<u8>) {
         let address = format!("postgres://user:{PASSWORD}@{host}:{}/db{parameters}", self.port);
         let error = SqlStorage::postgres(&address, PostgresOptions::default()).await.err().unwrap();
@@ -41,7 +42,7 @@ impl Listener {
     }
 }
 
-/// Answers the requests of one connection until the client closes it, or until it has sent the password.
+/// Answers the requests of one connection until the client closes the connection or sends the password.
 async fn serve(mut client: TcpStream, received: &Mutex<Vec<u8>>) {
     let mut buffer = [0; 1024];
     loop {

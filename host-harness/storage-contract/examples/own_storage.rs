@@ -1,8 +1,8 @@
-//! A complete storage for one process, on the embedded key-value database redb. It stores the values that the host
-//! gives it, and compares revisions. It decrypts nothing, and knows nothing about tokens or TikTok Shop.
+//! A complete storage for one process, which uses the embedded key-value database redb. It stores the values that the
+//! host gives it, and compares revisions. It decrypts nothing, and knows nothing about tokens or TikTok Shop.
 //!
-//! `tests/contract.rs` runs the checks of the contract on it. In this storage, `due` reads every token record, and
-//! `endings` reads every row. If you have many connections, keep an index for these two methods, as
+//! `tests/contract.rs` runs the checks of the storage contract on this storage. The method `due` reads every token
+//! record, and `endings` reads every row. If you have many connections, keep an index for these two methods, as
 //! `tiktok-shop-sql-storage` does.
 //!
 //! redb keeps deleted values in its file until it needs their pages for something else. So the erasure of a tenant is
@@ -44,12 +44,12 @@ const POSITIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("position
 /// The digests that `append_once` has stored. The parts of the key are tenant, customer, account and digest.
 const ONCE: TableDefinition<'_, (&str, &str, &str, &[u8]), ()> = TableDefinition::new("once");
 const STATES: TableDefinition<'_, Digest, &[u8]> = TableDefinition::new("states");
-/// When each webhook was remembered (its digest was stored), in seconds since 1970.
+/// The time at which the digest of each webhook was stored, in seconds since 1970.
 const WEBHOOKS: TableDefinition<'_, Digest, u64> = TableDefinition::new("webhooks");
 /// The environment to which this storage belongs, in one entry.
 const ENVIRONMENT: TableDefinition<'_, (), &str> = TableDefinition::new("environment");
-/// The tenants' data keys, which encrypt (seal) tokens and ciphers. A key of this table is a tenant and a number. Data
-/// keys that were added later have greater numbers.
+/// The tenants' data keys, which encrypt (seal) tokens and ciphers. Each entry of this table is identified by a tenant
+/// and a number. A data key that was added later has a greater number.
 const KEYS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("keys");
 
 /// When a record was written, as the time since the start of a process. Nobody can set the clock that measures this
@@ -192,7 +192,7 @@ fn table_key<'a>(tenant: &'a TenantId, key: &'a ConnectionKey) -> (&'a str, &'a 
     (tenant.as_str(), key.customer.as_str(), key.account.as_str())
 }
 
-/// Returns the value under this key. `None` if the table does not contain the key.
+/// Returns the value that the table stores for this key. `None` if the table does not contain the key.
 fn get<'txn, K: redb::Key + 'static, T: DeserializeOwned>(
     table: &impl ReadableTable<K, &'static [u8]>,
     key: impl std::borrow::Borrow<K::SelfType<'txn>>,
@@ -486,7 +486,7 @@ impl ConnectionStorage for OwnStorage {
     async fn append_once(&self, tenant: &TenantId, once: &OnceDigest, event: &NewEvent) -> Result<bool, StorageError> {
         let (tenant, once, event) = (tenant.clone(), *once, event.clone());
         self.write(move |transaction, _| {
-            // An event of the whole tenant concerns no connection. No id is empty.
+            // An event of the whole tenant concerns no connection, so empty texts replace the ids. No id is empty.
             let (customer, account) =
                 event.key.as_ref().map_or(("", ""), |key| (key.customer.as_str(), key.account.as_str()));
             let name = (tenant.as_str(), customer, account, once.as_bytes().as_slice());
@@ -712,7 +712,8 @@ impl KeyStorage for OwnStorage {
                     rows.remove(table_key(&tenant, &key))?;
                 }
             }
-            // The tenant's entries come before all entries of the next possible id.
+            // `next` is the next possible id after the tenant's id. All entries of the tenant come before the entries
+            // of `next`.
             let (first, next) = (tenant.as_str(), format!("{tenant}\0"));
             let next = next.as_str();
             let [mut events, mut once, mut states, mut webhooks] = [0; 4].map(|found| Page { limit, found });
@@ -733,7 +734,7 @@ impl KeyStorage for OwnStorage {
     }
 }
 
-/// The entries of one kind that a call deletes: the first ones, up to a limit.
+/// Counts the entries of one kind. A call deletes the first entries, up to `limit`.
 struct Page {
     limit: usize,
     found: usize,

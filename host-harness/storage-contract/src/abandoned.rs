@@ -1,5 +1,5 @@
-//! Abandoned writes. The caller of such a write stops waiting for the answer, for example because a deadline has passed
-//! or because the call was dropped.
+//! Checks abandoned writes. The caller of an abandoned write stops waiting for the answer, for example because a
+//! deadline has passed or because the call was dropped.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -15,13 +15,13 @@ use super::trial::Trial;
 use tiktok_shop_host::events::NewEvent;
 use tiktok_shop_host::storage::Swapped;
 
-/// The most polls that a caller makes before it abandons a write. Usually a write finishes after fewer polls, because
-/// it waits for the database less often.
+/// The maximum number of polls that a caller makes before it abandons a write. Usually a write finishes after fewer
+/// polls, because it waits for the database less often.
 const MAX_POLLS: u64 = 40;
 /// The number of rounds. Each round starts again with one poll. The timing of the database varies, so the same number
-/// of polls may abandon a write at different places in different rounds.
+/// of polls may abandon a write at different steps of the write in different rounds.
 const ROUNDS: u32 = 4;
-/// Deadlines that are so short that they may pass while a database works on a write.
+/// Short deadlines. Each of them may pass while a database works on a write.
 const DEADLINES: [Duration; 6] = [
     Duration::from_micros(50),
     Duration::from_micros(200),
@@ -31,7 +31,7 @@ const DEADLINES: [Duration; 6] = [
     Duration::from_millis(4),
 ];
 
-/// Polls the future at most `max_polls` times and then drops it. `None` if it was not finished.
+/// Polls the future at most `max_polls` times and then drops it. Returns `None` if the future did not finish.
 pub(super) async fn poll_at_most<F: Future>(max_polls: u64, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = max_polls;
@@ -67,7 +67,8 @@ impl Patience {
 }
 
 /// The callers of a check. In each round, the first caller stops waiting after one poll. Each next caller waits for one
-/// poll more, until a caller gets an answer. The round then goes on with one caller for each of [`DEADLINES`].
+/// more poll than the caller before it, until a caller gets an answer. Then the round has one caller for each of the
+/// [`DEADLINES`].
 #[derive(Default)]
 struct Callers {
     round: u32,
@@ -116,7 +117,7 @@ pub(super) async fn an_abandoned_swap_is_written_completely_or_not_at_all(trial:
                 .await
                 .transpose()?;
             callers.record(answer.as_ref());
-            // This swap expects the same revision as the abandoned one, so exactly one of the two can succeed.
+            // This swap expects the same revision as the abandoned swap, so exactly one of the two swaps can succeed.
             let next = register.swap_with(current, Some(after), &events(revision + 1)).await?;
             let expected = match (answer, next) {
                 (Some(Swapped::Done) | None, Swapped::Stale(Some(found))) if found == abandoned => {

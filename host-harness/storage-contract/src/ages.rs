@@ -15,8 +15,8 @@ use tiktok_shop_host::storage::{
 
 /// How much an age may exceed the measured time. A storage may measure in whole seconds and round up.
 const RESOLUTION: Duration = Duration::from_secs(1);
-/// After a new write, the age must be smaller than before the write, or must exceed the time since the write by at most
-/// this much. A storage may measure in milliseconds and round up.
+/// How much an age may exceed the time since a new write. A check accepts a greater age only if the age is smaller than
+/// before the write. A storage may measure in milliseconds and round up.
 const ROUNDING: Duration = Duration::from_millis(1);
 /// How much an age must grow before a check writes again, so that the old age is clearly greater than the age of the
 /// new write.

@@ -1,4 +1,4 @@
-//! Several handles to one database that take turns, like the hosts of a fleet.
+//! A storage that uses several handles to one database in turn, in the same way as the hosts of a fleet.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,8 @@ pub fn alternating(first: Arc<dyn HostStorage>, others: Vec<Arc<dyn HostStorage>
     Intercepted::new(first, Arc::new(turns))
 }
 
-/// Chooses the handle of each access. The first handle is the storage behind the interceptor.
+/// Chooses the handle for each access. The first handle is the storage of the [`Intercepted`], so `others` does not
+/// contain it.
 struct Turns {
     others: Vec<Arc<dyn HostStorage>>,
     accesses: AtomicUsize,

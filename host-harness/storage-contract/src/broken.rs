@@ -62,7 +62,7 @@ impl From<JoinError> for Broken {
     }
 }
 
-/// The maximum number of characters that a report shows of a value. A value may have megabytes.
+/// The maximum number of characters that a report shows of a value. A value may have several megabytes.
 const MAX_SHOWN: usize = 400;
 
 /// Returns the `Debug` text of the value, cut off after [`MAX_SHOWN`] characters.

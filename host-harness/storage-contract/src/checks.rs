@@ -1,4 +1,4 @@
-//! The list of all checks, each with the promise that it tests.
+//! The list of all checks of a storage, each with the promise that it tests.
 
 use futures::future::BoxFuture;
 
@@ -36,7 +36,7 @@ pub(super) const CHECKS: &[Check] = checks! {
         swaps::a_swap_that_expects_an_old_revision_is_stale,
         swaps::a_deleted_record_is_gone,
         histories::concurrent_histories_are_linearizable;
-    "`expected: None` means that no record exists":
+    "`expected: None` means that the swap expects no record":
         swaps::a_swap_that_expects_no_record_is_stale_if_a_record_exists;
     "A load never returns a record that nobody wrote":
         histories::a_load_returns_only_written_records;
@@ -48,7 +48,7 @@ pub(super) const CHECKS: &[Check] = checks! {
         abandoned::an_abandoned_swap_is_written_completely_or_not_at_all,
         abandoned::an_abandoned_swap_does_not_undo_later_swaps,
         abandoned::an_abandoned_append_once_appends_its_event_at_most_once;
-    "The storage's own clock measures the age of a token record, from the write of its revision":
+    "The storage's own clock measures the age of a token record. The age counts from the write of the current revision":
         ages::the_age_is_small_after_a_write_and_grows,
         ages::a_new_write_restarts_the_age;
     "Keys are compared byte by byte":
@@ -69,32 +69,32 @@ pub(super) const CHECKS: &[Check] = checks! {
         events::every_kind_of_event_is_returned_unchanged;
     "A row and its events are written in one transaction":
         events::a_row_and_its_events_are_written_together_or_not_at_all;
-    "No event ever appears at a position before one that was already read":
+    "After an event was read, no event ever appears at an earlier position":
         events::no_event_appears_before_a_position_that_was_read;
-    "Returns the tenant's events behind this position, in order, at most `limit`":
+    "Returns at most `limit` of the tenant's events, in the order of their positions":
         events::reading_events_continues_from_any_position;
     "Appends the event unless an event with the same `once` was appended for the same connection before":
         events::append_once_appends_once_per_tenant_and_connection,
         events::exactly_one_concurrent_append_once_appends_the_event;
-    "It belongs to the environment of the first call for good":
+    "The first call sets the environment of the storage, which never changes afterwards":
         environments::a_storage_belongs_to_one_environment_for_good;
     "Returns whether `append_once` has appended an event with this `once` for the connection":
         events::an_event_that_was_appended_once_is_known;
-    "Returns connections of all tenants whose `TokenWrite::refresh_due_at` is `now` or earlier, in the order of `Due`":
+    "Returns the connections whose `TokenWrite::refresh_due_at` is `now` or earlier, in the order of `Due`":
         due::thousands_of_due_connections_are_listed_in_order_page_by_page,
         due::connections_that_are_no_longer_due_are_not_listed;
     "Returns connections of all tenants whose `Connection::ends_at` is `by` or earlier, in the order of `Ending`":
         endings::working_connections_are_listed_by_their_earliest_end,
         endings::endings_are_listed_in_order_page_by_page;
-    "Returns the tenant's connections whose row contains this shop, linked or not, in byte order":
+    "Returns the tenant's connections whose row contains this shop, even if the shop is not linked":
         lists::owners_are_the_connections_whose_row_contains_the_shop;
-    "`load_state` finds it from then on":
+    "As soon as the consent is stored, `load_state` finds it":
         consents::a_state_can_be_loaded_as_soon_as_it_is_put;
-    "The time since it began, by the storage's own clock":
+    "The time since the consent began, measured by the storage's own clock":
         ages::using_or_releasing_a_state_does_not_restart_its_age;
     "`Refused` if the tenant already has a consent with this state":
         consents::a_state_can_be_put_only_once;
-    "Returns `true` to exactly one of several callers, and `false` if the state is already used or unknown":
+    "Returns `false` if the state is unknown or already used. If calls run concurrently, exactly one returns `true`":
         consents::exactly_one_concurrent_use_of_a_state_succeeds,
         consents::using_or_releasing_an_unknown_state_changes_nothing;
     "Marks a used state as unused again":
@@ -105,7 +105,7 @@ pub(super) const CHECKS: &[Check] = checks! {
         keys::keys_are_listed_in_the_order_in_which_they_were_added;
     "Adds a key if the tenant's newest key is still `newest`":
         keys::exactly_one_concurrent_add_key_succeeds;
-    "Replaces the wrapping of a key if it is still wrapped as in `key`":
+    "Replaces the wrapping of a key by `next` if the stored key is still wrapped as in `key`":
         keys::a_key_is_rewrapped_only_if_its_wrapping_is_unchanged;
     "`next: None` erases the key for good":
         keys::an_erased_key_stays_erased;
@@ -113,11 +113,12 @@ pub(super) const CHECKS: &[Check] = checks! {
         keys::nothing_is_written_under_a_missing_or_erased_key,
         keys::a_key_in_use_is_not_removed,
         keys::either_a_write_or_the_removal_of_its_key_succeeds;
-    "Returns the keys of all tenants with the number of records sealed under each":
+    "Returns every key of every tenant, and for each key the number of records that are sealed with it":
         sealing::key_uses_are_counted_and_listed_page_by_page;
-    "Returns the records that are sealed under this key":
+    "Returns the records that are sealed with this key":
         sealing::records_sealed_under_a_key_are_listed_page_by_page;
-    "Replaces exactly this sealed value by `next`. Revision, age and due time stay as they are":
+    "Replaces the sealed value of a record by `next` if the stored record still has the revision and the value in \
+     `record`. The revision, age and due time of the record stay as they are":
         sealing::reseal_replaces_only_the_exact_value,
         sealing::reseal_keeps_revision_due_time_and_row,
         sealing::reseal_never_overwrites_a_newer_write,
@@ -125,7 +126,7 @@ pub(super) const CHECKS: &[Check] = checks! {
         ages::reseal_does_not_restart_the_age;
     "Deletes everything of the tenant except its keys":
         deletion::a_deleted_tenant_leaves_nothing_and_other_tenants_keep_everything;
-    "no later event gets the position of a deleted one":
+    "no later event gets the position of a deleted event":
         deletion::a_deleted_event_never_shares_its_position_with_a_later_one;
 };
 
@@ -145,8 +146,8 @@ mod tests {
         include_str!("../../host/src/storage/webhooks.rs"),
     ];
 
-    /// Returns the documentation as a reader sees it: on one line, without emphasis, and with only the text of each
-    /// link.
+    /// Returns the text of all doc comments in a source file, on one line and without emphasis. Each link is replaced
+    /// by its text.
     fn as_shown(source: &str) -> String {
         let lines = source.lines().filter_map(|line| line.trim().strip_prefix("///"));
         let text = lines.collect::<Vec<_>>().join(" ").replace("**", "").replace(['*', '['], "");

@@ -1,4 +1,4 @@
-//! Tasks that run at the same time, and reads that may be stale.
+//! Helpers of the checks: they run tasks at the same time, and repeat reads that may be stale.
 
 use std::fmt::{Debug, Display};
 use std::future::Future;
@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 
 use super::broken::{Broken, shown};
 
-/// The maximum number of accesses that a check runs at the same time if it does not test a race. The number is small,
-/// so that the accesses do not use up a storage's pool of database connections.
+/// The maximum number of accesses to the storage that a check runs at the same time, unless it tests a race. The number
+/// is small, so that the accesses do not use up a storage's pool of database connections.
 const CONCURRENT_ACCESSES: usize = 8;
-/// How long a read may stay stale before a check fails.
+/// How long reads may return an old value before a check fails.
 const MAX_STALENESS: Duration = Duration::from_secs(3);
 /// The pause before a stale read is repeated.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -27,8 +27,8 @@ where
     stream::iter(parts).buffered(CONCURRENT_ACCESSES).try_collect().await
 }
 
-/// Runs each racer on a task of its own. All racers start at the same moment. Returns their answers in the order of the
-/// racers.
+/// Runs each future on a task of its own. All futures start at the same moment. Returns their answers in the order of
+/// `racers`.
 pub(super) async fn race<T, F>(racers: impl IntoIterator<Item = F>) -> Result<Vec<T>, Broken>
 where
     T: Send + 'static,

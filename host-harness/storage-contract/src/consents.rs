@@ -1,4 +1,4 @@
-//! The `state` values of consents, and the memory of handled webhooks.
+//! Checks of the `state` values of consents, and of the webhooks that the storage remembers as handled.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{eventually, race};

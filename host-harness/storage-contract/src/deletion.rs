@@ -1,5 +1,5 @@
-//! The deletion of a tenant: nothing of it is left, other tenants lose nothing, and a later event gets a later
-//! position.
+//! Checks of the deletion of a tenant: nothing of the tenant is left, other tenants lose nothing, and an event that is
+//! appended later gets a later position.
 
 use std::sync::Arc;
 
@@ -13,11 +13,12 @@ use super::events::all_events;
 use super::samples;
 use super::trial::{Tenant, Trial};
 
-/// The number of connections of a tenant, and of its entries of every other kind.
+/// The number of connections of a tenant. The tenant also has this number of consents and this number of remembered
+/// webhooks.
 const ENTRIES: u8 = 7;
 
-/// Writes entries of every kind for a tenant. Some connections have a token record without a row, and some a row
-/// without a token record.
+/// Writes entries of every kind for a tenant. Some connections get only a token record, some get only a row, and some
+/// get both.
 async fn fill(tenant: &Tenant) -> Result<(), Broken> {
     for number in 0..ENTRIES {
         let key = connection(number)?;
@@ -47,7 +48,8 @@ fn connection(number: u8) -> Result<ConnectionKey, Broken> {
     samples::key(&format!("customer {number}"), "account")
 }
 
-/// What a reader finds of a tenant: the number of token records, rows, owners of a shop, events, consents and webhooks.
+/// Reads what is stored of a tenant. Returns the numbers of its token records, rows, owners of the shop "2", events,
+/// consents and webhooks.
 async fn found(tenant: &Tenant) -> Result<[usize; 6], Broken> {
     let Tenant { storage, id, .. } = tenant;
     let mut found = [0; 6];
@@ -64,7 +66,8 @@ async fn found(tenant: &Tenant) -> Result<[usize; 6], Broken> {
     Ok(found)
 }
 
-/// Deletes a tenant in pages, and returns the sum of what was deleted.
+/// Calls `delete_tenant` with this limit until nothing of the tenant is left. Returns the total of what these calls
+/// deleted.
 async fn delete(storage: &Arc<dyn HostStorage>, tenant: &Tenant, limit: usize) -> Result<Deleted, Broken> {
     let mut all = Deleted::default();
     while !all.is_complete {
@@ -91,7 +94,8 @@ pub(super) async fn a_deleted_tenant_leaves_nothing_and_other_tenants_keep_every
         eventually("what is stored of a tenant", everything, || found(&ours)).await?;
 
         let deleted = delete(&trial.storage, &ours, limit).await?;
-        // Events of rows, events of `append_once` with their digests, consents and webhooks.
+        // The terms of this sum: the events of rows, the events of `append_once`, the digests of `append_once`, the
+        // consents and the webhooks.
         let others = (rows + 2 * all + 2 * all + all + all) as u64;
         ensure_eq!(deleted, Deleted { connections: ENTRIES.into(), others, is_complete: true }, "what was deleted");
         eventually("what is stored of a deleted tenant", [0; 6], || found(&ours)).await?;
@@ -99,7 +103,7 @@ pub(super) async fn a_deleted_tenant_leaves_nothing_and_other_tenants_keep_every
         let again = trial.storage.delete_tenant(&ours.id, 1).await?;
         ensure_eq!(again, Deleted { is_complete: true, ..Deleted::default() }, "a second deletion");
 
-        // The keys stay until they are removed, and nothing is sealed under them.
+        // The tenant's keys stay until they are removed. No value is sealed with them any more.
         let keys = trial.storage.tenant_keys(&ours.id).await?;
         ensure_eq!(keys.len(), 1, "the keys of a deleted tenant");
         ensure!(trial.storage.remove_key(&ours.id, &ours.key).await?, "the key of a deleted tenant was not removed");

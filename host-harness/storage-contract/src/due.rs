@@ -1,4 +1,4 @@
-//! The list of due connections of all tenants: in order, and page by page.
+//! Checks of the list of due connections of all tenants: the list is in order, and it can be read page by page.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{all, eventually};
@@ -16,13 +16,13 @@ const SECONDS: u64 = 101;
 const TENANTS: [&str; 4] = ["", "\u{ffff}", "\u{10000}", "\0A"];
 const CUSTOMERS: [&str; 5] = ["a", "B", "a\0", "a ", "\u{e4}"];
 
-/// Returns the connections of this check's tenants that are due at `now`, read in pages of at most `limit` entries. The
-/// pages may also contain connections of other tenants, which this function leaves out.
+/// Reads the list of connections that are due at `now`, in pages of at most `limit` entries. Returns only the
+/// connections of this check's tenants, because the pages may also contain connections of other tenants.
 pub(super) async fn listed(trial: &Trial, now: UnixSeconds, limit: usize) -> Result<Vec<Due>, Broken> {
     first_listed(trial, now, limit, usize::MAX).await
 }
 
-/// Returns the first `max_entries` of [`listed`].
+/// Returns the first `max_entries` connections that [`listed`] would return.
 async fn first_listed(trial: &Trial, now: UnixSeconds, limit: usize, max_entries: usize) -> Result<Vec<Due>, Broken> {
     let mut last = Due { at: trial.before(), tenant: trial.first_tenant()?, key: samples::key("\0", "\0")? };
     let mut own = Vec::new();
@@ -119,7 +119,7 @@ fn key(account: &str) -> Result<ConnectionKey, Broken> {
 }
 
 /// Writes a token record with this due time. The record gets the revision "r1" if it is new, and "r2" if it replaces
-/// another one.
+/// another record.
 async fn put(tenant: &Tenant, account: &str, expected: Option<&str>, at: Option<UnixSeconds>) -> Result<(), Broken> {
     let revision = if expected.is_some() { "r2" } else { "r1" };
     let next = samples::token(revision, tenant.sealed("value"), at)?;

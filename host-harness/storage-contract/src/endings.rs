@@ -1,4 +1,5 @@
-//! The list of endings: the working connections of all tenants, each with the time when its authorization ends.
+//! Checks of the list of endings. It contains the working connections of all tenants, each with the time when its
+//! authorization ends.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{all, eventually};
@@ -7,8 +8,9 @@ use super::trial::{Tenant, Trial};
 use tiktok_shop_host::connection::{ConnectionStatus, ReauthorizationReason, UnixSeconds};
 use tiktok_shop_host::storage::{Ending, Next, Row, StorageError};
 
-/// Returns the connections of this check's tenants that end at `by` or earlier, read in pages of at most `limit`
-/// entries. The pages may also contain connections of other tenants, which this function leaves out.
+/// Reads the list of connections whose authorization ends at `by` or earlier, in pages of at most `limit` entries.
+/// Returns only the connections of this check's tenants, because the pages may also contain connections of other
+/// tenants.
 pub(super) async fn listed(trial: &Trial, by: UnixSeconds, limit: usize) -> Result<Vec<Ending>, Broken> {
     let (at, tenant, key) = (trial.before(), trial.first_tenant()?, samples::key("\0", "\0")?);
     let mut last = Ending { at, tenant, key, grant: String::new() };
@@ -44,7 +46,7 @@ pub(super) async fn working_connections_are_listed_by_their_earliest_end(trial: 
     let announced = ConnectionStatus::AuthorizationEnding(too_late);
     let dead = ConnectionStatus::ReauthorizationRequired(revoked);
     // Each tuple holds the account, the status, when the authorization ends, when the refresh token ends, and the time
-    // that the list must show. If the last part is `None`, the list must not contain the connection.
+    // that the list must show. The last value is `None` if the list must not contain the connection.
     let cases = [
         ("authorization", ConnectionStatus::Active, Some(early), None, Some(early)),
         ("refresh token", ConnectionStatus::Active, None, Some(late), Some(late)),
@@ -73,8 +75,8 @@ pub(super) async fn working_connections_are_listed_by_their_earliest_end(trial: 
     eventually("`endings`", expected.clone(), || listed(trial, late, 500)).await?;
 
     // Every row is written again with another lineage (the text that names its token record). The dead connection works
-    // again, so the list must contain it. The connections whose authorization ends at `early` become dead, so they must
-    // leave the list. Each of the others gets a later consent, and an authorization that ends at `late`.
+    // again, so the list must contain it. Every connection whose end is `early` becomes dead, so it must leave the
+    // list. Every other connection gets a later consent, and an authorization that ends at `late`.
     let expected = rows.iter_mut().map(|row| {
         let connection = &mut row.connection;
         row.token_lineage.push_str(", renewed");

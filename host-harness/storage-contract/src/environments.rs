@@ -6,7 +6,7 @@ use super::broken::{Broken, ensure_eq};
 use super::trial::Trial;
 
 pub(super) async fn a_storage_belongs_to_one_environment_for_good(trial: &Trial) -> Result<(), Broken> {
-    // The storage may belong to either environment already. Otherwise the first call decides.
+    // The storage may already belong to one of the two environments. If it belongs to none, the first call decides.
     let is_real = trial.storage.belongs_to(Environment::TikTokShop).await?;
     for _ in 0..2 {
         let answer = trial.storage.belongs_to(Environment::Fake).await?;

@@ -1,5 +1,5 @@
-//! Events: a row and its events are written together, `append_once` appends once, and no event appears at a position
-//! before one that was already read.
+//! Checks of events: a row and its events are written together, `append_once` appends once, and no event appears at a
+//! position before one that was already read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,7 +76,7 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
     let mut events: Vec<_> = kinds.into_iter().map(|kind| samples::event(&first, kind)).collect();
     events.push(NewEvent { at: UnixSeconds(0), ..samples::event(&other, EventKind::Connected) });
     events.push(NewEvent { at: ends, ..samples::event(&other, EventKind::Connected) });
-    // Events of the whole tenant.
+    // These events concern the whole tenant, not one connection.
     events.push(samples::tenant_event(EventKind::KeysRotated { host_key: host_key.clone() }));
     events.push(samples::tenant_event(EventKind::HostKeyRetired { host_key }));
     events.push(samples::tenant_event(EventKind::TenantErased));
@@ -93,7 +93,8 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
     eventually("`events`", twice, || all_events(&tenant.storage, &tenant.id)).await
 }
 
-/// Returns every call, and actors and reasons that a storage may change.
+/// Returns one origin for each kind of call, and origins whose actor and reason are texts that a faulty storage may
+/// change.
 fn origins() -> Result<Vec<Origin>, Broken> {
     let causes = [
         Cause::Connect,
@@ -181,7 +182,7 @@ impl Reader {
 
 /// The number of tasks that write at the same time. Each task writes its own row.
 const WRITERS: u64 = 8;
-/// The number of swaps of each task.
+/// The number of swaps that each task makes.
 const SWAPS: u64 = 20;
 
 pub(super) async fn no_event_appears_before_a_position_that_was_read(trial: &Trial) -> Result<(), Broken> {
@@ -222,7 +223,8 @@ pub(super) async fn no_event_appears_before_a_position_that_was_read(trial: &Tri
     Ok(())
 }
 
-/// Swaps a row that no other task writes, with one to three events each time. Returns the number of events.
+/// Swaps a row [`SWAPS`] times. No other task writes this row. Each swap appends one to three events. Returns the
+/// number of all appended events.
 async fn append_events(tenant: Tenant, writer: u64) -> Result<u64, Broken> {
     let register = Register::new(&tenant, &format!("account {writer}"), Kind::Row)?;
     let (mut current, mut written) = (None, 0);
@@ -270,7 +272,7 @@ pub(super) async fn append_once_appends_once_per_tenant_and_connection(trial: &T
     Ok(())
 }
 
-/// Returns whether the tenant's storage knows `once` for this connection.
+/// Asks the storage whether an event with this `once` was appended for this connection.
 async fn knows(tenant: &Tenant, key: &ConnectionKey, once: &str) -> Result<bool, StorageError> {
     tenant.storage.knows_once(&tenant.id, key, &samples::once(once)).await
 }
@@ -282,7 +284,7 @@ pub(super) async fn an_event_that_was_appended_once_is_known(trial: &Trial) -> R
     ensure!(!knows(&ours, &one, "x").await?, "`knows_once` answered true before `append_once`");
     let event = samples::event(&one, EventKind::Recovered);
     ours.storage.append_once(&ours.id, &samples::once("x"), &event).await?;
-    // The answer may be stale, but not for ever.
+    // The answer may be stale, but only for a short time.
     eventually("`knows_once` after `append_once`", true, || knows(&ours, &one, "x")).await?;
     for (tenant, key, once) in
         [(&ours, &one, "y"), (&ours, &account, "x"), (&ours, &customer, "x"), (&theirs, &one, "x")]

@@ -18,9 +18,9 @@ const RECORDS: u64 = 3;
 const TASKS: u64 = 4;
 /// The number of loads and swaps of each task.
 const STEPS: u64 = 10;
-/// On average, one in this number of swaps is abandoned before it is answered.
+/// On average, one of this many swaps is abandoned: the task stops waiting for its answer.
 const ABANDONED_ONE_OF: u64 = 6;
-/// The maximum number of polls before a swap is abandoned. Some swaps finish earlier.
+/// A swap is abandoned after at most this many polls. Some swaps finish earlier.
 const MAX_POLLS: u64 = 12;
 
 /// The loads and swaps of one record.
@@ -92,8 +92,8 @@ async fn steps(history: Arc<History>, register: Register, task: u64, mut choices
                 seen = found.map(|stored| stored.revision);
                 Answer::Stale(seen)
             }
-            // An unavailable storage and an abandoned swap are both allowed. Later answers show whether the swap took
-            // effect.
+            // Both an unavailable storage and an abandoned swap are allowed. In both cases, only later answers can show
+            // whether the swap took effect.
             Some(Err(StorageError::Unavailable(_))) | None => Answer::Unknown,
             Some(Err(error @ (StorageError::Refused(_) | StorageError::KeyGone))) => return Err(error.into()),
         };

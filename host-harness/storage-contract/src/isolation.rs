@@ -46,7 +46,7 @@ pub(super) async fn similar_tenants_are_kept_apart(trial: &Trial) -> Result<(), 
     for end in samples::SIMILAR_IDS {
         places.push((trial.tenant_with_suffix(end).await?, samples::key("customer", "account")?));
     }
-    // Ids of the maximum length. Their characters may become longer if a storage encodes or escapes them.
+    // These ids have the maximum length. They become even longer if a storage encodes or escapes their characters.
     let [tenant, customer, account] = ["\0", "\u{1}", "\u{10ffff}"].map(samples::longest_id);
     places.push((trial.tenant_with_suffix(trial.cut_to_fit(&tenant)).await?, samples::key(&customer, &account)?));
     check_apart(trial, places).await
@@ -63,8 +63,8 @@ struct Place {
 
 const SHOP: &str = "7495929172636467189";
 
-/// Writes records for each of these connections, then deletes the records of every second connection. Every list and
-/// load must return exactly the records that are left.
+/// Writes records for each of these connections, then deletes the records of every second connection. After the writes
+/// and after the deletions, every list and load must return exactly the records that are stored.
 async fn check_apart(trial: &Trial, keys: Vec<(Tenant, ConnectionKey)>) -> Result<(), Broken> {
     let mut places = Vec::new();
     for (number, (tenant, key)) in keys.into_iter().enumerate() {
@@ -128,7 +128,7 @@ async fn check_records(place: &Place, presence: Presence) -> Result<(), Broken> 
 }
 
 /// Reads every list. Each list must contain these connections, and no other connection of this check. The pages are
-/// small, so that reading continues after many different ids.
+/// small, so that many different ids stand at the end of a page, and reading must continue after each of them.
 async fn check_lists(trial: &Trial, places: &[&Place]) -> Result<(), Broken> {
     const PAGE: usize = 5;
     let mut by_tenant: BTreeMap<TenantId, (Tenant, Vec<ConnectionKey>)> = BTreeMap::new();
@@ -201,9 +201,9 @@ pub(super) async fn each_tenant_has_its_own_keys_states_and_webhooks(trial: &Tri
     Ok(())
 }
 
-/// A tenant of this check. All tenants use the same key ids, the same state and the same webhook, but each has its own
-/// key bytes and its own customer. Every second tenant also has a second key, has used its state and remembers the
-/// webhook.
+/// A tenant of this check. All tenants use the same key ids, the same `state` and the same webhook. Each tenant has its
+/// own customer, and its own bytes of the first key. Every second tenant also has a second key, has used its `state`,
+/// and has remembered the webhook.
 struct Owner {
     tenant: TenantId,
     number: usize,

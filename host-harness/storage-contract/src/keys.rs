@@ -1,5 +1,5 @@
-//! Keys of tenants: their order, their wrapping, and that no value is stored under a missing or erased key. A tenant's
-//! key encrypts (seals) the tenant's values, and a host key encrypts (wraps) the tenant's key.
+//! Checks of the tenants' keys: their order, their wrapping, and that no value is stored if its key is missing or
+//! erased. A tenant's key encrypts (seals) the tenant's values, and a host key encrypts (wraps) the tenant's key.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{eventually, race};
@@ -11,7 +11,7 @@ use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::events::EventKind;
 use tiktok_shop_host::storage::{Next, Sealed, StorageError, Swapped, TenantKey};
 
-/// The number of tasks of a race.
+/// The number of tasks in each race.
 const RACERS: u64 = 8;
 /// How often each race is run.
 const ROUNDS: u64 = 4;
@@ -147,7 +147,7 @@ pub(super) async fn an_erased_key_stays_erased(trial: &Trial) -> Result<(), Brok
     eventually("`tenant_keys`", vec![erased, second], || storage.tenant_keys(id)).await
 }
 
-/// Tries to write values that are sealed under this key. Every attempt must answer `KeyGone` and change nothing. The
+/// Tries to write values that are sealed with this key. Every attempt must answer `KeyGone` and change nothing. The
 /// tenant has a token record and a row for the account "there", and nothing for the account "new".
 async fn check_refused(tenant: &Tenant, key: &str) -> Result<(), Broken> {
     let Tenant { storage, id, .. } = tenant;
@@ -245,7 +245,8 @@ pub(super) async fn a_key_in_use_is_not_removed(trial: &Trial) -> Result<(), Bro
     eventually("`tenant_keys`", Vec::new(), || storage.tenant_keys(id)).await
 }
 
-/// The work of one task in the race. Some tasks write a value, and one task removes the key that seals these values.
+/// The work of one of the two tasks in a race. One task removes a key, and the other task writes a value that this key
+/// seals.
 #[derive(Clone, Copy)]
 enum Racer {
     RemovesKey,

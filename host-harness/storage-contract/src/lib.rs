@@ -1,4 +1,4 @@
-//! Checks whether a [`HostStorage`] keeps its contract. Use it in the tests of your own storage:
+//! Checks whether a [`HostStorage`] keeps its contract. Use this crate in the tests of your own storage:
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -15,12 +15,12 @@
 //! ```
 //!
 //! The checks may run on a database that contains other data, and several runs may use one database at the same time. A
-//! run uses its own tenants, which have random names, and times in 1970. At the end it deletes its tenants. A database
-//! that belongs to no environment belongs to [`Environment::TikTokShop`] afterwards. No host should sweep the database
-//! during a run. Run the checks on [`alternating`] handles as well, because a fleet uses a database through several
-//! handles.
+//! run creates its own tenants, which have random names, and deletes them at the end. Its due times and expiry times
+//! are in 1970. If the database belongs to no environment before the run, it belongs to [`Environment::TikTokShop`]
+//! afterwards. No host should sweep the database during a run. Run the checks on [`alternating`] handles as well,
+//! because a fleet uses a database through several handles.
 //!
-//! A check reads again for up to 3 seconds if a read may be stale. In nearly all checks, an error that the contract
+//! If a read may be stale, a check repeats it for up to 3 seconds. In nearly all checks, an error that the contract
 //! does not require counts as a broken promise, even [`Unavailable`]. So the database must be available during a run.
 //!
 //! [`Environment::TikTokShop`]: tiktok_shop_host::storage::Environment::TikTokShop
@@ -111,7 +111,7 @@ impl Report {
     /// Asserts in a test that the storage kept every promise.
     ///
     /// # Panics
-    /// The storage broke a promise. The message has one line for each check that found a broken promise.
+    /// Panics if the storage broke a promise. The message has one line for each check that found a broken promise.
     #[expect(clippy::panic, reason = "an assertion for tests")]
     pub fn assert_kept(&self) {
         let broken: Vec<_> = self.broken().map(Outcome::to_string).collect();
@@ -127,9 +127,9 @@ pub fn checks() -> impl Iterator<Item = (&'static str, &'static str)> {
     CHECKS.iter().map(|check| (check.name, check.promise))
 }
 
-/// Runs every check on this storage, one after the other, and calls `on_outcome` after each. A check that panics or
-/// runs longer than 60 seconds counts as a broken promise, and the next check follows. Needs a tokio runtime with a
-/// timer. If the storage blocks a thread, the runtime needs several threads.
+/// Runs all checks on this storage, one after the other, and calls `on_outcome` after each check. If a check panics or
+/// runs longer than 60 seconds, its promise counts as broken, and the next check runs. This function needs a tokio
+/// runtime with a timer. If the storage blocks a thread, the runtime needs several threads.
 pub async fn run(storage: Arc<dyn HostStorage>, mut on_outcome: impl FnMut(&Outcome)) -> Report {
     let mut report = Report::default();
     for check in CHECKS {
@@ -146,7 +146,7 @@ pub async fn run(storage: Arc<dyn HostStorage>, mut on_outcome: impl FnMut(&Outc
         on_outcome(&outcome);
         report.outcomes.push(outcome);
         if let Some(trial) = trial {
-            // A failure does no harm, because the data that is left belongs to tenants that nobody else uses.
+            // A failed deletion does no harm, because the data that is left belongs to tenants that nobody else uses.
             let _cleaned = on_own_task(async move { trial.clean().await }).await;
         }
     }

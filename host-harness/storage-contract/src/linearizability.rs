@@ -1,12 +1,12 @@
-//! Checks whether the history of a record is linearizable. It is linearizable if its swaps can be put into an order
-//! that explains every answer. In this order, each swap finds the record that the previous swap left. If one swap
-//! returned before a second swap was called, the first one comes earlier in the order (Herlihy and Wing,
+//! Checks whether the history of a record is linearizable. A history is linearizable if its swaps can be put into an
+//! order that explains every answer. In this order, each swap finds the record that the previous swap left. If one swap
+//! returned before a second swap was called, the first swap comes earlier in the order (Herlihy and Wing,
 //! "Linearizability", 1990).
 //!
 //! The search is the algorithm of Wing and Gong ("Testing and verifying concurrent objects", 1993). It remembers the
 //! states that it has visited (Lowe, "Testing for linearizability", 2017). A swap without an answer may take effect at
-//! any time after its call, or never. A load may be stale, so it has no place in the order. But if it finds a record,
-//! some swap must have written that record.
+//! any time after its call, or never. A load may be stale, so the order contains only swaps. But if a load finds a
+//! record, some swap must have written that record.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -91,9 +91,9 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Returns the revision that this swap leaves if it finds the revision `stored`. The outer `None` means that the
-    /// swap is not tried here. Either its answer does not fit, or it has no answer and would change nothing, so it
-    /// needs no place in the order.
+    /// Returns the revision that this swap leaves if it finds the revision `stored`. Returns the outer `None` if the
+    /// search must not put this swap next. Then either the swap's answer does not fit, or the swap has no answer and
+    /// would change nothing, so the order need not contain it.
     fn applied_to(&self, stored: Option<u64>) -> Option<Option<u64>> {
         match self.answer {
             Answer::Done => (stored == self.expected).then_some(self.next),
@@ -135,15 +135,15 @@ fn search(swaps: &[Swap<'_>]) -> Result<(), String> {
     let mut open = vec![begin];
     let mut longest: Option<(usize, Prefix)> = None;
     while let Some(prefix) = open.pop() {
-        // A swap comes later in the order than every swap that returned before it was called. So the next swap must be
-        // one that was called before the first of the remaining swaps returned.
+        // If one swap returned before a second swap was called, the first swap comes earlier in the order. So the next
+        // swap must have been called before any of the remaining swaps returned.
         let answered = prefix.remaining(swaps).filter(|(_, swap)| swap.is_answered());
         let Some(first_return) = answered.map(|(_, swap)| swap.operation.returned).min() else { return Ok(()) };
         let candidates = prefix.remaining(swaps).filter(|(_, swap)| swap.operation.called < first_return);
         let fitting =
             candidates.filter_map(|(at, swap)| Some((swap, prefix.with(at, swap.applied_to(prefix.stored)?))));
         let mut fitting: Vec<_> = fitting.collect();
-        // A stale swap changes nothing. If it fits here, no other place needs to be tried.
+        // A stale swap changes nothing. If a stale swap fits next, no other swap needs to be tried next.
         if let Some(at) = fitting.iter().position(|(swap, _)| matches!(swap.answer, Answer::Stale(_))) {
             fitting = vec![fitting.swap_remove(at)];
         }
@@ -220,8 +220,7 @@ mod tests {
         ] {
             assert_eq!(check_linearizable(&[unknown, rest]), Ok(()), "{rest}");
         }
-        // The unanswered swap takes effect late: after two swaps that were called later, and that did not see its
-        // record.
+        // The unanswered swap takes effect late, after two swaps that were called after it and did not see its record.
         let late = [
             unknown,
             swap([3, 4], None, 11, Done),

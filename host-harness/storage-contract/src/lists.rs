@@ -1,4 +1,4 @@
-//! The lists of one customer or one shop: their content, and that they are in byte order.
+//! Checks of the lists of one customer or one shop: what they contain, and that they are in byte order.
 
 use super::broken::Broken;
 use super::concurrency::{all, eventually};
@@ -16,7 +16,7 @@ pub(super) async fn lists_are_in_byte_order(trial: &Trial) -> Result<(), Broken>
     for account in &ids {
         rows.push(row_with_shops(&samples::key("customer", account)?, &["1"])?);
     }
-    // The order of writing differs from the order of the lists.
+    // The rows are written in an order that differs from the order of the lists.
     let mixed = || rows.iter().rev().step_by(2).chain(rows.iter().rev().skip(1).step_by(2));
     all(mixed().map(|row| tenant.put_both("r", "value", row)).collect()).await?;
     let customer = "customer".parse()?;

@@ -1,5 +1,5 @@
-//! A register is a record with a compare-and-swap. Token records and rows are both registers, so the same checks test
-//! both.
+//! A register is a record that is written by compare-and-swap. Token records and rows are both registers, so the same
+//! checks test token records and rows.
 
 use std::fmt;
 use std::future::Future;
@@ -51,7 +51,7 @@ pub(super) struct Register {
     pub(super) kind: Kind,
 }
 
-/// Runs the check on a token record and then on a row, and reports the failures of both.
+/// Runs the check on a token record and then on a row, and reports the failures of both runs.
 pub(super) async fn for_each_kind<F>(trial: &Trial, check: impl Fn(Register) -> F) -> Result<(), Broken>
 where
     F: Future<Output = Result<(), Broken>>,
@@ -89,7 +89,7 @@ impl Register {
         self.swap_with(expected, next, &[]).await
     }
 
-    /// Swaps the record. If it is a row, the swap also appends the events. A swap of a token record ignores them.
+    /// Swaps the record. If it is a row, the swap also appends the events. A swap of a token record ignores the events.
     pub(super) async fn swap_with(
         &self,
         expected: Option<u64>,
@@ -100,7 +100,8 @@ impl Register {
         Ok(swapped?)
     }
 
-    /// Swaps the record, and returns an error of the storage instead of reporting it as a broken promise.
+    /// Swaps the record. The inner `Result` is the storage's answer, so an error of the storage does not yet count as a
+    /// broken promise.
     pub(super) async fn try_swap(
         &self,
         expected: Option<u64>,

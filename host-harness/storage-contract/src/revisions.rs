@@ -1,4 +1,4 @@
-//! Revisions: the storage keeps the revisions that the host gives.
+//! Checks of revisions: the storage keeps each revision as the host gave it.
 
 use super::broken::{Broken, ensure_eq};
 use super::concurrency::eventually;
@@ -20,8 +20,8 @@ pub(super) async fn a_revision_is_returned_unchanged(trial: &Trial) -> Result<()
         ids.chain([format!("{:x>MAX_REVISION_BYTES$}", "1"), format!("{:x>MAX_REVISION_BYTES$}", "2")]).collect();
     let mut current: Option<&str> = None;
     for revision in &revisions {
-        // This revision is similar to the stored one. A storage that confuses the two revisions would delete the
-        // record.
+        // This revision differs from the stored revision, but is similar. A storage that confuses the two revisions
+        // would delete the record.
         let other: Revision = revision.parse()?;
         let answer = storage.swap_token(id, &key, Some(&other), None).await?;
         let Swapped::Stale(found) = answer else {

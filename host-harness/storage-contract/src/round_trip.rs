@@ -1,4 +1,4 @@
-//! Round trips: the storage returns every field of a record unchanged.
+//! Checks that the storage returns every field of a record unchanged.
 
 use super::broken::{Broken, ensure_eq};
 use super::concurrency::eventually;
@@ -13,7 +13,8 @@ use tiktok_shop_host::storage::{Due, Next, Row, Swapped};
 /// The last second of the year 9999.
 const LAST: UnixSeconds = UnixSeconds(253_402_300_799);
 
-/// Writes the row, and reads it with `load_row`, with `list_rows` and with a stale swap.
+/// Writes the row, then reads it with `load_row`, with `list_rows` and with a stale swap. Each read must return the row
+/// unchanged.
 async fn check_row(tenant: &Tenant, row: &Row, expected: Option<&str>, revision: &str) -> Result<(), Broken> {
     let (Tenant { storage, id, .. }, key) = (tenant, &row.connection.key);
     let next = Next { revision: revision.parse()?, value: row.clone() };
@@ -123,8 +124,8 @@ pub(super) async fn extreme_numbers_and_absent_values_are_returned_unchanged(tri
     let failures = [None, failure(None, None), failure(Some(0), Some("")), failure(Some(u16::MAX), Some("id"))];
     let (zero, last, greatest) = (UnixSeconds(0), LAST, i64::MAX.unsigned_abs());
     for (number, failure) in failures.into_iter().enumerate() {
-        // Each tuple holds the index of the one optional time that is set (4 means that all are set), the time, and the
-        // token generation.
+        // Each tuple holds the index of the optional time that is set (4 means that all four are set), the time, and
+        // the token generation.
         for (place, at, generation) in
             [(0, zero, 0), (1, last, 1), (2, zero, u64::from(u32::MAX) + 1), (3, last, greatest), (4, last, greatest)]
         {

@@ -1,4 +1,4 @@
-//! Values that the checks write: small ones that are easy to tell apart, and ids and texts that a storage may confuse
+//! Values that the checks write: small values that are easy to tell apart, and ids and texts that a storage may confuse
 //! or change.
 
 use tiktok_shop_host::AccountId;
@@ -100,12 +100,13 @@ pub(super) const TEXTS: [&str; 12] = [
 /// The maximum length of an id.
 pub(super) const MAX_ID_BYTES: usize = 256;
 
-/// Repeats the text until the id has its maximum length.
+/// Returns an id of the maximum length, which repeats the text.
 pub(super) fn longest_id(part: &str) -> String {
     part.repeat(MAX_ID_BYTES / part.len())
 }
 
-/// Returns [`SIMILAR_IDS`] and two ids of the maximum length that differ only in their last byte, in byte order.
+/// Returns, in byte order, [`SIMILAR_IDS`] and two ids of the maximum length. These two ids differ only in their last
+/// byte.
 pub(super) fn ids() -> Vec<String> {
     let mut ids: Vec<String> = SIMILAR_IDS.iter().map(|id| (*id).to_owned()).collect();
     ids.extend(["x", "y"].map(|end| format!("{end:~>MAX_ID_BYTES$}")));

@@ -1,5 +1,5 @@
-//! Sealed values, which are encrypted with a tenant's key: they are counted and listed by key, and `reseal` replaces
-//! exactly the value that was read.
+//! Checks of sealed values, which are encrypted with a tenant's key: the storage counts and lists them by key, and
+//! `reseal` replaces exactly the value that was read.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{all, eventually, race};
@@ -9,8 +9,8 @@ use tiktok_shop_host::connection::ConnectionKey;
 use tiktok_shop_host::storage::{Due, KeyUse, Next, Purpose, Sealed, SealedRecord, StorageError, Swapped};
 use tiktok_shop_host::{KeyId, Revision, TenantId};
 
-/// Returns the purpose and the connection of each record that is sealed under this key, read in pages of at most
-/// `limit` entries.
+/// Reads the records that are sealed with this key, in pages of at most `limit` entries. Returns the purpose and the
+/// connection of each record.
 pub(super) async fn listed(
     tenant: &Tenant,
     key: &KeyId,
@@ -19,7 +19,7 @@ pub(super) async fn listed(
     Ok(records(tenant, key, limit).await?.into_iter().map(|record| (record.purpose, record.key)).collect())
 }
 
-/// Returns the records that are sealed under this key, read in pages of at most `limit` entries.
+/// Reads the records that are sealed with this key, in pages of at most `limit` entries.
 async fn records(tenant: &Tenant, key: &KeyId, limit: usize) -> Result<Vec<SealedRecord>, Broken> {
     let mut records: Vec<SealedRecord> = Vec::new();
     loop {
@@ -39,8 +39,9 @@ async fn records(tenant: &Tenant, key: &KeyId, limit: usize) -> Result<Vec<Seale
     }
 }
 
-/// Returns the keys of this check's tenants with the number of records under each key, read in pages of at most `limit`
-/// entries. These tenants follow each other in the list, so the reading ends at the first other tenant.
+/// Returns every key of this check's tenants, and for each key the number of records that are sealed with it. Reads the
+/// list of all keys in pages of at most `limit` entries. The entries of this check's tenants follow each other, so
+/// reading ends at the first entry of another tenant.
 async fn uses(trial: &Trial, limit: usize) -> Result<Vec<KeyUse>, Broken> {
     let mut last: (TenantId, KeyId) = (trial.first_tenant()?, "\0".parse()?);
     let mut own = Vec::new();
@@ -111,7 +112,7 @@ pub(super) async fn key_uses_are_counted_and_listed_page_by_page(trial: &Trial) 
     eventually("the number of entries of the first page of `key_uses`, if they are in order", Some(5), from_the_first)
         .await?;
 
-    // One swap seals a token record under another key, the next one removes the ciphers of a row, and the last one
+    // One swap seals a token record with another key, the next one removes the ciphers of a row, and the last one
     // deletes a token record.
     let moved = samples::token("r2", other("value")?, None)?;
     first.swap_token(&samples::key("customer", "a")?, Some("r1"), Some(&moved)).await?;
@@ -181,12 +182,12 @@ pub(super) async fn similar_key_ids_are_kept_apart(trial: &Trial) -> Result<(), 
     eventually("`key_uses`", expected, counted).await
 }
 
-/// A connection whose token record and row can be resealed, which means sealed again under the second key.
+/// A connection whose token record and row can be resealed, which means sealed again with the second key.
 struct Resealable {
     /// A tenant with a second key.
     tenant: Tenant,
     key: ConnectionKey,
-    /// The token record and the ciphers of the row, both sealed under the first key.
+    /// The token record and the ciphers of the row, both sealed with the first key.
     records: [SealedRecord; 2],
 }
 
@@ -209,7 +210,7 @@ async fn resealable(trial: &Trial) -> Result<Resealable, Broken> {
     Ok(Resealable { tenant, key, records: both })
 }
 
-/// Returns a value that is sealed under the second key.
+/// Returns a value that is sealed with the second key.
 fn second(bytes: &str) -> Result<Sealed, Broken> {
     Ok(Sealed::new("second".parse()?, bytes.into()))
 }
@@ -293,8 +294,8 @@ pub(super) async fn reseal_never_overwrites_a_newer_write(trial: &Trial) -> Resu
             let next = Next { revision: revision.parse()?, value: row };
             tenant.swap_row(&key, Some("r1"), Some(&next), &[]).await
         };
-        // The swaps and the reseals run at the same time. Whichever comes first, the records must be as the swaps wrote
-        // them.
+        // The swaps and the reseals run at the same time. No matter which of them come first, the swaps' values must be
+        // stored in the end.
         let resealing = race(both.clone().map(|record| {
             let tenant = tenant.clone();
             async move { Ok(tenant.storage.reseal(&tenant.id, &record, &second("resealed")?).await?) }

@@ -1,5 +1,5 @@
-//! Compare-and-swap: if several swaps expect the same revision, exactly one of them wins. The others get the record
-//! that the winner wrote.
+//! Checks of compare-and-swap: if several swaps expect the same revision, exactly one swap wins. The other swaps get
+//! the record that the winner wrote.
 
 use super::broken::{Broken, ensure, ensure_eq};
 use super::concurrency::{eventually, race};
@@ -7,9 +7,9 @@ use super::register::{Kind, Register, Stored, for_each_kind};
 use super::trial::Trial;
 use tiktok_shop_host::storage::Swapped;
 
-/// The number of swaps that race, about as many as a small fleet makes for one connection at the same time.
+/// The number of swaps in a race. A small fleet makes about this many swaps for one connection at the same time.
 const RACERS: u64 = 8;
-/// How often each race is run. A faulty storage may answer correctly by chance.
+/// How often each race is run. One run is not enough, because a faulty storage may answer correctly by chance.
 const ROUNDS: u64 = 4;
 
 pub(super) async fn exactly_one_concurrent_create_wins_and_the_others_get_its_record(
@@ -54,14 +54,14 @@ pub(super) async fn exactly_one_concurrent_delete_wins(trial: &Trial) -> Result<
     .await
 }
 
-/// A swap of a race.
+/// A swap in a race.
 #[derive(Clone, Copy)]
 struct Swap {
     expected: Option<u64>,
     next: Option<Stored>,
 }
 
-/// Starts all swaps at the same moment. Each expects the stored revision, so exactly one must win.
+/// Starts all swaps at the same moment. Every swap expects the stored revision, so exactly one swap must win.
 async fn exactly_one_wins(register: &Register, swaps: &[Swap]) -> Result<(), Broken> {
     let answers = race(swaps.iter().map(|&Swap { expected, next }| {
         let register = register.clone();
@@ -105,7 +105,7 @@ async fn increments(register: Register, writer: u64) -> Result<(), Broken> {
     let mut found = register.load().await?;
     let mut wins = 0;
     for number in 1..=max_attempts {
-        // Let other tasks write between the load and the swap.
+        // This lets other tasks write between the load and the swap.
         tokio::task::yield_now().await;
         let value = found.map_or(0, |before| before.value) + 1;
         let next = Stored { revision: writer * 1_000_000 + number, value };
@@ -127,8 +127,8 @@ pub(super) async fn a_swap_that_expects_an_old_revision_is_stale(trial: &Trial) 
     for_each_kind(trial, |register| async move {
         let same = |revision| Some(Stored { revision, value: 7 });
         let other = |revision| Some(Stored { revision, value: 8 });
-        // The writes, in this order. They write the same value several times, each time under a new revision. `None` is
-        // a deletion.
+        // The values to write, in this order. The same value is written several times, each time with a new revision.
+        // `None` is a deletion.
         let writes = [same(1), other(2), same(3), None, same(4), None, same(5)];
         let mut current: Option<Stored> = None;
         let mut old = Vec::new();

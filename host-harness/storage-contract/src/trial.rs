@@ -1,4 +1,4 @@
-//! The environment of one check: its own tenants and times. The tenants are deleted at the end.
+//! The storage of one check, with the check's own tenants and times. The tenants are deleted at the end of the check.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -21,7 +21,7 @@ const LAST_OF_1970: u64 = 31_535_999;
 /// The number of seconds of 1970 that one check uses. The first of these seconds is random, so two checks rarely use
 /// the same seconds.
 const SPAN: u64 = 100_000;
-/// The maximum number of entries of each kind that are deleted at a time.
+/// The maximum number of entries of each kind that one call deletes.
 const PAGE: usize = 500;
 /// The maximum number of attempts to delete a tenant. An abandoned write may still write a record between two attempts.
 const MAX_DELETIONS: usize = 4;
@@ -38,7 +38,7 @@ pub(super) struct Trial {
     tenants: AtomicU64,
 }
 
-/// A tenant of a check, and the key that seals most of its values.
+/// A tenant of a check, and the key that seals most of the tenant's values.
 #[derive(Clone)]
 pub(super) struct Tenant {
     pub(super) storage: Arc<dyn HostStorage>,
@@ -120,7 +120,7 @@ impl Trial {
 }
 
 impl Tenant {
-    /// Returns a value that is sealed under the tenant's key.
+    /// Returns a value that is sealed with the tenant's key.
     pub(super) fn sealed(&self, bytes: impl Into<Vec<u8>>) -> Sealed {
         Sealed::new(self.key.clone(), bytes.into())
     }
@@ -135,7 +135,7 @@ impl Tenant {
         self.swap_token(key, None, Some(&samples::token(revision, self.sealed(bytes), None)?)).await
     }
 
-    /// Creates a row without events.
+    /// Creates a row. Appends no event.
     pub(super) async fn put_row(&self, revision: &str, row: &Row) -> Result<(), Broken> {
         let next = Next { revision: revision.parse()?, value: row.clone() };
         self.swap_row(&row.connection.key, None, Some(&next), &[]).await

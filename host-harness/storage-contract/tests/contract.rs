@@ -1,5 +1,5 @@
-//! The storage in memory and the example of an own storage keep the contract. The package `tiktok-shop-sql-storage`
-//! checks SQLite and PostgreSQL.
+//! Tests that the storage in memory and the example `own_storage.rs` keep the contract. The package
+//! `tiktok-shop-sql-storage` tests SQLite and PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a test that cannot open its database has nothing to assert")]
 
 #[path = "../examples/own_storage.rs"]

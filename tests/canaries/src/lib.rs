@@ -1,5 +1,5 @@
-//! Searches bytes for secrets, in every encoding in which a secret may have been written. Tests use it to show that
-//! logs, errors and requests hold no secret.
+//! Searches bytes for secrets, in every encoding in which a secret may have been written. Tests use this crate to show
+//! that logs, errors and requests contain no secret.
 //!
 //! ```
 //! use tiktok_shop_canaries::Canaries;
@@ -20,7 +20,7 @@ use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode, percent_encode_byte};
 
-/// The minimum length of a secret that can be searched for, in bytes. A shorter text could occur by chance.
+/// The minimum length of a secret, in bytes. A shorter text could occur by chance, so [`Canaries::add`] refuses it.
 pub const MIN_SECRET_BYTES: usize = 12;
 
 /// The secrets to search for.
@@ -51,7 +51,7 @@ impl Canaries {
     /// Adds a secret to search for.
     ///
     /// # Panics
-    /// If the secret is shorter than [`MIN_SECRET_BYTES`].
+    /// Panics if the secret is shorter than [`MIN_SECRET_BYTES`].
     pub fn add(&mut self, kind: &'static str, secret: impl AsRef<[u8]>) {
         let secret = secret.as_ref();
         assert!(secret.len() >= MIN_SECRET_BYTES, "a {kind} of {} bytes cannot be searched for", secret.len());
@@ -61,10 +61,10 @@ impl Canaries {
         }
     }
 
-    /// Searches for all added secrets. Returns the kind and the encoding of those that occur in `bytes`.
+    /// Searches `bytes` for all added secrets. Returns the kind and the encoding of each secret that was found.
     ///
     /// # Panics
-    /// If the secrets are too large for one search. That needs gigabytes of secrets.
+    /// Panics if the added secrets are too large for one search, which takes gigabytes of secrets.
     #[must_use]
     pub fn found_in(&self, bytes: &[u8]) -> BTreeSet<Found> {
         let search = self.search.get_or_init(|| {
@@ -86,7 +86,7 @@ impl fmt::Debug for Canaries {
     }
 }
 
-/// Returns the secret in every encoding that the search knows, each with the name of the encoding.
+/// Returns the secret in every encoding that the search knows, and the name of each encoding.
 fn encodings(secret: &[u8]) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let decimals: Vec<_> = secret.iter().map(u8::to_string).collect();
     let percent: String = secret.iter().map(|byte| percent_encode_byte(*byte)).collect();

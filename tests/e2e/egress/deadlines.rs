@@ -1,5 +1,5 @@
 //! Tests of deadlines that pass while a refresh waits for TikTok. The error tells whether TikTok may have acted. If
-//! TikTok may have acted, the caller must wait 120 s, until the claim has lapsed. (The claim is a note in the token
+//! TikTok may have acted, the caller must wait 120 s, until the claim has lapsed. (A claim is a note in the token
 //! record that one caller sends the refresh token now.) tokio's clock is paused, so that deadlines take no real time.
 
 use std::io;
@@ -21,11 +21,11 @@ use crate::hostile_guest::NoResolver;
 /// The behaviour of a server after it has read a request.
 #[derive(Clone, Copy, Debug)]
 enum Then {
-    /// It sends nothing.
+    /// The server sends nothing.
     Silence,
-    /// It sends this text and nothing more.
+    /// The server sends this text and nothing more.
     Stall(&'static str),
-    /// It sends this text, then one byte every nine seconds.
+    /// The server sends this text, then one byte every nine seconds.
     Drip(&'static str),
 }
 

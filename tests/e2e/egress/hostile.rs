@@ -1,5 +1,5 @@
-//! Tests of a hostile guest. It uses the real `wasi:http` to send requests to network hosts other than TikTok Shop's
-//! two.
+//! Tests of a hostile guest. Through the real `wasi:http`, the guest tries to send requests to network hosts other than
+//! TikTok Shop's two hosts.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -53,7 +53,7 @@ async fn the_two_names_are_resolved_in_upper_and_lower_case_and_with_port_443() 
 async fn every_other_authority_is_denied_before_it_is_resolved() {
     let (host, resolver) = host();
     for authority in [
-        // Network hosts of others, and further network hosts of TikTok.
+        // Network hosts that do not belong to TikTok, and network hosts of TikTok other than the two.
         "evil.example",
         "localhost",
         "tiktok-shops.com",
@@ -233,7 +233,7 @@ async fn a_header_that_could_redirect_the_request_is_refused() {
         let name = header.split(':').next().unwrap();
         assert_eq!(obey(&host, &order).await, Ok(format!("{name}: HeaderError::Forbidden")));
     }
-    // Pseudo-headers of HTTP/2 are not valid header names.
+    // Pseudo-headers of HTTP/2, and names with a null character, are not valid header names.
     for header in [":authority: evil.example", ":scheme: http", ":path: /", "host\0: evil.example"] {
         let order = format!("request\nGET\nhttps\nauth.tiktok-shops.com\n/\n{header}");
         let outcome = obey(&host, &order).await.unwrap();

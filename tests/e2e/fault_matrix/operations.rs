@@ -1,5 +1,5 @@
-//! The operations that send requests. Each operation is called while a fault lasts. Afterwards it finds out in which
-//! state the fault has left the connection.
+//! The operations that send requests. The test calls each operation while a fault lasts. Afterwards the test finds out
+//! in which state the fault has left the connection.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -20,10 +20,10 @@ use tiktok_shop_tests::{
 };
 use tokio::net::TcpSocket;
 
-/// The name of a fault that the fake cannot play, because the fault needs a port on which nothing listens.
+/// The name of a fault that the fake cannot produce, because the fault needs a port on which nothing listens.
 pub(super) const CONNECTION_REFUSED: &str = "connection refused";
 
-/// An operation to measure. The fault replaces the answers to the operation's requests to one path.
+/// An operation to measure. The fault replaces TikTok's answers to the operation's requests to one path.
 pub(super) struct Operation {
     pub(super) name: &'static str,
     /// The path of the requests that meet the fault.
@@ -53,10 +53,10 @@ struct Ended {
     then: String,
 }
 
-/// The result that the caller of a call gets.
+/// The result of a call, as its caller gets it.
 struct CallResult {
-    /// The action of the connector's error. `ok` if the call succeeded. `answer` if `call` returned an error answer of
-    /// TikTok. `ended by the host` and the host's error text if the host ended the call.
+    /// `ok` if the call succeeded. `answer` if `call` returned an error answer of TikTok. The action of the connector's
+    /// error if the connector returned one. `ended by the host` and the host's error text if the host ended the call.
     case: String,
     /// The code of the error or of TikTok's error answer. After a success, the code of the failure that the result
     /// still shows, or `None`.
@@ -84,8 +84,8 @@ impl CallResult {
         }
     }
 
-    /// Reads the result of a call that returns a connection. If the call succeeded, the result contains the last
-    /// failure of the connection, if it shows one.
+    /// Reads the result of a call that returns a connection. If the call succeeded and the connection shows a failure,
+    /// the result contains this failure.
     fn connection(outcome: &Result<Connection, CallError>) -> Self {
         Self::of(outcome, |connection| {
             let failure = connection.last_failure.as_ref().map(|past| &past.failure);
@@ -107,8 +107,8 @@ impl CallResult {
         })
     }
 
-    /// Reads the result of `disconnect`. If the call succeeded, the result contains the failure of the first shop whose
-    /// authorization TikTok did not revoke, if there is one.
+    /// Reads the result of `disconnect`. If the call succeeded but TikTok did not revoke the authorization of every
+    /// shop, the result contains the failure of the first shop that was not revoked.
     fn disconnected(outcome: &Result<Disconnected, CallError>) -> Self {
         Self::of(outcome, |ended| {
             let failure = ended.not_revoked.first().map(|left| &left.failure);
@@ -211,7 +211,7 @@ impl Faulty {
         (outcome, names.join(" "))
     }
 
-    /// Returns the customer's connection as `list-connections` shows it, or `None` if it shows none.
+    /// Returns the customer's connection as `list-connections` shows it, or `None` if the list is empty.
     async fn row(&self) -> Option<Connection> {
         self.stage.connections(ALICE).await.pop()
     }
@@ -222,8 +222,8 @@ impl Faulty {
 
     /// Refreshes without a fault, and returns the result as text. The text is `ok` if the connection is in order:
     /// active, with its shop, and without a failure. After an error, the text is the action and the code of the error.
-    /// For any other connection, it is the whole connection. If the refresh sent requests, the text ends with how many
-    /// of them were for tokens and how many for shops, for example `ok, tokens 1, shops 1`.
+    /// In every other case, the text is the whole connection. If the refresh sent requests, the text ends with the
+    /// number of requests for tokens and the number of requests for shops, for example `ok, tokens 1, shops 1`.
     async fn refresh(&self, mode: RefreshMode) -> String {
         let outcome = match self.stage.refresh(ALICE, mode).await {
             Ok(connection) if in_order(&connection) => "ok".to_owned(),
@@ -250,10 +250,10 @@ impl Faulty {
         }
     }
 
-    /// Makes the same call again without a fault. If it fails, makes it once more: after 120 s if the record contains a
-    /// claim (a note that one caller sends the refresh token now), or after 3600 s if it contains a back-off. If the
-    /// error then demands a new consent, connects again and makes the call a last time. Returns in words which of these
-    /// calls worked, or the error if none worked.
+    /// Makes the same call again, without a fault. If it fails because of a claim (a note in the record that one caller
+    /// sends the refresh token now), makes the call once more after 120 s. If it fails because of a back-off, makes the
+    /// call once more after 3600 s. If an error demands a new consent, connects again and makes the call a last time.
+    /// Returns in words which of these calls worked, or the error if none worked.
     async fn again(&self, ask: &Ask) -> String {
         let result = self.ask(&self.stage.host, ask).await;
         let (pause, works) = match (result.case.as_str(), result.code.as_deref()) {
@@ -291,9 +291,9 @@ fn in_order(connection: &Connection) -> bool {
         && connection.shops.iter().map(|shop| shop.standing).eq([ShopStanding::Granted])
 }
 
-/// The text of a refresh that renews the tokens and reads the shops.
+/// The text that [`Faulty::refresh`] returns if the refresh renews the tokens and reads the shops.
 const RENEWS: &str = "ok, tokens 1, shops 1";
-/// The text of a refresh that only reads the shops.
+/// The text that [`Faulty::refresh`] returns if the refresh only reads the shops.
 const READS: &str = "ok, tokens 0, shops 1";
 const IN_PROGRESS: &str = "retry-after refresh-in-progress";
 
@@ -377,7 +377,7 @@ async fn refresh_tokens(faulty: &Faulty) -> Ended {
 
 async fn refresh_shops(faulty: &Faulty) -> Ended {
     assert!(faulty.connects_again().await);
-    // Let more than ten minutes pass after the consent. Before that time, the connector does not renew a refused token.
+    // More than ten minutes pass after the consent. Earlier, the connector would not renew a refused token.
     faulty.stage.advance(700);
     let (tenant, alice) = (tenant(0), customer_id(ALICE));
     let (outcome, requests) = faulty.call(faulty.host.refresh(&tenant, &alice, None, RefreshMode::WhenDue)).await;
@@ -419,8 +419,7 @@ async fn access_token(faulty: &Faulty) -> Ended {
     Ended { result, requests, then: faulty.again(&Ask::Token).await }
 }
 
-/// Measures `call` more than ten minutes after the consent. Before that time, the connector does not renew a refused
-/// token.
+/// Measures `call` more than ten minutes after the consent. Earlier, the connector would not renew a refused token.
 async fn call(faulty: &Faulty, method: HttpMethod, path: &str) -> Ended {
     assert!(faulty.connects_again().await);
     faulty.stage.advance(700);
@@ -433,8 +432,8 @@ async fn call(faulty: &Faulty, method: HttpMethod, path: &str) -> Ended {
     Ended { result, requests, then }
 }
 
-/// Measures `disconnect` more than ten minutes after the consent. Before that time, the connector does not renew a
-/// refused token.
+/// Measures `disconnect` more than ten minutes after the consent. Earlier, the connector would not renew a refused
+/// token.
 async fn disconnect(faulty: &Faulty) -> Ended {
     let stage = &faulty.stage;
     assert!(faulty.connects_again().await);

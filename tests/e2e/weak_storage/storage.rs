@@ -1,5 +1,6 @@
-//! Storages with one weakness. Each is an interceptor in front of a storage that keeps the storage contract.
-//! [`History::swap`] implements the weaknesses of writes, and [`History::late_load`] those of loads.
+//! Storages with one weakness each. Each of them is an interceptor in front of a storage that keeps the storage
+//! contract. [`History::swap`] implements the weaknesses of writes, and [`History::late_load`] implements the weakness
+//! of loads.
 
 use std::collections::BTreeMap;
 
@@ -21,12 +22,13 @@ pub(crate) enum Weakness {
     /// A swap that does not write, because another writer was faster, returns the record as it was before the newest
     /// write.
     AnswersLate,
-    /// Each write is repeated after the next write.
+    /// After each write, the storage repeats the write before it.
     WritesTwice,
     /// A record gets the revisions 1, 2, 3 in place of the host's revisions. After a deletion, the numbers start again
     /// at 1.
     OwnRevisions,
-    /// A swap compares numbers as in [`Weakness::OwnRevisions`], but the storage returns the host's revisions.
+    /// The storage numbers the writes as in [`Weakness::OwnRevisions`], and a swap compares these numbers. But the
+    /// storage returns the host's revisions.
     ComparesNumbers,
 }
 
@@ -158,7 +160,7 @@ impl Record for RowEntry {
 
 /// The data that a weak storage remembers about one record.
 struct History<R: Record> {
-    /// The record that the newest write replaced. `None` if it replaced no record.
+    /// The record that the newest write replaced. `None` if this write replaced no record.
     before: Option<R>,
     /// The number of further loads that return `before`.
     late_loads: usize,

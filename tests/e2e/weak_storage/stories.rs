@@ -1,5 +1,6 @@
-//! Stories of one connection on a weak storage, or on a storage that keeps the contract. The fake revokes every token
-//! of the grant if a refresh token is sent twice. Each story returns its result in the words of `docs/storage.md`.
+//! Stories, which are sequences of calls for one connection on a weak storage or on a storage that keeps the contract.
+//! The fake revokes every token of the grant if a refresh token is sent twice. Each story returns its result in the
+//! words of `docs/storage.md`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -22,23 +23,23 @@ use super::storage::{Weak, Weakness};
 enum Gate {
     /// The load waits until all loads with this barrier have reached the barrier.
     Together(Arc<Barrier>),
-    /// The load waits until the test lets it through the door.
+    /// The load waits until the test opens the door.
     Held(Arc<Door>),
 }
 
 /// A door at which one load waits.
 #[derive(Default)]
 struct Door {
-    /// Notified when the load has arrived.
+    /// The load notifies this when it has arrived.
     arrived: Notify,
-    /// Notified by the test, so that the load goes on.
+    /// The test notifies this to let the load go on.
     opened: Notify,
 }
 
 /// A storage that makes the next loads of token records wait. Each load takes one gate and waits at it. If no gate is
 /// left, the load does not wait.
 struct Gated {
-    /// The weakness of the storage. `None` if it keeps the contract.
+    /// The weakness of the storage. `None` if the storage keeps the contract.
     weak: Option<Weak>,
     gates: Mutex<Vec<Gate>>,
 }
@@ -71,7 +72,7 @@ impl Interceptor for Gated {
     }
 }
 
-/// One customer with the connection of one seller.
+/// A stage with one customer, who is connected to one seller account.
 struct Story {
     stage: Stage,
     storage: Arc<Gated>,
@@ -139,8 +140,8 @@ impl Story {
         Some(records)
     }
 
-    /// Returns each refresh token that the fake has issued to the seller's connections, and whether the fake still
-    /// accepts it.
+    /// Returns each refresh token that the fake has issued for the seller, and whether the fake still accepts this
+    /// token.
     fn issued(&self) -> Vec<(String, bool)> {
         let issued = self.stage.fake.issued(&self.stage.fake.apps()[0].service_id, SELLER).unwrap();
         issued.refresh_tokens.into_iter().map(|token| (token.token, token.honoured)).collect()
@@ -152,7 +153,7 @@ impl Story {
         sent.iter().collect::<BTreeSet<_>>().len() < sent.len()
     }
 
-    /// Refreshes on another host an hour later, and returns what has become of the connection.
+    /// Lets an hour pass, refreshes on another host, and returns what has become of the connection.
     async fn fate(&self) -> &'static str {
         self.stage.advance(3_600);
         let code = self.refresh(RefreshMode::Forced).await;

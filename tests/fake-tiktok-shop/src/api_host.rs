@@ -70,7 +70,7 @@ pub(crate) fn refused_cipher(switches: &Switches) -> Failure {
     }
 }
 
-/// Checks the request's signature and returns the app that signed.
+/// Checks the request's signature and returns the app that signed the request.
 fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -> Result<&'a App, Failure> {
     let query = &request.query;
     // If a parameter is repeated, some clients sign its first value, some its last, and some all. So the fake refuses a
@@ -103,8 +103,7 @@ fn verify_signature<'a>(marketplace: &'a Marketplace, request: &VendorRequest) -
         content_type: request.header("content-type"),
         body: &request.body,
     };
-    // In live use, TikTok Shop answers a GET with a body as if the signature were wrong, no matter which bytes were
-    // signed.
+    // In live use, TikTok Shop refuses the signature of every GET that has a body, no matter which bytes were signed.
     let body_on_get = request.method == Method::GET && !request.body.is_empty();
     let accepts_unsigned = marketplace.switches.unsigned_empty_object == UnsignedEmptyObject::Accepted;
     let unsigned = Signed { body: b"", ..signed };
@@ -146,7 +145,7 @@ fn authenticate(marketplace: &Marketplace, app: &App, request: &VendorRequest) -
         })?;
     let seller = marketplace.seller(&key.seller).map_err(|_| invalid())?;
     let authorization = marketplace.grants.authorization(key).ok_or_else(invalid)?;
-    // 1 is a creator, and 2 and 3 are partners.
+    // User type 1 is a creator. User types 2 and 3 are partners.
     if matches!(seller.user_type, 1..=3) {
         let message = "The user type of the access token does not fit the request";
         return Err(Failure::new(switches.status_101000.into(), 101_000, message));

@@ -1,7 +1,7 @@
-//! The fake's clock. Codes and tokens expire by it, and the timestamps of requests are compared with it.
+//! The fake's clock. It decides whether codes and tokens have expired, and whether the timestamp of a request is valid.
 //!
-//! On purpose, the fake has its own code for the clock and the calendar, so that a mistake in the connector's code
-//! cannot hide. The clock stops at the end of the year 9999, so that adding a lifetime to it cannot overflow.
+//! On purpose, the fake has its own code for the clock and the calendar, so that tests notice a mistake in the
+//! connector's code. The clock stops at the end of the year 9999, so that adding a lifetime to it cannot overflow.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -36,7 +36,7 @@ impl Clock {
         Self::ticking_from(now.as_secs())
     }
 
-    /// Creates a clock that shows `unix_seconds` now and runs from there.
+    /// Creates a clock that shows `unix_seconds` now and runs on from this time.
     pub fn ticking_from(unix_seconds: u64) -> Self {
         let mut clock = Self { reading: Duration::ZERO, running_since: Some(instant()) };
         clock.set(unix_seconds);
@@ -129,7 +129,7 @@ impl Utc {
     }
 }
 
-/// Returns the weekday of a day, counted from 1970-01-01, which was a Thursday.
+/// Returns the weekday of a day. The days are counted from 1970-01-01, which was a Thursday.
 fn weekday(day: u64) -> &'static str {
     match day % 7 {
         0 => "Thu",

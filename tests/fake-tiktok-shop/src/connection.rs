@@ -1,4 +1,4 @@
-//! The connections of the listener. Each serves correct HTTP until a fault takes it over.
+//! The network connections of the fake. Each connection serves correct HTTP until a fault takes the connection over.
 
 use std::future::pending;
 
@@ -15,13 +15,13 @@ use tower_service::Service as _;
 
 use crate::fault::Ending;
 
-/// The bytes that a fault sends on the connection of its request, and how it ends the connection.
+/// The bytes that a fault sends on the connection of its request, and how the fault ends the connection.
 pub(crate) struct Playback {
     pub bytes: Vec<u8>,
     pub then: Ending,
 }
 
-/// Hands the connection of a request over to a fault. Every request carries one of these as an extension.
+/// Hands the connection of a request over to a fault. Every request carries a `TakeOver` as an extension.
 #[derive(Clone)]
 pub(crate) struct TakeOver(mpsc::Sender<Playback>);
 
@@ -67,7 +67,7 @@ async fn serve_connection(stream: TcpStream, router: Router, mut running: watch:
         request.extensions_mut().insert(take_over.clone());
         router.clone().call(request)
     });
-    // A `Date` header always shows the fake's time. Hyper's own header would show the system's time.
+    // A `Date` header always shows the fake's time. Hyper's own header is off, because it would show the system's time.
     let mut connection = http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
     let mut stopping = false;
     let playback = loop {
@@ -87,7 +87,8 @@ async fn serve_connection(stream: TcpStream, router: Router, mut running: watch:
     }
 }
 
-/// Plays a fault. The client may close the connection at any moment, even while this function is writing.
+/// Sends the bytes of a fault and ends the connection as the fault says. The client may close the connection at any
+/// moment, even while this function is writing.
 async fn play(mut stream: TcpStream, Playback { bytes, then }: Playback) {
     if stream.write_all(&bytes).await.is_err() {
         return;

@@ -23,7 +23,7 @@ pub enum Decision {
 }
 
 impl Marketplace {
-    /// Decides as seller `seller_id` on the app's consent page and returns the query of the callback.
+    /// Makes the decision of the seller `seller_id` on the app's consent page. Returns the query of the callback.
     pub(crate) fn decide(
         &mut self,
         service_id: &str,

@@ -1,6 +1,6 @@
-//! The consent page, on which a seller allows or refuses an app. Two links lead to it: `/open/authorize?service_id=…`
-//! on `services.tiktokshop.com`, which Partner Center shows, and the older `/oauth/authorize?app_key=…` on
-//! `auth.tiktok-shops.com`, which some SDKs and the documentation of a vendor still contain.
+//! The consent page, on which a seller allows or refuses an app. Two kinds of link open this page. Partner Center shows
+//! `/open/authorize?service_id=…` on `services.tiktokshop.com`. Some SDKs and the documentation of a vendor still
+//! contain the older `/oauth/authorize?app_key=…` on `auth.tiktok-shops.com`.
 
 use axum::http::{Method, StatusCode};
 
@@ -14,7 +14,7 @@ use crate::seller::Seller;
 use crate::server::Reply;
 use crate::vendor_request::VendorRequest;
 
-/// A link to the consent page. The two links name the app in different ways.
+/// A link to the consent page. Each of the two kinds of link names the app in its own way.
 #[derive(Clone, Copy)]
 pub(crate) enum Link {
     /// `/open/authorize?service_id=…`
@@ -39,7 +39,7 @@ impl Link {
         }
     }
 
-    /// Returns the app that a link names.
+    /// Returns the app. `named` is the value of the link's parameter.
     pub(crate) fn app(self, marketplace: &Marketplace, named: &str) -> Result<App, ControlError> {
         match self {
             Self::ServiceId => marketplace.app_by_service_id(named).cloned(),
@@ -57,7 +57,7 @@ pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest, lin
     }
     match request.method {
         Method::GET => ask(marketplace, link, &request.query),
-        // A browser says in this header which site has sent a form. Another site must not decide for the seller.
+        // The header `sec-fetch-site` says which site has sent a form. Another site must not decide for the seller.
         Method::POST if request.header("sec-fetch-site").is_some_and(|site| site != "same-origin") => {
             problem(StatusCode::FORBIDDEN, "Another web site has sent this form. Decide on the consent page.")
         }

@@ -1,4 +1,4 @@
-//! The control interface in process: tests and people change the fake and read its state.
+//! The control interface in Rust: code in the same process, for example a test, changes the fake and reads its state.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use crate::signature::sign_webhook;
 use crate::switches::{DeauthorizeNotice, Switches};
 use crate::webhook::{Notice, WebhookDelivery, WebhookFate, post};
 
-/// A handle on a running fake: its clock, switches, sellers, grants and recorded requests.
+/// A handle that changes and reads a running fake: its clock, switches, sellers, grants and recorded requests.
 ///
 /// The handle is cheap to clone. An app is identified by its `service_id`, a seller by its [`Seller::id`].
 #[derive(Clone)]
@@ -33,7 +33,7 @@ pub struct Control {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
-    /// The seller has not authorized the app, or the authorization was taken back.
+    /// The seller has not authorized the app, or the authorization was revoked.
     #[error("the app has no authorization by {0:?}")]
     NotAuthorized(String),
     /// The address is not on this machine. Webhooks are posted to this machine only.
@@ -54,7 +54,7 @@ pub enum ControlError {
     /// No app has this `service_id`.
     #[error("no app with the service id {0:?}")]
     UnknownService(String),
-    /// The seller has no shop with this id, or the grant does not cover it.
+    /// The seller has no shop with this id, or the grant does not cover this shop.
     #[error("the seller has no shop {0:?}")]
     UnknownShop(String),
     /// No webhook with this number is waiting for an answer.
@@ -68,8 +68,8 @@ impl Control {
     }
 
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Marketplace) -> T) -> T {
-        // No code should panic while it holds the lock. If some code does, it is better to go on with the state than to
-        // fail.
+        // No code should panic while it holds the lock. If some code panics all the same, the fake goes on with the
+        // state as it is.
         work(&mut self.marketplace.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -88,7 +88,7 @@ impl Control {
         self.with(|marketplace| marketplace.clock)
     }
 
-    /// Sets the clock, forward or back. A ticking clock runs on from there.
+    /// Sets the clock, forward or back. A ticking clock runs on from the new time.
     pub fn set_now(&self, unix_seconds: u64) {
         self.with(|marketplace| marketplace.clock.set(unix_seconds));
     }
@@ -157,7 +157,7 @@ impl Control {
         self.with(|marketplace| marketplace.remove_shop(seller, shop_id))
     }
 
-    /// Decides as the seller on the app's consent page and returns the query of the callback, `code=…&state=…`.
+    /// Makes the seller's decision on the app's consent page. Returns the query of the callback, `code=…&state=…`.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`]
@@ -171,8 +171,8 @@ impl Control {
         self.with(|marketplace| marketplace.decide(service_id, seller, state, decision))
     }
 
-    /// Ends every authorization that the seller has given to any app so far, as if the time of the authorization were
-    /// over. A refresh then gets 36004001. By default, access tokens stay valid until they expire
+    /// Ends every authorization that the seller has given to any app so far. The fake then treats these authorizations
+    /// like expired ones: a refresh gets 36004001. By default, access tokens stay valid until they expire
     /// ([`Switches::access_token_after_end`]).
     ///
     /// # Errors
@@ -181,7 +181,7 @@ impl Control {
         self.with(|marketplace| marketplace.end_authorization(seller))
     }
 
-    /// Lets the seller's access tokens expire at once, at every app. A call then gets 105002. Refresh tokens stay
+    /// Makes all access tokens of the seller expire now, for every app. A call then gets 105002. Refresh tokens stay
     /// valid.
     ///
     /// # Errors
@@ -191,8 +191,8 @@ impl Control {
     }
 
     /// Removes the app in the same way as the seller does in Seller Center. With the default switches, a webhook of
-    /// type 6 is queued for each shop. Afterwards a refresh gets 36004005, a call gets 105001 and an exchange gets
-    /// 36004004.
+    /// type 6 is queued for each shop. Afterwards a refresh gets 36004005, a call gets 105001, and the exchange of an
+    /// authorization code gets 36004004.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`]
@@ -202,8 +202,8 @@ impl Control {
     }
 
     /// Removes one shop from the seller's grant to the app, until the next consent. A webhook of type 6 is queued, and
-    /// the shop is no longer listed. With the default switches, calls for the shop get 106013, and removing the last
-    /// shop also removes the grant.
+    /// the shop is no longer listed. With the default switches, calls for the shop get 106013, and if it was the last
+    /// shop, the whole grant is removed.
     ///
     /// # Errors
     /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`],
@@ -213,8 +213,8 @@ impl Control {
         self.with(|marketplace| marketplace.deauthorize_shop(&key, shop_id, DeauthorizeNotice::Sent))
     }
 
-    /// Revokes every grant of the seller, at every app and without a webhook. Afterwards a refresh gets 36004005, a
-    /// call gets 105001 and an exchange gets 36004004.
+    /// Revokes every grant of the seller to any app. Sends no webhook. Afterwards a refresh gets 36004005, a call gets
+    /// 105001, and the exchange of an authorization code gets 36004004.
     ///
     /// # Errors
     /// [`ControlError::UnknownSeller`]
@@ -274,7 +274,7 @@ impl Control {
         })
     }
 
-    /// Returns the webhooks of all apps that are due now, in the order in which they are sent. A webhook stays due
+    /// Returns all webhooks that are due now, of every app, in the order in which they are sent. A webhook stays due
     /// until [`webhook_answered`](Self::webhook_answered) is called for it.
     pub fn webhooks_due(&self) -> Vec<WebhookDelivery> {
         self.with(|marketplace| {
@@ -283,10 +283,11 @@ impl Control {
         })
     }
 
-    /// Records the receiver's answer to a delivery: the HTTP status, or `None` if no answer came within 3 seconds. A
-    /// webhook is delivered if the status is 2xx, or by default also if it is 401 ([`Switches::refused_webhook`]).
-    /// Otherwise the delivery has failed, and the webhook becomes due again 2 minutes, 30 minutes, 3 hours and 12 hours
-    /// after its first, second, third and fourth failure. After the fifth failure the fake gives up.
+    /// Records the receiver's answer to a delivery: the HTTP status, or `None` if no answer came within 3 seconds. The
+    /// webhook counts as delivered if the status is 2xx. By default it also counts as delivered if the status is 401
+    /// ([`Switches::refused_webhook`]). With any other answer, the delivery has failed. The webhook becomes due again 2
+    /// minutes after its first failure, 30 minutes after its second, 3 hours after its third, and 12 hours after its
+    /// fourth. After the fifth failure, the fake gives up.
     ///
     /// # Errors
     /// [`ControlError::UnknownWebhook`]
@@ -329,35 +330,35 @@ impl Control {
         })
     }
 
-    /// Returns the ids of the packages that were shipped. Only the first request for a package ships it. Later requests
-    /// get 21011006, and the log records them like any request.
+    /// Returns the ids of the packages that were shipped. The first request for a package ships the package. Later
+    /// requests for this package get 21011006. The request log contains all these requests.
     pub fn shipped_packages(&self) -> Vec<String> {
         self.with(|marketplace| marketplace.shipments.packages().cloned().collect())
     }
 
-    /// Scripts a fault for one request to `path`. Faults that were scripted earlier for this path are played first. The
-    /// request log shows the fault under `name`.
+    /// Lets one later request to `path` meet this fault. If faults were already added for this path, they come first.
+    /// The request log shows the fault under `name`.
     pub fn fault_next(&self, path: &str, name: &str, fault: Fault) {
         self.with(|marketplace| marketplace.faults.add(path, name, fault, Some(1)));
     }
 
-    /// Scripts a fault for every request to `path` until [`clear_faults`](Self::clear_faults).
+    /// Lets every request to `path` meet this fault, until [`clear_faults`](Self::clear_faults) is called.
     pub fn fault_every(&self, path: &str, name: &str, fault: Fault) {
         self.with(|marketplace| marketplace.faults.add(path, name, fault, None));
     }
 
-    /// Returns the scripts that are not used up. If a script's `met` is 0, its fault was never played.
+    /// Returns the fault scripts that are not used up. If a script's `met` is 0, no request has met its fault.
     pub fn faults(&self) -> Vec<FaultScript> {
         self.with(|marketplace| marketplace.faults.all().to_vec())
     }
 
-    /// Removes all scripts and returns those that were not used up.
+    /// Removes all fault scripts, and returns the scripts that were not used up.
     pub fn clear_faults(&self) -> Vec<FaultScript> {
         self.with(|marketplace| marketplace.faults.take())
     }
 
-    /// Returns every code, token and cipher that was handed out so far. Tests search logs and requests for them.
-    /// Ciphers of shops that were removed from their seller are missing.
+    /// Returns every code, token and cipher that the fake has handed out so far. Tests search logs and requests for
+    /// these secrets. The result lacks the ciphers of shops that were removed from their seller.
     pub fn issued_secrets(&self) -> Vec<IssuedSecret> {
         self.with(|marketplace| {
             let shops = marketplace.sellers.iter().flat_map(|seller| seller.shops.iter().map(move |s| (seller, s)));

@@ -1,7 +1,8 @@
-//! The control interface over HTTP: JSON under `/_control`.
+//! The control interface over HTTP: tests and people read and change the fake's state with JSON requests to paths under
+//! `/_control`.
 //!
-//! Any web page that is open in a browser on this machine can make the browser send requests here. The interface
-//! refuses such requests: see [`refuse_other_sites`].
+//! Any web page that is open in a browser on this machine can make the browser send requests to this interface. The
+//! interface refuses such requests: see [`refuse_other_sites`].
 
 mod operations;
 
@@ -61,11 +62,13 @@ pub(crate) fn router() -> Router<Control> {
         .layer(from_fn(refuse_other_sites))
 }
 
-/// Refuses a request that a web page of another origin has caused, and a change whose body is not declared as JSON.
+/// Refuses a request that a web page of another origin has caused. Also refuses a POST, PUT or PATCH request whose
+/// content type is not `application/json`.
 ///
-/// Current browsers name the origin in `Origin` and `Sec-Fetch-Site`. An older browser names it in neither, but it does
-/// not let a page send the content type `application/json` to another origin without asking that origin first, and the
-/// fake does not answer such a question. Programs like curl send neither header, and may use the interface.
+/// In the headers `Origin` and `Sec-Fetch-Site`, a current browser tells which origin has caused a request. An older
+/// browser sends neither header. But before a page may send the content type `application/json` to another origin, the
+/// browser asks that origin for permission, and the fake never gives this permission. Programs like curl send neither
+/// header. They may use the interface.
 async fn refuse_other_sites(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let is_own_site = |site: &HeaderValue| *site == "same-origin" || *site == "none";
@@ -252,7 +255,7 @@ async fn show_shops(State(control): State<Control>, Path(seller): Path<String>) 
     Ok(control.with(|marketplace| marketplace.seller(&seller).map(|seller| Json(shops(seller))))?)
 }
 
-/// Returns the seller's list of shops, without the ciphers, which must not be shown.
+/// Returns the seller's list of shops. The list contains no ciphers, because ciphers are secrets.
 fn shops(seller: &Seller) -> Value {
     seller.shops.iter().map(|shop| shop.row(None)).collect()
 }

@@ -1,8 +1,9 @@
-//! How grants lose shops, are removed and end, and which webhooks announce this to apps.
+//! Removes grants or single shops of grants, and queues the webhooks that tell an app about a removal or about the
+//! coming end of a grant.
 //!
 //! Source: the official page `seller-authorization-guide` and the pages of the webhooks `SELLER_DEAUTHORIZATION` and
 //! `UPCOMING_AUTHORIZATION_EXPIRATION` (as of 2026). These pages do not say whether TikTok Shop sends one webhook for
-//! each shop of a grant, or what happens when the last shop is removed. Switches decide both.
+//! each shop of a grant, or what happens when the last shop is removed. Switches decide both questions.
 
 use serde_json::{Value, json};
 
@@ -42,8 +43,8 @@ impl Marketplace {
         Ok(())
     }
 
-    /// Queues the due webhooks that announce that this grant ends. Callers must call this function before they change
-    /// the grant, because the webhooks describe the grant as it was when they became due.
+    /// Queues the webhooks about the coming end of this grant that are due by now. A caller must call this function
+    /// before it changes the grant, because each webhook describes the grant as it was when the webhook became due.
     pub(crate) fn announce_end(&mut self, key: &GrantKey) {
         let (zone, now) = (self.switches.ending_notice_zone, self.clock.now());
         let times = self.grants.announcements(key, now, zone);
@@ -63,21 +64,22 @@ impl Marketplace {
         }
     }
 
-    /// Queues the due webhooks that announce the end of a grant, for every grant.
+    /// For every grant, queues the webhooks about its coming end that are due by now.
     pub(crate) fn announce_ends(&mut self) {
         for key in self.grants.keys().cloned().collect::<Vec<_>>() {
             self.announce_end(&key);
         }
     }
 
-    /// Queues the due webhooks that announce the end of a grant, for every grant of the seller.
+    /// For every grant of the seller, queues the webhooks about its coming end that are due by now.
     pub(crate) fn announce_ends_of(&mut self, seller: &str) {
         for key in self.grants.keys().filter(|key| key.seller == seller).cloned().collect::<Vec<_>>() {
             self.announce_end(&key);
         }
     }
 
-    /// Returns the ids of the shops in a grant that was not taken back.
+    /// Returns the ids of the shops that a grant covers. Returns an error if there is no such grant, or if it was taken
+    /// back.
     fn granted_shops(&self, key: &GrantKey) -> Result<Vec<String>, ControlError> {
         self.app_by_service_id(&key.service_id)?;
         let shops = &self.seller(&key.seller)?.shops;
@@ -96,7 +98,8 @@ impl Marketplace {
         }
     }
 
-    /// Queues a webhook for each of the shops, or only for the first, as the switch `grant_notices` says.
+    /// Queues one webhook for each of the shops, or one webhook for the first shop only. The switch `grant_notices`
+    /// decides which.
     fn queue_notices(&mut self, key: &GrantKey, event_type: u32, shops: Vec<String>, at: u64, data: &Value) {
         let count = match self.switches.grant_notices {
             GrantNotices::EachShop => shops.len(),

@@ -1,4 +1,4 @@
-//! The calls of the API, with one file per subject.
+//! The calls of the API that the fake answers. The calls of one subject, for example orders, are in one file.
 
 mod orders;
 mod packages;
@@ -28,7 +28,7 @@ pub(crate) mod scope {
     pub(crate) const SHOP: &str = "seller.shop.info";
 }
 
-/// A call of the API. Every call of the fake needs a seller's access token.
+/// A call of the API. Every call that the fake answers needs a seller's access token.
 pub(crate) struct Endpoint {
     method: Method,
     /// The path. A segment `{…}` matches any one segment that is not empty.
@@ -38,21 +38,22 @@ pub(crate) struct Endpoint {
     pub answers: Answers,
 }
 
-/// Whose data a call returns, and the function that answers the call.
+/// The kind of a call, and the function that answers it. A call is for a seller or for one shop.
 ///
 /// The official page `api-entity-tags` (as of December 2025) gives most endpoints a tag: *Seller* or *Shop*.
 #[derive(Clone, Copy)]
 pub(crate) enum Answers {
-    /// The seller's data: tag *Seller*, or no tag. The call must not have a `shop_cipher`.
+    /// A call for the seller. It has the tag *Seller*, or no tag. The request must not have a `shop_cipher`.
     Seller(fn(&Caller, &VendorRequest) -> Answer),
-    /// One shop's data: tag *Shop*. The `shop_cipher` must belong to a shop of the caller's grant.
+    /// A call for one shop. It has the tag *Shop*. The request's `shop_cipher` must belong to a shop of the caller's
+    /// grant.
     Shop(fn(&mut Marketplace, &Caller, &Shop, &VendorRequest) -> Answer),
-    /// One shop's data, but the function itself checks the `shop_cipher`, because the shop may already be removed from
+    /// A call for one shop whose function itself checks the `shop_cipher`, because the shop may already be removed from
     /// the grant.
     Cipher(fn(&mut Marketplace, &Caller, &VendorRequest) -> Answer),
 }
 
-/// The app and the seller whose access token a call carries.
+/// The app that makes a call, and the seller who has granted the call's access token.
 pub(crate) struct Caller {
     pub service_id: String,
     pub seller: Seller,
@@ -112,10 +113,10 @@ impl Endpoint {
     }
 }
 
-/// Parses the body as a JSON object. A missing body is an empty object.
+/// Parses the body as a JSON object. Returns an empty object if the request has no body.
 ///
-/// The codes are from the official page `common-errors` (as of 2026). That page gives no HTTP statuses, so the fake
-/// chooses them.
+/// The error codes for a malformed body are from the official page `common-errors` (as of 2026). That page gives no
+/// HTTP statuses, so the fake chooses them.
 fn json_body(request: &VendorRequest) -> Result<Map<String, Value>, Failure> {
     match json(request)? {
         None => Ok(Map::new()),
@@ -124,11 +125,11 @@ fn json_body(request: &VendorRequest) -> Result<Map<String, Value>, Failure> {
     }
 }
 
-/// Parses the body of a search as a filter, a JSON object. A missing body, `null` and `[]` are empty filters. A member
-/// that is `null` filters nothing.
+/// Parses the body of a search as a filter. A filter is a JSON object. A missing body, `null` and `[]` count as an
+/// empty filter. A member whose value is `null` is ignored.
 ///
-/// Widely used SDKs in other languages send these forms in live use: one of them sends `[]` for an empty filter, and
-/// another one sends `{"status":null}`.
+/// Widely used SDKs in other languages send some of these forms in live use: one of them sends `[]` for an empty
+/// filter, and another one sends `{"status":null}`.
 fn filter(request: &VendorRequest) -> Result<Map<String, Value>, Failure> {
     match json(request)? {
         None | Some(Value::Null) => Ok(Map::new()),
@@ -141,7 +142,7 @@ fn filter(request: &VendorRequest) -> Result<Map<String, Value>, Failure> {
     }
 }
 
-/// Parses the body as JSON. `None` if the request has no body.
+/// Parses the body as JSON. Returns `None` if the request has no body.
 fn json(request: &VendorRequest) -> Result<Option<Value>, Failure> {
     if request.body.is_empty() {
         return Ok(None);
@@ -158,7 +159,7 @@ pub(crate) fn malformed(how: &str) -> Failure {
     Failure::new(StatusCode::BAD_REQUEST, 36_009_022, format!("Invalid body format: {how}"))
 }
 
-/// Returns a member of the body that must be text and not empty.
+/// Returns the text of a member of the body. Returns a failure if the member is missing, is not text or is empty.
 fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Result<&'a str, Failure> {
     let value = body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     value.ok_or_else(|| Failure::bad_request(format!("Invalid body: {name} is required")))
@@ -185,8 +186,8 @@ fn page(request: &VendorRequest, name: &str, rows: Vec<Value>) -> Answer {
     Ok(Value::Object(data))
 }
 
-/// Returns an id of 19 digits for an item of a shop. `kind` has at most three digits and differs for orders, products
-/// and so on.
+/// Returns an id of 19 digits for an item of a shop. `kind` has at most three digits. Each kind of item, for example an
+/// order or a product, has its own number.
 fn id(kind: u16, shop: &Shop, number: u16) -> String {
     let shop = shop.id.get(shop.id.len().saturating_sub(12)..).unwrap_or_default();
     format!("{kind:03}{shop:0>12}{number:04}")

@@ -1,6 +1,7 @@
 //! The envelope `{code, message, request_id, data}` of every answer, and the failures that it carries.
 //!
-//! Codes and statuses follow the official page `common-errors` (as of 2026) and published reports of live answers.
+//! The error codes and the HTTP statuses follow the official page `common-errors` (as of 2026) and published reports of
+//! live answers.
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -33,9 +34,9 @@ impl Failure {
 /// The form of a failure's body.
 #[derive(Clone, Copy)]
 pub(crate) enum FailureForm {
-    /// `code`, `message` and `request_id`.
+    /// The body has the members `code`, `message` and `request_id`.
     Short,
-    /// The same, and `data: null`. The message ends with a link.
+    /// The body also has the member `data`, which is `null`, and the message ends with a link.
     WithLink,
 }
 

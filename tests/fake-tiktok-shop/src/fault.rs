@@ -1,7 +1,8 @@
-//! Faults replace single answers. They are scripted per path and played byte by byte.
+//! The faults of the fake. A fault replaces the answer to one request. A test scripts a fault for a path. When a
+//! request to this path comes, the fake plays the fault: it sends the fault's bytes in place of the answer.
 //!
-//! A fault says whether TikTok Shop acts on the request, which bytes are sent in place of its answer, and how the
-//! connection ends. The request log shows both TikTok Shop's own answer and the fault that replaced it.
+//! A fault says whether TikTok Shop acts on the request, which bytes are sent in place of TikTok Shop's answer, and how
+//! the connection ends. The request log shows both TikTok Shop's own answer and the fault that replaced it.
 
 mod catalogue;
 mod codes;
@@ -14,11 +15,11 @@ pub use catalogue::catalogue;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Whether TikTok Shop acts on the request, as it would without the fault.
+    /// Whether TikTok Shop acts on the request in the same way as without the fault.
     pub acts: bool,
     /// The pieces that are sent in place of the answer, in this order.
     pub sends: Vec<Piece>,
-    /// The way in which the connection ends after the pieces.
+    /// The way in which the connection ends after the pieces were sent.
     pub then: Ending,
 }
 
@@ -28,7 +29,8 @@ impl Fault {
         catalogue().into_iter().find_map(|(known, fault)| (known == name).then_some(fault))
     }
 
-    /// Returns the bytes of all pieces. `answer` is the body of TikTok Shop's own answer, empty if it did not act.
+    /// Returns the bytes of all pieces. `answer` is the body of TikTok Shop's own answer. It is empty if TikTok Shop
+    /// did not act.
     pub(crate) fn bytes(&self, answer: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for piece in &self.sends {
@@ -57,20 +59,20 @@ pub enum Piece {
     Bytes(Vec<u8>),
     /// This text, repeated this many times.
     Repeat(String, usize),
-    /// The body of TikTok Shop's own answer, or a part of it. It is empty if TikTok Shop did not act.
+    /// The body of TikTok Shop's own answer, or a part of that body. This piece is empty if TikTok Shop did not act.
     Answer {
         /// The number of bytes to leave out at the beginning.
         #[serde(default)]
         skip: usize,
-        /// The highest number of bytes to send. `None` sends all.
+        /// The highest number of bytes to send. `None` means that all bytes are sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         take: Option<usize>,
     },
-    /// The length of TikTok Shop's own answer in bytes, in decimal digits.
+    /// The length of the body of TikTok Shop's own answer in bytes, as decimal digits.
     AnswerLength,
 }
 
-/// The way in which a connection ends after a fault was played on it.
+/// The way in which a connection ends after the bytes of a fault were sent on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
@@ -100,8 +102,8 @@ pub struct FaultScript {
     pub met: u64,
 }
 
-/// The scripts, in the order in which they were added. A request plays the first script for its path. A script that is
-/// used up is removed.
+/// The scripts, in the order in which they were added. For each request, the fake plays the first script for the
+/// request's path. A script that is used up is removed.
 #[derive(Default)]
 pub(crate) struct FaultScripts(Vec<FaultScript>);
 

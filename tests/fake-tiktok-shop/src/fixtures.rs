@@ -10,11 +10,11 @@ use crate::seller::{Seller, Shop};
 
 const DAY: u64 = 86_400;
 
-/// The length of most real authorizations. Such an authorization ends so late that the Unix seconds of its end do not
-/// fit into 32 bits.
+/// The length of most real authorizations. The end of such an authorization, in Unix seconds, does not fit into 32
+/// bits.
 const NINETY_NINE_YEARS: Duration = Duration::from_secs(36_135 * DAY);
 
-/// The length of authorizations in older reports and in the documentation's example.
+/// The length of the authorizations in older reports and in the example of the documentation.
 const ONE_YEAR: Duration = Duration::from_secs(365 * DAY);
 
 /// Returns two apps, one for each of two tenants. The first app asks for every scope that the calls need. The second
@@ -43,8 +43,8 @@ pub fn apps() -> Vec<App> {
 /// Returns one seller of each kind that can consent: `one-shop`, `several-regions`, `cross-border`, `global-selling`,
 /// `no-shop` and `creator`.
 ///
-/// `cross-border` has the `user_type` 4, and `global-selling` has 5. The Irish shop of `several-regions` has no cipher,
-/// and its German shop has members that are not documented.
+/// `cross-border` has the `user_type` 4, and `global-selling` has the `user_type` 5. The Irish shop of
+/// `several-regions` has no cipher, and its German shop has members that are not documented.
 pub fn sellers() -> Vec<Seller> {
     vec![
         seller("one-shop", "Teapot Corner", "GB", vec![shop(1, "Teapot Corner", "GB", "LOCAL")]),

@@ -1,7 +1,7 @@
-//! Authorization codes, and the tokens that were issued for them.
+//! The grants of sellers to apps: the authorization codes, and the tokens that were issued for them.
 //!
 //! Invariant: no token is deleted. A token keeps its history (replaced, ended, revoked). When an app presents the
-//! token, the switches decide what this history means.
+//! token, the switches decide whether a token with this history still works.
 
 mod authorization;
 mod report;
@@ -16,10 +16,10 @@ use crate::switches::{
 
 pub(crate) use authorization::Authorization;
 
-/// The life of an authorization code, in seconds.
+/// The time for which an authorization code is valid, in seconds: 30 minutes.
 const CODE_LIFE: u64 = 30 * 60;
 
-/// The life of an access token, in seconds: seven days.
+/// The time for which an access token is valid, in seconds: seven days.
 const ACCESS_TOKEN_LIFE: u64 = 7 * 86_400;
 
 /// The key of an authorization: the app and the seller.
@@ -45,15 +45,16 @@ struct AccessToken {
     expires_at: u64,
     /// The time when the consent's authorization ends, in Unix seconds.
     authorization_ends_at: u64,
-    /// Whether a refresh with the refresh token of the same pair has issued another access token.
+    /// Whether the token was replaced: a refresh with the refresh token of the same pair has issued another access
+    /// token.
     replaced: bool,
 }
 
 struct RefreshToken {
     key: GrantKey,
-    /// As in [`AccessToken`].
+    /// The consent to which the token belongs, counted as in [`AccessToken`].
     consent: u32,
-    /// As in [`AccessToken`].
+    /// The value of `Grants::issued` when the token was issued.
     number: u64,
     issued_at: u64,
     expires_at: u64,
@@ -80,7 +81,7 @@ pub(crate) struct Pair {
     pub refresh_token_expires_at: u64,
 }
 
-/// The failure of a code that is unknown, used, expired, or issued to another app.
+/// The error for a code that is unknown, used, expired, or issued to another app.
 #[derive(Debug)]
 pub(crate) struct InvalidCode;
 
@@ -108,7 +109,7 @@ pub(crate) struct Grants {
     /// The number of values that [`opaque`](Self::opaque) has drawn.
     issued: u64,
     codes: HashMap<String, Code>,
-    /// The app and the code of every code that was issued, exchanged or not.
+    /// The service id of the app and the code, for every code that was ever issued.
     codes_issued: Vec<(String, String)>,
     authorizations: BTreeMap<GrantKey, Authorization>,
     access_tokens: HashMap<String, AccessToken>,
@@ -148,7 +149,8 @@ impl Grants {
         code
     }
 
-    /// Returns the authorization that a code belongs to, if the app with this `service_id` can exchange the code now.
+    /// Returns the key of the authorization to which a code belongs. Returns an error if the app with this `service_id`
+    /// cannot exchange the code now.
     pub(crate) fn pending(&self, code: &str, service_id: &str, now: u64) -> Result<&GrantKey, InvalidCode> {
         self.codes
             .get(code)
@@ -157,7 +159,8 @@ impl Grants {
             .ok_or(InvalidCode)
     }
 
-    /// Exchanges a code for the first pair of a new consent. The authorization lasts for `lasts` seconds.
+    /// Exchanges a code for the first pair of tokens of a new consent. The authorization ends `lasts` seconds after
+    /// `now`.
     pub(crate) fn exchange(
         &mut self,
         code: &str,
@@ -186,7 +189,8 @@ impl Grants {
     }
 
     /// Issues a new pair for the refresh token `presented`. If an earlier refresh has replaced this token, a switch
-    /// decides whether the refresh is refused, is answered, or revokes every token of the consent.
+    /// decides what happens: the refresh is refused, or it gets a pair of tokens, or it is refused and also revokes
+    /// every token of the consent.
     pub(crate) fn refresh(
         &mut self,
         presented: &str,
@@ -243,7 +247,8 @@ impl Grants {
         Ok(pair)
     }
 
-    /// Returns the authorization of an access token that the app with this `service_id` presents.
+    /// Returns the key of the authorization to which the access token `presented` belongs. The app with this
+    /// `service_id` presents the token.
     pub(crate) fn access(
         &self,
         presented: &str,
@@ -290,7 +295,7 @@ impl Grants {
         }
     }
 
-    /// Removes a shop from a grant, until the next consent.
+    /// Removes a shop from a grant. The next consent covers the shop again.
     pub(crate) fn remove_shop(&mut self, key: &GrantKey, shop_id: &str) {
         if let Some(authorization) = self.authorizations.get_mut(key) {
             authorization.remove_shop(shop_id);

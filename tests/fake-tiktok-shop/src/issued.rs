@@ -31,13 +31,13 @@ impl Issued {
 /// The kind of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretKind {
-    /// The `x-tts-access-token` of calls.
+    /// An access token. Calls send it as `x-tts-access-token`.
     AccessToken,
-    /// The `auth_code` of an exchange.
+    /// An authorization code. An exchange sends it as `auth_code`.
     AuthorizationCode,
-    /// The `refresh_token` of a refresh.
+    /// A refresh token. A refresh sends it as `refresh_token`.
     RefreshToken,
-    /// The `shop_cipher` of calls for one shop.
+    /// A shop cipher. Calls for one shop send it as `shop_cipher`.
     ShopCipher,
 }
 

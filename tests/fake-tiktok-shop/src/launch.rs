@@ -16,11 +16,11 @@ pub struct Launch {
     #[arg(long, default_value_t = 0)]
     pub port: u16,
 
-    /// Where a browser goes after the consent [default: a page of the fake]
+    /// Address to which a browser goes after the consent [default: a page of the fake]
     #[arg(long, value_name = "ADDRESS")]
     pub redirect: Option<String>,
 
-    /// Unix time at which the clock starts to run [default: the system's time]
+    /// Time to which the clock is set at the start, in Unix seconds; the clock then runs [default: the system's time]
     #[arg(long, value_name = "UNIX_SECONDS")]
     pub now: Option<u64>,
 }
@@ -51,7 +51,7 @@ impl Launch {
 }
 
 impl FakeTikTokShop {
-    /// Returns addresses, apps and consent pages, as lines for people.
+    /// Returns the fake's addresses, its apps and their consent links, as text for people.
     pub fn announcement(&self) -> String {
         let address = self.address();
         let mut text = format!(
@@ -72,7 +72,7 @@ impl FakeTikTokShop {
         text
     }
 
-    /// Returns addresses, apps, consent pages and sellers, as one JSON object.
+    /// Returns the fake's addresses, its apps with their consent links, and its sellers, as one JSON object.
     pub fn announcement_json(&self) -> Value {
         let address = self.address();
         let apps = self.control().apps().into_iter().map(|app| {

@@ -1,6 +1,6 @@
 //! A fake TikTok Shop for tests and demos. It keeps state, and it speaks real HTTP on loopback.
 //!
-//! The fake stands in for three hosts on one listener: `auth.tiktok-shops.com` (tokens),
+//! With one listener, the fake replaces three network hosts of TikTok Shop: `auth.tiktok-shops.com` (tokens),
 //! `open-api.tiktokglobalshop.com` (signed calls) and `services.tiktokshop.com` (the consent page).
 //!
 //! - **State.** The fake keeps apps, sellers, single-use authorization codes and tokens. Codes and tokens expire by the
@@ -9,13 +9,14 @@
 //!   nor the signature code of the connector. If the fake and the connector had the same mistake, no test would notice
 //!   it.
 //! - **Calls.** For each call of the API, the fake checks the signature, then the token, the scope and the cipher. It
-//!   remembers the effects of the call.
-//! - **Open questions.** Where TikTok Shop's documentation says nothing, [`Switches`] choose the answer.
+//!   stores what the call changes.
+//! - **Open questions.** Where TikTok Shop's documentation does not say how TikTok Shop behaves, [`Switches`] choose
+//!   the fake's behaviour.
 //! - **Webhooks.** The fake writes and signs a webhook when a seller removes the app or a shop, and when an
-//!   authorization is about to end. A test fetches the webhook, delivers it and reports the receiver's answer. After a
-//!   failure the fake hands the same webhook out again, up to four times.
-//! - **Faults.** A [`Fault`] replaces the answers to the next requests to a path, byte for byte. The fault says whether
-//!   TikTok Shop acts on the request first.
+//!   authorization is about to end. A test fetches the webhook, delivers it and reports the receiver's answer. If a
+//!   delivery fails, the fake hands the same webhook out again, up to four times.
+//! - **Faults.** A test can script a [`Fault`] for the next requests to a path. The fake then sends the bytes of the
+//!   fault in place of the answer. The fault also says whether TikTok Shop acts on the request before that.
 //!
 //! The fake never uses TLS and listens on loopback only.
 //!
@@ -99,13 +100,13 @@ pub use webhook::{WebhookDelivery, WebhookFate};
 /// The settings with which a fake starts.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The fake's clock. By default it shows the system's time and runs with it.
+    /// The fake's clock. By default, the clock starts at the system's time and runs.
     pub clock: Clock,
     /// The port on 127.0.0.1. The default 0 picks any free port.
     pub port: u16,
-    /// The apps. By default [`fixtures::apps`].
+    /// The apps that the fake knows. The default is [`fixtures::apps`].
     pub apps: Vec<App>,
-    /// The sellers. By default [`fixtures::sellers`].
+    /// The sellers that the fake knows. The default is [`fixtures::sellers`].
     pub sellers: Vec<Seller>,
     /// The answers to questions that TikTok Shop's documentation leaves open.
     pub switches: Switches,
@@ -123,7 +124,7 @@ impl Default for Options {
     }
 }
 
-/// A running fake. Dropping it stops the server.
+/// A running fake. The server stops when this value is dropped.
 #[derive(Debug)]
 pub struct FakeTikTokShop {
     control: Control,
@@ -184,7 +185,8 @@ impl FakeTikTokShop {
     /// # Errors
     /// The connection to the fake fails.
     pub async fn quiet(&self) -> io::Result<()> {
-        // The server accepts connections in the order of their arrival, so it accepts this connection last.
+        // The server accepts connections in the order of their arrival, so it accepts this connection after all earlier
+        // ones.
         let mut last = TcpStream::connect(self.address()).await?;
         last.shutdown().await?;
         last.read_to_end(&mut Vec::new()).await?;

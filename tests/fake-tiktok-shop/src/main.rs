@@ -39,7 +39,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     } else {
         format!("{}\nStop it with Ctrl-C.\n", fake.announcement())
     };
-    // Standard output may be closed. The fake serves requests nevertheless.
+    // If standard output is closed, the fake serves requests nevertheless.
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 
     tokio::signal::ctrl_c().await.map_err(|error| error.to_string())

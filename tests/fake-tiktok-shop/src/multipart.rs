@@ -8,8 +8,8 @@ pub(crate) struct Field<'a> {
     pub content: &'a [u8],
 }
 
-/// Returns the boundary in a `content-type` header. `None` if the type is not `multipart/form-data` or the boundary is
-/// missing or not legal.
+/// Returns the boundary in a `content-type` header. Returns `None` if the type is not `multipart/form-data` or the
+/// boundary is missing or not legal.
 pub(crate) fn boundary(content_type: &str) -> Option<String> {
     let mut parameters = content_type.split(';').map(str::trim);
     if !parameters.next()?.eq_ignore_ascii_case("multipart/form-data") {
@@ -20,7 +20,8 @@ pub(crate) fn boundary(content_type: &str) -> Option<String> {
     ((1..=70).contains(&boundary.len()) && boundary.bytes().all(legal)).then_some(boundary)
 }
 
-/// Returns the parts of a body. `None` if the body does not begin and end with the boundary, or a part has no name.
+/// Returns the parts of a body. Returns `None` if the body does not begin and end with the boundary, or a part has no
+/// name.
 pub(crate) fn parse<'a>(body: &'a [u8], boundary: &str) -> Option<Vec<Field<'a>>> {
     let delimiter = format!("\r\n--{boundary}");
     let mut rest = body.strip_prefix(delimiter.trim_start().as_bytes())?;
@@ -36,7 +37,7 @@ pub(crate) fn parse<'a>(body: &'a [u8], boundary: &str) -> Option<Vec<Field<'a>>
     }
 }
 
-/// Returns the `name` in the line `content-disposition: form-data` of a part's head.
+/// Returns the parameter `name` of the header `content-disposition: form-data` in a part's head.
 fn name(head: &str) -> Option<String> {
     let dispositions = head.split("\r\n").filter_map(|line| line.split_once(':'));
     let (_, disposition) =

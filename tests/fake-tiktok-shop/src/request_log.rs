@@ -1,4 +1,4 @@
-//! The log of requests to TikTok Shop's hosts. Tests assert on it, and people read it.
+//! The log of requests to TikTok Shop's hosts. Tests check the log, and people read it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,14 +10,14 @@ use crate::issued::IssuedPair;
 use crate::server::Reply;
 use crate::vendor_request::VendorRequest;
 
-/// The highest number of requests in the log. The oldest are dropped first.
+/// The highest number of requests in the log. The oldest requests are dropped first.
 const CAPACITY: usize = 10_000;
 
 /// Headers whose values are secrets or may contain them.
 const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "x-tts-access-token"];
 
-/// Query parameters whose values are secrets. An authorization code and a state work only once, but they count as
-/// secrets until then.
+/// Query parameters whose values are secrets. An authorization code and a state work only once, but each of them is a
+/// secret until it is used.
 const SECRET_PARAMETERS: [&str; 8] =
     ["access_token", "app_secret", "auth_code", "code", "refresh_token", "shop_cipher", "sign", "state"];
 

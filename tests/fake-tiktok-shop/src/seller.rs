@@ -15,14 +15,15 @@ pub struct Seller {
     pub name: String,
     /// The `seller_base_region` in token answers. It is the region of the account; shops have regions of their own.
     pub base_region: String,
-    /// The `user_type` in token answers: 0 seller, 1 creator, 2 and 3 partner, 4 and 5 cross-border seller (Global
-    /// Selling).
+    /// The `user_type` in token answers: 0 is a seller, 1 is a creator, 2 and 3 are partners, and 4 and 5 are
+    /// cross-border sellers (Global Selling).
     pub user_type: u8,
     /// The shops that a consent covers, in the order in which they are listed.
     pub shops: Vec<Shop>,
-    /// The scopes that the seller grants when it consents. `None` grants every scope that the app asks for.
+    /// The scopes to which the seller limits a consent. `None` means that the seller grants every scope that the app
+    /// asks for.
     pub granted_scopes: Option<Vec<String>>,
-    /// The length of an authorization by this seller, counted from the exchange of the authorization's code.
+    /// The time for which an authorization by this seller lasts, counted from the exchange of its code.
     pub authorization_lasts: Duration,
 }
 
@@ -38,8 +39,8 @@ pub struct Shop {
     pub region: String,
     /// `LOCAL` or `CROSS_BORDER`.
     pub seller_type: String,
-    /// The shop's cipher before a consent has changed it. Calls for the shop send the present cipher as `shop_cipher`.
-    /// If this is `None`, the row has no cipher.
+    /// The shop's first cipher. It is valid until a consent changes it. Calls for the shop send the present cipher as
+    /// `shop_cipher`. If this field is `None`, the shop's row has no cipher.
     #[serde(default)]
     pub cipher: Option<String>,
     /// The shop code that the seller sees in Seller Center.

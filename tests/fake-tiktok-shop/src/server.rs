@@ -1,5 +1,5 @@
-//! One listener for all hosts. The `Host` header of a request selects the host. If the header contains a loopback name
-//! or address, the path selects the host.
+//! Serves all network hosts of TikTok Shop on one listener. The `Host` header of a request selects the network host. If
+//! this header contains a loopback name or address, the path of the request selects the network host.
 
 use axum::Json;
 use axum::Router;
@@ -43,8 +43,9 @@ async fn date(State(control): State<Control>, request: Request, next: Next) -> R
     response
 }
 
-/// Serves a request by its `Host`. A request to a production host name gets the answer of that host. Only a request to
-/// a loopback name or address reaches the fake's own pages. Every other request gets 421.
+/// Serves a request according to its `Host` header. A request to the name of a production host of TikTok Shop gets the
+/// answer of that host. Only a request to a loopback name or address reaches the fake's own pages. A request to any
+/// other host gets status 421.
 async fn by_host(State(control): State<Control>, request: Request, next: Next) -> Response {
     match HostName::of(&request) {
         HostName::Production(service) => serve(&control, service, request).await,
@@ -88,7 +89,7 @@ async fn serve(control: &Control, service: Service, mut request: Request) -> Res
 
 const NO_SUCH_PAGE: &str = "404 page not found";
 
-/// The answer of one of TikTok Shop's hosts.
+/// The answer of one of TikTok Shop's network hosts.
 pub(crate) enum Reply {
     /// The plain text with which the token host answers an unknown path.
     NoSuchPage,

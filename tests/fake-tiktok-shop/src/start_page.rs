@@ -1,4 +1,4 @@
-//! The start page, for people.
+//! The start page of the fake. It shows people the state of the fake and the control interface.
 
 use axum::extract::State;
 use axum::response::{Html, IntoResponse};

@@ -1,7 +1,9 @@
-//! Switches that choose the fake's behaviour where TikTok Shop's documentation leaves it open.
+//! Switches that choose the fake's behaviour where TikTok Shop's documentation does not describe the behaviour of
+//! TikTok Shop.
 //!
 //! The fake reads a switch when it serves a request or sends a webhook. A changed switch therefore also applies to
-//! tokens that were issued before. One exception: the number of webhooks for an event is fixed when the event happens.
+//! tokens that were issued before. There is one exception: the number of webhooks for an event is fixed when the event
+//! happens.
 
 mod answers;
 mod explanation;
@@ -22,10 +24,12 @@ pub use webhooks::{
     WebhookData, WebhookDelay, WebhookOrder, WebhookShopId, WebhookTimestamp,
 };
 
-/// The fake's behaviour where the behaviour of TikTok Shop is not documented. Each switch answers a question.
+/// The fake's behaviour where the behaviour of TikTok Shop is not documented. Each field is a switch. Its documentation
+/// is the question that the switch answers.
 ///
-/// A default is the documented answer if there is one. Otherwise it is the answer that exposes a careless client. For
-/// example, a refresh replaces the refresh token, and the old refresh token is refused at once.
+/// The default of a switch is the documented answer if there is one. Otherwise the default is the answer that makes a
+/// careless client fail. For example, by default a refresh replaces the refresh token, and the old refresh token is
+/// refused at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Switches {
@@ -33,17 +37,17 @@ pub struct Switches {
     pub refresh_token_on_refresh: RefreshTokenOnRefresh,
     /// What happens to a refresh token after a refresh has replaced it?
     pub replaced_refresh_token: ReplacedRefreshToken,
-    /// Does a refresh answer carry the field `refresh_token`? If not, the refresh token stays the same.
+    /// Does the answer to a refresh contain the field `refresh_token`? If not, the refresh token stays the same.
     pub refresh_token_field: RefreshTokenField,
-    /// What happens to the earlier access token after a refresh?
+    /// What happens to the earlier access token when a refresh issues a new one?
     pub access_token_after_refresh: EarlierToken,
     /// What happens to earlier access tokens when the code of another consent is exchanged?
     pub access_token_after_consent: EarlierToken,
     /// What happens to earlier refresh tokens when the code of another consent is exchanged?
     pub refresh_token_after_consent: EarlierToken,
-    /// Does the callback carry more than `code` and `state`?
+    /// Does the callback have more parameters than `code` and `state`?
     pub callback_extras: CallbackExtras,
-    /// Which `error` does the callback of a refused consent carry?
+    /// Which value does the parameter `error` have in the callback of a refused consent?
     pub refusal_error: RefusalError,
     /// How does the token host answer an unknown app key or a wrong app secret?
     pub wrong_secret: WrongSecret,
@@ -53,29 +57,30 @@ pub struct Switches {
     pub refresh_grant_type: RefreshGrantType,
     /// With which characters do new access tokens and refresh tokens begin?
     pub token_prefix: TokenPrefix,
-    /// May a signature leave out the body `{}`?
+    /// Does the fake accept a signature that does not cover the body, if the body is `{}`?
     pub unsigned_empty_object: UnsignedEmptyObject,
-    /// Which HTTP status goes with 101000 (the token's user type does not fit the call)?
+    /// With which HTTP status does the fake send the error code 101000 (the token's user type does not fit the call)?
     pub status_101000: FailureStatus,
-    /// Which code answers an invalid access token?
+    /// Which error code does the answer to an invalid access token have?
     pub invalid_access_token: InvalidAccessToken,
-    /// Which HTTP status goes with 105001 (the access token is invalid)?
+    /// With which HTTP status does the fake send the error code 105001 (the access token is invalid)?
     pub status_105001: FailureStatus,
-    /// Which HTTP status goes with 105002 (the access token has expired)?
+    /// With which HTTP status does the fake send the error code 105002 (the access token has expired)?
     pub status_105002: FailureStatus,
-    /// Which HTTP status goes with 106013 (the shop cipher is missing or belongs to no shop of the grant)?
+    /// With which HTTP status does the fake send the error code 106013 (the shop cipher is missing or belongs to no
+    /// shop of the grant)?
     pub status_106013: CipherFailureStatus,
-    /// Do token answers carry the field `granted_scopes`?
+    /// Do the token host's answers contain the field `granted_scopes`, and which scopes does it list?
     pub granted_scopes_field: GrantedScopesField,
     /// Do the ciphers of a seller's shops change when the code of another consent is exchanged?
     pub ciphers_on_consent: CiphersOnConsent,
     /// What does the member `data` contain if a call succeeds and returns no data?
     pub empty_data: EmptyData,
-    /// Which code answers a cipher that belongs to no shop of the grant?
+    /// If a cipher belongs to no shop of the grant, which error code does the answer have?
     pub wrong_cipher: WrongCipher,
     /// Does Deauthorize Shop remove only the shop, or the grant with all its shops?
     pub deauthorize_shop: DeauthorizeShop,
-    /// Does a webhook of type 6 follow when the app itself deauthorizes a shop?
+    /// Is a webhook of type 6 sent when the app itself deauthorizes a shop?
     pub deauthorize_notice: DeauthorizeNotice,
     /// How is Deauthorize Shop answered if the shop was already removed and the grant still stands?
     pub deauthorize_again: DeauthorizeAgain,
@@ -112,10 +117,11 @@ pub struct Switches {
 }
 
 impl Switches {
-    /// Returns these switches, changed by the members of `changes`, a JSON object.
+    /// Returns these switches with new values for the switches that `changes` names. `changes` must be a JSON object.
     ///
     /// # Errors
-    /// A name or a value is unknown. The text lists the known names, or the known values of the switch.
+    /// `changes` is not a JSON object, or a name or a value in it is unknown. For an unknown name, the text lists the
+    /// known names. For an unknown value, it lists the known values of the switch.
     pub(crate) fn merged(self, changes: Value) -> Result<Self, String> {
         let Value::Object(changes) = changes else {
             return Err("expected a JSON object of switches".to_owned());

@@ -1,9 +1,9 @@
 //! Serves `auth.tiktok-shops.com`, which exchanges authorization codes and refresh tokens for pairs of tokens.
 //!
 //! Source: the official pages `authorization-guide-202309` and `authorization-overview-202407` (as of December 2025).
-//! By default every failure comes with HTTP 200, as in recorded answers. The documentation gives no code for a wrong
-//! grant type or a missing parameter. The fake answers a wrong grant type with 36009004, and treats a missing code or
-//! refresh token like a wrong one.
+//! By default every failure has the HTTP status 200, as in recorded answers. The documentation gives no code for a
+//! wrong grant type or a missing parameter. The fake answers a wrong grant type with 36009004, and treats a missing
+//! code or refresh token in the same way as a wrong code or refresh token.
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -17,8 +17,8 @@ use crate::query::Query;
 use crate::switches::{GrantedScopesField, RefreshGrantType, RefreshTokenField, RefreshTokenOnRefresh, WrongSecret};
 use crate::vendor_request::VendorRequest;
 
-/// Returns the answer and the tokens in it. `None` if the token host does not know the path, or if the method is not
-/// GET.
+/// Returns the answer and the tokens in it. Returns `None` if the token host does not know the path, or if the method
+/// is not GET.
 pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest) -> Option<(Answer, Option<IssuedPair>)> {
     let (pair, refresh_token_field) = match (&request.method, request.path.as_str()) {
         (&Method::GET, "/api/v2/token/get") => (exchange_code(marketplace, &request.query), RefreshTokenField::Present),

@@ -8,13 +8,14 @@ use axum::http::{HeaderMap, Method, header};
 use crate::consent_page::Link;
 use crate::query::Query;
 
-/// The highest length of a body: 1 MiB. It is enough for the uploads of tests and keeps the fake's memory small.
+/// The highest length of a body: 1 MiB. This length is enough for the uploads of tests and keeps the fake's memory
+/// small.
 const MAX_BODY: usize = 1024 * 1024;
 
 /// The part of TikTok Shop to which a request is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
-    /// `auth.tiktok-shops.com`. It also serves the older address of the consent page.
+    /// `auth.tiktok-shops.com`. This network host also serves the older address of the consent page.
     TokenHost,
     /// `open-api.tiktokglobalshop.com`
     ApiHost,
@@ -83,7 +84,7 @@ pub(crate) struct VendorRequest {
 }
 
 impl VendorRequest {
-    /// Reads the whole request. `None` if the body is longer than [`MAX_BODY`] or breaks off.
+    /// Reads the whole request. Returns `None` if the body is longer than [`MAX_BODY`] or breaks off.
     pub(crate) async fn receive(request: Request) -> Option<Self> {
         let host = host(&request).to_owned();
         let (parts, body) = request.into_parts();
@@ -103,7 +104,7 @@ impl VendorRequest {
         Some(media_type.trim().to_ascii_lowercase())
     }
 
-    /// Returns the text of a header. `None` if the header is missing or not ASCII text.
+    /// Returns the text of a header. Returns `None` if the header is missing or is not ASCII text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }

@@ -21,18 +21,18 @@ use crate::switches::{
 
 pub(crate) use sender::post;
 
-/// The type of the webhook about a seller's deauthorization.
+/// The type of the webhook about the removal of a grant or of one of its shops.
 pub(crate) const SELLER_DEAUTHORIZATION: u32 = 6;
 
 /// The type of the webhook that announces that an authorization ends.
 pub(crate) const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 
-/// The delays in seconds after a webhook's first, second, third and fourth failure. After a fifth failure the fake
-/// gives up.
+/// The time in seconds until a webhook is sent again, after its first, second, third and fourth failed delivery. After
+/// the fifth failed delivery the fake gives up.
 const RETRY_DELAYS: [u64; 4] = [2 * 60, 30 * 60, 3 * 3_600, 12 * 3_600];
 
-/// An event that a webhook reports. The fake builds the body each time that it hands the webhook out, because the
-/// switches decide the body's form.
+/// An event that a webhook reports. The fake builds the body of the webhook each time that it hands the webhook out,
+/// because the switches decide the form of the body.
 #[derive(Clone)]
 pub(crate) struct Notice {
     pub service_id: String,
@@ -53,7 +53,8 @@ pub struct WebhookDelivery {
     pub service_id: String,
     /// The number of failed deliveries so far.
     pub failures: usize,
-    /// The headers `content-type` and `authorization`, which carries the signature. Names are in lower case.
+    /// The headers `content-type` and `authorization`. The value of `authorization` is the signature. Names are in
+    /// lower case.
     pub headers: Vec<(String, String)>,
     /// The raw body. It is UTF-8.
     pub body: String,
@@ -77,15 +78,15 @@ impl fmt::Debug for WebhookDelivery {
     }
 }
 
-/// The fate of a webhook after the receiver's answer.
+/// The state of a webhook after a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookFate {
-    /// The webhook arrived and is not sent again.
+    /// The delivery succeeded. The webhook is not sent again.
     Delivered,
-    /// The webhook is sent again at this time, in Unix seconds.
+    /// The delivery failed. The webhook is sent again at this time, in Unix seconds.
     SentAgainAt(u64),
-    /// The webhook has failed five times and is not sent again.
+    /// The fifth delivery failed. The webhook is not sent again.
     GivenUp,
 }
 
@@ -176,7 +177,7 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Queues the webhook for an event under a new id, once for each copy. Returns the id.
+    /// Gives the webhook for an event a new id, and queues the webhook once for each copy. Returns the id.
     pub(crate) fn queue(&mut self, notice: Notice, copies: WebhookCopies) -> String {
         self.notices += 1;
         let id = format!("76{:017}", self.notices);
@@ -204,8 +205,8 @@ impl Outbox {
         due.into_iter().filter_map(|webhook| Some(webhook.delivery(app(webhook)?, switches))).collect()
     }
 
-    /// Records the receiver's answer to a delivery, or `None` if no answer came. Returns the fate of the webhook, or
-    /// `None` if no webhook with this number is queued.
+    /// Records the HTTP status of the receiver's answer to a delivery. `status` is `None` if no answer came. Returns
+    /// the new state of the webhook, or `None` if no webhook with this number is queued.
     pub(crate) fn answered(
         &mut self,
         number: u64,

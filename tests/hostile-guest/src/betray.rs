@@ -1,6 +1,6 @@
 //! Puts a secret of the call into a value that is not secret.
 //!
-//! The order has three lines: the secret, its encoding, and the place.
+//! An order has three lines: the name of the secret, the encoding, and the place into which the secret is put.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -23,7 +23,7 @@ pub(crate) fn obey(customer: &str, order: &str) -> Result<types::Connection, typ
     put(stored, place, format!("<{}>", encoded(&secret, encoding)))
 }
 
-/// The only connection of a customer.
+/// The stored data of the only connection of a customer.
 struct Stored {
     key: types::ConnectionKey,
     token: token_storage::Entry,
@@ -51,7 +51,7 @@ fn secret_named(name: &str, stored: &Stored) -> Option<String> {
         "access token" => stored.token("access"),
         "app secret" => Some(app.app_secret),
         "cipher" => stored.row.stored.connection.shops.first()?.cipher.clone(),
-        // Spends the stored refresh token, and does not store the new tokens.
+        // Gets a new access token with the stored refresh token, and does not store the new tokens.
         "new access token" => {
             let (key, secret, token) = (app.app_key, app.app_secret, stored.token("refresh")?);
             let query = format!("app_key={key}&app_secret={secret}&refresh_token={token}&grant_type=refresh_token");

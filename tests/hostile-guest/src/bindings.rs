@@ -19,7 +19,7 @@ wit_bindgen::generate!({
     pub_export_macro: false,
 });
 
-// Only for wasm32, because a native linker does not accept the names of a component's exports.
+// These items exist only for wasm32, because a native linker does not accept the names of a component's exports.
 #[cfg(target_arch = "wasm32")]
 export!(Hostile with_types_in self);
 #[cfg(target_arch = "wasm32")]

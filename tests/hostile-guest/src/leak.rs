@@ -1,13 +1,13 @@
 //! Leaves a secret in memory on purpose, or searches memory for a secret.
 //!
-//! A test orders this (see `lib.rs`). The order contains the secret in hexadecimal, with every bit inverted. Otherwise
-//! the search would find the order itself.
+//! A test orders one of these two actions (see `lib.rs`). The order contains the secret in hexadecimal, with every bit
+//! inverted. Otherwise the search would find the order itself.
 
 use core::cell::RefCell;
 
 const PAGE: usize = 65_536;
-/// The number of pages by which a search grows memory. So the search also sees pages that this guest has not used, but
-/// an earlier guest may have used.
+/// The number of pages by which a search grows memory. So the search also covers pages that this guest has not used,
+/// but that an earlier guest may have used.
 const ADDED_PAGES: usize = 128;
 
 thread_local! {
@@ -15,7 +15,8 @@ thread_local! {
     static SECRETS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Fills 4 MiB of the heap with copies of the secret and keeps them. Then searches, as [`look`].
+/// Fills 4 MiB of the heap with copies of the secret and keeps them. Then searches memory for the secret and returns
+/// the same text as [`look`].
 pub(crate) fn leave(inverted: &str) -> String {
     let secret = decode(inverted);
     SECRETS.with_borrow_mut(|secrets| secrets.extend((0..64).map(|_| secret.repeat(PAGE / secret.len().max(1)))));
@@ -42,7 +43,7 @@ fn bytes(hexadecimal: &str) -> Vec<u8> {
 }
 
 /// Grows linear memory by [`ADDED_PAGES`], and returns all of it except its first byte. The address of that byte is
-/// null, and a slice in Rust must not begin there.
+/// null, and a slice in Rust must not begin at this address.
 #[cfg(target_arch = "wasm32")]
 #[expect(unsafe_code, reason = "the search also reads memory that this guest has not allocated")]
 fn memory() -> &'static [u8] {

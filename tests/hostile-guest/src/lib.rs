@@ -1,6 +1,6 @@
-//! A guest that attacks the program that runs it, which is called the host. It sends requests to foreign network hosts,
-//! uses up resources, and searches memory for secrets of earlier guests. Tests load this guest to show that the host
-//! stops it.
+//! A guest that attacks its host, which is the program that runs the guest. The guest sends requests to foreign network
+//! hosts, uses up resources, and searches memory for secrets of earlier guests. Tests load this guest to show that the
+//! host stops these attacks.
 //!
 //! A test passes an order as the argument of `authorization_url`. The first line of the order is the action, and the
 //! other lines are the action's arguments. The comments below say what the other exports do.
@@ -48,7 +48,7 @@ impl export::Guest for Hostile {
         })
     }
 
-    /// Returns an error whose text is the grant.
+    /// Returns an error whose text is the code or the query of the callback.
     fn connect(_: String, grant: export::Grant, _: types::ShopPolicy) -> Result<types::Connection, types::Error> {
         Err(types::Error::Internal(failure(match grant {
             export::Grant::Code(code) => code,
@@ -56,8 +56,8 @@ impl export::Guest for Hostile {
         })))
     }
 
-    /// With an account, the account is an order to betray a secret: see `betray`. Without one, returns an error with a
-    /// text of 16 MiB.
+    /// The account of the call is an order to put a secret into a value that is not secret. This function carries out
+    /// the order (see `betray.rs`). If the call names no account, returns an error with a text of 16 MiB.
     fn refresh(
         customer: String,
         order: Option<String>,
@@ -84,7 +84,8 @@ impl export::Guest for Hostile {
         Err(types::Error::Internal(failure(String::new())))
     }
 
-    /// Returns the error that has the name of the customer. If no error has this name, allocates memory without end.
+    /// Returns the error whose name is the customer of the call. If no error has this name, allocates memory without
+    /// end.
     fn link_shops(error: String, _: Option<String>, _: Vec<String>) -> Result<types::Connection, types::Error> {
         let failure = failure(String::new());
         Err(match &*error {
@@ -119,16 +120,17 @@ impl export::Guest for Hostile {
         Err(types::Error::Internal(failure(String::new())))
     }
 
-    /// Loads the token record of customer `alice`, for whichever customer the call is. Returns an error whose text is
-    /// the result of the load.
+    /// Loads the token record of customer `alice`, even if the call is for another customer. Returns an error whose
+    /// text is the result of the load.
     fn list_connections(_: String) -> Result<Vec<types::Connection>, types::Error> {
         let alice = types::ConnectionKey { customer: "alice".to_owned(), account: "one-shop".to_owned() };
         Err(types::Error::Internal(failure(format!("{:?}", token_storage::load(&alice)))))
     }
 }
 
-/// Calls the host program, so that the test sees how far this guest has come. The host has the first answer ready
-/// before the call, so only the second question reaches the source of the credentials.
+/// Asks the host twice for the app credentials, so that the test notices how far this guest has come. The host has the
+/// answer to the first question ready before the call. So only the second question makes the host ask its source of
+/// credentials.
 fn call_host() -> String {
     let _ready = app_credentials::current();
     app_credentials::current().map_or_else(|error| format!("{error:?}"), |credentials| credentials.app_key)

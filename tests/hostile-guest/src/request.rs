@@ -1,9 +1,10 @@
-//! Sends requests to any network host that the test chooses. Builds them directly with `wasi:http`.
+//! Sends requests to any network host that the test chooses. The requests are built directly with `wasi:http`.
 
 use crate::bindings::wasi::http::outgoing_handler::handle;
 use crate::bindings::wasi::http::types::{ErrorCode, Fields, FutureIncomingResponse, Method, OutgoingRequest, Scheme};
 
-/// Sends a request and returns its status or error. The lines are scheme, authority and path, then one line per header.
+/// Sends a request and returns the status of the answer, or the error. `lines` contains the scheme, the authority and
+/// the path, and then one line for each header.
 pub(crate) fn send<'a>(method: &str, mut lines: impl Iterator<Item = &'a str>) -> String {
     let mut part = || lines.next().unwrap_or_default();
     let (scheme, authority, path) = (part(), part(), part());

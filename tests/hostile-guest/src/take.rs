@@ -22,8 +22,8 @@ pub(crate) fn memory() -> ! {
     }
 }
 
-/// Calls itself `depth` times. The compiler cannot turn the recursion into a loop. The frames are small on purpose:
-/// with large frames, Rust's own stack in linear memory would overflow before the runtime's stack.
+/// Calls itself `depth` times. The compiler cannot turn the recursion into a loop. The stack frames are small on
+/// purpose: with large frames, Rust's own stack in linear memory would overflow before the runtime's stack.
 pub(crate) fn stack(depth: usize) -> usize {
     black_box(depth).checked_sub(1).map_or(0, |less| stack(less) + 1)
 }
@@ -34,7 +34,7 @@ pub(crate) fn handles(count: usize) -> usize {
     held.len()
 }
 
-/// Adds header fields of 1 KiB each to one set of headers. Returns how many fields the host accepted.
+/// Adds this many header fields of 1 KiB each to one set of headers. Returns how many fields the host accepted.
 pub(crate) fn headers(kilobytes: usize) -> usize {
     let fields = Fields::new();
     (0..kilobytes).filter(|_| fields.append("x-more", &[b'x'; 1024]).is_ok()).count()

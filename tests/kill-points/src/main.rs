@@ -1,6 +1,6 @@
-//! Kills the connector's calls at every boundary event (a call of a host function or the return from it). Does this
-//! under each policy that TikTok Shop may have for replaced refresh tokens. Then shows after how many kills the
-//! connection survived. `cargo xtask kill-points` builds and runs this program.
+//! Kills the connector's calls at every boundary event (a call of a host function or the return from it). This happens
+//! under each policy that TikTok Shop may have for replaced refresh tokens. Then the program shows after how many kills
+//! the connection survived. `cargo xtask kill-points` builds and runs this program.
 
 mod progress;
 mod report;
@@ -18,11 +18,12 @@ use tokio::task::JoinSet;
 
 use crate::progress::Progress;
 
-/// Kills connect, reconnect, refresh, promotion, link-shops, disconnect and webhooks at every event between guest and
-/// host. Each operation runs under each possible policy of TikTok Shop for replaced refresh tokens. An operation that
-/// replaces no refresh token runs under one policy only.
+/// Kills connect, reconnect, refresh, promotion, link-shops, disconnect and webhooks at every boundary event (a call of
+/// a host function by the guest, or the return from it). Each operation runs under each possible policy of TikTok Shop
+/// for replaced refresh tokens. An operation that replaces no refresh token runs under one policy only.
 ///
-/// Exit status 1 if a kill left an illegal state. The state is printed with TikTok Shop's requests and the stored data.
+/// The exit status is 1 if a kill left an illegal state. This state is then printed with the requests that TikTok Shop
+/// got and the stored data.
 #[derive(Debug, Parser)]
 #[command(name = "kill-points")]
 struct Arguments {

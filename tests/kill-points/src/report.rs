@@ -1,5 +1,6 @@
-//! The report. It has one row for each operation under each policy of TikTok Shop. A row contains the number of kill
-//! points, after how many of them the connection survived, after how many it was lost, and the causes of the losses.
+//! The report about the kills, as a table or as JSON. It has one row for each operation under each policy of TikTok
+//! Shop. A row contains the number of kill points, the number of kill points after which the connection survived, the
+//! number of kill points after which it was lost, and the causes of the losses.
 
 use std::fmt::Write as _;
 

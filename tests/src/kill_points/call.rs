@@ -1,5 +1,5 @@
-//! The calls that are killed, and the calls that are made after a kill. A separate host makes each call, as if in a
-//! process of its own.
+//! The calls that are killed, and the calls that are made after a kill. A separate host makes each call on a separate
+//! runtime, which is almost a process of its own.
 
 use fake_tiktok_shop::WebhookDelivery;
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use crate::{customer_id, grant, tenant};
 
-/// The customer whose connection is used.
+/// The customer whose connection the calls use.
 pub(super) const CUSTOMER: &str = "alice";
 
 /// A call with its arguments, so that it can be made again.
@@ -48,8 +48,8 @@ impl Answer {
 }
 
 impl Call {
-    /// Makes the call almost as if in a process of its own: on a separate runtime. When the call ends, the runtime is
-    /// dropped with every task and network connection of the host.
+    /// Makes the call on a separate runtime. When the call ends, the runtime is dropped, and with it every task and
+    /// network connection of the host. So the call is almost made in a process of its own.
     pub(super) async fn make(self, by: ConnectorHostBuilder) -> Result<Answer, CallError> {
         process(by, async move |host| self.make_by(&host).await).await
     }

@@ -3,14 +3,15 @@
 //! Requests, token records and rows are written in a short notation. Access tokens are `AT-1`, `AT-2` and so on, and
 //! refresh tokens are `RT-1`, `RT-2` and so on, in the order in which TikTok Shop issued them.
 //!
-//! - Requests: in `exchange: RT-1`, TikTok Shop exchanged a code and issued `RT-1`. In `refresh RT-1: RT-2`, it got
-//!   `RT-1` and issued `RT-2`. A number after the colon is TikTok's error code. `shops AT-1` reads the shops, and
-//!   `revoke DE` deauthorizes the shop in the region DE.
+//! - Requests: `exchange: RT-1` means that TikTok Shop exchanged a code and issued `RT-1`. `refresh RT-1: RT-2` means
+//!   that TikTok Shop got `RT-1` and issued `RT-2`. A number after the colon is TikTok's error code. `shops AT-1` is a
+//!   request for the shops with `AT-1`. `revoke DE` is a request that deauthorizes the shop in the region DE.
 //! - A token record is written as its access token, its refresh token, and in brackets its fallbacks (earlier refresh
 //!   tokens). `claimed` follows if the record contains a claim: a note that one caller sends the refresh token now.
 //!   `to be verified` follows if the next refresh must ask TikTok Shop whether the authorization still exists.
-//! - A row is written as the regions of its shops. `unlinked` or `gone` (no longer granted) follows a shop that is in
-//!   this state. `ending as announced` follows the shops if TikTok Shop has announced the end of the authorization.
+//! - A row is written as the regions of its shops. `unlinked` follows the region of a shop that is not linked, and
+//!   `gone` follows the region of a shop that is no longer granted. `ending as announced` follows the shops if TikTok
+//!   Shop has announced the end of the authorization.
 //! - An event is written as the word of its kind, and the regions of its shops.
 
 use tiktok_shop_host::refresh::RefreshMode;
@@ -20,7 +21,7 @@ use super::Operation;
 /// The requests that TikTok Shop got, and the states that may be stored after them.
 type Legal = (&'static str, &'static [&'static str]);
 
-/// Returns the legal states of an operation, in the order in which the operation passes through them. Each state must
+/// Returns the legal states of an operation, in the order in which they occur during the operation. Each state must
 /// occur after at least one kill.
 pub(super) fn legal(operation: Operation) -> &'static [Legal] {
     match operation {
@@ -74,7 +75,7 @@ pub(super) struct End {
     pub(super) refresh: Option<RefreshMode>,
     /// The state that is stored after the operation and this refresh.
     pub(super) stored: &'static str,
-    /// The events that must be recorded after those of the connection's begin, exactly once and in this order.
+    /// The events that must be recorded after the events of the `connect`, each exactly once and in this order.
     pub(super) events: &'static [&'static str],
 }
 

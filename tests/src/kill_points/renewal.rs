@@ -1,6 +1,6 @@
 //! The check after a killed connect, reconnect, refresh or promotion. The connection must be whole (see `is_whole`), or
-//! it must be lost for the only legal cause: TikTok Shop issued new tokens, and because of the kill they were not
-//! stored.
+//! it must be lost for the only legal cause: TikTok Shop issued new tokens, and the kill prevented the operation from
+//! storing them.
 
 use fake_tiktok_shop::Decision;
 use tiktok_shop_connector_core::contract::CLAIM_LIFE;
@@ -21,10 +21,10 @@ const TOKEN_REPLACED: &str = "answer lost after TikTok had replaced the token";
 const CODE_SPENT: &str = "answer lost after TikTok had spent the code";
 
 impl Scene {
-    /// Moves the clocks until a claim that the kill has left would have lapsed. (A claim is a note in the token record
-    /// that one caller sends the refresh token now.) Then lets another host take over. Returns `None` if the connection
-    /// is whole. If it is lost for the legal cause, restores it with a new consent and returns the cause. Everything
-    /// else is an error.
+    /// Moves the clocks forward, so that any claim that the kill has left has lapsed. (A claim is a note in the token
+    /// record that one caller sends the refresh token now.) Then lets another host take over. Returns `None` if the
+    /// connection is whole. If the connection is lost for the legal cause (see the module's documentation), restores it
+    /// with a new consent and returns the cause. Everything else is an error.
     pub(super) async fn renew(&self, found: &Found) -> Result<Option<&'static str>, String> {
         self.stage.advance(CLAIM_LIFE.as_secs() + 1);
         let stored = self.stored().await;
@@ -86,9 +86,12 @@ impl Scene {
             .map_err(|error| format!("a new consent did not restore the connection: {error}"))
     }
 
-    /// Checks that a connection is whole. It is active, has all shops and shows no failure, and the stored row is equal
-    /// to it. The token record has no claim and no mark that the grant is dead, and it has a refresh token that TikTok
-    /// Shop accepts.
+    /// Checks that a connection is whole. These rules must hold:
+    ///
+    /// - The connection is active, has all shops and shows no failure.
+    /// - The stored row is equal to the connection.
+    /// - The token record has no claim and no mark that the grant is dead. It has a refresh token that TikTok Shop
+    ///   accepts.
     pub(super) async fn is_whole(&self, connection: &Connection) -> Result<(), String> {
         let failed = connection.last_failure.as_ref().map(|past| past.failure.code.as_str());
         let linked = connection.shops.iter().filter(|shop| shop.linked && shop.standing == ShopStanding::Granted);

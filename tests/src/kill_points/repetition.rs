@@ -12,16 +12,17 @@ use super::scene::Scene;
 use crate::tenant;
 
 impl Scene {
-    /// Moves the clocks until any claim has lapsed (a note in the token record that one caller sends the refresh token
-    /// now). Then makes the call again, and checks the answer and the final state (see `check_end`).
+    /// Moves the clocks forward, so that any claim that the kill has left has lapsed. (A claim is a note in the token
+    /// record that one caller sends the refresh token now.) Then makes the call again, and checks the answer and the
+    /// final state (see `check_end`).
     pub(super) async fn repeat(&self, end: &End) -> Result<(), String> {
         self.stage.advance(CLAIM_LIFE.as_secs() + 1);
         let answer = self.call.clone().make(self.stage.host_builder()).await;
         self.check_end(&answer.map_err(|error| format!("the second call: {error}"))?, end).await
     }
 
-    /// Checks the answer of a call. Makes a refresh if `end` has one. Then checks the stored state, the tokens at
-    /// TikTok Shop and the events.
+    /// Checks the answer of a call. If `end` names a refresh, makes this refresh. Then checks the stored state, the
+    /// tokens at TikTok Shop and the events.
     pub(super) async fn check_end(&self, answer: &Answer, end: &End) -> Result<(), String> {
         let is_right = match (self.operation, answer) {
             (Operation::LinkShops, Answer::Connection(connection)) => self.listed().await == [(**connection).clone()],
@@ -52,8 +53,8 @@ impl Scene {
         self.check_events(end.events).await
     }
 
-    /// Checks that TikTok Shop accepts the stored refresh token. If no refresh token is stored, TikTok Shop must accept
-    /// no token at all.
+    /// Checks that TikTok Shop accepts the stored refresh token. If no refresh token is stored, checks that TikTok Shop
+    /// accepts no refresh token at all.
     async fn check_tokens_at_tiktok(&self) -> Result<(), String> {
         let honoured = self.words().honoured();
         let stored = self.stored().await.and_then(|(_, record)| record.into_current().refresh);
@@ -66,8 +67,9 @@ impl Scene {
         }
     }
 
-    /// Describes a problem, if there is one. If tokens are stored, a sweep must find their connection. If no tokens are
-    /// stored, a sweep must find no connection, and `list-connections` must succeed and show none.
+    /// Returns a description of the first problem, or `None` if there is no problem. If tokens are stored, a sweep must
+    /// find their connection. If no tokens are stored, a sweep must find no connection, and `list-connections` must
+    /// succeed and return no connection.
     pub(super) async fn sweep_or_list_problem(&self) -> Option<String> {
         let stored = self.stored().await.map(|(key, _)| key);
         if self.swept(UnixSeconds(u64::MAX)).await != stored {
@@ -84,8 +86,8 @@ impl Scene {
         }
     }
 
-    /// Checks the recorded events: first those of the connection's begin, and then exactly these. One more event is
-    /// allowed after a killed `disconnect`, as a comment in this function explains.
+    /// Checks the recorded events. The events of the `connect` must come first, and then exactly the events in `then`.
+    /// After a killed `disconnect`, one more event is allowed (see the comment in this function).
     async fn check_events(&self, then: &[&str]) -> Result<(), String> {
         let linked = if self.operation == Operation::Disconnect { "DE, FR" } else { "DE, FR, IE" };
         let mut expected = vec!["connected".to_owned(), format!("shops-linked {linked}")];
@@ -94,7 +96,7 @@ impl Scene {
         let words = self.words();
         let mut events: Vec<_> = events.iter().map(|event| words.event(&event.event.kind)).collect();
         // The killed call may already have revoked the grant at TikTok Shop. The second call then learns from TikTok
-        // Shop that the grant is revoked. It records this event before it deletes the connection.
+        // Shop that the grant is revoked. The second call records this event before it deletes the connection.
         let revoked = "reauthorization-required: authorization-revoked";
         if self.operation == Operation::Disconnect && events.get(2).is_some_and(|event| event == revoked) {
             events.remove(2);

@@ -1,4 +1,4 @@
-//! `access-token` renews the token in time, and serves a valid token even if its renewal fails.
+//! Tests `access-token`. It renews the token in time, and returns a valid token even if the renewal fails.
 
 use super::{connected, refresh_when_due};
 use crate::samples::{
@@ -18,7 +18,7 @@ fn ask(host: &ScriptedHost, seconds: u32) -> Result<ValidToken, Error> {
     run(access_token(host, customer(), Some(account()), seconds))
 }
 
-/// Calls `access-token`, which must succeed. Returns the token that it serves, and the expiry time of the token.
+/// Calls `access-token`, which must succeed. Returns the token and its expiry time.
 fn served(host: &ScriptedHost, seconds: u32) -> (String, Option<UnixSeconds>) {
     let token = ask(host, seconds).map_err(|error| error.to_string()).unwrap();
     assert_eq!(token.account, account());
@@ -87,7 +87,7 @@ fn a_valid_token_is_served_even_if_its_renewal_fails() {
         let host = connected(&due()).answers([answer]);
         assert_eq!(served(&host, 3600), ("AT-1".into(), Some(NOW.plus(DAY))), "{name}");
         assert!(last_failure(&host.row().unwrap().connection).is_some(), "{name}: the row has the failure");
-        // A second call serves the token again, without another request.
+        // A second call returns the token again, without another request.
         assert_eq!(served(&host, 3600).0, "AT-1", "{name}");
         assert_eq!(host.sent(), ["refresh RT-1"], "{name}");
     }

@@ -1,5 +1,5 @@
-//! Unusual answers of TikTok: a content coding, another charset, half a character, a time that cannot be true, another
-//! form of the same refusal. The connector loses no tokens, code, shop or event because of them.
+//! Tests unusual answers from TikTok: a content coding, another charset, half a character, a time that cannot be true,
+//! a refusal in another form. The connector loses no tokens, code, shop or event because of them.
 
 use super::{connect_all, connected, refresh_forced, refresh_when_due, refreshed};
 use crate::samples::{
@@ -45,7 +45,8 @@ fn search(host: &ScriptedHost, method: Method) -> Result<BusinessResponse, Error
 
 #[test]
 fn an_answer_that_is_only_said_to_be_coded_is_read() {
-    // A gateway has decoded the body and left the header `content-encoding`, or the header names no real coding.
+    // Either a gateway has decoded the body and has not removed the header `content-encoding`, or the header names no
+    // real coding.
     for coding in ["gzip", "br", "identity", ""] {
         let answer = coded(coding, envelope(&pair_data(2)).into_bytes());
         let host = connected(&due()).answers([answer, shops_answer(&["1", "2"])]);
@@ -141,7 +142,7 @@ fn every_kind_of_seller_connects_and_the_kind_is_kept() {
         let host = ScriptedHost::new().answers([pair_answer_with(1, &json!({"user_type": user_type}))]);
         assert_eq!(outcome(&connect_all(&host)), "not-a-seller", "{user_type}");
     }
-    // If TikTok sends no kind at a refresh, the stored kind is kept. If TikTok sends another kind, it is stored.
+    // If TikTok sends no kind at a refresh, the stored kind is kept. If TikTok sends another kind, that kind is stored.
     let host = ScriptedHost::new().answers([
         pair_answer_with(1, &json!({"user_type": 4})),
         shops_answer(&["1"]),
@@ -196,12 +197,12 @@ fn an_inactive_authorization_is_never_an_error_that_asks_to_call_again() {
     assert_eq!(last_failure(&host.row().unwrap().connection), Some("authorization-inactive"));
     assert!(host.refresh_due_at() > Some(NOW), "a sweep does not call in a loop");
     assert_eq!(search(&connected(&fresh()).answers([inactive()]), Method::Post).err().map(upstream), Some(expected));
-    // TikTok's token server sends the same refusal.
+    // In this case TikTok's token server sends the same refusal.
     let host = connected(&due()).answers([inactive()]);
     assert_eq!(refresh_when_due(&host).err().map(upstream), Some(expected));
     assert_eq!(tokens(&host.record()), "AT-1 RT-1 []");
-    // A webhook has said that the app was removed. This answer does not verify it, so the record keeps its mark
-    // `verify`.
+    // A webhook has said that the app was removed. This answer does not show whether the grant has ended, so the record
+    // keeps its mark `verify`.
     let host = connected(&with(fresh(), |record| record.verify = true)).answers([inactive()]);
     assert_eq!(refresh_when_due(&host).err().map(upstream), Some(expected));
     assert!(host.record().awaits_verification());
@@ -229,7 +230,8 @@ fn an_end_of_a_refresh_token_that_cannot_be_true_is_unknown() {
         let connection = connect_all(&host).unwrap();
         assert_eq!((connection.status, connection.refresh_ends), (Status::Active, None), "{end}");
         assert_eq!(host.row().unwrap().connection.status, Status::Active, "{end}");
-        // A refresh gets the same impossible end. The record keeps the believable end that the consent brought.
+        // The answer to a refresh contains the same impossible end. The record keeps the believable end from the
+        // consent.
         let host = connected(&due()).answers([answer(), shops_answer(&["1", "2"])]);
         let connection = refresh_when_due(&host).unwrap();
         assert_eq!(
@@ -313,7 +315,7 @@ fn an_announced_end_that_cannot_be_true_is_not_shown() {
 #[test]
 fn one_bad_entry_costs_no_other_shop_and_is_shown() {
     let bad = Answer::success(&json!({"shops": [{"id": "3", "cipher": "cipher-3"}, {"name": "no id"}]}));
-    // A new seller gets the other shops.
+    // A new seller gets the shops whose entries are good.
     let host = ScriptedHost::new().answers([pair_answer(1), bad.clone()]);
     let connection = connect_all(&host).unwrap();
     assert_eq!(
@@ -333,8 +335,8 @@ fn one_bad_entry_costs_no_other_shop_and_is_shown() {
     assert_eq!(shops_of(&connection), "2 granted linked, 3 gone linked, 1 gone linked", "a complete list decides");
     assert_eq!(last_failure(&connection), None);
 
-    // Shop 2 was gone before, and stays gone. A webhook has said that the app was removed. Such a list does not verify
-    // it, so the record keeps its mark `verify`.
+    // Shop 2 was gone before the refresh, and stays gone. A webhook has said that the app was removed. A list with a
+    // bad entry does not verify the grant, so the record keeps its mark `verify`.
     let host = connected(&with(fresh(), |record| record.verify = true)).answers([bad]);
     let mut row = host.row().unwrap();
     row.connection.shops[1].standing = ShopStanding::NoLongerGranted;
@@ -363,7 +365,8 @@ fn a_refresh_says_what_it_did() {
     let refused = connected(&fresh()).answers([Answer::code(105_001), pair_answer(2)]);
     assert_eq!(effect(&lists(refused), RefreshMode::WhenDue), "renewed");
 
-    // The answer to a refresh could not be read. Its claim lasts 120 s, and a forced refresh sends nothing.
+    // The answer to the first refresh cannot be read. The claim of this refresh lasts 120 s. Until it lapses, a forced
+    // refresh sends nothing.
     let host = lists(connected(&due()).answers([Answer::page(200), pair_answer(2)]));
     assert_eq!(effect(&host, RefreshMode::Forced), "error answer-unreadable");
     let said = effect(&host, RefreshMode::Forced);
@@ -383,12 +386,12 @@ fn a_refresh_says_what_it_did() {
     assert_eq!(effect(&host, RefreshMode::WhenDue), "refresh-in-progress 1");
     assert_eq!(host.sent(), ["refresh RT-1"]);
 
-    // The connection is held back after a failure.
+    // After a failure, an unforced refresh must wait.
     let host = connected(&due()).answers([Answer::limited(Some("300"))]);
     assert_eq!(effect(&host, RefreshMode::WhenDue), "error rate-limited");
     let said = effect(&host, RefreshMode::WhenDue);
     assert!(said.starts_with("backing-off 3"), "{said}");
-    // If the access token is not valid either, the refresh fails.
+    // Another call holds the claim. If the access token is not valid either, the refresh fails.
     let held =
         with(due(), |record| (record.claim, record.current.access_ends) = (Some(their_claim("RT-1")), Some(NOW)));
     assert_eq!(effect(&connected(&held), RefreshMode::Forced), "error refresh-in-progress");

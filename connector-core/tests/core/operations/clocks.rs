@@ -1,6 +1,6 @@
 //! A host whose clock is more than a week ahead receives a pair of tokens. By this clock the new access token has
-//! already expired, so the host does not believe the expiry time. Hosts with a correct clock must renew the pair all
-//! the same, before it expires and without a forced refresh.
+//! already expired, so the host does not believe the expiry time. Hosts with a correct clock must nevertheless renew
+//! the pair before it expires, without a forced refresh.
 
 use super::{connect_all, connected, refresh_when_due};
 use crate::samples::{
@@ -16,12 +16,12 @@ const HOUR: u64 = 3600;
 /// `NOW`, as TikTok writes it in a header.
 const DATE: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
 
-/// Returns TikTok's answer at `NOW`: a pair that ends in seven days.
+/// Returns TikTok's answer at `NOW`: a pair whose access token expires in seven days.
 fn week(number: u32) -> Answer {
     pair_answer_with(number, &json!({"access_token_expire_in": NOW.plus(7 * DAY).seconds()}))
 }
 
-/// Returns the access token and its end.
+/// Returns the access token and its expiry time.
 fn served(host: &ScriptedHost) -> (String, Option<UnixSeconds>) {
     let token = run(access_token(host, customer(), None, 60)).unwrap_or_else(|error| panic!("{error}"));
     (token.token.expose().to_owned(), token.expires)
@@ -57,7 +57,7 @@ fn a_due_time_of_a_clock_ahead_is_reached_before_the_token_ends() {
 
 #[test]
 fn a_token_of_a_clock_ahead_is_not_served_without_an_end_for_ever() {
-    // TikTok's first answer has a date, and the second has none.
+    // The test runs twice: with a date in TikTok's answer, and without a date.
     for answer in [week(2).dated(DATE), week(2)] {
         let host = after_a_clock_ahead(8 * DAY, answer, 5 * HOUR);
         assert_eq!(served(&host), ("AT-2".into(), None), "not yet");
@@ -109,8 +109,8 @@ fn a_failure_on_a_host_that_is_ahead_does_not_move_the_due_time_out_of_reach() {
     assert_eq!(host.record().not_before().map(|time| time > host.wall()), Some(true));
 }
 
-/// The connector ignores a webhook about an event before the consent. If a clock that is ahead dated the consent, the
-/// connector would ignore removals in the days after it.
+/// The connector ignores a webhook about an event before the consent. If a clock that is eight days ahead dated the
+/// consent, the connector would ignore removals of the app during the eight days after the consent.
 #[test]
 fn a_consent_on_a_host_that_is_ahead_is_dated_by_tiktok() {
     let host = ScriptedHost::new().answers([week(1).dated(DATE), shops_answer(&["1"])]);

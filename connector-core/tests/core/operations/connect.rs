@@ -1,5 +1,5 @@
-//! Tests `connect` for an account that is not connected yet. It sends the authorization code at most once, and only
-//! after storage and the credentials have answered.
+//! Tests `connect` for an account that is not connected yet. `connect` sends the authorization code at most once, and
+//! only after storage and the credentials have answered.
 
 use super::connect_all;
 use crate::samples::{
@@ -17,7 +17,7 @@ use tiktok_shop_connector_core::ports::StorageError;
 use tiktok_shop_connector_core::record::ShopPolicy;
 use tiktok_shop_connector_core::secret::{AuthorizationCode, ShopCipher, State};
 
-/// Creates a host whose TikTok accepts the code and lists two shops.
+/// Creates a host with a scripted TikTok, which accepts the code and lists two shops.
 fn accepting() -> ScriptedHost {
     ScriptedHost::new().answers([pair_answer(1), shops_answer(&["1", "2"])])
 }
@@ -110,8 +110,8 @@ fn a_code_is_not_spent_if_storage_or_credentials_fail() {
     }
 }
 
-/// Tests the answers to a code exchange that bring no usable pair of tokens. After each of them, nothing is stored and
-/// nothing more is sent.
+/// Tests the answers to a code exchange that bring no usable pair of tokens. After each of these answers, nothing is
+/// stored and nothing more is sent.
 #[test]
 fn an_exchange_without_a_pair_stores_nothing() {
     use Action::{Misconfigured, Reauthorize, RetryAfter, Upstream};
@@ -192,7 +192,8 @@ fn the_tokens_are_kept_when_the_shops_cannot_be_read() {
     }
 }
 
-/// If the code is spent and its tokens are not stored, only a new consent helps, and the error says so.
+/// If the code is spent and its tokens are not stored, only a new consent helps. The error `authorization-code-spent`
+/// says that.
 #[test]
 fn a_code_is_lost_only_if_every_try_to_save_its_tokens_failed() {
     let lost = |faults: &[Fault]| {

@@ -115,7 +115,7 @@ fn a_consent_that_is_stored_during_a_disconnect_stays() {
     let targets =
         [DisconnectTarget::All(None), DisconnectTarget::All(Some(account())), DisconnectTarget::Shop("1".into())];
     for target in targets {
-        // The second swap deletes the record.
+        // The new consent is stored just before the second swap, which would delete the record.
         let host = ScriptedHost::with_record(&fresh()).meanwhile(Step::SwapToken, 2, consent_again);
         host.put_row(&row_of(&key(), &fresh(), &["1"]));
         end(&host, target, RemoteGrant::Keep).unwrap_or_else(|error| panic!("{error}"));
@@ -123,14 +123,14 @@ fn a_consent_that_is_stored_during_a_disconnect_stays() {
         assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked, 2 granted linked");
         assert!(!host.record().awaits_verification());
     }
-    // Nothing is stored when the disconnect begins, and the seller's first consent is stored during it.
+    // Nothing is stored when the disconnect begins. The seller's first consent is stored during the disconnect.
     let host = ScriptedHost::new().meanwhile(Step::LoadRow, 1, |host| {
         host.put(&key(), &fresh());
         host.put_row(&row_of(&key(), &fresh(), &["1"]));
     });
     assert_eq!(outcome(&end(&host, DisconnectTarget::All(Some(account())), RemoteGrant::Keep)), "ok");
     assert!(host.find_record(&key()).is_some() && host.row().is_some());
-    // A refresh during the disconnect is no consent, and its tokens are deleted.
+    // A refresh during the disconnect is not a consent, so the tokens that it stores are deleted.
     let host = connected(&fresh()).meanwhile(Step::SwapToken, 2, |host| {
         host.edit(|record| record.current.access = Some(access("AT-7")));
     });
@@ -140,8 +140,8 @@ fn a_consent_that_is_stored_during_a_disconnect_stays() {
 
 #[test]
 fn a_consent_that_is_stored_while_tiktok_is_asked_stays_and_is_verified() {
-    // The seller consents again after TikTok has revoked the first shop. The disconnect then revokes no other shop.
-    // TikTok does not document which consent a revocation concerns, so the next refresh checks the new grant.
+    // The seller consents again while TikTok revokes the first shop. The disconnect then revokes no other shop. TikTok
+    // does not document which consent a revocation concerns, so the next refresh checks the new grant.
     let host = connected(&fresh()).answers([taken_back()]).meanwhile(Step::Send, 1, consent_again);
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["2: revocation-not-tried"]);
     assert_eq!(sent(&host), ["DELETE AT-1 cipher-1"]);
@@ -339,13 +339,13 @@ fn after_a_shop_is_revoked_the_next_refresh_checks_the_other_shops() {
     assert_eq!(sent(&host), ["DELETE AT-1 cipher-1"]);
     assert!(host.record().awaits_verification() && host.refresh_due_at() == Some(host.wall()), "due at once");
 
-    // TikTok has revoked the whole grant. The next refresh detects that.
+    // In this case TikTok has revoked the whole grant. The next refresh detects that.
     let host = connected(&fresh()).answers([taken_back(), Answer::code(105_001), Answer::code(36_004_005)]);
     shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(outcome(&refresh_when_due(&host)), "authorization-revoked");
     assert_eq!(tokens(&host.record()), "- - [] dead");
 
-    // TikTok has revoked only this shop.
+    // In this case TikTok has revoked only shop 1.
     let host = connected(&fresh()).answers([taken_back(), shops_answer(&["2"])]);
     shop(&host, "1", RemoteGrant::Revoke);
     assert_eq!(shops_of(&refresh_when_due(&host).unwrap()), "2 granted linked, 1 gone");

@@ -13,16 +13,16 @@ use tiktok_shop_connector_core::operation;
 use tiktok_shop_connector_core::operation::refresh::RefreshMode;
 use tiktok_shop_connector_core::record::ShopPolicy;
 
-/// What TikTok does with a refresh token after it has issued a newer one: the old token still works, or it is revoked.
-/// TikTok does not document which of the two is true.
+/// The state of an old refresh token after TikTok has issued a newer token: the old token still works, or TikTok has
+/// revoked it. TikTok does not document which of the two happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Replaced {
     Lives,
     IsRevoked,
 }
 
-/// Returns a simulated TikTok: a function from a request to its answer. The number of its first pair is `newest` + 1,
-/// and the numbers of its later pairs rise. It accepts an authorization code only once.
+/// Returns a simulated TikTok: a function from a request to its answer. The first pair that it issues has the number
+/// `newest` + 1, and each later pair has the next number. It accepts an authorization code only once.
 fn tiktok(replaced: Replaced, mut newest: u32) -> impl FnMut(&str) -> Answer {
     let mut code_spent = false;
     move |request| {
@@ -55,7 +55,8 @@ fn dies_connecting(host: &ScriptedHost) {
     assert!(run_or_die(call).is_none(), "killed");
 }
 
-/// Starts the host again, and moves its clocks forward by 121 s. A claim lives for 120 s, so every claim has lapsed.
+/// Starts the host again, and moves its clocks forward by 121 s. A claim lives for 120 s, so afterwards every claim has
+/// lapsed.
 fn later(host: &ScriptedHost) {
     host.restart();
     host.pass(121);
@@ -99,8 +100,8 @@ fn nothing_is_sent_until_the_claim_of_a_killed_refresh_lapses() {
 }
 
 /// In this test TikTok revokes the old refresh token. The connection is lost only if the call is killed between
-/// TikTok's answer and the save of that answer. These are two kill points: after the request, and before the next
-/// effect.
+/// TikTok's answer and the save of that answer. Two kill points lie in between: after the effect that sends the
+/// request, and before the next effect.
 #[test]
 fn a_killed_refresh_loses_the_connection_only_if_tiktok_spent_the_token_unanswered() {
     let mut lost = Vec::new();
@@ -146,8 +147,8 @@ fn a_promotion_killed_anywhere_is_completed_by_the_next_refresh() {
         "refresh RT-0" => pair_answer(2),
         _ => shops_answer(&["1", "2"]),
     };
-    // Compared with a plain refresh, there are two more effects: the swap that makes the fallback current, and the
-    // second request.
+    // Compared with a refresh that needs no fallback, there are two more effects: the swap that makes the fallback
+    // current, and the second request.
     for point in points(12) {
         let host = connected(&record).tiktok(answer).killed(point);
         dies_refreshing(&host);
@@ -189,7 +190,8 @@ fn a_connect_killed_before_its_row_is_written_is_due_at_once() {
     assert_eq!((host.refresh_due_at(), host.row().is_none()), (Some(NOW), true));
 }
 
-/// After a kill at any effect, the old tokens or the new tokens are stored, and a forced refresh with them succeeds.
+/// After a kill at any effect, either the old tokens or the new tokens are stored, and a forced refresh with the stored
+/// tokens succeeds.
 #[test]
 fn a_reconnect_killed_anywhere_leaves_a_connection_that_works() {
     for point in points(10) {
@@ -215,7 +217,7 @@ fn the_kill_points_above_cover_every_effect_of_an_undisturbed_call() {
 
     let host = connected(&due()).tiktok(tiktok(Replaced::Lives, 1));
     assert_eq!(outcome(&connect_all(&host)), "ok");
-    // Compared with a first `connect`, there is one more swap: the first swap expects no record and fails, and its
-    // answer shows the stored record. There is one load fewer, because the row already exists.
+    // Compared with a first `connect`, there is one more swap: the first swap expects no record, so it is stale and
+    // returns the stored record. There is one load fewer, because the row already exists.
     assert_eq!((host.effects().len(), host.effects()[3], host.effects()[4]), (10, Step::SwapToken, Step::SwapToken));
 }

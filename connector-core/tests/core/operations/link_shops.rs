@@ -1,4 +1,4 @@
-//! `link-shops` stores the customer's choice of shops and sends no request.
+//! Tests `link-shops`. It stores which shops the customer has chosen, and sends no request.
 
 use super::{connected, refresh_when_due};
 use crate::samples::{

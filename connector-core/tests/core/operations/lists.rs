@@ -1,4 +1,4 @@
-//! Tests three operations that send no request: the two lists and the consent link.
+//! Tests three operations that send no request: `list-connections`, `list-shops` and `authorization-url`.
 
 use crate::samples::{customer, fresh, key_of, outcome, row_of};
 use crate::scripted_host::{Fault, ScriptedHost, Step, run};

@@ -1,5 +1,6 @@
-//! Whether a customer may use a shop now: one answer for `call`, `access-token`, the owners of a webhook and
-//! `list-shops`, over every status, standing and choice of the customer.
+//! Tests whether a customer may use a shop now. `call`, `list-shops` and the owners of a webhook must give the same
+//! answer, whatever the status of the connection and the standing of the shop are, and whether the shop is linked or
+//! not. For `access-token`, only the status counts.
 
 use super::receive_webhook::{deauthorization, effect, order_event};
 use super::{connected, refresh_when_due};
@@ -35,7 +36,8 @@ fn statuses() -> Vec<(Status, TokenRecord)> {
     alive.into_iter().chain(dead).collect()
 }
 
-/// Returns a host whose only shop has this status, standing and choice.
+/// Returns a host with one connection in this status. Its only shop has this standing, and is linked if `linked` is
+/// true.
 fn host_with(status: Status, record: &TokenRecord, standing: ShopStanding, linked: bool) -> ScriptedHost {
     let host = ScriptedHost::with_record(record);
     let mut row = row_of(&key(), record, &["1"]);
@@ -100,7 +102,8 @@ fn every_operation_gives_the_same_answer_for_every_status_standing_and_choice() 
                 assert_eq!(owners(&host()), [may_use], "{case}");
                 assert_eq!(listed(&host()), if may_use { vec!["1"] } else { vec![] }, "{case}");
                 assert_eq!(run(list_connections(&host(), customer())).unwrap()[0].shops.len(), 1, "{case}: all shops");
-                // The token and a call for the account concern no single shop. Only the status counts.
+                // `access-token` and a call for the whole account concern no single shop. So only the status of the
+                // connection counts.
                 assert_eq!(token(&host()), dead.unwrap_or("ok"), "{case}");
                 assert_eq!(get(&host(), CallScope::Seller(None)), dead.unwrap_or("ok"), "{case}");
             }
@@ -123,7 +126,7 @@ fn a_customer_whose_grant_was_revoked_may_not_see_the_events_of_the_other_custom
 #[test]
 fn a_row_that_is_older_than_its_record_does_not_allow_the_shop() {
     for reason in DeadReason::ALL {
-        // The record is dead, and the row does not show it yet.
+        // The record is dead, and the row does not show that yet.
         let host = connected(&fresh());
         host.edit(|record| record.dead = Some(*reason));
         assert_eq!(owners(&host), [false], "{reason:?}");

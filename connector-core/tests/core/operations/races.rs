@@ -190,8 +190,8 @@ fn a_late_answer_without_a_refresh_token_does_not_change_a_newer_pair() {
     assert_eq!(tokens(&host.record()), "AT-5 RT-5 [RT-1]");
 }
 
-/// The claim of the first call lapses while TikTok answers that call, and a second call renews. The pair of the first
-/// call must not replace the newer pair.
+/// The claim of the first call lapses before TikTok's answer arrives, and a second call renews the tokens. The pair of
+/// the first call must not replace the newer pair.
 #[test]
 fn the_answer_to_a_lapsed_claim_becomes_a_fallback_of_the_successors_pair() {
     let host = connected(&due())
@@ -207,8 +207,9 @@ fn the_answer_to_a_lapsed_claim_becomes_a_fallback_of_the_successors_pair() {
     assert_eq!(tokens(&host.record()), "AT-3 RT-3 [RT-2 RT-1]");
 }
 
-/// The claim of the first call lapses while TikTok answers that call. A second call takes over. TikTok rejects its
-/// refresh token, so it marks the grant dead. Then the pair of the first call arrives, and revives the grant.
+/// The claim of the first call lapses before TikTok's answer arrives. A second call claims the refresh token and sends
+/// it. TikTok rejects the token, so the second call marks the grant as dead. Then the pair of the first call arrives,
+/// and revives the grant.
 #[test]
 fn the_answer_to_a_lapsed_claim_revives_a_grant_that_its_successor_marked_dead() {
     let host = connected(&due())
@@ -272,7 +273,7 @@ fn a_rejection_under_a_lost_claim_does_not_mark_the_grant_dead() {
     });
     assert_eq!(outcome(&refresh_when_due(&host)), "refresh-in-progress");
     assert_eq!(tokens(&host.record()), "AT-1 RT-1 [] claimed");
-    // Another caller has renewed.
+    // Another caller has renewed the tokens.
     let host = connected(&due()).answers([Answer::code(36_004_005), shops_answer(&["1"])]).meanwhile(
         Step::SwapToken,
         2,
@@ -280,7 +281,7 @@ fn a_rejection_under_a_lost_claim_does_not_mark_the_grant_dead() {
     );
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(host.sent(), ["refresh RT-1", "shops AT-5"]);
-    // Another caller has disconnected.
+    // Another caller has deleted the connection.
     let host = connected(&due()).answers([Answer::code(36_004_005)]).meanwhile(Step::SwapToken, 2, |host| {
         host.delete(&key());
     });
@@ -298,7 +299,7 @@ fn a_rejection_is_decided_again_if_the_claim_still_stands() {
     );
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(host.sent(), ["refresh RT-1", "refresh RT-0", "shops AT-2"]);
-    // A webhook has said that the grant may have ended. The rejection confirms that.
+    // A webhook has said that the grant may have ended. The rejection confirms that the grant has ended.
     let host = connected(&due()).answers([Answer::code(36_004_001)]).meanwhile(Step::SwapToken, 2, |host| {
         host.edit(|record| record.verify = true);
     });

@@ -1,4 +1,4 @@
-//! `receive-webhook` checks the signature before it reads the body, sends no request, and is idempotent.
+//! Tests `receive-webhook`. It checks the signature before it reads the body, sends no request, and is idempotent.
 
 use super::{connect_all, connected, refresh_when_due};
 use crate::samples::{
@@ -41,7 +41,7 @@ fn ending(at: UnixSeconds, end: UnixSeconds) -> Value {
     json!({"type": 7, "tts_notification_id": "n-7", "shop_id": "1", "timestamp": at.seconds(), "data": data})
 }
 
-/// Receives an event about an order of shop 1.
+/// Makes the host receive an event about an order of shop 1.
 pub(super) fn order_event(host: &ScriptedHost) -> Received {
     let event = json!({"type": 1, "shop_id": "1", "timestamp": NOW.seconds(), "data": {}});
     receive(host, &event).unwrap_or_else(|error| panic!("{error}"))
@@ -153,7 +153,8 @@ fn a_deauthorization_of_the_whole_grant_is_confirmed_and_its_tokens_are_erased()
     assert_eq!(effect(&host, &deauthorization(NOW)), WebhookEffect::None, "a repetition changes nothing");
 }
 
-/// The ten minutes between two renewals do not delay the check: nothing else can tell whether the grant has ended.
+/// Normally ten minutes must pass between two renewals. This rule does not delay this renewal, because only a renewal
+/// can tell whether the grant has ended.
 #[test]
 fn a_removal_within_ten_minutes_of_the_consent_is_confirmed_at_once() {
     let consented = with(fresh(), |record| {
@@ -214,9 +215,10 @@ fn an_event_without_a_time_counts_as_new() {
     assert_eq!(effect(&host, &json!({"type": 6, "shop_id": "1"})), WebhookEffect::VerificationDue);
 }
 
-/// The host's clock is ten minutes ahead when the seller consents, and correct when TikTok's webhook arrives. The
-/// second part of the test: a date of TikTok that is later than the host's time, more than an hour earlier, or
-/// unreadable is ignored.
+/// In the first part of the test, the host's clock is ten minutes ahead when the seller consents, and correct when
+/// TikTok's webhook arrives. The consent gets the date of TikTok's answer. In the second part, the connector ignores
+/// the date of the answer if it is later than the host's time, before 2020, or unreadable. In these cases the consent
+/// gets the host's time.
 #[test]
 fn the_consent_is_dated_by_tiktoks_clock() {
     let theirs = "Wed, 31 Dec 2025 23:50:00 GMT";
@@ -287,7 +289,7 @@ fn a_notice_during_a_refresh_loses_no_pair_and_is_verified_later() {
     assert_eq!(outcome(&refresh_when_due(&host)), "ok");
     assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
 
-    // If the webhook arrives after the shops were read, the next refresh verifies it.
+    // If the webhook arrives after a refresh has read the shops, the next refresh verifies the grant.
     let host = connected(&fresh()).answers([shops_answer(&["1", "2"])]).meanwhile(Step::SwapRow, 1, |host| {
         assert_eq!(effect(host, &deauthorization(NOW)), WebhookEffect::VerificationDue)
     });
@@ -326,7 +328,7 @@ fn a_notice_during_a_reconnect_is_compared_with_the_new_consent() {
 
 #[test]
 fn a_stale_load_does_not_make_a_notice_void() {
-    // An ordinary load would return an older record, which is dead. The newest record is not dead.
+    // A load returns an older record, which is dead. The newest record is not dead.
     let host = connected(&with(fresh(), |record| record.dead = Some(DeadReason::AuthorizationExpired)));
     host.put(&key(), &fresh());
     let host = host.fault(Step::LoadToken, 1, Fault::Stale);

@@ -1,5 +1,5 @@
-//! Tests `connect` for an account that is already connected. It replaces the tokens in place, and loses nothing of the
-//! old grant before the new tokens are stored.
+//! Tests `connect` for an account that is already connected. `connect` replaces the tokens in the stored record, and
+//! loses nothing of the old grant before the new tokens are stored.
 
 use super::{connect_all, connected};
 use crate::samples::{
@@ -51,7 +51,7 @@ fn a_consent_in_place_keeps_lineage_and_links_and_clears_the_state_of_the_old_gr
 #[test]
 fn a_failed_load_after_an_ambiguous_write_in_place_does_no_harm() {
     for fault in [Fault::Unavailable, Fault::AnswerLost] {
-        // The first swap expects no record, so its answer shows the stored record.
+        // The first swap expects no record, so it is stale and returns the stored record.
         let host = consents_again(&fresh())
             .fault(Step::SwapToken, 2, fault)
             .fault(Step::LoadToken, 1, Fault::Unavailable)
@@ -112,7 +112,7 @@ fn an_ambiguous_write_in_place_is_recognised() {
         if lagging {
             host = host.fault(Step::LoadToken, 1, Fault::Stale);
         }
-        // The first swap expects no record, so its answer shows the stored record.
+        // The first swap expects no record, so it is stale and returns the stored record.
         assert_eq!(outcome(&connect_all(&host)), "ok");
         assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
         assert_eq!(host.record().generation(), 5, "written once");

@@ -1,6 +1,6 @@
-//! Tests `refresh`. It stores a claim before it sends a refresh token; the claim tells other callers that this token is
-//! being sent. It handles each kind of answer in its own way, and stores a new pair before it does anything else that
-//! can fail.
+//! Tests `refresh`. Before `refresh` sends a refresh token, it stores a claim, which tells other callers that this
+//! token is being sent. It handles each kind of answer in its own way, and stores a new pair before it does anything
+//! else that can fail.
 
 use super::{connected, refresh_forced, refresh_when_due};
 use crate::samples::{
@@ -146,7 +146,8 @@ fn a_dead_grant_that_is_refused_again_stays_dead_whatever_storage_says() {
 }
 
 /// Tests rules 6 to 8 of `rotation.rs` with a record that has no fallbacks. For each answer, the table contains the
-/// code of the error and the record afterwards: the claim stays, the claim is given back, or the record is dead.
+/// code of the error and the state of the record afterwards: `left` (the claim stays), `released` (the claim is
+/// removed) or `dead`.
 #[test]
 fn every_answer_to_a_refresh_has_its_class() {
     let broken = Answer::Broken;
@@ -357,7 +358,8 @@ fn a_refused_access_token_causes_one_renewal_and_one_more_reading() {
         assert_eq!(host.sent(), ["shops AT-1", "refresh RT-1", "shops AT-2"]);
         assert_eq!(tokens(&host.record()), "AT-2 RT-2 [RT-1]");
         assert_eq!(host.refresh_due_at(), host.record().not_before(), "backed off");
-        // Here the token is due, so this call renews it before it reads the shops, and not a second time.
+        // Here the token is due, so this call renews it before it reads the shops. It does not renew the token a second
+        // time.
         let host = connected(&due()).answers([pair_answer(2), refusal()]);
         assert_eq!(outcome(&refresh_when_due(&host)), "token-refused");
         assert_eq!(host.sent(), ["refresh RT-1", "shops AT-2"]);

@@ -1,5 +1,5 @@
-//! Tests the shops of a connection: first the shops that TikTok lists, in TikTok's order, then the shops that it no
-//! longer lists. A new list keeps the customer's choice.
+//! Tests the shops of a connection and their order: first the shops that TikTok lists, in TikTok's order, then the
+//! shops that TikTok no longer lists. A new list does not undo the customer's choice of shops.
 
 use super::{connect_with, connected, refresh_when_due};
 use crate::samples::{
@@ -118,7 +118,7 @@ fn a_list_that_cannot_be_read_keeps_the_known_shops() {
     }
 }
 
-/// Returns TikTok's data with this number of shops.
+/// Returns the data of TikTok's answer: a list with this number of shops.
 fn many(count: usize) -> Value {
     let shops: Vec<_> = (0..count).map(|id| json!({"id": id.to_string(), "cipher": "c"})).collect();
     json!({ "shops": shops })
@@ -177,7 +177,7 @@ fn a_seller_with_too_many_shops_is_connected_and_told() {
     assert_eq!(shops_of(&refresh_when_due(&host).unwrap()), "1 granted linked");
 }
 
-/// Creates a host that knows this number of shops. Shop 0 is the first.
+/// Creates a host whose row contains this number of shops. Their ids begin at 0.
 fn knowing(count: usize) -> ScriptedHost {
     let ids: Vec<_> = (0..count).map(|id| id.to_string()).collect();
     let host = ScriptedHost::with_record(&fresh());

@@ -1,5 +1,5 @@
-//! Tests storage failures during `refresh`. Each failure has its exact cause, and a new pair is not lost if one of the
-//! tries to save it works.
+//! Tests storage failures during `refresh`. The tests check the exact outcome of each failure. A new pair is not lost
+//! if one of the tries to save it succeeds.
 
 use super::{connected, refresh_when_due};
 use crate::samples::{
@@ -24,8 +24,9 @@ fn renewing(record: &TokenRecord) -> ScriptedHost {
 
 fn with_faults(mut host: ScriptedHost, step: Step, faults: &[Fault]) -> ScriptedHost {
     for (at, fault) in faults.iter().enumerate() {
-        // The first swap of a refresh writes the claim, and the second writes what TikTok answered. The first load
-        // reads the record, and the second follows a swap whose outcome is unknown.
+        // The faults begin at the second swap or load. The first swap of a refresh writes the claim, and the second
+        // swap writes what TikTok answered. The first load reads the record, and the second load follows a swap whose
+        // outcome is unknown.
         host = host.fault(step, at + 2, *fault);
     }
     host

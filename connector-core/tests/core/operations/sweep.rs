@@ -1,6 +1,6 @@
-//! A sweep calls `refresh` for every due connection. After a call has completed, the record is due later or never,
-//! whatever happened in the call. So a sweep does not call for the same connection without a pause, and the number of
-//! requests stays limited.
+//! Tests that a sweep never calls `refresh` in a loop. A sweep calls `refresh` for every due connection. After such a
+//! call, whatever happened in it, the record is due later or never. So there is a pause before the next call for the
+//! same connection, and the number of requests stays limited.
 
 use super::{connected, refresh_when_due};
 use crate::samples::{
@@ -122,12 +122,13 @@ fn a_lasting_failure_causes_a_limited_number_of_requests() {
     // The pause after a failure doubles from 30 s to one hour, so a day has at most 32 attempts.
     assert!(day(&expired(), Answer::Broken(TransportFailure::NotConnected), shops()) <= 32);
     assert!(day(&fresh(), pair_answer(2), Answer::page(500)) <= 32);
-    // It is unknown whether TikTok acted, so the next request follows when the claim lapses after 120 s.
+    // After this answer it is unknown whether TikTok acted. So the next request follows only when the claim has lapsed,
+    // after 120 s.
     assert!(day(&expired(), Answer::page(500), shops()) <= 86_400 / 120);
 }
 
-/// A token is renewed a day before it expires, or up to two hours later. For tokens that are valid for seven days, that
-/// is one rotation in about six days.
+/// A token is renewed between 24 and 22 hours before it expires. For tokens that are valid for seven days, that is one
+/// rotation in about six days.
 #[test]
 fn a_year_of_seven_day_tokens_takes_at_most_65_rotations() {
     let mut host = ScriptedHost::with_record(&due());

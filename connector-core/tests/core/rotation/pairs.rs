@@ -84,7 +84,7 @@ fn an_omitted_token_leaves_the_old_one() {
     }
 }
 
-/// If a pair were due too early, a sweep would call again and again for a record that may not be renewed yet.
+/// If a pair were due too early, a sweep would call `refresh` again and again for a record that may not be renewed yet.
 #[test]
 fn no_pair_is_due_before_it_may_be_renewed() {
     for (case, pair) in [

@@ -18,11 +18,11 @@ pub(crate) struct AccessToken {
     /// Customer whose connection is used
     customer: CustomerId,
 
-    /// Account, if the customer has several accounts
+    /// Account to use; required if the customer has several accounts
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
 
-    /// Time for which the token must stay valid, at most 3600
+    /// Seconds that the token must stay valid (maximum 3600)
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     min_validity: u32,
 

@@ -16,14 +16,14 @@ use crate::settings::{HostArgs, OpenedHost, browser_session};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct AuthorizationUrl {
-    /// Your name for the customer who gets the connection
+    /// Your identifier of the customer who gets the connection
     customer: CustomerId,
 
     /// Shops that the consent links: all or exactly-one
     #[arg(long, value_name = "WHICH", default_value = "all", hide_possible_values = true)]
     shops: Shops,
 
-    /// Seller of the fake who consents at once; prints the callback's query
+    /// Consent at once as this seller of a fake; print the callback's query
     #[arg(long, value_name = "SELLER")]
     consent_as: Option<String>,
 
@@ -31,7 +31,7 @@ pub(crate) struct AuthorizationUrl {
     settings: HostArgs,
 }
 
-/// Which shops a consent links.
+/// The shops that a consent links.
 #[derive(ValueEnum, Clone, Copy)]
 pub(crate) enum Shops {
     All,

@@ -29,11 +29,11 @@ pub(crate) struct Call {
     /// Path, which begins with / and contains neither host nor query
     path: String,
 
-    /// Shop for which the call acts; its cipher is added
+    /// Shop that the request is about; the command adds its cipher
     #[arg(long, value_name = "ID", conflicts_with = "account")]
     shop: Option<ShopId>,
 
-    /// Account of a call without --shop, if the customer has several accounts
+    /// Account for calls without --shop; required if there are several
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
 

@@ -17,11 +17,11 @@ use crate::settings::{HostArgs, OpenedHost, browser_session};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Connect {
-    /// Customer, if the app was installed from TikTok's App Store
+    /// Customer to connect; only after an install from TikTok's App Store
     #[arg(long, value_name = "CUSTOMER")]
     app_store: Option<CustomerId>,
 
-    /// Shops that this install links: all (default) or exactly-one
+    /// Shops that the App Store install links: all (default) or exactly-one
     #[arg(long, value_name = "WHICH", hide_possible_values = true, requires = "app_store")]
     shops: Option<Shops>,
 
@@ -82,8 +82,8 @@ fn must_choose_a_shop(connection: &Connection) -> bool {
         && connection.shops.iter().all(|shop| !shop.linked)
 }
 
-/// Returns the query of a pasted callback. Accepts an address with any scheme or without one, only the path, or only
-/// the query. Also accepts a byte order mark, quotes, a fragment, and `&` as HTML writes it.
+/// Returns the query of a pasted callback. The text may be an address with or without a scheme, a path with a query, or
+/// a query alone. It may also contain a byte order mark, quotes, a fragment, or `&amp;` in place of `&`.
 ///
 /// A text without a code and without an error is refused here, so that it does not use up the state.
 fn query(callback: &str) -> Result<Secret, Failure> {
@@ -91,10 +91,10 @@ fn query(callback: &str) -> Result<Secret, Failure> {
     let around = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}' | '<' | '>' | '"' | '\'' | '`');
     let callback = callback.trim_matches(around);
     let (address, fragment) = callback.split_once('#').unwrap_or((callback, ""));
-    // An address that is made by a script may have its query behind the `#`.
+    // In an address that a script has built, the query may come after the `#`.
     let address = if fragment.contains('?') && !address.contains('?') { fragment } else { address };
     let query = match address.split_once('?') {
-        // A `?` may also be a character in a value of a query.
+        // A value in a query may also contain a `?`.
         Some((before, query)) if before.contains("://") || !before.contains(['=', '&']) => query,
         Some(_) | None => address,
     };

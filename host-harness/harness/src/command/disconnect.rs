@@ -77,8 +77,8 @@ impl Disconnect {
         let OpenedHost { host, opened, .. } = settings.open(report).await?;
         let before = host.list_connections(&opened.tenant, &customer).await?;
         let found = before.iter().any(|connection| contains(connection, &target));
-        // An interrupted `connect` may have stored tokens without a row. Such a connection is not in the list, but the
-        // host deletes its tokens. So the host disconnects even if the list does not contain the target.
+        // An interrupted `connect` may have stored tokens without a row. Such a connection is not in the list, but its
+        // tokens must be deleted. So this command calls `disconnect` even if the list does not contain the target.
         let Disconnected { not_revoked, .. } = host.disconnect(&opened.tenant, &customer, target, remote).await?;
         let remaining = host.list_connections(&opened.tenant, &customer).await?;
         if !not_revoked.is_empty() {

@@ -134,8 +134,8 @@ pub(crate) fn page(command: Command) -> String {
     format!("{}\n", tidy.trim_end())
 }
 
-/// Keeps the text after the options as it is on a terminal. Hides the shared options, because the page lists them only
-/// once.
+/// Puts the text after the options into a code block, so that the text looks as it does on a terminal. Hides the shared
+/// options, because the page lists them only once.
 fn for_markdown(mut command: Command) -> Command {
     if let Some(help) = command.get_after_help().map(ToString::to_string) {
         command = command.after_help(format!("```text\n{help}\n```"));

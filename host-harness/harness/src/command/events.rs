@@ -85,7 +85,7 @@ fn print(event: &Event, report: &mut Report) {
     report.line(&line);
 }
 
-/// Returns the values of an event, in the form in which they follow its word.
+/// Returns the text with the values of an event. In a line of the list, this text follows the word for the event.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds have no values, or they are newer")]
 fn values(kind: &EventKind) -> String {
     match kind {

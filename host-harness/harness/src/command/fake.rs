@@ -30,7 +30,7 @@ Exit status: 0 if Ctrl-C ended the fake; 2 if the port is in use or the redirect
 
 impl Fake {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        // From now on Ctrl-C is noticed, even before the line that names it is printed.
+        // The handler is installed first, so that Ctrl-C works even before the line about it is printed.
         let mut interrupts =
             signal(SignalKind::interrupt()).map_err(|error| Failure::Unavailable(error.to_string()))?;
         let fake = self.launch.start().map_err(Failure::Malformed)?;

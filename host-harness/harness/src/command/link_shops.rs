@@ -1,4 +1,4 @@
-//! `link-shops`: sets the shops that a customer uses.
+//! `link-shops`: sets which shops of an account are linked to the customer.
 
 use clap::Args;
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
@@ -7,18 +7,18 @@ use crate::failure::Failure;
 use crate::output::{Report, print_connection};
 use crate::settings::{HostArgs, OpenedHost};
 
-/// Link exactly these shops of an account, and unlink all its other shops
+/// Link exactly the given shops of an account, and unlink all other shops of the account
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct LinkShops {
     /// Customer whose connection is changed
     customer: CustomerId,
 
-    /// TikTok's ids of the shops; without ids, all shops are unlinked and the tokens stay
+    /// TikTok's ids of the shops to link; if no id is given, all shops are unlinked, but the tokens are kept
     #[arg(value_name = "SHOP")]
     shops: Vec<ShopId>,
 
-    /// Account, if the customer has several accounts
+    /// Account whose shops are linked; needed only if the customer has several accounts
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
 

@@ -7,14 +7,14 @@ use crate::failure::Failure;
 use crate::output::{Ciphers, Report, ShopLine, cipher};
 use crate::settings::{HostArgs, OpenedHost};
 
-/// List the shops that a customer may use now, of all accounts
+/// List the shops that a customer may use now, in all accounts of the customer
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ListShops {
     /// Customer whose shops are listed
     customer: CustomerId,
 
-    /// Show the ciphers, which are secrets; calls for a shop need them
+    /// Show the ciphers, which are secrets; a call for a shop needs the shop's cipher
     #[arg(long)]
     reveal: bool,
 

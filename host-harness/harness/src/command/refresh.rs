@@ -1,4 +1,4 @@
-//! `refresh`: renews the tokens of a connection and reads its shops.
+//! `refresh`: renews the tokens of a connection if they are due, and reads its shops again.
 
 use anstyle::Style;
 use clap::Args;
@@ -17,7 +17,7 @@ pub(crate) struct Refresh {
     /// Customer whose connection is refreshed
     customer: CustomerId,
 
-    /// Account, if the customer has several accounts
+    /// Account of the connection; needed only if the customer has several accounts
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
 
@@ -53,9 +53,9 @@ for others see tiktok-shop-harness --help.";
 struct Line<'a> {
     #[serde(flatten)]
     connection: ConnectionLine<'a>,
-    /// `renewed`, `shops-read` or `nothing-sent`.
+    /// What the refresh did: `renewed`, `shops-read` or `nothing-sent`.
     effect: &'static str,
-    /// Why nothing was sent.
+    /// Why nothing was sent to TikTok Shop. `None` if something was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
 }
@@ -69,7 +69,7 @@ impl Refresh {
         let (word, done, why) = match effect {
             RefreshEffect::Renewed => ("renewed", "new tokens stored, shops read", None),
             RefreshEffect::ShopsRead => ("shops-read", "shops read; the tokens were not due", None),
-            // The user asked for a renewal, and there was none.
+            // With `--force`, the user requires a renewal. The tokens were not renewed, so the command fails.
             RefreshEffect::NothingSent(error) if force => return Err(CallError::Connector(error).into()),
             RefreshEffect::NothingSent(error) => {
                 ("nothing-sent", "nothing was sent to TikTok Shop", Some(error.failure().to_string()))

@@ -19,7 +19,7 @@ use crate::output::{BAD, GOOD, Report};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Sign {
-    /// Show the signed text without the secret, and compare the result with "sign"
+    /// Also show the signed text without the secret, and compare the signature with the member "sign" of the request
     #[arg(long)]
     explain: bool,
 
@@ -157,8 +157,8 @@ impl Request {
         Signable { path: &self.path, query, body }
     }
 
-    /// Returns a member of the request and an explanation for each thing that TikTok Shop or a public implementation
-    /// may treat differently.
+    /// Returns the warnings about this request. Each warning names a member of the request, and explains how TikTok
+    /// Shop or a public implementation may treat this member differently.
     fn divergences(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let shop_cipher = self.query.contains_key("shop_cipher")
             && ["/authorization/", "/seller/"].iter().any(|prefix| self.path.starts_with(prefix));

@@ -59,7 +59,8 @@ struct Line<'a> {
     tenant: &'a str,
     customer: &'a str,
     account: &'a str,
-    /// `refreshed`, or `nothing-sent`. After a failure, the case of the error.
+    /// `refreshed` or `nothing-sent` if the call succeeded. If the call failed, the case of its error, such as
+    /// `retry-after`.
     outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,

@@ -9,13 +9,13 @@ use tiktok_shop_connector_core::signing::{SignedWith, Webhook};
 use crate::input::{self, Malformed, Object};
 use crate::output::{BAD, GOOD, Report};
 
-/// Check the signatures of webhooks, and print valid or invalid for each
+/// Check the signatures of webhooks, and print "valid" or "invalid" for each webhook
 ///
 /// The command reads one webhook or an array of webhooks as JSON from standard input.
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct VerifyWebhook {
-    /// Show the signed text and its digest, and compare the digest with "authorization"
+    /// Also show the signed text and its digest, and compare the digest with the member "authorization" of the webhook
     #[arg(long)]
     explain: bool,
 

@@ -15,7 +15,7 @@ use crate::input;
 use crate::output::{BAD, GOOD, Report, time};
 use crate::settings::{HostArgs, OpenedHost};
 
-/// Accept a webhook: check it, record its effect, print the HTTP status to answer
+/// Accept a webhook: check it, record its effect, and print the HTTP status for the answer
 #[derive(Args)]
 #[command(name = "webhook", after_help = AFTER_HELP)]
 pub(crate) struct AcceptWebhook {
@@ -53,12 +53,13 @@ not an event (answer 500, so that TikTok Shop sends it again), or longer than 25
 longer than 16 MiB; 16 or 20 if TikTok Shop must send it again (answer 503); for others see
 tiktok-shop-harness --help.";
 
-/// The maximum length of the input: 16 MiB. If the body is longer than 256 KiB, the host answers 413.
+/// The maximum length of the input: 16 MiB. If the input is within this limit but longer than 256 KiB, the host answers
+/// with the HTTP status 413.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 #[derive(Serialize)]
 struct Line<'a> {
-    /// The HTTP status to answer.
+    /// The HTTP status for the answer to TikTok Shop.
     status: u16,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,7 +131,7 @@ impl AcceptWebhook {
     }
 }
 
-/// Writes a note with the HTTP status to answer, and returns the failure.
+/// Writes a note that contains the HTTP status for the answer to TikTok Shop, and returns the failure.
 fn not_handled(status: u16, failure: Failure, report: &Report) -> Result<(), Failure> {
     report.note(&format!("answer {status}; TikTok Shop then sends the webhook again"));
     Err(failure)

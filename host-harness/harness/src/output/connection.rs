@@ -1,4 +1,4 @@
-//! A connection as lines for people, or as JSON.
+//! Prints a connection, either as lines for people or as JSON.
 
 use anstyle::Style;
 use tiktok_shop_host::connection::{Connection, ConnectionStatus, ShopStanding, UnixSeconds};

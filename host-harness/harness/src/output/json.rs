@@ -7,10 +7,10 @@ use tiktok_shop_host::connection::{Connection, PastFailure, ReauthorizationReaso
 use tiktok_shop_host::error::Failure;
 use tiktok_shop_host::events::{Actor, Cause, Event, EventKind, NewEvent, StatedReason};
 
-/// Whether ciphers are shown.
+/// Whether the output contains the ciphers themselves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ciphers {
-    /// The output contains a word that says whether the shop has a cipher.
+    /// The output contains no cipher. A word says whether a shop has a cipher.
     Hidden,
     /// The output contains the ciphers, because the user asked for them.
     Revealed,
@@ -88,7 +88,7 @@ pub(crate) struct FailureLine<'a> {
 pub(crate) struct EventLine<'a> {
     position: u64,
     at: u64,
-    /// `null` if the event concerns the whole tenant. The account is then also `null`.
+    /// `null` if the event concerns the whole tenant. In this case, `account` is `null`, too.
     customer: Option<&'a str>,
     account: Option<&'a str>,
     event: &'static str,

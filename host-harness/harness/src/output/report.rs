@@ -29,12 +29,12 @@ pub(crate) enum OutputFormat {
     Json,
 }
 
-/// The latest error of a host key. The provider of the host keys records it here.
+/// The latest error of the provider of the host keys. Whenever the provider fails, the error is recorded here.
 #[derive(Clone, Default)]
 pub(crate) struct LastKeyError(Arc<Mutex<Option<String>>>);
 
 impl LastKeyError {
-    /// Records an error in place of the previous one.
+    /// Records an error. It replaces the error that was recorded before.
     pub(crate) fn record(&self, error: &KeyError) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
@@ -56,12 +56,12 @@ pub(crate) struct Report {
     stdout: Stdout,
 }
 
-/// Whether standard output can still be written.
+/// Whether the program can still write to standard output.
 #[derive(Default)]
 enum Stdout {
     #[default]
     Open,
-    /// The reader has closed standard output, as the program `head` does. This is not an error.
+    /// The program that reads standard output has closed it, as `head` does. This is not an error.
     Closed,
     Broken(io::Error),
 }
@@ -89,7 +89,7 @@ impl Report {
     pub(crate) fn json(&mut self, line: &impl Serialize) {
         // Serializing can't fail, because every number is finite and every key is text.
         let line = serde_json::to_string(line).unwrap_or_default();
-        // Characters that move a terminal occur only inside the strings of the JSON, where an escape is allowed.
+        // Characters that move a terminal's cursor occur only inside JSON strings, where escapes are allowed.
         line.chars().for_each(|c| match c {
             c if moves_a_terminal(c) => self.results.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => self.results.push(c),
@@ -120,27 +120,30 @@ impl Report {
         self.results.extend(table.lines().map(|line| format!("{}\n", line.trim_end())));
     }
 
-    /// Adds a warning about a place in the input. It is printed only if the command succeeds.
+    /// Adds a warning about a place in the input. The warning is printed only if the command succeeds.
     pub(crate) fn warning(&mut self, place: &str, text: &str) {
         self.warnings.push(format!("{place}: {text}"));
     }
 
-    /// Writes a note to standard error now, even if the command fails later.
+    /// Writes a note to standard error at once. So the note is printed even if the command fails later.
     pub(crate) fn note(&self, text: &str) {
         self.without_bar(|| note(text));
     }
 
-    /// Writes a line to standard error now, because standard output must contain only the result.
+    /// Writes a line to standard error at once. Use this function for a line that accompanies a result, because
+    /// standard output must contain only the result.
     pub(crate) fn stderr_line(&self, text: &str) {
         self.without_bar(|| write_stderr(&format!("{DIM}{}{DIM:#}\n", visible(text))));
     }
 
-    /// Returns what to print about a failure. If the storage failed, the text contains the latest error of a host key.
+    /// Returns what to print about a failure. If the storage failed, the text also contains the latest error of the
+    /// provider of the host keys.
     pub(crate) fn error_report(&self, failure: &Failure) -> ErrorReport {
         failure.report().with_key_error(self.last_key_error.text())
     }
 
-    /// Sets the exit status to 1. If the command then fails, the exit status of the failure wins.
+    /// Sets the exit status to 1. If the command fails afterwards, the program ends with the exit status of the failure
+    /// instead.
     pub(crate) fn set_refused(&mut self) {
         self.status = 1;
     }
@@ -190,7 +193,7 @@ impl Report {
         }
     }
 
-    /// Shows a progress bar of this many steps if standard error is a terminal.
+    /// Shows a progress bar with this number of steps if standard error is a terminal.
     pub(crate) fn begin_progress(&mut self, title: &'static str, steps: u64) -> ProgressBar {
         let bar = ProgressBar::new(steps);
         // The template is valid, as a test below checks.
@@ -214,7 +217,8 @@ impl Report {
 }
 
 /// Ends the output of a command, and returns the exit status. If the command succeeded, writes the collected results.
-/// If it failed, drops these results and writes the failure. Results that were flushed earlier stay.
+/// If the command failed, drops the collected results and writes the failure. Results that were flushed earlier are
+/// already written.
 pub(crate) fn finish(mut report: Report, outcome: Result<(), Failure>) -> ExitCode {
     report.end_progress();
     let mut status = match outcome {

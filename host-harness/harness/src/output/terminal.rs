@@ -23,8 +23,8 @@ pub(crate) fn visible(text: &str) -> String {
     })
 }
 
-/// Checks whether a character is a control character, separates lines or paragraphs, changes the direction of text, or
-/// is a byte order mark.
+/// Returns true if the character is a control character, separates lines or paragraphs, changes the direction of text,
+/// or is a byte order mark.
 pub(crate) fn moves_a_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -53,7 +53,7 @@ pub(super) fn error(text: &str) {
 }
 
 pub(super) fn write_stderr(lines: &str) {
-    // If standard error is closed, there is no other place to report it.
+    // If standard error is closed, the program can't report this failure anywhere else.
     let _ = anstream::stderr().write_all(lines.as_bytes());
 }
 

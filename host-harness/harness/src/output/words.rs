@@ -1,4 +1,4 @@
-//! Times and counts in words, for people.
+//! Writes times and counts as words, for people.
 
 use jiff::Timestamp;
 use tiktok_shop_host::connection::UnixSeconds;
@@ -12,7 +12,7 @@ pub(crate) fn time(at: UnixSeconds) -> String {
     time.map_or_else(|| format!("second {}", at.0), |time| time.to_string())
 }
 
-/// Returns a time, and how far it is from `now`. `at` is `None` if TikTok sent no believable time.
+/// Returns the time `at` as text, with its distance from `now`. `at` is `None` if TikTok sent no believable time.
 pub(crate) fn end(at: Option<UnixSeconds>, now: UnixSeconds) -> String {
     let Some(at) = at else { return "unknown".to_owned() };
     let apart = at.0.abs_diff(now.0);
@@ -24,7 +24,7 @@ pub(crate) fn end(at: Option<UnixSeconds>, now: UnixSeconds) -> String {
     if at < now { format!("{}, {span} ago", time(at)) } else { format!("{}, in {span}", time(at)) }
 }
 
-/// Returns a number with its noun, which is `one` in the singular and `many` in the plural.
+/// Returns a number with its noun. `one` is the noun in the singular, and `many` is the noun in the plural.
 pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -1,4 +1,4 @@
-//! The address of a database: parses it, refuses a password in an argument, and opens the database.
+//! Parses the address of a database, refuses a password in an argument, and opens the database.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,8 +80,8 @@ impl Address {
     }
 }
 
-/// Returns whether an address contains a secret, or something that could be one. The driver decodes an address before
-/// it uses it, so this function judges the decoded parts.
+/// Returns true if an address contains a secret, or a part that could be a secret. The database driver decodes an
+/// address before it uses the address, so this function also checks the decoded parts.
 fn may_contain_secret(address: &str) -> bool {
     let Some((scheme, rest)) = address.split_once("://") else { return false };
     // The user and the password end at the last @, because a password may contain an unencoded @ or /.
@@ -95,13 +95,14 @@ fn may_contain_secret(address: &str) -> bool {
     }
     let (before, parameters) = rest.split_once('?').unwrap_or((rest, ""));
     let mut names = form_urlencoded::parse(parameters.as_bytes()).map(|(name, _)| name);
-    // The driver ignores a fragment, and parameters that it does not know.
+    // The driver ignores a fragment and unknown parameters. Somebody may have put a password there, so both count as
+    // secrets.
     decoded(before).contains("password=")
         || address.contains('#')
         || names.any(|name| !PostgresOptions::is_public_parameter(&name))
 }
 
-/// Decodes a text until decoding changes nothing.
+/// Percent-decodes a text again and again, until decoding changes nothing.
 fn decoded(text: &str) -> String {
     let mut text = text.to_owned();
     loop {
@@ -157,7 +158,8 @@ mod tests {
             "postgres://user:CAN/ARY@host/db",
             "postgres://user:CAN@ARY@host/db",
             "postgres://host/db?user=u&password=CANARY",
-            // The driver decodes each of these to a password, or ignores what it does not know.
+            // In each of the following addresses, the driver decodes a part to a password, or it ignores a part that it
+            // does not know.
             "postgres://host/db?pass%77ord=CANARY",
             "postgres://host/db?%70%61%73%73%77%6f%72%64=CANARY",
             "postgres://host/db?user=u&p%61ssword=CANARY",

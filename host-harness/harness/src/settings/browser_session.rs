@@ -1,5 +1,5 @@
-//! Reads or creates the browser session of this user. It binds a consent to the user who began it, as a cookie of a
-//! browser would.
+//! Reads or creates the browser session of this user. The session binds a consent to the user who began the consent, as
+//! a cookie does in a browser.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::failure::Failure;
 /// The maximum size of the file, in bytes. The program itself writes 64 bytes.
 const MAX_BYTES: u64 = 1024;
 
-/// Returns this user's session. On first use, draws a random session and writes it to its file.
+/// Returns this user's session. On first use, draws a random session and writes it to a file.
 pub(crate) fn browser_session() -> Result<BrowserSession, Failure> {
     let path = browser_session_file()?;
     let secret = match private_file::read(&path, MAX_BYTES)? {

@@ -7,13 +7,14 @@ use crate::failure::Failure;
 const NAME: &str = "tiktok_shop_connector.wasm";
 /// The folder of this package in the workspace in which this program was built.
 const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
-/// The target folder of that workspace, if the environment of the build named one. A relative path starts at the
-/// workspace.
+/// The target folder of the workspace. `None` if `CARGO_TARGET_DIR` was not set when this program was built. A relative
+/// path starts at the workspace.
 const TARGET: Option<&str> = option_env!("CARGO_TARGET_DIR");
 
-/// Returns the path of the component. If no path is given, looks beside this program, and then where `cargo xtask dist`
-/// puts it in the workspace in which this program was built. The current folder plays no part, because anybody may have
-/// put a file there. The host refuses a file that other users can replace.
+/// Returns the path of the component. If no path is given, looks in the folder of this program, and then at the path
+/// where `cargo xtask dist` puts the component in the workspace in which this program was built. The function does not
+/// look in the current folder, because anybody may have put a file there. The host refuses a file that other users can
+/// replace.
 pub(crate) fn component_file(given: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = given {
         return Ok(path.to_owned());

@@ -20,7 +20,8 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Returns the settings of the environment. For each variable that is not set, takes the setting from the file.
+    /// Returns the settings of the environment. If a variable is not set, takes this setting from the configuration
+    /// file.
     fn with_environment(self) -> Result<Self, Failure> {
         Ok(Self {
             app_key: variable(APP_KEY)?.or(self.app_key),
@@ -60,7 +61,8 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Combines the apps of the configuration file with the environment. The environment describes the app of `tenant`.
+    /// Combines the apps of the configuration file with the environment. The environment variables describe the app of
+    /// `tenant`.
     ///
     /// # Errors
     /// An app has no key or no secret.
@@ -76,12 +78,12 @@ impl Credentials {
         Ok(Self { configured, fallback: None })
     }
 
-    /// Prepares the credentials for a fake that has shown these apps. A tenant without configured credentials uses the
-    /// first app.
+    /// Prepares the credentials for a fake. The fake has sent `apps`, with their secrets. A tenant without configured
+    /// credentials uses the first of these apps.
     ///
     /// # Errors
-    /// A configured app is not among the apps that the fake has shown, or has another secret there. Any program could
-    /// listen at the fake's address. So the program must show each secret first, and learns no secret from a request.
+    /// A configured app is not in `apps`, or has another secret in `apps`. Any program could listen at the fake's
+    /// address. Such a program learns no secret from a request, because it must have sent each secret itself before.
     pub(crate) fn for_fake(self, fake: FakeAddress, apps: Vec<AppCredentials>) -> Result<Self, Failure> {
         let is_shown = |configured: &AppCredentials| {
             apps.iter().any(|app| app.app_key == configured.app_key && app.app_secret == configured.app_secret)

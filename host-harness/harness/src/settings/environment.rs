@@ -19,8 +19,8 @@ pub(crate) const AUTHORIZATION_LINK: &str = "TIKTOK_SHOP_AUTHORIZATION_LINK";
 /// The variables in which systems put the name of the user: first Unix, then Windows.
 const USER: [&str; 3] = ["USER", "LOGNAME", "USERNAME"];
 
-/// Returns the user of this machine as an actor. `None` if no variable has a name that an actor can have. The user can
-/// set these variables, and can also name any actor with an option.
+/// Returns the user of this machine as an actor. `None` if no variable has a name that an actor can have. The name is
+/// not verified: the user can set these variables, and can also name any actor with an option.
 pub(super) fn user() -> Option<Actor> {
     USER.iter().find_map(|name| variable(name).ok().flatten()?.parse().ok())
 }

@@ -1,4 +1,5 @@
-//! A fake that replaces TikTok Shop's two servers: its address, its clock and its apps.
+//! Uses a fake that replaces TikTok Shop's two servers: parses the address of the fake, and reads the fake's clock and
+//! apps.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -67,7 +68,7 @@ impl FakeAddress {
         policy.stand_in(Authority::Api, self.0).map_err(refused)
     }
 
-    /// Returns the address of the fake's consent page for a consent link of TikTok Shop.
+    /// Converts a consent link of TikTok Shop into the address of the fake's consent page.
     pub(crate) fn consent_page(self, link: &str) -> String {
         let (address, query) = link.split_once('?').unwrap_or((link, ""));
         // The older form of the link has another path.
@@ -83,14 +84,15 @@ impl FakeAddress {
         Ok(Arc::new(FakeClock { now: Duration::from_secs(now), ticking, since: SystemClock::new() }))
     }
 
-    /// Returns the credentials of the fake's apps. There is at least one.
+    /// Returns the credentials of the fake's apps. The list contains at least one app.
     pub(crate) async fn apps(self) -> Result<Vec<AppCredentials>, Failure> {
         let shown = self.control("GET", "/apps", None).await?;
         let apps = shown.as_array().into_iter().flatten().map(app).collect::<Option<Vec<_>>>();
         apps.filter(|apps| !apps.is_empty()).ok_or_else(|| self.no_fake())
     }
 
-    /// Allows the consent of this link as a seller of the fake. Returns the query of the callback.
+    /// In the role of a seller of the fake, allows the consent that this link asks for. Returns the query of the
+    /// callback.
     pub(crate) async fn allow(self, link: &str, seller: &str) -> Result<String, Failure> {
         let query = link.split_once('?').map_or("", |(_, query)| query);
         let parameter = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(known, _)| known == name);
@@ -143,7 +145,7 @@ impl FakeAddress {
     }
 }
 
-/// Reads one app that the fake has shown.
+/// Reads one app from the fake's answer.
 fn app(shown: &Value) -> Option<AppCredentials> {
     let member = |name: &str| shown.get(name)?.as_str();
     let service_id = member("service_id")?;

@@ -1,4 +1,4 @@
-//! The default places of this user's files.
+//! Returns the default paths of this user's files.
 
 use std::path::PathBuf;
 
@@ -28,8 +28,9 @@ pub(crate) fn key_file() -> Result<PathBuf, Failure> {
     Ok(folders()?.in_data_dir("host-keys"))
 }
 
-/// Returns the path of the file of host keys for databases of a fake. It is a file of its own, because `keys rotate
-/// --retire` removes the host keys that its database no longer needs.
+/// Returns the path of the file of host keys for databases of a fake. This file is separate, because `keys rotate
+/// --retire` removes every host key that the database of the command no longer needs. A key file must therefore not
+/// serve two databases.
 pub(crate) fn fake_key_file() -> Result<PathBuf, Failure> {
     Ok(folders()?.in_data_dir("fake-host-keys"))
 }

@@ -1,4 +1,4 @@
-//! The source of the host keys: a file, or the environment.
+//! Gets the host keys from a file or from the environment.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl HostKeySource {
         Ok(Self::File(file))
     }
 
-    /// Returns the names of the keys. The current one comes first.
+    /// Returns the names of the keys. The current key comes first.
     pub(crate) fn ids(&self) -> Result<Vec<HostKeyId>, Failure> {
         Ok(match self {
             Self::File(file) => file.keys()?.ids().cloned().collect(),
@@ -51,7 +51,7 @@ impl HostKeySource {
     }
 
     /// Returns a provider of these keys that records each of its errors in `last_error`. This is necessary because the
-    /// error of a call passes through the component, and the component drops long words such as the name of a key.
+    /// component shortens the error of a call. It drops long words, such as the name of a key.
     pub(crate) fn provider(&self, last_error: LastKeyError) -> Arc<dyn KeyProvider> {
         let keys: Arc<dyn KeyProvider> = match self {
             Self::File(file) => Arc::new(file.clone()),

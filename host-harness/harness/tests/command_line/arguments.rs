@@ -1,4 +1,5 @@
-//! Wrong, missing and hostile arguments. The program prints one line, which contains no secret and no long value.
+//! Tests wrong, missing and hostile arguments. For a refused argument, the program prints one line, which contains no
+//! secret and no long value.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

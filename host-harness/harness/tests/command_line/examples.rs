@@ -10,15 +10,15 @@ use crate::{PROGRAM, command, harness, run};
 
 const DOCS: &str = include_str!("../../../../docs/signatures.md");
 
-/// A command and its output, from both streams.
+/// A command, and the text that it prints to standard output and standard error.
 #[derive(Debug, PartialEq)]
 struct Example {
     command: String,
     output: String,
 }
 
-/// Reads each `$ command` with the lines after it, up to the next command. A command continues on the next line while a
-/// quote is open, and after `|` and `\`.
+/// Reads the examples of a transcript. An example begins with a line `$ command` and ends before the next such line.
+/// The command continues on the next line while a quote is open, and after a line that ends with `|` or `\`.
 fn examples(transcript: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
     for line in transcript.lines() {
@@ -38,7 +38,7 @@ fn examples(transcript: &str) -> Vec<Example> {
 }
 
 /// Runs the examples in the root folder of the repository, and checks their output. The variable `PATH` contains the
-/// folder of the program, and the other settings come from the stage, if there is one.
+/// folder of the program. If a stage is given, the other settings come from the stage.
 fn assert_examples(examples: &[Example], stage: Option<&Stage>) {
     let folder = Path::new(PROGRAM).parent().unwrap().to_str().unwrap();
     for Example { command: text, output } in examples {
@@ -57,8 +57,8 @@ fn assert_examples(examples: &[Example], stage: Option<&Stage>) {
     }
 }
 
-/// Checks a printed text against an example. In the example, `…` stands for any text, and a line with only `…` for any
-/// lines.
+/// Returns true if the printed text matches an example. In the example, `…` stands for any text, and a line that
+/// consists of `…` stands for any lines.
 fn fits(shown: &str, printed: &str) -> bool {
     let mut parts = shown.trim_end_matches("…\n").split('…');
     let Some(mut left) = parts.next().and_then(|first| printed.strip_prefix(first)) else { return false };

@@ -1,4 +1,4 @@
-//! The program without arguments shows how to begin.
+//! Tests the page that the program prints without arguments: how to begin, and where the files are.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The help texts.
+//! Tests the help texts of all commands.
 
 use crate::{Run, harness, run};
 

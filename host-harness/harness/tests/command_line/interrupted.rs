@@ -1,4 +1,4 @@
-//! Ctrl-C while a sweep waits for an answer of TikTok Shop, and while a fake runs.
+//! Tests Ctrl-C while a sweep waits for an answer of TikTok Shop, and while a fake runs.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,13 +12,13 @@ use crate::{PROGRAM, command, run};
 
 const NOTE: &str = "note: waiting for running calls to finish; press Ctrl-C again to stop at once\n";
 
-/// A proxy in front of the fake. It forwards everything, but holds each refresh request back until the test releases
-/// it.
+/// A proxy between the program and the fake. It forwards all requests and answers, but it holds back each refresh
+/// request until the test releases the request.
 struct RefreshGate {
     address: SocketAddr,
     /// Receives a message when a refresh request has arrived.
     arrived: Receiver<()>,
-    /// Releases one refresh request.
+    /// Each message releases one refresh request.
     release: Sender<()>,
 }
 

@@ -1,4 +1,4 @@
-//! The output of `--json`: one object per line, with exactly the members that the tests list.
+//! Tests the output of `--json`: one object per line, with exactly the members that the tests list.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The commands `keys status`, `keys rotate`, `keys retire` and `keys erase`.
+//! Tests the commands `keys status`, `keys rotate`, `keys retire` and `keys erase`.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use crate::stage::{ACTOR, Stage};
 use crate::{Run, lines, run};
 
-/// Returns the names of the keys in the key file. The current one comes first.
+/// Returns the names of the keys in the key file. The current key comes first.
 fn ids(stage: &Stage) -> Vec<String> {
     let file = fs::read_to_string(stage.data("fake-host-keys")).unwrap();
     file.lines().map(|line| line.split_once(':').unwrap().0.to_owned()).collect()
@@ -66,7 +66,7 @@ fn an_unfinished_rotation_is_finished_without_another_new_key() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
     let [first] = &*ids(&stage) else { panic!() };
-    // The file now looks as after a crash: the new key was added, but no tenant was rotated.
+    // This is the state after a crash: the key file contains a new key, but no tenant was rotated.
     let file = fs::read_to_string(stage.data("fake-host-keys")).unwrap();
     fs::write(stage.data("fake-host-keys"), format!("{}{file}", HostKey("second").line())).unwrap();
     let printed = stage.ok("keys status", "");
@@ -137,8 +137,8 @@ fn a_tenant_is_erased_only_if_it_is_named_and_confirmed() {
     let printed = stage.ok("keys erase --tenant default --yes", "");
     let [host_key] = &*ids(&stage) else { panic!() };
     let expected = lines([
-        // The events of the connection and of its shop, a webhook, the state of the connection, and the state of the
-        // other consent.
+        // The five other entries are the event of the connection, the event of its shop, a webhook, the state of the
+        // connection's consent, and the state of the consent that has begun.
         "tenant default: erased 1 data key, 1 connection and 5 other entries",
         &format!("    open    who has an older copy of the database can open it with host key {host_key}"),
         "    next    keys rotate --retire",
@@ -148,7 +148,8 @@ fn a_tenant_is_erased_only_if_it_is_named_and_confirmed() {
     let event = |position| format!("{position}  2026-01-01T00:00:00Z  -  -  tenant-erased  by {ACTOR}\n");
     assert_eq!(stage.ok("events", ""), event(3));
     let erased = stage.json("keys erase --tenant default --yes", "");
-    // The second erasure deletes the event of the first one, and the digest that prevents a second copy of that event.
+    // The second erasure deletes the event of the first erasure, and the digest that prevents a second copy of that
+    // event.
     let nothing = json!({
         "tenant": "default", "keys": 0, "connections": 0, "others": 2, "older_copies_open_with": [host_key],
     });

@@ -1,4 +1,4 @@
-//! The life of a connection. Each command runs in its own process.
+//! Tests the commands that create, use, refresh and end a connection. Each command runs in its own process.
 
 use fake_tiktok_shop::{Decision, Ending, Fault, Piece};
 use serde_json::json;
@@ -209,8 +209,8 @@ fn a_customer_with_two_accounts_names_one_and_disconnects_one() {
     );
 }
 
-/// The answer to a refresh can't be read, so its claim lasts two minutes. In this time nothing is sent, and the program
-/// must not look as if it had renewed the tokens.
+/// In this test, the answer to a refresh can't be read, so the claim of this refresh lasts two minutes. In these two
+/// minutes, the program sends nothing, and it must say so.
 #[test]
 fn a_refresh_that_sends_nothing_says_so() {
     let stage = Stage::new();
@@ -253,9 +253,10 @@ fn an_error_of_tiktok_shop_ends_with_the_exit_status_of_its_case() {
         stage.ok("list-connections customer-7", "");
         stage.advance(DAY / 24);
     }
-    // The next steps use another connection. It is unknown whether TikTok renewed the tokens of the first connection
-    // before the last answer, the redirect. So its claim, which keeps others from sending the refresh token, stays for
-    // two minutes. The machine's clock measures this time, and the test can't move that clock.
+    // The next steps use another connection. After the redirect, the connector does not know whether TikTok renewed the
+    // tokens of the first connection. So the claim on the first connection stays for two minutes, and no call may send
+    // the refresh token of that connection. The machine's clock measures the two minutes, and the test can't move that
+    // clock.
     stage.connect("customer-8", "several-regions");
     stage.fake.end_authorization("several-regions").unwrap();
     stage.advance(8 * DAY);

@@ -36,7 +36,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_tiktok-shop-harness");
 const REQUESTS: &str = include_str!("../../../../connector-core/tests/vectors/request-signing.json");
 const WEBHOOKS: &str = include_str!("../../../../connector-core/tests/vectors/webhook-signing.json");
 
-/// The result of a run.
+/// The exit status and the output of a program.
 #[derive(Debug, PartialEq)]
 struct Run {
     status: Option<i32>,
@@ -54,14 +54,14 @@ fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Returns a command of the program with these arguments, which are separated by spaces.
+/// Returns a command that runs the program with these arguments, which are separated by spaces.
 fn harness(arguments: &str) -> Command {
     let mut command = command(PROGRAM);
     command.args(arguments.split_whitespace());
     command
 }
 
-/// Runs a command with this standard input. Its output must be UTF-8.
+/// Runs a command with this standard input. The output of the command must be UTF-8.
 fn run(command: Command, input: impl AsRef<[u8]>) -> Run {
     let output = output_of(command, input);
     Run {
@@ -75,7 +75,7 @@ fn run(command: Command, input: impl AsRef<[u8]>) -> Run {
 fn output_of(mut command: Command, input: impl AsRef<[u8]>) -> Output {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let written = child.stdin.take().unwrap().write_all(input.as_ref());
-    // A command that reads no input may have ended already. Then the pipe is broken.
+    // A command that reads no input may already have ended. In this case, the pipe is broken.
     assert!(written.err().is_none_or(|error| error.kind() == ErrorKind::BrokenPipe));
     child.wait_with_output().unwrap()
 }

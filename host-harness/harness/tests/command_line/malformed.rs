@@ -1,4 +1,4 @@
-//! Malformed input of `sign` and `verify-webhook`. The program ends with status 2 and prints nothing to standard
+//! Tests malformed input of `sign` and `verify-webhook`. The program ends with status 2 and prints nothing to standard
 //! output. It prints one line to standard error, which says where the mistake is but does not quote the input.
 
 use std::io::{ErrorKind, Write as _};
@@ -150,7 +150,8 @@ fn a_request_that_can_t_be_signed_is_refused_and_the_member_is_named() {
     let sample = &vectors(REQUESTS)[0];
     for (members, line) in table {
         assert_refused("sign", changed(sample, members).to_string(), line);
-        // The request is the second one of an array. Nothing is printed about the first one, not even a warning.
+        // Here, the malformed request is the second request of an array. Nothing is printed about the first request,
+        // not even a warning.
         let input = json!([changed(sample, &json!({ "body": "{}" })), changed(sample, members)]).to_string();
         assert_refused("sign", input, &format!(".[1]{line}"));
     }

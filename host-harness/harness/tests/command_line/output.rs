@@ -1,4 +1,4 @@
-//! Colours, and output that nobody reads or that can't be written.
+//! Tests colours, and output that nobody reads or that can't be written.
 
 use std::io::Write as _;
 use std::process::{Child, Stdio};

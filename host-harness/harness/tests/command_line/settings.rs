@@ -1,4 +1,4 @@
-//! Settings: options win over variables, and variables win over the configuration file.
+//! Tests the settings: options win over environment variables, and variables win over the configuration file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -124,7 +124,7 @@ fn a_fake_gets_no_secret_that_it_has_not_shown() {
         let what = format!("the configured app is not an app of the fake at {address}");
         (Some(2), format!("tenant {tenant}: {what}, and its secret is not sent to a fake; {advice}"))
     };
-    // The configured app is unknown to the fake, or it is the fake's app with another secret.
+    // The first configured app is unknown to the fake. The second one is the fake's app, but with another secret.
     for app_key in ["6realapp00001", &key] {
         for command in ["refresh customer-7 --force", "authorization-url customer-8", "call customer-7 GET /a/202309/b"]
         {
@@ -240,7 +240,8 @@ fn the_address_of_postgresql_comes_from_a_variable() {
     let callback = with("authorization-url customer-7 --consent-as one-shop", "");
     assert!(with("connect", &callback).starts_with("customer-7: Teapot Corner (GB), active\n"));
     with("refresh customer-7 --force", "");
-    // The events: a connection, its shop, and a forced refresh. The fourth entry is the state of the consent.
+    // The three events are the connection, its shop, and the forced refresh. Below, `keys erase` counts four other
+    // entries: these events, and the state of the consent.
     assert_eq!(with("events", "").lines().count(), 3);
     let erased = with(&format!("keys erase --tenant {tenant} --yes"), "");
     let first = format!("tenant {tenant}: erased 1 data key, 1 connection and 4 other entries\n");

@@ -1,4 +1,4 @@
-//! `sign`: signatures, explanations and warnings.
+//! Tests `sign`: signatures, explanations and warnings.
 
 use serde_json::{Value, json};
 
@@ -168,7 +168,7 @@ fn a_request_that_others_sign_differently_is_signed_by_the_rule_with_a_warning()
         // A body of type multipart/form-data.
         (json!({ "body": "{}", "content_type": form }), PLAIN, &[("body", MULTIPART)]),
         (json!({ "method": "GET", "body": "x", "content_type": "multipart/form-data" }), PLAIN, &[("body", MULTIPART)]),
-        // A shop_cipher under a path where one SDK omits it.
+        // A shop_cipher in a request whose path makes one SDK omit the cipher.
         (
             json!({ "path": "/authorization/1/x", "query": pair("shop_cipher", "c") }),
             "3ce54b283a903ea5855b2ac3acbc0e6b9cc088ca4da6e1ecd1f06b9e29242679",
@@ -179,7 +179,7 @@ fn a_request_that_others_sign_differently_is_signed_by_the_rule_with_a_warning()
             "88e1981aad21e66661fb8ac61ce7d8d8413e8f6c3e3980dda0e4dd0fbc2b0560",
             &[("query", SHOP_CIPHER)],
         ),
-        // A timestamp in milliseconds, and zero.
+        // A timestamp in milliseconds, and a timestamp of zero.
         (
             json!({ "timestamp": 1_767_225_600_000_u64 }),
             "79222740f216c39a7ef2de4f87d2d09bcdf8e24a74b6d077508bae6dfde42c49",

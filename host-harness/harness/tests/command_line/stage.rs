@@ -1,6 +1,6 @@
-//! The environment of a test: a home folder, the shipped component and a fake TikTok Shop. Every command runs in its
-//! own process. When a stage is dropped, it checks that the recorded output of its commands contains none of its
-//! secrets.
+//! Prepares the environment of a test, called a stage: a home folder, the shipped component and a fake TikTok Shop.
+//! Every command runs in its own process. When a stage is dropped, it checks that the recorded output of its commands
+//! contains none of the stage's secrets.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::{PROGRAM, Run, command, run};
 /// The time at which the fake's clock starts: 2026-01-01T00:00:00Z.
 pub(crate) const BEGIN: u64 = 1_767_225_600;
 pub(crate) const DAY: u64 = 86_400;
-/// The actor of every command of a stage.
+/// The actor that every command of a stage names.
 pub(crate) const ACTOR: &str = "tester@platform.example";
 
 /// The environment of a test.
@@ -85,7 +85,8 @@ impl Stage {
         command.env("TIKTOK_SHOP_ACTOR", ACTOR);
     }
 
-    /// Runs a command, and records its output. The output must not contain a secret of this stage.
+    /// Runs a command, and records its output. When the stage is dropped, it checks that this output contains no
+    /// secret.
     pub(crate) fn run(&self, command: Command, input: impl AsRef<[u8]>) -> Run {
         let name = format!("{command:?}");
         let run = run(command, input);
@@ -93,20 +94,21 @@ impl Stage {
         run
     }
 
-    /// Runs a command that must succeed. Returns its standard output.
+    /// Runs a command, which must succeed. Returns the standard output of the command.
     pub(crate) fn ok(&self, arguments: &str, input: &str) -> String {
         let Run { status, stdout, stderr } = self.run(self.command(arguments), input);
         assert_eq!(status, Some(0), "{arguments}: {stdout}{stderr}");
         stdout
     }
 
-    /// Runs a command with `--json` that must succeed. Returns the objects that it prints.
+    /// Runs a command with the option `--json`. The command must succeed. Returns the objects that the command prints.
     pub(crate) fn json(&self, arguments: &str, input: &str) -> Vec<Value> {
         let stdout = self.ok(&format!("{arguments} --json"), input);
         stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Runs a command that must fail and print one error, but no results. Returns the exit status and the error.
+    /// Runs a command, which must fail. The command must print exactly one error and no results. Returns the exit
+    /// status and the error.
     pub(crate) fn error(&self, command: Command, input: impl AsRef<[u8]>) -> (Option<i32>, String) {
         let name = format!("{command:?}");
         let Run { status, stdout, stderr } = self.run(command, input);
@@ -125,12 +127,12 @@ impl Stage {
         link
     }
 
-    /// Decides about the consent of a link as a seller. Returns the query of the callback.
+    /// In the role of a seller, allows or refuses the consent that a link asks for. Returns the query of the callback.
     pub(crate) fn decide(&self, link: &str, seller: &str, decision: Decision) -> String {
         self.fake.consent(&self.app().service_id, seller, Some(state(link)), decision).unwrap()
     }
 
-    /// Connects a seller to a customer. Returns the connection.
+    /// Connects a seller's account for a customer. Returns the connection.
     pub(crate) fn connect(&self, customer: &str, seller: &str) -> Value {
         let callback = self.decide(&self.link(customer), seller, Decision::Allow);
         self.json("connect", &callback).remove(0)
@@ -172,7 +174,7 @@ impl Drop for Stage {
     }
 }
 
-/// Gives a command this home folder, and removes the program's settings from its environment.
+/// Gives a command this home folder, and removes the program's settings from the environment of the command.
 pub(crate) fn at_home(command: &mut Command, home: &Path) {
     #[expect(clippy::disallowed_methods, reason = "the environment of the tests contains the settings to remove")]
     let inherited = std::env::vars_os();

@@ -1,5 +1,5 @@
-//! Every case of an error has its own exit status. The component is the hostile guest of `tests/hostile-guest`, which
-//! answers `link-shops` with the error that has the name of the customer.
+//! Tests that every case of an error has its own exit status. The component is the hostile guest of
+//! `tests/hostile-guest`. Its `link-shops` returns the error case that the id of the customer names.
 
 use crate::stage::Stage;
 
@@ -31,7 +31,7 @@ fn a_call_that_the_host_ends_has_the_exit_status_20() {
     let guest = xtask::hostile_guest().unwrap();
     let table = [
         ("link-shops no-such-error 1", "exhausted"),
-        // Ids that break the contract.
+        // The guest returns ids that break the contract.
         ("list-shops seven", "contract-broken"),
     ];
     for (arguments, code) in table {

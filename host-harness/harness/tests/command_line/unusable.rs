@@ -1,5 +1,5 @@
-//! Inputs, components, configurations, keys, databases and fakes that can't be used. Each case prints one line and ends
-//! with the documented status. At the end of each test, an earlier connection still works.
+//! Tests inputs, components, configurations, keys, databases and fakes that can't be used. In each case, the program
+//! prints one line and ends with the documented status. At the end of each test, an earlier connection still works.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,14 +24,14 @@ fn assert_still_works(stage: &Stage) {
     stage.ok("refresh customer-7 --force", "");
 }
 
-/// Writes a private file.
+/// Writes a file that only its owner can access.
 fn private(path: PathBuf, text: impl AsRef<[u8]>) -> PathBuf {
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     path
 }
 
-/// Three commands that use the component, the storage, the keys, the configuration and the fake.
+/// Each of these commands uses the component, the storage, the keys, the configuration and the fake.
 const COMMANDS: [&str; 3] = ["refresh customer-7", "list-connections customer-7", "sweep"];
 
 /// Checks that each of [`COMMANDS`] refuses an option with this status and this error.
@@ -84,7 +84,8 @@ fn a_file_that_is_not_a_component_is_refused() {
     assert_still_works(&stage);
 }
 
-/// The current folder may belong to anybody, for example a folder below /tmp or an unpacked archive.
+/// The current folder may contain files of other people, for example if it is a folder below /tmp or an unpacked
+/// archive.
 #[test]
 fn a_component_in_the_current_folder_or_above_it_is_not_used() {
     let stage = connected();
@@ -96,7 +97,7 @@ fn a_component_in_the_current_folder_or_above_it_is_not_used() {
         fs::create_dir_all(&folder).unwrap();
         private(folder.join(name), "planted");
     }
-    // The stage has built the component in the workspace of this program.
+    // The stage has built the component in the workspace of this program, so the program finds the component there.
     let mut command = stage.command("list-shops customer-7 --json");
     command.env_remove("TIKTOK_SHOP_COMPONENT").current_dir(&deep);
     let Run { status, stderr, .. } = stage.run(command, "");
@@ -351,7 +352,7 @@ fn input_that_is_not_a_callback_or_not_a_webhook_is_refused() {
     assert_still_works(&stage);
 }
 
-/// A person may first paste something else than the address to which TikTok sent the browser back.
+/// A person may first paste something other than the address to which TikTok sent the browser back.
 #[test]
 fn a_wrong_paste_does_not_use_up_the_consent_and_a_bent_one_is_read() {
     for bend in [

@@ -1,4 +1,4 @@
-//! `verify-webhook`: verdicts, exit statuses and explanations.
+//! Tests `verify-webhook`: verdicts, exit statuses and explanations.
 
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ fn explain_shows_the_signed_text_and_the_digest_and_compares_the_input_but_never
     let sample = sample();
     let text = |name: &str| sample[name].as_str().unwrap();
     let (signed, digest, secret) = (text("string_to_sign"), text("authorization"), text("app_secret"));
-    // Computed by Python's `hmac`.
+    // Python's `hmac` computed this digest.
     let digest_of_other_secret = "8862ef454e5ee2bbeaaf0014a164f35e53846d1d04c96570c04445a0524836c8";
     let table = [
         (json!({}), "valid", digest, "agrees"),

@@ -1,5 +1,6 @@
-//! Eight processes sweep one PostgreSQL database, like the hosts of a fleet. A fake takes the place of TikTok Shop and
-//! has the strictest policy: if the same refresh token is sent twice, the fake revokes every token of the consent.
+//! Tests that eight processes can sweep one PostgreSQL database at the same time, like the hosts of a fleet. A fake
+//! takes the place of TikTok Shop and has the strictest policy: if the same refresh token is sent twice, the fake
+//! revokes every token of the consent.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken expectation is a failed test")]
 
 use std::io::{BufRead as _, BufReader};
@@ -33,14 +34,14 @@ const REFRESH: &str = "/api/v2/token/refresh";
 const HOST_KEYS: &str = "fleet:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// Each test locks this mutex while it runs. One test restarts the database server, so no other test may use the server
-/// at that time.
+/// at the same time.
 static SERVER: Mutex<()> = Mutex::const_new(());
 
 /// A database whose connections are all due for a refresh, and the fake TikTok Shop that issued their tokens.
 struct Fleet {
     fake: FakeTikTokShop,
     app: App,
-    /// The address of the database, with a schema of its own.
+    /// The address of the database. It names a schema that only this fleet uses.
     address: String,
     storage: SqlStorage,
     keyring: Keyring,
@@ -110,8 +111,8 @@ impl Fleet {
         command.spawn().unwrap()
     }
 
-    /// Runs all processes at the same time. Calls `on_line` for each line that a process prints. A process prints one
-    /// line per refreshed connection, and a summary at the end.
+    /// Runs all sweep processes at the same time. Calls `on_line` for each line that a process prints. A process prints
+    /// one line for each connection that it handled, and a summary at the end.
     async fn sweep_with_all(&self, mut on_line: impl FnMut()) -> Vec<SweepResult> {
         let (line_sender, mut lines) = mpsc::unbounded_channel();
         let processes: Vec<_> = (0..PROCESSES)
@@ -121,7 +122,8 @@ impl Fleet {
                     let stdout = BufReader::new(child.stdout.take().unwrap());
                     let mut complaints = Vec::new();
                     for line in stdout.lines().map(Result::unwrap) {
-                        // A process that meets the claim of another process sends nothing. This is no complaint.
+                        // If another process holds the claim on a connection, this process sends nothing for the
+                        // connection. Its line then says `nothing-sent`, and is no complaint.
                         let failed = line.contains("\"why\"") && !line.contains("\"nothing-sent\"");
                         complaints.extend(failed.then(|| line.clone()));
                         line_sender.send(line).unwrap();
@@ -219,8 +221,8 @@ async fn eight_processes_spend_each_of_500_refresh_tokens_once() {
     fleet.assert_nothing_is_lost().await;
 }
 
-/// A host repeats an interrupted save for up to ten seconds. If a connection fails nevertheless, the second sweep
-/// refreshes it.
+/// A host repeats an interrupted save for up to ten seconds. If the refresh of a connection fails nevertheless, the
+/// second sweep refreshes the connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_of_the_server_during_a_sweep_of_eight_processes_loses_nothing() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
@@ -246,8 +248,8 @@ async fn a_restart_of_the_server_during_a_sweep_of_eight_processes_loses_nothing
     );
     assert!(before < CONNECTIONS, "the fleet was done before the restart");
 
-    // A process that could not save a new pair of tokens would leave its claim in the record. The claim would keep the
-    // second sweep from renewing these tokens for two minutes, and the assertions below would fail.
+    // A process that could not save a new pair of tokens would leave its claim in the token record. For two minutes,
+    // this claim would keep the second sweep from renewing these tokens, and the assertions below would fail.
     let second = fleet.sweep_with_all(|| ()).await;
     assert!(second.iter().all(SweepResult::is_clean), "{second:?}");
     assert_eq!(fleet.refresh_requests(), CONNECTIONS);

@@ -1,4 +1,4 @@
-//! The second check of the egress: the addresses to which the host may connect.
+//! Decides to which addresses the host may connect. This is the second check of the egress.
 //!
 //! The blocks of addresses come from the IANA special-purpose registries of RFC 6890, as of 2026. The check refuses
 //! multicast, every block that the registries do not call globally reachable, and globally reachable blocks in which no
@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Checks whether an address belongs to the public internet.
+/// Returns true if the address belongs to the public internet.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -35,10 +35,10 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// Allows only global unicast, 2000::/3, without the special blocks below. This refuses loopback, unspecified, mapped
-/// and compatible IPv4, the translation prefixes 64:ff9b::/96 and 64:ff9b:1::/48, discard-only, segment routing, unique
-/// local, link-local, site-local and multicast. In a network that reaches IPv4 only by NAT64, the host needs a resolver
-/// that returns IPv4 addresses.
+/// Returns true if the address is a global unicast address (2000::/3) outside the special blocks below. So these
+/// addresses are refused: loopback, unspecified, IPv4-mapped, IPv4-compatible, discard-only, segment routing, unique
+/// local, link-local, site-local, multicast, and the translation prefixes 64:ff9b::/96 and 64:ff9b:1::/48. In a network
+/// that reaches IPv4 only by NAT64, the host needs a resolver that returns IPv4 addresses.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, c, ..] = address.segments();
     matches!(a, 0x2000..=0x3fff)
@@ -107,7 +107,7 @@ mod tests {
         }
     }
 
-    /// Tries addresses in the special blocks that an attacker would like to reach.
+    /// Tries addresses that an attacker would like to reach. All of these addresses are in special blocks.
     #[test]
     fn addresses_of_the_machine_and_its_network_are_refused_in_every_notation() {
         for address in [

@@ -1,4 +1,4 @@
-//! The first check of the egress: the scheme, the method and the authority of a request.
+//! Checks the scheme, the method and the authority of a request. This is the first check of the egress.
 
 use http::{Request, Uri, uri::Scheme};
 use wasmtime_wasi_http::Error;
@@ -13,7 +13,7 @@ pub(super) const HTTPS_PORT: u16 = 443;
 pub enum Authority {
     /// The API server, `open-api.tiktokglobalshop.com`.
     Api,
-    /// The token server, which issues tokens, `auth.tiktok-shops.com`.
+    /// The token server, `auth.tiktok-shops.com`. It issues tokens.
     Auth,
 }
 
@@ -29,9 +29,9 @@ impl Authority {
         }
     }
 
-    /// Returns the server whose host name equals this text. The comparison ignores upper and lower case, and the text
-    /// may end in `:443`. Every other text is refused: user names, addresses, other ports, an empty port, a
-    /// trailing dot and look-alikes.
+    /// Returns the server whose host name equals this text. The comparison ignores case, and the text may end in
+    /// `:443`. Returns `None` for every other text, for example if it contains a user name, an IP address, another
+    /// port, an empty port, a trailing dot or a similar host name.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let host = text.strip_suffix(":443").unwrap_or(text);
         Self::ALL.into_iter().find(|authority| authority.host().eq_ignore_ascii_case(host))

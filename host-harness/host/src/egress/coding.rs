@@ -1,8 +1,9 @@
 //! Decodes the body of a response that arrives in a content coding or a transfer coding.
 //!
 //! The connector asks for the coding `identity`, but a gateway may compress an answer all the same (RFC 9110, section
-//! 12.5.3). Such an answer may contain new tokens, and the code or the refresh token for which TikTok issued them is
-//! spent. So the host decodes it. The guest has no decoder, because its size is limited.
+//! 12.5.3). Such an answer may contain new tokens. If it is not decoded, these tokens are lost, because the code or the
+//! refresh token of the request is spent. So the host decodes the answer. The guest has no decoder, because the guest's
+//! size is limited.
 
 use std::io::{self, Read};
 
@@ -15,7 +16,7 @@ use http::header::{CONTENT_ENCODING, TRANSFER_ENCODING};
 pub(super) enum Undecoded {
     /// The decoded body is larger than the limit.
     TooLarge,
-    /// The coding is unknown, or the body is not in this coding.
+    /// The coding is unknown, or the body is not encoded in this coding.
     Unreadable,
 }
 
@@ -30,7 +31,7 @@ pub(super) fn codings(headers: &HeaderMap) -> Vec<String> {
     names.into_iter().filter(|name| !matches!(name.as_str(), "" | "identity" | "chunked")).collect()
 }
 
-/// Decodes a body: the coding that was applied last comes first. After each step the body may have at most `limit`
+/// Decodes a body. The coding that was applied last is removed first. After each step the body may have at most `limit`
 /// bytes.
 pub(super) fn decoded(body: &[u8], codings: &[String], limit: u64) -> Result<Vec<u8>, Undecoded> {
     let mut body = body.to_vec();

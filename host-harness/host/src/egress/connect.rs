@@ -1,5 +1,5 @@
-//! Opens network connections: resolves the name, drops addresses that are not public, connects to the others, and
-//! starts TLS.
+//! Opens network connections: resolves the name, ignores addresses that are not public, tries the public addresses
+//! until one accepts, and starts TLS.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -90,9 +90,9 @@ impl Connector {
         Self::with_roots(dialer, production_roots(), stand_ins, deadlines)
     }
 
-    /// Creates a connector with these roots of trust, and with the port and the address check of `dialer`. Only tests
-    /// pass values other than those of production. A test can't change anything else about TLS. Code outside `egress`
-    /// can't call this function, so no embedder can switch verification off.
+    /// Creates a connector with these roots of trust, and with the port and the address check of `dialer`. Production
+    /// always uses the same values. Only tests use other values. A test can't change anything else about TLS. Code
+    /// outside `egress` can't call this function, so no embedder can switch verification off.
     pub(super) fn with_roots(
         dialer: Dialer,
         roots: RootCertStore,
@@ -139,7 +139,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// Opens TCP connections to addresses that pass the address check.
+/// Opens TCP connections, only to addresses that the address check allows.
 #[derive(Clone)]
 pub(super) struct Dialer {
     pub(super) resolver: Arc<dyn Resolver>,
@@ -174,8 +174,8 @@ impl Service<Uri> for Dialer {
     }
 }
 
-/// Connects to the first address that answers. Each address gets an equal share of the time that is left, so an address
-/// that never answers leaves enough time for the others.
+/// Tries the addresses one after the other, until one address accepts the connection. Each address gets an equal share
+/// of the time that is left, so an address that never answers leaves enough time for the next addresses.
 async fn dial(addresses: &[SocketAddr], end: Instant) -> Result<Stream, ConnectFailure> {
     let mut failure = ConnectFailure::NoPublicAddress;
     for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
@@ -218,8 +218,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns an address that does not answer, because nobody accepts its connections and its queue is full. The
-    /// returned sockets keep the queue full.
+    /// Returns an address that does not answer, because nobody accepts its connections and its queue of new connections
+    /// is full. The returned sockets keep the queue full.
     async fn unanswering_address() -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();

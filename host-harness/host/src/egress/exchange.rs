@@ -32,7 +32,7 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 /// The maximum size of a request's body: 16 MiB. The connector's `call` allows the same size.
 const MAX_REQUEST_BODY_BYTES: usize = 16 << 20;
 
-/// Sends requests that the egress rules allow. A clone is cheap and shares the connections.
+/// Sends requests that the egress rules allow. A clone is cheap, and uses the same connections as the original.
 #[derive(Clone)]
 pub(crate) struct Client {
     connections: legacy::Client<Connector, WasiBody>,
@@ -126,8 +126,8 @@ impl Client {
     }
 }
 
-/// Decodes the body of a response that arrives in a coding, although the guest asked for none. A body that cannot be
-/// decoded is passed on as it arrived, with its header.
+/// Decodes the body of a response that arrives in a coding, although the guest asked for no coding. If the body can't
+/// be decoded, returns it as it arrived, with a header `content-encoding` that names all codings.
 async fn with_decoded_body(response: Response<WasiBody>, limit: u64) -> Result<Response<WasiBody>, Error> {
     let codings = coding::codings(response.headers());
     if codings.is_empty() {
@@ -145,7 +145,7 @@ async fn with_decoded_body(response: Response<WasiBody>, limit: u64) -> Result<R
         Err(Undecoded::TooLarge) => return Err(Error::HttpResponseBodySize(None)),
         Err(Undecoded::Unreadable) => {
             tracing::warn!(?codings, "a response came in a coding that can't be decoded");
-            // The guest never sees the header `transfer-encoding`, so this header names all codings.
+            // The guest never sees the header `transfer-encoding`, so the header `content-encoding` names all codings.
             if let Ok(names) = HeaderValue::try_from(codings.join(", ")) {
                 head.headers.insert(CONTENT_ENCODING, names);
             }
@@ -156,8 +156,8 @@ async fn with_decoded_body(response: Response<WasiBody>, limit: u64) -> Result<R
 }
 
 /// Reads the whole body of a request into memory before any of it is sent. So if the guest does not finish the request,
-/// nothing is sent. This also keeps the guest's stream open until the guest has flushed it. A client that sends the
-/// body directly would close the stream as soon as it has read the announced number of bytes.
+/// nothing is sent. Reading the whole body also keeps the guest's stream open until the guest has flushed it. A client
+/// that sends the body directly would close the stream as soon as the client has read the announced number of bytes.
 async fn with_whole_body(request: Request<WasiBody>) -> Result<Request<WasiBody>, Error> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, MAX_REQUEST_BODY_BYTES).collect().await.map_err(|error| {
@@ -188,7 +188,7 @@ fn request_error(error: &legacy::Error) -> Error {
 /// A response body that ends with an error if it is too long or too late.
 struct BoundedBody {
     body: Incoming,
-    /// The number of bytes that may still come.
+    /// The number of bytes that may still arrive.
     bytes_left: u64,
     /// The deadline of the whole request.
     end: Instant,

@@ -1,4 +1,4 @@
-//! The choices of an embedder about outbound HTTP: the resolver, and stand-ins for tests.
+//! Lets an embedder choose the resolver of host names, and stand-ins for TikTok Shop's servers in tests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use super::allow::Authority;
 use super::resolver::{Resolver, SystemResolver};
 use crate::storage::Environment;
 
-/// The network hosts to which the guest's requests go, and how their names are resolved.
+/// Decides to which servers the guest's requests go, and how the names of these servers are resolved.
 #[derive(Clone)]
 pub struct EgressPolicy {
     pub(super) resolver: Arc<dyn Resolver>,
@@ -27,7 +27,7 @@ impl EgressPolicy {
         Self { resolver: Arc::new(SystemResolver), stand_ins: BTreeMap::new() }
     }
 
-    /// Resolves names with this resolver. The addresses that it returns are checked as usual.
+    /// Resolves names with this resolver. The host checks the addresses that the resolver returns, as usual.
     #[must_use]
     pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
         self.resolver = resolver;
@@ -35,8 +35,8 @@ impl EgressPolicy {
     }
 
     /// Sends requests for this authority to a stand-in on this machine, over plain HTTP/1.1 and with an unchanged
-    /// `Host` header. Use it for tests and demonstrations. The guest can't notice the stand-in. Nothing else bypasses
-    /// the address check.
+    /// `Host` header. Use this function for tests and demonstrations. The guest can't notice the stand-in. Only
+    /// requests to a stand-in bypass the address check.
     ///
     /// A stand-in gets what TikTok Shop would get: app secrets, codes and tokens. So give a host with a stand-in its
     /// own provider of credentials and its own storage. If the storage
@@ -53,7 +53,7 @@ impl EgressPolicy {
         Ok(self)
     }
 
-    /// Returns the environment whose storage a host with this policy may use.
+    /// Returns the environment to which the storage of a host with this policy must belong.
     pub(crate) fn environment(&self) -> Environment {
         if self.stand_ins.is_empty() { Environment::TikTokShop } else { Environment::Fake }
     }

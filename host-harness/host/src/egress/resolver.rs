@@ -10,7 +10,7 @@ use super::allow::HTTPS_PORT;
 /// Resolves host names to addresses.
 #[async_trait]
 pub trait Resolver: Send + Sync {
-    /// Returns the addresses of this name. The host tries them in this order.
+    /// Returns the addresses of this name. The host tries the addresses in the returned order.
     ///
     /// # Errors
     /// The name has no address, or can't be resolved now.

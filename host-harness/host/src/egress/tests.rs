@@ -1,5 +1,5 @@
 //! Tests the HTTP client against a scripted server on loopback. In most tests the clock is paused: when all tasks wait,
-//! it jumps to the next deadline.
+//! the clock jumps to the next deadline.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -96,7 +96,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, seen: mpsc::UnboundedSende
     }
 }
 
-/// A resolver of host names that returns this result. If the result is `None`, the resolver never answers.
+/// A resolver of host names that always returns this result. If the field is `None`, the resolver never answers.
 struct Scripted(Option<io::Result<Vec<IpAddr>>>);
 
 #[async_trait]
@@ -367,8 +367,8 @@ async fn a_connection_that_breaks_after_the_request_has_an_error_of_its_own() {
     assert_eq!(body_error(&client_to(&server)).await, "HttpResponseIncomplete");
 }
 
-/// Creates a body whose first piece is ready. The body ends when the returned sender sends, and fails when the sender
-/// is dropped.
+/// Creates a body whose first piece is ready. The body ends when the returned sender sends a message, and fails when
+/// the sender is dropped.
 fn unfinished(first: &'static str) -> (WasiBody, oneshot::Sender<()>) {
     let (finish, finished) = oneshot::channel::<()>();
     let pieces = futures::stream::once(async move { Ok(Frame::data(Bytes::from_static(first.as_bytes()))) });

@@ -1,5 +1,5 @@
-//! The bindings that `bindgen!` generates from the world `contract`. `Debug` of a generated record prints secrets, so
-//! only this folder uses these types, and the macro's option `tracing` stays off.
+//! The bindings that `bindgen!` generates from the world `contract`. The generated implementations of `Debug` print
+//! secrets. So only the folder `guest` uses the generated types, and the macro's option `tracing` stays off.
 
 mod generated {
     wasmtime::component::bindgen!({

@@ -1,4 +1,5 @@
-//! Calls the hook of a crash test at every boundary event. The hook decides whether the call continues.
+//! Calls the hook of a crash test at every boundary event: when the guest calls the host, and when the host returns to
+//! the guest. The hook decides whether the call continues.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -9,7 +10,7 @@ use wasmtime::{CallHook, Store};
 use super::call_state::CallState;
 use crate::boundary::{BoundaryEvent, Direction};
 
-/// The hook that is called at every boundary event. If it returns `Break`, the call ends there.
+/// The hook that is called at every boundary event. If the hook returns `Break`, the call ends at this event.
 pub(crate) type OnBoundary = Arc<dyn Fn(BoundaryEvent) -> ControlFlow<()> + Send + Sync>;
 
 /// The error that ends a call at a boundary event.
@@ -26,8 +27,8 @@ impl std::error::Error for EndedAtBoundary {}
 
 /// Installs `on_boundary` for everything that runs in this wasm store.
 ///
-/// With a hook, the guest is not interrupted while it computes. Every interruption would also be a boundary event. The
-/// numbers of the other events would then depend on the speed of the machine.
+/// While a hook is installed, the host does not interrupt the guest while the guest computes. Each interruption would
+/// be one more boundary event, and the numbers of the later events would depend on the speed of the machine.
 pub(super) fn install(wasm_store: &mut Store<CallState>, on_boundary: OnBoundary) {
     // This deadline is longer than any call. wasmtime adds the current epoch to it, so `u64::MAX` would overflow.
     wasm_store.set_epoch_deadline(u64::MAX / 2);

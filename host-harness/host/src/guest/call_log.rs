@@ -1,4 +1,4 @@
-//! The log of a call: a span with the operation, the tenant and the customer, and one event when the call ends.
+//! Logs each call: opens a span with the operation, the tenant and the customer, and logs one event when the call ends.
 //!
 //! Identifiers and texts are recorded as strings. Subscribers escape strings, so no text can forge a log line. The
 //! answer is logged at `TRACE` with its `Debug` output, which shows no secret.
@@ -12,7 +12,7 @@ use super::scope::Scope;
 use crate::error::{Action, CallError, ConnectorError};
 use crate::id::{AccountId, Actor, CustomerId};
 
-/// The exports of the connector.
+/// An operation of the connector. Each operation is one export of the component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     AuthorizationUrl,
@@ -79,7 +79,8 @@ macro_rules! event {
 
 impl CallLog {
     pub(crate) fn begin(operation: Operation, scope: &Scope, account: Option<&AccountId>) -> Self {
-        // The span has the level `ERROR`. So a subscriber that shows only errors also shows their tenant and customer.
+        // The span has the level `ERROR`. So a subscriber that shows only errors also shows the tenant and the customer
+        // of each error.
         let span = tracing::error_span!(
             "call",
             operation = operation.as_str(),
@@ -109,8 +110,8 @@ impl CallLog {
     }
 }
 
-/// Logs a failed call. Errors that the connector returned, and `Busy`, are logged as warnings. `Internal` is logged as
-/// an error, because it is a bug in the connector. All other errors of the host are logged as errors.
+/// Logs a failed call. The level is `WARN` for `Busy`, and for every error of the connector except `Internal`. The
+/// level is `ERROR` for `Internal`, which is a bug in the connector, and for every other error of the host.
 fn failed(error: &CallError, elapsed_ms: u64) {
     let level = match error {
         CallError::Connector(error) if error.action() == Action::Internal => Level::ERROR,

@@ -1,4 +1,4 @@
-//! The state of one call in its wasm store, and the imports that a guest may link.
+//! The state that the host keeps for one call in the call's wasmtime store, and the imports that a guest may use.
 
 use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
@@ -12,10 +12,10 @@ use super::imports::Imports;
 use super::random::GuestRandomness;
 use super::resources::Growth;
 
-/// The state of one call. It is dropped with its instance, so it never reaches another call.
+/// The state of one call. The state is dropped with the call's instance, so no other call can see it.
 pub(crate) struct CallState {
     pub(super) table: ResourceTable,
-    /// The state of WASI. Only its clocks are linked.
+    /// The state of WASI, of which the guest can use only the clocks.
     pub(super) wasi: WasiCtx,
     pub(super) http: WasiHttpCtx,
     pub(super) egress: GuestHttp,
@@ -45,7 +45,7 @@ impl HasData for Io {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-/// Links everything that a guest can reach. A guest can't reach a file system, an environment, sockets or standard
+/// Links everything that a guest may import. A guest can't reach a file system, an environment, sockets or standard
 /// streams.
 pub(super) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     io::error::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;

@@ -1,4 +1,4 @@
-//! The host's clock as the guest sees it.
+//! Gives the host's clock to the guest, through `wasi:clocks`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,11 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
 use crate::clock::Clock;
 
-/// A [`Clock`] for `wasi:clocks`.
+/// Implements the clocks of `wasi:clocks` with a [`Clock`].
 pub(super) struct GuestClock(pub(super) Arc<dyn Clock>);
 
-/// The resolution that the host reports to the guest. All limits of the guest are whole seconds.
+/// The resolution of the clocks, as the host reports it to the guest: 1 ms. This is precise enough, because all limits
+/// of the guest are whole seconds.
 const RESOLUTION: Duration = Duration::from_millis(1);
 
 impl HostWallClock for GuestClock {

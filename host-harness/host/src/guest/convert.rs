@@ -1,5 +1,5 @@
-//! Converts between the library's types and the generated ones. Every match is exhaustive, so a new variant breaks the
-//! build.
+//! Converts between this library's types and the types that `bindgen!` generates. Every `match` is exhaustive, so a new
+//! variant breaks the build until the variant is converted.
 
 use std::time::Duration;
 
@@ -369,7 +369,8 @@ impl From<export::CallResponse> for CallResponse {
     }
 }
 
-/// The effect of a `refresh`, as the guest reports it. The error does not name the component yet.
+/// The effect of a `refresh`, as the guest reports it. The error in `NothingSent` does not contain the name of the
+/// component yet.
 #[derive(Debug)]
 pub(crate) enum GuestEffect {
     Renewed,
@@ -378,7 +379,7 @@ pub(crate) enum GuestEffect {
 }
 
 impl GuestEffect {
-    /// Names the component in the error.
+    /// Converts the effect, and adds the name of the component to the error.
     pub(crate) fn of(self, plugin: &Plugin) -> RefreshEffect {
         match self {
             Self::Renewed => RefreshEffect::Renewed,

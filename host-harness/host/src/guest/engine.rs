@@ -12,7 +12,7 @@ use crate::limits::Limits;
 /// The time between two increments of the engine's epoch: 10 ms.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Returns the number of whole ticks in this computing time, or 1 if it is shorter than a tick.
+/// Returns the number of whole ticks in this computing time, or 1 if the time is shorter than a tick.
 pub(super) fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX).max(1)
 }
@@ -31,7 +31,7 @@ pub(super) fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
     })
 }
 
-/// Creates the linear memory of instances. Only tests provide such a creator.
+/// Creates the linear memories of the guests. Only tests provide such a creator.
 pub(crate) type GuestMemories = Arc<dyn MemoryCreator>;
 
 /// Creates an engine without a pool, whose guests get their memory from `memories`.
@@ -64,8 +64,8 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
     pool
 }
 
-/// Advances the engine's epoch until the ticker is dropped. It uses a thread of its own, because computing guests may
-/// occupy every thread of the async runtime.
+/// Advances the engine's epoch until the ticker is dropped. The ticker has a thread of its own, because guests that
+/// compute may occupy every thread of the async runtime.
 pub(super) struct Ticker {
     _stop: Sender<()>,
 }

@@ -1,4 +1,4 @@
-//! The guest's outbound HTTP: `wasi:http` hands each request to the egress.
+//! Gives each HTTP request that the guest makes through `wasi:http` to the egress, which checks and sends it.
 
 use std::time::Duration;
 
@@ -11,19 +11,20 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use super::secrets::{Secrets, Tapped};
 use crate::egress::{Authority, Client, admit};
 
-/// The egress of one call.
+/// Sends the HTTP requests of one call.
 pub(crate) struct GuestHttp {
     pub(crate) client: Client,
     pub(crate) call_started: Instant,
-    /// How long after the start of the call a request to `auth.tiktok-shops.com` may still start. After a later
-    /// request, the call could end before the new tokens are saved.
+    /// The time after the start of the call in which a request to `auth.tiktok-shops.com` may still begin. If the
+    /// request began later, the call could end before the new tokens are saved.
     pub(crate) last_token_request: Duration,
     pub(crate) secrets: Secrets,
 }
 
 impl GuestHttp {
     /// Checks the scheme, the method and the authority of the request. For a request to `auth.tiktok-shops.com`, also
-    /// checks that enough time is left to save the answer. Both errors tell the guest that nothing was sent.
+    /// checks that enough time is left to save the answer. If a check fails, the error tells the guest that nothing was
+    /// sent.
     fn admit(&self, request: &mut Request<WasiBody>) -> Result<Authority, Error> {
         let authority =
             admit(request).inspect_err(|refusal| tracing::warn!("request denied by the egress policy: {refusal}"))?;
@@ -35,8 +36,8 @@ impl GuestHttp {
     }
 }
 
-/// The boxed future that [`WasiHttpHooks`] requires. The second value of the result could report an error that occurs
-/// after the response.
+/// The boxed future that [`WasiHttpHooks`] requires. The second future, inside the result, could report an error that
+/// occurs after the response.
 type Sending = Box<
     dyn Future<Output = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>> + Send,
 >;

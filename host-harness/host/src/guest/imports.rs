@@ -1,4 +1,5 @@
-//! The three interfaces that the host implements for the guest: credentials, tokens and rows of one tenant.
+//! Implements the three interfaces through which the guest gets the app's credentials, the token records and the rows
+//! of one tenant.
 //!
 //! An error, a panic or a late answer of the host's database reaches the guest as a `storage-error`, never as a trap. A
 //! trap would end the call between two steps, and newly issued tokens could be lost.
@@ -33,23 +34,23 @@ pub(super) struct Imports {
     token_save: SaveBudget,
     row_save: SaveBudget,
     /// The row that the guest last loaded or wrote. When the guest replaces a row, the host compares the old row with
-    /// the new one, to find the events. If the old row is this one, the host need not load it.
+    /// the new one, to find the events. If the old row is in this field, the host does not load it again.
     last_row: Option<RowEntry>,
-    /// The revision of the row that this call tried to write last. If the storage's answer was lost, the row may be
+    /// The revision of the row that this call last tried to write. If the storage's answer was lost, that row may be
     /// stored.
     unsettled_row: Option<Revision>,
     secrets: Secrets,
 }
 
-/// The source of the app's credentials.
+/// Gives the app's credentials to the guest.
 pub(super) struct GuestCredentials {
     /// The credentials that the host has fetched before the call. The guest gets them when it asks for the first time.
     pub(super) fetched: Option<Fetched>,
-    /// The source that is asked if nothing was fetched, and if the guest asks again.
+    /// The provider that the host asks if nothing was fetched, or if the guest asks again.
     pub(super) provider: Arc<dyn CredentialsProvider>,
 }
 
-/// Asks the provider for the credentials of a tenant's app, for at most `timeout`.
+/// Asks the provider for the credentials of a tenant's app. Waits at most `timeout` for the answer.
 pub(super) async fn credentials_of(
     provider: &dyn CredentialsProvider,
     tenant: &TenantId,
@@ -65,8 +66,8 @@ pub(super) async fn credentials_of(
 }
 
 impl Imports {
-    /// Creates the state of one call. `timeout` limits one answer of the storage or of the credentials provider, and
-    /// all attempts of one save.
+    /// Creates the state of one call. `timeout` is the time for one answer of the storage or of the credentials
+    /// provider, and the time for all attempts of one save together.
     pub(super) fn new(
         scope: Scope,
         storage: SealedStorage,
@@ -107,8 +108,8 @@ impl Imports {
         Ok(ConnectionKey { customer: self.customer(key.customer)?, account: self.account(key.account)? })
     }
 
-    /// Checks that an id which the host stores or passes on in clear contains no secret of the call. An id is short, so
-    /// a guest cannot keep the host busy with the search in a long text.
+    /// Checks that an id contains no secret of the call, because the host stores and returns ids without encryption.
+    /// The length of the id was checked before, so a guest can't keep the host busy with a search in a long text.
     fn check_clear(&self, id: &str) -> Result<(), StorageError> {
         if self.secrets.are_in(id) { Err(secret_in_clear()) } else { Ok(()) }
     }
@@ -191,8 +192,8 @@ impl Imports {
         Ok(rows)
     }
 
-    /// Returns the connections that contain this shop, of all customers of the tenant. Only the call for a webhook may
-    /// see several customers.
+    /// Returns every connection of the tenant that contains this shop, whichever customer the connection belongs to.
+    /// Only the call for a webhook may see several customers.
     async fn list_owners(&mut self, shop: String) -> Result<Vec<ConnectionKey>, StorageError> {
         let Customers::Owners(customers) = &mut self.scope.customers else {
             return Err(StorageError::Refused("this call may not look across customers".to_owned()));
@@ -219,8 +220,8 @@ impl Imports {
         Ok(stored)
     }
 
-    /// Writes the row and the events that its change causes. The events are computed from the row that is replaced. The
-    /// swap expects the revision of this row, and fails as stale if another row is stored.
+    /// Writes or deletes a row, and appends the events that the change causes. The events follow from the old row and
+    /// the new row. If the stored row does not have the revision `expected`, writes nothing and returns `Stale`.
     async fn swap_row(
         &mut self,
         key: types::ConnectionKey,
@@ -256,8 +257,8 @@ impl Imports {
             known => known,
         };
         let now = UnixSeconds(self.clock.wall().as_secs());
-        // An earlier attempt of this call, whose answer was lost, may have written the row that is replaced now. That
-        // attempt has then also written the event of the call's `Act`.
+        // This call may itself have written the row that it replaces now, in an attempt whose answer was lost. That
+        // attempt then also wrote the event of the call's `Act`.
         if before.as_ref().is_some_and(|entry| Some(&entry.revision) == self.unsettled_row.as_ref()) {
             self.scope.act = Act::Other;
         }
@@ -347,7 +348,7 @@ impl connection_storage::Host for Imports {
     }
 }
 
-/// The result of an import. The outer error would be a trap, which no import raises.
+/// The result of an import. The outer error would end the guest with a trap. No import returns an outer error.
 type Reply<T> = wasmtime::Result<Result<T, storage_types::StorageError>>;
 
 fn secret_in_clear() -> StorageError {

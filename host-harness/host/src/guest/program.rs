@@ -1,4 +1,4 @@
-//! The compiled and linked component.
+//! Compiles and links the component, and limits how many calls run at the same time.
 
 use std::sync::Arc;
 
@@ -25,13 +25,14 @@ pub(crate) struct Program {
     _ticker: Arc<Ticker>,
 }
 
-/// The places for webhooks, or the places for all other calls. Waiting tenants get them in turn.
+/// Limits how many calls run at the same time. Webhooks have one lane, and all other calls have another lane. A call
+/// needs a place, and tenants that wait for a place get one in turn.
 #[derive(Clone)]
 pub(super) struct Lane {
-    /// A place to ask for the app's credentials. Credentials are fetched before a call takes an instance, so a slow
-    /// source of credentials holds up no instance. There are as many of these places as instances.
+    /// The places in which calls ask for the app's credentials. A call asks before it takes an instance, so a slow
+    /// source of credentials keeps no instance busy. There are as many of these places as instances.
     pub(super) credentials: Turns,
-    /// An instance.
+    /// The places in which calls have an instance.
     pub(super) instances: Turns,
 }
 
@@ -44,8 +45,8 @@ impl Lane {
 }
 
 impl Program {
-    /// Compiles and links a component, which must have the pinned digest. If `memories` is `None`, the instances come
-    /// from a pool.
+    /// Compiles and links a component. If `pinned` is not `None`, the component must have this digest. If `memories` is
+    /// `None`, the instances come from a pool.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -92,7 +93,7 @@ fn unavailable(error: wasmtime::Error) -> BuildError {
     BuildError::Engine(format!("{error:#}"))
 }
 
-/// Returns the package and version under which the component exports the connector.
+/// Returns the package and the version of the interface `connector` that the component exports.
 fn plugin(compiled: &Component, engine: &Engine) -> Plugin {
     let exports = compiled.component_type();
     let name = exports.exports(engine).find_map(|(name, _)| {

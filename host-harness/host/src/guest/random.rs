@@ -1,4 +1,4 @@
-//! The host's randomness for the guest, as `wasi:random`.
+//! Gives random bytes of the host to the guest, through `wasi:random`.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::resources::Exceeded;
 use crate::error::Resource;
 use crate::randomness::Randomness;
 
-/// A [`Randomness`] for `wasi:random`.
+/// Implements `wasi:random` with a [`Randomness`].
 pub(super) struct GuestRandomness {
     pub(super) source: Arc<dyn Randomness>,
     /// The largest number of bytes that one request may ask for.

@@ -7,12 +7,12 @@ use wasmtime_wasi_http::FieldMapError;
 use crate::error::Resource;
 use crate::limits::Limits;
 
-/// The error that ends a guest at a limit.
+/// The error that ends a call when its guest reaches a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("used up its {0}")]
 pub(super) struct Exceeded(pub(super) Resource);
 
-/// Returns the resource whose limit ended the guest, if a limit ended it.
+/// Returns the resource whose limit ended the call. `None` if the call ended for another reason.
 pub(super) fn exhausted(error: &wasmtime::Error) -> Option<Resource> {
     if let Some(Exceeded(resource)) = error.downcast_ref() {
         return Some(*resource);
@@ -37,8 +37,8 @@ pub(super) fn exhausted(error: &wasmtime::Error) -> Option<Resource> {
     }
 }
 
-/// Ends a call that exceeds the limits of memory or tables. A growth beyond them raises an error and does not return -1
-/// to the guest, because the guest's allocator would turn -1 into a trap that looks like a bug.
+/// Ends a call whose memories or tables would grow beyond a limit. The call ends with an error. The guest does not get
+/// -1, because its allocator would turn -1 into a trap that looks like a bug.
 pub(super) struct Growth {
     memory_left: usize,
     table_elements: usize,

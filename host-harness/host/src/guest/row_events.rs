@@ -1,4 +1,5 @@
-//! The events that a change of a connection's row causes. The host appends them in the transaction that writes the row.
+//! Finds the events that a change of a connection's row causes. The host appends these events in the transaction that
+//! writes the row.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,8 @@ use crate::storage::Row;
 
 /// Returns the events that the change from `before` to `after` causes, in order. Rows with different lineages
 /// ([`Row::token_lineage`]) belong to different connections: the earlier connection ended, and another one began. `act`
-/// is what the call does, or `Act::Other` if an earlier write of this call has already written the event of the act.
+/// is the purpose of the call, or `Act::Other` if an earlier write of this call has already written the event of this
+/// purpose.
 pub(super) fn caused_by(
     before: Option<&Row>,
     after: Option<&Row>,
@@ -40,8 +42,9 @@ pub(super) fn caused_by(
     kinds.into_iter().map(event).collect()
 }
 
-/// Returns the events of what the call does to an existing connection. If a call stored a new consent and ended before
-/// it wrote the row, a later call writes the row. The time of the consent then shows that there was a new consent.
+/// Returns the events of a new consent and of a forced refresh, for a connection that already existed. If a call stored
+/// a new consent but ended before it wrote the row, a later call writes the row. The later call recognizes the consent
+/// by the new value of `granted_at`.
 fn acts(before: &Connection, after: &Connection, act: Act) -> impl Iterator<Item = EventKind> {
     let renewed = act == Act::Consent || before.granted_at != after.granted_at;
     let forced = act == Act::ForcedRefresh;
@@ -108,7 +111,7 @@ mod tests {
         row
     }
 
-    /// The row before a call, the row after it, what the call does, and the events that it must write.
+    /// The row before a call, the row after the call, the purpose of the call, and the events that the call must write.
     type Case<'a> = (Option<&'a Row>, Option<&'a Row>, Act, &'a [EventKind]);
 
     /// Returns the row with these shops. A shop whose number is negative is not linked.

@@ -1,4 +1,4 @@
-//! Runs calls: each in a fresh instance, on a task of its own, under one deadline.
+//! Runs each call in a fresh instance, on a task of its own, under one deadline.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -40,7 +40,7 @@ use crate::randomness::Randomness;
 use crate::seal::SealedStorage;
 use crate::storage::StorageError;
 
-/// The component, and everything that its instances may use. All calls of a host share it.
+/// The component, and everything that its instances may use. All calls of a host share one sandbox.
 pub(crate) struct Sandbox {
     pub(crate) program: Program,
     pub(crate) storage: SealedStorage,
@@ -53,13 +53,13 @@ pub(crate) struct Sandbox {
     pub(crate) on_boundary: Option<OnBoundary>,
 }
 
-/// The answer of an export: a trap, or a result that may be the connector's own error.
+/// The answer of an export: a value, the connector's own error, or wasmtime's error, for example a trap.
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 
-/// The app's credentials, or why there are none.
+/// The app's credentials, or the error with which the host failed to fetch them.
 pub(crate) type Fetched = Result<AppCredentials, StorageError>;
 
-/// What a call has before it takes an instance.
+/// The state of a call that has not taken an instance yet.
 pub(crate) struct Prepared {
     /// The credentials, if the host fetches them before the call.
     pub(crate) credentials: Option<Fetched>,
@@ -68,10 +68,10 @@ pub(crate) struct Prepared {
 }
 
 impl Sandbox {
-    /// Runs `export` in a fresh instance, on a task of its own, which continues if the caller stops waiting. First
-    /// fetches the app's credentials, if the operation needs them, and waits until it is the tenant's turn to take an
-    /// instance. `secrets` are the secrets among the call's arguments. `read` converts the generated answer into a type
-    /// of this library. Only the converted value is logged.
+    /// Fetches the app's credentials if the operation needs them, waits until it is the tenant's turn to take an
+    /// instance, and then runs `export` in a fresh instance. `export` runs on a task of its own, which continues if the
+    /// caller stops waiting. `secrets` are the secrets among the call's arguments. `read` converts the answer from its
+    /// generated type into a type of this library. Only the converted value is logged.
     pub(crate) async fn call<T, U, F>(
         self: &Arc<Self>,
         log: CallLog,
@@ -95,8 +95,9 @@ impl Sandbox {
         self.call_prepared(log, scope, secrets, prepared, read, export).await
     }
 
-    /// Fetches the app's credentials when it is the tenant's turn to ask for them. Subtracts the wait for the turn from
-    /// `wait`. The call has no instance yet, so a slow source of credentials holds up no instance.
+    /// Waits for the tenant's turn to ask for credentials, for at most `wait`, and then fetches the app's credentials.
+    /// Subtracts the time that it waited for the turn from `wait`. The call has no instance yet, so a slow source of
+    /// credentials keeps no instance busy.
     pub(crate) async fn fetch_credentials(
         &self,
         log: &CallLog,
@@ -157,7 +158,7 @@ impl Sandbox {
         task.await.unwrap_or_else(|_| Err(CallError::Aborted { plugin: self.program.plugin.clone() }))
     }
 
-    /// Waits for the tenant's turn, for at most `wait`. Subtracts the time that has passed from `wait`.
+    /// Waits for the tenant's turn, for at most `wait`. Subtracts the time that it waited from `wait`.
     async fn turn(&self, turns: &Turns, tenant: &TenantId, wait: &mut Duration) -> Result<Place, CallError> {
         let began = Instant::now();
         let place = tokio::time::timeout(*wait, turns.take(tenant)).await;
@@ -196,7 +197,7 @@ impl Sandbox {
         export(instance.tiktok_shop_connector_connector(), &mut wasm_store).await
     }
 
-    /// Creates the state of a call that starts now.
+    /// Creates the wasmtime store of a call that starts now, with the state of this call.
     fn wasm_store(
         &self,
         scope: Scope,
@@ -245,8 +246,8 @@ impl Sandbox {
         wasm_store.limiter(|state| &mut state.growth);
         wasm_store.set_hostcall_fuel(limits.hostcall_bytes);
         wasm_store.set_max_component_handles(limits.handles);
-        // Ticks also pass while the guest waits. The deadline is extended by one tick at a time, so a wait costs at
-        // most one tick, however long it lasts. Computing costs one tick per 10 ms.
+        // Ticks also pass while the guest waits. The epoch deadline is extended by one tick at a time, so a wait uses
+        // up at most one tick, however long the wait lasts. Computing uses up one tick per 10 ms.
         wasm_store.set_epoch_deadline(1);
         wasm_store.epoch_deadline_callback(|mut wasm_store| {
             let left = &mut wasm_store.data_mut().ticks_left;
@@ -259,7 +260,7 @@ impl Sandbox {
         Ok(wasm_store)
     }
 
-    /// Converts the error of a guest. Replaces every text in it that contains a secret of the call.
+    /// Converts an error that the guest returned. Replaces every text in the error that contains a secret of the call.
     fn connector_error(&self, error: types::Error, secrets: &Secrets) -> CallError {
         let (action, failure) = error.into();
         let failure = secrets.removed_from(failure);

@@ -20,8 +20,8 @@ pub(crate) struct Scope {
     pub(super) act: Act,
 }
 
-/// What a call was made for. The first row that the call writes causes the event of the act, even if that row equals
-/// the row before.
+/// The purpose of a call. The first row that the call writes causes the event of this purpose, even if the new row
+/// equals the old row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
     /// The call stores a new consent.
@@ -35,9 +35,9 @@ pub(super) enum Act {
 /// When the host fetches the app's credentials for a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum CredentialsUse {
-    /// Before the call takes an instance. The connector asks for them in this operation.
+    /// Before the call takes an instance. In this operation the connector asks for the credentials.
     First,
-    /// When the guest asks for them. The connector does not need them in this operation, so a slow source of
+    /// When the guest asks for the credentials. In this operation the connector does not need them, so a slow source of
     /// credentials does not delay the call.
     WhenAsked,
 }
@@ -45,12 +45,12 @@ pub(super) enum CredentialsUse {
 /// When a call needs the tenant's keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyUse {
-    /// When a value is decrypted or encrypted. If a key is not available at that point, the call fails.
+    /// When the call decrypts or encrypts a value. If a key is not available at that point, the call fails.
     WhenNeeded,
     /// Before the call does anything else. If the key were missing at the end, the call could not seal its new tokens
     /// and would lose them.
     First,
-    /// Never. Without a key the call lists connections without the ciphers of their shops.
+    /// Never. If a key is not available, the call lists the connections without the ciphers of their shops.
     Optional,
 }
 
@@ -70,7 +70,7 @@ impl Scope {
         Self::new(tenant, Customers::One(customer.clone()), origin)
     }
 
-    /// Returns the scope of a call for one customer that may send requests.
+    /// Returns the scope of a call that is for one customer and may send requests to TikTok.
     pub(crate) fn with_credentials(tenant: &TenantId, customer: &CustomerId, origin: Origin) -> Self {
         Self { credentials: CredentialsUse::First, ..Self::of_customer(tenant, customer, origin) }
     }
@@ -99,7 +99,7 @@ impl Scope {
         Self { credentials: CredentialsUse::First, ..Self::new(tenant, Customers::None, origin) }
     }
 
-    /// Returns the scope of a call for a webhook, which may look up the owners of a shop.
+    /// Returns the scope of a call that receives a webhook. In this call, the guest may look up the owners of a shop.
     pub(crate) fn for_webhook(tenant: &TenantId, origin: Origin) -> Self {
         Self { credentials: CredentialsUse::First, ..Self::new(tenant, Customers::Owners(BTreeSet::new()), origin) }
     }

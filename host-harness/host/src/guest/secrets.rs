@@ -1,12 +1,14 @@
-//! The secrets of one call, and the check that nothing leaves the guest in clear that contains one of them.
+//! Remembers the secrets of one call, and checks that the guest hands out none of them unencrypted.
 //!
 //! The host sees every secret that it gives to the guest: the app's credentials, the arguments of the call, stored
-//! tokens and ciphers, and TikTok's answers. It remembers them until the call ends. It searches for them in everything
-//! that the guest hands out and that the host does not seal: rows, ids and revisions for the storage, results, and
-//! errors. Only the body that `call` returns is not searched, because it is TikTok's answer to the caller.
+//! tokens and ciphers, and TikTok's answers. The host remembers these secrets until the call ends. It searches for them
+//! in everything that the guest hands out and that the host does not seal: rows, ids and revisions for the storage,
+//! results, and errors. The one exception is the body that `call` returns, because this body is TikTok's answer to the
+//! caller.
 //!
-//! The check finds a secret as it is, in any letter case, percent-encoded, in hexadecimal, in Base64, and as a list of
-//! decimal numbers. It stops mistakes and simple leaks. It can't stop a guest that hides a secret in another way.
+//! The check finds a secret in each of these forms: unchanged, in any letter case, percent-encoded, in hexadecimal, in
+//! Base64, and as a list of decimal numbers. The check stops mistakes and simple leaks. It can't stop a guest that
+//! hides a secret in another way.
 
 mod members;
 
@@ -35,17 +37,19 @@ use crate::secret::Secret;
 use crate::storage::{Row, RowEntry};
 use crate::webhook::{Webhook, WebhookOwner};
 
-/// The host does not search for a shorter secret, because it could occur by chance. TikTok Shop's secrets are longer.
+/// The length in bytes of the shortest secret for which the host searches. A shorter text could occur by chance. TikTok
+/// Shop's secrets are longer.
 const MIN_SECRET_BYTES: usize = 12;
-/// The parameters of a request whose values are secrets.
+/// The query parameters whose values are secrets.
 const SECRET_PARAMETERS: [&str; 6] =
     ["access_token", "app_secret", "auth_code", "refresh_token", "shop_cipher", "sign"];
 /// The header that carries the access token.
 const TOKEN_HEADER: &str = "x-tts-access-token";
-/// What an error's text becomes if it contains a secret.
+/// This text replaces each text of an error that contains a secret.
 const REMOVED: &str = "[removed, because it contained a secret]";
 
-/// Decodes both alphabets of Base64, after `-` and `_` were replaced. Accepts a text that was cut off anywhere.
+/// Decodes Base64 in the standard alphabet. The caller first replaces `-` and `_`, which belong to the URL-safe
+/// alphabet. Accepts a text that was cut off anywhere.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -53,7 +57,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The secrets of one call. A clone shares them.
+/// The secrets of one call. All clones share the same secrets.
 #[derive(Clone, Default)]
 pub(crate) struct Secrets {
     known: Arc<Mutex<Known>>,
@@ -69,8 +73,8 @@ struct Known {
 }
 
 impl Secrets {
-    /// Returns the secrets of a call that builds a link to the consent page. The only one is the state. The result of
-    /// the call, the link, contains it.
+    /// Returns the secrets of a call that builds a link to the consent page. The only secret is the state. The result
+    /// of the call may contain the state, because it is a part of the link.
     pub(crate) fn of_link(state: &Secret) -> Self {
         let secrets = Self::default();
         lock(&secrets.in_result).learn(state.expose());
@@ -108,8 +112,8 @@ impl Secrets {
         }
     }
 
-    /// Adds the tokens of a stored record. A record that the connector's own code can't read adds nothing. The host
-    /// then learns its tokens only if it sees them in an answer of TikTok or in a request.
+    /// Adds the tokens of a stored token record. If the connector's own code can't read the record, adds nothing. The
+    /// host then learns the tokens of this record only if it sees them in an answer of TikTok or in a request.
     pub(super) fn learn_record(&self, value: &[u8]) {
         let Ok(record) = TokenRecord::decode(value) else { return };
         let current = record.current();
@@ -147,17 +151,17 @@ impl Secrets {
         tokens.into_iter().filter_map(|token| token.to_str().ok()).for_each(|token| self.learn(token));
     }
 
-    /// Returns whether a text in clear contains a secret.
+    /// Returns whether a clear text of `value` contains a secret.
     pub(super) fn are_in(&self, value: &(impl ClearTexts + ?Sized)) -> bool {
         self.are_in_result(value) || lock(&self.in_result).are_in(value)
     }
 
-    /// Returns whether a text in clear contains a secret that the result of the call may not contain.
+    /// Returns whether a clear text of `value` contains a secret that the result of the call may not contain.
     pub(super) fn are_in_result(&self, value: &(impl ClearTexts + ?Sized)) -> bool {
         lock(&self.known).are_in(value)
     }
 
-    /// Removes the texts of an error that contain a secret. The error keeps its action, which says what to do next.
+    /// Replaces each text of an error that contains a secret. The error keeps its action, which says what to do next.
     pub(super) fn removed_from(&self, failure: Failure) -> Failure {
         if !self.are_in(&failure) {
             return failure;
@@ -198,7 +202,7 @@ fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns whether a secret is in the text, as it is or in an encoding.
+/// Returns whether the text contains a secret, unchanged or in an encoding.
 fn is_in(search: &AhoCorasick, text: &str) -> bool {
     let bytes = text.as_bytes();
     if bytes.len() < MIN_SECRET_BYTES {
@@ -222,15 +226,16 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
-/// Decodes the hexadecimal digits from `start` on. The caller tries two starts, because the text in front of a secret
-/// may also end in such a digit.
+/// Decodes the hexadecimal digits from `start` on. The caller tries the starts 0 and 1, because the character before
+/// the secret may also be a hexadecimal digit.
 fn from_hex(run: &[u8], start: usize) -> Vec<u8> {
     let digits = run.get(start..).unwrap_or_default();
     let pairs = digits.get(..digits.len() / 2 * 2).unwrap_or_default();
     hex::decode(pairs).unwrap_or_default()
 }
 
-/// Decodes the Base64 digits from `start` on.
+/// Decodes the Base64 digits from `start` on. The caller tries the starts 0 to 3, because characters before the secret
+/// may also be Base64 digits.
 fn from_base64(run: &[u8], start: usize) -> Vec<u8> {
     let standard = |digit: &u8| match digit {
         b'-' => b'+',
@@ -238,24 +243,24 @@ fn from_base64(run: &[u8], start: usize) -> Vec<u8> {
         other => *other,
     };
     let mut digits: Vec<u8> = run.get(start..).unwrap_or_default().iter().map(standard).collect();
-    // A single digit at the end holds no whole byte.
+    // A single digit at the end contains less than a byte.
     if digits.len() % 4 == 1 {
         digits.pop();
     }
     BASE64.decode(digits).unwrap_or_default()
 }
 
-/// Reads a list of decimal numbers as bytes, whatever stands between the numbers. A number that is no byte becomes a
-/// zero, because otherwise the bytes before and after it could form a secret.
+/// Reads a list of decimal numbers as bytes, whatever stands between the numbers. A number that does not fit into a
+/// byte becomes a zero. If the number were left out, the bytes before and after it could form a secret.
 fn from_decimals(text: &str) -> Vec<u8> {
     let numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty());
     numbers.map(|number| number.parse().unwrap_or_default()).collect()
 }
 
-/// A value with texts that leave the guest in clear. Every implementation names all fields, so that a new field breaks
-/// the build.
+/// A value with clear texts: texts that leave the guest unencrypted. Every implementation names all fields of its type,
+/// so a new field breaks the build.
 pub(crate) trait ClearTexts {
-    /// Shows every text that is in clear.
+    /// Calls `see` with every clear text of the value.
     fn each_clear_text(&self, see: &mut dyn FnMut(&str));
 }
 
@@ -271,7 +276,7 @@ impl ClearTexts for String {
     }
 }
 
-/// The link to the consent page. It reaches the seller's browser.
+/// A result of this type is the link to the consent page. The seller's browser gets the link.
 impl ClearTexts for Secret {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
         see(self.expose());

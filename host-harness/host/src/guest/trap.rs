@@ -1,9 +1,9 @@
-//! Reads a trap from a runtime error.
+//! Converts wasmtime's error of a trapped guest into a [`Trap`].
 
 use crate::error::Trap;
 
-/// Reads where and why the guest trapped. Only wasmtime's fixed texts are quoted. Any other text may contain values
-/// that the guest passed to the host.
+/// Reads from wasmtime's error where and why the guest trapped. As the reason, copies only wasmtime's fixed texts,
+/// because any other text may contain values that the guest passed to the host.
 pub(super) fn trap(error: &wasmtime::Error) -> Trap {
     let reason = error
         .downcast_ref::<wasmtime::Trap>()

@@ -1,8 +1,8 @@
-//! Hands out a limited number of places, in turn by tenant.
+//! Gives a limited number of places to waiting calls, one tenant after the other.
 //!
 //! A tenant holds at most its share of the places. Tenants that wait for a place form a ring. Each place that becomes
-//! free goes to the next tenant of the ring, and there to the call that has waited longest. So while a tenant waits for
-//! its turn, every tenant in front of it gets one place, however many calls that tenant has waiting.
+//! free goes to the next tenant of the ring, for the call of this tenant that has waited longest. So while a tenant
+//! waits for its turn, every tenant in front of it gets only one place, even if many calls of that tenant are waiting.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::pending;
@@ -12,18 +12,18 @@ use tokio::sync::oneshot;
 
 use crate::id::TenantId;
 
-/// A number of places, and the calls that wait for one. A clone hands out the same places.
+/// A limited number of places, and the calls that wait for a place. All clones hand out the same places.
 #[derive(Clone)]
 pub(super) struct Turns(Arc<Mutex<State>>);
 
 struct State {
     free: usize,
-    /// The number of places that one tenant may hold.
+    /// The number of places that one tenant may hold at the same time.
     share: usize,
     /// The tenants that hold a place or wait for one.
     tenants: BTreeMap<TenantId, Tenant>,
-    /// The tenants whose turn comes, the next one first. Each tenant is listed at most once. A tenant that holds its
-    /// share is not listed.
+    /// The tenants in the order of their turns, the next tenant first. Each tenant is listed at most once. A tenant
+    /// that holds its share is not listed.
     ring: VecDeque<TenantId>,
     next_ticket: u64,
 }
@@ -51,8 +51,8 @@ impl Turns {
         self.hand_out();
         match receiver.await {
             Ok(place) => place,
-            // Only `_leave` drops the sender without sending a place. It runs when this future is dropped, so nobody
-            // waits here then.
+            // Only `_leave` drops the sender without sending a place. `_leave` does so when this future is dropped, and
+            // then nobody polls this future any more.
             Err(_) => pending().await,
         }
     }
@@ -95,7 +95,8 @@ impl State {
         self.forget(tenant);
     }
 
-    /// Takes a place for the call whose turn it is. `None` if no place is free, or no tenant may take one.
+    /// Takes a place for the call whose turn it is. `None` if no place is free, or if no waiting tenant may take a
+    /// place.
     fn next(&mut self) -> Option<(TenantId, oneshot::Sender<Place>)> {
         while self.free > 0 {
             let tenant = self.ring.pop_front()?;
@@ -113,7 +114,7 @@ impl State {
         None
     }
 
-    /// Puts a tenant at the end of the ring, if it waits, may hold another place, and is not in the ring.
+    /// Puts a tenant at the end of the ring, if it waits, may hold another place, and is not in the ring yet.
     fn list(&mut self, tenant: &TenantId) {
         let Some(found) = self.tenants.get_mut(tenant) else { return };
         if !found.in_ring && !found.waiting.is_empty() && found.held < self.share {
@@ -122,8 +123,8 @@ impl State {
         }
     }
 
-    /// Removes a tenant that neither holds a place nor waits. While the tenant is in the ring, it stays, so that it
-    /// can't be listed twice.
+    /// Removes a tenant that holds no place, does not wait and is not in the ring. If a tenant that is in the ring were
+    /// removed, it could be put into the ring a second time.
     fn forget(&mut self, tenant: &TenantId) {
         let is_idle = |found: &Tenant| found.held == 0 && found.waiting.is_empty() && !found.in_ring;
         if self.tenants.get(tenant).is_some_and(is_idle) {
@@ -145,7 +146,8 @@ impl Drop for Place {
     }
 }
 
-/// Ends the wait of a call when its future is dropped. Does nothing if the call has its place.
+/// Removes a call from the waiting calls when the future of the call is dropped. Does nothing if the call already has
+/// its place.
 struct Leave<'a> {
     turns: &'a Turns,
     tenant: &'a TenantId,

@@ -129,7 +129,7 @@ fn a_silenced_module_stays_silent_under_another_target() {
     assert!(Filter::<Registry>::callsite_enabled(&LogFilter, &METADATA).is_never());
 }
 
-/// Returns the packages of `Cargo.lock` with the dependencies of each.
+/// Returns every package of `Cargo.lock`, and for each package the names of its dependencies.
 fn locked_packages() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let lock = include_str!("../../../../Cargo.lock");
     let mut packages: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();

@@ -43,8 +43,8 @@ impl DataKey {
         Ok(key)
     }
 
-    /// Returns whether the key consists of zeros only. No source of randomness draws such a key. It is a placeholder,
-    /// or memory that nobody has written to.
+    /// Returns whether the key consists of zeros only. Such a key was not drawn at random. It is a placeholder, or
+    /// memory that nobody has written to.
     pub(super) fn is_zero(&self) -> bool {
         self.0.ct_eq(&[0; 32]).into()
     }
@@ -63,7 +63,7 @@ impl std::fmt::Debug for DataKey {
     }
 }
 
-/// Encrypts a text under a key, with a new random nonce. The result is the format byte, the nonce and the ciphertext.
+/// Encrypts a text with a key and a new random nonce. The result is the format byte, the nonce and the ciphertext.
 ///
 /// # Errors
 /// The source of randomness failed, or the text is longer than the AEAD accepts (256 GiB).
@@ -82,7 +82,7 @@ pub(super) fn encrypt(
     Ok([&[FORMAT], nonce.as_slice(), &sealed].concat())
 }
 
-/// Decrypts a sealed value. Returns `None` if the value was sealed under another key or with other associated data, or
+/// Decrypts a sealed value. Returns `None` if the value was sealed with another key or with other associated data, or
 /// if it was changed after it was sealed.
 pub(super) fn decrypt(key: &DataKey, associated_data: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, sealed) = sealed.strip_prefix(&[FORMAT])?.split_first_chunk::<NONCE>()?;
@@ -90,9 +90,9 @@ pub(super) fn decrypt(key: &DataKey, associated_data: &[u8], sealed: &[u8]) -> O
     XChaCha20Poly1305::new(&key.0.into()).decrypt(&XNonce::from(*nonce), payload).ok().map(Zeroizing::new)
 }
 
-/// Encodes the parts of associated data in their order. Each part has its length in front, so two different lists never
-/// have the same encoding. `domain` identifies the kind of data, so that a value of one kind can't be decrypted as a
-/// value of another kind.
+/// Encodes the parts of associated data in their order. The length of each part is written before the part, so two
+/// different lists never have the same encoding. `domain` identifies the kind of data, so that a value of one kind
+/// can't be decrypted as a value of another kind.
 pub(super) fn encode_associated_data(domain: &str, parts: &[&str]) -> Vec<u8> {
     let mut bytes = b"tiktok-shop-connector\0".to_vec();
     bytes.push(FORMAT);

@@ -1,4 +1,4 @@
-//! Erases a tenant: first its data keys, then everything else that is stored of it.
+//! Erases a tenant: first its data keys, then everything else that is stored for the tenant.
 
 use super::keyring::{Keyring, no_randomness};
 use super::rotation_error::RotationError;
@@ -14,7 +14,8 @@ const MAX_PASSES: usize = 20;
 /// The result of an erasure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Erased {
-    /// The number of erased data keys. Values that were sealed under them can no longer be decrypted by any host.
+    /// The number of erased data keys. No host can decrypt the values that were sealed with these keys, once no host
+    /// caches the keys any more.
     pub keys: u64,
     /// The number of deleted connections.
     pub connections: u64,
@@ -23,17 +24,20 @@ pub struct Erased {
 }
 
 impl Keyring {
-    /// Erases a tenant. First erases its data keys. From then on, this host can open none of the tenant's sealed
-    /// values. Other hosts can open them for at most 60 more seconds, while they still cache the keys. Then deletes
-    /// everything that is stored of the tenant: connections, events, consents and webhooks. Records that other hosts
-    /// write during the erasure are also deleted. At the end, writes the event [`EventKind::TenantErased`]. Its
-    /// position is higher than the positions of the deleted events. So a reader of events misses neither this event nor
-    /// the events of a tenant that begins again.
+    /// Erases a tenant in three steps. First erases its data keys. Then deletes everything else that is stored for the
+    /// tenant: connections, events, consents and webhooks, including records that other hosts write during the erasure.
+    /// At the end, writes the event [`EventKind::TenantErased`].
     ///
-    /// Older copies of the database still contain the wrapped data keys: backups, and what the storage can't remove
-    /// from its own files, such as PostgreSQL's log and free pages. Anybody who also has the host key can open the
-    /// values in such a copy. To make the erasure final, [`rotate`](Self::rotate) to another host key,
-    /// [`retire`](Self::retire) the earlier ones, and destroy all copies of them.
+    /// As soon as the data keys are erased, this host can open none of the tenant's sealed values. Other hosts can open
+    /// them for at most 60 more seconds, while they still cache the keys.
+    ///
+    /// The position of the event is higher than the positions of the deleted events. So a reader of events misses
+    /// neither this event nor the events of a tenant that connects again.
+    ///
+    /// Older copies of the data still contain the wrapped data keys. Such copies are the backups, and the parts of the
+    /// storage's own files that it can't clean, such as PostgreSQL's log and free pages. Anybody who has such a copy
+    /// and the host key can open the values in the copy. To make the erasure final, [`rotate`](Self::rotate) to another
+    /// host key, [`retire`](Self::retire) the earlier host keys, and destroy all copies of the earlier host keys.
     ///
     /// # Errors
     /// See [`RotationError`]. A repetition finishes the erasure.
@@ -57,8 +61,9 @@ impl Keyring {
                 return Ok(erased);
             }
             for key in &keys {
-                // If another host has just written a record under the key, the key stays. The next pass deletes the
-                // record and the key. The other host may also have found the key erased, and added a new key.
+                // If another host has just written a record that is sealed with this key, the key stays, and the next
+                // pass deletes the record and the key. If another host has noticed that the key is erased, it may have
+                // added a new key. The next pass erases the new key.
                 self.storage().remove_key(tenant, &key.id).await?;
             }
             newest = keys.pop();
@@ -66,7 +71,7 @@ impl Keyring {
         newest.map_or(Ok(erased), |newest| Err(RotationError::Busy(newest.id)))
     }
 
-    /// Erases the tenant's keys. Returns these keys, and the keys that were already erased.
+    /// Erases the tenant's keys. Returns all keys of the tenant, including the keys that were already erased.
     async fn erase_keys(&self, tenant: &TenantId, erased: &mut Erased) -> Result<Vec<TenantKey>, RotationError> {
         let keys = self.load_keys(tenant).await?;
         for key in keys.iter().filter(|key| key.wrapped.is_some()) {

@@ -1,7 +1,7 @@
-//! Host keys in a private file. Use it on one machine, or copy the file to each machine of a fleet.
+//! Keeps host keys in a private file. Use the file on one machine, or copy it to each machine of a fleet.
 //!
 //! Each line has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. The first line is the current key. The host
-//! reads the file at each use, so it needs no restart after a key is added.
+//! reads the file at each use, so the host needs no restart after a key is added.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,8 +46,9 @@ pub enum KeyFileError {
 }
 
 impl KeyFile {
-    /// Opens the file at this path. If it does not exist, creates it with one new key, readable only by its owner. If
-    /// two processes create the file at the same time, one of them succeeds and both use its key.
+    /// Opens the file at this path. If the file does not exist, creates it with one new key, readable only by its
+    /// owner. If two processes try to create the file at the same time, only one of them creates it, and both use the
+    /// key in this file.
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -79,7 +80,7 @@ impl KeyFile {
     }
 
     /// Adds a new key and makes it the current one. Returns its id. The earlier keys stay in the file and can still
-    /// unwrap data keys. Copy the file to the other machines before their hosts read a data key that is wrapped under
+    /// unwrap data keys. Copy the file to the other machines before their hosts read a data key that is wrapped with
     /// the new host key.
     ///
     /// # Errors

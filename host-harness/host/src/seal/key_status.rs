@@ -1,4 +1,4 @@
-//! Counts the keys of all tenants, and the records that are sealed under them.
+//! Lists the data keys of all tenants, and counts the records that are sealed with each data key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::storage::KeyUse;
 /// The number of keys that are listed at a time.
 const PAGE: usize = 500;
 
-/// The keys of all tenants, and the number of records under each.
+/// The data keys of all tenants, and for each data key the number of records that are sealed with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyStatus {
     /// The host key that wraps new data keys.
@@ -19,7 +19,7 @@ pub struct KeyStatus {
     pub keys: Vec<TenantKeyStatus>,
 }
 
-/// A data key, and the number of records under it.
+/// A data key, and the number of records that are sealed with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantKeyStatus {
     /// The tenant that has the data key.
@@ -28,13 +28,14 @@ pub struct TenantKeyStatus {
     pub key: KeyId,
     /// The host key that wraps the data key. `None` if the data key is erased.
     pub host_key: Option<HostKeyId>,
-    /// The number of records that are sealed under the data key.
+    /// The number of records that are sealed with the data key.
     pub records: u64,
 }
 
 impl KeyStatus {
-    /// Returns two numbers for each host key: the number of its data keys, and the number of records under these data
-    /// keys. The current host key is always listed. `None` stands for the erased data keys.
+    /// Returns two numbers for each host key: the number of data keys that it wraps, and the number of records that are
+    /// sealed with these data keys. The current host key is always listed. The entry `None` counts the erased data keys
+    /// and their records.
     #[must_use]
     pub fn by_host_key(&self) -> BTreeMap<Option<&HostKeyId>, (u64, u64)> {
         let mut uses = BTreeMap::from([(Some(&self.current), (0, 0))]);
@@ -46,7 +47,7 @@ impl KeyStatus {
         uses
     }
 
-    /// Checks whether every tenant has exactly one data key, wrapped by the current host key.
+    /// Returns true if every tenant has exactly one data key, and the current host key wraps this data key.
     #[must_use]
     pub fn is_rotated(&self) -> bool {
         let tenants: BTreeSet<_> = self.keys.iter().map(|key| &key.tenant).collect();
@@ -55,7 +56,8 @@ impl KeyStatus {
 }
 
 impl Keyring {
-    /// Returns the keys of all tenants with the number of records under each, as the storage counts them.
+    /// Returns the data keys of all tenants, and for each data key the number of records that are sealed with it. The
+    /// storage counts the records.
     ///
     /// # Errors
     /// See [`RotationError`].

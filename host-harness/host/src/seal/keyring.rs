@@ -19,8 +19,8 @@ use crate::randomness::Randomness;
 use crate::secret::Secret;
 use crate::storage::{HostStorage, Purpose, Row, Sealed, StorageError, TenantKey, WrappedKey};
 
-/// A cached key decrypts values for this long. After this time, the host reads the tenant's keys again, to notice an
-/// erasure.
+/// How long a cached key may be used to decrypt values. After this time, the host reads the tenant's keys again, to
+/// notice an erasure.
 const MAX_CACHE_AGE: Duration = Duration::from_secs(60);
 /// The maximum number of tenants in the cache.
 const MAX_CACHED_TENANTS: usize = 10_000;
@@ -98,7 +98,7 @@ impl Keyring {
         &*self.provider
     }
 
-    /// Creates an event of now that concerns the whole tenant.
+    /// Creates an event that concerns the whole tenant, with the current time.
     pub(super) fn event(&self, kind: EventKind, cause: Cause) -> NewEvent {
         let at = UnixSeconds(self.clock.wall().as_secs());
         NewEvent { at, key: None, kind, origin: self.origin.during(cause) }
@@ -167,7 +167,7 @@ impl Keyring {
         Ok(row)
     }
 
-    /// Opens the ciphers of a row that was written with this revision, and moves each into its shop.
+    /// Opens the ciphers of a row that was written with this revision, and puts each cipher into its shop.
     ///
     /// # Errors
     /// See [`open_token`](Self::open_token).
@@ -194,9 +194,9 @@ impl Keyring {
         decrypt(&key, &place.associated_data(sealed.key()), sealed.bytes()).ok_or_else(|| does_not_open(sealed.key()))
     }
 
-    /// Returns the tenant's newest key. Adds a key if the tenant has no key or if its newest key is erased. A cached
-    /// key may have been removed or erased by another host. Storage then answers the write with
-    /// [`StorageError::KeyGone`], and the caller seals the value again.
+    /// Returns the tenant's newest key. Adds a key if the tenant has no key or if its newest key is erased. Another
+    /// host may have removed or erased a cached key. The storage then answers the write with [`StorageError::KeyGone`],
+    /// and the caller must seal the value again.
     async fn sealing_key(&self, tenant: &TenantId) -> Result<(KeyId, Arc<DataKey>), StorageError> {
         if let Some(newest) = self.lock().get(tenant).and_then(CachedKeys::newest) {
             return Ok(newest);
@@ -216,7 +216,7 @@ impl Keyring {
         Err(StorageError::Unavailable("other hosts keep changing the tenant's keys".to_owned()))
     }
 
-    /// Returns the tenant's key with this id. A cached key is used for [`MAX_CACHE_AGE`], and longer while storage is
+    /// Returns the tenant's key with this id. Uses a cached key for [`MAX_CACHE_AGE`], and longer while the storage is
     /// unavailable.
     async fn opening_key(&self, tenant: &TenantId, id: &KeyId) -> Result<Arc<DataKey>, StorageError> {
         let (cached, is_fresh) = match self.lock().get(tenant) {
@@ -333,7 +333,8 @@ impl std::fmt::Debug for Keyring {
     }
 }
 
-/// Returns the context with which a data key is wrapped. The key unwraps only for this tenant and this id.
+/// Returns the context with which a data key is wrapped. The wrapped key can be unwrapped only for this tenant and this
+/// id.
 pub(super) fn wrapping_context(tenant: &TenantId, key: &KeyId) -> Vec<u8> {
     encode_associated_data("context", &[tenant.as_str(), key.as_str()])
 }

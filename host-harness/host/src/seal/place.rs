@@ -5,7 +5,8 @@ use crate::connection::ConnectionKey;
 use crate::id::{KeyId, Revision, TenantId};
 use crate::storage::Purpose;
 
-/// The place where a sealed value is stored. A copy of the value at another place can't be decrypted.
+/// The tenant, connection, purpose and revision for which a value is sealed. If the value is copied to another place,
+/// it can't be decrypted.
 pub(super) struct Place<'a> {
     pub(super) tenant: &'a TenantId,
     pub(super) key: &'a ConnectionKey,

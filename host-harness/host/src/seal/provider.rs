@@ -1,4 +1,4 @@
-//! Host keys, which wrap (encrypt) the data keys of tenants, and the trait of a service or file that has them.
+//! Host keys, which wrap (encrypt) the data keys of tenants, and the trait of a service or a file that keeps host keys.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use crate::id::{HostKeyId, InvalidId};
 use crate::randomness::{Randomness, SystemRandomness};
 use crate::storage::{StorageError, WrappedKey};
 
-/// Wraps and unwraps data keys under host keys. A key service can do this without revealing its keys.
+/// Wraps data keys with host keys, and unwraps data keys. A key service can do so without revealing its host keys.
 ///
-/// The host rarely calls the provider. It wraps a key when a tenant is new and when a tenant's keys are rotated. It
-/// unwraps a tenant's keys when it first needs them.
+/// The host rarely calls the provider: to wrap a data key when a tenant is new or when a tenant's keys are rotated, and
+/// to unwrap a tenant's data keys when the host first needs them.
 #[async_trait]
 pub trait KeyProvider: Send + Sync {
     /// Returns the id of the host key that [`wrap`](Self::wrap) uses now.
@@ -21,7 +21,7 @@ pub trait KeyProvider: Send + Sync {
     /// See [`KeyError`].
     async fn current(&self) -> Result<HostKeyId, KeyError>;
 
-    /// Wraps a data key under the current host key. `context` identifies the tenant and the data key. A key that was
+    /// Wraps a data key with the current host key. `context` identifies the tenant and the data key. A key that was
     /// wrapped with one context must not unwrap with another context. Key services call the context "encryption
     /// context" or "additional authenticated data".
     ///
@@ -37,7 +37,8 @@ pub trait KeyProvider: Send + Sync {
 }
 
 /// The reason why a host key could not be used. After such an error the host never overwrites or deletes a sealed
-/// value. The texts reach error details and logs, so a provider must state the cause in them, but never a key.
+/// value. The texts of the error reach error details and logs, so a provider must state the cause in them, but never a
+/// key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The key service or the file can't be reached now. A later attempt may succeed.

@@ -1,4 +1,5 @@
-//! Rotates keys: adds new data keys under the current host key, and seals every record again while calls continue.
+//! Rotates keys: adds new data keys that the current host key wraps, and seals every record again with a new data key,
+//! while calls continue.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use crate::storage::{OnceDigest, Purpose, SealedRecord, StorageError, TenantKey}
 
 /// The number of records that are listed at a time.
 const PAGE: usize = 500;
-/// The maximum number of passes over the records of one key. Another pass is needed if a host wrote a record under the
-/// old key because it did not know the new key.
+/// The maximum number of passes over the records of one key. Another pass is needed if a host did not know the new key
+/// yet, and sealed a record with the old key.
 const MAX_PASSES: usize = 20;
 /// The maximum number of attempts to add a tenant's key, while other hosts add keys or the current host key changes.
 const MAX_ATTEMPTS: usize = 8;
@@ -28,14 +29,14 @@ pub struct Rotated {
     pub tenants: u64,
     /// The number of added data keys.
     pub added: u64,
-    /// The number of earlier data keys that stay, because records under them cannot be decrypted. These data keys are
-    /// now wrapped under the current host key.
+    /// The number of earlier data keys that stay, because at least one of their records can't be decrypted. The current
+    /// host key now wraps these data keys.
     pub rewrapped: u64,
-    /// The number of records that were sealed again, under a new data key.
+    /// The number of records that were sealed again, with a new data key.
     pub resealed: u64,
     /// The number of earlier data keys that were removed because no record needs them any more.
     pub removed: u64,
-    /// The number of records that could not be decrypted. They stay as they are, under an earlier data key.
+    /// The number of records that could not be decrypted. They stay as they are, sealed with an earlier data key.
     pub unopened: u64,
 }
 
@@ -49,23 +50,25 @@ pub enum RotationStep {
 }
 
 impl Keyring {
-    /// How long an old data key is still needed after a new one was added: 120 seconds. That is the life of a claim, in
-    /// which a refresh sends its request and saves the new tokens. After this time, a host that began a refresh under
-    /// the old key has saved the tokens, and every host has read its keys again.
+    /// How long an old data key is still needed after a new one was added: 120 seconds. A claim also lasts 120 seconds,
+    /// and in this time a refresh sends its request and saves the new tokens. After this time, every host that began a
+    /// refresh with the old key has saved the tokens, and every host has read its keys again.
     pub const GRACE: Duration = CLAIM_LIFE;
 
-    /// Moves every tenant to the current host key. Gives the tenant a new data key, and seals every record under it.
-    /// Then waits for `grace`, so that writes that are under way finish, and removes the earlier data keys.
+    /// Moves every tenant to the current host key. Gives each tenant a new data key, and seals all records of the
+    /// tenant again with this data key. Then waits for `grace`, so that writes that are under way finish, and removes
+    /// the earlier data keys.
     ///
-    /// The earlier data keys are not wrapped under the current host key. So once the earlier host keys are destroyed,
-    /// nobody can open an older copy of the database any more, not even with the current host key. If a record does not
-    /// open, its data key stays, and is wrapped under the current host key at the end.
+    /// The current host key does not wrap the earlier data keys. So once the earlier host keys are destroyed, nobody
+    /// can open an older copy of the database any more, not even with the current host key. There is one exception: if
+    /// a record does not open, its data key stays, and the current host key wraps this data key at the end.
     ///
     /// Calls continue during the rotation. If a call writes a record before the rotation has replaced it, the rotation
     /// does not overwrite the new record. A record that is sealed again keeps its revision and its age.
     ///
-    /// Every host must have both host keys before the rotation starts. After the rotation has started, calls fail on a
-    /// host that does not have both. These calls lose nothing if `grace` is at least [`GRACE`](Self::GRACE).
+    /// Every host must have the earlier and the current host key before the rotation starts. After the rotation has
+    /// started, calls fail on a host that does not have both host keys. These calls lose nothing if `grace` is at least
+    /// [`GRACE`](Self::GRACE).
     ///
     /// Each tenant gets the event [`EventKind::KeysRotated`], once for each new data key.
     ///
@@ -120,9 +123,10 @@ impl Keyring {
         Ok(earlier_keys)
     }
 
-    /// Adds a new data key to the tenant if another host key wraps the newest data key. Writes one event for each new
-    /// data key, even if several hosts rotate. The earlier data keys stay until the event is written, so a rotation
-    /// that continues an interrupted one writes a missing event. Returns the earlier data keys.
+    /// Adds a new data key to the tenant, unless the current host key already wraps the tenant's newest data key.
+    /// Writes one event for each new data key, even if several hosts rotate at the same time. The earlier data keys
+    /// stay until the event is written. So if a rotation was interrupted before the event, the next rotation writes the
+    /// event. Returns the earlier data keys.
     async fn rotate_tenant_keys(
         &self,
         tenant: &TenantId,
@@ -130,7 +134,7 @@ impl Keyring {
     ) -> Result<Vec<TenantKey>, RotationError> {
         let mut keys = self.load_keys(tenant).await?;
         // Records can be sealed again only if the host can unwrap every data key that the tenant has now. If it can't
-        // unwrap one of them, the rotation of this tenant ends here and adds no new data key.
+        // unwrap one of these data keys, the rotation ends here with an error, and this tenant gets no new data key.
         for key in keys.iter().filter(|key| key.wrapped.is_some()) {
             self.unwrap_key(tenant, key).await?;
         }
@@ -155,7 +159,7 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// Wraps a data key under the current host key. Changes nothing if the data key is erased or is already wrapped by
+    /// Wraps a data key with the current host key. Changes nothing if the data key is erased or is already wrapped by
     /// the current host key. Returns whether the wrapping changed.
     async fn rewrap(&self, tenant: &TenantId, key: &TenantKey) -> Result<bool, RotationError> {
         let current = self.provider().current().await?;
@@ -167,7 +171,7 @@ impl Keyring {
         Ok(self.storage().rewrap_key(tenant, key, Some(&wrapped)).await?)
     }
 
-    /// Takes every record that is sealed under this key, and seals it again under the tenant's newest key. Returns the
+    /// Finds every record that is sealed with `key`, and seals it again with the tenant's newest key. Returns the
     /// number of records that could not be decrypted.
     async fn reseal_all(
         &self,
@@ -195,8 +199,8 @@ impl Keyring {
         }
     }
 
-    /// Removes a data key. If other hosts have written more records under the key, seals these records again first. If
-    /// one of the records does not open, the key stays, and is wrapped under the current host key.
+    /// Removes a data key. If other hosts have sealed more records with the key, seals these records again first. If
+    /// one of the records does not open, the key stays, and the current host key wraps it.
     async fn remove_data_key(
         &self,
         tenant: &TenantId,

@@ -5,8 +5,8 @@ use super::provider::KeyError;
 use crate::id::{HostKeyId, KeyId};
 use crate::storage::StorageError;
 
-/// The reason why a rotation, a retirement or an erasure stopped. The steps before the error stay done. If the caller
-/// repeats the operation, the operation continues where it stopped.
+/// The reason why a rotation, a retirement or an erasure stopped. Steps that were finished before the error are not
+/// undone. If the caller repeats the operation, the operation continues where it stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotationError {
@@ -25,18 +25,18 @@ pub enum RotationError {
     /// There is no host key with this id.
     #[error("there is no host key {0}")]
     NoSuchKey(HostKeyId),
-    /// The host key still wraps data keys. Without it, the records under these data keys could not be decrypted. Rotate
-    /// first.
+    /// The host key still wraps data keys. Without this host key, the records that are sealed with these data keys
+    /// could not be decrypted. Rotate first.
     #[error("host key {key} is in use: it wraps {keys} data keys with {records} records; rotate first")]
     InUse {
         /// The host key.
         key: HostKeyId,
-        /// The number of data keys that it wraps.
+        /// The number of data keys that the host key wraps.
         keys: u64,
         /// The number of records that these data keys seal.
         records: u64,
     },
-    /// Other hosts still write records under a data key that should be removed. They notice the new key within 60
+    /// Other hosts still seal records with a data key that should be removed. They notice the new key within 60
     /// seconds, so try again after this time.
     #[error("hosts keep writing under data key {0}: try again in a minute")]
     Busy(KeyId),

@@ -47,7 +47,7 @@ impl SealedStorage {
         Self { storage, keyring }
     }
 
-    /// Returns the storage itself, for calls that read and write no sealed value.
+    /// Returns the storage without sealing, for accesses that read and write no sealed value.
     pub(crate) fn inner(&self) -> &dyn HostStorage {
         &*self.storage
     }

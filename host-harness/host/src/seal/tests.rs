@@ -1,6 +1,6 @@
-//! Tests sealing, which is encryption for one place: a tenant, a connection, a purpose and a revision. A sealed value
-//! can be decrypted (opened) only at its own place. A rotation of keys loses no value. After the erasure of a tenant,
-//! its values can't be decrypted any more.
+//! Tests of sealing. To seal a value is to encrypt it for one place: one tenant, one connection, one purpose and one
+//! revision. A sealed value can be decrypted (opened) only for this place. A rotation of keys loses no value. After the
+//! erasure of a tenant, its values can't be decrypted any more.
 
 mod erasure;
 mod host_keys;
@@ -71,7 +71,8 @@ async fn a_value_opens_only_at_its_own_place() {
 
     assert_does_not_open(ring.open_token(&t, &key("C", "a"), &r, &sealed).await);
     assert_does_not_open(ring.open_token(&t, &key("c", "b"), &r, &sealed).await);
-    // Both keys have the same bytes if the customer and the account are joined without a boundary.
+    // The connection keys (`c`, `aa`) and (`ca`, `a`) have the same bytes if customer and account are joined without a
+    // boundary.
     let at_boundary = ring.seal_token(&t, &key("c", "aa"), &r, b"record").await.unwrap();
     assert_does_not_open(ring.open_token(&t, &key("ca", "a"), &r, &at_boundary).await);
     assert_does_not_open(ring.open_token(&t, &k, &revision("r2"), &sealed).await);
@@ -232,7 +233,8 @@ fn debug_output_contains_no_key() {
     assert_eq!(format!("{:?}", Sealed::new("k".parse().unwrap(), b"s3cret".to_vec())), "[6 bytes under k]");
 }
 
-/// Writes a token record and a row with a cipher for this connection. Both contain the text `clear`.
+/// Writes a token record and a row with a cipher for this connection. The token record and the cipher are the text
+/// `clear`.
 async fn put(storage: &MemoryStorage, ring: &Keyring, tenant: &TenantId, key: &ConnectionKey, clear: &str) {
     let revision = revision(&format!("{}-{}-{clear}", key.customer, key.account));
     let value = ring.seal_token(tenant, key, &revision, clear.as_bytes()).await.unwrap();

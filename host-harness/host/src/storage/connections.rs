@@ -1,4 +1,4 @@
-//! The storage of connections as the customer sees them (rows), and of the events that their changes cause.
+//! The storage of rows (connections as the customer sees them) and of the tenants' events.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -27,11 +27,11 @@ pub trait ConnectionStorage: Send + Sync {
     /// See [`StorageError`].
     async fn load_row(&self, tenant: &TenantId, key: &ConnectionKey) -> Result<Option<RowEntry>, StorageError>;
 
-    /// Writes the row if its revision is still `expected`, and appends the events in their order, in one transaction.
-    /// `next: None` deletes the row. A stale swap appends no event.
+    /// If the stored row still has the revision `expected`, writes the row and appends the events in their order, in
+    /// one transaction. `next: None` deletes the row. A stale swap appends no event.
     ///
     /// # Errors
-    /// See [`StorageError`]. A lost race is not an error.
+    /// See [`StorageError`]. If another write was faster, the answer is [`Swapped::Stale`], not an error.
     async fn swap_row(
         &self,
         tenant: &TenantId,
@@ -41,7 +41,8 @@ pub trait ConnectionStorage: Send + Sync {
         events: &[NewEvent],
     ) -> Result<Swapped<RowEntry>, StorageError>;
 
-    /// Returns the tenant's connections whose row contains this shop, linked or not, in byte order.
+    /// Returns the tenant's connections whose row contains this shop, even if the shop is not linked. The connections
+    /// are in byte order.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -57,8 +58,8 @@ pub trait ConnectionStorage: Send + Sync {
     async fn endings(&self, by: UnixSeconds, after: Option<&Ending>, limit: usize)
     -> Result<Vec<Ending>, StorageError>;
 
-    /// Returns the tenant's events behind this position, in order, at most `limit`. `after: None` starts at the first
-    /// event.
+    /// Returns at most `limit` of the tenant's events, in the order of their positions, starting behind the position
+    /// `after`. `after: None` starts at the first event.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -70,16 +71,17 @@ pub trait ConnectionStorage: Send + Sync {
     ) -> Result<Vec<Event>, StorageError>;
 
     /// Returns whether [`append_once`](Self::append_once) has appended an event with this `once` for the connection.
-    /// The answer may be stale, so it may be `false` although the event has just been appended. A sweep asks this for
-    /// each notice, and calls `append_once`, which writes, only if the answer is `false`.
+    /// The answer may be stale, so it may be `false` although the event has just been appended. A sweep calls
+    /// `knows_once` for each notice. It calls `append_once`, which writes, only if the answer is `false`.
     ///
     /// # Errors
     /// See [`StorageError`].
     async fn knows_once(&self, tenant: &TenantId, key: &ConnectionKey, once: &OnceDigest)
     -> Result<bool, StorageError>;
 
-    /// Appends the event unless an event with the same `once` was appended for the same connection before, or for the
-    /// tenant before if the event concerns no connection. Returns whether the event was appended.
+    /// Appends the event unless an event with the same `once` was appended for the same connection before. If the event
+    /// concerns no connection, appends it unless another event without a connection was appended with the same `once`
+    /// for the tenant before. Returns whether the event was appended.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -97,7 +99,7 @@ impl OnceDigest {
     }
 
     /// Draws the digest of an event that may happen any number of times. If the host repeats a write whose answer was
-    /// lost, it repeats the digest, so the event is appended once.
+    /// lost, it uses the same digest again, so the event is appended only once.
     ///
     /// # Errors
     /// The source of randomness failed.
@@ -109,15 +111,17 @@ impl OnceDigest {
 /// A connection as the customer sees it. The connector derives it from the token record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// The connection and its shops. No shop has its [`cipher`](crate::connection::Shop::cipher) here.
+    /// The connection and its shops. In the storage, every shop's [`cipher`](crate::connection::Shop::cipher) is
+    /// `None`.
     pub connection: Connection,
     /// The sealed ciphers of the shops. `None` if no shop has a cipher.
     pub ciphers: Option<Sealed>,
     /// The lineage of the token record from which the row was derived: a random text that the connector draws when it
-    /// creates a token record. A refresh keeps it, and so does a new consent for the same account with the same app.
+    /// creates a token record. A refresh keeps the lineage. A new consent for the same account with the same app also
+    /// keeps it.
     pub token_lineage: String,
-    /// The generation of the token record from which the row was derived: how often the tokens or the grant in it
-    /// had changed. Only generations of the same lineage can be compared.
+    /// The generation of the token record from which the row was derived: the number of times that the tokens or the
+    /// grant in that record had changed. Only generations of the same lineage can be compared.
     pub token_generation: u64,
 }
 
@@ -152,7 +156,8 @@ pub struct RowEntry {
     pub row: Row,
 }
 
-/// A working connection whose authorization ends. Ordered by time, then by tenant and key.
+/// A connection that works now, and the time when its authorization ends. Endings are ordered by this time, then by
+/// tenant and connection.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ending {
     /// When the authorization ends.
@@ -161,6 +166,6 @@ pub struct Ending {
     pub tenant: TenantId,
     /// The connection.
     pub key: ConnectionKey,
-    /// The name of its consent: [`Row::grant`].
+    /// The name of the connection's consent, as [`Row::grant`] returns it.
     pub grant: String,
 }

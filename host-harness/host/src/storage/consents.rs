@@ -1,5 +1,5 @@
-//! The storage of consents that have begun. It finds a consent by the SHA-256 of its state, so that a reader of the
-//! database can't use the state.
+//! The storage of consents that have begun. The storage gets only the SHA-256 digest of a consent's state, so that a
+//! reader of the database can't use the state.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use crate::secret::Secret;
 /// Keeps consents that have begun.
 #[async_trait]
 pub trait ConsentStorage: Send + Sync {
-    /// Stores a new consent, unused, for at least one hour. [`load_state`](Self::load_state) finds it from then on.
+    /// Stores a new consent as unused, and keeps it for at least one hour. As soon as the consent is stored,
+    /// [`load_state`](Self::load_state) finds it.
     ///
     /// # Errors
     /// See [`StorageError`]. `Refused` if the tenant already has a consent with this state.
@@ -34,8 +35,8 @@ pub trait ConsentStorage: Send + Sync {
     /// See [`StorageError`].
     async fn load_state(&self, tenant: &TenantId, state: &StateDigest) -> Result<Option<StoredConsent>, StorageError>;
 
-    /// Marks the state as used. Returns `true` to exactly one of several callers, and `false` if the state is already
-    /// used or unknown.
+    /// Marks the state as used, and returns `true`. Returns `false` if the state is unknown or already used. If calls
+    /// run concurrently, exactly one returns `true`.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -62,25 +63,25 @@ impl StateDigest {
     }
 }
 
-/// A consent that began with a state. It never changes.
+/// What is stored about a consent when it begins. The record never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsentRecord {
     /// The customer who will own the connection.
     pub customer: CustomerId,
-    /// The browser that began the consent.
+    /// The digest that identifies the browser in which the consent began.
     pub browser: BrowserDigest,
-    /// Which shops the consent links.
+    /// The policy that decides which shops the consent links.
     pub shops: ShopPolicy,
 }
 
 /// A stored consent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredConsent {
-    /// The consent as it began.
+    /// The record that was stored when the consent began.
     pub record: ConsentRecord,
-    /// The age of the consent. The time since it began, by the storage's own clock.
+    /// The time since the consent began, measured by the storage's own clock.
     pub age: Duration,
-    /// Whether a callback has used its state.
+    /// Whether a callback has used the state of the consent.
     pub used: bool,
 }
 

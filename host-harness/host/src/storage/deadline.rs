@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::error::StorageError;
 
-/// Runs `work` for at most `limit`. A panic or a late answer becomes [`StorageError::Unavailable`].
+/// Runs `work` for at most `limit`. If `work` panics or does not end in time, returns [`StorageError::Unavailable`].
 pub(crate) async fn run_within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, StorageError>>,
@@ -17,7 +17,8 @@ pub(crate) async fn run_within<T>(
     run_to_deadline(Instant::now() + limit, work).await
 }
 
-/// Runs `work` until `deadline`. A panic or a late answer becomes [`StorageError::Unavailable`].
+/// Runs `work`, at most until `deadline`. If `work` panics or does not end in time, returns
+/// [`StorageError::Unavailable`].
 pub(crate) async fn run_to_deadline<T>(
     deadline: Instant,
     work: impl Future<Output = Result<T, StorageError>>,

@@ -1,8 +1,9 @@
-//! SHA-256 digests by which a storage finds an entry without learning the text behind it. Each digest has 32 bytes.
+//! SHA-256 digests of texts. A storage finds an entry by such a digest, and never gets the text. Each digest has 32
+//! bytes.
 
 use sha2::{Digest as _, Sha256};
 
-/// Defines a digest as a type of its own, so that two kinds can't be confused.
+/// Defines a type for one kind of digest. Each kind has its own type, so that two kinds can't be confused.
 macro_rules! digest {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

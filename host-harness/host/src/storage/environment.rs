@@ -1,17 +1,17 @@
-//! The two kinds of TikTok Shop whose tokens a storage may contain.
+//! The environment to which a storage belongs: the real TikTok Shop or a fake TikTok Shop.
 
-/// The TikTok Shop whose tokens a storage contains. A storage belongs to one environment for good, because a fake must
-/// not get the tokens of the real TikTok Shop.
+/// Says whether a storage contains tokens of the real TikTok Shop or of a fake TikTok Shop. A storage never changes its
+/// environment, because a fake must not get tokens of the real TikTok Shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Environment {
     /// The real TikTok Shop.
     TikTokShop,
-    /// A stand-in on this machine, such as the fake TikTok Shop of this repository.
+    /// A server on this machine that imitates TikTok Shop, such as the fake TikTok Shop of this repository.
     Fake,
 }
 
 impl Environment {
-    /// Returns the word that a storage may store for this environment.
+    /// Returns the word for this environment. A storage can store this word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

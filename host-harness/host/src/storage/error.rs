@@ -1,16 +1,17 @@
 //! Why a call to a storage failed.
 
-/// Why a call to a storage failed. The text reaches error details and logs, so it must not contain a stored value.
+/// Why a call to a storage failed. The text of the error appears in error details and in logs, so it must not contain a
+/// stored value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
-    /// It is unknown whether a write happened. The host tries again.
+    /// If the call was a write, it is unknown whether the write happened. The host tries again.
     #[error("storage unavailable: {0}")]
     Unavailable(String),
     /// Nothing was written, for example because of a quota, a size limit or a missing key.
     #[error("storage refused: {0}")]
     Refused(String),
-    /// Nothing was written: the tenant no longer has the key under which the value is sealed. The host seals the value
-    /// under another key and tries again.
+    /// Nothing was written, because the tenant no longer has the key with which the value is sealed. The host seals the
+    /// value with another key and tries again.
     #[error("storage refused: the value is sealed under a key that is gone")]
     KeyGone,
 }
@@ -26,7 +27,7 @@ impl From<StorageError> for tiktok_shop_connector_core::ports::StorageError {
 }
 
 impl StorageError {
-    /// Returns a short name of the error, for counting and for programs.
+    /// Returns a short name of the error. Programs use this name, and count errors by it.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The storage as a whole: the trait that joins the five parts.
+//! The trait of a complete storage. It joins the traits of the five parts of a storage.
 
 use super::connections::ConnectionStorage;
 use super::consents::ConsentStorage;
@@ -6,35 +6,41 @@ use super::keys::KeyStorage;
 use super::tokens::TokenStorage;
 use super::webhooks::WebhookStorage;
 
-/// Storage of all tenants: their tokens, their connections and events, and what consents, webhooks and keys need.
+/// A complete storage. It keeps the tokens, connections, events, consents and data keys of all tenants, and remembers
+/// which webhooks were handled.
 ///
-/// A type that implements the five parts implements this trait as well.
+/// A type that implements the five traits of the parts also implements this trait.
 ///
 /// # What an implementation promises
 ///
-/// - **Swaps are linearizable per key, and durable once they answer.** When two swaps expect the same revision, one of
-///   them succeeds. The other one gets [`Swapped::Stale`](super::Swapped::Stale) with the record that won. `expected:
-///   None` means that no record exists.
-/// - **Reads may be stale.** A load may return an older record than the newest one. The next swap then fails as stale
-///   and changes nothing. A load never returns a record that nobody wrote.
+/// - **Swaps are linearizable per key, and durable once they answer.** When two swaps expect the same revision, only
+///   one of them succeeds. The other swap gets [`Swapped::Stale`](super::Swapped::Stale) with the record that is stored
+///   now. `expected: None` means that the swap expects no record.
+/// - **Reads may be stale.** A load may return a record that is older than the newest record. If a swap then expects
+///   the revision of the older record, the swap is stale and changes nothing. A load never returns a record that nobody
+///   wrote.
 /// - **The storage keeps each record's revision as the host gave it.** The host draws revisions from 128 random bits.
-///   It uses one revision twice only when it repeats the same write.
+///   It uses a revision a second time only to repeat the same write.
 /// - **A write is atomic**, even if the caller stops waiting for it.
-/// - **The storage's own clock measures the age of a token record**, from the write of its revision. No other machine's
-///   clock takes part. If the age is unknown, it is [`Duration::MAX`](std::time::Duration::MAX).
+/// - **The storage's own clock measures the age of a token record.** The age counts from the write of the current
+///   revision. The clocks of other machines are not used. If the age is unknown, it is
+///   [`Duration::MAX`](std::time::Duration::MAX).
 /// - **Keys are compared byte by byte.** Tenant, customer and account are separate parts of a key. An id may contain
 ///   any character, including separators and NUL. *Byte order* is the order of the ids' UTF-8 bytes.
-/// - **The storage returns every value unchanged**: any text, up to the 16 MiB that the connector may write.
-/// - **A row and its events are written in one transaction.** A token record and a row are independent of each other.
-/// - **Events are append-only.** No event ever appears at a position before one that was already read. Transactions may
-///   get their numbers from a database sequence in one order and commit in another order. So writers of one tenant must
-///   wait for each other.
-/// - **Every sealed value has its key.** A swap answers [`StorageError::KeyGone`](super::StorageError::KeyGone) and
-///   writes nothing if the tenant no longer has the value's key, or has [erased](KeyStorage::rewrap_key) it. A key that
-///   still seals a value can't be [removed](KeyStorage::remove_key).
+/// - **The storage returns every value unchanged.** A text may contain any characters. The connector writes values of
+///   up to 16 MiB.
+/// - **A row and its events are written in one transaction.** The token record of a connection is written independently
+///   of its row.
+/// - **Events are append-only.** After an event was read, no event ever appears at an earlier position. If the
+///   positions come from a database sequence, transactions may get their positions in one order and commit in another
+///   order. So writers of one tenant must wait for each other.
+/// - **Every sealed value has its key.** If the tenant no longer has the key of a value, or has
+///   [erased](KeyStorage::rewrap_key) this key, a swap writes nothing and answers
+///   [`StorageError::KeyGone`](super::StorageError::KeyGone). While a value is sealed with a key, the key can't be
+///   [removed](KeyStorage::remove_key).
 ///
-/// The host turns a panic, an error or a late answer of the storage into an error value for the connector. The call
-/// goes on.
+/// The host turns a panic, an error or a late answer of the storage into an error value for the connector. The
+/// connector's call goes on.
 pub trait HostStorage: TokenStorage + ConnectionStorage + ConsentStorage + WebhookStorage + KeyStorage {}
 
 impl<S: TokenStorage + ConnectionStorage + ConsentStorage + WebhookStorage + KeyStorage + ?Sized> HostStorage for S {}

@@ -1,5 +1,6 @@
-//! A storage in front of another one. An [`Interceptor`] sees every access first and decides what happens to it. Use it
-//! to watch or count accesses, and in tests to imitate a storage that is slow, stale or down.
+//! A storage that forwards accesses to another storage. Before each access except `belongs_to`, it asks an
+//! [`Interceptor`] what happens to the access. Use an interceptor to watch or count accesses. In tests, use it to
+//! imitate a storage that is slow, stale or down.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::events::{Event, EventPosition, NewEvent};
 use crate::id::{AccountId, CustomerId, KeyId, Revision, ShopId, TenantId};
 
-/// An access to the storage, before it happens.
+/// An access to the storage that is about to happen.
 #[derive(Clone, Copy, Debug)]
 pub enum Access<'a> {
     /// `accounts`.
@@ -40,9 +41,9 @@ pub enum Access<'a> {
     PutState(&'a TenantId, &'a ConsentRecord),
     /// `reseal`.
     Reseal(&'a TenantId, &'a SealedRecord),
-    /// Any other method that reads. The text is its name.
+    /// A call of any other method that reads. The text is the name of the method.
     Read(&'static str),
-    /// Any other method that writes. The text is its name.
+    /// A call of any other method that writes. The text is the name of the method.
     Write(&'static str),
 }
 
@@ -79,13 +80,14 @@ impl<'a> Access<'a> {
     }
 }
 
-/// What happens to an access.
+/// The decision of an [`Interceptor`] about an access.
 pub enum Passage {
     /// The storage gets the access.
     Forward,
     /// This other storage gets the access instead.
     ForwardTo(Arc<dyn HostStorage>),
-    /// The storage gets the access twice, as if a driver had repeated a request. The caller gets the second answer.
+    /// The storage gets the access twice. This imitates a driver that repeats a request. The caller gets the second
+    /// answer.
     ForwardTwice,
     /// The storage gets the access, but the caller gets [`StorageError::Unavailable`] instead of the answer.
     LoseAnswer,
@@ -96,7 +98,7 @@ pub enum Passage {
     Answer(Answer),
 }
 
-/// An answer that an [`Interceptor`] gives instead of the storage.
+/// An answer that the caller gets from an [`Interceptor`] instead of from the storage.
 #[derive(Debug)]
 pub enum Answer {
     /// An answer to `load_token`, for example an older record.
@@ -128,14 +130,14 @@ pub trait Interceptor: Send + Sync {
     async fn passage(&self, access: Access<'_>, storage: &dyn HostStorage) -> Passage;
 }
 
-/// A storage that asks an [`Interceptor`] before each access to another storage.
+/// A storage that asks an [`Interceptor`] before each access to another storage, except before `belongs_to`.
 pub struct Intercepted {
     storage: Arc<dyn HostStorage>,
     interceptor: Arc<dyn Interceptor>,
 }
 
 impl Intercepted {
-    /// Puts the interceptor in front of the storage.
+    /// Creates a storage that asks this interceptor before an access to `storage`.
     #[must_use]
     pub fn new(storage: Arc<dyn HostStorage>, interceptor: Arc<dyn Interceptor>) -> Self {
         Self { storage, interceptor }
@@ -145,7 +147,7 @@ impl Intercepted {
         self.interceptor.passage(access, &*self.storage).await
     }
 
-    /// Performs an access to a method for which [`Answer`] has no variant.
+    /// Performs a call of a method for which [`Answer`] has no variant.
     async fn access<T, F>(
         &self,
         access: Access<'_>,

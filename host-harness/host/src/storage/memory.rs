@@ -20,7 +20,7 @@ use crate::connection::{ConnectionKey, ConnectionStatus, UnixSeconds};
 use crate::events::{Event, EventPosition, NewEvent};
 use crate::id::{AccountId, CustomerId, KeyId, Revision, ShopId, TenantId};
 
-/// How long a state is kept: one hour. The host refuses a consent much earlier, after ten minutes.
+/// How long the state of a consent is kept: one hour. The host refuses the consent much earlier, after ten minutes.
 const STATE_RETENTION: Duration = Duration::from_secs(3_600);
 /// How long a handled webhook is remembered: three days.
 const WEBHOOK_RETENTION: Duration = Duration::from_secs(3 * 86_400);
@@ -28,7 +28,7 @@ const WEBHOOK_RETENTION: Duration = Duration::from_secs(3 * 86_400);
 /// Storage in memory. It measures ages with the monotonic time of its clock.
 pub struct MemoryStorage {
     clock: Arc<dyn Clock>,
-    /// The environment of the first call of `belongs_to`.
+    /// The environment to which the storage belongs. The first call of `belongs_to` sets it.
     environment: OnceLock<Environment>,
     records: Mutex<BTreeMap<TenantId, Records>>,
 }
@@ -37,9 +37,9 @@ pub struct MemoryStorage {
 struct Records {
     tokens: ByCustomer<StoredToken>,
     rows: ByCustomer<RowEntry>,
-    /// The connections whose row contains a shop.
+    /// For each shop, the connections whose row contains it.
     owners: BTreeMap<ShopId, BTreeSet<ConnectionKey>>,
-    /// An event's position is its index in this list, plus the number of deleted events, plus 1.
+    /// The events. The position of an event is its index in this list, plus the number of deleted events, plus 1.
     events: Vec<NewEvent>,
     deleted_events: u64,
     once: BTreeSet<(Option<ConnectionKey>, OnceDigest)>,
@@ -104,7 +104,8 @@ impl MemoryStorage {
         Self { clock, environment: OnceLock::new(), records: Mutex::default() }
     }
 
-    /// Takes the lock. A poisoned lock still guards consistent records, because no foreign code runs under it.
+    /// Takes the lock. If a thread has panicked while it held the lock, the records are still consistent, so the lock
+    /// is taken anyway.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TenantId, Records>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,7 +128,7 @@ impl std::fmt::Debug for MemoryStorage {
 #[async_trait]
 impl TokenStorage for MemoryStorage {
     async fn belongs_to(&self, environment: Environment) -> Result<bool, StorageError> {
-        // A storage that already has tokens belongs to TikTok Shop.
+        // If the storage has tokens but no environment yet, it belongs to TikTok Shop.
         let has_tokens = self.lock().values().any(|tenant| !tenant.tokens.is_empty());
         let first = if has_tokens { Environment::TikTokShop } else { environment };
         Ok(*self.environment.get_or_init(|| first) == environment)

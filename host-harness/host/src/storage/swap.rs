@@ -2,7 +2,7 @@
 
 use crate::id::Revision;
 
-/// The new content of a record, and the revision that the write gives it.
+/// The new content and the new revision of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Next<T> {
     /// The new revision, issued by the host.

@@ -14,12 +14,11 @@ use crate::id::{AccountId, CustomerId, Revision, TenantId};
 /// Keeps token records.
 #[async_trait]
 pub trait TokenStorage: Send + Sync {
-    /// Returns whether the storage belongs to this environment. It belongs to the environment of the first call for
-    /// good. A host asks this before it first hands credentials to the connector. If the answer is `false`, the host
-    /// sends no request.
+    /// Returns whether the storage belongs to this environment. The first call sets the environment of the storage,
+    /// which never changes afterwards. A host calls this function before it gives credentials to the connector for the
+    /// first time. If the answer is `false`, the host sends no request.
     ///
-    /// A storage that already contains tokens, but does not know its environment, belongs to
-    /// [`Environment::TikTokShop`].
+    /// A storage that already contains tokens, but has no environment yet, belongs to [`Environment::TikTokShop`].
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -40,7 +39,7 @@ pub trait TokenStorage: Send + Sync {
     /// Writes the token record if its revision is still `expected`. `next: None` deletes the record.
     ///
     /// # Errors
-    /// See [`StorageError`]. A lost race is not an error.
+    /// See [`StorageError`]. A stale swap is not an error.
     async fn swap_token(
         &self,
         tenant: &TenantId,
@@ -49,9 +48,9 @@ pub trait TokenStorage: Send + Sync {
         next: Option<&Next<TokenWrite>>,
     ) -> Result<Swapped<TokenEntry>, StorageError>;
 
-    /// Returns connections of all tenants whose [`TokenWrite::refresh_due_at`] is `now` or earlier, in the order of
-    /// [`Due`]. The list starts after the entry `after` and has at most `limit` entries. Records that are written
-    /// during the call may or may not be in the list. A sweep uses this list.
+    /// Returns the connections whose [`TokenWrite::refresh_due_at`] is `now` or earlier, in the order of [`Due`]. The
+    /// list contains connections of all tenants. The list starts after the entry `after` and has at most `limit`
+    /// entries. Records that are written during the call may or may not be in the list. A sweep uses this list.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -75,11 +74,11 @@ pub struct TokenEntry {
     pub revision: Revision,
     /// The sealed record.
     pub value: Sealed,
-    /// The time since the last write, by the storage's own clock.
+    /// The time since the last write, measured by the storage's own clock.
     pub age: Duration,
 }
 
-/// A connection whose refresh is due. Ordered by time, then by tenant and key.
+/// A connection whose refresh is due. Such entries are ordered by time, then by tenant, then by connection.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Due {
     /// When the refresh became due.

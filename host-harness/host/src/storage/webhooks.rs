@@ -16,8 +16,9 @@ pub trait WebhookStorage: Send + Sync {
     /// See [`StorageError`].
     async fn knows_webhook(&self, tenant: &TenantId, webhook: &WebhookDigest) -> Result<bool, StorageError>;
 
-    /// Remembers for at least three days that this webhook of the tenant was handled. TikTok repeats a webhook for 15.5
-    /// hours, and an event that happened more than two days ago counts as handled without being remembered. Idempotent.
+    /// Remembers for at least three days that this webhook of the tenant was handled. Three days are enough: TikTok
+    /// repeats a webhook for 15.5 hours only, and the host treats every event that happened more than two days ago as
+    /// handled. A repeated call changes nothing more.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -25,7 +26,7 @@ pub trait WebhookStorage: Send + Sync {
 }
 
 digest! {
-    /// SHA-256 of a webhook's notification id, or of its body if it has no id.
+    /// SHA-256 of a webhook's notification id, or of the webhook's body if the webhook has no id.
     WebhookDigest
 }
 
@@ -34,7 +35,7 @@ impl WebhookDigest {
         Self::sha256(format!("id {id}"))
     }
 
-    /// Hashes the body in place, because it may be large.
+    /// Hashes the body without copying it, because the body may be large.
     pub(crate) fn of_body(body: &[u8]) -> Self {
         Self(Sha256::new().chain_update("body ").chain_update(body).finalize().into())
     }

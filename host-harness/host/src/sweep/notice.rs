@@ -15,11 +15,12 @@ const DAY: u64 = 86_400;
 /// A notice is written when an authorization ends within one of these numbers of days. The most urgent number comes
 /// first.
 const THRESHOLDS: [u8; 3] = [1, 7, 30];
-/// No notice is written earlier than this many seconds before the authorization ends: 30 days.
+/// The longest time between a notice and the end of the authorization: 30 days, in seconds.
 const FIRST_NOTICE: u64 = 30 * DAY;
 
-/// Returns the notice that is due for an ending authorization, and the digest by which it is written only once. `None`
-/// if no notice is due. An authorization that has already ended gets the notice for one day.
+/// Returns the notice that is due for this authorization, and the digest of the notice. The storage appends a notice
+/// with the same digest only once. Returns `None` if no notice is due. An authorization that has already ended gets the
+/// notice for one day.
 fn notice(ending: &Ending, now: UnixSeconds, origin: &Origin) -> Option<(OnceDigest, NewEvent)> {
     let left = ending.at.0.saturating_sub(now.0);
     let days = THRESHOLDS.into_iter().find(|days| left <= u64::from(*days) * DAY)?;
@@ -30,8 +31,8 @@ fn notice(ending: &Ending, now: UnixSeconds, origin: &Origin) -> Option<(OnceDig
 
 impl ConnectorHost {
     /// Writes all due notices until none is left or `stop` completes. Each notice is written once, even if several
-    /// hosts sweep. A notice that was written before costs one read. If a seller consents again while the sweep runs,
-    /// the sweep may still write the notice about the earlier consent.
+    /// hosts sweep. For a notice that was already written, the sweep only reads the storage once. If a seller consents
+    /// again while the sweep runs, the sweep may still write the notice about the earlier consent.
     pub(super) async fn write_notices(
         &self,
         now: UnixSeconds,
@@ -57,7 +58,8 @@ impl ConnectorHost {
                 if is_known.await? {
                     continue;
                 }
-                // Another host may have written the notice meanwhile, or the read was stale.
+                // `append_once` returns `false` if another host has written the notice meanwhile, or if the read was
+                // stale.
                 if run_within(self.storage_timeout(), storage.append_once(tenant, &once, &event)).await? {
                     swept.notices += 1;
                 }

@@ -1,5 +1,5 @@
-//! Boundary events. Such an event happens each time that a guest calls a host function or that the function returns. A
-//! test can observe the events of a call, and can end the call at each of them.
+//! Tests of boundary events. Such an event happens when a guest calls a host function, and when the function returns. A
+//! test can observe the events of a call, and can end the call at any of these events.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +30,8 @@ impl CredentialsProvider for Counting {
 }
 
 /// Calls a guest that asks for the app's credentials once, and ends the call at the boundary event with number `last`.
-/// Returns the error of the call. Also returns each event, with the number of requests for credentials before it.
+/// Returns the error of the call. Also returns each event, with the number of requests for credentials before the
+/// event.
 async fn call(host: &ConnectorHost, credentials: Arc<Counting>, last: u32) -> (CallError, Vec<(BoundaryEvent, usize)>) {
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);

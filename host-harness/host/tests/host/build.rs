@@ -1,4 +1,4 @@
-//! Components and settings that are accepted or refused when a host is built.
+//! Tests which components and settings are accepted when a host is built.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -117,7 +117,7 @@ fn a_digest_is_64_hexadecimal_digits() {
     }
 }
 
-/// Whoever can change the component gets the credentials and tokens of every tenant.
+/// A user who can change the component can get the credentials and tokens of every tenant.
 #[test]
 fn a_file_that_other_users_can_change_or_replace_is_refused_unless_its_digest_is_pinned() {
     let folder = tempfile::tempdir().unwrap();

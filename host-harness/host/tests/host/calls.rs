@@ -1,4 +1,4 @@
-//! Calls that fail. The host continues to work after each of them.
+//! Tests of calls that fail. The host continues to work after each failed call.
 
 use std::io;
 use std::sync::Arc;
@@ -40,8 +40,8 @@ fn tenant() -> TenantId {
     "acme".parse().unwrap()
 }
 
-/// Makes a call for which the host does not fetch credentials first. So when the guest asks for them, the host asks
-/// their source.
+/// Makes a call for which the host fetches no credentials in advance. If the guest asks for credentials during the
+/// call, the host asks the provider.
 async fn list(host: &ConnectorHost) -> CallError {
     host.list_shops(&tenant(), &"customer-7".parse().unwrap()).await.unwrap_err()
 }

@@ -34,11 +34,11 @@ const LIMITS: Limits = Limits {
     header_bytes: 1_000,
     response_bytes: 1_000,
 };
-/// Of eight instances, a tenant may use a quarter.
+/// The number of instances that one tenant may use: a quarter of the eight instances.
 const SHARE: usize = 2;
 const MANY: usize = 10_000;
 
-/// A source of credentials that answers the first questions of a tenant at once, and never answers its later questions.
+/// A provider of credentials that answers the first requests of a tenant at once, and never answers the later requests.
 #[derive(Default)]
 struct Slow {
     answers: BTreeMap<TenantId, AtomicUsize>,
@@ -76,7 +76,7 @@ impl Slow {
 
 const SECRET: &str = "the secret of the app";
 
-/// Counts what reaches the storage.
+/// Counts the accesses that reach the storage.
 #[derive(Default)]
 struct Accesses(AtomicUsize);
 
@@ -112,12 +112,12 @@ fn tenant(name: &str) -> TenantId {
     name.parse().unwrap()
 }
 
-/// A call for which the host fetches the app's credentials.
+/// Makes a call for which the host fetches the app's credentials, and returns the error of the call.
 async fn url(host: &ConnectorHost, name: &str) -> CallError {
     host.authorization_url(&tenant(name), "state".into()).await.unwrap_err()
 }
 
-/// A call that needs no credentials.
+/// Makes a call for which the host fetches no credentials in advance, and returns the error of the call.
 async fn list(host: &ConnectorHost, name: &str) -> CallError {
     host.list_shops(&tenant(name), &"customer-7".parse().unwrap()).await.unwrap_err()
 }
@@ -132,7 +132,7 @@ async fn webhook(host: &ConnectorHost, name: &str, signature: &str) -> CallError
 
 const BODY: &[u8] = b"{}";
 
-/// Makes a call and returns its error. The call must not wait.
+/// Awaits a call and returns its error. Checks that the call did not wait.
 async fn at_once(call: impl Future<Output = CallError>) -> CallError {
     let started = Instant::now();
     let error = call.await;
@@ -203,7 +203,7 @@ async fn a_tenant_whose_calls_hold_their_instances_leaves_three_quarters_to_othe
     for name in ["busy", "a", "b", "c"] {
         assert_eq!(stage.credentials.asked(name), SHARE, "{name}: as many calls run as the share allows");
     }
-    // All instances are in use. A further tenant waits, and it is told so.
+    // All instances are in use, so a call of a further tenant waits, and then fails with `Busy`.
     assert!(matches!(list(&stage.host, "d").await, CallError::Busy { .. }));
 }
 

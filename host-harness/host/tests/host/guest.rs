@@ -21,14 +21,14 @@ pub(crate) enum Body {
 }
 
 /// Sets a subscriber for the whole process. The subscriber accepts everything and writes nothing. When an event is
-/// first logged, `tracing` caches whether the subscribers want it. Without a subscriber at that moment, the event could
-/// stay silent in the tests of logs.
+/// first logged, `tracing` caches whether the subscribers want it. Without a subscriber at that moment, the tests of
+/// logs could miss the event.
 fn subscribe() {
     static SUBSCRIBED: Once = Once::new();
     SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());
 }
 
-/// Builds a component for a world of the project's WIT package or of a package that it depends on.
+/// Builds a component for a world of the project's WIT package or of a package on which this package depends.
 pub(crate) fn component(world: &str, body: Body) -> Vec<u8> {
     subscribe();
     let mut resolve = Resolve::default();
@@ -115,7 +115,7 @@ const MEMORY_GROW: [u8; 2] = [0x40, 0x00];
 const I32_CONST: u8 = 0x41;
 const REF_NULL_FUNC: [u8; 2] = [0xd0, FUNCREF];
 const TABLE_GROW: [u8; 3] = [0xfc, 0x0f, 0x00];
-/// The allocator: adds a page, because the memory is empty at first, and always returns address 8.
+/// The body of the allocator. It adds a page, because the memory is empty at first, and always returns the address 8.
 const ONE_PAGE_THEN_8: [u8; 7] = [I32_CONST, 1, MEMORY_GROW[0], MEMORY_GROW[1], DROP, I32_CONST, 8];
 
 fn instructions(body: Body, credentials: Option<usize>) -> Vec<u8> {

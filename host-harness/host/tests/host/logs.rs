@@ -1,4 +1,4 @@
-//! The log of failed calls: at every level, it contains no secret.
+//! Tests that the log of failed calls contains no secret, at every log level.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -23,8 +23,8 @@ const CODE: &str = "ROW_code-7c1e94a05b";
 const STATE: &str = "state-5d80f2b6c3a9";
 const SECRET: &str = "b0c9d8e7f6a5948372615f4e3d2c1b0a";
 
-/// The log lines of one test. The test and its tasks run on one thread, so the subscriber of that thread sees all of
-/// them.
+/// The log lines of one test. The test and its tasks run on one thread, so the subscriber of that thread sees all
+/// lines.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -102,7 +102,7 @@ async fn a_guest_that_traps_with_secrets_in_its_memory_leaves_no_secret_in_the_l
     assert_no_secret(&(log + &text));
 }
 
-/// A source of randomness that panics with a secret in its text.
+/// A source of randomness that panics. The text of the panic contains a secret.
 struct Broken;
 
 impl Randomness for Broken {

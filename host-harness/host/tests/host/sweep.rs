@@ -1,4 +1,5 @@
-//! A sweep waits for a random time before it starts, so that the hosts of a fleet do not sweep at the same moment.
+//! Tests that a sweep waits for a random time before it starts, so that the hosts of a fleet do not sweep at the same
+//! moment.
 
 use std::future::{pending, ready};
 use std::io;
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::guest::{self, Body};
 
-/// A source of randomness that always returns this byte, or that always fails.
+/// A source of randomness that always returns this byte. If the byte is `None`, the source always fails.
 struct Always(Option<u8>);
 
 impl Randomness for Always {
@@ -39,7 +40,8 @@ fn host(randomness: Always) -> ConnectorHost {
         .unwrap()
 }
 
-/// The clock of this test is paused, so waiting takes no time. The storage is empty, so a sweep takes no other time.
+/// The clock of this test is paused, so it advances only while the sweep waits. The storage is empty, so the sweep
+/// waits only before it starts.
 #[tokio::test(start_paused = true)]
 async fn a_sweep_starts_after_a_random_part_of_its_jitter() {
     let sweep = Sweep::new(UnixSeconds(7), NonZeroUsize::MIN);

@@ -32,8 +32,8 @@ pub(super) const COLUMNS: [&str; 13] = [
     "cause",
 ];
 
-/// Creates a statement and binds tenant, customer and account as `$1` to `$3`. Customer and account are empty if the
-/// event concerns no connection. No id is empty.
+/// Creates a statement and binds tenant, customer and account as `$1` to `$3`. If the event concerns no connection,
+/// customer and account are empty texts. No id is empty, so an empty text can't be confused with an id.
 pub(super) fn subject_statement(sql: impl Into<String>, tenant: &TenantId, key: Option<&ConnectionKey>) -> Statement {
     let (customer, account) = key.map_or(("", ""), |key| (key.customer.as_str(), key.account.as_str()));
     statement(sql).bind_text(tenant.as_str()).bind_text(customer).bind_text(account)

@@ -13,7 +13,7 @@ use crate::sql::statement::{BindValues as _, MAX_VALUES, Statement, Tuples, exec
 /// among them.
 const COLUMNS: [&str; 9] = ["id", "position", "name", "region", "seller_type", "code", "raw", "standing", "linked"];
 
-/// A shop and its place among the shops of its connection.
+/// A shop, its connection, and its position in the connection's list of shops.
 pub(crate) struct PlacedShop<'a> {
     key: &'a ConnectionKey,
     /// The index of the shop, from 0.
@@ -21,7 +21,7 @@ pub(crate) struct PlacedShop<'a> {
     shop: &'a Shop,
 }
 
-/// Returns the shops of a row with their places.
+/// Returns the shops of a row with their positions.
 pub(crate) fn placed<'a>(key: &'a ConnectionKey, row: &'a Row) -> impl Iterator<Item = PlacedShop<'a>> {
     (0..).zip(&row.connection.shops).map(move |(position, shop)| PlacedShop { key, position, shop })
 }
@@ -62,8 +62,8 @@ fn bind_shop(query: Statement, placed: &PlacedShop<'_>) -> Statement {
         .bind(*linked)
 }
 
-/// Reads a shop from `account` and the columns of the shop. The statement selects the column `id` as `shop_id`. The
-/// returned shop has no cipher.
+/// Reads a shop from the column `account` and the columns of the shop. The statement must select the column `id` as
+/// `shop_id`. The returned shop has no cipher.
 pub(crate) fn read_shop(row: &AnyRow) -> Result<Shop, StorageError> {
     Ok(Shop {
         id: row.id("shop_id")?,

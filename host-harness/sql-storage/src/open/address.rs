@@ -1,8 +1,8 @@
 //! The address of a PostgreSQL database: which parameters it may have, and when it needs TLS.
 //!
-//! The driver does not verify a server unless the address asks for it, and falls back to no TLS if the server says that
-//! it has none. So anybody in the network could get the password. Therefore this module asks for verified TLS even if
-//! the address does not.
+//! Unless the address asks for verification, the driver does not verify the server, and continues without TLS if the
+//! server says that it has no TLS. So anybody in the network could get the password. Therefore this module asks for
+//! verified TLS even if the address does not.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -16,9 +16,10 @@ use super::postgres::PostgresOptions;
 
 /// The schemes of an address.
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
-/// The parameter with which an operator gives up the check of the server.
+/// The parameter and the value with which an operator switches off the verification of the server.
 const UNVERIFIED: (&str, &str) = ("unverified-server", "allowed");
-/// The parameters that the driver knows. It ignores all others, so a mistyped parameter would have no effect.
+/// The parameters that the driver knows and that contain no secret. The driver ignores unknown parameters, so a
+/// mistyped parameter would have no effect.
 const PARAMETERS: [&str; 17] = [
     "application_name",
     "dbname",
@@ -42,8 +43,9 @@ const PARAMETERS: [&str; 17] = [
 const PASSWORD: &str = "password";
 
 impl PostgresOptions {
-    /// Returns whether an address may have a parameter of this name that is not a secret. The name must be decoded.
-    /// `password` is a secret, so the function returns `false` for it.
+    /// Returns true if an address may have a parameter with this name, and if the value of this parameter is not a
+    /// secret. The name must already be percent-decoded. For `password`, returns `false`, because its value is a
+    /// secret.
     #[must_use]
     pub fn is_public_parameter(name: &str) -> bool {
         let is_setting = name.strip_prefix("options[").is_some_and(|rest| rest.ends_with(']'));
@@ -66,7 +68,8 @@ pub(super) fn parse(address: &str) -> Result<AnyConnectOptions, OpenError> {
     {
         return Err(OpenError::Parameter);
     }
-    // The driver also reads environment variables, such as PGHOST and PGSSLMODE. An address wins over them.
+    // The driver also reads environment variables, such as PGHOST and PGSSLMODE. If the address also sets a value, the
+    // value of the address applies.
     let driver = PgConnectOptions::from_str(options.database_url.as_str()).map_err(|_| OpenError::Address)?;
     let names_mode = parameters.iter().any(|(name, _)| matches!(name.as_str(), "sslmode" | "ssl-mode"));
     if !is_on_this_machine(&driver) && unverified.is_empty() {
@@ -87,8 +90,8 @@ pub(super) fn parse(address: &str) -> Result<AnyConnectOptions, OpenError> {
     Ok(options)
 }
 
-/// Returns whether the server is reached by a socket or a loopback address, so that nobody in a network sees its
-/// traffic.
+/// Returns whether the server is reached by a Unix socket, by `localhost` or by a loopback address. Nobody in a network
+/// can see such traffic.
 fn is_on_this_machine(driver: &PgConnectOptions) -> bool {
     let host = driver.get_host();
     // The driver takes a host that begins with a slash as the folder of a socket.

@@ -8,7 +8,8 @@ use tiktok_shop_private_file::PrivateFileError;
 
 use crate::sql::error::storage_error;
 
-/// Why a database can't be opened. No text quotes the database's address, because it may contain a password.
+/// Why a database can't be opened. The texts of these errors never quote the address of the database, because the
+/// address may contain a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -40,7 +41,7 @@ pub enum OpenError {
     /// The server is a standby. Its data may be old, and it refuses writes.
     #[error("the server is a standby: connect to the primary")]
     Standby,
-    /// The database's encoding is not UTF-8, so some texts would not come back unchanged.
+    /// The database's encoding is not UTF-8, so some texts would come back changed.
     #[error("the database's encoding is {0}: create a database with ENCODING 'UTF8'")]
     Encoding(String),
     /// A newer release has changed the tables. Nothing was written.

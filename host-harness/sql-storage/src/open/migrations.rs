@@ -35,7 +35,7 @@ fn migrator(versions: [Version; 3]) -> Migrator {
     migrator
 }
 
-/// Brings the tables up to date. Each version of the schema is one transaction.
+/// Brings the tables up to date. Each version of the schema is applied in its own transaction.
 #[expect(clippy::wildcard_enum_match_arm, reason = "another crate's open list")]
 pub(super) async fn migrate(connection: &mut AnyConnection, dialect: &Dialect) -> Result<(), OpenError> {
     let migrator = migrator(match dialect {
@@ -82,7 +82,7 @@ mod tests {
     use crate::open::postgres::PostgresOptions;
     use crate::storage::SqlStorage;
 
-    /// Creates the tables of the first version with an event in them, and then the tables of the newest version.
+    /// Creates the tables of the first version and inserts an event. Then upgrades the tables to the newest version.
     async fn upgrade(address: &str, dialect: &Dialect) {
         sqlx::any::install_default_drivers();
         let mut connection = AnyConnection::connect(address).await.unwrap();
@@ -99,7 +99,8 @@ mod tests {
         connection.close().await.unwrap();
     }
 
-    /// Reads the event of the first version, and appends one with an origin behind it.
+    /// Appends an event with an origin. Then checks that the storage returns the event of the first version, followed
+    /// by the new event.
     async fn check_events(storage: SqlStorage) {
         let tenant = "t".parse().unwrap();
         let key = ConnectionKey { customer: "c".parse().unwrap(), account: "a".parse().unwrap() };
@@ -141,8 +142,8 @@ mod tests {
         u128::from_be_bytes(bits)
     }
 
-    /// A database stores the checksum of each file that created its tables, and is refused if the file differs later. A
-    /// changed comment is enough. So change tables only with a new file.
+    /// A database stores the checksum of each file that created its tables. A release in which such a file has changed
+    /// refuses the database, even if only a comment has changed. So to change tables, add a new file.
     #[test]
     fn the_files_of_a_version_never_change() {
         let checksums = |versions| -> Vec<_> {

@@ -1,4 +1,4 @@
-//! Opens the storage in PostgreSQL: the primary of one database, for any number of hosts.
+//! Opens the storage in a PostgreSQL database, which any number of hosts can use. The server must be the primary.
 
 use std::time::Duration;
 
@@ -12,16 +12,17 @@ use super::migrations::migrate;
 use crate::sql::dialect::Dialect;
 use crate::storage::SqlStorage;
 
-/// How a host uses a PostgreSQL server. Every default is shorter than the 10 seconds that the host has for one save, so
-/// that the host can try a save again after the server has hung.
+/// The settings with which a host uses a PostgreSQL server. Every default time is shorter than the 10 seconds that the
+/// host has for one save, so that the host can try a save again after the server has hung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PostgresOptions {
     /// The highest number of connections of this host to the server. Default: 10.
     pub connections: u32,
-    /// How long a call waits for a free connection, or until the server can be reached again. Default: 4 seconds.
+    /// The longest time that a call waits for a connection, because no connection is free or because the server can't
+    /// be reached. Default: 4 seconds.
     pub connect: Duration,
     /// How long the server may work on one statement, including the time that it waits for locks. The storage gives up
-    /// a call that takes half a second longer than this. Default: 4 seconds.
+    /// a call that takes half a second longer than this time. Default: 4 seconds.
     pub statement: Duration,
 }
 
@@ -46,7 +47,8 @@ impl SqlStorage {
     /// A server that is reached by a Unix socket, by `localhost` or by a loopback address needs no TLS. Every other
     /// server must prove its name over TLS: the connector uses `sslmode=verify-full`, and refuses an address with a
     /// weaker mode. `sslrootcert=FILE` names a certificate authority of your own. If the network is protected in
-    /// another way, append `unverified-server=allowed`; then the address decides with `sslmode`.
+    /// another way, append `unverified-server=allowed`. The parameter `sslmode` of the address then decides how TLS is
+    /// used.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -100,12 +102,12 @@ impl SqlStorage {
 }
 
 /// Checks that the server answers on this connection within `timeout`. A connection can be dead without any sign. With
-/// this check, a call that waits for a connection gets a working one, and a dead connection does not keep its place in
-/// the pool.
+/// this check, a call that waits for a connection gets a working connection, and a dead connection does not keep its
+/// place in the pool.
 ///
 /// This check misses one kind of dead connection. When a connection comes back to the pool, the driver itself pings it,
 /// and waits for the answer without a limit. A connection that dies during this ping keeps its place in the pool until
-/// the network gives up.
+/// the operating system closes it.
 fn ping(connection: &mut AnyConnection, timeout: Duration) -> BoxFuture<'_, Result<bool, Error>> {
     Box::pin(async move {
         tokio::time::timeout(timeout, connection.ping()).await.map_err(|_| Error::PoolTimedOut)??;

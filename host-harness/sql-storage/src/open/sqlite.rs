@@ -22,8 +22,8 @@ use crate::storage::SqlStorage;
 
 /// The number of connections that only read. In WAL mode readers and the writer don't wait for each other.
 const READERS: u32 = 4;
-/// How long a call waits for a free connection of this process. With that connection, the driver waits up to 5 more
-/// seconds if another process holds the write lock.
+/// How long a call waits for a free connection of this process. After the call has got this connection, the driver
+/// waits up to 5 more seconds if another process holds the write lock.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// With `synchronous = FULL` a commit is on the disk when it succeeds. The next weaker setting does not promise that in
@@ -45,8 +45,8 @@ impl SqlStorage {
         Self::sqlite_by_clock(path, Arc::new(BootClock::read().map_err(OpenError::Boot)?)).await
     }
 
-    /// Opens the SQLite database in this file as [`sqlite`](Self::sqlite) does, but measures ages with this clock. For
-    /// tests.
+    /// Opens the SQLite database in this file as [`sqlite`](Self::sqlite) does, but measures ages with this clock. This
+    /// function is for tests.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -87,7 +87,7 @@ impl SqlStorage {
                 .connect_lazy_with(options.clone())
         };
         // The database has one write lock, so the pool for writers has one connection. The writers of this process wait
-        // for it in order. With more connections, the writers would poll for the write lock.
+        // for this connection in order. With more connections, the writers would poll for the write lock.
         Ok(Self { dialect, readers: pool(READERS), writers: pool(1), deadline: None })
     }
 

@@ -53,8 +53,9 @@ impl Dialect {
         }
     }
 
-    /// Returns the expressions for the current time, to be written into [`columns`](Self::columns). `first` is the
-    /// number of the first free parameter. [`bind_now`](Self::bind_now) binds the parameters.
+    /// Returns the expressions for the current time. A statement writes their values into the columns from
+    /// [`columns`](Self::columns). `first` is the number of the first free parameter. [`bind_now`](Self::bind_now)
+    /// binds the parameters.
     pub(crate) fn now(&self, first: usize) -> String {
         match self {
             Self::Sqlite(_) => format!("${first}, ${}", first + 1),
@@ -62,8 +63,8 @@ impl Dialect {
         }
     }
 
-    /// Returns the expression for the time since a moment, in milliseconds. With SQLite, its value is null if the
-    /// moment was before the latest boot. Its parameters are those of [`now`](Self::now).
+    /// Returns the expression for the time since a moment, in milliseconds. With SQLite, the value of the expression is
+    /// null if the moment was before the latest boot. The expression has the same parameters as [`now`](Self::now).
     pub(crate) fn age(&self, moment: Moment, first: usize) -> String {
         let word = moment.as_str();
         match self {

@@ -1,18 +1,19 @@
-//! Converts errors of the driver and of the database into errors for the host. No text quotes a value.
+//! Converts errors of the driver and of the database into errors for the host. The texts of the errors never quote a
+//! value.
 
 use sqlx::Error;
 use sqlx::any::AnyQueryResult;
 use sqlx::error::DatabaseError;
 use tiktok_shop_host::storage::StorageError;
 
-/// SQLite's primary codes for statements that fail at every attempt: a value that is too big, breaks a constraint, has
-/// another type, or is out of range.
+/// SQLite's primary codes for statements that fail at every attempt: 18 (a value is too big), 19 (a value breaks a
+/// constraint), 20 (a value has the wrong type), 25 (out of range).
 const SQLITE_REFUSED: [i64; 4] = [18, 19, 20, 25];
-/// PostgreSQL's classes of SQLSTATE for statements that fail at every attempt: data, constraints, syntax and names,
-/// limits.
+/// PostgreSQL's classes of SQLSTATE for statements that fail at every attempt: 22 (data), 23 (constraints), 42 (syntax
+/// and names), 54 (limits).
 const POSTGRES_REFUSED: [&str; 4] = ["22", "23", "42", "54"];
-/// PostgreSQL's classes of SQLSTATE whose texts are about the server and quote no value: connections, resources,
-/// prerequisites, interventions of an operator, the system.
+/// PostgreSQL's classes of SQLSTATE whose texts are about the server and quote no value: 08 (connections), 53
+/// (resources), 55 (prerequisites), 57 (interventions of an operator), 58 (the system).
 const POSTGRES_SERVER: [&str; 5] = ["08", "53", "55", "57", "58"];
 
 /// Converts an error of the driver or the database.
@@ -53,9 +54,9 @@ fn database_error(error: &dyn DatabaseError) -> StorageError {
     if POSTGRES_REFUSED.contains(&class) { StorageError::Refused(text) } else { StorageError::Unavailable(text) }
 }
 
-/// Returns whether a write changed a database row. A write that breaks a foreign key changed nothing. Either it refers
-/// to a data key that another writer has just removed, or it removes a data key to which another writer has just added
-/// a reference.
+/// Returns whether a write changed a database row. A write that breaks a foreign key has changed nothing. Such a write
+/// refers to a data key that another writer has just removed, or it removes a data key to which another writer has just
+/// added a reference.
 pub(crate) fn changed(result: Result<AnyQueryResult, Error>) -> Result<bool, StorageError> {
     match result {
         Ok(done) => Ok(done.rows_affected() > 0),

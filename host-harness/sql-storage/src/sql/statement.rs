@@ -47,7 +47,7 @@ pub(crate) trait BindValues: Sized {
     }
 
     /// # Errors
-    /// The number has more than 63 bits. A column has 64, and one of them is the sign.
+    /// The number has more than 63 bits. A column has 64 bits, and one bit is the sign.
     fn bind_number(self, number: u64) -> Result<Self, StorageError> {
         self.bind_optional_number(Some(number))
     }
@@ -78,7 +78,7 @@ pub(crate) trait BindValues: Sized {
         self.bind_optional_integer(Some(i64::try_from(bound).unwrap_or(i64::MAX)))
     }
 
-    /// Binds the highest number of database rows that a statement returns.
+    /// Binds the highest number of database rows that a statement may return.
     fn bind_limit(self, limit: usize) -> Self {
         self.bind_bound(u64::try_from(limit).unwrap_or(u64::MAX))
     }
@@ -129,7 +129,7 @@ impl fmt::Display for Tuples<'_> {
     }
 }
 
-/// Returns a list of `count` parameters, for example `$4, $5, $6`.
+/// Returns a list of `count` parameters that begins with the number `first`, for example `$4, $5, $6`.
 pub(crate) fn numbered(first: usize, count: usize) -> String {
     let parameters: Vec<_> = (first..).take(count).map(|number| format!("${number}")).collect();
     parameters.join(", ")

@@ -2,11 +2,11 @@
 //! The escape character itself is also written as an escape sequence. Any other text is stored unchanged. Escaped texts
 //! have the same order as the original texts. Two escaped texts are equal only if the original texts are equal.
 
-/// The character that begins an escape sequence. It stands for U+0000 if U+0001 follows, and for U+0001 if U+0002
-/// follows.
+/// The character that begins an escape sequence. If U+0001 follows, the sequence stands for U+0000. If U+0002 follows,
+/// the sequence stands for U+0001.
 const ESCAPE: char = '\u{1}';
 
-/// Returns the form in which a column holds the text.
+/// Returns the escaped text, as a column holds it.
 pub(super) fn escaped(text: &str) -> String {
     if !text.contains(['\0', ESCAPE]) {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Descriptions of the operations of the control interface.
+//! Describes the operations of the control interface, for the answer to `GET /_control` and for the start page.
 
 /// The description of one operation, for people.
 pub(crate) struct Operation {

@@ -1,5 +1,5 @@
-//! Get Order List: official page `get-order-list-202309`. An order in the answer has only some of the documented
-//! members, and only the filter `order_status` works.
+//! Answers the call Get Order List (official page `get-order-list-202309`). An order in the answer has only some of the
+//! documented members, and only the filter `order_status` works.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ pub(super) const SEARCH: Endpoint = Endpoint {
     answers: Answers::Shop(search),
 };
 
-/// The number of orders of every shop. They do not fit on one page. Each order has one package.
+/// The number of orders that every shop has. So many orders do not fit on one page. Each order has one package.
 pub(super) const ORDERS: u16 = 120;
 
 fn search(marketplace: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest) -> Answer {
@@ -27,7 +27,7 @@ fn search(marketplace: &mut Marketplace, _: &Caller, shop: &Shop, request: &Vend
     page(request, "orders", rows.filter(|row| wanted.is_none_or(|status| row.get("status") == Some(status))).collect())
 }
 
-/// Returns an order in the form of the answer. It has about 1 kB, so that a page of 100 orders has about 100 kB.
+/// Returns an order as the answer shows it. An order has about 1 kB, so a page of 100 orders has about 100 kB.
 fn row(marketplace: &Marketplace, shop: &Shop, number: u16) -> Value {
     let package = packages::package_id(shop, number);
     let status = if marketplace.shipments.contains(&package) { "AWAITING_COLLECTION" } else { "AWAITING_SHIPMENT" };

@@ -1,6 +1,6 @@
-//! Ship Package: official page `ship-package-202309`. Clients must not repeat this call blindly, so the fake remembers
-//! the shipped packages and refuses to ship a package again. The fake refuses with the code that a published client
-//! expects.
+//! Answers the call Ship Package (official page `ship-package-202309`). Clients must not repeat this call blindly, so
+//! the fake remembers the shipped packages and refuses to ship a package again. This refusal has the error code that a
+//! published client expects.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ impl Shipments {
     }
 }
 
-/// Returns the id of the package of the shop's order with this number.
+/// Returns the id of the package that belongs to the shop's order with this number.
 pub(super) fn package_id(shop: &Shop, number: u16) -> String {
     id(115, shop, number)
 }

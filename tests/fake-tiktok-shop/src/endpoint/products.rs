@@ -1,7 +1,7 @@
-//! Search Products and Upload Product Image: official pages `search-products-202309`, `search-products-202312`,
-//! `search-products-202502` and `upload-product-image-202309`. In this fake, the three versions of the search are
-//! equal: a product in the answer has only some of the documented members, and only the filters `status` and
-//! `seller_skus` work.
+//! Answers the calls Search Products and Upload Product Image (official pages `search-products-202309`,
+//! `search-products-202312`, `search-products-202502` and `upload-product-image-202309`). In this fake, the three
+//! versions of the search give the same answers. A product in an answer has only some of the documented members, and
+//! only the filters `status` and `seller_skus` work.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ const fn search_at(path: &'static str) -> Endpoint {
     Endpoint { method: Method::POST, path, scope: scope::PRODUCTS, answers: Answers::Shop(search) }
 }
 
-/// Upload Product Image. An image belongs to no shop yet, so the call has no `shop_cipher`.
+/// The call Upload Product Image. An image belongs to no shop yet, so the call has no `shop_cipher`.
 pub(super) const UPLOAD_IMAGE: Endpoint = Endpoint {
     method: Method::POST,
     path: "/product/202309/images/upload",
@@ -31,7 +31,7 @@ pub(super) const UPLOAD_IMAGE: Endpoint = Endpoint {
     answers: Answers::Seller(upload_image),
 };
 
-/// The number of products of every shop.
+/// The number of products that every shop has.
 const PRODUCTS: u16 = 40;
 
 fn search(_: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest) -> Answer {
@@ -52,7 +52,8 @@ fn search(_: &mut Marketplace, _: &Caller, shop: &Shop, request: &VendorRequest)
     page(request, "products", rows.collect())
 }
 
-/// Answers an upload. The fake adds the members `size` and `sha256`, which prove that the bytes arrived unchanged.
+/// Answers an upload. The fake adds the members `size` and `sha256` to the documented answer, so that a test can check
+/// that the bytes arrived unchanged.
 fn upload_image(_: &Caller, request: &VendorRequest) -> Answer {
     let boundary = request.header("content-type").and_then(multipart::boundary);
     let boundary = boundary.ok_or_else(|| malformed("the content type is not multipart/form-data with a boundary"))?;

@@ -1,4 +1,4 @@
-//! Get Authorized Shops, Get Active Shops and Deauthorize Shop.
+//! Answers the calls Get Authorized Shops, Get Active Shops and Deauthorize Shop.
 //!
 //! Source: the official pages `get-authorized-shops` (as of December 2025) and `get-active-shops-202309`, and the
 //! endpoint descriptions of the official command-line tool.
@@ -28,7 +28,8 @@ pub(super) const LIST_ACTIVE_SHOPS: Endpoint = Endpoint {
     answers: Answers::Seller(list_active_shops),
 };
 
-/// Deauthorize Shop. Its scope is not documented. The fake asks for the scope that every app has.
+/// The call Deauthorize Shop. The documentation does not say which scope this call needs. The fake requires a scope
+/// that every app of the fixtures has.
 pub(super) const DEAUTHORIZE: Endpoint = Endpoint {
     method: Method::DELETE,
     path: "/authorization/202403/shops",

@@ -1,8 +1,8 @@
-//! Get, Update and Delete Shop Webhook: official pages `get-shop-webhooks-202309`, `update-shop-webhook-202309` and
-//! `delete-shop-webhook-202309`.
+//! Answers the calls Get Shop Webhooks, Update Shop Webhook and Delete Shop Webhook (official pages
+//! `get-shop-webhooks-202309`, `update-shop-webhook-202309` and `delete-shop-webhook-202309`).
 //!
-//! The fake stores one address per app, shop and event, and sends nothing to it. The scope of the calls is not
-//! documented. The fake asks for the scope that every app has.
+//! The fake stores one address for each combination of app, shop and event. It sends nothing to these addresses. The
+//! documentation does not say which scope the calls need. The fake requires a scope that every app of the fixtures has.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ struct Webhook {
     update_time: u64,
 }
 
-/// The webhook addresses by app, shop and event.
+/// The stored webhook addresses. The key of an address is the app's service id, the shop's id and the event.
 #[derive(Default)]
 pub(crate) struct Webhooks(BTreeMap<(String, String, String), Webhook>);
 

@@ -1,4 +1,5 @@
-//! The catalogue of named faults. Most answers say `connection: close`, so that no later request uses their connection.
+//! The catalogue of named faults. Most of their answers have the header `connection: close`, so that no later request
+//! uses the same connection.
 
 use super::codes;
 use super::{Ending, Fault, Piece};
@@ -66,8 +67,9 @@ fn text(text: impl Into<String>) -> Piece {
     Piece::Text(text.into())
 }
 
-/// Returns faults that ask the client to wait: several with status 429, with many values of `Retry-After` (RFC 9110,
-/// section 10.2.3) or without this header, and one with status 503 and `Retry-After`.
+/// Returns faults that ask the client to wait. All except the last have status 429. They differ in the header
+/// `Retry-After` (RFC 9110, section 10.2.3): some do not have this header, and the rest have various values of it. The
+/// last fault has status 503 and a `Retry-After`.
 fn limits() -> Vec<(&'static str, Fault)> {
     let limited = |headers: &str| Fault::with_headers(LIMITED, headers, "");
     let now = "date: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
@@ -100,7 +102,7 @@ fn limits() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Returns faults with an error status, many of them with a gateway's page, and faults with an unusual status.
+/// Returns faults with an error status or an unusual status. In many of them, the body is the HTML page of a gateway.
 fn statuses() -> Vec<(&'static str, Fault)> {
     vec![
         ("HTTP 400, empty", Fault::answer("400 Bad Request", JSON, "")),
@@ -129,8 +131,9 @@ fn statuses() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Returns redirects. Each redirect status leads to TikTok Shop's token host, to its API host, and to a foreign host.
-/// In addition, one redirect leads to another path of the same host, and one has no location.
+/// Returns faults that redirect the client. There are three faults for each redirect status: one leads to TikTok Shop's
+/// token host, one to its API host, and one to a foreign host. Two more faults have status 302: one leads to another
+/// path of the same host, and one has no `location` header.
 fn redirects() -> impl Iterator<Item = (String, Fault)> {
     let hosts = ["auth.tiktok-shops.com", "open-api.tiktokglobalshop.com", "elsewhere.example"];
     let to = |status: &str, location: &str| {
@@ -252,8 +255,8 @@ fn labels() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Returns faults whose answer has an unusual or broken head. Behind most of the unusual heads, TikTok Shop's own
-/// answer follows.
+/// Returns faults whose answer has an unusual or broken head (status line and headers). In most faults with an unusual
+/// head, TikTok Shop acts, and the body of its own answer follows the head.
 fn heads() -> Vec<(&'static str, Fault)> {
     let informed = |before: &str| Fault::with_own_head(&format!("{before}{HEAD}\r\n"));
     let odd = |header: &[u8]| Fault {
@@ -327,8 +330,8 @@ fn lengths() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Returns faults in which the connection is closed or reset, or stays open and silent, before, in or after the answer.
-/// In one of them, TikTok Shop acts and a gateway's page replaces its answer.
+/// Returns faults in which the connection is closed or reset, or stays open and silent. This happens before, during or
+/// after the answer. In one more fault, TikTok Shop acts, and the page of a gateway is sent in place of its answer.
 fn breaks() -> Vec<(&'static str, Fault)> {
     let acts = |fault: Fault| Fault { acts: true, ..fault };
     let part = Piece::Answer { skip: 0, take: Some(60) };

@@ -1,12 +1,12 @@
-//! Answers that carry an error code: with HTTP 200, and with each status that documentation or reports give for the
-//! code.
+//! Faults that answer with an error code. For each code there are faults with HTTP 200, and with each other HTTP status
+//! that documentation or reports give for the code.
 //!
 //! Source: the official page `common-errors` (as of 2026), reports from live use, and unofficial tables of codes.
 
 use super::Fault;
 use super::catalogue::JSON;
 
-/// A code, its message, and the HTTP statuses other than 200 with which it is known to occur.
+/// An error code, its message, and the HTTP statuses other than 200 that are known for this code.
 struct Code(u32, &'static str, &'static [&'static str]);
 
 const CODES: [Code; 31] = [
@@ -46,8 +46,8 @@ const CODES: [Code; 31] = [
 const BAD_REQUEST: &str = "400 Bad Request";
 const UNAUTHORIZED: &str = "401 Unauthorized";
 
-/// Returns one fault for every code and status. 36009004 has many meanings, so the names of its faults contain the
-/// message.
+/// Returns one fault for every pair of an entry of `CODES` and an HTTP status of this entry. The code 36009004 has
+/// several entries, so the names of its faults also contain the message.
 pub(super) fn answers() -> impl Iterator<Item = (String, Fault)> {
     CODES.iter().flat_map(|Code(code, message, statuses)| {
         ["200 OK"].iter().chain(*statuses).map(move |status| {

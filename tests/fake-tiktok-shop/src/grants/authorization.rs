@@ -1,4 +1,4 @@
-//! The grant of a seller to an app.
+//! The grant of a seller to an app, and the times at which TikTok Shop announces the end of the grant.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::{once, successors};
@@ -9,10 +9,10 @@ use crate::switches::{EndingNoticeZone, Switches, TokensAfterRemoval};
 
 const DAY: u64 = 86_400;
 
-/// The time between TikTok Shop's first announcement that an authorization ends and that end, in seconds: 30 days.
+/// TikTok Shop first announces the end of an authorization this many seconds before the end: 30 days.
 const FIRST_ANNOUNCEMENT_BEFORE: u64 = 30 * DAY;
 
-/// The grant of a seller to an app, over all consents.
+/// The grant of a seller to an app. A new consent of the seller to the same app changes this grant.
 #[derive(Clone)]
 pub(crate) struct Authorization {
     pub open_id: String,
@@ -20,20 +20,21 @@ pub(crate) struct Authorization {
     pub scopes: Vec<String>,
     /// The time when the authorization of the latest consent ends, in Unix seconds.
     pub ends_at: u64,
-    /// The number of consents of this grant whose code was exchanged. They are numbered from 1, and each token contains
-    /// the number of its consent.
+    /// The number of consents of this grant whose code was exchanged. These consents are numbered from 1. Each token is
+    /// stored with the number of its consent.
     pub(super) consents: u32,
     /// The value of the counter `Grants::issued` when the code of the latest consent was exchanged. A token whose
     /// `number` is not higher than this value was issued before that exchange.
     pub(super) issued_before: u64,
-    /// The number of the latest consent that a test has ended early, or 0. The refresh tokens of this consent and of
-    /// all earlier consents are invalid.
+    /// The number of the latest consent that a test has ended early, or 0 if there is none. The refresh tokens of this
+    /// consent and of all earlier consents are invalid.
     pub(super) ended_through: u32,
-    /// How many consents have changed the ciphers of the seller's shops for this app.
+    /// The number of consents that have changed the ciphers of the seller's shops for this app.
     pub(super) cipher_changes: u32,
-    /// The consents that were taken back, and how. The key is the number of the consent.
+    /// The consents that were taken back. The key is the number of the consent, and the value says how the consent was
+    /// taken back.
     revoked: BTreeMap<u32, Revocation>,
-    /// The shops that were removed since the latest consent.
+    /// The ids of the shops that were removed since the latest consent.
     removed_shops: BTreeSet<String>,
     /// The time up to which [`announcements`](Self::announcements) were returned, in Unix seconds.
     announced_at: u64,
@@ -64,7 +65,7 @@ impl Authorization {
         }
     }
 
-    /// Records another consent. It covers all of the seller's shops again.
+    /// Records another consent. The grant then covers all of the seller's shops again.
     pub(super) fn consent(&mut self, scopes: Vec<String>, now: u64, ends_at: u64) {
         self.scopes = scopes;
         self.ends_at = ends_at;
@@ -94,7 +95,7 @@ impl Authorization {
         self.removed_shops.insert(shop_id.to_owned());
     }
 
-    /// Tells whether the latest consent stands. A consent stands until it is taken back, even if its time is over.
+    /// Returns true if the latest consent was not taken back, even if its authorization has already ended.
     pub(crate) fn stands(&self) -> bool {
         !self.revoked.contains_key(&self.consents)
     }
@@ -118,7 +119,7 @@ impl Authorization {
         self.revoked.insert(consent, Revocation::AtOnce);
     }
 
-    /// Tells whether tokens of a consent are refused because the consent was taken back.
+    /// Tells whether the tokens of a consent are refused because the consent was taken back.
     pub(super) fn refuses(&self, consent: u32, now: u64, switches: &Switches) -> bool {
         self.revoked.get(&consent).is_some_and(|revocation| match (revocation, switches.tokens_after_removal) {
             (Revocation::AtOnce, _) | (Revocation::Removed(_), TokensAfterRemoval::Refused) => true,
@@ -130,7 +131,7 @@ impl Authorization {
 
     /// Returns the times up to `now` at which TikTok Shop must announce the coming end of the authorization. TikTok
     /// Shop announces an end 30 days in advance, and then daily at 0:00. The result contains no time that an earlier
-    /// call has returned. It is empty if the latest consent was taken back.
+    /// call has returned. The result is empty if the latest consent was taken back.
     ///
     /// Source: the official page of the webhook `UPCOMING_AUTHORIZATION_EXPIRATION` (as of 2026).
     pub(super) fn announcements(&mut self, now: u64, zone: EndingNoticeZone) -> Vec<u64> {

@@ -13,7 +13,7 @@ impl Grants {
         token.is_some_and(|token| self.judge_refresh_token(token, now, switches).is_ok())
     }
 
-    /// Returns the tokens that were issued to an app for a seller.
+    /// Returns the tokens that were issued to an app for a seller, and tells which of them are valid now.
     pub(crate) fn issued(&self, key: &GrantKey, now: u64, switches: &Switches) -> Issued {
         let access_tokens = self.access_tokens.iter().filter(|(_, token)| token.key == *key).map(|(value, token)| {
             let honoured = self.judge_access_token(token, now, switches).is_ok();
@@ -38,8 +38,7 @@ impl Grants {
         codes.chain(access).chain(refresh).map(|(kind, app, value)| IssuedSecret::new(kind, app, value))
     }
 
-    /// Returns every cipher that an app could have seen for one of the seller's shops. `first` is the shop's first
-    /// cipher.
+    /// Returns every cipher that one of the seller's shops has had at any app. `first` is the shop's first cipher.
     pub(crate) fn ciphers<'a>(&'a self, seller: &'a str, first: &'a str) -> impl Iterator<Item = IssuedSecret> {
         self.authorizations.iter().filter(move |(key, _)| key.seller == seller).flat_map(move |(key, authorization)| {
             (0..=authorization.cipher_changes).map(move |changes| {

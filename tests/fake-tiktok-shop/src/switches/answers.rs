@@ -7,33 +7,34 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefreshTokenOnRefresh {
-    /// A new refresh token, which expires at the same time as the old refresh token.
+    /// A refresh issues a new refresh token. It expires at the same time as the old refresh token.
     #[default]
     New,
-    /// The refresh token that was presented.
+    /// A refresh returns the refresh token that was presented.
     Unchanged,
 }
 
-/// The fate of a refresh token after a refresh has replaced it.
+/// How TikTok Shop treats a refresh token after a refresh has replaced it. A replay is a refresh with such a token.
 ///
-/// Together with [`RefreshTokenOnRefresh`] this is the provider's policy for refresh tokens:
+/// This switch and [`RefreshTokenOnRefresh`] together set TikTok Shop's policy for refresh tokens:
 ///
-/// - Refresh tokens are reusable: `Unchanged`, or `Honoured`.
-/// - Refresh tokens rotate with a grace period. A replay gets a new pair (`HonouredForSeconds`) or the first pair again
-///   (`AnsweredAgainForSeconds`).
-/// - Refresh tokens rotate strictly: `Refused`.
-/// - A replay revokes all tokens of the consent: `RevokesFamily`.
+/// - With `Unchanged` or `Honoured`, refresh tokens are reusable.
+/// - With `HonouredForSeconds` or `AnsweredAgainForSeconds`, refresh tokens rotate with a grace period. During this
+///   period, a replay gets a new pair (`HonouredForSeconds`) or the first pair again (`AnsweredAgainForSeconds`).
+/// - With `Refused`, refresh tokens rotate strictly.
+/// - With `RevokesFamily`, a replay revokes all tokens of the same consent, and no tokens of other consents.
 ///
-/// A replay revokes other tokens only under `RevokesFamily`, and only the tokens of the same consent.
+/// With each other value of this switch, a replay revokes no tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplacedRefreshToken {
-    /// Every replay gets 36004005.
+    /// Every replay gets the error code 36004005.
     #[default]
     Refused,
-    /// The token works for this many more seconds. Every replay gets a new pair.
+    /// The token works for this many seconds after it was replaced. In this time, every replay gets a new pair.
     HonouredForSeconds(u64),
-    /// For this many more seconds, every replay gets the pair of the first refresh. No new tokens are issued.
+    /// For this many seconds after the token was replaced, every replay gets the pair of the first refresh. No new
+    /// tokens are issued.
     AnsweredAgainForSeconds(u64),
     /// The token works until it expires. Every replay gets a new pair.
     Honoured,
@@ -46,7 +47,7 @@ pub enum ReplacedRefreshToken {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefreshTokenField {
-    /// The field carries the refresh token.
+    /// The field contains the refresh token.
     #[default]
     Present,
     /// The field is missing.
@@ -57,7 +58,7 @@ pub enum RefreshTokenField {
     Blank,
 }
 
-/// The fate of a token after an event, for example when a later token is issued.
+/// How TikTok Shop treats a token after an event, for example after a later token was issued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EarlierToken {
@@ -75,7 +76,7 @@ pub enum CallbackExtras {
     /// No further parameters, as documented.
     #[default]
     None,
-    /// `app_key`, `locale` and `shop_region`, as reports from live use say.
+    /// The callback also has `app_key`, `locale` and `shop_region`, as reports from live use say.
     AppKeyLocaleAndRegion,
 }
 
@@ -120,10 +121,12 @@ pub enum WrongSecret {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenFailure {
-    /// `code`, `message` and `request_id`, as in recorded answers. The message does not end with a link.
+    /// The body has the members `code`, `message` and `request_id`, as in recorded answers. The message does not end
+    /// with a link.
     #[default]
     Recorded,
-    /// The body of the API host's failures: `data` is `null`, and the message ends with a link.
+    /// The same body as for failures of the API host: it also has the member `data`, which is `null`, and the message
+    /// ends with a link.
     LikeApiHost,
 }
 
@@ -138,7 +141,7 @@ pub enum RefreshGrantType {
     Either,
 }
 
-/// The first characters of access tokens and refresh tokens. Reports from live use show the first three values.
+/// The first characters of access tokens and refresh tokens. The first three values are known from reports of live use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenPrefix {
@@ -164,21 +167,21 @@ impl TokenPrefix {
     }
 }
 
-/// The answer to a request whose body is `{}` and whose signature leaves out this body.
+/// The answer to a request whose body is `{}` and whose signature does not cover this body.
 ///
 /// A report from live use shows that a signature over the body `{}` works. Official samples in two languages leave the
 /// body out of the signature.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnsignedEmptyObject {
-    /// 106001, as for every other wrong signature.
+    /// The request gets 106001, as for every other wrong signature.
     #[default]
     Refused,
     /// The signature is accepted.
     Accepted,
 }
 
-/// The code that answers an invalid access token.
+/// The error code of the answer to an invalid access token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InvalidAccessToken {
     /// 105001, as documented.
@@ -237,7 +240,7 @@ pub enum GrantedScopesField {
     /// The field lists the scopes that the seller granted.
     #[default]
     Present,
-    /// The field lists every scope that the app asks for, granted or not.
+    /// The field lists every scope that the app asks for, even the scopes that the seller did not grant.
     Requested,
     /// The field is missing, as in old answers.
     Missing,
@@ -278,22 +281,22 @@ pub enum WrongCipher {
     DoesNotFit,
 }
 
-/// The effect of Deauthorize Shop.
+/// The effect of the call Deauthorize Shop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeauthorizeShop {
-    /// It removes only the shop of the call. The grant stands as long as it has another shop.
+    /// The call removes only the shop that it names. The grant stands as long as it has another shop.
     #[default]
     Shop,
-    /// It removes the grant with all its shops.
+    /// The call removes the grant with all its shops.
     Grant,
 }
 
-/// Whether a webhook of type 6 follows when the app itself deauthorizes a shop.
+/// Whether a webhook of type 6 is sent when the app itself deauthorizes a shop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeauthorizeNotice {
-    /// A webhook is sent, as if the seller had removed the shop.
+    /// A webhook is sent, in the same way as when the seller removes the shop.
     #[default]
     Sent,
     /// No webhook is sent.
@@ -307,11 +310,11 @@ pub enum DeauthorizeAgain {
     /// The same answer as to a wrong cipher.
     #[default]
     WrongCipher,
-    /// Success, as the first time.
+    /// The call succeeds, like the first call.
     Success,
 }
 
-/// The fate of a grant when its last shop is removed.
+/// How TikTok Shop treats a grant when its last shop is removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LastShopRemoved {
@@ -322,13 +325,14 @@ pub enum LastShopRemoved {
     LeavesGrant,
 }
 
-/// The fate of the tokens when the grant is removed.
+/// How TikTok Shop treats the tokens when the grant is removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokensAfterRemoval {
-    /// The tokens are refused at once. Refreshes get 36004005, calls get 105001.
+    /// The tokens are refused at once. Refreshes get 36004005, and calls get 105001.
     #[default]
     Refused,
-    /// The tokens work for this many more seconds, so that a webhook of type 6 arrives while they still work.
+    /// The tokens work for this many seconds after the removal. So a webhook of type 6 can arrive while the tokens
+    /// still work.
     HonouredForSeconds(u64),
 }

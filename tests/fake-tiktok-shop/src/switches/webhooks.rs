@@ -1,4 +1,4 @@
-//! The values of the switches for webhooks: their form, and how they are sent.
+//! The values of the switches that choose the form of the webhooks and the way in which the webhooks are sent.
 //!
 //! Source: the official pages `tts-webhooks-overview` (as of May 2026) and `configuration-guide` (as of December 2025),
 //! and the pages of types 6 and 7. Some of the forms are not documented. A receiver should also accept these forms,
@@ -42,7 +42,7 @@ impl EndingNoticeZone {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NotificationId {
-    /// Text of 19 digits.
+    /// A text of 19 digits.
     #[default]
     Text,
     /// A number.
@@ -101,10 +101,10 @@ pub enum ExpirationTime {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookCopies {
-    /// One copy, which is sent again after a failure.
+    /// One copy. It is sent again if its delivery fails.
     #[default]
     One,
-    /// Two copies with the same notification id. Each is sent again after its own failure.
+    /// Two copies with the same notification id. Each copy is sent again if its own delivery fails.
     Two,
 }
 
@@ -119,7 +119,7 @@ pub enum WebhookOrder {
     NewestFirst,
 }
 
-/// The fate of a webhook's body after it was signed.
+/// Whether a webhook's body changes after it was signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WebhookBody {

@@ -15,7 +15,7 @@ use super::WebhookDelivery;
 /// The time within which a receiver must answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Posts a webhook and returns the status of the answer. `None` if no answer came in time.
+/// Posts a webhook and returns the HTTP status of the answer. Returns `None` if no answer came in time.
 pub(crate) async fn post(delivery: &WebhookDelivery, to: SocketAddr, path: &str) -> Option<u16> {
     timeout(ANSWER_TIMEOUT, answer(delivery, to, path)).await.ok().flatten()
 }

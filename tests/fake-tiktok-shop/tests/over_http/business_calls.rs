@@ -1,4 +1,4 @@
-//! The answers of the API's calls after all checks have passed, and the state that the calls change.
+//! Tests of the API's calls that have passed all checks: the answers to these calls, and the state that they change.
 
 use fake_tiktok_shop::Fault;
 use serde_json::json;
@@ -112,7 +112,7 @@ async fn an_empty_list_null_and_null_members_are_empty_filters() {
             assert_eq!(shop.call("POST", path, &size, body).await.verdict(), (400, 36_009_022), "{path} {body}");
         }
     }
-    // Other calls require an object.
+    // A call that is not a search requires a JSON object as its body.
     assert_eq!(shop.call("PUT", WEBHOOKS, &[], "[]").await.verdict(), (400, 36_009_022));
 }
 
@@ -162,7 +162,7 @@ async fn a_body_must_be_a_json_object_with_one_content_type() {
 #[tokio::test]
 async fn an_upload_arrives_byte_for_byte() {
     let shop = Connected::new().await;
-    // All 256 byte values, line ends, and text that looks like a boundary.
+    // The image contains all 256 byte values, line ends, and text that looks like a boundary.
     let image: Vec<u8> =
         (0..=255).chain(*b"\r\n--b\r\n\r\n--bnd").chain((0..200_000).map(|n| (n % 251) as u8)).collect();
     let mut body = b"--bnd9\r\nContent-Disposition: form-data; name=\"use_case\"\r\n\r\nMAIN_IMAGE\r\n--bnd9\r\n\
@@ -206,7 +206,7 @@ async fn a_package_can_be_shipped_only_once() {
     let first = shop.call("POST", ORDERS, &[("page_size", "1")], "").await.data()["orders"][0].take();
     assert_eq!((&first["packages"][0]["id"], &first["status"]), (&json!(package), &json!("AWAITING_COLLECTION")));
 
-    // The id of another seller's package, and two ids that belong to no package.
+    // The first id belongs to a package of another seller. The other two ids belong to no package.
     for other in ["1150000000000050001", "1150000000000010121", "1"] {
         let path = format!("/fulfillment/202309/packages/{other}/ship");
         assert_eq!(shop.call("POST", &path, &[], "").await.verdict(), (400, 36_009_004), "{other}");

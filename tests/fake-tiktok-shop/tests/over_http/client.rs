@@ -1,5 +1,5 @@
-//! A small HTTP client with the calls that a connector makes. It has its own signature code, so that a mistake in the
-//! fake's signature code cannot hide.
+//! A small HTTP client with the calls that a connector makes. It has its own signature code, so that the tests notice a
+//! mistake in the fake's signature code.
 
 use std::net::SocketAddr;
 
@@ -116,7 +116,7 @@ impl World {
         world
     }
 
-    /// Switches to the second app of the same fake.
+    /// Lets the second app of the same fake make all later calls.
     pub(crate) fn with_second_app(mut self) -> Self {
         self.app = self.control.apps()[1].clone();
         self

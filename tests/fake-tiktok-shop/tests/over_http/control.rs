@@ -166,7 +166,8 @@ async fn a_request_that_another_web_site_causes_is_refused_and_changes_nothing()
             assert!(!reply.body.contains("app_secret") && reply.json()["error"].is_string(), "{}", reply.body);
         }
     }
-    // The media types that a page can send to another origin without a preflight request, and no type at all.
+    // With these media types, or without a media type, a web page can send a request to another origin without a
+    // preflight request.
     for content_type in
         [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("multipart/form-data; boundary=b")]
     {

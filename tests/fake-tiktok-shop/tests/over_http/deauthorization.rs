@@ -1,5 +1,5 @@
-//! Tests of grants that lose shops or are removed, by the app or by the seller, with every value of the switches. A
-//! test that covers one switch is named after that switch.
+//! Tests of the removal of grants and of single shops, by the app or by the seller, with every value of the switches
+//! for removals. A test that covers one switch is named after that switch.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ const NO_AUTHORIZATION: (u16, i64) = (200, 36_004_005);
 const INVALID_ACCESS_TOKEN: (u16, i64) = (401, 105_001);
 const WRONG_CIPHER: (u16, i64) = (400, 106_013);
 
-/// The shops of `cross-border`.
+/// The ids of the shops of the seller `cross-border`.
 const SHOPS: [&str; 5] =
     ["7490000000000000005", "7490000000000000006", "7490000000000000007", "7490000000000000008", "7490000000000000009"];
 
-/// A connected seller with several shops or with one shop.
+/// A connected seller, with its tokens and the ciphers of its shops.
 struct Connected {
     world: World,
     access_token: String,
@@ -70,7 +70,7 @@ fn due_webhooks(world: &World) -> Vec<(u64, String)> {
     world.control.webhooks_due().iter().map(body).map(type_and_shop).collect()
 }
 
-/// Returns the type and the shop of the webhooks about the deauthorization of these shops.
+/// Returns what [`due_webhooks`] must return after these shops were deauthorized: one webhook of type 6 for each shop.
 fn deauthorized(shops: &[&str]) -> Vec<(u64, String)> {
     shops.iter().map(|shop| (6, (*shop).to_owned())).collect()
 }

@@ -1,4 +1,4 @@
-//! Tests of the checks before every call, on every path of the API.
+//! Tests of the checks that every call must pass, on every path of the API.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ pub(crate) const ACTIVE_SHOPS: &str = "/seller/202309/shops";
 /// The path that ships the package of the first order of `one-shop`.
 pub(crate) const SHIP: &str = "/fulfillment/202309/packages/1150000000000010001/ship";
 
-/// The calls without a `shop_cipher`.
+/// The method and the path of each call without a `shop_cipher`.
 const SELLER_CALLS: [(&str, &str); 3] = [("GET", SHOPS), ("GET", ACTIVE_SHOPS), ("POST", UPLOAD)];
 
-/// The calls with a `shop_cipher`.
+/// The method and the path of each call with a `shop_cipher`.
 const SHOP_CALLS: [(&str, &str); 9] = [
     ("POST", ORDERS),
     ("POST", "/product/202309/products/search"),

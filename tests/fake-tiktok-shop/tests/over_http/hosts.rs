@@ -1,4 +1,4 @@
-//! Tests of the hosts: which host serves which path, and that strange requests do not break the server.
+//! Tests that the right network host serves each path, and that strange requests do not break the server.
 
 use std::io::Write as _;
 use std::pin::pin;
@@ -69,7 +69,7 @@ async fn every_answer_carries_the_fakes_time() {
             }
         }
     }
-    // A request that cannot be parsed gets no `Date` at all, so the system's time does not leak.
+    // The answer to a request that cannot be parsed has no `Date` header, so it does not show the system's time.
     let unreadable = send_raw(world.address(), b"GET / HTTP/1.1\r\nno colon\r\n\r\n").await;
     assert_eq!((unreadable.status, unreadable.header("date")), (400, None));
 }

@@ -1,4 +1,4 @@
-//! Tests of the fake over real HTTP. Their client shares no code with the fake.
+//! Tests of the fake over real HTTP. The HTTP client of these tests shares no code with the fake.
 
 #![allow(
     clippy::unwrap_used,

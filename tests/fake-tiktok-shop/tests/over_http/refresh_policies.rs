@@ -48,7 +48,7 @@ async fn within_the_grace_period_every_replay_gets_a_new_pair() {
     world.control.advance(Duration::from_secs(1));
     assert!(!world.control.honours(&replaced));
     assert_eq!(world.refresh(&replaced).await.verdict(), NO_AUTHORIZATION);
-    // Both pairs work.
+    // Both new pairs work.
     for pair in [first, second] {
         assert_eq!(world.list_shops(pair["access_token"].as_str().unwrap()).await.verdict(), OK);
         assert_eq!(world.refresh(pair["refresh_token"].as_str().unwrap()).await.verdict(), OK);

@@ -75,7 +75,7 @@ async fn the_signature_covers_decoded_parameters() {
         query: &[("Zed", "Áo & mũ +1 100%/a=b?#"), ("a_b", ""), ("access_token", "")],
         ..SignedCall::default()
     };
-    // This test's signature covers `access_token`; the correct signature leaves it out.
+    // The signature of this call covers `access_token`. A correct signature does not cover it.
     assert_eq!(world.signed(&call, &access_token).await.verdict(), (401, 106_001));
     let call = SignedCall { query: &[("Zed", "Áo & mũ +1 100%/a=b?#"), ("a_b", "")], ..SignedCall::default() };
     assert_eq!(world.signed(&call, &access_token).await.verdict(), (200, 0));
@@ -166,7 +166,7 @@ async fn a_missing_scope_is_named_in_the_message() {
     assert_eq!(data["granted_scopes"], json!(["seller.shop.info"]));
     let access_token = data["access_token"].as_str().unwrap();
 
-    // An existing grant does not gain a scope later.
+    // A grant that exists already does not get a new scope.
     world.control.update_seller("one-shop", |seller| seller.granted_scopes = None).unwrap();
     let reply = world.list_shops(access_token).await;
     assert_eq!(reply.verdict(), (401, 105_005));

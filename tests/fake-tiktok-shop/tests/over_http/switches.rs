@@ -62,7 +62,7 @@ async fn refresh_token_field() {
         assert_eq!(world.refresh(&refresh_token).await.data().get("refresh_token"), field);
         // The answer had no new refresh token, so the old token still works.
         assert_eq!(world.refresh(&refresh_token).await.verdict(), OK);
-        // The exchange of a code always returns a refresh token.
+        // With every value of the switch, the exchange of a code returns a refresh token.
         world.connect("one-shop").await;
     }
 }

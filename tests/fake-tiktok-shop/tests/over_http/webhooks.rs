@@ -148,8 +148,8 @@ pub(crate) fn take(world: &World) -> Vec<(u64, String, u64)> {
     world.control.webhooks_due().into_iter().map(taken).collect()
 }
 
-/// Returns the tuple of a webhook that announces that an authorization ends: the type, the shop, and the time in
-/// seconds since [`START`].
+/// Returns the tuple that [`take`] must return for a webhook that announces the end of an authorization. The time of
+/// the webhook is `day` days and `seconds` seconds after [`START`].
 pub(crate) fn ending(day: u64, seconds: u64) -> (u64, String, u64) {
     (7, SHOP.to_owned(), day * DAY + seconds)
 }

@@ -1,4 +1,4 @@
-//! `keys erase`: erases a tenant's data keys and everything else that is stored of it.
+//! `keys erase`: erases everything that is stored for a tenant, including its data keys.
 
 use anstyle::Style;
 use clap::Args;
@@ -28,7 +28,7 @@ Exit status: 0 if everything of the tenant is erased; 2 without --yes, and then 
 16 if the database fails, and then the same command finishes the erasure; for others see
 tiktok-shop-harness --help.")]
 pub(crate) struct Erase {
-    /// Confirmation; without it, nothing is erased
+    /// Confirm the erasure; without this option, nothing is erased
     #[arg(long)]
     yes: bool,
 
@@ -54,7 +54,7 @@ impl Erase {
             )));
         }
         let Erased { keys, connections, others } = keyring.erase(tenant).await?;
-        // Any of these host keys may have wrapped a data key of the tenant, now or earlier.
+        // Any host key of this program may wrap a data key of the tenant in an older copy of the database.
         let host_keys = opened.keys.ids()?;
         if report.is_json() {
             report.json(&serde_json::json!({

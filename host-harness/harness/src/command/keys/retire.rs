@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
 
-/// Remove a host key from the key file, if it wraps no data key any more
+/// Remove a host key from the key file, if the host key no longer wraps a data key
 #[derive(Args)]
 #[command(after_help = "\
 Run keys rotate first. After the rotation, another host key of the file wraps the data keys.

@@ -1,4 +1,4 @@
-//! `keys rotate`: moves all data keys and records to the current host key.
+//! `keys rotate`: changes to a new host key, and seals every record again with new data keys.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
 use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
 
-/// Change to a new host key, and seal every record again under new data keys
+/// Change to a new host key, and seal every record again with new data keys
 #[derive(Args)]
 #[command(after_help = "\
 With a key file, the command adds a new host key to the file. If an earlier rotation is unfinished,
@@ -40,7 +40,7 @@ Exit status: 0 if everything is under the current host key; 1 if a record can't 
 missing, and then all other tenants are rotated and no host key is removed; for others see
 tiktok-shop-harness --help.")]
 pub(crate) struct Rotate {
-    /// Time to wait for running calls; 0 is safe if no host runs
+    /// Seconds to wait for running calls before earlier data keys are removed; 0 is safe if no host runs
     #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
     wait: u64,
 
@@ -61,7 +61,7 @@ struct Line<'a> {
     resealed: u64,
     removed: u64,
     unopened: u64,
-    /// The removed host keys.
+    /// The host keys that this command removed from the key file.
     retired: Vec<HostKeyId>,
 }
 
@@ -77,8 +77,8 @@ impl Rotate {
         let keyring = opened.keyring();
         let before = keyring.status().await?;
         if before.is_rotated() {
-            // This rotation changes nothing. It only checks that every tenant's data keys can be unwrapped. If one
-            // can't be unwrapped, the command fails here, before it adds a new host key.
+            // This rotation changes nothing. It only checks that the data keys of every tenant can be unwrapped. If a
+            // data key can't be unwrapped, the command fails here, before it adds a new host key.
             keyring.rotate(Duration::ZERO, |_| {}).await?;
         }
         let current = match &opened.keys {

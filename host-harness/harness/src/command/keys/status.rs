@@ -1,4 +1,4 @@
-//! `keys status`: counts the records under each key.
+//! `keys status`: counts the sealed records for each host key and each data key.
 
 use clap::Args;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report};
 use crate::settings::StorageArgs;
 
-/// Count the sealed records under each key, and say whether a rotation is needed
+/// Count the sealed records for each host key and each data key, and say whether a rotation is needed
 #[derive(Args)]
 #[command(after_help = "\
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
@@ -40,7 +40,8 @@ struct HostKeyLine<'a> {
     host_key: Option<&'a str>,
     data_keys: u64,
     records: u64,
-    /// Whether this program has the host key. Without this key, the program can't unwrap the data keys under it.
+    /// Whether this program has the host key. Without the host key, the program can't unwrap the data keys that the
+    /// host key wraps.
     here: bool,
 }
 

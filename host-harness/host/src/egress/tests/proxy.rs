@@ -1,4 +1,5 @@
-//! The HTTP client uses no proxy. It reads none from the environment, and an embedder can set none.
+//! Tests that the HTTP client uses no proxy. The client reads no proxy from the environment, and an embedder can't set
+//! one.
 
 use std::process::{Command, Stdio};
 
@@ -35,7 +36,7 @@ fn the_environment_sets_no_proxy() {
     assert_eq!(proxy.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "the proxy was connected to");
 }
 
-/// Sends one request to a stand-in and one over TLS.
+/// Sends one request to a stand-in, and one request to a server over TLS.
 fn send_requests_in_the_child() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Real TLS connections to servers with and without a valid certificate. The tests have their own certificate
+//! Tests real TLS connections to servers with and without a valid certificate. The tests have their own certificate
 //! authorities, and set the roots of trust, the port and the address check. Everything else is production code.
 
 use http::Version;
@@ -244,7 +244,7 @@ async fn raw_server(answer: &'static [u8]) -> (SocketAddr, tokio::task::JoinHand
     (address, received)
 }
 
-/// Checks that the bytes begin with a TLS record of a handshake, and contain no part of the request.
+/// Returns true if the bytes begin with a TLS record of a handshake, and contain no part of the request.
 fn is_only_a_handshake(received: &[u8]) -> bool {
     let text = String::from_utf8_lossy(received);
     received.first() == Some(&0x16) && ["GET", "HTTP/", "s3cret", "/api/"].iter().all(|part| !text.contains(part))
@@ -255,7 +255,8 @@ async fn nothing_is_sent_to_a_server_without_a_current_tls_version() {
     for (what, answer) in [
         ("HTTP", b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n".as_slice()),
         ("something else", b"220 mail.example ESMTP\r\n"),
-        // ServerHello of version 3.2, 32 random bytes, no session, TLS_RSA_WITH_AES_128_CBC_SHA, no compression.
+        // A ServerHello: version 3.2 (TLS 1.1), 32 random bytes, no session, TLS_RSA_WITH_AES_128_CBC_SHA, no
+        // compression.
         (
             "TLS 1.1",
             b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02\

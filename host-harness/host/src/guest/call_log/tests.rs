@@ -27,8 +27,8 @@ impl Write for Lines {
 }
 
 /// Logs every event once under a subscriber that accepts everything, before a test sets its own subscriber. When an
-/// event is first logged, `tracing` caches whether the subscribers want it. If a test adds a subscriber at that moment,
-/// a wrong value may be cached.
+/// event is first logged, `tracing` caches whether the subscribers want the event. If a test adds a subscriber at that
+/// moment, a wrong value may be cached.
 fn log_every_event_once() {
     static LOGGED: Once = Once::new();
     LOGGED.call_once(|| {

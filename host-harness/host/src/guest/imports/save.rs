@@ -21,8 +21,7 @@ pub(super) struct SaveBudget {
     unfinished: Option<UnfinishedSave>,
 }
 
-/// A save whose outcome is unknown. A later swap continues this save if it has the same key and the same expected
-/// revision.
+/// A save whose outcome is unknown. A later swap with the same key and the same expected revision continues this save.
 struct UnfinishedSave {
     key: ConnectionKey,
     expected: Option<Revision>,
@@ -34,7 +33,8 @@ impl SaveBudget {
         Self { whole, unfinished: None }
     }
 
-    /// Returns the budget of this swap. If the swap repeats an unfinished save, only the rest of its time is left.
+    /// Returns the time budget of this swap. If the swap continues an unfinished save, its budget is the rest of that
+    /// save's time.
     pub(super) fn for_swap(&mut self, key: &ConnectionKey, expected: Option<&Revision>) -> Budget<'_> {
         self.unfinished.take_if(|save| (&save.key, save.expected.as_ref()) != (key, expected));
         let begin =
@@ -44,7 +44,7 @@ impl SaveBudget {
     }
 }
 
-/// The rest of the time for one save.
+/// The time that is left for one save.
 pub(super) struct Budget<'a> {
     end: Instant,
     unfinished: &'a mut Option<UnfinishedSave>,
@@ -84,7 +84,7 @@ where
     let result = loop {
         match run_to_deadline(end, swap()).await {
             Err(StorageError::Unavailable(_)) if Instant::now() + pause < end => tokio::time::sleep(pause).await,
-            // The save stays unfinished. If the guest repeats the save, only the rest of the budget is left.
+            // The save stays unfinished. If the guest repeats the save, the repetition has only the rest of the budget.
             Err(StorageError::Unavailable(why)) => return Err(StorageError::Unavailable(why)),
             Ok(Swapped::Stale(Some(found))) if Some(found.revision()) == revision => break Ok(Swapped::Done),
             Ok(Swapped::Stale(None)) if repeated && revision.is_none() => break Ok(Swapped::Done),

@@ -32,7 +32,7 @@ fn imports_over(storage: Arc<dyn HostStorage>, customer: Option<&str>) -> Import
     imports_in(scope, storage)
 }
 
-/// The origin of every call of the tests.
+/// Returns the origin of every call in these tests.
 fn origin() -> Origin {
     Origin { actor: Some("ana".parse().unwrap()), ..Origin::default().during(Cause::Call) }
 }
@@ -44,7 +44,8 @@ fn imports_in(scope: Scope, storage: Arc<dyn HostStorage>) -> Imports {
     Imports::new(scope, sealed(storage), credentials, clock, revisions, SAVE, Secrets::default())
 }
 
-/// Puts encryption (sealing) in front of this storage. All sealed storages of the tests have the same host key.
+/// Returns a storage that seals (encrypts) every value before it writes the value to `storage`. All sealed storages of
+/// these tests use the same host key.
 fn sealed(storage: Arc<dyn HostStorage>) -> SealedStorage {
     static KEYS: LazyLock<HostKeys> = LazyLock::new(|| HostKeys::draw().unwrap());
     let keyring = Keyring::new(Arc::clone(&storage), Arc::new(KEYS.clone()), Arc::new(SystemRandomness));
@@ -63,8 +64,8 @@ fn write(value: u8) -> token_storage::Write {
     token_storage::Write { value: vec![value], refresh_due_at: Some(7) }
 }
 
-/// Delays each swap of a token record by 50 ms. Before the time `up`, performs each swap of a token record or a row,
-/// but loses its answer.
+/// Delays every swap of a token record by 50 ms. Until the time `up`, the storage performs every swap of a token record
+/// or a row, but this interceptor loses the answer.
 struct Slow {
     up: Instant,
 }
@@ -179,8 +180,8 @@ async fn put(storage: &Arc<MemoryStorage>, tenant: &str, customer: &str, shop: &
     stored(imports.swap_row(self::key(customer), None, Some(row)).await.unwrap());
 }
 
-/// Tries every access to the records of this customer. Returns the error that all of them have ended with, or `None` if
-/// none has ended with an error.
+/// Tries every kind of access to the records of this customer. Asserts that all accesses end in the same way. Returns
+/// their error, or `None` if they end without an error.
 async fn refusal(imports: &mut Imports, customer: &str) -> Option<StorageError> {
     let stale = || Some("r0".to_owned());
     let errors = [
@@ -196,8 +197,8 @@ async fn refusal(imports: &mut Imports, customer: &str) -> Option<StorageError> 
     first.clone()
 }
 
-/// A webhook names a shop and no customer. So its guest looks up the owners of the shop, and then reaches the records of
-/// these customers, but never the records of any other customer.
+/// A webhook names a shop and no customer. So its guest looks up the owners of the shop, and then reaches the records
+/// of these customers, but never the records of any other customer.
 #[tokio::test]
 async fn the_guest_of_a_webhook_reaches_only_the_owners_that_it_has_looked_up() {
     let storage = Arc::new(memory());
@@ -224,7 +225,7 @@ async fn the_guest_of_a_webhook_reaches_only_the_owners_that_it_has_looked_up() 
     assert_reached(&["owner", "another owner", "stranger"], "2").await;
 }
 
-/// The row contains the key of its connection. It must be the key under which the guest writes the row.
+/// A row contains the key of its connection. The guest must write the row with the same key.
 #[tokio::test]
 async fn a_row_of_another_connection_is_not_written() {
     let storage = Arc::new(memory());
@@ -233,7 +234,7 @@ async fn a_row_of_another_connection_is_not_written() {
         customer: customer.to_owned(),
         account: account.to_owned(),
     };
-    // `row` writes the key of the customer `mine` and the account `a`.
+    // `row` creates a row whose key has the customer `mine` and the account `a`.
     let refused = Err(StorageError::Refused("a row of another connection".to_owned()));
     let active = || Some(row(1, types::ConnectionStatus::Active));
     let swapped = imports.swap_row(other("mine", "b"), None, active()).await;
@@ -287,11 +288,11 @@ async fn the_events_of_a_row_depend_on_the_row_that_it_replaces() {
     let storage = Arc::new(memory());
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
-    // The call expects the revision that it has just written itself. It has not loaded the row.
+    // The call has not loaded the row, but expects the revision that it has just written itself.
     let second = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await.unwrap();
     let revision = stored(second);
 
-    // Another call begins. This call has neither loaded nor written the row.
+    // Another call begins, which has neither loaded nor written the row.
     let mut imports = imports_over(Arc::clone(&storage) as _, Some("mine"));
     let third = imports.swap_row(key("mine"), Some(revision), Some(row(3, ENDING))).await.unwrap();
     let loaded = imports.load_row(key("mine")).await.unwrap().unwrap();
@@ -365,8 +366,8 @@ async fn a_forced_refresh_whose_answers_are_lost_writes_its_event_once() {
     let memory = Arc::new(memory());
     let mut imports = imports_over(Arc::clone(&memory) as _, Some("mine"));
     let first = imports.swap_row(key("mine"), None, Some(row(1, types::ConnectionStatus::Active))).await.unwrap();
-    // Every answer of the storage is lost until the time for the write is over. Then the guest loads the row and writes
-    // it again.
+    // The answer to every swap is lost until the time for the write is over. Then the guest loads the row and writes it
+    // again.
     let mut imports = forced_refresh(slow(&memory, Instant::now() + 2 * SAVE));
     let lost = imports.swap_row(key("mine"), Some(stored(first)), Some(row(2, ENDING))).await;
     assert!(matches!(lost, Err(StorageError::Unavailable(_))), "{lost:?}");

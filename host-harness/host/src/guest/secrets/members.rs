@@ -1,4 +1,4 @@
-//! Finds the secrets in TikTok's answers while the guest reads them.
+//! Finds the secrets in each answer of TikTok while the guest reads the answer.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 
 use super::Secrets;
 
-/// The members of an answer whose values are secrets.
+/// The JSON members whose values are secrets.
 const SECRET_MEMBERS: [&str; 4] = ["access_token", "cipher", "refresh_token", "shop_cipher"];
-/// How much of an answer is searched: 64 KiB. An answer with tokens is shorter.
+/// How much of an answer is searched: the first 64 KiB. An answer with tokens is shorter.
 const MAX_SEARCHED_BYTES: usize = 64 << 10;
 
 /// The body of an answer. The host learns the secrets in it before the guest gets them.
@@ -56,13 +56,13 @@ impl Body for Tapped {
     }
 }
 
-/// Reads JSON byte by byte, and finds the texts of the members whose values are secrets. It finds them in malformed
-/// JSON, too, because a guest may accept malformed JSON.
+/// Reads JSON byte by byte, and finds the values of the members in [`SECRET_MEMBERS`]. It also finds them in malformed
+/// JSON, because a guest may accept malformed JSON.
 #[derive(Default)]
 struct Members {
     text: Zeroizing<Vec<u8>>,
     place: Place,
-    /// Whether the last text is a name, and the next text is its value.
+    /// Whether the last text was the name of a secret member. The next text is then the secret.
     is_secret: bool,
 }
 
@@ -78,7 +78,7 @@ enum Place {
 }
 
 impl Members {
-    /// Takes the next byte. Returns a secret if the byte ends it.
+    /// Reads the next byte. If a secret ends with this byte, returns the secret.
     fn next(&mut self, byte: u8) -> Option<Zeroizing<Vec<u8>>> {
         match (self.place, byte) {
             (Place::InText, b'"') if self.is_secret => {
@@ -129,7 +129,7 @@ mod tests {
         for text in ["", "cipher", r#"{"name":"cipher","x":"y"}"#, r#"["cipher","x"]"#, r#"{"cipher":7,"name":"x"}"#] {
             assert_eq!(secrets_in(text), [""; 0], "{text}");
         }
-        // Neither text that is not JSON nor JSON inside a JSON text hides a secret that follows.
+        // A secret is also found if it follows text that is not JSON, or a JSON text that itself contains JSON.
         assert_eq!(secrets_in(r#"<html> {"cipher":"a"}"#), ["a"]);
         assert_eq!(secrets_in(r#"{"data":"{\"cipher\":\"a\"}","cipher":"b"}"#), ["b"]);
     }

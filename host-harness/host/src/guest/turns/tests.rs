@@ -1,5 +1,5 @@
-//! The tests poll the waiting calls by hand. So each test knows which calls have a place, without a runtime and without
-//! time.
+//! Tests of the order in which waiting calls get a place. They poll the calls by hand, so they know which calls have a
+//! place and need neither an async runtime nor a clock.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -18,7 +18,7 @@ impl Waiting {
         waiting
     }
 
-    /// Returns the place, if the call has been served.
+    /// Returns the place of the call, or `None` if the call still waits.
     fn place(&mut self) -> Option<Place> {
         match self.0.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(place) => Some(place),
@@ -57,7 +57,7 @@ fn a_tenant_with_ten_thousand_waiting_calls_does_not_change_when_others_are_serv
     let mut first: Vec<_> = others.into_iter().chain(waiting.drain(9_990..)).collect();
     drop(waiting);
 
-    // The calls that stopped waiting do not count. Those that are left are served in turn by tenant.
+    // The calls that stopped waiting do not count. The remaining calls are served one tenant after the other.
     let served = order(holding, &mut first);
     assert_eq!(served[..6], ["quiet", "other", "busy", "quiet", "busy", "busy"]);
     assert_eq!(served.len(), 13);
@@ -97,7 +97,7 @@ fn a_call_that_stops_waiting_loses_no_place() {
     let holding = take(&turns, "a").unwrap();
     let served_but_not_awake = Waiting::begin(&turns, "b");
     let mut last = Waiting::begin(&turns, "c");
-    // The place goes to the second call, whose future is dropped before it could take it.
+    // The place goes to the call of `b`, whose future is dropped before it takes the place.
     drop(holding);
     assert!(last.place().is_none());
     drop(served_but_not_awake);
@@ -112,7 +112,7 @@ fn a_call_that_stops_waiting_loses_no_place() {
 fn a_tenant_that_comes_back_has_one_turn_in_a_round() {
     let turns = Turns::new(1, 1);
     let holding = take(&turns, "a").unwrap();
-    // The only call of this tenant stops waiting, and two others begin to wait.
+    // The only waiting call of the tenant `back` stops waiting. Then two other calls of this tenant begin to wait.
     drop(Waiting::begin(&turns, "back"));
     let mut waiting = ["back", "other", "back"].map(|tenant| Waiting::begin(&turns, tenant)).into_iter().collect();
     assert_eq!(order(holding, &mut waiting), ["back", "other", "back"]);

@@ -31,29 +31,29 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
         let left = (storage.load_token(&tenant, &key).await.unwrap(), storage.load_row(&tenant, &key).await.unwrap());
         assert_eq!((left.0.is_some(), left.1.is_some()), (tenant != t, tenant != t));
     }
-    // The event of the erasure comes behind the deleted one.
+    // The event of the erasure has a higher position than the deleted event.
     let (actor, stated_reason) = (Some("ana".parse().unwrap()), Some("case 4711".parse().unwrap()));
     let origin = Origin { actor, stated_reason, cause: Some(Cause::Erasure) };
     let event = NewEvent { at: UnixSeconds(9), key: None, kind: EventKind::TenantErased, origin };
     assert_eq!(storage.events(&t, None, 99).await.unwrap(), [Event { position: EventPosition(2), event }]);
     assert_eq!(storage.tenant_keys(&t).await.unwrap(), []);
 
-    // The host that erased the tenant can't decrypt a copy of the record from now on. The other host notices the
-    // erasure within 60 seconds, because it caches the keys for that long.
+    // From now on, the host that erased the tenant can't decrypt a copy of the record. The other host still caches the
+    // keys. It notices the erasure when it reads the keys again after 60 seconds.
     let gone = format!("key-unavailable({}): the tenant has no key of that name", token.value.key());
     assert_eq!(open(&ring).await.unwrap_err(), StorageError::Refused(gone.clone()));
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(open(&elsewhere).await.unwrap_err(), StorageError::Refused(gone));
 
     // The erasure is idempotent, and the tenant can connect again. The second erasure deletes the event of the first
-    // and the digest of this event.
+    // erasure and the digest of this event.
     assert_eq!(ring.erase(&t).await.unwrap(), Erased { others: 2, ..Erased::default() });
     put(&storage, &elsewhere, &t, &k, "anew").await;
     assert_eq!(opened(&storage, &ring, &t, &k).await.unwrap().0, "anew");
 }
 
-/// The number of writes of an erasure: erase the key, delete the tenant, remove the key, delete what was written
-/// meanwhile, write the event.
+/// The number of writes of one erasure, which erases the key, deletes the tenant, removes the key, deletes what was
+/// written meanwhile, and writes the event.
 const WRITES: usize = 5;
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn an_interrupted_erasure_is_finished_by_the_next_and_no_record_opens_in_b
 }
 
 /// An interceptor that writes a token record during an erasure, like another host on which a seller has just consented.
-/// It adds a new key and seals the record under it.
+/// It adds a new key and seals the record with this key.
 struct WritesMeanwhile {
     ring: Keyring,
     /// The number of times that the erasure has removed a key.

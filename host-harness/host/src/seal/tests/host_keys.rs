@@ -1,4 +1,4 @@
-//! Host keys that are read from a text or a file.
+//! Tests of host keys that are read from a text or a file.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

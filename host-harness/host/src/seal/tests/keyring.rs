@@ -1,4 +1,4 @@
-//! Tests of the keyring: keys that hosts share, keys that are out of reach, and wrong keys.
+//! Tests of the keyring: keys that several hosts share, keys that are not available, and wrong keys.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -35,8 +35,8 @@ async fn every_tenant_has_its_own_key() {
     assert_eq!(of("t").await, of("t").await);
 }
 
-/// Somebody who can write to the storage copies a tenant's wrapped key to another tenant, or under another id. The host
-/// key does not unwrap the copy, so the two tenants never share a key.
+/// Somebody who can write to the storage copies a tenant's wrapped key to another tenant, or gives the key another id.
+/// The host key does not unwrap the copy, so the two tenants never share a key.
 #[tokio::test]
 async fn a_wrapped_key_unwraps_only_for_its_own_tenant_and_its_own_id() {
     let (storage, keys) = (memory(), HostKeys::new([("h-1".parse().unwrap(), DataKey::new([1; 32]))]).unwrap());
@@ -45,7 +45,8 @@ async fn a_wrapped_key_unwraps_only_for_its_own_tenant_and_its_own_id() {
     let sealed = ring.seal_token(&t, &k, &r, b"record").await.unwrap();
     let own = storage.tenant_keys(&t).await.unwrap().remove(0);
     let renamed = TenantKey { id: "renamed".parse().unwrap(), ..own.clone() };
-    // In the last line, both ids have the same bytes as in the first key if they are joined without a boundary.
+    // If the tenant's id and the key's id are joined without a boundary, `joined_tenant` and `joined` have the same
+    // bytes as the original tenant and key.
     let joined = TenantKey { id: own.id.as_str().get(1..).unwrap().parse().unwrap(), ..own.clone() };
     let joined_tenant = format!("t{}", own.id.as_str().get(..1).unwrap());
     for (other, copy) in [("u", &own), ("v", &renamed), (&*joined_tenant, &joined)] {
@@ -217,7 +218,7 @@ async fn a_value_sealed_under_a_removed_key_is_sealed_again() {
     assert_eq!(*sealed.load_token(&t, &k).await.unwrap().unwrap().value, b"precious");
 }
 
-/// A key service that has lost its memory and says so with zeros instead of an error.
+/// A key service that has lost its keys, and returns a key of zeros instead of an error.
 struct Zeros(HostKeys);
 
 #[async_trait]

@@ -1,5 +1,5 @@
-//! The rotation of keys, also if it is interrupted and if other hosts write at the same time, and the retirement of
-//! host keys.
+//! Tests of the rotation of keys and of the retirement of host keys. Some tests interrupt the rotation, and in some
+//! tests other hosts write during the rotation.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,8 +93,8 @@ impl Interceptor for CountsRewraps {
     }
 }
 
-/// A database keeps deleted rows in its log. If the earlier data keys had ever been stored under the new host key, the
-/// new host key would open everything that was ever deleted.
+/// A database keeps deleted rows in its log. If an earlier data key was ever stored in a form that the new host key
+/// unwraps, the new host key can open the deleted rows, too.
 #[tokio::test]
 async fn a_rotation_never_stores_an_earlier_data_key_under_the_new_host_key() {
     let (storage, counts) = (stored().await, Arc::new(CountsRewraps(AtomicUsize::new(0))));
@@ -207,11 +207,12 @@ async fn an_interrupted_rotation_is_finished_by_the_next_rotation() {
     }
 }
 
-/// Writes a token record just before the rotation seals it under the new key. Seals it with a keyring that does not
-/// know the new key.
+/// Writes a newer token record just before the rotation seals the old record with the new key. The newer record is
+/// sealed by a keyring that does not know the new key.
 struct WritesBeforeReseal {
     ring: Arc<Keyring>,
-    /// The number of writes that are still to come, if the rotation seals token records next. A row is not written.
+    /// The number of records that the rotation still seals while this interceptor is active. The interceptor writes a
+    /// newer record only if such a record is a token record, not a row.
     left: AtomicUsize,
 }
 
@@ -234,7 +235,7 @@ impl Interceptor for WritesBeforeReseal {
 #[tokio::test]
 async fn a_rotation_keeps_records_that_calls_write_meanwhile() {
     let storage = stored().await;
-    // This host does not know the new key, and still writes under the old one.
+    // This host does not know the new key, and still seals with the old key.
     let unaware = Arc::new(keyring(&storage, &old()));
     for id in ["t", "u"] {
         unaware.ensure_key(&tenant(id)).await.unwrap();
@@ -356,8 +357,8 @@ async fn a_host_key_is_retired_only_when_it_wraps_no_data_key() {
     assert_eq!(opened(&storage, &fresh, &t, &k).await.unwrap().0, "precious");
 }
 
-/// Another host of the fleet, which has read the key file before the removal of a host key. After the key has left the
-/// file, and before the storage is asked again, this host wraps a new data key with the removed host key.
+/// Imitates another host, which read the key file before a host key was removed from the file. After the removal, and
+/// before the storage is asked again, this other host wraps a new data key with the removed host key.
 struct WrapsAfterRemoval {
     file: KeyFile,
     removed: HostKeyId,

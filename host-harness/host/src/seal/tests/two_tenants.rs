@@ -1,5 +1,5 @@
 //! Sample data: two tenants with five connections each. The host key `old` encrypts (wraps) the data keys of both
-//! tenants. Also a storage that fails at one write.
+//! tenants. The file also contains a storage that fails at one write.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,7 +34,7 @@ pub(super) fn connections() -> Vec<(TenantId, ConnectionKey)> {
     of("t").chain(of("u")).collect()
 }
 
-/// Returns a storage with the connections of both tenants. The old host key wraps the data keys of both.
+/// Returns a storage with the connections of both tenants. The old host key wraps the data keys of both tenants.
 pub(super) async fn stored() -> Arc<MemoryStorage> {
     let storage = memory();
     let ring = keyring(&storage, &old());
@@ -57,11 +57,12 @@ pub(super) async fn assert_everything_opens(storage: &Arc<MemoryStorage>, keys: 
 struct FailsAt {
     /// The number of writes so far.
     writes: AtomicUsize,
-    /// Which write fails, counted from 0.
+    /// The number of the write that fails, counted from 0.
     at: usize,
 }
 
-/// Puts an interceptor in front of the storage. The write with this number fails, counted from 0.
+/// Returns a storage that fails at one write and forwards every other access to `storage`. `at` is the number of this
+/// write, counted from 0.
 pub(super) fn failing_at(at: usize, storage: &Arc<MemoryStorage>) -> Arc<Intercepted> {
     let fails = Arc::new(FailsAt { writes: AtomicUsize::new(0), at });
     Arc::new(Intercepted::new(Arc::clone(storage) as _, fails))

@@ -1,9 +1,10 @@
-//! How the connections to a PostgreSQL server are set up.
+//! Tests how the storage sets up its connections to a PostgreSQL server.
 #![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
 
 use super::*;
 
-/// Opens the database with a setting of the server, and returns what a connection of the storage shows.
+/// Opens the database with an address that sets `setting` on the server. Returns the answer of a connection of the
+/// storage to `sql`.
 async fn shown(server: &str, setting: &str, sql: &'static str) -> String {
     let mark = if server.contains('?') { '&' } else { '?' };
     let address = format!("{server}{mark}options=-c%20{setting}");
@@ -15,7 +16,8 @@ async fn shown(server: &str, setting: &str, sql: &'static str) -> String {
     shown
 }
 
-/// With `off` and `local`, a commit may succeed before it is on the disks of the server and its synchronous standbys.
+/// If `synchronous_commit` is `off` or `local`, a commit may succeed before it is on the disks of the server and its
+/// synchronous standbys.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_is_at_least_as_durable_as_with_the_setting_on() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };

@@ -1,4 +1,4 @@
-//! How the connections to SQLite's file are set up.
+//! Tests how the storage sets up its connections to SQLite's file.
 #![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
 
 use sqlx::AnyPool;
@@ -10,7 +10,7 @@ async fn open(folder: &Path) -> SqlStorage {
     SqlStorage::sqlite(folder.join("storage.db")).await.unwrap()
 }
 
-/// Runs a statement on each connection of the pool. `connections` is the size of the pool.
+/// Runs a statement on each connection of the pool, and returns all answers. `connections` is the size of the pool.
 async fn on_each_connection(pool: &AnyPool, connections: u32, sql: &'static str) -> Vec<String> {
     let (mut held, mut answers) = (Vec::new(), Vec::new());
     for _ in 0..connections {
@@ -24,7 +24,7 @@ async fn on_each_connection(pool: &AnyPool, connections: u32, sql: &'static str)
     answers
 }
 
-/// `2` is `FULL`: SQLite writes the log to the disk before a commit succeeds.
+/// The value `2` of `synchronous` means `FULL`: SQLite writes the log to the disk before a commit succeeds.
 #[tokio::test]
 async fn every_connection_commits_to_the_disk_and_checks_foreign_keys() {
     let folder = tempfile::tempdir().unwrap();
@@ -35,8 +35,8 @@ async fn every_connection_commits_to_the_disk_and_checks_foreign_keys() {
     }
 }
 
-/// SQLite usually reads an index in its order, even if the statement does not ask for an order. With this setting it
-/// reads backwards wherever the statement does not ask for an order.
+/// SQLite usually reads an index in its order, even if the statement does not ask for an order. With
+/// `reverse_unordered_selects`, SQLite reads backwards if the statement does not ask for an order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_contract_is_kept_if_lists_without_an_order_are_reversed() {
     let folder = tempfile::tempdir().unwrap();
