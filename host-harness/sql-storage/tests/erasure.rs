@@ -227,7 +227,8 @@ impl Scene {
     /// Rotates the data keys of every tenant to a new host key, and destroys the earlier host key.
     async fn rotate_and_retire(&self) {
         let earlier = self.keys.current().await.unwrap();
-        self.keys.file.add().unwrap();
+        let new = self.keys.file.add().unwrap();
+        self.keys.file.promote(&new).unwrap();
         self.ring.rotate(Duration::ZERO, |_| ()).await.unwrap();
         self.ring.retire(&self.keys.file, &earlier).await.unwrap();
     }

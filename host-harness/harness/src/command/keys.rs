@@ -1,18 +1,25 @@
 //! `keys`: manages the keys that seal tokens and ciphers.
 
+mod add;
 mod erase;
+mod promote;
 mod retire;
 mod rotate;
 mod status;
 
 use clap::{Args, Subcommand};
+use tiktok_shop_host::HostKeyId;
+use tiktok_shop_host::seal::{KeyFile, KeyStatus};
 
+use self::add::Add;
 use self::erase::Erase;
+use self::promote::Promote;
 use self::retire::Retire;
 use self::rotate::Rotate;
 use self::status::Status;
 use crate::failure::Failure;
-use crate::output::Report;
+use crate::output::{Report, count};
+use crate::settings::{HOST_KEYS, HostKeySource};
 
 /// Manage the keys that seal tokens and ciphers
 #[derive(Args)]
@@ -25,6 +32,8 @@ pub(crate) struct Keys {
 #[derive(Subcommand)]
 enum KeysCommand {
     Status(Status),
+    Add(Add),
+    Promote(Promote),
     Rotate(Rotate),
     Retire(Retire),
     Erase(Erase),
@@ -32,8 +41,19 @@ enum KeysCommand {
 
 const AFTER_HELP: &str = "\
 Each tenant has a data key, which seals the tenant's stored tokens and ciphers. A host key wraps the
-data keys. The host key comes from the key file or from the environment. To change the host key, run
-keys rotate, and then keys retire with the name of the old host key.
+data keys. The host keys come from the key file or from the environment. The first one is the
+current one: it wraps new data keys. Every one of them unwraps data keys.
+
+Four steps change the host key. After each step that changes the key file, copy the file to every
+other machine that has a copy of it, before the next step:
+
+  1. keys add         appends a new host key, which wraps nothing yet
+  2. keys promote ID  makes it the current one
+  3. keys rotate      moves all data keys and records to the current host key
+  4. keys retire ID   removes the earlier host key
+
+If only one machine has the key file, keys rotate --single-machine takes the first three steps at
+once. docs/storage.md describes the steps for host keys in the environment.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -41,19 +61,58 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   host key               data keys  records
   …
 
-  $ tiktok-shop-harness keys rotate --wait 0
+  $ tiktok-shop-harness keys rotate --single-machine --wait 0
   …
 
-Exit status: 0 if the command succeeded; 1 if a key is in use, or if a record can't be opened; 16
-if the database fails or a key is missing; for others see tiktok-shop-harness --help.";
+Exit status: 0 if the command succeeded; 1 if a key is in use, or if a record can't be opened; 5 if
+there is nothing of that name; 16 if the database fails or a key is missing; for others see
+tiktok-shop-harness --help.";
 
 impl Keys {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         match self.command {
             KeysCommand::Status(command) => command.run(report).await,
+            KeysCommand::Add(command) => command.run(report).await,
+            KeysCommand::Promote(command) => command.run(report).await,
             KeysCommand::Rotate(command) => command.run(report).await,
             KeysCommand::Retire(command) => command.run(report).await,
             KeysCommand::Erase(command) => command.run(report).await,
         }
+    }
+}
+
+/// Returns the key file. If the host keys come from another place, fails with what to do there.
+fn key_file<'a>(keys: &'a HostKeySource, how: &str) -> Result<&'a KeyFile, Failure> {
+    match keys {
+        HostKeySource::File(file) => Ok(file),
+        HostKeySource::Environment(_) => Err(Failure::Malformed(format!(
+            "the host keys come from {HOST_KEYS}, which this program can't change; {how}"
+        ))),
+    }
+}
+
+/// Returns the host keys that wrap stored data keys but are not here, each with the number of these data keys.
+fn missing<'a>(status: &'a KeyStatus, own: &[HostKeyId]) -> Vec<(&'a HostKeyId, u64)> {
+    let uses = status.by_host_key().into_iter();
+    uses.filter_map(|(id, (data_keys, _))| Some((id?, data_keys))).filter(|(id, _)| !own.contains(id)).collect()
+}
+
+/// Returns the host keys that are here, are not the current one, and wrap no data key. Such a key was added and not
+/// promoted yet, or it was the current one before a rotation.
+fn unused(status: &KeyStatus, keys: &HostKeySource) -> Result<Vec<HostKeyId>, Failure> {
+    let uses = status.by_host_key();
+    Ok(keys.ids()?.into_iter().filter(|id| !uses.contains_key(&Some(id))).collect())
+}
+
+/// Refuses to change the key file if stored data needs a host key that is not in the file. Such a file is probably not
+/// the newest copy, and if it were copied to the other machines, it would replace the only copies of that key.
+fn refuse_missing(status: &KeyStatus, keys: &HostKeySource) -> Result<(), Failure> {
+    match missing(status, &keys.ids()?).first() {
+        None => Ok(()),
+        Some((id, data_keys)) => Err(Failure::KeyMissing(format!(
+            "host key {id} wraps {} and is not in the key file, so nothing was changed; copy the newest key file here, \
+             or erase the tenants that keys status lists under this host key",
+            count(*data_keys, "data key", "data keys")
+        ))),
     }
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tiktok_shop_host::seal::KeyError;
 
 use super::terminal::{DIM, error, moves_a_terminal, note, visible, warning, write_stderr};
-use crate::failure::{ErrorReport, Failure, MALFORMED};
+use crate::failure::{ErrorReport, Failure, MALFORMED, STORAGE_FAILED};
 
 const PROGRESS_BAR: &str = "{prefix} {bar:30} {pos}/{len} {elapsed}";
 
@@ -146,6 +146,12 @@ impl Report {
     /// instead.
     pub(crate) fn set_refused(&mut self) {
         self.status = 1;
+    }
+
+    /// Sets the exit status to 16, because a host key is missing. If the command fails afterwards, the program ends with
+    /// the exit status of the failure instead.
+    pub(crate) fn set_key_missing(&mut self) {
+        self.status = STORAGE_FAILED;
     }
 
     /// Writes the collected results now.

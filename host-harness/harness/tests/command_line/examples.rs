@@ -114,7 +114,7 @@ fn the_examples_of_commands_without_a_fake_are_true() {
 
 /// The commands whose examples need a fake. In this order, each command finds the connections and keys that its help
 /// text describes.
-const WITH_A_FAKE: [&str; 17] = [
+const WITH_A_FAKE: [&str; 19] = [
     "keys erase",
     "sweep",
     "authorization-url",
@@ -128,6 +128,8 @@ const WITH_A_FAKE: [&str; 17] = [
     "refresh",
     "events",
     "keys status",
+    "keys add",
+    "keys promote",
     "keys",
     "keys rotate",
     "keys retire",

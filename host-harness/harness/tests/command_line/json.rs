@@ -122,6 +122,6 @@ fn an_error_is_an_object() {
     let retired = error("keys retire host-0000000000000000", "");
     assert_eq!(
         retired,
-        json!({ "status": 2, "case": "malformed", "detail": "there is no host key host-0000000000000000" })
+        json!({ "status": 5, "case": "absent", "detail": "there is no host key host-0000000000000000" })
     );
 }

@@ -1,4 +1,4 @@
-//! Tests the commands `keys status`, `keys rotate`, `keys retire` and `keys erase`.
+//! Tests the commands `keys status`, `keys rotate`, `keys retire` and `keys erase` on one machine.
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tokio::runtime::Runtime;
 
 use crate::stage::{ACTOR, Stage};
-use crate::{Run, lines, run};
+use crate::{Run, lines};
 
 /// Returns the names of the keys in the key file. The current key comes first.
-fn ids(stage: &Stage) -> Vec<String> {
+pub(crate) fn ids(stage: &Stage) -> Vec<String> {
     let file = fs::read_to_string(stage.data("fake-host-keys")).unwrap();
     file.lines().map(|line| line.split_once(':').unwrap().0.to_owned()).collect()
 }
@@ -25,10 +25,11 @@ fn a_host_key_is_replaced_and_retired_and_connections_continue() {
     let key = &status["keys"][0];
     assert_eq!(key, &json!({ "tenant": "default", "key": key["key"], "host_key": first, "records": 2 }));
     assert_eq!((&status["current"], &status["rotation_needed"]), (&json!(first), &json!(false)));
+    assert_eq!(status["missing"], json!([]));
 
-    let refused = format!("host key {first} is the current one: rotate to another first");
+    let refused = format!("host key {first} is the current one: promote another host key and rotate first");
     assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(1), refused));
-    let printed = stage.ok("keys rotate --wait 0", "");
+    let printed = stage.ok("keys rotate --single-machine --wait 0", "");
     let [second, _] = &*ids(&stage) else { panic!() };
     let expected = lines([
         &*format!("the current host key is {second}"),
@@ -38,25 +39,38 @@ fn a_host_key_is_replaced_and_retired_and_connections_continue() {
     assert_eq!(printed, expected);
     let printed = stage.ok("keys status", "");
     assert!(printed.contains(&format!("{second}  1          2        current\n")), "{printed}");
-    assert!(printed.contains(&format!("{first}  0          0        can be retired\n")), "{printed}");
+    assert!(printed.contains(&format!("{first}  0          0        unused\n")), "{printed}");
     assert!(printed.ends_with("\nevery data key is wrapped by the current host key\n"), "{printed}");
 
-    assert_eq!(stage.ok(&format!("keys retire {first}"), ""), format!("host key {first} is retired\n"));
+    let file = stage.data("fake-host-keys");
+    let next = format!("    next    copy {} to the other machines; delete backups of the key", file.display());
+    let retired = format!("host key {first} is retired");
+    assert_eq!(stage.ok(&format!("keys retire {first}"), ""), lines([&*retired, &next]));
     assert_eq!(ids(&stage), vec![second.clone()]);
     let events = stage.json("events --all", "");
     let of_tenant = events.iter().filter(|event| event["customer"].is_null() && event["actor"] == ACTOR);
     let of_tenant: Vec<_> = of_tenant.map(|event| (event["event"].clone(), event["host_key"].clone())).collect();
     assert_eq!(of_tenant, [(json!("keys-rotated"), json!(second)), (json!("host-key-retired"), json!(first))]);
     let gone = format!("there is no host key {first}");
-    assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(2), gone));
+    assert_eq!(stage.error(stage.command(&format!("keys retire {first}")), ""), (Some(5), gone.clone()));
+    assert_eq!(stage.ok(&format!("keys retire {first} --allow-absent"), ""), lines([&*gone]));
+    let retired = stage.json(&format!("keys retire {first} --allow-absent"), "");
+    assert_eq!(retired, [json!({ "retired": null })]);
 
-    let mut elsewhere = stage.command("keys status");
-    elsewhere.env("TIKTOK_SHOP_HOST_KEYS", format!("other:{:064}", 7));
-    let printed = stage.run(elsewhere, "").stdout;
+    let elsewhere = |arguments: &str| {
+        let mut command = stage.command(arguments);
+        command.env("TIKTOK_SHOP_HOST_KEYS", format!("other:{:064}", 7));
+        let Run { status, stdout, .. } = stage.run(command, "");
+        assert_eq!(status, Some(16), "a missing host key is a failure: {stdout}");
+        stdout
+    };
+    let printed = elsewhere("keys status");
     assert!(printed.contains(&format!("{second}  1          2        missing\n")), "{printed}");
     let advice =
-        format!("\nhost key {second} is missing; put it into the key file or the environment to open its data keys\n");
+        format!("\nhost key {second} is missing; put it into the key file or the environment to open its 1 data key\n");
     assert!(printed.ends_with(&advice), "{printed}");
+    let printed: serde_json::Value = serde_json::from_str(&elsewhere("keys status --json")).unwrap();
+    assert_eq!(printed["missing"], json!([second]));
     stage.ok("refresh customer-7 --force", "");
     assert_eq!(stage.json("list-shops customer-7", "")[0]["cipher"], "present");
 }
@@ -77,44 +91,19 @@ fn an_unfinished_rotation_is_finished_without_another_new_key() {
     let printed = stage.json("keys rotate --wait 0", "").remove(0);
     let expected = json!({
         "host_key": "second", "tenants": 1, "added": 1, "rewrapped": 0, "resealed": 2, "removed": 1, "unopened": 0,
-        "retired": [],
+        "retired": [], "unused": [first],
     });
     assert_eq!(printed, expected);
     assert_eq!(ids(&stage), ["second", first]);
-}
-
-#[test]
-fn keys_of_the_environment_rotate_to_the_first_one_in_the_list() {
-    let stage = Stage::new();
-    let (old, new) = (HostKey("old"), HostKey("new"));
-    let with = |arguments: &str, keys: &str, input: &str| {
-        let mut command = stage.command(arguments);
-        command.env("TIKTOK_SHOP_HOST_KEYS", keys);
-        stage.run(command, input)
-    };
-    let mut consent = stage.command("authorization-url customer-7 --consent-as one-shop");
-    consent.env("TIKTOK_SHOP_HOST_KEYS", old.text());
-    let callback = run(consent, "");
-    let Run { status, stderr, .. } = with("connect", &old.text(), &callback.stdout);
-    assert_eq!((status, &*stderr), (Some(0), ""), "no key file is created, and no note mentions one");
-    assert!(!stage.data("fake-host-keys").exists());
-
-    let Run { status, stdout, stderr } = with("keys rotate --wait 0", &old.text(), "");
-    assert_eq!(
-        (status, &*stdout),
-        (Some(0), "the current host key is old\n1 tenant, 0 records sealed again, 0 data keys removed\n")
-    );
-    let how = "put a new ID:HEX with 64 random hexadecimal digits before the others in TIKTOK_SHOP_HOST_KEYS";
-    assert_eq!(stderr, format!("note: every data key is already wrapped by old; to change the host key, {how}\n"));
-
-    let both = format!("{},{}", new.text(), old.text());
-    let Run { status, stdout, .. } = with("keys rotate --wait 0", &both, "");
-    assert_eq!(status, Some(0));
-    assert_eq!(stdout, "the current host key is new\n1 tenant, 2 records sealed again, 1 data key removed\n");
-    let Run { status, stderr, .. } = with("keys retire old", &both, "");
-    let refused = "error: the host keys come from TIKTOK_SHOP_HOST_KEYS; remove the key there\n";
-    assert_eq!((status, &*stderr), (Some(2), refused));
-    assert_eq!(with("refresh customer-7", &new.text(), "").status, Some(0));
+    // The same command again changes nothing.
+    let printed = stage.ok("keys rotate --wait 0", "");
+    let expected = lines([
+        "the current host key is second",
+        "nothing to rotate: the current host key wraps every data key",
+        &format!("    next    keys promote {first} if it is new and every machine has it, or keys retire {first}"),
+    ]);
+    assert_eq!(printed, expected);
+    assert_eq!(ids(&stage), ["second", first]);
 }
 
 #[test]
@@ -141,7 +130,7 @@ fn a_tenant_is_erased_only_if_it_is_named_and_confirmed() {
         // connection's consent, and the state of the consent that has begun.
         "tenant default: erased 1 data key, 1 connection and 5 other entries",
         &format!("    open    who has an older copy of the database can open it with host key {host_key}"),
-        "    next    keys rotate --retire",
+        "    next    keys rotate --single-machine --retire, or keys add if other machines have the key file",
     ]);
     assert_eq!(printed, expected);
     assert_eq!(stage.ok("list-connections customer-7", ""), "");
@@ -169,7 +158,7 @@ fn an_erasure_is_final_after_the_host_key_was_replaced_and_retired() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
     let [first] = &*ids(&stage) else { panic!() };
-    let printed = stage.ok("keys rotate --wait 0 --retire", "");
+    let printed = stage.ok("keys rotate --single-machine --wait 0 --retire", "");
     let [second] = &*ids(&stage) else { panic!("{:?}", ids(&stage)) };
     let expected = lines([
         &*format!("the current host key is {second}"),
@@ -180,19 +169,19 @@ fn an_erasure_is_final_after_the_host_key_was_replaced_and_retired() {
     stage.ok("refresh customer-7 --force", "");
 
     stage.ok("keys erase --tenant default --yes", "");
-    let printed = stage.json("keys rotate --wait 0 --retire", "").remove(0);
+    let printed = stage.json("keys rotate --single-machine --wait 0 --retire", "").remove(0);
     let [third] = &*ids(&stage) else { panic!("{:?}", ids(&stage)) };
     let expected = json!({
         "host_key": third, "tenants": 0, "added": 0, "rewrapped": 0, "resealed": 0, "removed": 0, "unopened": 0,
-        "retired": [second],
+        "retired": [second], "unused": [],
     });
     assert_eq!(printed, expected);
     stage.connect("customer-7", "one-shop");
 
-    let mut elsewhere = stage.command("keys rotate --wait 0 --retire");
+    let mut elsewhere = stage.command("keys rotate --single-machine --wait 0 --retire");
     elsewhere.env("TIKTOK_SHOP_HOST_KEYS", HostKey("other").text());
-    let refused = "the host keys come from TIKTOK_SHOP_HOST_KEYS; run keys rotate without --retire, then remove the old \
-                   keys there";
+    let refused = "the host keys come from TIKTOK_SHOP_HOST_KEYS, which this program can't change; run keys rotate \
+                   without --single-machine";
     assert_eq!(stage.error(elsewhere, ""), (Some(2), refused.to_owned()));
 }
 
@@ -211,7 +200,7 @@ fn a_damaged_record_does_not_stop_the_removal_of_earlier_host_keys() {
     };
     Runtime::new().unwrap().block_on(damage);
 
-    let done = stage.run(stage.command("keys rotate --wait 0 --retire"), "");
+    let done = stage.run(stage.command("keys rotate --single-machine --wait 0 --retire"), "");
     let [second] = &*ids(&stage) else { panic!("{:?}", ids(&stage)) };
     let expected = lines([
         &*format!("the current host key is {second}"),
@@ -238,9 +227,14 @@ fn without_the_right_host_key_nothing_changes_and_the_error_names_the_missing_ke
             "access-token customer-7 --reveal",
             "call customer-7 GET /a/202309/b",
             "keys rotate --wait 0",
+            "keys rotate --single-machine --wait 0",
         ] {
             let (status, line) = stage.error(stage.command(arguments), "");
             assert_eq!(status, Some(16), "{arguments}: {line}");
+            if arguments.contains("--single-machine") && *expected == missing {
+                assert!(line.starts_with(&format!("host key {first} wraps 1 data key and is not in")), "{line}");
+                continue;
+            }
             assert!(line.starts_with("storage-failed: ") && line.contains(expected), "{arguments}: {line}");
         }
         assert_eq!(ids(&stage).len(), 1, "no key is added");
@@ -252,10 +246,10 @@ fn without_the_right_host_key_nothing_changes_and_the_error_names_the_missing_ke
 }
 
 /// A host key with this name. The key itself is the length of the name, written with 64 hexadecimal digits.
-struct HostKey<'a>(&'a str);
+pub(crate) struct HostKey<'a>(pub(crate) &'a str);
 
 impl HostKey<'_> {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let Self(id) = self;
         format!("{id}:{:064x}", id.len())
     }

@@ -39,6 +39,9 @@ impl Keyring {
     /// and the host key can open the values in the copy. To make the erasure final, [`rotate`](Self::rotate) to another
     /// host key, [`retire`](Self::retire) the earlier host keys, and destroy all copies of the earlier host keys.
     ///
+    /// The event is written even if nothing is stored for the tenant. [`erase_existing`](Self::erase_existing) tells
+    /// these cases apart.
+    ///
     /// # Errors
     /// See [`RotationError`]. A repetition finishes the erasure.
     pub async fn erase(&self, tenant: &TenantId) -> Result<Erased, RotationError> {
@@ -47,14 +50,7 @@ impl Keyring {
         let mut newest = None;
         for _ in 0..MAX_PASSES {
             let mut keys = self.erase_keys(tenant, &mut erased).await?;
-            loop {
-                let deleted = self.storage().delete_tenant(tenant, PAGE).await?;
-                erased.connections += deleted.connections;
-                erased.others += deleted.others;
-                if deleted.is_complete {
-                    break;
-                }
-            }
+            self.delete_entries(tenant, &mut erased).await?;
             if keys.is_empty() {
                 let event = self.event(EventKind::TenantErased, Cause::Erasure);
                 self.storage().append_once(tenant, &once, &event).await?;
@@ -69,6 +65,45 @@ impl Keyring {
             newest = keys.pop();
         }
         newest.map_or(Ok(erased), |newest| Err(RotationError::Busy(newest.id)))
+    }
+
+    /// Erases a tenant like [`erase`](Self::erase), but only if something is stored for it. If nothing is, returns `None`
+    /// and writes no event, because the name of the tenant may be misspelt. A tenant that was erased earlier exists,
+    /// because the event [`EventKind::TenantErased`] is stored for it.
+    ///
+    /// If the process ends in [`erase`](Self::erase) just before the event is written, nothing is stored for the tenant
+    /// any more. Then only [`erase`](Self::erase) writes the event.
+    ///
+    /// # Errors
+    /// See [`RotationError`].
+    pub async fn erase_existing(&self, tenant: &TenantId) -> Result<Option<Erased>, RotationError> {
+        let has_trace = !self.storage().tenant_keys(tenant).await?.is_empty()
+            || !self.storage().events(tenant, None, 1).await?.is_empty();
+        let mut erased = Erased::default();
+        if !has_trace {
+            // The tenant has no keys and no events, so it never had a connection. But a consent may have begun.
+            self.delete_entries(tenant, &mut erased).await?;
+            if erased == Erased::default() {
+                return Ok(None);
+            }
+        }
+        let rest = self.erase(tenant).await?;
+        erased.keys += rest.keys;
+        erased.connections += rest.connections;
+        erased.others += rest.others;
+        Ok(Some(erased))
+    }
+
+    /// Deletes everything that is stored for the tenant, except its keys.
+    async fn delete_entries(&self, tenant: &TenantId, erased: &mut Erased) -> Result<(), RotationError> {
+        loop {
+            let deleted = self.storage().delete_tenant(tenant, PAGE).await?;
+            erased.connections += deleted.connections;
+            erased.others += deleted.others;
+            if deleted.is_complete {
+                return Ok(());
+            }
+        }
     }
 
     /// Erases the tenant's keys. Returns all keys of the tenant, including the keys that were already erased.

@@ -1,7 +1,16 @@
 //! Keeps host keys in a private file. Use the file on one machine, or copy it to each machine of a fleet.
 //!
-//! Each line has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. The first line is the current key. The host
-//! reads the file at each use, so the host needs no restart after a key is added.
+//! Each line has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. The first line is the current key, which wraps
+//! new data keys. Every key of the file unwraps data keys. The host reads the file at each use, so the host needs no
+//! restart after the file has changed.
+//!
+//! The current key changes in four steps, so that no machine ever meets a data key whose host key it lacks:
+//! [`KeyFile::add`] appends a new key, [`KeyFile::promote`] makes it the current one, [`Keyring::rotate`] moves every
+//! tenant to it, and [`Keyring::retire`] removes the earlier key. If several machines have a copy of the file, copy the
+//! changed file to all of them after each step that changes it, and before the next step.
+//!
+//! [`Keyring::rotate`]: super::Keyring::rotate
+//! [`Keyring::retire`]: super::Keyring::retire
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,6 +49,12 @@ pub enum KeyFileError {
         /// The reason why the keys are invalid.
         source: InvalidHostKeys,
     },
+    /// The file contains no key with this id, so the key can't become the current one.
+    #[error("there is no host key {0}")]
+    NoSuchKey(HostKeyId),
+    /// The key with this id is the current one already.
+    #[error("host key {0} is the current one already")]
+    AlreadyCurrent(HostKeyId),
     /// The system's source of randomness failed, so no key could be drawn.
     #[error("no randomness: {0}")]
     NoRandomness(io::Error),
@@ -79,9 +94,8 @@ impl KeyFile {
         HostKeys::parse(&text).map_err(|source| KeyFileError::Malformed { path: self.path.clone(), source })
     }
 
-    /// Adds a new key and makes it the current one. Returns its id. The earlier keys stay in the file and can still
-    /// unwrap data keys. Copy the file to the other machines before their hosts read a data key that is wrapped with
-    /// the new host key.
+    /// Appends a new key behind all others. Returns its id. The current key stays the current one, so the new key wraps
+    /// no data key yet. Copy the file to the other machines, and then call [`promote`](Self::promote).
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -90,8 +104,32 @@ impl KeyFile {
         let keys = self.keys()?;
         let new = HostKeys::draw().map_err(KeyFileError::NoRandomness)?;
         let id = new.ids().next().cloned().ok_or_else(|| KeyFileError::Missing(self.path.clone()))?;
-        private_file::replace(&self.path, &(lines(&new) + &lines(&keys)))?;
+        private_file::replace(&self.path, &(lines(&keys) + &lines(&new)))?;
         Ok(id)
+    }
+
+    /// Makes a key of the file the current one. From now on, hosts that read this file wrap new data keys with it. The
+    /// other keys stay in the file and can still unwrap data keys.
+    ///
+    /// Before you call this function, every machine must have the key. Otherwise a machine that lacks the key can't
+    /// open what other machines seal. The function knows only this file, so it can't check that.
+    ///
+    /// # Errors
+    /// See [`KeyFileError`]. [`NoSuchKey`](KeyFileError::NoSuchKey) and
+    /// [`AlreadyCurrent`](KeyFileError::AlreadyCurrent) change nothing.
+    pub fn promote(&self, id: &HostKeyId) -> Result<(), KeyFileError> {
+        let _lock = private_file::lock(&self.path)?;
+        let keys = self.keys()?;
+        if keys.ids().next() == Some(id) {
+            return Err(KeyFileError::AlreadyCurrent(id.clone()));
+        }
+        let (promoted, others): (Vec<_>, Vec<_>) = keys.expose().partition(|(known, _)| *known == id);
+        if promoted.is_empty() {
+            return Err(KeyFileError::NoSuchKey(id.clone()));
+        }
+        let ordered: String = promoted.into_iter().chain(others).map(|(id, key)| line(id, key)).collect();
+        private_file::replace(&self.path, &ordered)?;
+        Ok(())
     }
 
     /// Removes a key. Returns `false`, and changes nothing, if the file has no such key or if the key is the current

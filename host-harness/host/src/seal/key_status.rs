@@ -56,6 +56,20 @@ impl KeyStatus {
 }
 
 impl Keyring {
+    /// Checks that the provider's host keys unwrap every data key of every tenant.
+    ///
+    /// # Errors
+    /// See [`RotationError`]. The error is about the first data key that does not unwrap.
+    pub async fn check_data_keys(&self) -> Result<(), RotationError> {
+        let tenants: BTreeSet<_> = self.status().await?.keys.into_iter().map(|key| key.tenant).collect();
+        for tenant in &tenants {
+            for key in self.load_keys(tenant).await?.iter().filter(|key| key.wrapped.is_some()) {
+                self.unwrap_key(tenant, key).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the data keys of all tenants, and for each data key the number of records that are sealed with it. The
     /// storage counts the records.
     ///

@@ -66,9 +66,11 @@ impl Keyring {
     /// Calls continue during the rotation. If a call writes a record before the rotation has replaced it, the rotation
     /// does not overwrite the new record. A record that is sealed again keeps its revision and its age.
     ///
-    /// Every host must have the earlier and the current host key before the rotation starts. After the rotation has
-    /// started, calls fail on a host that does not have both host keys. These calls lose nothing if `grace` is at least
-    /// [`GRACE`](Self::GRACE).
+    /// Every host must have the earlier and the current host key before the rotation starts, and the current host key
+    /// must be the same on all of them. After the rotation has started, calls fail on a host that does not have both
+    /// host keys. These calls lose nothing if `grace` is at least [`GRACE`](Self::GRACE). The function never adds a host
+    /// key: with a file of host keys, [`KeyFile::add`](super::KeyFile::add) and
+    /// [`KeyFile::promote`](super::KeyFile::promote) do so before.
     ///
     /// Each tenant gets the event [`EventKind::KeysRotated`], once for each new data key.
     ///

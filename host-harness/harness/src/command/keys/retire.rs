@@ -1,16 +1,22 @@
 //! `keys retire`: removes a host key from the key file.
 
+use anstyle::Style;
 use clap::Args;
 use tiktok_shop_host::HostKeyId;
+use tiktok_shop_host::seal::RotationError;
 
+use super::key_file;
 use crate::failure::Failure;
 use crate::output::Report;
-use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
+use crate::settings::{HOST_KEYS, StorageArgs};
 
 /// Remove a host key from the key file, if the host key no longer wraps a data key
 #[derive(Args)]
 #[command(after_help = "\
-Run keys rotate first. After the rotation, another host key of the file wraps the data keys.
+This is the last of four steps that change the host key: keys add, keys promote, keys rotate, keys
+retire. Before you run it, the new host key must be the current one on every machine that has a copy
+of the key file: run keys status there. Otherwise such a machine may wrap data keys of new tenants
+with the removed host key. Afterwards, copy the key file to these machines again.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -18,11 +24,16 @@ Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   error: there is no host key host-0000000000000000
 
 Exit status: 0 if the key was removed; 1 if the key is in use or is the current host key, and then
-the key stays; 2 if there is no key with this name; for others see tiktok-shop-harness --help.")]
+the key stays; 2 if the host keys come from the environment; 5 if there is no key with this name,
+unless --allow-absent is given; for others see tiktok-shop-harness --help.")]
 pub(crate) struct Retire {
     /// Name of the host key, as keys status shows it
     #[arg(value_name = "ID")]
     host_key: HostKeyId,
+
+    /// Succeed if there is no host key with this name
+    #[arg(long)]
+    allow_absent: bool,
 
     #[command(flatten)]
     settings: StorageArgs,
@@ -30,16 +41,26 @@ pub(crate) struct Retire {
 
 impl Retire {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let Self { host_key, settings } = self;
+        let Self { host_key, allow_absent, settings } = self;
         let opened = settings.open(report).await?;
-        let HostKeySource::File(file) = &opened.keys else {
-            return Err(Failure::Malformed(format!("the host keys come from {HOST_KEYS}; remove the key there")));
+        let how = format!("if keys status counts no data key under {host_key}, remove it from {HOST_KEYS}");
+        let file = key_file(&opened.keys, &how)?;
+        let is_retired = match opened.keyring().retire(file, &host_key).await {
+            Ok(()) => true,
+            Err(RotationError::NoSuchKey(_)) if allow_absent => false,
+            Err(error) => return Err(error.into()),
         };
-        opened.keyring().retire(file, &host_key).await?;
         if report.is_json() {
-            report.json(&serde_json::json!({ "retired": host_key.as_str() }));
-        } else {
+            report.json(&serde_json::json!({ "retired": is_retired.then_some(&host_key) }));
+        } else if is_retired {
             report.line(&format!("host key {host_key} is retired"));
+            report.detail(
+                "next",
+                Style::new(),
+                &format!("copy {} to the other machines; delete backups of the key", file.path().display()),
+            );
+        } else {
+            report.line(&format!("there is no host key {host_key}"));
         }
         Ok(())
     }

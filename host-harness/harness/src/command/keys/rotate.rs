@@ -1,51 +1,65 @@
-//! `keys rotate`: changes to a new host key, and seals every record again with new data keys.
+//! `keys rotate`: moves all data keys and records to the current host key.
 
 use std::time::Duration;
 
+use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::{Keyring, Rotated, RotationStep};
 
+use super::{key_file, refuse_missing, unused};
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
 use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
 
-/// Change to a new host key, and seal every record again with new data keys
+/// Move all tenants to the current host key, and seal every record again with new data keys
 #[derive(Args)]
 #[command(after_help = "\
-With a key file, the command adds a new host key to the file. If an earlier rotation is unfinished,
-the command finishes it instead. With keys in the environment, put the new key before the others
-first, because the first key wraps the data keys. If other hosts have copies of the keys, they need
-the new host key before the rotation; docs/storage.md explains how. Calls continue during a
-rotation. To finish an interrupted rotation, run the same command again.
+This is the third of four steps that change the host key: keys add, keys promote, keys rotate, keys
+retire. The command itself draws no host key. Before you run it, the current host key must be the
+same on every machine, and every machine must still have the earlier one: run keys status there.
+Calls continue during a rotation. To finish an interrupted rotation, run keys rotate again.
+
+If no other machine or container has a copy of the key file, use --single-machine: the command then
+draws a new host key, makes it the current one, and rotates. Do not use it if there are copies:
+machines that lack the new host key can open nothing after the rotation, until they get it.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE, customer-7 connected, and no host running:
 
-  $ tiktok-shop-harness keys rotate --wait 0
+  $ tiktok-shop-harness keys rotate --single-machine --wait 0
   the current host key is host-…
   1 tenant, 2 records sealed again, 1 data key removed
   …
 
-With --retire, the command then removes all earlier host keys from the key file. Afterwards nobody
-can open an older copy of the database, and every erased tenant and every ended connection in it is
-gone for good. Delete the other copies of the earlier host keys, too. Backups of the database from
-before the rotation become useless.
+  $ tiktok-shop-harness keys rotate --wait 0
+  the current host key is host-…
+  nothing to rotate: the current host key wraps every data key
+  …
 
-A record that can't be opened stays unchanged, and so does its data key, which the new host key then
-wraps. All other records, and the removal of host keys, do not wait for it.
+With --single-machine --retire, the command then removes all earlier host keys from the key file.
+Afterwards nobody can open an older copy of the database, and every erased tenant and every ended
+connection in it is gone for good. Delete the other copies of the earlier host keys, too. Backups of
+the database from before the rotation become useless.
+
+A record that can't be opened stays unchanged, and so does its data key, which the current host key
+then wraps. All other records, and the removal of host keys, do not wait for it.
 
 Exit status: 0 if everything is under the current host key; 1 if a record can't be opened; 2 if
---retire is used with keys in the environment; 16 if the database fails or an earlier host key is
-missing, and then all other tenants are rotated and no host key is removed; for others see
-tiktok-shop-harness --help.")]
+--single-machine is used with keys in the environment; 16 if the database fails or a host key is
+missing. Without --single-machine, all other tenants are then rotated; with it, no host key is added
+or removed if one is missing. For others see tiktok-shop-harness --help.")]
 pub(crate) struct Rotate {
     /// Seconds to wait for running calls before earlier data keys are removed; 0 is safe if no host runs
     #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
     wait: u64,
 
-    /// Remove all earlier host keys from the key file after the rotation
+    /// Draw a new host key and use it at once; only if no other machine has a copy of the key file
     #[arg(long)]
+    single_machine: bool,
+
+    /// Remove all earlier host keys from the key file after the rotation
+    #[arg(long, requires = "single_machine")]
     retire: bool,
 
     #[command(flatten)]
@@ -53,8 +67,8 @@ pub(crate) struct Rotate {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
-    host_key: &'a str,
+struct Line {
+    host_key: HostKeyId,
     tenants: u64,
     added: u64,
     rewrapped: u64,
@@ -63,36 +77,30 @@ struct Line<'a> {
     unopened: u64,
     /// The host keys that this command removed from the key file.
     retired: Vec<HostKeyId>,
+    /// The host keys that wrap no data key, apart from the current one.
+    unused: Vec<HostKeyId>,
 }
 
 impl Rotate {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let Self { wait, retire, settings } = self;
+        let Self { wait, single_machine, retire, settings } = self;
         let opened = settings.open(report).await?;
-        if retire && matches!(opened.keys, HostKeySource::Environment(_)) {
-            return Err(Failure::Malformed(format!(
-                "the host keys come from {HOST_KEYS}; run keys rotate without --retire, then remove the old keys there"
-            )));
-        }
         let keyring = opened.keyring();
-        let before = keyring.status().await?;
-        if before.is_rotated() {
-            // This rotation changes nothing. It only checks that the data keys of every tenant can be unwrapped. If a
-            // data key can't be unwrapped, the command fails here, before it adds a new host key.
-            keyring.rotate(Duration::ZERO, |_| {}).await?;
-        }
-        let current = match &opened.keys {
-            HostKeySource::File(file) if before.is_rotated() => file.add()?,
-            HostKeySource::Environment(_) if before.is_rotated() => {
-                report.note(&format!(
-                    "every data key is already wrapped by {}; to change the host key, put a new ID:HEX with 64 random \
-                     hexadecimal digits before the others in {HOST_KEYS}",
-                    before.current
-                ));
-                before.current.clone()
-            }
-            HostKeySource::File(_) | HostKeySource::Environment(_) => before.current.clone(),
+        let file = if single_machine {
+            let how = "run keys rotate without --single-machine";
+            Some(key_file(&opened.keys, how)?)
+        } else {
+            None
         };
+        if let Some(file) = file {
+            refuse_missing(&keyring.status().await?, &opened.keys)?;
+            // If a host key is wrong, the command fails here, before it adds a new one.
+            keyring.check_data_keys().await?;
+            file.promote(&file.add()?)?;
+        }
+        let before = keyring.status().await?;
+        let current = before.current.clone();
+        let unused_before = unused(&before, &opened.keys)?;
         let records = before.keys.iter().filter(|key| key.host_key.as_ref() != Some(&current)).map(|key| key.records);
         let bar = report.begin_progress("Sealing", records.sum());
         let rotated = keyring
@@ -100,29 +108,49 @@ impl Rotate {
                 RotationStep::Record => bar.inc(1),
                 RotationStep::Waiting(wait) if wait.is_zero() => {}
                 RotationStep::Waiting(wait) => report.note(&format!(
-                    "waiting {} s for running calls; to finish an interrupted rotation, run the same command again",
+                    "waiting {} s for running calls; keys rotate finishes an interrupted rotation",
                     wait.as_secs()
                 )),
             })
             .await;
         report.end_progress();
-        let Rotated { tenants, added, rewrapped, resealed, removed, unopened } = rotated?;
-        let mut retired = Vec::new();
-        if unopened > 0 {
+        let rotated = rotated?;
+        if rotated.unopened > 0 {
             report.set_refused();
         }
-        if let (true, HostKeySource::File(file)) = (retire, &opened.keys) {
+        let mut retired = Vec::new();
+        if let (true, Some(file)) = (retire, file) {
             for earlier in opened.keys.ids()?.into_iter().filter(|id| *id != current) {
                 keyring.retire(file, &earlier).await?;
                 retired.push(earlier);
             }
         }
+        let unused = unused(&keyring.status().await?, &opened.keys)?;
         if report.is_json() {
-            let host_key = current.as_str();
-            report.json(&Line { host_key, tenants, added, rewrapped, resealed, removed, unopened, retired });
+            let Rotated { tenants, added, rewrapped, resealed, removed, unopened } = rotated;
+            let host_key = current;
+            report.json(&Line { host_key, tenants, added, rewrapped, resealed, removed, unopened, retired, unused });
             return Ok(());
         }
         report.line(&format!("the current host key is {current}"));
+        print_rotated(rotated, report);
+        for earlier in &retired {
+            report.line(&format!("host key {earlier} is retired"));
+        }
+        // After --retire, only the current host key is left.
+        if retired.is_empty() {
+            let earlier: Vec<_> = unused.iter().filter(|id| !unused_before.contains(id)).cloned().collect();
+            for next in next_steps(&opened.keys, &earlier, &unused, rotated) {
+                report.detail("next", Style::new(), &next);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn print_rotated(rotated: Rotated, report: &mut Report) {
+    let Rotated { tenants, resealed, removed, unopened, .. } = rotated;
+    if has_changed(rotated) {
         report.styled(
             GOOD,
             &format!(
@@ -132,23 +160,57 @@ impl Rotate {
                 count(removed, "data key", "data keys")
             ),
         );
-        if unopened > 0 {
-            let records = count(unopened, "record", "records");
-            report.styled(
-                BAD,
-                &format!(
-                    "can't open {records}: damaged, or copied from another place; keys status shows the data keys"
-                ),
-            );
-        }
-        for earlier in &retired {
-            report.line(&format!("host key {earlier} is retired"));
-        }
-        if retire && retired.is_empty() {
-            report.styled(BAD, "no host key is retired");
-        } else if before.current != current && !retire {
-            report.detail("next", anstyle::Style::new(), &format!("keys retire {}", before.current));
-        }
-        Ok(())
+    } else {
+        report.styled(GOOD, "nothing to rotate: the current host key wraps every data key");
     }
+    if unopened > 0 {
+        let records = count(unopened, "record", "records");
+        report.styled(
+            BAD,
+            &format!("can't open {records}: damaged, or copied from another place; keys status shows the data keys"),
+        );
+    }
+}
+
+/// Returns whether a rotation has changed or found anything that was not under the current host key already.
+fn has_changed(rotated: Rotated) -> bool {
+    let Rotated { tenants, .. } = rotated;
+    rotated != Rotated { tenants, ..Rotated::default() }
+}
+
+/// Returns what to do next. `earlier` are the host keys that wrapped data keys before this rotation and wrap none any
+/// more. `unused` are all host keys that wrap none, apart from the current one.
+fn next_steps(keys: &HostKeySource, earlier: &[HostKeyId], unused: &[HostKeyId], rotated: Rotated) -> Vec<String> {
+    if !earlier.is_empty() {
+        return earlier
+            .iter()
+            .map(|id| match keys {
+                HostKeySource::File(_) => format!("keys retire {id}"),
+                HostKeySource::Environment(_) => format!("remove {id} from {HOST_KEYS} on every machine"),
+            })
+            .collect();
+    }
+    if has_changed(rotated) {
+        return Vec::new();
+    }
+    if unused.is_empty() {
+        return vec![match keys {
+            HostKeySource::File(_) => "to change the host key, keys add".to_owned(),
+            HostKeySource::Environment(_) => format!(
+                "to change the host key, append a new ID:HEX with 64 random hexadecimal digits in {HOST_KEYS} on \
+                 every machine; then put it before the others on every machine; then keys rotate"
+            ),
+        }];
+    }
+    unused
+        .iter()
+        .map(|id| match keys {
+            HostKeySource::File(_) => {
+                format!("keys promote {id} if it is new and every machine has it, or keys retire {id}")
+            }
+            HostKeySource::Environment(_) => {
+                format!("put {id} before the others in {HOST_KEYS} if every machine has it, or remove it")
+            }
+        })
+        .collect()
 }

@@ -5,13 +5,20 @@ use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::KeyStatus;
 
+use super::missing;
 use crate::failure::Failure;
-use crate::output::{BAD, GOOD, Report};
+use crate::output::{BAD, GOOD, Report, count};
 use crate::settings::StorageArgs;
 
 /// Count the sealed records for each host key and each data key, and say whether a rotation is needed
 #[derive(Args)]
 #[command(after_help = "\
+The last column of the first table says what a host key is here: the current one, which wraps new
+data keys; missing, if stored data needs it and this machine lacks it; or unused, if it wraps no
+data key. An unused host key was added and not promoted yet, or a rotation has replaced it. Before a
+change of the host key goes on, run this command on every machine: each must list the same host keys
+with the same current one.
+
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
   $ tiktok-shop-harness keys status
@@ -20,7 +27,8 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   …
   every data key is wrapped by the current host key
 
-Exit status: 0; 16 if the database fails; for others see tiktok-shop-harness --help.")]
+Exit status: 0; 16 if the database fails, or if a host key is missing, and then the tables are still
+printed; for others see tiktok-shop-harness --help.")]
 pub(crate) struct Status {
     #[command(flatten)]
     settings: StorageArgs,
@@ -30,6 +38,8 @@ pub(crate) struct Status {
 struct StatusLine<'a> {
     current: &'a str,
     rotation_needed: bool,
+    /// The host keys that wrap stored data keys but are not here.
+    missing: Vec<&'a str>,
     host_keys: Vec<HostKeyLine<'a>>,
     keys: Vec<DataKeyLine<'a>>,
 }
@@ -59,6 +69,9 @@ impl Status {
         let opened = self.settings.open(report).await?;
         let status = opened.keyring().status().await?;
         let own = opened.keys.ids()?;
+        if !missing(&status, &own).is_empty() {
+            report.set_key_missing();
+        }
         if report.is_json() {
             print_json(&status, &own, report);
         } else {
@@ -89,6 +102,7 @@ fn print_json(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
     report.json(&StatusLine {
         current: status.current.as_str(),
         rotation_needed: !status.is_rotated(),
+        missing: missing(status, own).into_iter().map(|(id, _)| id.as_str()).collect(),
         host_keys: host_keys.collect(),
         keys: keys.collect(),
     });
@@ -101,7 +115,6 @@ fn print_text(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
     for id in own {
         uses.entry(Some(id)).or_default();
     }
-    let missing = uses.keys().copied().flatten().find(|id| !own.contains(id));
     report.table(
         ["host key", "data keys", "records", ""],
         uses.iter().map(|(id, (keys, records))| {
@@ -109,7 +122,7 @@ fn print_text(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
                 None => "",
                 Some(id) if *id == current => "current",
                 Some(id) if !own.contains(id) => "missing",
-                Some(_) if *keys == 0 => "can be retired",
+                Some(_) if *keys == 0 => "unused",
                 Some(_) => "",
             };
             [name_or_erased(*id), keys.to_string(), records.to_string(), note.to_owned()]
@@ -126,12 +139,18 @@ fn print_text(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
         );
     }
     report.line("");
-    if let Some(id) = missing {
+    let missing = missing(status, own);
+    for (id, data_keys) in &missing {
+        let data_keys = count(*data_keys, "data key", "data keys");
         report.styled(
             BAD,
-            &format!("host key {id} is missing; put it into the key file or the environment to open its data keys"),
+            &format!("host key {id} is missing; put it into the key file or the environment to open its {data_keys}"),
         );
-    } else if status.is_rotated() {
+    }
+    if !missing.is_empty() {
+        return;
+    }
+    if status.is_rotated() {
         report.styled(GOOD, "every data key is wrapped by the current host key");
     } else {
         report.styled(BAD, "a rotation is needed or unfinished; run keys rotate");

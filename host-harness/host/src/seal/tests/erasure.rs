@@ -8,7 +8,9 @@ use super::two_tenants::*;
 use super::*;
 use crate::connection::UnixSeconds;
 use crate::events::{Cause, Event, EventKind, EventPosition, NewEvent, Origin};
-use crate::storage::{Access, Intercepted, Interceptor, OnceDigest, Passage, Swapped};
+use crate::storage::{
+    Access, Intercepted, Interceptor, OnceDigest, Passage, Swapped, WebhookDigest, WebhookStorage as _,
+};
 
 #[tokio::test(start_paused = true)]
 async fn no_host_can_open_a_copy_of_an_erased_record() {
@@ -50,6 +52,30 @@ async fn no_host_can_open_a_copy_of_an_erased_record() {
     assert_eq!(ring.erase(&t).await.unwrap(), Erased { others: 2, ..Erased::default() });
     put(&storage, &elsewhere, &t, &k, "anew").await;
     assert_eq!(opened(&storage, &ring, &t, &k).await.unwrap().0, "anew");
+}
+
+#[tokio::test]
+async fn a_tenant_of_which_nothing_is_stored_is_told_and_gets_no_event() {
+    let (storage, absent) = (stored().await, tenant("typo"));
+    let ring = keyring(&storage, &old());
+    assert_eq!(ring.erase_existing(&absent).await.unwrap(), None);
+    assert_eq!(storage.events(&absent, None, 99).await.unwrap(), []);
+
+    let erased = ring.erase_existing(&tenant("t")).await.unwrap();
+    assert_eq!(erased, Some(Erased { keys: 1, connections: CONNECTIONS as u64, others: 0 }));
+    // The event of the erasure, and its digest, are still stored.
+    let again = ring.erase_existing(&tenant("t")).await.unwrap();
+    assert_eq!(again, Some(Erased { others: 2, ..Erased::default() }));
+    assert_eq!(storage.events(&tenant("t"), None, 99).await.unwrap().len(), 1);
+
+    // A tenant exists, too, if only a webhook is remembered for it.
+    let (begun, webhook) = (tenant("begun"), WebhookDigest::new([1; 32]));
+    storage.remember_webhook(&begun, &webhook).await.unwrap();
+    let erased = ring.erase_existing(&begun).await.unwrap();
+    assert_eq!(erased, Some(Erased { others: 1, ..Erased::default() }));
+    let kinds: Vec<_> =
+        storage.events(&begun, None, 99).await.unwrap().into_iter().map(|event| event.event.kind).collect();
+    assert_eq!(kinds, [EventKind::TenantErased]);
 }
 
 /// The number of writes of one erasure, which erases the key, deletes the tenant, removes the key, deletes what was

@@ -72,6 +72,7 @@ fn threads_that_open_a_missing_key_file_create_one_private_file() {
 fn keys_added_at_the_same_time_are_all_kept() {
     let folder = tempfile::tempdir().unwrap();
     let file = KeyFile::open_or_create(folder.path().join("keys")).unwrap();
+    let first = ids(&file);
     let threads: Vec<_> = (0..8)
         .map(|_| {
             thread::spawn({
@@ -84,6 +85,40 @@ fn keys_added_at_the_same_time_are_all_kept() {
     let all = ids(&file);
     assert_eq!((added.len(), all.len()), (8, 9));
     assert!(added.iter().all(|id| all.contains(id)));
+    assert_eq!(all[..1], first, "the current key stays the current one");
+}
+
+#[tokio::test]
+async fn an_added_key_wraps_nothing_until_it_is_promoted_and_the_other_keys_keep_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::open_or_create(folder.path().join("keys")).unwrap();
+    let first = file.current().await.unwrap();
+    let (second, third) = (file.add().unwrap(), file.add().unwrap());
+    assert_eq!(ids(&file), [first.clone(), second.clone(), third.clone()]);
+    let wrapped = file.wrap(&DataKey::new([7; 32]), b"context").await.unwrap();
+    assert_eq!(wrapped.host_key, first);
+    let before = fs::read_to_string(file.path()).unwrap();
+
+    file.promote(&third).unwrap();
+    assert_eq!(ids(&file), [third.clone(), first.clone(), second]);
+    assert_eq!(file.wrap(&DataKey::new([7; 32]), b"context").await.unwrap().host_key, third);
+    file.unwrap(&wrapped, b"context").await.unwrap();
+    let after = fs::read_to_string(file.path()).unwrap();
+    let sorted = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(sorted(&after), sorted(&before), "no key is lost or changed");
+    assert_eq!(fs::metadata(file.path()).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_key_that_is_missing_or_current_already_is_not_promoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::open_or_create(folder.path().join("keys")).unwrap();
+    let before = fs::read_to_string(file.path()).unwrap();
+    let current = ids(&file).remove(0);
+    assert!(matches!(file.promote(&current), Err(KeyFileError::AlreadyCurrent(id)) if id == current));
+    let unknown: HostKeyId = "unknown".parse().unwrap();
+    assert!(matches!(file.promote(&unknown), Err(KeyFileError::NoSuchKey(id)) if id == unknown));
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), before);
 }
 
 #[tokio::test]

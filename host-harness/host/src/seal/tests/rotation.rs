@@ -128,6 +128,65 @@ async fn a_rotation_without_the_earlier_host_key_changes_nothing() {
     assert_eq!(ring.status().await.unwrap().keys, before);
 }
 
+/// Two hosts have copies of one key file. The new host key is rolled out step by step. After each step, both hosts open
+/// everything that the other one has sealed, also for a tenant that is new in this step.
+#[tokio::test]
+async fn hosts_with_copies_of_a_key_file_open_everything_in_each_step_of_a_roll_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeyFile::open_or_create(folder.path().join("keys")).unwrap();
+    let replica = folder.path().join("copy");
+    let copy = || {
+        std::fs::copy(file.path(), &replica).unwrap();
+    };
+    copy();
+    let other = KeyFile::open_or_create(&replica).unwrap();
+    let storage = memory();
+    let ring =
+        |file: &KeyFile| Keyring::new(Arc::clone(&storage) as _, Arc::new(file.clone()), Arc::new(SystemRandomness));
+    let mut tenants = Vec::new();
+    let mut assert_both_open = async |step: &str| {
+        for (writer, name) in [(&file, "here"), (&other, "there")] {
+            let (t, k) = (tenant(&format!("{step}-{name}")), key("c", "a"));
+            put(&storage, &ring(writer), &t, &k, step).await;
+            tenants.push((t, step.to_owned()));
+        }
+        for reader in [&file, &other] {
+            for (tenant, clear) in &tenants {
+                let (token, cipher) = opened(&storage, &ring(reader), tenant, &key("c", "a")).await.unwrap();
+                assert_eq!((&token, &cipher), (clear, clear), "{step}: {tenant}");
+            }
+        }
+    };
+    assert_both_open("begin").await;
+    let (first, second) = (file.current().await.unwrap(), file.add().unwrap());
+    assert_both_open("added").await;
+    copy();
+    file.promote(&second).unwrap();
+    assert_both_open("promoted").await;
+    copy();
+    ring(&file).rotate(Duration::ZERO, |_| ()).await.unwrap();
+    assert_both_open("rotated").await;
+    ring(&file).retire(&file, &first).await.unwrap();
+    assert_both_open("retired").await;
+    copy();
+    assert_both_open("end").await;
+    assert_eq!(other.keys().unwrap().ids().collect::<Vec<_>>(), [&second]);
+}
+
+#[tokio::test]
+async fn the_check_of_data_keys_names_a_host_key_that_is_missing_or_wrong() {
+    let storage = stored().await;
+    keyring(&storage, &new()).check_data_keys().await.unwrap();
+    let wrong = HostKeys::new([host_key("old", 77)]).unwrap();
+    for (keys, why) in [
+        (new_alone(), "no host key of that name is here"),
+        (wrong, "the host key of that name does not unwrap this data key"),
+    ] {
+        let error = keyring(&storage, &keys).check_data_keys().await.unwrap_err().to_string();
+        assert_eq!(error, format!("storage refused: key-unavailable(old): {why}"));
+    }
+}
+
 fn rotated(host_key: &str) -> EventKind {
     EventKind::KeysRotated { host_key: host_key.parse().unwrap() }
 }
@@ -169,6 +228,7 @@ async fn a_host_key_whose_retirement_can_t_be_recorded_stays() {
         put(&storage, &ring, &tenant(id), &key("c", "a"), "precious").await;
     }
     let second = file.add().unwrap();
+    file.promote(&second).unwrap();
     ring.rotate(Duration::ZERO, |_| ()).await.unwrap();
     // The event of the first tenant is stored, and the event of the second tenant is not.
     let failing = Keyring::new(failing_at(1, &storage), Arc::new(file.clone()), Arc::new(SystemRandomness));
@@ -341,8 +401,11 @@ async fn a_host_key_is_retired_only_when_it_wraps_no_data_key() {
     put(&storage, &ring, &t, &k, "precious").await;
 
     let refusal = async |id: &HostKeyId| ring.retire(&file, id).await.unwrap_err().to_string();
-    assert_eq!(refusal(&first).await, format!("host key {first} is the current one: rotate to another first"));
+    let is_current = format!("host key {first} is the current one: promote another host key and rotate first");
+    assert_eq!(refusal(&first).await, is_current);
     let second = file.add().unwrap();
+    assert_eq!(refusal(&first).await, is_current, "the new key is not the current one yet");
+    file.promote(&second).unwrap();
     assert_eq!(file.current().await.unwrap(), second);
     let in_use = format!("host key {first} is in use: it wraps 1 data keys with 2 records; rotate first");
     assert_eq!(refusal(&first).await, in_use);
@@ -387,6 +450,7 @@ async fn a_host_key_that_another_host_still_uses_comes_back_into_its_file() {
     let file = KeyFile::open_or_create(folder.path().join("keys")).unwrap();
     let (first, unaware) = (file.current().await.unwrap(), file.keys().unwrap());
     let second = file.add().unwrap();
+    file.promote(&second).unwrap();
     let storage = memory();
     let wraps = WrapsAfterRemoval { file: file.clone(), removed: first.clone(), unaware };
     let front = Arc::new(Intercepted::new(Arc::clone(&storage) as _, Arc::new(wraps)));

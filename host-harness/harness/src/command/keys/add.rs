@@ -1,0 +1,71 @@
+//! `keys add`: appends a new host key to the key file.
+
+use anstyle::Style;
+use clap::Args;
+use serde::Serialize;
+use tiktok_shop_host::HostKeyId;
+
+use super::{key_file, refuse_missing, unused};
+use crate::failure::Failure;
+use crate::output::Report;
+use crate::settings::{HOST_KEYS, StorageArgs};
+
+/// Append a new host key to the key file; it wraps nothing before keys promote
+#[derive(Args)]
+#[command(after_help = "\
+This is the first of four steps that change the host key: keys add, keys promote, keys rotate, keys
+retire. The new host key stands behind the current one. A host that has it can open what it will
+wrap, but no host uses it yet. Next, copy the key file to every other machine that has a copy, and
+run keys status there: it must list the new host key. Run keys promote only then. Make all changes
+of the key file on one machine, because a copy replaces the whole file.
+
+With host keys in TIKTOK_SHOP_HOST_KEYS, append a new ID:HEX behind the others there yourself.
+
+Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
+
+  $ tiktok-shop-harness keys add
+  host key host-… is added; the current host key is still host-…
+  …
+
+Exit status: 0 if the host key was added; 2 if the host keys come from the environment; 16 if the
+database fails, or if a host key that stored data needs is not in the file, and then nothing is
+added; for others see tiktok-shop-harness --help.")]
+pub(crate) struct Add {
+    #[command(flatten)]
+    settings: StorageArgs,
+}
+
+#[derive(Serialize)]
+struct Line {
+    added: HostKeyId,
+    current: HostKeyId,
+    /// The host keys that wrap no data key, apart from the current one. The last one is the added one.
+    unused: Vec<HostKeyId>,
+}
+
+impl Add {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let opened = self.settings.open(report).await?;
+        let how = format!("append a new ID:HEX with 64 random hexadecimal digits behind the others in {HOST_KEYS}");
+        let file = key_file(&opened.keys, &how)?;
+        let status = opened.keyring().status().await?;
+        refuse_missing(&status, &opened.keys)?;
+        let added = file.add()?;
+        let unused = unused(&status, &opened.keys)?;
+        for earlier in unused.iter().filter(|id| **id != added) {
+            report.note(&format!(
+                "host key {earlier} wraps no data key, too; if no machine needs it any more, run keys retire {earlier}"
+            ));
+        }
+        let current = status.current;
+        if report.is_json() {
+            report.json(&Line { added, current, unused });
+            return Ok(());
+        }
+        report.line(&format!("host key {added} is added; the current host key is still {current}"));
+        let path = file.path().display();
+        report.detail("next", Style::new(), &format!("copy {path} to every other machine that has a copy of it"));
+        report.detail("", Style::new(), &format!("then, if keys status there lists {added}: keys promote {added}"));
+        Ok(())
+    }
+}
