@@ -50,11 +50,11 @@ Exit status: 0 if everything is under the current host key; 1 if a record can't 
 missing. Without --single-machine, all other tenants are then rotated; with it, no host key is added
 or removed if one is missing. For others see tiktok-shop-harness --help.")]
 pub(crate) struct Rotate {
-    /// Seconds to wait for running calls before earlier data keys are removed; 0 is safe if no host runs
+    /// Seconds to wait for running calls; 0 is safe if no host runs
     #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
     wait: u64,
 
-    /// Draw a new host key and use it at once; only if no other machine has a copy of the key file
+    /// Draw and use a new host key; only if no other machine has the key file
     #[arg(long)]
     single_machine: bool,
 

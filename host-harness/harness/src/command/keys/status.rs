@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
 use crate::settings::StorageArgs;
 
-/// Count the sealed records for each host key and each data key, and say whether a rotation is needed
+/// Count the records under each host key and data key, and say if a rotation is needed
 #[derive(Args)]
 #[command(after_help = "\
 The last column of the first table says what a host key is here: the current one, which wraps new
