@@ -43,9 +43,11 @@ fn a_host_key_is_replaced_and_retired_and_connections_continue() {
     assert!(printed.ends_with("\nevery data key is wrapped by the current host key\n"), "{printed}");
 
     let file = stage.data("fake-host-keys");
-    let next = format!("    next    copy {} to the other machines; delete backups of the key", file.display());
+    let next =
+        format!("    next    if keys status names no missing host key, copy {} to the other machines", file.display());
+    let then = "            then delete the host key from the backups of the key file";
     let retired = format!("host key {first} is retired");
-    assert_eq!(stage.ok(&format!("keys retire {first}"), ""), lines([&*retired, &next]));
+    assert_eq!(stage.ok(&format!("keys retire {first}"), ""), lines([&*retired, &next, then]));
     assert_eq!(ids(&stage), vec![second.clone()]);
     let events = stage.json("events --all", "");
     let of_tenant = events.iter().filter(|event| event["customer"].is_null() && event["actor"] == ACTOR);

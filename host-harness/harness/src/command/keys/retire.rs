@@ -16,7 +16,8 @@ use crate::settings::{HOST_KEYS, StorageArgs};
 This is the last of four steps that change the host key: keys add, keys promote, keys rotate, keys
 retire. Before you run it, the new host key must be the current one on every machine that has a copy
 of the key file: run keys status there. Otherwise such a machine may wrap data keys of new tenants
-with the removed host key. Afterwards, copy the key file to these machines again.
+with the removed host key, and the copy would replace the last copy of that host key. Afterwards, if
+keys status names no missing host key, copy the key file to these machines again.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -54,11 +55,13 @@ impl Retire {
             report.json(&serde_json::json!({ "retired": is_retired.then_some(&host_key) }));
         } else if is_retired {
             report.line(&format!("host key {host_key} is retired"));
+            let path = file.path().display();
             report.detail(
                 "next",
                 Style::new(),
-                &format!("copy {} to the other machines; delete backups of the key", file.path().display()),
+                &format!("if keys status names no missing host key, copy {path} to the other machines"),
             );
+            report.detail("", Style::new(), "then delete the host key from the backups of the key file");
         } else {
             report.line(&format!("there is no host key {host_key}"));
         }
