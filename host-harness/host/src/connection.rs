@@ -161,7 +161,7 @@ pub enum ConnectionStatus {
     /// The connection works, but the seller's authorization ends at this time. Ask the seller for a new consent before
     /// that time.
     AuthorizationEnding(UnixSeconds),
-    /// The connection no longer works. Only a new consent helps.
+    /// The connection no longer works. A new consent or a successful forced refresh revives it.
     ReauthorizationRequired(ReauthorizationReason),
 }
 

@@ -143,7 +143,7 @@ pub enum EventKind {
         /// When the authorization ends.
         ends: UnixSeconds,
     },
-    /// The connection no longer works. Only a new consent helps.
+    /// The connection no longer works. A new consent or a successful forced refresh revives it.
     ReauthorizationRequired(ReauthorizationReason),
     /// The connection works again after it did not work, or its authorization will no longer end soon.
     Recovered,
