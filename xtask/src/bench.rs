@@ -11,12 +11,8 @@ use crate::{executable, progress};
 
 /// Build the component and the benchmarks, then run one benchmark.
 ///
-<<<<<<< HEAD
-/// Compiles them as for production, which takes some minutes for the first time. Prints measurements and judges none of
-/// them.
-=======
-/// Compiles the benchmarks with the same profile as tests. Prints the measurements. Slow results are not an error.
->>>>>>> comments
+/// Compiles the benchmarks with the profile of production; the first time, this takes some minutes. Prints the
+/// measurements. Slow results are not an error.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
     /// The benchmark and its options, for example `webhooks --json`. `cargo xtask bench -- --help` lists the benchmarks
