@@ -8,6 +8,7 @@ mod call_state;
 mod clocks;
 mod convert;
 mod engine;
+mod fetched_credentials;
 pub(crate) mod http;
 mod imports;
 mod program;
