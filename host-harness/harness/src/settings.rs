@@ -149,12 +149,12 @@ impl StorageArgs {
             Some(fake) => (fake.clock().await?, credentials.for_fake(fake, fake.apps().await?)?),
             None => (Arc::new(SystemClock::new()), credentials),
         };
-        if matches!(database.address, Address::Memory) {
-            report.note("storage memory: nothing is kept after this command");
-        }
         // The storage is opened before the keys, so that no key is made for a database that does not exist.
         let storage = database.open(creation, Arc::clone(&clock)).await?;
         let keys = key_file.map_or_else(Ok, |path| HostKeySource::open_file(&path, report))?;
+        if matches!(database.address, Address::Memory) {
+            report.note("storage memory: nothing is kept after this command");
+        }
         check_environment(&*storage, if fake.is_some() { Environment::Fake } else { Environment::TikTokShop }).await?;
         let key_provider = keys.provider(report.last_key_error.clone());
         let credentials = Arc::new(credentials);
