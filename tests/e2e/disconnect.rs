@@ -14,7 +14,7 @@ use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_host::{ConnectorHost, ShopId};
-use tiktok_shop_sql_storage::SqlStorage;
+use tiktok_shop_sql_storage::{OpenMode, SqlStorage};
 use tiktok_shop_tests::{Access, DAY, DEAUTHORIZE, Interceptor, Passage, Stage, customer_id, grant, refusal, tenant};
 
 async fn disconnect(stage: &Stage, target: DisconnectTarget, remote: RemoteGrant) -> Disconnected {
@@ -59,7 +59,7 @@ async fn a_disconnect_that_keeps_the_grant_sends_nothing_and_erases_everything_i
 async fn after_a_disconnect_no_file_of_sqlite_contains_a_token_record_or_a_cipher() {
     let stage = Stage::new();
     let folder = tempfile::tempdir().unwrap();
-    let storage = SqlStorage::sqlite(folder.path().join("connections.sqlite")).await.unwrap();
+    let storage = SqlStorage::sqlite(folder.path().join("connections.sqlite"), OpenMode::Create).await.unwrap();
     let storage: Arc<dyn HostStorage> = Arc::new(storage);
     let host = stage.host_builder().storage(Arc::clone(&storage)).build().unwrap();
     let (tenant, alice) = (tenant(0), customer_id("alice"));

@@ -17,7 +17,7 @@ use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyFile, Keyring};
 use tiktok_shop_host::storage::{HostStorage, Next, Swapped, TokenWrite};
 use tiktok_shop_host::{Revision, TenantId};
-use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
+use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
 use tiktok_shop_tests::crash::{CUSTOMERS, customer, row, tenant};
 
 #[derive(Parser)]
@@ -32,8 +32,8 @@ struct Arguments {
 async fn main() -> Result<()> {
     let Arguments { database, keys } = Arguments::parse();
     let storage: Arc<dyn HostStorage> = match database.strip_prefix("postgres:") {
-        Some(_) => Arc::new(SqlStorage::postgres(&database, PostgresOptions::default()).await?),
-        None => Arc::new(SqlStorage::sqlite(&database).await?),
+        Some(_) => Arc::new(SqlStorage::postgres(&database, OpenMode::Create, PostgresOptions::default()).await?),
+        None => Arc::new(SqlStorage::sqlite(&database, OpenMode::Create).await?),
     };
     let keys = Arc::new(KeyFile::open_or_create(keys)?);
     let keyring = Arc::new(Keyring::new(Arc::clone(&storage), keys, Arc::new(SystemRandomness)));

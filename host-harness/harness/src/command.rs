@@ -15,6 +15,7 @@ mod keys;
 mod link_shops;
 mod list_connections;
 mod list_shops;
+mod migrate;
 mod refresh;
 mod sign;
 mod sweep;
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Events(events::Events),
     Sweep(sweep::SweepConnections),
     Keys(keys::Keys),
+    Migrate(migrate::Migrate),
     Fake(fake::Fake),
     Contract(contract::Contract),
     Inspect(inspect::Inspect),
@@ -90,6 +92,7 @@ impl Command {
             Self::Events(command) => command.run(report).await,
             Self::Sweep(command) => command.run(report).await,
             Self::Keys(command) => command.run(report).await,
+            Self::Migrate(command) => command.run(report).await,
             Self::Fake(command) => command.run(report).await,
             Self::Contract(command) => command.run(report).await,
             Self::Inspect(command) => command.run(report).await,

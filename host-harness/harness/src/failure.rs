@@ -102,9 +102,16 @@ impl From<OpenError> for Failure {
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other error means that the database can't be used")]
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Address | OpenError::Parameter | OpenError::Path(_) | OpenError::Unverified => {
-                Self::Malformed(format!("storage: {error}"))
-            }
+            OpenError::Address
+            | OpenError::Fragment
+            | OpenError::InMemory
+            | OpenError::Invisible { .. }
+            | OpenError::Parameter { .. }
+            | OpenError::Path(_)
+            | OpenError::SeveralServers
+            | OpenError::Unsupported(_)
+            | OpenError::Unverified
+            | OpenError::Value(_) => Self::Malformed(format!("storage: {error}")),
             other => Self::Unavailable(format!("storage: {other}")),
         }
     }

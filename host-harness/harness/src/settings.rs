@@ -6,6 +6,7 @@ mod browser_session;
 mod component;
 mod config_file;
 mod credentials;
+mod database;
 mod environment;
 mod fake;
 mod folders;
@@ -31,7 +32,9 @@ pub(crate) use self::browser_session::browser_session;
 pub(crate) use self::component::component_file;
 use self::config_file::ConfigFile;
 use self::credentials::Credentials;
-pub(crate) use self::environment::{CONTRACT_STORAGE, HOST_KEYS, variable};
+use self::database::Database;
+pub(crate) use self::database::{Creation, DatabaseArgs};
+pub(crate) use self::environment::{COMPONENT, CONTRACT_STORAGE, HOST_KEYS, variable};
 pub(crate) use self::fake::FakeAddress;
 pub(crate) use self::folders::{browser_session_file, config_file, database, fake_database, fake_key_file, key_file};
 pub(crate) use self::keys::HostKeySource;
@@ -112,8 +115,14 @@ pub(crate) struct OpenedHost {
 }
 
 impl StorageArgs {
-    /// Opens the storage. The function reads the settings before it creates a file or connects to anything.
+    /// Opens a storage that exists.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedStorage, Failure> {
+        self.open_or_create(Creation::Nothing, report).await
+    }
+
+    /// Opens the storage. `creation` says which database the command creates if there is none. The function reads the
+    /// settings before it creates a file or connects to anything.
+    pub(crate) async fn open_or_create(self, creation: Creation, report: &Report) -> Result<OpenedStorage, Failure> {
         let Self { storage, tenant, key_file, config, fake, actor, reason } = self;
         let tenant = match tenant {
             Some(tenant) => tenant,
@@ -124,17 +133,7 @@ impl StorageArgs {
             None => ConfigFile::read_if_exists(&config_file()?)?,
         };
         let credentials = Credentials::gather(config.tenants, &tenant)?;
-        let address = match storage {
-            Some(address) => address,
-            None => match variable(environment::STORAGE)? {
-                Some(text) => Address::parse(&text)
-                    .map_err(|what| Failure::Malformed(format!("{}: {what}", environment::STORAGE)))?,
-                None => match config.storage {
-                    Some(address) => address,
-                    None => Address::Sqlite(if fake.is_some() { fake_database()? } else { database()? }),
-                },
-            },
-        };
+        let database = Database::find(storage, config.storage, fake)?;
         let key_file = match (HostKeySource::from_environment()?, key_file) {
             (Some(_), Some(_)) => {
                 return Err(Failure::Malformed(format!("{HOST_KEYS} and --key-file are both given; use only one")));
@@ -150,11 +149,12 @@ impl StorageArgs {
             Some(fake) => (fake.clock().await?, credentials.for_fake(fake, fake.apps().await?)?),
             None => (Arc::new(SystemClock::new()), credentials),
         };
+        // The storage is opened before the keys, so that no key is made for a database that does not exist.
+        let storage = database.open(creation, Arc::clone(&clock)).await?;
         let keys = key_file.map_or_else(Ok, |path| HostKeySource::open_file(&path, report))?;
-        if matches!(address, Address::Memory) {
+        if matches!(database.address, Address::Memory) {
             report.note("storage memory: nothing is kept after this command");
         }
-        let storage = address.open(Arc::clone(&clock)).await?;
         check_environment(&*storage, if fake.is_some() { Environment::Fake } else { Environment::TikTokShop }).await?;
         let key_provider = keys.provider(report.last_key_error.clone());
         let credentials = Arc::new(credentials);
@@ -183,13 +183,19 @@ async fn check_environment(storage: &dyn HostStorage, environment: Environment) 
 }
 
 impl HostArgs {
-    /// Opens the storage and builds a host with the component.
+    /// Opens a storage that exists, and builds a host with the component.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedHost, Failure> {
+        self.open_or_create(Creation::Nothing, report).await
+    }
+
+    /// Opens the storage and builds a host with the component. `creation` says which database the command creates if
+    /// there is none.
+    pub(crate) async fn open_or_create(self, creation: Creation, report: &Report) -> Result<OpenedHost, Failure> {
         let Self { storage, component, component_sha256 } = self;
         let component = Component::File(component_file(component.as_deref())?);
         let fake = storage.fake;
         let egress = fake.map_or_else(|| Ok(EgressPolicy::production()), FakeAddress::egress)?;
-        let opened = storage.open(report).await?;
+        let opened = storage.open_or_create(creation, report).await?;
         let mut builder = ConnectorHost::builder();
         if let Some(digest) = component_sha256.or(opened.component_sha256) {
             builder = builder.component_sha256(digest);

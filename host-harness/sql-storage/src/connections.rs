@@ -7,7 +7,6 @@ pub(crate) mod shops;
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
 use tiktok_shop_host::events::{Event, EventPosition, NewEvent};
 use tiktok_shop_host::storage::{
@@ -18,10 +17,11 @@ use tiktok_shop_host::{AccountId, CustomerId, Revision, ShopId, TenantId};
 use self::events::{append, read_event, subject_statement};
 use self::row::{COLUMNS, bind_row, read_row};
 use self::shops::{PlacedShop, insert_shops, placed, read_shop};
+use crate::pool::transaction::Transaction;
 use crate::sql::columns::Columns as _;
-use crate::sql::error::{changed, storage_error};
 use crate::sql::statement::{
-    BindValues as _, connection_statement, execute, fetch_all, fetch_optional, numbered, statement,
+    BindValues as _, connection_statement, execute, execute_if_references_hold, fetch_all, fetch_optional, numbered,
+    statement,
 };
 use crate::storage::SqlStorage;
 use crate::swap::Condition;
@@ -132,11 +132,11 @@ impl ConnectionStorage for SqlStorage {
             let sql = "INSERT INTO tiktok_shop_told (tenant, customer, account, digest) VALUES ($1, $2, $3, $4) \
                        ON CONFLICT DO NOTHING";
             let query = subject_statement(sql, tenant, event.key.as_ref()).bind(once.as_bytes().to_vec());
-            let is_first = execute(&mut *transaction, query).await?;
+            let is_first = execute(&mut transaction, query).await?;
             if is_first {
                 append(&mut transaction, tenant, std::slice::from_ref(event)).await?;
             }
-            transaction.commit().await.map_err(storage_error)?;
+            transaction.commit().await?;
             Ok(is_first)
         })
         .await
@@ -195,26 +195,26 @@ impl SqlStorage {
     ) -> Result<bool, StorageError> {
         let mut transaction = self.begin().await?;
         if !write_connection(&mut transaction, tenant, key, expected, next).await? {
-            transaction.rollback().await.map_err(storage_error)?;
+            transaction.rollback().await?;
             return Ok(false);
         }
         if expected.is_some() {
             let sql = "DELETE FROM tiktok_shop_shops WHERE tenant = $1 AND customer = $2 AND account = $3";
-            execute(&mut *transaction, connection_statement(sql, tenant, key)).await?;
+            execute(&mut transaction, connection_statement(sql, tenant, key)).await?;
         }
         if let Some(next) = next {
             let shops: Vec<PlacedShop<'_>> = placed(key, &next.value).collect();
             insert_shops(&mut transaction, tenant, &shops).await?;
         }
         append(&mut transaction, tenant, events).await?;
-        transaction.commit().await.map_err(storage_error)?;
+        transaction.commit().await?;
         Ok(true)
     }
 }
 
 /// Writes or deletes a row without its shops. The conditions and the result are those of [`SqlStorage::write_row`].
 async fn write_connection(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut Transaction,
     tenant: &TenantId,
     key: &ConnectionKey,
     expected: Option<&Revision>,
@@ -251,9 +251,9 @@ async fn write_connection(
         (None, None) => {
             let sql = "SELECT revision FROM tiktok_shop_connections \
                        WHERE tenant = $1 AND customer = $2 AND account = $3";
-            let found = fetch_optional(&mut **transaction, connection_statement(sql, tenant, key)).await?;
+            let found = fetch_optional(&mut *transaction, connection_statement(sql, tenant, key)).await?;
             return Ok(found.is_none());
         }
     };
-    changed(query.execute(&mut **transaction).await)
+    execute_if_references_hold(&mut *transaction, query).await
 }

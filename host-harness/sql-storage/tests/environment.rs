@@ -5,10 +5,10 @@ use std::path::Path;
 
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tiktok_shop_host::storage::{Environment, KeyStorage as _, TenantKey, TokenStorage as _, WrappedKey};
-use tiktok_shop_sql_storage::SqlStorage;
+use tiktok_shop_sql_storage::{OpenMode, SqlStorage};
 
 async fn open(path: &Path) -> SqlStorage {
-    SqlStorage::sqlite(path).await.unwrap()
+    SqlStorage::sqlite(path, OpenMode::Create).await.unwrap()
 }
 
 #[tokio::test]

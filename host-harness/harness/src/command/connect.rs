@@ -11,7 +11,7 @@ use super::authorization_url::Shops;
 use crate::failure::Failure;
 use crate::input;
 use crate::output::{Report, ask, print_connection};
-use crate::settings::{HostArgs, OpenedHost, browser_session};
+use crate::settings::{Creation, HostArgs, OpenedHost, browser_session};
 
 /// Finish a consent: read its callback from standard input, store the connection
 #[derive(Args)]
@@ -34,7 +34,8 @@ The callback is the address to which TikTok Shop sent the seller's browser back,
 The state in the callback identifies the customer. The same user must have begun the consent with
 authorization-url, for the same tenant and storage, in the last ten minutes. After an install from
 TikTok's App Store, the callback has no state, so --app-store gives the customer. The code in the
-callback is a secret, so connect does not take it as an argument and never prints it.
+callback is a secret, so connect does not take it as an argument and never prints it. If there is no
+database, connect creates it, in a folder that exists.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -60,7 +61,7 @@ impl Connect {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         ask("Paste the address to which the browser was sent back, and press Enter:");
         let query = query(&input::line(io::stdin().lock(), MAX_BYTES)?)?;
-        let OpenedHost { host, opened, .. } = self.settings.open(report).await?;
+        let OpenedHost { host, opened, .. } = self.settings.open_or_create(Creation::Any, report).await?;
         let connection = match self.app_store {
             Some(customer) => {
                 let shops = self.shops.unwrap_or(Shops::All).into();

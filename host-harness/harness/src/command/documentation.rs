@@ -63,13 +63,20 @@ SQLite database if one of these is true:
 
 A component may be readable for everybody and may have several names. The other rules hold for it, too, unless its SHA-256 is pinned.
 
+### Which commands create a database
+
+`migrate` and `connect` create a database that a setting names, and only in a folder that exists. `authorization-url` creates only the
+default database. `contract` creates one only with `--create`. Every other command ends with status 3 if there is no database, and creates
+nothing. Only `migrate` changes the tables of an earlier release. [storage.md](storage.md#open-create-migrate) says how to update a fleet.
+
 ### The address of a PostgreSQL server
 
 A server that is reached by a socket, by `localhost` or by a loopback address needs no TLS. For every other server the program uses
 `sslmode=verify-full`, also if the address does not say so, and refuses a weaker mode. `sslrootcert=FILE` names a certificate authority
 of your own. If the network is protected in another way, append `unverified-server=allowed`. Then the address decides with `sslmode`.
 
-An address in an argument may contain only parameters that are not secret. So put an address with a password into `TIKTOK_SHOP_STORAGE`,
+[storage.md](storage.md#postgresql) lists the parameters of an address. An unknown one is an error. An address in an argument may contain
+only parameters that are not secret. So put an address with a password into `TIKTOK_SHOP_STORAGE`,
 for `contract` into `TIKTOK_SHOP_CONTRACT_STORAGE`, or into the configuration file.
 
 ### With a fake

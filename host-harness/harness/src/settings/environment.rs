@@ -8,6 +8,9 @@ use tiktok_shop_host::events::Actor;
 
 use crate::failure::Failure;
 
+/// Clap reads this variable, too. The option `--version` reads it here, because clap does not parse the other settings
+/// then.
+pub(crate) const COMPONENT: &str = "TIKTOK_SHOP_COMPONENT";
 pub(crate) const STORAGE: &str = "TIKTOK_SHOP_STORAGE";
 pub(crate) const CONTRACT_STORAGE: &str = "TIKTOK_SHOP_CONTRACT_STORAGE";
 pub(crate) const HOST_KEYS: &str = "TIKTOK_SHOP_HOST_KEYS";

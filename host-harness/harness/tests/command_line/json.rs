@@ -96,6 +96,7 @@ fn every_command_prints_exactly_these_members() {
 #[test]
 fn an_error_is_an_object() {
     let stage = Stage::new();
+    stage.ok("migrate", "");
     let error = |arguments: &str, input: &str| {
         let run = stage.run(stage.command(&format!("{arguments} --json")), input);
         let object: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{arguments}: {}", run.stdout));

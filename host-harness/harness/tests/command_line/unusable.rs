@@ -261,13 +261,6 @@ fn a_database_that_can_t_be_opened_is_refused() {
     let expected = "storage: the database can't be opened: SQLite error 26: file is not a database";
     assert_refused(&stage, &address(&text), 3, expected);
     assert!(fs::read_to_string(&text).unwrap().starts_with("this is no database"), "the file is unchanged");
-    // This folder does not exist, and no user can create it.
-    assert_refused(
-        &stage,
-        "--storage sqlite:/proc/none/db",
-        3,
-        "storage: /proc/none: No such file or directory (os error 2)",
-    );
 
     let mut unreachable = stage.command("refresh customer-7");
     unreachable.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@127.0.0.1:1/db");
@@ -283,11 +276,18 @@ fn a_database_that_can_t_be_opened_is_refused() {
     mistyped.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@127.0.0.1:1/db?ssl_mode=verify-full&CANARY");
     let (status, line) = stage.error(mistyped, "");
     assert_eq!(status, Some(2), "{line}");
-    assert!(line.starts_with("storage: the address has an unknown parameter; ") && !line.contains("CANARY"), "{line}");
+    assert!(
+        line.starts_with("storage: the address has an unknown parameter ssl_mode (similar: ssl-mode)")
+            && !line.contains("CANARY"),
+        "{line}"
+    );
     let mut malformed = stage.command("refresh customer-7");
     malformed.env("TIKTOK_SHOP_STORAGE", "postgres://user:CANARY@127.0.0.1:port/db");
-    let expected = "storage: not the address of a PostgreSQL database: postgres://USER:PASSWORD@HOST:PORT/DATABASE";
-    assert_eq!(stage.error(malformed, ""), (Some(2), expected.to_owned()));
+    let (status, line) = stage.error(malformed, "");
+    assert_eq!(status, Some(2), "{line}");
+    let expected =
+        "storage: not the address of a PostgreSQL database: write postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+    assert!(line.starts_with(expected) && !line.contains("CANARY"), "{line}");
     assert_still_works(&stage);
 }
 
@@ -385,7 +385,10 @@ fn the_contract_is_checked_only_on_an_empty_database() {
     assert_eq!(status, Some(3), "{line}");
 
     let fresh = stage.home().join("fresh.sqlite");
-    let Run { status, stdout, stderr } = run(stage.command(&format!("contract sqlite:{}", fresh.display())), "");
+    let (status, line) = stage.error(stage.command(&format!("contract sqlite:{}", fresh.display())), "");
+    assert_eq!((status, fresh.exists()), (Some(3), false), "{line}");
+    let create = format!("contract sqlite:{} --create", fresh.display());
+    let Run { status, stdout, stderr } = run(stage.command(&create), "");
     assert_eq!((status, &*stderr), (Some(0), ""), "{stdout}");
     let (checks, summary) = stdout.trim_end().rsplit_once('\n').unwrap_or_else(|| ("", stdout.trim_end()));
     assert!(checks.lines().all(|line| line.starts_with("kept ")), "{stdout}");
