@@ -20,9 +20,11 @@ mod life;
 mod malformed;
 mod output;
 mod settings;
+mod shells;
 mod sign;
 mod stage;
 mod statuses;
+mod targets;
 mod unusable;
 mod verify_webhook;
 
