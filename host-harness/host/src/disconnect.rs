@@ -57,8 +57,8 @@ pub struct Disconnected {
     pub not_revoked: Vec<NotRevoked>,
 }
 
-/// A connection of another customer that has shops in common with the target of a [`disconnect`](ConnectorHost::disconnect).
-/// With [`RemoteGrant::Revoke`], that customer loses these shops, too.
+/// A connection of another customer that has shops in common with the target of a
+/// [`disconnect`](ConnectorHost::disconnect). With [`RemoteGrant::Revoke`], that customer loses these shops, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedConnection {
     /// The connection of the other customer. It belongs to the same tenant.

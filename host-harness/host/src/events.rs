@@ -140,8 +140,8 @@ pub enum EventKind {
         /// The lost shops, in the order in which the connection lists them. The list is never empty.
         shops: Vec<ShopId>,
     },
-    /// The customer can use these linked shops again. After a new consent, this event comes as soon as TikTok has listed
-    /// the shops.
+    /// The customer can use these linked shops again. After a new consent, this event comes as soon as TikTok has
+    /// listed the shops.
     ShopsRegained {
         /// The shops, in the order in which the connection lists them. The list is never empty.
         shops: Vec<ShopId>,

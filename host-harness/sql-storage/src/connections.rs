@@ -235,8 +235,8 @@ fn joined_columns() -> String {
     )
 }
 
-/// Reads connections from the columns of [`joined_columns`]. The database rows of a connection follow each other, in the
-/// order of its shops.
+/// Reads connections from the columns of [`joined_columns`]. The database rows of a connection follow each other, in
+/// the order of its shops.
 fn read_joined_rows(rows: &[AnyRow]) -> Result<Vec<RowEntry>, StorageError> {
     let mut entries: Vec<RowEntry> = Vec::new();
     for row in rows {

@@ -153,8 +153,8 @@ impl Disconnect {
     }
 }
 
-/// Asks on a terminal whether TikTok Shop shall withdraw the access, and says whom this concerns. Fails if the answer is
-/// no, or if nobody can be asked.
+/// Asks on a terminal whether TikTok Shop shall withdraw the access, and says whom this concerns. Fails if the answer
+/// is no, or if nobody can be asked.
 async fn ask_to_revoke(shared: &[SharedConnection]) -> Result<(), Failure> {
     let others: Vec<_> = shared.iter().map(described).collect();
     let question = "TikTok Shop will withdraw the app's access, and the seller gets an e-mail. Continue? [y/N]";

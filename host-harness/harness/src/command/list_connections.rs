@@ -1,7 +1,7 @@
 //! `list-connections`: lists the connections of a customer, or of the whole tenant.
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, value_parser};
 use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
 use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
@@ -39,11 +39,12 @@ pub(crate) struct ListConnections {
     account: Option<AccountId>,
 
     /// Maximum number of connections, 1 to 1000 [default: 100]
-    #[arg(long, value_name = "NUMBER", requires = "tenant_wide", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "NUMBER", requires = "tenant_wide", value_parser = value_parser!(u16).range(1..=1000))]
     limit: Option<u16>,
 
     /// Customer and account after which the list begins
-    #[arg(long, num_args = 2, allow_hyphen_values = true, value_names = ["CUSTOMER", "ACCOUNT"], requires = "tenant_wide")]
+    #[arg(long, num_args = 2, value_names = ["CUSTOMER", "ACCOUNT"], requires = "tenant_wide")]
+    #[arg(allow_hyphen_values = true)]
     after: Vec<String>,
 
     #[command(flatten)]

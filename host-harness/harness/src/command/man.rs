@@ -34,17 +34,16 @@ Exit status: 0 if the page is printed; 2 if there is no such command.";
 impl ManualPage {
     /// Prints a page of the command line with this definition.
     pub(crate) fn run(self, definition: clap::Command, report: &mut Report) -> Result<(), Failure> {
-        let version = definition.get_version().unwrap_or_default().to_owned();
-        let mut name = definition.get_name().to_owned();
+        let source = format!("{} {}", definition.get_name(), definition.get_version().unwrap_or_default());
         let mut page = definition;
+        // This gives each command its whole name, for example tiktok-shop-harness-keys-rotate.
         page.build();
         for word in &self.command {
             let found = page.get_subcommands().find(|command| command.get_name() == word && !command.is_hide_set());
             let unknown = || Failure::Malformed(format!("{word}: no command of this name; see --help"));
             page = found.cloned().ok_or_else(unknown)?;
-            name = format!("{name}-{word}");
         }
-        let man = Man::new(page.display_name(&name).version(version)).title(&name);
+        let man = Man::new(page).source(source);
         let mut roff = Vec::new();
         // Writing into memory can't fail.
         man.render(&mut roff).map_err(|error| Failure::Unavailable(error.to_string()))?;

@@ -18,8 +18,8 @@ pub(crate) fn time(at: UnixSeconds) -> String {
 
 /// Returns the time `at` as text, with its distance from `now`. `at` is `None` if TikTok sent no believable time.
 ///
-/// The distance is rounded to the nearest whole number, so a token that lasts 7 days still ends "in 7 days" a few seconds
-/// after it was issued. The unit is small enough that the number is at least 2: two hours are "120 minutes".
+/// The distance is rounded to the nearest whole number, so a token that lasts 7 days still ends "in 7 days" a few
+/// seconds after it was issued. The unit is small enough that the number is at least 2: two hours are "120 minutes".
 pub(crate) fn end(at: Option<UnixSeconds>, now: UnixSeconds) -> String {
     let Some(at) = at else { return "unknown".to_owned() };
     let apart = at.0.abs_diff(now.0);

@@ -49,7 +49,9 @@ fn every_command_has_a_manual_page_with_its_help() {
         assert_eq!((status, &*stderr), (Some(0), ""), "{name}");
         let title = format!("tiktok-shop-harness {name}").trim_end().replace(' ', "-");
         assert!(stdout.contains(&format!(".TH {title} 1 ")), "{name}: {stdout}");
-        assert!(stdout.contains("Exit status:") && !stdout.contains("documentation"), "{name}");
+        assert!(stdout.contains("Exit status:"), "{name}");
+        // The program's own page does not name the hidden command.
+        assert!(!name.is_empty() || !stdout.contains("tiktok\\-shop\\-harness\\-documentation"), "{stdout}");
     }
 }
 
