@@ -90,8 +90,9 @@ impl ListConnections {
         let Self { customer, tenant_wide: _, status, shop, seller, account, limit, after, settings } = self;
         let filter = RowFilter { status, shop, account, seller_name: seller };
         let after = match after.as_slice() {
+            [] => None,
             [customer, account] => Some(key(customer, account)?),
-            _ => None,
+            _ => return Err(Failure::Malformed("--after <CUSTOMER> <ACCOUNT> is given twice".to_owned())),
         };
         let limit = usize::from(limit.unwrap_or(LIMIT));
         let OpenedHost { host, opened, .. } = settings.open(report).await?;
