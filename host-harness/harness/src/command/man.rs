@@ -24,7 +24,7 @@ Examples:
   .TH tiktok-shop-harness-keys-rotate 1 …
 
   $ tiktok-shop-harness man no-such-command
-  error: no-such-command: no command of this name; see --help
+  error: unknown command; see --help
 
 To read a page, write it to a file and run man -l FILE. To install it, write it to a folder such as
 ~/.local/share/man/man1, with a name such as tiktok-shop-harness-call.1.
@@ -40,7 +40,7 @@ impl ManualPage {
         page.build();
         for word in &self.command {
             let found = page.get_subcommands().find(|command| command.get_name() == word && !command.is_hide_set());
-            let unknown = || Failure::Malformed(format!("{word}: no command of this name; see --help"));
+            let unknown = || Failure::Malformed("unknown command; see --help".to_owned());
             page = found.cloned().ok_or_else(unknown)?;
         }
         let man = Man::new(page).source(source);

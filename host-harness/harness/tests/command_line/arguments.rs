@@ -36,7 +36,7 @@ fn a_wrong_argument_is_described_in_one_line() {
         (&["link-shops", "c"], "no shop is named; name the shops to link, or unlink all shops with --none"),
         (&["disconnect", "c", "--yes"], "missing: --revoke"),
         (&["completions", "CANARY"], "<SHELL>: not one of bash, elvish, fish, powershell, zsh"),
-        (&["man", "CANARY"], "CANARY: no command of this name"),
+        (&["man", "CANARY"], "unknown command"),
         (&["link-shops", "c", "CANARY"], "[SHOP]...: shop id: 1 to 19 digits"),
         (&["call", "c", "GET", "/p", "--shop", "12345678901234567890"], "--shop <ID>: shop id: 1 to 19 digits"),
         (&["call", "c", "CANARY", "/p"], "<METHOD>: not one of GET, POST, PUT, DELETE"),
