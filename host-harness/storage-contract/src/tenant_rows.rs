@@ -121,7 +121,8 @@ pub(super) async fn every_condition_of_a_filter_chooses_its_rows(trial: &Trial) 
     for (number, text) in TEXTS.iter().enumerate() {
         let key = samples::key("named", &number.to_string())?;
         tenant.put_both("r", "value", &row(&key, &[], text, ConnectionStatus::Active)?).await?;
-        eventually("`tenant_rows` with a seller's name", vec![key], || keys(&tenant, &seller(text))).await?;
+        let filter = seller(text);
+        eventually("`tenant_rows` with a seller's name", vec![key], || keys(&tenant, &filter)).await?;
     }
     Ok(())
 }
