@@ -57,14 +57,15 @@ pub(crate) struct Call {
 const AFTER_HELP: &str = "\
 The command writes the body of the answer unchanged to standard output, and the status, the code
 and the request id to standard error. With --json, the member body contains the body, and
-body_format says how: json (the body is JSON), text or base64. The body may contain secrets. For example, a list of
-authorized shops contains ciphers. TikTok's page about an endpoint says whether the endpoint needs a
-cipher. Use --shop for \"Shop\" endpoints, and do not use it for \"Seller\" endpoints.
+body_format says how: json (the body is JSON), text or base64. The body may contain secrets. For
+example, a list of authorized shops contains ciphers. TikTok's page about an endpoint says whether
+the endpoint needs a cipher. Use --shop for \"Shop\" endpoints, and do not use it for \"Seller\"
+endpoints.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
   $ tiktok-shop-harness call customer-7 GET /authorization/202309/shops --json
-  {\"http_status\":200,\"code\":\"0\",\"request_id\":\"…\",\"content_type\":\"application/json\",\"body_format\":\"json\",…}
+  {\"http_status\":200,\"code\":\"0\",\"request_id\":\"…\",…,\"body_format\":\"json\",\"body\":{…}}
 
   $ echo '{\"order_status\":\"AWAITING_SHIPMENT\"}' |
       tiktok-shop-harness call customer-7 POST /order/202309/orders/search \\

@@ -22,7 +22,7 @@ Examples:
   $ tiktok-shop-harness completions bash > /dev/null
 
   $ tiktok-shop-harness completions fish | head -n 1
-  # Print an optspec for argparse to handle cmd's options …
+  # Print an optspec for argparse …
 
 For bash, write the script to ~/.local/share/bash-completion/completions/tiktok-shop-harness, and
 for fish to ~/.config/fish/completions/tiktok-shop-harness.fish. For zsh, write it to a file with

@@ -21,7 +21,7 @@ The page has the format of man (roff). It contains the same text as --help.
 Examples:
 
   $ tiktok-shop-harness man keys rotate | grep '^.TH'
-  .TH tiktok-shop-harness-keys-rotate 1 …
+  .TH tiktok-shop-harness-keys-rotate 1  …
 
   $ tiktok-shop-harness man no-such-command
   error: unknown command; see --help
