@@ -19,7 +19,8 @@ The script belongs to the release that has printed it. Print it again after an u
 
 Examples:
 
-  $ tiktok-shop-harness completions bash > /dev/null
+  $ tiktok-shop-harness completions bash | head -n 1
+  _tiktok__shop__harness() {
 
   $ tiktok-shop-harness completions fish | head -n 1
   # Print an optspec for argparse …

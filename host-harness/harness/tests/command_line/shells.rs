@@ -34,7 +34,7 @@ fn bash_reads_its_script_and_completes_commands_and_options() {
         let last = words.split(' ').count() - 1;
         let ask = format!(
             "{script}\nCOMP_WORDS=({words}) COMP_CWORD={last}\n\
-             _tiktok-shop-harness tiktok-shop-harness \"${{COMP_WORDS[{last}]}}\" \"${{COMP_WORDS[{last}-1]}}\"\n\
+             _tiktok__shop__harness tiktok-shop-harness \"${{COMP_WORDS[{last}]}}\" \"${{COMP_WORDS[{last}-1]}}\"\n\
              printf '%s\\n' \"${{COMPREPLY[@]}}\""
         );
         let asked = run(command("bash"), ask);
@@ -69,7 +69,7 @@ fn the_manual_page_is_rendered_without_warnings() {
         return;
     }
     let mut man = command("man");
-    man.args(["--warnings", "-l"]).arg(&path).env("MANPAGER", "cat").env("LC_ALL", "C");
+    man.args(["--warnings", "-l"]).arg(&path).env("MANPAGER", "cat").env("LC_ALL", "C.UTF-8");
     let Run { status, stdout, stderr } = run(man, "");
     // A minimal Debian replaces `man` by a script that only says how to get it.
     if !stdout.contains("minimized") {
