@@ -3,6 +3,7 @@
 mod access_token;
 mod authorization_url;
 mod call;
+mod completions;
 mod connect;
 mod contract;
 mod disconnect;
@@ -10,11 +11,13 @@ mod documentation;
 mod events;
 mod fake;
 mod getting_started;
+mod held_back;
 mod inspect;
 mod keys;
 mod link_shops;
 mod list_connections;
 mod list_shops;
+mod man;
 mod migrate;
 mod refresh;
 mod sign;
@@ -52,6 +55,8 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Sign(sign::Sign),
     VerifyWebhook(verify_webhook::VerifyWebhook),
+    Completions(completions::Completions),
+    Man(man::ManualPage),
     /// Print docs/command-line.md
     #[command(hide = true)]
     Documentation,
@@ -67,6 +72,8 @@ pub(crate) fn run(
     match command {
         None => getting_started::run(report),
         Some(Command::Documentation) => report.raw(documentation::page(definition()).as_bytes()),
+        Some(Command::Completions(completions)) => completions.run(definition(), report),
+        Some(Command::Man(man)) => man.run(definition(), report)?,
         Some(Command::Sign(sign)) => sign.run(&input::read(io::stdin().lock())?, report)?,
         Some(Command::VerifyWebhook(verify)) => verify.run(&input::read(io::stdin().lock())?, report)?,
         Some(command) => return runtime::run(command.run(report)),
@@ -96,7 +103,9 @@ impl Command {
             Self::Fake(command) => command.run(report).await,
             Self::Contract(command) => command.run(report).await,
             Self::Inspect(command) => command.run(report).await,
-            Self::Sign(_) | Self::VerifyWebhook(_) | Self::Documentation => Ok(()),
+            Self::Completions(_) | Self::Documentation | Self::Man(_) | Self::Sign(_) | Self::VerifyWebhook(_) => {
+                Ok(())
+            }
         }
     }
 }

@@ -84,7 +84,10 @@ impl Words {
     pub(super) fn event(&self, kind: &EventKind) -> String {
         let word = kind.as_str();
         match kind {
-            EventKind::ShopsLinked { shops } | EventKind::ShopsUnlinked { shops } => {
+            EventKind::ShopsLinked { shops }
+            | EventKind::ShopsUnlinked { shops }
+            | EventKind::ShopsLost { shops }
+            | EventKind::ShopsRegained { shops } => {
                 let region = |id: &ShopId| {
                     self.shops.iter().find(|shop| shop.id == id.as_str()).map_or("unknown", |shop| &shop.region)
                 };

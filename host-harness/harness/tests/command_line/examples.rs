@@ -100,7 +100,9 @@ fn an_ellipsis_stands_for_any_text() {
 
 #[test]
 fn the_examples_of_commands_without_a_fake_are_true() {
-    for (arguments, count) in [("", 1), ("sign", 2), ("verify-webhook", 1), ("contract", 1), ("inspect", 2)] {
+    for (arguments, count) in
+        [("", 1), ("sign", 2), ("verify-webhook", 1), ("contract", 1), ("inspect", 2), ("completions", 2), ("man", 2)]
+    {
         let mut examples = examples_of(arguments);
         assert_eq!(examples.len(), count, "{arguments}");
         let component = xtask::component().unwrap();

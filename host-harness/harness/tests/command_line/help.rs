@@ -3,7 +3,7 @@
 use crate::{Run, harness, run};
 
 /// Every command, except the hidden command `documentation`.
-pub(crate) const COMMANDS: [&str; 23] = [
+pub(crate) const COMMANDS: [&str; 25] = [
     "authorization-url",
     "connect",
     "refresh",
@@ -27,6 +27,8 @@ pub(crate) const COMMANDS: [&str; 23] = [
     "inspect",
     "sign",
     "verify-webhook",
+    "completions",
+    "man",
 ];
 
 #[test]
@@ -54,7 +56,7 @@ fn the_help_lists_every_command_and_every_exit_status() {
     }
     let (_, statuses) = stdout.split_once("\nExit status:\n").unwrap();
     let statuses = statuses.lines().filter_map(|line| line.get(..4)?.trim().parse::<u8>().ok());
-    assert_eq!(statuses.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 17, 20, 130]);
+    assert_eq!(statuses.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16, 17, 20, 130]);
     assert!(!stdout.contains("documentation"), "the command that prints docs/command-line.md is hidden");
 }
 

@@ -23,9 +23,11 @@ mod output;
 mod pooler;
 mod schema;
 mod settings;
+mod shells;
 mod sign;
 mod stage;
 mod statuses;
+mod targets;
 mod unusable;
 mod verify_webhook;
 

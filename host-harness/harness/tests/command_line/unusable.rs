@@ -316,10 +316,19 @@ fn input_that_is_not_a_callback_or_not_a_webhook_is_refused() {
         (b"CANARY", NOT_A_CALLBACK),
         (b"https://p.example/CANARY", NOT_A_CALLBACK),
         (b"https://p.example/cb?state=CANARY", NOT_A_CALLBACK),
-        (b"code=CANARY\ncode=CANARY", "standard input has more than one line"),
+        (
+            b"code=CANARY\ncode=CANARY",
+            "standard input has more than one line; expected only the address to which the browser was sent back",
+        ),
         (b"code=CANARY\0&state=s", "standard input: not a callback: it contains a space or a control character"),
-        (b"code=CANARY\xff", "standard input is not UTF-8 at byte 12"),
-        (&endless, "standard input is longer than 64 KiB"),
+        (
+            b"code=CANARY\xff",
+            "standard input is not UTF-8 at byte 12; expected only the address to which the browser was sent back",
+        ),
+        (
+            &endless,
+            "standard input is longer than 64 KiB; expected only the address to which the browser was sent back",
+        ),
     ];
     for (input, expected) in table {
         for command in ["connect", "connect --app-store customer-8"] {

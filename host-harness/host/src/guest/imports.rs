@@ -116,7 +116,12 @@ impl Imports {
             }
             self.storage.inner().accounts(tenant, &customer).await
         };
-        run_within(self.timeout, accounts).await
+        let accounts = run_within(self.timeout, accounts).await?;
+        if let Some(found) = &self.scope.found {
+            let key = |account: &AccountId| ConnectionKey { customer: customer.clone(), account: account.clone() };
+            accounts.iter().for_each(|account| found.record(key(account)));
+        }
+        Ok(accounts)
     }
 
     async fn load_token(&self, key: types::ConnectionKey) -> Result<Option<OpenToken>, StorageError> {
@@ -149,6 +154,9 @@ impl Imports {
             (Swapped::Done, None) => token_storage::SwapOutcome::Deleted,
             (Swapped::Stale(entry), _) => {
                 self.secrets.learn_records(&entry);
+                if let (Some(found), Some(_)) = (&self.scope.found, &entry) {
+                    found.record(key);
+                }
                 token_storage::SwapOutcome::Stale(entry.map(Into::into))
             }
         })
@@ -165,6 +173,9 @@ impl Imports {
         };
         let rows = run_within(self.timeout, rows).await?;
         self.secrets.learn_rows(&rows);
+        if let Some(found) = &self.scope.found {
+            rows.iter().for_each(|entry| found.row(entry));
+        }
         Ok(rows)
     }
 

@@ -99,7 +99,10 @@ impl<'a> KindValues<'a> {
             | EventKind::Recovered
             | EventKind::Disconnected
             | EventKind::TenantErased => Ok(Self::default()),
-            EventKind::ShopsLinked { shops } | EventKind::ShopsUnlinked { shops } => {
+            EventKind::ShopsLinked { shops }
+            | EventKind::ShopsUnlinked { shops }
+            | EventKind::ShopsLost { shops }
+            | EventKind::ShopsRegained { shops } => {
                 let shops = serde_json::to_string(shops).map_err(|error| StorageError::Refused(error.to_string()))?;
                 Ok(Self { shops: Some(shops), ..Self::default() })
             }
@@ -123,6 +126,8 @@ pub(super) fn read_event(row: &AnyRow) -> Result<Event, StorageError> {
         "consent-renewed" => EventKind::ConsentRenewed,
         "shops-linked" => EventKind::ShopsLinked { shops: read_shops(row)? },
         "shops-unlinked" => EventKind::ShopsUnlinked { shops: read_shops(row)? },
+        "shops-lost" => EventKind::ShopsLost { shops: read_shops(row)? },
+        "shops-regained" => EventKind::ShopsRegained { shops: read_shops(row)? },
         "refresh-forced" => EventKind::RefreshForced,
         "token-shown" => EventKind::TokenShown,
         "authorization-ending" => EventKind::AuthorizationEnding { ends: row.seconds("ends_at")? },

@@ -27,7 +27,7 @@ struct Version {
     sql: &'static str,
 }
 
-const SQLITE: [Version; 3] = [
+const SQLITE: [Version; 4] = [
     Version {
         number: 1,
         name: "storage",
@@ -41,8 +41,14 @@ const SQLITE: [Version; 3] = [
         sql: include_str!("../../migrations/sqlite/0002_environment.sql"),
     },
     Version { number: 3, name: "audit", since: "0.1.0", sql: include_str!("../../migrations/sqlite/0003_audit.sql") },
+    Version {
+        number: 4,
+        name: "tenant lists",
+        since: "0.1.0",
+        sql: include_str!("../../migrations/sqlite/0004_tenant_lists.sql"),
+    },
 ];
-const POSTGRES: [Version; 3] = [
+const POSTGRES: [Version; 4] = [
     Version {
         number: 1,
         name: "storage",
@@ -56,11 +62,17 @@ const POSTGRES: [Version; 3] = [
         sql: include_str!("../../migrations/postgres/0002_environment.sql"),
     },
     Version { number: 3, name: "audit", since: "0.1.0", sql: include_str!("../../migrations/postgres/0003_audit.sql") },
+    Version {
+        number: 4,
+        name: "tenant lists",
+        since: "0.1.0",
+        sql: include_str!("../../migrations/postgres/0004_tenant_lists.sql"),
+    },
 ];
 
 impl SqlStorage {
     /// The version of the schema that this release needs.
-    pub const SCHEMA_VERSION: i64 = 3;
+    pub const SCHEMA_VERSION: i64 = 4;
 }
 
 fn migrator(versions: &[Version]) -> Migrator {
@@ -299,13 +311,14 @@ mod tests {
             let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             migrator(versions).iter().map(|known| (known.version, hex(&known.checksum))).collect()
         };
-        let pinned = |versions: [(i64, &str); 3]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
+        let pinned = |versions: [(i64, &str); 4]| versions.map(|(version, checksum)| (version, checksum.to_owned()));
         assert_eq!(
             checksums(&SQLITE),
             pinned([
                 (1, "5812a45cdd663f69c64a208eb554bba2548087f397c871d37dc44b98a9976ccb5c7827f351e733d5ecb0a6e31ec3a35e"),
                 (2, "a54745e9e71f101ff4c36cdade5470c849144d4385640ed7fb6fb7a0e19a3a328f334d8fa05ef7b8800674d235a62dec"),
                 (3, "829db0550687b81b86c331ecdcff126d63a0676f642da7fc614b8cc7f736e02b19ce1175e2b6cf3bbebc08c44423e74b"),
+                (4, "511cee987f41a9469938172e33d42c2e284d87d3ddc7e0c5da886d5c57f57d837bd705fecf0975b808a7394591d95879"),
             ])
         );
         assert_eq!(
@@ -314,6 +327,7 @@ mod tests {
                 (1, "2f82c94f00117d0af1cae650aba0d340623fa3f0716c17596bcac63931a9e22b876fce0cb403452c1e45382a3cc70ff1"),
                 (2, "1e304abb1bdb4bd9e99162a6da8b0834314c28cffc8f6351499fd3059f128d861b69e2dbb3845f82dccb6fb10fc50716"),
                 (3, "829db0550687b81b86c331ecdcff126d63a0676f642da7fc614b8cc7f736e02b19ce1175e2b6cf3bbebc08c44423e74b"),
+                (4, "511cee987f41a9469938172e33d42c2e284d87d3ddc7e0c5da886d5c57f57d837bd705fecf0975b808a7394591d95879"),
             ])
         );
     }
