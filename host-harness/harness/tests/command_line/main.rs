@@ -19,6 +19,7 @@ mod keys;
 mod life;
 mod malformed;
 mod output;
+mod proxy;
 mod settings;
 mod sign;
 mod stage;
