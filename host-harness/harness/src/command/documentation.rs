@@ -80,7 +80,8 @@ The proxy is asked with `CONNECT` for `auth.tiktok-shops.com:443` and `open-api.
 allow these two. TLS with TikTok Shop runs inside the tunnel: a proxy that inspects TLS must exempt the two names. The proxy resolves them.
 User and password may be left out. In both, write `%40` for `@`, `%25` for `%`, and `%3A` for a `:` in the user. They cross the network to
 an `http://` proxy in clear. If the proxy is away or refuses, nothing was sent to TikTok Shop, and the command ends with status 10. The
-error names the proxy and says what to do. A command with a fake does not use the proxy.
+error names the proxy and says what to do. The proxy must keep idle tunnels open for more than 20 seconds, so that it closes none while a
+request is on its way. A command with a fake does not use the proxy.
 
 ### With a fake
 

@@ -50,8 +50,10 @@ fn trusting(proxy: Proxy, path: &Path) -> Result<Proxy, Failure> {
         return Err(unreadable(format!("longer than {MAX_BYTES} bytes")));
     }
     let pem = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-    proxy.certificate_authorities(&pem).map_err(|error| match error {
-        InvalidProxy::Certificates => unreadable(error.to_string()),
-        _ => Failure::Malformed(format!("certificates of the proxy: {}: {error}", path.display())),
+    proxy.certificate_authorities(&pem).map_err(|error| {
+        if error == InvalidProxy::Certificates {
+            return unreadable(error.to_string());
+        }
+        Failure::Malformed(format!("certificates of the proxy: {}: {error}", path.display()))
     })
 }

@@ -52,6 +52,9 @@ impl EgressPolicy {
     /// tunnel, nothing was sent to TikTok Shop. The error names the proxy and the reason:
     /// [`ConnectorError::proxy_error`](crate::error::ConnectorError::proxy_error). Requests to a stand-in do not go
     /// through the proxy.
+    ///
+    /// The host closes a tunnel that is idle for 20 seconds. Let the proxy keep idle tunnels for longer, for example for
+    /// a minute, so that it closes none while a request is on its way.
     #[must_use]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = Some(proxy);
