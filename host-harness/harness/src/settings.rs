@@ -11,6 +11,7 @@ mod environment;
 mod fake;
 mod folders;
 mod keys;
+mod proxy;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use clap::Args;
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::CredentialsProvider;
-use tiktok_shop_host::egress::EgressPolicy;
+use tiktok_shop_host::egress::{EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::randomness::SystemRandomness;
@@ -101,6 +102,8 @@ pub(crate) struct OpenedStorage {
     credentials: Arc<dyn CredentialsProvider>,
     /// The SHA-256 that the component must have, according to the configuration file.
     component_sha256: Option<ComponentDigest>,
+    /// The forward proxy through which TikTok Shop is reached.
+    proxy: Option<Proxy>,
     /// Who runs the command. `None` if neither the options nor the environment name anybody.
     actor: Option<Actor>,
     /// Why the command is run.
@@ -133,6 +136,7 @@ impl StorageArgs {
             None => ConfigFile::read_if_exists(&config_file()?)?,
         };
         let credentials = Credentials::gather(config.tenants, &tenant)?;
+        let proxy = config.proxy.with_environment()?;
         let database = Database::find(storage, config.storage, fake)?;
         let key_file = match (HostKeySource::from_environment()?, key_file) {
             (Some(_), Some(_)) => {
@@ -160,7 +164,18 @@ impl StorageArgs {
         let credentials = Arc::new(credentials);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
-        Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials, component_sha256, actor, reason })
+        Ok(OpenedStorage {
+            storage,
+            keys,
+            tenant,
+            key_provider,
+            clock,
+            credentials,
+            component_sha256,
+            proxy,
+            actor,
+            reason,
+        })
     }
 }
 
@@ -194,8 +209,13 @@ impl HostArgs {
         let Self { storage, component, component_sha256 } = self;
         let component = Component::File(component_file(component.as_deref())?);
         let fake = storage.fake;
-        let egress = fake.map_or_else(|| Ok(EgressPolicy::production()), FakeAddress::egress)?;
         let opened = storage.open_or_create(creation, report).await?;
+        // A fake is on this machine, so no proxy is needed to reach it.
+        let egress = match (fake, &opened.proxy) {
+            (Some(fake), _) => fake.egress()?,
+            (None, Some(proxy)) => EgressPolicy::production().proxy(proxy.clone()),
+            (None, None) => EgressPolicy::production(),
+        };
         let mut builder = ConnectorHost::builder();
         if let Some(digest) = component_sha256.or(opened.component_sha256) {
             builder = builder.component_sha256(digest);

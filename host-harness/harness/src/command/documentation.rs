@@ -44,6 +44,8 @@ the file wins over the built-in default.
 | app secret | | `TIKTOK_SHOP_APP_SECRET` | `tenants.NAME.app-secret` |
 | the previous app secret, for webhooks | | `TIKTOK_SHOP_PREVIOUS_APP_SECRET` | `tenants.NAME.previous-app-secret` |
 | Partner Center's authorization link | | `TIKTOK_SHOP_AUTHORIZATION_LINK` | `tenants.NAME.authorization-link` |
+| forward proxy to TikTok Shop: `http://USER:PASSWORD@HOST:PORT` or `https://…`; without it, none, and `HTTPS_PROXY` is not read | | `TIKTOK_SHOP_PROXY` | `egress.proxy` |
+| file of certificate authorities, in PEM, for an `https://` proxy; default Mozilla's authorities | | `TIKTOK_SHOP_PROXY_CERTIFICATES` | `egress.proxy-certificates` |
 | database that `contract` checks | its argument, without a password | `TIKTOK_SHOP_CONTRACT_STORAGE` | |
 
 The data folder is `$XDG_DATA_HOME/tiktok-shop-harness` (`~/.local/share/…`), the configuration folder
@@ -79,6 +81,15 @@ of your own. If the network is protected in another way, append `unverified-serv
 only parameters that are not secret. So put an address with a password into `TIKTOK_SHOP_STORAGE`,
 for `contract` into `TIKTOK_SHOP_CONTRACT_STORAGE`, or into the configuration file.
 
+### A forward proxy
+
+The proxy is asked with `CONNECT` for `auth.tiktok-shops.com:443` and `open-api.tiktokglobalshop.com:443`, and for nothing else, so it must
+allow these two. TLS with TikTok Shop runs inside the tunnel: a proxy that inspects TLS must exempt the two names. The proxy resolves them.
+User and password may be left out. In both, write `%40` for `@`, `%25` for `%`, and `%3A` for a `:` in the user. They cross the network to
+an `http://` proxy in clear. If the proxy is away or refuses, nothing was sent to TikTok Shop, and the command ends with status 10. The
+error names the proxy and says what to do. The proxy must keep idle tunnels open for more than 20 seconds, so that it closes none while a
+request is on its way. A command with a fake does not use the proxy.
+
 ### With a fake
 
 A command reads the fake's clock when it starts, and uses this time. The database measures some periods by a real clock nevertheless: for
@@ -99,6 +110,9 @@ Relative paths start at the folder of the file. An unknown member is an error.
 ```toml
 storage = \"postgres://connector:PASSWORD@db.example/shops?sslmode=verify-full\"
 key-file = \"host-keys\"
+
+[egress]
+proxy = \"http://connector:PASSWORD@proxy.internal:3128\"
 
 [tenants.default]
 app-key = \"6a1b2c3d4e5f6\"

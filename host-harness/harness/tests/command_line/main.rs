@@ -21,6 +21,7 @@ mod malformed;
 mod opening;
 mod output;
 mod pooler;
+mod proxy;
 mod schema;
 mod settings;
 mod shells;

@@ -172,7 +172,7 @@ fn a_configuration_that_is_malformed_or_not_private_is_refused() {
     for (text, expected) in [
         (
             "app-secret = \"CANARY\"",
-            "app-secret: unknown member; the known members are storage, key-file, component-sha256, tenants",
+            "app-secret: unknown member; the known members are storage, key-file, component-sha256, egress, tenants",
         ),
         ("[tenants.default]\napp-secret = CANARY", "not TOML at line 2, column 14"),
         ("[tenants.default]\napp-secret = 7", "tenants.default.app-secret: not text"),

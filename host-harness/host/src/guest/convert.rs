@@ -384,9 +384,12 @@ impl GuestEffect {
         match self {
             Self::Renewed => RefreshEffect::Renewed,
             Self::ShopsRead => RefreshEffect::ShopsRead,
-            Self::NothingSent(action, failure) => {
-                RefreshEffect::NothingSent(ConnectorError { plugin: plugin.clone(), action, failure })
-            }
+            Self::NothingSent(action, failure) => RefreshEffect::NothingSent(ConnectorError {
+                plugin: plugin.clone(),
+                action,
+                failure,
+                proxy_error: None,
+            }),
         }
     }
 }

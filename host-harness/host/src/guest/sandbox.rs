@@ -33,7 +33,7 @@ use super::turns::{Place, Turns};
 use crate::clock::Clock;
 use crate::credentials::CredentialsProvider;
 use crate::deadlines::Deadlines;
-use crate::egress::Client;
+use crate::egress::{Client, LastProxyError};
 use crate::error::{CallError, ConnectorError, Resource};
 use crate::id::{InvalidId, Revisions, TenantId};
 use crate::limits::Limits;
@@ -175,11 +175,12 @@ impl Sandbox {
         export: impl for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
     ) -> Result<T, CallError> {
         let deadline = self.deadlines.call;
-        let wasm_store = self.wasm_store(scope, secrets.clone(), credentials)?;
+        let last_proxy_error = LastProxyError::default();
+        let wasm_store = self.wasm_store(scope, secrets.clone(), credentials, last_proxy_error.clone())?;
         // If the call takes too long, its future is dropped, which also drops the instance.
         match tokio::time::timeout(deadline, self.run(wasm_store, export)).await {
             Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(error))) => Err(self.connector_error(error, &secrets)),
+            Ok(Ok(Err(error))) => Err(self.connector_error(error, &secrets, &last_proxy_error)),
             Ok(Err(error)) => Err(self.call_error(&error)),
             Err(_late) => Err(CallError::DeadlineExceeded { plugin: self.program.plugin.clone(), deadline }),
         }
@@ -200,6 +201,7 @@ impl Sandbox {
         scope: Scope,
         secrets: Secrets,
         credentials: Option<FetchedCredentials>,
+        last_proxy_error: LastProxyError,
     ) -> Result<Store<CallState>, CallError> {
         let limits = &self.limits;
         let revisions = Revisions::draw(&*self.randomness).map_err(|error| {
@@ -224,6 +226,7 @@ impl Sandbox {
                 call_started: Instant::now(),
                 last_token_request: self.deadlines.last_token_request(),
                 secrets: secrets.clone(),
+                last_proxy_error,
             },
             randomness: GuestRandomness { source: Arc::clone(&self.randomness), max_bytes: limits.random_bytes },
             imports: Imports::new(
@@ -258,10 +261,12 @@ impl Sandbox {
     }
 
     /// Converts an error that the guest returned. Replaces every text in the error that contains a secret of the call.
-    fn connector_error(&self, error: types::Error, secrets: &Secrets) -> CallError {
+    /// If the latest request failed at the proxy, the error says so.
+    fn connector_error(&self, error: types::Error, secrets: &Secrets, last_proxy_error: &LastProxyError) -> CallError {
         let (action, failure) = error.into();
         let failure = secrets.removed_from(failure);
-        CallError::Connector(ConnectorError { plugin: self.program.plugin.clone(), action, failure })
+        let error = ConnectorError { plugin: self.program.plugin.clone(), action, failure, proxy_error: None };
+        CallError::Connector(error.with_proxy_error(last_proxy_error.get()))
     }
 
     fn call_error(&self, error: &wasmtime::Error) -> CallError {
