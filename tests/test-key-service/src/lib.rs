@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -34,12 +34,28 @@ const MAX_STARTS: usize = 5;
 /// An OpenBao server that is initialized and unsealed, with the transit engine at `transit`.
 #[derive(Debug)]
 pub struct Server {
-    address: SocketAddr,
+    addresses: Addresses,
     root_token: String,
     unseal_key: String,
     program: PathBuf,
     folder: TempDir,
     process: Option<Child>,
+}
+
+/// The addresses on which a server listens.
+#[derive(Debug, Clone, Copy)]
+struct Addresses {
+    api: SocketAddr,
+    /// The storage of the server, Raft, needs this address, although the server is alone.
+    cluster: SocketAddr,
+}
+
+impl Addresses {
+    /// Returns two addresses that are free now.
+    fn draw() -> Self {
+        let (api, cluster) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        Self { api: api.local_addr().unwrap(), cluster: cluster.local_addr().unwrap() }
+    }
 }
 
 impl Drop for Server {
@@ -62,10 +78,10 @@ impl Server {
         };
         let folder = tempfile::tempdir().unwrap();
         for _ in 0..MAX_STARTS {
-            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            if let Some(process) = spawn(&program, folder.path(), address) {
+            let addresses = Addresses::draw();
+            if let Some(process) = spawn(&program, folder.path(), addresses) {
                 let (root_token, unseal_key) = (String::new(), String::new());
-                let mut server = Self { address, root_token, unseal_key, program, folder, process: Some(process) };
+                let mut server = Self { addresses, root_token, unseal_key, program, folder, process: Some(process) };
                 server.initialize();
                 return Some(server);
             }
@@ -84,7 +100,7 @@ impl Server {
     /// Returns the address, for example `http://127.0.0.1:8200`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.addresses.api)
     }
 
     /// Returns the token that may do everything.
@@ -100,7 +116,7 @@ impl Server {
     #[must_use]
     pub fn request(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let mut stream = TcpStream::connect(self.address).unwrap();
+        let mut stream = TcpStream::connect(self.addresses.api).unwrap();
         // With HTTP/1.0, the server closes the connection after the answer, and does not send the answer in chunks.
         write!(
             stream,
@@ -145,10 +161,19 @@ impl Server {
         self.ok("PUT", "sys/seal", &Value::Null);
     }
 
-    /// Unseals the server.
+    /// Unseals the server, and waits until it accepts requests.
+    ///
+    /// # Panics
+    /// If the server does not accept requests in time.
+    #[expect(clippy::disallowed_methods, reason = "a server tells nobody when it accepts requests")]
     pub fn unseal(&self) {
         let answer = self.ok("PUT", "sys/unseal", &json!({ "key": self.unseal_key }));
         assert_eq!(answer["sealed"], false, "{answer}");
+        let started = Instant::now();
+        while self.request("GET", "sys/health", &Value::Null).0 != 200 {
+            assert!(started.elapsed() < START, "OpenBao does not become active");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Stops the server. Its data stay.
@@ -164,19 +189,25 @@ impl Server {
     /// # Panics
     /// If the server does not start.
     pub fn start_again(&mut self) {
-        self.process = Some(spawn(&self.program, self.folder.path(), self.address).expect("the port is still free"));
+        self.process = Some(spawn(&self.program, self.folder.path(), self.addresses).expect("the port is still free"));
         self.unseal();
     }
 }
 
 /// Starts the program. Returns when it accepts requests. Returns `None` if it ends at once.
-fn spawn(program: &Path, folder: &Path, address: SocketAddr) -> Option<Child> {
-    let configuration = folder.join("server.json");
+fn spawn(program: &Path, folder: &Path, addresses: Addresses) -> Option<Child> {
+    let Addresses { api, cluster } = addresses;
+    let (configuration, data) = (folder.join("server.json"), folder.join("data"));
     let content = json!({
-        "storage": { "file": { "path": folder.join("data") } },
-        "listener": [{ "tcp": { "address": address.to_string(), "tls_disable": true } }],
-        "disable_mlock": true,
+        // Of the storages of OpenBao 2.7, only Raft keeps data over a restart without a database.
+        "storage": { "raft": { "path": data, "node_id": "test", "performance_multiplier": 1 } },
+        "listener": [{
+            "tcp": { "address": api.to_string(), "cluster_address": cluster.to_string(), "tls_disable": true },
+        }],
+        "api_addr": format!("http://{api}"),
+        "cluster_addr": format!("http://{cluster}"),
     });
+    std::fs::create_dir_all(&data).unwrap();
     std::fs::write(&configuration, content.to_string()).unwrap();
     let mut command = xtask::program(program);
     command.arg("server").arg("-config").arg(&configuration).stdout(Stdio::piped()).stderr(Stdio::null());
