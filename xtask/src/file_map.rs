@@ -19,6 +19,7 @@ const FOLDERS: [&str; 7] = [
     "host-harness/host/src",
     "host-harness/sql-storage/src",
     "host-harness/storage-contract/src",
+    "host-harness/key-service/src",
     "host-harness/private-file/src",
     "host-harness/harness/src",
 ];

@@ -10,6 +10,7 @@ mod database;
 mod environment;
 mod fake;
 mod folders;
+mod key_service;
 mod keys;
 mod proxy;
 
@@ -138,16 +139,20 @@ impl StorageArgs {
         let credentials = Credentials::gather(config.tenants, &tenant)?;
         let proxy = config.proxy.with_environment()?;
         let database = Database::find(storage, config.storage, fake)?;
-        let key_file = match (HostKeySource::from_environment()?, key_file) {
+        // With a key service, the other host keys only unwrap what they wrapped earlier. No default file is looked for.
+        let service = config.key_service.map(key_service::KeyServiceTable::open).transpose()?;
+        let key_source = match (HostKeySource::from_environment()?, key_file) {
             (Some(_), Some(_)) => {
                 return Err(Failure::Malformed(format!("{HOST_KEYS} and --key-file are both given; use only one")));
             }
-            (Some(keys), None) => Err(keys),
+            (Some(keys), None) => Err(Some(keys)),
             (None, Some(path)) => Ok(path),
-            (None, None) => {
-                let default = if fake.is_some() { fake_key_file } else { folders::key_file };
-                Ok(config.key_file.map_or_else(default, Ok)?)
-            }
+            (None, None) => match config.key_file {
+                Some(path) => Ok(path),
+                None if service.is_some() => Err(None),
+                None if fake.is_some() => Ok(fake_key_file()?),
+                None => Ok(folders::key_file()?),
+            },
         };
         let (clock, credentials): (Arc<dyn Clock>, _) = match fake {
             Some(fake) => (fake.clock().await?, credentials.for_fake(fake, fake.apps().await?)?),
@@ -155,7 +160,14 @@ impl StorageArgs {
         };
         // The storage is opened before the keys, so that no key is made for a database that does not exist.
         let storage = database.open(creation, Arc::clone(&clock)).await?;
-        let keys = key_file.map_or_else(Ok, |path| HostKeySource::open_file(&path, report))?;
+        let keys = match (service, key_source) {
+            (None, Ok(path)) => HostKeySource::open_file(&path, report)?,
+            (Some(service), Ok(path)) => {
+                HostKeySource::Service { service, earlier: Some(Box::new(HostKeySource::open_earlier_file(&path)?)) }
+            }
+            (Some(service), Err(keys)) => HostKeySource::Service { service, earlier: keys.map(Box::new) },
+            (None, Err(keys)) => keys.ok_or_else(|| Failure::Malformed("no host keys are named".to_owned()))?,
+        };
         if matches!(database.address, Address::Memory) {
             report.note("storage memory: nothing is kept after this command");
         }

@@ -48,14 +48,14 @@ impl KeyProvider for KeepsWrapped {
         self.file.current().await
     }
 
-    async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
-        let wrapped = self.file.wrap(key, context).await?;
+    async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+        let wrapped = self.file.wrap(tenant, key, context).await?;
         self.wrapped.lock().unwrap().push(wrapped.clone());
         Ok(wrapped)
     }
 
-    async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
-        self.file.unwrap(wrapped, context).await
+    async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
+        self.file.unwrap(tenant, wrapped, context).await
     }
 }
 

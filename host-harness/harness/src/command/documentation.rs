@@ -33,6 +33,7 @@ the file wins over the built-in default.
 | storage: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, `memory:`; default `connections.sqlite` in the data folder, `fake-connections.sqlite` for a fake | `--storage`, without a password | `TIKTOK_SHOP_STORAGE` | `storage` |
 | tenant; default `default` | `--tenant` | `TIKTOK_SHOP_TENANT` | |
 | host keys: `ID:HEX` with 64 hexadecimal digits, separated by commas; the first one wraps data keys | | `TIKTOK_SHOP_HOST_KEYS` | |
+| key service: OpenBao or Vault ([keys.md](keys.md)); its token or secret id | | `TIKTOK_SHOP_KEY_SERVICE_TOKEN`, `TIKTOK_SHOP_KEY_SERVICE_SECRET_ID` | `[key-service]` |
 | file of host keys, one per line; default `host-keys` in the data folder, or `fake-host-keys` with a fake, created on first use; use a file for one database only | `--key-file` | `TIKTOK_SHOP_KEY_FILE` | `key-file` |
 | component; default `tiktok_shop_connector.wasm` beside the program, or in `target/dist` of the workspace in which the program was built | `--component` | `TIKTOK_SHOP_COMPONENT` | |
 | SHA-256 that the component must have, 64 hexadecimal digits; without it, any component | `--component-sha256` | `TIKTOK_SHOP_COMPONENT_SHA256` | `component-sha256` |

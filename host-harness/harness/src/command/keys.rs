@@ -32,7 +32,8 @@ enum KeysCommand {
 
 const AFTER_HELP: &str = "\
 Each tenant has a data key, which seals the tenant's stored tokens and ciphers. A host key wraps the
-data keys. The host key comes from the key file or from the environment. To change the host key, run
+data keys. The host key comes from the key file, from the environment or from a key service
+(docs/keys.md). To change the host key, run
 keys rotate, and then keys retire with the name of the old host key.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:

@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 use super::address::Address;
 use super::credentials::App;
+use super::key_service::KeyServiceTable;
 use super::proxy::ProxySettings;
 use crate::failure::Failure;
 
@@ -21,6 +22,7 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(crate) struct ConfigFile {
     pub(crate) storage: Option<Address>,
     pub(crate) key_file: Option<PathBuf>,
+    pub(crate) key_service: Option<KeyServiceTable>,
     pub(crate) component_sha256: Option<ComponentDigest>,
     pub(crate) proxy: ProxySettings,
     pub(crate) tenants: BTreeMap<TenantId, App>,
@@ -62,6 +64,9 @@ impl ConfigFile {
                     config.storage = Some(address.relative_to(folder));
                 }
                 "key-file" => config.key_file = Some(folder.join(text_of(value, name)?)),
+                "key-service" => {
+                    config.key_service = Some(KeyServiceTable::parse(table_of(value, name)?, name, folder)?);
+                }
                 "component-sha256" => {
                     let digest = text_of(value, name)?.parse().map_err(|what| format!("{name}: {what}"))?;
                     config.component_sha256 = Some(digest);
@@ -74,7 +79,10 @@ impl ConfigFile {
                         config.tenants.insert(id, app(table_of(members, &place)?, &place)?);
                     }
                 }
-                _ => return Err(unknown(name, "storage, key-file, component-sha256, egress, tenants")),
+                _ => {
+                    let known = "storage, key-file, key-service, component-sha256, egress, tenants";
+                    return Err(unknown(name, known));
+                }
             }
         }
         Ok(config)
@@ -115,7 +123,7 @@ fn app(members: &Table, place: &str) -> Result<App, String> {
     Ok(app)
 }
 
-fn text_of<'a>(value: &'a Value, place: &str) -> Result<&'a str, String> {
+pub(super) fn text_of<'a>(value: &'a Value, place: &str) -> Result<&'a str, String> {
     match value.as_str() {
         Some("") => Err(format!("{place}: empty")),
         Some(text) => Ok(text),
@@ -127,7 +135,7 @@ fn table_of<'a>(value: &'a Value, place: &str) -> Result<&'a Table, String> {
     value.as_table().ok_or_else(|| format!("{place}: not a table"))
 }
 
-fn unknown(place: &str, known: &str) -> String {
+pub(super) fn unknown(place: &str, known: &str) -> String {
     format!("{place}: unknown member; the known members are {known}")
 }
 
@@ -172,7 +180,8 @@ mod tests {
         for (text, error) in [
             (
                 "app-secret = \"CANARY\"",
-                "app-secret: unknown member; the known members are storage, key-file, component-sha256, egress, tenants"
+                "app-secret: unknown member; the known members are storage, key-file, key-service, component-sha256, \
+                 egress, tenants"
                     .to_owned(),
             ),
             ("[tenants.acme]\napp_secret = \"CANARY\"", format!("tenants.acme.app_secret: unknown member; {known}")),

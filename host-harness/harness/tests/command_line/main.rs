@@ -15,6 +15,7 @@ mod getting_started;
 mod help;
 mod interrupted;
 mod json;
+mod key_service;
 mod keys;
 mod life;
 mod malformed;
