@@ -54,13 +54,15 @@ pub(crate) struct Invocation {
 
 /// Why there is no command to run.
 pub(crate) enum NoInvocation {
-    /// The arguments ask for the help or the version, and the program has already printed it.
+    /// The arguments ask for the help, and the program has already printed it.
     Printed,
+    /// The arguments ask for the version.
+    Version { format: OutputFormat },
     /// The arguments are wrong.
     Invalid { failure: Failure, format: OutputFormat },
 }
 
-/// Parses the arguments of this process. Prints the help or the version if the arguments ask for it.
+/// Parses the arguments of this process. Prints the help if the arguments ask for it.
 pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
     match definition().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(Arguments { command, json, verbose }) => {
@@ -70,17 +72,23 @@ pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
             let format = if json && !text_errors { OutputFormat::Json } else { OutputFormat::Text };
             Ok(Invocation { command, format, verbose })
         }
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => {
+            Err(NoInvocation::Version { format: format_of_arguments() })
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             // If printing fails, nobody reads the output any more, so the error is ignored.
             let _ = error.print();
             Err(NoInvocation::Printed)
         }
         Err(error) => {
-            let json = std::env::args_os().any(|argument| argument == "--json");
-            let format = if json { OutputFormat::Json } else { OutputFormat::Text };
-            Err(NoInvocation::Invalid { failure: usage_error::failure(&error), format })
+            Err(NoInvocation::Invalid { failure: usage_error::failure(&error), format: format_of_arguments() })
         }
     }
+}
+
+/// Returns the format for arguments that clap did not parse to the end.
+fn format_of_arguments() -> OutputFormat {
+    if std::env::args_os().any(|argument| argument == "--json") { OutputFormat::Json } else { OutputFormat::Text }
 }
 
 /// Returns the definition of the command line. Its help lists the exit statuses.

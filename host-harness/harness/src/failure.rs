@@ -56,12 +56,15 @@ pub(crate) enum Failure {
     Unavailable(String),
     /// The program understood the command and refused it.
     Refused(String),
-    /// There is nothing of the name that the user gave.
+    /// There is nothing of the name that the command got, so nothing was changed.
     Absent(String),
     /// A host key that stored data needs is not here.
     KeyMissing(String),
     /// A consent or a call failed.
     Consent(ConsentError),
+    /// A call failed because the connection is held back after failures. `why` is the latest of these failures, and
+    /// `next` says what the user can do about it.
+    HeldBack { error: Box<CallError>, why: String, next: String },
     /// The storage failed when the program used it directly, not in a call of the connector.
     Storage(StorageError),
     /// Ctrl-C was pressed twice.
@@ -115,9 +118,16 @@ impl From<OpenError> for Failure {
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other error means that the database can't be used")]
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Address | OpenError::Parameter | OpenError::Path(_) | OpenError::Unverified => {
-                Self::Malformed(format!("storage: {error}"))
-            }
+            OpenError::Address
+            | OpenError::Fragment
+            | OpenError::InMemory
+            | OpenError::Invisible { .. }
+            | OpenError::Parameter { .. }
+            | OpenError::Path(_)
+            | OpenError::SeveralServers
+            | OpenError::Unsupported(_)
+            | OpenError::Unverified
+            | OpenError::Value(_) => Self::Malformed(format!("storage: {error}")),
             other => Self::Unavailable(format!("storage: {other}")),
         }
     }
@@ -295,6 +305,11 @@ impl Failure {
             Self::Absent(text) => ErrorReport::new(ABSENT, "absent", text.clone()),
             Self::KeyMissing(text) => ErrorReport::new(STORAGE_FAILED, "key-missing", text.clone()),
             Self::Consent(error) => ErrorReport::of_consent(error),
+            Self::HeldBack { error, why, next } => {
+                let report = ErrorReport::of_call(error);
+                let detail = format!("{}; the latest failure: {why}", report.detail.trim_end_matches('.'));
+                ErrorReport { detail, next: format!("{next}, or {}", report.next), ..report }
+            }
             Self::Storage(error) => ErrorReport::of_storage(error),
             Self::Interrupted => ErrorReport::new(INTERRUPTED, "interrupted", "stopped at once".to_owned()),
         }

@@ -6,10 +6,13 @@ mod browser_session;
 mod component;
 mod config_file;
 mod credentials;
+mod database;
 mod environment;
 mod fake;
 mod folders;
+mod key_service;
 mod keys;
+mod proxy;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +21,7 @@ use clap::Args;
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::CredentialsProvider;
-use tiktok_shop_host::egress::EgressPolicy;
+use tiktok_shop_host::egress::{EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::randomness::SystemRandomness;
@@ -31,7 +34,9 @@ pub(crate) use self::browser_session::browser_session;
 pub(crate) use self::component::component_file;
 use self::config_file::ConfigFile;
 use self::credentials::Credentials;
-pub(crate) use self::environment::{CONTRACT_STORAGE, HOST_KEYS, variable};
+use self::database::Database;
+pub(crate) use self::database::{Creation, DatabaseArgs};
+pub(crate) use self::environment::{COMPONENT, CONTRACT_STORAGE, HOST_KEYS, variable};
 pub(crate) use self::fake::FakeAddress;
 pub(crate) use self::folders::{browser_session_file, config_file, database, fake_database, fake_key_file, key_file};
 pub(crate) use self::keys::HostKeySource;
@@ -98,6 +103,8 @@ pub(crate) struct OpenedStorage {
     credentials: Arc<dyn CredentialsProvider>,
     /// The SHA-256 that the component must have, according to the configuration file.
     component_sha256: Option<ComponentDigest>,
+    /// The forward proxy through which TikTok Shop is reached.
+    proxy: Option<Proxy>,
     /// Who runs the command. `None` if neither the options nor the environment name anybody.
     actor: Option<Actor>,
     /// Why the command is run.
@@ -112,8 +119,14 @@ pub(crate) struct OpenedHost {
 }
 
 impl StorageArgs {
-    /// Opens the storage. The function reads the settings before it creates a file or connects to anything.
+    /// Opens a storage that exists.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedStorage, Failure> {
+        self.open_or_create(Creation::Nothing, report).await
+    }
+
+    /// Opens the storage. `creation` says which database the command creates if there is none. The function reads the
+    /// settings before it creates a file or connects to anything.
+    pub(crate) async fn open_or_create(self, creation: Creation, report: &Report) -> Result<OpenedStorage, Failure> {
         let Self { storage, tenant, key_file, config, fake, actor, reason } = self;
         let tenant = match tenant {
             Some(tenant) => tenant,
@@ -124,43 +137,57 @@ impl StorageArgs {
             None => ConfigFile::read_if_exists(&config_file()?)?,
         };
         let credentials = Credentials::gather(config.tenants, &tenant)?;
-        let address = match storage {
-            Some(address) => address,
-            None => match variable(environment::STORAGE)? {
-                Some(text) => Address::parse(&text)
-                    .map_err(|what| Failure::Malformed(format!("{}: {what}", environment::STORAGE)))?,
-                None => match config.storage {
-                    Some(address) => address,
-                    None => Address::Sqlite(if fake.is_some() { fake_database()? } else { database()? }),
-                },
-            },
-        };
-        let key_file = match (HostKeySource::from_environment()?, key_file) {
+        let proxy = config.proxy.with_environment()?;
+        let database = Database::find(storage, config.storage, fake)?;
+        // With a key service, the other host keys only unwrap what they wrapped earlier. No default file is looked for.
+        let service = config.key_service.map(key_service::KeyServiceTable::open).transpose()?;
+        let key_source = match (HostKeySource::from_environment()?, key_file) {
             (Some(_), Some(_)) => {
                 return Err(Failure::Malformed(format!("{HOST_KEYS} and --key-file are both given; use only one")));
             }
-            (Some(keys), None) => Err(keys),
+            (Some(keys), None) => Err(Some(keys)),
             (None, Some(path)) => Ok(path),
-            (None, None) => {
-                let default = if fake.is_some() { fake_key_file } else { folders::key_file };
-                Ok(config.key_file.map_or_else(default, Ok)?)
-            }
+            (None, None) => match config.key_file {
+                Some(path) => Ok(path),
+                None if service.is_some() => Err(None),
+                None if fake.is_some() => Ok(fake_key_file()?),
+                None => Ok(folders::key_file()?),
+            },
         };
         let (clock, credentials): (Arc<dyn Clock>, _) = match fake {
             Some(fake) => (fake.clock().await?, credentials.for_fake(fake, fake.apps().await?)?),
             None => (Arc::new(SystemClock::new()), credentials),
         };
-        let keys = key_file.map_or_else(Ok, |path| HostKeySource::open_file(&path, report))?;
-        if matches!(address, Address::Memory) {
+        // The storage is opened before the keys, so that no key is made for a database that does not exist.
+        let storage = database.open(creation, Arc::clone(&clock)).await?;
+        let keys = match (service, key_source) {
+            (None, Ok(path)) => HostKeySource::open_file(&path, report)?,
+            (Some(service), Ok(path)) => {
+                HostKeySource::Service { service, earlier: Some(Box::new(HostKeySource::open_earlier_file(&path)?)) }
+            }
+            (Some(service), Err(keys)) => HostKeySource::Service { service, earlier: keys.map(Box::new) },
+            (None, Err(keys)) => keys.ok_or_else(|| Failure::Malformed("no host keys are named".to_owned()))?,
+        };
+        if matches!(database.address, Address::Memory) {
             report.note("storage memory: nothing is kept after this command");
         }
-        let storage = address.open(Arc::clone(&clock)).await?;
         check_environment(&*storage, if fake.is_some() { Environment::Fake } else { Environment::TikTokShop }).await?;
         let key_provider = keys.provider(report.last_key_error.clone());
         let credentials = Arc::new(credentials);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
-        Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials, component_sha256, actor, reason })
+        Ok(OpenedStorage {
+            storage,
+            keys,
+            tenant,
+            key_provider,
+            clock,
+            credentials,
+            component_sha256,
+            proxy,
+            actor,
+            reason,
+        })
     }
 }
 
@@ -183,13 +210,24 @@ async fn check_environment(storage: &dyn HostStorage, environment: Environment) 
 }
 
 impl HostArgs {
-    /// Opens the storage and builds a host with the component.
+    /// Opens a storage that exists, and builds a host with the component.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedHost, Failure> {
+        self.open_or_create(Creation::Nothing, report).await
+    }
+
+    /// Opens the storage and builds a host with the component. `creation` says which database the command creates if
+    /// there is none.
+    pub(crate) async fn open_or_create(self, creation: Creation, report: &Report) -> Result<OpenedHost, Failure> {
         let Self { storage, component, component_sha256 } = self;
         let component = Component::File(component_file(component.as_deref())?);
         let fake = storage.fake;
-        let egress = fake.map_or_else(|| Ok(EgressPolicy::production()), FakeAddress::egress)?;
-        let opened = storage.open(report).await?;
+        let opened = storage.open_or_create(creation, report).await?;
+        // A fake is on this machine, so no proxy is needed to reach it.
+        let egress = match (fake, &opened.proxy) {
+            (Some(fake), _) => fake.egress()?,
+            (None, Some(proxy)) => EgressPolicy::production().proxy(proxy.clone()),
+            (None, None) => EgressPolicy::production(),
+        };
         let mut builder = ConnectorHost::builder();
         if let Some(digest) = component_sha256.or(opened.component_sha256) {
             builder = builder.component_sha256(digest);

@@ -41,8 +41,8 @@ enum KeysCommand {
 
 const AFTER_HELP: &str = "\
 Each tenant has a data key, which seals the tenant's stored tokens and ciphers. A host key wraps the
-data keys. The host keys come from the key file or from the environment. The first one is the
-current one: it wraps new data keys. Every one of them unwraps data keys.
+data keys. The host keys come from the key file, from the environment or from a key service. The
+first one is the current one: it wraps new data keys. Every one of them unwraps data keys.
 
 Four steps change the host key. After each step that changes the key file, copy the file to every
 other machine that has a copy of it, before the next step:
@@ -54,6 +54,9 @@ other machine that has a copy of it, before the next step:
 
 If only one machine has the key file, keys rotate --single-machine takes the first three steps at
 once. docs/storage.md describes the steps for host keys in the environment.
+
+A key service has a host key for each tenant. Rotate these keys there, and then run keys rotate.
+docs/keys.md describes the steps.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -81,24 +84,36 @@ impl Keys {
     }
 }
 
+/// What to do instead of a command that changes the key file, if there is no key file.
+struct Instead<'a> {
+    /// What to do if the host keys come from the environment.
+    environment: &'a str,
+    /// What to do if the host keys are in a key service.
+    service: &'a str,
+}
+
 /// Returns the key file. If the host keys come from another place, fails with what to do there.
-fn key_file<'a>(keys: &'a HostKeySource, how: &str) -> Result<&'a KeyFile, Failure> {
+fn key_file<'a>(keys: &'a HostKeySource, instead: &Instead<'_>) -> Result<&'a KeyFile, Failure> {
+    let Instead { environment, service } = instead;
     match keys {
         HostKeySource::File(file) => Ok(file),
         HostKeySource::Environment(_) => Err(Failure::Malformed(format!(
-            "the host keys come from {HOST_KEYS}, which this program can't change; {how}"
+            "the host keys come from {HOST_KEYS}, which this program can't change; {environment}"
         ))),
+        HostKeySource::Service { .. } => {
+            Err(Failure::Malformed(format!("the host keys are in a key service; {service}")))
+        }
     }
 }
 
 /// Returns the host keys that wrap stored data keys but are not here, each with the number of these data keys.
 fn missing<'a>(status: &'a KeyStatus, own: &[HostKeyId]) -> Vec<(&'a HostKeyId, u64)> {
-    let uses = status.by_host_key().into_iter();
-    uses.filter_map(|(id, (data_keys, _))| Some((id?, data_keys))).filter(|(id, _)| !own.contains(id)).collect()
+    let uses = status.by_host_key().into_iter().filter_map(|(id, (data_keys, _))| Some((id?, data_keys)));
+    uses.filter(|(id, data_keys)| *data_keys > 0 && !own.contains(id)).collect()
 }
 
 /// Returns the host keys that are here, are not the current one, and wrap no data key. Such a key was added and not
-/// promoted yet, or it was the current one before a rotation.
+/// promoted yet, or it was the current one before a rotation. With a key service, such a key was used before the service.
 fn unused(status: &KeyStatus, keys: &HostKeySource) -> Result<Vec<HostKeyId>, Failure> {
     let uses = status.by_host_key();
     Ok(keys.ids()?.into_iter().filter(|id| !uses.contains_key(&Some(id))).collect())

@@ -8,9 +8,18 @@ use tiktok_shop_host::events::Actor;
 
 use crate::failure::Failure;
 
+/// Clap reads this variable, too. The option `--version` reads it here, because clap does not parse the other settings
+/// then.
+pub(crate) const COMPONENT: &str = "TIKTOK_SHOP_COMPONENT";
 pub(crate) const STORAGE: &str = "TIKTOK_SHOP_STORAGE";
 pub(crate) const CONTRACT_STORAGE: &str = "TIKTOK_SHOP_CONTRACT_STORAGE";
 pub(crate) const HOST_KEYS: &str = "TIKTOK_SHOP_HOST_KEYS";
+pub(crate) const PROXY: &str = "TIKTOK_SHOP_PROXY";
+pub(crate) const PROXY_CERTIFICATES: &str = "TIKTOK_SHOP_PROXY_CERTIFICATES";
+/// The token with which the program authenticates to the key service.
+pub(crate) const KEY_SERVICE_TOKEN: &str = "TIKTOK_SHOP_KEY_SERVICE_TOKEN";
+/// The secret id with which the program logs in to the key service as an AppRole.
+pub(crate) const KEY_SERVICE_SECRET_ID: &str = "TIKTOK_SHOP_KEY_SERVICE_SECRET_ID";
 pub(crate) const APP_KEY: &str = "TIKTOK_SHOP_APP_KEY";
 pub(crate) const APP_SECRET: &str = "TIKTOK_SHOP_APP_SECRET";
 pub(crate) const PREVIOUS_APP_SECRET: &str = "TIKTOK_SHOP_PREVIOUS_APP_SECRET";

@@ -125,7 +125,7 @@ fn copies_of_a_key_file_get_a_new_host_key_step_by_step_and_every_machine_works_
     both_work();
     other.copy_key_file();
     both_work();
-    assert_eq!(ids(&stage), [second.clone()]);
+    assert_eq!(ids(&stage), std::slice::from_ref(second));
 }
 
 #[test]

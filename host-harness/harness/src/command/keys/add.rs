@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
 
-use super::{key_file, refuse_missing, unused};
+use super::{Instead, key_file, refuse_missing, unused};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{HOST_KEYS, StorageArgs};
@@ -19,7 +19,8 @@ wrap, but no host uses it yet. Next, copy the key file to every other machine th
 run keys status there: it must list the new host key. Run keys promote only then. Make all changes
 of the key file on one machine, because a copy replaces the whole file.
 
-With host keys in TIKTOK_SHOP_HOST_KEYS, append a new ID:HEX behind the others there yourself.
+With host keys in TIKTOK_SHOP_HOST_KEYS, append a new ID:HEX behind the others there yourself. With a
+key service, rotate the keys there, and then run keys rotate.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -27,9 +28,9 @@ Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   host key host-… is added; the current host key is still host-…
   …
 
-Exit status: 0 if the host key was added; 2 if the host keys come from the environment; 16 if the
-database fails, or if a host key that stored data needs is not in the file, and then nothing is
-added; for others see tiktok-shop-harness --help.")]
+Exit status: 0 if the host key was added; 2 if the host keys come from the environment or a key
+service; 16 if the database fails, or if a host key that stored data needs is not in the file, and
+then nothing is added; for others see tiktok-shop-harness --help.")]
 pub(crate) struct Add {
     #[command(flatten)]
     settings: StorageArgs,
@@ -46,8 +47,13 @@ struct Line {
 impl Add {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let opened = self.settings.open(report).await?;
-        let how = format!("append a new ID:HEX with 64 random hexadecimal digits behind the others in {HOST_KEYS}");
-        let file = key_file(&opened.keys, &how)?;
+        let instead = Instead {
+            environment: &format!(
+                "append a new ID:HEX with 64 random hexadecimal digits behind the others in {HOST_KEYS}"
+            ),
+            service: "rotate the keys there, then run keys rotate",
+        };
+        let file = key_file(&opened.keys, &instead)?;
         let status = opened.keyring().status().await?;
         refuse_missing(&status, &opened.keys)?;
         let added = file.add()?;

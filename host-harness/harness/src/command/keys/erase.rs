@@ -2,7 +2,8 @@
 
 use anstyle::Style;
 use clap::Args;
-use tiktok_shop_host::seal::Erased;
+use tiktok_shop_host::HostKeyId;
+use tiktok_shop_host::seal::{Destruction, Erased};
 
 use crate::failure::Failure;
 use crate::output::{BAD, Report, count};
@@ -18,20 +19,23 @@ PostgreSQL's log and free pages. The command shows which host keys can open such
 erasure final, change the host key and delete all copies of the old one: run keys rotate
 --single-machine --retire, or, if other machines have the key file, keys add, promote, rotate and
 retire. Use a key file for one database only: --retire removes the host keys that this database does
-not need.
+not need. With a key service, the command deletes the tenant's key there, if it may, and the erasure
+is final at once.
 
-If nothing is stored of the tenant, its name may be misspelt. The command then says so, and ends
-with 5. With --allow-absent it succeeds, and writes the event tenant-erased in any case.
+If nothing is stored of the tenant, its name may be misspelt. The command then says so, deletes no
+key in a key service, and ends with 5. With --allow-absent it succeeds, and writes the event
+tenant-erased in any case.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ tiktok-shop-harness keys erase --tenant gone --yes
   error: nothing is stored of tenant gone; check the name, or use --allow-absent
 
-Exit status: 0 if everything of the tenant is erased; 2 without --yes, and then nothing is erased; 5
-if nothing is stored of the tenant, unless --allow-absent is given; 16 if the database fails, and
-then the same command with --allow-absent finishes the erasure; for others see tiktok-shop-harness
---help.")]
+Exit status: 0 if everything of the tenant is erased; 1 if only the tenant's key in a key service is
+left, because the program may not delete it; 2 without --yes, and then nothing is erased; 5 if
+nothing is stored of the tenant, unless --allow-absent is given; 16 if the database or the key
+service fails, and then the same command with --allow-absent finishes the erasure; for others see
+tiktok-shop-harness --help.")]
 pub(crate) struct Erase {
     /// Confirm the erasure; without this option, nothing is erased
     #[arg(long)]
@@ -70,16 +74,29 @@ impl Erase {
             })?
         };
         let Erased { keys, connections, others } = erased;
+        let destruction = keyring.destroy_host_key(tenant).await?;
+        if matches!(destruction, Destruction::NotAllowed { .. }) {
+            report.set_refused();
+        }
         // Any host key of this program may wrap a data key of the tenant in an older copy of the database.
         let host_keys = opened.keys.ids()?;
         if report.is_json() {
-            report.json(&serde_json::json!({
+            let mut line = serde_json::json!({
                 "tenant": tenant.as_str(),
                 "keys": keys,
                 "connections": connections,
                 "others": others,
-                "older_copies_open_with": host_keys,
-            }));
+                "older_copies_open_with": older_copies_open_with(&destruction, &host_keys),
+            });
+            let in_service = match &destruction {
+                Destruction::Destroyed => Some("deleted"),
+                Destruction::NotAllowed { .. } => Some("not-allowed"),
+                Destruction::NotPossible => None,
+            };
+            if let (Some(line), Some(in_service)) = (line.as_object_mut(), in_service) {
+                line.insert("key_in_service".to_owned(), in_service.into());
+            }
+            report.json(&line);
             return Ok(());
         }
         let (keys, connections, others) = (
@@ -88,13 +105,23 @@ impl Erase {
             count(others, "other entry", "other entries"),
         );
         report.line(&format!("tenant {tenant}: erased {keys}, {connections} and {others}"));
-        let host_keys: Vec<_> = host_keys.iter().map(ToString::to_string).collect();
+        let open_with = older_copies_open_with(&destruction, &host_keys);
+        if open_with.is_empty() {
+            report.line("the key service has no key of the tenant any more: no copy and no backup can be opened");
+            return Ok(());
+        }
         report.detail(
             "open",
             BAD,
-            &format!("who has an older copy of the database can open it with host key {}", host_keys.join(" or ")),
+            &format!("who has an older copy of the database can open it with host key {}", open_with.join(" or ")),
         );
         let next = match opened.keys {
+            HostKeySource::Service { .. } => match destruction {
+                Destruction::NotAllowed { next, .. } => next,
+                Destruction::Destroyed | Destruction::NotPossible => {
+                    "destroy the host keys that were used before the key service".to_owned()
+                }
+            },
             HostKeySource::File(_) => {
                 "keys rotate --single-machine --retire, or keys add if other machines have the key file".to_owned()
             }
@@ -107,4 +134,13 @@ impl Erase {
         report.detail("next", Style::new(), &next);
         Ok(())
     }
+}
+
+/// Returns the names of the host keys that can open older copies of the database.
+fn older_copies_open_with(destruction: &Destruction, host_keys: &[HostKeyId]) -> Vec<String> {
+    let in_service = match destruction {
+        Destruction::NotAllowed { key, .. } => Some(key.clone()),
+        Destruction::Destroyed | Destruction::NotPossible => None,
+    };
+    in_service.into_iter().chain(host_keys.iter().map(ToString::to_string)).collect()
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
 
-use super::{key_file, refuse_missing};
+use super::{Instead, key_file, refuse_missing};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{HOST_KEYS, StorageArgs};
@@ -19,7 +19,8 @@ keys status there. The command can't check that, because it knows only its own k
 that lacks the current host key can't open what others seal. Next, copy the key file to every other
 machine again, and then run keys rotate here.
 
-With host keys in TIKTOK_SHOP_HOST_KEYS, put the host key before the others there yourself.
+With host keys in TIKTOK_SHOP_HOST_KEYS, put the host key before the others there yourself. In a key
+service, the newest version of a tenant's key is always the current one, so there is no such step.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -27,9 +28,9 @@ Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   error: there is no host key host-0000000000000000 here; keys add adds a new one
 
 Exit status: 0 if the host key is the current one now; 1 if it was the current one before; 2 if the
-host keys come from the environment; 5 if the key file has no host key of this name; 16 if the
-database fails, or if a host key that stored data needs is not in the file; except with 0, nothing
-is changed; for others see tiktok-shop-harness --help.")]
+host keys come from the environment or a key service; 5 if the key file has no host key of this
+name; 16 if the database fails, or if a host key that stored data needs is not in the file; except
+with 0, nothing is changed; for others see tiktok-shop-harness --help.")]
 pub(crate) struct Promote {
     /// Name of the host key, as keys add and keys status show it
     #[arg(value_name = "ID")]
@@ -50,8 +51,11 @@ impl Promote {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { host_key, settings } = self;
         let opened = settings.open(report).await?;
-        let how = format!("if every machine has {host_key} there, put it before the others in {HOST_KEYS}");
-        let file = key_file(&opened.keys, &how)?;
+        let instead = Instead {
+            environment: &format!("if every machine has {host_key} there, put it before the others in {HOST_KEYS}"),
+            service: "the newest version of a tenant's key is always the current one; run keys rotate",
+        };
+        let file = key_file(&opened.keys, &instead)?;
         if !opened.keys.ids()?.contains(&host_key) {
             return Err(Failure::Absent(format!("there is no host key {host_key} here; keys add adds a new one")));
         }

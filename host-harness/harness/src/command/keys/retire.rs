@@ -5,7 +5,7 @@ use clap::Args;
 use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::RotationError;
 
-use super::key_file;
+use super::{Instead, key_file};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{HOST_KEYS, StorageArgs};
@@ -19,14 +19,16 @@ of the key file: run keys status there. Otherwise such a machine may wrap data k
 with the removed host key, and the copy would replace the last copy of that host key. Afterwards, if
 keys status names no missing host key, copy the key file to these machines again.
 
+With a key service, raise min_decryption_version of the keys there instead, as docs/keys.md says.
+
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
   $ tiktok-shop-harness keys retire host-0000000000000000
   error: there is no host key host-0000000000000000
 
 Exit status: 0 if the key was removed; 1 if the key is in use or is the current host key, and then
-the key stays; 2 if the host keys come from the environment; 5 if there is no key with this name,
-unless --allow-absent is given; for others see tiktok-shop-harness --help.")]
+the key stays; 2 if the host keys come from the environment or a key service; 5 if there is no key
+with this name, unless --allow-absent is given; for others see tiktok-shop-harness --help.")]
 pub(crate) struct Retire {
     /// Name of the host key, as keys status shows it
     #[arg(value_name = "ID")]
@@ -44,8 +46,11 @@ impl Retire {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { host_key, allow_absent, settings } = self;
         let opened = settings.open(report).await?;
-        let how = format!("if keys status counts no data key under {host_key}, remove it from {HOST_KEYS}");
-        let file = key_file(&opened.keys, &how)?;
+        let instead = Instead {
+            environment: &format!("if keys status counts no data key under {host_key}, remove it from {HOST_KEYS}"),
+            service: "to retire earlier versions, raise min_decryption_version there",
+        };
+        let file = key_file(&opened.keys, &instead)?;
         let is_retired = match opened.keyring().retire(file, &host_key).await {
             Ok(()) => true,
             Err(RotationError::NoSuchKey(_)) if allow_absent => false,

@@ -7,11 +7,12 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::{Keyring, Rotated, RotationStep};
+use tiktok_shop_key_service::KeyService;
 
-use super::{key_file, refuse_missing, unused};
+use super::{Instead, key_file, refuse_missing, unused};
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
-use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
+use crate::settings::{HOST_KEYS, HostKeySource, OpenedStorage, StorageArgs};
 
 /// Move all tenants to the current host key, and seal every record again with new data keys
 #[derive(Args)]
@@ -24,6 +25,9 @@ Calls continue during a rotation. To finish an interrupted rotation, run keys ro
 If no other machine or container has a copy of the key file, use --single-machine: the command then
 draws a new host key, makes it the current one, and rotates. Do not use it if there are copies:
 machines that lack the new host key can open nothing after the rotation, until they get it.
+
+With a key service, rotate the keys there first. The command then moves every data key to the newest
+version of its tenant's key.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE, customer-7 connected, and no host running:
 
@@ -46,9 +50,9 @@ A record that can't be opened stays unchanged, and so does its data key, which t
 then wraps. All other records, and the removal of host keys, do not wait for it.
 
 Exit status: 0 if everything is under the current host key; 1 if a record can't be opened; 2 if
---single-machine is used with keys in the environment; 16 if the database fails or a host key is
-missing. Without --single-machine, all other tenants are then rotated; with it, no host key is added
-or removed if one is missing. For others see tiktok-shop-harness --help.")]
+--single-machine is used with keys in the environment or a key service; 16 if the database fails or a
+host key is missing. Without --single-machine, all other tenants are then rotated; with it, no host
+key is added or removed if one is missing. For others see tiktok-shop-harness --help.")]
 pub(crate) struct Rotate {
     /// Seconds to wait for running calls; 0 is safe if no host runs
     #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
@@ -87,8 +91,11 @@ impl Rotate {
         let opened = settings.open(report).await?;
         let keyring = opened.keyring();
         let file = if single_machine {
-            let how = "run keys rotate without --single-machine";
-            Some(key_file(&opened.keys, how)?)
+            let instead = Instead {
+                environment: "run keys rotate without --single-machine",
+                service: "rotate the keys there, then run keys rotate without --single-machine",
+            };
+            Some(key_file(&opened.keys, &instead)?)
         } else {
             None
         };
@@ -101,7 +108,7 @@ impl Rotate {
         let before = keyring.status().await?;
         let current = before.current.clone();
         let unused_before = unused(&before, &opened.keys)?;
-        let records = before.keys.iter().filter(|key| key.host_key.as_ref() != Some(&current)).map(|key| key.records);
+        let records = before.keys.iter().filter(|key| key.host_key != key.current).map(|key| key.records);
         let bar = report.begin_progress("Sealing", records.sum());
         let rotated = keyring
             .rotate(Duration::from_secs(wait), |step| match step {
@@ -132,15 +139,18 @@ impl Rotate {
             report.json(&Line { host_key, tenants, added, rewrapped, resealed, removed, unopened, retired, unused });
             return Ok(());
         }
-        report.line(&format!("the current host key is {current}"));
-        print_rotated(rotated, report);
+        match opened.keys.service() {
+            Some(_) => report.line(&format!("the newest versions of the keys {current} wrap the data keys")),
+            None => report.line(&format!("the current host key is {current}")),
+        }
+        print_rotated(rotated, opened.keys.service(), report);
         for earlier in &retired {
             report.line(&format!("host key {earlier} is retired"));
         }
         // After --retire, only the current host key is left.
         if retired.is_empty() {
             let earlier: Vec<_> = unused.iter().filter(|id| !unused_before.contains(id)).cloned().collect();
-            for next in next_steps(&opened.keys, &earlier, &unused, rotated) {
+            for next in next_steps(&opened, &earlier, &unused, rotated) {
                 report.detail("next", Style::new(), &next);
             }
         }
@@ -148,7 +158,7 @@ impl Rotate {
     }
 }
 
-fn print_rotated(rotated: Rotated, report: &mut Report) {
+fn print_rotated(rotated: Rotated, service: Option<&KeyService>, report: &mut Report) {
     let Rotated { tenants, resealed, removed, unopened, .. } = rotated;
     if has_changed(rotated) {
         report.styled(
@@ -161,7 +171,13 @@ fn print_rotated(rotated: Rotated, report: &mut Report) {
             ),
         );
     } else {
-        report.styled(GOOD, "nothing to rotate: the current host key wraps every data key");
+        report.styled(
+            GOOD,
+            match service {
+                Some(_) => "nothing to rotate: the newest version of its tenant's key wraps every data key",
+                None => "nothing to rotate: the current host key wraps every data key",
+            },
+        );
     }
     if unopened > 0 {
         let records = count(unopened, "record", "records");
@@ -180,18 +196,25 @@ fn has_changed(rotated: Rotated) -> bool {
 
 /// Returns what to do next. `earlier` are the host keys that wrapped data keys before this rotation and wrap none any
 /// more. `unused` are all host keys that wrap none, apart from the current one.
-fn next_steps(keys: &HostKeySource, earlier: &[HostKeyId], unused: &[HostKeyId], rotated: Rotated) -> Vec<String> {
+fn next_steps(opened: &OpenedStorage, earlier: &[HostKeyId], unused: &[HostKeyId], rotated: Rotated) -> Vec<String> {
+    let keys = &opened.keys;
     if !earlier.is_empty() {
         return earlier
             .iter()
             .map(|id| match keys {
                 HostKeySource::File(_) => format!("keys retire {id}"),
                 HostKeySource::Environment(_) => format!("remove {id} from {HOST_KEYS} on every machine"),
+                HostKeySource::Service { .. } => remove_earlier(id),
             })
             .collect();
     }
     if has_changed(rotated) {
-        return Vec::new();
+        return match keys {
+            HostKeySource::File(_) | HostKeySource::Environment(_) => Vec::new(),
+            HostKeySource::Service { .. } => {
+                vec!["raise min_decryption_version of the keys in the key service, as docs/keys.md says".to_owned()]
+            }
+        };
     }
     if unused.is_empty() {
         return vec![match keys {
@@ -199,6 +222,10 @@ fn next_steps(keys: &HostKeySource, earlier: &[HostKeyId], unused: &[HostKeyId],
             HostKeySource::Environment(_) => format!(
                 "to change the host key, append a new ID:HEX with 64 random hexadecimal digits in {HOST_KEYS} on \
                  every machine; then put it before the others on every machine; then keys rotate"
+            ),
+            HostKeySource::Service { service, .. } => format!(
+                "to rotate, first rotate the keys in the key service, for example with bao write -f {}/rotate",
+                service.key_path(&opened.tenant)
             ),
         }];
     }
@@ -211,6 +238,12 @@ fn next_steps(keys: &HostKeySource, earlier: &[HostKeyId], unused: &[HostKeyId],
             HostKeySource::Environment(_) => {
                 format!("put {id} before the others in {HOST_KEYS} if every machine has it, or remove it")
             }
+            HostKeySource::Service { .. } => remove_earlier(id),
         })
         .collect()
+}
+
+/// Returns what to do with a host key that was used before the key service.
+fn remove_earlier(id: &HostKeyId) -> String {
+    format!("remove {id} on every machine; the key service has replaced it, and only earlier backups need it")
 }

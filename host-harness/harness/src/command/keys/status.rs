@@ -1,9 +1,12 @@
 //! `keys status`: counts the sealed records for each host key and each data key.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::KeyStatus;
+use tiktok_shop_key_service::KeyService;
 
 use super::missing;
 use crate::failure::Failure;
@@ -26,6 +29,9 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   host-…  1          2        current
   …
   every data key is wrapped by the current host key
+
+With a key service, each tenant has a host key there, and its id ends with the version of the key.
+Such a host key is missing if the service has no key of the tenant.
 
 Exit status: 0; 16 if the database fails, or if a host key is missing, and then the tables are still
 printed; for others see tiktok-shop-harness --help.")]
@@ -68,25 +74,38 @@ impl Status {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let opened = self.settings.open(report).await?;
         let status = opened.keyring().status().await?;
-        let own = opened.keys.ids()?;
+        let own = opened.keys.usable_ids(&status)?;
         if !missing(&status, &own).is_empty() {
             report.set_key_missing();
         }
         if report.is_json() {
-            print_json(&status, &own, report);
+            print_json(&status, &own, opened.keys.service(), report);
         } else {
-            print_text(&status, &own, report);
+            print_text(&status, &own, opened.keys.service(), report);
         }
         Ok(())
     }
 }
 
-/// Prints the status as JSON. `own` are the host keys that this program has.
-fn print_json(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
+/// Returns the number of data keys and of records for each host key. `own` are the host keys that can be used.
+fn uses<'a>(
+    status: &'a KeyStatus,
+    own: &'a [HostKeyId],
+    service: Option<&KeyService>,
+) -> BTreeMap<Option<&'a HostKeyId>, (u64, u64)> {
     let mut uses = status.by_host_key();
+    if service.is_some() {
+        uses.remove(&Some(&status.current)); // This id names the keys of all tenants together.
+    }
     for id in own {
         uses.entry(Some(id)).or_default();
     }
+    uses
+}
+
+/// Prints the status as JSON. `own` are the host keys that can be used.
+fn print_json(status: &KeyStatus, own: &[HostKeyId], service: Option<&KeyService>, report: &mut Report) {
+    let uses = uses(status, own, service);
     let host_keys = uses.iter().map(|(id, &(data_keys, records))| HostKeyLine {
         host_key: id.map(HostKeyId::as_str),
         data_keys,
@@ -108,20 +127,18 @@ fn print_json(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
     });
 }
 
-/// Prints the status as tables. `own` are the host keys that this program has.
-fn print_text(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
+/// Prints the status as tables. `own` are the host keys that can be used.
+fn print_text(status: &KeyStatus, own: &[HostKeyId], service: Option<&KeyService>, report: &mut Report) {
     let KeyStatus { current, keys } = status;
-    let mut uses = status.by_host_key();
-    for id in own {
-        uses.entry(Some(id)).or_default();
-    }
+    let uses = uses(status, own, service);
+    let is_current = |id: &HostKeyId| id == current || keys.iter().any(|key| key.current.as_ref() == Some(id));
     report.table(
         ["host key", "data keys", "records", ""],
         uses.iter().map(|(id, (keys, records))| {
             let note = match id {
                 None => "",
-                Some(id) if *id == current => "current",
                 Some(id) if !own.contains(id) => "missing",
+                Some(id) if is_current(id) => "current",
                 Some(_) if *keys == 0 => "unused",
                 Some(_) => "",
             };
@@ -140,18 +157,37 @@ fn print_text(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
     }
     report.line("");
     let missing = missing(status, own);
-    for (id, data_keys) in &missing {
+    let is_in_service = |id: &HostKeyId| service.is_some_and(|service| service.owns(id));
+    for (id, data_keys) in missing.iter().filter(|(id, _)| !is_in_service(id)) {
         let data_keys = count(*data_keys, "data key", "data keys");
         report.styled(
             BAD,
             &format!("host key {id} is missing; put it into the key file or the environment to open its {data_keys}"),
         );
     }
+    if let Some(service) = service {
+        let is_missing = |id: &HostKeyId| service.owns(id) && !own.contains(id);
+        let without_key = keys.iter().filter(|key| key.host_key.as_ref().is_some_and(is_missing));
+        for tenant in without_key.map(|key| &key.tenant).collect::<BTreeSet<_>>() {
+            let path = service.key_path(tenant);
+            report.styled(
+                BAD,
+                &format!(
+                    "the key service has no key {path}; if it was deleted to erase the tenant, run keys erase --tenant \
+                     {tenant}, else restore it there"
+                ),
+            );
+        }
+    }
     if !missing.is_empty() {
         return;
     }
     if status.is_rotated() {
-        report.styled(GOOD, "every data key is wrapped by the current host key");
+        let wrapped = match service {
+            Some(_) => "every data key is wrapped by the newest version of its tenant's key",
+            None => "every data key is wrapped by the current host key",
+        };
+        report.styled(GOOD, wrapped);
     } else {
         report.styled(BAD, "a rotation is needed or unfinished; run keys rotate");
     }

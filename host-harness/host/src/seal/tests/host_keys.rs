@@ -95,14 +95,15 @@ async fn an_added_key_wraps_nothing_until_it_is_promoted_and_the_other_keys_keep
     let first = file.current().await.unwrap();
     let (second, third) = (file.add().unwrap(), file.add().unwrap());
     assert_eq!(ids(&file), [first.clone(), second.clone(), third.clone()]);
-    let wrapped = file.wrap(&DataKey::new([7; 32]), b"context").await.unwrap();
+    let (tenant, data_key) = (tenant("t"), DataKey::new([7; 32]));
+    let wrapped = file.wrap(&tenant, &data_key, b"context").await.unwrap();
     assert_eq!(wrapped.host_key, first);
     let before = fs::read_to_string(file.path()).unwrap();
 
     file.promote(&third).unwrap();
     assert_eq!(ids(&file), [third.clone(), first.clone(), second]);
-    assert_eq!(file.wrap(&DataKey::new([7; 32]), b"context").await.unwrap().host_key, third);
-    file.unwrap(&wrapped, b"context").await.unwrap();
+    assert_eq!(file.wrap(&tenant, &data_key, b"context").await.unwrap().host_key, third);
+    file.unwrap(&tenant, &wrapped, b"context").await.unwrap();
     let after = fs::read_to_string(file.path()).unwrap();
     let sorted = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
     assert_eq!(sorted(&after), sorted(&before), "no key is lost or changed");
@@ -126,16 +127,19 @@ async fn a_missing_or_public_or_malformed_key_file_is_reported_and_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
     let file = KeyFile::open_or_create(&path).unwrap();
-    let data_key = DataKey::new([7; 32]);
-    let wrapped = file.wrap(&data_key, b"context").await.unwrap();
-    assert_eq!(file.unwrap(&wrapped, b"context").await.unwrap().expose(), data_key.expose());
-    assert_eq!(file.unwrap(&wrapped, b"another").await.unwrap_err(), KeyError::Mismatch(wrapped.host_key.clone()));
+    let (tenant, data_key) = (tenant("t"), DataKey::new([7; 32]));
+    let wrapped = file.wrap(&tenant, &data_key, b"context").await.unwrap();
+    assert_eq!(file.unwrap(&tenant, &wrapped, b"context").await.unwrap().expose(), data_key.expose());
+    assert_eq!(
+        file.unwrap(&tenant, &wrapped, b"another").await.unwrap_err(),
+        KeyError::Mismatch(wrapped.host_key.clone())
+    );
 
     let shown = path.display();
     let assert_unavailable = async |why: String| {
         let key = Some(wrapped.host_key.clone());
         assert_eq!(
-            file.unwrap(&wrapped, b"context").await.unwrap_err(),
+            file.unwrap(&tenant, &wrapped, b"context").await.unwrap_err(),
             KeyError::Unavailable { key, why: why.clone() }
         );
         assert_eq!(file.current().await.unwrap_err(), KeyError::Unavailable { key: None, why });
