@@ -111,7 +111,7 @@ async fn a_disconnect_says_which_connections_it_has_found() {
     stage.host.link_shops(&tenant(0), &customer_id("alice"), None, &[]).await.unwrap();
     // The customer has not linked the shop, but the connection contains it.
     let ended = disconnect(&stage, DisconnectTarget::Shop(shop), RemoteGrant::Keep).await;
-    assert_eq!(ended.found, [key.clone()]);
+    assert_eq!(ended.found, std::slice::from_ref(&key));
     assert_eq!(disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Keep).await.found, []);
 
     let again = stage.connect("alice", "one-shop").await.unwrap().key;

@@ -62,7 +62,7 @@ pub(crate) enum Failure {
     Consent(ConsentError),
     /// A call failed because the connection is held back after failures. `why` is the latest of these failures, and
     /// `next` says what the user can do about it.
-    HeldBack { error: CallError, why: String, next: String },
+    HeldBack { error: Box<CallError>, why: String, next: String },
     /// The storage failed when the program used it directly, not in a call of the connector.
     Storage(StorageError),
     /// Ctrl-C was pressed twice.
