@@ -67,7 +67,10 @@ pub(crate) fn run(
         Some(Command::Documentation) => report.raw(documentation::page(definition()).as_bytes()),
         Some(Command::Sign(sign)) => sign.run(&input::read(io::stdin().lock())?, report)?,
         Some(Command::VerifyWebhook(verify)) => verify.run(&input::read(io::stdin().lock())?, report)?,
-        Some(command) => return runtime::run(command.run(report)),
+        Some(command) => {
+            let stop = report.stop.clone();
+            return runtime::run(command.run(report), &stop);
+        }
     }
     Ok(())
 }

@@ -160,6 +160,7 @@ impl StorageArgs {
         let credentials = Arc::new(credentials);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
+        report.check_stop()?;
         Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials, component_sha256, actor, reason })
     }
 }
@@ -212,6 +213,8 @@ impl HostArgs {
             Some(reason) => host.because(reason.clone()),
             None => host,
         };
+        // Compiling the component takes a while. A signal may have arrived meanwhile.
+        report.check_stop()?;
         Ok(OpenedHost { host, opened, fake })
     }
 }

@@ -1,7 +1,5 @@
 //! `connect`: finishes a consent.
 
-use std::io;
-
 use clap::Args;
 use tiktok_shop_connector_core::callback::check_form;
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
@@ -59,7 +57,8 @@ const MAX_BYTES: u64 = 64 * 1024;
 impl Connect {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         ask("Paste the address to which the browser was sent back, and press Enter:");
-        let query = query(&input::line(io::stdin().lock(), MAX_BYTES)?)?;
+        let callback = input::standard_input(&report.stop, |stdin| input::line(stdin, MAX_BYTES)).await?;
+        let query = query(&callback)?;
         let OpenedHost { host, opened, .. } = self.settings.open(report).await?;
         let connection = match self.app_store {
             Some(customer) => {

@@ -11,9 +11,9 @@
 mod arguments;
 mod documentation;
 mod examples;
+mod gate;
 mod getting_started;
 mod help;
-mod interrupted;
 mod json;
 mod keys;
 mod life;
@@ -21,8 +21,10 @@ mod malformed;
 mod output;
 mod settings;
 mod sign;
+mod signals;
 mod stage;
 mod statuses;
+mod sweep;
 mod unusable;
 mod verify_webhook;
 
