@@ -176,6 +176,7 @@ impl StorageArgs {
         let credentials = Arc::new(credentials);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
+        report.check_stop()?;
         Ok(OpenedStorage {
             storage,
             keys,
@@ -250,6 +251,8 @@ impl HostArgs {
             Some(reason) => host.because(reason.clone()),
             None => host,
         };
+        // Compiling the component takes a while. A signal may have arrived meanwhile.
+        report.check_stop()?;
         Ok(OpenedHost { host, opened, fake })
     }
 }
