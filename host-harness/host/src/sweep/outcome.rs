@@ -198,7 +198,7 @@ mod tests {
 
     fn error(action: Action, code: &str) -> ConnectorError {
         let failure = Failure { code: code.to_owned(), detail: String::new(), http_status: None, request_id: None };
-        ConnectorError { plugin: Plugin::new("tiktok-shop:connector@0.1.0"), action, failure }
+        ConnectorError { plugin: Plugin::new("tiktok-shop:connector@0.1.0"), action, failure, proxy_error: None }
     }
 
     fn refreshed(effect: RefreshEffect) -> Refreshed {
