@@ -144,7 +144,10 @@ async fn a_shop_without_a_stored_cipher_is_revoked_as_well() {
     let stage = Stage::new();
     let ciphers = |present: bool| {
         let updated = stage.fake.update_seller("one-shop", |seller| {
-            seller.shops.iter_mut().for_each(|shop| shop.cipher = present.then(|| "ROW_late".to_owned()));
+            seller
+                .shops
+                .iter_mut()
+                .for_each(|shop| shop.cipher = present.then(|| "ROW_fixture99cipherThatComesLate".to_owned()));
         });
         updated.unwrap();
     };

@@ -57,7 +57,7 @@ pub(crate) struct StorageArgs {
     #[arg(long, value_name = "ID", env = "TIKTOK_SHOP_TENANT", hide_env_values = true, help_heading = SHARED)]
     pub(crate) tenant: Option<TenantId>,
 
-    /// File that contains the host keys; the program creates the file on first use
+    /// File of host keys, created on first use
     #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_KEY_FILE", hide_env_values = true, help_heading = SHARED)]
     key_file: Option<PathBuf>,
 
@@ -65,11 +65,11 @@ pub(crate) struct StorageArgs {
     #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_CONFIG", hide_env_values = true, help_heading = SHARED)]
     config: Option<PathBuf>,
 
-    /// Address of a fake TikTok Shop, which the command uses in place of TikTok Shop
+    /// Address of a fake TikTok Shop
     #[arg(long, value_name = "URL", env = "TIKTOK_SHOP_FAKE", hide_env_values = true, help_heading = SHARED)]
     fake: Option<FakeAddress>,
 
-    /// Name of the person or program that runs the command; events and logs contain this name
+    /// Who runs the command, for events and logs
     #[arg(long, value_name = "NAME", env = "TIKTOK_SHOP_ACTOR", hide_env_values = true, help_heading = SHARED)]
     actor: Option<Actor>,
 
@@ -84,11 +84,11 @@ pub(crate) struct HostArgs {
     #[command(flatten)]
     storage: StorageArgs,
 
-    /// File of the component; cargo xtask dist writes it
+    /// Component file, from cargo xtask dist
     #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_COMPONENT", hide_env_values = true, help_heading = SHARED)]
     component: Option<PathBuf>,
 
-    /// SHA-256 that the component must have
+    /// SHA-256 of the component
     #[arg(long, value_name = "HEX", env = "TIKTOK_SHOP_COMPONENT_SHA256", hide_env_values = true, help_heading = SHARED)]
     component_sha256: Option<ComponentDigest>,
 }
@@ -176,6 +176,7 @@ impl StorageArgs {
         let credentials = Arc::new(credentials);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
+        report.check_stop()?;
         Ok(OpenedStorage {
             storage,
             keys,
@@ -250,6 +251,8 @@ impl HostArgs {
             Some(reason) => host.because(reason.clone()),
             None => host,
         };
+        // Compiling the component takes a while. A signal may have arrived meanwhile.
+        report.check_stop()?;
         Ok(OpenedHost { host, opened, fake })
     }
 }

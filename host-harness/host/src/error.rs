@@ -271,7 +271,9 @@ impl fmt::Display for Failure {
 
 /// The codes on which a host may branch. They do not change within a major version.
 pub mod codes {
-    pub use tiktok_shop_connector_core::error::code::{NOT_CONNECTED, WEBHOOK_MALFORMED, WEBHOOK_SIGNATURE_INVALID};
+    pub use tiktok_shop_connector_core::error::code::{
+        BACKING_OFF, NOT_CONNECTED, REFRESH_IN_PROGRESS, WEBHOOK_MALFORMED, WEBHOOK_SIGNATURE_INVALID,
+    };
 }
 
 /// A resource that a limit restricts.

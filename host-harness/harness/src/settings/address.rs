@@ -104,10 +104,8 @@ impl Address {
 fn check_sqlite_path(path: &str, address: &str) -> Result<(), String> {
     let refused = |what: &str| Err(what.to_owned());
     SqlStorage::check_path(Path::new(path)).map_err(|error| {
-        if matches!(error, OpenError::InMemory) {
-            return "a database in memory is written memory:".to_owned();
-        }
-        error.to_string()
+        let is_in_memory = matches!(error, OpenError::InMemory);
+        if is_in_memory { "a database in memory is written memory:".to_owned() } else { error.to_string() }
     })?;
     if path.is_empty() {
         return refused("no path after sqlite:");

@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tiktok_shop_test_key_service::Server;
 
-use crate::interrupted::RefreshGate;
+use crate::gate::{Gate, REFRESH};
 use crate::keys::ids;
 use crate::stage::Stage;
-use crate::{PROGRAM, Run, command, lines};
+use crate::{Run, lines};
 
 const RULES: &str = r#"
     path "transit/keys/tiktok-shop.*" { capabilities = ["read", "update"] }
@@ -211,18 +211,15 @@ fn a_restart_of_the_service_in_the_middle_of_a_sweep_loses_no_token() {
     service.connect("acme");
     service.connect("other");
     service.stage.advance(7 * 86_400 - 3_600);
-    let gate = RefreshGate::before(service.stage.fake.address());
-    let mut sweep = command(PROGRAM);
-    service.stage.furnish(&mut sweep);
+    let gate = Gate::before(&service.stage, REFRESH);
+    let mut sweep = gate.command(&service.stage, &[], "sweep --concurrency 1");
     service.furnish(&mut sweep, &service.token);
-    sweep.env("TIKTOK_SHOP_FAKE", format!("http://{}", gate.address));
-    sweep.args(["sweep", "--concurrency", "1"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let sweep = sweep.spawn().unwrap();
-    gate.arrived.recv().unwrap();
+    gate.wait_for_request();
 
     // The service goes away while the new tokens of the first tenant are on their way.
     service.server.stop();
-    gate.release.send(()).unwrap();
+    gate.release();
     let ended = sweep.wait_with_output().unwrap();
     let printed = String::from_utf8(ended.stdout).unwrap();
     assert!(printed.contains("1 refreshed, 1 failed"), "{printed}");
@@ -248,7 +245,7 @@ fn a_database_moves_from_a_key_file_to_the_service() {
          it\n"
     );
     assert!(printed.ends_with(&next), "{printed}");
-    assert!(service.ok("keys status", "").contains(&format!("{earlier}  0          0        unused\n")));
+    assert!(service.ok("keys status", "").contains(&format!("{earlier}   0          0        unused\n")));
     let status = service.json("keys status");
     assert_eq!(
         (&status["rotation_needed"], &status["keys"][0]["host_key"]),

@@ -16,7 +16,7 @@ use crate::stage::Stage;
 use crate::{Run, run};
 
 /// Every command that needs a database that exists.
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "authorization-url customer-7",
     "refresh customer-7",
     "list-shops customer-7",
@@ -28,6 +28,8 @@ const COMMANDS: [&str; 14] = [
     "events",
     "sweep",
     "keys status",
+    "keys add",
+    "keys promote host-0000000000000000",
     "keys rotate",
     "keys retire host-0000000000000000",
     "keys erase --tenant default --yes",

@@ -49,10 +49,14 @@ the database from before the rotation become useless.
 A record that can't be opened stays unchanged, and so does its data key, which the current host key
 then wraps. All other records, and the removal of host keys, do not wait for it.
 
+After Ctrl-C, SIGTERM or SIGHUP, the rotation stops at once. Every record can still be opened. To
+finish the rotation, run keys rotate, without --single-machine.
+
 Exit status: 0 if everything is under the current host key; 1 if a record can't be opened; 2 if
---single-machine is used with keys in the environment or a key service; 16 if the database fails or a
-host key is missing. Without --single-machine, all other tenants are then rotated; with it, no host
-key is added or removed if one is missing. For others see tiktok-shop-harness --help.")]
+--single-machine is used with keys in the environment or a key service; 7 if a signal stopped the
+rotation; 16 if the database fails or a host key is missing. Without --single-machine, all other
+tenants are then rotated; with it, no host key is added or removed if one is missing. For others see
+tiktok-shop-harness --help.")]
 pub(crate) struct Rotate {
     /// Seconds to wait for running calls; 0 is safe if no host runs
     #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
@@ -110,16 +114,18 @@ impl Rotate {
         let unused_before = unused(&before, &opened.keys)?;
         let records = before.keys.iter().filter(|key| key.host_key != key.current).map(|key| key.records);
         let bar = report.begin_progress("Sealing", records.sum());
-        let rotated = keyring
-            .rotate(Duration::from_secs(wait), |step| match step {
-                RotationStep::Record => bar.inc(1),
-                RotationStep::Waiting(wait) if wait.is_zero() => {}
-                RotationStep::Waiting(wait) => report.note(&format!(
-                    "waiting {} s for running calls; keys rotate finishes an interrupted rotation",
-                    wait.as_secs()
-                )),
-            })
-            .await;
+        let rotating = keyring.rotate(Duration::from_secs(wait), |step| match step {
+            RotationStep::Record => bar.inc(1),
+            RotationStep::Waiting(wait) if wait.is_zero() => {}
+            RotationStep::Waiting(wait) => report.note(&format!(
+                "waiting {} s for running calls; keys rotate finishes an interrupted rotation",
+                wait.as_secs()
+            )),
+        });
+        // Each record is sealed again by one write, so a rotation can end between any two steps.
+        let Some(rotated) = report.stop.run_until_cancelled(rotating).await else {
+            return Err(Failure::Stopped("the rotation is unfinished; run keys rotate to finish it".to_owned()));
+        };
         report.end_progress();
         let rotated = rotated?;
         if rotated.unopened > 0 {
