@@ -16,11 +16,11 @@ pub struct Launch {
     #[arg(long, default_value_t = 0)]
     pub port: u16,
 
-    /// Address to which a browser goes after the consent [default: a page of the fake]
+    /// Where a browser goes after the consent [default: a page of the fake]
     #[arg(long, value_name = "ADDRESS")]
     pub redirect: Option<String>,
 
-    /// Time to which the clock is set at the start, in Unix seconds; the clock then runs [default: the system's time]
+    /// Time of the clock at the start [default: the system's time]
     #[arg(long, value_name = "UNIX_SECONDS")]
     pub now: Option<u64>,
 }

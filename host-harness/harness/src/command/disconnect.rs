@@ -32,7 +32,7 @@ pub(crate) struct Disconnect {
     #[arg(long, requires = "revoke")]
     yes: bool,
 
-    /// Succeed even if there is nothing of that name, for scripts that repeat the command
+    /// Succeed even if there is nothing of that name
     #[arg(long)]
     allow_absent: bool,
 

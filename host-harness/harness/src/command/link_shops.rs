@@ -23,7 +23,7 @@ pub(crate) struct LinkShops {
     #[arg(long, conflicts_with = "shops")]
     none: bool,
 
-    /// Account whose shops are linked; needed only if the customer has several accounts
+    /// Account whose shops are linked, if the customer has several accounts
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
 

@@ -18,7 +18,7 @@ pub(crate) struct ListConnections {
     #[arg(required_unless_present = "tenant_wide", conflicts_with = "tenant_wide")]
     customer: Option<CustomerId>,
 
-    /// List the connections of all customers of the tenant, page by page
+    /// List all connections of the tenant, page by page
     #[arg(long)]
     tenant_wide: bool,
 

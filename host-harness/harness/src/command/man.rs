@@ -10,7 +10,7 @@ use crate::output::Report;
 #[derive(Args)]
 #[command(name = "man", after_help = AFTER_HELP)]
 pub(crate) struct ManualPage {
-    /// Command whose page is printed, for example: keys rotate; without it, the page of the program
+    /// Command whose page is printed, for example: keys rotate
     #[arg(value_name = "COMMAND")]
     command: Vec<String>,
 }

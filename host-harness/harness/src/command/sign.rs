@@ -19,7 +19,7 @@ use crate::output::{BAD, GOOD, Report};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Sign {
-    /// Also show the signed text without the secret, and compare the signature with the member "sign" of the request
+    /// Also show the signed text without the secret, and compare with the member "sign"
     #[arg(long)]
     explain: bool,
 

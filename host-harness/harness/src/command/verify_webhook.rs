@@ -15,7 +15,7 @@ use crate::output::{BAD, GOOD, Report};
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct VerifyWebhook {
-    /// Also show the signed text and its digest, and compare the digest with the member "authorization" of the webhook
+    /// Also show the signed text and its digest, and compare with "authorization"
     #[arg(long)]
     explain: bool,
 

@@ -99,7 +99,7 @@ pub(crate) struct DatabaseArgs {
     #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_CONFIG", hide_env_values = true, help_heading = SHARED)]
     config: Option<PathBuf>,
 
-    /// Address of a fake TikTok Shop; without --storage, its own database is used
+    /// Address of a fake, whose database is used
     #[arg(long, value_name = "URL", env = "TIKTOK_SHOP_FAKE", hide_env_values = true, help_heading = SHARED)]
     fake: Option<FakeAddress>,
 }

@@ -142,6 +142,9 @@ const WITH_A_FAKE: [&str; 20] = [
 #[test]
 fn the_examples_of_commands_with_a_fake_are_true() {
     let stage = Stage::new();
+    // The first command creates a host key and says so, which the examples do not repeat.
+    stage.ok("migrate", "");
+    stage.ok("events", "");
     for arguments in WITH_A_FAKE {
         let examples = examples_of(arguments);
         assert!(!examples.is_empty(), "{arguments}");

@@ -19,8 +19,8 @@ wrap, but no host uses it yet. Next, copy the key file to every other machine th
 run keys status there: it must list the new host key. Run keys promote only then. Make all changes
 of the key file on one machine, because a copy replaces the whole file.
 
-With host keys in TIKTOK_SHOP_HOST_KEYS, append a new ID:HEX behind the others there yourself. With a
-key service, rotate the keys there, and then run keys rotate.
+With host keys in TIKTOK_SHOP_HOST_KEYS, append a new ID:HEX behind the others there yourself.
+With a key service, rotate the keys there, and then run keys rotate.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
