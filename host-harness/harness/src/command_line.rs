@@ -6,6 +6,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use crate::command::Command;
 use crate::failure::{Failure, STATUSES};
 use crate::output::OutputFormat;
+use crate::settings::check_variables;
 use crate::usage_error;
 
 /// The TikTok Shop connector on the command line, for operators and testers.
@@ -62,7 +63,20 @@ pub(crate) enum NoInvocation {
 
 /// Parses the arguments of this process. Prints the help or the version if the arguments ask for it.
 pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
-    match definition().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches)) {
+    let parsed = definition().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    let asks_for_help =
+        |error: &clap::Error| matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let shows_how_to_begin = |arguments: &Arguments| arguments.command.is_none();
+    // A wrong variable is described before a wrong argument, because it also causes errors about options that are not
+    // there.
+    let needs_variables = match &parsed {
+        Ok(arguments) => !shows_how_to_begin(arguments),
+        Err(error) => !asks_for_help(error),
+    };
+    if needs_variables && let Err(failure) = check_variables() {
+        return Err(NoInvocation::Invalid { failure, format: format_of_arguments() });
+    }
+    match parsed {
         Ok(Arguments { command, json, verbose }) => {
             // `sign` and `verify-webhook` have an option `--json` of their own. Even with this option, they print
             // errors as text.
@@ -70,17 +84,21 @@ pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
             let format = if json && !text_errors { OutputFormat::Json } else { OutputFormat::Text };
             Ok(Invocation { command, format, verbose })
         }
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+        Err(error) if asks_for_help(&error) => {
             // If printing fails, nobody reads the output any more, so the error is ignored.
             let _ = error.print();
             Err(NoInvocation::Printed)
         }
         Err(error) => {
-            let json = std::env::args_os().any(|argument| argument == "--json");
-            let format = if json { OutputFormat::Json } else { OutputFormat::Text };
-            Err(NoInvocation::Invalid { failure: usage_error::failure(&error), format })
+            Err(NoInvocation::Invalid { failure: usage_error::failure(&error), format: format_of_arguments() })
         }
     }
+}
+
+/// Returns the format of errors about arguments and variables, which are found before the command is known.
+fn format_of_arguments() -> OutputFormat {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if json { OutputFormat::Json } else { OutputFormat::Text }
 }
 
 /// Returns the definition of the command line. Its help lists the exit statuses.

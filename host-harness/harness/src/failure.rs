@@ -58,6 +58,8 @@ pub(crate) enum Failure {
     Consent(ConsentError),
     /// The storage failed when the program used it directly, not in a call of the connector.
     Storage(StorageError),
+    /// The host keys open none of the stored data keys. The text names the host keys that are missing.
+    HostKeys(String),
     /// Ctrl-C was pressed twice.
     Interrupted,
 }
@@ -93,9 +95,23 @@ impl From<PrivateFileError> for Failure {
 }
 
 impl From<KeyFileError> for Failure {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the text of every other error says what to do")]
     fn from(error: KeyFileError) -> Self {
-        Self::Unavailable(format!("host keys: {error}"))
+        let advice = match &error {
+            KeyFileError::File(error) => access_advice(error),
+            KeyFileError::Missing(_) => "; put the file there, or make a new one for an empty database with keys init",
+            KeyFileError::Exists(_) => return Self::Refused(format!("host keys: {error}")),
+            _ => "",
+        };
+        Self::Unavailable(format!("host keys: {error}{advice}"))
     }
+}
+
+/// Returns the part of an error message that names the choice for files which a container mounts. Returns an empty text
+/// if the choice does not help.
+pub(crate) fn access_advice(error: &PrivateFileError) -> &'static str {
+    let is_too_open = matches!(error, PrivateFileError::Open { .. });
+    if is_too_open { "; if a container mounts it as a secret, see --file-access" } else { "" }
 }
 
 impl From<OpenError> for Failure {
@@ -281,6 +297,8 @@ impl Failure {
             Self::Refused(text) => ErrorReport::new(REFUSED, "refused", text.clone()),
             Self::Consent(error) => ErrorReport::of_consent(error),
             Self::Storage(error) => ErrorReport::of_storage(error),
+            Self::HostKeys(text) => ErrorReport::new(STORAGE_FAILED, "storage-failed", text.clone())
+                .with_code("key-unavailable", "name the right host keys; docs/storage.md explains how"),
             Self::Interrupted => ErrorReport::new(INTERRUPTED, "interrupted", "stopped at once".to_owned()),
         }
     }

@@ -5,16 +5,20 @@ mod address;
 mod browser_session;
 mod component;
 mod config_file;
+mod configured_text;
 mod credentials;
 mod environment;
 mod fake;
 mod folders;
+mod key_check;
 mod keys;
+mod tenant;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::CredentialsProvider;
@@ -22,70 +26,115 @@ use tiktok_shop_host::egress::EgressPolicy;
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::randomness::SystemRandomness;
-use tiktok_shop_host::seal::{KeyProvider, Keyring};
+use tiktok_shop_host::seal::{KeyFile, KeyProvider, Keyring};
 use tiktok_shop_host::storage::{Environment, HostStorage};
 use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost, TenantId};
+use tiktok_shop_private_file::Access;
 
 pub(crate) use self::address::Address;
 pub(crate) use self::browser_session::browser_session;
 pub(crate) use self::component::component_file;
 use self::config_file::ConfigFile;
+use self::configured_text::{path, trimmed, visible_ascii};
 use self::credentials::Credentials;
-pub(crate) use self::environment::{CONTRACT_STORAGE, HOST_KEYS, variable};
+pub(crate) use self::environment::{CONTRACT_STORAGE, HOST_KEYS, check as check_variables, variable};
 pub(crate) use self::fake::FakeAddress;
 pub(crate) use self::folders::{browser_session_file, config_file, database, fake_database, fake_key_file, key_file};
+pub(crate) use self::key_check::KeyNeed;
+use self::key_check::{DatabaseOrigin, check_fit, prepare};
 pub(crate) use self::keys::HostKeySource;
+use self::keys::{KeyFileSettings, KeyPlace};
+pub(crate) use self::tenant::AllTenants;
+use self::tenant::{NamedTenants, OneTenant, TenantArgs, TenantScope};
 use crate::failure::Failure;
 use crate::output::Report;
 
 /// The heading of the options that most commands share.
 pub(crate) const SHARED: &str = "Shared options";
 
+/// The options that say where the host keys and the configuration are.
+#[derive(Args)]
+pub(crate) struct KeyArgs {
+    /// File that contains the host keys; keys init makes one
+    #[arg(long, value_name = "FILE", env = environment::KEY_FILE, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = OsStringValueParser::new().try_map(path))]
+    key_file: Option<PathBuf>,
+
+    /// Who may read the key file and the configuration file: owner, group or mounted; default owner
+    #[arg(long, value_name = "WHO", env = environment::FILE_ACCESS, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = visible_ascii::<Access>)]
+    file_access: Option<Access>,
+
+    /// Configuration file in TOML
+    #[arg(long, value_name = "FILE", env = environment::CONFIG, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = OsStringValueParser::new().try_map(path))]
+    config: Option<PathBuf>,
+
+    /// Address of a fake TikTok Shop, which the command uses in place of TikTok Shop
+    #[arg(long, value_name = "URL", env = environment::FAKE, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = visible_ascii::<FakeAddress>)]
+    fake: Option<FakeAddress>,
+}
+
 /// The options of a command that works with stored connections.
 #[derive(Args)]
-pub(crate) struct StorageArgs {
+pub(crate) struct StorageArgs<T: TenantArgs = OneTenant> {
     /// Database: sqlite:…, postgres:… or memory: [env: TIKTOK_SHOP_STORAGE]
     #[arg(long, value_name = "ADDRESS", value_parser = Address::without_password, help_heading = SHARED)]
     storage: Option<Address>,
 
-    /// Tenant whose app and connections are used
-    #[arg(long, value_name = "ID", env = "TIKTOK_SHOP_TENANT", hide_env_values = true, help_heading = SHARED)]
-    pub(crate) tenant: Option<TenantId>,
+    #[command(flatten)]
+    tenant: T,
 
-    /// File that contains the host keys; the program creates the file on first use
-    #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_KEY_FILE", hide_env_values = true, help_heading = SHARED)]
-    key_file: Option<PathBuf>,
-
-    /// Configuration file in TOML
-    #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_CONFIG", hide_env_values = true, help_heading = SHARED)]
-    config: Option<PathBuf>,
-
-    /// Address of a fake TikTok Shop, which the command uses in place of TikTok Shop
-    #[arg(long, value_name = "URL", env = "TIKTOK_SHOP_FAKE", hide_env_values = true, help_heading = SHARED)]
-    fake: Option<FakeAddress>,
+    #[command(flatten)]
+    keys: KeyArgs,
 
     /// Name of the person or program that runs the command; events and logs contain this name
-    #[arg(long, value_name = "NAME", env = "TIKTOK_SHOP_ACTOR", hide_env_values = true, help_heading = SHARED)]
+    #[arg(long, value_name = "NAME", env = environment::ACTOR, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = trimmed::<Actor>)]
     actor: Option<Actor>,
 
     /// Reason why the command is run; events contain this reason
-    #[arg(long, value_name = "TEXT", help_heading = SHARED)]
+    #[arg(long, value_name = "TEXT", value_parser = trimmed::<StatedReason>, help_heading = SHARED)]
     reason: Option<StatedReason>,
 }
 
 /// The options of a command that runs the component.
 #[derive(Args)]
-pub(crate) struct HostArgs {
+pub(crate) struct HostArgs<T: TenantArgs = OneTenant> {
     #[command(flatten)]
-    storage: StorageArgs,
+    storage: StorageArgs<T>,
 
     /// File of the component; cargo xtask dist writes it
-    #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_COMPONENT", hide_env_values = true, help_heading = SHARED)]
+    #[arg(long, value_name = "FILE", env = environment::COMPONENT, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = OsStringValueParser::new().try_map(path))]
     component: Option<PathBuf>,
 
     /// SHA-256 that the component must have
-    #[arg(long, value_name = "HEX", env = "TIKTOK_SHOP_COMPONENT_SHA256", hide_env_values = true, help_heading = SHARED)]
+    #[arg(long, value_name = "HEX", env = environment::COMPONENT_SHA256, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = visible_ascii::<ComponentDigest>)]
     component_sha256: Option<ComponentDigest>,
+}
+
+/// What a command needs from its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub(crate) keys: KeyNeed,
+    pub(crate) tenant: TenantNeed,
+}
+
+/// Whether the tenant of a command must be known: it has an app, or something is stored of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TenantNeed {
+    Known,
+    Any,
+}
+
+impl Needs {
+    /// The command seals or opens values of a known tenant.
+    pub(crate) const EVERYTHING: Self = Self { keys: KeyNeed::Required, tenant: TenantNeed::Known };
+    /// The command opens nothing, so it works without host keys.
+    pub(crate) const NO_KEYS: Self = Self { keys: KeyNeed::None, tenant: TenantNeed::Known };
 }
 
 /// An opened storage, with the host keys and the other settings of the command.
@@ -111,53 +160,91 @@ pub(crate) struct OpenedHost {
     pub(crate) fake: Option<FakeAddress>,
 }
 
-impl StorageArgs {
-    /// Opens the storage. The function reads the settings before it creates a file or connects to anything.
+impl KeyArgs {
+    /// Creates the key file that these settings name, with one new key. Opens nothing else.
+    ///
+    /// # Errors
+    /// The file exists, or the settings name host keys that are not in a file.
+    pub(crate) fn create_key_file(self) -> Result<KeyFile, Failure> {
+        let Self { key_file, file_access, config, fake } = self;
+        let config = read_config(config, file_access)?;
+        match KeyPlace::find(KeyFileSettings { option: key_file, configured: config.key_file, fake })? {
+            KeyPlace::Environment(_) => Err(Failure::Malformed(format!(
+                "the host keys come from {HOST_KEYS}; unset it to make a key file, or keep the keys there"
+            ))),
+            KeyPlace::Named(path) | KeyPlace::Default(path) => Ok(KeyFile::create(path)?),
+        }
+    }
+}
+
+fn read_config(path: Option<PathBuf>, access: Option<Access>) -> Result<ConfigFile, Failure> {
+    match path {
+        Some(path) => ConfigFile::read(&path, access.unwrap_or_default()),
+        None => ConfigFile::read_if_exists(&config_file()?, access.unwrap_or_default()),
+    }
+}
+
+impl<T: TenantArgs> StorageArgs<T> {
+    /// Returns whether the options or the variable name a tenant.
+    pub(crate) fn names_tenant(&self) -> bool {
+        self.tenant.named().is_some()
+    }
+
+    /// Opens the storage for a command that seals or opens values. The function reads the settings before it creates a
+    /// file or connects to anything.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedStorage, Failure> {
-        let Self { storage, tenant, key_file, config, fake, actor, reason } = self;
-        let tenant = match tenant {
-            Some(tenant) => tenant,
-            None => "default".parse().map_err(|error| Failure::Malformed(format!("{error}")))?,
-        };
-        let config = match config {
-            Some(path) => ConfigFile::read(&path)?,
-            None => ConfigFile::read_if_exists(&config_file()?)?,
-        };
-        let credentials = Credentials::gather(config.tenants, &tenant)?;
-        let address = match storage {
-            Some(address) => address,
+        self.open_for(Needs::EVERYTHING, report).await
+    }
+
+    /// Opens the storage for a command with these needs.
+    pub(crate) async fn open_for(self, needs: Needs, report: &Report) -> Result<OpenedStorage, Failure> {
+        let Self { storage, tenant, keys, actor, reason } = self;
+        let KeyArgs { key_file, file_access, config, fake } = keys;
+        let tenants = NamedTenants::find(tenant.named())?;
+        let config = read_config(config, file_access)?;
+        let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
+        let named = match storage {
+            Some(address) => Some(address),
             None => match variable(environment::STORAGE)? {
-                Some(text) => Address::parse(&text)
-                    .map_err(|what| Failure::Malformed(format!("{}: {what}", environment::STORAGE)))?,
-                None => match config.storage {
-                    Some(address) => address,
-                    None => Address::Sqlite(if fake.is_some() { fake_database()? } else { database()? }),
-                },
+                Some(text) => Some(
+                    Address::parse(&text)
+                        .map_err(|what| Failure::Malformed(format!("{}: {what}", environment::STORAGE)))?,
+                ),
+                None => config.storage,
             },
         };
-        let key_file = match (HostKeySource::from_environment()?, key_file) {
-            (Some(_), Some(_)) => {
-                return Err(Failure::Malformed(format!("{HOST_KEYS} and --key-file are both given; use only one")));
-            }
-            (Some(keys), None) => Err(keys),
-            (None, Some(path)) => Ok(path),
-            (None, None) => {
-                let default = if fake.is_some() { fake_key_file } else { folders::key_file };
-                Ok(config.key_file.map_or_else(default, Ok)?)
-            }
+        let is_named = named.is_some();
+        let address = match named {
+            Some(address) => address,
+            None => Address::Sqlite(if fake.is_some() { fake_database()? } else { database()? }),
         };
+        let database = DatabaseOrigin::of(&address, is_named, fake.is_some());
+        let place = KeyPlace::find(KeyFileSettings { option: key_file, configured: config.key_file, fake })?;
         let (clock, credentials): (Arc<dyn Clock>, _) = match fake {
-            Some(fake) => (fake.clock().await?, credentials.for_fake(fake, fake.apps().await?)?),
+            Some(fake) => {
+                let apps = fake.apps().await?;
+                (fake.clock().await?, credentials.for_fake(fake, apps, tenants.default.clone())?)
+            }
             None => (Arc::new(SystemClock::new()), credentials),
         };
-        let keys = key_file.map_or_else(Ok, |path| HostKeySource::open_file(&path, report))?;
+        let is_key_named = !matches!(place, KeyPlace::Default(_));
+        let found = place.open(file_access.or(config.file_access).unwrap_or_default())?;
+        let prepared = prepare(found, is_key_named, database, needs.keys, report)?;
         if matches!(address, Address::Memory) {
             report.note("storage memory: nothing is kept after this command");
         }
         let storage = address.open(Arc::clone(&clock)).await?;
         check_environment(&*storage, if fake.is_some() { Environment::Fake } else { Environment::TikTokShop }).await?;
-        let key_provider = keys.provider(report.last_key_error.clone());
-        let credentials = Arc::new(credentials);
+        if (T::SCOPE, needs.tenant) == (TenantScope::One, TenantNeed::Known) {
+            tenants.check(&credentials, &*storage).await?;
+        }
+        let keys = prepared.for_database(&*storage, database, report).await?;
+        if needs.keys == KeyNeed::Required {
+            let tenant = (T::SCOPE == TenantScope::One).then_some(&tenants.tenant);
+            check_fit(&storage, &keys, tenant, report).await?;
+        }
+        let key_provider = keys.recording_provider(report.last_key_error.clone());
+        let (credentials, tenant) = (Arc::new(credentials), tenants.tenant);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
         Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials, component_sha256, actor, reason })
@@ -182,14 +269,19 @@ async fn check_environment(storage: &dyn HostStorage, environment: Environment) 
     }))
 }
 
-impl HostArgs {
-    /// Opens the storage and builds a host with the component.
+impl<T: TenantArgs> HostArgs<T> {
+    /// Opens the storage and builds a host with the component, for a command that seals or opens values.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedHost, Failure> {
+        self.open_for(Needs::EVERYTHING, report).await
+    }
+
+    /// Opens the storage and builds a host with the component, for a command with these needs.
+    pub(crate) async fn open_for(self, needs: Needs, report: &Report) -> Result<OpenedHost, Failure> {
         let Self { storage, component, component_sha256 } = self;
         let component = Component::File(component_file(component.as_deref())?);
-        let fake = storage.fake;
+        let fake = storage.keys.fake;
         let egress = fake.map_or_else(|| Ok(EgressPolicy::production()), FakeAddress::egress)?;
-        let opened = storage.open(report).await?;
+        let opened = storage.open_for(needs, report).await?;
         let mut builder = ConnectorHost::builder();
         if let Some(digest) = component_sha256.or(opened.component_sha256) {
             builder = builder.component_sha256(digest);

@@ -55,6 +55,9 @@ impl ConnectorHost {
     /// Deletes connections from storage, whatever TikTok answers. For each connection, it deletes the tokens first, and
     /// then the row. The call is idempotent.
     ///
+    /// With [`DisconnectTarget::All`] and [`RemoteGrant::Keep`], the call needs no key of the tenant. So connections can
+    /// be ended even after the host keys are lost.
+    ///
     /// # Errors
     /// See [`CallError`]. After an error, call again: the repetition deletes what is left.
     pub async fn disconnect(
@@ -65,9 +68,11 @@ impl ConnectorHost {
         remote: RemoteGrant,
     ) -> Result<Disconnected, CallError> {
         let origin = self.origin(Cause::Disconnect);
-        let scope = match remote {
-            RemoteGrant::Keep => Scope::of_customer(tenant, customer, origin),
-            RemoteGrant::Revoke => Scope::with_credentials(tenant, customer, origin),
+        let scope = match (remote, &target) {
+            (RemoteGrant::Keep, DisconnectTarget::All(_)) => Scope::for_deletion(tenant, customer, origin),
+            // The connection may continue with its other shops. Their ciphers are then sealed again.
+            (RemoteGrant::Keep, DisconnectTarget::Shop(_)) => Scope::of_customer(tenant, customer, origin),
+            (RemoteGrant::Revoke, _) => Scope::with_credentials(tenant, customer, origin),
         };
         let account = if let DisconnectTarget::All(Some(account)) = &target { Some(account) } else { None };
         let log = CallLog::begin(Operation::Disconnect, &scope, account);

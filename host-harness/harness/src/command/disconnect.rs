@@ -8,7 +8,7 @@ use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 
 use crate::failure::Failure;
 use crate::output::{BAD, ConnectionLine, FailureLine, GOOD, Report, count, print_connection};
-use crate::settings::{HostArgs, OpenedHost};
+use crate::settings::{HostArgs, Needs, OpenedHost};
 
 /// End a customer's connections, or remove one shop from them
 #[derive(Args)]
@@ -37,7 +37,8 @@ const AFTER_HELP: &str = "\
 The command deletes the tokens first, and then the rest of the connection. You can safely repeat
 it. Without --revoke, it sends nothing to TikTok Shop, and the seller can still remove the app in
 Seller Center. With --revoke, it asks TikTok Shop before it deletes anything. Other customers who
-have the same shop then lose the access too.
+have the same shop then lose the access too. Without --revoke and --shop, the command needs no host
+keys, so that connections can be ended after the host keys are lost.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -74,7 +75,11 @@ impl Disconnect {
         let Self { customer, account, shop, revoke, settings } = self;
         let target = shop.map_or(DisconnectTarget::All(account), DisconnectTarget::Shop);
         let remote = if revoke { RemoteGrant::Revoke } else { RemoteGrant::Keep };
-        let OpenedHost { host, opened, .. } = settings.open(report).await?;
+        // A whole connection is deleted without opening anything. To remove one of its shops, the ciphers of the other
+        // shops are sealed again.
+        let opens_nothing = matches!((&target, remote), (DisconnectTarget::All(_), RemoteGrant::Keep));
+        let needs = if opens_nothing { Needs::NO_KEYS } else { Needs::EVERYTHING };
+        let OpenedHost { host, opened, .. } = settings.open_for(needs, report).await?;
         let before = host.list_connections(&opened.tenant, &customer).await?;
         let found = before.iter().any(|connection| contains(connection, &target));
         // An interrupted `connect` may have stored tokens without a row. Such a connection is not in the list, but its

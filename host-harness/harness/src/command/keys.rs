@@ -1,6 +1,7 @@
 //! `keys`: manages the keys that seal tokens and ciphers.
 
 mod erase;
+mod init;
 mod retire;
 mod rotate;
 mod status;
@@ -8,6 +9,7 @@ mod status;
 use clap::{Args, Subcommand};
 
 use self::erase::Erase;
+use self::init::Init;
 use self::retire::Retire;
 use self::rotate::Rotate;
 use self::status::Status;
@@ -24,6 +26,7 @@ pub(crate) struct Keys {
 
 #[derive(Subcommand)]
 enum KeysCommand {
+    Init(Init),
     Status(Status),
     Rotate(Rotate),
     Retire(Retire),
@@ -32,8 +35,9 @@ enum KeysCommand {
 
 const AFTER_HELP: &str = "\
 Each tenant has a data key, which seals the tenant's stored tokens and ciphers. A host key wraps the
-data keys. The host key comes from the key file or from the environment. To change the host key, run
-keys rotate, and then keys retire with the name of the old host key.
+data keys. The host key comes from the key file or from the environment. Run keys init once to make
+the key file of a new database. No other command makes a key, except on the first run with the
+database and the key file in the data folder, and with a fake. To change the host key, run keys rotate, and then keys retire with the name of the old host key.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -50,6 +54,7 @@ if the database fails or a key is missing; for others see tiktok-shop-harness --
 impl Keys {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         match self.command {
+            KeysCommand::Init(command) => command.run(report),
             KeysCommand::Status(command) => command.run(report).await,
             KeysCommand::Rotate(command) => command.run(report).await,
             KeysCommand::Retire(command) => command.run(report).await,

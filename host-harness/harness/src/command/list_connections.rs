@@ -5,7 +5,7 @@ use tiktok_shop_host::CustomerId;
 
 use crate::failure::Failure;
 use crate::output::{Report, print_connection};
-use crate::settings::{HostArgs, OpenedHost};
+use crate::settings::{HostArgs, Needs, OpenedHost};
 
 /// List a customer's connections, with their status and all their shops
 #[derive(Args)]
@@ -39,7 +39,7 @@ Exit status: 0, also if the customer is not connected; for others see tiktok-sho
 impl ListConnections {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { customer, settings } = self;
-        let OpenedHost { host, opened, .. } = settings.open(report).await?;
+        let OpenedHost { host, opened, .. } = settings.open_for(Needs::NO_KEYS, report).await?;
         let connections = host.list_connections(&opened.tenant, &customer).await?;
         if connections.is_empty() && !report.is_json() {
             report.note(&format!("{customer} is not connected; begin a consent with authorization-url"));

@@ -15,7 +15,7 @@ use tokio::signal::ctrl_c;
 
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report};
-use crate::settings::{HostArgs, OpenedHost};
+use crate::settings::{AllTenants, HostArgs, OpenedHost};
 
 /// Refresh all due connections, and write notices about expiring authorizations
 #[derive(Args)]
@@ -26,12 +26,13 @@ pub(crate) struct SweepConnections {
     concurrency: u8,
 
     #[command(flatten)]
-    settings: HostArgs,
+    settings: HostArgs<AllTenants>,
 }
 
 const AFTER_HELP: &str = "\
 A platform should sweep every few minutes. The sweep covers all tenants, and takes their apps from
-the configuration file. The command prints a line for each connection that could not be refreshed,
+the configuration file. So there is no option --tenant, and TIKTOK_SHOP_TENANT only names the tenant
+whose app is in the environment. The command prints a line for each connection that could not be refreshed,
 for example because its tenant has no app. At the end it prints a summary. With --json, it also
 prints a line for each refreshed connection. After Ctrl-C, the sweep finishes the refreshes that
 have begun, and then stops.

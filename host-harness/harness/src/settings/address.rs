@@ -8,6 +8,7 @@ use tiktok_shop_host::clock::Clock;
 use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
 use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
 
+use super::configured_text::{Rule, cleaned};
 use super::environment;
 use crate::failure::Failure;
 
@@ -28,6 +29,7 @@ impl Address {
     /// # Errors
     /// The text is not an address. The error does not repeat the text.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let text = cleaned(text, Rule::OneLine).map_err(|error| error.to_string())?;
         if text == "memory:" {
             return Ok(Self::Memory);
         }
@@ -125,6 +127,8 @@ mod tests {
             ("sqlite:/x/a.db", "/x/a.db"),
             ("sqlite:///x/a.db", "/x/a.db"),
             ("sqlite://a.db", "a.db"),
+            // A line break comes with a value that is read from a file.
+            (" sqlite:/x/a b.db\r\n", "/x/a b.db"),
         ] {
             assert!(matches!(Address::parse(text), Ok(Address::Sqlite(found)) if found == Path::new(path)), "{text}");
         }
@@ -133,8 +137,10 @@ mod tests {
 
     #[test]
     fn a_text_that_is_not_an_address_is_refused_and_not_repeated() {
-        for text in ["", "CANARY", "mysql://CANARY@host/db", "sqlite", "/CANARY/a.db", "memory:CANARY", "Sqlite:CANARY"]
-        {
+        assert_eq!(Address::parse(" \n").err().unwrap(), "empty");
+        let line_break = "contains a line break (U+000A) as character 13; remove it";
+        assert_eq!(Address::parse("sqlite:CANAR\nY").err().unwrap(), line_break);
+        for text in ["CANARY", "mysql://CANARY@host/db", "sqlite", "/CANARY/a.db", "memory:CANARY", "Sqlite:CANARY"] {
             let refused = Address::parse(text).err().unwrap();
             assert_eq!(refused, "not sqlite:PATH, postgres://… or memory:", "{text}");
         }

@@ -1,63 +1,141 @@
-//! Gets the host keys from a file or from the environment.
+//! Finds the host keys: in a file, or in the environment. Never creates a key.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tiktok_shop_host::HostKeyId;
-use tiktok_shop_host::seal::{DataKey, HostKeys, KeyError, KeyFile, KeyProvider};
+use tiktok_shop_host::seal::{DataKey, HostKeys, KeyError, KeyFile, KeyFileError, KeyProvider};
 use tiktok_shop_host::storage::WrappedKey;
+use tiktok_shop_private_file::Access;
 
 use super::environment::{HOST_KEYS, variable};
+use super::fake::FakeAddress;
+use super::folders::{fake_key_file, key_file};
 use crate::failure::Failure;
-use crate::output::{LastKeyError, Report};
+use crate::output::LastKeyError;
 
 /// The source of the host keys.
 #[derive(Debug, Clone)]
 pub(crate) enum HostKeySource {
     /// A key file. The program can add and remove keys.
     File(KeyFile),
-    /// An environment variable, which the program can't change.
+    /// An environment variable, which the program can't change. Or keys that were drawn for a storage in memory.
     Environment(HostKeys),
+    /// There are no host keys, for the given reason. The command needs none.
+    Missing(String),
+}
+
+/// The place of the host keys according to the settings.
+pub(crate) enum KeyPlace {
+    /// The environment variable, with its keys.
+    Environment(HostKeys),
+    /// A key file that an option, a variable or the configuration file names.
+    Named(PathBuf),
+    /// The key file in the data folder, because nothing names the host keys.
+    Default(PathBuf),
+}
+
+/// How the settings name a key file.
+pub(crate) struct KeyFileSettings {
+    /// The path of the option or of its variable.
+    pub(crate) option: Option<PathBuf>,
+    /// The path of the configuration file.
+    pub(crate) configured: Option<PathBuf>,
+    pub(crate) fake: Option<FakeAddress>,
+}
+
+impl KeyPlace {
+    /// Finds the place of the host keys. Reads the environment variable, but no file.
+    pub(crate) fn find(settings: KeyFileSettings) -> Result<Self, Failure> {
+        let KeyFileSettings { option, configured, fake } = settings;
+        match (variable(HOST_KEYS)?, option) {
+            (Some(_), Some(_)) => {
+                Err(Failure::Malformed(format!("{HOST_KEYS} and --key-file are both given; use only one")))
+            }
+            (Some(text), None) => HostKeys::parse(&text)
+                .map(Self::Environment)
+                .map_err(|error| Failure::Malformed(format!("{HOST_KEYS}: {error}"))),
+            (None, Some(path)) => Ok(Self::Named(path)),
+            (None, None) => match configured {
+                Some(path) => Ok(Self::Named(path)),
+                None => Ok(Self::Default(if fake.is_some() { fake_key_file()? } else { key_file()? })),
+            },
+        }
+    }
+
+    /// Opens the host keys. Returns the path of the key file if the file does not exist.
+    pub(crate) fn open(self, access: Access) -> Result<FoundKeys, Failure> {
+        let (path, is_named) = match self {
+            Self::Environment(keys) => return Ok(FoundKeys::Here(HostKeySource::Environment(keys))),
+            Self::Named(path) => (path, true),
+            Self::Default(path) => (path, false),
+        };
+        match KeyFile::open_with_access(&path, access) {
+            Ok(file) => Ok(FoundKeys::Here(HostKeySource::File(file))),
+            Err(KeyFileError::Missing(path)) if is_named => Ok(FoundKeys::NamedFileMissing(path)),
+            Err(KeyFileError::Missing(path)) => Ok(FoundKeys::DefaultFileMissing(path)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The host keys, or the path of the key file that does not exist.
+pub(crate) enum FoundKeys {
+    Here(HostKeySource),
+    NamedFileMissing(PathBuf),
+    DefaultFileMissing(PathBuf),
 }
 
 impl HostKeySource {
-    /// Returns the keys of the environment variable. `None` if it is not set.
-    pub(crate) fn from_environment() -> Result<Option<Self>, Failure> {
-        let Some(text) = variable(HOST_KEYS)? else { return Ok(None) };
-        let keys = HostKeys::parse(&text).map_err(|error| Failure::Malformed(format!("{HOST_KEYS}: {error}")))?;
-        Ok(Some(Self::Environment(keys)))
-    }
-
-    /// Opens the key file. Creates it with one new key if it does not exist.
-    pub(crate) fn open_file(path: &Path, report: &Report) -> Result<Self, Failure> {
-        let is_new = !path.exists();
-        let file = KeyFile::open_or_create(path)?;
-        if is_new {
-            report.note(&format!(
-                "created a host key in {}; keep a copy, because stored connections can't be opened without it",
-                path.display()
-            ));
-        }
-        Ok(Self::File(file))
-    }
-
     /// Returns the names of the keys. The current key comes first.
     pub(crate) fn ids(&self) -> Result<Vec<HostKeyId>, Failure> {
         Ok(match self {
             Self::File(file) => file.keys()?.ids().cloned().collect(),
             Self::Environment(keys) => keys.ids().cloned().collect(),
+            Self::Missing(_) => Vec::new(),
         })
+    }
+
+    /// Returns a provider of these keys.
+    pub(crate) fn provider(&self) -> Arc<dyn KeyProvider> {
+        match self {
+            Self::File(file) => Arc::new(file.clone()),
+            Self::Environment(keys) => Arc::new(keys.clone()),
+            Self::Missing(why) => Arc::new(NoHostKeys { why: why.clone() }),
+        }
     }
 
     /// Returns a provider of these keys that records each of its errors in `last_error`. This is necessary because the
     /// component shortens the error of a call. It drops long words, such as the name of a key.
-    pub(crate) fn provider(&self, last_error: LastKeyError) -> Arc<dyn KeyProvider> {
-        let keys: Arc<dyn KeyProvider> = match self {
-            Self::File(file) => Arc::new(file.clone()),
-            Self::Environment(keys) => Arc::new(keys.clone()),
-        };
-        Arc::new(RecordingErrors { keys, last_error })
+    pub(crate) fn recording_provider(&self, last_error: LastKeyError) -> Arc<dyn KeyProvider> {
+        Arc::new(RecordingErrors { keys: self.provider(), last_error })
+    }
+}
+
+/// A provider without keys.
+struct NoHostKeys {
+    why: String,
+}
+
+impl NoHostKeys {
+    fn error(&self, key: Option<&HostKeyId>) -> KeyError {
+        KeyError::Unavailable { key: key.cloned(), why: self.why.clone() }
+    }
+}
+
+#[async_trait]
+impl KeyProvider for NoHostKeys {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        Err(self.error(None))
+    }
+
+    async fn wrap(&self, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
+        Err(self.error(None))
+    }
+
+    async fn unwrap(&self, wrapped: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+        Err(self.error(Some(&wrapped.host_key)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::keyring::Keyring;
 use super::rotation_error::RotationError;
 use crate::id::{HostKeyId, KeyId, TenantId};
-use crate::storage::KeyUse;
+use crate::storage::{KeyUse, StorageError};
 
 /// The number of keys that are listed at a time.
 const PAGE: usize = 500;
@@ -63,6 +63,14 @@ impl Keyring {
     /// See [`RotationError`].
     pub async fn status(&self) -> Result<KeyStatus, RotationError> {
         let current = self.provider().current().await?;
+        Ok(KeyStatus { current, keys: self.data_keys().await? })
+    }
+
+    /// Returns the data keys of all tenants, as [`status`](Self::status) does. Needs no host key.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn data_keys(&self) -> Result<Vec<TenantKeyStatus>, StorageError> {
         let mut keys: Vec<KeyUse> = Vec::new();
         loop {
             let after = keys.last().map(|last| (&last.tenant, &last.key.id));
@@ -78,6 +86,6 @@ impl Keyring {
             host_key: key.wrapped.map(|wrapped| wrapped.host_key),
             records,
         };
-        Ok(KeyStatus { current, keys: keys.into_iter().map(status).collect() })
+        Ok(keys.into_iter().map(status).collect())
     }
 }

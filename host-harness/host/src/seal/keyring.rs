@@ -218,7 +218,7 @@ impl Keyring {
 
     /// Returns the tenant's key with this id. Uses a cached key for [`MAX_CACHE_AGE`], and longer while the storage is
     /// unavailable.
-    async fn opening_key(&self, tenant: &TenantId, id: &KeyId) -> Result<Arc<DataKey>, StorageError> {
+    pub(super) async fn opening_key(&self, tenant: &TenantId, id: &KeyId) -> Result<Arc<DataKey>, StorageError> {
         let (cached, is_fresh) = match self.lock().get(tenant) {
             Some(known) => (known.unwrapped.get(id).cloned(), known.read_at.elapsed() < MAX_CACHE_AGE),
             None => (None, false),

@@ -6,7 +6,7 @@ use tiktok_shop_host::seal::Erased;
 
 use crate::failure::Failure;
 use crate::output::{BAD, Report, count};
-use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
+use crate::settings::{HOST_KEYS, HostKeySource, KeyNeed, Needs, StorageArgs, TenantNeed};
 
 /// Erase a tenant forever: its data keys, connections, events, consents and webhooks
 #[derive(Args)]
@@ -36,16 +36,19 @@ pub(crate) struct Erase {
     settings: StorageArgs,
 }
 
+/// An erasure opens nothing. It is also for a tenant whose app is no longer configured.
+const NEEDS: Needs = Needs { keys: KeyNeed::None, tenant: TenantNeed::Any };
+
 impl Erase {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { yes, settings } = self;
-        if settings.tenant.is_none() {
+        if !settings.names_tenant() {
             return Err(Failure::Malformed("no tenant named; name it with --tenant".to_owned()));
         }
-        let opened = settings.open(report).await?;
+        let opened = settings.open_for(NEEDS, report).await?;
         let (keyring, tenant) = (opened.keyring(), &opened.tenant);
         if !yes {
-            let keys = keyring.status().await?.keys;
+            let keys = keyring.data_keys().await?;
             let own = keys.iter().filter(|key| key.tenant == *tenant);
             let (keys, records) = own.fold((0, 0), |(keys, records), key| (keys + 1, records + key.records));
             let (keys, records) = (count(keys, "data key", "data keys"), count(records, "record", "records"));
@@ -73,13 +76,19 @@ impl Erase {
         );
         report.line(&format!("tenant {tenant}: erased {keys}, {connections} and {others}"));
         let host_keys: Vec<_> = host_keys.iter().map(ToString::to_string).collect();
+        let host_keys = if host_keys.is_empty() {
+            "s that are not here".to_owned()
+        } else {
+            format!(" {}", host_keys.join(" or "))
+        };
         report.detail(
             "open",
             BAD,
-            &format!("who has an older copy of the database can open it with host key {}", host_keys.join(" or ")),
+            &format!("who has an older copy of the database can open it with host key{host_keys}"),
         );
         let next = match opened.keys {
             HostKeySource::File(_) => "keys rotate --retire".to_owned(),
+            HostKeySource::Missing(_) => "name the host keys, then run keys rotate --retire".to_owned(),
             HostKeySource::Environment(_) => {
                 format!("put a new key before the others in {HOST_KEYS}, run keys rotate, then remove the others")
             }

@@ -5,7 +5,7 @@ use tiktok_shop_host::HostKeyId;
 
 use crate::failure::Failure;
 use crate::output::Report;
-use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
+use crate::settings::{AllTenants, HOST_KEYS, HostKeySource, StorageArgs};
 
 /// Remove a host key from the key file, if the host key no longer wraps a data key
 #[derive(Args)]
@@ -25,7 +25,7 @@ pub(crate) struct Retire {
     host_key: HostKeyId,
 
     #[command(flatten)]
-    settings: StorageArgs,
+    settings: StorageArgs<AllTenants>,
 }
 
 impl Retire {

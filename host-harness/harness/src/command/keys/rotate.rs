@@ -9,7 +9,7 @@ use tiktok_shop_host::seal::{Keyring, Rotated, RotationStep};
 
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
-use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
+use crate::settings::{AllTenants, HOST_KEYS, HostKeySource, StorageArgs};
 
 /// Change to a new host key, and seal every record again with new data keys
 #[derive(Args)]
@@ -49,7 +49,7 @@ pub(crate) struct Rotate {
     retire: bool,
 
     #[command(flatten)]
-    settings: StorageArgs,
+    settings: StorageArgs<AllTenants>,
 }
 
 #[derive(Serialize)]
@@ -91,7 +91,9 @@ impl Rotate {
                 ));
                 before.current.clone()
             }
-            HostKeySource::File(_) | HostKeySource::Environment(_) => before.current.clone(),
+            HostKeySource::File(_) | HostKeySource::Environment(_) | HostKeySource::Missing(_) => {
+                before.current.clone()
+            }
         };
         let records = before.keys.iter().filter(|key| key.host_key.as_ref() != Some(&current)).map(|key| key.records);
         let bar = report.begin_progress("Sealing", records.sum());

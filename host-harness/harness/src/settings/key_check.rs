@@ -1,0 +1,199 @@
+//! Decides at the start of a command whether the host keys can be used: whether they exist, whether a first key may be
+//! created, and whether they open the stored data keys.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tiktok_shop_host::randomness::SystemRandomness;
+use tiktok_shop_host::seal::{HostKeyCheck, HostKeys, KeyFile, KeyFileError, Keyring};
+use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_host::{HostKeyId, TenantId};
+
+use super::address::Address;
+use super::keys::{FoundKeys, HostKeySource};
+use crate::failure::Failure;
+use crate::output::Report;
+
+/// Whether a command needs host keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyNeed {
+    /// The command seals or opens values. Host keys must be here and fit the database.
+    Required,
+    /// The command works without host keys, because it opens nothing.
+    None,
+}
+
+/// The database of a command, as far as it decides about the host keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DatabaseOrigin {
+    /// The database in the data folder, because nothing names a database.
+    Default,
+    /// A file that an option, a variable or the configuration file names.
+    Named,
+    /// A PostgreSQL server. It is always named.
+    Server,
+    /// The memory of this process.
+    Memory,
+    /// A database of a fake, whose connections are invented.
+    Fake,
+}
+
+impl DatabaseOrigin {
+    pub(crate) fn of(address: &Address, is_named: bool, is_fake: bool) -> Self {
+        match address {
+            Address::Memory => Self::Memory,
+            Address::Sqlite(_) | Address::Postgres(_) if is_fake => Self::Fake,
+            Address::Postgres(_) => Self::Server,
+            Address::Sqlite(_) if is_named => Self::Named,
+            Address::Sqlite(_) => Self::Default,
+        }
+    }
+}
+
+/// The host keys before the database is open.
+pub(crate) enum Prepared {
+    Here(HostKeySource),
+    /// The key file in the data folder does not exist. It may be created if the database contains no data key.
+    FirstRun(PathBuf),
+}
+
+/// Checks whether the host keys that were found can serve the command, before anything is opened.
+///
+/// # Errors
+/// The command needs host keys, and there are none. With a server, host keys must be named, because a key in a folder of
+/// one machine or container is no key of a fleet.
+pub(crate) fn prepare(
+    found: FoundKeys,
+    is_key_named: bool,
+    database: DatabaseOrigin,
+    need: KeyNeed,
+    report: &Report,
+) -> Result<Prepared, Failure> {
+    let missing = match (found, database) {
+        (FoundKeys::Here(HostKeySource::File(_)), DatabaseOrigin::Server) if !is_key_named => {
+            "host keys: with PostgreSQL, host keys must be named: set TIKTOK_SHOP_HOST_KEYS, or name a key file with \
+             --key-file; keys init makes one for an empty database"
+                .to_owned()
+        }
+        (FoundKeys::Here(keys), _) => return Ok(Prepared::Here(keys)),
+        (FoundKeys::DefaultFileMissing(_), DatabaseOrigin::Memory) => {
+            let keys = HostKeys::draw().map_err(|error| Failure::Unavailable(format!("no randomness: {error}")))?;
+            return Ok(Prepared::Here(HostKeySource::Environment(keys)));
+        }
+        (FoundKeys::DefaultFileMissing(path), DatabaseOrigin::Default | DatabaseOrigin::Fake)
+            if need == KeyNeed::Required =>
+        {
+            return Ok(Prepared::FirstRun(path));
+        }
+        (FoundKeys::DefaultFileMissing(_), DatabaseOrigin::Server) => {
+            "host keys: none are named: set TIKTOK_SHOP_HOST_KEYS, or name a key file with --key-file; keys init makes \
+             one for an empty database"
+                .to_owned()
+        }
+        (FoundKeys::DefaultFileMissing(path), _) => format!(
+            "host keys: {}: there is no such file, and no other host keys are named; name them with \
+             TIKTOK_SHOP_HOST_KEYS or --key-file, or make a file for an empty database with keys init",
+            path.display()
+        ),
+        (FoundKeys::NamedFileMissing(path), _) => {
+            let text = format!(
+                "host keys: {}: there is no such file; put the file there, or make a new one for an empty database with \
+                 keys init",
+                path.display()
+            );
+            if need == KeyNeed::None {
+                report.note(&text);
+            }
+            text
+        }
+    };
+    if need == KeyNeed::Required {
+        return Err(Failure::Unavailable(missing));
+    }
+    Ok(Prepared::Here(HostKeySource::Missing(missing)))
+}
+
+impl Prepared {
+    /// Returns the host keys for an open database. On a first run, creates the key file.
+    ///
+    /// # Errors
+    /// The key file is missing, and the database contains data keys that a new key could not open.
+    pub(crate) async fn for_database(
+        self,
+        storage: &dyn HostStorage,
+        database: DatabaseOrigin,
+        report: &Report,
+    ) -> Result<HostKeySource, Failure> {
+        let path = match self {
+            Self::Here(keys) => return Ok(keys),
+            Self::FirstRun(path) => path,
+        };
+        // Another process may be on its first run, too. It creates the file before it stores its first data key. So if
+        // a data key is found, the file must exist by now.
+        let stored = storage.key_uses(None, 1).await?;
+        if let Some(found) = stored.first() {
+            return match KeyFile::open(&path) {
+                Ok(file) => Ok(HostKeySource::File(file)),
+                Err(KeyFileError::Missing(path)) => {
+                    let wrapped = found.key.wrapped.as_ref();
+                    let needed =
+                        wrapped.map_or_else(|| "a host key".to_owned(), |key| format!("host key {}", key.host_key));
+                    Err(Failure::HostKeys(format!(
+                        "{}: there is no such file, but the stored data keys need {needed}; no new key is made, because \
+                         it would open none of them",
+                        path.display()
+                    )))
+                }
+                Err(error) => Err(error.into()),
+            };
+        }
+        create(&path, database, report).map(HostKeySource::File)
+    }
+}
+
+fn create(path: &Path, database: DatabaseOrigin, report: &Report) -> Result<KeyFile, Failure> {
+    let is_new = !path.exists();
+    let file = KeyFile::open_or_create(path)?;
+    if is_new && database == DatabaseOrigin::Fake {
+        report.note(&format!("created a host key for fakes in {}", path.display()));
+    } else if is_new {
+        report.urgent(&format!(
+            "created the host key {} in {}; BACK THIS FILE UP NOW, apart from the database: without it, every \
+             connection is lost and every seller must consent again",
+            file.keys()?.ids().next().map_or("", HostKeyId::as_str),
+            path.display()
+        ));
+    }
+    Ok(file)
+}
+
+/// Checks whether the host keys open the stored data keys: those of `tenant`, or else those of all tenants.
+///
+/// # Errors
+/// Data keys are stored, and the host keys here open none of them.
+pub(crate) async fn check_fit(
+    storage: &Arc<dyn HostStorage>,
+    keys: &HostKeySource,
+    tenant: Option<&TenantId>,
+    report: &Report,
+) -> Result<(), Failure> {
+    // The provider that records errors is not used, because an error of this check belongs to no call.
+    let keyring = Keyring::new(Arc::clone(storage), keys.provider(), Arc::new(SystemRandomness));
+    let check = keyring.check_host_keys(tenant).await?;
+    let HostKeyCheck { usable: _, unusable } = &check;
+    if unusable.is_empty() {
+        return Ok(());
+    }
+    let whys: Vec<_> = unusable.iter().map(|(_, why)| why.to_string()).collect();
+    let whys = whys.join("; ");
+    if !check.fits_nothing() {
+        report
+            .note(&format!("some stored data keys can't be opened: {whys}; keys status shows which records need them"));
+        return Ok(());
+    }
+    let here: Vec<_> = keys.ids()?.iter().map(ToString::to_string).collect();
+    Err(Failure::HostKeys(format!(
+        "none of the host keys here ({}) opens a stored data key: {whys}; nothing was sent or changed",
+        here.join(", ")
+    )))
+}
