@@ -21,8 +21,9 @@ a colon before them.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
-  $ tiktok-shop-harness keys init --key-file /proc/none/host-keys
-  error: host keys: /proc/none: No such file or directory (os error 2)
+  $ tiktok-shop-harness keys init
+  host key host-… is in the new file …/fake-host-keys
+  …
 
 Exit status: 0 if the file was made; 1 if it exists; 2 if the host keys are in TIKTOK_SHOP_HOST_KEYS;
 3 if the file can't be written; for others see tiktok-shop-harness --help.")]
