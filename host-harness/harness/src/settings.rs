@@ -49,6 +49,9 @@ use self::tenant::{NamedTenants, OneTenant, TenantArgs, TenantScope};
 use crate::failure::Failure;
 use crate::output::Report;
 
+/// The maximum number of tenants whose data keys are checked before a command that works with all tenants.
+const MAX_CHECKED_TENANTS: usize = 20;
+
 /// The heading of the options that most commands share.
 pub(crate) const SHARED: &str = "Shared options";
 
@@ -240,8 +243,11 @@ impl<T: TenantArgs> StorageArgs<T> {
         }
         let keys = prepared.for_database(&*storage, database, report).await?;
         if needs.keys == KeyNeed::Required {
-            let tenant = (T::SCOPE == TenantScope::One).then_some(&tenants.tenant);
-            check_fit(&storage, &keys, tenant, report).await?;
+            let checked: Vec<_> = match T::SCOPE {
+                TenantScope::One => vec![tenants.tenant.clone()],
+                TenantScope::All => credentials.tenants().take(MAX_CHECKED_TENANTS).cloned().collect(),
+            };
+            check_fit(&storage, &keys, &checked, report).await?;
         }
         let key_provider = keys.recording_provider(report.last_key_error.clone());
         let (credentials, tenant) = (Arc::new(credentials), tenants.tenant);

@@ -76,9 +76,9 @@ uses the key file in the data folder if that file exists. With PostgreSQL, host 
 
 Before a command uses tokens, it checks whether the host keys open the stored data keys. If data keys are stored and none of them opens, the
 command ends with status 16, sends nothing, and names the host keys that are missing. If only some open, a note names the others. The check
-reads the data keys of the command's tenant. If the tenant has none, and for `sweep` and `keys rotate`, it reads the data keys of all
-tenants, 20 at a time, until one opens. With the right host keys this is one page. It unwraps one data key for each host key, and it counts the
-records of these 20 data keys, as `keys status` does for all.
+reads the data keys of the command's tenant; before `sweep`, `keys rotate` and `keys retire`, those of up to 20 tenants with an app. This is
+one short read for each tenant, and one data key is unwrapped for each host key. Only if these tenants have no data key, the check reads the
+data keys of all tenants, 20 at a time, until one opens, and the database counts their records, as for `keys status`.
 
 `disconnect` without `--revoke` and `--shop`, `list-connections`, `events`, `keys status` and `keys erase` open nothing, so they work
 without host keys.

@@ -167,19 +167,19 @@ fn create(path: &Path, database: DatabaseOrigin, report: &Report) -> Result<KeyF
     Ok(file)
 }
 
-/// Checks whether the host keys open the stored data keys: those of `tenant`, or else those of all tenants.
+/// Checks whether the host keys open the stored data keys: those of `tenants`, or else those of all tenants.
 ///
 /// # Errors
 /// Data keys are stored, and the host keys here open none of them.
 pub(crate) async fn check_fit(
     storage: &Arc<dyn HostStorage>,
     keys: &HostKeySource,
-    tenant: Option<&TenantId>,
+    tenants: &[TenantId],
     report: &Report,
 ) -> Result<(), Failure> {
     // The provider that records errors is not used, because an error of this check belongs to no call.
     let keyring = Keyring::new(Arc::clone(storage), keys.provider(), Arc::new(SystemRandomness));
-    let check = keyring.check_host_keys(tenant).await?;
+    let check = keyring.check_host_keys(tenants).await?;
     let HostKeyCheck { usable: _, unusable } = &check;
     if unusable.is_empty() {
         return Ok(());

@@ -42,21 +42,23 @@ impl Keyring {
     /// Checks whether the host keys open the stored data keys. Call this function at the start of a host, before its
     /// first call.
     ///
-    /// The check unwraps one data key for each host key that it finds. First it reads the data keys of `tenant`, which
-    /// costs one read of the storage. If the tenant has none, or if `tenant` is `None`, it reads the data keys of all
-    /// tenants, 20 at a time, until it finds one that opens. So with the right host keys it reads one page, however
-    /// many tenants there are. It reads all pages only if no host key fits. The check caches nothing.
+    /// The check unwraps one data key for each host key that it finds. First it reads the data keys of `tenants`, which
+    /// costs one read of the storage for each. Give it the tenant that is about to be used, or some tenants of the
+    /// fleet. Only if none of them has a data key, it reads the data keys of all tenants, 20 at a time, until it finds
+    /// one that opens. So with the right host keys it reads one page, however many tenants there are. The storage
+    /// counts the records of each data key in a page, so a page of tenants with a million records takes a moment. The
+    /// check caches nothing.
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn check_host_keys(&self, tenant: Option<&TenantId>) -> Result<HostKeyCheck, StorageError> {
+    pub async fn check_host_keys(&self, tenants: &[TenantId]) -> Result<HostKeyCheck, StorageError> {
         let mut check = HostKeyCheck::default();
-        if let Some(tenant) = tenant {
+        for tenant in tenants {
             let keys = self.storage().tenant_keys(tenant).await?;
             self.check_keys(keys.into_iter().map(|key| (tenant.clone(), key)), &mut check).await;
-            if !check.found_no_data_key() {
-                return Ok(check);
-            }
+        }
+        if !check.found_no_data_key() {
+            return Ok(check);
         }
         let mut last: Option<(TenantId, KeyId)> = None;
         loop {
@@ -129,30 +131,31 @@ mod tests {
     #[tokio::test]
     async fn any_host_key_fits_a_storage_without_data_keys() {
         let storage = storage(&[]).await;
-        let check = keyring(&storage, &["a"]).check_host_keys(Some(&"t".parse().unwrap())).await.unwrap();
+        let check = keyring(&storage, &["a"]).check_host_keys(&["t".parse().unwrap()]).await.unwrap();
         assert!(check.found_no_data_key() && !check.fits_nothing());
     }
 
     #[tokio::test]
-    async fn the_keys_of_the_tenant_decide_and_else_the_keys_of_all_tenants() {
+    async fn the_keys_of_the_given_tenants_decide_and_else_the_keys_of_all_tenants() {
         let storage = storage(&[("one", "old"), ("two", "newer")]).await;
-        let check = async |ids: &[&str], tenant: Option<&str>| {
-            let tenant = tenant.map(|tenant| tenant.parse().unwrap());
-            keyring(&storage, ids).check_host_keys(tenant.as_ref()).await.unwrap()
+        let check = async |ids: &[&str], tenants: &[&str]| {
+            let tenants: Vec<_> = tenants.iter().map(|tenant| tenant.parse().unwrap()).collect();
+            keyring(&storage, ids).check_host_keys(&tenants).await.unwrap()
         };
-        for (here, tenant, usable, fits_nothing) in [
-            (["old"].as_slice(), Some("one"), vec!["old"], false),
-            (&["old"], Some("two"), vec![], true),
-            (&["old"], Some("new-tenant"), vec!["old"], false),
-            (&["old"], None, vec!["old"], false),
-            (&["newer", "old"], None, vec!["newer", "old"], false),
-            (&["another"], Some("new-tenant"), vec![], true),
-            (&["another"], None, vec![], true),
+        for (here, tenants, usable, fits_nothing) in [
+            (["old"].as_slice(), ["one"].as_slice(), vec!["old"], false),
+            (&["old"], &["two"], vec![], true),
+            (&["old"], &["two", "one"], vec!["old"], false),
+            (&["old"], &["new-tenant"], vec!["old"], false),
+            (&["old"], &[], vec!["old"], false),
+            (&["newer", "old"], &[], vec!["newer", "old"], false),
+            (&["another"], &["new-tenant"], vec![], true),
+            (&["another"], &[], vec![], true),
         ] {
-            let found = check(here, tenant).await;
-            assert_eq!((ids(&found.usable), found.fits_nothing()), (usable, fits_nothing), "{here:?} {tenant:?}");
+            let found = check(here, tenants).await;
+            assert_eq!((ids(&found.usable), found.fits_nothing()), (usable, fits_nothing), "{here:?} {tenants:?}");
         }
-        let missing = check(&["old"], None).await.unusable;
+        let missing = check(&["old"], &[]).await.unusable;
         let newer: HostKeyId = "newer".parse().unwrap();
         assert_eq!(missing, [(newer.clone(), KeyError::Unknown(newer))]);
     }
@@ -162,7 +165,7 @@ mod tests {
         let storage = storage(&[("one", "old")]).await;
         let wrong = HostKeys::new([("old".parse().unwrap(), DataKey::new([9; 32]))]).unwrap();
         let ring = Keyring::new(Arc::clone(&storage), Arc::new(wrong), Arc::new(SystemRandomness));
-        let check = ring.check_host_keys(None).await.unwrap();
+        let check = ring.check_host_keys(&[]).await.unwrap();
         assert!(check.fits_nothing() && matches!(*check.unusable, [(_, KeyError::Mismatch(_))]), "{check:?}");
     }
 
@@ -172,7 +175,7 @@ mod tests {
         tenants.push(("t99".to_owned(), "newer"));
         let tenants: Vec<_> = tenants.iter().map(|(tenant, key)| (tenant.as_str(), *key)).collect();
         let storage = storage(&tenants).await;
-        let check = keyring(&storage, &["newer"]).check_host_keys(None).await.unwrap();
+        let check = keyring(&storage, &["newer"]).check_host_keys(&[]).await.unwrap();
         assert_eq!(ids(&check.usable), ["newer"]);
         assert_eq!(check.unusable.len(), 1, "each host key is tried once");
     }
