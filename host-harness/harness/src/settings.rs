@@ -58,12 +58,12 @@ pub(crate) const SHARED: &str = "Shared options";
 /// The options that say where the host keys and the configuration are.
 #[derive(Args)]
 pub(crate) struct KeyArgs {
-    /// File that contains the host keys; keys init makes one
+    /// File of host keys; keys init makes it
     #[arg(long, value_name = "FILE", env = environment::KEY_FILE, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = OsStringValueParser::new().try_map(path))]
     key_file: Option<PathBuf>,
 
-    /// Who may read the key file and the configuration file: owner, group or mounted; default owner
+    /// Readers: owner, group or mounted
     #[arg(long, value_name = "WHO", env = environment::FILE_ACCESS, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = visible_ascii::<Access>)]
     file_access: Option<Access>,
@@ -73,7 +73,7 @@ pub(crate) struct KeyArgs {
     #[arg(value_parser = OsStringValueParser::new().try_map(path))]
     config: Option<PathBuf>,
 
-    /// Address of a fake TikTok Shop, which the command uses in place of TikTok Shop
+    /// Address of a fake TikTok Shop to use instead
     #[arg(long, value_name = "URL", env = environment::FAKE, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = visible_ascii::<FakeAddress>)]
     fake: Option<FakeAddress>,
@@ -92,7 +92,7 @@ pub(crate) struct StorageArgs<T: TenantArgs = OneTenant> {
     #[command(flatten)]
     keys: KeyArgs,
 
-    /// Name of the person or program that runs the command; events and logs contain this name
+    /// Who runs the command, for events and logs
     #[arg(long, value_name = "NAME", env = environment::ACTOR, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = trimmed::<Actor>)]
     actor: Option<Actor>,
@@ -108,12 +108,12 @@ pub(crate) struct HostArgs<T: TenantArgs = OneTenant> {
     #[command(flatten)]
     storage: StorageArgs<T>,
 
-    /// File of the component; cargo xtask dist writes it
+    /// File of the component
     #[arg(long, value_name = "FILE", env = environment::COMPONENT, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = OsStringValueParser::new().try_map(path))]
     component: Option<PathBuf>,
 
-    /// SHA-256 that the component must have
+    /// SHA-256 the component must have
     #[arg(long, value_name = "HEX", env = environment::COMPONENT_SHA256, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = visible_ascii::<ComponentDigest>)]
     component_sha256: Option<ComponentDigest>,

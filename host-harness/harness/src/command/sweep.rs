@@ -32,10 +32,10 @@ pub(crate) struct SweepConnections {
 const AFTER_HELP: &str = "\
 A platform should sweep every few minutes. The sweep covers all tenants, and takes their apps from
 the configuration file. So there is no option --tenant, and TIKTOK_SHOP_TENANT only names the tenant
-whose app is in the environment. The command prints a line for each connection that could not be refreshed,
-for example because its tenant has no app. At the end it prints a summary. With --json, it also
-prints a line for each refreshed connection. After Ctrl-C, the sweep finishes the refreshes that
-have begun, and then stops.
+whose app is in the environment. The command prints a line for each connection that could not be
+refreshed, for example because its tenant has no app. At the end it prints a summary. With --json,
+it also prints a line for each refreshed connection. After Ctrl-C, the sweep finishes the refreshes
+that have begun, and then stops.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 

@@ -15,9 +15,9 @@ use crate::settings::KeyArgs;
 Run this command once, before the first seller connects. The file is the one that --key-file,
 TIKTOK_SHOP_KEY_FILE or the configuration file names, or else the file in the data folder. A file
 that exists stays as it is. Copy the file to every machine that uses the database, and back it up
-apart from the database. If it is lost, every connection is lost, and every seller must consent again.
-For host keys in a variable, draw 64 hexadecimal digits with openssl rand -hex 32, and put a name and
-a colon before them.
+apart from the database. If it is lost, every connection is lost, and every seller must consent
+again. For host keys in a variable, draw 64 hexadecimal digits with openssl rand -hex 32, and put a
+name and a colon before them.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -25,8 +25,8 @@ Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   host key host-… is in the new file …/fake-host-keys
   …
 
-Exit status: 0 if the file was made; 1 if it exists; 2 if the host keys are in TIKTOK_SHOP_HOST_KEYS;
-3 if the file can't be written; for others see tiktok-shop-harness --help.")]
+Exit status: 0 if the file was made; 1 if it exists; 2 if TIKTOK_SHOP_HOST_KEYS contains the host
+keys; 3 if the file can't be written; for others see tiktok-shop-harness --help.")]
 pub(crate) struct Init {
     #[command(flatten)]
     settings: KeyArgs,
