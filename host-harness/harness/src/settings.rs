@@ -216,12 +216,11 @@ impl<T: TenantArgs> StorageArgs<T> {
                 None => config.storage,
             },
         };
-        let is_named = named.is_some();
+        let database_origin = DatabaseOrigin::of(named.as_ref(), fake);
         let address = match named {
             Some(address) => address,
             None => Address::Sqlite(if fake.is_some() { fake_database()? } else { database()? }),
         };
-        let database = DatabaseOrigin::of(&address, is_named, fake.is_some());
         let place = KeyPlace::find(KeyFileSettings { option: key_file, configured: config.key_file, fake })?;
         let (clock, credentials): (Arc<dyn Clock>, _) = match fake {
             Some(fake) => {
@@ -230,9 +229,8 @@ impl<T: TenantArgs> StorageArgs<T> {
             }
             None => (Arc::new(SystemClock::new()), credentials),
         };
-        let is_key_named = !matches!(place, KeyPlace::Default(_));
         let found = place.open(file_access.or(config.file_access).unwrap_or_default())?;
-        let prepared = prepare(found, is_key_named, database, needs.keys, report)?;
+        let prepared = prepare(found, database_origin, needs.keys, report)?;
         if matches!(address, Address::Memory) {
             report.note("storage memory: nothing is kept after this command");
         }
@@ -241,7 +239,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         if (T::SCOPE, needs.tenant) == (TenantScope::One, TenantNeed::Known) {
             tenants.check(&credentials, &*storage).await?;
         }
-        let keys = prepared.for_database(&*storage, database, report).await?;
+        let keys = prepared.for_database(&*storage, database_origin, report).await?;
         if needs.keys == KeyNeed::Required {
             let checked: Vec<_> = match T::SCOPE {
                 TenantScope::One => vec![tenants.tenant.clone()],

@@ -10,6 +10,7 @@ use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_host::{HostKeyId, TenantId};
 
 use super::address::Address;
+use super::fake::FakeAddress;
 use super::keys::{FoundKeys, HostKeySource};
 use crate::failure::Failure;
 use crate::output::Report;
@@ -39,13 +40,14 @@ pub(crate) enum DatabaseOrigin {
 }
 
 impl DatabaseOrigin {
-    pub(crate) fn of(address: &Address, is_named: bool, is_fake: bool) -> Self {
-        match address {
-            Address::Memory => Self::Memory,
-            Address::Sqlite(_) | Address::Postgres(_) if is_fake => Self::Fake,
-            Address::Postgres(_) => Self::Server,
-            Address::Sqlite(_) if is_named => Self::Named,
-            Address::Sqlite(_) => Self::Default,
+    /// Returns the origin of the database at the address that the settings name. `None` if they name none.
+    pub(crate) const fn of(named: Option<&Address>, fake: Option<FakeAddress>) -> Self {
+        match (named, fake) {
+            (Some(Address::Memory), _) => Self::Memory,
+            (_, Some(_)) => Self::Fake,
+            (Some(Address::Postgres(_)), None) => Self::Server,
+            (Some(Address::Sqlite(_)), None) => Self::Named,
+            (None, None) => Self::Default,
         }
     }
 }
@@ -64,18 +66,17 @@ pub(crate) enum Prepared {
 /// one machine or container is no key of a fleet.
 pub(crate) fn prepare(
     found: FoundKeys,
-    is_key_named: bool,
     database: DatabaseOrigin,
     need: KeyNeed,
     report: &Report,
 ) -> Result<Prepared, Failure> {
     let missing = match (found, database) {
-        (FoundKeys::Here(HostKeySource::File(_)), DatabaseOrigin::Server) if !is_key_named => {
+        (FoundKeys::Default(_), DatabaseOrigin::Server) => {
             "host keys: with PostgreSQL, host keys must be named: set TIKTOK_SHOP_HOST_KEYS, or name a key file with \
              --key-file; keys init makes one for an empty database"
                 .to_owned()
         }
-        (FoundKeys::Here(keys), _) => return Ok(Prepared::Here(keys)),
+        (FoundKeys::Named(keys) | FoundKeys::Default(keys), _) => return Ok(Prepared::Here(keys)),
         (FoundKeys::DefaultFileMissing(_), DatabaseOrigin::Memory) => {
             let keys = HostKeys::draw().map_err(|error| Failure::Unavailable(format!("no randomness: {error}")))?;
             return Ok(Prepared::Here(HostKeySource::Environment(keys)));

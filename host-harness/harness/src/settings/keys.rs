@@ -64,25 +64,27 @@ impl KeyPlace {
         }
     }
 
-    /// Opens the host keys. Returns the path of the key file if the file does not exist.
+    /// Opens the host keys. If the key file does not exist, returns its path.
     pub(crate) fn open(self, access: Access) -> Result<FoundKeys, Failure> {
-        let (path, is_named) = match self {
-            Self::Environment(keys) => return Ok(FoundKeys::Here(HostKeySource::Environment(keys))),
-            Self::Named(path) => (path, true),
-            Self::Default(path) => (path, false),
+        let open = |path: PathBuf| match KeyFile::open_with_access(path, access) {
+            Ok(file) => Ok(Ok(HostKeySource::File(file))),
+            Err(KeyFileError::Missing(path)) => Ok(Err(path)),
+            Err(error) => Err(Failure::from(error)),
         };
-        match KeyFile::open_with_access(&path, access) {
-            Ok(file) => Ok(FoundKeys::Here(HostKeySource::File(file))),
-            Err(KeyFileError::Missing(path)) if is_named => Ok(FoundKeys::NamedFileMissing(path)),
-            Err(KeyFileError::Missing(path)) => Ok(FoundKeys::DefaultFileMissing(path)),
-            Err(error) => Err(error.into()),
-        }
+        Ok(match self {
+            Self::Environment(keys) => FoundKeys::Named(HostKeySource::Environment(keys)),
+            Self::Named(path) => open(path)?.map_or_else(FoundKeys::NamedFileMissing, FoundKeys::Named),
+            Self::Default(path) => open(path)?.map_or_else(FoundKeys::DefaultFileMissing, FoundKeys::Default),
+        })
     }
 }
 
 /// The host keys, or the path of the key file that does not exist.
 pub(crate) enum FoundKeys {
-    Here(HostKeySource),
+    /// Host keys that an option, a variable or the configuration file names.
+    Named(HostKeySource),
+    /// The host keys of the key file in the data folder.
+    Default(HostKeySource),
     NamedFileMissing(PathBuf),
     DefaultFileMissing(PathBuf),
 }
