@@ -153,8 +153,9 @@ pub mod code {
 
     /// The customer has no such connection.
     pub const NOT_CONNECTED: &str = Cause::NotConnected.code();
-    /// The body of the webhook is too large, or it is signed but can't be read as an event. The host answers the
-    /// webhook with HTTP 500, so that TikTok sends it again, and shows the error to an operator.
+    /// The body of the webhook is too large, or it is signed but can't be read as an event. If it is too large, the host
+    /// answers HTTP 413. Otherwise the host answers HTTP 500, so that TikTok sends the webhook again, and shows the error
+    /// to an operator.
     pub const WEBHOOK_MALFORMED: &str = Cause::WebhookMalformed.code();
     /// TikTok Shop did not send this webhook, or its body was changed. The host answers it with HTTP 401.
     pub const WEBHOOK_SIGNATURE_INVALID: &str = Cause::WebhookSignatureInvalid.code();

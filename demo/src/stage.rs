@@ -23,7 +23,7 @@ use tiktok_shop_host::seal::KeyFile;
 use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_host::storage::Intercepted;
 use tiktok_shop_host::{Component, ConnectorHost, Secret, TenantId};
-use tiktok_shop_sql_storage::SqlStorage;
+use tiktok_shop_sql_storage::{OpenMode, SqlStorage};
 
 use crate::journal::Journal;
 
@@ -188,7 +188,7 @@ async fn servers(
     fake: SocketAddr,
 ) -> Result<Servers> {
     let egress = EgressPolicy::production().stand_in(Authority::Auth, fake)?.stand_in(Authority::Api, fake)?;
-    let database = SqlStorage::sqlite(folder.join(DATABASE)).await?;
+    let database = SqlStorage::sqlite(folder.join(DATABASE), OpenMode::Create).await?;
     let storage: Arc<dyn HostStorage> = Arc::new(Intercepted::new(Arc::new(database.clone()), journal.clone()));
     let keys = Arc::new(KeyFile::open_or_create(folder.join(KEYS))?);
     let server = |runs: Component| {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::seal::{KeyFile, Keyring};
-use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
+use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
 use tiktok_shop_tests::Schema;
 use tiktok_shop_tests::crash::WriterLog;
 
@@ -73,7 +73,7 @@ async fn kill_repeatedly(database: &str, keys: &Path, open: impl AsyncFn() -> Sq
 async fn a_killed_writer_leaves_an_sqlite_file_intact() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("connections.sqlite");
-    let open = async || SqlStorage::sqlite(&database).await.unwrap();
+    let open = async || SqlStorage::sqlite(&database, OpenMode::Create).await.unwrap();
     println!("{}", kill_repeatedly(database.to_str().unwrap(), &folder.path().join("keys"), open).await);
 }
 
@@ -85,6 +85,6 @@ async fn a_killed_writer_leaves_a_postgresql_database_intact() {
     let folder = tempfile::tempdir().unwrap();
     let schema = Schema::create(&server);
     let database = schema.address(&server);
-    let open = async || SqlStorage::postgres(&database, PostgresOptions::default()).await.unwrap();
+    let open = async || SqlStorage::postgres(&database, OpenMode::Create, PostgresOptions::default()).await.unwrap();
     println!("{}", kill_repeatedly(&database, &folder.path().join("keys"), open).await);
 }

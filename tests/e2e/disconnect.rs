@@ -14,7 +14,7 @@ use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, RemoteGrant};
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::HostStorage;
 use tiktok_shop_host::{ConnectorHost, ShopId};
-use tiktok_shop_sql_storage::SqlStorage;
+use tiktok_shop_sql_storage::{OpenMode, SqlStorage};
 use tiktok_shop_tests::{Access, DAY, DEAUTHORIZE, Interceptor, Passage, Stage, customer_id, grant, refusal, tenant};
 
 async fn disconnect(stage: &Stage, target: DisconnectTarget, remote: RemoteGrant) -> Disconnected {
@@ -59,7 +59,7 @@ async fn a_disconnect_that_keeps_the_grant_sends_nothing_and_erases_everything_i
 async fn after_a_disconnect_no_file_of_sqlite_contains_a_token_record_or_a_cipher() {
     let stage = Stage::new();
     let folder = tempfile::tempdir().unwrap();
-    let storage = SqlStorage::sqlite(folder.path().join("connections.sqlite")).await.unwrap();
+    let storage = SqlStorage::sqlite(folder.path().join("connections.sqlite"), OpenMode::Create).await.unwrap();
     let storage: Arc<dyn HostStorage> = Arc::new(storage);
     let host = stage.host_builder().storage(Arc::clone(&storage)).build().unwrap();
     let (tenant, alice) = (tenant(0), customer_id("alice"));
@@ -95,6 +95,66 @@ async fn a_disconnect_that_revokes_the_grant_revokes_every_shop() {
     assert_eq!(stage.requests_to(DEAUTHORIZE), 5);
     assert!(!is_granted_at_tiktok(&stage, "cross-border"));
     assert_eq!(stored(&stage).await, (0, 0));
+}
+
+#[tokio::test]
+async fn a_disconnect_says_which_connections_it_has_found() {
+    let stage = Stage::new();
+    let key = stage.connect("alice", "one-shop").await.unwrap().key;
+    stage.connect("bob", "one-shop").await.unwrap();
+    let shop = stage.connection("alice").await.shops[0].id.clone();
+    let nothing =
+        [DisconnectTarget::All(Some("nope".parse().unwrap())), DisconnectTarget::Shop("999".parse().unwrap())];
+    for target in nothing {
+        assert_eq!(disconnect(&stage, target.clone(), RemoteGrant::Keep).await.found, [], "{target:?}");
+    }
+    stage.host.link_shops(&tenant(0), &customer_id("alice"), None, &[]).await.unwrap();
+    // The customer has not linked the shop, but the connection contains it.
+    let ended = disconnect(&stage, DisconnectTarget::Shop(shop), RemoteGrant::Keep).await;
+    assert_eq!(ended.found, [key.clone()]);
+    assert_eq!(disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Keep).await.found, []);
+
+    let again = stage.connect("alice", "one-shop").await.unwrap().key;
+    assert_eq!(disconnect(&stage, DisconnectTarget::All(Some(again.account)), RemoteGrant::Keep).await.found, [key]);
+}
+
+#[tokio::test]
+async fn the_connections_of_other_customers_that_lose_shops_are_told_before_a_revocation() {
+    let stage = Stage::new();
+    let account = stage.connect("alice", "cross-border").await.unwrap().key.account;
+    stage.connect("alice", "one-shop").await.unwrap();
+    let bob = stage.connect("bob", "cross-border").await.unwrap();
+    stage.connect("carol", "several-regions").await.unwrap();
+    let shared = async |target: DisconnectTarget| {
+        let shared = stage.host.shared_connections(&tenant(0), &customer_id("alice"), &target).await.unwrap();
+        shared.into_iter().map(|shared| (shared.key, shared.shops)).collect::<Vec<_>>()
+    };
+    let shops: Vec<_> = bob.shops.iter().map(|shop| shop.id.clone()).collect();
+    let all = vec![(bob.key.clone(), shops.clone())];
+    assert_eq!(shared(DisconnectTarget::All(None)).await, all);
+    assert_eq!(shared(DisconnectTarget::All(Some(account))).await, all);
+    assert_eq!(shared(DisconnectTarget::All(Some("nope".parse().unwrap()))).await, []);
+    assert_eq!(shared(DisconnectTarget::Shop(shops[1].clone())).await, [(bob.key, vec![shops[1].clone()])]);
+    assert_eq!(shared(DisconnectTarget::Shop("7490000000000000001".parse().unwrap())).await, []);
+}
+
+/// TikTok's list has no ciphers when the seller connects. Later it has them, and nobody has read it again.
+#[tokio::test]
+async fn a_shop_without_a_stored_cipher_is_revoked_as_well() {
+    let stage = Stage::new();
+    let ciphers = |present: bool| {
+        let updated = stage.fake.update_seller("one-shop", |seller| {
+            seller.shops.iter_mut().for_each(|shop| shop.cipher = present.then(|| "ROW_late".to_owned()));
+        });
+        updated.unwrap();
+    };
+    ciphers(false);
+    let connection = stage.connect("alice", "one-shop").await.unwrap();
+    assert!(connection.shops.iter().all(|shop| shop.cipher.is_none()));
+    ciphers(true);
+    let ended = disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Revoke).await;
+    assert_eq!(failures(&ended), [""; 0]);
+    assert!(!is_granted_at_tiktok(&stage, "one-shop"));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use tiktok_shop_host::error::Action;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::seal::KeyFile;
 use tiktok_shop_host::{CallError, Component, ConnectorHost, CustomerId, TenantId};
-use tiktok_shop_sql_storage::SqlStorage;
+use tiktok_shop_sql_storage::{OpenMode, SqlStorage};
 
 async fn embed(
     component: &Path,     // target/dist/tiktok_shop_connector.wasm
@@ -28,7 +28,7 @@ async fn embed(
     let (tenant, customer): (TenantId, CustomerId) = ("acme".parse()?, "customer-7".parse()?);
     let host = ConnectorHost::builder()
         .component(Component::File(component.into()))
-        .storage(Arc::new(SqlStorage::sqlite(folder.join("connections.sqlite")).await?))
+        .storage(Arc::new(SqlStorage::sqlite(folder.join("connections.sqlite"), OpenMode::Create).await?))
         // In production, make this file once and back it up: KeyFile::create, then KeyFile::open. It seals all tokens.
         .keys(Arc::new(KeyFile::open_or_create(folder.join("host-keys"))?))
         .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), app)))

@@ -40,6 +40,11 @@ fn linked() -> EventKind {
     EventKind::ShopsLinked { shops: shops(&["7490000000000000001"]) }
 }
 
+/// Returns the event which says that the customer can no longer use the only shop of the seller `one-shop`.
+fn lost() -> EventKind {
+    EventKind::ShopsLost { shops: shops(&["7490000000000000001"]) }
+}
+
 fn shops(ids: &[&str]) -> Vec<ShopId> {
     ids.iter().map(|id| id.parse().unwrap()).collect()
 }
@@ -75,7 +80,7 @@ fn disconnect_alice(stage: &Stage) -> impl Future<Output = ()> {
 async fn every_change_of_a_connection_is_recorded_in_order() {
     use EventKind::{
         AuthorizationEnding, Connected, ConsentRenewed, Disconnected, Notice, ReauthorizationRequired, Recovered,
-        RefreshForced,
+        RefreshForced, ShopsRegained,
     };
 
     let stage = Stage::new();
@@ -113,10 +118,12 @@ async fn every_change_of_a_connection_is_recorded_in_order() {
         (BEGIN + 39 * DAY, Recovered),
         (BEGIN + 47 * DAY, RefreshForced),
         (BEGIN + 47 * DAY, ReauthorizationRequired(ReauthorizationReason::AuthorizationRevoked)),
+        (BEGIN + 47 * DAY, lost()),
         (BEGIN + 55 * DAY, RefreshForced),
         (BEGIN + 63 * DAY, RefreshForced),
         (BEGIN + 63 * DAY, ConsentRenewed),
         (BEGIN + 63 * DAY, Recovered),
+        (BEGIN + 63 * DAY, ShopsRegained { shops: shops(&["7490000000000000001"]) }),
         (BEGIN + 63 * DAY, Disconnected),
     ];
     let found: Vec<_> = recorded.iter().map(|event| (event.event.at.0, event.event.kind.clone())).collect();
@@ -204,6 +211,7 @@ async fn racing_hosts_record_every_event_once() {
         EventKind::AuthorizationEnding { ends },
         EventKind::Notice { days: 30, ends },
         EventKind::ReauthorizationRequired(revoked),
+        lost(),
         EventKind::Disconnected,
     ];
     assert_eq!(kinds(&stage).await, expected);
@@ -356,6 +364,35 @@ async fn a_shop_that_is_linked_by_the_policy_is_recorded() {
         (second, None, "sweep", None),
     ];
     assert_eq!(origins(&stage).await, expected);
+}
+
+/// A customer uses two of the seller's three shops. The seller removes one of them, and later consents again.
+#[tokio::test]
+async fn a_shop_that_a_customer_loses_and_gets_back_is_recorded_with_its_call() {
+    const FR: &str = "7490000000000000003";
+    const IE: &str = "7490000000000000004";
+    let stage = Stage::new();
+    stage.connect("alice", "several-regions").await.unwrap();
+    let (ours, alice) = (tenant(0), customer_id("alice"));
+    stage.host.link_shops(&ours, &alice, None, &shops(&[FR, IE])).await.unwrap();
+    let before = events(&stage).await.len();
+    // Customer alice does not use the first of these shops, so its loss causes no event.
+    for shop in ["7490000000000000002", FR] {
+        stage.fake.remove_shop("several-regions", shop).unwrap();
+        stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
+    }
+    stage.connect("alice", "several-regions").await.unwrap();
+    let expected = [
+        (EventKind::ShopsLost { shops: shops(&[FR]) }, None, "refresh", None),
+        (EventKind::ConsentRenewed, None, "connect", None),
+        (EventKind::ShopsRegained { shops: shops(&[FR]) }, None, "connect", None),
+    ];
+    let recorded: Vec<_> = origins(&stage).await.into_iter().skip(before).collect();
+    // The consent also links the first shop again, because the policy of the consent links all shops.
+    let (relinked, rest): (Vec<_>, Vec<_>) =
+        recorded.into_iter().partition(|(kind, ..)| matches!(kind, EventKind::ShopsLinked { .. }));
+    assert_eq!(rest, expected);
+    assert_eq!(relinked.len(), 1);
 }
 
 /// If another call makes a forced refresh impossible, the forced refresh changes nothing, so it causes no event.

@@ -26,7 +26,7 @@ use tempfile::TempDir;
 use tiktok_shop_host::clock::{Clock as _, ManualClock};
 use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
-use tiktok_shop_sql_storage::{MachineClock, PostgresOptions, SqlStorage};
+use tiktok_shop_sql_storage::{MachineClock, OpenMode, PostgresOptions, SqlStorage};
 use tokio::runtime::Runtime;
 
 /// The place where the storage of a stage keeps its data.
@@ -58,12 +58,14 @@ pub(crate) fn open(clock: &Arc<ManualClock>) -> (Arc<dyn HostStorage>, Database)
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("connections.sqlite");
             let clock = Arc::new(StageClock(Arc::clone(clock)));
-            let storage = block_on(SqlStorage::sqlite_by_clock(path, clock)).expect("a database in a new folder");
+            let storage = block_on(SqlStorage::sqlite_by_clock(path, OpenMode::Create, clock))
+                .expect("a database in a new folder");
             (Arc::new(storage), Database::Sqlite(folder))
         }
         Some(address) => {
             let schema = Schema::for_stage(address);
-            let storage = block_on(SqlStorage::postgres(&schema.address(address), PostgresOptions::default()));
+            let options = PostgresOptions::default();
+            let storage = block_on(SqlStorage::postgres(&schema.address(address), OpenMode::Migrate, options));
             let storage = Arc::new(storage.expect("a database that answers"));
             let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
             schemas.push((Arc::clone(&schema), Arc::downgrade(&storage)));

@@ -1,9 +1,9 @@
 //! The parts that end-to-end tests share: the shipped component, a fake TikTok Shop, and hosts whose clocks move
 //! together with the fake's clock.
 //!
-//! The component is built and compiled once per process. Nothing here sleeps: time moves only when a test moves it. A
-//! [`Stage`] is the surroundings of one test. When the test ends, the stage searches all output of the test (logs,
-//! panic messages, stored data, requests) for the stage's secrets.
+//! The component is built and compiled once per process. No code here sleeps: the clocks move only when a test moves
+//! them. A [`Stage`] is the surroundings of one test. When the test ends, the stage searches all output of the test
+//! (logs, panic messages, stored data, requests) for the stage's secrets.
 #![allow(clippy::expect_used, reason = "a test that can't set its stage has nothing to assert")]
 
 pub mod crash;
@@ -41,15 +41,15 @@ pub const DAY: u64 = 86_400;
 /// The `state` parameter of a consent, unless a test chooses another state.
 pub const STATE: &str = "st-8kQ2vXw0Zr5LmN7pTfBh3A";
 
-/// The path at which a code is exchanged for tokens.
+/// The path of the request that exchanges an authorization code for tokens.
 pub const TOKEN_GET: &str = "/api/v2/token/get";
-/// The path at which a refresh token is exchanged for new tokens.
+/// The path of the request that exchanges a refresh token for new tokens.
 pub const TOKEN_REFRESH: &str = "/api/v2/token/refresh";
-/// The path at which the shops are listed.
+/// The path of the request that lists the shops.
 pub const SHOPS: &str = "/authorization/202309/shops";
-/// The path at which the authorization of one shop is taken back.
+/// The path of the request that revokes the authorization of one shop.
 pub const DEAUTHORIZE: &str = "/authorization/202403/shops";
-/// The path at which orders are searched.
+/// The path of the request that searches for orders.
 pub const ORDERS: &str = "/order/202309/orders/search";
 
 /// Returns the tenant that uses the fake's app with this index. The indices begin at 0.
@@ -70,7 +70,7 @@ pub fn customer_id(text: &str) -> CustomerId {
     text.parse().expect("a customer id")
 }
 
-/// Returns the session of the browser in which a customer is signed in.
+/// Returns the browser session in which this customer is signed in.
 ///
 /// # Panics
 /// Never, because the secret is long enough.
@@ -95,13 +95,13 @@ pub fn grant(query: &str) -> Grant {
     Grant::Callback { query: query.into(), state: StateCheck::Expected(STATE.into()) }
 }
 
-/// Returns a search for two orders of a shop.
+/// Returns a request that searches for orders of a shop. The answer has at most two orders.
 #[must_use]
 pub fn order_search(shop: &ShopId) -> CallRequest {
     CallRequest::new(CallScope::Shop(shop.clone()), HttpMethod::Post, ORDERS).query("page_size", "2").json("{}")
 }
 
-/// Returns a sweep without jitter that takes `now` as the time, in Unix seconds.
+/// Returns a sweep without jitter. It takes `now`, in Unix seconds, as the current time.
 ///
 /// # Panics
 /// If the concurrency is 0.
@@ -122,7 +122,7 @@ pub fn egress_to(address: SocketAddr) -> EgressPolicy {
     })
 }
 
-/// Returns the credentials of these apps, with one tenant per app.
+/// Returns the credentials of these apps. Each app has one tenant: see [`tenant`].
 #[must_use]
 pub fn credentials(apps: &[App]) -> StaticCredentials {
     apps.iter().enumerate().fold(StaticCredentials::new(), |all, (at, app)| all.with(tenant(at), app_credentials(app)))

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fake_tiktok_shop::{App, Control, RequestRecord, SecretKind};
 use tiktok_shop_canaries::{Canaries, MIN_SECRET_BYTES};
 
-/// The kinds of secrets that have no [`SecretKind`], as failed tests print them.
+/// The names of the kinds of secrets that have no [`SecretKind`]. Failed tests print these names.
 const APP_SECRET: &str = "app secret";
 const PREVIOUS_APP_SECRET: &str = "previous app secret";
 const STATE: &str = "state";
@@ -21,7 +21,8 @@ fn name(kind: SecretKind) -> &'static str {
     }
 }
 
-/// Returns the app's previous secret. Tests invent it: it is the app's secret in reverse. No request may carry it.
+/// Returns the previous secret of an app. The fake knows no previous secret, so this is an invented one: the characters
+/// of the app's secret in reverse order. No request may contain it.
 pub(crate) fn previous_app_secret(app: &App) -> String {
     app.app_secret.chars().rev().collect()
 }
@@ -64,8 +65,8 @@ fn allowed(request: &RequestRecord, place: &str) -> Option<&'static str> {
     }
 }
 
-/// Finds secrets in requests that must not carry them: in a wrong place of a request, in a request to a wrong network
-/// host, or in a request of a wrong app. An authorization code may belong to another app, because it comes from a
+/// Finds secrets in requests where they do not belong: in a wrong parameter or header, in a request to a wrong network
+/// host, or in a request of another app. An authorization code may belong to another app, because it comes from a
 /// callback. Also reports a request that has a body and is not for the API host.
 pub(crate) fn misplaced(fake: &Control, canaries: &Canaries) -> BTreeSet<String> {
     let (apps, requests) = (fake.apps(), fake.requests());

@@ -30,7 +30,7 @@ pub struct Stage {
     pub clock: Arc<ManualClock>,
     /// The storage of every host on this stage. Tokens and ciphers in it are sealed (encrypted).
     pub storage: Arc<dyn HostStorage>,
-    /// The keys under which tokens and ciphers are sealed.
+    /// The provider of the host keys. A host key wraps (encrypts) the data keys, which seal tokens and ciphers.
     pub keys: Arc<dyn KeyProvider>,
     /// The host that most tests use.
     pub host: ConnectorHost,
@@ -44,8 +44,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Creates a stage with an empty storage, with the clocks of the hosts and of the fake at [`BEGIN`], and one tenant
-    /// for each app of the fake.
+    /// Creates a stage. Its storage is empty, the clocks of its hosts and of its fake stand at [`BEGIN`], and each app
+    /// of the fake has one tenant.
     ///
     /// # Panics
     /// If the component can't be built, or the fake can't start.
@@ -83,14 +83,14 @@ impl Stage {
         Self { fake, clock, storage, keys, host, watch, watcher, database, states, running }
     }
 
-    /// Puts an interceptor in front of the storage of all hosts. The new interceptor replaces the interceptor of an
+    /// Puts an interceptor between all hosts and their storage. The new interceptor replaces the interceptor of an
     /// earlier call.
     pub fn intercept(&self, interceptor: Arc<dyn Interceptor>) {
         self.watcher.intercept(interceptor);
     }
 
     /// Returns the builder of another host with the same storage, keys, clock and fake. The test may change each of
-    /// them before it builds the host.
+    /// these parts before it builds the host.
     #[must_use]
     pub fn host_builder(&self) -> ConnectorHostBuilder {
         builder(&self.running, &self.clock, &self.storage, &self.keys, credentials(&self.fake.apps()))
@@ -149,8 +149,8 @@ impl Stage {
         self.callback_of(0, seller, Some(STATE), decision)
     }
 
-    /// Lets a seller decide on the consent page of one of the apps, and returns the query of the callback. `state` may
-    /// be any state. With `None`, the consent has no state.
+    /// Lets a seller decide on the consent page of an app, and returns the query of the callback. `app` is the index of
+    /// the app. `state` may be any state. If it is `None`, the consent has no state.
     ///
     /// # Panics
     /// If there is no such app or seller.
@@ -177,7 +177,8 @@ impl Stage {
         self.host.connect(&tenant(0), &customer_id(customer), grant(query), policy).await
     }
 
-    /// Lets a seller consent to one of the apps, and connects a customer of that app's tenant with the callback.
+    /// Lets a seller consent to the app with this index, and connects a customer of that app's tenant with the
+    /// callback.
     ///
     /// # Errors
     /// As the host's `connect`.
@@ -212,7 +213,7 @@ impl Stage {
         connections.remove(0)
     }
 
-    /// Returns how many connections a sweep would refresh now. It counts up to ten.
+    /// Returns how many connections a sweep would refresh now. If there are more than ten, returns ten.
     ///
     /// # Panics
     /// If the storage does not answer.
@@ -231,7 +232,7 @@ impl Stage {
         self.fake.issued(&app.service_id, seller).expect("a known seller")
     }
 
-    /// Returns how many requests for this path TikTok Shop got since the log was last cleared.
+    /// Returns how many requests for this path TikTok Shop got since its request log was last cleared.
     #[must_use]
     pub fn requests_to(&self, path: &str) -> usize {
         self.fake.requests().iter().filter(|request| request.path == path).count()
@@ -246,8 +247,9 @@ impl Stage {
         self.fake.clear_requests();
     }
 
-    /// Waits until every request of hosts that were dropped either is in TikTok Shop's log or can no longer arrive. A
-    /// host that still exists keeps its network connections open. This call would then wait until that host is dropped.
+    /// Waits until all network connections to the fake are closed. Then the fake's log contains every request of hosts
+    /// that were dropped. A host that still exists keeps its network connections open, so this call waits until that
+    /// host is dropped.
     ///
     /// # Panics
     /// If no connection to the fake can be opened.
@@ -264,7 +266,8 @@ impl Stage {
     }
 
     /// Asserts that no output and no database contains a secret of this stage, and that no request carried a secret
-    /// where it does not belong. Every stage asserts this at its end, unless the test has already failed.
+    /// where it does not belong. Every stage calls this function when it is dropped, unless the test has already
+    /// failed.
     ///
     /// # Panics
     /// If a secret was found. The message contains the kind of the secret.
@@ -277,20 +280,20 @@ impl Stage {
         assert_eq!(misplaced, BTreeSet::new(), "secrets in requests where they do not belong");
     }
 
-    /// Returns which secrets of this stage a copy of the database contains.
+    /// Returns the secrets of this stage that were found in a dump of the database.
     #[must_use]
     pub fn leaks_in_database(&self) -> BTreeSet<Found> {
         self.canaries().found_in(&self.database.dump())
     }
 
-    /// Returns whether the storage is a database, and not in the memory of this process.
+    /// Returns true if the storage is a database, and false if it is in the memory of this process.
     #[must_use]
     pub fn has_database(&self) -> bool {
         !matches!(self.database, Database::Memory)
     }
 
-    /// Releases the database. After this call, the test must store nothing, and the check at the end of the stage no
-    /// longer searches the database.
+    /// Releases the database. After this call, the test must not store anything. When the stage is dropped, it does not
+    /// search the database for secrets any more.
     pub fn release_database(&mut self) {
         self.database = Database::Memory;
     }
@@ -316,7 +319,7 @@ impl Drop for Stage {
     }
 }
 
-/// Returns the fake's apps with app secrets that are drawn for one stage.
+/// Returns the fake's apps. Their app secrets are drawn at random for each stage.
 fn apps() -> Vec<App> {
     let with_drawn_secret = |app| {
         let mut secret = [0; 20];

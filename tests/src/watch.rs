@@ -1,5 +1,5 @@
-//! Records the output of this process in which a secret could leak: the logs of every level that pass the library's
-//! filter, the panic messages, and the accesses to storage.
+//! Records the output of this process in which a secret could leak: the panic messages, the accesses to storage, and
+//! the logs. Logs of every level are recorded if they pass the filter of the host library.
 //!
 //! All tests of the process share one subscriber and one panic hook. Each test searches for its own secrets. It
 //! searches all output that was written since the test began, including the output of other tests.
@@ -22,7 +22,7 @@ pub enum Sink {
     Logs,
     /// Panic messages.
     Panics,
-    /// The `Debug` text of every access to storage, with the rows.
+    /// The `Debug` text of every access to storage, including the rows.
     Rows,
 }
 
@@ -40,14 +40,14 @@ impl Sink {
         written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a line.
+    /// Adds a line to this output.
     pub(crate) fn write(self, text: fmt::Arguments<'_>) {
         // Writing to memory cannot fail.
         let _ = writeln!(self.written(), "{text}");
     }
 }
 
-/// The output of the process since a certain moment.
+/// The output of the process since this watch began.
 #[derive(Debug)]
 pub struct Watch {
     begin: [usize; 3],
@@ -65,14 +65,14 @@ impl Watch {
         Self { begin: Sink::ALL.map(|sink| sink.written().len()) }
     }
 
-    /// Returns the text that was written to this output since the beginning of the watch.
+    /// Returns the text that was written to this output since the watch began.
     #[must_use]
     pub fn written(&self, sink: Sink) -> Vec<u8> {
         let begin = Sink::ALL.into_iter().zip(self.begin).find(|(other, _)| *other == sink).map_or(0, |(_, at)| at);
         sink.written().get(begin..).unwrap_or_default().to_vec()
     }
 
-    /// Returns which of these secrets were written since the beginning of the watch, and to which output.
+    /// Returns which of these secrets were written since the watch began, and to which output.
     #[must_use]
     pub fn leaks(&self, canaries: &Canaries) -> BTreeSet<Leak> {
         let search = |sink| canaries.found_in(&self.written(sink)).into_iter().map(move |found| (sink, found));
@@ -111,7 +111,8 @@ impl Write for Logs {
 }
 
 /// A bridge that passes records of the `log` crate to the subscriber, in the form that `tracing-log` gives them. The
-/// crate `tracing-log` itself is not used, because it turns on features that would build wasmtime a second time.
+/// crate `tracing-log` itself is not used, because it turns on features with which wasmtime would be built a second
+/// time.
 pub struct LogBridge;
 
 impl log::Log for LogBridge {
@@ -121,7 +122,8 @@ impl log::Log for LogBridge {
 
     fn log(&self, record: &log::Record<'_>) {
         let (target, module) = (record.target(), record.module_path());
-        // wasmtime's compiler writes millions of records. It sees only the component, never a secret.
+        // wasmtime's compiler writes millions of records. They are dropped, because the compiler gets only the
+        // component and never a secret.
         if target.starts_with("cranelift_codegen::") {
             return;
         }

@@ -1,5 +1,5 @@
-//! Writes to a database without end. Tests kill this program while it writes. It prints a line before each write, and
-//! another line after the storage has answered.
+//! Writes to a database until a test kills this program. The program prints a line before each write, and another line
+//! after the storage has answered.
 //!
 //! A line has four words: `try` or `done`; `token` or `row`; the customer's number; and the new revision, or `-` for a
 //! deletion.
@@ -17,7 +17,7 @@ use tiktok_shop_host::randomness::SystemRandomness;
 use tiktok_shop_host::seal::{KeyFile, Keyring};
 use tiktok_shop_host::storage::{HostStorage, Next, Swapped, TokenWrite};
 use tiktok_shop_host::{Revision, TenantId};
-use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
+use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
 use tiktok_shop_tests::crash::{CUSTOMERS, customer, row, tenant};
 
 #[derive(Parser)]
@@ -32,8 +32,8 @@ struct Arguments {
 async fn main() -> Result<()> {
     let Arguments { database, keys } = Arguments::parse();
     let storage: Arc<dyn HostStorage> = match database.strip_prefix("postgres:") {
-        Some(_) => Arc::new(SqlStorage::postgres(&database, PostgresOptions::default()).await?),
-        None => Arc::new(SqlStorage::sqlite(&database).await?),
+        Some(_) => Arc::new(SqlStorage::postgres(&database, OpenMode::Create, PostgresOptions::default()).await?),
+        None => Arc::new(SqlStorage::sqlite(&database, OpenMode::Create).await?),
     };
     let keys = Arc::new(KeyFile::open_or_create(keys)?);
     let keyring = Arc::new(Keyring::new(Arc::clone(&storage), keys, Arc::new(SystemRandomness)));
@@ -54,7 +54,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// The only writer of one connection.
+/// Writes the token record and the row of one connection. There is no other writer of this connection.
 struct Writer {
     storage: Arc<dyn HostStorage>,
     keyring: Arc<Keyring>,
@@ -76,7 +76,8 @@ impl Writer {
     }
 
     /// Writes a new token record. If a record is stored, deletes it instead with a probability of one in eight.
-    /// `expected` is the stored revision. Returns the revision that is then stored, or `None` after a deletion.
+    /// `expected` is the stored revision. Returns the revision that is stored after this call, or `None` after a
+    /// deletion.
     async fn swap_token(&self, expected: Option<Revision>) -> Result<Option<Revision>> {
         let revision = draw_deletion()?.filter(|_| expected.is_some()).map_or_else(new_revision, |_| Ok(None))?;
         let next = match &revision {
@@ -96,8 +97,8 @@ impl Writer {
     }
 
     /// Writes a new row. If a row is stored, deletes it instead with a probability of one in eight. If no row was
-    /// stored, the new row is written with an event `Connected`. A deletion is written with an event `Disconnected`. A
-    /// row that replaces another row is written without an event. `expected` and the result are as in `swap_token`.
+    /// stored, also writes an event `Connected`. If the row is deleted, also writes an event `Disconnected`. If the new
+    /// row replaces another row, writes no event. `expected` and the result are as in `swap_token`.
     async fn swap_row(&self, expected: Option<Revision>) -> Result<Option<Revision>> {
         let revision = draw_deletion()?.filter(|_| expected.is_some()).map_or_else(new_revision, |_| Ok(None))?;
         let next = match &revision {
@@ -132,7 +133,7 @@ impl Writer {
     }
 }
 
-/// Draws at random whether to delete. Returns `Some` with a probability of one in eight.
+/// Decides at random whether to delete. Returns `Some`, which means a deletion, with a probability of one in eight.
 fn draw_deletion() -> Result<Option<()>> {
     let mut byte = [0];
     SystemRandomness.fill(&mut byte)?;

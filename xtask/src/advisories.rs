@@ -1,5 +1,5 @@
-//! `cargo xtask advisories`: compares `Cargo.lock` with a snapshot of the RustSec advisory database that is part of the
-//! tree, so that the comparison needs no network.
+//! `cargo xtask advisories` compares `Cargo.lock` with a snapshot of the RustSec advisory database. The snapshot is a
+//! file of this repository, so the comparison needs no network.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -30,11 +30,12 @@ const HEADER: &str = "\
 
 /// Compare Cargo.lock with the snapshot of the RustSec database in .ci/advisories.tsv. Needs no network.
 ///
-/// Exit status 1 if a package of Cargo.lock has an advisory. Exit status 3 if no package has one but the snapshot is
-/// more than 30 days older than the last change of Cargo.lock: take a new snapshot with --update.
+/// Exit status 1 if a package of Cargo.lock has an advisory. Exit status 3 if no package has an advisory, but the
+/// snapshot is more than 30 days older than the last change of Cargo.lock. In this case, take a new snapshot with
+/// --update.
 #[derive(Args, Debug)]
 pub(crate) struct Advisories {
-    /// Write the snapshot anew from a checkout of github.com/rustsec/advisory-db in this folder.
+    /// First write a new snapshot. FOLDER is a checkout of github.com/rustsec/advisory-db.
     #[arg(long, value_name = "FOLDER")]
     update: Option<PathBuf>,
 }
@@ -49,7 +50,7 @@ struct Advisory {
     not_affected: Vec<VersionReq>,
 }
 
-/// The snapshot.
+/// The content of the snapshot.
 struct Snapshot {
     /// When the newest commit of the database was made.
     taken: Date,
@@ -126,7 +127,8 @@ impl Snapshot {
         text
     }
 
-    /// Names the packages that have an advisory, one line for each advisory.
+    /// Returns one line for each package that has an advisory. If a package has several advisories, it has several
+    /// lines.
     fn affected(&self, packages: &[(String, Version)]) -> String {
         let mut lines = String::new();
         for (name, version) in packages {
@@ -141,7 +143,7 @@ impl Snapshot {
     }
 }
 
-/// Reads the packages of a `Cargo.lock` that come from a registry.
+/// Reads a `Cargo.lock`. Returns the packages that come from a registry.
 fn locked_packages(lock: &str) -> Result<Vec<(String, Version)>> {
     #[derive(Deserialize)]
     struct Lock {
@@ -158,7 +160,7 @@ fn locked_packages(lock: &str) -> Result<Vec<(String, Version)>> {
     Ok(packages.map(|package| (package.name, package.version)).collect())
 }
 
-/// Reads the advisories of a checkout of the database: one file for each advisory, which begins with a block of TOML.
+/// Reads the advisories in a checkout of the database. Each advisory is one file, which begins with a block of TOML.
 fn read_database(folder: &Path) -> Result<Vec<Advisory>> {
     let mut advisories = Vec::new();
     let crates = folder.join("crates");
@@ -174,7 +176,7 @@ fn read_database(folder: &Path) -> Result<Vec<Advisory>> {
     Ok(advisories)
 }
 
-/// Reads one advisory. `None` if it was withdrawn.
+/// Reads one advisory. Returns `None` if the advisory was withdrawn.
 fn read_advisory(text: &str) -> Result<Option<Advisory>> {
     #[derive(Deserialize)]
     struct File {

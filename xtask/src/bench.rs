@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds and runs the benchmarks
+//! `cargo xtask bench` builds and runs the benchmarks.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -9,13 +9,14 @@ use xtask::Optimisation;
 
 use crate::{executable, progress};
 
-/// Build the component and the benchmarks, then run one of them.
+/// Build the component and the benchmarks, then run one benchmark.
 ///
-/// Compiles them as for production, which takes some minutes for the first time. Prints measurements and judges none of
-/// them.
+/// Compiles the benchmarks with the profile of production; the first time, this takes some minutes. Prints the
+/// measurements. Slow results are not an error.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
-    /// The benchmark and its options, for example `webhooks --json`. `cargo xtask bench -- --help` lists them.
+    /// The benchmark and its options, for example `webhooks --json`. `cargo xtask bench -- --help` lists the benchmarks
+    /// and their options.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     arguments: Vec<OsString>,
 }

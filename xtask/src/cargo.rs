@@ -74,7 +74,7 @@ pub fn build_executable(
 /// Returns the number of packages that [`build_executable`] builds for an executable of this package. A progress bar
 /// needs this number as its length.
 ///
-/// On a fresh machine this downloads the dependencies. Cargo then shows its own progress on standard error.
+/// On a fresh machine, this function downloads the dependencies. Cargo then shows its own progress on standard error.
 ///
 /// # Errors
 /// If cargo can't resolve the workspace, for example without a network.
@@ -94,7 +94,7 @@ pub(crate) fn package_count(package: &str, platforms: &[&str]) -> Result<usize> 
     Ok(reachable(&metadata, package)?.len())
 }
 
-/// Returns the folder that cargo builds into. `CARGO_TARGET_DIR` and cargo's configuration decide which it is.
+/// Returns the folder that cargo builds into. `CARGO_TARGET_DIR` and cargo's configuration decide which folder this is.
 ///
 /// # Errors
 /// If cargo can't read the workspace.
@@ -119,8 +119,8 @@ pub(crate) fn fetch() -> Result<()> {
     Ok(())
 }
 
-/// Returns a command that runs cargo in the workspace's folder, without the variables that an outer cargo has set for
-/// the program that it runs.
+/// Returns a command that runs cargo in the workspace's folder, without the environment variables that an outer cargo
+/// has set for this program.
 #[must_use]
 pub fn cargo() -> Command {
     let mut command = program(cargo_program());
@@ -208,12 +208,12 @@ fn reachable<'a>(metadata: &'a Metadata, package: &str) -> Result<Vec<&'a Packag
     Ok(found)
 }
 
-/// Returns the path of cargo. If cargo runs this program, the nested build uses the same cargo.
+/// Returns the path of cargo. If cargo runs this program, this is the path of that same cargo.
 fn cargo_program() -> OsString {
     variable("CARGO").unwrap_or_else(|| env!("CARGO").into())
 }
 
-/// Checks whether this is a variable that cargo sets for the programs that it runs, to describe their package.
+/// Returns true if cargo sets this variable for a program that it runs, to describe the package of the program.
 fn is_set_for_child(name: &str) -> bool {
     const PREFIXES: [&str; 4] = ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_"];
     const NAMES: [&str; 3] = ["CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR"];

@@ -1,4 +1,5 @@
-//! `cargo xtask check-imports`: compares components with the world `plugin`. `cargo xtask dist` prints the same table.
+//! `cargo xtask check-imports` compares components with the world `plugin`, and prints a table of their imports and
+//! exports. `cargo xtask dist` prints the same table.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,7 +17,7 @@ use crate::report;
 /// Prints the imports and exports of each component. Exit status 1 if a component does not fit the world.
 #[derive(Args, Debug)]
 pub(crate) struct CheckImports {
-    /// Component files (`.wasm`), for example from another build.
+    /// The component files (`.wasm`) to check, for example from another build.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }

@@ -1,9 +1,9 @@
 //! Builds the component: cargo compiles the module, `prune` removes the code that prints panics, and `wit-component`
 //! turns the module into a component.
 //!
-//! The bytes depend only on the sources, `Cargo.lock` and the compiler. Paths of this machine are mapped to fixed
-//! names, `RUSTFLAGS` from the environment (for coverage or a native linker) are removed, and incremental compilation
-//! is off.
+//! The bytes of the component depend only on the sources, `Cargo.lock` and the compiler. Paths of this machine are
+//! mapped to fixed names, `RUSTFLAGS` from the environment (for coverage or a native linker) are removed, and
+//! incremental compilation is off.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,8 @@ pub fn component() -> Result<PathBuf> {
     build_once(&PATH, CONNECTOR)
 }
 
-/// Builds the guest with which tests attack the host, in the same way as [`component`] builds the connector.
+/// Builds the hostile guest, in the same way as [`component`] builds the connector. Tests use this guest to attack the
+/// host.
 ///
 /// # Errors
 /// As [`component`].
@@ -115,8 +116,8 @@ fn build(guest: Guest, report: &(dyn Fn(BuildEvent<'_>) + Sync)) -> Result<Compo
 
 /// Returns the number of packages that [`build_component`] builds. A progress bar needs this number as its length.
 ///
-/// Does not count the crates of the standard library. On a fresh machine this downloads the dependencies. Cargo then
-/// shows its own progress on standard error.
+/// Does not count the crates of the standard library. On a fresh machine, this function downloads the dependencies.
+/// Cargo then shows its own progress on standard error.
 ///
 /// # Errors
 /// If cargo can't resolve the workspace, for example without a network.
@@ -151,8 +152,9 @@ fn compile(guest: Guest, target: &WasmTarget, target_directory: &Utf8Path) -> Re
     Ok(cargo)
 }
 
-/// Returns the folders of this machine whose paths could get into the module, each with the fixed name that replaces
-/// it. If several folders match a path, the compiler takes the last one.
+/// Returns the folders of this machine whose paths could get into the module. For each folder, also returns the fixed
+/// name that replaces its path. If several folders of the list contain a file, the compiler uses the last of these
+/// folders.
 fn path_prefixes(toolchain: &Toolchain, target_directory: &Utf8Path) -> Result<Vec<(PathBuf, String)>> {
     let home = cargo::home()?;
     let mut prefixes = vec![
@@ -162,7 +164,8 @@ fn path_prefixes(toolchain: &Toolchain, target_directory: &Utf8Path) -> Result<V
         // The Rust project's own builds of the standard library use this name.
         (toolchain.std_sources(), format!("/rustc/{}", toolchain.about.commit_hash)),
     ];
-    // A registry's folder is named after the registry's address. The crates are the same from every registry.
+    // A registry's folder is named after the registry's address. The crates are the same from every registry, so all
+    // registries get the same name.
     for registry in fs::read_dir(home.join("registry/src")).into_iter().flatten() {
         prefixes.push((registry?.path(), "/cargo/registry".to_owned()));
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: shows the life of a connection against the fake TikTok Shop
+//! `cargo xtask demo` shows the life of a connection against the fake TikTok Shop.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ const HARNESS: &str = "tiktok-shop-harness";
 /// The first run compiles wasmtime, which takes minutes. Later runs start at once. The exit status is the demo's.
 #[derive(Args, Debug)]
 pub(crate) struct Demo {
-    /// The demo's own options. `cargo xtask demo -- --help` lists them.
+    /// The demo's own options. `cargo xtask demo -- --help` lists these options.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     arguments: Vec<OsString>,
 }

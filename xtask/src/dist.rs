@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: writes the component as shipped, and prints its size, SHA-256 and imports
+//! `cargo xtask dist` writes the component as shipped, and prints its size, SHA-256 and imports.
 
 use std::process::ExitCode;
 
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_digest_is_printed_as_hexadecimal_text() {
-        // FIPS 180-4, the example "abc".
+        // The digest of "abc" is an example in FIPS 180-4.
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256(b"abc"), expected);
     }

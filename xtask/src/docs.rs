@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: writes the generated pages of the documentation
+//! `cargo xtask docs` writes the generated pages of the documentation.
 
 use std::fs;
 use std::process::ExitCode;
@@ -37,7 +37,7 @@ impl Docs {
     }
 }
 
-/// Writes a page to its file, and its name to standard output.
+/// Writes a page to its file, and prints the path of the page.
 fn write(page: &str, text: &[u8]) -> Result<()> {
     let path = xtask::workspace_root().join(page);
     fs::write(&path, text).with_context(|| path.display().to_string())?;

@@ -1,4 +1,4 @@
-//! Builds and runs programs that link wasmtime. The xtask itself does not link it.
+//! Builds and runs programs that link wasmtime. The program `cargo xtask` itself does not link wasmtime.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;

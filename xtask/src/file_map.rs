@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 /// The path of the page in the workspace.
 pub(crate) const PATH: &str = "CONTRIBUTING.md";
 
-/// The section stands behind this line, at the end of the page.
+/// The section begins after this line and ends at the end of the page.
 const START: &str = "<!-- Written by `cargo xtask docs` from the first sentence of each file; a test fails while it is out of date. -->\n";
 
 /// The folders with product code, in the order in which a call passes through them.
@@ -19,11 +19,12 @@ const FOLDERS: [&str; 7] = [
     "host-harness/host/src",
     "host-harness/sql-storage/src",
     "host-harness/storage-contract/src",
+    "host-harness/key-service/src",
     "host-harness/private-file/src",
     "host-harness/harness/src",
 ];
 
-/// Returns the text of the page, with the section written anew.
+/// Returns the text of the page with a new section.
 pub(crate) fn page() -> Result<String> {
     let root = xtask::workspace_root();
     let written = fs::read_to_string(root.join(PATH)).with_context(|| PATH.to_owned())?;
@@ -43,8 +44,7 @@ pub(crate) fn page() -> Result<String> {
     Ok(page)
 }
 
-/// Returns the source files of a folder and of the folders in it, in the order of their paths. Tests are
-/// left out.
+/// Returns the source files in a folder and in its subfolders, in the order of their paths. Leaves out tests.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
@@ -62,7 +62,7 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Returns the first sentence of the first paragraph of a file's documentation, without the brackets of links.
+/// Returns the first sentence of a file's documentation, without the brackets of links.
 fn purpose(text: &str) -> String {
     let paragraph: Vec<&str> = text
         .lines()

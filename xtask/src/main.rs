@@ -22,8 +22,8 @@ use clap::Parser;
 
 /// Tasks of the TikTok Shop connector's workspace.
 ///
-/// Each task builds what it needs. If the wasm target is not installed, rustup adds it, or else it is built from the
-/// sources of the standard library. `cargo test` needs none of these tasks.
+/// Each task builds what it needs. If the wasm target is not installed, rustup adds it. If rustup cannot add it, the
+/// standard library for the target is built from its sources. `cargo test` needs none of these tasks.
 #[derive(Debug, Parser)]
 #[command(name = "xtask", bin_name = "cargo xtask")]
 enum Task {

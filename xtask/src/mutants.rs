@@ -1,5 +1,5 @@
-//! `cargo xtask mutants`: breaks each rule of the refresh protocol, or each promise of the host, in turn, and names the
-//! tests that fail because of it
+//! `cargo xtask mutants` breaks each rule of the refresh protocol, or each promise of the host, in turn, and names the
+//! tests that notice it.
 
 mod core_set;
 mod host_mutant;
@@ -22,23 +22,22 @@ use mutant::Mutant;
 use rules::Rule;
 use trial::{Outcome, Trial};
 
-/// Break each rule or promise in turn, and name the tests that fail because of it.
+/// Break each rule or promise in turn, and name the tests that notice it.
 ///
 /// A mutant is a patch that breaks one rule or promise. Each patch is applied to a copy of the source tree in cargo's
 /// target folder. The copy is built and tested. Exit status 1 if a mutant survives, does not apply or does not build,
 /// or if a test fails without a mutant.
 ///
-/// --set core: the rules of the refresh protocol in docs/refresh.md, with the mutants in connector-core/mutants. The
-/// core's tests run for each mutant, and then the simulation if they all pass (TIKTOK_SHOP_SIMULATION_SEEDS sets the
-/// runs for each policy).
+/// --set core: the rules of the refresh protocol in docs/refresh.md, with the mutants in connector-core/mutants. For
+/// each mutant, the core's tests are run. If all of them pass, the simulation is run, too. TIKTOK_SHOP_SIMULATION_SEEDS
+/// sets the number of its runs for each policy.
 ///
 /// --set host: promises of SECURITY.md, docs/ and the documentation of the host's code, with the mutants in
-/// host-harness/mutants. For each mutant only the tests run that its patch names, and each of them must fail. Some of
-/// these tests run on SQLite and on PostgreSQL. They need the address of a PostgreSQL server in
-/// TIKTOK_SHOP_TEST_POSTGRES.
+/// host-harness/mutants. For each mutant, only the tests that its patch names are run, and each of these tests must
+/// fail. Some of the tests run on PostgreSQL. They need the address of a server in TIKTOK_SHOP_TEST_POSTGRES.
 #[derive(Args, Debug)]
 pub(crate) struct Mutants {
-    /// Which mutants to try.
+    /// The set of mutants to try.
     #[arg(long, value_enum, default_value_t = Set::Core)]
     set: Set,
     /// Print one JSON object instead of the table.
@@ -50,7 +49,7 @@ pub(crate) struct Mutants {
     /// Print the rules or promises and their mutants, and try no mutant.
     #[arg(long, conflicts_with = "json")]
     list: bool,
-    /// Build in this folder. With a folder that `cargo test` has built in, wasmtime need not be compiled again.
+    /// Build in this folder. If `cargo test` has already built in this folder, wasmtime is not compiled again.
     #[arg(long, value_name = "FOLDER")]
     target_folder: Option<PathBuf>,
 }
@@ -131,7 +130,7 @@ impl Mutants {
     }
 }
 
-/// Tries each mutant, and shows its outcome.
+/// Tries each mutant, and prints the outcome of each mutant.
 fn try_all<M>(
     mutants: Vec<M>,
     name: impl Fn(&M) -> &String,

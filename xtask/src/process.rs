@@ -14,7 +14,7 @@ pub fn workspace_root() -> &'static Path {
 }
 
 /// Returns a command that runs a program in the workspace's folder, where `rust-toolchain.toml` decides which toolchain
-/// is active. Its standard input is empty.
+/// is active. The standard input of the program is empty.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is where the workspace starts programs")]
 pub fn program(name: impl AsRef<OsStr>) -> Command {

@@ -12,7 +12,7 @@ use xtask::BuildEvent;
 const PACKAGES_PER_LINE: usize = 50;
 
 /// Runs `build` and shows its progress under `title`. `packages` is the number of packages in the build, or an error if
-/// it is unknown.
+/// the number is unknown.
 pub(crate) fn show<T>(
     title: &'static str,
     packages: Result<usize>,

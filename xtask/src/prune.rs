@@ -1,10 +1,10 @@
 //! Removes the code that prints panics from a module.
 //!
 //! A panic on `wasm32-unknown-unknown` ends in the instruction `unreachable`, which is a trap. Before the trap, the
-//! standard library formats a message and a backtrace for a standard error that does not exist on this target. The code
-//! for this is a fifth of the module. This file replaces each function of that code by a single `unreachable`, then
-//! removes the functions that nothing calls any more, and all names. A panic is still a trap. Everything else stays as
-//! the compiler made it.
+//! standard library formats a message and a backtrace for a standard error that does not exist on this target. The
+//! functions that do this are a fifth of the module. This file replaces the body of each of these functions by a single
+//! `unreachable`. It then removes the functions that nothing calls any more, and all names. A panic is still a trap.
+//! All other code stays as the compiler made it.
 
 use anyhow::{Context as _, Result, bail};
 use walrus::{FunctionBuilder, FunctionId, FunctionKind, Module};
@@ -15,7 +15,7 @@ const PRINTS_PANICS: [&str; 11] = [
     // A panic begins in these functions, which never return.
     "core::panicking::",
     "core::str::slice_error_fail",
-    // The standard library's handler and its default hook.
+    // The standard library's panic handler and its default panic hook.
     "__rustc::rust_begin_unwind",
     "std::panicking::default_hook",
     "std::panicking::panic_handler",
@@ -25,15 +25,16 @@ const PRINTS_PANICS: [&str; 11] = [
     "std::backtrace::Backtrace as core::fmt::",
     "std::sys::backtrace::",
     "rustc_demangle::",
-    // `Debug` of `anyhow::Error`. Only an `unwrap` would call it, and the component only downcasts such errors.
+    // The `Debug` implementation of `anyhow::Error`. The component never calls it: only an `unwrap` would, and the
+    // component only downcasts such errors.
     "anyhow::fmt::<impl anyhow::error::ErrorImpl>::debug",
 ];
 
 /// Returns the module without the code that prints panics, and without names.
 ///
 /// # Errors
-/// If the bytes are not a module. Also if the module contains none of the functions in the list above. In this case,
-/// the standard library has changed, and the list must be corrected, or the module has no names.
+/// If the bytes are not a module, or if no function of the module is in the list `PRINTS_PANICS`. The second error
+/// means that the module has no names, or that the standard library has changed and the list must be corrected.
 pub(crate) fn prune(module: &[u8]) -> Result<Vec<u8>> {
     let mut module = Module::from_buffer(module).context("the compiler's output is not a WebAssembly module")?;
     let printing: Vec<FunctionId> = module
@@ -80,7 +81,7 @@ pub(crate) fn without_names(component: &[u8]) -> Vec<u8> {
     for payload in wasmparser::Parser::new(0).parse_all(component) {
         let Ok(wasmparser::Payload::CustomSection(section)) = payload else { continue };
         let end = section.range().end;
-        // A section begins with one byte for its kind and its length in LEB128.
+        // A section begins with its kind, which is one byte. Its length in LEB128 follows.
         let Some(begin) = section_begin(component, &section.range()) else { continue };
         if section.name() == "component-name" && begin >= copied_to {
             kept.extend_from_slice(component.get(copied_to..begin).unwrap_or_default());
@@ -91,8 +92,8 @@ pub(crate) fn without_names(component: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// Returns the position of a section's first byte. A section consists of its kind, its length and its content. `range`
-/// is the position of the content.
+/// Returns the position of a custom section's first byte. A section consists of its kind, its length and its content.
+/// `range` is the range of the content. Returns `None` if the kind is not 0, the kind of a custom section.
 fn section_begin(component: &[u8], range: &std::ops::Range<usize>) -> Option<usize> {
     let mut begin = range.start;
     let length_bytes = leb128_length(range.len());

@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: plays random histories of the refresh protocol
+//! `cargo xtask simulate` plays random histories of the refresh protocol.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{ExitCode, Stdio};
@@ -8,11 +8,11 @@ use clap::Args;
 
 use crate::{progress, report};
 
-/// Simulate calls of many machines that interleave, crash and lose answers, in many more runs than `cargo test`.
+/// Simulate many machines whose calls interleave, crash and lose answers. Makes many more runs than `cargo test`.
 ///
 /// The simulation is compiled with optimisation, in a target folder of its own. Prints how often crashes, refreshes and
-/// so on happened under each policy of TikTok's token host. Exit status 1 if a law of the protocol was broken; the seed
-/// and the history of that run are then printed.
+/// so on happened under each policy of TikTok's token host. Exit status 1 if a run broke a law of the protocol. The
+/// seed and the history of that run are then printed.
 #[derive(Args, Debug)]
 pub(crate) struct Simulate {
     /// Number of runs for each policy.
@@ -23,7 +23,7 @@ pub(crate) struct Simulate {
     seed: Option<u64>,
 }
 
-/// The names of the counts in a line that the simulation prints for each policy.
+/// The simulation prints one line for each policy. These are the names of the counts in such a line.
 const COUNTS: [&str; 6] = ["runs", "crashes", "refreshes", "contended", "pairs lost", "reauthorizations"];
 
 impl Simulate {

@@ -26,7 +26,7 @@ pub(crate) struct About {
     pub(crate) release: Version,
     /// The triple of the machine that the compiler runs on.
     pub(crate) host: String,
-    /// The hash of the commit from which the compiler was built. `unknown` if it was built without git.
+    /// The hash of the commit from which the compiler was built. `unknown` if the compiler was built without git.
     pub(crate) commit_hash: String,
 }
 
@@ -72,8 +72,8 @@ impl Toolchain {
         self.std_sources().join("library/std/Cargo.toml").is_file()
     }
 
-    /// Returns the linker for WebAssembly. Toolchains of the Rust project include it, and those of distributions do
-    /// not.
+    /// Returns the linker for WebAssembly, or `None` if this toolchain has none. The toolchains of the Rust project
+    /// include this linker. The toolchains of Linux distributions do not.
     pub(crate) fn rust_lld(&self) -> Option<PathBuf> {
         let linker = self.sysroot.join("lib/rustlib").join(&self.about.host).join("bin/rust-lld");
         linker.is_file().then_some(linker)

@@ -6,7 +6,7 @@
 //! 2. rustup adds the target.
 //! 3. A compiler with the sources of the standard library builds the standard library for the target.
 //!
-//! The third way is for machines that reach a registry of crates and a distribution's packages, but not the Rust
+//! The third way is for machines that can reach a registry of crates and a distribution's packages, but not the Rust
 //! project's downloads. A stable compiler can build the standard library if `RUSTC_BOOTSTRAP=1` is set. Cargo downloads
 //! the few crates that the standard library depends on from the registry.
 
@@ -62,7 +62,7 @@ pub(crate) struct WasmTarget {
 /// Finds a way to compile for the target, and installs the target if needed.
 ///
 /// # Errors
-/// If no way works. For each way, the error says why it does not work.
+/// If none of the three ways works. For each way, the error says why it does not work.
 pub(crate) fn ensure() -> Result<WasmTarget> {
     let active = Toolchain::active()?;
     let minimum = minimum_release()?;
@@ -100,7 +100,7 @@ impl WasmTarget {
     }
 }
 
-/// The ways in which this machine could compile for the target.
+/// The facts about this machine that decide how it can compile for the target.
 #[derive(Clone, Copy, Debug)]
 struct Found {
     /// The active toolchain has the standard library for the target.

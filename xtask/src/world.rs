@@ -13,7 +13,7 @@ use wit_parser::{Docs, Resolve, TypeDefKind, TypeOwner, WorldId, WorldItem, Worl
 
 use crate::process::workspace_root;
 
-/// An import or export of a component. Nearly always an interface.
+/// An import or export of a component. It is nearly always an interface.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Extern {
@@ -21,7 +21,8 @@ pub struct Extern {
     pub name: String,
     /// The version, for example `0.2.2`. `None` if the item has no version.
     pub version: Option<String>,
-    /// The number of functions that the component lists. 0 if it uses only types of the interface.
+    /// The number of functions that the component lists for this item. 0 if the component uses only types of the
+    /// interface.
     pub functions: usize,
 }
 
@@ -58,8 +59,8 @@ pub fn check_imports(component: &[u8]) -> Result<Vec<Extern>> {
     Ok(checked.imports)
 }
 
-/// Compares a component with the world `plugin`. A difference is not an error of this function. Differences are listed
-/// in [`Checked::problems`].
+/// Compares a component with the world `plugin`. If they differ, the function still succeeds, and [`Checked::problems`]
+/// lists the differences.
 ///
 /// # Errors
 /// If the bytes are not a component, or `wit/` can't be read.
@@ -187,7 +188,8 @@ mod tests {
 
     use super::*;
 
-    /// Every item is a capability of the component. Do not add an item only to make this test pass.
+    /// The imports that the world allows. Every item is a capability of the component. Do not add an item only to make
+    /// this test pass.
     const ALLOWED: [&str; 13] = [
         "tiktok-shop:connector/app-credentials@0.1.0",
         "tiktok-shop:connector/connection-storage@0.1.0",

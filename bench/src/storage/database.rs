@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tiktok_shop_host::randomness::Randomness as _;
 use tiktok_shop_host::randomness::SystemRandomness;
-use tiktok_shop_sql_storage::SqlStorage;
+use tiktok_shop_sql_storage::{OpenMode, SqlStorage};
 
 /// The number of connections in the almost empty database.
 pub(super) const FEW: u64 = 10;
@@ -82,8 +82,8 @@ impl Database {
 /// Opens the SQL database at this address.
 pub(super) async fn open_sql(address: &str) -> Result<SqlStorage> {
     Ok(match address.strip_prefix("sqlite:") {
-        Some(path) => SqlStorage::sqlite(path).await?,
-        None => SqlStorage::postgres(address, Default::default()).await?,
+        Some(path) => SqlStorage::sqlite(path, OpenMode::Create).await?,
+        None => SqlStorage::postgres(address, OpenMode::Create, Default::default()).await?,
     })
 }
 

@@ -4,6 +4,7 @@
 //! and the request has no cipher.
 
 use super::api::ApiRequest;
+use super::business::{BusinessRequest, BusinessResponse};
 use crate::connection::{ListedShop, MAX_SHOPS, ShopList};
 use crate::envelope::{self, Acted, Fault, TRANSIENT_DELAY};
 use crate::error::{Cause, Error};
@@ -28,6 +29,28 @@ pub const REQUEST: ApiRequest<'static> = ApiRequest {
     body: &[],
     max_response_bytes: MAX_RESPONSE_BYTES,
 };
+
+/// Returns the same request in the form in which `call` sends requests.
+pub(crate) fn business_request() -> BusinessRequest {
+    BusinessRequest {
+        method: REQUEST.method,
+        path: REQUEST.path.into(),
+        query: Vec::new(),
+        content_type: None,
+        body: Vec::new(),
+        max_response_bytes: u32::try_from(MAX_RESPONSE_BYTES).unwrap_or(u32::MAX),
+    }
+}
+
+/// Reads the shops of an answer to [`business_request`].
+///
+/// # Errors
+/// The same as [`read`].
+pub(crate) fn read_business(response: BusinessResponse, secrets: &[&str]) -> Result<ShopList, Fault> {
+    let BusinessResponse { status, content_type, body, code: _, request_id: _ } = response;
+    let response = Response { status, content_type, content_encoding: None, retry_after: None, date: None, body };
+    Ok(read(&response, secrets)?.list)
+}
 
 /// Returns true if a text consists of at most 19 digits and nothing else. Every shop id has this form. Also returns
 /// true for an empty text. A shop id is kept as text, because it is only compared with the ids in webhooks.

@@ -226,8 +226,9 @@ impl Cause {
                 UNKNOWN,
             ),
             Self::TikTokUnreachable => (
-                "Call again after the delay. If it happens again, check the name resolution, firewall and certificates \
-                 of the host. Its log names the step that failed.",
+                "Call again after the delay. If it happens again, check the name resolution, firewall, forward proxy \
+                 and certificates of the host. The detail names a proxy that gave no connection. The host's log names \
+                 the step that failed.",
                 "Nothing was sent to TikTok. A refresh gives its claim back.",
             ),
             Self::TokenAnswerIncomplete => (

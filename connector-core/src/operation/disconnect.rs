@@ -1,19 +1,21 @@
 //! `disconnect`: ends connections. The call first reads which grants are stored, and ends only these grants. A consent
-//! that is stored during the call stays. If the caller wants it, the call then asks TikTok to revoke the shops. Then it
+//! that is stored during the call stays. If the caller wants it, the call then asks TikTok to revoke the shops. A
+//! revocation needs the shop's cipher, so if a cipher is missing, the call reads the shops from TikTok first. Then it
 //! deletes the token record, whatever TikTok answered. A refresh that is under way then finds no record and discards
 //! its new tokens. Last, the call deletes the row.
 
 use super::call::Target;
 use super::tokens::{self, Deletion, Seen};
 use super::{credentials, rows, storage_error};
-use crate::connection::{Connection, Outcome, Row, RowUpdate, Shop, ShopGrant, ShopStanding, ShopUpdate};
+use crate::connection::{Connection, Outcome, Row, RowUpdate, Shop, ShopGrant, ShopList, ShopStanding, ShopUpdate};
 use crate::credentials::Credentials;
-use crate::endpoint::deauthorize;
+use crate::endpoint::{business, deauthorize, shops};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, ConnectionKey, CustomerId};
 use crate::ports::Effects;
 use crate::secret::ShopCipher;
-use crate::time::Moment;
+use crate::time::{Moment, UnixSeconds};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -100,11 +102,11 @@ pub async fn disconnect(
                 found.push((row, shop, tokens::see(effects, &row.connection.key).await?));
             }
             for (row, shop, seen) in found {
+                let key = &row.connection.key;
                 let grant = match &mut revocation {
-                    Some(revocation) => revocation.revoke(effects, row, shop, &seen).await,
+                    Some(revocation) => revocation.revoke_one(effects, row, shop, &seen).await,
                     None => ShopGrant::Kept,
                 };
-                let key = &row.connection.key;
                 match unlink(effects, key, &id, grant, &seen).await? {
                     Some(left) => remaining.push(left),
                     None => delete(effects, key, &seen, remote).await?,
@@ -187,61 +189,220 @@ impl Revocation {
         Self { began: effects.now(), app: credentials(effects).await, failed: Vec::new() }
     }
 
-    /// Asks TikTok to revoke every shop of a row.
+    /// Asks TikTok to revoke every shop of a connection. If a cipher is missing or no shop is known, reads the shops
+    /// first, and also revokes the shops that only TikTok's list contains.
     async fn revoke_all(&mut self, effects: &impl Effects, key: &ConnectionKey, row: Option<&Row>, seen: &Seen) {
         let shops = row.map(|row| row.connection.shops.as_slice()).unwrap_or_default();
+        let listed = match row {
+            Some(row) => self.list_for(effects, row, shops, seen).await,
+            None => self.list_without_row(effects, key, seen).await,
+        };
         for (row, shop) in row.into_iter().flat_map(|row| shops.iter().map(move |shop| (row, shop))) {
-            self.revoke(effects, row, shop, seen).await;
+            self.revoke(effects, row, shop, seen, &listed).await;
         }
-        if shops.is_empty() {
-            let error = Error::new(Cause::RevocationNotTried);
-            self.failed.push(NotRevoked { account: key.account.clone(), shop: None, error });
+        let lineage = lineage_of(row, seen);
+        let unknown = |id: &str| shops.iter().all(|shop| shop.listed.id != id);
+        let mut asked = 0_usize;
+        if let (Listed::Read(list), Some(lineage)) = (&listed, lineage) {
+            for shop in list.shops.iter().filter(|shop| unknown(&shop.id)) {
+                asked += 1;
+                let cipher = shop.cipher.as_ref().map(ShopCipher::duplicate).ok_or_else(without_cipher);
+                let outcome = match cipher {
+                    Ok(cipher) => self.request(effects, key, &lineage, cipher, seen).await,
+                    Err(error) => Err(error),
+                };
+                self.note(key, Some(&shop.id), outcome);
+            }
         }
+        if shops.is_empty() && asked == 0 {
+            match listed {
+                // TikTok's complete list is empty, so TikTok grants no shop.
+                Listed::Read(list) if list.unreadable == 0 => {}
+                Listed::Failed(error) => {
+                    self.note(key, None, Err(error));
+                }
+                Listed::Read(_) | Listed::NotNeeded => {
+                    self.note(key, None, Err(Error::new(Cause::RevocationNotTried)));
+                }
+            }
+        }
+    }
+
+    /// Asks TikTok to revoke one shop of a row. If the shop has no cipher, reads the shops first. Returns whether
+    /// TikTok still grants the shop.
+    async fn revoke_one(&mut self, effects: &impl Effects, row: &Row, shop: &Shop, seen: &Seen) -> ShopGrant {
+        let listed = self.list_for(effects, row, core::slice::from_ref(shop), seen).await;
+        self.revoke(effects, row, shop, seen, &listed).await
     }
 
     /// Asks TikTok to revoke one shop, unless TikTok has already said that the shop is no longer granted. Returns
     /// whether TikTok still grants the shop.
-    async fn revoke(&mut self, effects: &impl Effects, row: &Row, shop: &Shop, seen: &Seen) -> ShopGrant {
+    async fn revoke(
+        &mut self,
+        effects: &impl Effects,
+        row: &Row,
+        shop: &Shop,
+        seen: &Seen,
+        listed: &Listed,
+    ) -> ShopGrant {
         if shop.standing == ShopStanding::NoLongerGranted {
             return ShopGrant::Revoked;
         }
-        match self.request(effects, row, shop, seen).await {
+        let key = &row.connection.key;
+        let outcome = match cipher_of(row, shop, listed) {
+            CipherFound::Cipher(cipher) => self.request(effects, key, &row.lineage, cipher, seen).await,
+            CipherFound::NotListed => Ok(()),
+            CipherFound::Missing(error) => Err(error),
+        };
+        self.note(key, Some(&shop.listed.id), outcome)
+    }
+
+    /// Keeps the failure of a revocation for the result. Returns whether TikTok still grants the shop.
+    fn note(&mut self, key: &ConnectionKey, shop: Option<&str>, outcome: Result<(), Error>) -> ShopGrant {
+        match outcome {
             Ok(()) => ShopGrant::Revoked,
             // The whole grant has ended, so the shop is also revoked.
             Err(error) if matches!(error.cause, Cause::AuthorizationRevoked | Cause::AuthorizationExpired) => {
                 ShopGrant::Revoked
             }
             Err(error) => {
-                let account = row.connection.key.account.clone();
-                self.failed.push(NotRevoked { account, shop: Some(shop.listed.id.clone()), error });
+                self.failed.push(NotRevoked { account: key.account.clone(), shop: shop.map(Into::into), error });
                 ShopGrant::Kept
             }
         }
     }
 
-    /// Asks TikTok to revoke one shop.
-    async fn request(&self, effects: &impl Effects, row: &Row, shop: &Shop, seen: &Seen) -> Result<(), Error> {
-        let app = self.app.as_ref().map_err(Error::clone)?;
-        let not_tried = || Error::new(Cause::RevocationNotTried);
-        let in_time = || {
-            let in_budget = effects.now().elapsed_since(&self.began) <= REVOCATION_BUDGET;
-            if in_budget { Ok(()) } else { Err(not_tried()) }
-        };
-        in_time()?;
-        // The row of a dead connection has no ciphers.
-        let unusable = || row.connection.dead().map_or_else(not_tried, |reason| Error::new(reason.cause()));
-        let cipher = shop.listed.cipher.as_ref().map(ShopCipher::duplicate).ok_or_else(unusable)?;
-        let consent = match *seen {
-            Seen::Grant { granted_at, .. } => Some(granted_at),
-            Seen::Nothing | Seen::Unreadable(..) => None,
-        };
-        let target = Target::shop(row.connection.key.clone(), row.lineage.clone(), Some(cipher)).of_consent(consent);
-        match target.exchange(effects, app, &deauthorize::request(), in_time).await {
-            Ok(response) => deauthorize::read(&response),
-            Err(error) if error.cause == Cause::UnknownShop => {
-                Err(not_tried().with_note("the seller has consented again meanwhile"))
-            }
-            Err(error) => Err(error),
+    /// Reads the shops from TikTok if the connection is alive and one of `shops` has no cipher, or if the row has no
+    /// shop.
+    async fn list_for(&self, effects: &impl Effects, row: &Row, shops: &[Shop], seen: &Seen) -> Listed {
+        let lacks = |shop: &Shop| shop.standing != ShopStanding::NoLongerGranted && shop.listed.cipher.is_none();
+        if row.connection.dead().is_some() || !(shops.is_empty() || shops.iter().any(lacks)) {
+            return Listed::NotNeeded;
+        }
+        self.list(effects, &row.connection.key, row.lineage.clone(), seen).await
+    }
+
+    /// Reads the shops from TikTok for a connection that has a token record and no row.
+    async fn list_without_row(&self, effects: &impl Effects, key: &ConnectionKey, seen: &Seen) -> Listed {
+        match lineage_of(None, seen) {
+            Some(lineage) => self.list(effects, key, lineage, seen).await,
+            None => Listed::NotNeeded,
         }
     }
+
+    async fn list(&self, effects: &impl Effects, key: &ConnectionKey, lineage: String, seen: &Seen) -> Listed {
+        let request = shops::business_request();
+        let list = async {
+            let app = self.app.as_ref().map_err(Error::clone)?;
+            let target = Target::shop(key.clone(), lineage, None).of_consent(consent_of(seen));
+            let response = self.exchange(effects, app, &target, &request).await?;
+            let unread = |error: Error| without_cipher_because(error.cause);
+            shops::read_business(response, &[app.app_secret.expose()]).map_err(|fault| unread(fault.error))
+        };
+        match list.await {
+            Ok(list) => Listed::Read(list),
+            Err(error) => Listed::Failed(error),
+        }
+    }
+
+    /// Asks TikTok to revoke the shop with this cipher.
+    async fn request(
+        &self,
+        effects: &impl Effects,
+        key: &ConnectionKey,
+        lineage: &str,
+        cipher: ShopCipher,
+        seen: &Seen,
+    ) -> Result<(), Error> {
+        let app = self.app.as_ref().map_err(Error::clone)?;
+        let target = Target::shop(key.clone(), lineage.into(), Some(cipher)).of_consent(consent_of(seen));
+        deauthorize::read(&self.exchange(effects, app, &target, &deauthorize::request()).await?)
+    }
+
+    /// Sends a request if there is still time for it.
+    async fn exchange(
+        &self,
+        effects: &impl Effects,
+        app: &Credentials,
+        target: &Target,
+        request: &business::BusinessRequest,
+    ) -> Result<business::BusinessResponse, Error> {
+        let in_time = || {
+            let in_budget = effects.now().elapsed_since(&self.began) <= REVOCATION_BUDGET;
+            if in_budget { Ok(()) } else { Err(Error::new(Cause::RevocationNotTried)) }
+        };
+        in_time()?;
+        target.exchange(effects, app, request, in_time).await.map_err(|error| {
+            if error.cause == Cause::UnknownShop {
+                Error::new(Cause::RevocationNotTried).with_note("the seller has consented again meanwhile")
+            } else {
+                error
+            }
+        })
+    }
+}
+
+/// The shops that TikTok lists for a connection whose ciphers are not all known.
+enum Listed {
+    /// Every cipher is known, or nothing can be read.
+    NotNeeded,
+    /// TikTok's list.
+    Read(ShopList),
+    /// The list could not be read. The error says why nothing was revoked.
+    Failed(Error),
+}
+
+/// The cipher with which a shop can be revoked.
+enum CipherFound {
+    Cipher(ShopCipher),
+    /// TikTok's complete list does not contain the shop, so TikTok no longer grants it.
+    NotListed,
+    Missing(Error),
+}
+
+/// Returns the cipher of a shop from the row, or else from TikTok's list.
+fn cipher_of(row: &Row, shop: &Shop, listed: &Listed) -> CipherFound {
+    if let Some(cipher) = &shop.listed.cipher {
+        return CipherFound::Cipher(cipher.duplicate());
+    }
+    match listed {
+        // The row of a dead connection has no ciphers.
+        Listed::NotNeeded => {
+            CipherFound::Missing(row.connection.dead().map_or_else(without_cipher, |reason| Error::new(reason.cause())))
+        }
+        Listed::Failed(error) => CipherFound::Missing(error.clone()),
+        Listed::Read(list) => match list.shops.iter().find(|listed| listed.id == shop.listed.id) {
+            Some(listed) => match &listed.cipher {
+                Some(cipher) => CipherFound::Cipher(cipher.duplicate()),
+                None => CipherFound::Missing(without_cipher()),
+            },
+            None if list.unreadable == 0 => CipherFound::NotListed,
+            None => CipherFound::Missing(without_cipher()),
+        },
+    }
+}
+
+/// Returns the lineage of the grant that is disconnected. `None` if it is unknown.
+fn lineage_of(row: Option<&Row>, seen: &Seen) -> Option<String> {
+    match (row, seen) {
+        (Some(row), _) => Some(row.lineage.clone()),
+        (None, Seen::Grant { lineage, .. }) => Some(lineage.to_text()),
+        (None, Seen::Nothing | Seen::Unreadable(..)) => None,
+    }
+}
+
+/// Returns the time of the consent that is disconnected.
+const fn consent_of(seen: &Seen) -> Option<UnixSeconds> {
+    match *seen {
+        Seen::Grant { granted_at, .. } => Some(granted_at),
+        Seen::Nothing | Seen::Unreadable(..) => None,
+    }
+}
+
+fn without_cipher() -> Error {
+    Error::new(Cause::RevocationNotTried).with_note("the shop has no cipher")
+}
+
+fn without_cipher_because(cause: Cause) -> Error {
+    Error::new(Cause::RevocationNotTried).with_note(&format!("the list of shops could not be read: {}", cause.code()))
 }

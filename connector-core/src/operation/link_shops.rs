@@ -2,10 +2,11 @@
 //! network.
 
 use super::{rows, tokens};
-use crate::connection::{Connection, Outcome, RowUpdate, ShopUpdate, places_of};
+use crate::connection::{Connection, Outcome, RowUpdate, ShopStanding, ShopUpdate, places_of};
 use crate::error::{Cause, Error};
 use crate::identity::{AccountId, CustomerId};
 use crate::ports::Effects;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -13,6 +14,8 @@ use alloc::vec::Vec;
 ///
 /// # Errors
 /// - Invalid request: `not-connected`, `account-required`, `unknown-shop`; nothing was written.
+/// - Reauthorize: `shop-no-longer-granted` if a shop that is not linked yet is no longer granted; nothing was written.
+///   A shop that is already linked may stay linked.
 /// - Storage failed, storage conflict.
 pub async fn link_shops(
     effects: &impl Effects,
@@ -27,9 +30,12 @@ pub async fn link_shops(
     // is written. So a shop that is known here is still known when the row is written.
     let row = rows::read(effects, &key, lineage).await?;
     let known = row.as_ref().map(|row| row.connection.shops.as_slice()).unwrap_or_default();
-    let known = places_of(known);
-    if shops.iter().any(|id| !known.contains_key(id)) {
-        return Err(Error::new(Cause::UnknownShop));
+    let places = places_of(known);
+    for id in &shops {
+        let shop = places.get(id).and_then(|place| known.get(*place)).ok_or_else(|| Error::new(Cause::UnknownShop))?;
+        if shop.standing == ShopStanding::NoLongerGranted && !shop.linked {
+            return Err(Error::new(Cause::ShopNoLongerGranted).with_note(&format!("shop {id}")));
+        }
     }
     let update = RowUpdate::shops(effects.now().wall, ShopUpdate::Linked(shops), Outcome::Unchanged);
     rows::write(effects, &key, lineage, &update).await?.ok_or_else(not_connected)

@@ -26,7 +26,7 @@ pub(super) enum Renewed {
     },
     /// No renewal is possible now, for the reason in `error`. The access token may be used while it is valid.
     Waiting { stored: VersionedRecord, error: Error },
-    /// The grant was dead before this call. Only a new consent helps.
+    /// The grant was dead before this call. Only a new consent or a successful forced refresh revives it.
     Dead { stored: VersionedRecord, error: Error },
 }
 

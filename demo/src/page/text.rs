@@ -36,6 +36,8 @@ pub(super) fn kind(kind: &EventKind) -> String {
         EventKind::ConsentRenewed => "consented again".to_owned(),
         EventKind::ShopsLinked { shops: linked } => format!("linked {}", shops(linked)),
         EventKind::ShopsUnlinked { shops: unlinked } => format!("unlinked {}", shops(unlinked)),
+        EventKind::ShopsLost { shops: lost } => format!("lost {}", shops(lost)),
+        EventKind::ShopsRegained { shops: regained } => format!("regained {}", shops(regained)),
         EventKind::RefreshForced => "refresh forced".to_owned(),
         EventKind::TokenShown => "token shown".to_owned(),
         EventKind::AuthorizationEnding { ends } => format!("authorization ending {}", date(*ends)),

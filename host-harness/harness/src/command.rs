@@ -3,6 +3,7 @@
 mod access_token;
 mod authorization_url;
 mod call;
+mod completions;
 mod connect;
 mod contract;
 mod disconnect;
@@ -10,11 +11,14 @@ mod documentation;
 mod events;
 mod fake;
 mod getting_started;
+mod held_back;
 mod inspect;
 mod keys;
 mod link_shops;
 mod list_connections;
 mod list_shops;
+mod man;
+mod migrate;
 mod refresh;
 mod sign;
 mod sweep;
@@ -45,11 +49,14 @@ pub(crate) enum Command {
     Events(events::Events),
     Sweep(sweep::SweepConnections),
     Keys(keys::Keys),
+    Migrate(migrate::Migrate),
     Fake(fake::Fake),
     Contract(contract::Contract),
     Inspect(inspect::Inspect),
     Sign(sign::Sign),
     VerifyWebhook(verify_webhook::VerifyWebhook),
+    Completions(completions::Completions),
+    Man(man::ManualPage),
     /// Print docs/command-line.md
     #[command(hide = true)]
     Documentation,
@@ -65,6 +72,8 @@ pub(crate) fn run(
     match command {
         None => getting_started::run(report),
         Some(Command::Documentation) => report.raw(documentation::page(definition()).as_bytes()),
+        Some(Command::Completions(completions)) => completions.run(definition(), report),
+        Some(Command::Man(man)) => man.run(definition(), report)?,
         Some(Command::Sign(sign)) => sign.run(&input::read(io::stdin().lock())?, report)?,
         Some(Command::VerifyWebhook(verify)) => verify.run(&input::read(io::stdin().lock())?, report)?,
         Some(command) => return runtime::run(command.run(report)),
@@ -90,10 +99,13 @@ impl Command {
             Self::Events(command) => command.run(report).await,
             Self::Sweep(command) => command.run(report).await,
             Self::Keys(command) => command.run(report).await,
+            Self::Migrate(command) => command.run(report).await,
             Self::Fake(command) => command.run(report).await,
             Self::Contract(command) => command.run(report).await,
             Self::Inspect(command) => command.run(report).await,
-            Self::Sign(_) | Self::VerifyWebhook(_) | Self::Documentation => Ok(()),
+            Self::Completions(_) | Self::Documentation | Self::Man(_) | Self::Sign(_) | Self::VerifyWebhook(_) => {
+                Ok(())
+            }
         }
     }
 }

@@ -55,23 +55,25 @@ pub(crate) struct Invocation {
 
 /// Why there is no command to run.
 pub(crate) enum NoInvocation {
-    /// The arguments ask for the help or the version, and the program has already printed it.
+    /// The arguments ask for the help, and the program has already printed it.
     Printed,
+    /// The arguments ask for the version.
+    Version { format: OutputFormat },
     /// The arguments are wrong.
     Invalid { failure: Failure, format: OutputFormat },
 }
 
-/// Parses the arguments of this process. Prints the help or the version if the arguments ask for it.
+/// Parses the arguments of this process. Prints the help if the arguments ask for it.
 pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
     let parsed = definition().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
-    let asks_for_help =
+    let asks_for_help_or_version =
         |error: &clap::Error| matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     let shows_how_to_begin = |arguments: &Arguments| arguments.command.is_none();
     // A wrong variable is described before a wrong argument, because it also causes errors about options that are not
     // there.
     let needs_variables = match &parsed {
         Ok(arguments) => !shows_how_to_begin(arguments),
-        Err(error) => !asks_for_help(error),
+        Err(error) => !asks_for_help_or_version(error),
     };
     if needs_variables && let Err(failure) = check_variables() {
         return Err(NoInvocation::Invalid { failure, format: format_of_arguments() });
@@ -84,7 +86,10 @@ pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
             let format = if json && !text_errors { OutputFormat::Json } else { OutputFormat::Text };
             Ok(Invocation { command, format, verbose })
         }
-        Err(error) if asks_for_help(&error) => {
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => {
+            Err(NoInvocation::Version { format: format_of_arguments() })
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             // If printing fails, nobody reads the output any more, so the error is ignored.
             let _ = error.print();
             Err(NoInvocation::Printed)

@@ -16,7 +16,7 @@ use tiktok_shop_sql_storage::OpenError;
 use crate::input::Malformed;
 
 /// Every exit status with its meaning. The program's help and `docs/command-line.md` contain this list.
-pub(crate) const STATUSES: [(u8, &str); 15] = [
+pub(crate) const STATUSES: [(u8, &str); 16] = [
     (0, "success"),
     (
         REFUSED,
@@ -25,6 +25,7 @@ pub(crate) const STATUSES: [(u8, &str); 15] = [
     (MALFORMED, "an argument, the input or the configuration is malformed, or the output could not be written"),
     (UNAVAILABLE, "a component, a database, a key file or a fake is missing or can't be used"),
     (CONSENT, "the consent was not finished: its state is unknown, was used, is too old or belongs to another browser"),
+    (ABSENT, "absent: there is nothing of that name, so nothing was changed; --allow-absent makes this a success"),
     (10, "retry-after: run the same command again after the pause that the error message shows"),
     (11, "reauthorize: the seller must consent again"),
     (12, "misconfigured: an operator must correct the app key, secret, scope, clock or allow list"),
@@ -41,6 +42,7 @@ const REFUSED: u8 = 1;
 pub(crate) const MALFORMED: u8 = 2;
 const UNAVAILABLE: u8 = 3;
 const CONSENT: u8 = 4;
+const ABSENT: u8 = 5;
 const STORAGE_FAILED: u8 = 16;
 const ENDED_BY_HOST: u8 = 20;
 const INTERRUPTED: u8 = 130;
@@ -54,8 +56,13 @@ pub(crate) enum Failure {
     Unavailable(String),
     /// The program understood the command and refused it.
     Refused(String),
+    /// There is nothing of the name that the command got, so nothing was changed.
+    Absent(String),
     /// A consent or a call failed.
     Consent(ConsentError),
+    /// A call failed because the connection is held back after failures. `why` is the latest of these failures, and
+    /// `next` says what the user can do about it.
+    HeldBack { error: CallError, why: String, next: String },
     /// The storage failed when the program used it directly, not in a call of the connector.
     Storage(StorageError),
     /// The host keys open none of the stored data keys. The text names the host keys that are missing.
@@ -118,9 +125,16 @@ impl From<OpenError> for Failure {
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other error means that the database can't be used")]
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Address | OpenError::Parameter | OpenError::Path(_) | OpenError::Unverified => {
-                Self::Malformed(format!("storage: {error}"))
-            }
+            OpenError::Address
+            | OpenError::Fragment
+            | OpenError::InMemory
+            | OpenError::Invisible { .. }
+            | OpenError::Parameter { .. }
+            | OpenError::Path(_)
+            | OpenError::SeveralServers
+            | OpenError::Unsupported(_)
+            | OpenError::Unverified
+            | OpenError::Value(_) => Self::Malformed(format!("storage: {error}")),
             other => Self::Unavailable(format!("storage: {other}")),
         }
     }
@@ -295,7 +309,13 @@ impl Failure {
             Self::Malformed(text) => ErrorReport::new(MALFORMED, "malformed", text.clone()),
             Self::Unavailable(text) => ErrorReport::new(UNAVAILABLE, "unavailable", text.clone()),
             Self::Refused(text) => ErrorReport::new(REFUSED, "refused", text.clone()),
+            Self::Absent(text) => ErrorReport::new(ABSENT, "absent", text.clone()),
             Self::Consent(error) => ErrorReport::of_consent(error),
+            Self::HeldBack { error, why, next } => {
+                let report = ErrorReport::of_call(error);
+                let detail = format!("{}; the latest failure: {why}", report.detail.trim_end_matches('.'));
+                ErrorReport { detail, next: format!("{next}, or {}", report.next), ..report }
+            }
             Self::Storage(error) => ErrorReport::of_storage(error),
             Self::HostKeys(text) => ErrorReport::new(STORAGE_FAILED, "storage-failed", text.clone())
                 .with_code("key-unavailable", "name the right host keys; docs/storage.md explains how"),

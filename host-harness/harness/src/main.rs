@@ -12,6 +12,7 @@ mod output;
 mod runtime;
 mod settings;
 mod usage_error;
+mod version;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,11 @@ fn main() -> ExitCode {
             finish(report, outcome)
         }
         Err(NoInvocation::Printed) => ExitCode::SUCCESS,
+        Err(NoInvocation::Version { format }) => {
+            let mut report = Report::new(format);
+            let printed = version::print(&mut report);
+            finish(report, printed)
+        }
         Err(NoInvocation::Invalid { failure, format }) => finish(Report::new(format), Err(failure)),
     }
 }

@@ -7,11 +7,14 @@ mod component;
 mod config_file;
 mod configured_text;
 mod credentials;
+mod database;
 mod environment;
 mod fake;
 mod folders;
 mod key_check;
+mod key_service;
 mod keys;
+mod proxy;
 mod tenant;
 
 use std::path::PathBuf;
@@ -22,7 +25,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::CredentialsProvider;
-use tiktok_shop_host::egress::EgressPolicy;
+use tiktok_shop_host::egress::{EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::randomness::SystemRandomness;
@@ -37,13 +40,16 @@ pub(crate) use self::component::component_file;
 use self::config_file::ConfigFile;
 use self::configured_text::{path, trimmed, visible_ascii};
 use self::credentials::Credentials;
-pub(crate) use self::environment::{CONTRACT_STORAGE, HOST_KEYS, check as check_variables, variable};
+use self::database::Database;
+pub(crate) use self::database::{Creation, DatabaseArgs};
+pub(crate) use self::environment::{COMPONENT, CONTRACT_STORAGE, HOST_KEYS, check as check_variables, variable};
 pub(crate) use self::fake::FakeAddress;
 pub(crate) use self::folders::{browser_session_file, config_file, database, fake_database, fake_key_file, key_file};
 pub(crate) use self::key_check::KeyNeed;
-use self::key_check::{DatabaseOrigin, check_fit, prepare};
+use self::key_check::{CheckedTenants, DatabaseOrigin, check_fit, prepare};
+use self::key_service::KeyServiceTable;
 pub(crate) use self::keys::HostKeySource;
-use self::keys::{KeyFileSettings, KeyPlace};
+use self::keys::{KeyPlace, KeySettings};
 pub(crate) use self::tenant::AllTenants;
 use self::tenant::{NamedTenants, OneTenant, TenantArgs, TenantScope};
 use crate::failure::Failure;
@@ -150,6 +156,8 @@ pub(crate) struct OpenedStorage {
     credentials: Arc<dyn CredentialsProvider>,
     /// The SHA-256 that the component must have, according to the configuration file.
     component_sha256: Option<ComponentDigest>,
+    /// The forward proxy through which TikTok Shop is reached.
+    proxy: Option<Proxy>,
     /// Who runs the command. `None` if neither the options nor the environment name anybody.
     actor: Option<Actor>,
     /// Why the command is run.
@@ -171,11 +179,18 @@ impl KeyArgs {
     pub(crate) fn create_key_file(self) -> Result<KeyFile, Failure> {
         let Self { key_file, file_access, config, fake } = self;
         let config = read_config(config, file_access)?;
-        match KeyPlace::find(KeyFileSettings { option: key_file, configured: config.key_file, fake })? {
-            KeyPlace::Environment(_) => Err(Failure::Malformed(format!(
+        if config.key_service.is_some() {
+            return Err(Failure::Malformed(
+                "the configuration file names a key service, which makes the host keys itself; no key file is needed"
+                    .to_owned(),
+            ));
+        }
+        let settings = KeySettings { option: key_file, configured: config.key_file, service: None, fake };
+        match KeyPlace::find(settings)? {
+            KeyPlace::Named(path) | KeyPlace::Default(path) => Ok(KeyFile::create(path)?),
+            KeyPlace::Environment(_) | KeyPlace::Service { .. } => Err(Failure::Malformed(format!(
                 "the host keys come from {HOST_KEYS}; unset it to make a key file, or keep the keys there"
             ))),
-            KeyPlace::Named(path) | KeyPlace::Default(path) => Ok(KeyFile::create(path)?),
         }
     }
 }
@@ -193,35 +208,35 @@ impl<T: TenantArgs> StorageArgs<T> {
         self.tenant.named().is_some()
     }
 
-    /// Opens the storage for a command that seals or opens values. The function reads the settings before it creates a
-    /// file or connects to anything.
+    /// Opens a storage that exists, for a command that seals or opens values.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedStorage, Failure> {
         self.open_for(Needs::EVERYTHING, report).await
     }
 
-    /// Opens the storage for a command with these needs.
+    /// Opens a storage that exists, for a command with these needs.
     pub(crate) async fn open_for(self, needs: Needs, report: &Report) -> Result<OpenedStorage, Failure> {
+        self.open_or_create_for(needs, Creation::Nothing, report).await
+    }
+
+    /// Opens the storage. `creation` says which database the command creates if there is none. The function reads the
+    /// settings before it creates a file or connects to anything.
+    async fn open_or_create_for(
+        self,
+        needs: Needs,
+        creation: Creation,
+        report: &Report,
+    ) -> Result<OpenedStorage, Failure> {
         let Self { storage, tenant, keys, actor, reason } = self;
         let KeyArgs { key_file, file_access, config, fake } = keys;
         let tenants = NamedTenants::find(tenant.named())?;
         let config = read_config(config, file_access)?;
         let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
-        let named = match storage {
-            Some(address) => Some(address),
-            None => match variable(environment::STORAGE)? {
-                Some(text) => Some(
-                    Address::parse(&text)
-                        .map_err(|what| Failure::Malformed(format!("{}: {what}", environment::STORAGE)))?,
-                ),
-                None => config.storage,
-            },
-        };
-        let database_origin = DatabaseOrigin::of(named.as_ref(), fake);
-        let address = match named {
-            Some(address) => address,
-            None => Address::Sqlite(if fake.is_some() { fake_database()? } else { database()? }),
-        };
-        let place = KeyPlace::find(KeyFileSettings { option: key_file, configured: config.key_file, fake })?;
+        let proxy = config.proxy.with_environment()?;
+        let database = Database::find(storage, config.storage, fake)?;
+        let database_origin = DatabaseOrigin::of(database.named(), fake);
+        let service = KeyServiceTable::open_if_configured(config.key_service)?;
+        let settings = KeySettings { option: key_file, configured: config.key_file, service, fake };
+        let place = KeyPlace::find(settings)?;
         let (clock, credentials): (Arc<dyn Clock>, _) = match fake {
             Some(fake) => {
                 let apps = fake.apps().await?;
@@ -231,10 +246,11 @@ impl<T: TenantArgs> StorageArgs<T> {
         };
         let found = place.open(file_access.or(config.file_access).unwrap_or_default())?;
         let prepared = prepare(found, database_origin, needs.keys, report)?;
-        if matches!(address, Address::Memory) {
+        // The storage is opened before a key is made, so that no key is made for a database that does not exist.
+        let storage = database.open(creation, Arc::clone(&clock)).await?;
+        if matches!(database.address, Address::Memory) {
             report.note("storage memory: nothing is kept after this command");
         }
-        let storage = address.open(Arc::clone(&clock)).await?;
         check_environment(&*storage, if fake.is_some() { Environment::Fake } else { Environment::TikTokShop }).await?;
         if (T::SCOPE, needs.tenant) == (TenantScope::One, TenantNeed::Known) {
             tenants.check(&credentials, &*storage).await?;
@@ -245,13 +261,24 @@ impl<T: TenantArgs> StorageArgs<T> {
                 TenantScope::One => vec![tenants.tenant.clone()],
                 TenantScope::All => credentials.tenants().take(MAX_CHECKED_TENANTS).cloned().collect(),
             };
-            check_fit(&storage, &keys, &checked, report).await?;
+            check_fit(&storage, &keys, CheckedTenants { tenants: &checked, scope: T::SCOPE }, report).await?;
         }
         let key_provider = keys.recording_provider(report.last_key_error.clone());
         let (credentials, tenant) = (Arc::new(credentials), tenants.tenant);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
-        Ok(OpenedStorage { storage, keys, tenant, key_provider, clock, credentials, component_sha256, actor, reason })
+        Ok(OpenedStorage {
+            storage,
+            keys,
+            tenant,
+            key_provider,
+            clock,
+            credentials,
+            component_sha256,
+            proxy,
+            actor,
+            reason,
+        })
     }
 }
 
@@ -274,18 +301,38 @@ async fn check_environment(storage: &dyn HostStorage, environment: Environment) 
 }
 
 impl<T: TenantArgs> HostArgs<T> {
-    /// Opens the storage and builds a host with the component, for a command that seals or opens values.
+    /// Opens a storage that exists, and builds a host with the component, for a command that seals or opens values.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedHost, Failure> {
         self.open_for(Needs::EVERYTHING, report).await
     }
 
-    /// Opens the storage and builds a host with the component, for a command with these needs.
+    /// Opens a storage that exists, and builds a host with the component, for a command with these needs.
     pub(crate) async fn open_for(self, needs: Needs, report: &Report) -> Result<OpenedHost, Failure> {
+        self.open_or_create_for(needs, Creation::Nothing, report).await
+    }
+
+    /// Opens the storage and builds a host with the component, for a command that seals or opens values. `creation` says
+    /// which database the command creates if there is none.
+    pub(crate) async fn open_or_create(self, creation: Creation, report: &Report) -> Result<OpenedHost, Failure> {
+        self.open_or_create_for(Needs::EVERYTHING, creation, report).await
+    }
+
+    async fn open_or_create_for(
+        self,
+        needs: Needs,
+        creation: Creation,
+        report: &Report,
+    ) -> Result<OpenedHost, Failure> {
         let Self { storage, component, component_sha256 } = self;
         let component = Component::File(component_file(component.as_deref())?);
         let fake = storage.keys.fake;
-        let egress = fake.map_or_else(|| Ok(EgressPolicy::production()), FakeAddress::egress)?;
-        let opened = storage.open_for(needs, report).await?;
+        let opened = storage.open_or_create_for(needs, creation, report).await?;
+        // A fake is on this machine, so no proxy is needed to reach it.
+        let egress = match (fake, &opened.proxy) {
+            (Some(fake), _) => fake.egress()?,
+            (None, Some(proxy)) => EgressPolicy::production().proxy(proxy.clone()),
+            (None, None) => EgressPolicy::production(),
+        };
         let mut builder = ConnectorHost::builder();
         if let Some(digest) = component_sha256.or(opened.component_sha256) {
             builder = builder.component_sha256(digest);

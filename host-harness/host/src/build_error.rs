@@ -50,3 +50,16 @@ pub enum BuildError {
     #[error("engine not available: {0}")]
     Engine(String),
 }
+
+impl BuildError {
+    /// Checks that the digest of a component equals the pinned digest. If no digest is pinned, every digest is accepted.
+    ///
+    /// # Errors
+    /// [`BuildError::OtherComponent`].
+    pub(crate) fn check_digest(found: ComponentDigest, pinned: Option<ComponentDigest>) -> Result<(), Self> {
+        match pinned {
+            Some(pinned) if pinned != found => Err(Self::OtherComponent { pinned, found }),
+            Some(_) | None => Ok(()),
+        }
+    }
+}

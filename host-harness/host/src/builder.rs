@@ -1,12 +1,13 @@
 //! Builds a host from its parts, and refuses parts that do not fit together.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::boundary::BoundaryEvent;
 use crate::build_error::BuildError;
 use crate::clock::{Clock, SystemClock};
-use crate::component::{self, Component, ComponentDigest};
+use crate::component::{self, ComponentDigest};
 use crate::credentials::CredentialsProvider;
 use crate::deadlines::Deadlines;
 use crate::egress::{Client, EgressPolicy};
@@ -18,6 +19,20 @@ use crate::limits::Limits;
 use crate::randomness::{Randomness, SystemRandomness};
 use crate::seal::{KeyProvider, Keyring, SealedStorage};
 use crate::storage::HostStorage;
+
+/// Where the host gets the component from.
+#[derive(Debug, Clone)]
+pub enum Component {
+    /// A file. If no digest is pinned, the host refuses a file that other users can change or replace, because the
+    /// component runs with the tenants' credentials. Other users may read the file.
+    File(PathBuf),
+    /// The component's bytes.
+    Bytes(Vec<u8>),
+    /// The component of another host. It is not compiled again. Use this variant if one process has several hosts with
+    /// different storages or egress policies. The new host shares the other host's pool of instances and its
+    /// [`Limits`].
+    SharedWith(ConnectorHost),
+}
 
 /// Builds a [`ConnectorHost`]. Component, storage, keys and credentials are required.
 #[derive(Default)]
@@ -151,11 +166,11 @@ impl ConnectorHostBuilder {
         let (pinned, limits) = (self.component_sha256, &self.limits);
         let (program, limits) = match component {
             Component::SharedWith(host) => {
-                host.sandbox.program.digest.check(pinned)?;
+                BuildError::check_digest(host.sandbox.program.digest, pinned)?;
                 (host.sandbox.program.clone(), host.sandbox.limits)
             }
             Component::File(path) => {
-                let bytes = component::read(&path, pinned, limits)?;
+                let bytes = component::read(&path, pinned, limits).map_err(BuildError::Unreadable)?;
                 (Program::compile(bytes, pinned, limits, self.memories)?, *limits)
             }
             Component::Bytes(bytes) => (Program::compile(bytes, pinned, limits, self.memories)?, *limits),

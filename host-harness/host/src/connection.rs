@@ -88,6 +88,15 @@ impl Connection {
     pub fn ends_at(&self) -> Option<UnixSeconds> {
         [self.authorization_ends_at, self.refresh_expires_at].into_iter().flatten().min()
     }
+
+    /// Returns whether the customer may use this shop of the connection now: the shop is linked, its standing is
+    /// granted or inactive, and the connection does not need a new consent. `call`, `list_shops` and the owners of a
+    /// webhook follow the same rule.
+    #[must_use]
+    pub const fn allows(&self, shop: &Shop) -> bool {
+        let is_alive = !matches!(self.status, ConnectionStatus::ReauthorizationRequired(_));
+        is_alive && shop.linked && matches!(shop.standing, ShopStanding::Granted | ShopStanding::Inactive)
+    }
 }
 
 /// A shop of a connection.
@@ -161,8 +170,24 @@ pub enum ConnectionStatus {
     /// The connection works, but the seller's authorization ends at this time. Ask the seller for a new consent before
     /// that time.
     AuthorizationEnding(UnixSeconds),
-    /// The connection no longer works. Only a new consent helps.
+    /// The connection no longer works. A new consent or a successful forced refresh revives it.
     ReauthorizationRequired(ReauthorizationReason),
+}
+
+/// The kind of a [`ConnectionStatus`], without its time or reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum StatusKind {
+    /// See [`ConnectionStatus::Active`].
+    Active,
+    /// See [`ConnectionStatus::AuthorizationEnding`].
+    AuthorizationEnding,
+    /// See [`ConnectionStatus::ReauthorizationRequired`].
+    ReauthorizationRequired,
+}
+
+impl StatusKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Active, Self::AuthorizationEnding, Self::ReauthorizationRequired];
 }
 
 /// Why a connection no longer works.
@@ -205,6 +230,14 @@ words! {
 }
 
 words! {
+    StatusKind {
+        Active => "active",
+        AuthorizationEnding => "authorization-ending",
+        ReauthorizationRequired => "reauthorization-required",
+    }
+}
+
+words! {
     ReauthorizationReason {
         AuthorizationExpired => "authorization-expired",
         AuthorizationRevoked => "authorization-revoked",
@@ -220,14 +253,20 @@ words! {
 }
 
 impl ConnectionStatus {
+    /// Returns the kind of this status.
+    #[must_use]
+    pub const fn kind(self) -> StatusKind {
+        match self {
+            Self::Active => StatusKind::Active,
+            Self::AuthorizationEnding(_) => StatusKind::AuthorizationEnding,
+            Self::ReauthorizationRequired(_) => StatusKind::ReauthorizationRequired,
+        }
+    }
+
     /// Returns the word for this status. [`from_parts`](Self::from_parts) accepts this word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::AuthorizationEnding(_) => "authorization-ending",
-            Self::ReauthorizationRequired(_) => "reauthorization-required",
-        }
+        self.kind().as_str()
     }
 
     /// Returns when the authorization ends, if the status is [`AuthorizationEnding`](Self::AuthorizationEnding).
@@ -254,11 +293,10 @@ impl ConnectionStatus {
     /// that is missing.
     #[must_use]
     pub fn from_parts(word: &str, ends_at: Option<UnixSeconds>, reason: Option<ReauthorizationReason>) -> Option<Self> {
-        match word {
-            "active" => Some(Self::Active),
-            "authorization-ending" => ends_at.map(Self::AuthorizationEnding),
-            "reauthorization-required" => reason.map(Self::ReauthorizationRequired),
-            _ => None,
+        match word.parse().ok()? {
+            StatusKind::Active => Some(Self::Active),
+            StatusKind::AuthorizationEnding => ends_at.map(Self::AuthorizationEnding),
+            StatusKind::ReauthorizationRequired => reason.map(Self::ReauthorizationRequired),
         }
     }
 }

@@ -301,7 +301,7 @@ mod tests {
         let answered = |action| {
             let failure =
                 Failure { code: "code".to_owned(), detail: String::new(), http_status: None, request_id: None };
-            CallError::Connector(ConnectorError { plugin: plugin(), action, failure })
+            CallError::Connector(ConnectorError { plugin: plugin(), action, failure, proxy_error: None })
         };
         let table = [
             (answered(Action::RetryAfter(Duration::from_secs(7))), true),

@@ -30,9 +30,10 @@ pub struct Deadlines {
     /// The time for one answer of the credentials provider, for one read of the storage, or for all attempts of one
     /// save. Default: 10 s.
     pub save: Duration,
-    /// The time to resolve the host name and to connect, for all addresses together. Default: 5 s.
+    /// The time to resolve the host name and to connect, for all addresses together. With a proxy, this is the time for
+    /// the proxy's name and addresses, and then again the time for the proxy to open a tunnel. Default: 5 s.
     pub connect: Duration,
-    /// The time for the TLS handshake. Default: 5 s.
+    /// The time for one TLS handshake: with TikTok Shop, and before that with an `https` proxy. Default: 5 s.
     pub tls: Duration,
     /// The time from sending a request to receiving the head of its response. Default: 15 s.
     pub first_byte: Duration,

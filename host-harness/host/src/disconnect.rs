@@ -1,13 +1,16 @@
 //! Ends connections, and asks TikTok to withdraw the app's access if the caller wants it.
 
+use std::collections::BTreeMap;
+
 use futures::FutureExt as _;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, ConnectionKey, ShopStanding};
 use crate::error::{CallError, Failure};
 use crate::events::Cause;
-use crate::guest::{CallLog, Operation, Scope, Secrets};
+use crate::guest::{CallLog, Found, Operation, Scope, Secrets};
 use crate::host::ConnectorHost;
 use crate::id::{AccountId, CustomerId, ShopId, TenantId};
+use crate::storage::{StorageError, run_within};
 
 /// The connections that `disconnect` ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,9 @@ pub struct NotRevoked {
 /// The result of `disconnect`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disconnected {
+    /// The connections that `target` named when the call began, in byte order. Empty if there was nothing of that name,
+    /// so that nothing was changed. Then the name may be misspelt, or an earlier call has already ended the connection.
+    pub found: Vec<ConnectionKey>,
     /// The connections that continue without the shop of [`DisconnectTarget::Shop`]. Empty after
     /// [`DisconnectTarget::All`].
     pub remaining: Vec<Connection>,
@@ -51,9 +57,53 @@ pub struct Disconnected {
     pub not_revoked: Vec<NotRevoked>,
 }
 
+/// A connection of another customer that has shops in common with the target of a
+/// [`disconnect`](ConnectorHost::disconnect). With [`RemoteGrant::Revoke`], that customer loses these shops, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedConnection {
+    /// The connection of the other customer. It belongs to the same tenant.
+    pub key: ConnectionKey,
+    /// The shops in common. The list is never empty.
+    pub shops: Vec<ShopId>,
+}
+
 impl ConnectorHost {
+    /// Returns the connections of other customers of the tenant that lose shops if `disconnect` revokes this target.
+    /// Ask a person to confirm a revocation with this list. The connections are in byte order. The function reads
+    /// storage only, and it needs no keys. Connections that begin after the call are not in the list.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn shared_connections(
+        &self,
+        tenant: &TenantId,
+        customer: &CustomerId,
+        target: &DisconnectTarget,
+    ) -> Result<Vec<SharedConnection>, StorageError> {
+        let (storage, timeout) = (self.storage(), self.storage_timeout());
+        let mut shared: BTreeMap<ConnectionKey, Vec<ShopId>> = BTreeMap::new();
+        for entry in run_within(timeout, storage.list_rows(tenant, customer)).await? {
+            let Connection { key, shops, .. } = entry.row.connection;
+            if matches!(target, DisconnectTarget::All(Some(account)) if *account != key.account) {
+                continue;
+            }
+            let is_meant = |shop: &ShopId| !matches!(target, DisconnectTarget::Shop(id) if id != shop);
+            let granted = shops.into_iter().filter(|shop| shop.standing != ShopStanding::NoLongerGranted);
+            for shop in granted.map(|shop| shop.id).filter(is_meant) {
+                for owner in run_within(timeout, storage.owners(tenant, &shop)).await? {
+                    let shops = if owner.customer == *customer { continue } else { shared.entry(owner).or_default() };
+                    if !shops.contains(&shop) {
+                        shops.push(shop.clone());
+                    }
+                }
+            }
+        }
+        Ok(shared.into_iter().map(|(key, shops)| SharedConnection { key, shops }).collect())
+    }
+
     /// Deletes connections from storage, whatever TikTok answers. For each connection, it deletes the tokens first, and
-    /// then the row. The call is idempotent.
+    /// then the row. The call is idempotent: it also succeeds if there is nothing of that name, and
+    /// [`Disconnected::found`] says so.
     ///
     /// With [`DisconnectTarget::All`] and [`RemoteGrant::Keep`], the call needs no key of the tenant. So connections can
     /// be ended even after the host keys are lost.
@@ -74,13 +124,21 @@ impl ConnectorHost {
             (RemoteGrant::Keep, DisconnectTarget::Shop(_)) => Scope::of_customer(tenant, customer, origin),
             (RemoteGrant::Revoke, _) => Scope::with_credentials(tenant, customer, origin),
         };
+        let found = Found::default();
+        let scope = scope.recording(found.clone());
         let account = if let DisconnectTarget::All(Some(account)) = &target { Some(account) } else { None };
         let log = CallLog::begin(Operation::Disconnect, &scope, account);
         let customer = String::from(customer.clone());
-        self.sandbox
-            .call(log, scope, Secrets::default(), Disconnected::try_from, move |guest, wasm_store| {
+        let meant = target.clone();
+        let disconnecting =
+            self.sandbox.call(log, scope, Secrets::default(), Disconnected::try_from, move |guest, wasm_store| {
                 async move { guest.call_disconnect(wasm_store, &customer, &target.into(), remote.into()).await }.boxed()
-            })
-            .await
+            });
+        let ended = disconnecting.await?;
+        let found = found.connections(|key, shops| match &meant {
+            DisconnectTarget::All(account) => account.as_ref().is_none_or(|account| *account == key.account),
+            DisconnectTarget::Shop(shop) => shops.contains(shop),
+        });
+        Ok(Disconnected { found, ..ended })
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Each request passes two checks. The first check looks at the scheme, which must be https, the method, and the
 //! authority, which must be one of two exact names. The second check looks at the addresses to which the name resolves,
-//! and allows only public addresses. All instances share one client, which then sends the request under the host's
-//! deadlines. The client returns a redirect to the guest, and never follows it. URLs contain secrets, so no log line
-//! and no error contains a query.
+//! and allows only public addresses. With a forward proxy, the proxy resolves the name, and TLS inside its tunnel
+//! proves the name. All instances share one client, which then sends the request under the host's deadlines. The client
+//! returns a redirect to the guest, and never follows it. URLs contain secrets, so no log line and no error contains a
+//! query.
 //!
 //! This folder uses wasi:http's types for bodies and errors, because these errors tell the guest whether a request was
 //! sent.
@@ -15,12 +16,18 @@ mod coding;
 mod connect;
 mod exchange;
 mod policy;
+mod proxy;
+mod proxy_error;
 mod resolver;
+mod tunnel;
 
 pub use self::allow::Authority;
 pub(crate) use self::allow::admit;
-pub(crate) use self::exchange::Client;
+pub(crate) use self::exchange::{Client, SendError};
 pub use self::policy::{EgressPolicy, NotLoopback};
+pub use self::proxy::{InvalidProxy, Proxy};
+pub(crate) use self::proxy_error::LastProxyError;
+pub use self::proxy_error::{ProxyError, ProxyFailure};
 pub use self::resolver::{Resolver, SystemResolver};
 
 #[cfg(test)]

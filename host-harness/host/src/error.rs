@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tiktok_shop_connector_core::error::{Action as CoreAction, Error as CoreError};
+use tiktok_shop_connector_core::error::{Action as CoreAction, Cause, Error as CoreError};
 
+use crate::egress::ProxyError;
 use crate::storage::StorageError;
 
 /// The name and version of a component, from its exports, such as `tiktok-shop:connector@0.1.0`.
@@ -121,6 +122,7 @@ pub struct ConnectorError {
     pub(crate) plugin: Plugin,
     pub(crate) action: Action,
     pub(crate) failure: Failure,
+    pub(crate) proxy_error: Option<ProxyError>,
 }
 
 impl ConnectorError {
@@ -142,7 +144,17 @@ impl ConnectorError {
             http_status: error.http_status,
             request_id: error.request_id.clone(),
         };
-        Self { plugin, action, failure }
+        Self { plugin, action, failure, proxy_error: None }
+    }
+
+    /// Adds the reason why the proxy gave no connection, if the connector reports that it had no connection. Then the
+    /// detail names the proxy, because the connector's own text does not know it.
+    pub(crate) fn with_proxy_error(mut self, proxy_error: Option<ProxyError>) -> Self {
+        if let Some(error) = proxy_error.filter(|_| self.failure.code == Cause::TikTokUnreachable.code()) {
+            self.failure.detail = format!("Nothing was sent to TikTok Shop: {error}.");
+            self.proxy_error = Some(error);
+        }
+        self
     }
 
     /// Returns what the host should do next.
@@ -155,6 +167,13 @@ impl ConnectorError {
     #[must_use]
     pub fn failure(&self) -> &Failure {
         &self.failure
+    }
+
+    /// Returns why the forward proxy gave no connection to TikTok Shop. `None` if the error has another reason, or if
+    /// no proxy is used.
+    #[must_use]
+    pub fn proxy_error(&self) -> Option<&ProxyError> {
+        self.proxy_error.as_ref()
     }
 
     /// Returns how long to wait before the call is repeated, at most one hour. `None` if the action is not

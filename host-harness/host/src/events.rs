@@ -133,6 +133,19 @@ pub enum EventKind {
         /// The unlinked shops, in the order in which the connection lists them. The list is never empty.
         shops: Vec<ShopId>,
     },
+    /// The customer can no longer use these linked shops, although they are still linked. TikTok no longer lists them
+    /// (the standing is now `NoLongerGranted`), or the connection no longer works. In the second case
+    /// [`ReauthorizationRequired`](Self::ReauthorizationRequired) comes first.
+    ShopsLost {
+        /// The lost shops, in the order in which the connection lists them. The list is never empty.
+        shops: Vec<ShopId>,
+    },
+    /// The customer can use these linked shops again. After a new consent, this event comes as soon as TikTok has
+    /// listed the shops.
+    ShopsRegained {
+        /// The shops, in the order in which the connection lists them. The list is never empty.
+        shops: Vec<ShopId>,
+    },
     /// A forced refresh has changed the connection: it has renewed the tokens, read the shops or recorded a failure. If
     /// another call is already renewing the tokens, the forced refresh changes nothing and does not cause this event.
     RefreshForced,
@@ -143,7 +156,7 @@ pub enum EventKind {
         /// When the authorization ends.
         ends: UnixSeconds,
     },
-    /// The connection no longer works. Only a new consent helps.
+    /// The connection no longer works. A new consent or a successful forced refresh revives it.
     ReauthorizationRequired(ReauthorizationReason),
     /// The connection works again after it did not work, or its authorization will no longer end soon.
     Recovered,
@@ -183,6 +196,8 @@ impl EventKind {
             Self::ConsentRenewed => "consent-renewed",
             Self::ShopsLinked { .. } => "shops-linked",
             Self::ShopsUnlinked { .. } => "shops-unlinked",
+            Self::ShopsLost { .. } => "shops-lost",
+            Self::ShopsRegained { .. } => "shops-regained",
             Self::RefreshForced => "refresh-forced",
             Self::TokenShown => "token-shown",
             Self::AuthorizationEnding { .. } => "authorization-ending",

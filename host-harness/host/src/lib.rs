@@ -124,8 +124,8 @@ pub mod webhook;
 mod words;
 
 pub use build_error::BuildError;
-pub use builder::ConnectorHostBuilder;
-pub use component::{Component, ComponentDigest, InvalidComponentDigest};
+pub use builder::{Component, ConnectorHostBuilder};
+pub use component::{ComponentDigest, InvalidComponentDigest};
 pub use error::CallError;
 pub use host::ConnectorHost;
 pub use id::{AccountId, CustomerId, HostKeyId, InvalidId, KeyId, Revision, ShopId, TenantId};

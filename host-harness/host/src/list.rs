@@ -1,13 +1,14 @@
-//! Lists the shops and connections of a customer from storage.
+//! Lists the shops and connections of a customer, and the connections of a tenant, from storage.
 
 use futures::FutureExt as _;
 
-use crate::connection::{Connection, Shop};
+use crate::connection::{Connection, ConnectionKey, Shop};
 use crate::error::CallError;
 use crate::events::Cause;
 use crate::guest::{CallLog, Operation, Scope, Secrets, read_all};
 use crate::host::ConnectorHost;
 use crate::id::{CustomerId, TenantId};
+use crate::storage::{RowFilter, StorageError, run_within};
 
 impl ConnectorHost {
     /// Returns the shops that the customer may use now, over all accounts of the customer. Each of these shops is
@@ -25,6 +26,28 @@ impl ConnectorHost {
                 async move { guest.call_list_shops(wasm_store, &customer).await }.boxed()
             })
             .await
+    }
+
+    /// Returns at most `limit` of the tenant's connections that match the filter, with all their shops. They are
+    /// ordered by customer and account in byte order, and the list starts after the connection `after`. To read the
+    /// next page, pass the key of the last connection of this page. Use this function to find a connection by its shop
+    /// or seller.
+    ///
+    /// The function reads the rows from storage without running the component, so each status is as of the last write
+    /// of the row. If the tenant's keys are not available, the shops have no cipher, and everything else is complete.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn tenant_connections(
+        &self,
+        tenant: &TenantId,
+        filter: &RowFilter,
+        after: Option<&ConnectionKey>,
+        limit: usize,
+    ) -> Result<Vec<Connection>, StorageError> {
+        let page = self.sandbox.storage.tenant_rows_without_keys(tenant, filter, after, limit);
+        let rows = run_within(self.storage_timeout(), page).await?;
+        Ok(rows.into_iter().map(|entry| entry.row.connection).collect())
     }
 
     /// Returns the customer's connections with all their shops. Reads them from storage, and sends nothing to TikTok.

@@ -74,7 +74,7 @@ mod tests {
 
     fn error(action: Action, code: &str) -> CallError {
         let failure = Failure { code: code.to_owned(), detail: String::new(), http_status: None, request_id: None };
-        CallError::Connector(ConnectorError { plugin: plugin(), action, failure })
+        CallError::Connector(ConnectorError { plugin: plugin(), action, failure, proxy_error: None })
     }
 
     /// Runs calls that end with these outcomes, one after the other. Every call takes one second. Returns the second at

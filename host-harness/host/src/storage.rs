@@ -28,7 +28,7 @@ mod swap;
 mod tokens;
 mod webhooks;
 
-pub use self::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry};
+pub use self::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry, RowFilter};
 pub use self::consents::{BrowserDigest, ConsentRecord, ConsentStorage, StateDigest, StoredConsent};
 pub(crate) use self::deadline::{run_to_deadline, run_within};
 pub use self::environment::Environment;

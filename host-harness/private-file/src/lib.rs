@@ -233,7 +233,7 @@ fn judge_names(path: &Path, found: &Metadata) -> Result<(), PrivateFileError> {
 /// # Errors
 /// See [`PrivateFileError`].
 pub fn touch(path: &Path) -> Result<(), PrivateFileError> {
-    folder_of(path)?;
+    create_folder_of(path)?;
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check(path).map(drop),
@@ -266,7 +266,7 @@ pub fn replace(path: &Path, text: &str) -> Result<(), PrivateFileError> {
 /// Writes the text to a temporary file (draft) beside `path`, and calls `put` to give the draft the name `path`. `put`
 /// returns whether it gave the draft this name.
 fn place(path: &Path, text: &str, put: impl FnOnce(&Path) -> io::Result<bool>) -> Result<bool, PrivateFileError> {
-    folder_of(path)?;
+    create_folder_of(path)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     // Other processes may write at the same time, so the name of the draft is random.
     let mut random = [0; 16];
@@ -314,7 +314,10 @@ fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Creates private folders for a file. Checks that no other user can replace the file or a folder on the way to it.
-fn folder_of(path: &Path) -> Result<(), PrivateFileError> {
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn create_folder_of(path: &Path) -> Result<(), PrivateFileError> {
     let user = User::current();
     // This check comes first, so that nothing is created in a folder whose entries somebody else can replace.
     user.follow(path)?;

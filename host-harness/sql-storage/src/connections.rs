@@ -2,26 +2,28 @@
 //! written in one transaction.
 
 mod events;
+mod page;
 pub(crate) mod row;
 pub(crate) mod shops;
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
 use tiktok_shop_host::events::{Event, EventPosition, NewEvent};
 use tiktok_shop_host::storage::{
-    ConnectionStorage, Ending, Next, OnceDigest, Row, RowEntry, Sealed, StorageError, Swapped,
+    ConnectionStorage, Ending, Next, OnceDigest, Row, RowEntry, RowFilter, Sealed, StorageError, Swapped,
 };
 use tiktok_shop_host::{AccountId, CustomerId, Revision, ShopId, TenantId};
 
 use self::events::{append, read_event, subject_statement};
+use self::page::page_statement;
 use self::row::{COLUMNS, bind_row, read_row};
 use self::shops::{PlacedShop, insert_shops, placed, read_shop};
+use crate::pool::transaction::Transaction;
 use crate::sql::columns::Columns as _;
-use crate::sql::error::{changed, storage_error};
 use crate::sql::statement::{
-    BindValues as _, connection_statement, execute, fetch_all, fetch_optional, numbered, statement,
+    BindValues as _, connection_statement, execute, execute_if_references_hold, fetch_all, fetch_optional, numbered,
+    statement,
 };
 use crate::storage::SqlStorage;
 use crate::swap::Condition;
@@ -64,6 +66,27 @@ impl ConnectionStorage for SqlStorage {
                        ORDER BY customer, account";
             let query = statement(sql).bind_text(tenant.as_str()).bind_text(shop.as_str());
             fetch_all(&self.readers, query).await?.iter().map(|row| row.key()).collect()
+        })
+        .await
+    }
+
+    async fn tenant_rows(
+        &self,
+        tenant: &TenantId,
+        filter: &RowFilter,
+        after: Option<&ConnectionKey>,
+        limit: usize,
+    ) -> Result<Vec<RowEntry>, StorageError> {
+        self.run_to_deadline(async {
+            // With `CROSS JOIN`, SQLite reads the page first, and then the connection of each of its keys.
+            let rest = format!(
+                "SELECT {} FROM page p CROSS JOIN tiktok_shop_connections c {JOINED_SHOPS} \
+                 WHERE c.tenant = $1 AND c.customer = p.customer AND c.account = p.account \
+                 ORDER BY c.customer, c.account, s.position",
+                joined_columns()
+            );
+            let query = page_statement(tenant, filter, after, limit, &rest, &self.dialect);
+            read_joined_rows(&fetch_all(&self.readers, query).await?)
         })
         .await
     }
@@ -132,11 +155,11 @@ impl ConnectionStorage for SqlStorage {
             let sql = "INSERT INTO tiktok_shop_told (tenant, customer, account, digest) VALUES ($1, $2, $3, $4) \
                        ON CONFLICT DO NOTHING";
             let query = subject_statement(sql, tenant, event.key.as_ref()).bind(once.as_bytes().to_vec());
-            let is_first = execute(&mut *transaction, query).await?;
+            let is_first = execute(&mut transaction, query).await?;
             if is_first {
                 append(&mut transaction, tenant, std::slice::from_ref(event)).await?;
             }
-            transaction.commit().await.map_err(storage_error)?;
+            transaction.commit().await?;
             Ok(is_first)
         })
         .await
@@ -152,35 +175,18 @@ impl SqlStorage {
         customer: &CustomerId,
         account: Option<&AccountId>,
     ) -> Result<Vec<RowEntry>, StorageError> {
-        // The result has one database row per shop. Only the first database row of a connection contains the values of
-        // the connection's columns, because these values can be large.
-        let first = |column: &&str| format!("CASE WHEN COALESCE(s.position, 0) = 0 THEN c.{column} END AS {column}");
-        let columns: Vec<_> = COLUMNS.iter().map(first).collect();
         let account_condition = if account.is_some() { "AND c.account = $3" } else { "" };
         let sql = format!(
-            "SELECT c.customer, c.account, s.position, s.id AS shop_id, s.name, s.region, s.seller_type, s.code, s.raw, \
-             s.standing, CASE WHEN s.linked THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS linked, {} \
-             FROM tiktok_shop_connections c LEFT JOIN tiktok_shop_shops s \
-             ON s.tenant = c.tenant AND s.customer = c.customer AND s.account = c.account \
+            "SELECT {} FROM tiktok_shop_connections c {JOINED_SHOPS} \
              WHERE c.tenant = $1 AND c.customer = $2 {account_condition} ORDER BY c.account, s.position",
-            columns.join(", ")
+            joined_columns()
         );
         let query = statement(sql).bind_text(tenant.as_str()).bind_text(customer.as_str());
         let query = match account {
             Some(account) => query.bind_text(account.as_str()),
             None => query,
         };
-        let mut entries: Vec<RowEntry> = Vec::new();
-        for row in fetch_all(&self.readers, query).await? {
-            let position = row.optional_number("position")?;
-            if position.unwrap_or_default() == 0 {
-                entries.push(read_row(&row)?);
-            }
-            if let (Some(_), Some(entry)) = (position, entries.last_mut()) {
-                entry.row.connection.shops.push(read_shop(&row)?);
-            }
-        }
-        Ok(entries)
+        read_joined_rows(&fetch_all(&self.readers, query).await?)
     }
 
     /// Writes or deletes a row and appends the events, if the row has the expected revision and the key of its ciphers
@@ -195,26 +201,59 @@ impl SqlStorage {
     ) -> Result<bool, StorageError> {
         let mut transaction = self.begin().await?;
         if !write_connection(&mut transaction, tenant, key, expected, next).await? {
-            transaction.rollback().await.map_err(storage_error)?;
+            transaction.rollback().await?;
             return Ok(false);
         }
         if expected.is_some() {
             let sql = "DELETE FROM tiktok_shop_shops WHERE tenant = $1 AND customer = $2 AND account = $3";
-            execute(&mut *transaction, connection_statement(sql, tenant, key)).await?;
+            execute(&mut transaction, connection_statement(sql, tenant, key)).await?;
         }
         if let Some(next) = next {
             let shops: Vec<PlacedShop<'_>> = placed(key, &next.value).collect();
             insert_shops(&mut transaction, tenant, &shops).await?;
         }
         append(&mut transaction, tenant, events).await?;
-        transaction.commit().await.map_err(storage_error)?;
+        transaction.commit().await?;
         Ok(true)
     }
 }
 
+/// The join that adds the shops to a connection.
+const JOINED_SHOPS: &str = "LEFT JOIN tiktok_shop_shops s \
+                            ON s.tenant = c.tenant AND s.customer = c.customer AND s.account = c.account";
+
+/// Returns the columns of connections `c` that are joined with their shops `s`. The result has one database row per
+/// shop. Only the first database row of a connection contains the values of the connection's columns, because these
+/// values can be large.
+fn joined_columns() -> String {
+    let first = |column: &&str| format!("CASE WHEN COALESCE(s.position, 0) = 0 THEN c.{column} END AS {column}");
+    let columns: Vec<_> = COLUMNS.iter().map(first).collect();
+    format!(
+        "c.customer, c.account, s.position, s.id AS shop_id, s.name, s.region, s.seller_type, s.code, s.raw, \
+         s.standing, CASE WHEN s.linked THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS linked, {}",
+        columns.join(", ")
+    )
+}
+
+/// Reads connections from the columns of [`joined_columns`]. The database rows of a connection follow each other, in
+/// the order of its shops.
+fn read_joined_rows(rows: &[AnyRow]) -> Result<Vec<RowEntry>, StorageError> {
+    let mut entries: Vec<RowEntry> = Vec::new();
+    for row in rows {
+        let position = row.optional_number("position")?;
+        if position.unwrap_or_default() == 0 {
+            entries.push(read_row(row)?);
+        }
+        if let (Some(_), Some(entry)) = (position, entries.last_mut()) {
+            entry.row.connection.shops.push(read_shop(row)?);
+        }
+    }
+    Ok(entries)
+}
+
 /// Writes or deletes a row without its shops. The conditions and the result are those of [`SqlStorage::write_row`].
 async fn write_connection(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut Transaction,
     tenant: &TenantId,
     key: &ConnectionKey,
     expected: Option<&Revision>,
@@ -251,9 +290,9 @@ async fn write_connection(
         (None, None) => {
             let sql = "SELECT revision FROM tiktok_shop_connections \
                        WHERE tenant = $1 AND customer = $2 AND account = $3";
-            let found = fetch_optional(&mut **transaction, connection_statement(sql, tenant, key)).await?;
+            let found = fetch_optional(&mut *transaction, connection_statement(sql, tenant, key)).await?;
             return Ok(found.is_none());
         }
     };
-    changed(query.execute(&mut **transaction).await)
+    execute_if_references_hold(&mut *transaction, query).await
 }

@@ -4,13 +4,14 @@
 //! as they were before the deletion. So this module empties the log after each deletion. PostgreSQL keeps deleted rows
 //! in its files for a while, and keeps every written row in its log. No statement removes rows from PostgreSQL's log.
 
-use sqlx::{Any, Connection as _, Executor as _, Row as _, Transaction};
+use sqlx::{Connection as _, Executor as _, Row as _};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::storage::{Deleted, StorageError, Swapped};
 
-use crate::sql::dialect::Dialect;
+use crate::pool::Pool;
+use crate::pool::transaction::Transaction;
 use crate::sql::error::storage_error;
-use crate::sql::statement::{BindValues as _, statement};
+use crate::sql::statement::{BindValues as _, execute_count, fetch_optional, statement};
 use crate::storage::SqlStorage;
 
 /// The tables of events, digests of `append_once`, consents and webhooks. Each table comes with the columns that
@@ -46,7 +47,7 @@ impl SqlStorage {
             is_complete &= deleted < page.limit;
             others += deleted;
         }
-        transaction.commit().await.map_err(storage_error)?;
+        transaction.commit().await?;
         if !self.empty_log().await? {
             return Err(StorageError::Unavailable(
                 "another process is reading the database, so deleted values are still in SQLite's log".to_owned(),
@@ -66,10 +67,10 @@ impl SqlStorage {
     /// Empties SQLite's log if nobody reads from it at this moment. Does not wait for readers. Does not use the
     /// writers' connection, because a writer may need it to save new tokens.
     pub(crate) async fn empty_log_now(&self) -> Result<(), StorageError> {
-        if matches!(self.dialect, Dialect::Sqlite(_)) {
-            let mut connection = self.readers.acquire().await.map_err(storage_error)?.detach();
+        if let Pool::Sqlite(readers) = &self.readers {
+            let mut connection = readers.acquire().await.map_err(storage_error)?.detach();
             connection.execute("PRAGMA busy_timeout = 0").await.map_err(storage_error)?;
-            statement("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await.map_err(storage_error)?;
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await.map_err(storage_error)?;
             connection.close().await.map_err(storage_error)?;
         }
         Ok(())
@@ -78,12 +79,12 @@ impl SqlStorage {
     /// Moves the content of SQLite's log into the database, and cuts the log to zero bytes. Returns `false` if another
     /// process still reads from the log. For PostgreSQL, does nothing and returns `true`.
     pub(crate) async fn empty_log(&self) -> Result<bool, StorageError> {
-        match self.dialect {
-            Dialect::Postgres => Ok(true),
-            Dialect::Sqlite(_) => {
-                let answer = statement("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writers).await;
-                let is_busy: i64 = answer.and_then(|answer| answer.try_get(0)).map_err(storage_error)?;
-                Ok(is_busy == 0)
+        match &self.writers {
+            Pool::Postgres(_) => Ok(true),
+            Pool::Sqlite(_) => {
+                let answer = fetch_optional(&self.writers, statement("PRAGMA wal_checkpoint(TRUNCATE)")).await?;
+                let is_busy = answer.map(|answer| answer.try_get::<i64, _>(0)).transpose().map_err(storage_error)?;
+                Ok(is_busy == Some(0))
             }
         }
     }
@@ -100,7 +101,7 @@ impl Page<'_> {
     /// same values in `columns`. Returns the number of deleted entries.
     async fn delete(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         table: &'static str,
         columns: &'static str,
         of: &'static str,
@@ -110,6 +111,6 @@ impl Page<'_> {
              (SELECT {columns} FROM {of} WHERE tenant = $1 ORDER BY {columns} LIMIT $2)"
         );
         let query = statement(sql).bind_text(self.tenant.as_str()).bind_bound(self.limit);
-        Ok(query.execute(&mut **transaction).await.map_err(storage_error)?.rows_affected())
+        execute_count(transaction, query).await
     }
 }

@@ -1,14 +1,13 @@
 //! Inserts many connections at once, to move connections from another storage or to fill a storage for a measurement.
 
-use sqlx::{Any, Transaction};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::ConnectionKey;
 use tiktok_shop_host::storage::{Next, Row, StorageError, TokenWrite};
 
 use crate::connections::row::{COLUMNS, bind_row};
 use crate::connections::shops::{insert_shops, placed};
+use crate::pool::transaction::Transaction;
 use crate::sql::dialect::Moment;
-use crate::sql::error::storage_error;
 use crate::sql::statement::{BindValues as _, MAX_VALUES, Tuples, execute, statement};
 use crate::storage::SqlStorage;
 use crate::tokens::bind_token;
@@ -38,12 +37,12 @@ impl SqlStorage {
         insert_rows(&mut transaction, tenant, connections).await?;
         let shops: Vec<_> = connections.iter().flat_map(|new| placed(&new.key, &new.row.value)).collect();
         insert_shops(&mut transaction, tenant, &shops).await?;
-        transaction.commit().await.map_err(storage_error)
+        transaction.commit().await
     }
 
     async fn insert_tokens(
         &self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut Transaction,
         tenant: &TenantId,
         connections: &[NewConnection],
     ) -> Result<(), StorageError> {
@@ -64,14 +63,14 @@ impl SqlStorage {
             for NewConnection { key, token: Next { revision, value }, .. } in chunk {
                 query = bind_token(query.bind_key(key), revision, value)?;
             }
-            execute(&mut **transaction, query).await?;
+            execute(&mut *transaction, query).await?;
         }
         Ok(())
     }
 }
 
 async fn insert_rows(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut Transaction,
     tenant: &TenantId,
     connections: &[NewConnection],
 ) -> Result<(), StorageError> {
@@ -86,7 +85,7 @@ async fn insert_rows(
         for NewConnection { key, row: Next { revision, value }, .. } in chunk {
             query = bind_row(query.bind_key(key), revision, value)?;
         }
-        execute(&mut **transaction, query).await?;
+        execute(&mut *transaction, query).await?;
     }
     Ok(())
 }

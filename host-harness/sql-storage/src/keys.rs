@@ -10,9 +10,9 @@ use tiktok_shop_host::storage::{
 use tiktok_shop_host::{KeyId, TenantId};
 
 use crate::sql::columns::Columns as _;
-use crate::sql::error::changed;
 use crate::sql::statement::{
-    BindValues as _, Statement, connection_statement, execute, fetch_all, fetch_optional, statement,
+    BindValues as _, Statement, connection_statement, execute, execute_if_references_hold, fetch_all, fetch_optional,
+    statement,
 };
 use crate::storage::SqlStorage;
 use crate::usable_key::usable_key;
@@ -71,7 +71,7 @@ impl KeyStorage for SqlStorage {
                        AND NOT EXISTS (SELECT 1 FROM tiktok_shop_tokens WHERE tenant = $1 AND sealed_by = $2) \
                        AND NOT EXISTS (SELECT 1 FROM tiktok_shop_connections WHERE tenant = $1 AND sealed_by = $2)";
             let query = statement(sql).bind_text(tenant.as_str()).bind_text(key.as_str());
-            let removed = changed(query.execute(&self.writers).await)?;
+            let removed = execute_if_references_hold(&self.writers, query).await?;
             if removed {
                 let _emptied = self.empty_log_now().await;
             }
@@ -152,7 +152,7 @@ impl KeyStorage for SqlStorage {
                 .bind(sealed.bytes().to_vec())
                 .bind_text(next.key().as_str())
                 .bind(next.bytes().to_vec());
-            let resealed = changed(query.execute(&self.writers).await)?;
+            let resealed = execute_if_references_hold(&self.writers, query).await?;
             if !resealed && !self.has_usable_key(tenant, next.key()).await? {
                 return Err(StorageError::KeyGone);
             }

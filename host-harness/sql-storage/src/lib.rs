@@ -8,13 +8,14 @@
 //! use std::sync::Arc;
 //!
 //! use tiktok_shop_host::storage::HostStorage;
-//! use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
+//! use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let one_machine: Arc<dyn HostStorage> = Arc::new(SqlStorage::sqlite("connections.sqlite").await?);
+//! let one_machine: Arc<dyn HostStorage> = Arc::new(SqlStorage::sqlite("connections.sqlite", OpenMode::Create).await?);
 //!
 //! let address = "postgres://user:password@host:5432/database?sslmode=verify-full";
-//! let fleet: Arc<dyn HostStorage> = Arc::new(SqlStorage::postgres(address, PostgresOptions::default()).await?);
+//! let options = PostgresOptions::default();
+//! let fleet: Arc<dyn HostStorage> = Arc::new(SqlStorage::postgres(address, OpenMode::Existing, options).await?);
 //! # Ok(())
 //! # }
 //! ```
@@ -26,6 +27,7 @@ mod deletion;
 mod insert_all;
 mod keys;
 mod open;
+mod pool;
 mod sql;
 mod storage;
 mod swap;
@@ -36,5 +38,6 @@ mod webhooks;
 pub use self::clock::{BootClock, MachineClock};
 pub use self::insert_all::NewConnection;
 pub use self::open::error::OpenError;
+pub use self::open::mode::{OpenMode, SchemaChange};
 pub use self::open::postgres::PostgresOptions;
 pub use self::storage::SqlStorage;

@@ -4,22 +4,24 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use sqlx::{Any, AnyPool, Transaction};
 use tiktok_shop_host::storage::StorageError;
 
+use crate::open::mode::SchemaChange;
+use crate::pool::Pool;
+use crate::pool::transaction::Transaction;
 use crate::sql::dialect::Dialect;
-use crate::sql::error::storage_error;
 
 /// Storage in SQLite or PostgreSQL. A clone is cheap and uses the same connections to the database.
 #[derive(Clone)]
 pub struct SqlStorage {
     pub(crate) dialect: Dialect,
     /// Connections for single statements that only read.
-    pub(crate) readers: AnyPool,
+    pub(crate) readers: Pool,
     /// Connections for everything else. For PostgreSQL this is the same pool as `readers`.
-    pub(crate) writers: AnyPool,
+    pub(crate) writers: Pool,
     /// How long a server may take for one call, with all its statements. `None` for SQLite, which has no server.
     pub(crate) deadline: Option<Duration>,
+    pub(crate) schema_change: SchemaChange,
 }
 
 impl SqlStorage {
@@ -35,23 +37,15 @@ impl SqlStorage {
         tokio::time::timeout(deadline, statements).await.map_err(late)?
     }
 
-    /// Begins a transaction that will write. SQLite takes its write lock at the beginning, because a transaction that
-    /// takes the lock later can fail.
-    ///
-    /// The transaction begins on a task of its own, which continues even if the caller stops waiting. This is necessary
-    /// because the driver does not roll back a transaction whose beginning was interrupted. The pool would then lend
-    /// the connection to the next caller while the transaction is still open. The single statements of the next caller
-    /// would succeed, but they would never be committed.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, StorageError> {
-        let writers = self.writers.clone();
-        let dialect = self.dialect.clone();
-        let begun = tokio::spawn(async move {
-            match dialect {
-                Dialect::Sqlite(_) => writers.begin_with("BEGIN IMMEDIATE").await,
-                Dialect::Postgres => writers.begin().await,
-            }
-        });
-        begun.await.map_err(|ended| StorageError::Unavailable(ended.to_string()))?.map_err(storage_error)
+    /// Begins a transaction that will write.
+    pub(crate) async fn begin(&self) -> Result<Transaction, StorageError> {
+        self.writers.begin().await
+    }
+
+    /// Says whether this handle created or changed the tables when it was opened.
+    #[must_use]
+    pub fn schema_change(&self) -> SchemaChange {
+        self.schema_change
     }
 
     /// Waits for the running calls, and closes every connection to the database.

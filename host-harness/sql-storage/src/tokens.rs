@@ -10,9 +10,9 @@ use tiktok_shop_host::{AccountId, CustomerId, Revision, TenantId};
 
 use crate::sql::columns::Columns as _;
 use crate::sql::dialect::Moment;
-use crate::sql::error::changed;
 use crate::sql::statement::{
-    BindValues as _, Statement, connection_statement, execute, fetch_all, fetch_optional, statement,
+    BindValues as _, Statement, connection_statement, execute, execute_if_references_hold, fetch_all, fetch_optional,
+    statement,
 };
 use crate::storage::SqlStorage;
 use crate::swap::Condition;
@@ -146,7 +146,7 @@ impl SqlStorage {
                 connection_statement(sql, tenant, key).bind_optional_text(expected.map(Revision::as_str))
             }
         };
-        changed(query.execute(&self.writers).await)
+        execute_if_references_hold(&self.writers, query).await
     }
 }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use tiktok_shop_host::storage::HostStorage;
-use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
+use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
 use tiktok_shop_storage_contract as contract;
 use tiktok_shop_storage_contract::alternating;
 
@@ -18,7 +18,7 @@ async fn assert_contract(storage: impl HostStorage + 'static) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
-    assert_contract(SqlStorage::sqlite(folder.path().join("storage.db")).await.unwrap()).await;
+    assert_contract(SqlStorage::sqlite(folder.path().join("storage.db"), OpenMode::Create).await.unwrap()).await;
 }
 
 /// Two handles take turns, like two processes of one machine.
@@ -26,21 +26,24 @@ async fn sqlite_keeps_the_contract() {
 async fn sqlite_opened_twice_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("storage.db");
-    let [first, second] = [SqlStorage::sqlite(&path).await.unwrap(), SqlStorage::sqlite(&path).await.unwrap()];
+    let [first, second] = [
+        SqlStorage::sqlite(&path, OpenMode::Create).await.unwrap(),
+        SqlStorage::sqlite(&path, OpenMode::Create).await.unwrap(),
+    ];
     assert_contract(alternating(Arc::new(first), vec![Arc::new(second)])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_keeps_the_contract() {
     let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
-    assert_contract(SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap()).await;
+    assert_contract(SqlStorage::postgres(&address, OpenMode::Migrate, PostgresOptions::default()).await.unwrap()).await;
 }
 
 /// Three handles take turns, like three hosts of a fleet. The test above may run on the same database at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_opened_three_times_keeps_the_contract() {
     let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
-    let open = async || SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap();
+    let open = async || SqlStorage::postgres(&address, OpenMode::Migrate, PostgresOptions::default()).await.unwrap();
     let others: Vec<Arc<dyn HostStorage>> = vec![Arc::new(open().await), Arc::new(open().await)];
     assert_contract(alternating(Arc::new(open().await), others)).await;
 }

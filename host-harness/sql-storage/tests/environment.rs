@@ -5,10 +5,10 @@ use std::path::Path;
 
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tiktok_shop_host::storage::{Environment, KeyStorage as _, TenantKey, TokenStorage as _, WrappedKey};
-use tiktok_shop_sql_storage::SqlStorage;
+use tiktok_shop_sql_storage::{OpenMode, SqlStorage};
 
 async fn open(path: &Path) -> SqlStorage {
-    SqlStorage::sqlite(path).await.unwrap()
+    SqlStorage::sqlite(path, OpenMode::Create).await.unwrap()
 }
 
 #[tokio::test]
@@ -58,6 +58,8 @@ async fn a_database_of_an_earlier_release_belongs_to_tiktok_shop_if_it_was_used(
                     ALTER TABLE tiktok_shop_events DROP COLUMN cause; \
                     ALTER TABLE tiktok_shop_events DROP COLUMN shops; \
                     ALTER TABLE tiktok_shop_events DROP COLUMN host_key; DROP TABLE tiktok_shop_environment; \
+                    DROP INDEX tiktok_shop_connections_status; DROP INDEX tiktok_shop_connections_account; \
+                    DROP INDEX tiktok_shop_connections_seller; \
                     DELETE FROM tiktok_shop_migrations WHERE version > 1";
         earlier.execute(undo).await.unwrap();
         earlier.close().await.unwrap();

@@ -24,7 +24,7 @@ use tiktok_shop_host::storage::{
     StateDigest, Swapped, TenantKey, TokenWrite, WebhookDigest, WrappedKey,
 };
 use tiktok_shop_host::{HostKeyId, Revision, TenantId};
-use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
+use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
 
 use self::schema::new_schema;
 
@@ -48,14 +48,14 @@ impl KeyProvider for KeepsWrapped {
         self.file.current().await
     }
 
-    async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
-        let wrapped = self.file.wrap(key, context).await?;
+    async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+        let wrapped = self.file.wrap(tenant, key, context).await?;
         self.wrapped.lock().unwrap().push(wrapped.clone());
         Ok(wrapped)
     }
 
-    async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
-        self.file.unwrap(wrapped, context).await
+    async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
+        self.file.unwrap(tenant, wrapped, context).await
     }
 }
 
@@ -291,7 +291,7 @@ async fn sqlites_files_contain_nothing_of_an_ended_connection_and_of_an_erased_t
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("storage.sqlite");
     let files = || read_all(fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()));
-    let storage = SqlStorage::sqlite(&path).await.unwrap();
+    let storage = SqlStorage::sqlite(&path, OpenMode::Create).await.unwrap();
     let scene = Scene::fill(Arc::new(storage.clone())).await;
     // Before the deletion, the search finds every kind of secret, and the records can be decrypted.
     let before = found(&files(), &scene.secrets_of_erased());
@@ -377,7 +377,7 @@ async fn what_postgresql_keeps_of_deleted_rows_opens_only_until_the_host_key_is_
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     let address = new_schema(&server).await;
     let Some(mut files) = ServerFiles::open(&address).await else { return };
-    let storage = SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap();
+    let storage = SqlStorage::postgres(&address, OpenMode::Migrate, PostgresOptions::default()).await.unwrap();
     let scene = Scene::fill(Arc::new(storage)).await;
     scene.disconnect().await;
     scene.ring.erase(&gone()).await.unwrap();

@@ -15,7 +15,7 @@ use tiktok_shop_host::storage::{
     BrowserDigest, ConsentRecord, ConsentStorage as _, Environment, KeyStorage as _, StateDigest, StorageError,
     TenantKey, TokenStorage as _, WebhookDigest, WebhookStorage as _, WrappedKey,
 };
-use tiktok_shop_sql_storage::{OpenError, PostgresOptions, SqlStorage};
+use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SqlStorage};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -76,7 +76,7 @@ async fn a_call_gives_up_a_silent_server_and_the_next_call_reconnects() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     let server = new_schema(&server).await;
     let proxy = Proxy::in_front_of(&server).await;
-    let storage = SqlStorage::postgres(&proxy.address, OPTIONS).await.unwrap();
+    let storage = SqlStorage::postgres(&proxy.address, OpenMode::Migrate, OPTIONS).await.unwrap();
     let tenant: TenantId = "t".parse().unwrap();
     let key = ConnectionKey { customer: "c".parse().unwrap(), account: "a".parse().unwrap() };
     let load = async || storage.load_token(&tenant, &key).await;
@@ -107,7 +107,7 @@ async fn a_call_gives_up_a_silent_server_and_the_next_call_reconnects() {
 async fn a_database_belongs_to_one_environment_and_if_an_earlier_release_has_used_it_to_tiktok_shop() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     let server = new_schema(&server).await;
-    let open = async || SqlStorage::postgres(&server, OPTIONS).await.unwrap();
+    let open = async || SqlStorage::postgres(&server, OpenMode::Migrate, OPTIONS).await.unwrap();
     let storage = open().await;
     assert_eq!(storage.belongs_to(Environment::Fake).await, Ok(true));
     assert_eq!(open().await.belongs_to(Environment::TikTokShop).await, Ok(false));
@@ -122,7 +122,9 @@ async fn a_database_belongs_to_one_environment_and_if_an_earlier_release_has_use
                 ALTER TABLE tiktok_shop_events DROP COLUMN cause; \
                 ALTER TABLE tiktok_shop_events DROP COLUMN shops; \
                 ALTER TABLE tiktok_shop_events DROP COLUMN host_key; DROP TABLE tiktok_shop_environment; \
-                DELETE FROM tiktok_shop_migrations WHERE version > 1";
+                DROP INDEX tiktok_shop_connections_status; DROP INDEX tiktok_shop_connections_account; \
+                    DROP INDEX tiktok_shop_connections_seller; \
+                    DELETE FROM tiktok_shop_migrations WHERE version > 1";
     earlier.execute(undo).await.unwrap();
     assert_eq!(open().await.belongs_to(Environment::Fake).await, Ok(false));
 }
@@ -132,7 +134,7 @@ async fn a_database_belongs_to_one_environment_and_if_an_earlier_release_has_use
 async fn a_role_without_the_right_to_create_tables_opens_a_database_that_has_them() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     let server = new_schema(&server).await;
-    SqlStorage::postgres(&server, PostgresOptions::default()).await.unwrap().close().await;
+    SqlStorage::postgres(&server, OpenMode::Migrate, PostgresOptions::default()).await.unwrap().close().await;
     let mut operator = PgConnection::connect(&server).await.unwrap();
     let schema: String = operator.fetch_one("SELECT current_schema()").await.unwrap().get(0);
     // The role has the name of the schema.
@@ -143,7 +145,7 @@ async fn a_role_without_the_right_to_create_tables_opens_a_database_that_has_the
     operator.execute(AssertSqlSafe(grants)).await.unwrap();
     let (_, host_and_database) = server.split_once('@').unwrap();
     let as_role = format!("postgres://{schema}@{host_and_database}");
-    let storage = SqlStorage::postgres(&as_role, PostgresOptions::default()).await.unwrap();
+    let storage = SqlStorage::postgres(&as_role, OpenMode::Migrate, PostgresOptions::default()).await.unwrap();
     assert_eq!(storage.tenant_keys(&"t".parse().unwrap()).await, Ok(Vec::new()));
     storage.close().await;
     let drop_role = format!("DROP OWNED BY {schema}; DROP ROLE {schema}");
@@ -167,15 +169,16 @@ async fn schema_with_recovery(server: &str) -> (PgConnection, String) {
 async fn a_standby_is_refused_at_the_start_and_on_every_new_connection() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     let (mut operator, address) = schema_with_recovery(&server).await;
-    let refused = SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap_err();
+    let refused = SqlStorage::postgres(&address, OpenMode::Migrate, PostgresOptions::default()).await.unwrap_err();
     assert!(matches!(refused, OpenError::Standby), "{refused}");
 
     operator.execute("UPDATE recovery SET is_standby = FALSE").await.unwrap();
     let options = PostgresOptions { connect: Duration::from_secs(2), ..PostgresOptions::default() };
-    let storage = SqlStorage::postgres(&address, options).await.unwrap();
+    let storage = SqlStorage::postgres(&address, OpenMode::Migrate, options).await.unwrap();
     operator.execute("UPDATE recovery SET is_standby = TRUE").await.unwrap();
     let tenant: TenantId = "t".parse().unwrap();
-    let no_connection = StorageError::Unavailable("no connection to the database in time".to_owned());
+    let no_connection = "no connection to the database in time: the server is a standby: connect to the primary";
+    let no_connection = StorageError::Unavailable(no_connection.to_owned());
     assert_eq!(storage.tenant_keys(&tenant).await, Err(no_connection));
     operator.execute("UPDATE recovery SET is_standby = FALSE").await.unwrap();
     assert_eq!(storage.tenant_keys(&tenant).await, Ok(Vec::new()));
@@ -186,7 +189,7 @@ async fn a_standby_is_refused_at_the_start_and_on_every_new_connection() {
 async fn a_state_is_kept_for_one_hour_and_a_webhook_for_three_days() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     let server = new_schema(&server).await;
-    let storage = SqlStorage::postgres(&server, PostgresOptions::default()).await.unwrap();
+    let storage = SqlStorage::postgres(&server, OpenMode::Migrate, PostgresOptions::default()).await.unwrap();
     let mut operator = PgConnection::connect(&server).await.unwrap();
     let tenant: TenantId = "t".parse().unwrap();
     let put_state = async |state: u8| {

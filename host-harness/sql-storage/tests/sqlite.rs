@@ -12,7 +12,7 @@ use tiktok_shop_host::storage::{
     BrowserDigest, ConsentRecord, ConsentStorage as _, KeyStorage as _, Next, Sealed, StateDigest, Swapped, TenantKey,
     TokenStorage as _, TokenWrite, WebhookDigest, WebhookStorage as _, WrappedKey,
 };
-use tiktok_shop_sql_storage::{MachineClock, SqlStorage};
+use tiktok_shop_sql_storage::{MachineClock, OpenError, OpenMode, SchemaChange, SqlStorage};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -65,7 +65,7 @@ fn key() -> ConnectionKey {
 }
 
 async fn open(folder: &Path, machine: &Arc<Machine>) -> SqlStorage {
-    SqlStorage::sqlite_by_clock(folder.join("storage.db"), Arc::clone(machine) as _).await.unwrap()
+    SqlStorage::sqlite_by_clock(folder.join("storage.db"), OpenMode::Create, Arc::clone(machine) as _).await.unwrap()
 }
 
 async fn put_token(storage: &SqlStorage) {
@@ -147,4 +147,45 @@ async fn a_webhook_is_remembered_for_three_days() {
     machine.advance(3 * DAY);
     storage.remember_webhook(&tenant(), &other).await.unwrap();
     assert_eq!(storage.knows_webhook(&tenant(), &first).await, Ok(true));
+}
+
+/// Returns the error of an attempt to open the file in this mode.
+async fn open_error(path: &Path, mode: OpenMode) -> OpenError {
+    SqlStorage::sqlite(path, mode).await.err().unwrap()
+}
+
+#[tokio::test]
+async fn only_create_and_migrate_make_a_file_and_only_in_a_folder_that_exists() {
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, deep) = (folder.path().join("missing.db"), folder.path().join("none/missing.db"));
+    assert!(matches!(open_error(&missing, OpenMode::Existing).await, OpenError::Missing(path) if path == missing));
+    assert!(matches!(open_error(&deep, OpenMode::Existing).await, OpenError::Missing(path) if path == deep));
+    for mode in [OpenMode::Create, OpenMode::Migrate] {
+        let error = open_error(&deep, mode).await;
+        assert!(matches!(&error, OpenError::NoFolder(path) if *path == folder.path().join("none")), "{error}");
+    }
+    assert!(matches!(open_error(Path::new(":memory:"), OpenMode::Create).await, OpenError::InMemory));
+    let with_line_break = folder.path().join("a\nb.db");
+    assert!(matches!(open_error(&with_line_break, OpenMode::Create).await, OpenError::Invisible { .. }));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was created");
+
+    for (name, mode) in [("created.db", OpenMode::Create), ("migrated.db", OpenMode::Migrate)] {
+        let path = folder.path().join(name);
+        let storage = SqlStorage::sqlite(&path, mode).await.unwrap();
+        assert_eq!(storage.schema_change(), SchemaChange::Created);
+        storage.close().await;
+        let storage = SqlStorage::sqlite(&path, OpenMode::Existing).await.unwrap();
+        assert_eq!(storage.schema_change(), SchemaChange::None);
+    }
+}
+
+/// A crash may leave an empty file, and an operator may create one.
+#[tokio::test]
+async fn an_empty_file_gets_its_tables_only_from_create_and_migrate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("empty.db");
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    assert!(matches!(open_error(&path, OpenMode::Existing).await, OpenError::NoTables));
+    assert_eq!(SqlStorage::sqlite(&path, OpenMode::Create).await.unwrap().schema_change(), SchemaChange::Created);
 }

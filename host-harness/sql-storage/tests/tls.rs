@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tiktok_shop_sql_storage::{OpenError, PostgresOptions, SqlStorage};
+use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SqlStorage};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -37,7 +37,7 @@ impl Listener {
     /// received. The host `0.0.0.0` reaches this machine, but is not a loopback address.
     async fn open(&self, host: &str, parameters: &str) -> (OpenError, Vec<u8>) {
         let address = format!("postgres://user:{PASSWORD}@{host}:{}/db{parameters}", self.port);
-        let error = SqlStorage::postgres(&address, PostgresOptions::default()).await.err().unwrap();
+        let error = SqlStorage::postgres(&address, OpenMode::Migrate, PostgresOptions::default()).await.err().unwrap();
         (error, std::mem::take(&mut *self.received.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }

@@ -2,8 +2,8 @@
 //! host gives it, and compares revisions. It decrypts nothing, and knows nothing about tokens or TikTok Shop.
 //!
 //! `tests/contract.rs` runs the checks of the storage contract on this storage. The method `due` reads every token
-//! record, and `endings` reads every row. If you have many connections, keep an index for these two methods, as
-//! `tiktok-shop-sql-storage` does.
+//! record, `endings` reads every row, and `tenant_rows` reads every row of a tenant. If you have many connections, keep
+//! an index for these three methods, as `tiktok-shop-sql-storage` does.
 //!
 //! redb keeps deleted values in its file until it needs their pages for something else. So the erasure of a tenant is
 //! final only after the host key was replaced and destroyed: see `docs/storage.md`.
@@ -25,8 +25,8 @@ use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::seal::KeyFile;
 use tiktok_shop_host::storage::{
     ConnectionStorage, ConsentRecord, ConsentStorage, Deleted, Due, Ending, Environment, KeyStorage, KeyUse, Next,
-    OnceDigest, Purpose, Row, RowEntry, Sealed, SealedRecord, StateDigest, StorageError, StoredConsent, Swapped,
-    TenantKey, TokenEntry, TokenStorage, TokenWrite, WebhookDigest, WebhookStorage, WrappedKey,
+    OnceDigest, Purpose, Row, RowEntry, RowFilter, Sealed, SealedRecord, StateDigest, StorageError, StoredConsent,
+    Swapped, TenantKey, TokenEntry, TokenStorage, TokenWrite, WebhookDigest, WebhookStorage, WrappedKey,
 };
 use tiktok_shop_host::{AccountId, Component, ConnectorHost, CustomerId, KeyId, Revision, ShopId, TenantId};
 
@@ -422,6 +422,28 @@ impl ConnectionStorage for OwnStorage {
             let contains = |row: &Row| row.connection.shops.iter().any(|known| known.id == shop);
             let owners = all.filter(|(_, _, stored)| contains(&stored.row));
             Ok(owners.map(|(_, key, _)| key).collect())
+        })
+        .await
+    }
+
+    async fn tenant_rows(
+        &self,
+        tenant: &TenantId,
+        filter: &RowFilter,
+        after: Option<&ConnectionKey>,
+        limit: usize,
+    ) -> Result<Vec<RowEntry>, StorageError> {
+        let (tenant, filter, after) = (tenant.clone(), filter.clone(), after.cloned());
+        self.read(move |transaction, _| {
+            let tokens = transaction.open_table(TOKENS)?;
+            let mut page = Vec::new();
+            for (_, key, stored) in records::<StoredRow>(&transaction.open_table(ROWS)?, Some(&tenant))? {
+                let is_wanted = Some(&key) > after.as_ref() && filter.matches(&stored.row);
+                if is_wanted && page.len() < limit && tokens.get(table_key(&tenant, &key))?.is_some() {
+                    page.push(row_entry(stored));
+                }
+            }
+            Ok(page)
         })
         .await
     }

@@ -6,7 +6,7 @@ use super::broken::Broken;
 use super::trial::Trial;
 use super::{
     abandoned, ages, consents, deletion, due, endings, environments, events, histories, isolation, keys, lists,
-    revisions, round_trip, sealing, swaps,
+    revisions, round_trip, sealing, swaps, tenant_rows,
 };
 
 /// A check and the promise that it tests.
@@ -83,6 +83,11 @@ pub(super) const CHECKS: &[Check] = checks! {
     "Returns the connections whose `TokenWrite::refresh_due_at` is `now` or earlier, in the order of `Due`":
         due::thousands_of_due_connections_are_listed_in_order_page_by_page,
         due::connections_that_are_no_longer_due_are_not_listed;
+    "Returns at most `limit` of the tenant's rows that match the filter, ordered by customer and account in byte order":
+        tenant_rows::the_rows_of_a_tenant_are_listed_in_order_page_by_page,
+        tenant_rows::every_condition_of_a_filter_chooses_its_rows;
+    "Leaves out a row without a token record, because its account is not connected":
+        tenant_rows::a_row_without_a_token_record_is_left_out;
     "Returns connections of all tenants whose `Connection::ends_at` is `by` or earlier, in the order of `Ending`":
         endings::working_connections_are_listed_by_their_earliest_end,
         endings::endings_are_listed_in_order_page_by_page;

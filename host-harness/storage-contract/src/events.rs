@@ -67,6 +67,8 @@ pub(super) async fn every_kind_of_event_is_returned_unchanged(trial: &Trial) -> 
         EventKind::ConsentRenewed,
         EventKind::ShopsLinked { shops: shops.clone() },
         EventKind::ShopsUnlinked { shops: shops.iter().take(1).cloned().collect() },
+        EventKind::ShopsLost { shops: shops.clone() },
+        EventKind::ShopsRegained { shops: shops.iter().skip(1).cloned().collect() },
         EventKind::RefreshForced,
         EventKind::TokenShown,
         EventKind::KeysRotated { host_key: host_key.clone() },

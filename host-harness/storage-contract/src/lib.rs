@@ -49,6 +49,7 @@ mod round_trip;
 mod samples;
 mod sealing;
 mod swaps;
+mod tenant_rows;
 mod trial;
 
 use std::fmt;

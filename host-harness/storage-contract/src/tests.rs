@@ -85,7 +85,7 @@ async fn assert_kept_panics_with_a_line_for_each_broken_promise() {
     let mut lines = report.broken().map(Outcome::to_string);
     let line = lines.next().unwrap();
     let expected = "using_or_releasing_a_state_does_not_restart_its_age \
-                    (The time since it began, by the storage's own clock): \
+                    (The time since the consent began, measured by the storage's own clock): \
                     storage unavailable: down (host-harness/storage-contract/src/ages.rs:";
     assert!(line.starts_with(expected), "{line}");
     let one = Report { outcomes: report.broken().take(1).cloned().collect() };

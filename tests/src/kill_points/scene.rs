@@ -18,7 +18,7 @@ use super::legal::end;
 use super::words::{Words, row};
 use crate::{DAY, Stage, customer_id, tenant};
 
-/// A seller of the fake who has three shops. The seller grants access to them for a year.
+/// The id of a seller in the fake. The seller has three shops, and grants access to them for a year.
 pub(super) const SELLER: &str = "several-regions";
 
 /// A stage (a fake TikTok Shop and its hosts) on which the operation is about to begin.
@@ -38,12 +38,13 @@ pub(super) struct Found {
     pub(super) seen: String,
     /// The stored state, in the same notation.
     pub(super) stored: String,
-    /// Any other problem of the stored state, for example that no sweep would find the connection.
+    /// Another problem of the stored state, for example that no sweep would find the connection. `None` if there is no
+    /// such problem.
     pub(super) problem: Option<String>,
 }
 
 impl Scene {
-    /// Prepares the operation: connects as often as the operation needs, and makes the call ready.
+    /// Prepares the operation: sets up a stage, connects as often as the operation needs, and prepares the call.
     pub(super) async fn set(operation: Operation, replaced: ReplacedRefreshToken) -> Self {
         let stage = Stage::in_memory();
         stage.fake.update_switches(|switches| switches.replaced_refresh_token = replaced);
@@ -110,10 +111,10 @@ impl Scene {
         }
     }
 
-    /// Moves the clocks until a claim that the kill has left would have lapsed. (A claim is a note in the token record
-    /// that one caller sends the refresh token now.) Then lets another host take over. Returns `None` if nothing is
-    /// lost. If the connection is lost for the legal cause (see `renewal.rs`), returns the cause. Everything else is an
-    /// error.
+    /// Moves the clocks forward, so that any claim that the kill has left has lapsed. (A claim is a note in the token
+    /// record that one caller sends the refresh token now.) Then lets another host take over. Returns `None` if nothing
+    /// is lost. If the connection is lost for the legal cause (see `renewal.rs`), returns the cause. Everything else is
+    /// an error.
     pub(super) async fn recover(&self, found: &Found) -> Result<Option<&'static str>, String> {
         match end(self.operation) {
             Some(end) => self.repeat(&end).await.map(|()| None),
@@ -148,8 +149,8 @@ impl Scene {
         (!is_healthy).then(|| format!("the row says {:?}, {:?}", row.status, row.last_failure))
     }
 
-    /// Returns the stored state in the notation of `legal.rs`. The text includes the row if `end` knows the final state
-    /// of the operation.
+    /// Returns the stored state in the notation of `legal.rs`. The text includes the row if `end` returns a final state
+    /// for the operation.
     pub(super) async fn in_words(&self) -> String {
         let stored = self.stored().await;
         let record = stored.as_ref().map(|(_, record)| self.words().record(record));

@@ -1,5 +1,5 @@
-//! Writes requests, token records and rows in the notation of `legal.rs`. The notation contains no secret. In place of
-//! a token it has a number: the tokens are numbered in the order in which TikTok Shop issued them.
+//! Describes requests, token records, rows and events in the notation of `legal.rs`. The notation contains no secret:
+//! it names each token by a number. The tokens are numbered in the order in which TikTok Shop issued them.
 
 use fake_tiktok_shop::{Control, Issued, IssuedToken, RequestRecord};
 use tiktok_shop_connector_core::record::TokenRecord;
@@ -11,10 +11,10 @@ use tiktok_shop_host::events::EventKind;
 
 use crate::{BEGIN, DAY, SHOPS, TOKEN_GET, TOKEN_REFRESH};
 
-/// The path at which the authorization of one shop is taken back.
+/// The path of a request that revokes the authorization of one shop.
 const DEAUTHORIZE: &str = "/authorization/202403/shops";
 
-/// The tokens and shops of one seller. The notation names a token by its place among the issued tokens, and a shop by
+/// The tokens and shops of one seller. The notation names a token by its number in the order of issue, and a shop by
 /// its region.
 pub(super) struct Words {
     issued: Issued,
@@ -68,8 +68,8 @@ impl Words {
         self.shops.iter().find(|shop| shop.cipher.as_deref() == cipher).map_or("unknown", |shop| &shop.region)
     }
 
-    /// Describes a token record: access token, refresh token, fallbacks, and whether it is claimed, dead or to be
-    /// verified.
+    /// Describes a token record: its access token, its refresh token, its fallbacks, and whether the record is claimed,
+    /// is dead or waits for verification.
     pub(super) fn record(&self, record: &TokenRecord) -> String {
         let access = self.access_token(record.current().access.as_ref().map_or("", AccessToken::expose));
         let refresh = self.refresh_token(record.current().refresh.as_ref().map_or("", RefreshToken::expose));
@@ -80,11 +80,14 @@ impl Words {
         format!("{access} {refresh} [{}]{claimed}{dead}{verify}", fallbacks.join(" "))
     }
 
-    /// Describes an event by the word of its kind and its values.
+    /// Describes an event: the word of its kind, then its values.
     pub(super) fn event(&self, kind: &EventKind) -> String {
         let word = kind.as_str();
         match kind {
-            EventKind::ShopsLinked { shops } | EventKind::ShopsUnlinked { shops } => {
+            EventKind::ShopsLinked { shops }
+            | EventKind::ShopsUnlinked { shops }
+            | EventKind::ShopsLost { shops }
+            | EventKind::ShopsRegained { shops } => {
                 let region = |id: &ShopId| {
                     self.shops.iter().find(|shop| shop.id == id.as_str()).map_or("unknown", |shop| &shop.region)
                 };
@@ -122,8 +125,8 @@ fn named(kind: &str, issued: &[IssuedToken], token: &str) -> String {
     }
 }
 
-/// Describes a row: its shops in their order, then its status unless it is active, the announced end of the
-/// authorization, and the last failure.
+/// Describes a row: first its shops, in the order of the row. Then its status, if the status is not active; the words
+/// `as announced`, if the end of the authorization is announced; and the last failure, if there is one.
 pub(super) fn row(connection: &Connection) -> String {
     let shops: Vec<_> = connection.shops.iter().map(shop).collect();
     let status = match connection.status {

@@ -20,11 +20,11 @@ pub fn test_postgres() -> Option<String> {
     found(&FOUND, ADDRESS, "PostgreSQL", "`.ci/postgres start FOLDER` prints an address")
 }
 
-/// Says on standard error that a part of a test can't run on this server. The part needs something of the server that
-/// not every server gives, for example its files.
+/// Says on standard error that a part of a test can't run on this server. The part needs something that not every
+/// server offers, for example access to the server's files.
 ///
 /// # Panics
-/// If the variable `CI` is `true`, because the server of the CI gives everything.
+/// If the variable `CI` is `true`, because the server in CI must offer everything.
 #[expect(clippy::panic, reason = "for tests: the test that calls this fails")]
 pub fn not_tried(what: &str, why: &str) {
     let text = format!("{what} was not tried: {why}");
@@ -91,7 +91,8 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns the value of the variable. If it is not set in CI, returns the reason why the test must fail.
+/// Returns the value of the variable. If the variable is not set and the test runs in CI, returns the reason why the
+/// test must fail.
 fn wanted(value: Option<String>, ci: Option<&str>, name: &str, what: &str, how: &str) -> Found {
     if value.is_none() && ci == Some("true") {
         return Err(format!("CI must try {what}, but {name} is not set; {how}"));

@@ -1,4 +1,5 @@
-//! The mutants of the core: each breaks a rule of the refresh protocol. The core's tests must notice it.
+//! Runs the core's tests on the mutants of the core, and reports the outcomes. Each mutant breaks a rule of the refresh
+//! protocol, and at least one test must notice it.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -90,7 +91,7 @@ fn most_specific<'a>(outcome: &'a Outcome, tried: &[Tried]) -> Option<&'a str> {
     outcome.killers().iter().min_by_key(|test| victims(test)).map(String::as_str)
 }
 
-/// Returns the outcomes for programs.
+/// Returns the outcomes as a JSON object, for programs.
 pub(super) fn object(tried: &[Tried], killed: usize) -> Value {
     let mutants = tried.iter().map(|Tried { mutant, outcome }| {
         json!({

@@ -20,7 +20,7 @@ pub(super) struct HostMutant {
     pub(super) killers: Vec<Killer>,
 }
 
-/// A sentence of the documentation: a page, or a comment in the sources.
+/// A sentence that a page of the documentation or a comment in the sources contains.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Promise {
     /// The path of the file in the workspace.
@@ -43,14 +43,14 @@ pub(super) struct Killer {
 /// The storage on which a test runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Storage {
-    /// The test chooses its storage itself. It is no database server.
+    /// The test chooses its storage itself, and uses no database server.
     Own,
     Sqlite,
     Postgres,
 }
 
 impl Storage {
-    /// The end of a line `Killed by:`.
+    /// Returns the words that name this storage at the end of a line `Killed by:`.
     const fn ending(self) -> &'static str {
         match self {
             Self::Own => "",
@@ -80,7 +80,7 @@ impl HostMutant {
     }
 }
 
-/// Reads the lines in front of the first empty line.
+/// Reads the lines before the first empty line.
 fn head(text: &str) -> Result<(Promise, String, Vec<Killer>)> {
     let (head, _) = text.split_once("\n\n").context("no empty line in front of the patch")?;
     let (mut promise, mut breaks, mut killers) = (None, None, Vec::new());
@@ -120,8 +120,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns whether the text of a file contains this sentence. The marks of a comment, emphasis and line breaks do not
-    /// count.
+    /// Returns whether the text of a file contains this sentence. Comment marks, emphasis and line breaks are ignored.
     fn contains(text: &str, quotation: &str) -> bool {
         let lines = text.lines().map(|line| {
             let line = line.trim_start();

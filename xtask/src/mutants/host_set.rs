@@ -1,4 +1,5 @@
-//! The mutants of the host: each breaks a promise. The tests that its patch names must notice it.
+//! Runs tests on the mutants of the host, and reports the outcomes. Each mutant breaks a promise, and every test that
+//! its patch names must notice it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,22 +14,22 @@ use crate::{progress, report};
 
 /// The variable with the address of a PostgreSQL server.
 const POSTGRES: &str = "TIKTOK_SHOP_TEST_POSTGRES";
-/// The variable by which the end-to-end tests choose their storage.
+/// The variable that chooses the storage of the end-to-end tests.
 const STORAGE: &str = "TIKTOK_SHOP_TEST_STORAGE";
 
 /// Packages without a library, so they add no tests to a build with `--lib`. With them, cargo chooses the same features of
 /// the dependencies as for the whole workspace. Otherwise it would compile wasmtime again for each set of packages.
 const PROGRAMS: [&str; 4] = ["tiktok-shop-bench", "tiktok-shop-demo", "tiktok-shop-harness", "tiktok-shop-kill-points"];
 
-/// Returns the tests that these mutants name, each once.
+/// Returns the tests that these mutants name. A test that several mutants name is returned only once.
 pub(super) fn tests_of(mutants: &[HostMutant]) -> Vec<&Killer> {
     mutants.iter().flat_map(|mutant| &mutant.killers).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Returns the address of the PostgreSQL server. `None` if no test needs one.
+/// Returns the address of the PostgreSQL server, or `None` if no test needs a server.
 ///
 /// # Errors
-/// If a test needs a server and the environment names none.
+/// If a test needs a server, but the environment variable with its address is not set.
 #[expect(clippy::disallowed_methods, reason = "the caller chooses the database of the tests")]
 pub(super) fn postgres(tests: &[&Killer]) -> Result<Option<String>> {
     if tests.iter().all(|test| test.storage != Storage::Postgres) {
@@ -38,10 +39,10 @@ pub(super) fn postgres(tests: &[&Killer]) -> Result<Option<String>> {
     address.map(Some).with_context(|| format!("{POSTGRES} is not set; `.ci/postgres start FOLDER` prints an address"))
 }
 
-/// Builds and runs these tests. A test that fails counts as killer.
+/// Builds and runs these tests. If a mutant is applied, the tests that fail are its killers.
 pub(super) fn run_tests(trial: &Trial, tests: &[&Killer], postgres: Option<&str>) -> Result<Outcome> {
     let mut compilation = trial.compilation();
-    // With the flags of the environment, the dependencies in the target folder would be compiled again.
+    // With the flags in the environment variable, the dependencies in the target folder would be compiled again.
     compilation.env_remove("RUSTFLAGS");
     let packages: BTreeSet<_> = tests.iter().map(|test| &*test.package).chain(PROGRAMS).collect();
     for package in packages {
@@ -63,7 +64,7 @@ pub(super) fn run_tests(trial: &Trial, tests: &[&Killer], postgres: Option<&str>
         let mut command = xtask::program(executable);
         command
             .current_dir(folder)
-            // The end-to-end tests build the component with cargo.
+            // The end-to-end tests build the component with cargo, in the same target folder.
             .env("CARGO_TARGET_DIR", &trial.target)
             .args(["--exact", &test.test]);
         match (test.storage, postgres) {
@@ -92,13 +93,13 @@ fn executable(artifact: Artifact) -> Option<((String, String), (PathBuf, PathBuf
     Some(((package, target), (executable.into(), folder.into())))
 }
 
-/// Returns the name of a package. Cargo leaves the name out of the id if it is the name of the package's folder.
+/// Returns the name of a package. Cargo leaves the name out of the id if it equals the name of the package's folder.
 fn package_name(id: &str, folder: &str) -> String {
     let named = id.rsplit_once('#').and_then(|(_, end)| end.split_once('@'));
     named.map_or(folder, |(name, _)| name).to_owned()
 }
 
-/// Returns the outcome of a mutant. It counts as killed only if every test that its patch names has failed.
+/// Returns the outcome of a mutant. The mutant counts as killed only if every test that its patch names has failed.
 pub(super) fn verdict(mutant: &HostMutant, outcome: Outcome) -> Outcome {
     let passed = |killers: &[String]| {
         mutant.killers.iter().map(ToString::to_string).filter(|killer| !killers.contains(killer)).collect::<Vec<_>>()
@@ -140,7 +141,7 @@ pub(super) fn text(tried: &[(HostMutant, Outcome)], killed: usize) -> String {
     format!("{}{killed} of {} mutants killed\n", report::aligned(&rows), tried.len())
 }
 
-/// Returns the outcomes for programs.
+/// Returns the outcomes as a JSON object, for programs.
 pub(super) fn object(tried: &[(HostMutant, Outcome)], killed: usize) -> Value {
     let mutants = tried.iter().map(|(mutant, outcome)| {
         json!({

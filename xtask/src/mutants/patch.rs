@@ -1,4 +1,4 @@
-//! The files of a folder of mutants.
+//! Reads the patch files in a folder of mutants.
 
 use std::fs;
 use std::path::{Path, PathBuf};

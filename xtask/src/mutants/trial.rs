@@ -49,16 +49,17 @@ impl Outcome {
 pub(super) struct Trial {
     pub(super) tree: PathBuf,
     pub(super) target: PathBuf,
-    /// The time that a test executable may run. After this time, its unfinished tests count as failed.
+    /// The longest time that a test executable may run. After this time, its unfinished tests count as failed.
     limit: Duration,
-    /// The longest time that a test executable has run.
+    /// The longest time that a test executable has run until now.
     longest: Cell<Duration>,
     /// The lock on the copy. It is held while the copy is used.
     _lock: File,
 }
 
 impl Trial {
-    /// Copies all files except those that git ignores. Builds in the folder `target`, or else in a folder of its own.
+    /// Copies all files of the source tree, except files that git ignores. `target` is the folder in which cargo builds
+    /// the copy. If `target` is `None`, this is a folder of its own beside the copy.
     pub(super) fn prepare(target: Option<&Path>) -> Result<Self> {
         let folder = xtask::target_directory()?.into_std_path_buf().join("mutants");
         let tree = folder.join("tree");
@@ -137,9 +138,9 @@ pub(super) fn git_apply(folder: &Path, patch: &Path, options: &[&str]) -> Result
 
 /// Returns a command that runs git in `folder`.
 ///
-/// Removes the environment variables by which git tells a hook its repository, because this program may run in a hook.
-/// Keeps git from finding a repository above the folder. Otherwise, git would take the paths in a patch as relative to
-/// that repository, and would silently skip all of them.
+/// Removes the environment variables with which git tells a hook which repository to use, because this program may run
+/// in a hook. Keeps git from finding a repository above the folder. Otherwise, git would take the paths in a patch as
+/// relative to that repository, and would skip all these paths without an error.
 fn git(folder: &Path) -> Command {
     let mut command = xtask::program("git");
     command.current_dir(folder);

@@ -242,16 +242,6 @@ fn nothing_is_reported_as_not_revoked_if_the_grant_is_gone() {
 
 #[test]
 fn a_revocation_that_cannot_be_requested_is_reported() {
-    let host = ScriptedHost::with_record(&fresh());
-    assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["all: revocation-not-tried"], "no shop is known");
-    assert_nothing_is_left(&host);
-
-    let host = ScriptedHost::with_record(&fresh());
-    let mut row = row_of(&key(), &fresh(), &["1"]);
-    row.connection.shops[0].listed.cipher = None;
-    host.put_row(&row);
-    assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["1: revocation-not-tried"], "no cipher is known");
-
     let why = StorageError::Refused("no key".into());
     let host = connected(&fresh()).credentials_are(Err(why));
     let expected = ["1: credentials-refused", "2: credentials-refused"];
@@ -260,6 +250,66 @@ fn a_revocation_that_cannot_be_requested_is_reported() {
 
     let host = connected(&with(fresh(), |record| record.app_key = "an app before".into()));
     assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["1: app-key-changed", "2: app-key-changed"]);
+    assert_nothing_is_left(&host);
+}
+
+/// Returns a host whose row has these shops, all without ciphers.
+fn without_ciphers(shops: &[&str]) -> ScriptedHost {
+    let host = ScriptedHost::with_record(&fresh());
+    let mut row = row_of(&key(), &fresh(), shops);
+    row.connection.shops.iter_mut().for_each(|shop| shop.listed.cipher = None);
+    host.put_row(&row);
+    host
+}
+
+const LIST: &str = "shops AT-1";
+
+#[test]
+fn a_missing_cipher_is_read_from_tiktok_before_the_revocation() {
+    // TikTok lists shop 3 for the first time, so it is revoked as well. TikTok no longer lists shop 2.
+    let host = without_ciphers(&["1", "2"]).answers([shops_answer(&["1", "3"]), taken_back(), taken_back()]);
+    assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), [""; 0]);
+    assert_eq!(sent(&host), [LIST, "DELETE AT-1 cipher-1", "DELETE AT-1 cipher-3"]);
+    assert_nothing_is_left(&host);
+
+    // Only the named shop is revoked.
+    let host = without_ciphers(&["1", "2"]).answers([shops_answer(&["1", "2", "3"]), taken_back()]);
+    let ended = shop(&host, "1", RemoteGrant::Revoke);
+    assert_eq!(sent(&host), [LIST, "DELETE AT-1 cipher-1"]);
+    assert_eq!((not_revoked(&ended), shops_of(&ended.remaining[0])), (vec![], "1 gone, 2 granted linked".into()));
+
+    // The interrupted `connect` has stored the tokens, and no row.
+    let host = ScriptedHost::with_record(&fresh()).answers([shops_answer(&["1"]), taken_back()]);
+    assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), [""; 0]);
+    assert_eq!(sent(&host), [LIST, "DELETE AT-1 cipher-1"]);
+    assert_nothing_is_left(&host);
+
+    let host = ScriptedHost::with_record(&fresh()).answers([shops_answer(&[])]);
+    assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), [""; 0], "TikTok grants no shop");
+}
+
+#[test]
+fn a_shop_whose_cipher_cannot_be_read_is_reported_and_disconnected() {
+    let without = Answer::success(&json!({"shops": [{"id": "1"}]}));
+    for (answer, note) in [
+        (without, "the shop has no cipher"),
+        (Answer::page(502), "the list of shops could not be read: "),
+        (Answer::Broken(TransportFailure::NotConnected), ""),
+    ] {
+        let host = without_ciphers(&["1"]).answers([answer]);
+        let ended = all(&host, RemoteGrant::Revoke);
+        let [left] = ended.not_revoked.as_slice() else { panic!("one shop") };
+        assert_eq!((left.shop.as_deref(), left.error.detail().contains(note)), (Some("1"), true), "{}", left.error);
+        assert_eq!(sent(&host), [LIST]);
+        assert_nothing_is_left(&host);
+    }
+    // An entry of the list can't be read. It may be shop 1.
+    let unreadable = Answer::success(&json!({"shops": [{"id": "2", "cipher": "c"}, {"id": "one"}]}));
+    let host = without_ciphers(&["1"]).answers([unreadable, taken_back()]);
+    assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["1: revocation-not-tried"]);
+    // Nothing is stored that could be asked about.
+    let host = ScriptedHost::with_record(&fresh()).answers([Answer::page(502)]);
+    assert_eq!(not_revoked(&all(&host, RemoteGrant::Revoke)), ["all: revocation-not-tried"], "no shop is known");
     assert_nothing_is_left(&host);
 }
 

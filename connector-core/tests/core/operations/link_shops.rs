@@ -5,7 +5,7 @@ use crate::samples::{
     account, customer, fresh, key, key_of, last_failure, outcome, row_of, shops_answer, shops_of, stored_form, with,
 };
 use crate::scripted_host::{ScriptedHost, Step, run};
-use tiktok_shop_connector_core::connection::{Connection, Outcome, PastFailure};
+use tiktok_shop_connector_core::connection::{Connection, Outcome, PastFailure, ShopStanding};
 use tiktok_shop_connector_core::error::{Cause, Error};
 use tiktok_shop_connector_core::operation::link_shops::link_shops;
 use tiktok_shop_connector_core::record::{DeadReason, Lineage};
@@ -31,6 +31,19 @@ fn a_shop_that_tiktok_never_listed_is_refused_and_changes_nothing() {
     let host = connected(&fresh());
     assert_eq!(outcome(&link(&host, &["2", "3"])), "unknown-shop");
     assert_eq!(shops_of(&host.row().unwrap().connection), "1 granted linked, 2 granted linked");
+}
+
+#[test]
+fn a_shop_that_is_no_longer_granted_is_not_linked_and_may_stay_linked() {
+    let host = ScriptedHost::with_record(&fresh());
+    let mut row = row_of(&key(), &fresh(), &["1", "2", "3"]);
+    row.connection.shops[0].standing = ShopStanding::NoLongerGranted;
+    row.connection.shops[1].standing = ShopStanding::NoLongerGranted;
+    row.connection.shops[1].linked = false;
+    host.put_row(&row);
+    assert_eq!(outcome(&link(&host, &["2", "3"])), "shop-no-longer-granted");
+    assert_eq!(shops_of(&host.row().unwrap().connection), "1 gone linked, 2 gone, 3 granted linked");
+    assert_eq!(shops_of(&link(&host, &["1"]).unwrap()), "1 gone linked, 2 gone, 3 granted");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tiktok_shop_host::access_token::ValidToken;
 use tiktok_shop_host::{AccountId, CustomerId};
 
+use super::held_back::Subject;
 use crate::failure::Failure;
 use crate::output::{Report, end};
 use crate::settings::{HostArgs, OpenedHost};
@@ -61,10 +62,14 @@ struct Line<'a> {
 impl AccessToken {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { customer, account, min_validity, reveal, settings } = self;
-        let OpenedHost { host, opened, .. } = settings.open(report).await?;
+        let OpenedHost { host, opened, fake } = settings.open(report).await?;
+        let subject = Subject { opened: &opened, fake, customer: &customer, account: account.as_ref(), shop: None };
         let min_validity = Duration::from_secs(min_validity.into());
         let ValidToken { account, token, expires_at } =
-            host.access_token(&opened.tenant, &customer, account.as_ref(), min_validity).await?;
+            match host.access_token(&opened.tenant, &customer, account.as_ref(), min_validity).await {
+                Ok(token) => token,
+                Err(error) => return Err(subject.explained(error).await),
+            };
         if report.is_json() {
             let token = reveal.then(|| token.expose());
             report.json(&Line { account: account.as_str(), expires_at: expires_at.map(|at| at.0), token });

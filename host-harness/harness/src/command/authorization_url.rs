@@ -10,7 +10,7 @@ use tiktok_shop_host::connection::ShopPolicy;
 
 use crate::failure::Failure;
 use crate::output::Report;
-use crate::settings::{HostArgs, OpenedHost, browser_session};
+use crate::settings::{Creation, HostArgs, OpenedHost, browser_session};
 
 /// Begin a consent and print the link for the seller
 #[derive(Args)]
@@ -51,7 +51,9 @@ const AFTER_HELP: &str = "\
 Open the link in the seller's browser. After the seller's decision, TikTok Shop sends the browser
 back to the app's redirect address. Pass the whole address to the command connect. The link
 contains a state. The state works only once, within ten minutes, and only for the user who ran this
-command. With --fake, a second line shows the address of the fake's own consent page.
+command. With --fake, a second line shows the address of the fake's own consent page. If no setting
+names a database, and the default database does not exist, the command creates it. Create a database
+that a setting names with migrate.
 
 With --shops all, all shops of the consent are linked, and so are shops that are added later.
 With --shops exactly-one, the shop is linked if the consent has only one shop. If the consent has
@@ -81,7 +83,7 @@ struct Line<'a> {
 impl AuthorizationUrl {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { customer, shops, consent_as, settings } = self;
-        let OpenedHost { host, opened, fake } = settings.open(report).await?;
+        let OpenedHost { host, opened, fake } = settings.open_or_create(Creation::Default, report).await?;
         if consent_as.is_some() && fake.is_none() {
             return Err(Failure::Malformed(
                 "--consent-as needs --fake, because the seller is one of a fake".to_owned(),

@@ -10,9 +10,10 @@ use serde::Serialize;
 use tiktok_shop_host::call::{CallRequest, CallResponse, CallScope, HttpMethod};
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 
+use super::held_back::Subject;
 use crate::failure::Failure;
 use crate::input;
-use crate::output::Report;
+use crate::output::{JsonBody, Report};
 use crate::settings::{HostArgs, OpenedHost};
 
 /// Send a request to TikTok Shop's API, with signature, token and cipher
@@ -55,14 +56,16 @@ pub(crate) struct Call {
 
 const AFTER_HELP: &str = "\
 The command writes the body of the answer unchanged to standard output, and the status, the code
-and the request id to standard error. The body may contain secrets. For example, a list of
-authorized shops contains ciphers. TikTok's page about an endpoint says whether the endpoint needs a
-cipher. Use --shop for \"Shop\" endpoints, and do not use it for \"Seller\" endpoints.
+and the request id to standard error. With --json, the member body contains the body, and
+body_format says how: json (the body is JSON), text or base64. The body may contain secrets. For
+example, a list of authorized shops contains ciphers. TikTok's page about an endpoint says whether
+the endpoint needs a cipher. Use --shop for \"Shop\" endpoints, and do not use it for \"Seller\"
+endpoints.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
   $ tiktok-shop-harness call customer-7 GET /authorization/202309/shops --json
-  {\"http_status\":200,\"code\":\"0\",\"request_id\":\"…\",\"content_type\":\"application/json\",\"body\":…}
+  {\"http_status\":200,\"code\":\"0\",\"request_id\":\"…\",…,\"body_format\":\"json\",\"body\":{…}}
 
   $ echo '{\"order_status\":\"AWAITING_SHIPMENT\"}' |
       tiktok-shop-harness call customer-7 POST /order/202309/orders/search \\
@@ -95,12 +98,8 @@ struct Line<'a> {
     code: Option<&'a str>,
     request_id: Option<&'a str>,
     content_type: Option<&'a str>,
-    /// The body, if it is text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<&'a str>,
-    /// The body in hexadecimal digits, if it is not text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_hex: Option<String>,
+    #[serde(flatten)]
+    body: JsonBody,
 }
 
 impl Call {
@@ -112,8 +111,17 @@ impl Call {
         request.content_type = content_type;
         request.body = body_file.map(|path| body(&path)).transpose()?;
 
-        let OpenedHost { host, opened, .. } = settings.open(report).await?;
-        let answer = host.call(&opened.tenant, &customer, request).await?;
+        let OpenedHost { host, opened, fake } = settings.open(report).await?;
+        let (shop, account) = match request.scope.clone() {
+            CallScope::Shop(shop) => (Some(shop), None),
+            CallScope::Seller(account) => (None, account),
+        };
+        let subject =
+            Subject { opened: &opened, fake, customer: &customer, account: account.as_ref(), shop: shop.as_ref() };
+        let answer = match host.call(&opened.tenant, &customer, request).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(subject.explained(error).await),
+        };
         if !answer.is_success() {
             report.set_refused();
         }
@@ -133,15 +141,13 @@ fn body(path: &PathBuf) -> Result<Vec<u8>, Failure> {
 
 fn print(answer: &CallResponse, report: &mut Report) {
     let CallResponse { http_status, code, request_id, content_type, body } = answer;
-    let text = std::str::from_utf8(body).ok();
     if report.is_json() {
         report.json(&Line {
             http_status: *http_status,
             code: code.as_deref(),
             request_id: request_id.as_deref(),
             content_type: content_type.as_deref(),
-            body: text,
-            body_hex: text.is_none().then(|| hex::encode(body)),
+            body: JsonBody::of(body),
         });
         return;
     }

@@ -11,7 +11,7 @@ use super::authorization_url::Shops;
 use crate::failure::Failure;
 use crate::input;
 use crate::output::{Report, ask, print_connection};
-use crate::settings::{HostArgs, OpenedHost, browser_session};
+use crate::settings::{Creation, HostArgs, OpenedHost, browser_session};
 
 /// Finish a consent: read its callback from standard input, store the connection
 #[derive(Args)]
@@ -31,10 +31,12 @@ pub(crate) struct Connect {
 
 const AFTER_HELP: &str = "\
 The callback is the address to which TikTok Shop sent the seller's browser back, or only its query.
+The command also reads what authorization-url --consent-as prints with --json.
 The state in the callback identifies the customer. The same user must have begun the consent with
 authorization-url, for the same tenant and storage, in the last ten minutes. After an install from
 TikTok's App Store, the callback has no state, so --app-store gives the customer. The code in the
-callback is a secret, so connect does not take it as an argument and never prints it.
+callback is a secret, so connect does not take it as an argument and never prints it. If there is no
+database, connect creates it, in a folder that exists.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -59,8 +61,11 @@ const MAX_BYTES: u64 = 64 * 1024;
 impl Connect {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         ask("Paste the address to which the browser was sent back, and press Enter:");
-        let query = query(&input::line(io::stdin().lock(), MAX_BYTES)?)?;
-        let OpenedHost { host, opened, .. } = self.settings.open(report).await?;
+        let line = input::line(io::stdin().lock(), MAX_BYTES).map_err(|error| {
+            Failure::Malformed(format!("{error}; expected only the address to which the browser was sent back"))
+        })?;
+        let query = query(&line)?;
+        let OpenedHost { host, opened, .. } = self.settings.open_or_create(Creation::Any, report).await?;
         let connection = match self.app_store {
             Some(customer) => {
                 let shops = self.shops.unwrap_or(Shops::All).into();
@@ -82,11 +87,45 @@ fn must_choose_a_shop(connection: &Connection) -> bool {
         && connection.shops.iter().all(|shop| !shop.linked)
 }
 
+/// Returns the callback from the JSON that `authorization-url --json` prints. Returns any other text unchanged.
+fn from_json(text: &str) -> Result<String, Failure> {
+    if !text.trim_start().starts_with('{') {
+        return Ok(text.to_owned());
+    }
+    let malformed = |what: &str| Failure::Malformed(format!("standard input: {what}"));
+    let objects = input::objects(text)?;
+    let member = |name: &str| objects.first().and_then(|object| object.remark(name));
+    if let Some(query) = member("callback_query") {
+        return Ok(query);
+    }
+    Err(malformed(if member("url").is_some() {
+        LINK
+    } else if objects.first().is_some_and(|object| object.optional("error").is_some()) {
+        "the error of an earlier command, not a callback"
+    } else {
+        "JSON without callback_query; expected the address to which the browser was sent back, or what \
+         authorization-url --consent-as prints with --json"
+    }))
+}
+
+/// Says that the input is the link of a consent, to which no seller has agreed yet.
+const LINK: &str = "the link of a consent, not a callback; open the link in the seller's browser, and pass the address \
+                    to which the browser is sent back; with a fake, authorization-url --consent-as SELLER consents at \
+                    once";
+
+/// Returns true if the query is that of a consent link.
+fn is_link(query: &str) -> bool {
+    let mut names = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, _)| name);
+    names.any(|name| matches!(name, "service_id" | "app_key")) && !query.contains("code=")
+}
+
 /// Returns the query of a pasted callback. The text may be an address with or without a scheme, a path with a query, or
 /// a query alone. It may also contain a byte order mark, quotes, a fragment, or `&amp;` in place of `&`.
 ///
 /// A text without a code and without an error is refused here, so that it does not use up the state.
 fn query(callback: &str) -> Result<Secret, Failure> {
+    let callback = from_json(callback)?;
+    let callback = callback.as_str();
     let malformed = |what: &str| Err(Failure::Malformed(format!("standard input: {what}")));
     let around = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}' | '<' | '>' | '"' | '\'' | '`');
     let callback = callback.trim_matches(around);
@@ -104,6 +143,7 @@ fn query(callback: &str) -> Result<Secret, Failure> {
         query if query.chars().any(|c| c.is_control() || c == ' ') => {
             malformed("not a callback: it contains a space or a control character")
         }
+        query if check_form(query).is_err() && is_link(query) => malformed(LINK),
         query if check_form(query).is_err() => malformed(
             "not a callback: it needs a query such as code=…&state=…, with one code or one error; the consent can still \
              be finished",
@@ -137,10 +177,24 @@ mod tests {
             ("https://p.example/cb?code=c&state=s", "code=c&state=s"),
             ("http://127.0.0.1:4010/callback?code=c&state=s#top", "code=c&state=s"),
             ("https://p.example/cb?code=a?b&state=s", "code=a?b&state=s"),
+            ("{\"callback_query\":\"code=c&state=s\"}\n", "code=c&state=s"),
             ("?code=c&state=s", "code=c&state=s"),
             ("code=c&state=s", "code=c&state=s"),
         ] {
             assert_eq!(query(callback).unwrap(), expected.into(), "{callback}");
+        }
+    }
+
+    #[test]
+    fn the_link_of_a_consent_is_recognised() {
+        let link = "https://services.tiktokshop.com/open/authorize?service_id=1&state=s";
+        for link in [
+            link,
+            "https://auth.tiktok-shops.com/oauth/authorize?app_key=k&state=s",
+            &format!("{{\"url\":\"{link}\"}}"),
+        ] {
+            let Failure::Malformed(text) = query(link).unwrap_err() else { panic!("{link}") };
+            assert!(text.contains("not a callback; open the link"), "{text}");
         }
     }
 
@@ -157,6 +211,12 @@ mod tests {
             "code=CANARY&code=CANARY",
             "code=CANARY CANARY",
             "code=\0CANARY",
+            "{\"callback_query\":\"CANARY\"}",
+            "{\"callback_query\":7,\"state\":\"CANARY\"}",
+            "{\"CANARY\":1}",
+            "{\"url\":\"https://services.tiktokshop.com/open/authorize?service_id=1&state=CANARY\"}",
+            "{\"error\":{\"status\":13,\"detail\":\"CANARY\"}}",
+            "https://services.tiktokshop.com/open/authorize?service_id=1&state=CANARY",
         ] {
             let Failure::Malformed(text) = query(callback).unwrap_err() else { panic!("{callback}") };
             assert!(text.starts_with("standard input: ") && !text.contains("CANARY"), "{text}");

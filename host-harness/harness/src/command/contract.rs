@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::clock::SystemClock;
+use tiktok_shop_sql_storage::OpenMode;
 use tiktok_shop_storage_contract as contract;
 use tiktok_shop_storage_contract::Outcome;
 
@@ -19,11 +20,15 @@ pub(crate) struct Contract {
     /// Database: sqlite:PATH, postgres:… or memory: [env: TIKTOK_SHOP_CONTRACT_STORAGE]
     #[arg(value_name = "ADDRESS", value_parser = Address::without_password)]
     address: Option<Address>,
+
+    /// Create the database if there is none
+    #[arg(long)]
+    create: bool,
 }
 
 const AFTER_HELP: &str = "\
 Use an empty database, because the checks write into it. The command refuses a database that
-contains connections. If the address contains a password, put it into the variable
+contains connections. It creates a file or tables only with --create. If the address contains a password, put it into the variable
 TIKTOK_SHOP_CONTRACT_STORAGE.
 
 Example:
@@ -58,7 +63,8 @@ impl Contract {
                 return Err(Failure::Malformed(format!("no database named; give ADDRESS or set {CONTRACT_STORAGE}")));
             }
         };
-        let storage = address.open(Arc::new(SystemClock::new())).await?;
+        let mode = if self.create { OpenMode::Create } else { OpenMode::Existing };
+        let storage = address.open(mode, Arc::new(SystemClock::new())).await?;
         if storage.key_uses(None, MAX_KEYS).await?.iter().any(|key| key.records > 0) {
             return Err(Failure::Malformed("this database contains connections; use an empty one".to_owned()));
         }

@@ -2,12 +2,11 @@
 
 use clap::Args;
 use serde::Serialize;
-use tiktok_shop_host::connection::Connection;
-use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant};
+use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, SharedConnection};
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 
 use crate::failure::Failure;
-use crate::output::{BAD, ConnectionLine, FailureLine, GOOD, Report, count, print_connection};
+use crate::output::{Answer, BAD, ConnectionLine, FailureLine, GOOD, Report, confirm, count, note, print_connection};
 use crate::settings::{HostArgs, Needs, OpenedHost};
 
 /// End a customer's connections, or remove one shop from them
@@ -29,37 +28,54 @@ pub(crate) struct Disconnect {
     #[arg(long)]
     revoke: bool,
 
+    /// Revoke without asking; required if standard input is not a terminal
+    #[arg(long, requires = "revoke")]
+    yes: bool,
+
+    /// Succeed even if there is nothing of that name, for scripts that repeat the command
+    #[arg(long)]
+    allow_absent: bool,
+
     #[command(flatten)]
     settings: HostArgs,
 }
 
 const AFTER_HELP: &str = "\
-The command deletes the tokens first, and then the rest of the connection. You can safely repeat
-it. Without --revoke, it sends nothing to TikTok Shop, and the seller can still remove the app in
-Seller Center. With --revoke, it asks TikTok Shop before it deletes anything. Other customers who
-have the same shop then lose the access too. Without --revoke and --shop, the command needs no host
-keys, so that connections can be ended after the host keys are lost.
+The command deletes the tokens first, and then the rest of the connection. Without --revoke, it
+sends nothing to TikTok Shop, and the seller can still remove the app in Seller Center. With
+--revoke, it asks TikTok Shop before it deletes anything. Other customers of the tenant who have the
+same shops then lose them too. So the command first says whom it concerns, and asks on a terminal.
+If the customer, account or shop is not there, the command changes nothing and ends with status 5.
+Without --revoke and --shop, the command needs no host keys, so that connections can be ended after
+the host keys are lost.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
-  $ tiktok-shop-harness disconnect customer-7 --shop 7490000000000000001 --revoke
+  $ tiktok-shop-harness disconnect customer-7 --shop 7490000000000000001 --revoke --yes
   customer-7 is disconnected
 
   $ tiktok-shop-harness disconnect customer-7
-  customer-7 is disconnected
+  error: customer-7 is not connected; list-connections --tenant-wide shows who is
 
-Exit status: 0 if the connections have ended, or if there were none; 1 if they have ended here but
-TikTok Shop did not withdraw the access to a shop; for others see tiktok-shop-harness --help. After
-any other status, run the same command again to finish.";
+  $ tiktok-shop-harness disconnect customer-7 --allow-absent
+  customer-7: nothing to disconnect
+
+Exit status: 0 if the connections have ended; 1 if they have ended here but TikTok Shop did not
+withdraw the access to a shop, or if the answer to the question was no; 2 if --revoke needs --yes;
+5 if there is nothing of that name; for others see tiktok-shop-harness --help. After any other
+status, run the same command with --allow-absent again to finish.";
 
 #[derive(Serialize)]
 struct Line<'a> {
     customer: &'a str,
-    /// Whether the customer had the account or the linked shop before the command.
+    /// Whether the customer had the account or the shop before the command.
     found: bool,
     /// The connections that continue.
     remaining: Vec<ConnectionLine<'a>>,
     not_revoked: Vec<NotRevokedLine<'a>>,
+    /// With `--revoke`: the connections of other customers that have lost shops, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared: Option<Vec<SharedLine<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -70,9 +86,16 @@ struct NotRevokedLine<'a> {
     failure: FailureLine<'a>,
 }
 
+#[derive(Serialize)]
+struct SharedLine<'a> {
+    customer: &'a str,
+    account: &'a str,
+    shops: Vec<&'a str>,
+}
+
 impl Disconnect {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let Self { customer, account, shop, revoke, settings } = self;
+        let Self { customer, account, shop, revoke, yes, allow_absent, settings } = self;
         let target = shop.map_or(DisconnectTarget::All(account), DisconnectTarget::Shop);
         let remote = if revoke { RemoteGrant::Revoke } else { RemoteGrant::Keep };
         // A whole connection is deleted without opening anything. To remove one of its shops, the ciphers of the other
@@ -80,11 +103,20 @@ impl Disconnect {
         let opens_nothing = matches!((&target, remote), (DisconnectTarget::All(_), RemoteGrant::Keep));
         let needs = if opens_nothing { Needs::NO_KEYS } else { Needs::EVERYTHING };
         let OpenedHost { host, opened, .. } = settings.open_for(needs, report).await?;
-        let before = host.list_connections(&opened.tenant, &customer).await?;
-        let found = before.iter().any(|connection| contains(connection, &target));
-        // An interrupted `connect` may have stored tokens without a row. Such a connection is not in the list, but its
-        // tokens must be deleted. So this command calls `disconnect` even if the list does not contain the target.
-        let Disconnected { not_revoked, .. } = host.disconnect(&opened.tenant, &customer, target, remote).await?;
+        let shared = match remote {
+            RemoteGrant::Revoke => host.shared_connections(&opened.tenant, &customer, &target).await?,
+            RemoteGrant::Keep => Vec::new(),
+        };
+        if revoke && !yes {
+            ask_to_revoke(&shared).await?;
+        }
+        // An interrupted `connect` may have stored tokens without a row. Such a connection is not in a list, but its
+        // tokens must be deleted. So the call itself finds out whether there is something of that name.
+        let ended = host.disconnect(&opened.tenant, &customer, target.clone(), remote).await?;
+        let Disconnected { found, not_revoked, .. } = ended;
+        if found.is_empty() && !allow_absent {
+            return Err(Failure::Absent(absent(&customer, &target)));
+        }
         let remaining = host.list_connections(&opened.tenant, &customer).await?;
         if !not_revoked.is_empty() {
             report.set_refused();
@@ -92,7 +124,7 @@ impl Disconnect {
         if report.is_json() {
             report.json(&Line {
                 customer: customer.as_str(),
-                found,
+                found: !found.is_empty(),
                 remaining: remaining.iter().map(ConnectionLine::from).collect(),
                 not_revoked: not_revoked
                     .iter()
@@ -102,29 +134,79 @@ impl Disconnect {
                         failure: failure.into(),
                     })
                     .collect(),
+                shared: revoke.then(|| shared.iter().map(SharedLine::from).collect()),
             });
             return Ok(());
         }
-        let continuing = count(remaining.len() as u64, "connection continues", "connections continue");
-        match (remaining.is_empty(), found) {
-            (true, _) => report.styled(GOOD, &format!("{customer} is disconnected")),
-            (false, true) => report.styled(GOOD, &format!("{customer}: disconnected; {continuing}")),
-            (false, false) => report.styled(BAD, &format!("{customer}: nothing to disconnect; {continuing}")),
+        let continuing = match remaining.len() {
+            0 => String::new(),
+            number => format!("; {}", count(number as u64, "connection continues", "connections continue")),
+        };
+        match (found.is_empty(), remaining.is_empty()) {
+            (true, _) => report.styled(BAD, &format!("{customer}: nothing to disconnect{continuing}")),
+            (false, true) => report.styled(GOOD, &format!("{customer} is disconnected")),
+            (false, false) => report.styled(GOOD, &format!("{customer}: disconnected{continuing}")),
         }
         remaining.iter().for_each(|connection| print_connection(connection, opened.now(), report));
         for NotRevoked { account, shop, failure } in &not_revoked {
             let shop = shop.as_ref().map_or_else(|| "all shops".to_owned(), |shop| format!("shop {shop}"));
             report.detail("access", BAD, &format!("TikTok Shop still grants {shop} of account {account}: {failure}"));
         }
+        for connection in &shared {
+            report.detail("shared", BAD, &described(connection));
+        }
         Ok(())
     }
 }
 
-/// Checks whether a connection belongs to the target: it has the account of the target, or the shop of the target is
-/// linked in it.
-fn contains(connection: &Connection, target: &DisconnectTarget) -> bool {
-    match target {
-        DisconnectTarget::All(account) => account.as_ref().is_none_or(|account| *account == connection.key.account),
-        DisconnectTarget::Shop(id) => connection.shops.iter().any(|shop| shop.id == *id && shop.linked),
+/// Asks on a terminal whether TikTok Shop shall withdraw the access, and says whom this concerns. Fails if the answer
+/// is no, or if nobody can be asked.
+async fn ask_to_revoke(shared: &[SharedConnection]) -> Result<(), Failure> {
+    let others: Vec<_> = shared.iter().map(described).collect();
+    let question = "TikTok Shop will withdraw the app's access, and the seller gets an e-mail. Continue? [y/N]";
+    others.iter().for_each(|other| note(other));
+    match confirm(question).await {
+        Answer::Yes => Ok(()),
+        Answer::No => Err(Failure::Refused("nothing was changed, because the answer was not yes".to_owned())),
+        Answer::NobodyToAsk => {
+            let concerned = match others.len() {
+                0 => "no other customer has the same shops".to_owned(),
+                number => {
+                    let connections = count(number as u64, "connection of another customer", "connections of others");
+                    format!("{connections} would lose shops, too")
+                }
+            };
+            Err(Failure::Malformed(format!(
+                "--revoke: TikTok Shop would withdraw the app's access, and {concerned}; confirm with --yes"
+            )))
+        }
+    }
+}
+
+/// Says which shops another customer loses.
+fn described(SharedConnection { key, shops }: &SharedConnection) -> String {
+    let shops = shops.iter().map(ShopId::as_str).collect::<Vec<_>>().join(", ");
+    format!("customer {} (account {}) has the same shops and loses them, too: {shops}", key.customer, key.account)
+}
+
+/// Says that the customer has nothing of this name, and where to look.
+fn absent(customer: &CustomerId, target: &DisconnectTarget) -> String {
+    let (what, look) = match target {
+        DisconnectTarget::All(None) => {
+            return format!("{customer} is not connected; list-connections --tenant-wide shows who is");
+        }
+        DisconnectTarget::All(Some(account)) => (format!("account {account}"), "accounts"),
+        DisconnectTarget::Shop(shop) => (format!("shop {shop}"), "shops"),
+    };
+    format!("{customer} has no {what}; list-connections {customer} shows the {look}")
+}
+
+impl<'a> From<&'a SharedConnection> for SharedLine<'a> {
+    fn from(SharedConnection { key, shops }: &'a SharedConnection) -> Self {
+        Self {
+            customer: key.customer.as_str(),
+            account: key.account.as_str(),
+            shops: shops.iter().map(ShopId::as_str).collect(),
+        }
     }
 }

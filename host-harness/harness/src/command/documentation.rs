@@ -45,6 +45,7 @@ A mistake is an error, never a quiet loss:
 | host keys: `ID:HEX` with 64 hexadecimal digits, separated by commas; the first one wraps data keys | | `TIKTOK_SHOP_HOST_KEYS` | |
 | file of host keys, one per line; default `host-keys` in the data folder, or `fake-host-keys` with a fake; `keys init` [makes the file](#host-keys); use a file for one database only | `--key-file` | `TIKTOK_SHOP_KEY_FILE` | `key-file` |
 | [who may read](#files-that-the-program-refuses) the key file and the configuration file: `owner`, `group` or `mounted`; default `owner` | `--file-access` | `TIKTOK_SHOP_FILE_ACCESS` | `file-access`, for the key file |
+| key service: OpenBao or Vault ([keys.md](keys.md)); its token or secret id | | `TIKTOK_SHOP_KEY_SERVICE_TOKEN`, `TIKTOK_SHOP_KEY_SERVICE_SECRET_ID` | `[key-service]` |
 | component; default `tiktok_shop_connector.wasm` beside the program, or in `target/dist` of the workspace in which the program was built | `--component` | `TIKTOK_SHOP_COMPONENT` | |
 | SHA-256 that the component must have, 64 hexadecimal digits; without it, any component | `--component-sha256` | `TIKTOK_SHOP_COMPONENT_SHA256` | `component-sha256` |
 | configuration file; default `config.toml` in the configuration folder, if that file exists | `--config` | `TIKTOK_SHOP_CONFIG` | |
@@ -55,6 +56,8 @@ A mistake is an error, never a quiet loss:
 | app secret | | `TIKTOK_SHOP_APP_SECRET` | `tenants.NAME.app-secret` |
 | the previous app secret, for webhooks | | `TIKTOK_SHOP_PREVIOUS_APP_SECRET` | `tenants.NAME.previous-app-secret` |
 | Partner Center's authorization link | | `TIKTOK_SHOP_AUTHORIZATION_LINK` | `tenants.NAME.authorization-link` |
+| forward proxy to TikTok Shop: `http://USER:PASSWORD@HOST:PORT` or `https://…`; without it, none, and `HTTPS_PROXY` is not read | | `TIKTOK_SHOP_PROXY` | `egress.proxy` |
+| file of certificate authorities, in PEM, for an `https://` proxy; default Mozilla's authorities | | `TIKTOK_SHOP_PROXY_CERTIFICATES` | `egress.proxy-certificates` |
 | database that `contract` checks | its argument, without a password | `TIKTOK_SHOP_CONTRACT_STORAGE` | |
 
 The data folder is `$XDG_DATA_HOME/tiktok-shop-harness` (`~/.local/share/…`), the configuration folder
@@ -117,14 +120,30 @@ the configuration file itself, use the option or the variable.
 
 A component may be readable for everybody and may have several names. The other rules hold for it, too, unless its SHA-256 is pinned.
 
+### Which commands create a database
+
+`migrate` and `connect` create a database that a setting names, and only in a folder that exists. `authorization-url` creates only the
+default database. `contract` creates one only with `--create`. Every other command ends with status 3 if there is no database, and creates
+nothing. Only `migrate` changes the tables of an earlier release. [storage.md](storage.md#open-create-migrate) says how to update a fleet.
+
 ### The address of a PostgreSQL server
 
 A server that is reached by a socket, by `localhost` or by a loopback address needs no TLS. For every other server the program uses
 `sslmode=verify-full`, also if the address does not say so, and refuses a weaker mode. `sslrootcert=FILE` names a certificate authority
 of your own. If the network is protected in another way, append `unverified-server=allowed`. Then the address decides with `sslmode`.
 
-An address in an argument may contain only parameters that are not secret. So put an address with a password into `TIKTOK_SHOP_STORAGE`,
+[storage.md](storage.md#postgresql) lists the parameters of an address. An unknown one is an error. An address in an argument may contain
+only parameters that are not secret. So put an address with a password into `TIKTOK_SHOP_STORAGE`,
 for `contract` into `TIKTOK_SHOP_CONTRACT_STORAGE`, or into the configuration file.
+
+### A forward proxy
+
+The proxy is asked with `CONNECT` for `auth.tiktok-shops.com:443` and `open-api.tiktokglobalshop.com:443`, and for nothing else, so it must
+allow these two. TLS with TikTok Shop runs inside the tunnel: a proxy that inspects TLS must exempt the two names. The proxy resolves them.
+User and password may be left out. In both, write `%40` for `@`, `%25` for `%`, and `%3A` for a `:` in the user. They cross the network to
+an `http://` proxy in clear. If the proxy is away or refuses, nothing was sent to TikTok Shop, and the command ends with status 10. The
+error names the proxy and says what to do. The proxy must keep idle tunnels open for more than 20 seconds, so that it closes none while a
+request is on its way. A command with a fake does not use the proxy.
 
 ### With a fake
 
@@ -148,6 +167,9 @@ Relative paths start at the folder of the file. An unknown member is an error.
 storage = \"postgres://connector:PASSWORD@db.example/shops?sslmode=verify-full\"
 key-file = \"host-keys\"
 file-access = \"owner\" # or \"group\" or \"mounted\"
+
+[egress]
+proxy = \"http://connector:PASSWORD@proxy.internal:3128\"
 
 [tenants.default]
 app-key = \"6a1b2c3d4e5f6\"

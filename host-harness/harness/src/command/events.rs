@@ -94,7 +94,10 @@ fn values(kind: &EventKind) -> String {
         EventKind::Notice { days, ends } => {
             format!(": ends within {}, at {}", count((*days).into(), "day", "days"), time(*ends))
         }
-        EventKind::ShopsLinked { shops } | EventKind::ShopsUnlinked { shops } => {
+        EventKind::ShopsLinked { shops }
+        | EventKind::ShopsUnlinked { shops }
+        | EventKind::ShopsLost { shops }
+        | EventKind::ShopsRegained { shops } => {
             format!(": {}", shops.iter().map(ShopId::as_str).collect::<Vec<_>>().join(", "))
         }
         EventKind::KeysRotated { host_key } => format!(" to {host_key}"),

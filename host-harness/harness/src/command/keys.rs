@@ -35,10 +35,11 @@ enum KeysCommand {
 
 const AFTER_HELP: &str = "\
 Each tenant has a data key, which seals the tenant's stored tokens and ciphers. A host key wraps the
-data keys. The host key comes from the key file or from the environment. Run keys init once to make
-the key file of a new database. No other command makes a key, except on the first run with the
-database and the key file in the data folder, and with a fake. To change the host key, run keys
-rotate, and then keys retire with the name of the old host key.
+data keys. The host key comes from the key file, from the environment or from a key service
+(docs/keys.md). Run keys init once to make the key file of a new database. No other command makes a
+key file, except on the first run with the database and the key file in the data folder, and with a
+fake. To change the host key, run keys rotate, and then keys retire with the name of the old host
+key.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 

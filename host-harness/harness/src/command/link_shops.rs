@@ -1,6 +1,7 @@
 //! `link-shops`: sets which shops of an account are linked to the customer.
 
 use clap::Args;
+use tiktok_shop_host::connection::{Connection, ConnectionStatus, Shop, ShopStanding};
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 
 use crate::failure::Failure;
@@ -14,9 +15,13 @@ pub(crate) struct LinkShops {
     /// Customer whose connection is changed
     customer: CustomerId,
 
-    /// TikTok's ids of the shops to link; if no id is given, all shops are unlinked, but the tokens are kept
+    /// TikTok's ids of the shops to link; all other shops of the account are unlinked
     #[arg(value_name = "SHOP")]
     shops: Vec<ShopId>,
+
+    /// Unlink all shops of the account; the tokens are kept
+    #[arg(long, conflicts_with = "shops")]
+    none: bool,
 
     /// Account whose shops are linked; needed only if the customer has several accounts
     #[arg(long, value_name = "ID")]
@@ -27,7 +32,9 @@ pub(crate) struct LinkShops {
 }
 
 const AFTER_HELP: &str = "\
-This command sends nothing to TikTok Shop. list-connections shows the ids of the shops.
+This command sends nothing to TikTok Shop. list-connections shows the ids of the shops. Without an
+id, the command changes nothing and fails, so an empty variable of a script unlinks no shop. A shop
+that TikTok Shop no longer grants can't be linked, but it may stay linked.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -39,15 +46,43 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   $ tiktok-shop-harness link-shops customer-7 42
   error: invalid-request: unknown-shop: …
 
-Exit status: 0 if these shops are linked now; 13 if the account does not have one of the shops, and
-then nothing changes; for others see tiktok-shop-harness --help.";
+  $ tiktok-shop-harness link-shops customer-7
+  error: no shop is named; name the shops to link, or unlink all shops with --none
+
+Exit status: 0 if these shops are linked now; 2 if neither a shop nor --none is given; 11 if TikTok
+Shop no longer grants one of the shops; 13 if the account does not have one of the shops. After any
+status but 0, nothing has changed. For others see tiktok-shop-harness --help.";
 
 impl LinkShops {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let Self { customer, shops, account, settings } = self;
+        let Self { customer, shops, none, account, settings } = self;
+        if shops.is_empty() && !none {
+            let what = "no shop is named; name the shops to link, or unlink all shops with --none";
+            return Err(Failure::Malformed(what.to_owned()));
+        }
         let OpenedHost { host, opened, .. } = settings.open(report).await?;
         let connection = host.link_shops(&opened.tenant, &customer, account.as_ref(), &shops).await?;
         print_connection(&connection, opened.now(), report);
+        for shop in connection.shops.iter().filter(|shop| shop.linked) {
+            if let Some(why) = unusable(&connection, shop) {
+                report.note(&format!("{customer} can't use the linked shop {} now: {why}", shop.id));
+            }
+        }
         Ok(())
+    }
+}
+
+/// Returns why the customer can't use a linked shop now, and what helps. `None` if the customer can use it.
+fn unusable(connection: &Connection, shop: &Shop) -> Option<&'static str> {
+    if matches!(connection.status, ConnectionStatus::ReauthorizationRequired(_)) {
+        return Some("the connection does not work; the seller must consent again");
+    }
+    match shop.standing {
+        ShopStanding::NoLongerGranted => Some("TikTok Shop no longer grants it; the seller must consent again"),
+        ShopStanding::Unconfirmed => Some("TikTok Shop has not listed it since the new consent; run refresh"),
+        ShopStanding::Granted | ShopStanding::Inactive if shop.cipher.is_none() => {
+            Some("its cipher is not known here; run refresh, which reads the ciphers")
+        }
+        ShopStanding::Granted | ShopStanding::Inactive => None,
     }
 }

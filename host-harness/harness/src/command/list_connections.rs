@@ -1,18 +1,51 @@
-//! `list-connections`: lists the connections of a customer.
+//! `list-connections`: lists the connections of a customer, or of the whole tenant.
 
-use clap::Args;
-use tiktok_shop_host::CustomerId;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, value_parser};
+use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
+use tiktok_shop_host::storage::RowFilter;
+use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 
 use crate::failure::Failure;
 use crate::output::{Report, print_connection};
 use crate::settings::{HostArgs, Needs, OpenedHost};
 
-/// List a customer's connections, with their status and all their shops
+/// List the connections of a customer or of a tenant, with their status and all their shops
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ListConnections {
     /// Customer whose connections are listed
-    customer: CustomerId,
+    #[arg(required_unless_present = "tenant_wide", conflicts_with = "tenant_wide")]
+    customer: Option<CustomerId>,
+
+    /// List the connections of all customers of the tenant, page by page
+    #[arg(long)]
+    tenant_wide: bool,
+
+    /// Only connections with this status, as of their last refresh
+    #[arg(long, value_name = "STATUS", requires = "tenant_wide", value_parser = status(), hide_possible_values = true)]
+    status: Option<StatusKind>,
+
+    /// Only connections that contain this shop
+    #[arg(long, value_name = "ID", requires = "tenant_wide")]
+    shop: Option<ShopId>,
+
+    /// Only connections of the seller with exactly this name
+    #[arg(long, value_name = "NAME", requires = "tenant_wide")]
+    seller: Option<String>,
+
+    /// Only connections of this seller account
+    #[arg(long, value_name = "ID", requires = "tenant_wide")]
+    account: Option<AccountId>,
+
+    /// Maximum number of connections, 1 to 1000 [default: 100]
+    #[arg(long, value_name = "NUMBER", requires = "tenant_wide", value_parser = value_parser!(u16).range(1..=1000))]
+    limit: Option<u16>,
+
+    /// Customer and account after which the list begins
+    #[arg(long, num_args = 2, value_names = ["CUSTOMER", "ACCOUNT"], requires = "tenant_wide")]
+    #[arg(allow_hyphen_values = true)]
+    after: Vec<String>,
 
     #[command(flatten)]
     settings: HostArgs,
@@ -20,7 +53,12 @@ pub(crate) struct ListConnections {
 
 const AFTER_HELP: &str = "\
 This command reads the storage and sends nothing to TikTok Shop. It also works without the right
-host keys. Then it shows \"cipher none\" for every shop.
+host keys. Then it shows \"cipher none\" for every shop. refresh, call, link-shops and disconnect
+accept the customer and the account that the list shows.
+
+With --tenant-wide, the list is ordered by customer and account. The statuses are active,
+authorization-ending and reauthorization-required. If there may be more connections, a note says how
+to continue.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -31,20 +69,79 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
       consent ends …
       shop    7490000000000000001  Teapot Corner (GB), linked, cipher present
 
-  $ tiktok-shop-harness list-connections customer-7 --json
+  $ tiktok-shop-harness list-connections --tenant-wide --shop 7490000000000000001 --json
   {\"customer\":\"customer-7\",…,\"status\":\"active\",…}
 
-Exit status: 0, also if the customer is not connected; for others see tiktok-shop-harness --help.";
+  $ tiktok-shop-harness list-connections --tenant-wide --status reauthorization-required
+  note: no connection of the tenant matches
+
+Exit status: 0, also if there is no such connection; for others see tiktok-shop-harness --help.";
+
+/// The number of connections in a page, unless `--limit` says otherwise.
+const LIMIT: u16 = 100;
+
+/// Returns a parser for the kinds of status.
+fn status() -> impl TypedValueParser<Value = StatusKind> {
+    PossibleValuesParser::new(StatusKind::ALL.map(StatusKind::as_str)).try_map(|word| word.parse::<StatusKind>())
+}
 
 impl ListConnections {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let Self { customer, settings } = self;
+        let Self { customer, tenant_wide: _, status, shop, seller, account, limit, after, settings } = self;
+        let filter = RowFilter { status, shop, account, seller_name: seller };
+        let after = match after.as_slice() {
+            [] => None,
+            [customer, account] => Some(key(customer, account)?),
+            _ => return Err(Failure::Malformed("--after <CUSTOMER> <ACCOUNT> is given twice".to_owned())),
+        };
+        let limit = usize::from(limit.unwrap_or(LIMIT));
         let OpenedHost { host, opened, .. } = settings.open_for(Needs::NO_KEYS, report).await?;
-        let connections = host.list_connections(&opened.tenant, &customer).await?;
-        if connections.is_empty() && !report.is_json() {
-            report.note(&format!("{customer} is not connected; begin a consent with authorization-url"));
-        }
+        let connections = match &customer {
+            Some(customer) => host.list_connections(&opened.tenant, customer).await?,
+            None => host.tenant_connections(&opened.tenant, &filter, after.as_ref(), limit).await?,
+        };
         connections.iter().for_each(|connection| print_connection(connection, opened.now(), report));
+        match (customer, connections.last()) {
+            (Some(customer), None) if !report.is_json() => {
+                report.note(&format!("{customer} is not connected; begin a consent with authorization-url"));
+            }
+            (None, None) if !report.is_json() => report.note("no connection of the tenant matches"),
+            (None, Some(last)) if connections.len() == limit => report.note(&format!(
+                "there may be more connections; continue with --after {} {}",
+                quoted(last.key.customer.as_str()),
+                quoted(last.key.account.as_str())
+            )),
+            _ => {}
+        }
         Ok(())
+    }
+}
+
+fn key(customer: &str, account: &str) -> Result<ConnectionKey, Failure> {
+    let malformed = |error: tiktok_shop_host::InvalidId| Failure::Malformed(format!("--after: {error}"));
+    Ok(ConnectionKey { customer: customer.parse().map_err(malformed)?, account: account.parse().map_err(malformed)? })
+}
+
+/// Returns the text as a shell reads it as one word.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,".contains(c);
+    if text.chars().all(is_plain) && !text.starts_with('-') {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_shell_reads_a_quoted_text_as_one_word() {
+        for (text, expected) in
+            [("customer-7", "customer-7"), ("a b", "'a b'"), ("a'b", "'a'\\''b'"), ("$(x)", "'$(x)'"), ("-x", "'-x'")]
+        {
+            assert_eq!(quoted(text), expected);
+        }
     }
 }

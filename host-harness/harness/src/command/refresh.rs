@@ -3,9 +3,11 @@
 use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
+use tiktok_shop_connector_core::error::Cause;
 use tiktok_shop_host::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use tiktok_shop_host::{AccountId, CallError, CustomerId};
 
+use super::held_back::{Subject, latest};
 use crate::failure::Failure;
 use crate::output::{BAD, ConnectionLine, Report, print_connection};
 use crate::settings::{HostArgs, OpenedHost};
@@ -33,7 +35,8 @@ const AFTER_HELP: &str = "\
 The tokens are due for renewal about one day before the access token ends. If several processes
 refresh a connection at the same time, only one of them renews the tokens. The last line says what
 was done: TikTok Shop has issued new tokens, or only the shops were read, or nothing was sent. After
-a refresh whose answer was lost or could not be read, nothing is sent for 120 s.
+a refresh whose answer was lost or could not be read, nothing is sent for 120 s. list-connections
+shows the customer and the account.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -64,15 +67,29 @@ impl Refresh {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { customer, account, force, settings } = self;
         let mode = if force { RefreshMode::Forced } else { RefreshMode::WhenDue };
-        let OpenedHost { host, opened, .. } = settings.open(report).await?;
-        let Refreshed { connection, effect } = host.refresh(&opened.tenant, &customer, account.as_ref(), mode).await?;
+        let OpenedHost { host, opened, fake } = settings.open(report).await?;
+        let subject = Subject { opened: &opened, fake, customer: &customer, account: account.as_ref(), shop: None };
+        let Refreshed { connection, effect } =
+            match host.refresh(&opened.tenant, &customer, account.as_ref(), mode).await {
+                Ok(refreshed) => refreshed,
+                Err(error) => return Err(subject.explained(error).await),
+            };
         let (word, done, why) = match effect {
             RefreshEffect::Renewed => ("renewed", "new tokens stored, shops read", None),
             RefreshEffect::ShopsRead => ("shops-read", "shops read; the tokens were not due", None),
             // With `--force`, the user requires a renewal. The tokens were not renewed, so the command fails.
             RefreshEffect::NothingSent(error) if force => return Err(CallError::Connector(error).into()),
             RefreshEffect::NothingSent(error) => {
-                ("nothing-sent", "nothing was sent to TikTok Shop", Some(error.failure().to_string()))
+                let why = error.failure().to_string();
+                let held_back = connection.last_failure.as_ref().filter(|_| {
+                    // Another call's refresh needs no explanation. A connection that is held back does.
+                    error.failure().code == Cause::BackingOff.code()
+                });
+                let why = match held_back {
+                    Some(past) => format!("{why} The latest failure: {}. Next: {}", latest(past), subject.next()),
+                    None => why,
+                };
+                ("nothing-sent", "nothing was sent to TikTok Shop", Some(why))
             }
         };
         if report.is_json() {

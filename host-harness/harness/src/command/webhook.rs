@@ -7,7 +7,10 @@ use std::io;
 use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
-use tiktok_shop_host::webhook::{Webhook, WebhookReply};
+use tiktok_shop_connector_core::json::{self, Members};
+use tiktok_shop_connector_core::time::event_time;
+use tiktok_shop_host::connection::UnixSeconds;
+use tiktok_shop_host::webhook::{Webhook, WebhookEffect, WebhookReply};
 use tiktok_shop_host::{CallError, ShopId};
 
 use crate::failure::Failure;
@@ -76,6 +79,9 @@ struct EventLine<'a> {
     occurred_at: Option<u64>,
     data: &'a str,
     effect: &'static str,
+    /// When the authorization ends, if the effect is `authorization-ending`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_at: Option<u64>,
     owners: Vec<OwnerLine<'a>>,
 }
 
@@ -142,12 +148,24 @@ fn print(event: &Webhook, report: &mut Report) {
     report.detail("type", plain, &event.event_type.to_string());
     report.detail("shop", plain, event.shop.as_ref().map_or("none", ShopId::as_str));
     report.detail("time", plain, &event.occurred_at.map_or_else(|| "unknown".to_owned(), time));
-    report.detail("effect", plain, event.effect.as_str());
+    let ends = announced_end(event).map(|at| format!(": {}", time(at))).unwrap_or_default();
+    report.detail("effect", plain, &format!("{}{ends}", event.effect.as_str()));
     for owner in &event.owners {
         let may_use = if owner.may_use { "may use the shop" } else { "may not use the shop" };
         report.detail("owner", plain, &format!("{}, account {}, {may_use}", owner.key.customer, owner.key.account));
     }
     report.detail("data", plain, &event.data);
+}
+
+/// Returns when the authorization ends, if the event announces it and the connector has recorded it.
+fn announced_end(event: &Webhook) -> Option<UnixSeconds> {
+    if event.effect != WebhookEffect::AuthorizationEnding {
+        return None;
+    }
+    // TikTok may send `data` as a JSON text that contains the object.
+    let wrapped = json::text(&event.data);
+    let data = Members::parse(wrapped.as_ref().unwrap_or(&event.data).as_bytes())?;
+    data.whole_number("expiration_time").and_then(event_time).map(|at| UnixSeconds(at.seconds()))
 }
 
 impl<'a> From<&'a Webhook> for EventLine<'a> {
@@ -164,6 +182,7 @@ impl<'a> From<&'a Webhook> for EventLine<'a> {
             occurred_at: event.occurred_at.map(|at| at.0),
             data: &event.data,
             effect: event.effect.as_str(),
+            ends_at: announced_end(event).map(|at| at.0),
             owners: owners.collect(),
         }
     }

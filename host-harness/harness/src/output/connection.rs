@@ -14,7 +14,9 @@ pub(crate) fn print_connection(connection: &Connection, now: UnixSeconds, report
         return report.json(&ConnectionLine::from(connection));
     }
     let Connection { key, seller_name, seller_base_region, status, shops, .. } = connection;
-    let style = if matches!(status, ConnectionStatus::ReauthorizationRequired(_)) { BAD } else { GOOD };
+    let has_ended = status.ends_at().is_some_and(|at| at <= now);
+    let is_dead = matches!(status, ConnectionStatus::ReauthorizationRequired(_));
+    let style = if is_dead || has_ended { BAD } else { GOOD };
     report.styled(
         style,
         &format!("{}: {seller_name} ({seller_base_region}), {}", key.customer, status_in_full(*status, now)),
@@ -23,6 +25,13 @@ pub(crate) fn print_connection(connection: &Connection, now: UnixSeconds, report
     report.detail("account", plain, key.account.as_str());
     report.detail("token", plain, &format!("ends {}", end(connection.access_expires_at, now)));
     report.detail("consent", plain, &format!("ends {}", end(connection.ends_at(), now)));
+    if has_ended {
+        report.detail(
+            "ended",
+            BAD,
+            "the consent has ended by its date; refresh asks TikTok Shop whether it still works",
+        );
+    }
     for shop in shops {
         let linked = if shop.linked { "linked" } else { "not linked" };
         let standing = match shop.standing {

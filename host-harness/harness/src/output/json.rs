@@ -191,7 +191,10 @@ impl<'a> From<&'a Event> for EventLine<'a> {
             EventKind::AuthorizationEnding { ends } => line.ends_at = Some(ends.0),
             EventKind::ReauthorizationRequired(why) => line.reason = Some(why.as_str()),
             EventKind::Notice { days, ends } => (line.days, line.ends_at) = (Some(*days), Some(ends.0)),
-            EventKind::ShopsLinked { shops } | EventKind::ShopsUnlinked { shops } => {
+            EventKind::ShopsLinked { shops }
+            | EventKind::ShopsUnlinked { shops }
+            | EventKind::ShopsLost { shops }
+            | EventKind::ShopsRegained { shops } => {
                 line.shops = Some(shops.iter().map(ShopId::as_str).collect());
             }
             EventKind::KeysRotated { host_key } | EventKind::HostKeyRetired { host_key } => {

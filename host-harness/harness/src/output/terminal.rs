@@ -37,6 +37,31 @@ pub(crate) fn ask(question: &str) {
     }
 }
 
+/// The answer to a question that a person is asked.
+pub(crate) enum Answer {
+    Yes,
+    No,
+    /// Standard input is not a terminal, so nobody was asked.
+    NobodyToAsk,
+}
+
+/// Asks a person on the terminal for a confirmation. Only `y` and `yes` mean yes.
+pub(crate) async fn confirm(question: &str) -> Answer {
+    if !io::stdin().is_terminal() {
+        return Answer::NobodyToAsk;
+    }
+    ask(question);
+    // The thread is not joined, so that Ctrl-C ends the program while the question is open.
+    let (answered, answer) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let _length_or_error = io::stdin().read_line(&mut line);
+        let _nobody_waits = answered.send(line);
+    });
+    let line = answer.await.unwrap_or_default();
+    if matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") { Answer::Yes } else { Answer::No }
+}
+
 /// Writes a note to standard error.
 pub(crate) fn note(text: &str) {
     write_stderr(&format!("{DIM}note:{DIM:#} {}\n", visible(text)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use percent_encoding::percent_decode_str;
 use tiktok_shop_host::clock::Clock;
 use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
-use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
+use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SqlStorage};
 
 use super::configured_text::{Rule, cleaned};
 use super::environment;
@@ -39,8 +39,10 @@ impl Address {
         // Two slashes may stand before the path, as in a URL.
         let path = text.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         match path {
-            Some("") => Err("no path after sqlite:".to_owned()),
-            Some(path) => Ok(Self::Sqlite(path.into())),
+            Some(path) => {
+                check_sqlite_path(path, text)?;
+                Ok(Self::Sqlite(path.into()))
+            }
             None => Err("not sqlite:PATH, postgres://… or memory:".to_owned()),
         }
     }
@@ -51,8 +53,14 @@ impl Address {
     /// The text is not an address, or it contains a password.
     pub(crate) fn without_password(text: &str) -> Result<Self, String> {
         if may_contain_secret(text) {
+            // A parameter that is not known may be a password. Its name says what to correct.
+            let mistake = match PostgresOptions::check_address(text) {
+                Err(error @ OpenError::Parameter { name: Some(_), .. }) => format!("{error}; "),
+                Err(error @ OpenError::Unsupported(_)) => return Err(error.to_string()),
+                Ok(()) | Err(_) => String::new(),
+            };
             return Err(format!(
-                "an argument must not contain a password, because other users can read it; put the address into {}, \
+                "{mistake}an argument must not contain a password, because other users can read it; put the address into {}, \
                  for contract into {}, or into the configuration file",
                 environment::STORAGE,
                 environment::CONTRACT_STORAGE,
@@ -69,17 +77,67 @@ impl Address {
         }
     }
 
-    /// Opens the database. Only a storage in memory uses `clock`.
+    /// Opens the database. `mode` says what may be created or changed. Only a storage in memory uses `clock`.
     ///
     /// # Errors
-    /// See [`OpenError`](tiktok_shop_sql_storage::OpenError).
-    pub(crate) async fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn HostStorage>, Failure> {
-        Ok(match self {
-            Self::Sqlite(path) => Arc::new(SqlStorage::sqlite(path).await?),
-            Self::Postgres(address) => Arc::new(SqlStorage::postgres(address, PostgresOptions::default()).await?),
-            Self::Memory => Arc::new(MemoryStorage::new(clock)),
+    /// See [`OpenError`].
+    pub(crate) async fn open(&self, mode: OpenMode, clock: Arc<dyn Clock>) -> Result<Arc<dyn HostStorage>, Failure> {
+        Ok(match self.open_sql(mode).await? {
+            Some(storage) => Arc::new(storage),
+            None => Arc::new(MemoryStorage::new(clock)),
         })
     }
+
+    /// Opens the SQL database. Returns `None` if the address names the memory of this process.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub(crate) async fn open_sql(&self, mode: OpenMode) -> Result<Option<SqlStorage>, OpenError> {
+        Ok(match self {
+            Self::Sqlite(path) => Some(SqlStorage::sqlite(path, mode).await?),
+            Self::Postgres(address) => Some(SqlStorage::postgres(address, mode, PostgresOptions::default()).await?),
+            Self::Memory => None,
+        })
+    }
+}
+
+/// Refuses a path that SQLite's own addresses, a shell or an editor would read in another way. Otherwise the program
+/// would use a file of another name than the user means. `address` is the whole text.
+fn check_sqlite_path(path: &str, address: &str) -> Result<(), String> {
+    let refused = |what: &str| Err(what.to_owned());
+    SqlStorage::check_path(Path::new(path)).map_err(|error| match error {
+        OpenError::InMemory => "a database in memory is written memory:".to_owned(),
+        other => other.to_string(),
+    })?;
+    if path.is_empty() {
+        return refused("no path after sqlite:");
+    }
+    if path.trim() != path {
+        return refused("the path after sqlite: begins or ends with a blank: remove it");
+    }
+    if let Some((_, parameters)) = path.split_once('?') {
+        let name: String = parameters.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
+        return Err(match name.as_str() {
+            "" => "a path after sqlite: can't contain a question mark".to_owned(),
+            name => format!("sqlite:PATH takes no parameters: remove the parameter {name}"),
+        });
+    }
+    if path.starts_with('~') {
+        return refused(
+            "~ is not replaced by the home folder: write the whole path, such as sqlite:/home/ana/x.sqlite",
+        );
+    }
+    if path.starts_with("file:") {
+        return refused("write sqlite:PATH, without file:");
+    }
+    if path.ends_with('/') {
+        return refused("the path after sqlite: ends with / and names a folder: name a file in it");
+    }
+    let is_encoded = |rest: &str| rest.get(..2).is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if address.starts_with("sqlite://") && path.split('%').skip(1).any(is_encoded) {
+        return refused("a path after sqlite: is not decoded: write each character itself, not as %XX");
+    }
+    Ok(())
 }
 
 /// Returns true if an address contains a secret, or a part that could be a secret. The database driver decodes an
@@ -145,6 +203,53 @@ mod tests {
             assert_eq!(refused, "not sqlite:PATH, postgres://… or memory:", "{text}");
         }
         assert_eq!(Address::parse("sqlite:").err().unwrap(), "no path after sqlite:");
+    }
+
+    #[test]
+    fn a_path_that_others_would_read_in_another_way_is_refused() {
+        for (text, expected) in [
+            ("sqlite::memory:", "a database in memory is written memory:"),
+            ("sqlite://:memory:", "a database in memory is written memory:"),
+            ("sqlite:x.db?mode=rwc", "sqlite:PATH takes no parameters: remove the parameter mode"),
+            ("sqlite:x.db?cache=shared&mode=CANARY", "sqlite:PATH takes no parameters: remove the parameter cache"),
+            ("sqlite:x.db?", "a path after sqlite: can't contain a question mark"),
+            (
+                "sqlite:~/x.db",
+                "~ is not replaced by the home folder: write the whole path, such as sqlite:/home/ana/x.sqlite",
+            ),
+            ("sqlite:file:x.db", "write sqlite:PATH, without file:"),
+            ("sqlite:x\r.db", "contains a carriage return (U+000D) as character 9; remove it"),
+            ("sqlite:x.db\0", "contains a null character (U+0000) as character 12; remove it"),
+            ("sqlite:\u{feff}x.db", "contains a byte order mark (U+FEFF) as character 8; remove it"),
+            ("sqlite: x.db", "the path after sqlite: begins or ends with a blank: remove it"),
+            ("sqlite:/data/", "the path after sqlite: ends with / and names a folder: name a file in it"),
+            ("sqlite:///a%20b.db", "a path after sqlite: is not decoded: write each character itself, not as %XX"),
+        ] {
+            assert_eq!(Address::parse(text).err().as_deref(), Some(expected), "{text}");
+        }
+        for path in ["a%20b.db", "./~/x.db", "a b.db", "100%.db", "#x.db"] {
+            assert!(
+                matches!(Address::parse(&format!("sqlite:{path}")), Ok(Address::Sqlite(found)) if found == Path::new(path))
+            );
+        }
+    }
+
+    #[test]
+    fn a_mistyped_parameter_in_an_argument_is_named() {
+        for (parameter, expected) in [
+            (
+                "sslmod=verify-full",
+                "the address has an unknown parameter sslmod (similar: sslmode); an argument must not ",
+            ),
+            ("passwd=CANARY", "the address has an unknown parameter passwd (similar: password); an argument must not "),
+            (
+                "target_session_attrs=any",
+                "the parameter target_session_attrs of the address is not supported: remove it",
+            ),
+        ] {
+            let refused = Address::without_password(&format!("postgres://localhost/db?{parameter}")).err().unwrap();
+            assert!(refused.starts_with(expected) && !refused.contains("CANARY"), "{refused}");
+        }
     }
 
     #[test]

@@ -11,10 +11,15 @@ use toml::{Table, Value};
 use super::address::Address;
 use super::configured_text::{Rule, cleaned};
 use super::credentials::App;
+use super::key_service::KeyServiceTable;
+use super::proxy::ProxySettings;
 use crate::failure::{Failure, access_advice};
 
 /// The maximum size of the file: 1 MiB. This is enough for thousands of tenants.
 const MAX_BYTES: u64 = 1 << 20;
+
+/// The members of the file.
+const MEMBERS: &str = "storage, key-file, file-access, key-service, component-sha256, egress, tenants";
 
 /// The content of the file.
 #[derive(Default)]
@@ -23,7 +28,9 @@ pub(crate) struct ConfigFile {
     pub(crate) key_file: Option<PathBuf>,
     /// Who may read the key file.
     pub(crate) file_access: Option<Access>,
+    pub(crate) key_service: Option<KeyServiceTable>,
     pub(crate) component_sha256: Option<ComponentDigest>,
+    pub(crate) proxy: ProxySettings,
     pub(crate) tenants: BTreeMap<TenantId, App>,
 }
 
@@ -68,11 +75,15 @@ impl ConfigFile {
                     let access = text_of(value, name, Rule::VisibleAscii)?.parse();
                     config.file_access = Some(access.map_err(|what| format!("{name}: {what}"))?);
                 }
+                "key-service" => {
+                    config.key_service = Some(KeyServiceTable::parse(table_of(value, name)?, name, folder)?);
+                }
                 "component-sha256" => {
                     let digest =
                         text_of(value, name, Rule::VisibleAscii)?.parse().map_err(|what| format!("{name}: {what}"))?;
                     config.component_sha256 = Some(digest);
                 }
+                "egress" => config.proxy = proxy(table_of(value, name)?, folder)?,
                 "tenants" => {
                     for (tenant, members) in table_of(value, name)? {
                         let place = format!("tenants.{tenant}");
@@ -83,7 +94,7 @@ impl ConfigFile {
                         }
                     }
                 }
-                _ => return Err(unknown(name, "storage, key-file, file-access, component-sha256, tenants")),
+                _ => return Err(unknown(name, MEMBERS)),
             }
         }
         Ok(config)
@@ -92,6 +103,24 @@ impl ConfigFile {
 
 fn malformed(path: &Path, what: &str) -> Failure {
     Failure::Malformed(format!("configuration {}: {what}", path.display()))
+}
+
+fn proxy(members: &Table, folder: &Path) -> Result<ProxySettings, String> {
+    let mut settings = ProxySettings::default();
+    for (name, value) in members {
+        let place = format!("egress.{name}");
+        match name.as_str() {
+            "proxy" => {
+                let proxy = text_of(value, &place, Rule::VisibleAscii)?.parse();
+                settings.proxy = Some(proxy.map_err(|error| format!("{place}: {error}"))?);
+            }
+            "proxy-certificates" => {
+                settings.certificates = Some(folder.join(text_of(value, &place, Rule::OneLine)?));
+            }
+            _ => return Err(unknown(&place, "proxy, proxy-certificates")),
+        }
+    }
+    Ok(settings)
 }
 
 fn app(members: &Table, place: &str) -> Result<App, String> {
@@ -110,7 +139,7 @@ fn app(members: &Table, place: &str) -> Result<App, String> {
     Ok(app)
 }
 
-fn text_of<'a>(value: &'a Value, place: &str, rule: Rule) -> Result<&'a str, String> {
+pub(super) fn text_of<'a>(value: &'a Value, place: &str, rule: Rule) -> Result<&'a str, String> {
     let text = value.as_str().ok_or_else(|| format!("{place}: not text"))?;
     cleaned(text, rule).map_err(|error| format!("{place}: {error}"))
 }
@@ -119,7 +148,7 @@ fn table_of<'a>(value: &'a Value, place: &str) -> Result<&'a Table, String> {
     value.as_table().ok_or_else(|| format!("{place}: not a table"))
 }
 
-fn unknown(place: &str, known: &str) -> String {
+pub(super) fn unknown(place: &str, known: &str) -> String {
     format!("{place}: unknown member; the known members are {known}")
 }
 
@@ -144,12 +173,15 @@ mod tests {
     fn every_member_is_read_and_relative_paths_start_at_the_folder_of_the_file() {
         let pinned = "0a".repeat(32);
         let text = "storage = \"sqlite:shops.sqlite\"\nkey-file = \"keys\"\nfile-access = \"group\"\ncomponent-sha256 = \"PINNED\"\n\
+                    [egress]\nproxy = \" https://u:p@proxy:3128\\n\"\nproxy-certificates = \"ca.pem\"\n\
                     [tenants.acme]\napp-key = \"k\"\napp-secret = \" s\\n\"\nprevious-app-secret = \"p\"\nauthorization-link = \"https://l\"\n[tenants.\"é b\"]\n";
         let config = ConfigFile::parse(&text.replace("PINNED", &pinned), Path::new("/folder")).unwrap();
         assert_eq!(config.component_sha256.unwrap().to_string(), pinned);
         assert!(matches!(config.storage, Some(Address::Sqlite(path)) if path == Path::new("/folder/shops.sqlite")));
         assert_eq!(config.key_file.unwrap(), Path::new("/folder/keys"));
         assert_eq!(config.file_access, Some(Access::Group));
+        assert_eq!(config.proxy.proxy.unwrap().to_string(), "https://proxy:3128");
+        assert_eq!(config.proxy.certificates.unwrap(), Path::new("/folder/ca.pem"));
         assert_eq!(config.tenants.keys().map(TenantId::as_str).collect::<Vec<_>>(), ["acme", "é b"]);
         let acme = config.tenants.into_values().next().unwrap();
         let members = [acme.app_key, acme.app_secret, acme.previous_app_secret, acme.authorization_link];
@@ -162,14 +194,28 @@ mod tests {
         for (text, error) in [
             (
                 "app-secret = \"CANARY\"",
-                "app-secret: unknown member; the known members are storage, key-file, file-access, component-sha256, \
-                 tenants"
+                "app-secret: unknown member; the known members are storage, key-file, file-access, key-service, \
+                 component-sha256, egress, tenants"
                     .to_owned(),
             ),
             ("[tenants.acme]\napp_secret = \"CANARY\"", format!("tenants.acme.app_secret: unknown member; {known}")),
             ("[tenants.acme]\napp-secret = 123", "tenants.acme.app-secret: not text".to_owned()),
             ("[tenants.acme]\napp-secret = \"\"", "tenants.acme.app-secret: empty".to_owned()),
             ("tenants = \"CANARY\"", "tenants: not a table".to_owned()),
+            ("egress = \"CANARY\"", "egress: not a table".to_owned()),
+            (
+                "[egress]\nCANARY = \"CANARY\"",
+                "egress.CANARY: unknown member; the known members are proxy, proxy-certificates".to_owned(),
+            ),
+            ("[egress]\nproxy = 3128", "egress.proxy: not text".to_owned()),
+            (
+                "[egress]\nproxy = \"http://user:CAN ARY@proxy:3128\"",
+                "egress.proxy: contains a space (U+0020) as character 16; remove it".to_owned(),
+            ),
+            (
+                "[egress]\nproxy = \"http://user:CANARY@proxy\"",
+                "egress.proxy: the address of the proxy has no port; name it, as in http://HOST:3128".to_owned(),
+            ),
             ("tenants.acme = [\"CANARY\"]", "tenants.acme: not a table".to_owned()),
             ("component-sha256 = \"CANARY\"", "component-sha256: not a SHA-256 of 64 hexadecimal digits".to_owned()),
             ("component-sha256 = 7", "component-sha256: not text".to_owned()),

@@ -16,6 +16,12 @@ use crate::failure::Failure;
 pub(crate) const STORAGE: &str = "TIKTOK_SHOP_STORAGE";
 pub(crate) const CONTRACT_STORAGE: &str = "TIKTOK_SHOP_CONTRACT_STORAGE";
 pub(crate) const HOST_KEYS: &str = "TIKTOK_SHOP_HOST_KEYS";
+pub(crate) const PROXY: &str = "TIKTOK_SHOP_PROXY";
+pub(crate) const PROXY_CERTIFICATES: &str = "TIKTOK_SHOP_PROXY_CERTIFICATES";
+/// The token with which the program authenticates to the key service.
+pub(crate) const KEY_SERVICE_TOKEN: &str = "TIKTOK_SHOP_KEY_SERVICE_TOKEN";
+/// The secret id with which the program logs in to the key service as an AppRole.
+pub(crate) const KEY_SERVICE_SECRET_ID: &str = "TIKTOK_SHOP_KEY_SERVICE_SECRET_ID";
 pub(crate) const APP_KEY: &str = "TIKTOK_SHOP_APP_KEY";
 pub(crate) const APP_SECRET: &str = "TIKTOK_SHOP_APP_SECRET";
 pub(crate) const PREVIOUS_APP_SECRET: &str = "TIKTOK_SHOP_PREVIOUS_APP_SECRET";
@@ -26,14 +32,20 @@ pub(crate) const FILE_ACCESS: &str = "TIKTOK_SHOP_FILE_ACCESS";
 pub(crate) const CONFIG: &str = "TIKTOK_SHOP_CONFIG";
 pub(crate) const FAKE: &str = "TIKTOK_SHOP_FAKE";
 pub(crate) const ACTOR: &str = "TIKTOK_SHOP_ACTOR";
+/// Clap reads this variable, too. The option `--version` reads it here, because clap does not parse the other settings
+/// then.
 pub(crate) const COMPONENT: &str = "TIKTOK_SHOP_COMPONENT";
 pub(crate) const COMPONENT_SHA256: &str = "TIKTOK_SHOP_COMPONENT_SHA256";
 
 /// Every variable of the program, and the characters that its value may have.
-const VARIABLES: [(&str, Rule); 15] = [
+const VARIABLES: [(&str, Rule); 19] = [
     (STORAGE, Rule::OneLine),
     (CONTRACT_STORAGE, Rule::OneLine),
     (HOST_KEYS, Rule::VisibleAsciiWords),
+    (KEY_SERVICE_TOKEN, Rule::VisibleAscii),
+    (KEY_SERVICE_SECRET_ID, Rule::VisibleAscii),
+    (PROXY, Rule::VisibleAscii),
+    (PROXY_CERTIFICATES, Rule::OneLine),
     (APP_KEY, Rule::VisibleAscii),
     (APP_SECRET, Rule::VisibleAscii),
     (PREVIOUS_APP_SECRET, Rule::VisibleAscii),

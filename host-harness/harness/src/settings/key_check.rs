@@ -12,6 +12,7 @@ use tiktok_shop_host::{HostKeyId, TenantId};
 use super::address::Address;
 use super::fake::FakeAddress;
 use super::keys::{FoundKeys, HostKeySource};
+use super::tenant::TenantScope;
 use crate::failure::Failure;
 use crate::output::Report;
 
@@ -107,6 +108,18 @@ pub(crate) fn prepare(
             }
             text
         }
+        (FoundKeys::EarlierFileMissing { service, path }, _) => {
+            let text = format!(
+                "host keys: {}: no such key file; with a key service, a key file only opens earlier data",
+                path.display()
+            );
+            if need == KeyNeed::None {
+                report.note(&text);
+                let earlier = Some(Box::new(HostKeySource::Missing(text)));
+                return Ok(Prepared::Here(HostKeySource::Service { service, earlier }));
+            }
+            text
+        }
     };
     if need == KeyNeed::Required {
         return Err(Failure::Unavailable(missing));
@@ -168,14 +181,23 @@ fn create(path: &Path, database: DatabaseOrigin, report: &Report) -> Result<KeyF
     Ok(file)
 }
 
-/// Checks whether the host keys open the stored data keys: those of `tenants`, or else those of all tenants.
+/// The tenants whose data keys are checked.
+pub(crate) struct CheckedTenants<'a> {
+    pub(crate) tenants: &'a [TenantId],
+    /// Whether the command works with one tenant or with all.
+    pub(crate) scope: TenantScope,
+}
+
+/// Checks whether the host keys open the stored data keys: those of the given tenants, or else those of all tenants. Asks
+/// the key service, if there is one.
 ///
 /// # Errors
-/// Data keys are stored, and the host keys here open none of them.
+/// Data keys are stored, and the host keys here open none of them. Or the host keys of the command's only tenant are
+/// unavailable now. A command that works with all tenants goes on then, because the keys of others may be available.
 pub(crate) async fn check_fit(
     storage: &Arc<dyn HostStorage>,
     keys: &HostKeySource,
-    tenants: &[TenantId],
+    CheckedTenants { tenants, scope }: CheckedTenants<'_>,
     report: &Report,
 ) -> Result<(), Failure> {
     // The provider that records errors is not used, because an error of this check belongs to no call.
@@ -185,6 +207,9 @@ pub(crate) async fn check_fit(
     if unusable.is_empty() {
         return Ok(());
     }
+    if let (TenantScope::One, Some(error)) = (scope, check.nothing_available()) {
+        return Err(Failure::Storage(error.clone().into()));
+    }
     let whys: Vec<_> = unusable.iter().map(|(_, why)| why.to_string()).collect();
     let whys = whys.join("; ");
     if !check.fits_nothing() {
@@ -192,7 +217,8 @@ pub(crate) async fn check_fit(
             .note(&format!("some stored data keys can't be opened: {whys}; keys status shows which records need them"));
         return Ok(());
     }
-    let here: Vec<_> = keys.ids()?.iter().map(ToString::to_string).collect();
+    let service = keys.service().map(|_| "those of the key service".to_owned());
+    let here: Vec<_> = service.into_iter().chain(keys.ids()?.iter().map(ToString::to_string)).collect();
     Err(Failure::HostKeys(format!(
         "none of the host keys here ({}) opens a stored data key: {whys}; nothing was sent or changed",
         here.join(", ")

@@ -1,12 +1,16 @@
-//! Finds the host keys: in a file, or in the environment. Never creates a key.
+//! Finds the host keys: in a file, in the environment or in a key service. Never creates a key.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tiktok_shop_host::HostKeyId;
-use tiktok_shop_host::seal::{DataKey, HostKeys, KeyError, KeyFile, KeyFileError, KeyProvider};
+use tiktok_shop_host::seal::{
+    DataKey, Destruction, HostKeys, KeyError, KeyFile, KeyFileError, KeyProvider, KeyStatus, KeySuccession,
+    TenantKeyStatus,
+};
 use tiktok_shop_host::storage::WrappedKey;
+use tiktok_shop_host::{HostKeyId, TenantId};
+use tiktok_shop_key_service::KeyService;
 use tiktok_shop_private_file::Access;
 
 use super::environment::{HOST_KEYS, variable};
@@ -22,6 +26,13 @@ pub(crate) enum HostKeySource {
     File(KeyFile),
     /// An environment variable, which the program can't change. Or keys that were drawn for a storage in memory.
     Environment(HostKeys),
+    /// A key service, which has a host key for each tenant.
+    Service {
+        /// The service.
+        service: KeyService,
+        /// The host keys that wrapped data keys before the service was set up. They wrap nothing any more.
+        earlier: Option<Box<HostKeySource>>,
+    },
     /// There are no host keys, for the given reason. The command needs none.
     Missing(String),
 }
@@ -32,36 +43,42 @@ pub(crate) enum KeyPlace {
     Environment(HostKeys),
     /// A key file that an option, a variable or the configuration file names.
     Named(PathBuf),
+    /// A key service, and the place of the host keys that were used before it. No default file is looked for.
+    Service { service: KeyService, earlier: Option<Box<KeyPlace>> },
     /// The key file in the data folder, because nothing names the host keys.
     Default(PathBuf),
 }
 
-/// How the settings name a key file.
-pub(crate) struct KeyFileSettings {
+/// How the settings name the host keys.
+pub(crate) struct KeySettings {
     /// The path of the option or of its variable.
     pub(crate) option: Option<PathBuf>,
     /// The path of the configuration file.
     pub(crate) configured: Option<PathBuf>,
+    /// The key service of the configuration file.
+    pub(crate) service: Option<KeyService>,
     pub(crate) fake: Option<FakeAddress>,
 }
 
 impl KeyPlace {
-    /// Finds the place of the host keys. Reads the environment variable, but no file.
-    pub(crate) fn find(settings: KeyFileSettings) -> Result<Self, Failure> {
-        let KeyFileSettings { option, configured, fake } = settings;
-        match (variable(HOST_KEYS)?, option) {
+    /// Finds the place of the host keys. Reads the environment variable, but no file, and asks no key service.
+    pub(crate) fn find(settings: KeySettings) -> Result<Self, Failure> {
+        let KeySettings { option, configured, service, fake } = settings;
+        let named = match (variable(HOST_KEYS)?, option) {
             (Some(_), Some(_)) => {
-                Err(Failure::Malformed(format!("{HOST_KEYS} and --key-file are both given; use only one")))
+                return Err(Failure::Malformed(format!("{HOST_KEYS} and --key-file are both given; use only one")));
             }
-            (Some(text), None) => HostKeys::parse(&text)
-                .map(Self::Environment)
-                .map_err(|error| Failure::Malformed(format!("{HOST_KEYS}: {error}"))),
-            (None, Some(path)) => Ok(Self::Named(path)),
-            (None, None) => match configured {
-                Some(path) => Ok(Self::Named(path)),
-                None => Ok(Self::Default(if fake.is_some() { fake_key_file()? } else { key_file()? })),
-            },
-        }
+            (Some(text), None) => {
+                let keys = HostKeys::parse(&text);
+                Some(Self::Environment(keys.map_err(|error| Failure::Malformed(format!("{HOST_KEYS}: {error}")))?))
+            }
+            (None, option) => option.or(configured).map(Self::Named),
+        };
+        Ok(match (service, named) {
+            (Some(service), earlier) => Self::Service { service, earlier: earlier.map(Box::new) },
+            (None, Some(place)) => place,
+            (None, None) => Self::Default(if fake.is_some() { fake_key_file()? } else { key_file()? }),
+        })
     }
 
     /// Opens the host keys. If the key file does not exist, returns its path.
@@ -75,6 +92,17 @@ impl KeyPlace {
             Self::Environment(keys) => FoundKeys::Named(HostKeySource::Environment(keys)),
             Self::Named(path) => open(path)?.map_or_else(FoundKeys::NamedFileMissing, FoundKeys::Named),
             Self::Default(path) => open(path)?.map_or_else(FoundKeys::DefaultFileMissing, FoundKeys::Default),
+            Self::Service { service, earlier } => match earlier.map(|earlier| earlier.open(access)).transpose()? {
+                None => FoundKeys::Named(HostKeySource::Service { service, earlier: None }),
+                Some(FoundKeys::Named(keys) | FoundKeys::Default(keys)) => {
+                    FoundKeys::Named(HostKeySource::Service { service, earlier: Some(Box::new(keys)) })
+                }
+                Some(
+                    FoundKeys::NamedFileMissing(path)
+                    | FoundKeys::DefaultFileMissing(path)
+                    | FoundKeys::EarlierFileMissing { path, .. },
+                ) => FoundKeys::EarlierFileMissing { service, path },
+            },
         })
     }
 }
@@ -87,16 +115,52 @@ pub(crate) enum FoundKeys {
     Default(HostKeySource),
     NamedFileMissing(PathBuf),
     DefaultFileMissing(PathBuf),
+    /// A key service is configured. The named key file, which was used before the service, does not exist.
+    EarlierFileMissing {
+        service: KeyService,
+        path: PathBuf,
+    },
 }
 
 impl HostKeySource {
-    /// Returns the names of the keys. The current key comes first.
+    /// Returns the names of the keys that the program itself has. The current key comes first. With a key service, these
+    /// are the keys that were used before it.
     pub(crate) fn ids(&self) -> Result<Vec<HostKeyId>, Failure> {
         Ok(match self {
             Self::File(file) => file.keys()?.ids().cloned().collect(),
             Self::Environment(keys) => keys.ids().cloned().collect(),
+            Self::Service { earlier, .. } => earlier.as_deref().map_or_else(|| Ok(Vec::new()), Self::ids)?,
             Self::Missing(_) => Vec::new(),
         })
+    }
+
+    /// Returns the key service. `None` if the host keys come from elsewhere.
+    pub(crate) const fn service(&self) -> Option<&KeyService> {
+        match self {
+            Self::Service { service, .. } => Some(service),
+            Self::File(_) | Self::Environment(_) | Self::Missing(_) => None,
+        }
+    }
+
+    /// Returns true if host keys are named but missing, so that [`ids`](Self::ids) does not return all.
+    pub(crate) fn misses_keys(&self) -> bool {
+        match self {
+            Self::Missing(_) => true,
+            Self::Service { earlier, .. } => earlier.as_deref().is_some_and(Self::misses_keys),
+            Self::File(_) | Self::Environment(_) => false,
+        }
+    }
+
+    /// Returns the names of the host keys that can unwrap data keys now. Like [`ids`](Self::ids), but with the keys that
+    /// the key service has.
+    pub(crate) fn usable_ids(&self, status: &KeyStatus) -> Result<Vec<HostKeyId>, Failure> {
+        let mut ids = self.ids()?;
+        if let Some(service) = self.service() {
+            let is_there = |key: &&TenantKeyStatus| key.current.as_ref().is_some_and(|id| service.owns(id));
+            let known = status.keys.iter().filter(is_there).filter_map(|key| key.host_key.clone());
+            ids.extend(known.filter(|id| service.owns(id)));
+        }
+        Ok(ids)
     }
 
     /// Returns a provider of these keys.
@@ -104,6 +168,10 @@ impl HostKeySource {
         match self {
             Self::File(file) => Arc::new(file.clone()),
             Self::Environment(keys) => Arc::new(keys.clone()),
+            Self::Service { service, earlier: None } => Arc::new(service.clone()),
+            Self::Service { service, earlier: Some(earlier) } => {
+                Arc::new(KeySuccession::new(Arc::new(service.clone()), earlier.provider()))
+            }
             Self::Missing(why) => Arc::new(NoHostKeys { why: why.clone() }),
         }
     }
@@ -132,11 +200,11 @@ impl KeyProvider for NoHostKeys {
         Err(self.error(None))
     }
 
-    async fn wrap(&self, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
+    async fn wrap(&self, _: &TenantId, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
         Err(self.error(None))
     }
 
-    async fn unwrap(&self, wrapped: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+    async fn unwrap(&self, _: &TenantId, wrapped: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
         Err(self.error(Some(&wrapped.host_key)))
     }
 }
@@ -152,11 +220,19 @@ impl KeyProvider for RecordingErrors {
         self.keys.current().await.inspect_err(|error| self.last_error.record(error))
     }
 
-    async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
-        self.keys.wrap(key, context).await.inspect_err(|error| self.last_error.record(error))
+    async fn current_for(&self, tenant: &TenantId) -> Result<HostKeyId, KeyError> {
+        self.keys.current_for(tenant).await.inspect_err(|error| self.last_error.record(error))
     }
 
-    async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
-        self.keys.unwrap(wrapped, context).await.inspect_err(|error| self.last_error.record(error))
+    async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+        self.keys.wrap(tenant, key, context).await.inspect_err(|error| self.last_error.record(error))
+    }
+
+    async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
+        self.keys.unwrap(tenant, wrapped, context).await.inspect_err(|error| self.last_error.record(error))
+    }
+
+    async fn destroy(&self, tenant: &TenantId) -> Result<Destruction, KeyError> {
+        self.keys.destroy(tenant).await.inspect_err(|error| self.last_error.record(error))
     }
 }

@@ -12,10 +12,14 @@ use serde_json::{Value, json};
 use crate::stage::Stage;
 use crate::{Run, run};
 
-const VARIABLES: [&str; 15] = [
+const VARIABLES: [&str; 19] = [
     "TIKTOK_SHOP_STORAGE",
     "TIKTOK_SHOP_CONTRACT_STORAGE",
     "TIKTOK_SHOP_HOST_KEYS",
+    "TIKTOK_SHOP_KEY_SERVICE_TOKEN",
+    "TIKTOK_SHOP_KEY_SERVICE_SECRET_ID",
+    "TIKTOK_SHOP_PROXY",
+    "TIKTOK_SHOP_PROXY_CERTIFICATES",
     "TIKTOK_SHOP_APP_KEY",
     "TIKTOK_SHOP_APP_SECRET",
     "TIKTOK_SHOP_PREVIOUS_APP_SECRET",

@@ -3,7 +3,7 @@
 use crate::{Run, harness, run};
 
 /// Every command, except the hidden command `documentation`.
-pub(crate) const COMMANDS: [&str; 23] = [
+pub(crate) const COMMANDS: [&str; 26] = [
     "authorization-url",
     "connect",
     "refresh",
@@ -22,11 +22,14 @@ pub(crate) const COMMANDS: [&str; 23] = [
     "keys rotate",
     "keys retire",
     "keys erase",
+    "migrate",
     "fake",
     "contract",
     "inspect",
     "sign",
     "verify-webhook",
+    "completions",
+    "man",
 ];
 
 #[test]
@@ -54,12 +57,33 @@ fn the_help_lists_every_command_and_every_exit_status() {
     }
     let (_, statuses) = stdout.split_once("\nExit status:\n").unwrap();
     let statuses = statuses.lines().filter_map(|line| line.get(..4)?.trim().parse::<u8>().ok());
-    assert_eq!(statuses.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 17, 20, 130]);
+    assert_eq!(statuses.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16, 17, 20, 130]);
     assert!(!stdout.contains("documentation"), "the command that prints docs/command-line.md is hidden");
 }
 
 #[test]
-fn the_version_is_the_version_of_the_package() {
-    let expected = format!("tiktok-shop-harness {}\n", env!("CARGO_PKG_VERSION"));
-    assert_eq!(run(harness("--version"), ""), Run { status: Some(0), stdout: expected, stderr: String::new() });
+fn the_version_names_the_package_the_component_and_the_schema() {
+    let component = xtask::component().unwrap();
+    let digest = tiktok_shop_host::ComponentDigest::of(&std::fs::read(&component).unwrap());
+    let version = env!("CARGO_PKG_VERSION");
+    let schema = tiktok_shop_sql_storage::SqlStorage::SCHEMA_VERSION;
+    let with_component = |arguments: &str, path: &std::path::Path| {
+        let mut command = harness(arguments);
+        command.env("TIKTOK_SHOP_COMPONENT", path);
+        let Run { status, stdout, stderr } = run(command, "");
+        assert_eq!((status, &*stderr), (Some(0), ""), "{arguments}");
+        stdout
+    };
+    let expected = format!(
+        "tiktok-shop-harness {version}\n    wasm    {}\n    sha256  {digest}\n    schema  {schema}\n",
+        component.display()
+    );
+    for option in ["--version", "-V"] {
+        assert_eq!(with_component(option, &component), expected);
+    }
+    let printed: serde_json::Value = serde_json::from_str(&with_component("--version --json", &component)).unwrap();
+    let component = serde_json::json!({ "path": component, "sha256": digest.to_string() });
+    assert_eq!(printed, serde_json::json!({ "version": version, "component": component, "schema": schema }));
+    let missing = with_component("--version", std::path::Path::new("/no/such"));
+    assert!(missing.starts_with(&format!("tiktok-shop-harness {version}\n    wasm    /no/such: ")), "{missing}");
 }

@@ -14,16 +14,16 @@ const NOTE: &str = "note: waiting for running calls to finish; press Ctrl-C agai
 
 /// A proxy between the program and the fake. It forwards all requests and answers, but it holds back each refresh
 /// request until the test releases the request.
-struct RefreshGate {
-    address: SocketAddr,
+pub(crate) struct RefreshGate {
+    pub(crate) address: SocketAddr,
     /// Receives a message when a refresh request has arrived.
-    arrived: Receiver<()>,
+    pub(crate) arrived: Receiver<()>,
     /// Each message releases one refresh request.
-    release: Sender<()>,
+    pub(crate) release: Sender<()>,
 }
 
 impl RefreshGate {
-    fn before(fake: SocketAddr) -> Self {
+    pub(crate) fn before(fake: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let ((arrival, arrived), (release, released)) = (channel(), channel());

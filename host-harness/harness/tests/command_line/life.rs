@@ -57,10 +57,11 @@ fn a_connection_is_created_used_refreshed_and_ended() {
     assert_eq!(stage.ok("sweep", ""), "1 refreshed, 0 failed, notices: 0\n");
     assert_eq!(stage.ok("sweep", ""), "0 refreshed, 0 failed, notices: 0\n");
 
-    let printed = stage.ok(&format!("disconnect customer-7 --shop {SHOP} --revoke"), "");
+    let printed = stage.ok(&format!("disconnect customer-7 --shop {SHOP} --revoke --yes"), "");
     assert_eq!(printed, "customer-7 is disconnected\n");
     assert_eq!(stage.ok("list-connections customer-7", ""), "");
-    assert_eq!(stage.ok("disconnect customer-7", ""), "customer-7 is disconnected\n", "idempotent");
+    let repeated = stage.ok("disconnect customer-7 --allow-absent", "");
+    assert_eq!(repeated, "customer-7: nothing to disconnect\n", "idempotent");
     let event = |position, day, event| {
         format!("{position}  2026-01-{day}T00:00:00Z  customer-7  {account}  {event}  by {ACTOR}")
     };
@@ -170,7 +171,7 @@ fn the_user_names_the_customer_of_an_install_from_the_app_store() {
             && printed.contains("Loom IE (IE), not linked, cipher none")
     );
     assert_eq!(stage.json("list-shops customer-9", "").len(), 1);
-    let printed = stage.ok("link-shops customer-9", "");
+    let printed = stage.ok("link-shops customer-9 --none", "");
     assert_eq!(printed.matches(", not linked, ").count(), 3, "{printed}");
 
     let begun = stage.decide(&stage.link("customer-9"), "one-shop", Decision::Allow);
@@ -190,7 +191,9 @@ fn a_customer_with_two_accounts_names_one_and_disconnects_one() {
     assert!(line.contains(". Next: name one account with --account; list-connections shows the accounts; "), "{line}");
     stage.ok(&format!("refresh customer-7 --force --account {account}"), "");
     for wrong in ["--shop 99", "--account nope"] {
-        let printed = stage.ok(&format!("disconnect customer-7 {wrong}"), "");
+        let (status, line) = stage.error(stage.command(&format!("disconnect customer-7 {wrong}")), "");
+        assert_eq!(status, Some(5), "{line}");
+        let printed = stage.ok(&format!("disconnect customer-7 {wrong} --allow-absent"), "");
         assert!(
             printed.starts_with("customer-7: nothing to disconnect; 2 connections continue\ncustomer-7: "),
             "{printed}"
@@ -198,7 +201,7 @@ fn a_customer_with_two_accounts_names_one_and_disconnects_one() {
     }
     let ended = stage.json(&format!("disconnect customer-7 --account {account}"), "").remove(0);
     assert_eq!((&ended["found"], ended["remaining"].as_array().unwrap().len()), (&json!(true), 1));
-    let ended = stage.json(&format!("disconnect customer-7 --account {account}"), "").remove(0);
+    let ended = stage.json(&format!("disconnect customer-7 --account {account} --allow-absent"), "").remove(0);
     assert_eq!((&ended["found"], ended["remaining"].as_array().unwrap().len()), (&json!(false), 1));
     let left = stage.json("list-connections customer-7", "");
     assert_eq!(left.iter().map(|left| left["seller_name"].as_str().unwrap()).collect::<Vec<_>>(), ["Lantern & Loom"]);

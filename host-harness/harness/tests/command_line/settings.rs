@@ -7,10 +7,8 @@ use std::process::Command;
 
 use fake_tiktok_shop::Decision;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
-use tokio::runtime::Runtime;
 
+use crate::schema::new_schema;
 use crate::stage::Stage;
 use crate::{Run, run};
 
@@ -51,13 +49,14 @@ fn an_option_wins_over_a_variable_and_a_variable_wins_over_the_file() {
     let config = write_config(&stage, "storage = \"sqlite:file.sqlite\"\nkey-file = \"keys-of-file\"\n");
     let folder = config.parent().unwrap();
     stage.ok("keys init", "");
+    stage.ok("migrate", "");
     stage.ok("events", "");
     assert!(folder.join("file.sqlite").exists() && folder.join("keys-of-file").exists());
 
     let variable = [("TIKTOK_SHOP_STORAGE", &*address("variable"))];
-    stage.run(with(stage.command("events"), &variable), "");
+    stage.run(with(stage.command("migrate"), &variable), "");
     assert!(path("variable").exists() && !path("argument").exists());
-    let argument = format!("events --storage {}", address("argument"));
+    let argument = format!("migrate --storage {}", address("argument"));
     stage.run(with(stage.command(&argument), &variable), "");
     assert!(path("argument").exists());
     let variable = [("TIKTOK_SHOP_KEY_FILE", "keys-of-variable")];
@@ -68,7 +67,7 @@ fn an_option_wins_over_a_variable_and_a_variable_wins_over_the_file() {
 
     let elsewhere = stage.home().join("other.toml");
     fs::copy(&config, &elsewhere).unwrap();
-    stage.run(with(stage.command("events"), &[("TIKTOK_SHOP_CONFIG", elsewhere.to_str().unwrap())]), "");
+    stage.run(with(stage.command("migrate"), &[("TIKTOK_SHOP_CONFIG", elsewhere.to_str().unwrap())]), "");
     assert!(path("file").exists());
 }
 
@@ -152,7 +151,9 @@ fn a_database_belongs_to_a_fake_or_to_tiktok_shop() {
     let keys = format!("--key-file {}", stage.data("fake-host-keys").display());
     let without_a_fake = |arguments: &str| stage.command_without_a_fake(&format!("{arguments} {keys}"));
     let real = format!("--storage sqlite:{}", stage.home().join("real.sqlite").display());
-    assert_eq!(stage.run(without_a_fake(&format!("events {real}")), "").status, Some(0));
+    for command in ["migrate", "events"] {
+        assert_eq!(stage.run(without_a_fake(&format!("{command} {real}")), "").status, Some(0), "{command}");
+    }
     let of_fake = format!("--storage sqlite:{}", stage.data("fake-connections.sqlite").display());
     for command in ["refresh customer-7 --force", "list-connections customer-7", "sweep", "events", "keys status"] {
         let expected = "storage: this database belongs to TikTok Shop, so a fake must not get its tokens; name another \
@@ -208,22 +209,6 @@ fn a_sweep_prints_a_line_for_a_connection_that_it_can_t_refresh_and_ends_with_st
     assert_eq!(*swept, "0 refreshed, 1 failed, notices: 0");
 }
 
-/// Creates a schema with a random name, and returns an address that uses it. Nobody deletes the schema, because the
-/// server is temporary.
-fn new_schema(server: &str) -> String {
-    let mut bits = [0; 8];
-    SystemRandomness.fill(&mut bits).unwrap();
-    let name = format!("settings_{:016x}", u64::from_be_bytes(bits));
-    let create = async {
-        let mut connection = PgConnection::connect(server).await.unwrap();
-        connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).await.unwrap();
-        connection.close().await.unwrap();
-    };
-    Runtime::new().unwrap().block_on(create);
-    let separator = if server.contains('?') { '&' } else { '?' };
-    format!("{server}{separator}options=-c%20search_path%3D{name}")
-}
-
 #[test]
 fn the_address_of_postgresql_comes_from_a_variable() {
     let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
@@ -238,6 +223,7 @@ fn the_address_of_postgresql_comes_from_a_variable() {
         assert_eq!(status, Some(0), "{arguments}: {stderr}");
         stdout
     };
+    assert_eq!(with("migrate", ""), "created the tables, schema version 3\n");
     let callback = with("authorization-url customer-7 --consent-as one-shop", "");
     assert!(with("connect", &callback).starts_with("customer-7: Teapot Corner (GB), active\n"));
     with("refresh customer-7 --force", "");

@@ -6,6 +6,7 @@ use crate::stage::Stage;
 #[test]
 fn every_case_of_an_error_has_its_exit_status() {
     let stage = Stage::new();
+    stage.ok("migrate", "");
     let guest = xtask::hostile_guest().unwrap();
     let table = [
         ("retry-after", 10),
@@ -28,6 +29,7 @@ fn every_case_of_an_error_has_its_exit_status() {
 #[test]
 fn a_call_that_the_host_ends_has_the_exit_status_20() {
     let stage = Stage::new();
+    stage.ok("migrate", "");
     let guest = xtask::hostile_guest().unwrap();
     let table = [
         ("link-shops no-such-error 1", "exhausted"),

@@ -20,7 +20,7 @@ use tiktok_shop_host::randomness::{Randomness as _, SystemRandomness};
 use tiktok_shop_host::seal::{HostKeys, Keyring};
 use tiktok_shop_host::storage::{ConnectionStorage as _, HostStorage, TokenStorage as _};
 use tiktok_shop_host::{Component, ConnectorHost, CustomerId, TenantId};
-use tiktok_shop_sql_storage::{PostgresOptions, SqlStorage};
+use tiktok_shop_sql_storage::{OpenMode, PostgresOptions, SqlStorage};
 use tokio::sync::{Mutex, mpsc};
 
 const PROCESSES: usize = 8;
@@ -58,7 +58,7 @@ impl Fleet {
         control.update_switches(|switches| switches.replaced_refresh_token = ReplacedRefreshToken::RevokesFamily);
         let app = control.apps().remove(0);
         let address = new_schema(server).await;
-        let storage = SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap();
+        let storage = SqlStorage::postgres(&address, OpenMode::Create, PostgresOptions::default()).await.unwrap();
         let shared: Arc<dyn HostStorage> = Arc::new(storage.clone());
         let keys = Arc::new(HostKeys::parse(HOST_KEYS).unwrap());
         let tenant: TenantId = "default".parse().unwrap();

@@ -1,5 +1,5 @@
 //! Opens network connections: resolves the name, ignores addresses that are not public, tries the public addresses
-//! until one accepts, and starts TLS.
+//! until one accepts, and starts TLS. With a proxy, opens a tunnel instead, and starts TLS inside it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,7 +21,9 @@ use wasmtime_wasi_http::Error;
 use super::address::is_public;
 use super::allow::{Authority, HTTPS_PORT};
 use super::policy::EgressPolicy;
+use super::proxy_error::ProxyFailure;
 use super::resolver::Resolver;
+use super::tunnel::Tunnel;
 use crate::deadlines::Deadlines;
 
 /// The reason why there is no connection. After each of these failures, it is certain that no byte of the request was
@@ -46,6 +48,8 @@ pub(super) enum ConnectFailure {
     Certificate,
     #[error("TLS handshake failed")]
     Tls,
+    #[error("the proxy {0}")]
+    Proxy(ProxyFailure),
 }
 
 impl From<ConnectFailure> for Error {
@@ -60,6 +64,7 @@ impl From<ConnectFailure> for Error {
             // that nothing was sent.
             ConnectFailure::Unreachable | ConnectFailure::Tls => Self::DestinationUnavailable,
             ConnectFailure::Certificate => Self::TlsCertificateError,
+            ConnectFailure::Proxy(failure) => failure.into(),
         }
     }
 }
@@ -69,7 +74,11 @@ pub(super) fn production_roots() -> RootCertStore {
     RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
 }
 
-type Stream = TokioIo<TcpStream>;
+/// A TCP connection.
+pub(super) type Stream = TokioIo<TcpStream>;
+/// The bytes below TLS with TikTok Shop: a TCP connection, or the tunnel of a proxy. With an `https` proxy, the tunnel
+/// runs inside TLS with the proxy.
+pub(super) type RouteStream = MaybeHttpsStream<Stream>;
 type Connecting<S> = Pin<Box<dyn Future<Output = Result<S, ConnectFailure>> + Send>>;
 
 /// Opens the connections of the shared client. If an authority has a stand-in, connects to the stand-in. Otherwise
@@ -78,42 +87,64 @@ type Connecting<S> = Pin<Box<dyn Future<Output = Result<S, ConnectFailure>> + Se
 pub(super) struct Connector {
     stand_ins: BTreeMap<Authority, SocketAddr>,
     deadlines: Deadlines,
-    https: HttpsConnector<Dialer>,
+    /// The address of the proxy, without credentials.
+    proxy: Option<Arc<str>>,
+    /// The longest time until `https` has a connection, TLS included.
+    limit: Duration,
+    https: HttpsConnector<Route>,
 }
 
 impl Connector {
     /// # Errors
     /// The cryptography that is compiled in offers no TLS version.
     pub(super) fn new(policy: EgressPolicy, deadlines: Deadlines) -> Result<Self, rustls::Error> {
-        let EgressPolicy { resolver, stand_ins } = policy;
-        let dialer = Dialer { resolver, timeout: deadlines.connect, is_allowed: is_public, port: HTTPS_PORT };
-        Self::with_roots(dialer, production_roots(), stand_ins, deadlines)
+        let EgressPolicy { resolver, stand_ins, proxy } = policy;
+        let timeout = deadlines.connect;
+        let route = match proxy {
+            Some(proxy) => Route::Proxy(Tunnel::new(proxy, resolver, deadlines)?),
+            None => Route::Direct(Dialer { resolver, timeout, is_allowed: is_public, port: HTTPS_PORT }),
+        };
+        Self::with_roots(route, production_roots(), stand_ins, deadlines)
     }
 
-    /// Creates a connector with these roots of trust, and with the port and the address check of `dialer`. Production
-    /// always uses the same values. Only tests use other values. A test can't change anything else about TLS. Code
-    /// outside `egress` can't call this function, so no embedder can switch verification off.
+    /// Creates a connector with these roots of trust for TikTok Shop, and with the port and the address check of
+    /// `route`. Production always uses the same values. Only tests use other values. A test can't change anything else
+    /// about TLS. Code outside `egress` can't call this function, so no embedder can switch verification off.
     pub(super) fn with_roots(
-        dialer: Dialer,
+        route: Route,
         roots: RootCertStore,
         stand_ins: BTreeMap<Authority, SocketAddr>,
         deadlines: Deadlines,
     ) -> Result<Self, rustls::Error> {
-        let verified = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let (proxy, before_tls) = match &route {
+            Route::Direct(dialer) => (None, dialer.timeout),
+            Route::Proxy(tunnel) => (Some(tunnel.proxy_name()), tunnel.longest()),
+        };
+        let limit = before_tls + deadlines.tls;
         let https = HttpsConnectorBuilder::new()
-            .with_tls_config(verified)
+            .with_tls_config(verified(roots)?)
             .https_only()
             .enable_all_versions()
-            .wrap_connector(dialer);
-        Ok(Self { stand_ins, deadlines, https })
+            .wrap_connector(route);
+        Ok(Self { stand_ins, deadlines, proxy, limit, https })
+    }
+
+    /// Returns the address of the proxy, without credentials.
+    pub(super) fn proxy(&self) -> Option<Arc<str>> {
+        self.proxy.clone()
     }
 }
 
+/// Returns a configuration of TLS that accepts only certificates of these authorities.
+pub(super) fn verified(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    Ok(ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<Stream>;
+    type Response = MaybeHttpsStream<RouteStream>;
     type Error = ConnectFailure;
     type Future = Connecting<Self::Response>;
 
@@ -125,17 +156,73 @@ impl Service<Uri> for Connector {
         let stand_in = uri.host().and_then(Authority::parse).and_then(|authority| self.stand_ins.get(&authority));
         if let Some(&address) = stand_in {
             let end = Instant::now() + self.deadlines.connect;
-            return Box::pin(async move { dial(&[address], end).await.map(MaybeHttpsStream::Http) });
+            return Box::pin(async move {
+                let stream = dial(&[address], end).await?;
+                Ok(MaybeHttpsStream::Http(MaybeHttpsStream::Http(stream)))
+            });
         }
-        // The dialer has a timeout of its own, so a timeout here means that the TLS handshake was too slow.
-        let limit = self.deadlines.connect + self.deadlines.tls;
+        // The route has timeouts of its own, so a timeout here means that the TLS handshake was too slow.
+        let limit = self.limit;
+        let is_tunnel = self.proxy.is_some();
         let connecting = self.https.call(uri);
         Box::pin(async move {
-            match timeout(limit, connecting).await {
+            let connected = match timeout(limit, connecting).await {
                 Ok(connected) => connected.map_err(|error| connect_failure(&*error)),
                 Err(_late) => Err(ConnectFailure::TlsTimeout),
-            }
+            };
+            connected.map_err(|failure| if is_tunnel { failure.in_tunnel() } else { failure })
         })
+    }
+}
+
+impl ConnectFailure {
+    /// Converts a failure of TLS inside a tunnel into a failure of the proxy that opened the tunnel.
+    fn in_tunnel(self) -> Self {
+        match self {
+            Self::Certificate => Self::Proxy(ProxyFailure::TunnelNotTikTokShop),
+            Self::Tls | Self::TlsTimeout => Self::Proxy(ProxyFailure::TunnelBroken),
+            other @ (Self::ResolveTimeout
+            | Self::Resolve
+            | Self::NoPublicAddress
+            | Self::Timeout
+            | Self::Refused
+            | Self::Unreachable
+            | Self::Proxy(_)) => other,
+        }
+    }
+}
+
+/// The way to TikTok Shop on which TLS then runs.
+#[derive(Clone)]
+pub(super) enum Route {
+    Direct(Dialer),
+    Proxy(Tunnel),
+}
+
+impl Service<Uri> for Route {
+    type Response = RouteStream;
+    type Error = ConnectFailure;
+    type Future = Connecting<RouteStream>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        match self {
+            Self::Direct(dialer) => {
+                let dialing = dialer.call(uri);
+                Box::pin(async move { dialing.await.map(MaybeHttpsStream::Http) })
+            }
+            Self::Proxy(tunnel) => {
+                let tunnel = tunnel.clone();
+                Box::pin(async move {
+                    // The first check has admitted the request, so the host is one of the two.
+                    let authority = uri.host().and_then(Authority::parse).ok_or(ConnectFailure::Unreachable)?;
+                    tunnel.open(authority).await.map_err(ConnectFailure::Proxy)
+                })
+            }
+        }
     }
 }
 
@@ -176,7 +263,7 @@ impl Service<Uri> for Dialer {
 
 /// Tries the addresses one after the other, until one address accepts the connection. Each address gets an equal share
 /// of the time that is left, so an address that never answers leaves enough time for the next addresses.
-async fn dial(addresses: &[SocketAddr], end: Instant) -> Result<Stream, ConnectFailure> {
+pub(super) async fn dial(addresses: &[SocketAddr], end: Instant) -> Result<Stream, ConnectFailure> {
     let mut failure = ConnectFailure::NoPublicAddress;
     for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
         let left = end.saturating_duration_since(Instant::now());
@@ -197,7 +284,7 @@ async fn dial(addresses: &[SocketAddr], end: Instant) -> Result<Stream, ConnectF
 }
 
 /// Finds the failure in an error of `hyper-rustls`, which wraps errors of the handshake in I/O errors.
-fn connect_failure(error: &(dyn std::error::Error + 'static)) -> ConnectFailure {
+pub(super) fn connect_failure(error: &(dyn std::error::Error + 'static)) -> ConnectFailure {
     if let Some(failure) = error.downcast_ref::<ConnectFailure>() {
         return *failure;
     }

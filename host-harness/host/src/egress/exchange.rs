@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use super::allow::Authority;
 use super::coding::{self, Undecoded};
 use super::connect::{ConnectFailure, Connector};
 use super::policy::EgressPolicy;
+use super::proxy_error::ProxyError;
 use crate::deadlines::Deadlines;
 
 /// The host closes an idle connection after 20 seconds, probably before the server closes it. A request on a connection
@@ -38,6 +40,23 @@ pub(crate) struct Client {
     connections: legacy::Client<Connector, WasiBody>,
     deadlines: Deadlines,
     response_bytes: u64,
+    /// The address of the proxy, without credentials.
+    proxy: Option<Arc<str>>,
+}
+
+/// Why a request got no response.
+#[derive(Debug)]
+pub(crate) struct SendError {
+    /// The error code for the guest.
+    pub(crate) code: Error,
+    /// The error of the proxy, if it gave no connection.
+    pub(crate) proxy: Option<ProxyError>,
+}
+
+impl From<Error> for SendError {
+    fn from(code: Error) -> Self {
+        Self { code, proxy: None }
+    }
 }
 
 impl Client {
@@ -48,6 +67,7 @@ impl Client {
     }
 
     pub(super) fn with_connector(connector: Connector, deadlines: Deadlines, response_bytes: u64) -> Self {
+        let proxy = connector.proxy();
         let connections = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -56,7 +76,7 @@ impl Client {
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .http2_max_header_list_size(MAX_HEAD_BYTES as u32)
             .build(connector);
-        Self { connections, deadlines, response_bytes }
+        Self { connections, deadlines, response_bytes, proxy }
     }
 
     /// Sends a request. The caller must first check its scheme, method and server with `admit`; `authority` is the
@@ -66,7 +86,7 @@ impl Client {
         authority: Authority,
         request: Request<WasiBody>,
         options: RequestOptions,
-    ) -> Result<Response<WasiBody>, Error> {
+    ) -> Result<Response<WasiBody>, SendError> {
         let started = Instant::now();
         let end = started + self.deadlines.request;
         let shorter = |host: Duration, guest: Option<Duration>| guest.map_or(host, |guest| guest.min(host));
@@ -78,18 +98,23 @@ impl Client {
 
         let exchange =
             async { self.send_and_read_head(with_whole_body(request).await?, connected_by, first_byte).await };
-        let result = timeout_at(end, exchange).await.unwrap_or(Err(Error::HttpResponseTimeout));
+        let result = timeout_at(end, exchange).await.unwrap_or_else(|_late| Err(Error::HttpResponseTimeout.into()));
         let elapsed = started.elapsed().as_millis();
         match &result {
             Ok(response) => {
                 let status = response.status().as_u16();
                 tracing::debug!(host = authority.host(), %method, status, elapsed, "response");
             }
-            Err(error) => tracing::warn!(host = authority.host(), %method, %error, elapsed, "no response"),
+            Err(SendError { code, proxy: Some(proxy) }) => {
+                tracing::warn!(host = authority.host(), %method, error = %code, elapsed, %proxy, "no response");
+            }
+            Err(SendError { code, proxy: None }) => {
+                tracing::warn!(host = authority.host(), %method, error = %code, elapsed, "no response");
+            }
         }
         let response = result?;
         if response.body().size_hint().lower() > self.response_bytes {
-            return Err(Error::HttpResponseBodySize(Some(response.body().size_hint().lower())));
+            return Err(Error::HttpResponseBodySize(Some(response.body().size_hint().lower())).into());
         }
         let response = response.map(|body| {
             let timer = Box::pin(sleep_until(end));
@@ -97,7 +122,7 @@ impl Client {
             body.restart_timer();
             body.boxed_unsync()
         });
-        with_decoded_body(response, self.response_bytes).await
+        Ok(with_decoded_body(response, self.response_bytes).await?)
     }
 
     /// Sends the request and reads the head of the response. If there was no connection yet, the error says that
@@ -107,7 +132,7 @@ impl Client {
         mut request: Request<WasiBody>,
         connected_by: Instant,
         first_byte: Duration,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> Result<Response<Incoming>, SendError> {
         let mut connection = capture_connection(&mut request);
         let mut response = self.connections.request(request);
         let connected = async {
@@ -120,9 +145,17 @@ impl Client {
         let response = match timeout_at(connected_by, connected).await {
             Ok(Some(response)) => response,
             Ok(None) => timeout(first_byte, response).await.map_err(|_late| Error::ConnectionReadTimeout)?,
-            Err(_late) => return Err(Error::ConnectionTimeout),
+            Err(_late) => return Err(Error::ConnectionTimeout.into()),
         };
-        response.map_err(|error| request_error(&error))
+        response.map_err(|error| {
+            let proxy = match (&self.proxy, connect_failure(&error)) {
+                (Some(proxy), Some(ConnectFailure::Proxy(failure))) => {
+                    Some(ProxyError::new(Arc::clone(proxy), failure))
+                }
+                _ => None,
+            };
+            SendError { code: request_error(&error), proxy }
+        })
     }
 }
 
@@ -167,18 +200,22 @@ async fn with_whole_body(request: Request<WasiBody>) -> Result<Request<WasiBody>
     Ok(Request::from_parts(head, body.boxed_unsync()))
 }
 
+/// Returns the reason why there was no connection for a request. `None` if the request failed for another reason.
+fn connect_failure(error: &legacy::Error) -> Option<ConnectFailure> {
+    error.source()?.downcast_ref().copied()
+}
+
 /// Classifies a failure. The text of the failure is dropped, because it may quote the request or the response.
 fn request_error(error: &legacy::Error) -> Error {
-    let cause = error.source();
-    if let Some(failure) = cause.and_then(|cause| cause.downcast_ref::<ConnectFailure>()) {
+    if let Some(failure) = connect_failure(error) {
         tracing::warn!(%failure, "not connected");
-        return (*failure).into();
+        return failure.into();
     }
     // An error without connection info occurred before a connection took the request. So nothing was sent.
     if error.connect_info().is_none() {
         return Error::DestinationUnavailable;
     }
-    match cause.and_then(|cause| cause.downcast_ref::<hyper::Error>()) {
+    match error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>()) {
         Some(error) if error.is_parse_too_large() => Error::HttpResponseHeaderSectionSize(None),
         Some(error) if error.is_parse() => Error::HttpProtocolError,
         Some(_) | None => Error::ConnectionTerminated,

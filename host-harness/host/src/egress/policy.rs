@@ -1,18 +1,21 @@
-//! Lets an embedder choose the resolver of host names, and stand-ins for TikTok Shop's servers in tests.
+//! Lets an embedder choose the resolver of host names, a forward proxy, and stand-ins for TikTok Shop's servers in
+//! tests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::allow::Authority;
+use super::proxy::Proxy;
 use super::resolver::{Resolver, SystemResolver};
 use crate::storage::Environment;
 
-/// Decides to which servers the guest's requests go, and how the names of these servers are resolved.
+/// Decides to which servers the guest's requests go, by which way, and how names are resolved.
 #[derive(Clone)]
 pub struct EgressPolicy {
     pub(super) resolver: Arc<dyn Resolver>,
     pub(super) stand_ins: BTreeMap<Authority, SocketAddr>,
+    pub(super) proxy: Option<Proxy>,
 }
 
 /// The error for a stand-in whose address is not a loopback address.
@@ -21,16 +24,40 @@ pub struct EgressPolicy {
 pub struct NotLoopback(pub SocketAddr);
 
 impl EgressPolicy {
-    /// Allows TikTok Shop's two production servers over https. The operating system resolves their names.
+    /// Allows TikTok Shop's two production servers over https. The operating system resolves their names. No proxy is
+    /// used, whatever the environment says.
     #[must_use]
     pub fn production() -> Self {
-        Self { resolver: Arc::new(SystemResolver), stand_ins: BTreeMap::new() }
+        Self { resolver: Arc::new(SystemResolver), stand_ins: BTreeMap::new(), proxy: None }
     }
 
     /// Resolves names with this resolver. The host checks the addresses that the resolver returns, as usual.
     #[must_use]
     pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
         self.resolver = resolver;
+        self
+    }
+
+    /// Sends all requests to TikTok Shop through this forward proxy. The proxy is asked for tunnels to TikTok Shop's
+    /// two names at port 443, and for nothing else. TLS with TikTok Shop runs inside the tunnel, and its certificate
+    /// must prove TikTok Shop's name, so the proxy sees neither requests nor answers.
+    ///
+    /// The proxy resolves TikTok Shop's names, and the host does not. So the check that a name has a public address is
+    /// left to the proxy. The resolver of this policy resolves only the proxy's own name, which may have a private
+    /// address.
+    ///
+    /// A connection through the proxy may take longer: [`Deadlines::connect`](crate::deadlines::Deadlines::connect) is
+    /// the time to connect to the proxy, and again the time until it has opened the tunnel.
+    /// [`Deadlines::tls`](crate::deadlines::Deadlines::tls) is the time of each TLS handshake. If the proxy gives no
+    /// tunnel, nothing was sent to TikTok Shop. The error names the proxy and the reason:
+    /// [`ConnectorError::proxy_error`](crate::error::ConnectorError::proxy_error). Requests to a stand-in do not go
+    /// through the proxy.
+    ///
+    /// The host closes a tunnel that is idle for 20 seconds. Let the proxy keep idle tunnels for longer, for example for
+    /// a minute, so that it closes none while a request is on its way.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = Some(proxy);
         self
     }
 
@@ -67,6 +94,9 @@ impl Default for EgressPolicy {
 
 impl std::fmt::Debug for EgressPolicy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EgressPolicy").field("stand_ins", &self.stand_ins).finish_non_exhaustive()
+        f.debug_struct("EgressPolicy")
+            .field("stand_ins", &self.stand_ins)
+            .field("proxy", &self.proxy)
+            .finish_non_exhaustive()
     }
 }

@@ -21,14 +21,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks as _};
 
-use super::connect::{Connector, Dialer, production_roots};
-use super::{Authority, Client, EgressPolicy, NotLoopback, Resolver};
+use super::connect::{Connector, Dialer, Route, production_roots};
+use super::{Authority, Client, EgressPolicy, LastProxyError, NotLoopback, Resolver};
 use crate::deadlines::Deadlines;
 use crate::guest::Secrets;
 use crate::guest::http::GuestHttp;
 
-mod proxy;
+mod environment;
+mod real_proxy;
 mod tls;
+mod tunnel;
 
 const TOKEN_URL: &str = "https://auth.tiktok-shops.com/api/v2/token/get?app_secret=s3cret&b=%2F";
 const API_URL: &str = "https://open-api.tiktokglobalshop.com/authorization/202309/shops";
@@ -131,7 +133,7 @@ fn client_with_check(addresses: &[IpAddr], port: u16, roots: RootCertStore, is_a
     let deadlines = Deadlines::default();
     let resolver = Arc::new(Scripted(Some(Ok(addresses.to_vec()))));
     let dialer = Dialer { resolver, timeout: deadlines.connect, is_allowed, port };
-    let connector = Connector::with_roots(dialer, roots, BTreeMap::new(), deadlines).unwrap();
+    let connector = Connector::with_roots(Route::Direct(dialer), roots, BTreeMap::new(), deadlines).unwrap();
     Client::with_connector(connector, deadlines, RESPONSE_BYTES)
 }
 
@@ -152,10 +154,19 @@ async fn fetch_in_call(
     url: &str,
     options: RequestOptions,
 ) -> Result<Response<WasiBody>, Error> {
-    let mut http =
-        GuestHttp { client: client.clone(), call_started, last_token_request: SECOND, secrets: Secrets::default() };
+    let mut http = guest_http(client, call_started);
     let sending = http.send_request(get(url), Some(options), Box::new(std::future::ready(Ok(()))));
     Ok(Box::into_pin(sending).await?.0)
+}
+
+fn guest_http(client: &Client, call_started: Instant) -> GuestHttp {
+    GuestHttp {
+        client: client.clone(),
+        call_started,
+        last_token_request: SECOND,
+        secrets: Secrets::default(),
+        last_proxy_error: LastProxyError::default(),
+    }
 }
 
 async fn send(client: &Client) -> Result<Response<WasiBody>, Error> {
@@ -395,9 +406,9 @@ async fn a_request_is_sent_only_after_the_guest_has_finished_it() {
 
     let (body, abandoned) = unfinished("{}");
     drop(abandoned);
-    assert!(matches!(post(body).await.unwrap_err(), Error::HttpRequestBodySize(None)));
+    assert!(matches!(post(body).await.unwrap_err().code, Error::HttpRequestBodySize(None)));
     let large = Full::new(Bytes::from(vec![b'x'; (16 << 20) + 1])).map_err(|never| match never {}).boxed_unsync();
-    assert!(matches!(post(large).await.unwrap_err(), Error::HttpRequestBodySize(Some(0x0100_0000))));
+    assert!(matches!(post(large).await.unwrap_err().code, Error::HttpRequestBodySize(Some(0x0100_0000))));
     assert!(server.heads.try_recv().is_err(), "nothing of the two requests was sent");
 }
 

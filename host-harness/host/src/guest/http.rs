@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::secrets::{Secrets, Tapped};
-use crate::egress::{Authority, Client, admit};
+use crate::egress::{Authority, Client, LastProxyError, SendError, admit};
 
 /// Sends the HTTP requests of one call.
 pub(crate) struct GuestHttp {
@@ -19,6 +19,7 @@ pub(crate) struct GuestHttp {
     /// request began later, the call could end before the new tokens are saved.
     pub(crate) last_token_request: Duration,
     pub(crate) secrets: Secrets,
+    pub(crate) last_proxy_error: LastProxyError,
 }
 
 impl GuestHttp {
@@ -63,8 +64,14 @@ impl WasiHttpHooks for GuestHttp {
         let admitted = self.admit(&mut request);
         self.secrets.learn_request(&request);
         let (client, secrets) = (self.client.clone(), self.secrets.clone());
+        let last_proxy_error = self.last_proxy_error.clone();
         let sending = async move {
-            let response = client.send(admitted?, request, options.unwrap_or_default()).await?;
+            let sent = match admitted {
+                Ok(authority) => client.send(authority, request, options.unwrap_or_default()).await,
+                Err(code) => Err(SendError::from(code)),
+            };
+            last_proxy_error.record(sent.as_ref().err().and_then(|error| error.proxy.clone()));
+            let response = sent.map_err(|error| error.code)?;
             let response = response.map(|body| Tapped::new(body, secrets).boxed_unsync());
             let done: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
             Ok((response, done))

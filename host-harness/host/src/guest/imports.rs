@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use self::save::{SaveBudget, save};
 use super::bindings::{app_credentials, connection_storage, storage_types, token_storage, types};
+use super::fetched_credentials::{GuestCredentials, fetch_credentials};
 use super::row_events::caused_by;
-use super::sandbox::Fetched;
 use super::scope::{Act, Customers, KeyUse, Scope};
 use super::secrets::Secrets;
 use crate::clock::Clock;
 use crate::connection::{ConnectionKey, UnixSeconds};
-use crate::credentials::{CredentialsError, CredentialsProvider};
-use crate::id::{AccountId, CustomerId, InvalidId, Revision, Revisions, ShopId, TenantId};
+use crate::id::{AccountId, CustomerId, InvalidId, Revision, Revisions, ShopId};
 use crate::seal::{OpenToken, OpenWrite, SealedStorage};
 use crate::storage::{Next, Row, RowEntry, StorageError, Swapped, run_within};
 
@@ -40,29 +39,6 @@ pub(super) struct Imports {
     /// stored.
     unsettled_row: Option<Revision>,
     secrets: Secrets,
-}
-
-/// Gives the app's credentials to the guest.
-pub(super) struct GuestCredentials {
-    /// The credentials that the host has fetched before the call. The guest gets them when it asks for the first time.
-    pub(super) fetched: Option<Fetched>,
-    /// The provider that the host asks if nothing was fetched, or if the guest asks again.
-    pub(super) provider: Arc<dyn CredentialsProvider>,
-}
-
-/// Asks the provider for the credentials of a tenant's app. Waits at most `timeout` for the answer.
-pub(super) async fn credentials_of(
-    provider: &dyn CredentialsProvider,
-    tenant: &TenantId,
-    timeout: Duration,
-) -> Fetched {
-    let current = async {
-        provider.current(tenant).await.map_err(|error| match error {
-            CredentialsError::Unavailable(why) => StorageError::Unavailable(why),
-            CredentialsError::Refused(why) => StorageError::Refused(why),
-        })
-    };
-    run_within(timeout, current).await
 }
 
 impl Imports {
@@ -144,7 +120,12 @@ impl Imports {
             }
             self.storage.inner().accounts(tenant, &customer).await
         };
-        run_within(self.timeout, accounts).await
+        let accounts = run_within(self.timeout, accounts).await?;
+        if let Some(found) = &self.scope.found {
+            let key = |account: &AccountId| ConnectionKey { customer: customer.clone(), account: account.clone() };
+            accounts.iter().for_each(|account| found.record(key(account)));
+        }
+        Ok(accounts)
     }
 
     async fn load_token(&self, key: types::ConnectionKey) -> Result<Option<OpenToken>, StorageError> {
@@ -177,6 +158,9 @@ impl Imports {
             (Swapped::Done, None) => token_storage::SwapOutcome::Deleted,
             (Swapped::Stale(entry), _) => {
                 self.secrets.learn_records(&entry);
+                if let (Some(found), Some(_)) = (&self.scope.found, &entry) {
+                    found.record(key);
+                }
                 token_storage::SwapOutcome::Stale(entry.map(Into::into))
             }
         })
@@ -193,6 +177,9 @@ impl Imports {
         };
         let rows = run_within(self.timeout, rows).await?;
         self.secrets.learn_rows(&rows);
+        if let Some(found) = &self.scope.found {
+            rows.iter().for_each(|entry| found.row(entry));
+        }
         Ok(rows)
     }
 
@@ -299,7 +286,7 @@ impl app_credentials::Host for Imports {
     async fn current(&mut self) -> Reply<app_credentials::Credentials> {
         let credentials = match self.credentials.fetched.take() {
             Some(fetched) => fetched,
-            None => credentials_of(&*self.credentials.provider, &self.scope.tenant, self.timeout).await,
+            None => fetch_credentials(&*self.credentials.provider, &self.scope.tenant, self.timeout).await,
         };
         if let Ok(credentials) = &credentials {
             self.secrets.learn_credentials(credentials);

@@ -61,7 +61,7 @@ impl Program {
             return Err(BuildError::TooLarge { limit });
         }
         let digest = ComponentDigest::of(&bytes);
-        digest.check(pinned)?;
+        BuildError::check_digest(digest, pinned)?;
         let engine = match memories {
             Some(memories) => engine_with_memories(memories),
             None => engine(limits),

@@ -1,10 +1,10 @@
 //! Finds the events that a change of a connection's row causes. The host appends these events in the transaction that
 //! writes the row.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::scope::Act;
-use crate::connection::{Connection, ConnectionStatus, UnixSeconds};
+use crate::connection::{Connection, ConnectionStatus, Shop, UnixSeconds};
 use crate::events::{EventKind, NewEvent, Origin};
 use crate::id::ShopId;
 use crate::storage::Row;
@@ -25,7 +25,11 @@ pub(super) fn caused_by(
         (Some(before), Some(after)) if before.token_lineage == after.token_lineage => {
             let (before, after) = (&before.connection, &after.connection);
             let status = change(before.status, after.status);
-            acts(before, after, act).chain(status).chain(links(Some(before), after)).collect()
+            acts(before, after, act)
+                .chain(status)
+                .chain(links(Some(before), after))
+                .chain(uses(before, after))
+                .collect()
         }
         (before, after) => {
             let mut kinds: Vec<_> = before.map(|_| EventKind::Disconnected).into_iter().collect();
@@ -69,6 +73,23 @@ fn links(before: Option<&Connection>, after: &Connection) -> impl Iterator<Item 
     unlinked.into_iter().chain(linked)
 }
 
+/// Returns the events about the linked shops that the customer can no longer use, or can use again. A shop that the
+/// change itself links or unlinks is not among them, because [`links`] tells of it.
+fn uses(before: &Connection, after: &Connection) -> impl Iterator<Item = EventKind> {
+    let linked_before: BTreeMap<&ShopId, bool> =
+        before.shops.iter().filter(|shop| shop.linked).map(|shop| (&shop.id, before.allows(shop))).collect();
+    let changed = |is_usable: bool| -> Vec<ShopId> {
+        let has_changed = |shop: &&Shop| {
+            shop.linked && after.allows(shop) == is_usable && linked_before.get(&shop.id) == Some(&!is_usable)
+        };
+        after.shops.iter().filter(has_changed).map(|shop| shop.id.clone()).collect()
+    };
+    let (lost, regained) = (changed(false), changed(true));
+    let lost = (!lost.is_empty()).then_some(EventKind::ShopsLost { shops: lost });
+    let regained = (!regained.is_empty()).then_some(EventKind::ShopsRegained { shops: regained });
+    lost.into_iter().chain(regained)
+}
+
 /// Returns the events of a change of status. If only the time or the reason in the status changes, there is no event.
 fn change(before: ConnectionStatus, after: ConnectionStatus) -> Vec<EventKind> {
     use ConnectionStatus::{Active, AuthorizationEnding as Ending, ReauthorizationRequired as Dead};
@@ -95,7 +116,7 @@ mod tests {
     use super::*;
     use crate::connection::ConnectionStatus::{Active, AuthorizationEnding, ReauthorizationRequired};
     use crate::connection::ReauthorizationReason::{AuthorizationExpired, AuthorizationRevoked};
-    use crate::connection::{ConnectionKey, Shop};
+    use crate::connection::{ConnectionKey, ShopStanding};
     use crate::events::Cause;
 
     const ENDS: UnixSeconds = UnixSeconds(1_770_000_000);
@@ -187,6 +208,47 @@ mod tests {
         let replaced = with_shops(row("other", Active), &[1]);
         let expected = [EventKind::Disconnected, EventKind::Connected, linked(&[1])];
         assert_eq!(kinds(Some(&began), Some(&replaced)), expected);
+    }
+
+    #[test]
+    fn a_linked_shop_that_is_lost_or_regained_is_named() {
+        use ShopStanding::{Granted, Inactive, NoLongerGranted, Unconfirmed};
+
+        let standings = |mut row: Row, standings: &[ShopStanding]| {
+            let shops = row.connection.shops.iter_mut().zip(standings);
+            shops.for_each(|(shop, standing)| shop.standing = *standing);
+            row
+        };
+        let lost = |shops: &[i64]| EventKind::ShopsLost { shops: ids(shops) };
+        let regained = |shops: &[i64]| EventKind::ShopsRegained { shops: ids(shops) };
+        // Shops 1 and 2 are linked, and shop 3 is not.
+        let row_of = |status, all: [ShopStanding; 3]| standings(with_shops(row("l", status), &[1, 2, -3]), &all);
+        let dead = ReauthorizationRequired(AuthorizationRevoked);
+        let granted = row_of(Active, [Granted; 3]);
+        let gone = row_of(Active, [Granted, NoLongerGranted, NoLongerGranted]);
+        let ended = row_of(dead, [Unconfirmed, NoLongerGranted, Unconfirmed]);
+        let unconfirmed = row_of(Active, [Unconfirmed, NoLongerGranted, Unconfirmed]);
+        let inactive = row_of(Active, [Inactive; 3]);
+        let table = [
+            (&granted, &granted, vec![]),
+            (&granted, &inactive, vec![]),
+            (&granted, &gone, vec![lost(&[2])]),
+            (&gone, &granted, vec![regained(&[2])]),
+            (&gone, &gone, vec![]),
+            (&granted, &ended, vec![DEAD, lost(&[1, 2])]),
+            (&gone, &ended, vec![DEAD, lost(&[1])]),
+            // After a new consent, TikTok has not listed the shops yet.
+            (&ended, &unconfirmed, vec![EventKind::Recovered]),
+            (&unconfirmed, &gone, vec![regained(&[1])]),
+            (&unconfirmed, &inactive, vec![regained(&[1, 2])]),
+        ];
+        for (before, after, expected) in table {
+            assert_eq!(kinds(Some(before), Some(after)), expected, "{before:?} to {after:?}");
+        }
+        // A shop that is linked or unlinked by the same change causes only that event.
+        let unlinked = standings(with_shops(row("l", Active), &[1, -2, 3]), &[Granted, NoLongerGranted, Granted]);
+        let expected = [EventKind::ShopsUnlinked { shops: ids(&[2]) }, EventKind::ShopsLinked { shops: ids(&[3]) }];
+        assert_eq!(kinds(Some(&granted), Some(&unlinked)), expected);
     }
 
     #[test]

@@ -20,8 +20,9 @@ use super::call_log::CallLog;
 use super::call_state::CallState;
 use super::clocks::GuestClock;
 use super::engine::ticks;
+use super::fetched_credentials::{FetchedCredentials, GuestCredentials, fetch_credentials};
 use super::http::GuestHttp;
-use super::imports::{GuestCredentials, Imports, credentials_of};
+use super::imports::Imports;
 use super::program::{Lane, Program};
 use super::random::GuestRandomness;
 use super::resources::{Exceeded, Growth, exhausted};
@@ -30,15 +31,14 @@ use super::secrets::{ClearTexts, Secrets};
 use super::trap::trap;
 use super::turns::{Place, Turns};
 use crate::clock::Clock;
-use crate::credentials::{AppCredentials, CredentialsProvider};
+use crate::credentials::CredentialsProvider;
 use crate::deadlines::Deadlines;
-use crate::egress::Client;
+use crate::egress::{Client, LastProxyError};
 use crate::error::{CallError, ConnectorError, Resource};
 use crate::id::{InvalidId, Revisions, TenantId};
 use crate::limits::Limits;
 use crate::randomness::Randomness;
 use crate::seal::SealedStorage;
-use crate::storage::StorageError;
 
 /// The component, and everything that its instances may use. All calls of a host share one sandbox.
 pub(crate) struct Sandbox {
@@ -56,13 +56,10 @@ pub(crate) struct Sandbox {
 /// The answer of an export: a value, the connector's own error, or wasmtime's error, for example a trap.
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 
-/// The app's credentials, or the error with which the host failed to fetch them.
-pub(crate) type Fetched = Result<AppCredentials, StorageError>;
-
 /// The state of a call that has not taken an instance yet.
 pub(crate) struct Prepared {
     /// The credentials, if the host fetches them before the call.
-    pub(crate) credentials: Option<Fetched>,
+    pub(crate) credentials: Option<FetchedCredentials>,
     /// How long the call may still wait for a turn.
     pub(crate) wait: Duration,
 }
@@ -103,9 +100,9 @@ impl Sandbox {
         log: &CallLog,
         scope: &Scope,
         wait: &mut Duration,
-    ) -> Result<Fetched, CallError> {
+    ) -> Result<FetchedCredentials, CallError> {
         let place = self.turn(&self.lane(scope).credentials, &scope.tenant, wait).await?;
-        let fetching = credentials_of(&*self.credentials, &scope.tenant, self.deadlines.save);
+        let fetching = fetch_credentials(&*self.credentials, &scope.tenant, self.deadlines.save);
         let fetched = fetching.instrument(log.span()).await;
         drop(place);
         Ok(fetched)
@@ -174,15 +171,16 @@ impl Sandbox {
         &self,
         scope: Scope,
         secrets: Secrets,
-        credentials: Option<Fetched>,
+        credentials: Option<FetchedCredentials>,
         export: impl for<'a> FnOnce(&'a export::Guest, &'a mut Store<CallState>) -> BoxFuture<'a, Answer<T>>,
     ) -> Result<T, CallError> {
         let deadline = self.deadlines.call;
-        let wasm_store = self.wasm_store(scope, secrets.clone(), credentials)?;
+        let last_proxy_error = LastProxyError::default();
+        let wasm_store = self.wasm_store(scope, secrets.clone(), credentials, last_proxy_error.clone())?;
         // If the call takes too long, its future is dropped, which also drops the instance.
         match tokio::time::timeout(deadline, self.run(wasm_store, export)).await {
             Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(error))) => Err(self.connector_error(error, &secrets)),
+            Ok(Ok(Err(error))) => Err(self.connector_error(error, &secrets, &last_proxy_error)),
             Ok(Err(error)) => Err(self.call_error(&error)),
             Err(_late) => Err(CallError::DeadlineExceeded { plugin: self.program.plugin.clone(), deadline }),
         }
@@ -202,7 +200,8 @@ impl Sandbox {
         &self,
         scope: Scope,
         secrets: Secrets,
-        credentials: Option<Fetched>,
+        credentials: Option<FetchedCredentials>,
+        last_proxy_error: LastProxyError,
     ) -> Result<Store<CallState>, CallError> {
         let limits = &self.limits;
         let revisions = Revisions::draw(&*self.randomness).map_err(|error| {
@@ -227,6 +226,7 @@ impl Sandbox {
                 call_started: Instant::now(),
                 last_token_request: self.deadlines.last_token_request(),
                 secrets: secrets.clone(),
+                last_proxy_error,
             },
             randomness: GuestRandomness { source: Arc::clone(&self.randomness), max_bytes: limits.random_bytes },
             imports: Imports::new(
@@ -261,10 +261,12 @@ impl Sandbox {
     }
 
     /// Converts an error that the guest returned. Replaces every text in the error that contains a secret of the call.
-    fn connector_error(&self, error: types::Error, secrets: &Secrets) -> CallError {
+    /// If the latest request failed at the proxy, the error says so.
+    fn connector_error(&self, error: types::Error, secrets: &Secrets, last_proxy_error: &LastProxyError) -> CallError {
         let (action, failure) = error.into();
         let failure = secrets.removed_from(failure);
-        CallError::Connector(ConnectorError { plugin: self.program.plugin.clone(), action, failure })
+        let error = ConnectorError { plugin: self.program.plugin.clone(), action, failure, proxy_error: None };
+        CallError::Connector(error.with_proxy_error(last_proxy_error.get()))
     }
 
     fn call_error(&self, error: &wasmtime::Error) -> CallError {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::found::Found;
 use crate::events::Origin;
 use crate::id::{CustomerId, TenantId};
 use crate::refresh::RefreshMode;
@@ -18,6 +19,8 @@ pub(crate) struct Scope {
     /// The origin of the events that the call causes.
     pub(super) origin: Origin,
     pub(super) act: Act,
+    /// Where the call records the connections that it finds. `None` if nobody asks for them.
+    pub(super) found: Option<Found>,
 }
 
 /// The purpose of a call. The first row that the call writes causes the event of this purpose, even if the new row
@@ -110,9 +113,14 @@ impl Scope {
         Self { credentials: CredentialsUse::First, ..Self::new(tenant, Customers::Owners(BTreeSet::new()), origin) }
     }
 
+    /// Returns the same scope, for a call that records the connections that it finds.
+    pub(crate) fn recording(self, found: Found) -> Self {
+        Self { found: Some(found), ..self }
+    }
+
     fn new(tenant: &TenantId, customers: Customers, origin: Origin) -> Self {
         let (keys, credentials) = (KeyUse::WhenNeeded, CredentialsUse::WhenAsked);
-        Self { tenant: tenant.clone(), customers, keys, credentials, origin, act: Act::Other }
+        Self { tenant: tenant.clone(), customers, keys, credentials, origin, act: Act::Other, found: None }
     }
 
     /// Returns whether the call receives a webhook.

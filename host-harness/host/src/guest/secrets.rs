@@ -402,7 +402,8 @@ impl ClearTexts for NotRevoked {
 
 impl ClearTexts for Disconnected {
     fn each_clear_text(&self, see: &mut dyn FnMut(&str)) {
-        let Self { remaining, not_revoked } = self;
+        let Self { found, remaining, not_revoked } = self;
+        found.each_clear_text(see);
         remaining.each_clear_text(see);
         not_revoked.each_clear_text(see);
     }

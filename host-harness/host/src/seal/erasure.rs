@@ -1,6 +1,7 @@
 //! Erases a tenant: first its data keys, then everything else that is stored for the tenant.
 
 use super::keyring::{Keyring, no_randomness};
+use super::provider::Destruction;
 use super::rotation_error::RotationError;
 use crate::events::{Cause, EventKind};
 use crate::id::TenantId;
@@ -37,7 +38,8 @@ impl Keyring {
     /// Older copies of the data still contain the wrapped data keys. Such copies are the backups, and the parts of the
     /// storage's own files that it can't clean, such as PostgreSQL's log and free pages. Anybody who has such a copy
     /// and the host key can open the values in the copy. To make the erasure final, [`rotate`](Self::rotate) to another
-    /// host key, [`retire`](Self::retire) the earlier host keys, and destroy all copies of the earlier host keys.
+    /// host key, [`retire`](Self::retire) the earlier host keys, and destroy all copies of the earlier host keys. If the
+    /// provider has a host key for each tenant, call [`destroy_host_key`](Self::destroy_host_key) instead.
     ///
     /// # Errors
     /// See [`RotationError`]. A repetition finishes the erasure.
@@ -69,6 +71,16 @@ impl Keyring {
             newest = keys.pop();
         }
         newest.map_or(Ok(erased), |newest| Err(RotationError::Busy(newest.id)))
+    }
+
+    /// Destroys the host key of a tenant, if the provider has a host key for each tenant. Call this function after
+    /// [`erase`](Self::erase). Then the erasure is final in every copy and backup of the database.
+    ///
+    /// # Errors
+    /// See [`RotationError`]. A repetition finishes the destruction.
+    pub async fn destroy_host_key(&self, tenant: &TenantId) -> Result<Destruction, RotationError> {
+        self.forget_keys(tenant);
+        Ok(self.provider().destroy(tenant).await?)
     }
 
     /// Erases the tenant's keys. Returns all keys of the tenant, including the keys that were already erased.

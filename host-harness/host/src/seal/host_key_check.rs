@@ -22,10 +22,21 @@ pub struct HostKeyCheck {
 impl HostKeyCheck {
     /// Returns true if data keys are stored and the host keys here open none of them. A host must not start in this
     /// state: every call that needs a token would fail, and new connections would be sealed with a key that nobody has
-    /// asked for.
+    /// asked for. A host key that is only unavailable now may fit, so then the result is false.
     #[must_use]
-    pub const fn fits_nothing(&self) -> bool {
-        self.usable.is_empty() && !self.unusable.is_empty()
+    pub fn fits_nothing(&self) -> bool {
+        self.usable.is_empty() && !self.unusable.is_empty() && self.unavailable().is_none()
+    }
+
+    /// Returns the error of the source of the host keys, if it answered for no host key, for example because a key
+    /// service can't be reached.
+    #[must_use]
+    pub fn nothing_available(&self) -> Option<&KeyError> {
+        self.unavailable().filter(|_| self.usable.is_empty())
+    }
+
+    fn unavailable(&self) -> Option<&KeyError> {
+        self.unusable.iter().map(|(_, error)| error).find(|error| matches!(error, KeyError::Unavailable { .. }))
     }
 
     /// Returns true if no data key is stored, so that any host key fits.
@@ -46,8 +57,9 @@ impl Keyring {
     /// costs one read of the storage for each. Give it the tenant that is about to be used, or some tenants of the
     /// fleet. Only if none of them has a data key, it reads the data keys of all tenants, 20 at a time, until it finds
     /// one that opens. So with the right host keys it reads one page, however many tenants there are. The storage
-    /// counts the records of each data key in a page, so a page of tenants with a million records takes a moment. The
-    /// check caches nothing.
+    /// counts the records of each data key in a page, so a page of tenants with a million records takes a moment. A key
+    /// service has a host key for each tenant, and is asked once for each tenant that is read. The check ends when a host
+    /// key is unavailable, so that it does not wait for the service again and again. The check caches nothing.
     ///
     /// # Errors
     /// The storage did not answer.
@@ -67,7 +79,7 @@ impl Keyring {
             let Some(newest) = page.last() else { return Ok(check) };
             last = Some((newest.tenant.clone(), newest.key.id.clone()));
             self.check_keys(page.into_iter().map(|found| (found.tenant, found.key)), &mut check).await;
-            if !check.usable.is_empty() {
+            if !check.usable.is_empty() || check.unavailable().is_some() {
                 return Ok(check);
             }
         }
@@ -87,7 +99,10 @@ impl Keyring {
             if is_known {
                 continue;
             }
-            match self.provider().unwrap(&wrapped, &wrapping_context(&tenant, &id)).await {
+            if check.unavailable().is_some() {
+                return;
+            }
+            match self.provider().unwrap(&tenant, &wrapped, &wrapping_context(&tenant, &id)).await {
                 Ok(_) => check.usable.push(host_key),
                 Err(error) => check.unusable.push((host_key, error)),
             }

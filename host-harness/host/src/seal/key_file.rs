@@ -11,7 +11,7 @@ use tiktok_shop_private_file::{self as private_file, Access, PrivateFileError};
 
 use super::aead::DataKey;
 use super::provider::{HostKeys, InvalidHostKeys, KeyError, KeyProvider};
-use crate::id::HostKeyId;
+use crate::id::{HostKeyId, TenantId};
 use crate::storage::WrappedKey;
 
 /// The maximum size of the file in bytes. It has room for hundreds of keys.
@@ -187,11 +187,11 @@ impl KeyProvider for KeyFile {
         self.read(None).await?.current().await
     }
 
-    async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
-        self.read(None).await?.wrap(key, context).await
+    async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+        self.read(None).await?.wrap(tenant, key, context).await
     }
 
-    async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
-        self.read(Some(&wrapped.host_key)).await?.unwrap(wrapped, context).await
+    async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
+        self.read(Some(&wrapped.host_key)).await?.unwrap(tenant, wrapped, context).await
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::keyring::Keyring;
+use super::provider::KeyError;
 use super::rotation_error::RotationError;
 use crate::id::{HostKeyId, KeyId, TenantId};
 use crate::storage::{KeyUse, StorageError};
@@ -13,7 +14,8 @@ const PAGE: usize = 500;
 /// The data keys of all tenants, and for each data key the number of records that are sealed with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyStatus {
-    /// The host key that wraps new data keys.
+    /// The host key that wraps new data keys. If the provider has a host key for each tenant, this id names all these
+    /// host keys together.
     pub current: HostKeyId,
     /// Every data key of every tenant.
     pub keys: Vec<TenantKeyStatus>,
@@ -30,11 +32,14 @@ pub struct TenantKeyStatus {
     pub host_key: Option<HostKeyId>,
     /// The number of records that are sealed with the data key.
     pub records: u64,
+    /// The host key that wraps new data keys of the tenant. `None` if the provider has no host key for the tenant, for
+    /// example because somebody has deleted it in a key service.
+    pub current: Option<HostKeyId>,
 }
 
 impl KeyStatus {
     /// Returns two numbers for each host key: the number of data keys that it wraps, and the number of records that are
-    /// sealed with these data keys. The current host key is always listed. The entry `None` counts the erased data keys
+    /// sealed with these data keys. The host key [`current`](Self::current) is always listed. The entry `None` counts the erased data keys
     /// and their records.
     #[must_use]
     pub fn by_host_key(&self) -> BTreeMap<Option<&HostKeyId>, (u64, u64)> {
@@ -47,11 +52,12 @@ impl KeyStatus {
         uses
     }
 
-    /// Returns true if every tenant has exactly one data key, and the current host key wraps this data key.
+    /// Returns true if every tenant has exactly one data key, and the tenant's current host key wraps this data key.
     #[must_use]
     pub fn is_rotated(&self) -> bool {
         let tenants: BTreeSet<_> = self.keys.iter().map(|key| &key.tenant).collect();
-        tenants.len() == self.keys.len() && self.keys.iter().all(|key| key.host_key.as_ref() == Some(&self.current))
+        tenants.len() == self.keys.len()
+            && self.keys.iter().all(|key| key.host_key.is_some() && key.host_key == key.current)
     }
 }
 
@@ -63,10 +69,20 @@ impl Keyring {
     /// See [`RotationError`].
     pub async fn status(&self) -> Result<KeyStatus, RotationError> {
         let current = self.provider().current().await?;
-        Ok(KeyStatus { current, keys: self.data_keys().await? })
+        let mut keys = self.data_keys().await?;
+        let mut known: Option<(TenantId, Option<HostKeyId>)> = None;
+        for key in &mut keys {
+            key.current = match known.take() {
+                Some((tenant, current)) if tenant == key.tenant => current,
+                _ => self.current_for(&key.tenant).await?,
+            };
+            known = Some((key.tenant.clone(), key.current.clone()));
+        }
+        Ok(KeyStatus { current, keys })
     }
 
-    /// Returns the data keys of all tenants, as [`status`](Self::status) does. Needs no host key.
+    /// Returns the data keys of all tenants, as [`status`](Self::status) does, but with the current host key of no
+    /// tenant. Needs no host key.
     ///
     /// # Errors
     /// The storage did not answer.
@@ -85,7 +101,17 @@ impl Keyring {
             key: key.id,
             host_key: key.wrapped.map(|wrapped| wrapped.host_key),
             records,
+            current: None,
         };
         Ok(keys.into_iter().map(status).collect())
+    }
+
+    /// Returns the host key that wraps new data keys of the tenant. `None` if the provider has none for the tenant.
+    async fn current_for(&self, tenant: &TenantId) -> Result<Option<HostKeyId>, KeyError> {
+        match self.provider().current_for(tenant).await {
+            Ok(id) => Ok(Some(id)),
+            Err(KeyError::Unknown(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tiktok_shop_connector_core::contract::CLAIM_LIFE;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -22,6 +23,16 @@ use crate::storage::{HostStorage, Purpose, Row, Sealed, StorageError, TenantKey,
 /// How long a cached key may be used to decrypt values. After this time, the host reads the tenant's keys again, to
 /// notice an erasure.
 const MAX_CACHE_AGE: Duration = Duration::from_secs(60);
+/// How long an unwrapped key is used before the host asks the provider again whether it still unwraps the key. So a host
+/// key that is deleted in a key service, or that the host may no longer use, is noticed.
+const RECHECK: Duration = Duration::from_secs(5 * 60);
+/// How long an unwrapped key is used at most while the provider is unavailable. Afterwards values can't be opened until
+/// the provider answers again.
+const MAX_UNWRAPPED_AGE: Duration = Duration::from_secs(60 * 60);
+/// How much longer a key may seal values than open values. A call opens a value first. If the keyring let the call open
+/// the value, it must also let the call seal and save the new tokens, without a question to a provider that may be slow
+/// or unavailable by now.
+const SEALING_GRACE: Duration = CLAIM_LIFE;
 /// The maximum number of tenants in the cache.
 const MAX_CACHED_TENANTS: usize = 10_000;
 /// The maximum number of attempts to find or add a tenant's newest key, while other hosts add or erase keys.
@@ -30,9 +41,10 @@ const MAX_ATTEMPTS: usize = 8;
 /// Seals and opens the values of a storage. A [`ConnectorHost`](crate::ConnectorHost) has its own keyring. Use this
 /// type to import connections into a storage, and to rotate and erase keys.
 ///
-/// The keyring unwraps a tenant's keys when it first needs them, and keeps them in memory. So an outage of the key
-/// service does not affect tenants whose keys are in memory. If one host erases keys, the other hosts notice the
-/// erasure within 60 seconds.
+/// The keyring unwraps a tenant's keys when it first needs them, and keeps them in memory. If one host erases keys, the
+/// other hosts notice the erasure within 60 seconds. After 5 minutes, the keyring asks the provider again. So if
+/// somebody deletes a host key in a key service, or takes away the right to use it, the hosts notice it within
+/// 5 minutes. An outage of the key service does not affect tenants whose keys are in memory for up to one hour.
 pub struct Keyring {
     storage: Arc<dyn HostStorage>,
     provider: Arc<dyn KeyProvider>,
@@ -41,6 +53,8 @@ pub struct Keyring {
     /// Who changes keys, and why.
     origin: Origin,
     cache: Mutex<BTreeMap<TenantId, CachedKeys>>,
+    /// When the keys that are too old were last dropped from the cache.
+    dropped_at: Mutex<Option<Instant>>,
 }
 
 /// The keys of one tenant, as they were last read from the storage.
@@ -48,13 +62,57 @@ struct CachedKeys {
     read_at: Instant,
     /// The keys in the order in which they were added.
     keys: Vec<TenantKey>,
-    unwrapped: BTreeMap<KeyId, Arc<DataKey>>,
+    unwrapped: BTreeMap<KeyId, UnwrappedKey>,
+}
+
+/// A data key that the provider has unwrapped.
+struct UnwrappedKey {
+    key: Arc<DataKey>,
+    /// When the provider last unwrapped the key.
+    unwrapped_at: Instant,
+    /// When the provider was last asked, also if it was unavailable.
+    asked_at: Instant,
+}
+
+/// What a key is needed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// A call begins, or a value is opened.
+    Open,
+    /// A value is sealed. The call has already opened a value, or has checked the tenant's keys at its beginning.
+    Seal,
+}
+
+impl UnwrappedKey {
+    /// Returns the key if it may be used without another question to the provider.
+    fn confirmed(&self, purpose: Use) -> Option<Arc<DataKey>> {
+        (self.asked_at.elapsed() < RECHECK + purpose.grace()).then(|| self.in_outage(purpose)).flatten()
+    }
+
+    /// Returns the key if it may be used while the provider is unavailable.
+    fn in_outage(&self, purpose: Use) -> Option<Arc<DataKey>> {
+        (self.unwrapped_at.elapsed() < MAX_UNWRAPPED_AGE + purpose.grace()).then(|| Arc::clone(&self.key))
+    }
+}
+
+impl Use {
+    const fn grace(self) -> Duration {
+        match self {
+            Self::Open => Duration::ZERO,
+            Self::Seal => SEALING_GRACE,
+        }
+    }
 }
 
 impl CachedKeys {
-    fn newest(&self) -> Option<(KeyId, Arc<DataKey>)> {
+    fn newest(&self, purpose: Use) -> Option<(KeyId, Arc<DataKey>)> {
         let id = &self.keys.last()?.id;
-        Some((id.clone(), Arc::clone(self.unwrapped.get(id)?)))
+        Some((id.clone(), self.unwrapped.get(id)?.confirmed(purpose)?))
+    }
+
+    /// Removes the keys that are too old to be used.
+    fn drop_expired(&mut self) {
+        self.unwrapped.retain(|_, key| key.in_outage(Use::Seal).is_some());
     }
 }
 
@@ -63,7 +121,7 @@ impl Keyring {
     #[must_use]
     pub fn new(storage: Arc<dyn HostStorage>, provider: Arc<dyn KeyProvider>, randomness: Arc<dyn Randomness>) -> Self {
         let (clock, origin) = (Arc::new(SystemClock::new()), Origin::default());
-        Self { storage, provider, randomness, clock, origin, cache: Mutex::default() }
+        Self { storage, provider, randomness, clock, origin, cache: Mutex::default(), dropped_at: Mutex::default() }
     }
 
     /// Sets the actor who changes keys. The events of a rotation, a retirement and an erasure name the actor. Without
@@ -113,7 +171,7 @@ impl Keyring {
     /// # Errors
     /// See [`seal_token`](Self::seal_token).
     pub async fn ensure_key(&self, tenant: &TenantId) -> Result<(), StorageError> {
-        self.sealing_key(tenant).await.map(drop)
+        self.sealing_key(tenant, Use::Open).await.map(drop)
     }
 
     /// Seals a token record. The caller must write the sealed value with this revision.
@@ -184,7 +242,7 @@ impl Keyring {
     }
 
     pub(super) async fn seal(&self, place: &Place<'_>, clear: &[u8]) -> Result<Sealed, StorageError> {
-        let (id, key) = self.sealing_key(place.tenant).await?;
+        let (id, key) = self.sealing_key(place.tenant, Use::Seal).await?;
         let bytes = encrypt(&key, &place.associated_data(&id), clear, &*self.randomness).map_err(no_randomness)?;
         Ok(Sealed::new(id, bytes))
     }
@@ -197,15 +255,15 @@ impl Keyring {
     /// Returns the tenant's newest key. Adds a key if the tenant has no key or if its newest key is erased. Another
     /// host may have removed or erased a cached key. The storage then answers the write with [`StorageError::KeyGone`],
     /// and the caller must seal the value again.
-    async fn sealing_key(&self, tenant: &TenantId) -> Result<(KeyId, Arc<DataKey>), StorageError> {
-        if let Some(newest) = self.lock().get(tenant).and_then(CachedKeys::newest) {
+    async fn sealing_key(&self, tenant: &TenantId, purpose: Use) -> Result<(KeyId, Arc<DataKey>), StorageError> {
+        if let Some(newest) = self.lock().get(tenant).and_then(|known| known.newest(purpose)) {
             return Ok(newest);
         }
         for _ in 0..MAX_ATTEMPTS {
             let keys = self.load_keys(tenant).await?;
             match keys.last() {
                 Some(newest) if newest.wrapped.is_some() => {
-                    let key = self.unwrap_key(tenant, newest).await?;
+                    let key = self.unwrap_for(purpose, tenant, newest).await?;
                     return Ok((newest.id.clone(), key));
                 }
                 none_or_erased => {
@@ -217,16 +275,20 @@ impl Keyring {
     }
 
     /// Returns the tenant's key with this id. Uses a cached key for [`MAX_CACHE_AGE`], and longer while the storage is
-    /// unavailable.
+    /// unavailable, but never longer than [`MAX_UNWRAPPED_AGE`].
     pub(super) async fn opening_key(&self, tenant: &TenantId, id: &KeyId) -> Result<Arc<DataKey>, StorageError> {
-        let (cached, is_fresh) = match self.lock().get(tenant) {
-            Some(known) => (known.unwrapped.get(id).cloned(), known.read_at.elapsed() < MAX_CACHE_AGE),
-            None => (None, false),
+        let (confirmed, cached) = match self.lock().get(tenant) {
+            Some(known) => {
+                let key = known.unwrapped.get(id);
+                let is_fresh = known.read_at.elapsed() < MAX_CACHE_AGE;
+                let confirmed = key.filter(|_| is_fresh).and_then(|key| key.confirmed(Use::Open));
+                (confirmed, key.and_then(|key| key.in_outage(Use::Open)))
+            }
+            None => (None, None),
         };
-        let cached = match cached {
-            Some(key) if is_fresh => return Ok(key),
-            cached => cached,
-        };
+        if let Some(key) = confirmed {
+            return Ok(key);
+        }
         let keys = match (self.load_keys(tenant).await, cached) {
             (Ok(keys), _) => keys,
             (Err(StorageError::Unavailable(_)), Some(key)) => return Ok(key),
@@ -244,6 +306,9 @@ impl Keyring {
     pub(super) async fn load_keys(&self, tenant: &TenantId) -> Result<Vec<TenantKey>, StorageError> {
         let keys = self.storage.tenant_keys(tenant).await?;
         let mut cache = self.lock();
+        if self.is_time_to_drop_expired_keys() {
+            cache.values_mut().for_each(CachedKeys::drop_expired);
+        }
         if cache.len() >= MAX_CACHED_TENANTS && !cache.contains_key(tenant) {
             cache.clear();
         }
@@ -259,6 +324,16 @@ impl Keyring {
         Ok(keys)
     }
 
+    /// Returns true once in each [`RECHECK`], so that dropping costs little if there are many tenants.
+    fn is_time_to_drop_expired_keys(&self) -> bool {
+        let mut dropped_at = self.dropped_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = dropped_at.is_none_or(|at| at.elapsed() >= RECHECK);
+        if is_time {
+            *dropped_at = Some(Instant::now());
+        }
+        is_time
+    }
+
     /// Removes a tenant's keys from the cache.
     pub(super) fn forget_keys(&self, tenant: &TenantId) {
         self.lock().remove(tenant);
@@ -266,12 +341,40 @@ impl Keyring {
 
     /// Returns the unwrapped key, from the cache if possible.
     pub(super) async fn unwrap_key(&self, tenant: &TenantId, key: &TenantKey) -> Result<Arc<DataKey>, StorageError> {
-        if let Some(known) = self.lock().get(tenant).and_then(|known| known.unwrapped.get(&key.id)) {
-            return Ok(Arc::clone(known));
+        self.unwrap_for(Use::Open, tenant, key).await
+    }
+
+    /// Returns the unwrapped key, from the cache if the purpose allows it. While the provider is unavailable, a cached
+    /// key may be older.
+    async fn unwrap_for(&self, purpose: Use, tenant: &TenantId, key: &TenantKey) -> Result<Arc<DataKey>, StorageError> {
+        let (confirmed, cached) = match self.lock().get(tenant).and_then(|known| known.unwrapped.get(&key.id)) {
+            Some(known) => (known.confirmed(purpose), known.in_outage(purpose)),
+            None => (None, None),
+        };
+        if let Some(key) = confirmed {
+            return Ok(key);
         }
         let gone = || StorageError::Refused(format!("key-unavailable({}): it has been erased", key.id));
         let wrapped = key.wrapped.as_ref().ok_or_else(gone)?;
-        Ok(self.ask_to_unwrap(tenant, &key.id, wrapped).await?)
+        match (self.ask_to_unwrap(tenant, &key.id, wrapped).await, cached) {
+            (Ok(key), _) => Ok(key),
+            (Err(KeyError::Unavailable { .. }), Some(cached)) => {
+                // The next question comes after `RECHECK`, so that not every call waits for an unavailable provider.
+                self.change_unwrapped(tenant, &key.id, |known| known.asked_at = Instant::now());
+                Ok(cached)
+            }
+            (Err(error), _) => {
+                self.lock().get_mut(tenant).and_then(|known| known.unwrapped.remove(&key.id));
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Changes the entry of an unwrapped key in the cache, if there is one.
+    fn change_unwrapped(&self, tenant: &TenantId, id: &KeyId, change: impl FnOnce(&mut UnwrappedKey)) {
+        if let Some(known) = self.lock().get_mut(tenant).and_then(|known| known.unwrapped.get_mut(id)) {
+            change(known);
+        }
     }
 
     /// Asks the provider to unwrap a key, and adds the key to the cache.
@@ -281,13 +384,14 @@ impl Keyring {
         id: &KeyId,
         wrapped: &WrappedKey,
     ) -> Result<Arc<DataKey>, KeyError> {
-        let data_key = Arc::new(self.provider.unwrap(wrapped, &wrapping_context(tenant, id)).await?);
+        let data_key = Arc::new(self.provider.unwrap(tenant, wrapped, &wrapping_context(tenant, id)).await?);
         if data_key.is_zero() {
             // The host draws every data key at random. A provider that returns zeros has lost the key.
             return Err(KeyError::Mismatch(wrapped.host_key.clone()));
         }
         if let Some(known) = self.lock().get_mut(tenant) {
-            known.unwrapped.insert(id.clone(), Arc::clone(&data_key));
+            let (key, now) = (Arc::clone(&data_key), Instant::now());
+            known.unwrapped.insert(id.clone(), UnwrappedKey { key, unwrapped_at: now, asked_at: now });
         }
         Ok(data_key)
     }
@@ -302,7 +406,7 @@ impl Keyring {
         let id = KeyId::draw(&*self.randomness).map_err(no_randomness)?;
         let data_key = DataKey::draw(&*self.randomness).map_err(no_randomness)?;
         let context = wrapping_context(tenant, &id);
-        let mut wrapped = self.provider.wrap(&data_key, &context).await?;
+        let mut wrapped = self.provider.wrap(tenant, &data_key, &context).await?;
         let key = |wrapped: &WrappedKey| TenantKey { id: id.clone(), wrapped: Some(wrapped.clone()) };
         if !self.storage.add_key(tenant, newest, &key(&wrapped)).await? {
             return Ok(false);
@@ -313,7 +417,7 @@ impl Keyring {
                 unwrapped => return Ok(unwrapped.map(|_| true)?),
             }
             let earlier = key(&wrapped);
-            wrapped = self.provider.wrap(&data_key, &context).await?;
+            wrapped = self.provider.wrap(tenant, &data_key, &context).await?;
             if !self.storage.rewrap_key(tenant, &earlier, Some(&wrapped)).await? {
                 // Another host has wrapped the key again, or erased or removed it.
                 return Ok(true);

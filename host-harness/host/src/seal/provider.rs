@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::aead::{DataKey, decrypt, encode_associated_data, encrypt};
-use crate::id::{HostKeyId, InvalidId};
+use crate::id::{HostKeyId, InvalidId, TenantId};
 use crate::randomness::{Randomness, SystemRandomness};
 use crate::storage::{StorageError, WrappedKey};
 
@@ -15,25 +15,63 @@ use crate::storage::{StorageError, WrappedKey};
 /// to unwrap a tenant's data keys when the host first needs them.
 #[async_trait]
 pub trait KeyProvider: Send + Sync {
-    /// Returns the id of the host key that [`wrap`](Self::wrap) uses now.
+    /// Returns the id of the host key that [`wrap`](Self::wrap) uses now. A provider that has a host key for each tenant
+    /// returns an id that names all these host keys together.
     ///
     /// # Errors
     /// See [`KeyError`].
     async fn current(&self) -> Result<HostKeyId, KeyError>;
 
-    /// Wraps a data key with the current host key. `context` identifies the tenant and the data key. A key that was
-    /// wrapped with one context must not unwrap with another context. Key services call the context "encryption
-    /// context" or "additional authenticated data".
+    /// Returns the id of the host key that [`wrap`](Self::wrap) uses now for this tenant. Only a provider that has a
+    /// host key for each tenant implements this function.
     ///
     /// # Errors
-    /// See [`KeyError`].
-    async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError>;
+    /// See [`KeyError`]. [`KeyError::Unknown`] if the provider has no host key for this tenant, for example because
+    /// somebody has deleted it there.
+    async fn current_for(&self, tenant: &TenantId) -> Result<HostKeyId, KeyError> {
+        let _same_key_for_every_tenant = tenant;
+        self.current().await
+    }
 
-    /// Unwraps a data key that was wrapped with this context.
+    /// Wraps a data key of this tenant with the current host key. `context` identifies the tenant and the data key. A
+    /// key that was wrapped with one context must not unwrap with another context. Key services call the context
+    /// "encryption context" or "additional authenticated data".
     ///
     /// # Errors
     /// See [`KeyError`].
-    async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError>;
+    async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError>;
+
+    /// Unwraps a data key of this tenant that was wrapped with this context.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError>;
+
+    /// Destroys the host key of this tenant, if the provider has a host key for each tenant and may destroy it.
+    /// Afterwards nobody can unwrap a data key of the tenant, not even in a copy or a backup of the database.
+    ///
+    /// # Errors
+    /// See [`KeyError`]. After an error, a repetition finishes the destruction.
+    async fn destroy(&self, tenant: &TenantId) -> Result<Destruction, KeyError> {
+        let _same_key_for_every_tenant = tenant;
+        Ok(Destruction::NotPossible)
+    }
+}
+
+/// The result of [`KeyProvider::destroy`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destruction {
+    /// The provider has no host key of this tenant any more.
+    Destroyed,
+    /// The provider may not destroy the host key. Somebody else must do it.
+    NotAllowed {
+        /// The host key, as its administrator knows it.
+        key: String,
+        /// What somebody must do, in one sentence.
+        next: String,
+    },
+    /// The same host keys wrap the data keys of all tenants, so no host key can be destroyed for one tenant.
+    NotPossible,
 }
 
 /// The reason why a host key could not be used. After such an error the host never overwrites or deletes a sealed
@@ -185,7 +223,7 @@ impl KeyProvider for HostKeys {
         self.keys.first().map(|(id, _)| id.clone()).ok_or_else(no_key)
     }
 
-    async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+    async fn wrap(&self, _: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
         let host_key = self.current().await?;
         let unknown = || KeyError::Unknown(host_key.clone());
         let wrapping_key = self.find(&host_key).ok_or_else(unknown)?;
@@ -198,7 +236,7 @@ impl KeyProvider for HostKeys {
         Ok(WrappedKey { host_key, bytes })
     }
 
-    async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
+    async fn unwrap(&self, _: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
         let WrappedKey { host_key, bytes } = wrapped;
         let wrapping_key = self.find(host_key).ok_or_else(|| KeyError::Unknown(host_key.clone()))?;
         let clear = decrypt(wrapping_key, &wrapping_data(host_key, context), bytes);

@@ -139,7 +139,7 @@ impl Keyring {
             self.unwrap_key(tenant, key).await?;
         }
         for _ in 0..MAX_ATTEMPTS {
-            let current = self.provider().current().await?;
+            let current = self.provider().current_for(tenant).await?;
             let Some(TenantKey { id, wrapped: Some(wrapped) }) = keys.last() else { break };
             if wrapped.host_key == current {
                 break;
@@ -162,12 +162,12 @@ impl Keyring {
     /// Wraps a data key with the current host key. Changes nothing if the data key is erased or is already wrapped by
     /// the current host key. Returns whether the wrapping changed.
     async fn rewrap(&self, tenant: &TenantId, key: &TenantKey) -> Result<bool, RotationError> {
-        let current = self.provider().current().await?;
+        let current = self.provider().current_for(tenant).await?;
         if key.wrapped.as_ref().is_none_or(|wrapped| wrapped.host_key == current) {
             return Ok(false);
         }
         let data_key = self.unwrap_key(tenant, key).await?;
-        let wrapped = self.provider().wrap(&data_key, &wrapping_context(tenant, &key.id)).await?;
+        let wrapped = self.provider().wrap(tenant, &data_key, &wrapping_context(tenant, &key.id)).await?;
         Ok(self.storage().rewrap_key(tenant, key, Some(&wrapped)).await?)
     }
 

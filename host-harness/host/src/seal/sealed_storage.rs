@@ -10,7 +10,7 @@ use super::keyring::Keyring;
 use crate::connection::{ConnectionKey, UnixSeconds};
 use crate::events::NewEvent;
 use crate::id::{CustomerId, Revision, TenantId};
-use crate::storage::{HostStorage, Next, Row, RowEntry, StorageError, Swapped, TokenEntry, TokenWrite};
+use crate::storage::{HostStorage, Next, Row, RowEntry, RowFilter, StorageError, Swapped, TokenEntry, TokenWrite};
 
 /// The maximum number of times that one value is sealed. A value is sealed again if its key was removed before the
 /// value was written.
@@ -129,11 +129,29 @@ impl SealedStorage {
         tenant: &TenantId,
         customer: &CustomerId,
     ) -> Result<Vec<RowEntry>, StorageError> {
+        let entries = self.storage.list_rows(tenant, customer).await?;
+        Ok(self.open_rows_without_keys(tenant, entries).await)
+    }
+
+    /// Lists a page of a tenant's rows even if the tenant's keys are unavailable, as
+    /// [`list_rows_without_keys`](Self::list_rows_without_keys) does for a customer.
+    pub(crate) async fn tenant_rows_without_keys(
+        &self,
+        tenant: &TenantId,
+        filter: &RowFilter,
+        after: Option<&ConnectionKey>,
+        limit: usize,
+    ) -> Result<Vec<RowEntry>, StorageError> {
+        let entries = self.storage.tenant_rows(tenant, filter, after, limit).await?;
+        Ok(self.open_rows_without_keys(tenant, entries).await)
+    }
+
+    async fn open_rows_without_keys(&self, tenant: &TenantId, entries: Vec<RowEntry>) -> Vec<RowEntry> {
         let mut rows = Vec::new();
-        for entry in self.storage.list_rows(tenant, customer).await? {
+        for entry in entries {
             rows.push(self.open_row_if_possible(tenant, entry).await);
         }
-        Ok(rows)
+        rows
     }
 
     /// Opens a row. If its ciphers can't be decrypted now, returns the row without ciphers.

@@ -7,9 +7,9 @@ use super::digest::digest;
 use super::error::StorageError;
 use super::keys::Sealed;
 use super::swap::{Next, Swapped};
-use crate::connection::{Connection, ConnectionKey, UnixSeconds};
+use crate::connection::{Connection, ConnectionKey, StatusKind, UnixSeconds};
 use crate::events::{Event, EventPosition, NewEvent};
-use crate::id::{CustomerId, Revision, ShopId, TenantId};
+use crate::id::{AccountId, CustomerId, Revision, ShopId, TenantId};
 use crate::randomness::{Randomness, random_bits};
 
 /// Keeps the rows of connections and the events of tenants.
@@ -47,6 +47,20 @@ pub trait ConnectionStorage: Send + Sync {
     /// # Errors
     /// See [`StorageError`].
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError>;
+
+    /// Returns at most `limit` of the tenant's rows that match the filter, ordered by customer and account in byte
+    /// order. The list starts after the connection `after`. Leaves out a row without a token record, because its
+    /// account is not connected. Rows that are written during the call may or may not be in the list.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    async fn tenant_rows(
+        &self,
+        tenant: &TenantId,
+        filter: &RowFilter,
+        after: Option<&ConnectionKey>,
+        limit: usize,
+    ) -> Result<Vec<RowEntry>, StorageError>;
 
     /// Returns connections of all tenants whose [`Connection::ends_at`] is `by` or earlier, in the order of [`Ending`].
     /// Connections in the status [`ReauthorizationRequired`](crate::connection::ConnectionStatus) are left out. The
@@ -144,6 +158,33 @@ impl Row {
     #[must_use]
     pub fn grant_name(token_lineage: &str, granted_at: UnixSeconds) -> String {
         format!("{token_lineage}/{}", granted_at.0)
+    }
+}
+
+/// Chooses rows of a tenant. A row matches if it matches every member that is not `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowFilter {
+    /// The kind of the stored status. The status of a row is as of its last write, so a connection whose refresh token
+    /// has reached its last 30 days since then still counts as active. A refresh writes the row.
+    pub status: Option<StatusKind>,
+    /// A shop that the row contains, even if the shop is not linked.
+    pub shop: Option<ShopId>,
+    /// The seller account of the connection.
+    pub account: Option<AccountId>,
+    /// The whole name of the seller, byte for byte.
+    pub seller_name: Option<String>,
+}
+
+impl RowFilter {
+    /// Returns whether the row matches.
+    #[must_use]
+    pub fn matches(&self, row: &Row) -> bool {
+        let Self { status, shop, account, seller_name } = self;
+        let connection = &row.connection;
+        status.is_none_or(|status| connection.status.kind() == status)
+            && shop.as_ref().is_none_or(|id| connection.shops.iter().any(|shop| shop.id == *id))
+            && account.as_ref().is_none_or(|account| connection.key.account == *account)
+            && seller_name.as_ref().is_none_or(|name| connection.seller_name == *name)
     }
 }
 

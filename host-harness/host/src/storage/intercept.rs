@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry};
+use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry, RowFilter};
 use super::consents::{ConsentRecord, ConsentStorage, StateDigest, StoredConsent};
 use super::environment::Environment;
 use super::error::StorageError;
@@ -277,6 +277,18 @@ impl ConnectionStorage for Intercepted {
 
     async fn owners(&self, tenant: &TenantId, shop: &ShopId) -> Result<Vec<ConnectionKey>, StorageError> {
         self.access(Access::Read("owners"), |storage| async move { storage.owners(tenant, shop).await }).await
+    }
+
+    async fn tenant_rows(
+        &self,
+        tenant: &TenantId,
+        filter: &RowFilter,
+        after: Option<&ConnectionKey>,
+        limit: usize,
+    ) -> Result<Vec<RowEntry>, StorageError> {
+        let list =
+            |storage: Arc<dyn HostStorage>| async move { storage.tenant_rows(tenant, filter, after, limit).await };
+        self.access(Access::Read("tenant_rows"), list).await
     }
 
     async fn endings(

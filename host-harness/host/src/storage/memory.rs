@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry};
+use super::connections::{ConnectionStorage, Ending, OnceDigest, Row, RowEntry, RowFilter};
 use super::consents::{ConsentRecord, ConsentStorage, StateDigest, StoredConsent};
 use super::environment::Environment;
 use super::error::StorageError;
@@ -255,6 +255,24 @@ impl ConnectionStorage for MemoryStorage {
         let records = self.lock();
         let owners = records.get(tenant).and_then(|records| records.owners.get(shop));
         Ok(owners.into_iter().flatten().cloned().collect())
+    }
+
+    async fn tenant_rows(
+        &self,
+        tenant: &TenantId,
+        filter: &RowFilter,
+        after: Option<&ConnectionKey>,
+        limit: usize,
+    ) -> Result<Vec<RowEntry>, StorageError> {
+        let records = self.lock();
+        let Some(Records { rows, tokens, .. }) = records.get(tenant) else { return Ok(Vec::new()) };
+        let is_connected =
+            |key: &ConnectionKey| tokens.get(&key.customer).is_some_and(|accounts| accounts.contains_key(&key.account));
+        let wanted = rows.values().flat_map(BTreeMap::values).filter(|entry| {
+            let key = &entry.row.connection.key;
+            after.is_none_or(|after| key > after) && filter.matches(&entry.row) && is_connected(key)
+        });
+        Ok(wanted.take(limit).cloned().collect())
     }
 
     async fn endings(

@@ -5,15 +5,14 @@
 //! each other, and events become visible in the order of their positions.
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 use tiktok_shop_host::connection::{ConnectionKey, ReauthorizationReason, UnixSeconds};
 use tiktok_shop_host::events::{Actor, Cause, Event, EventKind, EventPosition, NewEvent, Origin, StatedReason};
 use tiktok_shop_host::storage::StorageError;
 use tiktok_shop_host::{HostKeyId, ShopId, TenantId};
 
+use crate::pool::transaction::Transaction;
 use crate::sql::columns::{Columns as _, malformed};
-use crate::sql::error::storage_error;
-use crate::sql::statement::{BindValues as _, Statement, execute, numbered, statement};
+use crate::sql::statement::{BindValues as _, Statement, execute, fetch_optional, numbered, statement};
 
 /// The columns of an event, in the order in which [`append`] binds them. `tenant` is not among them.
 pub(super) const COLUMNS: [&str; 13] = [
@@ -41,7 +40,7 @@ pub(super) fn subject_statement(sql: impl Into<String>, tenant: &TenantId, key: 
 
 /// Appends events in their order.
 pub(super) async fn append(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut Transaction,
     tenant: &TenantId,
     events: &[NewEvent],
 ) -> Result<(), StorageError> {
@@ -52,7 +51,8 @@ pub(super) async fn append(
     let sql = "INSERT INTO tiktok_shop_event_positions (tenant, last) VALUES ($1, $2) \
                ON CONFLICT (tenant) DO UPDATE SET last = tiktok_shop_event_positions.last + $2 RETURNING last";
     let query = statement(sql).bind_text(tenant.as_str()).bind(count);
-    let last: i64 = query.fetch_one(&mut **transaction).await.map_err(storage_error)?.value("last")?;
+    let row = fetch_optional(&mut *transaction, query).await?.ok_or_else(|| malformed("last"))?;
+    let last: i64 = row.value("last")?;
     for (event, position) in events.iter().zip(last - count + 1..) {
         let NewEvent { at, key, kind, origin } = event;
         let KindValues { reason, ends_at, days, shops, host_key } = KindValues::of(kind)?;
@@ -73,7 +73,7 @@ pub(super) async fn append(
             .bind_optional_text(origin.actor.as_ref().map(Actor::as_str))
             .bind_optional_text(origin.stated_reason.as_ref().map(StatedReason::as_str))
             .bind_optional_text(origin.cause.map(Cause::as_str));
-        execute(&mut **transaction, query).await?;
+        execute(&mut *transaction, query).await?;
     }
     Ok(())
 }
@@ -99,7 +99,10 @@ impl<'a> KindValues<'a> {
             | EventKind::Recovered
             | EventKind::Disconnected
             | EventKind::TenantErased => Ok(Self::default()),
-            EventKind::ShopsLinked { shops } | EventKind::ShopsUnlinked { shops } => {
+            EventKind::ShopsLinked { shops }
+            | EventKind::ShopsUnlinked { shops }
+            | EventKind::ShopsLost { shops }
+            | EventKind::ShopsRegained { shops } => {
                 let shops = serde_json::to_string(shops).map_err(|error| StorageError::Refused(error.to_string()))?;
                 Ok(Self { shops: Some(shops), ..Self::default() })
             }
@@ -123,6 +126,8 @@ pub(super) fn read_event(row: &AnyRow) -> Result<Event, StorageError> {
         "consent-renewed" => EventKind::ConsentRenewed,
         "shops-linked" => EventKind::ShopsLinked { shops: read_shops(row)? },
         "shops-unlinked" => EventKind::ShopsUnlinked { shops: read_shops(row)? },
+        "shops-lost" => EventKind::ShopsLost { shops: read_shops(row)? },
+        "shops-regained" => EventKind::ShopsRegained { shops: read_shops(row)? },
         "refresh-forced" => EventKind::RefreshForced,
         "token-shown" => EventKind::TokenShown,
         "authorization-ending" => EventKind::AuthorizationEnding { ends: row.seconds("ends_at")? },

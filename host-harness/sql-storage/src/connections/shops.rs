@@ -1,11 +1,11 @@
 //! The shops of a row, in `tiktok_shop_shops`.
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionKey, Shop};
 use tiktok_shop_host::storage::{Row, StorageError};
 
+use crate::pool::transaction::Transaction;
 use crate::sql::columns::Columns as _;
 use crate::sql::statement::{BindValues as _, MAX_VALUES, Statement, Tuples, execute, statement};
 
@@ -28,7 +28,7 @@ pub(crate) fn placed<'a>(key: &'a ConnectionKey, row: &'a Row) -> impl Iterator<
 
 /// Inserts shops of one or several connections of a tenant.
 pub(crate) async fn insert_shops(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut Transaction,
     tenant: &TenantId,
     shops: &[PlacedShop<'_>],
 ) -> Result<(), StorageError> {
@@ -40,7 +40,7 @@ pub(crate) async fn insert_shops(
             Tuples { rows: chunk.len(), parameters: PARAMETERS, first: 2, shared: "$1" }
         );
         let query = statement(sql).bind_text(tenant.as_str());
-        execute(&mut **transaction, chunk.iter().fold(query, bind_shop)).await?;
+        execute(&mut *transaction, chunk.iter().fold(query, bind_shop)).await?;
     }
     Ok(())
 }

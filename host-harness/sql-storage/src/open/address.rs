@@ -1,4 +1,5 @@
-//! The address of a PostgreSQL database: which parameters it may have, and when it needs TLS.
+//! The address of a PostgreSQL database: which parameters it may have, and when it needs TLS. Whatever the driver would
+//! ignore is an error.
 //!
 //! Unless the address asks for verification, the driver does not verify the server, and continues without TLS if the
 //! server says that it has no TLS. So anybody in the network could get the password. Therefore this module asks for
@@ -18,6 +19,10 @@ use super::postgres::PostgresOptions;
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 /// The parameter and the value with which an operator switches off the verification of the server.
 const UNVERIFIED: (&str, &str) = ("unverified-server", "allowed");
+/// The parameter with the highest number of connections, in place of [`PostgresOptions::connections`].
+const POOL_SIZE: &str = "pool-size";
+/// The highest value of [`POOL_SIZE`].
+const MAX_POOL_SIZE: u32 = 1_000;
 /// The parameters that the driver knows and that contain no secret. The driver ignores unknown parameters, so a
 /// mistyped parameter would have no effect.
 const PARAMETERS: [&str; 17] = [
@@ -39,8 +44,27 @@ const PARAMETERS: [&str; 17] = [
     "statement-cache-capacity",
     "user",
 ];
+/// Parameters that PostgreSQL's own library knows, and that this storage does not support.
+const UNSUPPORTED: [&str; 14] = [
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "gssencmode",
+    "keepalives",
+    "load_balance_hosts",
+    "passfile",
+    "require_auth",
+    "service",
+    "ssl_min_protocol_version",
+    "sslcrl",
+    "sslnegotiation",
+    "target_session_attrs",
+    "tcp_user_timeout",
+];
 /// The parameter of the driver that is a secret.
 const PASSWORD: &str = "password";
+/// The longest name of a parameter that an error quotes.
+const MAX_NAME: usize = 40;
 
 impl PostgresOptions {
     /// Returns true if an address may have a parameter with this name, and if the value of this parameter is not a
@@ -49,45 +73,109 @@ impl PostgresOptions {
     #[must_use]
     pub fn is_public_parameter(name: &str) -> bool {
         let is_setting = name.strip_prefix("options[").is_some_and(|rest| rest.ends_with(']'));
-        is_setting || name == UNVERIFIED.0 || PARAMETERS.contains(&name)
+        is_setting || name == UNVERIFIED.0 || name == POOL_SIZE || PARAMETERS.contains(&name)
     }
+
+    /// Checks an address without connecting to the server.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn check_address(address: &str) -> Result<(), OpenError> {
+        parse(address).map(drop)
+    }
+}
+
+/// What an address says.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    /// How the driver connects to the server.
+    pub(super) driver: PgConnectOptions,
+    /// The highest number of connections. `None` if the address does not say it.
+    pub(super) pool_size: Option<u32>,
 }
 
 /// Parses an address. If the server is on another machine, the result asks for verified TLS, unless the address
 /// contains `unverified-server=allowed`.
-pub(super) fn parse(address: &str) -> Result<AnyConnectOptions, OpenError> {
-    if !SCHEMES.iter().any(|scheme| address.starts_with(scheme)) {
+pub(super) fn parse(address: &str) -> Result<Parsed, OpenError> {
+    let Some(rest) = SCHEMES.iter().find_map(|scheme| address.strip_prefix(scheme)) else {
         return Err(OpenError::Address);
+    };
+    OpenError::if_invisible(address, "address")?;
+    if rest.contains('#') {
+        return Err(OpenError::Fragment);
+    }
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    if authority.rsplit('@').next().is_some_and(|hosts| hosts.contains(',')) {
+        return Err(OpenError::SeveralServers);
     }
     let mut options = AnyConnectOptions::from_str(address).map_err(|_| OpenError::Address)?;
     let owned = |(name, value): (Cow<'_, str>, Cow<'_, str>)| (name.into_owned(), value.into_owned());
-    let (unverified, mut parameters): (Vec<_>, Vec<_>) =
-        options.database_url.query_pairs().map(owned).partition(|(name, _)| name == UNVERIFIED.0);
-    if unverified.iter().any(|(_, value)| value != UNVERIFIED.1)
-        || parameters.iter().any(|(name, _)| name != PASSWORD && !PostgresOptions::is_public_parameter(name))
-    {
-        return Err(OpenError::Parameter);
+    let parameters: Vec<_> = options.database_url.query_pairs().map(owned).collect();
+    let (mut for_driver, mut is_unverified, mut pool_size) = (Vec::new(), false, None);
+    for (name, value) in parameters {
+        match name.as_str() {
+            "host" | "hostaddr" | "port" if value.contains(',') => return Err(OpenError::SeveralServers),
+            known if known == UNVERIFIED.0 && value == UNVERIFIED.1 => is_unverified = true,
+            known if known == UNVERIFIED.0 => return Err(OpenError::Value(name)),
+            POOL_SIZE => match value.parse() {
+                Ok(size) if (1..=MAX_POOL_SIZE).contains(&size) => pool_size = Some(size),
+                Ok(_) | Err(_) => return Err(OpenError::Value(name)),
+            },
+            known if known == PASSWORD || PostgresOptions::is_public_parameter(known) => for_driver.push((name, value)),
+            _ => return Err(unknown(&name, &value, address)),
+        }
+    }
+    options.database_url.set_query(None);
+    for pair in &for_driver {
+        let mut alone = AnyConnectOptions::from_str("postgres://localhost").map_err(|_| OpenError::Address)?;
+        alone.database_url.query_pairs_mut().extend_pairs([pair]);
+        if PgConnectOptions::from_str(alone.database_url.as_str()).is_err() {
+            return Err(OpenError::Value(pair.0.clone()));
+        }
+    }
+    if !for_driver.is_empty() {
+        options.database_url.query_pairs_mut().extend_pairs(&for_driver);
     }
     // The driver also reads environment variables, such as PGHOST and PGSSLMODE. If the address also sets a value, the
     // value of the address applies.
-    let driver = PgConnectOptions::from_str(options.database_url.as_str()).map_err(|_| OpenError::Address)?;
-    let names_mode = parameters.iter().any(|(name, _)| matches!(name.as_str(), "sslmode" | "ssl-mode"));
-    if !is_on_this_machine(&driver) && unverified.is_empty() {
+    let mut driver = PgConnectOptions::from_str(options.database_url.as_str()).map_err(|_| OpenError::Address)?;
+    let names_mode = for_driver.iter().any(|(name, _)| matches!(name.as_str(), "sslmode" | "ssl-mode"));
+    if !is_on_this_machine(&driver) && !is_unverified {
         match driver.get_ssl_mode() {
             PgSslMode::VerifyFull => {}
             PgSslMode::Allow | PgSslMode::Disable | PgSslMode::Prefer | PgSslMode::Require | PgSslMode::VerifyCa => {
                 if names_mode {
                     return Err(OpenError::Unverified);
                 }
-                parameters.push(("sslmode".to_owned(), "verify-full".to_owned()));
+                driver = driver.ssl_mode(PgSslMode::VerifyFull);
             }
         }
     }
-    options.database_url.set_query(None);
-    if !parameters.is_empty() {
-        options.database_url.query_pairs_mut().extend_pairs(parameters);
+    // A connection pooler refuses this parameter. It concerns only numbers with a fraction, which no table has.
+    Ok(Parsed { driver: driver.extra_float_digits(None), pool_size })
+}
+
+/// Returns the error for a parameter that is not known.
+fn unknown(name: &str, value: &str, address: &str) -> OpenError {
+    if let Some(unsupported) = UNSUPPORTED.into_iter().find(|unsupported| *unsupported == name) {
+        return OpenError::Unsupported(unsupported);
     }
-    Ok(options)
+    // A text without a value is not the name of a parameter. It may be a part of a password.
+    let is_name = !name.is_empty()
+        && name.len() <= MAX_NAME
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.[]".contains(&byte))
+        && (!value.is_empty() || address.contains(&format!("{name}=")));
+    if !is_name {
+        return OpenError::Parameter { name: None, similar: None };
+    }
+    let lower = name.to_ascii_lowercase();
+    let known = PARAMETERS.into_iter().chain([PASSWORD, POOL_SIZE, UNVERIFIED.0]);
+    let (distance, similar) = known
+        .map(|known| (strsim::damerau_levenshtein(&lower, known), known))
+        .min_by_key(|(distance, _)| *distance)
+        .unwrap_or((usize::MAX, ""));
+    let similar = (distance <= (name.len() / 3).max(1)).then_some(similar);
+    OpenError::Parameter { name: Some(name.to_owned()), similar }
 }
 
 /// Returns whether the server is reached by a Unix socket, by `localhost` or by a loopback address. Nobody in a network
@@ -107,9 +195,8 @@ mod tests {
 
     /// Returns the TLS mode that the driver would use.
     fn mode(address: &str) -> Result<&'static str, String> {
-        let options = parse(address).map_err(|error| error.to_string())?;
-        let driver = PgConnectOptions::from_str(options.database_url.as_str()).unwrap();
-        Ok(match driver.get_ssl_mode() {
+        let parsed = parse(address).map_err(|error| error.to_string())?;
+        Ok(match parsed.driver.get_ssl_mode() {
             PgSslMode::Allow => "allow",
             PgSslMode::Disable => "disable",
             PgSslMode::Prefer => "prefer",
@@ -181,26 +268,73 @@ mod tests {
         }
         for value in ["", "yes", "true", "ALLOWED", "allowed&unverified-server=no"] {
             let address = format!("postgres://u:p@db.example/d?unverified-server={value}");
-            assert_eq!(mode(&address), Err(OpenError::Parameter.to_string()), "{value}");
+            assert_eq!(mode(&address), Err(OpenError::Value("unverified-server".to_owned()).to_string()), "{value}");
         }
     }
 
     #[test]
-    fn an_unknown_parameter_is_refused_because_the_driver_would_ignore_it() {
-        for parameter in
-            ["ssl_mode=verify-full", "sslMode=verify-full", "passwd=CANARY", "CANARY", "%20sslmode=disable"]
-        {
+    fn an_unknown_parameter_is_named_with_a_similar_one_because_the_driver_would_ignore_it() {
+        for (parameter, expected) in [
+            ("sslmod=verify-full", " sslmod (similar: sslmode)"),
+            ("ssl_mode=verify-full", " ssl_mode (similar: ssl-mode)"),
+            ("sslMode=verify-full", " sslMode (similar: sslmode)"),
+            ("sslmode=disable&applicaton_name=a", " applicaton_name (similar: application_name)"),
+            ("poolsize=3", " poolsize (similar: pool-size)"),
+            ("passwd=CANARY", " passwd (similar: password)"),
+            ("max_connections=CANARY", " max_connections; docs/storage.md lists the known ones"),
+            ("CANARY", "; docs/storage.md lists the known ones"),
+            ("CANARY%26=CANARY", "; docs/storage.md lists the known ones"),
+            ("%20sslmode=disable", "; docs/storage.md lists the known ones"),
+        ] {
             let error = mode(&format!("postgres://u@localhost/d?{parameter}")).unwrap_err();
-            assert_eq!(error, OpenError::Parameter.to_string(), "{parameter}");
+            assert_eq!(error, format!("the address has an unknown parameter{expected}"), "{parameter}");
         }
         assert_eq!(mode("postgres://u@localhost/d?password=p&options[work_mem]=1MB&application_name=a"), Ok("prefer"));
     }
 
     #[test]
+    fn what_the_driver_would_ignore_or_not_support_is_refused_by_name() {
+        for (address, expected) in [
+            ("postgres://h1,h2/d", OpenError::SeveralServers),
+            ("postgres://u:p@h1:5432,h2:5432/d", OpenError::SeveralServers),
+            ("postgres://u@localhost/d?host=h1,h2", OpenError::SeveralServers),
+            ("postgres://u@localhost/d?port=5432,5433", OpenError::SeveralServers),
+            ("postgres://u@localhost/d?target_session_attrs=primary", OpenError::Unsupported("target_session_attrs")),
+            ("postgres://u@localhost/d?connect_timeout=3", OpenError::Unsupported("connect_timeout")),
+            ("postgres://u:CAN#ARY@localhost/d", OpenError::Fragment),
+            ("postgres://u:CAN/ARY@localhost/d", OpenError::Address),
+            ("postgres://u@localhost/d?sslmode=CANARY", OpenError::Value("sslmode".to_owned())),
+            ("postgres://u@localhost/d?port=CANARY", OpenError::Value("port".to_owned())),
+            ("postgres://u@localhost/d?hostaddr=CANARY", OpenError::Value("hostaddr".to_owned())),
+            ("postgres://u@localhost/d?pool-size=0", OpenError::Value("pool-size".to_owned())),
+            ("postgres://u@localhost/d?pool-size=1001", OpenError::Value("pool-size".to_owned())),
+            ("postgres://u@localhost/d?pool-size=CANARY", OpenError::Value("pool-size".to_owned())),
+        ] {
+            let error = mode(address).unwrap_err();
+            assert_eq!(error, expected.to_string(), "{address}");
+            assert!(!error.contains("CANARY"), "{address}");
+        }
+        for (text, name) in [
+            ("\n", "a line break"),
+            ("\r", "a carriage return"),
+            ("\u{feff}", "a byte order mark"),
+            ("\u{200e}", "the invisible character U+200E"),
+        ] {
+            let error = mode(&format!("postgres://u:CANARY@localhost/d{text}")).unwrap_err();
+            assert_eq!(error, format!("the address contains {name}: remove it"));
+        }
+    }
+
+    #[test]
+    fn the_address_may_set_the_size_of_the_pool() {
+        assert_eq!(parse("postgres://u@localhost/d").unwrap().pool_size, None);
+        assert_eq!(parse("postgres://u@localhost/d?pool-size=3&sslmode=disable").unwrap().pool_size, Some(3));
+    }
+
+    #[test]
     fn the_other_parameters_reach_the_driver_unchanged() {
         let text = "postgres://u%40x:p%2F%3F@db.example:5433/d%20b?options=-c%20search_path%3Dx,%20y%26z&user=v+w";
-        let options = parse(text).unwrap();
-        let driver = PgConnectOptions::from_str(options.database_url.as_str()).unwrap();
+        let driver = parse(text).unwrap().driver;
         assert_eq!((driver.get_host(), driver.get_port()), ("db.example", 5433));
         assert_eq!((driver.get_username(), driver.get_database()), ("v w", Some("d b")));
         assert_eq!(driver.get_options(), Some("-c search_path=x, y&z"));

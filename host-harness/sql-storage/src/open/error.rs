@@ -19,17 +19,55 @@ pub enum OpenError {
     /// The path contains bytes that are not UTF-8.
     #[error("{}: the path is not UTF-8", .0.display())]
     Path(PathBuf),
+    /// There is no database file, and the [`OpenMode`](crate::OpenMode) does not create one. Nothing was created.
+    #[error(
+        "there is no database at {}: correct the path, or create the database with tiktok-shop-harness migrate",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// The folder for a new database file does not exist. Nothing was created.
+    #[error("there is no folder {} for the database: correct the path, or create the folder", .0.display())]
+    NoFolder(PathBuf),
+    /// The path stands for a database in memory, which this storage does not have.
+    #[error("a database in memory has no path: name a file; tests can use memory:")]
+    InMemory,
+    /// The path or the address contains a character that nobody sees. It is named here.
+    #[error("the {place} contains {character}: remove it")]
+    Invisible {
+        /// `path` or `address`.
+        place: &'static str,
+        /// The name of the character, for example `a line break`.
+        character: String,
+    },
     /// The id of the machine's latest boot could not be read.
     #[error("can't read the id of this machine's boot: {0}")]
     Boot(std::io::Error),
     /// The address does not have the form `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
-    #[error("not the address of a PostgreSQL database: postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
-    Address,
-    /// The address has a parameter that the driver does not know, and would ignore.
     #[error(
-        "the address has an unknown parameter; the known ones are those of PostgreSQL, such as sslmode, host and options, and unverified-server=allowed"
+        "not the address of a PostgreSQL database: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, and encode the \
+         characters : / ? # [ ] @ % in the user and the password, for example @ as %40"
     )]
-    Parameter,
+    Address,
+    /// The address contains a `#`, and the driver would ignore everything behind it.
+    #[error("the address contains a #: write %23 in its place")]
+    Fragment,
+    /// The address names several servers.
+    #[error("the address names several servers, which is not supported: name the primary, or a name that leads to it")]
+    SeveralServers,
+    /// The address has a parameter that has no effect here.
+    #[error("the address has an unknown parameter{}", parameter_hint(.name.as_deref(), *.similar))]
+    Parameter {
+        /// The name of the parameter. `None` if the text may be something else, such as a password.
+        name: Option<String>,
+        /// A known parameter with a similar name.
+        similar: Option<&'static str>,
+    },
+    /// PostgreSQL knows this parameter, but the storage does not support it.
+    #[error("the parameter {0} of the address is not supported: remove it")]
+    Unsupported(&'static str),
+    /// The value of a parameter of the address is wrong. The value is not quoted.
+    #[error("the value of the parameter {0} in the address is wrong")]
+    Value(String),
     /// The server is reached over a network, and the address asks for a TLS mode that does not verify the server.
     #[error(
         "the server is in a network, where anybody could pretend to be the server and get the password: use sslmode=verify-full (with sslrootcert=FILE for an authority of your own), or append unverified-server=allowed if you accept that"
@@ -38,15 +76,47 @@ pub enum OpenError {
     /// The database does not answer, or it refuses this user.
     #[error("the database can't be opened: {0}")]
     Unreachable(String),
+    /// A connection pooler gives the server's sessions to other clients in between.
+    #[error("a connection pooler in transaction mode or statement mode is not supported: use its session mode")]
+    Pooler,
     /// The server is a standby. Its data may be old, and it refuses writes.
     #[error("the server is a standby: connect to the primary")]
     Standby,
     /// The database's encoding is not UTF-8, so some texts would come back changed.
     #[error("the database's encoding is {0}: create a database with ENCODING 'UTF8'")]
     Encoding(String),
-    /// A newer release has changed the tables. Nothing was written.
-    #[error("a newer release has changed the database's tables (schema version {0}): use that release")]
-    Newer(i64),
+    /// The database has no tables of the connector, and the [`OpenMode`](crate::OpenMode) does not create them.
+    /// Nothing was written.
+    #[error(
+        "the database has no tables of the connector: correct the address, or create them with tiktok-shop-harness \
+         migrate"
+    )]
+    NoTables,
+    /// The tables are those of an earlier release, and the [`OpenMode`](crate::OpenMode) does not change them. Nothing
+    /// was written.
+    #[error(
+        "the database has schema version {found}, and this release needs version {needed}: run tiktok-shop-harness \
+         migrate"
+    )]
+    Older {
+        /// The version of the database's schema.
+        found: i64,
+        /// The version that this release needs.
+        needed: i64,
+    },
+    /// The tables are those of a newer release. Nothing was written.
+    #[error(
+        "the database has schema version {found}, and this release knows only version {known}: use {} or a newer one",
+        .since.as_ref().map_or_else(|| "the release that changed the database".to_owned(), |since| format!("release {since}"))
+    )]
+    Newer {
+        /// The version of the database's schema.
+        found: i64,
+        /// The newest version that this release knows.
+        known: i64,
+        /// The first release that knows the version, as the database says it.
+        since: Option<String>,
+    },
     /// The tables could not be created or changed.
     #[error("can't bring the database's tables up to date: {0}")]
     Migration(String),
@@ -58,9 +128,53 @@ impl OpenError {
         if matches!(error, Error::Configuration(_)) {
             return Self::Address;
         }
-        Self::Unreachable(match storage_error(error) {
+        Self::of_storage(storage_error(error))
+    }
+
+    pub(super) fn of_storage(error: StorageError) -> Self {
+        Self::Unreachable(match error {
             StorageError::Unavailable(why) | StorageError::Refused(why) => why,
             other @ StorageError::KeyGone => other.to_string(),
         })
+    }
+
+    /// Returns an error if the text contains a character that nobody sees. `place` says what the text is.
+    pub(super) fn if_invisible(text: &str, place: &'static str) -> Result<(), Self> {
+        match text.chars().find(|c| is_invisible(*c)) {
+            Some(c) => Err(Self::Invisible { place, character: name_of(c) }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        Self::unreachable(error)
+    }
+}
+
+/// Returns whether a character is a control character, or one that changes the text without being seen.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{a0}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}' | '\u{feff}')
+}
+
+fn name_of(c: char) -> String {
+    match c {
+        '\n' => "a line break".to_owned(),
+        '\r' => "a carriage return".to_owned(),
+        '\t' => "a tab".to_owned(),
+        '\u{a0}' => "a no-break space".to_owned(),
+        '\u{200b}' => "a zero-width space".to_owned(),
+        '\u{feff}' => "a byte order mark".to_owned(),
+        other => format!("the invisible character U+{:04X}", u32::from(other)),
+    }
+}
+
+fn parameter_hint(name: Option<&str>, similar: Option<&str>) -> String {
+    let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+    match similar {
+        Some(similar) => format!("{name} (similar: {similar})"),
+        None => format!("{name}; docs/storage.md lists the known ones"),
     }
 }

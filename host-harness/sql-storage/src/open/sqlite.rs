@@ -13,8 +13,10 @@ use tiktok_shop_private_file as private_file;
 use tiktok_shop_private_file::PrivateFileError;
 
 use super::error::OpenError;
-use super::migrations::migrate;
+use super::migrations::prepare;
+use super::mode::OpenMode;
 use crate::clock::{BootClock, MachineClock};
+use crate::pool::Pool;
 use crate::sql::dialect::Dialect;
 use crate::sql::error::storage_error;
 use crate::sql::statement::{fetch_all, statement};
@@ -35,14 +37,26 @@ const SETTINGS: &str =
 const ENCODED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
 
 impl SqlStorage {
-    /// Opens the SQLite database in this file. Creates a missing file and missing folders above it, readable and
-    /// writable only for this user. Other processes of this machine may use the file at the same time. The file must
-    /// not be on a network file system.
+    /// Opens the SQLite database in this file. `mode` says what may be created or changed. A new file is readable and
+    /// writable only for this user, and its folder must exist. Other processes of this machine may use the file at the
+    /// same time. The file must not be on a network file system.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub async fn sqlite(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::sqlite_by_clock(path, Arc::new(BootClock::read().map_err(OpenError::Boot)?)).await
+    pub async fn sqlite(path: impl AsRef<Path>, mode: OpenMode) -> Result<Self, OpenError> {
+        Self::sqlite_by_clock(path, mode, Arc::new(BootClock::read().map_err(OpenError::Boot)?)).await
+    }
+
+    /// Checks the path of an SQLite file, without looking at the file. A path with a control character or another
+    /// invisible character is a slip, and so is SQLite's own name of a database in memory.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn check_path(path: &Path) -> Result<(), OpenError> {
+        if path == Path::new(":memory:") {
+            return Err(OpenError::InMemory);
+        }
+        OpenError::if_invisible(&path.to_string_lossy(), "path")
     }
 
     /// Opens the SQLite database in this file as [`sqlite`](Self::sqlite) does, but measures ages with this clock. This
@@ -50,10 +64,14 @@ impl SqlStorage {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub async fn sqlite_by_clock(path: impl AsRef<Path>, clock: Arc<dyn MachineClock>) -> Result<Self, OpenError> {
+    pub async fn sqlite_by_clock(
+        path: impl AsRef<Path>,
+        mode: OpenMode,
+        clock: Arc<dyn MachineClock>,
+    ) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let path = path.as_ref();
-        private_file::touch(path)?;
+        create_if_allowed(path, mode)?;
         for suffix in ["-wal", "-shm"] {
             let mut name = path.file_name().unwrap_or_default().to_owned();
             name.push(suffix);
@@ -66,7 +84,7 @@ impl SqlStorage {
         let options =
             AnyConnectOptions::from_str(&address).map_err(OpenError::unreachable)?.disable_statement_logging();
         let dialect = Dialect::Sqlite(clock);
-        {
+        let schema_change = {
             // SQLite's own lock does not cover all the steps of a migration. This file lock lets only one process at a
             // time migrate the database.
             let to_lock = path.clone();
@@ -74,8 +92,8 @@ impl SqlStorage {
             let _lock = lock.map_err(|error| OpenError::Unreachable(error.to_string()))??;
             let mut connection = AnyConnection::connect_with(&options).await.map_err(OpenError::unreachable)?;
             connection.execute(SETTINGS).await.map_err(OpenError::unreachable)?;
-            migrate(&mut connection, &dialect).await?;
-        }
+            prepare(&mut connection, mode).await?
+        };
         let pool = |max_connections: u32| {
             AnyPoolOptions::new()
                 .max_connections(max_connections)
@@ -88,7 +106,8 @@ impl SqlStorage {
         };
         // The database has one write lock, so the pool for writers has one connection. The writers of this process wait
         // for this connection in order. With more connections, the writers would poll for the write lock.
-        Ok(Self { dialect, readers: pool(READERS), writers: pool(1), deadline: None })
+        let [readers, writers] = [READERS, 1].map(|connections| Pool::Sqlite(pool(connections)));
+        Ok(Self { dialect, readers, writers, deadline: None, schema_change })
     }
 
     /// Checks SQLite's file, and returns a line for each problem: a damaged page, a wrong index, or a reference to a
@@ -113,6 +132,22 @@ impl SqlStorage {
         }
         Ok(problems)
     }
+}
+
+/// Creates an empty private file if there is none and `mode` allows it.
+fn create_if_allowed(path: &Path, mode: OpenMode) -> Result<(), OpenError> {
+    SqlStorage::check_path(path)?;
+    if private_file::check(path)? {
+        return Ok(());
+    }
+    if mode == OpenMode::Existing {
+        return Err(OpenError::Missing(path.to_owned()));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    if !folder.is_dir() {
+        return Err(OpenError::NoFolder(folder.to_owned()));
+    }
+    Ok(private_file::touch(path)?)
 }
 
 #[cfg(test)]

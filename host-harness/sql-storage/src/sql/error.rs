@@ -1,10 +1,13 @@
 //! Converts errors of the driver and of the database into errors for the host. The texts of the errors never quote a
 //! value.
 
+use std::borrow::Cow;
+
 use sqlx::Error;
-use sqlx::any::AnyQueryResult;
 use sqlx::error::DatabaseError;
 use tiktok_shop_host::storage::StorageError;
+
+use super::code::meaning;
 
 /// SQLite's primary codes for statements that fail at every attempt: 18 (a value is too big), 19 (a value breaks a
 /// constraint), 20 (a value has the wrong type), 25 (out of range).
@@ -50,17 +53,14 @@ fn database_error(error: &dyn DatabaseError) -> StorageError {
     }
     let class = code.get(..2).unwrap_or_default();
     let message = if POSTGRES_SERVER.contains(&class) { format!(": {}", error.message()) } else { String::new() };
-    let text = format!("PostgreSQL error {code}{message}");
+    let text = match meaning(&code) {
+        Some(meaning) => format!("{meaning} (PostgreSQL error {code}{message})"),
+        None => format!("PostgreSQL error {code}{message}"),
+    };
     if POSTGRES_REFUSED.contains(&class) { StorageError::Refused(text) } else { StorageError::Unavailable(text) }
 }
 
-/// Returns whether a write changed a database row. A write that breaks a foreign key has changed nothing. Such a write
-/// refers to a data key that another writer has just removed, or it removes a data key to which another writer has just
-/// added a reference.
-pub(crate) fn changed(result: Result<AnyQueryResult, Error>) -> Result<bool, StorageError> {
-    match result {
-        Ok(done) => Ok(done.rows_affected() > 0),
-        Err(Error::Database(error)) if error.is_foreign_key_violation() => Ok(false),
-        Err(error) => Err(storage_error(error)),
-    }
+/// Returns the SQLSTATE of an error that PostgreSQL has answered. `None` for every other error.
+pub(crate) fn postgres_code(error: &Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(DatabaseError::code).filter(|code| code.len() == 5)
 }

@@ -3,14 +3,12 @@
 
 use std::fmt;
 
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::Query;
-use sqlx::{Any, AssertSqlSafe, Executor};
+use sqlx::any::AnyRow;
 use tiktok_shop_host::TenantId;
 use tiktok_shop_host::connection::{ConnectionKey, UnixSeconds};
 use tiktok_shop_host::storage::StorageError;
 
-use super::error::storage_error;
+use super::run::{Run, Written};
 use super::text::escaped;
 
 /// The highest number of values that one statement binds. For each value, SQLite searches the names of all values, so a
@@ -18,11 +16,72 @@ use super::text::escaped;
 pub(crate) const MAX_VALUES: usize = 1_000;
 
 /// A statement and the values that have been bound so far.
-pub(crate) type Statement = Query<'static, Any, AnyArguments>;
+pub(crate) struct Statement {
+    pub(super) sql: String,
+    pub(super) values: Vec<Value>,
+}
+
+/// A value that a statement binds.
+pub(crate) enum Value {
+    Text(Option<String>),
+    Integer(Option<i64>),
+    Bytes(Option<Vec<u8>>),
+    Flag(bool),
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(integer: i64) -> Self {
+        Self::Integer(Some(integer))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(integer: Option<i64>) -> Self {
+        Self::Integer(integer)
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(Some(bytes))
+    }
+}
+
+impl From<Option<Vec<u8>>> for Value {
+    fn from(bytes: Option<Vec<u8>>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(flag: bool) -> Self {
+        Self::Flag(flag)
+    }
+}
 
 /// Creates a statement. The text must not contain a value.
 pub(crate) fn statement(sql: impl Into<String>) -> Statement {
-    sqlx::query(AssertSqlSafe(sql.into()))
+    Statement { sql: sql.into(), values: Vec::new() }
+}
+
+impl Statement {
+    /// Binds the next value.
+    pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
 }
 
 /// Creates a statement and binds tenant, customer and account as `$1` to `$3`.
@@ -136,25 +195,34 @@ pub(crate) fn numbered(first: usize, count: usize) -> String {
 }
 
 /// Runs a statement and returns the database rows of its result.
-pub(crate) async fn fetch_all(
-    executor: impl Executor<'_, Database = Any>,
-    statement: Statement,
-) -> Result<Vec<AnyRow>, StorageError> {
-    statement.fetch_all(executor).await.map_err(storage_error)
+pub(crate) async fn fetch_all(on: impl Run, statement: Statement) -> Result<Vec<AnyRow>, StorageError> {
+    on.fetch_all(statement).await
 }
 
 /// Runs a statement and returns the first database row of its result. `None` if the result is empty.
-pub(crate) async fn fetch_optional(
-    executor: impl Executor<'_, Database = Any>,
-    statement: Statement,
-) -> Result<Option<AnyRow>, StorageError> {
-    statement.fetch_optional(executor).await.map_err(storage_error)
+pub(crate) async fn fetch_optional(on: impl Run, statement: Statement) -> Result<Option<AnyRow>, StorageError> {
+    on.fetch_optional(statement).await
+}
+
+/// Runs a statement that writes, and returns the number of database rows that it changed.
+pub(crate) async fn execute_count(on: impl Run, statement: Statement) -> Result<u64, StorageError> {
+    match on.execute(statement).await? {
+        Written::Rows(rows) => Ok(rows),
+        Written::ForeignKeyBroken(error) => Err(error),
+    }
 }
 
 /// Runs a statement that writes, and returns whether it changed a database row.
-pub(crate) async fn execute(
-    executor: impl Executor<'_, Database = Any>,
-    statement: Statement,
-) -> Result<bool, StorageError> {
-    Ok(statement.execute(executor).await.map_err(storage_error)?.rows_affected() > 0)
+pub(crate) async fn execute(on: impl Run, statement: Statement) -> Result<bool, StorageError> {
+    Ok(execute_count(on, statement).await? > 0)
+}
+
+/// Runs a statement that writes, and returns whether it changed a database row. A write that breaks a foreign key has
+/// changed nothing. Such a write refers to a data key that another writer has just removed, or it removes a data key to
+/// which another writer has just added a reference.
+pub(crate) async fn execute_if_references_hold(on: impl Run, statement: Statement) -> Result<bool, StorageError> {
+    match on.execute(statement).await? {
+        Written::Rows(rows) => Ok(rows > 0),
+        Written::ForeignKeyBroken(_) => Ok(false),
+    }
 }

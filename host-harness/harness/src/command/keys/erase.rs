@@ -2,7 +2,8 @@
 
 use anstyle::Style;
 use clap::Args;
-use tiktok_shop_host::seal::Erased;
+use tiktok_shop_host::HostKeyId;
+use tiktok_shop_host::seal::{Destruction, Erased};
 
 use crate::failure::Failure;
 use crate::output::{BAD, Report, count};
@@ -16,7 +17,8 @@ tenant, and SQLite's files contain none. Only one new event is stored: tenant-er
 the tenant. But older copies of the database still contain the wrapped data keys: backups, and
 PostgreSQL's log and free pages. The command shows which host keys can open such a copy. To make the
 erasure final, run keys rotate --retire, and delete all copies of the old host keys. Use a key file
-for one database only: --retire removes the host keys that this database does not need.
+for one database only: --retire removes the host keys that this database does not need. With a key
+service, the command deletes the tenant's key there, if it may, and the erasure is final at once.
 
 Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -24,7 +26,8 @@ Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   tenant gone: erased 0 data keys, 0 connections and 0 other entries
   …
 
-Exit status: 0 if everything of the tenant is erased; 2 without --yes, and then nothing is erased;
+Exit status: 0 if everything of the tenant is erased; 1 if only the tenant's key in a key service is
+left, because the program may not delete it; 2 without --yes, and then nothing is erased;
 16 if the database fails, and then the same command finishes the erasure; for others see
 tiktok-shop-harness --help.")]
 pub(crate) struct Erase {
@@ -57,16 +60,29 @@ impl Erase {
             )));
         }
         let Erased { keys, connections, others } = keyring.erase(tenant).await?;
+        let destruction = keyring.destroy_host_key(tenant).await?;
+        if matches!(destruction, Destruction::NotAllowed { .. }) {
+            report.set_refused();
+        }
         // Any host key of this program may wrap a data key of the tenant in an older copy of the database.
         let host_keys = opened.keys.ids()?;
         if report.is_json() {
-            report.json(&serde_json::json!({
+            let mut line = serde_json::json!({
                 "tenant": tenant.as_str(),
                 "keys": keys,
                 "connections": connections,
                 "others": others,
-                "older_copies_open_with": host_keys,
-            }));
+                "older_copies_open_with": older_copies_open_with(&destruction, &host_keys),
+            });
+            let in_service = match &destruction {
+                Destruction::Destroyed => Some("deleted"),
+                Destruction::NotAllowed { .. } => Some("not-allowed"),
+                Destruction::NotPossible => None,
+            };
+            if let (Some(line), Some(in_service)) = (line.as_object_mut(), in_service) {
+                line.insert("key_in_service".to_owned(), in_service.into());
+            }
+            report.json(&line);
             return Ok(());
         }
         let (keys, connections, others) = (
@@ -75,18 +91,26 @@ impl Erase {
             count(others, "other entry", "other entries"),
         );
         report.line(&format!("tenant {tenant}: erased {keys}, {connections} and {others}"));
-        let host_keys: Vec<_> = host_keys.iter().map(ToString::to_string).collect();
-        let host_keys = if host_keys.is_empty() {
-            "s that are not here".to_owned()
-        } else {
-            format!(" {}", host_keys.join(" or "))
-        };
+        let mut open_with = older_copies_open_with(&destruction, &host_keys);
+        if opened.keys.misses_keys() {
+            open_with.push("that is not here".to_owned());
+        }
+        if open_with.is_empty() {
+            report.line("the key service has no key of the tenant any more: no copy and no backup can be opened");
+            return Ok(());
+        }
         report.detail(
             "open",
             BAD,
-            &format!("who has an older copy of the database can open it with host key{host_keys}"),
+            &format!("who has an older copy of the database can open it with host key {}", open_with.join(" or ")),
         );
         let next = match opened.keys {
+            HostKeySource::Service { .. } => match destruction {
+                Destruction::NotAllowed { next, .. } => next,
+                Destruction::Destroyed | Destruction::NotPossible => {
+                    "destroy the host keys that were used before the key service".to_owned()
+                }
+            },
             HostKeySource::File(_) => "keys rotate --retire".to_owned(),
             HostKeySource::Missing(_) => "name the host keys, then run keys rotate --retire".to_owned(),
             HostKeySource::Environment(_) => {
@@ -96,4 +120,13 @@ impl Erase {
         report.detail("next", Style::new(), &next);
         Ok(())
     }
+}
+
+/// Returns the names of the host keys that can open older copies of the database.
+fn older_copies_open_with(destruction: &Destruction, host_keys: &[HostKeyId]) -> Vec<String> {
+    let in_service = match destruction {
+        Destruction::NotAllowed { key, .. } => Some(key.clone()),
+        Destruction::Destroyed | Destruction::NotPossible => None,
+    };
+    in_service.into_iter().chain(host_keys.iter().map(ToString::to_string)).collect()
 }

@@ -32,8 +32,18 @@ impl Retire {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { host_key, settings } = self;
         let opened = settings.open(report).await?;
-        let HostKeySource::File(file) = &opened.keys else {
-            return Err(Failure::Malformed(format!("the host keys come from {HOST_KEYS}; remove the key there")));
+        let file = match &opened.keys {
+            HostKeySource::File(file) => file,
+            HostKeySource::Environment(_) => {
+                return Err(Failure::Malformed(format!("the host keys come from {HOST_KEYS}; remove the key there")));
+            }
+            HostKeySource::Missing(why) => return Err(Failure::Unavailable(why.clone())),
+            HostKeySource::Service { .. } => {
+                return Err(Failure::Malformed(
+                    "the host keys are in a key service; to retire earlier versions, raise min_decryption_version there"
+                        .to_owned(),
+                ));
+            }
         };
         opened.keyring().retire(file, &host_key).await?;
         if report.is_json() {

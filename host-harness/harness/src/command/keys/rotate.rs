@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
-use tiktok_shop_host::seal::{Keyring, Rotated, RotationStep};
+use tiktok_shop_host::seal::{Keyring, Rotated, RotationStep, TenantKeyStatus};
 
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
@@ -17,7 +17,8 @@ use crate::settings::{AllTenants, HOST_KEYS, HostKeySource, StorageArgs};
 With a key file, the command adds a new host key to the file. If an earlier rotation is unfinished,
 the command finishes it instead. With keys in the environment, put the new key before the others
 first, because the first key wraps the data keys. If other hosts have copies of the keys, they need
-the new host key before the rotation; docs/storage.md explains how. Calls continue during a
+the new host key before the rotation; docs/storage.md explains how. With a key service, rotate the
+keys there first; the command then moves every data key to the newest version of its tenant's key. Calls continue during a
 rotation. To finish an interrupted rotation, run the same command again.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE, customer-7 connected, and no host running:
@@ -36,7 +37,7 @@ A record that can't be opened stays unchanged, and so does its data key, which t
 wraps. All other records, and the removal of host keys, do not wait for it.
 
 Exit status: 0 if everything is under the current host key; 1 if a record can't be opened; 2 if
---retire is used with keys in the environment; 16 if the database fails or an earlier host key is
+--retire is used with keys in the environment or a key service; 16 if the database fails or an earlier host key is
 missing, and then all other tenants are rotated and no host key is removed; for others see
 tiktok-shop-harness --help.")]
 pub(crate) struct Rotate {
@@ -69,10 +70,24 @@ impl Rotate {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { wait, retire, settings } = self;
         let opened = settings.open(report).await?;
-        if retire && matches!(opened.keys, HostKeySource::Environment(_)) {
-            return Err(Failure::Malformed(format!(
-                "the host keys come from {HOST_KEYS}; run keys rotate without --retire, then remove the old keys there"
-            )));
+        match &opened.keys {
+            HostKeySource::Environment(_) if retire => {
+                return Err(Failure::Malformed(format!(
+                    "the host keys come from {HOST_KEYS}; run keys rotate without --retire, then remove the old keys \
+                     there"
+                )));
+            }
+            HostKeySource::Service { .. } if retire => {
+                return Err(Failure::Malformed(
+                    "the host keys are in a key service; run keys rotate without --retire, then raise \
+                     min_decryption_version there"
+                        .to_owned(),
+                ));
+            }
+            HostKeySource::File(_)
+            | HostKeySource::Environment(_)
+            | HostKeySource::Service { .. }
+            | HostKeySource::Missing(_) => {}
         }
         let keyring = opened.keyring();
         let before = keyring.status().await?;
@@ -91,11 +106,24 @@ impl Rotate {
                 ));
                 before.current.clone()
             }
-            HostKeySource::File(_) | HostKeySource::Environment(_) | HostKeySource::Missing(_) => {
+            HostKeySource::Service { service, .. } if before.is_rotated() => {
+                report.note(&format!(
+                    "every data key is already wrapped by the newest version of its tenant's key; to rotate, first \
+                     rotate the keys in the key service, for example with bao write -f {}/rotate",
+                    service.key_path(&opened.tenant)
+                ));
                 before.current.clone()
             }
+            HostKeySource::File(_)
+            | HostKeySource::Environment(_)
+            | HostKeySource::Service { .. }
+            | HostKeySource::Missing(_) => before.current.clone(),
         };
-        let records = before.keys.iter().filter(|key| key.host_key.as_ref() != Some(&current)).map(|key| key.records);
+        let newest = |key: &TenantKeyStatus| match opened.keys.service() {
+            Some(_) => key.current.clone(),
+            None => Some(current.clone()),
+        };
+        let records = before.keys.iter().filter(|key| key.host_key != newest(key)).map(|key| key.records);
         let bar = report.begin_progress("Sealing", records.sum());
         let rotated = keyring
             .rotate(Duration::from_secs(wait), |step| match step {
@@ -124,7 +152,10 @@ impl Rotate {
             report.json(&Line { host_key, tenants, added, rewrapped, resealed, removed, unopened, retired });
             return Ok(());
         }
-        report.line(&format!("the current host key is {current}"));
+        match opened.keys.service() {
+            Some(_) => report.line(&format!("the newest versions of the keys {current} wrap the data keys")),
+            None => report.line(&format!("the current host key is {current}")),
+        }
         report.styled(
             GOOD,
             &format!(

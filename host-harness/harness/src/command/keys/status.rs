@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::{KeyStatus, TenantKeyStatus};
+use tiktok_shop_key_service::KeyService;
 
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report};
@@ -21,6 +22,8 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
   host-…  1          2        current
   …
   every data key is wrapped by the current host key
+
+With a key service, each tenant has a host key there, and its id ends with the version of the key.
 
 Exit status: 0; 3 if there are no host keys here, and then all of them are shown as missing; 16 if
 the database fails; for others see tiktok-shop-harness --help.")]
@@ -76,11 +79,11 @@ impl Status {
             return without_host_keys(&opened.keyring().data_keys().await?, why, report);
         }
         let status = opened.keyring().status().await?;
-        let own = opened.keys.ids()?;
+        let own = opened.keys.usable_ids(&status)?;
         if report.is_json() {
-            print_json(&status, &own, report);
+            print_json(&status, &own, opened.keys.service(), report);
         } else {
-            print_text(&status, &own, report);
+            print_text(&status, &own, opened.keys.service(), report);
         }
         Ok(())
     }
@@ -112,12 +115,25 @@ fn without_host_keys(keys: &[TenantKeyStatus], why: &str, report: &mut Report) -
     Err(Failure::Unavailable(why.to_owned()))
 }
 
-/// Prints the status as JSON. `own` are the host keys that this program has.
-fn print_json(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
+/// Returns the number of data keys and of records for each host key. `own` are the host keys that can be used.
+fn uses<'a>(
+    status: &'a KeyStatus,
+    own: &'a [HostKeyId],
+    service: Option<&KeyService>,
+) -> BTreeMap<Option<&'a HostKeyId>, (u64, u64)> {
     let mut uses = status.by_host_key();
+    if service.is_some() {
+        uses.remove(&Some(&status.current)); // This id names the keys of all tenants together.
+    }
     for id in own {
         uses.entry(Some(id)).or_default();
     }
+    uses
+}
+
+/// Prints the status as JSON. `own` are the host keys that can be used.
+fn print_json(status: &KeyStatus, own: &[HostKeyId], service: Option<&KeyService>, report: &mut Report) {
+    let uses = uses(status, own, service);
     let host_keys = uses.iter().map(|(id, &(data_keys, records))| HostKeyLine {
         host_key: id.map(HostKeyId::as_str),
         data_keys,
@@ -133,21 +149,19 @@ fn print_json(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
     });
 }
 
-/// Prints the status as tables. `own` are the host keys that this program has.
-fn print_text(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
+/// Prints the status as tables. `own` are the host keys that can be used.
+fn print_text(status: &KeyStatus, own: &[HostKeyId], service: Option<&KeyService>, report: &mut Report) {
     let KeyStatus { current, keys } = status;
-    let mut uses = status.by_host_key();
-    for id in own {
-        uses.entry(Some(id)).or_default();
-    }
+    let uses = uses(status, own, service);
+    let is_current = |id: &HostKeyId| id == current || keys.iter().any(|key| key.current.as_ref() == Some(id));
     let missing = uses.keys().copied().flatten().find(|id| !own.contains(id));
     report.table(
         ["host key", "data keys", "records", ""],
         uses.iter().map(|(id, (keys, records))| {
             let note = match id {
                 None => "",
-                Some(id) if *id == current => "current",
-                Some(id) if !own.contains(id) => "missing",
+                Some(id) if !own.contains(id) && *id != current => "missing",
+                Some(id) if is_current(id) => "current",
                 Some(_) if *keys == 0 => "can be retired",
                 Some(_) => "",
             };
@@ -165,13 +179,30 @@ fn print_text(status: &KeyStatus, own: &[HostKeyId], report: &mut Report) {
         );
     }
     report.line("");
-    if let Some(id) = missing {
+    let tenant_without_key = service.and_then(|service| {
+        let is_missing = |id: &HostKeyId| service.owns(id) && !own.contains(id);
+        keys.iter().find(|key| key.host_key.as_ref().is_some_and(is_missing)).map(|key| &key.tenant)
+    });
+    if let (Some(service), Some(tenant)) = (service, tenant_without_key) {
+        let path = service.key_path(tenant);
+        report.styled(
+            BAD,
+            &format!(
+                "the key service has no key {path}; if it was deleted to erase the tenant, run keys erase --tenant \
+                 {tenant}, else restore it there"
+            ),
+        );
+    } else if let Some(id) = missing {
         report.styled(
             BAD,
             &format!("host key {id} is missing; put it into the key file or the environment to open its data keys"),
         );
     } else if status.is_rotated() {
-        report.styled(GOOD, "every data key is wrapped by the current host key");
+        let wrapped = match service {
+            Some(_) => "every data key is wrapped by the newest version of its tenant's key",
+            None => "every data key is wrapped by the current host key",
+        };
+        report.styled(GOOD, wrapped);
     } else {
         report.styled(BAD, "a rotation is needed or unfinished; run keys rotate");
     }

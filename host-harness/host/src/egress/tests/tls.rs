@@ -1,6 +1,7 @@
 //! Tests real TLS connections to servers with and without a valid certificate. The tests have their own certificate
 //! authorities, and set the roots of trust, the port and the address check. Everything else is production code.
 
+use base64::Engine as _;
 use http::Version;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -43,6 +44,12 @@ impl Root {
         roots
     }
 
+    /// Returns the certificate of this authority in PEM.
+    pub(super) fn pem(&self) -> String {
+        let coded = base64::engine::general_purpose::STANDARD.encode(&self.certificate);
+        format!("-----BEGIN CERTIFICATE-----\n{coded}\n-----END CERTIFICATE-----\n")
+    }
+
     pub(super) fn issue(&self, parameters: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
@@ -50,7 +57,24 @@ impl Root {
     }
 }
 
-fn named(names: &[&str]) -> CertificateParams {
+impl Identity {
+    pub(super) fn server(
+        self,
+        protocols: &[&str],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(self.chain, self.key)
+            .unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    }
+}
+
+pub(super) fn named(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
 }
 
@@ -60,9 +84,9 @@ pub(super) fn valid() -> CertificateParams {
 
 /// The handshake of one connection, as the server saw it.
 #[derive(Debug, PartialEq, Eq)]
-struct Handshake {
+pub(super) struct Handshake {
     /// The server name that the client asked for.
-    name: String,
+    pub(super) name: String,
     /// The protocols that the client offered.
     offered: Vec<String>,
     /// The TLS version. `None` if the client did not finish the handshake.
@@ -70,12 +94,12 @@ struct Handshake {
 }
 
 /// A request: the number of its connection (counted from 0), its HTTP version and its host.
-type Requested = (usize, Version, String);
+pub(super) type Requested = (usize, Version, String);
 
 pub(super) struct TlsServer {
     pub(super) address: SocketAddr,
-    handshakes: mpsc::UnboundedReceiver<Handshake>,
-    requests: mpsc::UnboundedReceiver<Requested>,
+    pub(super) handshakes: mpsc::UnboundedReceiver<Handshake>,
+    pub(super) requests: mpsc::UnboundedReceiver<Requested>,
 }
 
 impl TlsServer {
@@ -84,14 +108,7 @@ impl TlsServer {
         protocols: &[&str],
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Self {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(identity.chain, identity.key)
-            .unwrap();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        let config = Arc::new(config);
+        let config = identity.server(protocols, versions);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (handshake, handshakes) = mpsc::unbounded_channel();
@@ -106,7 +123,7 @@ impl TlsServer {
     }
 
     /// Returns whether the server received an HTTP request. Call this function after all connections have ended.
-    fn received_a_request(&mut self) -> bool {
+    pub(super) fn received_a_request(&mut self) -> bool {
         self.requests.try_recv().is_ok()
     }
 }
@@ -143,7 +160,7 @@ async fn serve_tls(
     drop(served);
 }
 
-async fn body_of(response: Result<Response<WasiBody>, Error>) -> Bytes {
+pub(super) async fn body_of(response: Result<Response<WasiBody>, Error>) -> Bytes {
     response.unwrap().into_body().collect().await.unwrap().to_bytes()
 }
 
@@ -245,7 +262,7 @@ async fn raw_server(answer: &'static [u8]) -> (SocketAddr, tokio::task::JoinHand
 }
 
 /// Returns true if the bytes begin with a TLS record of a handshake, and contain no part of the request.
-fn is_only_a_handshake(received: &[u8]) -> bool {
+pub(super) fn is_only_a_handshake(received: &[u8]) -> bool {
     let text = String::from_utf8_lossy(received);
     received.first() == Some(&0x16) && ["GET", "HTTP/", "s3cret", "/api/"].iter().all(|part| !text.contains(part))
 }

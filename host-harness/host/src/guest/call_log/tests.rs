@@ -80,7 +80,7 @@ fn refusal(action: Action) -> CallError {
         http_status: Some(429),
         request_id: Some("2026".to_owned()),
     };
-    CallError::Connector(ConnectorError { plugin: plugin(), action, failure })
+    CallError::Connector(ConnectorError { plugin: plugin(), action, failure, proxy_error: None })
 }
 
 #[tokio::test(start_paused = true)]

@@ -111,16 +111,19 @@ async fn a_missing_or_public_or_malformed_key_file_is_reported_and_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
     let file = KeyFile::open_or_create(&path).unwrap();
-    let data_key = DataKey::new([7; 32]);
-    let wrapped = file.wrap(&data_key, b"context").await.unwrap();
-    assert_eq!(file.unwrap(&wrapped, b"context").await.unwrap().expose(), data_key.expose());
-    assert_eq!(file.unwrap(&wrapped, b"another").await.unwrap_err(), KeyError::Mismatch(wrapped.host_key.clone()));
+    let (tenant, data_key) = (tenant("t"), DataKey::new([7; 32]));
+    let wrapped = file.wrap(&tenant, &data_key, b"context").await.unwrap();
+    assert_eq!(file.unwrap(&tenant, &wrapped, b"context").await.unwrap().expose(), data_key.expose());
+    assert_eq!(
+        file.unwrap(&tenant, &wrapped, b"another").await.unwrap_err(),
+        KeyError::Mismatch(wrapped.host_key.clone())
+    );
 
     let shown = path.display();
     let assert_unavailable = async |why: String| {
         let key = Some(wrapped.host_key.clone());
         assert_eq!(
-            file.unwrap(&wrapped, b"context").await.unwrap_err(),
+            file.unwrap(&tenant, &wrapped, b"context").await.unwrap_err(),
             KeyError::Unavailable { key, why: why.clone() }
         );
         assert_eq!(file.current().await.unwrap_err(), KeyError::Unavailable { key: None, why });

@@ -76,15 +76,15 @@ impl KeyProvider for Service {
         self.keys.current().await
     }
 
-    async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+    async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
         self.reachable(None)?;
-        self.keys.wrap(key, context).await
+        self.keys.wrap(tenant, key, context).await
     }
 
-    async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
+    async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
         self.reachable(Some(&wrapped.host_key))?;
         self.unwrapped.fetch_add(1, Ordering::SeqCst);
-        self.keys.unwrap(wrapped, context).await
+        self.keys.unwrap(tenant, wrapped, context).await
     }
 }
 
@@ -143,6 +143,68 @@ async fn cached_keys_seal_and_open_while_the_key_service_and_the_storage_are_dow
     assert_eq!(new.ensure_key(&tenant("u")).await.unwrap_err(), error);
     service.down.store(false, Ordering::SeqCst);
     assert_eq!(**new.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap(), *b"record");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cached_key_is_asked_for_again_after_5_minutes_and_used_in_an_outage_for_one_hour() {
+    let (storage, t, r) = (memory(), tenant("t"), revision("r"));
+    let service = Arc::new(Service {
+        keys: HostKeys::draw().unwrap(),
+        down: AtomicBool::new(false),
+        unwrapped: AtomicUsize::new(0),
+    });
+    let ring = Keyring::new(Arc::clone(&storage) as _, Arc::clone(&service) as _, Arc::new(SystemRandomness));
+    let asked = || service.unwrapped.load(Ordering::SeqCst);
+    let sealed = ring.seal_token(&t, &key("c", "a"), &r, b"record").await.unwrap();
+    tokio::time::advance(Duration::from_secs(299)).await;
+    ring.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap();
+    assert_eq!(asked(), 1, "a key that was unwrapped less than 5 minutes ago is used");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    ring.seal_token(&t, &key("c", "a"), &r, b"record").await.unwrap();
+    assert_eq!(asked(), 1, "a call that has begun seals without a question to the service");
+    ring.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap();
+    assert_eq!(asked(), 2, "a key that was unwrapped 5 minutes ago is asked for again");
+
+    service.down.store(true, Ordering::SeqCst);
+    tokio::time::advance(Duration::from_secs(3_599)).await;
+    ring.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let id = service.keys.ids().next().unwrap();
+    let down = StorageError::Unavailable(format!("key-unavailable({id}): connection refused"));
+    assert_eq!(ring.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap_err(), down);
+    assert_eq!(ring.ensure_key(&t).await.unwrap_err(), down, "a call that needs a key does not begin");
+    service.down.store(false, Ordering::SeqCst);
+    ring.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap();
+    assert_eq!(asked(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_has_begun_in_an_outage_can_still_seal_its_new_tokens() {
+    let (storage, t, r) = (memory(), tenant("t"), revision("r"));
+    let service = Arc::new(Service {
+        keys: HostKeys::draw().unwrap(),
+        down: AtomicBool::new(false),
+        unwrapped: AtomicUsize::new(0),
+    });
+    let ring = Keyring::new(Arc::clone(&storage) as _, Arc::clone(&service) as _, Arc::new(SystemRandomness));
+    let sealed = ring.seal_token(&t, &key("c", "a"), &r, b"record").await.unwrap();
+    service.down.store(true, Ordering::SeqCst);
+    tokio::time::advance(Duration::from_secs(3_599)).await;
+    ring.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap();
+    tokio::time::advance(Duration::from_secs(119)).await;
+    ring.seal_token(&t, &key("c", "a"), &r, b"new tokens").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_provider_after_another_unwraps_what_the_other_one_wrapped_and_wraps_with_its_own_key() {
+    let (t, earlier, current) = (tenant("t"), HostKeys::draw().unwrap(), HostKeys::draw().unwrap());
+    let old = earlier.wrap(&t, &DataKey::new([7; 32]), b"context").await.unwrap();
+    let both = KeySuccession::new(Arc::new(current.clone()), Arc::new(earlier.clone()));
+    assert_eq!(both.unwrap(&t, &old, b"context").await.unwrap().expose(), &[7; 32]);
+    let new = both.wrap(&t, &DataKey::new([8; 32]), b"context").await.unwrap();
+    assert_eq!(Some(&new.host_key), current.ids().next());
+    assert_eq!(both.current_for(&t).await.unwrap(), new.host_key);
+    assert_eq!(earlier.unwrap(&t, &new, b"context").await.unwrap_err(), KeyError::Unknown(new.host_key.clone()));
 }
 
 /// More than the 60 s for which a cached key is used before the host reads the tenant's keys again.
@@ -227,11 +289,11 @@ impl KeyProvider for Zeros {
         self.0.current().await
     }
 
-    async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
-        self.0.wrap(key, context).await
+    async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+        self.0.wrap(tenant, key, context).await
     }
 
-    async fn unwrap(&self, _: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+    async fn unwrap(&self, _: &TenantId, _: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
         Ok(DataKey::new([0; 32]))
     }
 }

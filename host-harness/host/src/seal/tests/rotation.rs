@@ -308,13 +308,13 @@ impl KeyProvider for WrapsTooLate {
         self.current.current().await
     }
 
-    async fn wrap(&self, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+    async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
         let keys = if self.wrapped.fetch_add(1, Ordering::SeqCst) == 0 { &self.earlier } else { &self.current };
-        keys.wrap(key, context).await
+        keys.wrap(tenant, key, context).await
     }
 
-    async fn unwrap(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
-        self.current.unwrap(wrapped, context).await
+    async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
+        self.current.unwrap(tenant, wrapped, context).await
     }
 }
 
@@ -374,7 +374,8 @@ impl Interceptor for WrapsAfterRemoval {
             && storage.tenant_keys(&late).await.unwrap().is_empty()
         {
             let id = "late-key".parse().unwrap();
-            let wrapped = self.unaware.wrap(&DataKey::new([9; 32]), &wrapping_context(&late, &id)).await.unwrap();
+            let wrapped =
+                self.unaware.wrap(&late, &DataKey::new([9; 32]), &wrapping_context(&late, &id)).await.unwrap();
             assert!(storage.add_key(&late, None, &TenantKey { id, wrapped: Some(wrapped) }).await.unwrap());
         }
         Passage::Forward

@@ -1,17 +1,26 @@
 //! Tests how the storage sets up its connections to a PostgreSQL server.
-#![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a broken expectation is a failed test")]
+
+use sqlx::AssertSqlSafe;
 
 use super::*;
 
+/// Returns the answer of a connection of the storage to `sql`.
+async fn answer(storage: &SqlStorage, sql: &str) -> String {
+    let Pool::Postgres(pool) = &storage.writers else { panic!("not PostgreSQL") };
+    let mut lent = pool.lend().await.unwrap();
+    let answer = lent.connection().fetch_one(AssertSqlSafe(sql.to_owned())).await.unwrap().get(0);
+    lent.give_back();
+    answer
+}
+
 /// Opens the database with an address that sets `setting` on the server. Returns the answer of a connection of the
 /// storage to `sql`.
-async fn shown(server: &str, setting: &str, sql: &'static str) -> String {
+async fn shown(server: &str, setting: &str, sql: &str) -> String {
     let mark = if server.contains('?') { '&' } else { '?' };
     let address = format!("{server}{mark}options=-c%20{setting}");
-    let storage = SqlStorage::postgres(&address, PostgresOptions::default()).await.unwrap();
-    let mut connection = storage.writers.acquire().await.unwrap();
-    let shown = connection.fetch_one(sql).await.unwrap().get(0);
-    drop(connection);
+    let storage = SqlStorage::postgres(&address, OpenMode::Migrate, PostgresOptions::default()).await.unwrap();
+    let shown = answer(&storage, sql).await;
     storage.close().await;
     shown
 }
@@ -37,12 +46,8 @@ async fn a_commit_is_at_least_as_durable_as_with_the_setting_on() {
 async fn a_statement_a_lock_and_an_idle_transaction_have_a_limit_of_four_seconds() {
     let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
     for name in ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"] {
-        let sql = AssertSqlSafe(format!("SHOW {name}"));
-        let storage = SqlStorage::postgres(&server, PostgresOptions::default()).await.unwrap();
-        let mut connection = storage.writers.acquire().await.unwrap();
-        let shown: String = connection.fetch_one(sql).await.unwrap().get(0);
-        assert_eq!(shown, "4s", "{name}");
-        drop(connection);
+        let storage = SqlStorage::postgres(&server, OpenMode::Migrate, PostgresOptions::default()).await.unwrap();
+        assert_eq!(answer(&storage, &format!("SHOW {name}")).await, "4s", "{name}");
         storage.close().await;
     }
 }

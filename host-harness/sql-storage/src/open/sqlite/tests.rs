@@ -1,17 +1,16 @@
 //! Tests how the storage sets up its connections to SQLite's file.
-#![allow(clippy::unwrap_used, reason = "a broken expectation is a failed test")]
-
-use sqlx::AnyPool;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a broken expectation is a failed test")]
 
 use super::*;
 use tiktok_shop_storage_contract as contract;
 
 async fn open(folder: &Path) -> SqlStorage {
-    SqlStorage::sqlite(folder.join("storage.db")).await.unwrap()
+    SqlStorage::sqlite(folder.join("storage.db"), OpenMode::Create).await.unwrap()
 }
 
 /// Runs a statement on each connection of the pool, and returns all answers. `connections` is the size of the pool.
-async fn on_each_connection(pool: &AnyPool, connections: u32, sql: &'static str) -> Vec<String> {
+async fn on_each_connection(pool: &Pool, connections: u32, sql: &'static str) -> Vec<String> {
+    let Pool::Sqlite(pool) = pool else { panic!("not SQLite") };
     let (mut held, mut answers) = (Vec::new(), Vec::new());
     for _ in 0..connections {
         let mut connection = pool.acquire().await.unwrap();

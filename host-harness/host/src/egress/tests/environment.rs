@@ -1,5 +1,4 @@
-//! Tests that the HTTP client uses no proxy. The client reads no proxy from the environment, and an embedder can't set
-//! one.
+//! Tests that the HTTP client reads no proxy from the environment. Only an embedder can set one.
 
 use std::process::{Command, Stdio};
 
@@ -8,7 +7,7 @@ use super::*;
 
 const VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 const CHILD: &str = "EGRESS_TEST_CHILD";
-const NAME: &str = "egress::tests::proxy::the_environment_sets_no_proxy";
+const NAME: &str = "egress::tests::environment::the_environment_sets_no_proxy";
 
 /// The test runs itself again in a child process. Only the child process gets the proxy variables, so the process of
 /// the other tests keeps its environment.

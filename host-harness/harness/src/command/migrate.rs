@@ -1,0 +1,67 @@
+//! `migrate`: creates the tables of a database, or changes those of an earlier release.
+
+use clap::Args;
+use serde::Serialize;
+use tiktok_shop_sql_storage::{OpenMode, SchemaChange, SqlStorage};
+
+use crate::failure::Failure;
+use crate::output::{GOOD, Report};
+use crate::settings::DatabaseArgs;
+
+/// Create the tables of a database, or change those of an earlier release to those of this release
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Migrate {
+    #[command(flatten)]
+    settings: DatabaseArgs,
+}
+
+const AFTER_HELP: &str = "\
+Run this command before you start hosts of a new release. Hosts of the earlier release that are
+running continue to work meanwhile. It is safe to run it several times, also at the same time. An
+SQLite file is created in a folder that exists. A PostgreSQL database must exist, and the user needs
+the right to create tables in it.
+
+Example, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
+
+  $ tiktok-shop-harness migrate
+  …schema version 3…
+
+Exit status: 0 if the database has the tables of this release; 2 if the address is malformed; 3 if
+the database can't be opened or changed, or a newer release has changed it.";
+
+#[derive(Serialize)]
+struct Line {
+    /// What the command has done: `none`, `created` or `migrated`.
+    change: &'static str,
+    /// The schema version before a migration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<i64>,
+    /// The schema version now.
+    schema: i64,
+}
+
+impl Migrate {
+    pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
+        let Some(storage) = self.settings.find_for_migration()?.open_sql(OpenMode::Migrate).await? else {
+            return Err(Failure::Malformed("memory: has no tables; name a database with --storage".to_owned()));
+        };
+        let schema = SqlStorage::SCHEMA_VERSION;
+        let (change, from, text) = match storage.schema_change() {
+            SchemaChange::None => ("none", None, format!("the database already has schema version {schema}")),
+            SchemaChange::Created => ("created", None, format!("created the tables, schema version {schema}")),
+            SchemaChange::Migrated { from } => (
+                "migrated",
+                Some(from),
+                format!("changed the tables from schema version {from} to schema version {schema}"),
+            ),
+        };
+        storage.close().await;
+        if report.is_json() {
+            report.json(&Line { change, from, schema });
+        } else {
+            report.styled(GOOD, &text);
+        }
+        Ok(())
+    }
+}

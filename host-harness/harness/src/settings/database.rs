@@ -1,0 +1,128 @@
+//! Finds the database of a command, and says which commands create it.
+//!
+//! A mistyped address must not become a new, empty database in which nothing is found. So only the commands that begin
+//! a connection and the command `migrate` create a database, and only `migrate` changes the tables of an earlier
+//! release.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use tiktok_shop_host::clock::Clock;
+use tiktok_shop_host::storage::HostStorage;
+use tiktok_shop_private_file::{self as private_file, Access};
+use tiktok_shop_sql_storage::OpenMode;
+
+use super::configured_text::{path, visible_ascii};
+use super::environment::{CONFIG, FAKE, FILE_ACCESS, STORAGE, variable};
+use super::{Address, FakeAddress, SHARED, database, fake_database, read_config};
+use crate::failure::Failure;
+
+/// Which database a command creates if there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Creation {
+    /// None. The command ends with an error.
+    Nothing,
+    /// Only the database that is used if no setting names one.
+    Default,
+    /// Every database, also one that a setting names. Its folder must exist.
+    Any,
+}
+
+/// The database of a command.
+pub(super) struct Database {
+    pub(super) address: Address,
+    /// Whether no setting names the database.
+    is_default: bool,
+}
+
+impl Database {
+    /// Finds the database. An option wins over the environment variable, and the variable wins over the configuration
+    /// file. `of_option` and `of_file` are the addresses that the option and the file contain.
+    pub(super) fn find(
+        of_option: Option<Address>,
+        of_file: Option<Address>,
+        fake: Option<FakeAddress>,
+    ) -> Result<Self, Failure> {
+        let named = match of_option {
+            Some(address) => Some(address),
+            None => match variable(STORAGE)? {
+                Some(text) => {
+                    let address = Address::parse(&text);
+                    Some(address.map_err(|what| Failure::Malformed(format!("{STORAGE}: {what}")))?)
+                }
+                None => of_file,
+            },
+        };
+        Ok(match named {
+            Some(address) => Self { address, is_default: false },
+            None => {
+                let path = if fake.is_some() { fake_database()? } else { database()? };
+                Self { address: Address::Sqlite(path), is_default: true }
+            }
+        })
+    }
+
+    /// Returns the address, if a setting names the database.
+    pub(super) const fn named(&self) -> Option<&Address> {
+        if self.is_default { None } else { Some(&self.address) }
+    }
+
+    pub(super) async fn open(
+        &self,
+        creation: Creation,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<dyn HostStorage>, Failure> {
+        let mode = match creation {
+            Creation::Any => OpenMode::Create,
+            Creation::Default if self.is_default => OpenMode::Create,
+            Creation::Default | Creation::Nothing => OpenMode::Existing,
+        };
+        self.create_default_folder(mode)?;
+        self.address.open(mode, clock).await
+    }
+
+    /// Creates the program's own folder for the default database. A folder that a setting names must exist.
+    fn create_default_folder(&self, mode: OpenMode) -> Result<(), Failure> {
+        match (&self.address, mode) {
+            (Address::Sqlite(path), OpenMode::Create | OpenMode::Migrate) if self.is_default => {
+                Ok(private_file::create_folder_of(path)?)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The options of a command that works with a database but with no connection in it.
+#[derive(Args)]
+pub(crate) struct DatabaseArgs {
+    /// Database: sqlite:… or postgres:… [env: TIKTOK_SHOP_STORAGE]
+    #[arg(long, value_name = "ADDRESS", value_parser = Address::without_password, help_heading = SHARED)]
+    storage: Option<Address>,
+
+    /// Readers: owner, group or mounted
+    #[arg(long, value_name = "WHO", env = FILE_ACCESS, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = visible_ascii::<Access>)]
+    file_access: Option<Access>,
+
+    /// Configuration file in TOML
+    #[arg(long, value_name = "FILE", env = CONFIG, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = OsStringValueParser::new().try_map(path))]
+    config: Option<PathBuf>,
+
+    /// Address of a fake TikTok Shop; without --storage, its own database is used
+    #[arg(long, value_name = "URL", env = FAKE, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = visible_ascii::<FakeAddress>)]
+    fake: Option<FakeAddress>,
+}
+
+impl DatabaseArgs {
+    /// Finds the database, and creates the program's own folder for the default database.
+    pub(crate) fn find_for_migration(self) -> Result<Address, Failure> {
+        let config = read_config(self.config, self.file_access)?;
+        let database = Database::find(self.storage, config.storage, self.fake)?;
+        database.create_default_folder(OpenMode::Migrate)?;
+        Ok(database.address)
+    }
+}

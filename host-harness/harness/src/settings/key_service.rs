@@ -1,0 +1,128 @@
+//! Reads the settings of a key service from the table `[key-service]` of the configuration file. The secrets in the
+//! environment win over the secrets in the table.
+
+use std::path::Path;
+
+use tiktok_shop_host::Secret;
+use tiktok_shop_key_service::{Auth, KeyService, Options};
+use toml::Table;
+
+use super::config_file::{text_of, unknown};
+use super::configured_text::Rule;
+use super::environment::{KEY_SERVICE_SECRET_ID, KEY_SERVICE_TOKEN, variable};
+use crate::failure::Failure;
+
+/// The members of the table that every way to authenticate has.
+const SHARED: &str = "address, mount, prefix, namespace, ca-file, auth";
+
+/// The table, before the secrets of the environment are read.
+pub(crate) struct KeyServiceTable {
+    options: Options,
+    /// What the table says about secrets.
+    credentials: TableCredentials,
+}
+
+/// The parts of the authentication that are in the table.
+enum TableCredentials {
+    Token(Option<Secret>),
+    AppRole {
+        mount: String,
+        role_id: String,
+        secret_id: Option<Secret>,
+    },
+    /// Nothing in the environment belongs to this authentication.
+    Complete(Auth),
+}
+
+impl KeyServiceTable {
+    /// Parses the table. Relative paths start at `folder`. Errors name the place and quote no value.
+    pub(super) fn parse(table: &Table, place: &str, folder: &Path) -> Result<Self, String> {
+        let cleaned = |name: &str, rule| -> Result<Option<String>, String> {
+            let value = table.get(name).map(|value| text_of(value, &format!("{place}.{name}"), rule)).transpose()?;
+            Ok(value.map(str::to_owned))
+        };
+        let text = |name: &str| cleaned(name, Rule::VisibleAscii);
+        let needed = |name: &str| text(name)?.ok_or_else(|| format!("{place}.{name}: missing"));
+        let secret = |name: &str| Ok::<_, String>(text(name)?.map(Secret::from));
+        let path = |name: &str| Ok::<_, String>(cleaned(name, Rule::OneLine)?.map(|path| folder.join(path)));
+        let auth = needed("auth")?;
+        let own: &[&str] = match auth.as_str() {
+            "token" => &["token"],
+            "token-file" => &["token-file"],
+            "approle" => &["auth-mount", "role-id", "secret-id"],
+            "kubernetes" => &["auth-mount", "role", "jwt-file"],
+            _ => return Err(format!("{place}.auth: not token, token-file, approle or kubernetes")),
+        };
+        let is_known = |name: &str| SHARED.split(", ").chain(own.iter().copied()).any(|known| known == name);
+        if let Some(name) = table.keys().find(|name| !is_known(name)) {
+            let known = format!("{SHARED}, and with this auth {}", own.join(", "));
+            return Err(unknown(&format!("{place}.{name}"), &known));
+        }
+        let credentials = match auth.as_str() {
+            "token" => TableCredentials::Token(secret("token")?),
+            "approle" => TableCredentials::AppRole {
+                mount: text("auth-mount")?.unwrap_or_else(|| "approle".to_owned()),
+                role_id: needed("role-id")?,
+                secret_id: secret("secret-id")?,
+            },
+            "token-file" => {
+                let path = path("token-file")?.ok_or_else(|| format!("{place}.token-file: missing"))?;
+                TableCredentials::Complete(Auth::TokenFile(path))
+            }
+            _ => {
+                let mut auth = Auth::kubernetes(needed("role")?);
+                if let Auth::Kubernetes { mount, jwt_file, .. } = &mut auth {
+                    *mount = text("auth-mount")?.unwrap_or_else(|| mount.clone());
+                    *jwt_file = path("jwt-file")?.unwrap_or_else(|| jwt_file.clone());
+                }
+                TableCredentials::Complete(auth)
+            }
+        };
+        // The authentication is replaced when the secrets of the environment are read.
+        let mut options = Options::new(needed("address")?, Auth::Token("".into()));
+        options.mount = text("mount")?.unwrap_or(options.mount);
+        options.prefix = text("prefix")?.unwrap_or(options.prefix);
+        options.namespace = text("namespace")?;
+        options.ca_file = path("ca-file")?;
+        Ok(Self { options, credentials })
+    }
+
+    /// Opens the key service of the configuration file. `None` if the file names none.
+    ///
+    /// # Errors
+    /// A setting is malformed. Or the environment contains a secret of a key service, but no key service is configured:
+    /// the secret would be lost quietly, and other host keys would be used.
+    pub(super) fn open_if_configured(table: Option<Self>) -> Result<Option<KeyService>, Failure> {
+        if let Some(table) = table {
+            return table.open().map(Some);
+        }
+        for name in [KEY_SERVICE_TOKEN, KEY_SERVICE_SECRET_ID] {
+            if variable(name)?.is_some() {
+                return Err(Failure::Malformed(format!(
+                    "{name} is set, but no key service is configured; add [key-service] to the configuration file, or \
+                     unset the variable"
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the secrets of the environment, and checks the settings. Does not connect to the service.
+    fn open(self) -> Result<KeyService, Failure> {
+        let Self { mut options, credentials } = self;
+        let secret = |name: &'static str, in_table: Option<Secret>, member: &str| {
+            let missing = || format!("the key service needs a {member}: set {name}, or key-service.{member}");
+            let secret = variable(name)?.map(Secret::from).or(in_table);
+            secret.ok_or_else(|| Failure::Malformed(missing()))
+        };
+        options.auth = match credentials {
+            TableCredentials::Token(token) => Auth::Token(secret(KEY_SERVICE_TOKEN, token, "token")?),
+            TableCredentials::AppRole { mount, role_id, secret_id } => {
+                let secret_id = secret(KEY_SERVICE_SECRET_ID, secret_id, "secret-id")?;
+                Auth::AppRole { mount, role_id, secret_id }
+            }
+            TableCredentials::Complete(auth) => auth,
+        };
+        KeyService::new(options).map_err(|error| Failure::Malformed(format!("key-service: {error}")))
+    }
+}

@@ -1,0 +1,307 @@
+//! Tests host keys in a key service: a real OpenBao server.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use tiktok_shop_test_key_service::Server;
+
+use crate::interrupted::RefreshGate;
+use crate::stage::Stage;
+use crate::{PROGRAM, Run, command, lines};
+
+const RULES: &str = r#"
+    path "transit/keys/tiktok-shop.*" { capabilities = ["read", "update"] }
+    path "transit/encrypt/tiktok-shop.*" { capabilities = ["update"] }
+    path "transit/decrypt/tiktok-shop.*" { capabilities = ["update"] }
+"#;
+const ERASE: &str = r#"path "transit/keys/tiktok-shop.*" { capabilities = ["read", "update", "delete"] }"#;
+
+/// A stage whose commands use a key service.
+struct Service {
+    server: Server,
+    token: String,
+    stage: Stage,
+}
+
+impl Service {
+    fn start() -> Option<Self> {
+        let server = Server::start()?;
+        server.write_policy("connector", RULES);
+        server.write_policy("erase", ERASE);
+        let token = server.create_token(&json!({ "policies": ["connector"], "period": "1h" }));
+        let (service, stage) = (format!("address = '{}'\nauth = 'token'", server.address()), Stage::new());
+        let this = Self { server, token, stage };
+        this.configure(&format!("[key-service]\n{service}\n"));
+        Some(this)
+    }
+
+    /// Writes the configuration file.
+    fn configure(&self, text: &str) {
+        let path = self.stage.home().join("config.toml");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn furnish(&self, command: &mut Command, token: &str) {
+        command.env("TIKTOK_SHOP_CONFIG", self.stage.home().join("config.toml"));
+        command.env("TIKTOK_SHOP_KEY_SERVICE_TOKEN", token);
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = self.stage.command(arguments);
+        self.furnish(&mut command, &self.token);
+        command
+    }
+
+    fn run(&self, arguments: &str, input: &str) -> Run {
+        let run = self.stage.run(self.command(arguments), input);
+        assert!(!format!("{}{}", run.stdout, run.stderr).contains(&self.token), "{arguments}");
+        run
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &str, input: &str) -> String {
+        let Run { status, stdout, stderr } = self.run(arguments, input);
+        assert_eq!(status, Some(0), "{arguments}: {stdout}{stderr}");
+        stdout
+    }
+
+    fn json(&self, arguments: &str) -> Value {
+        serde_json::from_str(self.ok(&format!("{arguments} --json"), "").lines().next().unwrap()).unwrap()
+    }
+
+    /// Returns the exit status and the error line of a command that fails.
+    fn error(&self, arguments: &str) -> (Option<i32>, String) {
+        self.stage.error(self.command(arguments), "")
+    }
+
+    fn connect(&self, tenant: &str) {
+        let mut consent =
+            self.command(&format!("authorization-url customer-7 --tenant {tenant} --consent-as one-shop"));
+        consent.stderr(Stdio::null());
+        let callback = crate::run(consent, "").stdout;
+        self.ok(&format!("connect --tenant {tenant}"), &callback);
+    }
+}
+
+#[test]
+fn keys_are_rotated_in_the_service_and_erased_there() {
+    let Some(service) = Service::start() else { return };
+    service.connect("acme");
+    assert!(!service.stage.data("fake-host-keys").exists(), "no key file is created");
+    let printed = service.ok("keys status", "");
+    assert!(printed.contains("tiktok-shop.acme:v1  1          2        current\n"), "{printed}");
+    let rotated = "\nevery data key is wrapped by the newest version of its tenant's key\n";
+    assert!(printed.ends_with(rotated), "{printed}");
+
+    service.server.ok("POST", "transit/keys/tiktok-shop.acme/rotate", &Value::Null);
+    let status = service.json("keys status");
+    assert_eq!(status["rotation_needed"], true);
+    assert_eq!(
+        service.ok("keys rotate --wait 0", ""),
+        lines([
+            "the newest versions of the keys tiktok-shop.* wrap the data keys",
+            "1 tenant, 2 records sealed again, 1 data key removed",
+        ])
+    );
+    let status = service.json("keys status");
+    assert_eq!(
+        (&status["rotation_needed"], &status["keys"][0]["host_key"]),
+        (&json!(false), &json!("tiktok-shop.acme:v2"))
+    );
+    let Run { status, stderr, .. } = service.run("keys rotate --wait 0 --tenant acme", "");
+    assert_eq!(status, Some(0));
+    let how =
+        "rotate the keys in the key service, for example with bao write -f transit/keys/tiktok-shop.acme/rotate\n";
+    assert!(stderr.ends_with(how), "{stderr}");
+    let retire = "the host keys are in a key service; run keys rotate without --retire, then raise \
+                  min_decryption_version there";
+    assert_eq!(service.error("keys rotate --retire"), (Some(2), retire.to_owned()));
+    let retire = "the host keys are in a key service; to retire earlier versions, raise min_decryption_version there";
+    assert_eq!(service.error("keys retire tiktok-shop.acme:v1"), (Some(2), retire.to_owned()));
+    let earliest = json!({ "min_decryption_version": 2 });
+    service.server.ok("POST", "transit/keys/tiktok-shop.acme/config", &earliest);
+    service.ok("refresh customer-7 --tenant acme --force", "");
+
+    let Run { status, stdout, .. } = service.run("keys erase --tenant acme --yes", "");
+    assert_eq!(status, Some(1), "the key in the service is left");
+    let open = "who has an older copy of the database can open it with host key transit/keys/tiktok-shop.acme";
+    let next = "an administrator of the key service must run: bao write transit/keys/tiktok-shop.acme/config \
+                deletion_allowed=true, then bao delete transit/keys/tiktok-shop.acme";
+    assert!(stdout.ends_with(&lines([&*format!("    open    {open}"), &format!("    next    {next}")])), "{stdout}");
+    let mut erase = service.stage.command("keys erase --tenant acme --yes");
+    service.furnish(&mut erase, &service.server.create_token(&json!({ "policies": ["connector", "erase"] })));
+    let Run { status, stdout, .. } = service.stage.run(erase, "");
+    let gone = "the key service has no key of the tenant any more: no copy and no backup can be opened\n";
+    assert!(status == Some(0) && stdout.ends_with(gone), "{stdout}");
+    assert_eq!(service.server.request("GET", "transit/keys/tiktok-shop.acme", &Value::Null).0, 404);
+    service.connect("acme");
+}
+
+#[test]
+fn a_key_that_was_deleted_in_the_service_is_told_and_not_made_again() {
+    let Some(service) = Service::start() else { return };
+    service.connect("acme");
+    service.connect("other");
+    service.server.ok("POST", "transit/keys/tiktok-shop.acme/config", &json!({ "deletion_allowed": true }));
+    service.server.ok("DELETE", "transit/keys/tiktok-shop.acme", &Value::Null);
+    let printed = service.ok("keys status", "");
+    assert!(printed.contains("tiktok-shop.acme:v1   1          2        missing\n"), "{printed}");
+    let advice = "the key service has no key transit/keys/tiktok-shop.acme; if it was deleted to erase the tenant, run \
+                  keys erase --tenant acme, else restore it there\n";
+    assert!(printed.ends_with(advice), "{printed}");
+    for arguments in ["refresh customer-7 --tenant acme --force", "keys rotate --wait 0"] {
+        let (status, line) = service.error(arguments);
+        assert_eq!(status, Some(16), "{line}");
+        assert!(line.contains("key-unavailable(tiktok-shop.acme:v1): no host key of that name is here"), "{line}");
+    }
+    assert_eq!(service.server.request("GET", "transit/keys/tiktok-shop.acme", &Value::Null).0, 404);
+    service.ok("refresh customer-7 --tenant other --force", "");
+}
+
+#[test]
+fn a_service_that_is_away_sealed_or_refuses_is_named_and_nothing_is_lost() {
+    let Some(mut service) = Service::start() else { return };
+    service.connect("acme");
+    let expect = |service: &Service, why: &str| {
+        for arguments in ["refresh customer-7 --tenant acme --force", "keys rotate --wait 0"] {
+            let (status, line) = service.error(arguments);
+            assert_eq!(status, Some(16), "{line}");
+            assert!(line.contains(why), "{arguments}: {line}");
+        }
+    };
+    service.server.seal();
+    expect(&service, "is sealed; unseal it");
+    service.server.unseal();
+    service.ok("refresh customer-7 --tenant acme --force", "");
+    service.server.stop();
+    expect(&service, "can't be reached: Connection refused (os error 111)");
+    service.server.start_again();
+    service.ok("refresh customer-7 --tenant acme --force", "");
+    let right = std::mem::replace(&mut service.token, "s.CANARY-forged-token".to_owned());
+    expect(&service, "allow it in the policy of the token");
+    service.token = right;
+    service.ok("refresh customer-7 --tenant acme --force", "");
+}
+
+#[test]
+fn a_restart_of_the_service_in_the_middle_of_a_sweep_loses_no_token() {
+    let Some(mut service) = Service::start() else { return };
+    service.connect("acme");
+    service.connect("other");
+    service.stage.advance(7 * 86_400 - 3_600);
+    let gate = RefreshGate::before(service.stage.fake.address());
+    let mut sweep = command(PROGRAM);
+    service.stage.furnish(&mut sweep);
+    service.furnish(&mut sweep, &service.token);
+    sweep.env("TIKTOK_SHOP_FAKE", format!("http://{}", gate.address));
+    sweep.args(["sweep", "--concurrency", "1"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let sweep = sweep.spawn().unwrap();
+    gate.arrived.recv().unwrap();
+
+    // The service goes away while the new tokens of the first tenant are on their way.
+    service.server.stop();
+    gate.release.send(()).unwrap();
+    let ended = sweep.wait_with_output().unwrap();
+    let printed = String::from_utf8(ended.stdout).unwrap();
+    assert!(printed.contains("1 refreshed, 1 failed"), "{printed}");
+    service.server.start_again();
+    assert!(service.ok("sweep", "").contains("1 refreshed, 0 failed"), "the other tenant is still due");
+    for tenant in ["acme", "other"] {
+        service.ok(&format!("refresh customer-7 --tenant {tenant} --force"), "");
+    }
+}
+
+#[test]
+fn a_database_moves_from_a_key_file_to_the_service() {
+    let Some(service) = Service::start() else { return };
+    service.stage.connect("customer-7", "one-shop");
+    let table = format!("[key-service]\naddress = '{}'\nauth = 'token'\n", service.server.address());
+    service.configure(&format!("key-file = '{}'\n{table}", service.stage.data("fake-host-keys").display()));
+    service.ok("refresh customer-7 --force", "");
+    assert_eq!(service.json("keys status")["rotation_needed"], true);
+    service.ok("keys rotate --wait 0", "");
+    let status = service.json("keys status");
+    assert_eq!(
+        (&status["rotation_needed"], &status["keys"][0]["host_key"]),
+        (&json!(false), &json!("tiktok-shop.default:v1"))
+    );
+    service.configure(&table);
+    service.ok("refresh customer-7 --force", "");
+
+    service.configure(&format!("key-file = 'nowhere'\n{table}"));
+    let (status, line) = service.error("keys status");
+    assert_eq!(status, Some(3));
+    assert!(
+        line.ends_with("/nowhere: no such key file; with a key service, a key file only opens earlier data"),
+        "{line}"
+    );
+    assert!(!service.stage.home().join("nowhere").exists());
+}
+
+#[test]
+fn a_mistake_in_the_settings_of_the_service_is_an_error_and_quotes_no_value() {
+    let stage = Stage::new();
+    let path = stage.home().join("config.toml");
+    let known = "the known members are address, mount, prefix, namespace, ca-file, auth, and with this auth";
+    let local = "address = 'http://127.0.0.1:1'";
+    for (table, token, error) in [
+        ("address = 'https://bao'".to_owned(), "t", "key-service.auth: missing".to_owned()),
+        (
+            "auth = 'CANARY'".to_owned(),
+            "t",
+            "key-service.auth: not token, token-file, approle or kubernetes".to_owned(),
+        ),
+        ("auth = 'token'".to_owned(), "t", "key-service.address: missing".to_owned()),
+        (
+            format!("auth = 'token'\n{local}\nrole = 'CANARY'"),
+            "t",
+            format!("key-service.role: unknown member; {known} token"),
+        ),
+        (
+            format!("auth = 'token'\n{local}"),
+            "",
+            "the key service needs a token: set TIKTOK_SHOP_KEY_SERVICE_TOKEN, or key-service.token".to_owned(),
+        ),
+        (
+            format!("auth = 'token'\n{local}"),
+            "CANARY\n",
+            "the token of the key service contains a character that is not visible, such as a line break; remove it"
+                .to_owned(),
+        ),
+        (
+            "auth = 'token'\naddress = 'http://CANARY'".to_owned(),
+            "t",
+            "key-service: address: http is only allowed on loopback, because anybody on the way could read the keys"
+                .to_owned(),
+        ),
+        (
+            format!("auth = 'token'\n{local}\nmount = '../CANARY'"),
+            "t",
+            "key-service: mount: not a path of letters, digits, -, _, . and /".to_owned(),
+        ),
+        (
+            format!("auth = 'token'\n{local}\nprefix = 'CANARY.'"),
+            "t",
+            "key-service: prefix: not 1 to 64 letters, digits, - and _ that begin with a letter or a digit".to_owned(),
+        ),
+        (format!("auth = 'kubernetes'\n{local}"), "t", "key-service.role: missing".to_owned()),
+        (
+            format!("auth = 'approle'\n{local}\nrole-id = 'r'"),
+            "t",
+            "the key service needs a secret-id: set TIKTOK_SHOP_KEY_SERVICE_SECRET_ID, or key-service.secret-id"
+                .to_owned(),
+        ),
+        (format!("auth = 'token-file'\n{local}"), "t", "key-service.token-file: missing".to_owned()),
+    ] {
+        fs::write(&path, format!("[key-service]\n{table}\n")).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        let mut command = stage.command("keys status");
+        command.env("TIKTOK_SHOP_CONFIG", &path).env("TIKTOK_SHOP_KEY_SERVICE_TOKEN", token);
+        let (status, line) = stage.error(command, "");
+        assert_eq!(status, Some(2), "{table}: {line}");
+        assert!(line.ends_with(&error) && !line.contains("CANARY"), "{table}: {line}");
+    }
+}

@@ -1,0 +1,328 @@
+//! Tests which commands create a database, and what the program says about a database that is missing, has another
+//! schema version, is named wrongly or refuses the user.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use fake_tiktok_shop::Decision;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
+use tiktok_shop_sql_storage::SqlStorage;
+use tokio::runtime::Runtime;
+
+use crate::schema::{as_user, execute, in_schema, new_name};
+use crate::stage::Stage;
+use crate::{Run, run};
+
+/// Every command that needs a database that exists.
+const COMMANDS: [&str; 14] = [
+    "authorization-url customer-7",
+    "refresh customer-7",
+    "list-shops customer-7",
+    "list-connections customer-7",
+    "link-shops customer-7 1",
+    "access-token customer-7",
+    "call customer-7 GET /order/202309/orders",
+    "disconnect customer-7",
+    "events",
+    "sweep",
+    "keys status",
+    "keys rotate",
+    "keys retire host-0000000000000000",
+    "keys erase --tenant default --yes",
+];
+
+/// Returns every file and folder in the home folder of the stage, except the file of the browser session.
+fn files(stage: &Stage) -> Vec<String> {
+    fn list(folder: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            found.push(entry.path().display().to_string());
+            if entry.file_type().unwrap().is_dir() {
+                list(&entry.path(), found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    list(stage.home(), &mut found);
+    found.retain(|path| !path.ends_with("browser-session"));
+    found.sort();
+    found
+}
+
+/// Runs statements in an SQLite file.
+fn execute_sqlite(path: &Path, sql: &str) {
+    let run = async {
+        let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+        connection.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
+        connection.close().await.unwrap();
+    };
+    Runtime::new().unwrap().block_on(run);
+}
+
+fn storage(stage: &Stage, name: &str) -> String {
+    format!("--storage sqlite:{}", stage.home().join(name).display())
+}
+
+#[test]
+fn a_missing_database_is_told_and_nothing_is_created() {
+    let stage = Stage::new();
+    let before = files(&stage);
+    for name in ["typo.sqlite", "no/such/folder/x.sqlite"] {
+        let expected = format!(
+            "storage: there is no database at {}: correct the path, or create the database with tiktok-shop-harness migrate",
+            stage.home().join(name).display()
+        );
+        for command in COMMANDS {
+            let refused = stage.error(stage.command(&format!("{command} {}", storage(&stage, name))), "");
+            assert_eq!(refused, (Some(3), expected.clone()), "{command}");
+        }
+        let webhook = stage.command(&format!("webhook --authorization 00 {}", storage(&stage, name)));
+        assert_eq!(stage.error(webhook, "{}"), (Some(3), expected.clone()));
+        let contract = stage.command(&format!("contract sqlite:{}", stage.home().join(name).display()));
+        assert_eq!(stage.error(contract, ""), (Some(3), expected));
+    }
+    // The default database is created by the commands that begin a connection, but by no other command.
+    for command in COMMANDS.into_iter().filter(|command| !command.starts_with("authorization-url")) {
+        let (status, line) = stage.error(stage.command(command), "");
+        assert_eq!(status, Some(3), "{command}: {line}");
+        assert!(line.starts_with("storage: there is no database at "), "{command}: {line}");
+    }
+    assert_eq!(files(&stage), before);
+}
+
+#[test]
+fn a_database_is_created_only_in_a_folder_that_exists() {
+    let stage = Stage::new();
+    let callback = stage.fake.consent(&stage.app().service_id, "one-shop", None, Decision::Allow).unwrap();
+    let before = files(&stage);
+    let no_folder = format!(
+        "storage: there is no folder {} for the database: correct the path, or create the folder",
+        stage.home().join("none").display()
+    );
+    for command in ["migrate", "connect --app-store customer-7"] {
+        let command = stage.command(&format!("{command} {}", storage(&stage, "none/x.sqlite")));
+        assert_eq!(stage.error(command, &callback), (Some(3), no_folder.clone()));
+    }
+    assert_eq!(files(&stage), before);
+
+    let migrate = format!("migrate {}", storage(&stage, "new.sqlite"));
+    let schema = SqlStorage::SCHEMA_VERSION;
+    assert_eq!(stage.ok(&migrate, ""), format!("created the tables, schema version {schema}\n"));
+    assert_eq!(stage.ok(&migrate, ""), format!("the database already has schema version {schema}\n"));
+    assert_eq!(stage.json(&migrate, ""), [json!({ "change": "none", "schema": schema })]);
+    let connect = format!("connect --app-store customer-7 {}", storage(&stage, "connected.sqlite"));
+    assert_eq!(stage.json(&connect, &callback)[0]["customer"], "customer-7");
+    let list = format!("list-shops customer-7 {}", storage(&stage, "connected.sqlite"));
+    assert_eq!(stage.json(&list, "").len(), 1);
+}
+
+/// Sets the database back to the schema version before the newest one.
+const UNDO_NEWEST: &str = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
+                           ALTER TABLE tiktok_shop_events DROP COLUMN stated_reason; \
+                           ALTER TABLE tiktok_shop_events DROP COLUMN cause; \
+                           ALTER TABLE tiktok_shop_events DROP COLUMN shops; \
+                           ALTER TABLE tiktok_shop_events DROP COLUMN host_key; \
+                           DELETE FROM tiktok_shop_migrations WHERE version > 2";
+/// Imitates a newer release that has changed the tables.
+const ADD_NEWER: &str = "INSERT INTO tiktok_shop_migrations (version, description, success, checksum, execution_time) \
+                         VALUES (900, 'x, since release 7.1.0', TRUE, CHECKSUM, 0)";
+
+/// Checks what each command says about a database with an older or a newer schema. `execute` runs statements in the
+/// database, and `command` returns a command that uses it.
+fn check_versions(stage: &Stage, execute: impl Fn(&str), command: impl Fn(&str) -> Command) {
+    let schema = SqlStorage::SCHEMA_VERSION;
+    let callback = || stage.fake.consent(&stage.app().service_id, "one-shop", None, Decision::Allow).unwrap();
+    assert_eq!(run(command("migrate"), "").status, Some(0));
+    assert_eq!(run(command("connect --app-store customer-7"), callback()).status, Some(0));
+    let commands = || COMMANDS.into_iter().chain(["connect --app-store customer-8"]);
+
+    execute(UNDO_NEWEST);
+    let older = format!(
+        "storage: the database has schema version 2, and this release needs version {schema}: run tiktok-shop-harness migrate"
+    );
+    for text in commands() {
+        assert_eq!(stage.error(command(text), callback()), (Some(3), older.clone()), "{text}");
+    }
+    let Run { status, stdout, stderr } = run(command("migrate"), "");
+    let migrated = format!("changed the tables from schema version 2 to schema version {schema}\n");
+    assert_eq!((status, stdout), (Some(0), migrated), "{stderr}");
+    assert_eq!(run(command("refresh customer-7 --force"), "").status, Some(0));
+
+    execute(ADD_NEWER);
+    let newer = format!(
+        "storage: the database has schema version 900, and this release knows only version {schema}: use release 7.1.0 or a newer one"
+    );
+    for text in commands().chain(["migrate"]) {
+        assert_eq!(stage.error(command(text), callback()), (Some(3), newer.clone()), "{text}");
+    }
+    execute("DELETE FROM tiktok_shop_migrations WHERE version = 900");
+    assert_eq!(run(command("refresh customer-7 --force"), "").status, Some(0));
+}
+
+#[test]
+fn an_older_or_newer_schema_in_sqlite_is_told_and_only_migrate_changes_it() {
+    let stage = Stage::new();
+    let path = stage.home().join("versions.sqlite");
+    let command = |text: &str| stage.command(&format!("{text} --storage sqlite:{}", path.display()));
+    check_versions(&stage, |sql| execute_sqlite(&path, &sql.replace("CHECKSUM", "X'00'")), command);
+}
+
+#[test]
+fn an_older_or_newer_schema_in_postgresql_is_told_and_only_migrate_changes_it() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let stage = Stage::new();
+    let name = new_name();
+    execute(&server, &format!("CREATE SCHEMA {name}"));
+    let address = in_schema(&server, &name);
+    let command = |text: &str| {
+        let mut command = stage.command(text);
+        command.env("TIKTOK_SHOP_STORAGE", &address);
+        command
+    };
+    let expected = "storage: the database has no tables of the connector: correct the address, or create them with \
+                    tiktok-shop-harness migrate";
+    for text in COMMANDS {
+        assert_eq!(stage.error(command(text), ""), (Some(3), expected.to_owned()), "{text}");
+    }
+    check_versions(&stage, |sql| execute(&address, &sql.replace("CHECKSUM", "'\\x00'")), command);
+}
+
+#[test]
+fn several_processes_may_migrate_at_once() {
+    let stage = Stage::new();
+    let mut addresses = vec![format!("sqlite:{}", stage.home().join("race.sqlite").display())];
+    if let Some(server) = tiktok_shop_test_postgres::test_postgres() {
+        addresses.push(crate::schema::new_schema(&server));
+    }
+    for address in addresses {
+        let started: Vec<_> = (0..6)
+            .map(|_| {
+                let mut command = stage.command("migrate --json");
+                command.env("TIKTOK_SHOP_STORAGE", &address);
+                command.stdout(std::process::Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        let mut printed = String::new();
+        for child in started {
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(0));
+            printed += &String::from_utf8(output.stdout).unwrap();
+        }
+        assert_eq!((printed.matches("\"created\"").count(), printed.matches("\"none\"").count()), (1, 5), "{printed}");
+    }
+}
+
+#[test]
+fn an_address_that_others_would_read_in_another_way_is_refused_before_anything_is_created() {
+    let stage = Stage::new();
+    let before = files(&stage);
+    for (address, expected) in [
+        ("sqlite::memory:", "a database in memory is written memory:"),
+        ("sqlite:x.db?mode=rwc", "sqlite:PATH takes no parameters: remove the parameter mode"),
+        (
+            "sqlite:~/x.db",
+            "~ is not replaced by the home folder: write the whole path, such as sqlite:/home/ana/x.sqlite",
+        ),
+        ("sqlite:x\n.db", "the path contains a line break: remove it"),
+    ] {
+        for command in [["migrate", "--storage", address].as_slice(), &["events", "--storage", address]] {
+            let refused = stage.error(stage.with(command), "");
+            assert_eq!(refused, (Some(2), format!("--storage <ADDRESS>: {expected}; see --help")));
+        }
+        let mut command = stage.command("migrate");
+        command.env("TIKTOK_SHOP_STORAGE", address);
+        assert_eq!(stage.error(command, ""), (Some(2), format!("TIKTOK_SHOP_STORAGE: {expected}")));
+    }
+    let server = "postgres://user:CANARY@127.0.0.1:1/db";
+    for (address, expected) in [
+        (format!("{server}?sslmod=verify-full"), "the address has an unknown parameter sslmod (similar: sslmode)"),
+        (
+            format!("{server}?target_session_attrs=any"),
+            "the parameter target_session_attrs of the address is not supported: remove it",
+        ),
+        (format!("{server}?pool-size=none"), "the value of the parameter pool-size in the address is wrong"),
+        (
+            "postgres://user:CANARY@one,two/db".to_owned(),
+            "the address names several servers, which is not supported: name the primary, or a name that leads to it",
+        ),
+        (format!("{server}\n"), "the address contains a line break: remove it"),
+        (format!("{server}#CANARY"), "the address contains a #: write %23 in its place"),
+    ] {
+        for text in ["migrate", "events"] {
+            let mut command = stage.command(text);
+            command.env("TIKTOK_SHOP_STORAGE", &address);
+            assert_eq!(stage.error(command, ""), (Some(2), format!("storage: {expected}")));
+        }
+    }
+    assert_eq!(files(&stage), before);
+}
+
+#[test]
+fn an_error_of_postgresql_says_what_happened_and_what_to_do() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let stage = Stage::new();
+    let name = new_name();
+    execute(&server, &format!("CREATE SCHEMA {name}; CREATE ROLE {name} LOGIN"));
+    let address = in_schema(&server, &name);
+    let base = server.rsplit_once('/').unwrap().0;
+    for (address, expected) in [
+        (
+            format!("{base}/no_such_database"),
+            "there is no such database: correct the name in the address, or create the database with createdb (PostgreSQL error 3D000)",
+        ),
+        (
+            as_user(&address, "no_such_role"),
+            "the server does not let this user in: check the user in the address, and pg_hba.conf of the server (PostgreSQL error 28000)",
+        ),
+    ] {
+        let mut command = stage.command("events");
+        command.env("TIKTOK_SHOP_STORAGE", &address);
+        assert_eq!(stage.error(command, ""), (Some(3), format!("storage: the database can't be opened: {expected}")));
+    }
+    let mut migrate = stage.command("migrate");
+    migrate.env("TIKTOK_SHOP_STORAGE", &address);
+    assert_eq!(run(migrate, "").status, Some(0));
+    // The role may look up the tables, but it may not read them.
+    execute(&server, &format!("GRANT USAGE ON SCHEMA {name} TO {name}"));
+    let mut events = stage.command("events");
+    events.env("TIKTOK_SHOP_STORAGE", as_user(&address, &name));
+    let (status, line) = stage.error(events, "");
+    assert_eq!(status, Some(3), "{line}");
+    assert!(line.contains("the user lacks a right: ") && line.contains("(PostgreSQL error 42501)"), "{line}");
+}
+
+/// With three connections for the whole role, a sweep of twelve due connections takes longer, but it refreshes all.
+#[test]
+fn a_sweep_with_few_connections_to_the_server_is_slower_and_fails_nowhere() {
+    let Some(server) = tiktok_shop_test_postgres::test_postgres() else { return };
+    let stage = Stage::new();
+    let name = new_name();
+    execute(&server, &format!("CREATE SCHEMA {name}; CREATE ROLE {name} LOGIN CONNECTION LIMIT 3"));
+    let address = in_schema(&server, &name);
+    let with = |text: &str, address: &str, input: &str| {
+        let mut command = stage.command(text);
+        command.env("TIKTOK_SHOP_STORAGE", address);
+        let Run { status, stdout, stderr } = stage.run(command, input);
+        assert_eq!(status, Some(0), "{text}: {stderr}");
+        stdout
+    };
+    with("migrate", &address, "");
+    execute(
+        &server,
+        &format!(
+            "GRANT USAGE ON SCHEMA {name} TO {name}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {name}"
+        ),
+    );
+    for customer in 0..12 {
+        let callback = stage.fake.consent(&stage.app().service_id, "one-shop", None, Decision::Allow).unwrap();
+        with(&format!("connect --app-store customer-{customer}"), &address, &callback);
+    }
+    stage.advance(7 * 86_400 - 3_600);
+    let swept = with("sweep", &as_user(&address, &name), "");
+    assert!(swept.ends_with("12 refreshed, 0 failed, notices: 0\n"), "{swept}");
+    stage.advance(7 * 86_400 - 3_600);
+    let swept = with("sweep", &format!("{}&pool-size=1", as_user(&address, &name)), "");
+    assert!(swept.ends_with("12 refreshed, 0 failed, notices: 0\n"), "{swept}");
+}

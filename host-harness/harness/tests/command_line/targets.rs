@@ -1,0 +1,219 @@
+//! Tests how commands find what the user names: what they say if there is nothing of that name, whom a revocation
+//! concerns, what may be linked, and how a connection of the tenant is found.
+
+use fake_tiktok_shop::Fault;
+use serde_json::{Value, json};
+
+use crate::stage::{BEGIN, DAY, Stage};
+use crate::{Run, command};
+
+const SHOP: &str = "7490000000000000001";
+
+#[test]
+fn disconnecting_a_name_that_is_not_there_has_a_status_of_its_own() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    for (arguments, expected) in [
+        ("custmer-7", "custmer-7 is not connected; list-connections --tenant-wide shows who is"),
+        ("customer-7 --shop 999", "customer-7 has no shop 999; list-connections customer-7 shows the shops"),
+        ("customer-7 --account nope", "customer-7 has no account nope; list-connections customer-7 shows the accounts"),
+    ] {
+        let (status, line) = stage.error(stage.command(&format!("disconnect {arguments}")), "");
+        assert_eq!((status, &*line), (Some(5), expected));
+        let run = stage.run(stage.command(&format!("disconnect {arguments} --json")), "");
+        let object: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(object, json!({ "error": { "status": 5, "case": "absent", "detail": expected } }));
+        let ended = stage.json(&format!("disconnect {arguments} --allow-absent"), "").remove(0);
+        assert_eq!(ended["found"], false, "{ended}");
+    }
+    assert_eq!(stage.json("list-connections customer-7", "").len(), 1);
+    // A shop that the customer has not linked is there.
+    stage.ok("link-shops customer-7 --none", "");
+    stage.ok(&format!("disconnect customer-7 --shop {SHOP}"), "");
+    assert_eq!(stage.ok("disconnect customer-7 --allow-absent", ""), "customer-7: nothing to disconnect\n");
+}
+
+#[test]
+fn a_revocation_says_whom_it_concerns_and_needs_a_confirmation() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    let account = stage.connect("customer-8", "one-shop")["account"].as_str().unwrap().to_owned();
+    stage.connect("customer-9", "several-regions");
+    let (status, line) = stage.error(stage.command("disconnect customer-7 --revoke"), "yes\n");
+    assert_eq!(status, Some(2), "{line}");
+    let (_, told) = line.split_once("--revoke: TikTok Shop would withdraw the app's access, and ").unwrap();
+    assert_eq!(told, "1 connection of another customer would lose shops, too; confirm with --yes");
+    assert_eq!(stage.json("list-connections customer-7", "").len(), 1, "nothing was changed");
+    let ended = stage.json("disconnect customer-7 --revoke --yes", "").remove(0);
+    let shared = json!([{ "customer": "customer-8", "account": account, "shops": [SHOP] }]);
+    assert_eq!((&ended["shared"], &ended["not_revoked"]), (&shared, &json!([])), "{ended}");
+    let (status, line) = stage.error(stage.command("disconnect customer-9 --revoke"), "");
+    assert_eq!((status, line.contains("and no other customer has the same shops; ")), (Some(2), true), "{line}");
+}
+
+/// Runs the command on a terminal of its own, with the program `script`. Returns what the terminal shows.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(stage: &Stage, arguments: &str, typed: &str) -> Run {
+    let mut script = command("script");
+    stage.furnish(&mut script);
+    script.args(["-qec", &format!("{} {arguments}", crate::PROGRAM), "/dev/null"]);
+    stage.run(script, typed)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_terminal_a_revocation_asks() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    stage.connect("customer-8", "one-shop");
+    let Run { status, stdout, .. } = on_a_terminal(&stage, "disconnect customer-7 --revoke", "n\n");
+    assert_eq!(status, Some(1), "{stdout}");
+    assert!(stdout.contains("customer customer-8 (account ") && stdout.contains("Continue? [y/N]"), "{stdout}");
+    assert!(stdout.contains("nothing was changed, because the answer was not yes"), "{stdout}");
+    assert_eq!(stage.json("list-connections customer-7", "").len(), 1);
+    let Run { status, stdout, .. } = on_a_terminal(&stage, "disconnect customer-7 --revoke", "y\n");
+    assert_eq!(status, Some(0), "{stdout}");
+    assert!(stdout.contains("customer-7 is disconnected"), "{stdout}");
+}
+
+#[test]
+fn unlinking_every_shop_needs_its_own_word() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    for arguments in [&["link-shops", "customer-7"][..], &["link-shops", "customer-7", ""]] {
+        let (status, line) = stage.error(stage.with(arguments), "");
+        assert_eq!(status, Some(2), "{line}");
+    }
+    assert_eq!(stage.json("list-shops customer-7", "").len(), 1, "the shop is still linked");
+    let (status, line) = stage.error(stage.command(&format!("link-shops customer-7 {SHOP} --none")), "");
+    assert_eq!(status, Some(2), "{line}");
+    assert!(stage.ok("link-shops customer-7 --none", "").contains(", not linked, "));
+}
+
+#[test]
+fn a_shop_that_is_gone_is_not_linked_and_one_that_cant_be_used_is_told() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "several-regions");
+    stage.ok("link-shops customer-7 7490000000000000002", "");
+    stage.fake.remove_shop("several-regions", "7490000000000000003").unwrap();
+    stage.ok("refresh customer-7", "");
+    let (status, line) = stage.error(stage.command("link-shops customer-7 7490000000000000003"), "");
+    assert_eq!(status, Some(11), "{line}");
+    assert!(line.starts_with("reauthorize: shop-no-longer-granted: "), "{line}");
+    // The events tell which shop was lost, so that the customer can be told.
+    stage.fake.remove_shop("several-regions", "7490000000000000002").unwrap();
+    stage.ok("refresh customer-7", "");
+    let last = stage.json("events --all", "").pop().unwrap();
+    assert_eq!((&last["event"], &last["shops"]), (&json!("shops-lost"), &json!(["7490000000000000002"])));
+    assert!(stage.ok("events --all", "").contains("  shops-lost: 7490000000000000002  by "));
+    // A shop that is gone may stay linked, and the command says that it can't be used.
+    let kept = stage.run(stage.command("link-shops customer-7 7490000000000000002"), "");
+    assert_eq!(kept.status, Some(0), "{}", kept.stderr);
+    let told = "can't use the linked shop 7490000000000000002 now: TikTok Shop no longer grants it";
+    assert!(kept.stderr.contains(told), "{}", kept.stderr);
+}
+
+#[test]
+fn a_dead_connection_lists_no_shop_as_granted() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    stage.fake.revoke("one-shop").unwrap();
+    stage.advance(8 * DAY);
+    let (status, _) = stage.error(stage.command("refresh customer-7"), "");
+    assert_eq!(status, Some(11));
+    let connection = stage.json("list-connections customer-7", "").remove(0);
+    let shop = &connection["shops"][0];
+    assert_eq!((&shop["standing"], &shop["cipher"]), (&json!("unconfirmed"), &json!("none")), "{connection}");
+    let printed = stage.ok("list-connections --tenant-wide --status reauthorization-required", "");
+    assert!(printed.contains(", linked, unconfirmed, cipher none\n"), "{printed}");
+    let kept = stage.run(stage.command(&format!("link-shops customer-7 {SHOP}")), "");
+    assert!(kept.stderr.contains("the connection does not work; the seller must consent again"), "{}", kept.stderr);
+}
+
+#[test]
+fn the_connections_of_a_tenant_are_found_by_shop_seller_account_and_status() {
+    let stage = Stage::new();
+    for customer in ["a", "b c", "c"] {
+        let link = stage.with(&["authorization-url", customer, "--consent-as", "one-shop"]);
+        let callback = crate::run(link, "").stdout;
+        stage.ok("connect", &callback);
+    }
+    let other = stage.connect("d", "several-regions");
+    let customers = |arguments: &[&str]| -> Vec<String> {
+        let run = stage.run(stage.with(&[&["list-connections", "--tenant-wide", "--json"], arguments].concat()), "");
+        assert_eq!(run.status, Some(0), "{}", run.stderr);
+        let line = |line| serde_json::from_str::<Value>(line).unwrap()["customer"].as_str().unwrap().to_owned();
+        run.stdout.lines().map(line).collect()
+    };
+    assert_eq!(customers(&[]), ["a", "b c", "c", "d"]);
+    assert_eq!(customers(&["--shop", SHOP]), ["a", "b c", "c"]);
+    assert_eq!(customers(&["--shop", "1"]), [""; 0]);
+    assert_eq!(customers(&["--seller", "Lantern & Loom"]), ["d"]);
+    assert_eq!(customers(&["--account", other["account"].as_str().unwrap()]), ["d"]);
+    assert_eq!(customers(&["--status", "active", "--seller", "Teapot Corner"]), ["a", "b c", "c"]);
+    assert_eq!(customers(&["--status", "authorization-ending"]), [""; 0]);
+    // A connection in the list is complete, with its ciphers.
+    let listed = stage.json("list-connections --tenant-wide --seller nobody", "");
+    assert_eq!(listed, [json!(null); 0]);
+    assert_eq!(stage.json("list-connections --tenant-wide", "").pop(), stage.json("list-connections d", "").pop());
+
+    // Each page ends with the arguments of the next one, as a shell reads them.
+    let page = stage.run(stage.command("list-connections --tenant-wide --limit 2"), "");
+    let account = stage.account("one-shop");
+    assert_eq!(page.stderr, format!("note: there may be more connections; continue with --after 'b c' {account}\n"));
+    assert_eq!(customers(&["--after", "b c", &account]), ["c", "d"]);
+    let (status, line) = stage.error(stage.command("list-connections --status active"), "");
+    assert_eq!(status, Some(2), "{line}");
+    let (status, line) = stage.error(stage.command("list-connections a --tenant-wide"), "");
+    assert_eq!(status, Some(2), "{line}");
+}
+
+#[test]
+fn a_connection_that_is_held_back_says_why_and_what_helps() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    const REFRESH: &str = "/api/v2/token/refresh";
+    stage.advance(6 * DAY + DAY / 8);
+    stage.fake.fault_every(REFRESH, "HTTP 429, HTML", Fault::named("HTTP 429, HTML").unwrap());
+    for _ in 0..2 {
+        stage.run(stage.command("refresh customer-7"), "");
+    }
+    let printed = stage.ok("refresh customer-7", "");
+    let why = "backing-off: ";
+    let latest = "The latest failure: rate-limited: ";
+    assert!(printed.contains(why) && printed.contains(latest), "{printed}");
+    assert!(printed.contains("if the fake was restarted, it has forgotten this connection"), "{printed}");
+    // When the access token has ended, commands fail with the same explanation.
+    stage.advance(DAY);
+    for _ in 0..2 {
+        stage.run(stage.command("refresh customer-7"), "");
+    }
+    for arguments in
+        ["refresh customer-7", "access-token customer-7", "call customer-7 GET /authorization/202309/shops"]
+    {
+        let (status, line) = stage.error(stage.command(arguments), "");
+        assert_eq!(status, Some(10), "{arguments}: {line}");
+        assert!(line.starts_with("retry-after: backing-off: ") && line.contains("the latest failure: "), "{line}");
+        assert!(line.contains(". Next: if the fake was restarted, "), "{line}");
+    }
+}
+
+#[test]
+fn the_end_of_an_authorization_is_in_the_json_of_every_command_that_tells_of_it() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    let ends = BEGIN + 20 * DAY;
+    let data = json!({ "expiration_time": ends });
+    stage.fake.queue_webhook(&stage.app().service_id, 7, Some(SHOP), data).unwrap();
+    let delivery = stage.fake.webhooks_due().remove(0);
+    let take = format!("webhook --authorization {}", delivery.header("authorization").unwrap());
+    let taken = stage.json(&take, &delivery.body).remove(0);
+    assert_eq!((&taken["event"]["effect"], &taken["event"]["ends_at"]), (&json!("authorization-ending"), &json!(ends)));
+    let connection = stage.json("list-connections customer-7", "").remove(0);
+    assert_eq!((&connection["status"], &connection["ends_at"]), (&json!("authorization-ending"), &json!(ends)));
+    let event = stage.json("events --all", "").pop().unwrap();
+    assert_eq!((&event["event"], &event["ends_at"]), (&json!("authorization-ending"), &json!(ends)));
+    stage.advance(21 * DAY);
+    let printed = stage.ok("list-connections customer-7", "");
+    assert!(printed.contains("    ended   the consent has ended by its date; refresh asks TikTok Shop"), "{printed}");
+}

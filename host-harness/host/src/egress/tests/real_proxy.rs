@@ -1,0 +1,308 @@
+//! Tests a whole connection through a real forward proxy: Debian's tinyproxy. The shipped component connects, refreshes
+//! and calls, and the fake TikTok Shop answers over real TLS under TikTok Shop's two names.
+//!
+//! The names do not lead to the fake, so tinyproxy hands each tunnel on to a second proxy. This one is a part of the
+//! test. It ends TLS with a certificate for the two names, and connects to the fake.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Stdio};
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+
+use fake_tiktok_shop::{Clock as FakeClock, Control, Decision, FakeTikTokShop, Options};
+use tempfile::TempDir;
+use tokio::io::copy_bidirectional;
+use tokio_rustls::TlsAcceptor;
+
+use super::tls::{Root, valid};
+use super::*;
+use crate::call::{CallRequest, CallScope, HttpMethod};
+use crate::clock::ManualClock;
+use crate::connect::{Grant, StateCheck};
+use crate::connection::ShopPolicy;
+use crate::credentials::{AppCredentials, StaticCredentials};
+use crate::egress::tunnel::Tunnel;
+use crate::egress::{Proxy, ProxyFailure};
+use crate::error::Action;
+use crate::refresh::{RefreshEffect, RefreshMode};
+use crate::seal::{HostKeys, KeyProvider};
+use crate::storage::{HostStorage, MemoryStorage};
+use crate::{CallError, Component, ConnectorHost, CustomerId, Secret, TenantId};
+
+/// 2026-01-01T00:00:00Z.
+const BEGIN: u64 = 1_767_225_600;
+const STATE: &str = "st-8kQ2vXw0Zr5LmN7pTfBh3A";
+const PASSWORD: &str = "s3cret-of-the-proxy";
+const BOTH: &str = "^auth\\.tiktok-shops\\.com$\n^open-api\\.tiktokglobalshop\\.com$\n";
+
+/// A running tinyproxy. It writes its log to standard output.
+struct Tinyproxy {
+    child: Child,
+    port: u16,
+    reading: JoinHandle<String>,
+    _folder: TempDir,
+}
+
+impl Tinyproxy {
+    /// Starts a proxy that asks for the user `connector` and [`PASSWORD`]. It allows the names that match a line of
+    /// `filter`, and hands tunnels on to `upstream`. Returns `None` if this machine has no tinyproxy.
+    fn start(upstream: SocketAddr, filter: &str) -> Option<Self> {
+        // Another program may take the port before tinyproxy does.
+        for _ in 0..20 {
+            let port = free_port();
+            let folder = tempfile::tempdir().unwrap();
+            let names = folder.path().join("filter");
+            std::fs::write(&names, filter).unwrap();
+            let mut text = format!("Listen 127.0.0.1\nPort {port}\nTimeout 60\nMaxClients 20\nLogLevel Info\n");
+            writeln!(text, "BasicAuth connector {PASSWORD}\nConnectPort 443\nUpstream http {upstream}").unwrap();
+            writeln!(text, "Filter \"{}\"\nFilterDefaultDeny Yes\nFilterURLs Off", names.display()).unwrap();
+            let configuration = folder.path().join("tinyproxy.conf");
+            std::fs::write(&configuration, text).unwrap();
+            let started = xtask::program("tinyproxy")
+                .arg("-d")
+                .arg("-c")
+                .arg(configuration)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn();
+            let mut child = match started {
+                Ok(child) => child,
+                Err(error) => {
+                    not_tried(&error);
+                    return None;
+                }
+            };
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            if lines.any(|line| line.unwrap().contains("Accepting connections")) {
+                let reading = std::thread::spawn(move || lines.map_while(Result::ok).map(|line| line + "\n").collect());
+                return Some(Self { child, port, reading, _folder: folder });
+            }
+            child.wait().unwrap();
+        }
+        panic!("tinyproxy does not start");
+    }
+
+    fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Stops the proxy, and returns its log.
+    fn stop(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.reading.join().unwrap()
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Says on standard error that this machine has no tinyproxy. In CI, the test fails instead.
+#[expect(clippy::disallowed_methods, reason = "a test learns from its surroundings whether it may be left out")]
+fn not_tried(error: &io::Error) {
+    let text = format!("a real proxy was not tried: tinyproxy: {error}; on Debian, apt-get install tinyproxy-bin");
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{text}");
+    // Not `eprintln!`: the test harness shows that output only if the test fails.
+    let _closed = writeln!(io::stderr(), "{text}");
+}
+
+/// Returns the targets for which the proxy was asked, according to its log.
+fn targets(log: &str) -> Vec<&str> {
+    let lines = log.lines().filter(|line| line.contains("Request (file descriptor"));
+    lines.map(|line| line.split_once("): ").unwrap().1).collect()
+}
+
+/// A fake TikTok Shop behind TLS, and the storage of the hosts that use it.
+struct World {
+    fake: Control,
+    /// The second proxy.
+    upstream: SocketAddr,
+    root: Root,
+    storage: Arc<dyn HostStorage>,
+    keys: Arc<dyn KeyProvider>,
+    clock: Arc<ManualClock>,
+    first: Mutex<Option<ConnectorHost>>,
+    _running: FakeTikTokShop,
+}
+
+impl World {
+    async fn new() -> Self {
+        let running = FakeTikTokShop::start(Options { clock: FakeClock::fixed(BEGIN), ..Options::default() }).unwrap();
+        let root = Root::new();
+        let acceptor = TlsAcceptor::from(root.issue(&valid()).server(&["http/1.1"], rustls::ALL_VERSIONS));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (upstream, fake) = (listener.local_addr().unwrap(), running.address());
+        tokio::spawn(async move {
+            loop {
+                let stream = listener.accept().await.unwrap().0;
+                // The result is ignored, because the client closes the connection at any time.
+                tokio::spawn(hand_on(stream, acceptor.clone(), fake));
+            }
+        });
+        let clock = Arc::new(ManualClock::at(Duration::from_secs(BEGIN)));
+        Self {
+            fake: running.control(),
+            upstream,
+            root,
+            storage: Arc::new(MemoryStorage::new(Arc::clone(&clock) as Arc<_>)),
+            keys: Arc::new(HostKeys::draw().unwrap()),
+            clock,
+            first: Mutex::default(),
+            _running: running,
+        }
+    }
+
+    /// Builds a host as an embedder does. Then gives it the same client with the test's certificate authority.
+    fn host(&self, proxy: Proxy) -> ConnectorHost {
+        let app = self.fake.apps().remove(0);
+        let app = AppCredentials {
+            app_key: app.app_key,
+            app_secret: app.app_secret.into(),
+            previous_app_secret: None,
+            authorization_link: None,
+        };
+        let mut first = self.first.lock().unwrap();
+        let component = match first.clone() {
+            Some(host) => Component::SharedWith(host),
+            None => Component::File(xtask::component().unwrap()),
+        };
+        let mut host = ConnectorHost::builder()
+            .component(component)
+            .storage(Arc::clone(&self.storage))
+            .keys(Arc::clone(&self.keys))
+            .credentials(Arc::new(StaticCredentials::new().with(tenant(), app)))
+            .clock(Arc::clone(&self.clock) as Arc<_>)
+            .egress(EgressPolicy::production().proxy(proxy.clone()))
+            .build()
+            .unwrap();
+        let deadlines = Deadlines::default();
+        let route = Route::Proxy(Tunnel::new(proxy, Arc::new(Scripted(None)), deadlines).unwrap());
+        let connector = Connector::with_roots(route, self.root.trusted(), BTreeMap::new(), deadlines).unwrap();
+        let client = Client::with_connector(connector, deadlines, host.sandbox.limits.response_bytes);
+        Arc::get_mut(&mut host.sandbox).unwrap().client = client;
+        first.get_or_insert_with(|| host.clone());
+        host
+    }
+
+    /// In the role of a seller, allows a consent. Returns the query of the callback.
+    fn callback(&self) -> String {
+        let service = self.fake.apps().remove(0).service_id;
+        self.fake.consent(&service, "one-shop", Some(STATE), Decision::Allow).unwrap()
+    }
+}
+
+/// Reads a request for a tunnel, opens the tunnel, ends TLS in it, and copies the bytes to and from the fake.
+async fn hand_on(mut stream: TcpStream, acceptor: TlsAcceptor, fake: SocketAddr) -> io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+    let mut stream = acceptor.accept(stream).await?;
+    copy_bidirectional(&mut stream, &mut TcpStream::connect(fake).await?).await?;
+    Ok(())
+}
+
+fn tenant() -> TenantId {
+    "acme".parse().unwrap()
+}
+
+fn customer() -> CustomerId {
+    "customer-7".parse().unwrap()
+}
+
+fn grant(query: &str) -> Grant {
+    Grant::Callback { query: query.into(), state: StateCheck::Expected(STATE.into()) }
+}
+
+fn with_credentials(address: &str, password: &str) -> Proxy {
+    address.parse::<Proxy>().unwrap().credentials("connector", &Secret::from(password)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_connection_lives_behind_a_real_proxy() {
+    let world = World::new().await;
+    let Some(proxy) = Tinyproxy::start(world.upstream, BOTH) else { return };
+    let host = world.host(with_credentials(&proxy.address(), PASSWORD));
+    let connection = host.connect(&tenant(), &customer(), grant(&world.callback()), ShopPolicy::All).await.unwrap();
+    assert_eq!(connection.shops.len(), 1);
+    let refreshed = host.refresh(&tenant(), &customer(), None, RefreshMode::Forced).await.unwrap();
+    assert!(matches!(refreshed.effect, RefreshEffect::Renewed), "{refreshed:?}");
+    let shop = host.list_shops(&tenant(), &customer()).await.unwrap().remove(0);
+    let search = CallRequest::new(CallScope::Shop(shop.id), HttpMethod::Post, "/order/202309/orders/search");
+    let answer = host.call(&tenant(), &customer(), search.query("page_size", "2").json("{}")).await.unwrap();
+    assert_eq!((answer.http_status, answer.code.as_deref()), (200, Some("0")));
+
+    let paths: Vec<_> = world.fake.requests().into_iter().map(|request| (request.host, request.path)).collect();
+    let (auth, api) = ("auth.tiktok-shops.com", "open-api.tiktokglobalshop.com");
+    let expected = [
+        (auth, "/api/v2/token/get"),
+        (api, "/authorization/202309/shops"),
+        (auth, "/api/v2/token/refresh"),
+        (api, "/authorization/202309/shops"),
+        (api, "/order/202309/orders/search"),
+    ];
+    assert_eq!(paths, expected.map(|(host, path)| (host.to_owned(), path.to_owned())));
+
+    let log = proxy.stop();
+    let asked = ["CONNECT auth.tiktok-shops.com:443 HTTP/1.1", "CONNECT open-api.tiktokglobalshop.com:443 HTTP/1.1"];
+    assert_eq!(targets(&log), asked, "{log}");
+    let secrets = world.fake.issued_secrets().into_iter().map(|secret| secret.value);
+    let app_secret = world.fake.apps().remove(0).app_secret;
+    for secret in secrets.chain([app_secret, STATE.to_owned(), PASSWORD.to_owned()]) {
+        assert!(!log.contains(&secret), "the proxy has seen a secret: {log}");
+    }
+}
+
+/// After each failure nothing was sent: the same callback, with its code and state, connects at the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_proxy_that_refuses_or_is_away_costs_nothing() {
+    let world = World::new().await;
+    let dead = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let (Some(open), Some(closed), Some(cut), Some(away)) = (
+        Tinyproxy::start(world.upstream, BOTH),
+        Tinyproxy::start(world.upstream, "^example\\.com$\n"),
+        Tinyproxy::start(dead, BOTH),
+        Tinyproxy::start(world.upstream, BOTH),
+    ) else {
+        return;
+    };
+    let away_address = away.address();
+    away.stop();
+    let query = world.callback();
+    for (proxy, failure) in [
+        (open.address().parse().unwrap(), ProxyFailure::CredentialsMissing(407)),
+        (with_credentials(&open.address(), "wrong"), ProxyFailure::CredentialsRefused(401)),
+        (with_credentials(&closed.address(), PASSWORD), ProxyFailure::Forbidden),
+        (with_credentials(&cut.address(), PASSWORD), ProxyFailure::NoConnection(502)),
+        (with_credentials(&away_address, PASSWORD), ProxyFailure::Refused),
+    ] {
+        let address = proxy.to_string();
+        let outcome = world.host(proxy).connect(&tenant(), &customer(), grant(&query), ShopPolicy::All).await;
+        let Err(CallError::Connector(error)) = outcome else { panic!("{failure:?}: {outcome:?}") };
+        assert_eq!(error.action(), Action::RetryAfter(5 * SECOND), "{failure:?}");
+        assert_eq!(error.failure().code, "tiktok-unreachable", "{failure:?}");
+        let known = error.proxy_error().unwrap();
+        assert_eq!((known.proxy(), known.failure()), (address.as_str(), failure));
+        let detail = format!("Nothing was sent to TikTok Shop: the proxy {address} {failure}.");
+        assert_eq!(error.failure().detail, detail);
+        assert!(!format!("{error} {error:?}").contains(PASSWORD));
+    }
+    assert_eq!(world.fake.requests(), []);
+    let host = world.host(with_credentials(&open.address(), PASSWORD));
+    host.connect(&tenant(), &customer(), grant(&query), ShopPolicy::All).await.unwrap();
+    for (proxy, names) in [(open, 4), (closed, 1), (cut, 1)] {
+        let log = proxy.stop();
+        let asked = targets(&log);
+        assert_eq!(asked.len(), names, "{log}");
+        let is_known = |target: &&str| {
+            ["auth.tiktok-shops.com", "open-api.tiktokglobalshop.com"]
+                .iter()
+                .any(|name| *target == format!("CONNECT {name}:443 HTTP/1.1"))
+        };
+        assert!(asked.iter().all(is_known), "{log}");
+    }
+}

@@ -1,0 +1,410 @@
+//! Tests requests through a forward proxy that a test scripts: a proxy that opens tunnels, one that refuses, and
+//! proxies that hang, speak rubbish or break off.
+
+use std::sync::Mutex;
+
+use http::Version;
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio_rustls::TlsAcceptor;
+
+use super::tls::{Root, TlsServer, body_of, is_only_a_handshake, named, valid};
+use super::*;
+use crate::egress::tunnel::Tunnel;
+use crate::egress::{Proxy, ProxyFailure, SendError};
+use crate::secret::Secret;
+
+const OPENED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
+const PROXY_NAME: &str = "proxy.internal";
+
+/// What the proxy does after it has read the head of a request.
+#[derive(Clone, Copy)]
+enum Then {
+    /// Sends these bytes and keeps the connection open.
+    Answer(&'static [u8]),
+    /// Sends these bytes and closes the connection.
+    Close(&'static [u8]),
+    /// Sends a head that does not end.
+    EndlessHead,
+    /// Opens a tunnel to this address.
+    Tunnel(SocketAddr),
+}
+
+/// A proxy on loopback. It records the heads of requests, and the bytes that follow each head outside a tunnel.
+struct ScriptedProxy {
+    address: SocketAddr,
+    heads: mpsc::UnboundedReceiver<String>,
+    rest: mpsc::UnboundedReceiver<Vec<u8>>,
+}
+
+impl ScriptedProxy {
+    async fn start(then: Then) -> Self {
+        Self::start_with(then, None).await
+    }
+
+    /// Starts a proxy that accepts only TLS.
+    async fn start_over_tls(then: Then, acceptor: TlsAcceptor) -> Self {
+        Self::start_with(then, Some(acceptor)).await
+    }
+
+    async fn start_with(then: Then, acceptor: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (head, heads) = mpsc::unbounded_channel();
+        let (after, rest) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            loop {
+                let stream = listener.accept().await.unwrap().0;
+                let (acceptor, head, after) = (acceptor.clone(), head.clone(), after.clone());
+                tokio::spawn(async move {
+                    // The result is ignored, because the client may break the connection off.
+                    let _ = match acceptor {
+                        None => serve_proxy(stream, then, head, after).await,
+                        Some(acceptor) => match acceptor.accept(stream).await {
+                            Ok(stream) => serve_proxy(stream, then, head, after).await,
+                            Err(error) => Err(error),
+                        },
+                    };
+                });
+            }
+        });
+        Self { address, heads, rest }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+async fn serve_proxy(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    then: Then,
+    heads: mpsc::UnboundedSender<String>,
+    after: mpsc::UnboundedSender<Vec<u8>>,
+) -> io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    heads.send(String::from_utf8_lossy(&head).into_owned()).unwrap();
+    match then {
+        Then::Answer(bytes) => stream.write_all(bytes).await?,
+        Then::Close(bytes) => {
+            stream.write_all(bytes).await?;
+            stream.shutdown().await?;
+        }
+        Then::EndlessHead => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n").await?;
+            while stream
+                .write_all(b"x-filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n")
+                .await
+                .is_ok()
+            {}
+        }
+        Then::Tunnel(address) => {
+            stream.write_all(OPENED).await?;
+            copy_bidirectional(&mut stream, &mut TcpStream::connect(address).await?).await?;
+        }
+    }
+    let mut rest = Vec::new();
+    let _broken = stream.read_to_end(&mut rest).await;
+    after.send(rest).unwrap();
+    Ok(())
+}
+
+/// A resolver that resolves every name to loopback, and records the names.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<String>>);
+
+#[async_trait]
+impl Resolver for Recorder {
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        self.0.lock().unwrap().push(name.to_owned());
+        Ok(vec![Ipv4Addr::LOCALHOST.into()])
+    }
+}
+
+/// Creates a client that uses this proxy, and that trusts these authorities for TikTok Shop.
+pub(super) fn client_through(proxy: Proxy, resolver: Arc<dyn Resolver>, roots: RootCertStore) -> Client {
+    let deadlines = Deadlines::default();
+    let route = Route::Proxy(Tunnel::new(proxy, resolver, deadlines).unwrap());
+    let connector = Connector::with_roots(route, roots, BTreeMap::new(), deadlines).unwrap();
+    Client::with_connector(connector, deadlines, RESPONSE_BYTES)
+}
+
+/// Creates a client as an embedder gets it.
+fn production_client(proxy: &str) -> Client {
+    client(EgressPolicy::production().proxy(proxy.parse().unwrap()).resolver(Arc::new(Recorder::default())))
+}
+
+/// Sends a request that must fail at the proxy. Returns the error code for the guest, and what the proxy did.
+async fn proxy_failure(client: &Client) -> (String, ProxyFailure) {
+    let sent = client.send(Authority::Auth, get(TOKEN_URL), RequestOptions::default()).await;
+    let SendError { code, proxy } = sent.unwrap_err();
+    (format!("{code:?}"), proxy.unwrap().failure())
+}
+
+#[tokio::test]
+async fn the_proxy_is_asked_for_the_two_names_and_tls_ends_behind_it() {
+    let root = Root::new();
+    for (protocols, version) in [(["h2", "http/1.1"].as_slice(), Version::HTTP_2), (&["http/1.1"], Version::HTTP_11)] {
+        let mut server = TlsServer::start(root.issue(&valid()), protocols, rustls::ALL_VERSIONS).await;
+        let mut proxy = ScriptedProxy::start(Then::Tunnel(server.address)).await;
+        let resolver = Arc::new(Recorder::default());
+        let address = format!("http://{PROXY_NAME}:{}", proxy.address.port());
+        let client = client_through(address.parse().unwrap(), Arc::clone(&resolver) as Arc<_>, root.trusted());
+        for url in [TOKEN_URL, TOKEN_URL, API_URL, TOKEN_URL] {
+            assert_eq!(body_of(fetch(&client, url, RequestOptions::default()).await).await, "{}");
+        }
+        for name in ["auth.tiktok-shops.com", "open-api.tiktokglobalshop.com"] {
+            let head = format!("CONNECT {name}:443 HTTP/1.1\r\nhost: {name}:443\r\n\r\n");
+            assert_eq!(proxy.heads.recv().await, Some(head));
+            assert_eq!(server.handshakes.recv().await.unwrap().name, name);
+        }
+        assert!(proxy.heads.try_recv().is_err(), "requests to one server share a tunnel");
+        let mut requests = Vec::new();
+        while let Ok(request) = server.requests.try_recv() {
+            requests.push(request);
+        }
+        let (auth, api) = ("auth.tiktok-shops.com".to_owned(), "open-api.tiktokglobalshop.com".to_owned());
+        let expected = [(0, auth.clone()), (0, auth.clone()), (1, api), (0, auth)];
+        assert_eq!(requests, expected.map(|(connection, host)| (connection, version, host)));
+        // Only the name of the proxy is resolved, and its address is private.
+        assert_eq!(*resolver.0.lock().unwrap(), [PROXY_NAME; 2]);
+    }
+}
+
+#[tokio::test]
+async fn credentials_go_to_the_proxy_and_not_further() {
+    let root = Root::new();
+    let mut server = TlsServer::start(root.issue(&valid()), &[], rustls::ALL_VERSIONS).await;
+    let mut proxy = ScriptedProxy::start(Then::Tunnel(server.address)).await;
+    let address: Proxy = proxy.url().parse().unwrap();
+    let password = Secret::from("s3cret-of-the-proxy");
+    let address = address.credentials("connector", &password).unwrap();
+    let client = client_through(address.clone(), Arc::new(Scripted(None)), root.trusted());
+    assert_eq!(body_of(send(&client).await).await, "{}");
+    // Computed with Python's base64.
+    let coded = "Basic Y29ubmVjdG9yOnMzY3JldC1vZi10aGUtcHJveHk=";
+    let head = proxy.heads.recv().await.unwrap();
+    assert!(head.contains(&format!("\r\nproxy-authorization: {coded}\r\n")), "{head}");
+    assert!(server.requests.recv().await.is_some());
+    let policy = EgressPolicy::production().proxy(address);
+    let shown = format!("{policy:?}");
+    assert!(shown.contains(&proxy.url()), "{shown}");
+    assert!(!shown.contains("s3cret") && !shown.contains("Y29ubmVjdG9y"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_stand_in_is_reached_without_the_proxy() {
+    let server = Server::start(Answer::KeepOpen(OK)).await;
+    let mut proxy = ScriptedProxy::start(Then::Close(b"")).await;
+    let policy = EgressPolicy::production().proxy(proxy.url().parse().unwrap());
+    let client = client(policy.stand_in(Authority::Auth, server.address).unwrap());
+    assert_eq!(send(&client).await.unwrap().status(), 200);
+    assert!(proxy.heads.try_recv().is_err());
+    let error = fetch(&client, API_URL, RequestOptions::default()).await.unwrap_err();
+    assert_eq!(format!("{error:?}"), "DestinationUnavailable");
+    assert!(proxy.heads.recv().await.unwrap().starts_with("CONNECT open-api.tiktokglobalshop.com:443 "));
+}
+
+#[tokio::test]
+async fn a_request_that_the_first_check_denies_does_not_reach_the_proxy() {
+    let mut proxy = ScriptedProxy::start(Then::Close(b"")).await;
+    let client = production_client(&proxy.url());
+    for url in ["https://example.com/", "https://127.0.0.1/", "https://auth.tiktok-shops.com:8443/", "http://[::1]/"] {
+        let error = fetch(&client, url, RequestOptions::default()).await.unwrap_err();
+        assert_eq!(format!("{error:?}"), "HttpRequestDenied", "{url}");
+    }
+    assert!(proxy.heads.try_recv().is_err());
+}
+
+/// Nothing is sent to TikTok Shop in any of these cases, and the code tells the guest so.
+#[tokio::test]
+async fn every_answer_that_opens_no_tunnel_has_a_reason_of_its_own() {
+    let unavailable = "DestinationUnavailable";
+    let cases: [(Then, ProxyFailure); 17] = [
+        (Then::Answer(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"), ProxyFailure::CredentialsMissing(407)),
+        (Then::Answer(b"HTTP/1.0 403 Filtered\r\ncontent-length: 9\r\n\r\nforbidden"), ProxyFailure::Forbidden),
+        (Then::Answer(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"), ProxyFailure::NoConnection(502)),
+        (Then::Answer(b"HTTP/1.1 503 Busy\r\nretry-after: 7\r\n\r\n"), ProxyFailure::NoConnection(503)),
+        (Then::Answer(b"HTTP/1.1 504 Late\r\n\r\n"), ProxyFailure::NoConnection(504)),
+        (Then::Answer(b"HTTP/1.1 500 Unable to connect\r\n\r\n"), ProxyFailure::NoConnection(500)),
+        (Then::Answer(b"HTTP/1.1 404 Not Found\r\n\r\n"), ProxyFailure::OtherStatus(404)),
+        (
+            Then::Answer(b"HTTP/1.1 302 Found\r\nlocation: https://login.example/\r\n\r\n"),
+            ProxyFailure::OtherStatus(302),
+        ),
+        (Then::Close(b""), ProxyFailure::Closed),
+        (Then::Close(b"HTTP/1.1 200 Conn"), ProxyFailure::Closed),
+        (Then::Close(b"HTTP/1.1 200 OK\r\nx: y\r\n"), ProxyFailure::Closed),
+        (Then::Answer(b"SSH-2.0-OpenSSH_9.2\r\n"), ProxyFailure::NotHttp),
+        (Then::Answer(b"\x15\x03\x01\x00\x02\x02\x16"), ProxyFailure::NotHttp),
+        (Then::Answer(b"HTTP/1.1 2000 OK\r\n\r\n"), ProxyFailure::NotHttp),
+        (Then::Answer(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"), ProxyFailure::NotHttp),
+        (Then::Answer(b"\x05\xff"), ProxyFailure::NotHttp),
+        (Then::EndlessHead, ProxyFailure::HeadTooLarge),
+    ];
+    for (then, failure) in cases {
+        let mut proxy = ScriptedProxy::start(then).await;
+        let client = production_client(&proxy.url());
+        assert_eq!(proxy_failure(&client).await, (unavailable.to_owned(), failure), "{failure:?}");
+        let head = proxy.heads.recv().await.unwrap();
+        assert!(head.starts_with("CONNECT auth.tiktok-shops.com:443 "), "{head}");
+        assert_eq!(proxy.rest.recv().await.unwrap(), b"", "{failure:?}: nothing follows the head");
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_the_proxy_refuses_are_told_from_missing_ones() {
+    let proxy = ScriptedProxy::start(Then::Answer(b"HTTP/1.1 407 No\r\n\r\n")).await;
+    let client = production_client(&format!("http://user:s3cret-of-the-proxy@{}", proxy.address));
+    let sent = client.send(Authority::Auth, get(TOKEN_URL), RequestOptions::default()).await;
+    let error = sent.unwrap_err().proxy.unwrap();
+    assert_eq!(error.failure(), ProxyFailure::CredentialsRefused(407));
+    let expected = "does not accept the configured user and password (HTTP 407); correct them";
+    assert_eq!(error.to_string(), format!("the proxy {} {expected}", proxy.url()));
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_away_is_named() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let closed = listener.local_addr().unwrap();
+    drop(listener);
+    let client = production_client(&format!("http://{closed}"));
+    assert_eq!(proxy_failure(&client).await, ("ConnectionRefused".to_owned(), ProxyFailure::Refused));
+    for resolver in [Scripted(Some(Err(io::ErrorKind::NotFound.into()))), Scripted(Some(Ok(Vec::new())))] {
+        let proxy = format!("http://{PROXY_NAME}:3128").parse().unwrap();
+        let client = client_through(proxy, Arc::new(resolver), production_roots());
+        assert_eq!(proxy_failure(&client).await, ("DestinationUnavailable".to_owned(), ProxyFailure::NotResolved));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_hangs_ends_at_the_deadline() {
+    for then in
+        [Then::Answer(b""), Then::Answer(b"HTTP/1.1 200 OK\r\n"), Then::Answer(b"HTTP/1.1 100 Continue\r\n\r\n")]
+    {
+        let mut proxy = ScriptedProxy::start(then).await;
+        let client = production_client(&proxy.url());
+        let started = Instant::now();
+        assert_eq!(proxy_failure(&client).await, ("ConnectionTimeout".to_owned(), ProxyFailure::AnswerTimeout));
+        assert_eq!(started.elapsed().as_secs(), 5);
+        assert_eq!(proxy.rest.recv().await.unwrap(), b"");
+    }
+    let proxy = format!("http://{PROXY_NAME}:3128").parse().unwrap();
+    let client = client_through(proxy, Arc::new(Scripted(None)), production_roots());
+    let started = Instant::now();
+    assert_eq!(proxy_failure(&client).await, ("DestinationUnavailable".to_owned(), ProxyFailure::NotResolved));
+    assert_eq!(started.elapsed().as_secs(), 5);
+}
+
+#[tokio::test]
+async fn a_tunnel_that_breaks_before_tls_is_a_failure_of_the_proxy() {
+    for then in [Then::Close(OPENED), Then::Close(b"HTTP/1.0 200 OK\r\nvia: 1.1 x\r\n\r\n")] {
+        let mut proxy = ScriptedProxy::start(then).await;
+        let client = production_client(&proxy.url());
+        assert_eq!(proxy_failure(&client).await, ("DestinationUnavailable".to_owned(), ProxyFailure::TunnelBroken));
+        let received = proxy.rest.recv().await.unwrap();
+        assert!(received.is_empty() || is_only_a_handshake(&received), "{received:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_in_which_nobody_answers_ends_at_the_deadline() {
+    let mut proxy = ScriptedProxy::start(Then::Answer(OPENED)).await;
+    let client = production_client(&proxy.url());
+    let started = Instant::now();
+    assert_eq!(proxy_failure(&client).await, ("DestinationUnavailable".to_owned(), ProxyFailure::TunnelBroken));
+    assert_eq!(started.elapsed().as_secs(), 15);
+    assert!(is_only_a_handshake(&proxy.rest.recv().await.unwrap()));
+}
+
+/// A proxy that inspects TLS shows a certificate of its own authority.
+#[tokio::test]
+async fn a_proxy_that_opens_tls_gets_nothing() {
+    let root = Root::new();
+    for (identity, roots) in [
+        (root.issue(&valid()), production_roots()),
+        (root.issue(&named(&["proxy.internal"])), root.trusted()),
+        (root.issue(&named(&[Authority::Api.host()])), root.trusted()),
+    ] {
+        let mut server = TlsServer::start(identity, &["h2", "http/1.1"], rustls::ALL_VERSIONS).await;
+        let proxy = ScriptedProxy::start(Then::Tunnel(server.address)).await;
+        let client = client_through(proxy.url().parse().unwrap(), Arc::new(Scripted(None)), roots);
+        let expected = ("TlsCertificateError".to_owned(), ProxyFailure::TunnelNotTikTokShop);
+        assert_eq!(proxy_failure(&client).await, expected);
+        assert!(server.handshakes.recv().await.is_some());
+        drop(client);
+        assert!(!server.received_a_request());
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_can_be_reached_over_tls_with_its_own_authority() {
+    let (root_of_proxy, root) = (Root::new(), Root::new());
+    let mut server = TlsServer::start(root.issue(&valid()), &["h2"], rustls::ALL_VERSIONS).await;
+    let acceptor = || TlsAcceptor::from(root_of_proxy.issue(&named(&[PROXY_NAME])).server(&[], rustls::ALL_VERSIONS));
+    let mut proxy = ScriptedProxy::start_over_tls(Then::Tunnel(server.address), acceptor()).await;
+    let address = |name: &str| format!("https://{name}:{}", proxy.address.port()).parse::<Proxy>().unwrap();
+    let trusting = |name: &str, root: &Root| address(name).certificate_authorities(root.pem().as_bytes()).unwrap();
+    let client = |proxy| client_through(proxy, Arc::new(Recorder::default()), root.trusted());
+
+    assert_eq!(body_of(send(&client(trusting(PROXY_NAME, &root_of_proxy))).await).await, "{}");
+    assert_eq!(server.requests.recv().await.unwrap().1, Version::HTTP_2);
+    let untrusted = [address(PROXY_NAME), trusting(PROXY_NAME, &root), trusting("other.internal", &root_of_proxy)];
+    for proxy in untrusted {
+        assert_eq!(proxy_failure(&client(proxy)).await, ("TlsCertificateError".to_owned(), ProxyFailure::Certificate));
+    }
+    assert!(proxy.heads.recv().await.unwrap().starts_with("CONNECT auth."));
+    assert!(proxy.heads.try_recv().is_err(), "a proxy that does not prove its name is not asked");
+
+    // The authority of the proxy proves nothing about TikTok Shop.
+    let forged = TlsServer::start(root_of_proxy.issue(&valid()), &["h2"], rustls::ALL_VERSIONS).await;
+    let intercepting = ScriptedProxy::start_over_tls(Then::Tunnel(forged.address), acceptor()).await;
+    let address = format!("https://{PROXY_NAME}:{}", intercepting.address.port()).parse::<Proxy>().unwrap();
+    let address = address.certificate_authorities(root_of_proxy.pem().as_bytes()).unwrap();
+    let expected = ("TlsCertificateError".to_owned(), ProxyFailure::TunnelNotTikTokShop);
+    assert_eq!(proxy_failure(&client(address)).await, expected);
+
+    let server = raw_answer(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let not_tls = format!("https://{server}").parse::<Proxy>().unwrap();
+    assert_eq!(proxy_failure(&client(not_tls)).await, ("DestinationUnavailable".to_owned(), ProxyFailure::Tls));
+}
+
+/// Starts a server that sends these bytes to each client and then closes the connection.
+async fn raw_answer(bytes: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let mut stream = listener.accept().await.unwrap().0;
+            let _ = stream.write_all(bytes).await;
+        }
+    });
+    address
+}
+
+#[test]
+fn every_failure_of_a_proxy_becomes_an_error_that_says_that_nothing_was_sent() {
+    for (failure, error) in [
+        (ProxyFailure::NotResolved, "DestinationUnavailable"),
+        (ProxyFailure::Refused, "ConnectionRefused"),
+        (ProxyFailure::Unreachable, "DestinationUnavailable"),
+        (ProxyFailure::ConnectTimeout, "ConnectionTimeout"),
+        (ProxyFailure::Certificate, "TlsCertificateError"),
+        (ProxyFailure::Tls, "DestinationUnavailable"),
+        (ProxyFailure::AnswerTimeout, "ConnectionTimeout"),
+        (ProxyFailure::Closed, "DestinationUnavailable"),
+        (ProxyFailure::NotHttp, "DestinationUnavailable"),
+        (ProxyFailure::HeadTooLarge, "DestinationUnavailable"),
+        (ProxyFailure::CredentialsMissing(407), "DestinationUnavailable"),
+        (ProxyFailure::CredentialsRefused(407), "DestinationUnavailable"),
+        (ProxyFailure::Forbidden, "DestinationUnavailable"),
+        (ProxyFailure::NoConnection(502), "DestinationUnavailable"),
+        (ProxyFailure::OtherStatus(404), "DestinationUnavailable"),
+        (ProxyFailure::TunnelBroken, "DestinationUnavailable"),
+        (ProxyFailure::TunnelNotTikTokShop, "TlsCertificateError"),
+    ] {
+        assert_eq!(format!("{:?}", Error::from(failure)), error, "{failure:?}");
+    }
+}

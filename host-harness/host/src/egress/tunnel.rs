@@ -1,0 +1,184 @@
+//! Opens a tunnel to TikTok Shop through a forward proxy, with HTTP `CONNECT`.
+//!
+//! The proxy is asked for TikTok Shop's two names and port 443, and for nothing else. It resolves these names, so the
+//! host can't check the addresses. TLS with TikTok Shop runs inside the tunnel and proves the name, as without a proxy.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, PROXY_AUTHORIZATION};
+use http::{HeaderValue, Method, Request};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_rustls::MaybeHttpsStream;
+use hyper_util::rt::TokioIo;
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::allow::{Authority, HTTPS_PORT};
+use super::connect::{ConnectFailure, RouteStream, Stream, connect_failure, dial, production_roots, verified};
+use super::proxy::{Proxy, Transport};
+use super::proxy_error::{Credentials, ProxyFailure};
+use super::resolver::Resolver;
+use crate::deadlines::Deadlines;
+use crate::secret::Secret;
+
+/// The maximum size of the head of the proxy's answer: 16 KiB.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+
+/// Opens tunnels through one proxy.
+#[derive(Clone)]
+pub(super) struct Tunnel {
+    proxy: Arc<Proxy>,
+    resolver: Arc<dyn Resolver>,
+    deadlines: Deadlines,
+    /// TLS to the proxy. `None` if the address of the proxy begins with `http://`.
+    tls: Option<TlsConnector>,
+}
+
+impl Tunnel {
+    /// Uses `resolver` for the name of the proxy.
+    ///
+    /// # Errors
+    /// The cryptography that is compiled in offers no TLS version.
+    pub(super) fn new(proxy: Proxy, resolver: Arc<dyn Resolver>, deadlines: Deadlines) -> Result<Self, rustls::Error> {
+        let tls = match proxy.transport {
+            Transport::Plain => None,
+            Transport::Tls => Some(connector(proxy.roots.clone().unwrap_or_else(production_roots))?),
+        };
+        Ok(Self { proxy: Arc::new(proxy), resolver, deadlines, tls })
+    }
+
+    /// Returns the address of the proxy, without credentials.
+    pub(super) fn proxy_name(&self) -> Arc<str> {
+        self.proxy.to_string().into()
+    }
+
+    /// Returns the longest time after which [`Self::open`] has ended.
+    pub(super) fn longest(&self) -> Duration {
+        let Deadlines { connect, tls, .. } = self.deadlines;
+        connect * 2 + if self.tls.is_some() { tls } else { Duration::ZERO }
+    }
+
+    /// Connects to the proxy, and lets it open a tunnel to this server.
+    pub(super) async fn open(self, authority: Authority) -> Result<RouteStream, ProxyFailure> {
+        let stream = self.dial().await?;
+        let stream = match &self.tls {
+            None => MaybeHttpsStream::Http(stream),
+            Some(connector) => self.start_tls(connector, stream).await?,
+        };
+        let answer = connect(stream, authority, self.proxy.authorization.as_ref());
+        timeout(self.deadlines.connect, answer).await.map_err(|_late| ProxyFailure::AnswerTimeout)?
+    }
+
+    /// Connects to the proxy. Its address may be private, because the embedder names it. No guest can.
+    async fn dial(&self) -> Result<Stream, ProxyFailure> {
+        let end = Instant::now() + self.deadlines.connect;
+        let Proxy { host, port, .. } = &*self.proxy;
+        let addresses = match host.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => timeout_at(end, self.resolver.resolve(host))
+                .await
+                .map_err(|_late| ProxyFailure::NotResolved)?
+                .map_err(|_| ProxyFailure::NotResolved)?,
+        };
+        let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, *port)).collect();
+        dial(&addresses, end).await.map_err(|failure| match failure {
+            ConnectFailure::NoPublicAddress => ProxyFailure::NotResolved,
+            ConnectFailure::Refused => ProxyFailure::Refused,
+            ConnectFailure::Timeout => ProxyFailure::ConnectTimeout,
+            ConnectFailure::ResolveTimeout
+            | ConnectFailure::Resolve
+            | ConnectFailure::Unreachable
+            | ConnectFailure::TlsTimeout
+            | ConnectFailure::Certificate
+            | ConnectFailure::Tls
+            | ConnectFailure::Proxy(_) => ProxyFailure::Unreachable,
+        })
+    }
+
+    /// Starts TLS to the proxy.
+    async fn start_tls(&self, connector: &TlsConnector, stream: Stream) -> Result<RouteStream, ProxyFailure> {
+        let name = ServerName::try_from(self.proxy.host.clone()).map_err(|_| ProxyFailure::Certificate)?;
+        let handshake = connector.connect(name, TokioIo::new(stream));
+        match timeout(self.deadlines.tls, handshake).await {
+            Ok(Ok(stream)) => Ok(stream.into()),
+            Ok(Err(error)) if connect_failure(&error) == ConnectFailure::Certificate => Err(ProxyFailure::Certificate),
+            Ok(Err(_)) => Err(ProxyFailure::Tls),
+            Err(_late) => Err(ProxyFailure::AnswerTimeout),
+        }
+    }
+}
+
+fn connector(roots: RootCertStore) -> Result<TlsConnector, rustls::Error> {
+    Ok(TlsConnector::from(Arc::new(verified(roots)?)))
+}
+
+/// Asks the proxy for a tunnel, and returns the stream on which the tunnel runs.
+async fn connect(
+    stream: RouteStream,
+    authority: Authority,
+    authorization: Option<&Secret>,
+) -> Result<RouteStream, ProxyFailure> {
+    let target = format!("{}:{HTTPS_PORT}", authority.host());
+    let host = HeaderValue::try_from(&target).map_err(|_| ProxyFailure::NotHttp)?;
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.method_mut() = Method::CONNECT;
+    *request.uri_mut() = target.parse().map_err(|_| ProxyFailure::NotHttp)?;
+    request.headers_mut().insert(HOST, host);
+    if let Some(secret) = authorization {
+        let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| ProxyFailure::NotHttp)?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(PROXY_AUTHORIZATION, value);
+    }
+    let credentials = if authorization.is_some() { Credentials::Sent } else { Credentials::None };
+
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(stream).await.map_err(|error| failure(&error))?;
+    let asking = async {
+        let response = sender.send_request(request).await.map_err(|error| failure(&error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(ProxyFailure::of_status(status.as_u16(), credentials));
+        }
+        hyper::upgrade::on(response).await.map_err(|error| failure(&error))
+    };
+    // The connection moves the bytes. Its result is ignored, because `asking` reports every error.
+    let moving = async {
+        let _ = connection.with_upgrades().await;
+        pending::<Infallible>().await
+    };
+    let upgraded = tokio::select! {
+        biased;
+        outcome = asking => outcome?,
+        never = moving => match never {},
+    };
+    let parts = upgraded.downcast::<RouteStream>().map_err(|_| ProxyFailure::NotHttp)?;
+    // In a tunnel to a TLS server, the client speaks first.
+    if parts.read_buf.is_empty() { Ok(parts.io) } else { Err(ProxyFailure::NotHttp) }
+}
+
+/// Classifies a failure of the exchange with the proxy. Its text is dropped, because it may quote the answer.
+fn failure(error: &hyper::Error) -> ProxyFailure {
+    if error.is_parse_too_large() {
+        return ProxyFailure::HeadTooLarge;
+    }
+    if error.is_parse() {
+        return ProxyFailure::NotHttp;
+    }
+    let is_late = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    };
+    if std::error::Error::source(error).is_some_and(is_late) {
+        ProxyFailure::AnswerTimeout
+    } else {
+        ProxyFailure::Closed
+    }
+}

@@ -1,0 +1,65 @@
+//! Moves from one provider of host keys to another, for example from a key file to a key service.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::aead::DataKey;
+use super::provider::{Destruction, KeyError, KeyProvider};
+use crate::id::{HostKeyId, TenantId};
+use crate::storage::WrappedKey;
+
+/// Two providers of host keys. The current one wraps new data keys. The earlier one only unwraps the data keys that the
+/// current one does not know.
+///
+/// After [`Keyring::rotate`](super::Keyring::rotate), the current provider wraps every data key. Then the earlier
+/// provider is needed only for older copies of the database.
+pub struct KeySuccession {
+    current: Arc<dyn KeyProvider>,
+    earlier: Arc<dyn KeyProvider>,
+}
+
+impl KeySuccession {
+    /// Creates a provider that wraps with `current`, and unwraps with both.
+    #[must_use]
+    pub fn new(current: Arc<dyn KeyProvider>, earlier: Arc<dyn KeyProvider>) -> Self {
+        Self { current, earlier }
+    }
+}
+
+#[async_trait]
+impl KeyProvider for KeySuccession {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        self.current.current().await
+    }
+
+    /// A tenant that the current provider does not know yet gets its host key with its next data key. Until then, this
+    /// function returns the id that names all host keys of the current provider.
+    async fn current_for(&self, tenant: &TenantId) -> Result<HostKeyId, KeyError> {
+        match self.current.current_for(tenant).await {
+            Err(KeyError::Unknown(_)) => self.current.current().await,
+            known => known,
+        }
+    }
+
+    async fn wrap(&self, tenant: &TenantId, key: &DataKey, context: &[u8]) -> Result<WrappedKey, KeyError> {
+        self.current.wrap(tenant, key, context).await
+    }
+
+    async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
+        match self.current.unwrap(tenant, wrapped, context).await {
+            Err(KeyError::Unknown(_)) => self.earlier.unwrap(tenant, wrapped, context).await,
+            unwrapped => unwrapped,
+        }
+    }
+
+    async fn destroy(&self, tenant: &TenantId) -> Result<Destruction, KeyError> {
+        self.current.destroy(tenant).await
+    }
+}
+
+impl std::fmt::Debug for KeySuccession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeySuccession").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! The ways in which the host authenticates to the key service.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tiktok_shop_host::Secret;
+
+use crate::error::ServiceError;
+
+/// The maximum size of a file with a token: 64 KiB.
+const MAX_TOKEN_BYTES: usize = 64 * 1024;
+
+/// How the host authenticates to the key service.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Auth {
+    /// A token. The host renews its lease if the token is renewable. The host can't get another token after this one
+    /// has ended, so use a periodic token.
+    Token(Secret),
+    /// A file that contains a token. An agent of the service replaces the file. The host reads the file again when the
+    /// token in it is not accepted any more.
+    TokenFile(PathBuf),
+    /// An AppRole: the host logs in with a role id and a secret id.
+    AppRole {
+        /// The path at which the method is mounted, usually `approle`.
+        mount: String,
+        /// The role id.
+        role_id: String,
+        /// The secret id.
+        secret_id: Secret,
+    },
+    /// Kubernetes: the host logs in with the token (a JWT) of its service account.
+    Kubernetes {
+        /// The path at which the method is mounted, usually `kubernetes`.
+        mount: String,
+        /// The name of the role.
+        role: String,
+        /// The file of the JWT. Kubernetes replaces the token in it, so the host reads the file at each login.
+        jwt_file: PathBuf,
+    },
+}
+
+/// The file in which Kubernetes puts the token of a pod's service account.
+pub(crate) const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+impl Auth {
+    /// Returns Kubernetes authentication for this role, with the usual mount and the usual file.
+    #[must_use]
+    pub fn kubernetes(role: impl Into<String>) -> Self {
+        Self::Kubernetes {
+            mount: "kubernetes".to_owned(),
+            role: role.into(),
+            jwt_file: PathBuf::from(SERVICE_ACCOUNT_TOKEN),
+        }
+    }
+
+    /// Returns what the host does now to get a token.
+    pub(crate) async fn credentials(&self) -> Result<Credentials, ServiceError> {
+        Ok(match self {
+            Self::Token(token) => Credentials::Token(token.clone()),
+            Self::TokenFile(path) => Credentials::Token(read_token(path).await?),
+            Self::AppRole { mount, role_id, secret_id } => Credentials::Login {
+                path: format!("auth/{mount}/login"),
+                body: json!({ "role_id": role_id, "secret_id": secret_id.expose() }),
+            },
+            Self::Kubernetes { mount, role, jwt_file } => {
+                let jwt = read_token(jwt_file).await?;
+                let body = json!({ "role": role, "jwt": jwt.expose() });
+                Credentials::Login { path: format!("auth/{mount}/login"), body }
+            }
+        })
+    }
+
+    /// Returns whether a new token may be different from the token that was refused.
+    pub(crate) const fn can_log_in_again(&self) -> bool {
+        !matches!(self, Self::Token(_))
+    }
+
+    /// Returns the method, for error texts.
+    pub(crate) const fn method(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "the token",
+            Self::TokenFile(_) => "the token in the token file",
+            Self::AppRole { .. } => "the AppRole",
+            Self::Kubernetes { .. } => "the Kubernetes role",
+        }
+    }
+}
+
+/// What the host does to get a token.
+pub(crate) enum Credentials {
+    /// Uses this token.
+    Token(Secret),
+    /// Sends this body, which contains a secret.
+    Login { path: String, body: Value },
+}
+
+async fn read_token(path: &std::path::Path) -> Result<Secret, ServiceError> {
+    let unreadable = |why: String| ServiceError::Credentials(format!("{}: {why}", path.display()));
+    let owned = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(owned)).await;
+    let text = read.map_err(|error| unreadable(error.to_string()))?.map_err(|error| unreadable(error.to_string()))?;
+    let text = zeroize::Zeroizing::new(text);
+    let token = text.trim();
+    let is_token = !token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.bytes().all(|b| b.is_ascii_graphic());
+    if !is_token {
+        return Err(unreadable("not a token: a token is one line of visible ASCII characters".to_owned()));
+    }
+    Ok(Secret::from(token))
+}

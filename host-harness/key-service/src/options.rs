@@ -1,0 +1,49 @@
+//! The settings of a key service.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::auth::Auth;
+
+/// Where the key service is, how the host authenticates, and how the keys are named there.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// The address of the service, for example `https://bao.internal:8200`. It must be https. Only an address of
+    /// loopback (127.0.0.1, ::1 or localhost) may be http.
+    pub address: String,
+    /// How the host authenticates.
+    pub auth: Auth,
+    /// The path at which the transit engine is mounted. Default: `transit`.
+    pub mount: String,
+    /// The first part of the name of each key. The name is the prefix, a dot and the tenant. Give each database a
+    /// prefix of its own. 1 to 64 letters, digits, `-` and `_`. Default: `tiktok-shop`.
+    pub prefix: String,
+    /// The namespace of the service, if it has namespaces.
+    pub namespace: Option<String>,
+    /// A PEM file with the authorities that may sign the certificate of the service. Without a file, these are
+    /// Mozilla's authorities, which are compiled in.
+    pub ca_file: Option<PathBuf>,
+    /// How long one attempt of a request may take. Default: 3 s.
+    pub attempt_timeout: Duration,
+    /// How long wrapping or unwrapping may take, with all its requests and attempts. Default: 8 s. A host gives its
+    /// storage 10 s for each read and save.
+    pub timeout: Duration,
+}
+
+impl Options {
+    /// Creates options with the default values.
+    #[must_use]
+    pub fn new(address: impl Into<String>, auth: Auth) -> Self {
+        Self {
+            address: address.into(),
+            auth,
+            mount: "transit".to_owned(),
+            prefix: "tiktok-shop".to_owned(),
+            namespace: None,
+            ca_file: None,
+            attempt_timeout: Duration::from_secs(3),
+            timeout: Duration::from_secs(8),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The list of a tenant's connections, page by page.
+//!
+//! Each list uses an index whose order is the order of the list, so a page reads only about as many database rows as it
+//! returns, however many connections the tenant has. If a list has several conditions, the database reads the
+//! connections that match the condition of one index, and checks the other conditions for each of them.
+//!
+//! | condition | index |
+//! | --- | --- |
+//! | none | the primary key of `tiktok_shop_connections` |
+//! | shop | `tiktok_shop_shops_owners` |
+//! | account | `tiktok_shop_connections_account` |
+//! | seller's name | `tiktok_shop_connections_seller` |
+//! | status | `tiktok_shop_connections_status` |
+
+use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
+use tiktok_shop_host::storage::RowFilter;
+use tiktok_shop_host::{AccountId, ShopId, TenantId};
+
+use crate::sql::dialect::Dialect;
+use crate::sql::statement::{BindValues as _, Statement, statement};
+
+/// Returns a statement that selects the columns `customer` and `account` of a page, in the order of the list, as the
+/// common table expression `page`. `rest` is the text behind this expression.
+pub(super) fn page_statement(
+    tenant: &TenantId,
+    filter: &RowFilter,
+    after: Option<&ConnectionKey>,
+    limit: usize,
+    rest: &str,
+    dialect: &Dialect,
+) -> Statement {
+    let (customer, account) = after.map_or(("", ""), |key| (key.customer.as_str(), key.account.as_str()));
+    let query = statement(format!("WITH page AS ({}) {rest}", page_sql(filter, dialect)))
+        .bind_text(tenant.as_str())
+        .bind_text(customer)
+        .bind_text(account)
+        .bind_limit(limit);
+    let RowFilter { status, shop, account, seller_name } = filter;
+    let values = [
+        shop.as_ref().map(ShopId::as_str),
+        account.as_ref().map(AccountId::as_str),
+        seller_name.as_deref(),
+        status.map(StatusKind::as_str),
+    ];
+    values.into_iter().flatten().fold(query, |query, value| query.bind_text(value))
+}
+
+/// Returns the text that selects the keys of a page. `$1` is the tenant, `$2` and `$3` are the key after which the page
+/// begins, and `$4` is the limit. The values of the filter follow, in the order shop, account, seller's name, status.
+fn page_sql(filter: &RowFilter, dialect: &Dialect) -> String {
+    let RowFilter { status, shop, account, seller_name } = filter;
+    let mut conditions = Vec::new();
+    let mut next = 5_usize;
+    let mut number = || {
+        next += 1;
+        next - 1
+    };
+    // With `CROSS JOIN`, SQLite reads the table on the left first. The condition on the shop leaves few connections.
+    let (from, order) = if shop.is_some() {
+        conditions.push(format!("s.tenant = $1 AND s.id = ${} AND (s.customer, s.account) > ($2, $3)", number()));
+        conditions.push("c.tenant = s.tenant AND c.customer = s.customer AND c.account = s.account".to_owned());
+        ("tiktok_shop_shops s CROSS JOIN tiktok_shop_connections c", "s.customer, s.account")
+    } else {
+        conditions.push("c.tenant = $1 AND (c.customer, c.account) > ($2, $3)".to_owned());
+        // SQLite would use the primary key, and read every connection of the tenant to find one seller's name.
+        let table = match dialect {
+            Dialect::Sqlite(_) if seller_name.is_some() => {
+                "tiktok_shop_connections c INDEXED BY tiktok_shop_connections_seller"
+            }
+            Dialect::Sqlite(_) | Dialect::Postgres => "tiktok_shop_connections c",
+        };
+        (table, "c.customer, c.account")
+    };
+    if account.is_some() {
+        conditions.push(format!("c.account = ${}", number()));
+    }
+    if seller_name.is_some() {
+        let name = number();
+        // The first condition is the one that the index can use.
+        let first = format!("substr(c.seller_name, 1, 60) = substr(CAST(${name} AS TEXT), 1, 60)");
+        conditions.push(format!("{first} AND c.seller_name = ${name}"));
+    }
+    if status.is_some() {
+        conditions.push(format!("c.status = ${}", number()));
+    }
+    format!(
+        "SELECT c.customer, c.account FROM {from} WHERE {} AND EXISTS (SELECT 1 FROM tiktok_shop_tokens t \
+         WHERE t.tenant = c.tenant AND t.customer = c.customer AND t.account = c.account) ORDER BY {order} LIMIT $4",
+        conditions.join(" AND ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::columns::Columns as _;
+    use crate::sql::statement::fetch_all;
+    use crate::storage::SqlStorage;
+
+    /// Returns how SQLite carries out the list of a page with this filter. The plan does not depend on the values, so
+    /// no value is bound. SQLite takes the other values as null.
+    async fn plan(storage: &SqlStorage, filter: &RowFilter) -> String {
+        let explained =
+            format!("EXPLAIN QUERY PLAN {}", page_sql(filter, &storage.dialect).replace("LIMIT $4", "LIMIT 10"));
+        let steps = fetch_all(&storage.readers, statement(explained)).await.unwrap();
+        steps.iter().map(|step| step.text("detail").unwrap()).collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn every_list_uses_the_index_of_its_condition_and_sorts_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("storage.db");
+        let storage = SqlStorage::sqlite(&path).await.unwrap();
+        let filter = RowFilter::default;
+        let status = Some(StatusKind::ReauthorizationRequired);
+        for (filter, index) in [
+            (filter(), "SEARCH c USING PRIMARY KEY (tenant=? AND (customer,account)>(?,?))"),
+            (RowFilter { status, ..filter() }, "tiktok_shop_connections_status (tenant=? AND status=? AND "),
+            (
+                RowFilter { account: Some("open-id".parse().unwrap()), ..filter() },
+                "tiktok_shop_connections_account (tenant=? AND account=?",
+            ),
+            (
+                RowFilter { seller_name: Some("Teapot Corner".to_owned()), ..filter() },
+                "tiktok_shop_connections_seller (tenant=? AND <expr>=?",
+            ),
+            (
+                RowFilter { shop: Some("7".parse().unwrap()), status, ..filter() },
+                "tiktok_shop_shops_owners (tenant=? AND id=? AND ",
+            ),
+        ] {
+            let plan = plan(&storage, &filter).await;
+            assert!(plan.contains(index), "{filter:?}: {plan}");
+            assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Runs statements on a pool of connections or in a transaction, with the same result for SQLite and PostgreSQL.
+
+use std::future::Future;
+
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe, Error, Executor, PgConnection, Postgres};
+use tiktok_shop_host::storage::StorageError;
+
+use super::error::storage_error;
+use super::statement::{Statement, Value};
+use crate::pool::Pool;
+use crate::pool::transaction::Transaction;
+
+/// What a statement that writes has done.
+pub(crate) enum Written {
+    /// It changed this number of database rows.
+    Rows(u64),
+    /// It would have broken a foreign key, so it changed nothing. The error says so.
+    ForeignKeyBroken(StorageError),
+}
+
+/// A place where a statement runs.
+pub(crate) trait Run: Send + Sized {
+    /// Returns all database rows of the result.
+    fn fetch_all(self, statement: Statement) -> impl Future<Output = Result<Vec<AnyRow>, StorageError>> + Send;
+
+    /// Returns the first database row of the result.
+    fn fetch_optional(self, statement: Statement) -> impl Future<Output = Result<Option<AnyRow>, StorageError>> + Send;
+
+    /// Runs a statement that writes.
+    fn execute(self, statement: Statement) -> impl Future<Output = Result<Written, StorageError>> + Send;
+}
+
+impl Run for &Pool {
+    async fn fetch_all(self, statement: Statement) -> Result<Vec<AnyRow>, StorageError> {
+        match self {
+            Pool::Sqlite(pool) => for_any(statement).fetch_all(pool).await.map_err(storage_error),
+            Pool::Postgres(pool) => {
+                let mut lent = pool.lend().await?;
+                let rows = postgres_fetch_all(lent.connection(), statement).await;
+                lent.give_back();
+                rows
+            }
+        }
+    }
+
+    async fn fetch_optional(self, statement: Statement) -> Result<Option<AnyRow>, StorageError> {
+        match self {
+            Pool::Sqlite(pool) => for_any(statement).fetch_optional(pool).await.map_err(storage_error),
+            Pool::Postgres(pool) => {
+                let mut lent = pool.lend().await?;
+                let row = postgres_fetch_optional(lent.connection(), statement).await;
+                lent.give_back();
+                row
+            }
+        }
+    }
+
+    async fn execute(self, statement: Statement) -> Result<Written, StorageError> {
+        match self {
+            Pool::Sqlite(pool) => sqlite_execute(pool, statement).await,
+            Pool::Postgres(pool) => {
+                let mut lent = pool.lend().await?;
+                let written = postgres_execute(lent.connection(), statement).await;
+                lent.give_back();
+                written
+            }
+        }
+    }
+}
+
+impl Run for &mut Transaction {
+    async fn fetch_all(self, statement: Statement) -> Result<Vec<AnyRow>, StorageError> {
+        match self {
+            Transaction::Sqlite(on) => for_any(statement).fetch_all(&mut **on).await.map_err(storage_error),
+            Transaction::Postgres(on) => postgres_fetch_all(on.connection(), statement).await,
+        }
+    }
+
+    async fn fetch_optional(self, statement: Statement) -> Result<Option<AnyRow>, StorageError> {
+        match self {
+            Transaction::Sqlite(on) => for_any(statement).fetch_optional(&mut **on).await.map_err(storage_error),
+            Transaction::Postgres(on) => postgres_fetch_optional(on.connection(), statement).await,
+        }
+    }
+
+    async fn execute(self, statement: Statement) -> Result<Written, StorageError> {
+        match self {
+            Transaction::Sqlite(on) => sqlite_execute(&mut **on, statement).await,
+            Transaction::Postgres(on) => postgres_execute(on.connection(), statement).await,
+        }
+    }
+}
+
+async fn sqlite_execute(on: impl Executor<'_, Database = Any>, statement: Statement) -> Result<Written, StorageError> {
+    written(for_any(statement).execute(on).await.map(|done| done.rows_affected()))
+}
+
+async fn postgres_fetch_all(on: &mut PgConnection, statement: Statement) -> Result<Vec<AnyRow>, StorageError> {
+    let rows = for_postgres(statement).fetch_all(on).await.map_err(storage_error)?;
+    rows.iter().map(any_row).collect()
+}
+
+async fn postgres_fetch_optional(on: &mut PgConnection, statement: Statement) -> Result<Option<AnyRow>, StorageError> {
+    let row = for_postgres(statement).fetch_optional(on).await.map_err(storage_error)?;
+    row.as_ref().map(any_row).transpose()
+}
+
+async fn postgres_execute(on: &mut PgConnection, statement: Statement) -> Result<Written, StorageError> {
+    written(for_postgres(statement).execute(on).await.map(|done| done.rows_affected()))
+}
+
+fn any_row(row: &PgRow) -> Result<AnyRow, StorageError> {
+    AnyRow::try_from(row).map_err(storage_error)
+}
+
+fn written(rows: Result<u64, Error>) -> Result<Written, StorageError> {
+    match rows {
+        Ok(rows) => Ok(Written::Rows(rows)),
+        Err(error) if error.as_database_error().is_some_and(|error| error.is_foreign_key_violation()) => {
+            Ok(Written::ForeignKeyBroken(storage_error(error)))
+        }
+        Err(error) => Err(storage_error(error)),
+    }
+}
+
+/// Returns the statement in the form that the driver for SQLite takes.
+fn for_any(statement: Statement) -> Query<'static, Any, AnyArguments> {
+    let query = sqlx::query(AssertSqlSafe(statement.sql));
+    statement.values.into_iter().fold(query, |query, value| match value {
+        Value::Text(text) => query.bind(text),
+        Value::Integer(integer) => query.bind(integer),
+        Value::Bytes(bytes) => query.bind(bytes),
+        Value::Flag(flag) => query.bind(flag),
+    })
+}
+
+/// Returns the statement in the form that the driver for PostgreSQL takes.
+fn for_postgres(statement: Statement) -> Query<'static, Postgres, PgArguments> {
+    let query = sqlx::query(AssertSqlSafe(statement.sql));
+    statement.values.into_iter().fold(query, |query, value| match value {
+        Value::Text(text) => query.bind(text),
+        Value::Integer(integer) => query.bind(integer),
+        Value::Bytes(bytes) => query.bind(bytes),
+        Value::Flag(flag) => query.bind(flag),
+    })
+}
