@@ -151,8 +151,13 @@ causes! {
 pub mod code {
     use super::Cause;
 
+    /// The last attempts to renew the tokens failed, and the next attempt is not due yet. A sweep passes such a
+    /// connection over.
+    pub const BACKING_OFF: &str = Cause::BackingOff.code();
     /// The customer has no such connection.
     pub const NOT_CONNECTED: &str = Cause::NotConnected.code();
+    /// Another call holds the claim on the refresh token. A sweep passes such a connection over.
+    pub const REFRESH_IN_PROGRESS: &str = Cause::RefreshInProgress.code();
     /// The body of the webhook is too large, or it is signed but can't be read as an event. If it is too large, the host
     /// answers HTTP 413. Otherwise the host answers HTTP 500, so that TikTok sends the webhook again, and shows the error
     /// to an operator.

@@ -151,9 +151,28 @@ pub fn due_at(expiry: Expiry, now: UnixSeconds, random: u64) -> UnixSeconds {
     let Expiry::At(end) = expiry else {
         return now.plus(UNKNOWN_END_LIFE);
     };
-    let lead = MAX_LEAD.min(end.since(now) / 2);
-    let max_jitter = MAX_JITTER.min(lead / 4);
-    end.minus(lead).plus(random % (max_jitter + 1))
+    let lead = lead(end, now);
+    end.minus(lead).plus(random % (max_jitter(lead) + 1))
+}
+
+/// Returns the latest result that [`due_at`] can have, whatever the jitter is. A sweep uses this time: a connection
+/// that is not renewed by then is overdue.
+#[must_use]
+pub fn latest_due_at(expiry: Expiry, now: UnixSeconds) -> UnixSeconds {
+    let Expiry::At(end) = expiry else {
+        return now.plus(UNKNOWN_END_LIFE);
+    };
+    let lead = lead(end, now);
+    end.minus(lead).plus(max_jitter(lead))
+}
+
+/// Returns how many seconds before its end a token that was received at `now` becomes due.
+fn lead(end: UnixSeconds, now: UnixSeconds) -> u64 {
+    MAX_LEAD.min(end.since(now) / 2)
+}
+
+fn max_jitter(lead: u64) -> u64 {
+    MAX_JITTER.min(lead / 4)
 }
 
 /// The back-off after the first failure, in seconds. It doubles with each further failure.
@@ -252,6 +271,9 @@ mod tests {
         }
         let short = Expiry::At(NOW.plus(600));
         assert!(due_at(short, NOW, u64::MAX) <= NOW.plus(300 + 75));
+        let latest = [end, short, Expiry::Unknown].map(|expiry| latest_due_at(expiry, NOW));
+        assert_eq!(latest, [NOW.plus(6 * DAY + 7200), NOW.plus(300 + 75), NOW.plus(UNKNOWN_END_LIFE)]);
+        assert_eq!(latest_due_at(end, NOW), due_at(end, NOW, 7200), "the longest jitter");
     }
 
     #[test]

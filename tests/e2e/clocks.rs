@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fake_tiktok_shop::{EarlierToken, Fault};
+use tiktok_shop_host::ConnectorHost;
 use tiktok_shop_host::clock::{Clock, ManualClock};
 use tiktok_shop_host::connection::{ConnectionKey, ConnectionStatus, UnixSeconds};
 use tiktok_shop_host::refresh::{RefreshEffect, RefreshMode, Refreshed};
 use tiktok_shop_host::storage::Due;
-use tiktok_shop_host::sweep::Swept;
-use tiktok_shop_host::{CallError, ConnectorHost};
+use tiktok_shop_host::sweep::{AccessTokenState, SweepOutcome, Swept};
 use tiktok_shop_tests::{DAY, ORDERS, Stage, TOKEN_REFRESH, customer_id, order_search, refusal, sweep_at, tenant};
 
 const MINUTE: i64 = 60;
@@ -95,8 +95,10 @@ async fn in_a_year_of_sweeps_two_machines_twenty_minutes_apart_renew_at_most_65_
     let key = stage.connect("alice", "one-shop").await.unwrap().key;
     let machines = [-10 * MINUTE, 10 * MINUTE].map(|ahead| MachineClock::ahead(&stage, ahead));
     let hosts = [host(&stage, &machines[0]), host(&stage, &machines[1])];
-    let is_active = |_: &Due, outcome: &Result<Refreshed, CallError>| {
-        assert_eq!(outcome.as_ref().unwrap().connection.status, ConnectionStatus::Active);
+    let is_active = |_: &Due, outcome: &SweepOutcome| match outcome {
+        SweepOutcome::Refreshed(refreshed) => assert_eq!(refreshed.connection.status, ConnectionStatus::Active),
+        SweepOutcome::PassedOver(passed_over) => assert_eq!(passed_over.access_token, AccessTokenState::Valid),
+        SweepOutcome::Ended(_) | SweepOutcome::Failed(_) => panic!("{outcome:?}"),
     };
     let mut valid_until = end_of_stored_token(&stage, &key).await;
     let mut renewals = 0;
@@ -267,18 +269,22 @@ async fn a_sweep_that_sends_nothing_says_so() {
     stage.clear_requests();
 
     let ahead = host(&stage, &MachineClock::ahead(&stage, 3 * MINUTE));
-    let mut heard = Vec::new();
+    let mut errors = Vec::new();
     let swept = ahead
-        .sweep(sweep_at(stage.fake.now() + 180, 1), pending(), |_, outcome| heard.push(outcome.clone().unwrap().effect))
+        .sweep(sweep_at(stage.fake.now() + 180, 1), pending(), |_, outcome| {
+            let SweepOutcome::PassedOver(passed_over) = outcome else { panic!("{outcome:?}") };
+            errors.push(passed_over.error.clone());
+        })
         .await
         .unwrap();
-    assert_eq!(swept, Swept { waiting: 1, ..Swept::default() });
-    assert_eq!(swept.to_string(), "0 refreshed, 1 waiting, 0 failed, notices: 0");
+    assert_eq!(swept, Swept { held: 1, ..Swept::default() });
+    assert_eq!(swept.to_string(), "0 refreshed, 1 held, 0 failed, notices: 0");
     // A forced refresh on a machine with a correct clock sends nothing either.
     let alice = customer_id("alice");
-    heard.push(stage.host.refresh(&tenant(0), &alice, None, RefreshMode::Forced).await.unwrap().effect);
-    for effect in heard {
-        let RefreshEffect::NothingSent(error) = effect else { panic!("{effect:?}") };
+    let forced = stage.host.refresh(&tenant(0), &alice, None, RefreshMode::Forced).await.unwrap();
+    let RefreshEffect::NothingSent(error) = forced.effect else { panic!("{:?}", forced.effect) };
+    errors.push(error);
+    for error in errors {
         assert_eq!((error.action().as_str(), error.failure().code.as_str()), ("retry-after", "refresh-in-progress"));
     }
     assert_eq!(stage.fake.requests(), []);

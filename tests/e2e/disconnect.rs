@@ -111,7 +111,7 @@ async fn a_disconnect_says_which_connections_it_has_found() {
     stage.host.link_shops(&tenant(0), &customer_id("alice"), None, &[]).await.unwrap();
     // The customer has not linked the shop, but the connection contains it.
     let ended = disconnect(&stage, DisconnectTarget::Shop(shop), RemoteGrant::Keep).await;
-    assert_eq!(ended.found, [key.clone()]);
+    assert_eq!(ended.found, std::slice::from_ref(&key));
     assert_eq!(disconnect(&stage, DisconnectTarget::All(None), RemoteGrant::Keep).await.found, []);
 
     let again = stage.connect("alice", "one-shop").await.unwrap().key;
@@ -144,7 +144,10 @@ async fn a_shop_without_a_stored_cipher_is_revoked_as_well() {
     let stage = Stage::new();
     let ciphers = |present: bool| {
         let updated = stage.fake.update_seller("one-shop", |seller| {
-            seller.shops.iter_mut().for_each(|shop| shop.cipher = present.then(|| "ROW_late".to_owned()));
+            seller
+                .shops
+                .iter_mut()
+                .for_each(|shop| shop.cipher = present.then(|| "ROW_fixture99cipherThatComesLate".to_owned()));
         });
         updated.unwrap();
     };

@@ -376,9 +376,10 @@ async fn a_shop_that_a_customer_loses_and_gets_back_is_recorded_with_its_call() 
     let (ours, alice) = (tenant(0), customer_id("alice"));
     stage.host.link_shops(&ours, &alice, None, &shops(&[FR, IE])).await.unwrap();
     let before = events(&stage).await.len();
+    let service_id = stage.fake.apps()[0].service_id.clone();
     // Customer alice does not use the first of these shops, so its loss causes no event.
     for shop in ["7490000000000000002", FR] {
-        stage.fake.remove_shop("several-regions", shop).unwrap();
+        stage.fake.deauthorize_shop(&service_id, "several-regions", shop).unwrap();
         stage.refresh("alice", RefreshMode::WhenDue).await.unwrap();
     }
     stage.connect("alice", "several-regions").await.unwrap();

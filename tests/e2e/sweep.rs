@@ -12,9 +12,10 @@ use tiktok_shop_host::ConnectorHost;
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::StaticCredentials;
 use tiktok_shop_host::deadlines::Deadlines;
+use tiktok_shop_host::error::Action;
 use tiktok_shop_host::refresh::RefreshMode;
 use tiktok_shop_host::storage::HostStorage;
-use tiktok_shop_host::sweep::{Sweep, Swept};
+use tiktok_shop_host::sweep::{AccessTokenState, PassedOver, PassedOverReason, Sweep, SweepOutcome, Swept};
 use tiktok_shop_tests::{
     Access, BEGIN, DAY, Interceptor, Passage, SHOPS, Stage, TOKEN_REFRESH, app_credentials, sweep_at, tenant,
 };
@@ -61,8 +62,8 @@ async fn two_hosts_that_sweep_at_the_same_time_refresh_each_connection_once() {
         tokio::join!(stage.host.sweep(sweep(4), pending(), |_, _| ()), other.sweep(sweep(4), pending(), |_, _| ()),);
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
     let (one, two) = (one.unwrap(), two.unwrap());
-    // If a host meets the claim of the other host, it sends nothing, and counts the connection as `waiting`.
-    let all = one.refreshed + two.refreshed + one.waiting + two.waiting;
+    // If a host meets the claim of the other host, it sends nothing, and counts the connection as `held`.
+    let all = one.refreshed + two.refreshed + one.held + two.held;
     assert!(one.refreshed + two.refreshed >= 10 && all <= 20, "{one} and {two}");
     for customer in 0..CUSTOMERS {
         let connection = stage.connection(&format!("customer-{customer}")).await;
@@ -105,14 +106,20 @@ async fn a_refresh_that_gets_no_answer_does_not_delay_the_other_connections() {
     stage.fake.fault_next(TOKEN_REFRESH, "no first byte", Fault::named("no first byte").unwrap());
     let deadlines = Deadlines { first_byte: Duration::from_millis(500), ..Deadlines::default() };
     let host = stage.host_builder().deadlines(deadlines).build().unwrap();
-    let mut order = Vec::new();
-    let swept = host.sweep(sweep(2), pending(), |_, outcome| order.push(outcome.is_ok())).await.unwrap();
+    let swept = host.sweep(sweep(2), pending(), |_, _| ()).await.unwrap();
     assert_eq!(swept, Swept { refreshed: 9, failed: 1, ..Swept::default() });
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
     // The refresh without an answer has left a claim (a note in the token record that one caller sends the refresh
-    // token now). The connection is not due before the claim lapses.
-    let swept = host.sweep(sweep(2), pending(), |_, _| ()).await.unwrap();
-    assert_eq!(swept, Swept::default());
+    // token now). The connection is not due before the claim lapses. Its access token has ended.
+    let mut passed_over = Vec::new();
+    let swept = host.sweep(sweep(2), pending(), |_, outcome| passed_over.push(outcome.clone())).await.unwrap();
+    assert_eq!(swept, Swept { held: 1, unusable: 1, ..Swept::default() });
+    let [SweepOutcome::PassedOver(PassedOver { reason, until, access_token, error })] = &*passed_over else {
+        panic!("{passed_over:?}")
+    };
+    assert_eq!((*reason, *access_token), (PassedOverReason::Held, AccessTokenState::Unusable));
+    assert_eq!((*until, error.failure().code.as_str()), (UnixSeconds(BEGIN + 8 * DAY + 120), "refresh-in-progress"));
+    assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
     stage.advance(121);
     let later = Sweep { now: UnixSeconds(BEGIN + 8 * DAY + 121), ..sweep(2) };
     assert_eq!(host.sweep(later, pending(), |_, _| ()).await.unwrap().refreshed, 1);
@@ -134,7 +141,7 @@ async fn a_stopped_sweep_finishes_the_refreshes_that_have_begun() {
     let stage = due_stage().await;
     let swept = stage.host.sweep(sweep(3), ready(()), |_, _| ()).await.unwrap();
     assert_eq!((swept.stopped, stage.requests_to(TOKEN_REFRESH)), (true, usize::try_from(swept.refreshed).unwrap()));
-    assert!(swept.refreshed <= 3, "{swept}");
+    assert!(swept.refreshed <= 3 && swept.refreshed + swept.left == 10, "{swept}");
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let mut stop = Some(stop);
@@ -152,4 +159,86 @@ async fn a_stopped_sweep_finishes_the_refreshes_that_have_begun() {
     assert!(!rest.stopped && rest.refreshed > 0, "{rest}");
     assert_eq!(stage.requests_to(TOKEN_REFRESH), CUSTOMERS);
     assert!(stage.refresh("customer-0", RefreshMode::WhenDue).await.is_ok());
+}
+
+/// Returns a sweep at the current time of the stage's clocks.
+fn sweep_now(stage: &Stage) -> Sweep {
+    sweep_at(stage.fake.now(), 4)
+}
+
+#[tokio::test]
+async fn connections_that_wait_after_a_failure_are_reported_with_the_end_of_their_pause() {
+    let stage = Stage::new();
+    stage.connect("customer-0", "one-shop").await.unwrap();
+    stage.advance(6 * DAY + 3 * 3600);
+    // TikTok certainly does not act, so the claim is removed and a pause begins.
+    let name = "HTTP 429, no Retry-After";
+    stage.fake.fault_next(TOKEN_REFRESH, name, Fault::named(name).unwrap());
+    let swept = stage.host.sweep(sweep_now(&stage), pending(), |_, _| ()).await.unwrap();
+    assert_eq!(swept, Swept { failed: 1, ..Swept::default() }, "the second list does not count it again");
+
+    for (days, unusable) in [(0, 0), (1, 1)] {
+        // A second failure, after the access token has ended.
+        if days == 1 {
+            stage.advance(DAY);
+            stage.fake.fault_next(TOKEN_REFRESH, name, Fault::named(name).unwrap());
+            let swept = stage.host.sweep(sweep_now(&stage), pending(), |_, _| ()).await.unwrap();
+            assert_eq!(swept, Swept { failed: 1, ..Swept::default() });
+        }
+        stage.clear_requests();
+        let mut seen = Vec::new();
+        let swept = stage
+            .host
+            .sweep(sweep_now(&stage), pending(), |due, outcome| seen.push((due.at, outcome.clone())))
+            .await
+            .unwrap();
+        assert_eq!(swept, Swept { backing_off: 1, unusable, ..Swept::default() });
+        let [(at, SweepOutcome::PassedOver(PassedOver { reason, until, error, .. }))] = &*seen else {
+            panic!("{seen:?}")
+        };
+        assert_eq!(
+            (*reason, until, matches!(error.action(), Action::RetryAfter(_))),
+            (PassedOverReason::BackingOff, at, true)
+        );
+        assert!(*until > UnixSeconds(stage.fake.now()));
+        assert_eq!(stage.fake.requests(), [], "a report sends nothing to TikTok");
+    }
+}
+
+#[tokio::test]
+async fn a_seller_who_has_revoked_is_an_outcome_and_no_failure() {
+    let stage = due_stage().await;
+    stage.fake.deauthorize(&stage.fake.apps()[0].service_id, "one-shop").unwrap();
+    let mut codes = Vec::new();
+    let swept = stage
+        .host
+        .sweep(sweep(3), pending(), |_, outcome| {
+            if let SweepOutcome::Ended(error) = outcome {
+                codes.push(error.failure().code.clone());
+            }
+        })
+        .await
+        .unwrap();
+    assert_eq!(swept, Swept { refreshed: 5, ended: 5, ..Swept::default() });
+    assert_eq!(codes, ["authorization-revoked"; 5]);
+    let again = stage.host.sweep(sweep(3), pending(), |_, _| ()).await.unwrap();
+    assert_eq!(again, Swept::default(), "an ended connection is not due any more");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_overdue_is_not_reported_and_sends_nothing() {
+    let stage = Stage::new();
+    stage.connect("customer-0", "one-shop").await.unwrap();
+    stage.clear_requests();
+    // The renewal becomes due within the next hour. The sweep looks that far ahead.
+    stage.advance(6 * DAY - 1800);
+    for _ in 0..5 {
+        let due = stage.storage.due(UnixSeconds(stage.fake.now()), None, 1).await.unwrap();
+        if !due.is_empty() {
+            break;
+        }
+        let swept = stage.host.sweep(sweep_now(&stage), pending(), |due, _| panic!("{due:?}")).await.unwrap();
+        assert_eq!((swept, stage.fake.requests()), (Swept::default(), vec![]));
+        stage.advance(1800);
+    }
 }

@@ -205,9 +205,11 @@ async fn the_events(stage: &Stage, page: &mut Page, announced: UnixSeconds) -> R
         EventKind::Notice { days: 30, ends: announced },
         EventKind::ConsentRenewed,
         EventKind::Recovered,
+        EventKind::ShopsLost { shops: vec![GERMAN_SHOP.parse()?] },
         EventKind::ReauthorizationRequired(ReauthorizationReason::AuthorizationExpired),
         EventKind::ConsentRenewed,
         EventKind::Recovered,
+        EventKind::ShopsRegained { shops: vec![GERMAN_SHOP.parse()?] },
         EventKind::Disconnected,
     ];
     page.events(&events, &expected)?;

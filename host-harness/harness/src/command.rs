@@ -76,7 +76,10 @@ pub(crate) fn run(
         Some(Command::Man(man)) => man.run(definition(), report)?,
         Some(Command::Sign(sign)) => sign.run(&input::read(io::stdin().lock())?, report)?,
         Some(Command::VerifyWebhook(verify)) => verify.run(&input::read(io::stdin().lock())?, report)?,
-        Some(command) => return runtime::run(command.run(report)),
+        Some(command) => {
+            let stop = report.stop.clone();
+            return runtime::run(command.run(report), &stop);
+        }
     }
     Ok(())
 }

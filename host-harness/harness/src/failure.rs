@@ -16,7 +16,7 @@ use tiktok_shop_sql_storage::OpenError;
 use crate::input::Malformed;
 
 /// Every exit status with its meaning. The program's help and `docs/command-line.md` contain this list.
-pub(crate) const STATUSES: [(u8, &str); 16] = [
+pub(crate) const STATUSES: [(u8, &str); 18] = [
     (0, "success"),
     (
         REFUSED,
@@ -26,6 +26,11 @@ pub(crate) const STATUSES: [(u8, &str); 16] = [
     (UNAVAILABLE, "a component, a database, a key file or a fake is missing or can't be used"),
     (CONSENT, "the consent was not finished: its state is unknown, was used, is too old or belongs to another browser"),
     (ABSENT, "absent: there is nothing of that name, so nothing was changed; --allow-absent makes this a success"),
+    (
+        OVERDUE,
+        "overdue: a sweep passed over a due connection whose access token has ended; the connection does not work until a later sweep renews it",
+    ),
+    (STOPPED, "stopped: a signal ended the command before it was complete; nothing is lost, so run it again"),
     (10, "retry-after: run the same command again after the pause that the error message shows"),
     (11, "reauthorize: the seller must consent again"),
     (12, "misconfigured: an operator must correct the app key, secret, scope, clock or allow list"),
@@ -35,7 +40,7 @@ pub(crate) const STATUSES: [(u8, &str); 16] = [
     (STORAGE_FAILED, "storage-failed: the database failed, or a key is missing; nothing stored was lost"),
     (17, "internal: the connector has a bug"),
     (ENDED_BY_HOST, "the host ended the call: a trap, a deadline, a limit, or no free instance"),
-    (INTERRUPTED, "Ctrl-C was pressed twice"),
+    (INTERRUPTED, "Ctrl-C was pressed while the command finished its running calls, so it stopped at once"),
 ];
 
 const REFUSED: u8 = 1;
@@ -43,6 +48,8 @@ pub(crate) const MALFORMED: u8 = 2;
 const UNAVAILABLE: u8 = 3;
 const CONSENT: u8 = 4;
 const ABSENT: u8 = 5;
+pub(crate) const OVERDUE: u8 = 6;
+const STOPPED: u8 = 7;
 const STORAGE_FAILED: u8 = 16;
 const ENDED_BY_HOST: u8 = 20;
 const INTERRUPTED: u8 = 130;
@@ -62,12 +69,15 @@ pub(crate) enum Failure {
     Consent(ConsentError),
     /// A call failed because the connection is held back after failures. `why` is the latest of these failures, and
     /// `next` says what the user can do about it.
-    HeldBack { error: CallError, why: String, next: String },
+    HeldBack { error: Box<CallError>, why: String, next: String },
     /// The storage failed when the program used it directly, not in a call of the connector.
     Storage(StorageError),
     /// The host keys open none of the stored data keys. The text names the host keys that are missing.
     HostKeys(String),
-    /// Ctrl-C was pressed twice.
+    /// A signal asked the program to end before the command was complete. Everything that had begun was finished. The
+    /// text says what is not done.
+    Stopped(String),
+    /// Ctrl-C was pressed while the command finished its running calls.
     Interrupted,
 }
 
@@ -319,6 +329,7 @@ impl Failure {
             Self::Storage(error) => ErrorReport::of_storage(error),
             Self::HostKeys(text) => ErrorReport::new(STORAGE_FAILED, "storage-failed", text.clone())
                 .with_code("key-unavailable", "name the right host keys; docs/storage.md explains how"),
+            Self::Stopped(text) => ErrorReport::new(STOPPED, "stopped", format!("stopped by a signal: {text}")),
             Self::Interrupted => ErrorReport::new(INTERRUPTED, "interrupted", "stopped at once".to_owned()),
         }
     }

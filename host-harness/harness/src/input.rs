@@ -7,10 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
-use std::io::{self, BufRead, IsTerminal as _, Read};
+use std::io::{self, BufRead, IsTerminal as _, Read, StdinLock};
 
 use serde_json::value::RawValue;
 use tiktok_shop_connector_core::json::{self, Members};
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Failure;
 
 /// The maximum length of JSON input: 16 MiB.
 const MAX_BYTES: u64 = 16 * MIB;
@@ -22,6 +25,24 @@ pub(crate) struct Malformed(String);
 impl Display for Malformed {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Reads standard input with `read`, on a thread of its own, so that a signal can end the program meanwhile.
+pub(crate) async fn standard_input<T: Send + 'static>(
+    stop: &CancellationToken,
+    read: impl FnOnce(StdinLock<'static>) -> Result<T, Malformed> + Send + 'static,
+) -> Result<T, Failure> {
+    let reading = tokio::task::spawn_blocking(move || read(io::stdin().lock()));
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {
+            Err(Failure::Stopped("standard input was not read to its end, and nothing was begun".to_owned()))
+        }
+        read = reading => match read {
+            Ok(read) => Ok(read?),
+            Err(error) => Err(Failure::Unavailable(format!("cannot read standard input: {error}"))),
+        }
     }
 }
 

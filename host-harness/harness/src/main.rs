@@ -11,6 +11,7 @@ mod input;
 mod output;
 mod runtime;
 mod settings;
+mod signals;
 mod usage_error;
 mod version;
 

@@ -1,4 +1,5 @@
-//! Runs a command on the asynchronous runtime, and handles Ctrl-C.
+//! Runs a command on the asynchronous runtime, and lets it finish what is under way when a signal asks the program to
+//! end.
 
 use std::future::Future;
 use std::io;
@@ -7,14 +8,15 @@ use std::time::Duration;
 
 use tiktok_shop_host::log_filter::LogFilter;
 use tokio::runtime::Builder;
-use tokio::signal::ctrl_c;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter};
 use tracing_subscriber::prelude::*;
 
 use crate::failure::Failure;
 use crate::output::note;
+use crate::signals::EndSignals;
 
-/// The time that the program waits after the first Ctrl-C. If the command still runs then, the program prints a note.
+/// The time that the program waits after the first signal. If the command still runs then, the program prints a note.
 const TIME_TO_END: Duration = Duration::from_millis(300);
 
 /// Writes the host library's log to standard error.
@@ -23,31 +25,42 @@ pub(crate) fn log_to_stderr() {
     tracing_subscriber::registry().with(log.with_filter(LevelFilter::DEBUG.and(LogFilter))).init();
 }
 
-/// Runs a command to its end, or until Ctrl-C was pressed twice.
-pub(crate) fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+/// Runs a command to its end. `stop` is cancelled when a signal asks the program to end.
+pub(crate) fn run(command: impl Future<Output = Result<(), Failure>>, stop: &CancellationToken) -> Result<(), Failure> {
     let runtime = Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Unavailable(format!("no runtime: {error}")))?;
-    runtime.block_on(run_until_interrupted(command))
+    let outcome = runtime.block_on(run_until_stopped(command, stop));
+    if matches!(outcome, Err(Failure::Interrupted | Failure::Stopped(_))) {
+        // A thread may still wait for standard input, and the program must not wait for this thread.
+        runtime.shutdown_background();
+    }
+    outcome
 }
 
-/// Runs a command to its end. After the first Ctrl-C the command continues, because a running call may have received
-/// tokens that it must still save. The second Ctrl-C stops the command at once.
-async fn run_until_interrupted(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+/// Runs a command to its end. After the first signal the command continues, because a running call may have received
+/// tokens that it must still save. A command that can begin further work looks at `stop`, and begins nothing more. Only
+/// a later Ctrl-C ends the command at once.
+async fn run_until_stopped(
+    command: impl Future<Output = Result<(), Failure>>,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    let signals = EndSignals::install();
+    let mut signals = signals.map_err(|error| Failure::Unavailable(format!("cannot receive signals: {error}")))?;
     let mut command = pin!(command);
     tokio::select! {
-        // `ctrl_c()` is polled before the command, so that the program notices Ctrl-C from the start of the command.
         biased;
-        Ok(()) = ctrl_c() => {}
+        () = signals.first() => stop.cancel(),
         outcome = command.as_mut() => return outcome,
     }
-    // A command that stops at Ctrl-C, such as `fake`, needs no note.
+    // A command that ends soon, such as `fake`, needs no note.
     if let Ok(outcome) = tokio::time::timeout(TIME_TO_END, command.as_mut()).await {
         return outcome;
     }
-    note("waiting for running calls to finish; press Ctrl-C again to stop at once");
+    let another_interrupt = signals.another_interrupt();
+    note("waiting for running calls to finish; Ctrl-C now stops at once and may lose tokens");
     tokio::select! {
         biased;
         outcome = command => outcome,
-        _ = ctrl_c() => Err(Failure::Interrupted),
+        () = another_interrupt => Err(Failure::Interrupted),
     }
 }

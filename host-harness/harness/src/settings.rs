@@ -267,6 +267,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         let (credentials, tenant) = (Arc::new(credentials), tenants.tenant);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
+        report.check_stop()?;
         Ok(OpenedStorage {
             storage,
             keys,
@@ -355,6 +356,8 @@ impl<T: TenantArgs> HostArgs<T> {
             Some(reason) => host.because(reason.clone()),
             None => host,
         };
+        // Compiling the component takes a while. A signal may have arrived meanwhile.
+        report.check_stop()?;
         Ok(OpenedHost { host, opened, fake })
     }
 }

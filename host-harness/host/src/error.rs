@@ -122,7 +122,7 @@ pub struct ConnectorError {
     pub(crate) plugin: Plugin,
     pub(crate) action: Action,
     pub(crate) failure: Failure,
-    pub(crate) proxy_error: Option<ProxyError>,
+    pub(crate) proxy_error: Option<Box<ProxyError>>,
 }
 
 impl ConnectorError {
@@ -152,7 +152,7 @@ impl ConnectorError {
     pub(crate) fn with_proxy_error(mut self, proxy_error: Option<ProxyError>) -> Self {
         if let Some(error) = proxy_error.filter(|_| self.failure.code == Cause::TikTokUnreachable.code()) {
             self.failure.detail = format!("Nothing was sent to TikTok Shop: {error}.");
-            self.proxy_error = Some(error);
+            self.proxy_error = Some(Box::new(error));
         }
         self
     }
@@ -173,7 +173,7 @@ impl ConnectorError {
     /// no proxy is used.
     #[must_use]
     pub fn proxy_error(&self) -> Option<&ProxyError> {
-        self.proxy_error.as_ref()
+        self.proxy_error.as_deref()
     }
 
     /// Returns how long to wait before the call is repeated, at most one hour. `None` if the action is not
@@ -271,7 +271,9 @@ impl fmt::Display for Failure {
 
 /// The codes on which a host may branch. They do not change within a major version.
 pub mod codes {
-    pub use tiktok_shop_connector_core::error::code::{NOT_CONNECTED, WEBHOOK_MALFORMED, WEBHOOK_SIGNATURE_INVALID};
+    pub use tiktok_shop_connector_core::error::code::{
+        BACKING_OFF, NOT_CONNECTED, REFRESH_IN_PROGRESS, WEBHOOK_MALFORMED, WEBHOOK_SIGNATURE_INVALID,
+    };
 }
 
 /// A resource that a limit restricts.

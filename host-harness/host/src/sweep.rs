@@ -1,21 +1,26 @@
-//! Refreshes the due connections of all tenants, and writes expiry notices about authorizations that end.
+//! Refreshes the due connections of all tenants, reports the connections that it passes over, and writes expiry notices
+//! about authorizations that end.
 
 mod notice;
+mod outcome;
 
-use std::fmt;
+use std::collections::HashSet;
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use tiktok_shop_connector_core::time::UnixSeconds as CoreSeconds;
+use tiktok_shop_connector_core::token::{Expiry, MAX_BACK_OFF, latest_due_at};
 
-use crate::connection::UnixSeconds;
-use crate::error::CallError;
+pub use self::outcome::{AccessTokenState, PassedOver, PassedOverReason, SweepOutcome, Swept};
+use crate::connection::{Connection, ConnectionKey, UnixSeconds};
 use crate::events::Cause;
 use crate::host::ConnectorHost;
-use crate::refresh::{RefreshEffect, RefreshMode, Refreshed};
+use crate::id::TenantId;
+use crate::refresh::RefreshMode;
 use crate::storage::{Due, StorageError, run_within};
 
 /// The settings of a sweep.
@@ -28,7 +33,7 @@ pub struct Sweep {
     /// [`Limits::concurrent_calls`](crate::limits::Limits::concurrent_calls) to other calls. One tenant may use only a
     /// share of the concurrent calls ([`Limits::tenant_percent`](crate::limits::Limits::tenant_percent)). Choose a
     /// number below this share. Otherwise refreshes of one tenant wait for an instance, and may end in
-    /// [`CallError::Busy`].
+    /// [`CallError::Busy`](crate::CallError::Busy).
     pub concurrency: NonZeroUsize,
     /// The sweep waits for a random part of this time before it starts. So the hosts of a fleet rarely work on the same
     /// connections, even if all hosts begin a sweep in the same minute.
@@ -43,23 +48,6 @@ impl Sweep {
     }
 }
 
-/// The result of a sweep.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// The number of connections that were refreshed: TikTok was asked, and its answer is stored.
-    pub refreshed: u64,
-    /// The number of connections for which nothing was sent ([`RefreshEffect::NothingSent`]), for example because
-    /// another host is refreshing them, or because this host's clock is ahead of the clock of the storage.
-    pub waiting: u64,
-    /// The number of connections that could not be refreshed. For most of these connections, the row contains the
-    /// failure, and a refresh is due again later.
-    pub failed: u64,
-    /// The number of expiry notices that were written: see [`EventKind::Notice`](crate::events::EventKind::Notice).
-    pub notices: u64,
-    /// Whether `stop` ended the sweep early. Refreshes that had begun were finished.
-    pub stopped: bool,
-}
-
 /// Why a sweep ended early. The storage could not list the due connections or the authorizations that end, or could not
 /// look up or store an expiry notice. Refreshes that had begun were finished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,10 +59,32 @@ pub struct SweepError {
     pub swept: Swept,
 }
 
-/// A due connection of a page, and the due connection before it in the list.
+/// The two lists that a sweep works off, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum List {
+    /// The connections that are due now.
+    Due,
+    /// The connections for which the storage has a later time, up to the longest pause after a failure. Some of them
+    /// are overdue, and wait only for the end of a claim or of a pause. All others are not due.
+    DueLater,
+}
+
+/// A connection of a page, and the connection before it in the list.
 struct Listed {
     predecessor: Option<Due>,
     due: Due,
+}
+
+/// The course of a sweep.
+struct Course<E> {
+    sweep: Sweep,
+    swept: Swept,
+    on_each: E,
+    /// The last entry of the list of due connections.
+    last: Option<Due>,
+    /// The connections that this sweep could not refresh. After a failure, the storage has a later time for them, so
+    /// the second list contains them again.
+    not_refreshed: HashSet<(TenantId, ConnectionKey)>,
 }
 
 /// The number of entries in one page of a list. A page of this size has enough entries for many concurrent calls, and
@@ -82,9 +92,12 @@ struct Listed {
 const PAGE: usize = 500;
 
 impl ConnectorHost {
-    /// Refreshes every due connection once. Then writes expiry notices about authorizations that end within 30 days, 7
-    /// days or 1 day. If `stop` completes, the sweep ends early. `on_each` is called after each refresh. Up to
-    /// `concurrency` refreshes run at the same time. While one of them is slow, the others go on.
+    /// Refreshes every due connection once. Then reports the due connections that it can't refresh now: see
+    /// [`PassedOver`]. Then writes expiry notices about authorizations that end within 30 days, 7 days or 1 day. If
+    /// `stop` completes, the sweep begins no further refresh, finishes the refreshes that have begun, and counts the
+    /// connections that are still due. `on_each` is called for each connection that was refreshed or passed over, whose
+    /// authorization has ended, or whose refresh failed. Up to `concurrency` refreshes run at the same time. While one
+    /// of them is slow, the others go on.
     ///
     /// All hosts of a fleet may sweep at the same time. If two hosts refresh the same connection, only one host renews
     /// its tokens. Each host shuffles every page and skips connections that another host has refreshed or is
@@ -96,34 +109,76 @@ impl ConnectorHost {
         &self,
         sweep: Sweep,
         stop: impl Future<Output = ()>,
-        mut on_each: impl FnMut(&Due, &Result<Refreshed, CallError>),
+        on_each: impl FnMut(&Due, &SweepOutcome),
     ) -> Result<Swept, SweepError> {
-        let mut swept = Swept::default();
+        let swept = Swept::default();
+        let mut course = Course { sweep, swept, on_each, last: None, not_refreshed: HashSet::new() };
         let mut stop = pin!(stop);
         let start = pin!(tokio::time::sleep(self.random_part_of(sweep.jitter)));
         if let Either::Right(_) = select(start, stop.as_mut()).await {
-            return Ok(Swept { stopped: true, ..swept });
+            course.swept.stopped = true;
         }
+        let done = self.run_sweep(&mut course, stop).await;
+        let swept = course.swept;
+        done.map(|()| swept).map_err(|source| SweepError { source, swept })
+    }
+
+    async fn run_sweep<E: FnMut(&Due, &SweepOutcome)>(
+        &self,
+        course: &mut Course<E>,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), StorageError> {
+        for list in [List::Due, List::DueLater] {
+            if !course.swept.stopped {
+                self.work_off(list, course, stop.as_mut()).await?;
+            }
+        }
+        if !course.swept.stopped {
+            self.write_notices(course.sweep.now, stop, &mut course.swept).await?;
+        }
+        if course.swept.stopped {
+            course.swept.left = self.count_due(course.sweep.now).await?;
+        }
+        Ok(())
+    }
+
+    /// Works off a list, page by page.
+    async fn work_off<E: FnMut(&Due, &SweepOutcome)>(
+        &self,
+        list: List,
+        course: &mut Course<E>,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), StorageError> {
+        let now = course.sweep.now;
+        let by = match list {
+            List::Due => now,
+            List::DueLater => UnixSeconds(now.0.saturating_add(MAX_BACK_OFF)),
+        };
         let mut waiting = Vec::new().into_iter();
-        let mut last: Option<Due> = None;
         let mut listed_all = None;
         let mut running = FuturesUnordered::new();
         loop {
-            while running.len() < sweep.concurrency.get() && !swept.stopped && listed_all.is_none() {
+            while running.len() < course.sweep.concurrency.get() && !course.swept.stopped && listed_all.is_none() {
                 match waiting.next() {
                     Some(listed) => {
                         // Each refresh runs on its own task. Otherwise the refreshes would stand still while this loop
                         // loads the next page. A refresh that stands still may hold the database connection that the
                         // loading needs.
-                        running.push(tokio::spawn(self.clone().refresh_due(sweep.now, listed)));
+                        match list {
+                            List::Due => running.push(tokio::spawn(self.clone().refresh_due(now, listed))),
+                            List::DueLater if course.is_new(&listed.due) => {
+                                running.push(tokio::spawn(self.clone().refresh_if_overdue(now, listed.due)));
+                            }
+                            List::DueLater => {}
+                        }
                     }
                     None => {
-                        match run_within(self.storage_timeout(), self.storage().due(sweep.now, last.as_ref(), PAGE))
+                        match run_within(self.storage_timeout(), self.storage().due(by, course.last.as_ref(), PAGE))
                             .await
                         {
                             Ok(page) if page.is_empty() => listed_all = Some(Ok(())),
                             Ok(page) => {
-                                let predecessor = std::mem::replace(&mut last, page.last().cloned());
+                                let predecessor = std::mem::replace(&mut course.last, page.last().cloned());
                                 waiting = self.in_random_order(predecessor, page).into_iter();
                             }
                             Err(source) => listed_all = Some(Err(source)),
@@ -131,13 +186,13 @@ impl ConnectorHost {
                     }
                 }
             }
-            let ended = if swept.stopped {
+            let ended = if course.swept.stopped {
                 running.next().await
             } else {
                 match select(running.next(), stop.as_mut()).await {
                     Either::Left((ended, _)) => ended,
                     Either::Right(_) => {
-                        swept.stopped = true;
+                        course.swept.stopped = true;
                         continue;
                     }
                 }
@@ -146,26 +201,13 @@ impl ConnectorHost {
             // A panic is a bug of this program and no failure of this connection, so it is not counted as a failed
             // refresh.
             let Ok((due, Some(outcome))) = ended else { continue };
-            match &outcome {
-                Ok(Refreshed { effect: RefreshEffect::Renewed | RefreshEffect::ShopsRead, .. }) => swept.refreshed += 1,
-                Ok(Refreshed { effect: RefreshEffect::NothingSent(_), .. }) => swept.waiting += 1,
-                Err(_) => swept.failed += 1,
-            }
-            on_each(&due, &outcome);
+            course.record(&due, &outcome);
         }
-        let done = match listed_all {
-            Some(Ok(())) if !swept.stopped => self.write_notices(sweep.now, stop, &mut swept).await,
-            Some(outcome) => outcome,
-            None => Ok(()),
-        };
-        match done {
-            Ok(()) => Ok(swept),
-            Err(source) => Err(SweepError { source, swept }),
-        }
+        listed_all.unwrap_or(Ok(()))
     }
 
     /// Refreshes a connection if it is still due. The outcome is `None` if it is no longer due.
-    async fn refresh_due(self, now: UnixSeconds, listed: Listed) -> (Due, Option<Result<Refreshed, CallError>>) {
+    async fn refresh_due(self, now: UnixSeconds, listed: Listed) -> (Due, Option<SweepOutcome>) {
         let Listed { predecessor, due } = listed;
         // Ask for the first due entry after the predecessor. If that entry comes later in the order than this
         // connection, the connection is no longer due. If the storage fails, the connection is refreshed anyway,
@@ -174,10 +216,39 @@ impl ConnectorHost {
         if first.is_ok_and(|first| first.first().is_none_or(|first| *first > due)) {
             return (due, None);
         }
-        let Due { tenant, key, .. } = &due;
-        let origin = self.origin(Cause::Sweep);
-        let outcome = self.refresh_from(origin, tenant, &key.customer, Some(&key.account), RefreshMode::WhenDue).await;
+        let outcome = self.refresh_listed(&due).await;
         (due, Some(outcome))
+    }
+
+    /// Refreshes a connection that is overdue, although the storage has a later time for it. Usually the connector
+    /// answers that another call holds the refresh token, or that a pause has not ended. It then sends nothing to
+    /// TikTok. The outcome is `None` if the connection is not overdue.
+    async fn refresh_if_overdue(self, now: UnixSeconds, due: Due) -> (Due, Option<SweepOutcome>) {
+        let row = run_within(self.storage_timeout(), self.storage().load_row(&due.tenant, &due.key)).await;
+        // If the storage fails or has no row, the connector is asked, because it checks the token record.
+        if row.is_ok_and(|row| row.is_some_and(|row| !is_overdue(&row.row.connection, now))) {
+            return (due, None);
+        }
+        let outcome = self.refresh_listed(&due).await.with_next_attempt(due.at);
+        (due, Some(outcome))
+    }
+
+    async fn refresh_listed(&self, due: &Due) -> SweepOutcome {
+        let Due { tenant, key, .. } = due;
+        let origin = self.origin(Cause::Sweep);
+        let result = self.refresh_from(origin, tenant, &key.customer, Some(&key.account), RefreshMode::WhenDue).await;
+        SweepOutcome::of(result, UnixSeconds(self.sandbox.clock.wall().as_secs()))
+    }
+
+    /// Counts the connections that are due now.
+    async fn count_due(&self, now: UnixSeconds) -> Result<u64, StorageError> {
+        let (mut number, mut last): (u64, Option<Due>) = (0, None);
+        loop {
+            let page = run_within(self.storage_timeout(), self.storage().due(now, last.as_ref(), PAGE)).await?;
+            let Some(due) = page.last() else { return Ok(number) };
+            last = Some(due.clone());
+            number += page.len() as u64;
+        }
     }
 
     /// Shuffles a page. If the source of randomness fails, the page keeps its order.
@@ -190,13 +261,44 @@ impl ConnectorHost {
     }
 }
 
-impl fmt::Display for Swept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { refreshed, waiting, failed, notices, stopped } = self;
-        write!(f, "{refreshed} refreshed, ")?;
-        if *waiting > 0 {
-            write!(f, "{waiting} waiting, ")?;
+impl<E: FnMut(&Due, &SweepOutcome)> Course<E> {
+    /// Returns whether an entry of the second list is new to this sweep. The entries of the first list are not.
+    fn is_new(&self, due: &Due) -> bool {
+        due.at > self.sweep.now && !self.not_refreshed.contains(&(due.tenant.clone(), due.key.clone()))
+    }
+
+    fn record(&mut self, due: &Due, outcome: &SweepOutcome) {
+        self.swept.count(outcome);
+        if !matches!(outcome, SweepOutcome::Refreshed(_)) {
+            self.not_refreshed.insert((due.tenant.clone(), due.key.clone()));
         }
-        write!(f, "{failed} failed, notices: {notices}{}", if *stopped { ", stopped" } else { "" })
+        (self.on_each)(due, outcome);
+    }
+}
+
+/// Returns whether the renewal of the connection's tokens is certainly due at `now`. The row does not contain the exact
+/// due time, so the latest possible due time decides.
+fn is_overdue(connection: &Connection, now: UnixSeconds) -> bool {
+    let core = |at: UnixSeconds| CoreSeconds::new(at.0);
+    let expiry = connection.access_expires_at.map_or(Expiry::Unknown, |end| Expiry::At(core(end)));
+    core(now) >= latest_due_at(expiry, core(connection.refreshed_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_overdue_after_its_latest_due_time() {
+        const HOUR: u64 = 3_600;
+        let key = ConnectionKey { customer: "customer".parse().unwrap(), account: "account".parse().unwrap() };
+        let issued = UnixSeconds(1_767_225_600);
+        let after = |hours: u64| UnixSeconds(issued.0 + hours * HOUR);
+        let table = [(Some(after(7 * 24)), 6 * 24 + 2), (Some(after(8)), 5), (None, 6)];
+        for (access_expires_at, hours) in table {
+            let connection = Connection { access_expires_at, refreshed_at: issued, ..Connection::new(key.clone()) };
+            let overdue = |at: UnixSeconds| is_overdue(&connection, at);
+            assert_eq!((overdue(UnixSeconds(after(hours).0 - 1)), overdue(after(hours))), (false, true), "{hours} h");
+        }
     }
 }

@@ -34,7 +34,7 @@ fn options(address: String) -> Options {
 fn why(error: KeyError) -> String {
     match error {
         KeyError::Unavailable { why, .. } => why,
-        other => panic!("{other}"),
+        other @ (KeyError::Unknown(_) | KeyError::Mismatch(_)) => panic!("{other}"),
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use fake_tiktok_shop::Launch;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// A fake TikTok Shop on 127.0.0.1, for tests and demos: consent page, tokens, authorized shops.
 #[derive(Parser)]
@@ -42,5 +43,10 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     // If standard output is closed, the fake serves requests nevertheless.
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 
-    tokio::signal::ctrl_c().await.map_err(|error| error.to_string())
+    // As the first process of a container, a program ignores SIGTERM unless it handles the signal.
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed.map_err(|error| error.to_string()),
+        _ = terminate.recv() => Ok(()),
+    }
 }

@@ -1,7 +1,6 @@
 //! `call`: sends a signed request to TikTok Shop's API.
 
 use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -109,7 +108,9 @@ impl Call {
         let mut request = CallRequest::new(scope, method, path);
         request.query = query;
         request.content_type = content_type;
-        request.body = body_file.map(|path| body(&path)).transpose()?;
+        if let Some(path) = body_file {
+            request.body = Some(body(&path, report).await?);
+        }
 
         let OpenedHost { host, opened, fake } = settings.open(report).await?;
         let (shop, account) = match request.scope.clone() {
@@ -130,9 +131,10 @@ impl Call {
     }
 }
 
-fn body(path: &PathBuf) -> Result<Vec<u8>, Failure> {
+async fn body(path: &PathBuf, report: &Report) -> Result<Vec<u8>, Failure> {
     if path.as_os_str() == "-" {
-        return Ok(input::bytes(io::stdin().lock(), "standard input", MAX_BYTES)?);
+        let read = |stdin| input::bytes(stdin, "standard input", MAX_BYTES);
+        return input::standard_input(&report.stop, read).await;
     }
     let name = path.display().to_string();
     let file = File::open(path).map_err(|error| Failure::Malformed(format!("{name}: {error}")))?;

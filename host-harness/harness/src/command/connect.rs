@@ -1,7 +1,5 @@
 //! `connect`: finishes a consent.
 
-use std::io;
-
 use clap::Args;
 use tiktok_shop_connector_core::callback::check_form;
 use tiktok_shop_host::connection::{Connection, ShopPolicy};
@@ -61,8 +59,10 @@ const MAX_BYTES: u64 = 64 * 1024;
 impl Connect {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         ask("Paste the address to which the browser was sent back, and press Enter:");
-        let line = input::line(io::stdin().lock(), MAX_BYTES).map_err(|error| {
-            Failure::Malformed(format!("{error}; expected only the address to which the browser was sent back"))
+        let read = input::standard_input(&report.stop, |stdin| input::line(stdin, MAX_BYTES)).await;
+        let line = read.map_err(|failure| {
+            let Failure::Malformed(what) = failure else { return failure };
+            Failure::Malformed(format!("{what}; expected only the address to which the browser was sent back"))
         })?;
         let query = query(&line)?;
         let OpenedHost { host, opened, .. } = self.settings.open_or_create(Creation::Any, report).await?;

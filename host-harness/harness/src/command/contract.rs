@@ -69,13 +69,16 @@ impl Contract {
             return Err(Failure::Malformed("this database contains connections; use an empty one".to_owned()));
         }
         let bar = report.begin_progress("Checking", contract::checks().count() as u64);
-        let outcomes = contract::run(storage, |outcome| {
+        let stop = report.stop.clone();
+        let checks = contract::run(storage, |outcome| {
             bar.inc(1);
             print(outcome, report);
             report.flush();
-        })
-        .await
-        .outcomes;
+        });
+        // The checks write only into an empty database, so they can end at any point.
+        let Some(contract::Report { outcomes, .. }) = stop.run_until_cancelled(checks).await else {
+            return Err(Failure::Stopped("not every promise was checked".to_owned()));
+        };
         report.end_progress();
         let broken = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count() as u64;
         if broken > 0 {

@@ -64,6 +64,10 @@ impl Events {
             left = left.saturating_sub(page.len());
             page.iter().for_each(|event| print(event, report));
             report.flush();
+            if report.stop.is_cancelled() && left > 0 {
+                let EventPosition(last) = last.position;
+                return Err(Failure::Stopped(format!("continue with --after {last}")));
+            }
         }
         if let (0, Some(EventPosition(last)), false) = (left, after, report.is_json()) {
             report.note(&format!("there may be more events; continue with --after {last}"));

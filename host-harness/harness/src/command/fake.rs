@@ -2,7 +2,6 @@
 
 use clap::Args;
 use fake_tiktok_shop::Launch;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 use crate::output::Report;
@@ -26,13 +25,11 @@ Example:
   Fake TikTok Shop is listening on 127.0.0.1:4010. All keys and secrets are invented.
   …
 
-Exit status: 0 if Ctrl-C ended the fake; 2 if the port is in use or the redirect is not an address.";
+Exit status: 0 if Ctrl-C or SIGTERM ended the fake, or its terminal was closed; 2 if the port is in
+use or the redirect is not an address.";
 
 impl Fake {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        // The handler is installed first, so that Ctrl-C works even before the line about it is printed.
-        let mut interrupts =
-            signal(SignalKind::interrupt()).map_err(|error| Failure::Unavailable(error.to_string()))?;
         let fake = self.launch.start().map_err(Failure::Malformed)?;
         if report.is_json() {
             report.json(&fake.announcement_json());
@@ -43,7 +40,7 @@ impl Fake {
             report.line("Stop it with Ctrl-C.");
         }
         report.flush();
-        interrupts.recv().await;
+        report.stop.cancelled().await;
         Ok(())
     }
 }

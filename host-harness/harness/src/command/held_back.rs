@@ -25,7 +25,7 @@ impl Subject<'_> {
             return error.into();
         }
         match self.past_failure().await {
-            Some(past) => Failure::HeldBack { error, why: latest(&past), next: self.next() },
+            Some(past) => Failure::HeldBack { error: Box::new(error), why: latest(&past), next: self.next() },
             None => error.into(),
         }
     }

@@ -4,17 +4,16 @@ use std::io::{self, IsTerminal as _};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
-use tiktok_shop_host::CallError;
 use tiktok_shop_host::connection::UnixSeconds;
-use tiktok_shop_host::refresh::{RefreshEffect, Refreshed};
+use tiktok_shop_host::error::ConnectorError;
 use tiktok_shop_host::storage::{Due, HostStorage};
-use tiktok_shop_host::sweep::{Sweep, SweepError, Swept};
-use tokio::signal::ctrl_c;
+use tiktok_shop_host::sweep::{AccessTokenState, PassedOver, PassedOverReason, Sweep, SweepError, SweepOutcome, Swept};
 
 use crate::failure::Failure;
-use crate::output::{BAD, GOOD, Report};
+use crate::output::{BAD, GOOD, Report, time};
 use crate::settings::{AllTenants, HostArgs, OpenedHost};
 
 /// Refresh all due connections, and write notices about expiring authorizations
@@ -32,10 +31,18 @@ pub(crate) struct SweepConnections {
 const AFTER_HELP: &str = "\
 A platform should sweep every few minutes. The sweep covers all tenants, and takes their apps from
 the configuration file. So there is no option --tenant, and TIKTOK_SHOP_TENANT only names the tenant
-whose app is in the environment. The command prints a line for each connection that could not be
-refreshed, for example because its tenant has no app. At the end it prints a summary. With --json,
-it also prints a line for each refreshed connection. After Ctrl-C, the sweep finishes the refreshes
-that have begun, and then stops.
+whose app is in the environment. The command prints a line for each due connection that was not
+refreshed, and at the end a summary. With --json, it also prints a line for each refreshed
+connection. The words in the lines and in the summary:
+
+  failed       the refresh failed, for example because the tenant has no app
+  held         another process is refreshing the connection, or a process was killed while it did;
+               the refresh token is locked for at most 120 s
+  backing-off  the latest refreshes failed, and the next one is not allowed yet
+  ended        the authorization has ended, for example because the seller has revoked it; only a
+               new consent helps; later sweeps leave the connection out
+  unusable     how many of the held and backing-off connections have no valid access token; these
+               connections do not work until a later sweep refreshes them
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
 
@@ -43,14 +50,17 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE:
   0 refreshed, 0 failed, notices: 0
 
   $ tiktok-shop-harness sweep --concurrency 4 --json
-  {\"refreshed\":0,\"waiting\":0,\"failed\":0,\"notices\":0,\"stopped\":false}
+  {\"refreshed\":0,\"ended\":0,\"held\":0,\"backing_off\":0,\"unusable\":0,\"failed\":0,\"notices\":0,…}
 
-The summary counts a connection as waiting if nothing was sent for it, for example because another
-process is refreshing it. If connections wait in every sweep, compare this machine's clock with the
-clock of the database.
+If connections are held in every sweep, compare this machine's clock with the clock of the database.
 
-Exit status: 0 if every due connection was refreshed or is waiting; 1 if one could not be refreshed;
-16 if the database fails; for others see tiktok-shop-harness --help.";
+After Ctrl-C, SIGTERM or SIGHUP, the sweep finishes the refreshes that have begun, begins no others,
+and prints how many connections are still due.
+
+Exit status, for an alert on every status except 0: 0 if each due connection was refreshed, has
+ended, or waits with a valid access token, and also if a signal stopped the sweep; 1 if a refresh
+failed; 6 if no refresh failed but a waiting connection is unusable; 16 if the database fails; for
+others see tiktok-shop-harness --help.";
 
 /// The maximum number of due connections that the command reads from the storage in one call.
 const PAGE: usize = 500;
@@ -60,9 +70,15 @@ struct Line<'a> {
     tenant: &'a str,
     customer: &'a str,
     account: &'a str,
-    /// `refreshed` or `nothing-sent` if the call succeeded. If the call failed, the case of its error, such as
+    /// `refreshed`, `held`, `backing-off`, `ended`, or if the refresh failed, the case of its error, such as
     /// `retry-after`.
     outcome: &'a str,
+    /// If the connection was passed over, the time after which a sweep can refresh it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+    /// If the connection was passed over, whether it works until then: `valid` or `unusable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
 }
@@ -70,10 +86,14 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct SweptLine {
     refreshed: u64,
-    waiting: u64,
+    ended: u64,
+    held: u64,
+    backing_off: u64,
+    unusable: u64,
     failed: u64,
     notices: u64,
     stopped: bool,
+    left: u64,
 }
 
 impl SweepConnections {
@@ -85,15 +105,11 @@ impl SweepConnections {
         let due = if io::stderr().is_terminal() { count_due(&*opened.storage, now).await? } else { 0 };
         let bar = report.begin_progress("Refreshing", due);
         let sweep = Sweep { jitter: Duration::ZERO, ..Sweep::new(now, concurrency) };
-        let stop = async {
-            // If Ctrl-C can't be received, the sweep runs to its end.
-            if ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
+        let stop = report.stop.clone();
         let swept = host
-            .sweep(sweep, stop, |due, outcome| {
-                bar.inc(1);
+            .sweep(sweep, stop.cancelled(), |due, outcome| {
+                // The bar does not count the connections that the sweep only reports.
+                bar.inc(u64::from(due.at <= now));
                 print(due, outcome, report);
             })
             .await;
@@ -102,14 +118,16 @@ impl SweepConnections {
             Ok(swept) => (swept, None),
             Err(SweepError { source, swept }) => (swept, Some(source)),
         };
-        let Swept { refreshed, waiting, failed, notices, stopped } = swept;
+        let Swept { refreshed, ended, held, backing_off, unusable, failed, notices, stopped, left } = swept;
         if failed > 0 {
             report.set_refused();
+        } else if unusable > 0 {
+            report.set_overdue();
         }
         if report.is_json() {
-            report.json(&SweptLine { refreshed, waiting, failed, notices, stopped });
+            report.json(&SweptLine { refreshed, ended, held, backing_off, unusable, failed, notices, stopped, left });
         } else {
-            report.styled(if failed > 0 { BAD } else { GOOD }, &swept.to_string());
+            report.styled(if failed + unusable > 0 { BAD } else { GOOD }, &swept.to_string());
         }
         report.flush();
         failure.map_or(Ok(()), |failure| Err(failure.into()))
@@ -127,30 +145,58 @@ async fn count_due(storage: &dyn HostStorage, now: UnixSeconds) -> Result<u64, F
     }
 }
 
-fn print(due: &Due, outcome: &Result<Refreshed, CallError>, report: &mut Report) {
+fn print(due: &Due, outcome: &SweepOutcome, report: &mut Report) {
     let Due { tenant, key, .. } = due;
+    let (tenant, customer, account) = (tenant.as_str(), key.customer.as_str(), key.account.as_str());
+    let (word, passed_over, why) = match outcome {
+        SweepOutcome::Refreshed(_) => ("refreshed", None, None),
+        SweepOutcome::PassedOver(passed_over) => {
+            (passed_over.reason.as_str(), Some(passed_over), Some(passed_over.error.failure().to_string()))
+        }
+        SweepOutcome::Ended(error) => ("ended", None, Some(ended(error))),
+        SweepOutcome::Failed(error) => {
+            let error = report.error_report(&error.clone().into());
+            (error.case, None, Some(error.line()))
+        }
+    };
     if report.is_json() {
-        let (outcome, why) = match outcome {
-            Ok(Refreshed { effect: RefreshEffect::Renewed | RefreshEffect::ShopsRead, .. }) => ("refreshed", None),
-            Ok(Refreshed { effect: RefreshEffect::NothingSent(error), .. }) => {
-                ("nothing-sent", Some(error.failure().to_string()))
-            }
-            Err(error) => {
-                let error = report.error_report(&error.clone().into());
-                (error.case, Some(error.line()))
-            }
-        };
-        report.json(&Line {
-            tenant: tenant.as_str(),
-            customer: key.customer.as_str(),
-            account: key.account.as_str(),
-            outcome,
-            why,
-        });
+        let until = passed_over.map(|passed_over| passed_over.until.0);
+        let access_token = passed_over.map(|passed_over| passed_over.access_token.as_str());
+        report.json(&Line { tenant, customer, account, outcome: word, until, access_token, why });
         report.flush();
-    } else if let Err(error) = outcome {
-        let why = report.error_report(&error.clone().into()).line();
-        report.styled(BAD, &format!("tenant {tenant}, customer {}, account {}: {why}", key.customer, key.account));
+    } else if let Some(why) = why {
+        let (style, text) = match outcome {
+            SweepOutcome::Refreshed(_) | SweepOutcome::Failed(_) => (BAD, why),
+            SweepOutcome::Ended(_) => (Style::new(), why),
+            SweepOutcome::PassedOver(passed_over) => (style_of(passed_over), waits(passed_over)),
+        };
+        report.styled(style, &format!("tenant {tenant}, customer {customer}, account {account}: {text}"));
         report.flush();
     }
+}
+
+/// Returns why an authorization has ended, and what to do.
+fn ended(error: &ConnectorError) -> String {
+    let why = error.failure().to_string();
+    format!("ended: {}. Next: run authorization-url, and let the seller consent again", why.trim_end_matches('.'))
+}
+
+fn style_of(passed_over: &PassedOver) -> Style {
+    match passed_over.access_token {
+        AccessTokenState::Valid => Style::new(),
+        AccessTokenState::Unusable => BAD,
+    }
+}
+
+/// Returns why a connection was passed over, until when, and whether it works until then.
+fn waits(PassedOver { reason, until, access_token, .. }: &PassedOver) -> String {
+    let why = match reason {
+        PassedOverReason::Held => "another call is refreshing it, or was killed while it did",
+        PassedOverReason::BackingOff => "the latest refreshes failed",
+    };
+    let meanwhile = match access_token {
+        AccessTokenState::Valid => "works until then",
+        AccessTokenState::Unusable => "unusable until then, because its access token has ended",
+    };
+    format!("{} until {}: {why}; {meanwhile}", reason.as_str(), time(*until))
 }

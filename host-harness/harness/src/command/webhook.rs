@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::ready;
-use std::io;
 
 use anstyle::Style;
 use clap::Args;
@@ -94,7 +93,8 @@ struct OwnerLine<'a> {
 
 impl AcceptWebhook {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let body = input::bytes(io::stdin().lock(), "standard input", MAX_BYTES)?;
+        let read = |stdin| input::bytes(stdin, "standard input", MAX_BYTES);
+        let body = input::standard_input(&report.stop, read).await?;
         let OpenedHost { host, opened, .. } = self.settings.open(report).await?;
         let mut event = None;
         let reply = host

@@ -13,9 +13,16 @@ use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tiktok_shop_host::seal::KeyError;
+use tokio_util::sync::CancellationToken;
 
 use super::terminal::{DIM, error, moves_a_terminal, note, visible, warning, write_stderr};
-use crate::failure::{ErrorReport, Failure, MALFORMED};
+use crate::failure::{ErrorReport, Failure, MALFORMED, OVERDUE};
+
+/// The error of a write to a terminal that was closed.
+const EIO: i32 = 5;
+
+/// What [`Report::check_stop`] says.
+const NOT_BEGUN: &str = "nothing was begun; run the same command again";
 
 const PROGRESS_BAR: &str = "{prefix} {bar:30} {pos}/{len} {elapsed}";
 
@@ -48,12 +55,16 @@ impl LastKeyError {
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) last_key_error: LastKeyError,
+    /// Cancelled when a signal asks the program to end. A command then begins nothing more.
+    pub(crate) stop: CancellationToken,
     results: String,
     warnings: Vec<String>,
     status: u8,
     format: OutputFormat,
     bar: Option<ProgressBar>,
     stdout: Stdout,
+    /// Whether standard output was a terminal when the program started. A terminal that was closed is no longer one.
+    is_terminal: bool,
 }
 
 /// Whether the program can still write to standard output.
@@ -61,14 +72,15 @@ pub(crate) struct Report {
 enum Stdout {
     #[default]
     Open,
-    /// The program that reads standard output has closed it, as `head` does. This is not an error.
+    /// The program that reads standard output has closed it, as `head` does, or the terminal was closed. This is not an
+    /// error, and the command continues.
     Closed,
     Broken(io::Error),
 }
 
 impl Report {
     pub(crate) fn new(format: OutputFormat) -> Self {
-        Self { format, ..Self::default() }
+        Self { format, is_terminal: io::stdout().is_terminal(), ..Self::default() }
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -147,6 +159,18 @@ impl Report {
         failure.report().with_key_error(self.last_key_error.text())
     }
 
+    /// Returns an error if a signal has asked the program to end. A command calls this function before it begins
+    /// something that it would have to finish.
+    pub(crate) fn check_stop(&self) -> Result<(), Failure> {
+        if self.stop.is_cancelled() { Err(Failure::Stopped(NOT_BEGUN.to_owned())) } else { Ok(()) }
+    }
+
+    /// Sets the exit status that means overdue connections. If the command fails afterwards, the program ends with the
+    /// exit status of the failure instead.
+    pub(crate) fn set_overdue(&mut self) {
+        self.status = OVERDUE;
+    }
+
     /// Sets the exit status to 1. If the command fails afterwards, the program ends with the exit status of the failure
     /// instead.
     pub(crate) fn set_refused(&mut self) {
@@ -185,7 +209,8 @@ impl Report {
             return;
         }
         if let Err(error) = self.without_bar(write) {
-            let closed = error.kind() == ErrorKind::BrokenPipe;
+            let hung_up = self.is_terminal && error.raw_os_error() == Some(EIO);
+            let closed = error.kind() == ErrorKind::BrokenPipe || hung_up;
             self.stdout = if closed { Stdout::Closed } else { Stdout::Broken(error) };
         }
     }

@@ -105,9 +105,9 @@ impl Address {
 /// would use a file of another name than the user means. `address` is the whole text.
 fn check_sqlite_path(path: &str, address: &str) -> Result<(), String> {
     let refused = |what: &str| Err(what.to_owned());
-    SqlStorage::check_path(Path::new(path)).map_err(|error| match error {
-        OpenError::InMemory => "a database in memory is written memory:".to_owned(),
-        other => other.to_string(),
+    SqlStorage::check_path(Path::new(path)).map_err(|error| {
+        let is_in_memory = matches!(error, OpenError::InMemory);
+        if is_in_memory { "a database in memory is written memory:".to_owned() } else { error.to_string() }
     })?;
     if path.is_empty() {
         return refused("no path after sqlite:");

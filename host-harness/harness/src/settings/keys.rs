@@ -31,7 +31,7 @@ pub(crate) enum HostKeySource {
         /// The service.
         service: KeyService,
         /// The host keys that wrapped data keys before the service was set up. They wrap nothing any more.
-        earlier: Option<Box<HostKeySource>>,
+        earlier: Option<Box<Self>>,
     },
     /// There are no host keys, for the given reason. The command needs none.
     Missing(String),
@@ -44,7 +44,7 @@ pub(crate) enum KeyPlace {
     /// A key file that an option, a variable or the configuration file names.
     Named(PathBuf),
     /// A key service, and the place of the host keys that were used before it. No default file is looked for.
-    Service { service: KeyService, earlier: Option<Box<KeyPlace>> },
+    Service { service: KeyService, earlier: Option<Box<Self>> },
     /// The key file in the data folder, because nothing names the host keys.
     Default(PathBuf),
 }

@@ -84,7 +84,10 @@ fn every_command_prints_exactly_these_members() {
     stage.advance(7 * 86_400 - 3_600);
     let swept = [
         json!({ "tenant": "default", "customer": "customer-7", "account": account, "outcome": "refreshed" }),
-        json!({ "refreshed": 1, "waiting": 0, "failed": 0, "notices": 0, "stopped": false }),
+        json!({
+            "refreshed": 1, "ended": 0, "held": 0, "backing_off": 0, "unusable": 0, "failed": 0, "notices": 0,
+            "stopped": false, "left": 0,
+        }),
     ];
     assert_eq!(stage.json("sweep", ""), swept);
 

@@ -123,8 +123,8 @@ impl Fleet {
                     let mut complaints = Vec::new();
                     for line in stdout.lines().map(Result::unwrap) {
                         // If another process holds the claim on a connection, this process sends nothing for the
-                        // connection. Its line then says `nothing-sent`, and is no complaint.
-                        let failed = line.contains("\"why\"") && !line.contains("\"nothing-sent\"");
+                        // connection. Its line then says `held`, and is no complaint.
+                        let failed = line.contains("\"why\"") && !line.contains("\"outcome\":\"held\"");
                         complaints.extend(failed.then(|| line.clone()));
                         line_sender.send(line).unwrap();
                     }

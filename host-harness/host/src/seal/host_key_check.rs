@@ -113,12 +113,15 @@ impl Keyring {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
+
+    use async_trait::async_trait;
 
     use super::*;
     use crate::clock::ManualClock;
     use crate::randomness::SystemRandomness;
-    use crate::seal::{DataKey, HostKeys};
+    use crate::seal::{DataKey, HostKeys, KeyProvider};
     use crate::storage::{HostStorage, MemoryStorage};
 
     fn host_keys(ids: &[&str]) -> Arc<HostKeys> {
@@ -182,6 +185,40 @@ mod tests {
         let ring = Keyring::new(Arc::clone(&storage), Arc::new(wrong), Arc::new(SystemRandomness));
         let check = ring.check_host_keys(&[]).await.unwrap();
         assert!(check.fits_nothing() && matches!(*check.unusable, [(_, KeyError::Mismatch(_))]), "{check:?}");
+    }
+
+    /// A key service that can't be reached. It counts how often it is asked.
+    #[derive(Default)]
+    struct Away(AtomicUsize);
+
+    #[async_trait]
+    impl KeyProvider for Away {
+        async fn current(&self) -> Result<HostKeyId, KeyError> {
+            Err(KeyError::Unavailable { key: None, why: "away".to_owned() })
+        }
+
+        async fn wrap(&self, _: &TenantId, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
+            Err(KeyError::Unavailable { key: None, why: "away".to_owned() })
+        }
+
+        async fn unwrap(&self, _: &TenantId, wrapped: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(KeyError::Unavailable { key: Some(wrapped.host_key.clone()), why: "away".to_owned() })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_does_not_answer_is_asked_once_and_says_nothing_about_the_fit() {
+        let storage = storage(&[("one", "old"), ("two", "newer")]).await;
+        let away = Arc::new(Away::default());
+        let provider: Arc<dyn KeyProvider> = Arc::clone(&away) as _;
+        let ring = Keyring::new(storage, provider, Arc::new(SystemRandomness));
+        for (asked, tenants) in [(1, vec!["one", "two"]), (2, vec![])] {
+            let tenants: Vec<_> = tenants.into_iter().map(|tenant| tenant.parse().unwrap()).collect();
+            let check = ring.check_host_keys(&tenants).await.unwrap();
+            assert!(!check.fits_nothing() && check.nothing_available().is_some(), "{check:?}");
+            assert_eq!(away.0.load(Ordering::Relaxed), asked);
+        }
     }
 
     #[tokio::test]

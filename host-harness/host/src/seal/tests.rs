@@ -13,16 +13,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::aead::{FORMAT, NONCE, encode_associated_data, encrypt};
+use super::keyring::wrapping_context;
 use super::place::Place;
 use super::*;
 use crate::clock::ManualClock;
 use crate::connection::{Connection, ConnectionKey, Shop, ShopStanding};
-use crate::id::{Revision, ShopId, TenantId};
+use crate::id::{KeyId, Revision, ShopId, TenantId};
 use crate::randomness::{Randomness, SystemRandomness};
 use crate::secret::Secret;
 use crate::storage::{
     ConnectionStorage as _, HostStorage, KeyStorage as _, MemoryStorage, Next, Purpose, Row, Sealed, StorageError,
-    TokenStorage as _, TokenWrite,
+    TenantKey, TokenStorage as _, TokenWrite,
 };
 
 fn tenant(id: &str) -> TenantId {
@@ -116,8 +117,17 @@ async fn a_value_opens_only_under_its_own_key() {
     assert!(ring.add_key(&t, Some(sealed.key())).await.unwrap());
     let second = storage.tenant_keys(&t).await.unwrap()[1].id.clone();
     assert_does_not_open(
-        keyring(&storage, &keys).open_token(&t, &k, &r, &Sealed::new(second, sealed.bytes().to_vec())).await,
+        keyring(&storage, &keys).open_token(&t, &k, &r, &Sealed::new(second.clone(), sealed.bytes().to_vec())).await,
     );
+    // The third key has the bytes of the first key under another id.
+    let first = storage.tenant_keys(&t).await.unwrap().remove(0);
+    let (bytes, third) = (ring.unwrap_key(&t, &first).await.unwrap(), "third".parse::<KeyId>().unwrap());
+    let wrapped = keys.wrap(&t, &bytes, &wrapping_context(&t, &third)).await.unwrap();
+    let copy = TenantKey { id: third.clone(), wrapped: Some(wrapped) };
+    assert!(storage.add_key(&t, Some(&second), &copy).await.unwrap());
+    let ring = keyring(&storage, &keys);
+    assert_eq!(*ring.unwrap_key(&t, &copy).await.unwrap().expose(), *bytes.expose());
+    assert_does_not_open(ring.open_token(&t, &k, &r, &Sealed::new(third, sealed.bytes().to_vec())).await);
 }
 
 #[tokio::test]

@@ -110,7 +110,7 @@ mod tests {
     async fn every_list_uses_the_index_of_its_condition_and_sorts_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("storage.db");
-        let storage = SqlStorage::sqlite(&path).await.unwrap();
+        let storage = SqlStorage::sqlite(&path, crate::OpenMode::Create).await.unwrap();
         let filter = RowFilter::default;
         let status = Some(StatusKind::ReauthorizationRequired);
         for (filter, index) in [

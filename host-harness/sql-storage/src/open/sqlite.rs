@@ -69,6 +69,16 @@ impl SqlStorage {
         mode: OpenMode,
         clock: Arc<dyn MachineClock>,
     ) -> Result<Self, OpenError> {
+        Self::sqlite_with_settings(path, mode, clock, SETTINGS).await
+    }
+
+    /// Opens the database. Every connection executes `settings` before it is used.
+    async fn sqlite_with_settings(
+        path: impl AsRef<Path>,
+        mode: OpenMode,
+        clock: Arc<dyn MachineClock>,
+        settings: &'static str,
+    ) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let path = path.as_ref();
         create_if_allowed(path, mode)?;
@@ -91,7 +101,7 @@ impl SqlStorage {
             let lock = tokio::task::spawn_blocking(move || private_file::lock(&to_lock)).await;
             let _lock = lock.map_err(|error| OpenError::Unreachable(error.to_string()))??;
             let mut connection = AnyConnection::connect_with(&options).await.map_err(OpenError::unreachable)?;
-            connection.execute(SETTINGS).await.map_err(OpenError::unreachable)?;
+            connection.execute(settings).await.map_err(OpenError::unreachable)?;
             prepare(&mut connection, mode).await?
         };
         let pool = |max_connections: u32| {
@@ -101,7 +111,9 @@ impl SqlStorage {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .test_before_acquire(false)
-                .after_connect(|connection, _| Box::pin(async move { connection.execute(SETTINGS).await.map(drop) }))
+                .after_connect(move |connection, _| {
+                    Box::pin(async move { connection.execute(settings).await.map(drop) })
+                })
                 .connect_lazy_with(options.clone())
         };
         // The database has one write lock, so the pool for writers has one connection. The writers of this process wait

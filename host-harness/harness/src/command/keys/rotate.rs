@@ -36,10 +36,13 @@ before the rotation become useless.
 A record that can't be opened stays unchanged, and so does its data key, which the new host key then
 wraps. All other records, and the removal of host keys, do not wait for it.
 
+After Ctrl-C, SIGTERM or SIGHUP, the rotation stops at once. Every record can still be opened. To
+finish the rotation, run the same command again.
+
 Exit status: 0 if everything is under the current host key; 1 if a record can't be opened; 2 if
---retire is used with keys in the environment or a key service; 16 if the database fails or an earlier host key is
-missing, and then all other tenants are rotated and no host key is removed; for others see
-tiktok-shop-harness --help.")]
+--retire is used with keys in the environment or a key service; 7 if a signal stopped the rotation;
+16 if the database fails or an earlier host key is missing, and then all other tenants are rotated
+and no host key is removed; for others see tiktok-shop-harness --help.")]
 pub(crate) struct Rotate {
     /// Seconds to wait for running calls before earlier data keys are removed; 0 is safe if no host runs
     #[arg(long, value_name = "SECONDS", default_value_t = Keyring::GRACE.as_secs())]
@@ -110,7 +113,7 @@ impl Rotate {
                 report.note(&format!(
                     "every data key is already wrapped by the newest version of its tenant's key; to rotate, first \
                      rotate the keys in the key service, for example with bao write -f {}/rotate",
-                    service.key_path(&opened.tenant)
+                    service.key_path(before.keys.first().map_or(&opened.tenant, |key| &key.tenant))
                 ));
                 before.current.clone()
             }
@@ -125,16 +128,18 @@ impl Rotate {
         };
         let records = before.keys.iter().filter(|key| key.host_key != newest(key)).map(|key| key.records);
         let bar = report.begin_progress("Sealing", records.sum());
-        let rotated = keyring
-            .rotate(Duration::from_secs(wait), |step| match step {
-                RotationStep::Record => bar.inc(1),
-                RotationStep::Waiting(wait) if wait.is_zero() => {}
-                RotationStep::Waiting(wait) => report.note(&format!(
-                    "waiting {} s for running calls; to finish an interrupted rotation, run the same command again",
-                    wait.as_secs()
-                )),
-            })
-            .await;
+        let rotating = keyring.rotate(Duration::from_secs(wait), |step| match step {
+            RotationStep::Record => bar.inc(1),
+            RotationStep::Waiting(wait) if wait.is_zero() => {}
+            RotationStep::Waiting(wait) => report.note(&format!(
+                "waiting {} s for running calls; to finish an interrupted rotation, run the same command again",
+                wait.as_secs()
+            )),
+        });
+        // Each record is sealed again by one write, so a rotation can end between any two steps.
+        let Some(rotated) = report.stop.run_until_cancelled(rotating).await else {
+            return Err(Failure::Stopped("the rotation is unfinished; run the same command again".to_owned()));
+        };
         report.end_progress();
         let Rotated { tenants, added, rewrapped, resealed, removed, unopened } = rotated?;
         let mut retired = Vec::new();

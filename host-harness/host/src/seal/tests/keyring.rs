@@ -49,8 +49,8 @@ async fn a_wrapped_key_unwraps_only_for_its_own_tenant_and_its_own_id() {
     // bytes as the original tenant and key.
     let joined = TenantKey { id: own.id.as_str().get(1..).unwrap().parse().unwrap(), ..own.clone() };
     let joined_tenant = format!("t{}", own.id.as_str().get(..1).unwrap());
-    for (other, copy) in [("u", &own), ("v", &renamed), (&*joined_tenant, &joined)] {
-        let other = tenant(other);
+    for (other, copy) in [("u", &own), ("t", &renamed), ("u", &renamed), (&*joined_tenant, &joined)] {
+        let (other, storage) = (tenant(other), memory());
         assert!(storage.add_key(&other, None, copy).await.unwrap());
         let ring = keyring(&storage, &keys);
         let refused = StorageError::Refused(

@@ -35,14 +35,18 @@ async fn every_connection_commits_to_the_disk_and_checks_foreign_keys() {
 }
 
 /// SQLite usually reads an index in its order, even if the statement does not ask for an order. With
-/// `reverse_unordered_selects`, SQLite reads backwards if the statement does not ask for an order.
+/// `reverse_unordered_selects`, SQLite reads backwards if the statement does not ask for an order. The pool may replace
+/// its connections during the test, so every new connection gets this setting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_contract_is_kept_if_lists_without_an_order_are_reversed() {
     let folder = tempfile::tempdir().unwrap();
-    let storage = open(folder.path()).await;
-    on_each_connection(&storage.writers, 1, "PRAGMA reverse_unordered_selects = ON").await;
-    on_each_connection(&storage.readers, READERS, "PRAGMA reverse_unordered_selects = ON").await;
-    let reversed = on_each_connection(&storage.readers, READERS, "PRAGMA reverse_unordered_selects").await;
-    assert_eq!(reversed, ["1"; READERS as usize]);
+    let settings = format!("{SETTINGS} PRAGMA reverse_unordered_selects = ON;").leak();
+    let (path, clock) = (folder.path().join("storage.db"), Arc::new(BootClock::read().unwrap()));
+    let storage = SqlStorage::sqlite_with_settings(path, OpenMode::Create, clock, settings).await.unwrap();
+    let [readers, writers] = [storage.readers.clone(), storage.writers.clone()];
     contract::run(Arc::new(storage), |_| {}).await.assert_kept();
+    for (pool, connections) in [(readers, READERS), (writers, 1)] {
+        let reversed = on_each_connection(&pool, connections, "PRAGMA reverse_unordered_selects").await;
+        assert!(reversed.iter().all(|on| on == "1"), "{reversed:?}");
+    }
 }
