@@ -29,7 +29,8 @@ async fn embed(
     let host = ConnectorHost::builder()
         .component(Component::File(component.into()))
         .storage(Arc::new(SqlStorage::sqlite(folder.join("connections.sqlite"), OpenMode::Create).await?))
-        .keys(Arc::new(KeyFile::open_or_create(folder.join("host-keys"))?)) // back up this file: it seals all tokens
+        // In production, make this file once and back it up: KeyFile::create, then KeyFile::open. It seals all tokens.
+        .keys(Arc::new(KeyFile::open_or_create(folder.join("host-keys"))?))
         .credentials(Arc::new(StaticCredentials::new().with(tenant.clone(), app)))
         .egress(egress)
         .build()?;

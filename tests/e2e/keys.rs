@@ -80,7 +80,12 @@ async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
         refused(error_of(keyless.refresh(&ours, &alice, None, RefreshMode::Forced).await));
         refused(error_of(keyless.access_token(&ours, &alice, None, Duration::ZERO).await));
         refused(error_of(keyless.list_shops(&ours, &alice).await));
-        refused(error_of(keyless.disconnect(&ours, &alice, DisconnectTarget::All(None), RemoteGrant::Keep).await));
+        // TikTok can be asked to revoke a shop only with the shop's cipher. If one of several shops is removed, the
+        // ciphers of the others are sealed again.
+        let shop = DisconnectTarget::Shop(rows[0].row.connection.shops[0].id.clone());
+        for (target, remote) in [(DisconnectTarget::All(None), RemoteGrant::Revoke), (shop, RemoteGrant::Keep)] {
+            refused(error_of(keyless.disconnect(&ours, &alice, target, remote).await));
+        }
         // No code is exchanged, because the host could not seal the new tokens. This also holds for a new customer.
         for customer in ["alice", "bob"] {
             refused(error_of(connect(&stage, &keyless, customer, "one-shop").await));
@@ -100,6 +105,38 @@ async fn without_the_host_key_every_error_names_the_key_and_nothing_is_lost() {
     let renewed = working.refresh(&ours, &alice, None, RefreshMode::WhenDue).await.unwrap().connection;
     assert_eq!((renewed.status, renewed.last_failure), (ConnectionStatus::Active, None));
     assert!(renewed.shops[0].cipher.is_some());
+}
+
+/// `disconnect` opens nothing, so the connections of a customer can be ended after the host keys are lost.
+#[tokio::test]
+async fn connections_end_without_the_host_key_and_other_customers_keep_theirs() {
+    let stage = Stage::new();
+    let right = keys(&["host-1"]);
+    let (alice, bob, ours) = (customer_id("alice"), customer_id("bob"), tenant(0));
+    let (working, keyless) = (host(&stage, &right), host(&stage, &keys(&["host-2"])));
+    for seller in ["one-shop", "several-regions"] {
+        connect(&stage, &working, "alice", seller).await.unwrap();
+    }
+    connect(&stage, &working, "bob", "one-shop").await.unwrap();
+    let listed = keyless.list_connections(&ours, &alice).await.unwrap();
+    let (first, second) = (listed[0].key.clone(), listed[1].key.clone());
+
+    let one = DisconnectTarget::All(Some(first.account.clone()));
+    keyless.disconnect(&ours, &alice, one, RemoteGrant::Keep).await.unwrap();
+    assert!(stage.storage.load_token(&ours, &first).await.unwrap().is_none());
+    assert!(stage.storage.load_token(&ours, &second).await.unwrap().is_some());
+    working.refresh(&ours, &alice, None, RefreshMode::Forced).await.unwrap();
+
+    keyless.disconnect(&ours, &alice, DisconnectTarget::All(None), RemoteGrant::Keep).await.unwrap();
+    assert!(stage.storage.load_token(&ours, &second).await.unwrap().is_none());
+    assert_eq!(working.list_connections(&ours, &alice).await.unwrap(), []);
+    let events = stage.storage.events(&ours, None, 100).await.unwrap();
+    let ended = events.iter().filter(|event| event.event.kind == EventKind::Disconnected);
+    let accounts: Vec<_> = ended.map(|event| event.event.key.clone().unwrap()).collect();
+    assert_eq!(accounts, [first, second]);
+    // The command is idempotent without the key, too.
+    keyless.disconnect(&ours, &alice, DisconnectTarget::All(None), RemoteGrant::Keep).await.unwrap();
+    working.refresh(&ours, &bob, None, RefreshMode::Forced).await.unwrap();
 }
 
 /// An attacker who can write to the database but has no key could make the same changes as this test.

@@ -6,6 +6,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use crate::command::Command;
 use crate::failure::{Failure, STATUSES};
 use crate::output::OutputFormat;
+use crate::settings::check_variables;
 use crate::usage_error;
 
 /// The TikTok Shop connector on the command line, for operators and testers.
@@ -64,7 +65,20 @@ pub(crate) enum NoInvocation {
 
 /// Parses the arguments of this process. Prints the help if the arguments ask for it.
 pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
-    match definition().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches)) {
+    let parsed = definition().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    let asks_for_help_or_version =
+        |error: &clap::Error| matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let shows_how_to_begin = |arguments: &Arguments| arguments.command.is_none();
+    // A wrong variable is described before a wrong argument, because it also causes errors about options that are not
+    // there.
+    let needs_variables = match &parsed {
+        Ok(arguments) => !shows_how_to_begin(arguments),
+        Err(error) => !asks_for_help_or_version(error),
+    };
+    if needs_variables && let Err(failure) = check_variables() {
+        return Err(NoInvocation::Invalid { failure, format: format_of_arguments() });
+    }
+    match parsed {
         Ok(Arguments { command, json, verbose }) => {
             // `sign` and `verify-webhook` have an option `--json` of their own. Even with this option, they print
             // errors as text.
@@ -86,9 +100,10 @@ pub(crate) fn parse() -> Result<Invocation, NoInvocation> {
     }
 }
 
-/// Returns the format for arguments that clap did not parse to the end.
+/// Returns the format of errors about arguments and variables, which are found before the command is known.
 fn format_of_arguments() -> OutputFormat {
-    if std::env::args_os().any(|argument| argument == "--json") { OutputFormat::Json } else { OutputFormat::Text }
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if json { OutputFormat::Json } else { OutputFormat::Text }
 }
 
 /// Returns the definition of the command line. Its help lists the exit statuses.

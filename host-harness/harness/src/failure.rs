@@ -74,6 +74,8 @@ pub(crate) enum Failure {
     HeldBack { error: Box<CallError>, why: String, next: String },
     /// The storage failed when the program used it directly, not in a call of the connector.
     Storage(StorageError),
+    /// The host keys open none of the stored data keys. The text names the host keys that are missing.
+    HostKeys(String),
     /// A signal asked the program to end before the command was complete. Everything that had begun was finished. The
     /// text says what is not done.
     Stopped(String),
@@ -112,16 +114,25 @@ impl From<PrivateFileError> for Failure {
 }
 
 impl From<KeyFileError> for Failure {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the text of every other error says what to do")]
     fn from(error: KeyFileError) -> Self {
-        match error {
-            KeyFileError::NoSuchKey(_) => Self::Absent(error.to_string()),
-            KeyFileError::AlreadyCurrent(_) => Self::Refused(error.to_string()),
-            KeyFileError::File(_)
-            | KeyFileError::Missing(_)
-            | KeyFileError::Malformed { .. }
-            | KeyFileError::NoRandomness(_) => Self::Unavailable(format!("host keys: {error}")),
-        }
+        let advice = match &error {
+            KeyFileError::NoSuchKey(_) => return Self::Absent(error.to_string()),
+            KeyFileError::AlreadyCurrent(_) => return Self::Refused(error.to_string()),
+            KeyFileError::Exists(_) => return Self::Refused(format!("host keys: {error}")),
+            KeyFileError::File(error) => access_advice(error),
+            KeyFileError::Missing(_) => "; put the file there, or make a new one for an empty database with keys init",
+            _ => "",
+        };
+        Self::Unavailable(format!("host keys: {error}{advice}"))
     }
+}
+
+/// Returns the part of an error message that names the choice for files which a container mounts. Returns an empty text
+/// if the choice does not help.
+pub(crate) fn access_advice(error: &PrivateFileError) -> &'static str {
+    let is_too_open = matches!(error, PrivateFileError::Open { .. });
+    if is_too_open { "; if a container mounts it as a secret, see --file-access" } else { "" }
 }
 
 impl From<OpenError> for Failure {
@@ -321,6 +332,8 @@ impl Failure {
                 ErrorReport { detail, next: format!("{next}, or {}", report.next), ..report }
             }
             Self::Storage(error) => ErrorReport::of_storage(error),
+            Self::HostKeys(text) => ErrorReport::new(STORAGE_FAILED, "storage-failed", text.clone())
+                .with_code("key-unavailable", "name the right host keys; docs/storage.md explains how"),
             Self::Stopped(text) => ErrorReport::new(STOPPED, "stopped", format!("stopped by a signal: {text}")),
             Self::Interrupted => ErrorReport::new(INTERRUPTED, "interrupted", "stopped at once".to_owned()),
         }

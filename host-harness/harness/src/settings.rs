@@ -5,19 +5,23 @@ mod address;
 mod browser_session;
 mod component;
 mod config_file;
+mod configured_text;
 mod credentials;
 mod database;
 mod environment;
 mod fake;
 mod folders;
+mod key_check;
 mod key_service;
 mod keys;
 mod proxy;
+mod tenant;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tiktok_shop_host::clock::{Clock, SystemClock};
 use tiktok_shop_host::connection::UnixSeconds;
 use tiktok_shop_host::credentials::CredentialsProvider;
@@ -25,72 +29,121 @@ use tiktok_shop_host::egress::{EgressPolicy, Proxy};
 use tiktok_shop_host::events::{Actor, StatedReason};
 use tiktok_shop_host::limits::Limits;
 use tiktok_shop_host::randomness::SystemRandomness;
-use tiktok_shop_host::seal::{KeyProvider, Keyring};
+use tiktok_shop_host::seal::{KeyFile, KeyProvider, Keyring};
 use tiktok_shop_host::storage::{Environment, HostStorage};
 use tiktok_shop_host::{Component, ComponentDigest, ConnectorHost, TenantId};
+use tiktok_shop_private_file::Access;
 
 pub(crate) use self::address::Address;
 pub(crate) use self::browser_session::browser_session;
 pub(crate) use self::component::component_file;
 use self::config_file::ConfigFile;
+use self::configured_text::{path, trimmed, visible_ascii};
 use self::credentials::Credentials;
 use self::database::Database;
 pub(crate) use self::database::{Creation, DatabaseArgs};
-pub(crate) use self::environment::{COMPONENT, CONTRACT_STORAGE, HOST_KEYS, variable};
+pub(crate) use self::environment::{COMPONENT, CONTRACT_STORAGE, HOST_KEYS, check as check_variables, variable};
 pub(crate) use self::fake::FakeAddress;
 pub(crate) use self::folders::{browser_session_file, config_file, database, fake_database, fake_key_file, key_file};
+pub(crate) use self::key_check::KeyNeed;
+use self::key_check::{CheckedTenants, DatabaseOrigin, check_fit, prepare};
+use self::key_service::KeyServiceTable;
 pub(crate) use self::keys::HostKeySource;
+use self::keys::{KeyPlace, KeySettings};
+pub(crate) use self::tenant::AllTenants;
+use self::tenant::{NamedTenants, OneTenant, TenantArgs, TenantScope};
 use crate::failure::Failure;
 use crate::output::Report;
+
+/// The maximum number of tenants whose data keys are checked before a command that works with all tenants.
+const MAX_CHECKED_TENANTS: usize = 20;
 
 /// The heading of the options that most commands share.
 pub(crate) const SHARED: &str = "Shared options";
 
+/// The options that say where the host keys and the configuration are.
+#[derive(Args)]
+pub(crate) struct KeyArgs {
+    /// File of host keys; keys init makes it
+    #[arg(long, value_name = "FILE", env = environment::KEY_FILE, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = OsStringValueParser::new().try_map(path))]
+    key_file: Option<PathBuf>,
+
+    /// Readers: owner, group or mounted
+    #[arg(long, value_name = "WHO", env = environment::FILE_ACCESS, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = visible_ascii::<Access>)]
+    file_access: Option<Access>,
+
+    /// Configuration file in TOML
+    #[arg(long, value_name = "FILE", env = environment::CONFIG, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = OsStringValueParser::new().try_map(path))]
+    config: Option<PathBuf>,
+
+    /// Address of a fake TikTok Shop to use instead
+    #[arg(long, value_name = "URL", env = environment::FAKE, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = visible_ascii::<FakeAddress>)]
+    fake: Option<FakeAddress>,
+}
+
 /// The options of a command that works with stored connections.
 #[derive(Args)]
-pub(crate) struct StorageArgs {
+pub(crate) struct StorageArgs<T: TenantArgs = OneTenant> {
     /// Database: sqlite:…, postgres:… or memory: [env: TIKTOK_SHOP_STORAGE]
     #[arg(long, value_name = "ADDRESS", value_parser = Address::without_password, help_heading = SHARED)]
     storage: Option<Address>,
 
-    /// Tenant whose app and connections are used
-    #[arg(long, value_name = "ID", env = "TIKTOK_SHOP_TENANT", hide_env_values = true, help_heading = SHARED)]
-    pub(crate) tenant: Option<TenantId>,
+    #[command(flatten)]
+    tenant: T,
 
-    /// File of host keys, created on first use
-    #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_KEY_FILE", hide_env_values = true, help_heading = SHARED)]
-    key_file: Option<PathBuf>,
-
-    /// Configuration file in TOML
-    #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_CONFIG", hide_env_values = true, help_heading = SHARED)]
-    config: Option<PathBuf>,
-
-    /// Address of a fake TikTok Shop
-    #[arg(long, value_name = "URL", env = "TIKTOK_SHOP_FAKE", hide_env_values = true, help_heading = SHARED)]
-    fake: Option<FakeAddress>,
+    #[command(flatten)]
+    keys: KeyArgs,
 
     /// Who runs the command, for events and logs
-    #[arg(long, value_name = "NAME", env = "TIKTOK_SHOP_ACTOR", hide_env_values = true, help_heading = SHARED)]
+    #[arg(long, value_name = "NAME", env = environment::ACTOR, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = trimmed::<Actor>)]
     actor: Option<Actor>,
 
     /// Reason why the command is run; events contain this reason
-    #[arg(long, value_name = "TEXT", help_heading = SHARED)]
+    #[arg(long, value_name = "TEXT", value_parser = trimmed::<StatedReason>, help_heading = SHARED)]
     reason: Option<StatedReason>,
 }
 
 /// The options of a command that runs the component.
 #[derive(Args)]
-pub(crate) struct HostArgs {
+pub(crate) struct HostArgs<T: TenantArgs = OneTenant> {
     #[command(flatten)]
-    storage: StorageArgs,
+    storage: StorageArgs<T>,
 
-    /// Component file, from cargo xtask dist
-    #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_COMPONENT", hide_env_values = true, help_heading = SHARED)]
+    /// File of the component
+    #[arg(long, value_name = "FILE", env = environment::COMPONENT, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = OsStringValueParser::new().try_map(path))]
     component: Option<PathBuf>,
 
-    /// SHA-256 of the component
-    #[arg(long, value_name = "HEX", env = "TIKTOK_SHOP_COMPONENT_SHA256", hide_env_values = true, help_heading = SHARED)]
+    /// SHA-256 the component must have
+    #[arg(long, value_name = "HEX", env = environment::COMPONENT_SHA256, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = visible_ascii::<ComponentDigest>)]
     component_sha256: Option<ComponentDigest>,
+}
+
+/// What a command needs from its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub(crate) keys: KeyNeed,
+    pub(crate) tenant: TenantNeed,
+}
+
+/// Whether the tenant of a command must be known: it has an app, or something is stored of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TenantNeed {
+    Known,
+    Any,
+}
+
+impl Needs {
+    /// The command seals or opens values of a known tenant.
+    pub(crate) const EVERYTHING: Self = Self { keys: KeyNeed::Required, tenant: TenantNeed::Known };
+    /// The command opens nothing, so it works without host keys.
+    pub(crate) const NO_KEYS: Self = Self { keys: KeyNeed::None, tenant: TenantNeed::Known };
 }
 
 /// An opened storage, with the host keys and the other settings of the command.
@@ -118,62 +171,100 @@ pub(crate) struct OpenedHost {
     pub(crate) fake: Option<FakeAddress>,
 }
 
-impl StorageArgs {
-    /// Opens a storage that exists.
+impl KeyArgs {
+    /// Creates the key file that these settings name, with one new key. Opens nothing else.
+    ///
+    /// # Errors
+    /// The file exists, or the settings name host keys that are not in a file.
+    pub(crate) fn create_key_file(self) -> Result<KeyFile, Failure> {
+        let Self { key_file, file_access, config, fake } = self;
+        let config = read_config(config, file_access)?;
+        if config.key_service.is_some() {
+            return Err(Failure::Malformed(
+                "the configuration file names a key service, which makes the host keys itself; no key file is needed"
+                    .to_owned(),
+            ));
+        }
+        let settings = KeySettings { option: key_file, configured: config.key_file, service: None, fake };
+        match KeyPlace::find(settings)? {
+            KeyPlace::Named(path) | KeyPlace::Default(path) => Ok(KeyFile::create(path)?),
+            KeyPlace::Environment(_) | KeyPlace::Service { .. } => Err(Failure::Malformed(format!(
+                "the host keys come from {HOST_KEYS}; unset it to make a key file, or keep the keys there"
+            ))),
+        }
+    }
+}
+
+fn read_config(path: Option<PathBuf>, access: Option<Access>) -> Result<ConfigFile, Failure> {
+    match path {
+        Some(path) => ConfigFile::read(&path, access.unwrap_or_default()),
+        None => ConfigFile::read_if_exists(&config_file()?, access.unwrap_or_default()),
+    }
+}
+
+impl<T: TenantArgs> StorageArgs<T> {
+    /// Returns whether the options or the variable name a tenant.
+    pub(crate) fn names_tenant(&self) -> bool {
+        self.tenant.named().is_some()
+    }
+
+    /// Opens a storage that exists, for a command that seals or opens values.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedStorage, Failure> {
-        self.open_or_create(Creation::Nothing, report).await
+        self.open_for(Needs::EVERYTHING, report).await
+    }
+
+    /// Opens a storage that exists, for a command with these needs.
+    pub(crate) async fn open_for(self, needs: Needs, report: &Report) -> Result<OpenedStorage, Failure> {
+        self.open_or_create_for(needs, Creation::Nothing, report).await
     }
 
     /// Opens the storage. `creation` says which database the command creates if there is none. The function reads the
     /// settings before it creates a file or connects to anything.
-    pub(crate) async fn open_or_create(self, creation: Creation, report: &Report) -> Result<OpenedStorage, Failure> {
-        let Self { storage, tenant, key_file, config, fake, actor, reason } = self;
-        let tenant = match tenant {
-            Some(tenant) => tenant,
-            None => "default".parse().map_err(|error| Failure::Malformed(format!("{error}")))?,
-        };
-        let config = match config {
-            Some(path) => ConfigFile::read(&path)?,
-            None => ConfigFile::read_if_exists(&config_file()?)?,
-        };
-        let credentials = Credentials::gather(config.tenants, &tenant)?;
+    async fn open_or_create_for(
+        self,
+        needs: Needs,
+        creation: Creation,
+        report: &Report,
+    ) -> Result<OpenedStorage, Failure> {
+        let Self { storage, tenant, keys, actor, reason } = self;
+        let KeyArgs { key_file, file_access, config, fake } = keys;
+        let tenants = NamedTenants::find(tenant.named())?;
+        let config = read_config(config, file_access)?;
+        let credentials = Credentials::gather(config.tenants, &tenants.of_environment)?;
         let proxy = config.proxy.with_environment()?;
         let database = Database::find(storage, config.storage, fake)?;
-        // With a key service, the other host keys only unwrap what they wrapped earlier. No default file is looked for.
-        let service = config.key_service.map(key_service::KeyServiceTable::open).transpose()?;
-        let key_source = match (HostKeySource::from_environment()?, key_file) {
-            (Some(_), Some(_)) => {
-                return Err(Failure::Malformed(format!("{HOST_KEYS} and --key-file are both given; use only one")));
-            }
-            (Some(keys), None) => Err(Some(keys)),
-            (None, Some(path)) => Ok(path),
-            (None, None) => match config.key_file {
-                Some(path) => Ok(path),
-                None if service.is_some() => Err(None),
-                None if fake.is_some() => Ok(fake_key_file()?),
-                None => Ok(folders::key_file()?),
-            },
-        };
+        let database_origin = DatabaseOrigin::of(database.named(), fake);
+        let service = KeyServiceTable::open_if_configured(config.key_service)?;
+        let settings = KeySettings { option: key_file, configured: config.key_file, service, fake };
+        let place = KeyPlace::find(settings)?;
         let (clock, credentials): (Arc<dyn Clock>, _) = match fake {
-            Some(fake) => (fake.clock().await?, credentials.for_fake(fake, fake.apps().await?)?),
+            Some(fake) => {
+                let apps = fake.apps().await?;
+                (fake.clock().await?, credentials.for_fake(fake, apps, tenants.default.clone())?)
+            }
             None => (Arc::new(SystemClock::new()), credentials),
         };
-        // The storage is opened before the keys, so that no key is made for a database that does not exist.
+        let found = place.open(file_access.or(config.file_access).unwrap_or_default())?;
+        let prepared = prepare(found, database_origin, needs.keys, report)?;
+        // The storage is opened before a key is made, so that no key is made for a database that does not exist.
         let storage = database.open(creation, Arc::clone(&clock)).await?;
-        let keys = match (service, key_source) {
-            (None, Ok(path)) => HostKeySource::open_file(&path, report)?,
-            (Some(service), Ok(path)) => {
-                HostKeySource::Service { service, earlier: Some(Box::new(HostKeySource::open_earlier_file(&path)?)) }
-            }
-            (Some(service), Err(keys)) => HostKeySource::Service { service, earlier: keys.map(Box::new) },
-            (None, Err(keys)) => keys.ok_or_else(|| Failure::Malformed("no host keys are named".to_owned()))?,
-        };
         if matches!(database.address, Address::Memory) {
             report.note("storage memory: nothing is kept after this command");
         }
         check_environment(&*storage, if fake.is_some() { Environment::Fake } else { Environment::TikTokShop }).await?;
-        let key_provider = keys.provider(report.last_key_error.clone());
-        let credentials = Arc::new(credentials);
+        if (T::SCOPE, needs.tenant) == (TenantScope::One, TenantNeed::Known) {
+            tenants.check(&credentials, &*storage).await?;
+        }
+        let keys = prepared.for_database(&*storage, database_origin, report).await?;
+        if needs.keys == KeyNeed::Required {
+            let checked: Vec<_> = match T::SCOPE {
+                TenantScope::One => vec![tenants.tenant.clone()],
+                TenantScope::All => credentials.tenants().take(MAX_CHECKED_TENANTS).cloned().collect(),
+            };
+            check_fit(&storage, &keys, CheckedTenants { tenants: &checked, scope: T::SCOPE }, report).await?;
+        }
+        let key_provider = keys.recording_provider(report.last_key_error.clone());
+        let (credentials, tenant) = (Arc::new(credentials), tenants.tenant);
         let component_sha256 = config.component_sha256;
         let actor = actor.or_else(environment::user);
         report.check_stop()?;
@@ -210,19 +301,33 @@ async fn check_environment(storage: &dyn HostStorage, environment: Environment) 
     }))
 }
 
-impl HostArgs {
-    /// Opens a storage that exists, and builds a host with the component.
+impl<T: TenantArgs> HostArgs<T> {
+    /// Opens a storage that exists, and builds a host with the component, for a command that seals or opens values.
     pub(crate) async fn open(self, report: &Report) -> Result<OpenedHost, Failure> {
-        self.open_or_create(Creation::Nothing, report).await
+        self.open_for(Needs::EVERYTHING, report).await
     }
 
-    /// Opens the storage and builds a host with the component. `creation` says which database the command creates if
-    /// there is none.
+    /// Opens a storage that exists, and builds a host with the component, for a command with these needs.
+    pub(crate) async fn open_for(self, needs: Needs, report: &Report) -> Result<OpenedHost, Failure> {
+        self.open_or_create_for(needs, Creation::Nothing, report).await
+    }
+
+    /// Opens the storage and builds a host with the component, for a command that seals or opens values. `creation` says
+    /// which database the command creates if there is none.
     pub(crate) async fn open_or_create(self, creation: Creation, report: &Report) -> Result<OpenedHost, Failure> {
+        self.open_or_create_for(Needs::EVERYTHING, creation, report).await
+    }
+
+    async fn open_or_create_for(
+        self,
+        needs: Needs,
+        creation: Creation,
+        report: &Report,
+    ) -> Result<OpenedHost, Failure> {
         let Self { storage, component, component_sha256 } = self;
         let component = Component::File(component_file(component.as_deref())?);
-        let fake = storage.fake;
-        let opened = storage.open_or_create(creation, report).await?;
+        let fake = storage.keys.fake;
+        let opened = storage.open_or_create_for(needs, creation, report).await?;
         // A fake is on this machine, so no proxy is needed to reach it.
         let egress = match (fake, &opened.proxy) {
             (Some(fake), _) => fake.egress()?,

@@ -105,6 +105,9 @@ impl ConnectorHost {
     /// then the row. The call is idempotent: it also succeeds if there is nothing of that name, and
     /// [`Disconnected::found`] says so.
     ///
+    /// With [`DisconnectTarget::All`] and [`RemoteGrant::Keep`], the call needs no key of the tenant. So connections can
+    /// be ended even after the host keys are lost.
+    ///
     /// # Errors
     /// See [`CallError`]. After an error, call again: the repetition deletes what is left.
     pub async fn disconnect(
@@ -115,9 +118,11 @@ impl ConnectorHost {
         remote: RemoteGrant,
     ) -> Result<Disconnected, CallError> {
         let origin = self.origin(Cause::Disconnect);
-        let scope = match remote {
-            RemoteGrant::Keep => Scope::of_customer(tenant, customer, origin),
-            RemoteGrant::Revoke => Scope::with_credentials(tenant, customer, origin),
+        let scope = match (remote, &target) {
+            (RemoteGrant::Keep, DisconnectTarget::All(_)) => Scope::for_deletion(tenant, customer, origin),
+            // The connection may continue with its other shops. Their ciphers are then sealed again.
+            (RemoteGrant::Keep, DisconnectTarget::Shop(_)) => Scope::of_customer(tenant, customer, origin),
+            (RemoteGrant::Revoke, _) => Scope::with_credentials(tenant, customer, origin),
         };
         let found = Found::default();
         let scope = scope.recording(found.clone());

@@ -12,6 +12,7 @@
 
 mod aead;
 mod erasure;
+mod host_key_check;
 mod key_file;
 mod key_status;
 mod key_succession;
@@ -25,6 +26,7 @@ mod sealed_storage;
 
 pub use self::aead::DataKey;
 pub use self::erasure::Erased;
+pub use self::host_key_check::HostKeyCheck;
 pub use self::key_file::{KeyFile, KeyFileError};
 pub use self::key_status::{KeyStatus, TenantKeyStatus};
 pub use self::key_succession::KeySuccession;

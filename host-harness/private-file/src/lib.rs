@@ -1,5 +1,6 @@
 //! Opens and writes files that other users can't read, or can't change. A private file can be read and written only by
-//! its owner. Examples are keys, a configuration with secrets, and databases. An unwritable file can be read by all
+//! its owner. Examples are keys, a configuration with secrets, and databases. Containers mount secrets as files that
+//! more users can read: [`Access`] accepts them if the caller asks for it. An unwritable file can be read by all
 //! users, but only its owner can change or replace it. An example is a program.
 //!
 //! To read a file, this crate opens it first. Then the crate checks the open file: its kind, owner, permissions and
@@ -8,6 +9,7 @@
 //!
 //! This crate works on Unix only. It checks only the permissions of a file, and does not read access control lists.
 
+mod access;
 mod user;
 
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -18,6 +20,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+pub use self::access::{Access, UnknownAccess};
 use self::user::User;
 
 /// The maximum number of attempts to open a file that other processes replace at the same time.
@@ -42,6 +45,16 @@ pub enum PrivateFileError {
     Open {
         /// The file.
         path: PathBuf,
+        /// The permissions of the file.
+        mode: u32,
+    },
+    /// Users whom [`Access::Group`] or [`Access::Mounted`] does not allow can read or write the file.
+    #[error("{}: {why} (mode {mode:03o})", path.display())]
+    Shared {
+        /// The file.
+        path: PathBuf,
+        /// Who can read or write the file, and what to do.
+        why: &'static str,
         /// The permissions of the file.
         mode: u32,
     },
@@ -119,7 +132,18 @@ pub fn check(path: &Path) -> Result<bool, PrivateFileError> {
 /// # Errors
 /// See [`PrivateFileError`].
 pub fn read(path: &Path, limit: u64) -> Result<Option<String>, PrivateFileError> {
-    let Some(file) = open(path, User::current(), judge_private)? else { return Ok(None) };
+    read_with_access(path, limit, Access::Owner)
+}
+
+/// Returns the text of a file of at most `limit` bytes that nobody else can change, and that only those users can read
+/// whom `access` allows. `None` if the file does not exist.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn read_with_access(path: &Path, limit: u64, access: Access) -> Result<Option<String>, PrivateFileError> {
+    let Some(file) = open(path, User::current(), |path, file, found| access.judge(path, file, found))? else {
+        return Ok(None);
+    };
     let mut text = String::new();
     file.take(limit + 1).read_to_string(&mut text).map_err(failed(path))?;
     if text.len() as u64 > limit {
@@ -134,7 +158,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<String>, PrivateFileError>
 /// See [`PrivateFileError`].
 pub fn open_unwritable(path: &Path) -> Result<File, PrivateFileError> {
     let user = User::current();
-    let judge = |path: &Path, found: &Metadata| {
+    let judge = |path: &Path, _: &File, found: &Metadata| {
         judge_kind(path, found)?;
         user.check_unwritable(path, found)
     };
@@ -158,7 +182,7 @@ pub fn open_regular(path: &Path) -> Result<File, PrivateFileError> {
 fn open(
     path: &Path,
     user: User,
-    judge: impl Fn(&Path, &Metadata) -> Result<(), PrivateFileError>,
+    judge: impl Fn(&Path, &File, &Metadata) -> Result<(), PrivateFileError>,
 ) -> Result<Option<File>, PrivateFileError> {
     for _ in 0..MAX_ATTEMPTS {
         let file = match open_at_once(path) {
@@ -171,7 +195,7 @@ fn open(
         // Another process may have replaced or removed the file since it was opened. The open file is returned only if
         // it still has this name. No other user can have given it this name.
         if named.is_some_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
-            return judge(path, &opened).map(|()| Some(file));
+            return judge(path, &file, &opened).map(|()| Some(file));
         }
     }
     Err(PrivateFileError::Replaced(path.to_owned()))
@@ -192,6 +216,11 @@ fn judge_private(path: &Path, found: &Metadata) -> Result<(), PrivateFileError> 
     if found.mode() & 0o077 != 0 {
         return Err(PrivateFileError::Open { path: path.to_owned(), mode: found.mode() & 0o777 });
     }
+    judge_names(path, found)
+}
+
+/// Checks that the file has no second name.
+fn judge_names(path: &Path, found: &Metadata) -> Result<(), PrivateFileError> {
     match found.nlink() {
         0 | 1 => Ok(()),
         names => Err(PrivateFileError::Linked { path: path.to_owned(), names }),
@@ -270,7 +299,7 @@ pub fn lock(path: &Path) -> Result<File, PrivateFileError> {
     let path = path.with_file_name(name);
     touch(&path)?;
     let missing = || failed(&path)(io::Error::from(Errno::NOENT));
-    let file = open(&path, User::current(), judge_private)?.ok_or_else(missing)?;
+    let file = open(&path, User::current(), |path, _, found| judge_private(path, found))?.ok_or_else(missing)?;
     file.lock().map(|()| file).map_err(failed(&path))
 }
 
@@ -435,7 +464,7 @@ mod tests {
             replace(&folder.path().join("folder/keys"), "text").unwrap();
             std::os::unix::fs::symlink("folder/keys", &path).unwrap();
             let user = another_user(&folder.path().join(foreign));
-            let found = open(&path, user, judge_private);
+            let found = open(&path, user, |path, _, found| judge_private(path, found));
             assert!(matches!(&found, Err(PrivateFileError::Foreign { .. })), "{foreign}: {found:?}");
             let text = found.unwrap_err().to_string();
             assert!(text.contains(": it belongs to another user (id "), "{text}");

@@ -7,7 +7,7 @@ use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 
 use crate::failure::Failure;
 use crate::output::{Answer, BAD, ConnectionLine, FailureLine, GOOD, Report, confirm, count, note, print_connection};
-use crate::settings::{HostArgs, OpenedHost};
+use crate::settings::{HostArgs, Needs, OpenedHost};
 
 /// End a customer's connections, or remove one shop from them
 #[derive(Args)]
@@ -46,6 +46,8 @@ sends nothing to TikTok Shop, and the seller can still remove the app in Seller 
 --revoke, it asks TikTok Shop before it deletes anything. Other customers of the tenant who have the
 same shops then lose them too. So the command first says whom it concerns, and asks on a terminal.
 If the customer, account or shop is not there, the command changes nothing and ends with status 5.
+Without --revoke and --shop, the command needs no host keys, so that connections can be ended after
+the host keys are lost.
 
 Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 
@@ -96,7 +98,11 @@ impl Disconnect {
         let Self { customer, account, shop, revoke, yes, allow_absent, settings } = self;
         let target = shop.map_or(DisconnectTarget::All(account), DisconnectTarget::Shop);
         let remote = if revoke { RemoteGrant::Revoke } else { RemoteGrant::Keep };
-        let OpenedHost { host, opened, .. } = settings.open(report).await?;
+        // A whole connection is deleted without opening anything. To remove one of its shops, the ciphers of the other
+        // shops are sealed again.
+        let opens_nothing = matches!((&target, remote), (DisconnectTarget::All(_), RemoteGrant::Keep));
+        let needs = if opens_nothing { Needs::NO_KEYS } else { Needs::EVERYTHING };
+        let OpenedHost { host, opened, .. } = settings.open_for(needs, report).await?;
         let shared = match remote {
             RemoteGrant::Revoke => host.shared_connections(&opened.tenant, &customer, &target).await?,
             RemoteGrant::Keep => Vec::new(),

@@ -28,13 +28,24 @@ const SETTINGS: &str = "\
 If a value is given in several places, an option wins over its environment variable, the variable wins over the configuration file, and
 the file wins over the built-in default.
 
+A mistake is an error, never a quiet loss:
+
+- A variable that is set but empty is an error in every command, and so is an empty text in the configuration file. To use the next place
+  in the order, unset the variable.
+- A variable whose name is almost that of a setting, such as `TIKTOK_SHOP_HOST_KEY`, is an error.
+- White space and line breaks at the ends of a value are trimmed, because they come with copying or with a file. Anything else that nobody
+  sees is refused: control characters, tabs and line breaks inside a value, zero-width characters, byte order marks. So are spaces and
+  characters outside of ASCII in an app key, a secret, a link, a digest or the address of a fake. The error names the character and its
+  position, and never shows the value.
+
 | value | option | variable | in the file |
 | --- | --- | --- | --- |
 | storage: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, `memory:`; default `connections.sqlite` in the data folder, `fake-connections.sqlite` for a fake | `--storage`, without a password | `TIKTOK_SHOP_STORAGE` | `storage` |
-| tenant; default `default` | `--tenant` | `TIKTOK_SHOP_TENANT` | |
+| tenant; default `default`; it must be [known](#tenants) | `--tenant` | `TIKTOK_SHOP_TENANT` | |
 | host keys: `ID:HEX` with 64 hexadecimal digits, separated by commas; the first one wraps data keys | | `TIKTOK_SHOP_HOST_KEYS` | |
+| file of host keys, one per line; default `host-keys` in the data folder, or `fake-host-keys` with a fake; `keys init` [makes the file](#host-keys); use a file for one database only | `--key-file` | `TIKTOK_SHOP_KEY_FILE` | `key-file` |
+| [who may read](#files-that-the-program-refuses) the key file and the configuration file: `owner`, `group` or `mounted`; default `owner` | `--file-access` | `TIKTOK_SHOP_FILE_ACCESS` | `file-access`, for the key file |
 | key service: OpenBao or Vault ([keys.md](keys.md)); its token or secret id | | `TIKTOK_SHOP_KEY_SERVICE_TOKEN`, `TIKTOK_SHOP_KEY_SERVICE_SECRET_ID` | `[key-service]` |
-| file of host keys, one per line; default `host-keys` in the data folder, or `fake-host-keys` with a fake, created on first use; use a file for one database only | `--key-file` | `TIKTOK_SHOP_KEY_FILE` | `key-file` |
 | component; default `tiktok_shop_connector.wasm` beside the program, or in `target/dist` of the workspace in which the program was built | `--component` | `TIKTOK_SHOP_COMPONENT` | |
 | SHA-256 that the component must have, 64 hexadecimal digits; without it, any component | `--component-sha256` | `TIKTOK_SHOP_COMPONENT_SHA256` | `component-sha256` |
 | configuration file; default `config.toml` in the configuration folder, if that file exists | `--config` | `TIKTOK_SHOP_CONFIG` | |
@@ -53,6 +64,38 @@ The data folder is `$XDG_DATA_HOME/tiktok-shop-harness` (`~/.local/share/…`), 
 `$XDG_CONFIG_HOME/tiktok-shop-harness` (`~/.config/…`). The program prints colours only to a terminal. `CLICOLOR_FORCE=1` turns colours
 on, and `NO_COLOR=1` turns them off.
 
+### Host keys
+
+No command makes a host key unless it is asked to. A key that a container invents is lost with the container, and with it every connection.
+
+- `keys init` makes the key file of a new database. It refuses to replace a file.
+- On the first run with the database and the key file in the data folder, the program makes the key file, and a warning says what to back
+  up. It does so only if the database contains no data key.
+- With a fake, the program makes `fake-host-keys` in the same way. The connections of a fake are invented.
+- With `memory:`, the program draws a key that ends with the command, unless host keys are named.
+
+In all other cases the host keys must exist. If a database is named by an option, a variable or the configuration file, the program still
+uses the key file in the data folder if that file exists. With PostgreSQL, host keys must be named.
+
+Before a command uses tokens, it checks whether the host keys open the stored data keys. If data keys are stored and none of them opens, the
+command ends with status 16, sends nothing, and names the host keys that are missing. If only some open, a note names the others. The check
+reads the data keys of the command's tenant; before `sweep`, `keys rotate` and `keys retire`, those of up to 20 tenants with an app. This is
+one short read for each tenant, and one data key is unwrapped for each host key. Only if these tenants have no data key, the check reads the
+data keys of all tenants, 20 at a time, until one opens, and the database counts their records, as for `keys status`.
+
+`disconnect` without `--revoke` and `--shop`, `list-connections`, `events`, `keys status` and `keys erase` open nothing, so they work
+without host keys.
+
+### Tenants
+
+A tenant is known if it has an app, or if something is stored of it. A command with an unknown tenant ends with status 2 and changes nothing,
+so a mistyped name neither begins a new tenant nor shows an empty list. `keys erase` accepts every tenant. Only if no tenant is named and no
+app is configured at all, the tenant `default` is known without an app.
+
+The app in the environment variables belongs to the tenant in `TIKTOK_SHOP_TENANT`, or to the tenant of the command if this variable is not
+set. `sweep`, `keys init`, `keys status`, `keys rotate`, `keys retire` and `contract` have no option `--tenant`, because they work with all
+tenants. They do not use `TIKTOK_SHOP_TENANT` for anything but the app.
+
 ### Files that the program refuses
 
 Every file in these two folders is private (mode 600). The program refuses a key file, a configuration file, a browser session and an
@@ -63,6 +106,17 @@ SQLite database if one of these is true:
 - Other users can write to a folder on the way to it. A folder with the sticky bit, such as `/tmp`, is allowed, and so is a folder that
   only a group with your own number can write to.
 - The file has a second name (a hard link).
+
+A container may mount the key file and the configuration file with other permissions. `--file-access` accepts them:
+
+| `--file-access` | who may read the file | example |
+| --- | --- | --- |
+| `owner` | its owner only: mode 600 or 400 | a file on a machine |
+| `group` | also a group to which the process belongs: mode 440 or 640 | Kubernetes with `fsGroup` and `defaultMode: 0440` |
+| `mounted` | as `group`; and every user, mode 444, if the file is on a read-only mount | secrets of Docker, and of Kubernetes by default; only in a container that runs nothing else |
+
+In each case only the owner may write to the file, and the other rules hold. The configuration file can make the choice for the key file. For
+the configuration file itself, use the option or the variable.
 
 A component may be readable for everybody and may have several names. The other rules hold for it, too, unless its SHA-256 is pinned.
 
@@ -98,7 +152,8 @@ example the ten minutes in which a consent must be finished, and the two minutes
 
 Any program of this machine can listen at the address of a fake. So a fake gets no secret of TikTok Shop:
 
-- **App.** A tenant without credentials uses the fake's first app. If an app is configured, the fake must first show the app's key and
+- **App.** The tenant `default` uses the fake's first app. A tenant whose name is the key of an app of the fake uses this app; the fake's
+  start page shows the keys. Every other tenant must be configured. If an app is configured, the fake must first show the app's key and
   secret itself. Otherwise the command ends with status 2, and the secret is not sent. This applies to every tenant of the configuration
   file, because a sweep uses all of them. To try a fake on a machine with a real configuration, name another file with `--config`.
 - **Database.** A database belongs either to TikTok Shop or to a fake, as the first command or host that uses it decides. If it belongs to
@@ -111,6 +166,7 @@ Relative paths start at the folder of the file. An unknown member is an error.
 ```toml
 storage = \"postgres://connector:PASSWORD@db.example/shops?sslmode=verify-full\"
 key-file = \"host-keys\"
+file-access = \"owner\" # or \"group\" or \"mounted\"
 
 [egress]
 proxy = \"http://connector:PASSWORD@proxy.internal:3128\"

@@ -6,7 +6,7 @@ use tiktok_shop_host::events::{Event, EventKind, EventPosition, NewEvent};
 
 use crate::failure::Failure;
 use crate::output::{EventLine, Report, count, time};
-use crate::settings::{OpenedStorage, StorageArgs};
+use crate::settings::{Needs, OpenedStorage, StorageArgs};
 
 /// Show the tenant's events, oldest first: what happened, and who caused it
 #[derive(Args)]
@@ -54,7 +54,7 @@ const PAGE: usize = 500;
 
 impl Events {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let OpenedStorage { storage, tenant, .. } = self.settings.open(report).await?;
+        let OpenedStorage { storage, tenant, .. } = self.settings.open_for(Needs::NO_KEYS, report).await?;
         let mut after = self.after.map(EventPosition);
         let mut left = if self.all { usize::MAX } else { self.limit as usize };
         while left > 0 {

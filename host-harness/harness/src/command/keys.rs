@@ -2,6 +2,7 @@
 
 mod add;
 mod erase;
+mod init;
 mod promote;
 mod retire;
 mod rotate;
@@ -13,6 +14,7 @@ use tiktok_shop_host::seal::{KeyFile, KeyStatus};
 
 use self::add::Add;
 use self::erase::Erase;
+use self::init::Init;
 use self::promote::Promote;
 use self::retire::Retire;
 use self::rotate::Rotate;
@@ -31,6 +33,7 @@ pub(crate) struct Keys {
 
 #[derive(Subcommand)]
 enum KeysCommand {
+    Init(Init),
     Status(Status),
     Add(Add),
     Promote(Promote),
@@ -42,7 +45,9 @@ enum KeysCommand {
 const AFTER_HELP: &str = "\
 Each tenant has a data key, which seals the tenant's stored tokens and ciphers. A host key wraps the
 data keys. The host keys come from the key file, from the environment or from a key service. The
-first one is the current one: it wraps new data keys. Every one of them unwraps data keys.
+first one is the current one: it wraps new data keys. Every one of them unwraps data keys. Run
+keys init once to make the key file of a new database. No other command makes a key file, except on
+the first run with the database and the key file in the data folder, and with a fake.
 
 Four steps change the host key. After each step that changes the key file, copy the file to every
 other machine that has a copy of it, before the next step:
@@ -74,6 +79,7 @@ tiktok-shop-harness --help.";
 impl Keys {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         match self.command {
+            KeysCommand::Init(command) => command.run(report),
             KeysCommand::Status(command) => command.run(report).await,
             KeysCommand::Add(command) => command.run(report).await,
             KeysCommand::Promote(command) => command.run(report).await,
@@ -103,6 +109,7 @@ fn key_file<'a>(keys: &'a HostKeySource, instead: &Instead<'_>) -> Result<&'a Ke
         HostKeySource::Service { .. } => {
             Err(Failure::Malformed(format!("the host keys are in a key service; {service}")))
         }
+        HostKeySource::Missing(why) => Err(Failure::Unavailable(why.clone())),
     }
 }
 

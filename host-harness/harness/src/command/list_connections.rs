@@ -8,7 +8,7 @@ use tiktok_shop_host::{AccountId, CustomerId, ShopId};
 
 use crate::failure::Failure;
 use crate::output::{Report, print_connection};
-use crate::settings::{HostArgs, OpenedHost};
+use crate::settings::{HostArgs, Needs, OpenedHost};
 
 /// List the connections of a customer or of a tenant, with their status and all their shops
 #[derive(Args)]
@@ -95,7 +95,7 @@ impl ListConnections {
             _ => return Err(Failure::Malformed("--after <CUSTOMER> <ACCOUNT> is given twice".to_owned())),
         };
         let limit = usize::from(limit.unwrap_or(LIMIT));
-        let OpenedHost { host, opened, .. } = settings.open(report).await?;
+        let OpenedHost { host, opened, .. } = settings.open_for(Needs::NO_KEYS, report).await?;
         let connections = match &customer {
             Some(customer) => host.list_connections(&opened.tenant, customer).await?,
             None => host.tenant_connections(&opened.tenant, &filter, after.as_ref(), limit).await?,

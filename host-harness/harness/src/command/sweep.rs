@@ -14,7 +14,7 @@ use tiktok_shop_host::sweep::{AccessTokenState, PassedOver, PassedOverReason, Sw
 
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, time};
-use crate::settings::{HostArgs, OpenedHost};
+use crate::settings::{AllTenants, HostArgs, OpenedHost};
 
 /// Refresh all due connections, and write notices about expiring authorizations
 #[derive(Args)]
@@ -25,14 +25,15 @@ pub(crate) struct SweepConnections {
     concurrency: u8,
 
     #[command(flatten)]
-    settings: HostArgs,
+    settings: HostArgs<AllTenants>,
 }
 
 const AFTER_HELP: &str = "\
 A platform should sweep every few minutes. The sweep covers all tenants, and takes their apps from
-the configuration file. The command prints a line for each due connection that was not refreshed,
-and at the end a summary. With --json, it also prints a line for each refreshed connection. The
-words in the lines and in the summary:
+the configuration file. So there is no option --tenant, and TIKTOK_SHOP_TENANT only names the tenant
+whose app is in the environment. The command prints a line for each due connection that was not
+refreshed, and at the end a summary. With --json, it also prints a line for each refreshed
+connection. The words in the lines and in the summary:
 
   failed       the refresh failed, for example because the tenant has no app
   held         another process is refreshing the connection, or a process was killed while it did;

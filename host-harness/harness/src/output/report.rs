@@ -142,6 +142,11 @@ impl Report {
         self.without_bar(|| note(text));
     }
 
+    /// Writes a warning to standard error at once. Use this function for a text that the user must not miss.
+    pub(crate) fn urgent(&self, text: &str) {
+        self.without_bar(|| warning(&visible(text)));
+    }
+
     /// Writes a line to standard error at once. Use this function for a line that accompanies a result, because
     /// standard output must contain only the result.
     pub(crate) fn stderr_line(&self, text: &str) {

@@ -8,6 +8,7 @@ use tiktok_shop_host::clock::Clock;
 use tiktok_shop_host::storage::{HostStorage, MemoryStorage};
 use tiktok_shop_sql_storage::{OpenError, OpenMode, PostgresOptions, SqlStorage};
 
+use super::configured_text::{Rule, cleaned};
 use super::environment;
 use crate::failure::Failure;
 
@@ -28,6 +29,7 @@ impl Address {
     /// # Errors
     /// The text is not an address. The error does not repeat the text.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let text = cleaned(text, Rule::OneLine).map_err(|error| error.to_string())?;
         if text == "memory:" {
             return Ok(Self::Memory);
         }
@@ -183,6 +185,8 @@ mod tests {
             ("sqlite:/x/a.db", "/x/a.db"),
             ("sqlite:///x/a.db", "/x/a.db"),
             ("sqlite://a.db", "a.db"),
+            // A line break comes with a value that is read from a file.
+            (" sqlite:/x/a b.db\r\n", "/x/a b.db"),
         ] {
             assert!(matches!(Address::parse(text), Ok(Address::Sqlite(found)) if found == Path::new(path)), "{text}");
         }
@@ -191,8 +195,10 @@ mod tests {
 
     #[test]
     fn a_text_that_is_not_an_address_is_refused_and_not_repeated() {
-        for text in ["", "CANARY", "mysql://CANARY@host/db", "sqlite", "/CANARY/a.db", "memory:CANARY", "Sqlite:CANARY"]
-        {
+        assert_eq!(Address::parse(" \n").err().unwrap(), "empty");
+        let line_break = "contains a line break (U+000A) as character 13; remove it";
+        assert_eq!(Address::parse("sqlite:CANAR\nY").err().unwrap(), line_break);
+        for text in ["CANARY", "mysql://CANARY@host/db", "sqlite", "/CANARY/a.db", "memory:CANARY", "Sqlite:CANARY"] {
             let refused = Address::parse(text).err().unwrap();
             assert_eq!(refused, "not sqlite:PATH, postgres://… or memory:", "{text}");
         }
@@ -212,10 +218,9 @@ mod tests {
                 "~ is not replaced by the home folder: write the whole path, such as sqlite:/home/ana/x.sqlite",
             ),
             ("sqlite:file:x.db", "write sqlite:PATH, without file:"),
-            ("sqlite:x.db\n", "the path contains a line break: remove it"),
-            ("sqlite:x\r.db", "the path contains a carriage return: remove it"),
-            ("sqlite:x.db\0", "the path contains the invisible character U+0000: remove it"),
-            ("sqlite:\u{feff}x.db", "the path contains a byte order mark: remove it"),
+            ("sqlite:x\r.db", "contains a carriage return (U+000D) as character 9; remove it"),
+            ("sqlite:x.db\0", "contains a null character (U+0000) as character 12; remove it"),
+            ("sqlite:\u{feff}x.db", "contains a byte order mark (U+FEFF) as character 8; remove it"),
             ("sqlite: x.db", "the path after sqlite: begins or ends with a blank: remove it"),
             ("sqlite:/data/", "the path after sqlite: ends with / and names a folder: name a file in it"),
             ("sqlite:///a%20b.db", "a path after sqlite: is not decoded: write each character itself, not as %XX"),

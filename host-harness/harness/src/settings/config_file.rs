@@ -5,23 +5,29 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tiktok_shop_host::{ComponentDigest, TenantId};
-use tiktok_shop_private_file as private_file;
+use tiktok_shop_private_file::{self as private_file, Access};
 use toml::{Table, Value};
 
 use super::address::Address;
+use super::configured_text::{Rule, cleaned};
 use super::credentials::App;
 use super::key_service::KeyServiceTable;
 use super::proxy::ProxySettings;
-use crate::failure::Failure;
+use crate::failure::{Failure, access_advice};
 
 /// The maximum size of the file: 1 MiB. This is enough for thousands of tenants.
 const MAX_BYTES: u64 = 1 << 20;
+
+/// The members of the file.
+const MEMBERS: &str = "storage, key-file, file-access, key-service, component-sha256, egress, tenants";
 
 /// The content of the file.
 #[derive(Default)]
 pub(crate) struct ConfigFile {
     pub(crate) storage: Option<Address>,
     pub(crate) key_file: Option<PathBuf>,
+    /// Who may read the key file.
+    pub(crate) file_access: Option<Access>,
     pub(crate) key_service: Option<KeyServiceTable>,
     pub(crate) component_sha256: Option<ComponentDigest>,
     pub(crate) proxy: ProxySettings,
@@ -29,25 +35,25 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads the file at this path.
+    /// Reads the file at this path, which only those users may read whom `access` allows.
     ///
     /// # Errors
     /// The file does not exist, other users can access it, or it is malformed.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        Self::find(path)?.ok_or_else(|| malformed(path, "there is no such file"))
+    pub(crate) fn read(path: &Path, access: Access) -> Result<Self, Failure> {
+        Self::find(path, access)?.ok_or_else(|| malformed(path, "there is no such file"))
     }
 
     /// Reads the file at this path. A file that does not exist counts as empty.
     ///
     /// # Errors
     /// Other users can access the file, or it is malformed.
-    pub(crate) fn read_if_exists(path: &Path) -> Result<Self, Failure> {
-        Ok(Self::find(path)?.unwrap_or_default())
+    pub(crate) fn read_if_exists(path: &Path, access: Access) -> Result<Self, Failure> {
+        Ok(Self::find(path, access)?.unwrap_or_default())
     }
 
-    fn find(path: &Path) -> Result<Option<Self>, Failure> {
-        let text = private_file::read(path, MAX_BYTES)
-            .map_err(|error| Failure::Malformed(format!("configuration {error}")))?;
+    fn find(path: &Path, access: Access) -> Result<Option<Self>, Failure> {
+        let text = private_file::read_with_access(path, MAX_BYTES, access)
+            .map_err(|error| Failure::Malformed(format!("configuration {error}{}", access_advice(&error))))?;
         let Some(text) = text else { return Ok(None) };
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         Self::parse(&text, folder).map(Some).map_err(|what| malformed(path, &what))
@@ -60,29 +66,35 @@ impl ConfigFile {
         for (name, value) in &table {
             match name.as_str() {
                 "storage" => {
-                    let address = Address::parse(text_of(value, name)?).map_err(|what| format!("{name}: {what}"))?;
+                    let text = text_of(value, name, Rule::OneLine)?;
+                    let address = Address::parse(text).map_err(|what| format!("{name}: {what}"))?;
                     config.storage = Some(address.relative_to(folder));
                 }
-                "key-file" => config.key_file = Some(folder.join(text_of(value, name)?)),
+                "key-file" => config.key_file = Some(folder.join(text_of(value, name, Rule::OneLine)?)),
+                "file-access" => {
+                    let access = text_of(value, name, Rule::VisibleAscii)?.parse();
+                    config.file_access = Some(access.map_err(|what| format!("{name}: {what}"))?);
+                }
                 "key-service" => {
                     config.key_service = Some(KeyServiceTable::parse(table_of(value, name)?, name, folder)?);
                 }
                 "component-sha256" => {
-                    let digest = text_of(value, name)?.parse().map_err(|what| format!("{name}: {what}"))?;
+                    let digest =
+                        text_of(value, name, Rule::VisibleAscii)?.parse().map_err(|what| format!("{name}: {what}"))?;
                     config.component_sha256 = Some(digest);
                 }
                 "egress" => config.proxy = proxy(table_of(value, name)?, folder)?,
                 "tenants" => {
                     for (tenant, members) in table_of(value, name)? {
                         let place = format!("tenants.{tenant}");
-                        let id = tenant.parse().map_err(|error| format!("{place}: {error}"))?;
-                        config.tenants.insert(id, app(table_of(members, &place)?, &place)?);
+                        let id = cleaned(tenant, Rule::OneLine).map_err(|error| format!("{place}: {error}"))?;
+                        let id = id.parse().map_err(|error| format!("{place}: {error}"))?;
+                        if config.tenants.insert(id, app(table_of(members, &place)?, &place)?).is_some() {
+                            return Err(format!("{place}: this tenant is named twice"));
+                        }
                     }
                 }
-                _ => {
-                    let known = "storage, key-file, key-service, component-sha256, egress, tenants";
-                    return Err(unknown(name, known));
-                }
+                _ => return Err(unknown(name, MEMBERS)),
             }
         }
         Ok(config)
@@ -97,10 +109,14 @@ fn proxy(members: &Table, folder: &Path) -> Result<ProxySettings, String> {
     let mut settings = ProxySettings::default();
     for (name, value) in members {
         let place = format!("egress.{name}");
-        let text = text_of(value, &place);
         match name.as_str() {
-            "proxy" => settings.proxy = Some(text?.parse().map_err(|error| format!("{place}: {error}"))?),
-            "proxy-certificates" => settings.certificates = Some(folder.join(text?)),
+            "proxy" => {
+                let proxy = text_of(value, &place, Rule::VisibleAscii)?.parse();
+                settings.proxy = Some(proxy.map_err(|error| format!("{place}: {error}"))?);
+            }
+            "proxy-certificates" => {
+                settings.certificates = Some(folder.join(text_of(value, &place, Rule::OneLine)?));
+            }
             _ => return Err(unknown(&place, "proxy, proxy-certificates")),
         }
     }
@@ -118,17 +134,14 @@ fn app(members: &Table, place: &str) -> Result<App, String> {
             "authorization-link" => &mut app.authorization_link,
             _ => return Err(unknown(&place, "app-key, app-secret, previous-app-secret, authorization-link")),
         };
-        *member = Some(text_of(value, &place)?.to_owned());
+        *member = Some(text_of(value, &place, Rule::VisibleAscii)?.to_owned());
     }
     Ok(app)
 }
 
-pub(super) fn text_of<'a>(value: &'a Value, place: &str) -> Result<&'a str, String> {
-    match value.as_str() {
-        Some("") => Err(format!("{place}: empty")),
-        Some(text) => Ok(text),
-        None => Err(format!("{place}: not text")),
-    }
+pub(super) fn text_of<'a>(value: &'a Value, place: &str, rule: Rule) -> Result<&'a str, String> {
+    let text = value.as_str().ok_or_else(|| format!("{place}: not text"))?;
+    cleaned(text, rule).map_err(|error| format!("{place}: {error}"))
 }
 
 fn table_of<'a>(value: &'a Value, place: &str) -> Result<&'a Table, String> {
@@ -159,13 +172,14 @@ mod tests {
     #[test]
     fn every_member_is_read_and_relative_paths_start_at_the_folder_of_the_file() {
         let pinned = "0a".repeat(32);
-        let text = "storage = \"sqlite:shops.sqlite\"\nkey-file = \"keys\"\ncomponent-sha256 = \"PINNED\"\n\
-                    [egress]\nproxy = \"https://u:p@proxy:3128\"\nproxy-certificates = \"ca.pem\"\n\
-                    [tenants.acme]\napp-key = \"k\"\napp-secret = \"s\"\nprevious-app-secret = \"p\"\nauthorization-link = \"https://l\"\n[tenants.\"é b\"]\n";
+        let text = "storage = \"sqlite:shops.sqlite\"\nkey-file = \"keys\"\nfile-access = \"group\"\ncomponent-sha256 = \"PINNED\"\n\
+                    [egress]\nproxy = \" https://u:p@proxy:3128\\n\"\nproxy-certificates = \"ca.pem\"\n\
+                    [tenants.acme]\napp-key = \"k\"\napp-secret = \" s\\n\"\nprevious-app-secret = \"p\"\nauthorization-link = \"https://l\"\n[tenants.\"é b\"]\n";
         let config = ConfigFile::parse(&text.replace("PINNED", &pinned), Path::new("/folder")).unwrap();
         assert_eq!(config.component_sha256.unwrap().to_string(), pinned);
         assert!(matches!(config.storage, Some(Address::Sqlite(path)) if path == Path::new("/folder/shops.sqlite")));
         assert_eq!(config.key_file.unwrap(), Path::new("/folder/keys"));
+        assert_eq!(config.file_access, Some(Access::Group));
         assert_eq!(config.proxy.proxy.unwrap().to_string(), "https://proxy:3128");
         assert_eq!(config.proxy.certificates.unwrap(), Path::new("/folder/ca.pem"));
         assert_eq!(config.tenants.keys().map(TenantId::as_str).collect::<Vec<_>>(), ["acme", "é b"]);
@@ -180,8 +194,8 @@ mod tests {
         for (text, error) in [
             (
                 "app-secret = \"CANARY\"",
-                "app-secret: unknown member; the known members are storage, key-file, key-service, component-sha256, \
-                 egress, tenants"
+                "app-secret: unknown member; the known members are storage, key-file, file-access, key-service, \
+                 component-sha256, egress, tenants"
                     .to_owned(),
             ),
             ("[tenants.acme]\napp_secret = \"CANARY\"", format!("tenants.acme.app_secret: unknown member; {known}")),
@@ -195,13 +209,24 @@ mod tests {
             ),
             ("[egress]\nproxy = 3128", "egress.proxy: not text".to_owned()),
             (
+                "[egress]\nproxy = \"http://user:CAN ARY@proxy:3128\"",
+                "egress.proxy: contains a space (U+0020) as character 16; remove it".to_owned(),
+            ),
+            (
                 "[egress]\nproxy = \"http://user:CANARY@proxy\"",
                 "egress.proxy: the address of the proxy has no port; name it, as in http://HOST:3128".to_owned(),
             ),
             ("tenants.acme = [\"CANARY\"]", "tenants.acme: not a table".to_owned()),
             ("component-sha256 = \"CANARY\"", "component-sha256: not a SHA-256 of 64 hexadecimal digits".to_owned()),
             ("component-sha256 = 7", "component-sha256: not text".to_owned()),
-            ("[tenants.\"\"]", "tenants.: tenant id: 1 to 256 bytes".to_owned()),
+            ("[tenants.\"\"]", "tenants.: empty".to_owned()),
+            ("[tenants.acme]\n[tenants.\"acme \"]", "tenants.acme : this tenant is named twice".to_owned()),
+            ("file-access = \"all\"", "file-access: not one of owner, group, mounted".to_owned()),
+            ("key-file = \" \"", "key-file: empty".to_owned()),
+            (
+                "[tenants.acme]\napp-secret = \"CANA\\u200bRY\"",
+                "tenants.acme.app-secret: contains a zero-width space (U+200B) as character 5; remove it".to_owned(),
+            ),
             ("storage = \"mysql://CANARY\"", "storage: not sqlite:PATH, postgres://… or memory:".to_owned()),
             ("storage = [\"CANARY\"]", "storage: not text".to_owned()),
             ("[tenants.acme]\napp-secret = CANARY", "not TOML at line 2, column 14".to_owned()),

@@ -54,10 +54,9 @@ impl App {
     }
 }
 
-/// The credentials of the configured tenants. All other tenants use the fallback.
+/// The credentials of the tenants: those that are configured, and with a fake those of the fake's apps.
 pub(crate) struct Credentials {
-    configured: BTreeMap<TenantId, AppCredentials>,
-    fallback: Option<AppCredentials>,
+    by_tenant: BTreeMap<TenantId, AppCredentials>,
 }
 
 impl Credentials {
@@ -69,40 +68,59 @@ impl Credentials {
     pub(crate) fn gather(mut apps: BTreeMap<TenantId, App>, tenant: &TenantId) -> Result<Self, Failure> {
         let app = apps.remove(tenant).unwrap_or_default().with_environment()?;
         apps.insert(tenant.clone(), app);
-        let mut configured = BTreeMap::new();
+        let mut by_tenant = BTreeMap::new();
         for (tenant, app) in apps {
             if let Some(credentials) = app.complete(&tenant)? {
-                configured.insert(tenant, credentials);
+                by_tenant.insert(tenant, credentials);
             }
         }
-        Ok(Self { configured, fallback: None })
+        Ok(Self { by_tenant })
     }
 
-    /// Prepares the credentials for a fake. The fake has sent `apps`, with their secrets. A tenant without configured
-    /// credentials uses the first of these apps.
+    /// Prepares the credentials for a fake. The fake has sent `apps`, with their secrets. The tenant `default` uses the
+    /// first of these apps, and a tenant whose name is the key of one of them uses that app, unless another app is
+    /// configured. All other tenants must be configured, as with TikTok Shop.
     ///
     /// # Errors
     /// A configured app is not in `apps`, or has another secret in `apps`. Any program could listen at the fake's
     /// address. Such a program learns no secret from a request, because it must have sent each secret itself before.
-    pub(crate) fn for_fake(self, fake: FakeAddress, apps: Vec<AppCredentials>) -> Result<Self, Failure> {
+    pub(crate) fn for_fake(
+        mut self,
+        fake: FakeAddress,
+        apps: Vec<AppCredentials>,
+        default: TenantId,
+    ) -> Result<Self, Failure> {
         let is_shown = |configured: &AppCredentials| {
             apps.iter().any(|app| app.app_key == configured.app_key && app.app_secret == configured.app_secret)
         };
-        if let Some((tenant, _)) = self.configured.iter().find(|(_, configured)| !is_shown(configured)) {
+        if let Some((tenant, _)) = self.by_tenant.iter().find(|(_, configured)| !is_shown(configured)) {
             return Err(Failure::Malformed(format!(
                 "tenant {tenant}: the configured app is not an app of the fake at {fake}, and its secret is not sent to a \
                  fake; unset {APP_KEY} and {APP_SECRET}, name another configuration file with --config, or use neither \
                  --fake nor TIKTOK_SHOP_FAKE"
             )));
         }
-        Ok(Self { fallback: apps.into_iter().next(), ..self })
+        if let Some(first) = apps.first() {
+            self.by_tenant.entry(default).or_insert_with(|| first.clone());
+        }
+        for app in apps {
+            if let Ok(tenant) = app.app_key.parse() {
+                self.by_tenant.entry(tenant).or_insert(app);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Returns the tenants that have an app.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        self.by_tenant.keys()
     }
 }
 
 #[async_trait]
 impl CredentialsProvider for Credentials {
     async fn current(&self, tenant: &TenantId) -> Result<AppCredentials, CredentialsError> {
-        let credentials = self.configured.get(tenant).or(self.fallback.as_ref());
-        credentials.cloned().ok_or_else(|| CredentialsError::Refused("no credentials for this tenant".to_owned()))
+        let credentials = self.by_tenant.get(tenant).cloned();
+        credentials.ok_or_else(|| CredentialsError::Refused("no credentials for this tenant".to_owned()))
     }
 }

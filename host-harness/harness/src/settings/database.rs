@@ -8,14 +8,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tiktok_shop_host::clock::Clock;
 use tiktok_shop_host::storage::HostStorage;
-use tiktok_shop_private_file as private_file;
+use tiktok_shop_private_file::{self as private_file, Access};
 use tiktok_shop_sql_storage::OpenMode;
 
-use super::config_file::ConfigFile;
-use super::environment::{STORAGE, variable};
-use super::{Address, FakeAddress, SHARED, config_file, database, fake_database};
+use super::configured_text::{path, visible_ascii};
+use super::environment::{CONFIG, FAKE, FILE_ACCESS, STORAGE, variable};
+use super::{Address, FakeAddress, SHARED, database, fake_database, read_config};
 use crate::failure::Failure;
 
 /// Which database a command creates if there is none.
@@ -63,6 +64,11 @@ impl Database {
         })
     }
 
+    /// Returns the address, if a setting names the database.
+    pub(super) const fn named(&self) -> Option<&Address> {
+        if self.is_default { None } else { Some(&self.address) }
+    }
+
     pub(super) async fn open(
         &self,
         creation: Creation,
@@ -95,22 +101,26 @@ pub(crate) struct DatabaseArgs {
     #[arg(long, value_name = "ADDRESS", value_parser = Address::without_password, help_heading = SHARED)]
     storage: Option<Address>,
 
+    /// Readers: owner, group or mounted
+    #[arg(long, value_name = "WHO", env = FILE_ACCESS, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = visible_ascii::<Access>)]
+    file_access: Option<Access>,
+
     /// Configuration file in TOML
-    #[arg(long, value_name = "FILE", env = "TIKTOK_SHOP_CONFIG", hide_env_values = true, help_heading = SHARED)]
+    #[arg(long, value_name = "FILE", env = CONFIG, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = OsStringValueParser::new().try_map(path))]
     config: Option<PathBuf>,
 
-    /// Address of a fake, whose database is used
-    #[arg(long, value_name = "URL", env = "TIKTOK_SHOP_FAKE", hide_env_values = true, help_heading = SHARED)]
+    /// Address of a fake TikTok Shop; without --storage, its own database is used
+    #[arg(long, value_name = "URL", env = FAKE, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = visible_ascii::<FakeAddress>)]
     fake: Option<FakeAddress>,
 }
 
 impl DatabaseArgs {
     /// Finds the database, and creates the program's own folder for the default database.
     pub(crate) fn find_for_migration(self) -> Result<Address, Failure> {
-        let config = match self.config {
-            Some(path) => ConfigFile::read(&path)?,
-            None => ConfigFile::read_if_exists(&config_file()?)?,
-        };
+        let config = read_config(self.config, self.file_access)?;
         let database = Database::find(self.storage, config.storage, self.fake)?;
         database.create_default_folder(OpenMode::Migrate)?;
         Ok(database.address)

@@ -8,6 +8,7 @@ use tiktok_shop_key_service::{Auth, KeyService, Options};
 use toml::Table;
 
 use super::config_file::{text_of, unknown};
+use super::configured_text::Rule;
 use super::environment::{KEY_SERVICE_SECRET_ID, KEY_SERVICE_TOKEN, variable};
 use crate::failure::Failure;
 
@@ -36,13 +37,14 @@ enum TableCredentials {
 impl KeyServiceTable {
     /// Parses the table. Relative paths start at `folder`. Errors name the place and quote no value.
     pub(super) fn parse(table: &Table, place: &str, folder: &Path) -> Result<Self, String> {
-        let text = |name: &str| -> Result<Option<String>, String> {
-            let value = table.get(name).map(|value| text_of(value, &format!("{place}.{name}"))).transpose()?;
+        let cleaned = |name: &str, rule| -> Result<Option<String>, String> {
+            let value = table.get(name).map(|value| text_of(value, &format!("{place}.{name}"), rule)).transpose()?;
             Ok(value.map(str::to_owned))
         };
+        let text = |name: &str| cleaned(name, Rule::VisibleAscii);
         let needed = |name: &str| text(name)?.ok_or_else(|| format!("{place}.{name}: missing"));
         let secret = |name: &str| Ok::<_, String>(text(name)?.map(Secret::from));
-        let path = |name: &str| Ok::<_, String>(text(name)?.map(|path| folder.join(path)));
+        let path = |name: &str| Ok::<_, String>(cleaned(name, Rule::OneLine)?.map(|path| folder.join(path)));
         let auth = needed("auth")?;
         let own: &[&str] = match auth.as_str() {
             "token" => &["token"],
@@ -85,18 +87,33 @@ impl KeyServiceTable {
         Ok(Self { options, credentials })
     }
 
-    /// Reads the secrets of the environment, and checks the settings. Does not connect to the service.
-    pub(crate) fn open(self) -> Result<KeyService, Failure> {
-        let Self { mut options, credentials } = self;
-        let secret = |name: &str, in_table: Option<Secret>, member: &str| {
-            let secret = variable(name)?.map(Secret::from).or(in_table);
-            let missing = || format!("the key service needs a {member}: set {name}, or key-service.{member}");
-            let secret = secret.ok_or_else(|| Failure::Malformed(missing()))?;
-            if !secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-                let why = "contains a character that is not visible, such as a line break; remove it";
-                return Err(Failure::Malformed(format!("the {member} of the key service {why}")));
+    /// Opens the key service of the configuration file. `None` if the file names none.
+    ///
+    /// # Errors
+    /// A setting is malformed. Or the environment contains a secret of a key service, but no key service is configured:
+    /// the secret would be lost quietly, and other host keys would be used.
+    pub(super) fn open_if_configured(table: Option<Self>) -> Result<Option<KeyService>, Failure> {
+        if let Some(table) = table {
+            return table.open().map(Some);
+        }
+        for name in [KEY_SERVICE_TOKEN, KEY_SERVICE_SECRET_ID] {
+            if variable(name)?.is_some() {
+                return Err(Failure::Malformed(format!(
+                    "{name} is set, but no key service is configured; add [key-service] to the configuration file, or \
+                     unset the variable"
+                )));
             }
-            Ok(secret)
+        }
+        Ok(None)
+    }
+
+    /// Reads the secrets of the environment, and checks the settings. Does not connect to the service.
+    fn open(self) -> Result<KeyService, Failure> {
+        let Self { mut options, credentials } = self;
+        let secret = |name: &'static str, in_table: Option<Secret>, member: &str| {
+            let missing = || format!("the key service needs a {member}: set {name}, or key-service.{member}");
+            let secret = variable(name)?.map(Secret::from).or(in_table);
+            secret.ok_or_else(|| Failure::Malformed(missing()))
         };
         options.auth = match credentials {
             TableCredentials::Token(token) => Auth::Token(secret(KEY_SERVICE_TOKEN, token, "token")?),

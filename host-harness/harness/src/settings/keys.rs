@@ -1,26 +1,30 @@
-//! Gets the host keys from a file, from the environment or from a key service.
+//! Finds the host keys: in a file, in the environment or in a key service. Never creates a key.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tiktok_shop_host::seal::{
-    DataKey, Destruction, HostKeys, KeyError, KeyFile, KeyProvider, KeyStatus, KeySuccession, TenantKeyStatus,
+    DataKey, Destruction, HostKeys, KeyError, KeyFile, KeyFileError, KeyProvider, KeyStatus, KeySuccession,
+    TenantKeyStatus,
 };
 use tiktok_shop_host::storage::WrappedKey;
 use tiktok_shop_host::{HostKeyId, TenantId};
 use tiktok_shop_key_service::KeyService;
+use tiktok_shop_private_file::Access;
 
 use super::environment::{HOST_KEYS, variable};
+use super::fake::FakeAddress;
+use super::folders::{fake_key_file, key_file};
 use crate::failure::Failure;
-use crate::output::{LastKeyError, Report};
+use crate::output::LastKeyError;
 
 /// The source of the host keys.
 #[derive(Debug, Clone)]
 pub(crate) enum HostKeySource {
     /// A key file. The program can add and remove keys.
     File(KeyFile),
-    /// An environment variable, which the program can't change.
+    /// An environment variable, which the program can't change. Or keys that were drawn for a storage in memory.
     Environment(HostKeys),
     /// A key service, which has a host key for each tenant.
     Service {
@@ -29,39 +33,96 @@ pub(crate) enum HostKeySource {
         /// The host keys that wrapped data keys before the service was set up. They wrap nothing any more.
         earlier: Option<Box<Self>>,
     },
+    /// There are no host keys, for the given reason. The command needs none.
+    Missing(String),
+}
+
+/// The place of the host keys according to the settings.
+pub(crate) enum KeyPlace {
+    /// The environment variable, with its keys.
+    Environment(HostKeys),
+    /// A key file that an option, a variable or the configuration file names.
+    Named(PathBuf),
+    /// A key service, and the place of the host keys that were used before it. No default file is looked for.
+    Service { service: KeyService, earlier: Option<Box<Self>> },
+    /// The key file in the data folder, because nothing names the host keys.
+    Default(PathBuf),
+}
+
+/// How the settings name the host keys.
+pub(crate) struct KeySettings {
+    /// The path of the option or of its variable.
+    pub(crate) option: Option<PathBuf>,
+    /// The path of the configuration file.
+    pub(crate) configured: Option<PathBuf>,
+    /// The key service of the configuration file.
+    pub(crate) service: Option<KeyService>,
+    pub(crate) fake: Option<FakeAddress>,
+}
+
+impl KeyPlace {
+    /// Finds the place of the host keys. Reads the environment variable, but no file, and asks no key service.
+    pub(crate) fn find(settings: KeySettings) -> Result<Self, Failure> {
+        let KeySettings { option, configured, service, fake } = settings;
+        let named = match (variable(HOST_KEYS)?, option) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::Malformed(format!("{HOST_KEYS} and --key-file are both given; use only one")));
+            }
+            (Some(text), None) => {
+                let keys = HostKeys::parse(&text);
+                Some(Self::Environment(keys.map_err(|error| Failure::Malformed(format!("{HOST_KEYS}: {error}")))?))
+            }
+            (None, option) => option.or(configured).map(Self::Named),
+        };
+        Ok(match (service, named) {
+            (Some(service), earlier) => Self::Service { service, earlier: earlier.map(Box::new) },
+            (None, Some(place)) => place,
+            (None, None) => Self::Default(if fake.is_some() { fake_key_file()? } else { key_file()? }),
+        })
+    }
+
+    /// Opens the host keys. If the key file does not exist, returns its path.
+    pub(crate) fn open(self, access: Access) -> Result<FoundKeys, Failure> {
+        let open = |path: PathBuf| match KeyFile::open_with_access(path, access) {
+            Ok(file) => Ok(Ok(HostKeySource::File(file))),
+            Err(KeyFileError::Missing(path)) => Ok(Err(path)),
+            Err(error) => Err(Failure::from(error)),
+        };
+        Ok(match self {
+            Self::Environment(keys) => FoundKeys::Named(HostKeySource::Environment(keys)),
+            Self::Named(path) => open(path)?.map_or_else(FoundKeys::NamedFileMissing, FoundKeys::Named),
+            Self::Default(path) => open(path)?.map_or_else(FoundKeys::DefaultFileMissing, FoundKeys::Default),
+            Self::Service { service, earlier } => match earlier.map(|earlier| earlier.open(access)).transpose()? {
+                None => FoundKeys::Named(HostKeySource::Service { service, earlier: None }),
+                Some(FoundKeys::Named(keys) | FoundKeys::Default(keys)) => {
+                    FoundKeys::Named(HostKeySource::Service { service, earlier: Some(Box::new(keys)) })
+                }
+                Some(
+                    FoundKeys::NamedFileMissing(path)
+                    | FoundKeys::DefaultFileMissing(path)
+                    | FoundKeys::EarlierFileMissing { path, .. },
+                ) => FoundKeys::EarlierFileMissing { service, path },
+            },
+        })
+    }
+}
+
+/// The host keys, or the path of the key file that does not exist.
+pub(crate) enum FoundKeys {
+    /// Host keys that an option, a variable or the configuration file names.
+    Named(HostKeySource),
+    /// The host keys of the key file in the data folder.
+    Default(HostKeySource),
+    NamedFileMissing(PathBuf),
+    DefaultFileMissing(PathBuf),
+    /// A key service is configured. The named key file, which was used before the service, does not exist.
+    EarlierFileMissing {
+        service: KeyService,
+        path: PathBuf,
+    },
 }
 
 impl HostKeySource {
-    /// Returns the keys of the environment variable. `None` if it is not set.
-    pub(crate) fn from_environment() -> Result<Option<Self>, Failure> {
-        let Some(text) = variable(HOST_KEYS)? else { return Ok(None) };
-        let keys = HostKeys::parse(&text).map_err(|error| Failure::Malformed(format!("{HOST_KEYS}: {error}")))?;
-        Ok(Some(Self::Environment(keys)))
-    }
-
-    /// Opens the key file. Creates it with one new key if it does not exist.
-    pub(crate) fn open_file(path: &Path, report: &Report) -> Result<Self, Failure> {
-        let is_new = !path.exists();
-        let file = KeyFile::open_or_create(path)?;
-        if is_new {
-            report.note(&format!(
-                "created a host key in {}; keep a copy, because stored connections can't be opened without it",
-                path.display()
-            ));
-        }
-        Ok(Self::File(file))
-    }
-
-    /// Opens the key file that was used before the key service. The file must exist.
-    pub(crate) fn open_earlier_file(path: &Path) -> Result<Self, Failure> {
-        if !path.exists() {
-            let (path, why) =
-                (path.display(), "no such key file; with a key service, a key file only opens earlier data");
-            return Err(Failure::Unavailable(format!("host keys: {path}: {why}")));
-        }
-        Ok(Self::File(KeyFile::open_or_create(path)?))
-    }
-
     /// Returns the names of the keys that the program itself has. The current key comes first. With a key service, these
     /// are the keys that were used before it.
     pub(crate) fn ids(&self) -> Result<Vec<HostKeyId>, Failure> {
@@ -69,6 +130,7 @@ impl HostKeySource {
             Self::File(file) => file.keys()?.ids().cloned().collect(),
             Self::Environment(keys) => keys.ids().cloned().collect(),
             Self::Service { earlier, .. } => earlier.as_deref().map_or_else(|| Ok(Vec::new()), Self::ids)?,
+            Self::Missing(_) => Vec::new(),
         })
     }
 
@@ -76,7 +138,16 @@ impl HostKeySource {
     pub(crate) const fn service(&self) -> Option<&KeyService> {
         match self {
             Self::Service { service, .. } => Some(service),
-            Self::File(_) | Self::Environment(_) => None,
+            Self::File(_) | Self::Environment(_) | Self::Missing(_) => None,
+        }
+    }
+
+    /// Returns true if host keys are named but missing, so that [`ids`](Self::ids) does not return all.
+    pub(crate) fn misses_keys(&self) -> bool {
+        match self {
+            Self::Missing(_) => true,
+            Self::Service { earlier, .. } => earlier.as_deref().is_some_and(Self::misses_keys),
+            Self::File(_) | Self::Environment(_) => false,
         }
     }
 
@@ -92,21 +163,49 @@ impl HostKeySource {
         Ok(ids)
     }
 
-    /// Returns a provider of these keys that records each of its errors in `last_error`. This is necessary because the
-    /// component shortens the error of a call. It drops long words, such as the name of a key.
-    pub(crate) fn provider(&self, last_error: LastKeyError) -> Arc<dyn KeyProvider> {
-        Arc::new(RecordingErrors { keys: self.keys(), last_error })
-    }
-
-    fn keys(&self) -> Arc<dyn KeyProvider> {
+    /// Returns a provider of these keys.
+    pub(crate) fn provider(&self) -> Arc<dyn KeyProvider> {
         match self {
             Self::File(file) => Arc::new(file.clone()),
             Self::Environment(keys) => Arc::new(keys.clone()),
             Self::Service { service, earlier: None } => Arc::new(service.clone()),
             Self::Service { service, earlier: Some(earlier) } => {
-                Arc::new(KeySuccession::new(Arc::new(service.clone()), earlier.keys()))
+                Arc::new(KeySuccession::new(Arc::new(service.clone()), earlier.provider()))
             }
+            Self::Missing(why) => Arc::new(NoHostKeys { why: why.clone() }),
         }
+    }
+
+    /// Returns a provider of these keys that records each of its errors in `last_error`. This is necessary because the
+    /// component shortens the error of a call. It drops long words, such as the name of a key.
+    pub(crate) fn recording_provider(&self, last_error: LastKeyError) -> Arc<dyn KeyProvider> {
+        Arc::new(RecordingErrors { keys: self.provider(), last_error })
+    }
+}
+
+/// A provider without keys.
+struct NoHostKeys {
+    why: String,
+}
+
+impl NoHostKeys {
+    fn error(&self, key: Option<&HostKeyId>) -> KeyError {
+        KeyError::Unavailable { key: key.cloned(), why: self.why.clone() }
+    }
+}
+
+#[async_trait]
+impl KeyProvider for NoHostKeys {
+    async fn current(&self) -> Result<HostKeyId, KeyError> {
+        Err(self.error(None))
+    }
+
+    async fn wrap(&self, _: &TenantId, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
+        Err(self.error(None))
+    }
+
+    async fn unwrap(&self, _: &TenantId, wrapped: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+        Err(self.error(Some(&wrapped.host_key)))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{Run, harness, run};
 
 /// Every command, except the hidden command `documentation`.
-pub(crate) const COMMANDS: [&str; 27] = [
+pub(crate) const COMMANDS: [&str; 28] = [
     "authorization-url",
     "connect",
     "refresh",
@@ -17,6 +17,7 @@ pub(crate) const COMMANDS: [&str; 27] = [
     "events",
     "sweep",
     "keys",
+    "keys init",
     "keys status",
     "keys add",
     "keys promote",

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
+use fake_tiktok_shop::App;
 use serde_json::{Value, json};
 use tiktok_shop_test_key_service::Server;
 
@@ -38,10 +39,12 @@ impl Service {
         Some(this)
     }
 
-    /// Writes the configuration file.
+    /// Writes the configuration file, with an app for two tenants.
     fn configure(&self, text: &str) {
         let path = self.stage.home().join("config.toml");
-        fs::write(&path, text).unwrap();
+        let App { app_key, app_secret, .. } = self.stage.app();
+        let app = |tenant| format!("[tenants.{tenant}]\napp-key = '{app_key}'\napp-secret = '{app_secret}'\n");
+        fs::write(&path, format!("{text}{}{}", app("acme"), app("other"))).unwrap();
         fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
     }
 
@@ -114,7 +117,7 @@ fn keys_are_rotated_in_the_service_and_erased_there() {
         (&json!(false), &json!("tiktok-shop.acme:v2"))
     );
     assert_eq!(
-        service.ok("keys rotate --wait 0 --tenant acme", ""),
+        service.ok("keys rotate --wait 0", ""),
         lines([
             "the newest versions of the keys tiktok-shop.* wrap the data keys",
             "nothing to rotate: the newest version of its tenant's key wraps every data key",
@@ -255,12 +258,12 @@ fn a_database_moves_from_a_key_file_to_the_service() {
     service.ok("refresh customer-7 --force", "");
 
     service.configure(&format!("key-file = 'nowhere'\n{table}"));
-    let (status, line) = service.error("keys status");
-    assert_eq!(status, Some(3));
-    assert!(
-        line.ends_with("/nowhere: no such key file; with a key service, a key file only opens earlier data"),
-        "{line}"
-    );
+    let missing = "/nowhere: no such key file; with a key service, a key file only opens earlier data";
+    let (status, line) = service.error("refresh customer-7 --force");
+    assert!(status == Some(3) && line.ends_with(missing), "{line}");
+    // A command that opens nothing goes on, and says so.
+    let Run { status, stderr, .. } = service.run("keys status", "");
+    assert!(status == Some(0) && stderr.ends_with(&format!("{missing}\n")), "{stderr}");
     assert!(!service.stage.home().join("nowhere").exists());
 }
 
@@ -286,13 +289,17 @@ fn a_mistake_in_the_settings_of_the_service_is_an_error_and_quotes_no_value() {
         (
             format!("auth = 'token'\n{local}"),
             "",
-            "the key service needs a token: set TIKTOK_SHOP_KEY_SERVICE_TOKEN, or key-service.token".to_owned(),
+            "TIKTOK_SHOP_KEY_SERVICE_TOKEN: the variable is set but empty; unset it, or give it a value".to_owned(),
+        ),
+        (
+            format!("auth = 'token'\n{local}\ntoken = \"CAN\\nARY\""),
+            "t",
+            "key-service.token: contains a line break (U+000A) as character 4; remove it".to_owned(),
         ),
         (
             format!("auth = 'token'\n{local}"),
-            "CANARY\n",
-            "the token of the key service contains a character that is not visible, such as a line break; remove it"
-                .to_owned(),
+            "CAN\u{200b}ARY\n",
+            "TIKTOK_SHOP_KEY_SERVICE_TOKEN: contains a zero-width space (U+200B) as character 4; remove it".to_owned(),
         ),
         (
             "auth = 'token'\naddress = 'http://CANARY'".to_owned(),
@@ -327,4 +334,22 @@ fn a_mistake_in_the_settings_of_the_service_is_an_error_and_quotes_no_value() {
         assert_eq!(status, Some(2), "{table}: {line}");
         assert!(line.ends_with(&error) && !line.contains("CANARY"), "{table}: {line}");
     }
+    fs::write(&path, format!("[key-service]\nauth = 'token'\n{local}\n")).unwrap();
+    let mut command = stage.command("keys status");
+    command.env("TIKTOK_SHOP_CONFIG", &path);
+    let missing = "the key service needs a token: set TIKTOK_SHOP_KEY_SERVICE_TOKEN, or key-service.token";
+    assert_eq!(stage.error(command, ""), (Some(2), missing.to_owned()));
+    let mut command = stage.command("keys init");
+    command.env("TIKTOK_SHOP_CONFIG", &path);
+    let needless =
+        "the configuration file names a key service, which makes the host keys itself; no key file is needed";
+    assert_eq!(stage.error(command, ""), (Some(2), needless.to_owned()));
+    for name in ["TIKTOK_SHOP_KEY_SERVICE_TOKEN", "TIKTOK_SHOP_KEY_SERVICE_SECRET_ID"] {
+        let mut command = stage.command("authorization-url customer-7");
+        command.env(name, "CANARY");
+        let lost = "is set, but no key service is configured; add [key-service] to the configuration file, or unset the \
+                    variable";
+        assert_eq!(stage.error(command, ""), (Some(2), format!("{name} {lost}")));
+    }
+    assert!(!stage.data("fake-host-keys").exists());
 }

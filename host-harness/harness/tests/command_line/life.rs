@@ -133,7 +133,8 @@ fn a_consent_is_finished_once_and_only_by_the_user_who_began_it() {
     assert_eq!(connect_error("code=c&state=0123456789abcdef"), (Some(4), unknown.to_owned()));
 
     let callback = stage.decide(&stage.link("customer-7"), "one-shop", Decision::Allow);
-    let (status, line) = stage.error(stage.command("connect --tenant other"), &callback);
+    let (status, line) =
+        stage.error(stage.command(&format!("connect --tenant {}", stage.fake.apps()[1].app_key)), &callback);
     assert_eq!((status, line.starts_with(unknown)), (Some(4), true), "{line}");
 
     // Without the file of the browser session, the program counts as another user, who has the same database and keys.

@@ -9,6 +9,7 @@
 )]
 
 mod arguments;
+mod configuration;
 mod documentation;
 mod examples;
 mod gate;

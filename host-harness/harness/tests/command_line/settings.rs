@@ -31,8 +31,7 @@ fn files_that_are_created_on_first_use_are_private_and_a_note_names_the_key_file
     let stage = Stage::new();
     let Run { stderr, .. } = run(stage.command("authorization-url customer-7"), "");
     let path = stage.data("fake-host-keys");
-    let keep = "keep a copy, because stored connections can't be opened without it";
-    assert_eq!(stderr, format!("note: created a host key in {}; {keep}\n", path.display()));
+    assert_eq!(stderr, format!("note: created a host key for fakes in {}\n", path.display()));
     assert_eq!(run(stage.command("authorization-url customer-7"), "").stderr, "");
     for name in ["fake-host-keys", "browser-session", "fake-connections.sqlite"] {
         assert_eq!(fs::metadata(stage.data(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
@@ -49,6 +48,7 @@ fn an_option_wins_over_a_variable_and_a_variable_wins_over_the_file() {
     // Relative paths in the configuration file start at the folder of that file.
     let config = write_config(&stage, "storage = \"sqlite:file.sqlite\"\nkey-file = \"keys-of-file\"\n");
     let folder = config.parent().unwrap();
+    stage.ok("keys init", "");
     stage.ok("migrate", "");
     stage.ok("events", "");
     assert!(folder.join("file.sqlite").exists() && folder.join("keys-of-file").exists());
@@ -56,10 +56,14 @@ fn an_option_wins_over_a_variable_and_a_variable_wins_over_the_file() {
     let variable = [("TIKTOK_SHOP_STORAGE", &*address("variable"))];
     stage.run(with(stage.command("migrate"), &variable), "");
     assert!(path("variable").exists() && !path("argument").exists());
-    let argument = format!("--storage {}", address("argument"));
-    stage.run(with(stage.command(&format!("migrate {argument}")), &variable), "");
-    stage.run(with(stage.command(&format!("events {argument} --key-file keys-of-argument")), &variable), "");
-    assert!(path("argument").exists() && stage.home().join("keys-of-argument").exists());
+    let argument = format!("migrate --storage {}", address("argument"));
+    stage.run(with(stage.command(&argument), &variable), "");
+    assert!(path("argument").exists());
+    let variable = [("TIKTOK_SHOP_KEY_FILE", "keys-of-variable")];
+    stage.run(with(stage.command("keys init"), &variable), "");
+    assert!(stage.home().join("keys-of-variable").exists());
+    stage.run(with(stage.command("keys init --key-file keys-of-argument"), &variable), "");
+    assert!(stage.home().join("keys-of-argument").exists());
 
     let elsewhere = stage.home().join("other.toml");
     fs::copy(&config, &elsewhere).unwrap();
@@ -149,11 +153,9 @@ fn a_database_belongs_to_a_fake_or_to_tiktok_shop() {
     let stage = Stage::new();
     stage.connect("customer-7", "one-shop");
     stage.fake.clear_requests();
-    let without_a_fake = |arguments: &str| {
-        let mut command = stage.command(arguments);
-        command.env_remove("TIKTOK_SHOP_FAKE");
-        command
-    };
+    // Without a fake, the host keys of a database that is named must be named, too.
+    let keys = format!("--key-file {}", stage.data("fake-host-keys").display());
+    let without_a_fake = |arguments: &str| stage.command_without_a_fake(&format!("{arguments} {keys}"));
     let real = format!("--storage sqlite:{}", stage.home().join("real.sqlite").display());
     for command in ["migrate", "events"] {
         assert_eq!(stage.run(without_a_fake(&format!("{command} {real}")), "").status, Some(0), "{command}");
@@ -191,9 +193,7 @@ fn the_older_form_of_the_consent_link_works_with_a_fake() {
 #[test]
 fn without_an_app_and_without_a_fake_the_error_says_where_to_name_the_app() {
     let stage = Stage::new();
-    let mut command = stage.command("authorization-url customer-7");
-    command.env_remove("TIKTOK_SHOP_FAKE");
-    let (status, line) = stage.error(command, "");
+    let (status, line) = stage.error(stage.command_without_a_fake("authorization-url customer-7"), "");
     assert_eq!(status, Some(12));
     let next = "set TIKTOK_SHOP_APP_KEY and TIKTOK_SHOP_APP_SECRET, or put the app into the configuration file; ";
     assert!(line.starts_with("misconfigured: credentials-refused: ") && line.contains(next), "{line}");
@@ -205,9 +205,9 @@ fn the_address_of_postgresql_comes_from_a_variable() {
     let Some(address) = tiktok_shop_test_postgres::test_postgres() else { return };
     let stage = Stage::new();
     // A database belongs to one environment, and other tests use this database without a fake. So this test uses a
-    // schema and a tenant of its own.
+    // schema of its own.
     let address = new_schema(&address);
-    let tenant = format!("{:?}", stage.home());
+    let tenant = stage.app().app_key;
     let with = |arguments: &str, input: &str| {
         let variables = [("TIKTOK_SHOP_STORAGE", &*address), ("TIKTOK_SHOP_TENANT", &*tenant)];
         let Run { status, stdout, stderr } = run(with(stage.command(arguments), &variables), input);

@@ -58,6 +58,14 @@ impl Stage {
         self.home().join(".local/share/tiktok-shop-harness").join(name)
     }
 
+    /// Returns a command with these arguments that uses TikTok Shop and not the fake. Tests use it only for commands
+    /// that send nothing.
+    pub(crate) fn command_without_a_fake(&self, arguments: &str) -> Command {
+        let mut command = self.command(arguments);
+        command.env_remove("TIKTOK_SHOP_FAKE");
+        command
+    }
+
     pub(crate) fn app(&self) -> App {
         self.fake.apps().remove(0)
     }
@@ -113,7 +121,9 @@ impl Stage {
         let name = format!("{command:?}");
         let Run { status, stdout, stderr } = self.run(command, input);
         assert_eq!(stdout, "", "{name}");
-        let lines: Vec<_> = stderr.lines().filter(|line| !line.starts_with("note: ")).collect();
+        // The first run of a user creates a host key, and says so.
+        let is_error = |line: &&str| !line.starts_with("note: ") && !line.starts_with("warning: created the host key ");
+        let lines: Vec<_> = stderr.lines().filter(is_error).collect();
         assert_eq!(lines.len(), 1, "{name}: {stderr}");
         (status, lines[0].strip_prefix("error: ").unwrap_or_else(|| panic!("{name}: {stderr}")).to_owned())
     }

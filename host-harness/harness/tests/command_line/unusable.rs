@@ -172,7 +172,8 @@ fn a_configuration_that_is_malformed_or_not_private_is_refused() {
     for (text, expected) in [
         (
             "app-secret = \"CANARY\"",
-            "app-secret: unknown member; the known members are storage, key-file, component-sha256, egress, tenants",
+            "app-secret: unknown member; the known members are storage, key-file, file-access, key-service, \
+             component-sha256, egress, tenants",
         ),
         ("[tenants.default]\napp-secret = CANARY", "not TOML at line 2, column 14"),
         ("[tenants.default]\napp-secret = 7", "tenants.default.app-secret: not text"),
@@ -190,7 +191,8 @@ fn a_configuration_that_is_malformed_or_not_private_is_refused() {
     assert_refused(&stage, &option, 2, &format!("configuration {name}: longer than 1048576 bytes"));
     fs::write(&path, "").unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-    let open = "other users can read or write it (mode 644); make it private with chmod 600";
+    let open = "other users can read or write it (mode 644); make it private with chmod 600; if a container mounts it \
+                as a secret, see --file-access";
     assert_refused(&stage, &option, 2, &format!("configuration {name}: {open}"));
     assert_refused(&stage, "--config /", 2, "configuration /: not a regular file");
     assert_still_works(&stage);
@@ -216,7 +218,8 @@ fn host_keys_that_are_malformed_or_not_private_are_refused() {
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "the file is unchanged");
     }
     fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-    let open = "other users can read or write it (mode 640); make it private with chmod 600";
+    let open = "other users can read or write it (mode 640); make it private with chmod 600; if a container mounts it \
+                as a secret, see --file-access";
     assert_refused(&stage, &option, 3, &format!("host keys: {name}: {open}"));
     assert_refused(&stage, "--key-file /", 3, "host keys: /: not a regular file");
 

@@ -55,6 +55,10 @@ impl Imports {
     ) -> Self {
         let (token_save, row_save) = (SaveBudget::new(timeout), SaveBudget::new(timeout));
         let (last_row, unsettled_row) = (None, None);
+        let storage = match scope.keys {
+            KeyUse::Optional => storage.leaving_out_missing_keys(),
+            KeyUse::First | KeyUse::WhenNeeded => storage,
+        };
         Self {
             scope,
             storage,

@@ -53,7 +53,8 @@ pub(super) enum KeyUse {
     /// Before the call does anything else. If the key were missing at the end, the call could not seal its new tokens
     /// and would lose them.
     First,
-    /// Never. If a key is not available, the call lists the connections without the ciphers of their shops.
+    /// Never. If a key is not available, the call reads rows without the ciphers of their shops, and token records
+    /// without their values. So it can list connections and delete them.
     Optional,
 }
 
@@ -94,6 +95,11 @@ impl Scope {
 
     /// Returns the scope of a call that lists one customer's connections.
     pub(crate) fn for_listing(tenant: &TenantId, customer: &CustomerId, origin: Origin) -> Self {
+        Self { keys: KeyUse::Optional, ..Self::of_customer(tenant, customer, origin) }
+    }
+
+    /// Returns the scope of a call that deletes one customer's connections and opens nothing.
+    pub(crate) fn for_deletion(tenant: &TenantId, customer: &CustomerId, origin: Origin) -> Self {
         Self { keys: KeyUse::Optional, ..Self::of_customer(tenant, customer, origin) }
     }
 

@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use tiktok_shop_private_file::{self as private_file, PrivateFileError};
+use tiktok_shop_private_file::{self as private_file, Access, PrivateFileError};
 
 use super::aead::DataKey;
 use super::provider::{HostKeys, InvalidHostKeys, KeyError, KeyProvider};
@@ -30,6 +30,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct KeyFile {
     path: PathBuf,
+    access: Access,
 }
 
 /// The reason why a file of host keys can't be used.
@@ -41,6 +42,9 @@ pub enum KeyFileError {
     /// The file does not exist.
     #[error("{}: there is no such file", .0.display())]
     Missing(PathBuf),
+    /// The file exists already, so no new one was created.
+    #[error("{}: the file exists already, and stays as it is", .0.display())]
+    Exists(PathBuf),
     /// The file does not contain valid host keys.
     #[error("{}: {source}", path.display())]
     Malformed {
@@ -61,20 +65,62 @@ pub enum KeyFileError {
 }
 
 impl KeyFile {
+    /// Opens the file at this path. The file must exist. In production, use this function: if the file is missing, the
+    /// host must not start with a new key, because the stored connections can't be opened with it.
+    ///
+    /// # Errors
+    /// See [`KeyFileError`].
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, KeyFileError> {
+        Self::open_with_access(path, Access::Owner)
+    }
+
+    /// Opens a file that more users than its owner may read, for example because a container mounts it. The file must
+    /// exist. Functions that write to the file make it private.
+    ///
+    /// # Errors
+    /// See [`KeyFileError`].
+    pub fn open_with_access(path: impl Into<PathBuf>, access: Access) -> Result<Self, KeyFileError> {
+        let file = Self { path: path.into(), access };
+        file.keys()?;
+        Ok(file)
+    }
+
+    /// Creates the file at this path with one new key, readable only by its owner. Call this function once, when you set
+    /// a database up, and back the file up.
+    ///
+    /// # Errors
+    /// See [`KeyFileError`]. If the file exists, it stays as it is, and the error is [`KeyFileError::Exists`].
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self, KeyFileError> {
+        let file = Self { path: path.into(), access: Access::Owner };
+        if file.path.exists() || !file.write_first()? {
+            return Err(KeyFileError::Exists(file.path));
+        }
+        file.keys()?;
+        Ok(file)
+    }
+
     /// Opens the file at this path. If the file does not exist, creates it with one new key, readable only by its
     /// owner. If two processes try to create the file at the same time, only one of them creates it, and both use the
     /// key in this file.
     ///
+    /// Use this function only for tests and for a first try. If the file is lost, this function draws a new key, and
+    /// this key opens none of the stored connections. [`open`](Self::open) reports the loss instead.
+    ///
     /// # Errors
     /// See [`KeyFileError`].
     pub fn open_or_create(path: impl Into<PathBuf>) -> Result<Self, KeyFileError> {
-        let file = Self { path: path.into() };
+        let file = Self { path: path.into(), access: Access::Owner };
         if !private_file::check(&file.path)? {
-            let keys = HostKeys::draw().map_err(KeyFileError::NoRandomness)?;
-            private_file::create(&file.path, &lines(&keys))?;
+            file.write_first()?;
         }
         file.keys()?;
         Ok(file)
+    }
+
+    /// Writes one new key, if the file does not exist. Returns whether it wrote the file.
+    fn write_first(&self) -> Result<bool, KeyFileError> {
+        let keys = HostKeys::draw().map_err(KeyFileError::NoRandomness)?;
+        Ok(private_file::create(&self.path, &lines(&keys))?)
     }
 
     /// Returns the path of the file.
@@ -88,7 +134,7 @@ impl KeyFile {
     /// # Errors
     /// See [`KeyFileError`].
     pub fn keys(&self) -> Result<HostKeys, KeyFileError> {
-        let text = private_file::read(&self.path, MAX_BYTES)?
+        let text = private_file::read_with_access(&self.path, MAX_BYTES, self.access)?
             .ok_or_else(|| KeyFileError::Missing(self.path.clone()))
             .map(zeroize::Zeroizing::new)?;
         HostKeys::parse(&text).map_err(|source| KeyFileError::Malformed { path: self.path.clone(), source })

@@ -6,7 +6,7 @@ use super::keyring::Keyring;
 use super::provider::KeyError;
 use super::rotation_error::RotationError;
 use crate::id::{HostKeyId, KeyId, TenantId};
-use crate::storage::KeyUse;
+use crate::storage::{KeyUse, StorageError};
 
 /// The number of keys that are listed at a time.
 const PAGE: usize = 500;
@@ -83,6 +83,24 @@ impl Keyring {
     /// See [`RotationError`].
     pub async fn status(&self) -> Result<KeyStatus, RotationError> {
         let current = self.provider().current().await?;
+        let mut keys = self.data_keys().await?;
+        let mut known: Option<(TenantId, Option<HostKeyId>)> = None;
+        for key in &mut keys {
+            key.current = match known.take() {
+                Some((tenant, current)) if tenant == key.tenant => current,
+                _ => self.current_for(&key.tenant).await?,
+            };
+            known = Some((key.tenant.clone(), key.current.clone()));
+        }
+        Ok(KeyStatus { current, keys })
+    }
+
+    /// Returns the data keys of all tenants, as [`status`](Self::status) does, but with the current host key of no
+    /// tenant. Needs no host key.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn data_keys(&self) -> Result<Vec<TenantKeyStatus>, StorageError> {
         let mut keys: Vec<KeyUse> = Vec::new();
         loop {
             let after = keys.last().map(|last| (&last.tenant, &last.key.id));
@@ -92,16 +110,14 @@ impl Keyring {
             }
             keys.extend(page);
         }
-        let mut statuses: Vec<TenantKeyStatus> = Vec::with_capacity(keys.len());
-        for KeyUse { tenant, key, records } in keys {
-            let current = match statuses.last() {
-                Some(earlier) if earlier.tenant == tenant => earlier.current.clone(),
-                _ => self.current_for(&tenant).await?,
-            };
-            let host_key = key.wrapped.map(|wrapped| wrapped.host_key);
-            statuses.push(TenantKeyStatus { tenant, key: key.id, host_key, records, current });
-        }
-        Ok(KeyStatus { current, keys: statuses })
+        let status = |KeyUse { tenant, key, records }: KeyUse| TenantKeyStatus {
+            tenant,
+            key: key.id,
+            host_key: key.wrapped.map(|wrapped| wrapped.host_key),
+            records,
+            current: None,
+        };
+        Ok(keys.into_iter().map(status).collect())
     }
 
     /// Returns the host key that wraps new data keys of the tenant. `None` if the provider has none for the tenant.

@@ -276,7 +276,7 @@ impl Keyring {
 
     /// Returns the tenant's key with this id. Uses a cached key for [`MAX_CACHE_AGE`], and longer while the storage is
     /// unavailable, but never longer than [`MAX_UNWRAPPED_AGE`].
-    async fn opening_key(&self, tenant: &TenantId, id: &KeyId) -> Result<Arc<DataKey>, StorageError> {
+    pub(super) async fn opening_key(&self, tenant: &TenantId, id: &KeyId) -> Result<Arc<DataKey>, StorageError> {
         let (confirmed, cached) = match self.lock().get(tenant) {
             Some(known) => {
                 let key = known.unwrapped.get(id);

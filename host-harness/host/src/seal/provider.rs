@@ -118,6 +118,14 @@ pub enum InvalidHostKeys {
     /// The list is empty.
     #[error("no host key")]
     Empty,
+    /// The text contains a character that is probably invisible, such as a byte order mark.
+    #[error("character {position} is U+{:04X}, which no host key contains and which may be invisible; remove it", u32::from(*character))]
+    Hidden {
+        /// The character.
+        character: char,
+        /// The position of the character in the whole text, counted from 1.
+        position: usize,
+    },
     /// The entry at this position, counted from 1, does not have the form `ID:KEY`.
     #[error("host key {0}: not ID:KEY, where KEY is 64 hexadecimal digits")]
     Malformed(usize),
@@ -170,6 +178,10 @@ impl HostKeys {
     /// # Errors
     /// See [`InvalidHostKeys`].
     pub fn parse(text: &str) -> Result<Self, InvalidHostKeys> {
+        let is_hidden = |c: char| !c.is_ascii_graphic() && !c.is_alphanumeric() && !c.is_whitespace();
+        if let Some((position, character)) = (1..).zip(text.chars()).find(|(_, c)| is_hidden(*c)) {
+            return Err(InvalidHostKeys::Hidden { character, position });
+        }
         let items = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty());
         let keys = (1..).zip(items).map(|(position, item)| {
             let (id, digits) = item.rsplit_once(':').ok_or(InvalidHostKeys::Malformed(position))?;

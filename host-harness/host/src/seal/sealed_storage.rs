@@ -21,6 +21,17 @@ const MAX_ATTEMPTS: usize = 3;
 pub(crate) struct SealedStorage {
     storage: Arc<dyn HostStorage>,
     keyring: Arc<Keyring>,
+    missing_key: MissingKey,
+}
+
+/// What a read does with a value whose key is not available now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MissingKey {
+    /// The read fails.
+    Fails,
+    /// The read returns an empty token record, or a row without ciphers. The guest can't decode an empty record, but it
+    /// can delete it.
+    LeavesOut,
 }
 
 /// A decrypted token record.
@@ -44,7 +55,14 @@ impl std::fmt::Debug for OpenToken {
 
 impl SealedStorage {
     pub(crate) fn new(storage: Arc<dyn HostStorage>, keyring: Arc<Keyring>) -> Self {
-        Self { storage, keyring }
+        Self { storage, keyring, missing_key: MissingKey::Fails }
+    }
+
+    /// Returns this storage for a call that only lists or deletes connections. Without the tenant's keys, its reads
+    /// leave the sealed values out.
+    pub(crate) fn leaving_out_missing_keys(mut self) -> Self {
+        self.missing_key = MissingKey::LeavesOut;
+        self
     }
 
     /// Returns the storage without sealing, for accesses that read and write no sealed value.
@@ -131,17 +149,22 @@ impl SealedStorage {
     async fn open_rows_without_keys(&self, tenant: &TenantId, entries: Vec<RowEntry>) -> Vec<RowEntry> {
         let mut rows = Vec::new();
         for entry in entries {
-            let mut without = entry.clone();
-            rows.push(match self.open_row(tenant, entry).await {
-                Ok(opened) => opened,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection is listed without the ciphers of its shops");
-                    without.row.ciphers = None;
-                    without
-                }
-            });
+            rows.push(self.open_row_if_possible(tenant, entry).await);
         }
         rows
+    }
+
+    /// Opens a row. If its ciphers can't be decrypted now, returns the row without ciphers.
+    async fn open_row_if_possible(&self, tenant: &TenantId, entry: RowEntry) -> RowEntry {
+        let mut without = entry.clone();
+        match self.open_row(tenant, entry).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::warn!(%error, "a connection is read without the ciphers of its shops");
+                without.row.ciphers = None;
+                without
+            }
+        }
     }
 
     pub(crate) async fn load_row(
@@ -150,6 +173,9 @@ impl SealedStorage {
         key: &ConnectionKey,
     ) -> Result<Option<RowEntry>, StorageError> {
         match self.storage.load_row(tenant, key).await? {
+            Some(entry) if self.missing_key == MissingKey::LeavesOut => {
+                Ok(Some(self.open_row_if_possible(tenant, entry).await))
+            }
             Some(entry) => Ok(Some(self.open_row(tenant, entry).await?)),
             None => Ok(None),
         }
@@ -175,6 +201,9 @@ impl SealedStorage {
             attempts += 1;
             match self.storage.swap_row(tenant, key, expected, sealed.as_ref(), events).await {
                 Err(StorageError::KeyGone) if attempts < MAX_ATTEMPTS => self.keyring.forget_keys(tenant),
+                Ok(Swapped::Stale(Some(entry))) if self.missing_key == MissingKey::LeavesOut => {
+                    return Ok(Swapped::Stale(Some(self.open_row_if_possible(tenant, entry).await)));
+                }
                 Ok(Swapped::Stale(Some(entry))) => {
                     return Ok(Swapped::Stale(Some(self.open_row(tenant, entry).await?)));
                 }
@@ -191,6 +220,12 @@ impl SealedStorage {
         entry: Option<TokenEntry>,
     ) -> Result<Option<OpenToken>, StorageError> {
         let Some(TokenEntry { revision, value, age }) = entry else { return Ok(None) };
+        if self.missing_key == MissingKey::LeavesOut
+            && let Err(error) = self.keyring.opening_key(tenant, value.key()).await
+        {
+            tracing::warn!(%error, "a token record is read without its value");
+            return Ok(Some(OpenToken { revision, value: Zeroizing::default(), age }));
+        }
         let value = self.keyring.open_token(tenant, key, &revision, &value).await?;
         Ok(Some(OpenToken { revision, value, age }))
     }

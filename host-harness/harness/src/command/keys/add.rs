@@ -8,7 +8,7 @@ use tiktok_shop_host::HostKeyId;
 use super::{Instead, key_file, refuse_missing, unused};
 use crate::failure::Failure;
 use crate::output::Report;
-use crate::settings::{HOST_KEYS, StorageArgs};
+use crate::settings::{AllTenants, HOST_KEYS, StorageArgs};
 
 /// Append a new host key to the key file; it wraps nothing before keys promote
 #[derive(Args)]
@@ -33,7 +33,7 @@ service; 16 if the database fails, or if a host key that stored data needs is no
 then nothing is added; for others see tiktok-shop-harness --help.")]
 pub(crate) struct Add {
     #[command(flatten)]
-    settings: StorageArgs,
+    settings: StorageArgs<AllTenants>,
 }
 
 #[derive(Serialize)]

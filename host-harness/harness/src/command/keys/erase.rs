@@ -7,7 +7,7 @@ use tiktok_shop_host::seal::{Destruction, Erased};
 
 use crate::failure::Failure;
 use crate::output::{BAD, Report, count};
-use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
+use crate::settings::{HOST_KEYS, HostKeySource, KeyNeed, Needs, StorageArgs, TenantNeed};
 
 /// Erase a tenant forever: its data keys, connections, events, consents and webhooks
 #[derive(Args)]
@@ -49,16 +49,19 @@ pub(crate) struct Erase {
     settings: StorageArgs,
 }
 
+/// An erasure opens nothing. It is also for a tenant whose app is no longer configured.
+const NEEDS: Needs = Needs { keys: KeyNeed::None, tenant: TenantNeed::Any };
+
 impl Erase {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { yes, allow_absent, settings } = self;
-        if settings.tenant.is_none() {
+        if !settings.names_tenant() {
             return Err(Failure::Malformed("no tenant named; name it with --tenant".to_owned()));
         }
-        let opened = settings.open(report).await?;
+        let opened = settings.open_for(NEEDS, report).await?;
         let (keyring, tenant) = (opened.keyring(), &opened.tenant);
         if !yes {
-            let keys = keyring.status().await?.keys;
+            let keys = keyring.data_keys().await?;
             let own = keys.iter().filter(|key| key.tenant == *tenant);
             let (keys, records) = own.fold((0, 0), |(keys, records), key| (keys + 1, records + key.records));
             let (keys, records) = (count(keys, "data key", "data keys"), count(records, "record", "records"));
@@ -105,7 +108,10 @@ impl Erase {
             count(others, "other entry", "other entries"),
         );
         report.line(&format!("tenant {tenant}: erased {keys}, {connections} and {others}"));
-        let open_with = older_copies_open_with(&destruction, &host_keys);
+        let mut open_with = older_copies_open_with(&destruction, &host_keys);
+        if opened.keys.misses_keys() {
+            open_with.push("that is not here".to_owned());
+        }
         if open_with.is_empty() {
             report.line("the key service has no key of the tenant any more: no copy and no backup can be opened");
             return Ok(());
@@ -124,6 +130,9 @@ impl Erase {
             },
             HostKeySource::File(_) => {
                 "keys rotate --single-machine --retire, or keys add if other machines have the key file".to_owned()
+            }
+            HostKeySource::Missing(_) => {
+                "name the host keys, then change the host key as docs/storage.md says".to_owned()
             }
             HostKeySource::Environment(_) => {
                 format!(

@@ -8,7 +8,7 @@ use tiktok_shop_host::HostKeyId;
 use super::{Instead, key_file, refuse_missing};
 use crate::failure::Failure;
 use crate::output::Report;
-use crate::settings::{HOST_KEYS, StorageArgs};
+use crate::settings::{AllTenants, HOST_KEYS, StorageArgs};
 
 /// Make a host key of the key file the current one, which wraps new data keys
 #[derive(Args)]
@@ -37,7 +37,7 @@ pub(crate) struct Promote {
     host_key: HostKeyId,
 
     #[command(flatten)]
-    settings: StorageArgs,
+    settings: StorageArgs<AllTenants>,
 }
 
 #[derive(Serialize)]

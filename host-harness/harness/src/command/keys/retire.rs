@@ -8,7 +8,7 @@ use tiktok_shop_host::seal::RotationError;
 use super::{Instead, key_file};
 use crate::failure::Failure;
 use crate::output::Report;
-use crate::settings::{HOST_KEYS, StorageArgs};
+use crate::settings::{AllTenants, HOST_KEYS, StorageArgs};
 
 /// Remove a host key from the key file, if the host key no longer wraps a data key
 #[derive(Args)]
@@ -39,7 +39,7 @@ pub(crate) struct Retire {
     allow_absent: bool,
 
     #[command(flatten)]
-    settings: StorageArgs,
+    settings: StorageArgs<AllTenants>,
 }
 
 impl Retire {

@@ -12,7 +12,7 @@ use tiktok_shop_key_service::KeyService;
 use super::{Instead, key_file, refuse_missing, unused};
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
-use crate::settings::{HOST_KEYS, HostKeySource, OpenedStorage, StorageArgs};
+use crate::settings::{AllTenants, HOST_KEYS, HostKeySource, OpenedStorage, StorageArgs};
 
 /// Move all tenants to the current host key, and seal every record again with new data keys
 #[derive(Args)]
@@ -71,7 +71,7 @@ pub(crate) struct Rotate {
     retire: bool,
 
     #[command(flatten)]
-    settings: StorageArgs,
+    settings: StorageArgs<AllTenants>,
 }
 
 #[derive(Serialize)]

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
-use tiktok_shop_host::seal::KeyStatus;
+use tiktok_shop_host::seal::{KeyStatus, TenantKeyStatus};
 use tiktok_shop_key_service::KeyService;
 
 use super::missing;
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
-use crate::settings::StorageArgs;
+use crate::settings::{AllTenants, HostKeySource, KeyNeed, Needs, StorageArgs, TenantNeed};
 
 /// Count the records under each host key and data key, and say if a rotation is needed
 #[derive(Args)]
@@ -33,11 +33,12 @@ Examples, with a fake TikTok Shop in TIKTOK_SHOP_FAKE and customer-7 connected:
 With a key service, each tenant has a host key there, and its id ends with the version of the key.
 Such a host key is missing if the service has no key of the tenant.
 
-Exit status: 0; 16 if the database fails, or if a host key is missing, and then the tables are still
-printed; for others see tiktok-shop-harness --help.")]
+Exit status: 0; 3 if there are no host keys here, and then all of them are shown as missing; 16 if
+the database fails, or if some host keys are missing, and then the tables are still printed; for
+others see tiktok-shop-harness --help.")]
 pub(crate) struct Status {
     #[command(flatten)]
-    settings: StorageArgs,
+    settings: StorageArgs<AllTenants>,
 }
 
 #[derive(Serialize)]
@@ -70,9 +71,24 @@ struct DataKeyLine<'a> {
     records: u64,
 }
 
+impl<'a> From<&'a TenantKeyStatus> for DataKeyLine<'a> {
+    fn from(key: &'a TenantKeyStatus) -> Self {
+        Self {
+            tenant: key.tenant.as_str(),
+            key: key.key.as_str(),
+            host_key: key.host_key.as_ref().map(HostKeyId::as_str),
+            records: key.records,
+        }
+    }
+}
+
 impl Status {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let opened = self.settings.open(report).await?;
+        let needs = Needs { keys: KeyNeed::None, tenant: TenantNeed::Any };
+        let opened = self.settings.open_for(needs, report).await?;
+        if let HostKeySource::Missing(why) = &opened.keys {
+            return without_host_keys(&opened.keyring().data_keys().await?, why, report);
+        }
         let status = opened.keyring().status().await?;
         let own = opened.keys.usable_ids(&status)?;
         if !missing(&status, &own).is_empty() {
@@ -85,6 +101,32 @@ impl Status {
         }
         Ok(())
     }
+}
+
+/// Prints the data keys of a database whose host keys are missing, and returns why they are missing.
+fn without_host_keys(keys: &[TenantKeyStatus], why: &str, report: &mut Report) -> Result<(), Failure> {
+    let mut uses: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+    for key in keys {
+        let (number, records) = uses.entry(key.host_key.as_ref()).or_default();
+        *number += 1;
+        *records += key.records;
+    }
+    if report.is_json() {
+        let line = |(id, &(data_keys, records)): (&Option<&HostKeyId>, &(u64, u64))| serde_json::json!({ "host_key": id.map(HostKeyId::as_str), "data_keys": data_keys, "records": records, "here": false });
+        let host_keys: Vec<_> = uses.iter().map(line).collect();
+        let keys: Vec<_> = keys.iter().map(DataKeyLine::from).collect();
+        report.json(&serde_json::json!({ "current": null, "host_keys": host_keys, "keys": keys }));
+    } else {
+        report.table(
+            ["host key", "data keys", "records", ""],
+            uses.iter().map(|(id, (keys, records))| {
+                let note = if id.is_some() { "missing" } else { "" };
+                [name_or_erased(*id), keys.to_string(), records.to_string(), note.to_owned()]
+            }),
+        );
+    }
+    report.flush();
+    Err(Failure::Unavailable(why.to_owned()))
 }
 
 /// Returns the number of data keys and of records for each host key. `own` are the host keys that can be used.
@@ -112,12 +154,7 @@ fn print_json(status: &KeyStatus, own: &[HostKeyId], service: Option<&KeyService
         records,
         here: id.is_some_and(|id| own.contains(id)),
     });
-    let keys = status.keys.iter().map(|key| DataKeyLine {
-        tenant: key.tenant.as_str(),
-        key: key.key.as_str(),
-        host_key: key.host_key.as_ref().map(HostKeyId::as_str),
-        records: key.records,
-    });
+    let keys = status.keys.iter().map(DataKeyLine::from);
     report.json(&StatusLine {
         current: status.current.as_str(),
         rotation_needed: !status.is_rotated(),

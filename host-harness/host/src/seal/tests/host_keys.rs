@@ -35,6 +35,14 @@ fn a_text_without_valid_keys_is_refused_with_the_position_and_without_the_key() 
         (format!("a:{}g", &KEY[1..]), "host key 1: not ID:KEY, where KEY is 64 hexadecimal digits"),
         (format!(":{KEY}"), "host key 1: host key id: 1 to 256 visible ASCII characters"),
         (format!("ä:{KEY}"), "host key 1: host key id: 1 to 256 visible ASCII characters"),
+        (
+            format!("\u{feff}a:{KEY}"),
+            "character 1 is U+FEFF, which no host key contains and which may be invisible; remove it",
+        ),
+        (
+            format!("a:{KEY}\u{200b}"),
+            "character 67 is U+200B, which no host key contains and which may be invisible; remove it",
+        ),
         (format!("{long}:{KEY}"), "host key 1: host key id: 1 to 256 visible ASCII characters"),
         (format!("a:{KEY},a:{KEY}"), "host key a is listed twice"),
         (
@@ -51,6 +59,18 @@ fn a_text_without_valid_keys_is_refused_with_the_position_and_without_the_key() 
 
 fn ids(file: &KeyFile) -> Vec<HostKeyId> {
     file.keys().unwrap().ids().cloned().collect()
+}
+
+#[test]
+fn a_key_file_is_created_once_and_opening_never_creates_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    assert!(matches!(KeyFile::open(&path), Err(KeyFileError::Missing(missing)) if missing == path));
+    assert!(!path.exists());
+    let created = ids(&KeyFile::create(&path).unwrap());
+    assert_eq!(created, ids(&KeyFile::open(&path).unwrap()));
+    assert!(matches!(KeyFile::create(&path), Err(KeyFileError::Exists(existing)) if existing == path));
+    assert_eq!(created, ids(&KeyFile::open(&path).unwrap()), "the file stays as it is");
 }
 
 #[test]

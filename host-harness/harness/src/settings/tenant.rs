@@ -1,0 +1,116 @@
+//! The tenant of a command, and the check that the tenant is known. A mistyped tenant would otherwise begin a new tenant,
+//! or show nothing, as if its connections were gone.
+
+use clap::Args;
+use tiktok_shop_host::TenantId;
+use tiktok_shop_host::storage::{HostStorage, StorageError};
+
+use super::SHARED;
+use super::configured_text::one_line;
+use super::credentials::Credentials;
+use super::environment::{TENANT, variable};
+use crate::failure::Failure;
+
+/// The maximum number of known tenants that an error names.
+const MAX_NAMED: usize = 5;
+
+/// The options that name the tenant of a command.
+pub(crate) trait TenantArgs: Args {
+    /// Returns the tenant that the options, or the variable of the option, name.
+    fn named(&self) -> Option<TenantId>;
+
+    /// Whether the command works with one tenant or with all.
+    const SCOPE: TenantScope;
+}
+
+/// The tenants with which a command works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TenantScope {
+    One,
+    All,
+}
+
+/// The option of a command that works with one tenant.
+#[derive(Args)]
+pub(crate) struct OneTenant {
+    /// Tenant whose app and connections are used
+    #[arg(long, value_name = "ID", env = TENANT, hide_env_values = true, help_heading = SHARED)]
+    #[arg(value_parser = one_line::<TenantId>)]
+    tenant: Option<TenantId>,
+}
+
+/// A command that works with all tenants has no option for a tenant.
+#[derive(Args)]
+pub(crate) struct AllTenants {}
+
+impl TenantArgs for OneTenant {
+    const SCOPE: TenantScope = TenantScope::One;
+
+    fn named(&self) -> Option<TenantId> {
+        self.tenant.clone()
+    }
+}
+
+impl TenantArgs for AllTenants {
+    const SCOPE: TenantScope = TenantScope::All;
+
+    fn named(&self) -> Option<TenantId> {
+        None
+    }
+}
+
+/// The tenants that the settings name.
+pub(crate) struct NamedTenants {
+    /// The tenant of the command.
+    pub(crate) tenant: TenantId,
+    /// Whether the option or the variable names the tenant of the command.
+    pub(crate) is_named: bool,
+    /// The tenant whose app is in the environment variables.
+    pub(crate) of_environment: TenantId,
+    /// The tenant of a command that names none.
+    pub(crate) default: TenantId,
+}
+
+impl NamedTenants {
+    /// Reads the variable. If it is set, it names the tenant whose app is in the environment, also if an option names
+    /// another tenant for the command.
+    pub(crate) fn find(named: Option<TenantId>) -> Result<Self, Failure> {
+        let malformed = |error: &dyn std::fmt::Display| Failure::Malformed(format!("{TENANT}: {error}"));
+        let default: TenantId = "default".parse().map_err(|error| malformed(&error))?;
+        let of_variable = variable(TENANT)?.map(|text| text.parse()).transpose().map_err(|error| malformed(&error))?;
+        let is_named = named.is_some() || of_variable.is_some();
+        let tenant = named.or_else(|| of_variable.clone()).unwrap_or_else(|| default.clone());
+        let of_environment = of_variable.unwrap_or_else(|| tenant.clone());
+        Ok(Self { tenant, is_named, of_environment, default })
+    }
+
+    /// Checks that the tenant has an app, or that something is stored of it. If no tenant is named anywhere, the tenant
+    /// `default` is known without an app, so that a first command can say where to put the app.
+    pub(crate) async fn check(&self, credentials: &Credentials, storage: &dyn HostStorage) -> Result<(), Failure> {
+        let Self { tenant, is_named, .. } = self;
+        let known: Vec<_> = credentials.tenants().collect();
+        let may_have_no_app = !is_named && known.is_empty();
+        if may_have_no_app || known.contains(&tenant) || is_stored(tenant, storage).await? {
+            return Ok(());
+        }
+        let known = match known.len() {
+            0 => String::new(),
+            number => {
+                let named: Vec<_> = known.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+                let others =
+                    if number > MAX_NAMED { format!(" and {} others", number - MAX_NAMED) } else { String::new() };
+                format!("; apps are configured for {}{others}", named.join(", "))
+            }
+        };
+        Err(Failure::Malformed(format!(
+            "tenant {tenant} is unknown: it has no app, and nothing is stored of it{known}; correct --tenant or {TENANT}, \
+             or put the app into tenants.{tenant} of the configuration file"
+        )))
+    }
+}
+
+/// Returns whether the storage contains a data key or an event of the tenant. After a tenant is erased, it contains an
+/// event.
+async fn is_stored(tenant: &TenantId, storage: &dyn HostStorage) -> Result<bool, StorageError> {
+    Ok(!storage.tenant_keys(tenant).await?.is_empty() || !storage.events(tenant, None, 1).await?.is_empty())
+}

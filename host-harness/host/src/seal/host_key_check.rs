@@ -1,0 +1,234 @@
+//! Checks at the start of a program whether the host keys fit the storage: whether they open the stored data keys.
+
+use std::collections::BTreeMap;
+
+use super::keyring::{Keyring, wrapping_context};
+use super::provider::KeyError;
+use crate::id::{HostKeyId, KeyId, TenantId};
+use crate::storage::{StorageError, TenantKey, WrappedKey};
+
+/// The number of data keys of other tenants that are read at a time.
+const PAGE: usize = 20;
+
+/// Which host keys the checked data keys need, and which of these host keys are missing here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostKeyCheck {
+    /// The host keys that opened a data key.
+    pub usable: Vec<HostKeyId>,
+    /// The host keys that opened no data key, each with the reason.
+    pub unusable: Vec<(HostKeyId, KeyError)>,
+}
+
+impl HostKeyCheck {
+    /// Returns true if data keys are stored and the host keys here open none of them. A host must not start in this
+    /// state: every call that needs a token would fail, and new connections would be sealed with a key that nobody has
+    /// asked for. A host key that is only unavailable now may fit, so then the result is false.
+    #[must_use]
+    pub fn fits_nothing(&self) -> bool {
+        self.usable.is_empty() && !self.unusable.is_empty() && self.unavailable().is_none()
+    }
+
+    /// Returns the error of the source of the host keys, if it answered for no host key, for example because a key
+    /// service can't be reached.
+    #[must_use]
+    pub fn nothing_available(&self) -> Option<&KeyError> {
+        self.unavailable().filter(|_| self.usable.is_empty())
+    }
+
+    fn unavailable(&self) -> Option<&KeyError> {
+        self.unusable.iter().map(|(_, error)| error).find(|error| matches!(error, KeyError::Unavailable { .. }))
+    }
+
+    /// Returns true if no data key is stored, so that any host key fits.
+    #[must_use]
+    pub const fn found_no_data_key(&self) -> bool {
+        self.usable.is_empty() && self.unusable.is_empty()
+    }
+}
+
+/// The newest data key that each host key wraps.
+type Samples = BTreeMap<HostKeyId, (TenantId, KeyId, WrappedKey)>;
+
+impl Keyring {
+    /// Checks whether the host keys open the stored data keys. Call this function at the start of a host, before its
+    /// first call.
+    ///
+    /// The check unwraps one data key for each host key that it finds. First it reads the data keys of `tenants`, which
+    /// costs one read of the storage for each. Give it the tenant that is about to be used, or some tenants of the
+    /// fleet. Only if none of them has a data key, it reads the data keys of all tenants, 20 at a time, until it finds
+    /// one that opens. So with the right host keys it reads one page, however many tenants there are. The storage
+    /// counts the records of each data key in a page, so a page of tenants with a million records takes a moment. A key
+    /// service has a host key for each tenant, and is asked once for each tenant that is read. The check ends when a host
+    /// key is unavailable, so that it does not wait for the service again and again. The check caches nothing.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn check_host_keys(&self, tenants: &[TenantId]) -> Result<HostKeyCheck, StorageError> {
+        let mut check = HostKeyCheck::default();
+        for tenant in tenants {
+            let keys = self.storage().tenant_keys(tenant).await?;
+            self.check_keys(keys.into_iter().map(|key| (tenant.clone(), key)), &mut check).await;
+        }
+        if !check.found_no_data_key() {
+            return Ok(check);
+        }
+        let mut last: Option<(TenantId, KeyId)> = None;
+        loop {
+            let after = last.as_ref().map(|(tenant, key)| (tenant, key));
+            let page = self.storage().key_uses(after, PAGE).await?;
+            let Some(newest) = page.last() else { return Ok(check) };
+            last = Some((newest.tenant.clone(), newest.key.id.clone()));
+            self.check_keys(page.into_iter().map(|found| (found.tenant, found.key)), &mut check).await;
+            if !check.usable.is_empty() || check.unavailable().is_some() {
+                return Ok(check);
+            }
+        }
+    }
+
+    /// Unwraps one of these data keys for each host key that `check` does not contain yet.
+    async fn check_keys(&self, keys: impl Iterator<Item = (TenantId, TenantKey)>, check: &mut HostKeyCheck) {
+        let mut samples = Samples::new();
+        for (tenant, TenantKey { id, wrapped }) in keys {
+            if let Some(wrapped) = wrapped {
+                samples.insert(wrapped.host_key.clone(), (tenant, id, wrapped));
+            }
+        }
+        for (host_key, (tenant, id, wrapped)) in samples {
+            let is_known =
+                check.usable.contains(&host_key) || check.unusable.iter().any(|(known, _)| *known == host_key);
+            if is_known {
+                continue;
+            }
+            if check.unavailable().is_some() {
+                return;
+            }
+            match self.provider().unwrap(&tenant, &wrapped, &wrapping_context(&tenant, &id)).await {
+                Ok(_) => check.usable.push(host_key),
+                Err(error) => check.unusable.push((host_key, error)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::randomness::SystemRandomness;
+    use crate::seal::{DataKey, HostKeys, KeyProvider};
+    use crate::storage::{HostStorage, MemoryStorage};
+
+    fn host_keys(ids: &[&str]) -> Arc<HostKeys> {
+        let key = |id: &&str| (id.parse().unwrap(), DataKey::new([u8::try_from(id.len()).unwrap(); 32]));
+        Arc::new(HostKeys::new(ids.iter().map(key)).unwrap())
+    }
+
+    fn keyring(storage: &Arc<dyn HostStorage>, ids: &[&str]) -> Keyring {
+        Keyring::new(Arc::clone(storage), host_keys(ids), Arc::new(SystemRandomness))
+    }
+
+    /// Returns a storage in which each of these tenants has a data key that is wrapped by the given host key.
+    async fn storage(tenants: &[(&str, &str)]) -> Arc<dyn HostStorage> {
+        let storage: Arc<dyn HostStorage> = Arc::new(MemoryStorage::new(Arc::new(ManualClock::at(Duration::ZERO))));
+        for (tenant, host_key) in tenants {
+            keyring(&storage, &[host_key]).ensure_key(&tenant.parse().unwrap()).await.unwrap();
+        }
+        storage
+    }
+
+    fn ids(keys: &[HostKeyId]) -> Vec<&str> {
+        keys.iter().map(HostKeyId::as_str).collect()
+    }
+
+    #[tokio::test]
+    async fn any_host_key_fits_a_storage_without_data_keys() {
+        let storage = storage(&[]).await;
+        let check = keyring(&storage, &["a"]).check_host_keys(&["t".parse().unwrap()]).await.unwrap();
+        assert!(check.found_no_data_key() && !check.fits_nothing());
+    }
+
+    #[tokio::test]
+    async fn the_keys_of_the_given_tenants_decide_and_else_the_keys_of_all_tenants() {
+        let storage = storage(&[("one", "old"), ("two", "newer")]).await;
+        let check = async |ids: &[&str], tenants: &[&str]| {
+            let tenants: Vec<_> = tenants.iter().map(|tenant| tenant.parse().unwrap()).collect();
+            keyring(&storage, ids).check_host_keys(&tenants).await.unwrap()
+        };
+        for (here, tenants, usable, fits_nothing) in [
+            (["old"].as_slice(), ["one"].as_slice(), vec!["old"], false),
+            (&["old"], &["two"], vec![], true),
+            (&["old"], &["two", "one"], vec!["old"], false),
+            (&["old"], &["new-tenant"], vec!["old"], false),
+            (&["old"], &[], vec!["old"], false),
+            (&["newer", "old"], &[], vec!["newer", "old"], false),
+            (&["another"], &["new-tenant"], vec![], true),
+            (&["another"], &[], vec![], true),
+        ] {
+            let found = check(here, tenants).await;
+            assert_eq!((ids(&found.usable), found.fits_nothing()), (usable, fits_nothing), "{here:?} {tenants:?}");
+        }
+        let missing = check(&["old"], &[]).await.unusable;
+        let newer: HostKeyId = "newer".parse().unwrap();
+        assert_eq!(missing, [(newer.clone(), KeyError::Unknown(newer))]);
+    }
+
+    #[tokio::test]
+    async fn a_host_key_of_the_right_name_with_other_bytes_does_not_fit() {
+        let storage = storage(&[("one", "old")]).await;
+        let wrong = HostKeys::new([("old".parse().unwrap(), DataKey::new([9; 32]))]).unwrap();
+        let ring = Keyring::new(Arc::clone(&storage), Arc::new(wrong), Arc::new(SystemRandomness));
+        let check = ring.check_host_keys(&[]).await.unwrap();
+        assert!(check.fits_nothing() && matches!(*check.unusable, [(_, KeyError::Mismatch(_))]), "{check:?}");
+    }
+
+    /// A key service that can't be reached. It counts how often it is asked.
+    #[derive(Default)]
+    struct Away(AtomicUsize);
+
+    #[async_trait]
+    impl KeyProvider for Away {
+        async fn current(&self) -> Result<HostKeyId, KeyError> {
+            Err(KeyError::Unavailable { key: None, why: "away".to_owned() })
+        }
+
+        async fn wrap(&self, _: &TenantId, _: &DataKey, _: &[u8]) -> Result<WrappedKey, KeyError> {
+            Err(KeyError::Unavailable { key: None, why: "away".to_owned() })
+        }
+
+        async fn unwrap(&self, _: &TenantId, wrapped: &WrappedKey, _: &[u8]) -> Result<DataKey, KeyError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(KeyError::Unavailable { key: Some(wrapped.host_key.clone()), why: "away".to_owned() })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_does_not_answer_is_asked_once_and_says_nothing_about_the_fit() {
+        let storage = storage(&[("one", "old"), ("two", "newer")]).await;
+        let away = Arc::new(Away::default());
+        let provider: Arc<dyn KeyProvider> = Arc::clone(&away) as _;
+        let ring = Keyring::new(storage, provider, Arc::new(SystemRandomness));
+        for (asked, tenants) in [(1, vec!["one", "two"]), (2, vec![])] {
+            let tenants: Vec<_> = tenants.into_iter().map(|tenant| tenant.parse().unwrap()).collect();
+            let check = ring.check_host_keys(&tenants).await.unwrap();
+            assert!(!check.fits_nothing() && check.nothing_available().is_some(), "{check:?}");
+            assert_eq!(away.0.load(Ordering::Relaxed), asked);
+        }
+    }
+
+    #[tokio::test]
+    async fn with_many_tenants_the_check_reads_on_until_a_host_key_fits() {
+        let mut tenants: Vec<_> = (0..45).map(|number| (format!("t{number:02}"), "old")).collect();
+        tenants.push(("t99".to_owned(), "newer"));
+        let tenants: Vec<_> = tenants.iter().map(|(tenant, key)| (tenant.as_str(), *key)).collect();
+        let storage = storage(&tenants).await;
+        let check = keyring(&storage, &["newer"]).check_host_keys(&[]).await.unwrap();
+        assert_eq!(ids(&check.usable), ["newer"]);
+        assert_eq!(check.unusable.len(), 1, "each host key is tried once");
+    }
+}
