@@ -16,7 +16,6 @@ use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
 use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, ShopId, TenantId};
 
-use crate::sql::dialect::Dialect;
 use crate::sql::statement::{BindValues as _, Statement, statement};
 
 /// Returns a statement that selects the columns `customer` and `account` of a page, in the order of the list, as the
@@ -27,10 +26,9 @@ pub(super) fn page_statement(
     after: Option<&ConnectionKey>,
     limit: usize,
     rest: &str,
-    dialect: &Dialect,
 ) -> Statement {
     let (customer, account) = after.map_or(("", ""), |key| (key.customer.as_str(), key.account.as_str()));
-    let query = statement(format!("WITH page AS ({}) {rest}", page_sql(filter, dialect)))
+    let query = statement(format!("WITH page AS ({}) {rest}", page_sql(filter)))
         .bind_text(tenant.as_str())
         .bind_text(customer)
         .bind_text(account)
@@ -47,7 +45,7 @@ pub(super) fn page_statement(
 
 /// Returns the text that selects the keys of a page. `$1` is the tenant, `$2` and `$3` are the key after which the page
 /// begins, and `$4` is the limit. The values of the filter follow, in the order shop, account, seller's name, status.
-fn page_sql(filter: &RowFilter, dialect: &Dialect) -> String {
+fn page_sql(filter: &RowFilter) -> String {
     let RowFilter { status, shop, account, seller_name } = filter;
     let mut conditions = Vec::new();
     let mut next = 5_usize;
@@ -62,23 +60,17 @@ fn page_sql(filter: &RowFilter, dialect: &Dialect) -> String {
         ("tiktok_shop_shops s CROSS JOIN tiktok_shop_connections c", "s.customer, s.account")
     } else {
         conditions.push("c.tenant = $1 AND (c.customer, c.account) > ($2, $3)".to_owned());
-        // SQLite would use the primary key, and read every connection of the tenant to find one seller's name.
-        let table = match dialect {
-            Dialect::Sqlite(_) if seller_name.is_some() => {
-                "tiktok_shop_connections c INDEXED BY tiktok_shop_connections_seller"
-            }
-            Dialect::Sqlite(_) | Dialect::Postgres => "tiktok_shop_connections c",
-        };
-        (table, "c.customer, c.account")
+        ("tiktok_shop_connections c", "c.customer, c.account")
     };
     if account.is_some() {
         conditions.push(format!("c.account = ${}", number()));
     }
     if seller_name.is_some() {
         let name = number();
-        // The first condition is the one that the index can use.
+        // The index serves the first condition. The second condition compares an expression on purpose. If it compared
+        // the column, SQLite would replace the column by the value in both conditions, and would not use the index.
         let first = format!("substr(c.seller_name, 1, 60) = substr(CAST(${name} AS TEXT), 1, 60)");
-        conditions.push(format!("{first} AND c.seller_name = ${name}"));
+        conditions.push(format!("{first} AND c.seller_name || '' = ${name}"));
     }
     if status.is_some() {
         conditions.push(format!("c.status = ${}", number()));
@@ -99,10 +91,9 @@ mod tests {
     use crate::storage::SqlStorage;
 
     /// Returns how SQLite carries out the list of a page with this filter. The plan does not depend on the values, so
-    /// no value is bound. SQLite takes the other values as null.
+    /// no value is bound, and SQLite takes every value as null.
     async fn plan(storage: &SqlStorage, filter: &RowFilter) -> String {
-        let explained =
-            format!("EXPLAIN QUERY PLAN {}", page_sql(filter, &storage.dialect).replace("LIMIT $4", "LIMIT 10"));
+        let explained = format!("EXPLAIN QUERY PLAN {}", page_sql(filter).replace("LIMIT $4", "LIMIT 10"));
         let steps = fetch_all(&storage.readers, statement(explained)).await.unwrap();
         steps.iter().map(|step| step.text("detail").unwrap()).collect::<Vec<_>>().join("; ")
     }
@@ -123,7 +114,7 @@ mod tests {
             ),
             (
                 RowFilter { seller_name: Some("Teapot Corner".to_owned()), ..filter() },
-                "tiktok_shop_connections_seller (tenant=? AND <expr>=?",
+                "tiktok_shop_connections_seller (tenant=? AND <expr>=? AND ",
             ),
             (
                 RowFilter { shop: Some("7".parse().unwrap()), status, ..filter() },
