@@ -8,7 +8,7 @@ use tiktok_shop_host::storage::{Environment, KeyStorage as _, TenantKey, TokenSt
 use tiktok_shop_sql_storage::{OpenMode, SqlStorage};
 
 async fn open(path: &Path) -> SqlStorage {
-    SqlStorage::sqlite(path, OpenMode::Create).await.unwrap()
+    SqlStorage::sqlite(path, OpenMode::Migrate).await.unwrap()
 }
 
 #[tokio::test]

@@ -174,8 +174,13 @@ async fn a_standby_is_refused_at_the_start_and_on_every_new_connection() {
 
     operator.execute("UPDATE recovery SET is_standby = FALSE").await.unwrap();
     let options = PostgresOptions { connect: Duration::from_secs(2), ..PostgresOptions::default() };
-    let storage = SqlStorage::postgres(&address, OpenMode::Migrate, options).await.unwrap();
+    let schema: String = operator.fetch_one("SELECT current_schema()").await.unwrap().get(0);
+    let named = format!("{address}&application_name={schema}");
+    let storage = SqlStorage::postgres(&named, OpenMode::Migrate, options).await.unwrap();
+    // The server ends the open connections, as it does when it becomes a standby.
     operator.execute("UPDATE recovery SET is_standby = TRUE").await.unwrap();
+    let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{schema}'");
+    operator.execute(AssertSqlSafe(end)).await.unwrap();
     let tenant: TenantId = "t".parse().unwrap();
     let no_connection = "no connection to the database in time: the server is a standby: connect to the primary";
     let no_connection = StorageError::Unavailable(no_connection.to_owned());

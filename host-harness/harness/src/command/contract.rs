@@ -28,8 +28,8 @@ pub(crate) struct Contract {
 
 const AFTER_HELP: &str = "\
 Use an empty database, because the checks write into it. The command refuses a database that
-contains connections. It creates a file or tables only with --create. If the address contains
-a password, put it into the variable TIKTOK_SHOP_CONTRACT_STORAGE.
+contains connections. It creates a file or tables only with --create. If the address contains a
+password, put it into the variable TIKTOK_SHOP_CONTRACT_STORAGE.
 
 Example:
 

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Error, PgConnection, Row as _, SqlSafeStr as _};
+use tiktok_shop_host::storage::StorageError;
 
 use super::error::OpenError;
 use super::mode::{OpenMode, SchemaChange};
@@ -145,9 +146,9 @@ pub(super) async fn prepare<C: SchemaConnection>(
     }
     // Another process may be creating or changing the tables at this moment. It holds this lock until it has finished.
     // For SQLite, the caller already holds a lock.
-    connection.lock().await.map_err(failed)?;
+    connection.lock().await.map_err(unreadable)?;
     let prepared = prepare_locked(connection, mode).await;
-    let unlocked = connection.unlock().await.map_err(failed);
+    let unlocked = connection.unlock().await.map_err(unreadable);
     let change = prepared?;
     unlocked?;
     Ok(change)
@@ -172,11 +173,11 @@ async fn read<C: SchemaConnection>(connection: &mut C) -> Result<Schema, OpenErr
     if !connection.has_table().await? {
         return Ok(Schema::Absent);
     }
-    if let Some(version) = connection.dirty_version(TABLE).await.map_err(failed)? {
+    if let Some(version) = connection.dirty_version(TABLE).await.map_err(unreadable)? {
         let what = format!("version {version} of the schema was applied only in part; restore a backup");
         return Err(OpenError::Migration(what));
     }
-    let applied = connection.list_applied_migrations(TABLE).await.map_err(failed)?;
+    let applied = connection.list_applied_migrations(TABLE).await.map_err(unreadable)?;
     let known = C::migrator();
     for (applied, known) in applied.iter().zip(known.iter()) {
         if (applied.version, &applied.checksum) != (known.version, &known.checksum) {
@@ -203,14 +204,25 @@ fn is_release(text: &str) -> bool {
     text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte))
 }
 
+/// Converts the error of an attempt to read the applied versions, or to lock them.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's open list")]
+fn unreadable(error: MigrateError) -> OpenError {
+    match error {
+        MigrateError::Execute(error) => OpenError::unreachable(error),
+        other => OpenError::Unreachable(other.to_string()),
+    }
+}
+
+/// Converts the error of an attempt to create or change tables.
 #[expect(clippy::wildcard_enum_match_arm, reason = "another crate's open list")]
 fn failed(error: MigrateError) -> OpenError {
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            OpenError::Migration(storage_error(error).to_string())
-        }
-        other => OpenError::Migration(other.to_string()),
-    }
+    OpenError::Migration(match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => match storage_error(error) {
+            StorageError::Unavailable(why) | StorageError::Refused(why) => why,
+            other @ StorageError::KeyGone => other.to_string(),
+        },
+        other => other.to_string(),
+    })
 }
 
 #[cfg(test)]
