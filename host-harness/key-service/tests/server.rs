@@ -138,7 +138,8 @@ async fn after_a_rotation_in_the_service_every_tenant_moves_to_the_newest_versio
     assert!(status.is_rotated());
     assert_eq!(status.keys[0].host_key, Some(id("tiktok-shop.acme:v2")));
     let gone = format!("key-unavailable({}): the tenant has no key of that name", sealed.key());
-    assert_eq!(ring.open_token(&t, &connection(), &r, &sealed).await.unwrap_err(), StorageError::Refused(gone));
+    let other_host = keyring(&storage, connector(&server));
+    assert_eq!(other_host.open_token(&t, &connection(), &r, &sealed).await.unwrap_err(), StorageError::Refused(gone));
     let sealed = ring.seal_token(&t, &connection(), &r, b"record").await.unwrap();
 
     let earliest = json!({ "min_decryption_version": 2 });
