@@ -120,6 +120,36 @@ impl Utc {
         format!("{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", self.year, self.month, self.day)
     }
 
+    /// Formats the date and time as `2026-01-01T00:00:00`, the value of an HTML input for a time.
+    pub(crate) fn input_value(&self) -> String {
+        let (hour, minute, second) = self.time_of_day();
+        format!("{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}", self.year, self.month, self.day)
+    }
+
+    /// Reads the value of an HTML input for a time, with or without seconds. Returns the time in Unix seconds. Returns
+    /// `None` if the text has another form, names no time of the calendar, or is before 1970.
+    pub(crate) fn parse_input(text: &str) -> Option<u64> {
+        let (date, time) = text.split_once('T')?;
+        let number = |text: &str, digits: usize| {
+            let only_digits = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+            only_digits.then(|| text.parse::<u64>().ok()).flatten()
+        };
+        let (year, rest) = date.split_once('-')?;
+        let (month, day) = rest.split_once('-')?;
+        let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
+        let (hour, rest) = time.split_once(':')?;
+        let (minute, second) = rest.split_once(':').unwrap_or((rest, "00"));
+        let (hour, minute, second) = (number(hour, 2)?, number(minute, 2)?, number(second, 2)?);
+        let exists = year >= 1970 && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
+        if !exists || hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let days: u64 = (1970..year).map(days_in_year).sum::<u64>()
+            + (1..month).map(|month| days_in_month(year, month)).sum::<u64>()
+            + (day - 1);
+        Some(days * 86_400 + hour * 3_600 + minute * 60 + second)
+    }
+
     /// Formats the date and time as `Thu, 01 Jan 2026 00:00:00 GMT`, the IMF-fixdate of a `Date` header (RFC 9110,
     /// section 5.6.7).
     pub(crate) fn imf_fixdate(&self) -> String {
@@ -232,6 +262,30 @@ mod tests {
         let months = (0..12).map(|month| Utc::from_unix_seconds(month * 2_629_800 + 86_400).imf_fixdate());
         let names: String = months.map(|date| date[8..11].to_owned()).collect();
         assert_eq!(names, "JanFebMarAprMayJunJulAugSepOctNovDec");
+    }
+
+    #[test]
+    fn the_value_of_an_input_is_read_as_it_was_written() {
+        for unix_seconds in [0, 951_782_400, 1_767_225_599, 4_107_542_400, LAST_SECOND] {
+            let written = Utc::from_unix_seconds(unix_seconds).input_value();
+            assert_eq!(Utc::parse_input(&written), Some(unix_seconds), "{written}");
+        }
+        assert_eq!(Utc::parse_input("2026-01-01T00:01"), Some(1_767_225_660), "browsers leave out seconds that are 0");
+        for text in [
+            "",
+            "2026-01-01",
+            "2026-02-29T00:00",
+            "2026-13-01T00:00",
+            "2026-00-01T00:00",
+            "2026-01-00T00:00",
+            "2026-01-01T24:00",
+            "2026-01-01T00:60",
+            "1969-12-31T23:59",
+            "+026-01-01T00:00",
+            "2026-1-1T00:00",
+        ] {
+            assert_eq!(Utc::parse_input(text), None, "{text}");
+        }
     }
 
     #[test]

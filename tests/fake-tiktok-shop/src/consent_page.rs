@@ -3,13 +3,17 @@
 //! contain the older `/oauth/authorize?app_key=…` on `auth.tiktok-shops.com`.
 
 use axum::http::{Method, StatusCode};
+use maud::html;
 
 use crate::app::App;
 use crate::consent::Decision;
 use crate::control::ControlError;
+use crate::endpoint::scope;
 use crate::marketplace::Marketplace;
-use crate::page::{code, document, escape};
+use crate::page::{code, single};
+use crate::pages::kind;
 use crate::query::Query;
+use crate::same_site::Cause;
 use crate::seller::Seller;
 use crate::server::Reply;
 use crate::vendor_request::VendorRequest;
@@ -57,8 +61,12 @@ pub(crate) fn answer(marketplace: &mut Marketplace, request: &VendorRequest, lin
     }
     match request.method {
         Method::GET => ask(marketplace, link, &request.query),
-        // The header `sec-fetch-site` says which site has sent a form. Another site must not decide for the seller.
-        Method::POST if request.header("sec-fetch-site").is_some_and(|site| site != "same-origin") => {
+        // Another site must not decide for the seller. A user cannot send a form without a page, so the value `none` of
+        // `sec-fetch-site` is refused, too.
+        Method::POST
+            if request.header("sec-fetch-site").is_some_and(|site| site != "same-origin")
+                || Cause::of(&request.headers) == Cause::OtherSite =>
+        {
             problem(StatusCode::FORBIDDEN, "Another web site has sent this form. Decide on the consent page.")
         }
         Method::POST => decide(marketplace, link, &Query::parse(&request.body)),
@@ -70,8 +78,21 @@ fn ask(marketplace: &Marketplace, link: Link, query: &Query) -> Reply {
     let Some(named) = query.first(link.parameter()) else {
         return problem(StatusCode::BAD_REQUEST, &format!("The link has no {}.", link.parameter()));
     };
-    match link.app(marketplace, named) {
-        Ok(app) => Reply::Page(StatusCode::OK, form(&app, link, &marketplace.sellers, query.first("state"))),
+    let app = match link.app(marketplace, named) {
+        Ok(app) => app,
+        Err(error) => return refused(&error),
+    };
+    // TikTok Shop knows from a cookie who is signed in. The fake has a parameter of its own. Without it, the first
+    // seller is signed in.
+    let seller = match query.first("seller") {
+        Some(seller) => marketplace.seller(seller),
+        None => marketplace.sellers.first().ok_or_else(|| ControlError::UnknownSeller(String::new())),
+    };
+    match seller {
+        Ok(seller) => {
+            let page = form(&app, link, &marketplace.sellers, seller, query.first("state"));
+            Reply::Page(StatusCode::OK, page)
+        }
         Err(error) => refused(&error),
     }
 }
@@ -99,51 +120,69 @@ fn refused(error: &ControlError) -> Reply {
 }
 
 fn problem(status: StatusCode, text: &str) -> Reply {
-    Reply::Page(status, document("This link does not work", &format!("<p>{}</p>\n", escape(text))))
+    Reply::Page(status, single("This link does not work", &html! { p { (text) } }))
 }
 
-fn form(app: &App, link: Link, sellers: &[Seller], state: Option<&str>) -> String {
-    let scopes: String = app.scopes.iter().map(|scope| format!("<li>{}</li>", code(scope))).collect();
-    let sellers: String = sellers
-        .iter()
-        .enumerate()
-        .map(|(position, seller)| choice(seller, if position == 0 { " checked" } else { "" }))
-        .collect();
-    let state = state.map(|state| format!("<input type=\"hidden\" name=\"state\" value=\"{}\">\n", escape(state)));
+/// Writes the page for a seller who is signed in. A person can also sign in as another seller.
+fn form(app: &App, link: Link, sellers: &[Seller], seller: &Seller, state: Option<&str>) -> String {
     let named = match link {
         Link::ServiceId => &app.service_id,
         Link::AppKey => &app.app_key,
     };
-    let content = format!(
-        "<p><strong>{name}</strong> asks for access to your TikTok Shop account:</p>\n<ul>{scopes}</ul>\n\
-         <form method=\"post\" action=\"{path}\">\n\
-         <input type=\"hidden\" name=\"{parameter}\" value=\"{named}\">\n{state}\
-         <fieldset><legend>You are signed in as</legend>\n{sellers}</fieldset>\n\
-         <button name=\"decision\" value=\"allow\">Allow</button>\
-         <button name=\"decision\" value=\"refuse\">Refuse</button>\n</form>\n\
-         <p class=\"note\">This is a fake TikTok Shop on your own machine.</p>\n",
-        name = escape(&app.name),
-        path = link.path(),
-        parameter = link.parameter(),
-        named = escape(named),
-        state = state.unwrap_or_default(),
-    );
-    document("Authorize app", &content)
-}
-
-/// Returns the radio button of a seller. `checked` is empty or the attribute that selects the button.
-fn choice(seller: &Seller, checked: &str) -> String {
-    let kind = match seller.user_type {
-        1 => "creator",
-        2 | 3 => "partner",
-        _ => "seller",
+    // Both forms on the page contain these members.
+    let members = html! {
+        input type="hidden" name=(link.parameter()) value=(named);
+        @if let Some(state) = state { input type="hidden" name="state" value=(state); }
     };
-    format!(
-        "<label><input type=\"radio\" name=\"seller\" value=\"{id}\"{checked}> {name} \
-         <span class=\"note\">({id}: {kind}, {region}, shops: {shops})</span></label>\n",
-        id = escape(&seller.id),
-        name = escape(&seller.name),
-        region = escape(&seller.base_region),
-        shops = seller.shops.len(),
-    )
+    let content = html! {
+        p {
+            "You are signed in as " strong { (seller.name) } " (" (code(&seller.id)) "), a " (kind(seller)) " in "
+            (seller.base_region) "."
+        }
+        form.row method="get" action=(link.path()) {
+            (members)
+            div.field { label {
+                "Or sign in as"
+                select name="seller" {
+                    @for other in sellers {
+                        option value=(other.id) selected[other.id == seller.id] { (other.name) " (" (other.id) ")" }
+                    }
+                }
+            } }
+            button { "Change" }
+        }
+        section.card style="margin-top:1rem" {
+            p { strong { (app.name) } " wants to:" }
+            ul.scopes {
+                @for name in &app.scopes {
+                    li {
+                        @match scope::ALL.iter().find(|(known, _)| known == name) {
+                            Some((_, words)) => (words),
+                            None => "Use a scope that this fake does not know",
+                        }
+                        @if seller.granted_scopes.as_ref().is_some_and(|granted| !granted.contains(name)) {
+                            " (you do not grant this)"
+                        }
+                        span.note { (code(name)) }
+                    }
+                }
+            }
+            @if seller.shops.is_empty() {
+                p.note { "You have no shop, so the app will see none." }
+            } @else {
+                p { "In these shops:" }
+                ul { @for shop in &seller.shops { li { (shop.name) span.note { " (" (shop.region) ")" } } } }
+            }
+            form method="post" action=(link.path()) {
+                (members)
+                input type="hidden" name="seller" value=(seller.id);
+                div.choice {
+                    button.primary name="decision" value="allow" { "Allow" }
+                    button.danger name="decision" value="refuse" { "Refuse" }
+                }
+            }
+        }
+        p.note { "This is a fake TikTok Shop for tests. All data is invented. " a href="/" { "All its pages" } }
+    };
+    single("Authorize app", &content)
 }

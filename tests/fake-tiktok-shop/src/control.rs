@@ -6,19 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::net::lookup_host;
 
 use crate::app::App;
 use crate::clock::Clock;
 use crate::consent::Decision;
 use crate::fault::{Fault, FaultScript};
-use crate::grants::GrantKey;
+use crate::grants::{GrantKey, GrantReport};
+use crate::host_names::HostNames;
 use crate::issued::{Issued, IssuedSecret};
 use crate::marketplace::Marketplace;
 use crate::request_log::RequestRecord;
 use crate::seller::{Seller, Shop};
 use crate::signature::sign_webhook;
 use crate::switches::{DeauthorizeNotice, Switches};
-use crate::webhook::{Notice, WebhookDelivery, WebhookFate, post};
+use crate::webhook::{Notice, WebhookDelivery, WebhookFate, WebhookReport, post};
 
 /// A handle that changes and reads a running fake: its clock, switches, sellers, grants and recorded requests.
 ///
@@ -27,6 +29,7 @@ use crate::webhook::{Notice, WebhookDelivery, WebhookFate, post};
 pub struct Control {
     marketplace: Arc<Mutex<Marketplace>>,
     address: SocketAddr,
+    hosts: Arc<HostNames>,
 }
 
 /// The reason why an operation was refused.
@@ -36,9 +39,15 @@ pub enum ControlError {
     /// The seller has not authorized the app, or the authorization was revoked.
     #[error("the app has no authorization by {0:?}")]
     NotAuthorized(String),
-    /// The address is not on this machine. Webhooks are posted to this machine only.
-    #[error("{0} is not an address of this machine")]
+    /// The address is not on this machine. A fake that listens on loopback posts webhooks to this machine only.
+    #[error("{0} is not an address of this machine; a fake that was started with --listen also posts elsewhere")]
     NotLoopback(SocketAddr),
+    /// No refresh token of the seller works, so there is nothing to rotate.
+    #[error("no refresh token of {0:?} works")]
+    NoWorkingToken(String),
+    /// The grant covers this shop already.
+    #[error("the grant covers the shop {0:?} already")]
+    ShopGranted(String),
     /// A shop with this id exists already.
     #[error("a shop {0:?} exists already")]
     ShopExists(String),
@@ -57,14 +66,24 @@ pub enum ControlError {
     /// The seller has no shop with this id, or the grant does not cover this shop.
     #[error("the seller has no shop {0:?}")]
     UnknownShop(String),
+    /// The text is not an address with a port, or the name has no address.
+    #[error("{0:?} is not the address of a receiver, for example 127.0.0.1:3000")]
+    UnknownReceiver(String),
+    /// The fake does not remember a webhook with this number.
+    #[error("no webhook {0} is remembered")]
+    ForgottenWebhook(u64),
     /// No webhook with this number is waiting for an answer.
     #[error("no webhook {0} is waiting")]
     UnknownWebhook(u64),
 }
 
 impl Control {
-    pub(crate) fn new(marketplace: Marketplace, address: SocketAddr) -> Self {
-        Self { marketplace: Arc::new(Mutex::new(marketplace)), address }
+    pub(crate) fn new(marketplace: Marketplace, address: SocketAddr, hosts: HostNames) -> Self {
+        Self { marketplace: Arc::new(Mutex::new(marketplace)), address, hosts: Arc::new(hosts) }
+    }
+
+    pub(crate) fn hosts(&self) -> &HostNames {
+        &self.hosts
     }
 
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Marketplace) -> T) -> T {
@@ -222,6 +241,32 @@ impl Control {
         self.with(|marketplace| marketplace.revoke(seller))
     }
 
+    /// Puts a shop that was removed from the seller's grant back into it, without a new consent. No webhook is queued.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`],
+    /// [`ControlError::UnknownShop`], [`ControlError::ShopGranted`]
+    pub fn restore_shop(&self, service_id: &str, seller: &str, shop_id: &str) -> Result<(), ControlError> {
+        let key = GrantKey { service_id: service_id.to_owned(), seller: seller.to_owned() };
+        self.with(|marketplace| marketplace.restore_shop(&key, shop_id))
+    }
+
+    /// Replaces the newest tokens of a grant, as a refresh by another client of the same app does. With the default
+    /// switches, a refresh with the earlier refresh token then gets 36004005.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownService`], [`ControlError::UnknownSeller`], [`ControlError::NotAuthorized`],
+    /// [`ControlError::NoWorkingToken`]
+    pub fn rotate_tokens(&self, service_id: &str, seller: &str) -> Result<(), ControlError> {
+        let key = GrantKey { service_id: service_id.to_owned(), seller: seller.to_owned() };
+        self.with(|marketplace| marketplace.rotate_tokens(&key))
+    }
+
+    /// Returns the state of every grant and of its newest tokens, without the tokens themselves.
+    pub fn grants(&self) -> Vec<GrantReport> {
+        self.with(|marketplace| marketplace.grant_reports())
+    }
+
     /// Revokes one refresh token. A refresh with this token then gets 36004005. All other tokens stay valid.
     ///
     /// # Errors
@@ -283,6 +328,26 @@ impl Control {
         })
     }
 
+    /// Returns the state of every webhook that the fake remembers, newest first: due, waiting, delivered or given up.
+    pub fn webhooks(&self) -> Vec<WebhookReport> {
+        self.with(|marketplace| {
+            marketplace.announce_ends();
+            marketplace.outbox.reports(marketplace.clock.now(), &marketplace.switches)
+        })
+    }
+
+    /// Queues a webhook once more, with the same `tts_notification_id`, as TikTok Shop may do. The repetition is due at
+    /// once. Returns its number.
+    ///
+    /// # Errors
+    /// [`ControlError::ForgottenWebhook`]
+    pub fn repeat_webhook(&self, number: u64) -> Result<u64, ControlError> {
+        self.with(|marketplace| {
+            let repeated = marketplace.outbox.repeat(number, marketplace.clock.now());
+            repeated.ok_or(ControlError::ForgottenWebhook(number))
+        })
+    }
+
     /// Records the receiver's answer to a delivery: the HTTP status, or `None` if no answer came within 3 seconds. The
     /// webhook counts as delivered if the status is 2xx. By default it also counts as delivered if the status is 401
     /// ([`Switches::refused_webhook`]). With any other answer, the delivery has failed. The webhook becomes due again 2
@@ -299,17 +364,45 @@ impl Control {
         })
     }
 
-    /// Posts the due webhooks one by one to a receiver on this machine. Returns the number and the fate of each
-    /// webhook. The receiver has 3 seconds of real time for each answer.
+    /// Posts the due webhooks one by one to a receiver. Returns the number and the fate of each webhook. The receiver
+    /// has 3 seconds of real time for each answer. If the fake listens on loopback, the receiver must be on this machine.
     ///
     /// # Errors
     /// [`ControlError::NotLoopback`]
     pub async fn send_webhooks(&self, to: SocketAddr, path: &str) -> Result<Vec<(u64, WebhookFate)>, ControlError> {
-        if !to.ip().is_loopback() {
+        self.post_webhooks(self.webhooks_due(), to, path).await
+    }
+
+    /// Posts the due webhook with this number to a receiver, and returns its fate.
+    ///
+    /// # Errors
+    /// [`ControlError::NotLoopback`], [`ControlError::UnknownWebhook`]
+    pub async fn send_webhook(&self, number: u64, to: SocketAddr, path: &str) -> Result<WebhookFate, ControlError> {
+        let due = self.webhooks_due().into_iter().filter(|delivery| delivery.number == number).collect();
+        let fates = self.post_webhooks(due, to, path).await?;
+        fates.first().map(|(_, fate)| *fate).ok_or(ControlError::UnknownWebhook(number))
+    }
+
+    /// Finds the address of a receiver. `to` is an IP address or a name, with a port.
+    pub(crate) async fn receiver(&self, to: &str) -> Result<SocketAddr, ControlError> {
+        let unknown = || ControlError::UnknownReceiver(to.to_owned());
+        let found: Vec<_> = lookup_host(to).await.map_err(|_| unknown())?.collect();
+        // `localhost` may have an address of each family. Most receivers listen on IPv4.
+        let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+        first.copied().ok_or_else(unknown)
+    }
+
+    async fn post_webhooks(
+        &self,
+        due: Vec<WebhookDelivery>,
+        to: SocketAddr,
+        path: &str,
+    ) -> Result<Vec<(u64, WebhookFate)>, ControlError> {
+        if self.hosts.is_loopback_only() && !to.ip().is_loopback() {
             return Err(ControlError::NotLoopback(to));
         }
         let mut fates = Vec::new();
-        for delivery in self.webhooks_due() {
+        for delivery in due {
             let status = post(&delivery, to, path).await;
             // While this webhook was posted, another caller may have recorded an answer for it. Then the answer to this
             // post has no effect.

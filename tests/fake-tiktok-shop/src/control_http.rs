@@ -2,16 +2,15 @@
 //! `/_control`.
 //!
 //! Any web page that is open in a browser on this machine can make the browser send requests to this interface. The
-//! interface refuses such requests: see [`refuse_other_sites`].
+//! interface refuses such requests: see [`refuse_other_sites`]. `openapi.json` documents the interface.
 
-mod operations;
+pub(crate) mod openapi;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
@@ -25,33 +24,56 @@ use crate::consent::Decision;
 use crate::consent_page::Link;
 use crate::control::{Control, ControlError};
 use crate::fault::{Fault, FaultScript, catalogue};
+use crate::grants::GrantReport;
 use crate::request_log::RequestRecord;
+use crate::same_site::Cause;
 use crate::seller::{Seller, Shop};
 use crate::switches::EXPLANATIONS;
-use crate::webhook::{WebhookDelivery, WebhookFate};
+use crate::webhook::{WebhookDelivery, WebhookFate, WebhookReport};
 
-pub(crate) use operations::{OPERATIONS, Operation};
+/// Defines the router and the list of its paths together, so that a test can compare the paths with the OpenAPI
+/// document.
+macro_rules! routes {
+    ($($path:literal => $methods:expr,)*) => {
+        #[cfg(test)]
+        const PATHS: &[&str] = &[$($path),*];
+
+        fn routes() -> Router<Control> {
+            Router::new()$(.route($path, $methods))*
+        }
+    };
+}
+
+routes! {
+    "/" => get(describe),
+    "/openapi.json" => get(async || ([(header::CONTENT_TYPE, "application/json")], openapi::TEXT)),
+    "/clock" => get(show_clock).put(set_clock),
+    "/clock/advance" => post(advance_clock),
+    "/switches" => get(show_switches).patch(change_switches),
+    "/requests" => get(show_requests).delete(clear_requests),
+    "/faults" => get(show_faults).post(script_fault).delete(clear_faults),
+    "/apps" => get(show_apps),
+    "/grants" => get(show_grants),
+    "/sellers" => get(show_sellers),
+    "/sellers/{seller}" => patch(change_seller),
+    "/sellers/{seller}/deauthorize" => post(deauthorize),
+    "/sellers/{seller}/restore" => post(restore_shop),
+    "/sellers/{seller}/rotate" => post(rotate_tokens),
+    "/sellers/{seller}/expire-access-tokens" => post(expire_access_tokens),
+    "/sellers/{seller}/end" => post(end_authorization),
+    "/sellers/{seller}/revoke" => post(revoke),
+    "/sellers/{seller}/shops" => get(show_shops).post(add_shop),
+    "/sellers/{seller}/shops/{shop}" => delete(remove_shop),
+    "/webhooks" => get(show_webhooks).post(queue_webhook),
+    "/webhooks/all" => get(show_all_webhooks),
+    "/webhooks/send" => post(send_webhooks),
+    "/webhooks/{number}/answer" => post(answer_webhook),
+    "/webhooks/{number}/repeat" => post(repeat_webhook),
+    "/consent" => post(consent),
+}
 
 pub(crate) fn router() -> Router<Control> {
-    Router::new()
-        .route("/", get(describe))
-        .route("/clock", get(show_clock).put(set_clock))
-        .route("/clock/advance", post(advance_clock))
-        .route("/switches", get(show_switches).patch(change_switches))
-        .route("/requests", get(show_requests).delete(clear_requests))
-        .route("/faults", get(show_faults).post(script_fault).delete(clear_faults))
-        .route("/apps", get(show_apps))
-        .route("/sellers", get(show_sellers))
-        .route("/sellers/{seller}", patch(change_seller))
-        .route("/sellers/{seller}/deauthorize", post(deauthorize))
-        .route("/sellers/{seller}/end", post(end_authorization))
-        .route("/sellers/{seller}/revoke", post(revoke))
-        .route("/sellers/{seller}/shops", get(show_shops).post(add_shop))
-        .route("/sellers/{seller}/shops/{shop}", delete(remove_shop))
-        .route("/webhooks", get(show_webhooks).post(queue_webhook))
-        .route("/webhooks/send", post(send_webhooks))
-        .route("/webhooks/{number}/answer", post(answer_webhook))
-        .route("/consent", post(consent))
+    routes()
         .fallback(|| async {
             Refusal(StatusCode::NOT_FOUND, "no such operation; GET /_control lists the operations".to_owned())
         })
@@ -65,16 +87,12 @@ pub(crate) fn router() -> Router<Control> {
 /// Refuses a request that a web page of another origin has caused. Also refuses a POST, PUT or PATCH request whose
 /// content type is not `application/json`.
 ///
-/// In the headers `Origin` and `Sec-Fetch-Site`, a current browser tells which origin has caused a request. An older
-/// browser sends neither header. But before a page may send the content type `application/json` to another origin, the
-/// browser asks that origin for permission, and the fake never gives this permission. Programs like curl send neither
-/// header. They may use the interface.
+/// An older browser sends neither `Origin` nor `Sec-Fetch-Site` ([`Cause`]). But before a page may send the content
+/// type `application/json` to another origin, the browser asks that origin for permission, and the fake never gives
+/// this permission. Programs like curl may use the interface.
 async fn refuse_other_sites(request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let is_own_site = |site: &HeaderValue| *site == "same-origin" || *site == "none";
-    if !headers.get_all("sec-fetch-site").iter().all(is_own_site)
-        || !headers.get_all(header::ORIGIN).iter().all(|origin| is_own_origin(origin, headers))
-    {
+    if Cause::of(headers) == Cause::OtherSite {
         let text = "another web site has caused this request; send it from a program, for example curl";
         return Refusal(StatusCode::FORBIDDEN, text.to_owned()).into_response();
     }
@@ -84,13 +102,6 @@ async fn refuse_other_sites(request: Request, next: Next) -> Response {
         return Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, text.to_owned()).into_response();
     }
     next.run(request).await
-}
-
-/// Tells whether an `Origin` header names the address to which the request was sent.
-fn is_own_origin(origin: &HeaderValue, headers: &HeaderMap) -> bool {
-    let authority = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
 }
 
 fn is_json(content_type: &HeaderValue) -> bool {
@@ -110,9 +121,13 @@ impl IntoResponse for Refusal {
 impl From<ControlError> for Refusal {
     fn from(error: ControlError) -> Self {
         let status = match error {
-            ControlError::NotAuthorized(_) | ControlError::ShopExists(_) => StatusCode::CONFLICT,
-            ControlError::NotLoopback(_) => StatusCode::BAD_REQUEST,
-            ControlError::UnknownAppKey(_)
+            ControlError::NoWorkingToken(_)
+            | ControlError::NotAuthorized(_)
+            | ControlError::ShopExists(_)
+            | ControlError::ShopGranted(_) => StatusCode::CONFLICT,
+            ControlError::NotLoopback(_) | ControlError::UnknownReceiver(_) => StatusCode::BAD_REQUEST,
+            ControlError::ForgottenWebhook(_)
+            | ControlError::UnknownAppKey(_)
             | ControlError::UnknownRefreshToken
             | ControlError::UnknownSeller(_)
             | ControlError::UnknownService(_)
@@ -130,14 +145,25 @@ fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
 }
 
 async fn describe() -> Json<Value> {
-    let operations = OPERATIONS.iter().map(|Operation { call, body, does }| match *body {
-        "" => json!({ "call": call, "does": does }),
-        _ => json!({ "call": call, "body": body, "does": does }),
+    let operations = openapi::groups().iter().flat_map(|group| &group.operations).map(|operation| {
+        let call = format!("{} {}", operation.method, operation.path);
+        let does = match &operation.description {
+            Some(description) => format!("{} {description}", operation.summary),
+            None => operation.summary.clone(),
+        };
+        match &operation.body {
+            None => json!({ "call": call, "does": does }),
+            Some(body) => json!({ "call": call, "body": body, "does": does }),
+        }
     });
     let switches = EXPLANATIONS
         .iter()
         .map(|switch| json!({ "name": switch.name, "values": switch.values, "question": switch.question }));
-    Json(json!({ "operations": operations.collect::<Value>(), "switches": switches.collect::<Value>() }))
+    Json(json!({
+        "openapi": "/_control/openapi.json",
+        "operations": operations.collect::<Value>(),
+        "switches": switches.collect::<Value>(),
+    }))
 }
 
 async fn show_clock(State(control): State<Control>) -> Json<Value> {
@@ -236,6 +262,10 @@ async fn show_apps(State(control): State<Control>) -> Json<Value> {
     Json(apps.collect())
 }
 
+async fn show_grants(State(control): State<Control>) -> Json<Vec<GrantReport>> {
+    Json(control.grants())
+}
+
 async fn show_sellers(State(control): State<Control>) -> Json<Value> {
     let sellers = control.sellers().into_iter().map(|seller| {
         json!({
@@ -281,6 +311,36 @@ async fn revoke(State(control): State<Control>, Path(seller): Path<String>) -> O
     Ok(Json(json!({ "seller": seller, "authorizations": "revoked" })))
 }
 
+async fn expire_access_tokens(State(control): State<Control>, Path(seller): Path<String>) -> Outcome {
+    control.end_access_tokens(&seller)?;
+    Ok(Json(json!({ "seller": seller, "access_tokens": "expired" })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RotateTokens {
+    service_id: String,
+}
+
+async fn rotate_tokens(State(control): State<Control>, Path(seller): Path<String>, body: Bytes) -> Outcome {
+    let RotateTokens { service_id } = parse(&body)?;
+    control.rotate_tokens(&service_id, &seller)?;
+    Ok(Json(json!({ "seller": seller, "tokens": "rotated" })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RestoreShop {
+    service_id: String,
+    shop: String,
+}
+
+async fn restore_shop(State(control): State<Control>, Path(seller): Path<String>, body: Bytes) -> Outcome {
+    let RestoreShop { service_id, shop } = parse(&body)?;
+    control.restore_shop(&service_id, &seller, &shop)?;
+    Ok(Json(json!({ "seller": seller, "restored": shop })))
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Deauthorize {
@@ -315,6 +375,14 @@ async fn show_webhooks(State(control): State<Control>) -> Json<Vec<WebhookDelive
     Json(control.webhooks_due())
 }
 
+async fn show_all_webhooks(State(control): State<Control>) -> Json<Vec<WebhookReport>> {
+    Json(control.webhooks())
+}
+
+async fn repeat_webhook(State(control): State<Control>, Path(number): Path<u64>) -> Outcome {
+    Ok(Json(json!({ "number": control.repeat_webhook(number)? })))
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct QueueWebhook {
@@ -347,12 +415,13 @@ async fn answer_webhook(State(control): State<Control>, Path(number): Path<u64>,
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SendWebhooks {
-    to: SocketAddr,
+    to: String,
     path: String,
 }
 
 async fn send_webhooks(State(control): State<Control>, body: Bytes) -> Outcome {
     let SendWebhooks { to, path } = parse(&body)?;
+    let to = control.receiver(&to).await?;
     Ok(Json(fates(control.send_webhooks(to, &path).await?)))
 }
 

@@ -26,6 +26,16 @@ pub(crate) mod scope {
     pub(crate) const PRODUCTS: &str = "seller.product.basic";
     pub(crate) const PRODUCTS_WRITE: &str = "seller.product.write";
     pub(crate) const SHOP: &str = "seller.shop.info";
+
+    /// Every scope that the fake knows, and what it allows in the words of a seller.
+    pub(crate) const ALL: [(&str, &str); 6] = [
+        (AUTHORIZED_SHOPS, "See which shops you have authorized"),
+        (SHOP, "See your active shops"),
+        (ORDERS, "See your orders"),
+        (FULFILLMENT, "See and ship your packages"),
+        (PRODUCTS, "See your products"),
+        (PRODUCTS_WRITE, "Create and change your products"),
+    ];
 }
 
 /// A call of the API. Every call that the fake answers needs a seller's access token.

@@ -12,7 +12,7 @@ const DAY: u64 = 86_400;
 
 /// The length of most real authorizations. The end of such an authorization, in Unix seconds, does not fit into 32
 /// bits.
-const NINETY_NINE_YEARS: Duration = Duration::from_secs(36_135 * DAY);
+pub(crate) const NINETY_NINE_YEARS: Duration = Duration::from_secs(36_135 * DAY);
 
 /// The length of the authorizations in older reports and in the example of the documentation.
 const ONE_YEAR: Duration = Duration::from_secs(365 * DAY);

@@ -15,6 +15,7 @@ use crate::switches::{
 };
 
 pub(crate) use authorization::Authorization;
+pub use report::{GrantReport, GrantState, GrantedShop, TokenReport, TokenVerdict};
 
 /// The time for which an authorization code is valid, in seconds: 30 minutes.
 const CODE_LIFE: u64 = 30 * 60;
@@ -300,6 +301,20 @@ impl Grants {
         if let Some(authorization) = self.authorizations.get_mut(key) {
             authorization.remove_shop(shop_id);
         }
+    }
+
+    /// Puts a removed shop back into a grant. Returns false if the grant covers the shop already.
+    pub(crate) fn restore_shop(&mut self, key: &GrantKey, shop_id: &str) -> bool {
+        self.authorizations.get_mut(key).is_some_and(|authorization| authorization.restore_shop(shop_id))
+    }
+
+    /// Replaces the newest working refresh token of a grant, as a refresh by another client of the same app does.
+    /// Returns an error if no refresh token of the grant works.
+    pub(crate) fn rotate(&mut self, key: &GrantKey, now: u64, switches: &Switches) -> Result<(), RefreshRefusal> {
+        let works = |token: &RefreshToken| token.key == *key && self.judge_refresh_token(token, now, switches).is_ok();
+        let newest = self.refresh_tokens.iter().filter(|(_, token)| works(token)).max_by_key(|(_, token)| token.number);
+        let newest = newest.map(|(value, _)| value.clone()).ok_or(RefreshRefusal::NoAuthorization)?;
+        self.refresh(&newest, &key.service_id, RefreshTokenOnRefresh::New, now, switches).map(|_| ())
     }
 
     /// Returns the key of every grant, also of grants that were removed.

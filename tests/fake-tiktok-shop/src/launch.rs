@@ -1,12 +1,15 @@
 //! Starts a fake from a command line and describes it for the user. All programs that contain a fake share this code.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::clock::Clock;
+use crate::extra_sellers;
 use crate::{FakeTikTokShop, Options};
 
 /// The command-line arguments that start a fake.
@@ -15,6 +18,20 @@ pub struct Launch {
     /// Port to listen on; 0 picks any free port
     #[arg(long, default_value_t = 0)]
     pub port: u16,
+
+    /// IP address to listen on, for tests in containers, for example 0.0.0.0. Everybody who reaches the
+    /// address can read all secrets of the fake and change its state
+    #[arg(long, value_name = "IP_ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub listen: IpAddr,
+
+    /// Name by which clients reach the fake, besides localhost; can be given several times. Links
+    /// contain the first of them. The fake refuses requests to names that it does not know
+    #[arg(long, value_name = "NAME[:PORT]")]
+    pub host_name: Vec<String>,
+
+    /// File with more apps, sellers and shops, in JSON (docs/fake-tiktok-shop.md)
+    #[arg(long, value_name = "FILE")]
+    pub sellers: Option<PathBuf>,
 
     /// Where a browser goes after the consent [default: a page of the fake]
     #[arg(long, value_name = "ADDRESS")]
@@ -29,9 +46,16 @@ impl Launch {
     /// Starts the fake on the current Tokio runtime.
     ///
     /// # Errors
-    /// The errors of [`FakeTikTokShop::start`], as a text for people.
+    /// The file of `--sellers` can't be used, or an error of [`FakeTikTokShop::start`], as a text for people.
     pub fn start(self) -> Result<FakeTikTokShop, String> {
-        let mut options = Options { port: self.port, ..Options::default() };
+        let mut options =
+            Options { port: self.port, listen: self.listen, host_names: self.host_name, ..Options::default() };
+        if let Some(file) = &self.sellers {
+            extra_sellers::read(file)?.add_to(&mut options.apps, &mut options.sellers).map_err(|error| {
+                // The file's name shows which of the arguments is wrong.
+                format!("{}: {error}", file.display())
+            })?;
+        }
         if let Some(now) = self.now {
             options.clock = Clock::ticking_from(now);
         }
@@ -40,24 +64,39 @@ impl Launch {
                 app.redirect_address = Some(redirect.clone());
             }
         }
-        FakeTikTokShop::start(options).map_err(|error| {
-            if error.kind() == io::ErrorKind::AddrInUse {
-                format!("port {} is in use; choose another with --port", self.port)
-            } else {
-                error.to_string()
+        FakeTikTokShop::start(options).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => format!("port {} is in use; choose another with --port", self.port),
+            io::ErrorKind::AddrNotAvailable => {
+                format!("{} is not an address of this machine; choose another with --listen", self.listen)
             }
+            io::ErrorKind::PermissionDenied => {
+                format!("this user may not listen on port {}; choose another with --port", self.port)
+            }
+            _ => error.to_string(),
         })
     }
 }
 
 impl FakeTikTokShop {
+    /// Returns a warning for people if the fake can be reached from other machines.
+    pub fn warning(&self) -> Option<String> {
+        let address = self.address();
+        let open = !self.control().hosts().is_loopback_only();
+        open.then(|| {
+            format!(
+                "the fake listens on {address}: everybody who reaches this address can read its secrets and change its \
+                 state. Use it in a private network only."
+            )
+        })
+    }
+
     /// Returns the fake's addresses, its apps and their consent links, as text for people.
     pub fn announcement(&self) -> String {
-        let address = self.address();
+        let (address, base) = (self.address(), self.base());
         let mut text = format!(
             "Fake TikTok Shop is listening on {address}. All keys and secrets are invented.\n\n\
-             start page   http://{address}/\n\
-             control      http://{address}/_control\n"
+             start page   {base}/\n\
+             control      {base}/_control\n"
         );
         for app in self.control().apps() {
             text.push_str(&format!(
@@ -74,7 +113,7 @@ impl FakeTikTokShop {
 
     /// Returns the fake's addresses, its apps with their consent links, and its sellers, as one JSON object.
     pub fn announcement_json(&self) -> Value {
-        let address = self.address();
+        let base = self.base();
         let apps = self.control().apps().into_iter().map(|app| {
             json!({
                 "name": app.name,
@@ -85,9 +124,9 @@ impl FakeTikTokShop {
             })
         });
         json!({
-            "address": address,
-            "start_page": format!("http://{address}/"),
-            "control": format!("http://{address}/_control"),
+            "address": self.address(),
+            "start_page": format!("{base}/"),
+            "control": format!("{base}/_control"),
             "apps": apps.collect::<Vec<_>>(),
             "sellers": self.control().sellers().into_iter().map(|seller| seller.id).collect::<Vec<_>>(),
         })

@@ -18,7 +18,7 @@
 //! - **Faults.** A test can script a [`Fault`] for the next requests to a path. The fake then sends the bytes of the
 //!   fault in place of the answer. The fault also says whether TikTok Shop acts on the request before that.
 //!
-//! The fake never uses TLS and listens on loopback only.
+//! The fake never uses TLS. It listens on loopback, unless [`Options::listen`] is another address.
 //!
 //! ```
 //! use fake_tiktok_shop::{Clock, Decision, FakeTikTokShop, Options};
@@ -51,27 +51,30 @@ mod control_http;
 mod deauthorization;
 mod endpoint;
 mod envelope;
+mod extra_sellers;
 mod fault;
 pub mod fixtures;
 mod grants;
+mod host_names;
 mod issued;
 mod launch;
 mod marketplace;
 mod multipart;
 mod page;
+mod pages;
 mod query;
 mod request_log;
+mod same_site;
 mod seller;
 mod server;
 mod signature;
-mod start_page;
 mod switches;
 mod token_host;
 mod vendor_request;
 mod webhook;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use axum::http::{HeaderValue, Uri};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -83,6 +86,7 @@ pub use clock::Clock;
 pub use consent::Decision;
 pub use control::{Control, ControlError};
 pub use fault::{Ending, Fault, FaultScript, Piece, catalogue};
+pub use grants::{GrantReport, GrantState, GrantedShop, TokenReport, TokenVerdict};
 pub use issued::{Issued, IssuedPair, IssuedSecret, IssuedToken, SecretKind};
 pub use launch::Launch;
 pub use request_log::RequestRecord;
@@ -95,14 +99,20 @@ pub use switches::{
     UnsignedEmptyObject, WebhookBody, WebhookCopies, WebhookData, WebhookDelay, WebhookOrder, WebhookShopId,
     WebhookTimestamp, WrongCipher, WrongSecret,
 };
-pub use webhook::{WebhookDelivery, WebhookFate};
+pub use webhook::{WebhookDelivery, WebhookFate, WebhookReport, WebhookState};
 
 /// The settings with which a fake starts.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The fake's clock. By default, the clock starts at the system's time and runs.
     pub clock: Clock,
-    /// The port on 127.0.0.1. The default 0 picks any free port.
+    /// The address on which the fake listens. The default is 127.0.0.1. On any other address, everybody who reaches the
+    /// address can read the fake's secrets and change its state.
+    pub listen: IpAddr,
+    /// Names by which clients reach the fake, with or without a port, besides `localhost`. The first of them is used in
+    /// links. A request with another name in its `Host` header is refused.
+    pub host_names: Vec<String>,
+    /// The port. The default 0 picks any free port.
     pub port: u16,
     /// The apps that the fake knows. The default is [`fixtures::apps`].
     pub apps: Vec<App>,
@@ -116,6 +126,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             clock: Clock::ticking(),
+            listen: Ipv4Addr::LOCALHOST.into(),
+            host_names: Vec::new(),
             port: 0,
             apps: fixtures::apps(),
             sellers: fixtures::sellers(),
@@ -138,8 +150,8 @@ impl FakeTikTokShop {
     /// Binds the port and starts a server task on the current Tokio runtime.
     ///
     /// # Errors
-    /// The port cannot be bound, a redirect address is not an absolute `http` or `https` address
-    /// ([`io::ErrorKind::InvalidInput`]), the system has no randomness, or no Tokio runtime is running.
+    /// The port cannot be bound, a redirect address is not an absolute `http` or `https` address or a host name is
+    /// malformed ([`io::ErrorKind::InvalidInput`]), the system has no randomness, or no Tokio runtime is running.
     pub fn start(options: Options) -> io::Result<Self> {
         let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         for address in options.apps.iter().filter_map(|app| app.redirect_address.as_deref()) {
@@ -148,10 +160,12 @@ impl FakeTikTokShop {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
 
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
+        let listener = TcpListener::bind((options.listen, options.port))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
+        let hosts = host_names::HostNames::new(options.listen, address.port(), &options.host_names)
+            .map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
 
         let marketplace = marketplace::Marketplace {
             clock: options.clock,
@@ -164,9 +178,11 @@ impl FakeTikTokShop {
             shipments: endpoint::Shipments::default(),
             webhooks: endpoint::Webhooks::default(),
             outbox: webhook::Outbox::default(),
-            callback_page: format!("http://{address}{}", page::CALLBACK_PATH),
+            closed_shops: Vec::new(),
+            pages: pages::PagesState::new(&seed),
+            callback_page: format!("{}{}", hosts.base(), page::CALLBACK_PATH),
         };
-        let control = Control::new(marketplace, address);
+        let control = Control::new(marketplace, address, hosts);
         let (running, watched) = watch::channel(());
         let (counted, open) = watch::channel(0);
         runtime.spawn(connection::serve(listener, server::router(control.clone()), watched, counted));
@@ -202,7 +218,12 @@ impl FakeTikTokShop {
 
     /// Returns the address of an app's consent page on this fake.
     pub fn consent_address(&self, service_id: &str, state: &str) -> String {
-        format!("http://{}{}", self.address(), start_page::consent_link(service_id, state))
+        format!("{}{}", self.base(), pages::consent_link(service_id, state))
+    }
+
+    /// Returns the address of the fake in links, without a slash at the end.
+    fn base(&self) -> &str {
+        self.control.hosts().base()
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Parser;
 use fake_tiktok_shop::Launch;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A fake TikTok Shop on 127.0.0.1, for tests and demos: consent page, tokens, authorized shops.
+/// A fake TikTok Shop for tests and demos: consent page, tokens, shops, a signed API and webhooks.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -35,6 +35,12 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), String> {
     let fake = arguments.launch.start()?;
+    if let Some(warning) = fake.warning() {
+        #[allow(clippy::print_stderr, reason = "this is the program's own message to its user")]
+        {
+            eprintln!("fake-tiktok-shop: warning: {warning}");
+        }
+    }
     let text = if arguments.json {
         format!("{}\n", fake.announcement_json())
     } else {

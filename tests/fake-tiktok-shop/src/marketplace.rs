@@ -5,7 +5,8 @@ use crate::clock::{Clock, Utc};
 use crate::control::ControlError;
 use crate::endpoint::{Shipments, Webhooks};
 use crate::fault::FaultScripts;
-use crate::grants::Grants;
+use crate::grants::{GrantKey, GrantReport, Grants};
+use crate::pages::PagesState;
 use crate::request_log::RequestLog;
 use crate::seller::{Seller, Shop};
 use crate::switches::Switches;
@@ -22,6 +23,9 @@ pub(crate) struct Marketplace {
     pub shipments: Shipments,
     pub webhooks: Webhooks,
     pub outbox: Outbox,
+    /// The shops that a seller has closed, each with the seller's id. A seller can open a closed shop again.
+    pub closed_shops: Vec<(String, Shop)>,
+    pub pages: PagesState,
     /// The address to which a browser goes after the consent if the app has no redirect address.
     pub callback_page: String,
 }
@@ -86,6 +90,59 @@ impl Marketplace {
         match shops.iter().position(|shop| shop.id == shop_id) {
             Some(position) => Ok(shops.remove(position)),
             None => Err(ControlError::UnknownShop(shop_id.to_owned())),
+        }
+    }
+
+    /// Puts a removed shop back into a grant.
+    pub(crate) fn restore_shop(&mut self, key: &GrantKey, shop_id: &str) -> Result<(), ControlError> {
+        self.standing(key)?;
+        if !self.seller(&key.seller)?.shops.iter().any(|shop| shop.id == shop_id) {
+            return Err(ControlError::UnknownShop(shop_id.to_owned()));
+        }
+        if self.grants.restore_shop(key, shop_id) { Ok(()) } else { Err(ControlError::ShopGranted(shop_id.to_owned())) }
+    }
+
+    /// Replaces the tokens of a grant, as a refresh by another client of the app does.
+    pub(crate) fn rotate_tokens(&mut self, key: &GrantKey) -> Result<(), ControlError> {
+        self.standing(key)?;
+        let rotated = self.grants.rotate(key, self.clock.now(), &self.switches);
+        rotated.map_err(|_| ControlError::NoWorkingToken(key.seller.clone()))
+    }
+
+    /// Closes a shop: the seller no longer lists it. The shop can be opened again.
+    pub(crate) fn close_shop(&mut self, seller: &str, shop_id: &str) -> Result<(), ControlError> {
+        let shop = self.remove_shop(seller, shop_id)?;
+        self.closed_shops.push((seller.to_owned(), shop));
+        Ok(())
+    }
+
+    /// Opens a closed shop again, at the end of the seller's listing.
+    pub(crate) fn reopen_shop(&mut self, seller: &str, shop_id: &str) -> Result<(), ControlError> {
+        self.seller(seller)?;
+        let position = self.closed_shops.iter().position(|(owner, shop)| owner == seller && shop.id == shop_id);
+        let position = position.ok_or_else(|| ControlError::UnknownShop(shop_id.to_owned()))?;
+        let (_, shop) = self.closed_shops.remove(position);
+        self.add_shop(seller, shop)
+    }
+
+    /// Returns the state of every grant, in the order of apps and sellers.
+    pub(crate) fn grant_reports(&self) -> Vec<GrantReport> {
+        let now = self.clock.now();
+        let keys = self.apps.iter().flat_map(|app| {
+            self.sellers
+                .iter()
+                .map(|seller| (GrantKey { service_id: app.service_id.clone(), seller: seller.id.clone() }, seller))
+        });
+        keys.filter_map(|(key, seller)| self.grants.report(&key, seller, now, &self.switches)).collect()
+    }
+
+    /// Checks that there is a grant with this key and that it was not taken back.
+    fn standing(&self, key: &GrantKey) -> Result<(), ControlError> {
+        self.app_by_service_id(&key.service_id)?;
+        self.seller(&key.seller)?;
+        match self.grants.authorization(key) {
+            Some(authorization) if authorization.stands() => Ok(()),
+            Some(_) | None => Err(ControlError::NotAuthorized(key.seller.clone())),
         }
     }
 

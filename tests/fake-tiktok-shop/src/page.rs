@@ -1,86 +1,139 @@
-//! Shared parts of the fake's HTML pages, and the page that shows a callback.
+//! The frame of the fake's HTML pages: their headers, their style, and the navigation between them.
 
 use std::fmt::Display;
 
-use axum::extract::RawQuery;
 use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
-use axum::response::{Html, IntoResponse};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::query::Query;
+use crate::clock::Utc;
 
 pub(crate) const CALLBACK_PATH: &str = "/callback";
 
-/// The headers of every page. Because of these headers, a browser loads no resources, runs no scripts, stores nothing
-/// and sends no `Referer`.
-pub(crate) const HEADERS: [(HeaderName, &str); 3] = [
-    (CACHE_CONTROL, "no-store"),
-    (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
-    (REFERRER_POLICY, "no-referrer"),
-];
+const STYLE: &str = include_str!("page/style.css");
 
-const STYLE: &str = "\
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c;background:#fff}\
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}\
-table{border-collapse:collapse;width:100%}\
-th,td{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0;border-bottom:1px solid #ddd}\
-td,code{overflow-wrap:anywhere}code{font-size:.9em}\
-label{display:block;padding:.2rem 0}button{font:inherit;padding:.4rem 1.4rem;margin:1rem .6rem 0 0}\
-.note{color:#555}";
+const DAY: u64 = 86_400;
 
-/// Returns a whole document. This function escapes `title`. `content` is HTML.
-pub(crate) fn document(title: &str, content: &str) -> String {
-    let title = escape(title);
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title><style>{STYLE}</style></head>\n\
-         <body><h1>{title}</h1>\n{content}</body></html>\n"
+/// Returns the headers of every page. Because of these headers, a browser loads no resources, runs no scripts, stores
+/// nothing, and shows the page inside no other page. It sends `Referer` and a readable `Origin` to the fake only.
+pub(crate) fn headers() -> [(HeaderName, &'static str); 3] {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+    [(CACHE_CONTROL, "no-store"), (CONTENT_SECURITY_POLICY, policy), (REFERRER_POLICY, "same-origin")]
+}
+
+/// A page that the navigation names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tab {
+    Start,
+    Sellers,
+    Webhooks,
+    Requests,
+    Switches,
+    Control,
+}
+
+impl Tab {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Start, Self::Sellers, Self::Webhooks, Self::Requests, Self::Switches, Self::Control];
+
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Start => "/",
+            Self::Sellers => "/_pages/sellers",
+            Self::Webhooks => "/_pages/webhooks",
+            Self::Requests => "/_pages/requests",
+            Self::Switches => "/_pages/switches",
+            Self::Control => "/_pages/control",
+        }
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Start => "Grants",
+            Self::Sellers => "Sellers",
+            Self::Webhooks => "Webhooks",
+            Self::Requests => "Requests",
+            Self::Switches => "Switches",
+            Self::Control => "Control interface",
+        }
+    }
+}
+
+/// Returns one of the pages that the navigation names.
+pub(crate) fn tool(tab: Tab, content: &Markup) -> String {
+    let navigation = html! {
+        a.skip href="#content" { "Skip the navigation" }
+        nav aria-label="Pages" {
+            ul {
+                @for other in Tab::ALL {
+                    li { a href=(other.path()) aria-current=[(other == tab).then_some("page")] { (other.title()) } }
+                }
+            }
+        }
+    };
+    document(
+        &format!("{} · Fake TikTok Shop", tab.title()),
+        "",
+        &html! {
+            (navigation)
+            main id="content" { h1 { (tab.title()) } (content) }
+        },
     )
 }
 
-/// Returns a table. This function escapes `heads`. The cells in `rows` are HTML.
-pub(crate) fn table<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    let heads: String = heads.iter().map(|head| format!("<th>{}</th>", escape(head))).collect();
-    let rows: String = rows
-        .into_iter()
-        .map(|row| format!("<tr>{}</tr>\n", row.map(|cell| format!("<td>{cell}</td>")).concat()))
-        .collect();
-    format!("<table><thead><tr>{heads}</tr></thead><tbody>\n{rows}</tbody></table>\n")
+/// Returns a page without navigation.
+pub(crate) fn single(title: &str, content: &Markup) -> String {
+    document(title, "narrow", &html! { main { h1 { (title) } (content) } })
 }
 
-pub(crate) fn code(text: impl Display) -> String {
-    format!("<code>{}</code>", escape(&text.to_string()))
-}
-
-/// Escapes text for HTML content and for attribute values in double quotes.
-pub(crate) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(character),
+fn document(title: &str, class: &str, body: &Markup) -> String {
+    let document = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                // An empty icon. Otherwise the browser asks the fake for one, and the request log shows the request.
+                link rel="icon" href="data:,";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body class=(class) { (body) }
         }
-    }
-    escaped
+    };
+    document.into_string()
 }
 
-/// Shows the parameters that a platform's callback would have received.
-pub(crate) async fn callback(RawQuery(query): RawQuery) -> impl IntoResponse {
-    let raw = query.unwrap_or_default();
-    let parameters = Query::parse(raw.as_bytes());
-    let rows = parameters.pairs().iter().map(|(name, value)| [code(name), code(value)]);
-    let content = format!(
-        "<p>The seller has decided, and TikTok Shop has sent the browser back to the app. This app has no redirect \
-         address, so the fake shows the parameters that a platform's callback would receive.</p>\n{}\
-         <h2>The raw query</h2><p>{}</p>\n<p><a href=\"/\">Start page</a></p>\n",
-        table(["parameter", "value"], rows),
-        code(raw),
-    );
-    (HEADERS, Html(document("Callback", &content)))
+/// Returns text that is never broken. If it is longer than the line, it can be scrolled.
+pub(crate) fn code(text: impl Display) -> Markup {
+    html! { code { (text) } }
+}
+
+/// Returns a moment as text, with its distance from now: `2026-01-08 00:00:00 UTC (in 7 days)`.
+pub(crate) fn moment(at: u64, now: u64) -> String {
+    format!("{} ({})", Utc::from_unix_seconds(at).text(), distance(at, now))
+}
+
+fn distance(at: u64, now: u64) -> String {
+    match (at.checked_sub(now), now.checked_sub(at)) {
+        (Some(0), _) => "now".to_owned(),
+        (Some(ahead), _) => format!("in {}", duration(ahead)),
+        (None, Some(ago)) => format!("{} ago", duration(ago)),
+        (None, None) => String::new(),
+    }
+}
+
+/// Returns a duration in its largest unit, rounded to the nearest number.
+fn duration(seconds: u64) -> String {
+    let (unit, length) = match seconds {
+        0..90 => ("second", 1),
+        90..5_400 => ("minute", 60),
+        5_400..172_800 => ("hour", 3_600),
+        172_800..63_072_000 => ("day", DAY),
+        _ => ("year", 365 * DAY),
+    };
+    let count = (seconds + length / 2) / length;
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -89,6 +142,19 @@ mod tests {
 
     #[test]
     fn markup_in_text_is_escaped() {
-        assert_eq!(escape(r#"<a href="x" id='y'>&</a>"#), "&lt;a href=&quot;x&quot; id=&#39;y&#39;&gt;&amp;&lt;/a&gt;");
+        assert_eq!(code(r#"<a href="x">&"#).into_string(), "<code>&lt;a href=&quot;x&quot;&gt;&amp;</code>");
+    }
+
+    #[test]
+    fn a_moment_is_shown_with_its_distance_from_now() {
+        for (at, now, expected) in [
+            (100, 100, "1970-01-01 00:01:40 UTC (now)"),
+            (101, 100, "1970-01-01 00:01:41 UTC (in 1 second)"),
+            (7 * DAY, 10, "1970-01-08 00:00:00 UTC (in 7 days)"),
+            (0, 7_200, "1970-01-01 00:00:00 UTC (2 hours ago)"),
+            (0, 99 * 365 * DAY, "1970-01-01 00:00:00 UTC (99 years ago)"),
+        ] {
+            assert_eq!(moment(at, now), expected);
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::vendor_request::VendorRequest;
 const CAPACITY: usize = 10_000;
 
 /// Headers whose values are secrets or may contain them.
-const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "x-tts-access-token"];
+const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "referer", "x-tts-access-token"];
 
 /// Query parameters whose values are secrets. An authorization code and a state work only once, but each of them is a
 /// secret until it is used.

@@ -1,5 +1,5 @@
 //! Serves all network hosts of TikTok Shop on one listener. The `Host` header of a request selects the network host. If
-//! this header contains a loopback name or address, the path of the request selects the network host.
+//! this header names the fake itself, the path of the request selects the network host.
 
 use axum::Json;
 use axum::Router;
@@ -20,12 +20,12 @@ use crate::marketplace::Marketplace;
 use crate::request_log::RequestRecord;
 use crate::switches::TokenFailure;
 use crate::vendor_request::{HostName, Service, VendorRequest};
-use crate::{api_host, consent_page, control_http, page, start_page, token_host};
+use crate::{api_host, consent_page, control_http, page, pages, token_host};
 
 pub(crate) fn router(control: Control) -> Router {
     Router::new()
-        .route("/", get(start_page::show))
-        .route(page::CALLBACK_PATH, get(page::callback))
+        .merge(pages::router())
+        .route(page::CALLBACK_PATH, get(pages::callback))
         .nest("/_control", control_http::router())
         .fallback(by_path)
         .layer(from_fn_with_state(control.clone(), by_host))
@@ -44,15 +44,16 @@ async fn date(State(control): State<Control>, request: Request, next: Next) -> R
 }
 
 /// Serves a request according to its `Host` header. A request to the name of a production host of TikTok Shop gets the
-/// answer of that host. Only a request to a loopback name or address reaches the fake's own pages. A request to any
+/// answer of that host. Only a request to a name of the fake itself reaches the fake's own pages. A request to any
 /// other host gets status 421.
 async fn by_host(State(control): State<Control>, request: Request, next: Next) -> Response {
-    match HostName::of(&request) {
+    match HostName::of(&request, control.hosts()) {
         HostName::Production(service) => serve(&control, service, request).await,
-        HostName::Loopback => next.run(request).await,
+        HostName::Own => next.run(request).await,
         HostName::Foreign => {
-            (StatusCode::MISDIRECTED_REQUEST, "this fake answers for localhost and the hosts of TikTok Shop\n")
-                .into_response()
+            let text = "this fake answers for localhost and the hosts of TikTok Shop; \
+                        to give it another name, start it with --host-name\n";
+            (StatusCode::MISDIRECTED_REQUEST, text).into_response()
         }
     }
 }
@@ -163,7 +164,7 @@ impl IntoResponse for Reply {
         match self {
             Self::NoSuchPage => (StatusCode::NOT_FOUND, NO_SUCH_PAGE).into_response(),
             Self::Envelope { status, body, .. } => (status, Json(body)).into_response(),
-            Self::Page(status, html) => (status, page::HEADERS, Html(html)).into_response(),
+            Self::Page(status, html) => (status, page::headers(), Html(html)).into_response(),
             Self::Redirect(address) => (StatusCode::FOUND, [(header::LOCATION, address)]).into_response(),
         }
     }

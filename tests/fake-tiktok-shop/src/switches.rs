@@ -18,7 +18,7 @@ pub use answers::{
     RefreshTokenField, RefreshTokenOnRefresh, RefusalError, ReplacedRefreshToken, TokenFailure, TokenPrefix,
     TokensAfterRemoval, UnsignedEmptyObject, WrongCipher, WrongSecret,
 };
-pub(crate) use explanation::EXPLANATIONS;
+pub(crate) use explanation::{EXPLANATIONS, Explanation, Topic};
 pub use webhooks::{
     EndingNoticeZone, ExpirationTime, GrantNotices, NotificationId, RefusedWebhook, WebhookBody, WebhookCopies,
     WebhookData, WebhookDelay, WebhookOrder, WebhookShopId, WebhookTimestamp,
@@ -140,7 +140,6 @@ impl Switches {
 
 #[cfg(test)]
 mod tests {
-    use super::explanation::Explanation;
     use super::*;
     use serde_json::json;
 

@@ -6,6 +6,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, header};
 
 use crate::consent_page::Link;
+use crate::host_names::HostNames;
 use crate::query::Query;
 
 /// The highest length of a body: 1 MiB. This length is enough for the uploads of tests and keeps the fake's memory
@@ -25,7 +26,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// Returns the service that serves a path, for requests whose `Host` is loopback.
+    /// Returns the service that serves a path, for requests whose `Host` is the fake's own.
     pub(crate) fn by_path(path: &str) -> Self {
         if path == Link::ServiceId.path() {
             Self::ConsentPage
@@ -42,17 +43,18 @@ impl Service {
 pub(crate) enum HostName {
     /// A production host of TikTok Shop. The test has directed the client's connection to the fake.
     Production(Service),
-    /// A loopback name or address of this machine, or no host at all.
-    Loopback,
+    /// The fake itself: a loopback name or address, another name that the fake accepts ([`HostNames`]), or no host at
+    /// all.
+    Own,
     /// Any other network host.
     Foreign,
 }
 
 impl HostName {
-    pub(crate) fn of(request: &Request) -> Self {
+    pub(crate) fn of(request: &Request, own: &HostNames) -> Self {
         let name = host(request);
         let Ok(authority) = name.parse::<Authority>() else {
-            return if name.is_empty() { Self::Loopback } else { Self::Foreign };
+            return if name.is_empty() { Self::Own } else { Self::Foreign };
         };
         match authority.host().to_ascii_lowercase().as_str() {
             "auth.tiktok-shops.com" => Self::Production(Service::TokenHost),
@@ -60,7 +62,7 @@ impl HostName {
             "services.tiktokshop.com" | "services.us.tiktokshop.com" | "services.tiktokshops.us" => {
                 Self::Production(Service::ConsentPage)
             }
-            "localhost" | "127.0.0.1" | "[::1]" => Self::Loopback,
+            host if own.contain(host) => Self::Own,
             _ => Self::Foreign,
         }
     }

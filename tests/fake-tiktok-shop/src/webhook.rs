@@ -7,6 +7,7 @@
 
 mod sender;
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use serde::Serialize;
@@ -30,6 +31,9 @@ pub(crate) const UPCOMING_AUTHORIZATION_EXPIRATION: u32 = 7;
 /// The time in seconds until a webhook is sent again, after its first, second, third and fourth failed delivery. After
 /// the fifth failed delivery the fake gives up.
 const RETRY_DELAYS: [u64; 4] = [2 * 60, 30 * 60, 3 * 3_600, 12 * 3_600];
+
+/// The highest number of finished webhooks that the fake remembers.
+const REMEMBERED: usize = 200;
 
 /// An event that a webhook reports. The fake builds the body of the webhook each time that it hands the webhook out,
 /// because the switches decide the form of the body.
@@ -90,6 +94,51 @@ pub enum WebhookFate {
     GivenUp,
 }
 
+/// The state of a webhook: it is due, it waits, it was delivered, or the fake has given it up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct WebhookReport {
+    /// The number of the delivery.
+    pub number: u64,
+    /// The `tts_notification_id`. A repeated webhook has the id of its original.
+    pub id: String,
+    /// The app to which the webhook is sent.
+    pub service_id: String,
+    /// The type of the event.
+    #[serde(rename = "type")]
+    pub event_type: u32,
+    /// The shop of the event, if it has one.
+    pub shop_id: Option<String>,
+    /// The time of the event, in Unix seconds.
+    pub at: u64,
+    /// Whether the webhook is due, waits, or is finished.
+    pub state: WebhookState,
+    /// The number of failed deliveries so far.
+    pub failures: usize,
+    /// The HTTP status of the latest answer, if there was one.
+    pub last_status: Option<u16>,
+}
+
+/// Whether a webhook is due, waits, or is finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WebhookState {
+    /// The webhook is due now.
+    Due,
+    /// The webhook becomes due at this time, in Unix seconds.
+    DueAt(u64),
+    /// The webhook was delivered.
+    Delivered,
+    /// The fifth delivery failed. The webhook is not sent again.
+    GivenUp,
+}
+
+/// A webhook that was delivered or given up.
+struct FinishedWebhook {
+    webhook: QueuedWebhook,
+    state: WebhookState,
+}
+
 /// A webhook that was neither delivered nor given up.
 struct QueuedWebhook {
     number: u64,
@@ -98,11 +147,31 @@ struct QueuedWebhook {
     failures: usize,
     /// The time of the next attempt, in Unix seconds. `None` before the first attempt.
     next_attempt_at: Option<u64>,
+    /// The HTTP status of the latest answer.
+    last_status: Option<u16>,
 }
 
 impl QueuedWebhook {
+    fn due_at(&self, switches: &Switches) -> u64 {
+        self.next_attempt_at.unwrap_or_else(|| self.notice.at.saturating_add(switches.webhook_delay.seconds()))
+    }
+
     fn is_due(&self, now: u64, switches: &Switches) -> bool {
-        self.next_attempt_at.unwrap_or_else(|| self.notice.at.saturating_add(switches.webhook_delay.seconds())) <= now
+        self.due_at(switches) <= now
+    }
+
+    fn report(&self, state: WebhookState) -> WebhookReport {
+        WebhookReport {
+            number: self.number,
+            id: self.id.clone(),
+            service_id: self.notice.service_id.clone(),
+            event_type: self.notice.event_type,
+            shop_id: self.notice.shop_id.clone(),
+            at: self.notice.at,
+            state,
+            failures: self.failures,
+            last_status: self.last_status,
+        }
     }
 
     fn delivery(&self, app: &App, switches: &Switches) -> WebhookDelivery {
@@ -168,12 +237,14 @@ fn number(text: &str) -> Value {
     text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number))
 }
 
-/// The queue of webhooks that were neither delivered nor given up.
+/// The queue of webhooks that were neither delivered nor given up, and the latest webhooks that are finished.
 #[derive(Default)]
 pub(crate) struct Outbox {
     notices: u64,
     deliveries: u64,
     queued: Vec<QueuedWebhook>,
+    /// Oldest first.
+    finished: VecDeque<FinishedWebhook>,
 }
 
 impl Outbox {
@@ -190,8 +261,47 @@ impl Outbox {
 
     fn push(&mut self, id: String, notice: Notice) {
         self.deliveries += 1;
-        let webhook = QueuedWebhook { number: self.deliveries, id, notice, failures: 0, next_attempt_at: None };
+        let webhook = QueuedWebhook {
+            number: self.deliveries,
+            id,
+            notice,
+            failures: 0,
+            next_attempt_at: None,
+            last_status: None,
+        };
         self.queued.push(webhook);
+    }
+
+    /// Queues a webhook once more, with the same `tts_notification_id`. Returns the number of the new delivery.
+    pub(crate) fn repeat(&mut self, number: u64, now: u64) -> Option<u64> {
+        let finished = self.finished.iter().map(|finished| &finished.webhook);
+        let original = self.queued.iter().chain(finished).find(|webhook| webhook.number == number)?;
+        let (id, notice) = (original.id.clone(), original.notice.clone());
+        self.push(id, notice);
+        let repeated = self.queued.last_mut()?;
+        // A switch may delay the first attempt. A repeated webhook is due at once.
+        repeated.next_attempt_at = Some(now);
+        Some(repeated.number)
+    }
+
+    /// Returns the state of every webhook that the fake remembers, newest first.
+    pub(crate) fn reports(&self, now: u64, switches: &Switches) -> Vec<WebhookReport> {
+        let queued = self.queued.iter().map(|webhook| {
+            let due_at = webhook.due_at(switches);
+            webhook.report(if due_at <= now { WebhookState::Due } else { WebhookState::DueAt(due_at) })
+        });
+        let finished = self.finished.iter().map(|finished| finished.webhook.report(finished.state));
+        let mut reports: Vec<_> = queued.chain(finished).collect();
+        reports.sort_by_key(|report| std::cmp::Reverse(report.number));
+        reports
+    }
+
+    fn finish(&mut self, position: usize, state: WebhookState) {
+        if self.finished.len() == REMEMBERED {
+            self.finished.pop_front();
+        }
+        let webhook = self.queued.remove(position);
+        self.finished.push_back(FinishedWebhook { webhook, state });
     }
 
     /// Returns the webhooks that are due, in the order in which they are sent.
@@ -203,6 +313,13 @@ impl Outbox {
         }
         let app = |webhook: &QueuedWebhook| apps.iter().find(|app| app.service_id == webhook.notice.service_id);
         due.into_iter().filter_map(|webhook| Some(webhook.delivery(app(webhook)?, switches))).collect()
+    }
+
+    /// Returns a queued webhook as it would be sent now.
+    pub(crate) fn delivery(&self, number: u64, apps: &[App], switches: &Switches) -> Option<WebhookDelivery> {
+        let webhook = self.queued.iter().find(|webhook| webhook.number == number)?;
+        let app = apps.iter().find(|app| app.service_id == webhook.notice.service_id)?;
+        Some(webhook.delivery(app, switches))
     }
 
     /// Records the HTTP status of the receiver's answer to a delivery. `status` is `None` if no answer came. Returns
@@ -218,13 +335,15 @@ impl Outbox {
         let delivered = status.is_some_and(|status| {
             (200..300).contains(&status) || (status == 401 && switches.refused_webhook == RefusedWebhook::Delivered)
         });
+        self.queued.get_mut(position)?.last_status = status;
         if delivered {
-            self.queued.remove(position);
+            self.finish(position, WebhookState::Delivered);
             return Some(WebhookFate::Delivered);
         }
         let webhook = self.queued.get_mut(position)?;
         let Some(delay) = RETRY_DELAYS.get(webhook.failures) else {
-            self.queued.remove(position);
+            webhook.failures += 1;
+            self.finish(position, WebhookState::GivenUp);
             return Some(WebhookFate::GivenUp);
         };
         let next_attempt_at = now.saturating_add(*delay);

@@ -15,9 +15,12 @@ pub(crate) struct Fake {
 }
 
 const AFTER_HELP: &str = "\
-The fake listens on 127.0.0.1. It has a consent page, tokens, shops, a signed API and webhooks. The
-start page shows the sellers, the requests and the switches, and explains how to move the clock. All
-data is invented, and nothing is kept when the fake ends.
+The fake listens on 127.0.0.1. It has a consent page, tokens, shops, a signed API and webhooks. Its
+pages show the grants, the webhooks and the requests, and have buttons for everything that a seller
+and TikTok Shop can do. All data is invented, and nothing is kept when the fake ends. Read more in
+docs/fake-tiktok-shop.md.
+
+The other commands accept only a fake on loopback. So --listen is for other clients of the fake.
 
 Example:
 
@@ -25,12 +28,15 @@ Example:
   Fake TikTok Shop is listening on 127.0.0.1:4010. All keys and secrets are invented.
   …
 
-Exit status: 0 if Ctrl-C or SIGTERM ended the fake, or its terminal was closed; 2 if the port is in
-use or the redirect is not an address.";
+Exit status: 0 if Ctrl-C or SIGTERM ended the fake, or its terminal was closed; 2 if the fake can't
+listen there, the file can't be used, or the redirect is not an address.";
 
 impl Fake {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let fake = self.launch.start().map_err(Failure::Malformed)?;
+        if let Some(warning) = fake.warning() {
+            report.note(&warning);
+        }
         if report.is_json() {
             report.json(&fake.announcement_json());
         } else {

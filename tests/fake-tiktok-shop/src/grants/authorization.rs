@@ -95,6 +95,16 @@ impl Authorization {
         self.removed_shops.insert(shop_id.to_owned());
     }
 
+    /// Puts a removed shop back. Returns false if the shop was not removed.
+    pub(super) fn restore_shop(&mut self, shop_id: &str) -> bool {
+        self.removed_shops.remove(shop_id)
+    }
+
+    /// Tells whether the authorization is over at `now`.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        self.ended_through == self.consents || now >= self.ends_at
+    }
+
     /// Returns true if the latest consent was not taken back, even if its authorization has already ended.
     pub(crate) fn stands(&self) -> bool {
         !self.revoked.contains_key(&self.consents)

@@ -1,10 +1,92 @@
-//! Reports about grants, for tests.
+//! Reports about grants, for tests and for the pages.
 
 use std::collections::BTreeMap;
 
-use super::{Authorization, GrantKey, Grants};
+use serde::Serialize;
+
+use super::{AccessRefusal, AccessToken, Authorization, GrantKey, Grants, RefreshRefusal, RefreshToken};
 use crate::issued::{Issued, IssuedSecret, IssuedToken, SecretKind};
+use crate::seller::{Seller, Shop};
 use crate::switches::Switches;
+
+/// The highest number of access tokens and of refresh tokens in one [`GrantReport`].
+const SHOWN_TOKENS: usize = 5;
+
+/// The state of one grant and of its newest tokens. It contains no token and no cipher.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct GrantReport {
+    /// The app.
+    pub service_id: String,
+    /// The seller.
+    pub seller: String,
+    /// The seller's `open_id` for the app.
+    pub open_id: String,
+    /// Whether the grant is in force.
+    pub state: GrantState,
+    /// The number of consents whose code was exchanged.
+    pub consents: u32,
+    /// The scopes of the latest consent.
+    pub scopes: Vec<String>,
+    /// The time when the authorization ends, in Unix seconds of the fake's clock.
+    pub ends_at: u64,
+    /// The seller's shops.
+    pub shops: Vec<GrantedShop>,
+    /// The newest access tokens, newest first.
+    pub access_tokens: Vec<TokenReport>,
+    /// The newest refresh tokens, newest first.
+    pub refresh_tokens: Vec<TokenReport>,
+}
+
+/// Whether a grant is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GrantState {
+    /// The seller has consented, and the authorization lasts.
+    InForce,
+    /// The time of the authorization is over.
+    Ended,
+    /// The seller has removed the app, or TikTok Shop has revoked the grant.
+    Removed,
+}
+
+/// A shop of the seller, and whether the grant covers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct GrantedShop {
+    /// The shop id.
+    pub id: String,
+    /// The name of the shop.
+    pub name: String,
+    /// Whether the grant covers the shop.
+    pub granted: bool,
+}
+
+/// The state of one token. The token itself is not part of the report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TokenReport {
+    /// A number by which the token can be told from others. A later token has a higher number.
+    pub number: u64,
+    /// The time of issue, in Unix seconds of the fake's clock.
+    pub issued_at: u64,
+    /// The time when the token expires, in Unix seconds of the fake's clock.
+    pub expires_at: u64,
+    /// How the fake would answer the token now.
+    pub verdict: TokenVerdict,
+}
+
+/// How the fake would answer a token now, at the present time and with the present switches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenVerdict {
+    /// The fake would accept the token.
+    Works,
+    /// The fake would refuse the token because its time is over.
+    Expired,
+    /// The fake would refuse the token because it was replaced or revoked, or because the grant was removed.
+    Refused,
+}
 
 impl Grants {
     /// Tells whether a refresh with this token would succeed now if the token's own app sent it.
@@ -30,6 +112,53 @@ impl Grants {
         }
     }
 
+    /// Returns the state of a grant. Returns `None` if no code of this app and seller was exchanged yet.
+    pub(crate) fn report(&self, key: &GrantKey, seller: &Seller, now: u64, switches: &Switches) -> Option<GrantReport> {
+        let grant = self.authorizations.get(key)?;
+        let state = match (grant.stands(), grant.is_over(now)) {
+            (false, _) => GrantState::Removed,
+            (true, true) => GrantState::Ended,
+            (true, false) => GrantState::InForce,
+        };
+        let shop = |shop: &Shop| GrantedShop {
+            id: shop.id.clone(),
+            name: shop.name.clone(),
+            granted: state != GrantState::Removed && grant.covers(shop),
+        };
+        let access = |token: &AccessToken| TokenReport {
+            number: token.number,
+            issued_at: token.issued_at,
+            expires_at: token.expires_at,
+            verdict: match self.judge_access_token(token, now, switches) {
+                Ok(()) => TokenVerdict::Works,
+                Err(AccessRefusal::Expired) => TokenVerdict::Expired,
+                Err(AccessRefusal::Invalid) => TokenVerdict::Refused,
+            },
+        };
+        let refresh = |token: &RefreshToken| TokenReport {
+            number: token.number,
+            issued_at: token.issued_at,
+            expires_at: token.expires_at,
+            verdict: match self.judge_refresh_token(token, now, switches) {
+                Ok(()) => TokenVerdict::Works,
+                Err(RefreshRefusal::Ended) => TokenVerdict::Expired,
+                Err(RefreshRefusal::NoAuthorization) => TokenVerdict::Refused,
+            },
+        };
+        Some(GrantReport {
+            service_id: key.service_id.clone(),
+            seller: key.seller.clone(),
+            open_id: grant.open_id.clone(),
+            state,
+            consents: grant.consents,
+            scopes: grant.scopes.clone(),
+            ends_at: grant.ends_at,
+            shops: seller.shops.iter().map(shop).collect(),
+            access_tokens: newest(self.access_tokens.values().filter(|token| token.key == *key).map(access)),
+            refresh_tokens: newest(self.refresh_tokens.values().filter(|token| token.key == *key).map(refresh)),
+        })
+    }
+
     /// Returns every code and token that was ever issued.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = IssuedSecret> {
         let codes = self.codes_issued.iter().map(|(app, code)| (SecretKind::AuthorizationCode, app, code));
@@ -47,4 +176,11 @@ impl Grants {
             })
         })
     }
+}
+
+fn newest(tokens: impl Iterator<Item = TokenReport>) -> Vec<TokenReport> {
+    let mut tokens: Vec<_> = tokens.collect();
+    tokens.sort_by_key(|token| std::cmp::Reverse(token.number));
+    tokens.truncate(SHOWN_TOKENS);
+    tokens
 }

@@ -21,7 +21,9 @@ async fn the_page_names_the_app_its_scopes_and_the_sellers() {
         assert_eq!(page.status, 200, "{host}");
         for text in [
             "Northwind Sync",
+            "See which shops you have authorized",
             "seller.authorization.info",
+            "You are signed in as <strong>Teapot Corner</strong>",
             "value=\"cross-border\"",
             "Lantern &amp; Loom",
             "name=\"state\" value=\"abc\"",
@@ -64,7 +66,11 @@ async fn markup_in_names_and_parameters_is_escaped() {
         assert_eq!(page.status, 200);
         assert!(page.body.contains("&lt;script&gt;"), "{target}");
         assert!(!page.body.contains("<script"), "{target}");
-        assert_eq!(page.header("content-security-policy"), Some("default-src 'none'; style-src 'unsafe-inline'"));
+        // `frame-ancestors` keeps a page of another web site from showing the consent page in a frame and letting the
+        // user click in it.
+        let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+        assert_eq!(page.header("content-security-policy"), Some(policy));
+        assert_eq!(page.header("referrer-policy"), Some("same-origin"));
     }
 }
 
@@ -83,6 +89,8 @@ async fn allow_leads_back_to_the_app_with_a_code_that_works() {
     let page = world.local("GET", location.strip_prefix(&format!("http://{}", world.address())).unwrap(), "").await;
     assert_eq!(page.status, 200);
     assert!(page.body.contains("<code>a b&amp;c</code>"), "{}", page.body);
+    let whole = format!("<input readonly value=\"{}\">", location.replace('&', "&amp;"));
+    assert!(page.body.contains(&whole), "{whole}: {}", page.body);
 }
 
 #[tokio::test]
@@ -121,6 +129,47 @@ async fn a_form_of_another_web_site_decides_nothing() {
         let reply = send(world.address(), "POST", "localhost", AUTHORIZE, &headers, &form).await;
         assert_eq!((reply.status, reply.header("location").is_some()), (status, status == 302), "{site}");
     }
+}
+
+#[tokio::test]
+async fn a_form_decides_nothing_if_its_origin_is_another_web_site() {
+    let world = World::new();
+    let host = world.address().to_string();
+    let own = format!("http://{host}");
+    let form = format!("service_id={}&seller=one-shop&decision=allow", world.app.service_id);
+    for (origin, status) in [("https://evil.example", 403), ("null", 403), (own.as_str(), 302)] {
+        let reply = send(world.address(), "POST", &host, AUTHORIZE, &[("origin", origin)], &form).await;
+        assert_eq!(reply.status, status, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_person_can_sign_in_as_another_seller_on_the_page() {
+    let world = World::new();
+    let target = |seller| format!("{AUTHORIZE}?service_id={}&state=abc&seller={seller}", world.app.service_id);
+    let page = world.local("GET", &target("several-regions"), "").await;
+    for text in [
+        "You are signed in as <strong>Lantern &amp; Loom</strong>",
+        "<option value=\"several-regions\" selected>",
+        "<input type=\"hidden\" name=\"seller\" value=\"several-regions\">",
+        "Lantern &amp; Loom IE",
+    ] {
+        assert!(page.body.contains(text), "{text}: {}", page.body);
+    }
+    let page = world.local("GET", &target("nobody"), "").await;
+    assert_eq!(page.status, 400);
+    assert!(page.body.contains("There is no seller &quot;nobody&quot;."), "{}", page.body);
+    let page = world.local("GET", &target("no-shop"), "").await;
+    assert!(page.body.contains("You have no shop, so the app will see none."), "{}", page.body);
+}
+
+#[tokio::test]
+async fn a_scope_that_the_seller_does_not_grant_is_marked() {
+    let world = World::new();
+    let granted = vec!["seller.authorization.info".to_owned()];
+    world.control.update_seller("one-shop", |seller| seller.granted_scopes = Some(granted)).unwrap();
+    let page = world.local("GET", &format!("{AUTHORIZE}?service_id={}", world.app.service_id), "").await;
+    assert_eq!(page.body.matches("(you do not grant this)").count(), 5, "{}", page.body);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::client::{API_HOST, START, TOKEN_HOST, World, parameter, send};
 async fn the_description_names_every_operation_and_switch() {
     let world = World::new();
     let description = world.local("GET", "/_control", "").await.json();
-    assert_eq!(description["operations"].as_array().unwrap().len(), 25);
+    assert_eq!(description["operations"].as_array().unwrap().len(), 32);
     assert_eq!(description["switches"].as_array().unwrap().len(), 40);
     for operation in description["operations"].as_array().unwrap() {
         let (method, path) = operation["call"].as_str().unwrap().split_once(' ').unwrap();
@@ -107,6 +107,14 @@ async fn secrets_are_masked_outside_the_process() {
             assert!(!text.contains(secret), "{secret} in {text}");
         }
     }
+    let log_page = world.local("GET", "/_pages/requests", "").await.body;
+    assert!(log_page.contains("[masked]"), "{log_page}");
+    for page in [&start_page, &log_page] {
+        for secret in [&code, &access_token, &refresh_token, &sign, "the-state"] {
+            assert!(!page.contains(secret), "{secret} in {page}");
+        }
+    }
+    assert!(!log_page.contains(&world.app.app_secret));
     let first = &serde_json::from_str::<Value>(&over_http).unwrap()[0];
     assert_eq!(first["query"][0], json!(["app_key", "6fakeapp00001"]));
     assert_eq!(first["query"][1], json!(["app_secret", "[masked]"]));
