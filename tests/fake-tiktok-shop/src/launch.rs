@@ -64,6 +64,7 @@ impl Launch {
                 app.redirect_address = Some(redirect.clone());
             }
         }
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the text of every other error says what is wrong")]
         FakeTikTokShop::start(options).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => format!("port {} is in use; choose another with --port", self.port),
             io::ErrorKind::AddrNotAvailable => {

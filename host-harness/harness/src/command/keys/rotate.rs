@@ -5,14 +5,14 @@ use std::time::Duration;
 use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
-use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::{Keyring, Rotated, RotationStep};
+use tiktok_shop_host::{HostKeyId, TenantId};
 use tiktok_shop_key_service::KeyService;
 
 use super::{Instead, key_file, refuse_missing, unused};
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
-use crate::settings::{AllTenants, HOST_KEYS, HostKeySource, OpenedStorage, StorageArgs};
+use crate::settings::{AllTenants, HOST_KEYS, HostKeySource, StorageArgs};
 
 /// Move all tenants to the current host key, and seal every record again with new data keys
 #[derive(Args)]
@@ -156,7 +156,8 @@ impl Rotate {
         // After --retire, only the current host key is left.
         if retired.is_empty() {
             let earlier: Vec<_> = unused.iter().filter(|id| !unused_before.contains(id)).cloned().collect();
-            for next in next_steps(&opened, &earlier, &unused, rotated) {
+            let tenant = before.keys.first().map_or(&opened.tenant, |key| &key.tenant);
+            for next in next_steps(&opened.keys, tenant, &earlier, &unused, rotated) {
                 report.detail("next", Style::new(), &next);
             }
         }
@@ -200,15 +201,20 @@ fn has_changed(rotated: Rotated) -> bool {
     rotated != Rotated { tenants, ..Rotated::default() }
 }
 
-/// Returns what to do next. `earlier` are the host keys that wrapped data keys before this rotation and wrap none any
+/// Returns what to do next. `tenant` is an example of a tenant. `earlier` are the host keys that wrapped data keys before this rotation and wrap none any
 /// more. `unused` are all host keys that wrap none, apart from the current one.
-fn next_steps(opened: &OpenedStorage, earlier: &[HostKeyId], unused: &[HostKeyId], rotated: Rotated) -> Vec<String> {
-    let keys = &opened.keys;
+fn next_steps(
+    keys: &HostKeySource,
+    tenant: &TenantId,
+    earlier: &[HostKeyId],
+    unused: &[HostKeyId],
+    rotated: Rotated,
+) -> Vec<String> {
     if !earlier.is_empty() {
         return earlier
             .iter()
             .map(|id| match keys {
-                HostKeySource::File(_) => format!("keys retire {id}"),
+                HostKeySource::File(_) | HostKeySource::Missing(_) => format!("keys retire {id}"),
                 HostKeySource::Environment(_) => format!("remove {id} from {HOST_KEYS} on every machine"),
                 HostKeySource::Service { .. } => remove_earlier(id),
             })
@@ -216,7 +222,7 @@ fn next_steps(opened: &OpenedStorage, earlier: &[HostKeyId], unused: &[HostKeyId
     }
     if has_changed(rotated) {
         return match keys {
-            HostKeySource::File(_) | HostKeySource::Environment(_) => Vec::new(),
+            HostKeySource::File(_) | HostKeySource::Environment(_) | HostKeySource::Missing(_) => Vec::new(),
             HostKeySource::Service { .. } => {
                 vec!["raise min_decryption_version of the keys in the key service, as docs/keys.md says".to_owned()]
             }
@@ -224,21 +230,21 @@ fn next_steps(opened: &OpenedStorage, earlier: &[HostKeyId], unused: &[HostKeyId
     }
     if unused.is_empty() {
         return vec![match keys {
-            HostKeySource::File(_) => "to change the host key, keys add".to_owned(),
+            HostKeySource::File(_) | HostKeySource::Missing(_) => "to change the host key, keys add".to_owned(),
             HostKeySource::Environment(_) => format!(
                 "to change the host key, append a new ID:HEX with 64 random hexadecimal digits in {HOST_KEYS} on \
                  every machine; then put it before the others on every machine; then keys rotate"
             ),
             HostKeySource::Service { service, .. } => format!(
                 "to rotate, first rotate the keys in the key service, for example with bao write -f {}/rotate",
-                service.key_path(&opened.tenant)
+                service.key_path(tenant)
             ),
         }];
     }
     unused
         .iter()
         .map(|id| match keys {
-            HostKeySource::File(_) => {
+            HostKeySource::File(_) | HostKeySource::Missing(_) => {
                 format!("keys promote {id} if it is new and every machine has it, or keys retire {id}")
             }
             HostKeySource::Environment(_) => {
