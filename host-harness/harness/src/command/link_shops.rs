@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::{Report, print_connection};
 use crate::settings::{HostArgs, OpenedHost};
 
-/// Link exactly the given shops of an account, and unlink all other shops of the account
+/// Link exactly the given shops of an account, and unlink all its others
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct LinkShops {

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::output::{Report, print_connection};
 use crate::settings::{HostArgs, Needs, OpenedHost};
 
-/// List the connections of a customer or of a tenant, with their status and all their shops
+/// List the connections of a customer or of a tenant, with status and all shops
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ListConnections {

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::{GOOD, Report};
 use crate::settings::DatabaseArgs;
 
-/// Create the tables of a database, or change those of an earlier release to those of this release
+/// Create the tables of a database, or change those of an earlier release
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Migrate {

@@ -57,10 +57,10 @@ If connections are held in every sweep, compare this machine's clock with the cl
 After Ctrl-C, SIGTERM or SIGHUP, the sweep finishes the refreshes that have begun, begins no others,
 and prints how many connections are still due.
 
-Exit status, for an alert on every status except 0: 0 if each due connection was refreshed, has
-ended, or waits with a valid access token, and also if a signal stopped the sweep; 1 if a refresh
-failed; 6 if no refresh failed but a waiting connection is unusable; 16 if the database fails; for
-others see tiktok-shop-harness --help.";
+Exit status: 0 if each due connection was refreshed, has ended, or waits with a valid access token,
+and also if a signal stopped the sweep; 1 if a refresh failed; 6 if no refresh failed but a waiting
+connection is unusable; 16 if the database fails; for others see tiktok-shop-harness --help. Let an
+alert fire on every status except 0.";
 
 /// The maximum number of due connections that the command reads from the storage in one call.
 const PAGE: usize = 500;

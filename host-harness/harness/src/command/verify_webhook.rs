@@ -9,7 +9,7 @@ use tiktok_shop_connector_core::signing::{SignedWith, Webhook};
 use crate::input::{self, Malformed, Object};
 use crate::output::{BAD, GOOD, Report};
 
-/// Check the signatures of webhooks, and print "valid" or "invalid" for each webhook
+/// Check the signatures of webhooks, and print "valid" or "invalid" for each
 ///
 /// The command reads one webhook or an array of webhooks as JSON from standard input.
 #[derive(Args)]

@@ -17,7 +17,7 @@ use crate::input;
 use crate::output::{BAD, GOOD, Report, time};
 use crate::settings::{HostArgs, OpenedHost};
 
-/// Accept a webhook: check it, record its effect, and print the HTTP status for the answer
+/// Accept a webhook: check it, record its effect, and print the HTTP status
 #[derive(Args)]
 #[command(name = "webhook", after_help = AFTER_HELP)]
 pub(crate) struct AcceptWebhook {
