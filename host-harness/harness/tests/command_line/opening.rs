@@ -125,6 +125,9 @@ const UNDO_NEWEST: &str = "ALTER TABLE tiktok_shop_events DROP COLUMN actor; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN cause; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN shops; \
                            ALTER TABLE tiktok_shop_events DROP COLUMN host_key; \
+                           DROP INDEX tiktok_shop_connections_status; \
+                           DROP INDEX tiktok_shop_connections_account; \
+                           DROP INDEX tiktok_shop_connections_seller; \
                            DELETE FROM tiktok_shop_migrations WHERE version > 2";
 /// Imitates a newer release that has changed the tables.
 const ADD_NEWER: &str = "INSERT INTO tiktok_shop_migrations (version, description, success, checksum, execution_time) \
@@ -226,7 +229,7 @@ fn an_address_that_others_would_read_in_another_way_is_refused_before_anything_i
             "sqlite:~/x.db",
             "~ is not replaced by the home folder: write the whole path, such as sqlite:/home/ana/x.sqlite",
         ),
-        ("sqlite:x\n.db", "the path contains a line break: remove it"),
+        ("sqlite:x\n.db", "contains a line break (U+000A) as character 9; remove it"),
     ] {
         for command in [["migrate", "--storage", address].as_slice(), &["events", "--storage", address]] {
             let refused = stage.error(stage.with(command), "");
