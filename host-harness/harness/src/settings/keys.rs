@@ -27,7 +27,7 @@ pub(crate) enum HostKeySource {
         /// The service.
         service: KeyService,
         /// The host keys that wrapped data keys before the service was set up. They wrap nothing any more.
-        earlier: Option<Box<HostKeySource>>,
+        earlier: Option<Box<Self>>,
     },
 }
 
