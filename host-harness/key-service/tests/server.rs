@@ -197,12 +197,11 @@ async fn each_state_of_the_service_has_its_own_error_and_nothing_is_lost_meanwhi
     let Some(mut server) = server() else { return };
     let (t, keys) = (tenant("acme"), connector(&server));
     let wrapped = wrapped(&keys, &t).await;
-    let why = async |keys: &KeyService| match keys.unwrap(&t, &wrapped, CONTEXT).await.unwrap_err() {
-        KeyError::Unavailable { key, why } => {
-            assert_eq!(key.as_ref(), Some(&wrapped.host_key));
-            why
-        }
-        other @ (KeyError::Unknown(_) | KeyError::Mismatch(_)) => panic!("{other}"),
+    let why = async |keys: &KeyService| {
+        let error = keys.unwrap(&t, &wrapped, CONTEXT).await.unwrap_err();
+        let KeyError::Unavailable { key, why } = error else { panic!("the service is available, but {error}") };
+        assert_eq!(key.as_ref(), Some(&wrapped.host_key));
+        why
     };
     let service = format!("the key service at {}", server.address().trim_start_matches("http://"));
 

@@ -32,10 +32,8 @@ fn options(address: String) -> Options {
 }
 
 fn why(error: KeyError) -> String {
-    match error {
-        KeyError::Unavailable { why, .. } => why,
-        other @ (KeyError::Unknown(_) | KeyError::Mismatch(_)) => panic!("{other}"),
-    }
+    let KeyError::Unavailable { why, .. } = error else { panic!("the service is available, but {error}") };
+    why
 }
 
 /// Starts a server that answers the first requests with these statuses, and all others with success. Returns its
