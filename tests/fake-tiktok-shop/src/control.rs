@@ -388,7 +388,7 @@ impl Control {
         let unknown = || ControlError::UnknownReceiver(to.to_owned());
         let found: Vec<_> = lookup_host(to).await.map_err(|_| unknown())?.collect();
         // `localhost` may have an address of each family. Most receivers listen on IPv4.
-        let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+        let first = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
         first.copied().ok_or_else(unknown)
     }
 
