@@ -136,8 +136,8 @@ fn form(app: &App, link: Link, sellers: &[Seller], seller: &Seller, state: Optio
     };
     let content = html! {
         p {
-            "You are signed in as " strong { (seller.name) } " (" (code(&seller.id)) "), a " (kind(seller)) " in "
-            (seller.base_region) "."
+            "You are signed in as " strong { (seller.name) } " " span.keep { "(" (code(&seller.id)) ")," } " a "
+            (kind(seller)) " in " (seller.base_region) "."
         }
         form.row method="get" action=(link.path()) {
             (members)

@@ -64,16 +64,17 @@ impl Launch {
                 app.redirect_address = Some(redirect.clone());
             }
         }
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the text of every other error says what is wrong")]
-        FakeTikTokShop::start(options).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => format!("port {} is in use; choose another with --port", self.port),
-            io::ErrorKind::AddrNotAvailable => {
+        FakeTikTokShop::start(options).map_err(|error| {
+            let is = |kind| error.kind() == kind;
+            if is(io::ErrorKind::AddrInUse) {
+                format!("port {} is in use; choose another with --port", self.port)
+            } else if is(io::ErrorKind::AddrNotAvailable) {
                 format!("{} is not an address of this machine; choose another with --listen", self.listen)
-            }
-            io::ErrorKind::PermissionDenied => {
+            } else if is(io::ErrorKind::PermissionDenied) {
                 format!("this user may not listen on port {}; choose another with --port", self.port)
+            } else {
+                error.to_string()
             }
-            _ => error.to_string(),
         })
     }
 }

@@ -57,6 +57,14 @@ impl Tab {
             Self::Control => "Control interface",
         }
     }
+
+    /// Returns the heading at the top of the page.
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Start => "Fake TikTok Shop",
+            Self::Sellers | Self::Webhooks | Self::Requests | Self::Switches | Self::Control => self.title(),
+        }
+    }
 }
 
 /// Returns one of the pages that the navigation names.
@@ -76,7 +84,7 @@ pub(crate) fn tool(tab: Tab, content: &Markup) -> String {
         "",
         &html! {
             (navigation)
-            main id="content" { h1 { (tab.title()) } (content) }
+            main id="content" { h1 { (tab.heading()) } (content) }
         },
     )
 }

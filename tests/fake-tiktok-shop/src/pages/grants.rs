@@ -62,20 +62,20 @@ fn grant(marketplace: &Marketplace, forms: &Forms, report: &GrantReport) -> Mark
                 span class={ "badge " (class) } { (state) }
             }
             dl {
-                dt { "Seller" } dd { (code(&report.seller)) }
-                dt { "Open id" } dd { (code(&report.open_id)) }
                 dt { "Ends" } dd { (moment(report.ends_at, now)) }
-                dt { "Consents" } dd { (report.consents) }
                 dt { "Access token" } dd { (newest(&report.access_tokens, now)) }
                 dt { "Refresh token" } dd { (newest(&report.refresh_tokens, now)) }
-                dt { "Scopes" } dd { @for scope in &report.scopes { (code(scope)) " " } }
             }
-            @if report.access_tokens.len() > 1 || report.refresh_tokens.len() > 1 {
-                details {
-                    summary { "Earlier tokens" }
-                    (earlier("Access tokens", &report.access_tokens, now))
-                    (earlier("Refresh tokens", &report.refresh_tokens, now))
+            details {
+                summary { "Ids, scopes and earlier tokens" }
+                dl {
+                    dt { "Seller" } dd { (code(&report.seller)) }
+                    dt { "Open id" } dd { (code(&report.open_id)) }
+                    dt { "Consents" } dd { (report.consents) }
+                    dt { "Scopes" } dd { @for scope in &report.scopes { (code(scope)) " " } }
                 }
+                (earlier("Earlier access tokens", &report.access_tokens, now))
+                (earlier("Earlier refresh tokens", &report.refresh_tokens, now))
             }
             h4 { "Shops" }
             @if report.shops.is_empty() { p.note { "The seller has no shop." } }
@@ -100,11 +100,13 @@ fn grant(marketplace: &Marketplace, forms: &Forms, report: &GrantReport) -> Mark
                     (forms.button("remove-app", &key, Look::Danger, "Remove the app"))
                     (forms.button("rotate-tokens", &key, Look::Plain, "Refresh the tokens elsewhere"))
                 }
-                h4 { "What TikTok Shop can do to all apps of " (seller_name) }
-                div.row {
-                    (forms.button("expire-access-tokens", &key[1..], Look::Plain, "Expire access tokens"))
-                    (forms.button("end-authorizations", &key[1..], Look::Danger, "End authorizations"))
-                    (forms.button("revoke-authorizations", &key[1..], Look::Danger, "Revoke without a webhook"))
+                details {
+                    summary { "What TikTok Shop can do to all apps of " (seller_name) }
+                    div.row {
+                        (forms.button("expire-access-tokens", &key[1..], Look::Plain, "Expire access tokens"))
+                        (forms.button("end-authorizations", &key[1..], Look::Danger, "End authorizations"))
+                        (forms.button("revoke-authorizations", &key[1..], Look::Danger, "Revoke without a webhook"))
+                    }
                 }
             }
         }

@@ -141,11 +141,11 @@ fn entry(record: &RequestRecord) -> Markup {
                     @if let Some(code) = masked.code { " · code " (code) }
                 }
                 " " (code(format!("{} {}", masked.method, masked.path)))
+                @if let Some(fault) = &masked.fault { span.note { " Fault: " (fault) } }
             }
             dl {
                 dt { "Host" } dd { (code(&masked.host)) }
                 dt { "Body" } dd { (masked.body_length) " bytes" }
-                @if let Some(fault) = &masked.fault { dt { "Fault" } dd { (fault) } }
             }
             @if !masked.query.is_empty() {
                 h4 { "Query" }

@@ -37,7 +37,7 @@ pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
         }
         (forms.button("reset-switches", &[], Look::Plain, "Reset all switches"))
         h2 id="faults" { "Faults" }
-        p { "A fault replaces the answers to the next requests to a path." }
+        p { "A fault replaces the answers to the next requests to a path. Without a number of times, it replaces all of them." }
         (forms.form("script-fault", &[], &html! {
             div.row {
                 (field("Path", "", &html! {
@@ -47,8 +47,8 @@ pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
                 (field("Fault", "", &html! {
                     select name="name" { @for (name, _) in catalogue() { option value=(name) { (name) } } }
                 }))
-                (field("Times (empty: always)", "small", &html! {
-                    input name="times" type="number" min="1" value="1";
+                (field("Times", "small", &html! {
+                    input name="times" type="number" min="1" value="1" placeholder="always";
                 }))
                 (submit(Look::Primary, "Script the fault"))
             }
@@ -62,7 +62,7 @@ pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
                         span { (code(&script.path)) " " (script.name) }
                         span.note {
                             @match script.left { Some(left) => { "for " (left) " more" }, None => { "always" } }
-                            ", played " (script.met) " times"
+                            ", played: " (script.met)
                         }
                     }
                 }

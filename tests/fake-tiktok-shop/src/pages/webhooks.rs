@@ -37,7 +37,7 @@ pub(super) fn content(marketplace: &mut Marketplace) -> Markup {
                 }
             }))
         }
-        h2 { "Webhooks" }
+        h2 { "All webhooks" }
         @if reports.is_empty() {
             p.note { "No webhook so far. One is queued when a seller removes an app or a shop, and below." }
         }

@@ -77,7 +77,7 @@ impl Browser {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let port = loop {
             let line = lines.next_line().await.unwrap().expect("chromedriver ended before it printed its port");
-            if let Some((_, port)) = line.split_once("on port ") {
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
                 break port.trim_end_matches('.').parse::<u16>().unwrap();
             }
         };

@@ -203,7 +203,7 @@ async fn faults_are_scripted_over_http() {
     let reply = world.local("GET", SHOPS, "").await;
     assert_eq!((reply.status, reply.body.as_str()), (418, "Abbb"));
     assert_eq!(world.local("GET", "/_control/requests", "").await.json()[1]["fault"], "mine");
-    assert!(world.local("GET", "/", "").await.body.contains("<td>mine</td>"));
+    assert!(world.local("GET", "/", "").await.body.contains(" Fault: mine</span>"));
 
     let unused = world.local("DELETE", "/_control/faults", "").await.json();
     assert_eq!((unused[0]["name"].as_str(), unused[0]["met"].as_u64()), (Some("mine"), Some(1)));
