@@ -1,4 +1,8 @@
 //! A small client of WebDriver (<https://www.w3.org/TR/webdriver2/>): a session of Chromium without a window.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the tests find the browser by the environment, and limit how long they wait for a page"
+)]
 
 use std::env;
 use std::io::{self, Read as _, Write as _};
