@@ -77,11 +77,17 @@ No command makes a host key unless it is asked to. A key that a container invent
 In all other cases the host keys must exist. If a database is named by an option, a variable or the configuration file, the program still
 uses the key file in the data folder if that file exists. With PostgreSQL, host keys must be named.
 
+With a [key service](keys.md), no key file is made or looked for, and `keys init` refuses to make one. A key file or `TIKTOK_SHOP_HOST_KEYS`
+that is also named only opens earlier data. If a variable with a secret of a key service is set but no `[key-service]` is configured, the
+command ends with status 2.
+
 Before a command uses tokens, it checks whether the host keys open the stored data keys. If data keys are stored and none of them opens, the
 command ends with status 16, sends nothing, and names the host keys that are missing. If only some open, a note names the others. The check
 reads the data keys of the command's tenant; before `sweep`, `keys rotate` and `keys retire`, those of up to 20 tenants with an app. This is
 one short read for each tenant, and one data key is unwrapped for each host key. Only if these tenants have no data key, the check reads the
-data keys of all tenants, 20 at a time, until one opens, and the database counts their records, as for `keys status`.
+data keys of all tenants, 20 at a time, until one opens, and the database counts their records, as for `keys status`. A key service is
+asked once for each of these tenants. If it does not answer, a command with one tenant ends with status 16, and a command with all tenants
+goes on.
 
 `disconnect` without `--revoke` and `--shop`, `list-connections`, `events`, `keys status` and `keys erase` open nothing, so they work
 without host keys.

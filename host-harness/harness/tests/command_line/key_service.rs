@@ -42,8 +42,13 @@ impl Service {
     /// Writes the configuration file, with an app for two tenants.
     fn configure(&self, text: &str) {
         let path = self.stage.home().join("config.toml");
-        let App { app_key, app_secret, .. } = self.stage.app();
-        let app = |tenant| format!("[tenants.{tenant}]\napp-key = '{app_key}'\napp-secret = '{app_secret}'\n");
+        let App { app_key, app_secret, service_id, .. } = self.stage.app();
+        let app = |tenant| {
+            format!(
+                "[tenants.{tenant}]\napp-key = '{app_key}'\napp-secret = '{app_secret}'\n\
+                 authorization-link = 'https://services.tiktokshop.com/open/authorize?service_id={service_id}'\n"
+            )
+        };
         fs::write(&path, format!("{text}{}{}", app("acme"), app("other"))).unwrap();
         fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
     }
