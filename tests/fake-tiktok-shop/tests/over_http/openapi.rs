@@ -127,7 +127,7 @@ fn fits(value: &Value, schema: &Value, document: &Value, place: &str) {
     match &schema["type"] {
         Value::String(name) => assert!(is(name), "{place}: {value} is no {name}"),
         Value::Array(names) => assert!(names.iter().any(|name| is(name.as_str().unwrap())), "{place}: {value}"),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {}
     }
     for name in schema["required"].as_array().into_iter().flatten() {
         assert!(value.get(name.as_str().unwrap()).is_some(), "{place}: {name} is missing in {value}");
