@@ -5,11 +5,12 @@
 )]
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream as BlockingStream};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 /// The time within which a page must show what a test expects.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,7 +67,7 @@ impl Browser {
         let (Some(driver), Some(chromium)) = (program("chromedriver"), program("chromium")) else {
             let text = "the pages of the fake were not tried in a browser: on Debian, apt-get install chromium \
                         chromium-driver";
-            assert!(env::var("CI").as_deref() != Ok("true"), "CI must try everything, but {text}");
+            assert!(variable("CI").is_none_or(|ci| ci != "true"), "CI must try everything, but {text}");
             // Not `eprintln!`: the test harness shows that output only if the test fails.
             let _closed = writeln!(io::stderr(), "{text}");
             return None;
@@ -133,14 +135,13 @@ impl Browser {
 
     /// Waits until the page shows a text.
     pub(crate) async fn shows(&self, text: &str) {
-        let start = Instant::now();
-        loop {
-            let page = self.text().await;
-            if page.contains(text) {
-                return;
+        let mut page = String::new();
+        let shown = timeout(PATIENCE, async {
+            while !page.contains(text) {
+                page = self.text().await;
             }
-            assert!(start.elapsed() < PATIENCE, "the page does not show {text:?}:\n{page}");
-        }
+        });
+        assert!(shown.await.is_ok(), "the page does not show {text:?}:\n{page}");
     }
 
     /// Presses keys, one after the other.
@@ -178,7 +179,7 @@ impl Browser {
 
     /// Writes a picture of the whole page, if the variable `TIKTOK_SHOP_TEST_PICTURES` names a folder.
     pub(crate) async fn picture(&self, name: &str) {
-        let Some(folder) = env::var_os("TIKTOK_SHOP_TEST_PICTURES") else { return };
+        let Some(folder) = variable("TIKTOK_SHOP_TEST_PICTURES") else { return };
         let command = json!({
             "cmd": "Page.captureScreenshot",
             "params": { "format": "png", "captureBeyondViewport": true },
@@ -227,7 +228,12 @@ impl Drop for Browser {
     }
 }
 
+fn variable(name: &str) -> Option<OsString> {
+    #[expect(clippy::disallowed_methods, reason = "the environment says what this machine has, and whether it is CI")]
+    env::var_os(name)
+}
+
 /// Returns the path of a program of this machine.
 fn program(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
+    env::split_paths(&variable("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
