@@ -122,7 +122,8 @@ pub struct ConnectorError {
     pub(crate) plugin: Plugin,
     pub(crate) action: Action,
     pub(crate) failure: Failure,
-    pub(crate) proxy_error: Option<ProxyError>,
+    /// In a box, because it would make every `Result` of a call larger.
+    pub(crate) proxy_error: Option<Box<ProxyError>>,
 }
 
 impl ConnectorError {
@@ -152,7 +153,7 @@ impl ConnectorError {
     pub(crate) fn with_proxy_error(mut self, proxy_error: Option<ProxyError>) -> Self {
         if let Some(error) = proxy_error.filter(|_| self.failure.code == Cause::TikTokUnreachable.code()) {
             self.failure.detail = format!("Nothing was sent to TikTok Shop: {error}.");
-            self.proxy_error = Some(error);
+            self.proxy_error = Some(Box::new(error));
         }
         self
     }
@@ -173,7 +174,7 @@ impl ConnectorError {
     /// no proxy is used.
     #[must_use]
     pub fn proxy_error(&self) -> Option<&ProxyError> {
-        self.proxy_error.as_ref()
+        self.proxy_error.as_deref()
     }
 
     /// Returns how long to wait before the call is repeated, at most one hour. `None` if the action is not
