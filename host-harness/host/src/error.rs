@@ -122,6 +122,7 @@ pub struct ConnectorError {
     pub(crate) plugin: Plugin,
     pub(crate) action: Action,
     pub(crate) failure: Failure,
+    /// In a box, because it would make every `Result` of a call larger.
     pub(crate) proxy_error: Option<Box<ProxyError>>,
 }
 

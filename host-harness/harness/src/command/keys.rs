@@ -21,7 +21,11 @@ use self::rotate::Rotate;
 use self::status::Status;
 use crate::failure::Failure;
 use crate::output::{Report, count};
-use crate::settings::{HOST_KEYS, HostKeySource};
+use crate::settings::{HOST_KEYS, HostKeySource, KeyNeed, Needs, TenantNeed};
+
+/// The commands that change keys check the host keys themselves, so that their errors can say what to do. A tenant may be
+/// one whose app is no longer configured.
+const NEEDS: Needs = Needs { keys: KeyNeed::None, tenant: TenantNeed::Any };
 
 /// Manage the keys that seal tokens and ciphers
 #[derive(Args)]

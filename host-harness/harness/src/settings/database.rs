@@ -111,7 +111,7 @@ pub(crate) struct DatabaseArgs {
     #[arg(value_parser = OsStringValueParser::new().try_map(path))]
     config: Option<PathBuf>,
 
-    /// Address of a fake TikTok Shop; without --storage, its own database is used
+    /// Address of a fake TikTok Shop to use instead
     #[arg(long, value_name = "URL", env = FAKE, hide_env_values = true, help_heading = SHARED)]
     #[arg(value_parser = visible_ascii::<FakeAddress>)]
     fake: Option<FakeAddress>,

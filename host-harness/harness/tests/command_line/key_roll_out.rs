@@ -256,7 +256,9 @@ fn the_erasure_of_a_tenant_that_is_not_there_says_so_and_writes_no_event() {
     stage.connect("customer-7", "one-shop");
     let absent = "nothing is stored of tenant typo; check the name, or use --allow-absent".to_owned();
     assert_eq!(stage.error(stage.command("keys erase --tenant typo --yes"), ""), (Some(5), absent));
-    assert_eq!(stage.ok("events --tenant typo", ""), "");
+    let (status, line) = stage.error(stage.command("events --tenant typo"), "");
+    assert_eq!(status, Some(2));
+    assert!(line.starts_with("tenant typo is unknown: it has no app, and nothing is stored of it; "), "{line}");
     assert_eq!(stage.json("list-connections customer-7", "").len(), 1);
 
     let erased = stage.json("keys erase --tenant typo --yes --allow-absent", "").remove(0);

@@ -5,9 +5,10 @@ use clap::Args;
 use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::{Destruction, Erased};
 
+use super::NEEDS;
 use crate::failure::Failure;
 use crate::output::{BAD, Report, count};
-use crate::settings::{HOST_KEYS, HostKeySource, KeyNeed, Needs, StorageArgs, TenantNeed};
+use crate::settings::{HOST_KEYS, HostKeySource, StorageArgs};
 
 /// Erase a tenant forever: its data keys, connections, events, consents and webhooks
 #[derive(Args)]
@@ -48,9 +49,6 @@ pub(crate) struct Erase {
     #[command(flatten)]
     settings: StorageArgs,
 }
-
-/// An erasure opens nothing. It is also for a tenant whose app is no longer configured.
-const NEEDS: Needs = Needs { keys: KeyNeed::None, tenant: TenantNeed::Any };
 
 impl Erase {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use tiktok_shop_host::seal::{Keyring, Rotated, RotationStep};
 use tiktok_shop_host::{HostKeyId, TenantId};
 use tiktok_shop_key_service::KeyService;
 
-use super::{Instead, key_file, refuse_missing, unused};
+use super::{Instead, NEEDS, key_file, refuse_missing, unused};
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
 use crate::settings::{AllTenants, HOST_KEYS, HostKeySource, StorageArgs};
@@ -92,7 +92,10 @@ struct Line {
 impl Rotate {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { wait, single_machine, retire, settings } = self;
-        let opened = settings.open(report).await?;
+        let opened = settings.open_for(NEEDS, report).await?;
+        if let HostKeySource::Missing(why) = &opened.keys {
+            return Err(Failure::Unavailable(why.clone()));
+        }
         let keyring = opened.keyring();
         let file = if single_machine {
             let instead = Instead {

@@ -8,10 +8,10 @@ use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::{KeyStatus, TenantKeyStatus};
 use tiktok_shop_key_service::KeyService;
 
-use super::missing;
+use super::{NEEDS, missing};
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
-use crate::settings::{AllTenants, HostKeySource, KeyNeed, Needs, StorageArgs, TenantNeed};
+use crate::settings::{AllTenants, HostKeySource, StorageArgs};
 
 /// Count the records under each host key and data key, and say if a rotation is needed
 #[derive(Args)]
@@ -84,8 +84,7 @@ impl<'a> From<&'a TenantKeyStatus> for DataKeyLine<'a> {
 
 impl Status {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
-        let needs = Needs { keys: KeyNeed::None, tenant: TenantNeed::Any };
-        let opened = self.settings.open_for(needs, report).await?;
+        let opened = self.settings.open_for(NEEDS, report).await?;
         if let HostKeySource::Missing(why) = &opened.keys {
             return without_host_keys(&opened.keyring().data_keys().await?, why, report);
         }

@@ -36,9 +36,20 @@ const STATE: &str = "st-8kQ2vXw0Zr5LmN7pTfBh3A";
 const PASSWORD: &str = "s3cret-of-the-proxy";
 const BOTH: &str = "^auth\\.tiktok-shops\\.com$\n^open-api\\.tiktokglobalshop\\.com$\n";
 
+/// A process that ends when this value is dropped, also if the test fails.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only if the process has already ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running tinyproxy. It writes its log to standard output.
 struct Tinyproxy {
-    child: Child,
+    process: Process,
     port: u16,
     reading: JoinHandle<String>,
     _folder: TempDir,
@@ -67,19 +78,18 @@ impl Tinyproxy {
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null())
                 .spawn();
-            let mut child = match started {
-                Ok(child) => child,
+            let mut process = match started {
+                Ok(child) => Process(child),
                 Err(error) => {
                     not_tried(&error);
                     return None;
                 }
             };
-            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
             if lines.any(|line| line.unwrap().contains("Accepting connections")) {
                 let reading = std::thread::spawn(move || lines.map_while(Result::ok).map(|line| line + "\n").collect());
-                return Some(Self { child, port, reading, _folder: folder });
+                return Some(Self { process, port, reading, _folder: folder });
             }
-            child.wait().unwrap();
         }
         panic!("tinyproxy does not start");
     }
@@ -89,10 +99,10 @@ impl Tinyproxy {
     }
 
     /// Stops the proxy, and returns its log.
-    fn stop(mut self) -> String {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        self.reading.join().unwrap()
+    fn stop(self) -> String {
+        let Self { process, reading, _folder, .. } = self;
+        drop(process);
+        reading.join().unwrap()
     }
 }
 
