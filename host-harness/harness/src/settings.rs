@@ -208,11 +208,6 @@ impl<T: TenantArgs> StorageArgs<T> {
         self.tenant.named().is_some()
     }
 
-    /// Opens a storage that exists, for a command that seals or opens values.
-    pub(crate) async fn open(self, report: &Report) -> Result<OpenedStorage, Failure> {
-        self.open_for(Needs::EVERYTHING, report).await
-    }
-
     /// Opens a storage that exists, for a command with these needs.
     pub(crate) async fn open_for(self, needs: Needs, report: &Report) -> Result<OpenedStorage, Failure> {
         self.open_or_create_for(needs, Creation::Nothing, report).await

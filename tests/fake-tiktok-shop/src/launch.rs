@@ -19,21 +19,19 @@ pub struct Launch {
     #[arg(long, default_value_t = 0)]
     pub port: u16,
 
-    /// IP address to listen on, for tests in containers, for example 0.0.0.0. Everybody who reaches the
-    /// address can read all secrets of the fake and change its state
+    /// IP address to listen on, such as 0.0.0.0
     #[arg(long, value_name = "IP_ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub listen: IpAddr,
 
-    /// Name by which clients reach the fake, besides localhost; can be given several times. Links
-    /// contain the first of them. The fake refuses requests to names that it does not know
+    /// Name by which clients reach the fake; may be repeated
     #[arg(long, value_name = "NAME[:PORT]")]
     pub host_name: Vec<String>,
 
-    /// File with more apps, sellers and shops, in JSON (docs/fake-tiktok-shop.md)
+    /// JSON file with more apps, sellers and shops
     #[arg(long, value_name = "FILE")]
     pub sellers: Option<PathBuf>,
 
-    /// Where a browser goes after the consent [default: a page of the fake]
+    /// Address after a consent [default: a page of the fake]
     #[arg(long, value_name = "ADDRESS")]
     pub redirect: Option<String>,
 

@@ -20,7 +20,9 @@ pages show the grants, the webhooks and the requests, and have buttons for every
 and TikTok Shop can do. All data is invented, and nothing is kept when the fake ends. Read more in
 docs/fake-tiktok-shop.md.
 
-The other commands accept only a fake on loopback. So --listen is for other clients of the fake.
+With --listen, clients in other containers reach the fake. Everybody who reaches the address can
+read all secrets of the fake and change its state. --host-name adds a name by which they may reach
+it; links contain the first of these names. The other commands accept only a fake on loopback.
 
 Example:
 
