@@ -13,8 +13,6 @@ use tiktok_shop_host::{BuildError, CallError};
 use tiktok_shop_private_file::PrivateFileError;
 use tiktok_shop_sql_storage::OpenError;
 
-use crate::input::Malformed;
-
 /// Every exit status with its meaning. The program's help and `docs/command-line.md` contain this list.
 pub(crate) const STATUSES: [(u8, &str); 18] = [
     (0, "success"),
@@ -81,12 +79,6 @@ pub(crate) enum Failure {
     Stopped(String),
     /// Ctrl-C was pressed while the command finished its running calls.
     Interrupted,
-}
-
-impl From<Malformed> for Failure {
-    fn from(error: Malformed) -> Self {
-        Self::Malformed(error.to_string())
-    }
 }
 
 impl From<CallError> for Failure {

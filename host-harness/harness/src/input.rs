@@ -28,6 +28,12 @@ impl Display for Malformed {
     }
 }
 
+impl From<Malformed> for Failure {
+    fn from(error: Malformed) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
 /// Reads standard input with `read`, on a thread of its own, so that a signal can end the program meanwhile.
 pub(crate) async fn standard_input<T: Send + 'static>(
     stop: &CancellationToken,

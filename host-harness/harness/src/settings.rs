@@ -16,6 +16,7 @@ mod key_service;
 mod keys;
 mod proxy;
 mod tenant;
+mod toml_value;
 
 use std::path::PathBuf;
 use std::sync::Arc;

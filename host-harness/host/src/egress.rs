@@ -14,11 +14,13 @@ mod address;
 mod allow;
 mod coding;
 mod connect;
+mod dial;
 mod exchange;
 mod policy;
 mod proxy;
 mod proxy_error;
 mod resolver;
+mod tls;
 mod tunnel;
 
 pub use self::allow::Authority;

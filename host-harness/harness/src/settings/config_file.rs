@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use tiktok_shop_host::{ComponentDigest, TenantId};
 use tiktok_shop_private_file::{self as private_file, Access};
-use toml::{Table, Value};
+use toml::Table;
 
 use super::address::Address;
 use super::configured_text::{Rule, cleaned};
 use super::credentials::App;
 use super::key_service::KeyServiceTable;
 use super::proxy::ProxySettings;
+use super::toml_value::{table_of, text_of, unknown};
 use crate::failure::{Failure, access_advice};
 
 /// The maximum size of the file: 1 MiB. This is enough for thousands of tenants.
@@ -137,19 +138,6 @@ fn app(members: &Table, place: &str) -> Result<App, String> {
         *member = Some(text_of(value, &place, Rule::VisibleAscii)?.to_owned());
     }
     Ok(app)
-}
-
-pub(super) fn text_of<'a>(value: &'a Value, place: &str, rule: Rule) -> Result<&'a str, String> {
-    let text = value.as_str().ok_or_else(|| format!("{place}: not text"))?;
-    cleaned(text, rule).map_err(|error| format!("{place}: {error}"))
-}
-
-fn table_of<'a>(value: &'a Value, place: &str) -> Result<&'a Table, String> {
-    value.as_table().ok_or_else(|| format!("{place}: not a table"))
-}
-
-pub(super) fn unknown(place: &str, known: &str) -> String {
-    format!("{place}: unknown member; the known members are {known}")
 }
 
 /// Returns the line and the column of a syntax error as a text. The parser's own text is not used, because it could

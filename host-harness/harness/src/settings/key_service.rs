@@ -7,9 +7,9 @@ use tiktok_shop_host::Secret;
 use tiktok_shop_key_service::{Auth, KeyService, Options};
 use toml::Table;
 
-use super::config_file::{text_of, unknown};
 use super::configured_text::Rule;
 use super::environment::{KEY_SERVICE_SECRET_ID, KEY_SERVICE_TOKEN, variable};
+use super::toml_value::{text_of, unknown};
 use crate::failure::Failure;
 
 /// The members of the table that every way to authenticate has.

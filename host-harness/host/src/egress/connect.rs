@@ -2,7 +2,6 @@
 //! until one accepts, and starts TLS. With a proxy, opens a tunnel instead, and starts TLS inside it.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,74 +10,19 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use rustls::RootCertStore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
-use wasmtime_wasi_http::Error;
 
 use super::address::is_public;
 use super::allow::{Authority, HTTPS_PORT};
+use super::dial::{ConnectFailure, RouteStream, Stream, connect_failure, dial};
 use super::policy::EgressPolicy;
-use super::proxy_error::ProxyFailure;
 use super::resolver::Resolver;
+use super::tls::{production_roots, verified};
 use super::tunnel::Tunnel;
 use crate::deadlines::Deadlines;
 
-/// The reason why there is no connection. After each of these failures, it is certain that no byte of the request was
-/// sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ConnectFailure {
-    #[error("the name was not resolved in time")]
-    ResolveTimeout,
-    #[error("the name was not resolved")]
-    Resolve,
-    #[error("the name resolves to no public address")]
-    NoPublicAddress,
-    #[error("not connected in time")]
-    Timeout,
-    #[error("connection refused")]
-    Refused,
-    #[error("not reachable")]
-    Unreachable,
-    #[error("no TLS handshake in time")]
-    TlsTimeout,
-    #[error("the certificate was not accepted")]
-    Certificate,
-    #[error("TLS handshake failed")]
-    Tls,
-    #[error("the proxy {0}")]
-    Proxy(ProxyFailure),
-}
-
-impl From<ConnectFailure> for Error {
-    fn from(failure: ConnectFailure) -> Self {
-        match failure {
-            ConnectFailure::ResolveTimeout => Self::DnsTimeout,
-            ConnectFailure::Resolve => Self::DnsError { rcode: None, info_code: None },
-            ConnectFailure::NoPublicAddress => Self::DestinationIpProhibited,
-            ConnectFailure::Timeout | ConnectFailure::TlsTimeout => Self::ConnectionTimeout,
-            ConnectFailure::Refused => Self::ConnectionRefused,
-            // `TlsProtocolError` would be wrong here. It can also occur after a request was sent, so it does not say
-            // that nothing was sent.
-            ConnectFailure::Unreachable | ConnectFailure::Tls => Self::DestinationUnavailable,
-            ConnectFailure::Certificate => Self::TlsCertificateError,
-            ConnectFailure::Proxy(failure) => failure.into(),
-        }
-    }
-}
-
-/// Returns Mozilla's certificate authorities, which are compiled in. The machine's own list of authorities is not read.
-pub(super) fn production_roots() -> RootCertStore {
-    RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
-}
-
-/// A TCP connection.
-pub(super) type Stream = TokioIo<TcpStream>;
-/// The bytes below TLS with TikTok Shop: a TCP connection, or the tunnel of a proxy. With an `https` proxy, the tunnel
-/// runs inside TLS with the proxy.
-pub(super) type RouteStream = MaybeHttpsStream<Stream>;
 type Connecting<S> = Pin<Box<dyn Future<Output = Result<S, ConnectFailure>> + Send>>;
 
 /// Opens the connections of the shared client. If an authority has a stand-in, connects to the stand-in. Otherwise
@@ -135,14 +79,6 @@ impl Connector {
     }
 }
 
-/// Returns a configuration of TLS that accepts only certificates of these authorities.
-pub(super) fn verified(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
-    Ok(ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
-}
-
 impl Service<Uri> for Connector {
     type Response = MaybeHttpsStream<RouteStream>;
     type Error = ConnectFailure;
@@ -172,23 +108,6 @@ impl Service<Uri> for Connector {
             };
             connected.map_err(|failure| if is_tunnel { failure.in_tunnel() } else { failure })
         })
-    }
-}
-
-impl ConnectFailure {
-    /// Converts a failure of TLS inside a tunnel into a failure of the proxy that opened the tunnel.
-    fn in_tunnel(self) -> Self {
-        match self {
-            Self::Certificate => Self::Proxy(ProxyFailure::TunnelNotTikTokShop),
-            Self::Tls | Self::TlsTimeout => Self::Proxy(ProxyFailure::TunnelBroken),
-            other @ (Self::ResolveTimeout
-            | Self::Resolve
-            | Self::NoPublicAddress
-            | Self::Timeout
-            | Self::Refused
-            | Self::Unreachable
-            | Self::Proxy(_)) => other,
-        }
     }
 }
 
@@ -258,110 +177,5 @@ impl Service<Uri> for Dialer {
                 resolved.into_iter().filter(|ip| is_allowed(*ip)).map(|ip| SocketAddr::new(ip, port)).collect();
             dial(&addresses, end).await
         })
-    }
-}
-
-/// Tries the addresses one after the other, until one address accepts the connection. Each address gets an equal share
-/// of the time that is left, so an address that never answers leaves enough time for the next addresses.
-pub(super) async fn dial(addresses: &[SocketAddr], end: Instant) -> Result<Stream, ConnectFailure> {
-    let mut failure = ConnectFailure::NoPublicAddress;
-    for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let left = end.saturating_duration_since(Instant::now());
-        let share = left / u32::try_from(untried).unwrap_or(u32::MAX);
-        failure = match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Requests are small, so they should not wait for more bytes. If this setting fails, requests are only
-                // slower.
-                let _ = stream.set_nodelay(true);
-                return Ok(TokioIo::new(stream));
-            }
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => ConnectFailure::Refused,
-            Ok(Err(_)) => ConnectFailure::Unreachable,
-            Err(_late) => ConnectFailure::Timeout,
-        };
-    }
-    Err(failure)
-}
-
-/// Finds the failure in an error of `hyper-rustls`, which wraps errors of the handshake in I/O errors.
-pub(super) fn connect_failure(error: &(dyn std::error::Error + 'static)) -> ConnectFailure {
-    if let Some(failure) = error.downcast_ref::<ConnectFailure>() {
-        return *failure;
-    }
-    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref::<rustls::Error>() {
-        return ConnectFailure::Certificate;
-    }
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(inner) => connect_failure(inner),
-        None => ConnectFailure::Tls,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use tokio::net::{TcpListener, TcpSocket};
-
-    use super::*;
-
-    /// Returns an address that does not answer, because nobody accepts its connections and its queue of new connections
-    /// is full. The returned sockets keep the queue full.
-    async fn unanswering_address() -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let listener = socket.listen(1).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut queued = Vec::new();
-        while let Ok(connected) = timeout(Duration::from_secs(1), TcpStream::connect(address)).await {
-            queued.push(connected.unwrap());
-        }
-        (address, (listener, queued))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_address_that_does_not_answer_fails_at_the_deadline() {
-        let (address, _queue) = unanswering_address().await;
-        let started = Instant::now();
-        let outcome = dial(&[address], started + Duration::from_secs(5)).await;
-        assert_eq!(outcome.err(), Some(ConnectFailure::Timeout));
-        assert_eq!(started.elapsed().as_secs(), 5);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_address_that_does_not_answer_leaves_time_for_the_next_address() {
-        let (address, _queue) = unanswering_address().await;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let started = Instant::now();
-        let both = [address, listener.local_addr().unwrap()];
-        let stream = dial(&both, started + Duration::from_secs(5)).await.unwrap();
-        assert_eq!(stream.inner().peer_addr().unwrap(), both[1]);
-        assert_eq!(started.elapsed().as_millis(), 2_500);
-    }
-
-    #[test]
-    fn every_connect_failure_becomes_an_error_that_says_that_nothing_was_sent() {
-        for (failure, error) in [
-            (ConnectFailure::ResolveTimeout, "DnsTimeout"),
-            (ConnectFailure::Resolve, "DnsError { rcode: None, info_code: None }"),
-            (ConnectFailure::NoPublicAddress, "DestinationIpProhibited"),
-            (ConnectFailure::Timeout, "ConnectionTimeout"),
-            (ConnectFailure::Refused, "ConnectionRefused"),
-            (ConnectFailure::Unreachable, "DestinationUnavailable"),
-            (ConnectFailure::TlsTimeout, "ConnectionTimeout"),
-            (ConnectFailure::Certificate, "TlsCertificateError"),
-            (ConnectFailure::Tls, "DestinationUnavailable"),
-        ] {
-            assert_eq!(format!("{:?}", Error::from(failure)), error);
-        }
-    }
-
-    #[test]
-    fn a_refused_certificate_is_distinguished_from_a_failed_handshake() {
-        let certificate = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
-        assert_eq!(connect_failure(&io::Error::other(io::Error::other(certificate))), ConnectFailure::Certificate);
-        assert_eq!(connect_failure(&io::Error::other(rustls::Error::HandshakeNotComplete)), ConnectFailure::Tls);
-        assert_eq!(connect_failure(&io::Error::from(io::ErrorKind::ConnectionReset)), ConnectFailure::Tls);
-        assert_eq!(connect_failure(&io::Error::other(ConnectFailure::Refused)), ConnectFailure::Refused);
     }
 }

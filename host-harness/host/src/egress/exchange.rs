@@ -20,7 +20,8 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::allow::Authority;
 use super::coding::{self, Undecoded};
-use super::connect::{ConnectFailure, Connector};
+use super::connect::Connector;
+use super::dial::ConnectFailure;
 use super::policy::EgressPolicy;
 use super::proxy_error::ProxyError;
 use crate::deadlines::Deadlines;

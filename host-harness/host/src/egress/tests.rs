@@ -21,7 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks as _};
 
-use super::connect::{Connector, Dialer, Route, production_roots};
+use super::connect::{Connector, Dialer, Route};
+use super::tls::production_roots;
 use super::{Authority, Client, EgressPolicy, LastProxyError, NotLoopback, Resolver};
 use crate::deadlines::Deadlines;
 use crate::guest::Secrets;

@@ -23,10 +23,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::allow::{Authority, HTTPS_PORT};
-use super::connect::{ConnectFailure, RouteStream, Stream, connect_failure, dial, production_roots, verified};
+use super::dial::{ConnectFailure, RouteStream, Stream, connect_failure, dial};
 use super::proxy::{Proxy, Transport};
 use super::proxy_error::{Credentials, ProxyFailure};
 use super::resolver::Resolver;
+use super::tls::{production_roots, verified};
 use crate::deadlines::Deadlines;
 use crate::secret::Secret;
 

@@ -13,7 +13,7 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::error::OpenError;
-use super::postgres::PostgresOptions;
+use crate::postgres_options::PostgresOptions;
 
 /// The schemes of an address.
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];

@@ -235,7 +235,7 @@ mod tests {
     use tiktok_shop_private_file as private_file;
 
     use super::*;
-    use crate::open::postgres::PostgresOptions;
+    use crate::postgres_options::PostgresOptions;
 
     /// Creates the tables of the first version and inserts an event.
     async fn create_first_version(address: &str, versions: &[Version]) {

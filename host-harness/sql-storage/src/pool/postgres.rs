@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::open::error::OpenError;
-use crate::open::postgres::PostgresOptions;
+use crate::postgres_options::PostgresOptions;
 use crate::sql::error::{postgres_code, storage_error};
 
 /// A connection that was idle for ten minutes is closed.

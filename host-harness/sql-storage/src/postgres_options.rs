@@ -1,0 +1,25 @@
+//! The settings with which a host uses a PostgreSQL server.
+
+use std::time::Duration;
+
+/// The settings with which a host uses a PostgreSQL server. Every default time is shorter than the 10 seconds that the
+/// host has for one save, so that the host can try a save again after the server has hung.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostgresOptions {
+    /// The highest number of connections of this host to the server. If the address contains `pool-size`, that number
+    /// counts. If the server refuses a connection because there are too many, the calls share the open connections.
+    /// Default: 10.
+    pub connections: u32,
+    /// The longest time that a call waits for a connection, because no connection is free or because the server can't
+    /// be reached. Default: 4 seconds.
+    pub connect: Duration,
+    /// How long the server may work on one statement, including the time that it waits for locks. The storage gives up
+    /// a call that takes half a second longer than this time. Default: 4 seconds.
+    pub statement: Duration,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self { connections: 10, connect: Duration::from_secs(4), statement: Duration::from_secs(4) }
+    }
+}
