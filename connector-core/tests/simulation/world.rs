@@ -114,7 +114,7 @@ impl World {
         self.violation.get_or_insert(law);
     }
 
-    /// Draws whether a fault of this kind happens now.
+    /// Decides at random whether a fault with this rate happens now.
     fn fails(&mut self, rate: impl Fn(Weather) -> u32) -> bool {
         self.weather.is_some_and(|weather| self.rng.u32(0..rate(weather)) == 0)
     }

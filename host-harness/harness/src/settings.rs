@@ -230,7 +230,7 @@ impl<T: TenantArgs> StorageArgs<T> {
         let proxy = config.proxy.with_environment()?;
         let database = Database::find(storage, config.storage, fake)?;
         let database_origin = DatabaseOrigin::of(database.named(), fake);
-        let service = KeyServiceTable::open_if_configured(config.key_service)?;
+        let service = KeyServiceTable::open_if_configured(config.key_service, fake)?;
         let settings = KeySettings { option: key_file, configured: config.key_file, service, fake };
         let place = KeyPlace::find(settings)?;
         let (clock, credentials): (Arc<dyn Clock>, _) = match fake {
@@ -279,8 +279,8 @@ impl<T: TenantArgs> StorageArgs<T> {
     }
 }
 
-/// Checks that the database belongs to `environment`. A database that belongs to no environment yet belongs to
-/// `environment` from now on. The host library makes the same check, but its error can't say which option to use.
+/// Checks that the database belongs to `environment`. If the database belongs to no environment, this function assigns
+/// it to `environment`. The host library makes the same check, but its error can't say which option to use.
 async fn check_environment(storage: &dyn HostStorage, environment: Environment) -> Result<(), Failure> {
     if storage.belongs_to(environment).await? {
         return Ok(());

@@ -268,7 +268,7 @@ struct Received {
     digest: WebhookDigest,
 }
 
-/// Converts a reply that was decided before the platform got the event into a reply of the caller's type.
+/// Changes the type of a reply to the caller's type. The reply was decided before the platform got the event.
 fn before_handling<E>(reply: WebhookReply<Infallible>) -> WebhookReply<E> {
     match reply {
         WebhookReply::Handled => WebhookReply::Handled,

@@ -37,6 +37,8 @@ const MAX_ATTEMPTS: u32 = 3;
 /// The longest pause before the second attempt. The pause doubles with each further attempt, and its length is random,
 /// so that the hosts of a fleet do not repeat their requests at the same moment.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Why an answer with status 404 says nothing about a key.
+const NOT_FOUND: &str = "HTTP 404, but not as for a missing key; check the address and the load balancer";
 
 /// Whether a request may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,13 +213,25 @@ fn refusal(status: StatusCode, body: &[u8], request: &ApiRequest<'_>) -> Service
         503 if says("sealed") => ServiceError::Sealed,
         403 => ServiceError::Denied { what: what(request), method: request.asker },
         404 if says("no handler for route") => ServiceError::NoMount(mount(request.path)),
-        404 => ServiceError::NoKey,
-        400 if says("encryption key not found") => ServiceError::NoKey,
+        404 if asks_for_key(request) && has_no_errors(body) => ServiceError::NoKey,
+        404 if why.is_empty() => ServiceError::Malformed(NOT_FOUND),
+        400 | 404 if says("encryption key not found") => ServiceError::NoKey,
         400 if says("message authentication failed") || says("invalid ciphertext") => ServiceError::WrongKey,
         400 if says("disallowed by policy (too old)") => ServiceError::TooOld,
         429 => ServiceError::Busy,
         status => ServiceError::Failed { status, why: shown(&why, request) },
     }
+}
+
+/// Returns whether the request reads or deletes a key: `MOUNT/keys/NAME`.
+fn asks_for_key(request: &ApiRequest<'_>) -> bool {
+    matches!(request.method, Method::GET | Method::DELETE) && request.path.rsplit('/').nth(1) == Some("keys")
+}
+
+/// Returns whether the body is `{"errors":[]}`. With this body and status 404, the service says that a key is missing.
+/// A load balancer or another server answers 404 with another body.
+fn has_no_errors(body: &[u8]) -> bool {
+    serde_json::from_slice(body).is_ok_and(|answer: Value| answer == serde_json::json!({ "errors": [] }))
 }
 
 /// Returns the texts of the service's errors in one line.
@@ -286,7 +300,8 @@ mod tests {
         for (status, text, error) in [
             (307, "", ServiceError::Standby),
             (403, "permission denied", denied),
-            (404, "", ServiceError::NoKey),
+            (404, "encryption key not found", ServiceError::NoKey),
+            (404, "page not found", ServiceError::Failed { status: 404, why: "page not found".into() }),
             (
                 404,
                 "no handler for route \"transit/x\". route entry not found.",
@@ -301,6 +316,34 @@ mod tests {
             (500, "", ServiceError::Failed { status: 500, why: "without a reason".into() }),
         ] {
             assert_eq!(refused(status, text), error, "{status} {text}");
+        }
+    }
+
+    #[test]
+    fn only_the_service_itself_says_that_a_key_is_missing() {
+        let refused = |method: Method, path: &str, answer: &str| {
+            let (token, body, repeat) = (None, None, Repeat::Always);
+            let request = ApiRequest { method, path, token, body, repeat, asker: "the token" };
+            refusal(StatusCode::NOT_FOUND, answer.as_bytes(), &request)
+        };
+        let (key, missing) = ("transit/keys/tiktok-shop.acme", "{\"errors\":[]}\n");
+        assert_eq!(refused(Method::GET, key, missing), ServiceError::NoKey);
+        assert_eq!(refused(Method::DELETE, key, missing), ServiceError::NoKey);
+        for (method, path, body) in [
+            (Method::GET, key, "<html><h1>404 Not Found</h1></html>"),
+            (Method::GET, key, ""),
+            (Method::GET, key, "{}"),
+            (Method::GET, key, "[]"),
+            (Method::GET, key, r#"{"errors":null}"#),
+            (Method::GET, key, r#"{"errors":[{"code":"NOT_FOUND"}]}"#),
+            (Method::GET, key, r#"{"errors":[],"path":"/v1"}"#),
+            (Method::DELETE, key, r#"{"message":"no Route matched with those values"}"#),
+            (Method::POST, key, missing),
+            (Method::POST, "transit/decrypt/tiktok-shop.acme", missing),
+            (Method::GET, "auth/token/lookup-self", missing),
+        ] {
+            let error = refused(method.clone(), path, body);
+            assert_eq!(error, ServiceError::Malformed(NOT_FOUND), "{method} {path} {body}");
         }
     }
 

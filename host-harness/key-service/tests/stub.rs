@@ -19,6 +19,8 @@ use axum::http::{StatusCode, Uri};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tiktok_shop_host::seal::{KeyError, KeyProvider as _};
+use tiktok_shop_host::storage::WrappedKey;
+use tiktok_shop_host::{HostKeyId, TenantId};
 use tiktok_shop_key_service::{Auth, KeyService, Options, SetupError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -73,6 +75,31 @@ async fn a_login_that_was_sent_is_not_repeated() {
     let error = KeyService::new(Options::new(format!("http://{address}"), auth)).unwrap().current().await.unwrap_err();
     assert_eq!(why(error), format!("the key service at {address} failed with HTTP 500: internal error"));
     assert_eq!(*paths.lock().unwrap(), ["/v1/auth/approle/login"]);
+}
+
+/// A load balancer without a route to the service knows nothing about keys.
+#[tokio::test]
+async fn an_answer_of_a_load_balancer_does_not_mean_that_a_key_is_missing_or_destroyed() {
+    let answer = |uri: Uri| async move {
+        match uri.path() {
+            "/v1/auth/token/lookup-self" => (StatusCode::OK, LOOKED_UP),
+            _ => (StatusCode::NOT_FOUND, "<html><h1>404 Not Found</h1></html>"),
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+
+    let keys = KeyService::new(options(format!("http://{address}"))).unwrap();
+    let tenant: TenantId = "acme".parse().unwrap();
+    let host_key: HostKeyId = "tiktok-shop.acme:v1".parse().unwrap();
+    let wrapped = WrappedKey { host_key, bytes: b"vault:v1:AAAA".to_vec() };
+    let not_found = "gave an answer that is not one of OpenBao or Vault: HTTP 404, but not as for a missing key; \
+                     check the address and the load balancer";
+    let not_found = format!("the key service at {address} {not_found}");
+    assert_eq!(why(keys.unwrap(&tenant, &wrapped, b"context").await.unwrap_err()), not_found);
+    assert_eq!(why(keys.current_for(&tenant).await.unwrap_err()), not_found);
+    assert_eq!(why(keys.destroy(&tenant).await.unwrap_err()), not_found);
 }
 
 #[tokio::test(start_paused = true)]

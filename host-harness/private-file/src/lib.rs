@@ -12,9 +12,9 @@
 mod access;
 mod user;
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
@@ -247,7 +247,7 @@ pub fn touch(path: &Path) -> Result<(), PrivateFileError> {
 /// # Errors
 /// See [`PrivateFileError`].
 pub fn create(path: &Path, text: &str) -> Result<bool, PrivateFileError> {
-    place(path, text, |draft| match rename_without_replacing(draft, path) {
+    place(path, text, None, |draft| match rename_without_replacing(draft, path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
@@ -260,12 +260,46 @@ pub fn create(path: &Path, text: &str) -> Result<bool, PrivateFileError> {
 /// # Errors
 /// See [`PrivateFileError`].
 pub fn replace(path: &Path, text: &str) -> Result<(), PrivateFileError> {
-    place(path, text, |draft| fs::rename(draft, path).map(|()| true)).map(drop)
+    place(path, text, None, |draft| fs::rename(draft, path).map(|()| true)).map(drop)
+}
+
+/// As [`replace`], but if `access` lets a group read the existing file, the new file has the same owner, group and mode.
+/// Fails, and changes nothing, if this is not possible, or if every user can read the existing file.
+///
+/// # Errors
+/// See [`PrivateFileError`].
+pub fn replace_with_access(path: &Path, text: &str, access: Access) -> Result<(), PrivateFileError> {
+    let existing = open(path, User::current(), |path, file, found| access.judge(path, file, found))?;
+    let found = existing.map(|file| file.metadata()).transpose().map_err(failed(path))?;
+    let shared = found.filter(|found| found.mode() & 0o044 != 0);
+    if let Some(found) = shared.as_ref().filter(|found| found.mode() & 0o004 != 0) {
+        // The existing file is on a read-only mount, and `path` is a link to it. A new file would be elsewhere.
+        return Err(PrivateFileError::Shared { path: path.to_owned(), why: MOUNTED, mode: found.mode() & 0o777 });
+    }
+    place(path, text, shared.as_ref(), |draft| fs::rename(draft, path).map(|()| true)).map(drop)
+}
+
+const MOUNTED: &str = "it is on a read-only mount; change the original file, and mount it again";
+
+/// Gives a draft the owner, the group and the mode of the file that it will replace.
+fn share(draft: &File, found: &Metadata) -> io::Result<()> {
+    let (owner, group, mode) = (found.uid(), found.gid(), found.mode() & 0o777);
+    // The mode comes last, so that no other group can read the draft.
+    let shared = fchown(draft, Some(owner), Some(group));
+    shared.and_then(|()| draft.set_permissions(Permissions::from_mode(mode))).map_err(|error| {
+        let kept = format!("its owner (id {owner}), group (id {group}) and mode ({mode:03o})");
+        io::Error::other(format!("cannot keep {kept}, so nothing was changed; change it as its owner: {error}"))
+    })
 }
 
 /// Writes the text to a temporary file (draft) beside `path`, and calls `put` to give the draft the name `path`. `put`
-/// returns whether it gave the draft this name.
-fn place(path: &Path, text: &str, put: impl FnOnce(&Path) -> io::Result<bool>) -> Result<bool, PrivateFileError> {
+/// returns whether it gave the draft this name. The draft is private, or has the owner, group and mode of `shared`.
+fn place(
+    path: &Path,
+    text: &str,
+    shared: Option<&Metadata>,
+    put: impl FnOnce(&Path) -> io::Result<bool>,
+) -> Result<bool, PrivateFileError> {
     create_folder_of(path)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     // Other processes may write at the same time, so the name of the draft is random.
@@ -274,8 +308,9 @@ fn place(path: &Path, text: &str, put: impl FnOnce(&Path) -> io::Result<bool>) -
     name.push(format!(".{}.new", hex::encode(random)));
     let draft = path.with_file_name(name);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed(&draft))?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    let placed = written.and_then(|()| put(&draft));
+    let written = file.write_all(text.as_bytes());
+    let shared = written.and_then(|()| shared.map_or(Ok(()), |found| share(&file, found)));
+    let placed = shared.and_then(|()| file.sync_all()).and_then(|()| put(&draft));
     // If `put` has renamed the draft, there is nothing left to remove, and the error is ignored.
     let _removed = fs::remove_file(&draft);
     if !placed.map_err(failed(path))? {
@@ -329,8 +364,6 @@ pub fn create_folder_of(path: &Path) -> Result<(), PrivateFileError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -357,12 +390,54 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_a_group_may_read_keeps_its_group_and_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        replace_with_access(&path, "first", Access::Group).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600, "a new file is private");
+        // The last group of the process differs from the group of a new file, if the process has several groups.
+        let groups = rustix::process::getgroups().unwrap();
+        let group = groups.last().map(|group| group.as_raw());
+        std::os::unix::fs::chown(&path, None, group).unwrap();
+        for mode in [0o640, 0o440, 0o600] {
+            chmod(&path, mode);
+            let found = fs::metadata(&path).unwrap();
+            replace_with_access(&path, "third", Access::Group).unwrap();
+            let replaced = fs::metadata(&path).unwrap();
+            assert_ne!(replaced.ino(), found.ino());
+            assert_eq!(replaced.mode() & 0o777, mode);
+            if mode != 0o600 {
+                assert_eq!((replaced.uid(), replaced.gid()), (found.uid(), found.gid()));
+            }
+            assert_eq!(read_with_access(&path, 5, Access::Group).unwrap().as_deref(), Some("third"));
+        }
+        chmod(&path, 0o640);
+        assert!(matches!(replace_with_access(&path, "fourth", Access::Owner), Err(PrivateFileError::Open { .. })));
+        assert_eq!(read_with_access(&path, 5, Access::Group).unwrap().as_deref(), Some("third"));
+    }
+
+    /// Root can give a draft to every owner, so root tests nothing here.
+    #[test]
+    fn a_draft_that_can_not_get_the_owner_of_the_file_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        replace(&path, "first").unwrap();
+        if User::current().id != 0 {
+            let of_root = fs::metadata("/").unwrap();
+            let error = place(&path, "second", Some(&of_root), |_| Ok(true)).unwrap_err().to_string();
+            assert!(error.contains(": cannot keep its owner (id 0), group (id 0)"), "{error}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+            assert_eq!(read(&path, 5).unwrap().as_deref(), Some("first"));
+        }
+    }
+
+    #[test]
     fn a_file_that_other_users_can_reach_is_refused_with_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
         touch(&path).unwrap();
         for mode in [0o640, 0o604, 0o620] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let expected = format!(
                 "{}: other users can read or write it (mode {mode:03o}); make it private with chmod 600",
                 path.display()
@@ -373,7 +448,7 @@ mod tests {
     }
 
     fn chmod(path: &Path, mode: u32) {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
     /// A function of this crate that uses a private file, and the name of the function.

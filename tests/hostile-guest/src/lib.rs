@@ -56,8 +56,8 @@ impl export::Guest for Hostile {
         })))
     }
 
-    /// The account of the call is an order to put a secret into a value that is not secret. This function carries out
-    /// the order (see `betray.rs`). If the call names no account, returns an error with a text of 16 MiB.
+    /// In place of an account, the test passes a command: put a secret into a value that is not secret. This function
+    /// obeys the command (see `betray.rs`). If the call names no account, returns an error with a text of 16 MiB.
     fn refresh(
         customer: String,
         order: Option<String>,

@@ -1,6 +1,6 @@
 //! Kills the connector's calls at every boundary event (a call of a host function or the return from it). This happens
-//! under each policy that TikTok Shop may have for replaced refresh tokens. Then the program shows after how many kills
-//! the connection survived. `cargo xtask kill-points` builds and runs this program.
+//! under each policy that TikTok Shop may have for replaced refresh tokens. Then the program shows how many of these
+//! kills the connection survived. `cargo xtask kill-points` builds and runs this program.
 
 mod progress;
 mod report;

@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::disconnect::{DisconnectTarget, Disconnected, NotRevoked, RemoteGrant, SharedConnection};
 use tiktok_shop_host::{AccountId, CustomerId, ShopId};
+use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 use crate::output::{Answer, BAD, ConnectionLine, FailureLine, GOOD, Report, confirm, count, note, print_connection};
@@ -108,8 +109,9 @@ impl Disconnect {
             RemoteGrant::Keep => Vec::new(),
         };
         if revoke && !yes {
-            ask_to_revoke(&shared).await?;
+            ask_to_revoke(&shared, &report.stop).await?;
         }
+        report.check_stop()?;
         // An interrupted `connect` may have stored tokens without a row. Such a connection is not in a list, but its
         // tokens must be deleted. So the call itself finds out whether there is something of that name.
         let ended = host.disconnect(&opened.tenant, &customer, target.clone(), remote).await?;
@@ -160,14 +162,15 @@ impl Disconnect {
 }
 
 /// Asks on a terminal whether TikTok Shop shall withdraw the access, and says whom this concerns. Fails if the answer
-/// is no, or if nobody can be asked.
-async fn ask_to_revoke(shared: &[SharedConnection]) -> Result<(), Failure> {
+/// is no, if nobody can be asked, or if a signal asks the program to end meanwhile.
+async fn ask_to_revoke(shared: &[SharedConnection], stop: &CancellationToken) -> Result<(), Failure> {
     let others: Vec<_> = shared.iter().map(described).collect();
     let question = "TikTok Shop will withdraw the app's access, and the seller gets an e-mail. Continue? [y/N]";
     others.iter().for_each(|other| note(other));
-    match confirm(question).await {
+    match confirm(question, stop).await {
         Answer::Yes => Ok(()),
         Answer::No => Err(Failure::Refused("nothing was changed, because the answer was not yes".to_owned())),
+        Answer::Stopped => Err(Failure::Stopped("nothing was revoked or deleted".to_owned())),
         Answer::NobodyToAsk => {
             let concerned = match others.len() {
                 0 => "no other customer has the same shops".to_owned(),

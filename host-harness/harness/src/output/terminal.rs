@@ -4,6 +4,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -43,22 +44,29 @@ pub(crate) enum Answer {
     No,
     /// Standard input is not a terminal, so nobody was asked.
     NobodyToAsk,
+    /// A signal asked the program to end before there was an answer.
+    Stopped,
 }
 
-/// Asks a person on the terminal for a confirmation. Only `y` and `yes` mean yes.
-pub(crate) async fn confirm(question: &str) -> Answer {
+/// Asks a person on the terminal for a confirmation. Only `y` and `yes` mean yes. Once `stop` is cancelled, no answer
+/// counts any more.
+pub(crate) async fn confirm(question: &str, stop: &CancellationToken) -> Answer {
     if !io::stdin().is_terminal() {
         return Answer::NobodyToAsk;
     }
     ask(question);
-    // The thread is not joined, so that Ctrl-C ends the program while the question is open.
+    // The thread is not joined, so that a signal ends the program while the question is open.
     let (answered, answer) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut line = String::new();
         let _length_or_error = io::stdin().read_line(&mut line);
         let _nobody_waits = answered.send(line);
     });
-    let line = answer.await.unwrap_or_default();
+    let line = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Answer::Stopped,
+        line = answer => line.unwrap_or_default(),
+    };
     if matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") { Answer::Yes } else { Answer::No }
 }
 

@@ -9,6 +9,7 @@ use toml::Table;
 
 use super::configured_text::Rule;
 use super::environment::{KEY_SERVICE_SECRET_ID, KEY_SERVICE_TOKEN, variable};
+use super::fake::FakeAddress;
 use super::toml_value::{text_of, unknown};
 use crate::failure::Failure;
 
@@ -87,13 +88,20 @@ impl KeyServiceTable {
         Ok(Self { options, credentials })
     }
 
-    /// Opens the key service of the configuration file. `None` if the file names none.
+    /// Opens the key service of the configuration file. `None` if the file names none. With a fake, the names of the keys
+    /// begin with another prefix, so that no command for a fake uses or deletes the key of a real tenant.
     ///
     /// # Errors
     /// A setting is malformed. Or the environment contains a secret of a key service, but no key service is configured:
     /// the secret would be lost quietly, and other host keys would be used.
-    pub(super) fn open_if_configured(table: Option<Self>) -> Result<Option<KeyService>, Failure> {
-        if let Some(table) = table {
+    pub(super) fn open_if_configured(
+        table: Option<Self>,
+        fake: Option<FakeAddress>,
+    ) -> Result<Option<KeyService>, Failure> {
+        if let Some(mut table) = table {
+            if fake.is_some() {
+                table.options.prefix.push_str("-fake");
+            }
             return table.open().map(Some);
         }
         for name in [KEY_SERVICE_TOKEN, KEY_SERVICE_SECRET_ID] {

@@ -142,6 +142,11 @@ impl HostKeySource {
         }
     }
 
+    /// Returns true if the key service has wrapped this data key.
+    pub(crate) fn wraps(&self, key: &TenantKeyStatus) -> bool {
+        self.service().zip(key.host_key.as_ref()).is_some_and(|(service, id)| service.owns(id))
+    }
+
     /// Returns true if host keys are named but missing, so that [`ids`](Self::ids) does not return all.
     pub(crate) fn misses_keys(&self) -> bool {
         match self {

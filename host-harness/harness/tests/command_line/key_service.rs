@@ -14,11 +14,11 @@ use crate::stage::Stage;
 use crate::{Run, lines};
 
 const RULES: &str = r#"
-    path "transit/keys/tiktok-shop.*" { capabilities = ["read", "update"] }
-    path "transit/encrypt/tiktok-shop.*" { capabilities = ["update"] }
-    path "transit/decrypt/tiktok-shop.*" { capabilities = ["update"] }
+    path "transit/keys/tiktok-shop-fake.*" { capabilities = ["read", "update"] }
+    path "transit/encrypt/tiktok-shop-fake.*" { capabilities = ["update"] }
+    path "transit/decrypt/tiktok-shop-fake.*" { capabilities = ["update"] }
 "#;
-const ERASE: &str = r#"path "transit/keys/tiktok-shop.*" { capabilities = ["read", "update", "delete"] }"#;
+const ERASE: &str = r#"path "transit/keys/tiktok-shop-fake.*" { capabilities = ["read", "update", "delete"] }"#;
 
 /// A stage whose commands use a key service.
 struct Service {
@@ -101,17 +101,17 @@ fn keys_are_rotated_in_the_service_and_erased_there() {
     service.connect("acme");
     assert!(!service.stage.data("fake-host-keys").exists(), "no key file is created");
     let printed = service.ok("keys status", "");
-    assert!(printed.contains("tiktok-shop.acme:v1  1          2        current\n"), "{printed}");
+    assert!(printed.contains("tiktok-shop-fake.acme:v1  1          2        current\n"), "{printed}");
     let rotated = "\nevery data key is wrapped by the newest version of its tenant's key\n";
     assert!(printed.ends_with(rotated), "{printed}");
 
-    service.server.ok("POST", "transit/keys/tiktok-shop.acme/rotate", &Value::Null);
+    service.server.ok("POST", "transit/keys/tiktok-shop-fake.acme/rotate", &Value::Null);
     let status = service.json("keys status");
     assert_eq!(status["rotation_needed"], true);
     assert_eq!(
         service.ok("keys rotate --wait 0", ""),
         lines([
-            "the newest versions of the keys tiktok-shop.* wrap the data keys",
+            "the newest versions of the keys tiktok-shop-fake.* wrap the data keys",
             "1 tenant, 2 records sealed again, 1 data key removed",
             "    next    raise min_decryption_version of the keys in the key service, as docs/keys.md says",
         ])
@@ -119,48 +119,48 @@ fn keys_are_rotated_in_the_service_and_erased_there() {
     let status = service.json("keys status");
     assert_eq!(
         (&status["rotation_needed"], &status["keys"][0]["host_key"]),
-        (&json!(false), &json!("tiktok-shop.acme:v2"))
+        (&json!(false), &json!("tiktok-shop-fake.acme:v2"))
     );
     assert_eq!(
         service.ok("keys rotate --wait 0", ""),
         lines([
-            "the newest versions of the keys tiktok-shop.* wrap the data keys",
+            "the newest versions of the keys tiktok-shop-fake.* wrap the data keys",
             "nothing to rotate: the newest version of its tenant's key wraps every data key",
             "    next    to rotate, first rotate the keys in the key service, for example with bao write -f \
-             transit/keys/tiktok-shop.acme/rotate",
+             transit/keys/tiktok-shop-fake.acme/rotate",
         ])
     );
     for (arguments, how) in [
         ("keys add", "rotate the keys there, then run keys rotate"),
         (
-            "keys promote tiktok-shop.acme:v2",
+            "keys promote tiktok-shop-fake.acme:v2",
             "the newest version of a tenant's key is always the current one; run keys rotate",
         ),
         (
             "keys rotate --single-machine --retire",
             "rotate the keys there, then run keys rotate without --single-machine",
         ),
-        ("keys retire tiktok-shop.acme:v1", "to retire earlier versions, raise min_decryption_version there"),
+        ("keys retire tiktok-shop-fake.acme:v1", "to retire earlier versions, raise min_decryption_version there"),
     ] {
         let refused = format!("the host keys are in a key service; {how}");
         assert_eq!(service.error(arguments), (Some(2), refused), "{arguments}");
     }
     let earliest = json!({ "min_decryption_version": 2 });
-    service.server.ok("POST", "transit/keys/tiktok-shop.acme/config", &earliest);
+    service.server.ok("POST", "transit/keys/tiktok-shop-fake.acme/config", &earliest);
     service.ok("refresh customer-7 --tenant acme --force", "");
 
     let Run { status, stdout, .. } = service.run("keys erase --tenant acme --yes", "");
     assert_eq!(status, Some(1), "the key in the service is left");
-    let open = "who has an older copy of the database can open it with host key transit/keys/tiktok-shop.acme";
-    let next = "an administrator of the key service must run: bao write transit/keys/tiktok-shop.acme/config \
-                deletion_allowed=true, then bao delete transit/keys/tiktok-shop.acme";
+    let open = "who has an older copy of the database can open it with host key transit/keys/tiktok-shop-fake.acme";
+    let next = "an administrator of the key service must run: bao write transit/keys/tiktok-shop-fake.acme/config \
+                deletion_allowed=true, then bao delete transit/keys/tiktok-shop-fake.acme";
     assert!(stdout.ends_with(&lines([&*format!("    open    {open}"), &format!("    next    {next}")])), "{stdout}");
     let mut erase = service.stage.command("keys erase --tenant acme --yes");
     service.furnish(&mut erase, &service.server.create_token(&json!({ "policies": ["connector", "erase"] })));
     let Run { status, stdout, .. } = service.stage.run(erase, "");
     let gone = "the key service has no key of the tenant any more: no copy and no backup can be opened\n";
     assert!(status == Some(0) && stdout.ends_with(gone), "{stdout}");
-    assert_eq!(service.server.request("GET", "transit/keys/tiktok-shop.acme", &Value::Null).0, 404);
+    assert_eq!(service.server.request("GET", "transit/keys/tiktok-shop-fake.acme", &Value::Null).0, 404);
     service.connect("acme");
 }
 
@@ -169,12 +169,12 @@ fn a_key_that_was_deleted_in_the_service_is_told_and_not_made_again() {
     let Some(service) = Service::start() else { return };
     service.connect("acme");
     service.connect("other");
-    service.server.ok("POST", "transit/keys/tiktok-shop.acme/config", &json!({ "deletion_allowed": true }));
-    service.server.ok("DELETE", "transit/keys/tiktok-shop.acme", &Value::Null);
+    service.server.ok("POST", "transit/keys/tiktok-shop-fake.acme/config", &json!({ "deletion_allowed": true }));
+    service.server.ok("DELETE", "transit/keys/tiktok-shop-fake.acme", &Value::Null);
     let Run { status, stdout: printed, .. } = service.run("keys status", "");
     assert_eq!(status, Some(16), "a missing host key is a failure: {printed}");
-    assert!(printed.contains("tiktok-shop.acme:v1   1          2        missing\n"), "{printed}");
-    let advice = "the key service has no key transit/keys/tiktok-shop.acme; if it was deleted to erase the tenant, run \
+    assert!(printed.contains("tiktok-shop-fake.acme:v1   1          2        missing\n"), "{printed}");
+    let advice = "the key service has no key transit/keys/tiktok-shop-fake.acme; if it was deleted to erase the tenant, run \
                   keys erase --tenant acme, else restore it there\n";
     assert!(printed.ends_with(advice), "{printed}");
     let absent = "nothing is stored of tenant acmee; check the name, or use --allow-absent".to_owned();
@@ -182,9 +182,9 @@ fn a_key_that_was_deleted_in_the_service_is_told_and_not_made_again() {
     for arguments in ["refresh customer-7 --tenant acme --force", "keys rotate --wait 0"] {
         let (status, line) = service.error(arguments);
         assert_eq!(status, Some(16), "{line}");
-        assert!(line.contains("key-unavailable(tiktok-shop.acme:v1): no host key of that name is here"), "{line}");
+        assert!(line.contains("key-unavailable(tiktok-shop-fake.acme:v1): no host key of that name is here"), "{line}");
     }
-    assert_eq!(service.server.request("GET", "transit/keys/tiktok-shop.acme", &Value::Null).0, 404);
+    assert_eq!(service.server.request("GET", "transit/keys/tiktok-shop-fake.acme", &Value::Null).0, 404);
     service.ok("refresh customer-7 --tenant other --force", "");
 }
 
@@ -257,7 +257,7 @@ fn a_database_moves_from_a_key_file_to_the_service() {
     let status = service.json("keys status");
     assert_eq!(
         (&status["rotation_needed"], &status["keys"][0]["host_key"]),
-        (&json!(false), &json!("tiktok-shop.default:v1"))
+        (&json!(false), &json!("tiktok-shop-fake.default:v1"))
     );
     service.configure(&table);
     service.ok("refresh customer-7 --force", "");

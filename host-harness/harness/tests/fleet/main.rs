@@ -123,7 +123,7 @@ impl Fleet {
                     let mut complaints = Vec::new();
                     for line in stdout.lines().map(Result::unwrap) {
                         // If another process holds the claim on a connection, this process sends nothing for the
-                        // connection. Its line then says `held`, and is no complaint.
+                        // connection. The child then prints a line with `held`. Such a line is no failure.
                         let failed = line.contains("\"why\"") && !line.contains("\"outcome\":\"held\"");
                         complaints.extend(failed.then(|| line.clone()));
                         line_sender.send(line).unwrap();

@@ -40,8 +40,8 @@ pub(super) enum Act {
 pub(super) enum CredentialsUse {
     /// Before the call takes an instance. In this operation the connector asks for the credentials.
     First,
-    /// When the guest asks for the credentials. In this operation the connector does not need them, so a slow source of
-    /// credentials does not delay the call.
+    /// Only if the guest asks for the credentials. This is for operations in which the connector usually does not need
+    /// them: a slow source of credentials does not delay such a call.
     WhenAsked,
 }
 

@@ -75,7 +75,8 @@ impl KeyFile {
     }
 
     /// Opens a file that more users than its owner may read, for example because a container mounts it. The file must
-    /// exist. Functions that write to the file make it private.
+    /// exist. Functions that write to the file keep its owner, group and mode, so that the same users can read it. They
+    /// fail, and change nothing, if this is not possible.
     ///
     /// # Errors
     /// See [`KeyFileError`].
@@ -150,7 +151,7 @@ impl KeyFile {
         let keys = self.keys()?;
         let new = HostKeys::draw().map_err(KeyFileError::NoRandomness)?;
         let id = new.ids().next().cloned().ok_or_else(|| KeyFileError::Missing(self.path.clone()))?;
-        private_file::replace(&self.path, &(lines(&keys) + &lines(&new)))?;
+        self.replace(&(lines(&keys) + &lines(&new)))?;
         Ok(id)
     }
 
@@ -174,7 +175,7 @@ impl KeyFile {
             return Err(KeyFileError::NoSuchKey(id.clone()));
         }
         let ordered: String = promoted.into_iter().chain(others).map(|(id, key)| line(id, key)).collect();
-        private_file::replace(&self.path, &ordered)?;
+        self.replace(&ordered)?;
         Ok(())
     }
 
@@ -190,7 +191,7 @@ impl KeyFile {
             return Ok(false);
         }
         let left: String = keys.expose().filter(|(known, _)| *known != id).map(|(id, key)| line(id, key)).collect();
-        private_file::replace(&self.path, &left)?;
+        self.replace(&left)?;
         Ok(true)
     }
 
@@ -198,8 +199,13 @@ impl KeyFile {
     pub(super) fn restore(&self, id: &HostKeyId, key: &DataKey) -> Result<(), KeyFileError> {
         let _lock = private_file::lock(&self.path)?;
         let keys = self.keys()?;
-        private_file::replace(&self.path, &(lines(&keys) + &line(id, key)))?;
+        self.replace(&(lines(&keys) + &line(id, key)))?;
         Ok(())
+    }
+
+    /// Replaces the text of the file. If a group may read the file, the file keeps its group and mode.
+    fn replace(&self, text: &str) -> Result<(), KeyFileError> {
+        Ok(private_file::replace_with_access(&self.path, text, self.access)?)
     }
 
     /// Reads the keys in a task that may block. If the file can't be read, the error contains the id `wanted`.

@@ -29,9 +29,9 @@ const RECHECK: Duration = Duration::from_secs(5 * 60);
 /// How long an unwrapped key is used at most while the provider is unavailable. Afterwards values can't be opened until
 /// the provider answers again.
 const MAX_UNWRAPPED_AGE: Duration = Duration::from_secs(60 * 60);
-/// How much longer a key may seal values than open values. A call opens a value first. If the keyring let the call open
-/// the value, it must also let the call seal and save the new tokens, without a question to a provider that may be slow
-/// or unavailable by now.
+/// How much longer a key may seal values than open values, also after the provider has refused to unwrap the key. A
+/// call opens a value first. If the keyring let the call open the value, it must also let the call seal and save the
+/// new tokens, without a question to a provider that may be slow or unavailable by now.
 const SEALING_GRACE: Duration = CLAIM_LIFE;
 /// The maximum number of tenants in the cache.
 const MAX_CACHED_TENANTS: usize = 10_000;
@@ -44,7 +44,9 @@ const MAX_ATTEMPTS: usize = 8;
 /// The keyring unwraps a tenant's keys when it first needs them, and keeps them in memory. If one host erases keys, the
 /// other hosts notice the erasure within 60 seconds. After 5 minutes, the keyring asks the provider again. So if
 /// somebody deletes a host key in a key service, or takes away the right to use it, the hosts notice it within
-/// 5 minutes. An outage of the key service does not affect tenants whose keys are in memory for up to one hour.
+/// 5 minutes. When the provider no longer unwraps a key, the keyring opens no value with the key any more. But for
+/// 2 minutes, calls that have begun before can still seal their new tokens. An outage of the key service does not
+/// affect tenants whose keys are in memory for up to one hour.
 pub struct Keyring {
     storage: Arc<dyn HostStorage>,
     provider: Arc<dyn KeyProvider>,
@@ -72,6 +74,8 @@ struct UnwrappedKey {
     unwrapped_at: Instant,
     /// When the provider was last asked, also if it was unavailable.
     asked_at: Instant,
+    /// When the provider first refused to unwrap the key again. Such a key opens no value any more.
+    refused_at: Option<Instant>,
 }
 
 /// What a key is needed for.
@@ -89,9 +93,12 @@ impl UnwrappedKey {
         (self.asked_at.elapsed() < RECHECK + purpose.grace()).then(|| self.in_outage(purpose)).flatten()
     }
 
-    /// Returns the key if it may be used while the provider is unavailable.
+    /// Returns the key if it may be used while the provider is unavailable. A key that the provider has refused is used
+    /// only to seal, for [`SEALING_GRACE`].
     fn in_outage(&self, purpose: Use) -> Option<Arc<DataKey>> {
-        (self.unwrapped_at.elapsed() < MAX_UNWRAPPED_AGE + purpose.grace()).then(|| Arc::clone(&self.key))
+        let is_young = self.unwrapped_at.elapsed() < MAX_UNWRAPPED_AGE + purpose.grace();
+        let is_allowed = self.refused_at.is_none_or(|at| at.elapsed() < purpose.grace());
+        (is_young && is_allowed).then(|| Arc::clone(&self.key))
     }
 }
 
@@ -345,7 +352,8 @@ impl Keyring {
     }
 
     /// Returns the unwrapped key, from the cache if the purpose allows it. While the provider is unavailable, a cached
-    /// key may be older.
+    /// key may be older. If the provider refuses to unwrap the key, the cached key opens no value any more. But calls
+    /// that have begun before can still seal with it, because their new tokens would be lost otherwise.
     async fn unwrap_for(&self, purpose: Use, tenant: &TenantId, key: &TenantKey) -> Result<Arc<DataKey>, StorageError> {
         let (confirmed, cached) = match self.lock().get(tenant).and_then(|known| known.unwrapped.get(&key.id)) {
             Some(known) => (known.confirmed(purpose), known.in_outage(purpose)),
@@ -363,11 +371,23 @@ impl Keyring {
                 self.change_unwrapped(tenant, &key.id, |known| known.asked_at = Instant::now());
                 Ok(cached)
             }
-            (Err(error), _) => {
-                self.lock().get_mut(tenant).and_then(|known| known.unwrapped.remove(&key.id));
-                Err(error.into())
-            }
+            (Err(error @ KeyError::Unavailable { .. }), None) => Err(error.into()),
+            (Err(error), _) => self.refuse(purpose, tenant, &key.id).ok_or_else(|| error.into()),
         }
+    }
+
+    /// Notes that the provider refuses to unwrap a key. Returns the cached key if the purpose still allows it. A
+    /// repeated refusal does not prolong the [`SEALING_GRACE`].
+    fn refuse(&self, purpose: Use, tenant: &TenantId, id: &KeyId) -> Option<Arc<DataKey>> {
+        let now = Instant::now();
+        self.change_unwrapped(tenant, id, |known| {
+            known.asked_at = now;
+            known.refused_at.get_or_insert(now);
+        });
+        let mut cache = self.lock();
+        let known = cache.get_mut(tenant)?;
+        known.drop_expired();
+        known.unwrapped.get(id)?.in_outage(purpose)
     }
 
     /// Changes the entry of an unwrapped key in the cache, if there is one.
@@ -391,7 +411,8 @@ impl Keyring {
         }
         if let Some(known) = self.lock().get_mut(tenant) {
             let (key, now) = (Arc::clone(&data_key), Instant::now());
-            known.unwrapped.insert(id.clone(), UnwrappedKey { key, unwrapped_at: now, asked_at: now });
+            let entry = UnwrappedKey { key, unwrapped_at: now, asked_at: now, refused_at: None };
+            known.unwrapped.insert(id.clone(), entry);
         }
         Ok(data_key)
     }

@@ -3,7 +3,7 @@
 use anstyle::Style;
 use clap::Args;
 use tiktok_shop_host::HostKeyId;
-use tiktok_shop_host::seal::{Destruction, Erased};
+use tiktok_shop_host::seal::{Destruction, Erased, TenantKeyStatus};
 
 use super::NEEDS;
 use crate::failure::Failure;
@@ -67,6 +67,8 @@ impl Erase {
                 "tenant {tenant}: {keys} with {records} would be lost forever; confirm with --yes"
             )));
         }
+        let is_own = |key: &TenantKeyStatus| key.tenant == *tenant && opened.keys.wraps(key);
+        let has_key_in_service = keyring.data_keys().await?.iter().any(is_own);
         let erased = if allow_absent {
             keyring.erase(tenant).await?
         } else {
@@ -75,7 +77,18 @@ impl Erase {
             })?
         };
         let Erased { keys, connections, others } = erased;
-        let destruction = keyring.destroy_host_key(tenant).await?;
+        // If this database had no data key under the tenant's key in the service, the key may belong to another database.
+        let destruction = match opened.keys.service() {
+            Some(service) if !has_key_in_service => Destruction::NotAllowed {
+                key: service.key_path(tenant),
+                next: format!(
+                    "this database had no data key under {0}; if no other database needs it, an administrator of the key \
+                     service can run: bao write {0}/config deletion_allowed=true, then bao delete {0}",
+                    service.key_path(tenant)
+                ),
+            },
+            _ => keyring.destroy_host_key(tenant).await?,
+        };
         if matches!(destruction, Destruction::NotAllowed { .. }) {
             report.set_refused();
         }

@@ -12,7 +12,7 @@ use tiktok_shop_key_service::KeyService;
 use super::{Instead, NEEDS, key_file, refuse_missing, unused};
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
-use crate::settings::{AllTenants, HOST_KEYS, HostKeySource, StorageArgs};
+use crate::settings::{AllTenants, HOST_KEYS, HostKeySource, Needs, StorageArgs};
 
 /// Move all tenants to the current host key, and seal every record again with new data keys
 #[derive(Args)]
@@ -92,7 +92,8 @@ struct Line {
 impl Rotate {
     pub(crate) async fn run(self, report: &mut Report) -> Result<(), Failure> {
         let Self { wait, single_machine, retire, settings } = self;
-        let opened = settings.open_for(NEEDS, report).await?;
+        let needs = if single_machine { NEEDS } else { Needs::EVERYTHING };
+        let opened = settings.open_for(needs, report).await?;
         if let HostKeySource::Missing(why) = &opened.keys {
             return Err(Failure::Unavailable(why.clone()));
         }

@@ -63,10 +63,11 @@ async fn a_wrapped_key_unwraps_only_for_its_own_tenant_and_its_own_id() {
     assert_eq!(**keyring(&storage, &keys).open_token(&t, &k, &r, &sealed).await.unwrap(), *b"record");
 }
 
-/// A key service that counts how often it unwraps, and fails while `down` is set.
+/// A key service that counts how often it unwraps, fails while `down` is set, and knows no key while `lost` is set.
 struct Service {
     keys: HostKeys,
     down: AtomicBool,
+    lost: AtomicBool,
     unwrapped: AtomicUsize,
 }
 
@@ -83,6 +84,9 @@ impl KeyProvider for Service {
 
     async fn unwrap(&self, tenant: &TenantId, wrapped: &WrappedKey, context: &[u8]) -> Result<DataKey, KeyError> {
         self.reachable(Some(&wrapped.host_key))?;
+        if self.lost.load(Ordering::SeqCst) {
+            return Err(KeyError::Unknown(wrapped.host_key.clone()));
+        }
         self.unwrapped.fetch_add(1, Ordering::SeqCst);
         self.keys.unwrap(tenant, wrapped, context).await
     }
@@ -117,6 +121,7 @@ async fn cached_keys_seal_and_open_while_the_key_service_and_the_storage_are_dow
     let service = Arc::new(Service {
         keys: HostKeys::draw().unwrap(),
         down: AtomicBool::new(false),
+        lost: AtomicBool::new(false),
         unwrapped: AtomicUsize::new(0),
     });
     let outage = Arc::new(Outage(AtomicBool::new(false)));
@@ -151,6 +156,7 @@ async fn a_cached_key_is_asked_for_again_after_5_minutes_and_used_in_an_outage_f
     let service = Arc::new(Service {
         keys: HostKeys::draw().unwrap(),
         down: AtomicBool::new(false),
+        lost: AtomicBool::new(false),
         unwrapped: AtomicUsize::new(0),
     });
     let ring = Keyring::new(Arc::clone(&storage) as _, Arc::clone(&service) as _, Arc::new(SystemRandomness));
@@ -184,6 +190,7 @@ async fn a_call_that_has_begun_in_an_outage_can_still_seal_its_new_tokens() {
     let service = Arc::new(Service {
         keys: HostKeys::draw().unwrap(),
         down: AtomicBool::new(false),
+        lost: AtomicBool::new(false),
         unwrapped: AtomicUsize::new(0),
     });
     let ring = Keyring::new(Arc::clone(&storage) as _, Arc::clone(&service) as _, Arc::new(SystemRandomness));
@@ -193,6 +200,69 @@ async fn a_call_that_has_begun_in_an_outage_can_still_seal_its_new_tokens() {
     ring.open_token(&t, &key("c", "a"), &r, &sealed).await.unwrap();
     tokio::time::advance(Duration::from_secs(119)).await;
     ring.seal_token(&t, &key("c", "a"), &r, b"new tokens").await.unwrap();
+}
+
+/// While a refresh awaits TikTok, another call of the same tenant asks the provider, which has lost the host key.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_has_begun_before_the_host_key_was_lost_can_still_seal_its_new_tokens() {
+    let (storage, t, k, r) = (memory(), tenant("t"), key("c", "a"), revision("r"));
+    let service = Arc::new(Service {
+        keys: HostKeys::draw().unwrap(),
+        down: AtomicBool::new(false),
+        lost: AtomicBool::new(false),
+        unwrapped: AtomicUsize::new(0),
+    });
+    let ring = Keyring::new(Arc::clone(&storage) as _, Arc::clone(&service) as _, Arc::new(SystemRandomness));
+    let sealed = ring.seal_token(&t, &k, &r, b"record").await.unwrap();
+    tokio::time::advance(Duration::from_secs(299)).await;
+    ring.open_token(&t, &k, &r, &sealed).await.unwrap();
+
+    service.lost.store(true, Ordering::SeqCst);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let id = service.keys.ids().next().unwrap();
+    let unknown = StorageError::Refused(format!("key-unavailable({id}): no host key of that name is here"));
+    assert_eq!(ring.open_token(&t, &k, &r, &sealed).await.unwrap_err(), unknown);
+    assert_eq!(ring.ensure_key(&t).await.unwrap_err(), unknown, "a call that needs the key does not begin");
+    tokio::time::advance(Duration::from_secs(119)).await;
+    ring.seal_token(&t, &k, &r, b"new tokens").await.unwrap();
+    assert_eq!(ring.open_token(&t, &k, &r, &sealed).await.unwrap_err(), unknown);
+    service.down.store(true, Ordering::SeqCst);
+    let down = StorageError::Unavailable(format!("key-unavailable({id}): connection refused"));
+    assert_eq!(ring.open_token(&t, &k, &r, &sealed).await.unwrap_err(), down, "an outage does not open it, either");
+    service.down.store(false, Ordering::SeqCst);
+
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let late = ring.seal_token(&t, &k, &r, b"new tokens").await.unwrap_err();
+    assert_eq!(late, unknown, "the second refusal did not prolong the time for sealing");
+
+    service.lost.store(false, Ordering::SeqCst);
+    ring.open_token(&t, &k, &r, &sealed).await.unwrap();
+}
+
+/// A refresh opens a value while the storage is unavailable, without a question to the provider. Then its own save is
+/// the first that asks the provider.
+#[tokio::test(start_paused = true)]
+async fn a_save_that_learns_itself_that_the_host_key_was_lost_still_succeeds() {
+    let (storage, t, k, r) = (memory(), tenant("t"), key("c", "a"), revision("r"));
+    let service = Arc::new(Service {
+        keys: HostKeys::draw().unwrap(),
+        down: AtomicBool::new(false),
+        lost: AtomicBool::new(false),
+        unwrapped: AtomicUsize::new(0),
+    });
+    let outage = Arc::new(Outage(AtomicBool::new(false)));
+    let front: Arc<dyn HostStorage> = Arc::new(Intercepted::new(Arc::clone(&storage) as _, Arc::clone(&outage) as _));
+    let ring = Keyring::new(front, Arc::clone(&service) as _, Arc::new(SystemRandomness));
+    let sealed = ring.seal_token(&t, &k, &r, b"record").await.unwrap();
+    service.lost.store(true, Ordering::SeqCst);
+    outage.0.store(true, Ordering::SeqCst);
+    tokio::time::advance(Duration::from_secs(600)).await;
+    ring.open_token(&t, &k, &r, &sealed).await.unwrap();
+    outage.0.store(false, Ordering::SeqCst);
+    ring.seal_token(&t, &k, &r, b"new tokens").await.unwrap();
+    assert!(ring.open_token(&t, &k, &r, &sealed).await.is_err());
+    tokio::time::advance(Duration::from_secs(120)).await;
+    assert!(ring.seal_token(&t, &k, &r, b"new tokens").await.is_err());
 }
 
 #[tokio::test]
