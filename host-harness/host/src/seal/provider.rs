@@ -140,6 +140,9 @@ pub enum InvalidHostKeys {
     Duplicate(HostKeyId),
 }
 
+/// The maximum length of an id in a text. A key is longer.
+const MAX_ID_IN_TEXT: usize = 63;
+
 impl HostKeys {
     /// Draws one random key. The key is lost when the process ends, so use it for tests and for storage in memory.
     ///
@@ -172,8 +175,9 @@ impl HostKeys {
         Ok(Self { keys: all, randomness: Arc::new(SystemRandomness) })
     }
 
-    /// Reads keys from a text. An entry has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. Entries are
-    /// separated by commas or white space. The first key is the current one.
+    /// Reads keys from a text. An entry has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. In a text, an id has
+    /// at most 63 letters, digits, `-`, `_` and `.`. Entries are separated by commas or white space. The first key is the
+    /// current one.
     ///
     /// # Errors
     /// See [`InvalidHostKeys`].
@@ -184,7 +188,12 @@ impl HostKeys {
         }
         let items = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty());
         let keys = (1..).zip(items).map(|(position, item)| {
-            let (id, digits) = item.rsplit_once(':').ok_or(InvalidHostKeys::Malformed(position))?;
+            let (id, digits) = item.split_once(':').ok_or(InvalidHostKeys::Malformed(position))?;
+            // An id is shown and stored in clear. A wrong separator must not make a key a part of an id.
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            if id.len() > MAX_ID_IN_TEXT || !id.bytes().all(is_plain) {
+                return Err(InvalidHostKeys::Malformed(position));
+            }
             let key = DataKey::from_hex(digits).ok_or(InvalidHostKeys::Malformed(position))?;
             Ok((id.parse().map_err(|error| InvalidHostKeys::Id(position, error))?, key))
         });
