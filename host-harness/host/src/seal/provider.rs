@@ -140,8 +140,8 @@ pub enum InvalidHostKeys {
     Duplicate(HostKeyId),
 }
 
-/// The maximum length of an id in a text. A key is longer.
-const MAX_ID_IN_TEXT: usize = 63;
+/// The number of hexadecimal digits in a row that look like a part of a key.
+const KEY_LIKE: usize = 32;
 
 impl HostKeys {
     /// Draws one random key. The key is lost when the process ends, so use it for tests and for storage in memory.
@@ -175,9 +175,9 @@ impl HostKeys {
         Ok(Self { keys: all, randomness: Arc::new(SystemRandomness) })
     }
 
-    /// Reads keys from a text. An entry has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. In a text, an id has
-    /// at most 63 letters, digits, `-`, `_` and `.`. Entries are separated by commas or white space. The first key is the
-    /// current one.
+    /// Reads keys from a text. An entry has the form `ID:KEY`, where `KEY` is 64 hexadecimal digits. An id that
+    /// contains 32 hexadecimal digits in a row is refused, because it looks like a key. Entries are separated by commas
+    /// or white space. The first key is the current one.
     ///
     /// # Errors
     /// See [`InvalidHostKeys`].
@@ -188,10 +188,10 @@ impl HostKeys {
         }
         let items = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty());
         let keys = (1..).zip(items).map(|(position, item)| {
-            let (id, digits) = item.split_once(':').ok_or(InvalidHostKeys::Malformed(position))?;
+            let (id, digits) = item.rsplit_once(':').ok_or(InvalidHostKeys::Malformed(position))?;
             // An id is shown and stored in clear. A wrong separator must not make a key a part of an id.
-            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-            if id.len() > MAX_ID_IN_TEXT || !id.bytes().all(is_plain) {
+            let longest = id.split(|c: char| !c.is_ascii_hexdigit()).map(str::len).max();
+            if longest.is_some_and(|length| length >= KEY_LIKE) {
                 return Err(InvalidHostKeys::Malformed(position));
             }
             let key = DataKey::from_hex(digits).ok_or(InvalidHostKeys::Malformed(position))?;
