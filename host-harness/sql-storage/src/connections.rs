@@ -85,7 +85,7 @@ impl ConnectionStorage for SqlStorage {
                  ORDER BY c.customer, c.account, s.position",
                 joined_columns()
             );
-            let query = page_statement(tenant, filter, after, limit, &rest);
+            let query = page_statement(tenant, filter, after, limit, &rest, &self.dialect);
             read_joined_rows(&fetch_all(&self.readers, query).await?)
         })
         .await

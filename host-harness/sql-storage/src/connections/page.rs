@@ -16,6 +16,7 @@ use tiktok_shop_host::connection::{ConnectionKey, StatusKind};
 use tiktok_shop_host::storage::RowFilter;
 use tiktok_shop_host::{AccountId, ShopId, TenantId};
 
+use crate::sql::dialect::Dialect;
 use crate::sql::statement::{BindValues as _, Statement, statement};
 
 /// Returns a statement that selects the columns `customer` and `account` of a page, in the order of the list, as the
@@ -26,9 +27,10 @@ pub(super) fn page_statement(
     after: Option<&ConnectionKey>,
     limit: usize,
     rest: &str,
+    dialect: &Dialect,
 ) -> Statement {
     let (customer, account) = after.map_or(("", ""), |key| (key.customer.as_str(), key.account.as_str()));
-    let query = statement(format!("WITH page AS ({}) {rest}", page_sql(filter)))
+    let query = statement(format!("WITH page AS ({}) {rest}", page_sql(filter, dialect)))
         .bind_text(tenant.as_str())
         .bind_text(customer)
         .bind_text(account)
@@ -45,7 +47,7 @@ pub(super) fn page_statement(
 
 /// Returns the text that selects the keys of a page. `$1` is the tenant, `$2` and `$3` are the key after which the page
 /// begins, and `$4` is the limit. The values of the filter follow, in the order shop, account, seller's name, status.
-fn page_sql(filter: &RowFilter) -> String {
+fn page_sql(filter: &RowFilter, dialect: &Dialect) -> String {
     let RowFilter { status, shop, account, seller_name } = filter;
     let mut conditions = Vec::new();
     let mut next = 5_usize;
@@ -60,7 +62,12 @@ fn page_sql(filter: &RowFilter) -> String {
         ("tiktok_shop_shops s CROSS JOIN tiktok_shop_connections c", "s.customer, s.account")
     } else {
         conditions.push("c.tenant = $1 AND (c.customer, c.account) > ($2, $3)".to_owned());
-        ("tiktok_shop_connections c", "c.customer, c.account")
+        let from = match (seller_name, dialect) {
+            // Without the hint, SQLite would use the primary key, and read every connection of the tenant.
+            (Some(_), Dialect::Sqlite(_)) => "tiktok_shop_connections c INDEXED BY tiktok_shop_connections_seller",
+            _ => "tiktok_shop_connections c",
+        };
+        (from, "c.customer, c.account")
     };
     if account.is_some() {
         conditions.push(format!("c.account = ${}", number()));
@@ -93,7 +100,8 @@ mod tests {
     /// Returns how SQLite carries out the list of a page with this filter. The plan does not depend on the values, so
     /// no value is bound, and SQLite takes every value as null.
     async fn plan(storage: &SqlStorage, filter: &RowFilter) -> String {
-        let explained = format!("EXPLAIN QUERY PLAN {}", page_sql(filter).replace("LIMIT $4", "LIMIT 10"));
+        let explained =
+            format!("EXPLAIN QUERY PLAN {}", page_sql(filter, &storage.dialect).replace("LIMIT $4", "LIMIT 10"));
         let steps = fetch_all(&storage.readers, statement(explained)).await.unwrap();
         steps.iter().map(|step| step.text("detail").unwrap()).collect::<Vec<_>>().join("; ")
     }
