@@ -94,7 +94,7 @@ pub(super) const fn end(operation: Operation) -> Option<End> {
         ),
         // The webhook makes a refresh due. This refresh does not renew the tokens, because they are fresh. It only
         // verifies the connection.
-        Operation::Webhook6 => (Some(RefreshMode::WhenDue), "AT-1 RT-1 []; FR, IE, DE gone", &[]),
+        Operation::Webhook6 => (Some(RefreshMode::WhenDue), "AT-1 RT-1 []; FR, IE, DE gone", &["shops-lost DE"]),
         Operation::Webhook7 => (
             Some(RefreshMode::WhenDue),
             "AT-2 RT-2 [RT-1]; DE, FR, IE; ending as announced",
