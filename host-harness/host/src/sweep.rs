@@ -82,6 +82,8 @@ struct Course<E> {
     on_each: E,
     /// The last entry of the list of due connections.
     last: Option<Due>,
+    /// The connections of the first list whose refresh is running.
+    running: HashSet<(TenantId, ConnectionKey)>,
     /// The connections that this sweep could not refresh. After a failure, the storage has a later time for them, so
     /// the second list contains them again.
     not_refreshed: HashSet<(TenantId, ConnectionKey)>,
@@ -112,7 +114,8 @@ impl ConnectorHost {
         on_each: impl FnMut(&Due, &SweepOutcome),
     ) -> Result<Swept, SweepError> {
         let swept = Swept::default();
-        let mut course = Course { sweep, swept, on_each, last: None, not_refreshed: HashSet::new() };
+        let mut course =
+            Course { sweep, swept, on_each, last: None, running: HashSet::new(), not_refreshed: HashSet::new() };
         let mut stop = pin!(stop);
         let start = pin!(tokio::time::sleep(self.random_part_of(sweep.jitter)));
         if let Either::Right(_) = select(start, stop.as_mut()).await {
@@ -154,7 +157,7 @@ impl ConnectorHost {
             List::Due => now,
             List::DueLater => UnixSeconds(now.0.saturating_add(MAX_BACK_OFF)),
         };
-        let mut waiting = Vec::new().into_iter();
+        let mut waiting = Vec::<Listed>::new().into_iter();
         let mut listed_all = None;
         let mut running = FuturesUnordered::new();
         loop {
@@ -165,11 +168,13 @@ impl ConnectorHost {
                         // loads the next page. A refresh that stands still may hold the database connection that the
                         // loading needs.
                         match list {
-                            List::Due => running.push(tokio::spawn(self.clone().refresh_due(now, listed))),
+                            List::Due if course.begins(&listed.due) => {
+                                running.push(tokio::spawn(self.clone().refresh_due(now, listed)));
+                            }
                             List::DueLater if course.is_new(&listed.due) => {
                                 running.push(tokio::spawn(self.clone().refresh_if_overdue(now, listed.due)));
                             }
-                            List::DueLater => {}
+                            List::Due | List::DueLater => {}
                         }
                     }
                     None => {
@@ -200,8 +205,11 @@ impl ConnectorHost {
             let Some(ended) = ended else { break };
             // A panic is a bug of this program and no failure of this connection, so it is not counted as a failed
             // refresh.
-            let Ok((due, Some(outcome))) = ended else { continue };
-            course.record(&due, &outcome);
+            let Ok((due, outcome)) = ended else { continue };
+            course.running.remove(&(due.tenant.clone(), due.key.clone()));
+            if let Some(outcome) = outcome {
+                course.record(&due, &outcome);
+            }
         }
         listed_all.unwrap_or(Ok(()))
     }
@@ -262,6 +270,13 @@ impl ConnectorHost {
 }
 
 impl<E: FnMut(&Due, &SweepOutcome)> Course<E> {
+    /// Returns whether the sweep begins the refresh of an entry of the first list. A connection that dies becomes due at
+    /// once, until its row shows it, so a later page may list it again.
+    fn begins(&mut self, due: &Due) -> bool {
+        let connection = (due.tenant.clone(), due.key.clone());
+        !self.not_refreshed.contains(&connection) && self.running.insert(connection)
+    }
+
     /// Returns whether an entry of the second list is new to this sweep. The entries of the first list are not.
     fn is_new(&self, due: &Due) -> bool {
         due.at > self.sweep.now && !self.not_refreshed.contains(&(due.tenant.clone(), due.key.clone()))
