@@ -39,6 +39,7 @@ pub(crate) use self::address::Address;
 pub(crate) use self::browser_session::browser_session;
 pub(crate) use self::component::component_file;
 use self::config_file::ConfigFile;
+pub(crate) use self::configured_text::one_line;
 use self::configured_text::{path, trimmed, visible_ascii};
 use self::credentials::Credentials;
 use self::database::Database;

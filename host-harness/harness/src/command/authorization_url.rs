@@ -10,13 +10,14 @@ use tiktok_shop_host::connection::ShopPolicy;
 
 use crate::failure::Failure;
 use crate::output::Report;
-use crate::settings::{Creation, HostArgs, OpenedHost, browser_session};
+use crate::settings::{Creation, HostArgs, OpenedHost, browser_session, one_line};
 
 /// Begin a consent and print the link for the seller
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct AuthorizationUrl {
     /// Your identifier of the customer who gets the connection
+    #[arg(value_parser = one_line::<CustomerId>)]
     customer: CustomerId,
 
     /// Shops that the consent links: all or exactly-one

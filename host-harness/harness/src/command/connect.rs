@@ -9,14 +9,14 @@ use super::authorization_url::Shops;
 use crate::failure::Failure;
 use crate::input;
 use crate::output::{Report, ask, print_connection};
-use crate::settings::{Creation, HostArgs, OpenedHost, browser_session};
+use crate::settings::{Creation, HostArgs, OpenedHost, browser_session, one_line};
 
 /// Finish a consent: read its callback from standard input, store the connection
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Connect {
     /// Customer to connect; only after an install from TikTok's App Store
-    #[arg(long, value_name = "CUSTOMER")]
+    #[arg(long, value_name = "CUSTOMER", value_parser = one_line::<CustomerId>)]
     app_store: Option<CustomerId>,
 
     /// Shops that the App Store install links: all (default) or exactly-one

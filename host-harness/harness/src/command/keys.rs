@@ -10,7 +10,7 @@ mod status;
 
 use clap::{Args, Subcommand};
 use tiktok_shop_host::HostKeyId;
-use tiktok_shop_host::seal::{KeyFile, KeyStatus};
+use tiktok_shop_host::seal::{KeyFile, KeyStatus, Keyring};
 
 use self::add::Add;
 use self::erase::Erase;
@@ -128,6 +128,15 @@ fn missing<'a>(status: &'a KeyStatus, own: &[HostKeyId]) -> Vec<(&'a HostKeyId, 
 fn unused(status: &KeyStatus, keys: &HostKeySource) -> Result<Vec<HostKeyId>, Failure> {
     let uses = status.by_host_key();
     Ok(keys.ids()?.into_iter().filter(|id| !uses.contains_key(&Some(id))).collect())
+}
+
+/// Returns the status of all data keys. Fails if a host key is missing, or if the key of that name unwraps nothing. A
+/// command calls this function before it changes the key file.
+async fn check_host_keys(keyring: &Keyring, keys: &HostKeySource) -> Result<KeyStatus, Failure> {
+    let status = keyring.status().await?;
+    refuse_missing(&status, keys)?;
+    keyring.check_data_keys().await?;
+    Ok(status)
 }
 
 /// Refuses to change the key file if stored data needs a host key that is not in the file. Such a file is probably not

@@ -64,7 +64,7 @@ pub(crate) fn cleaned(text: &str, rule: Rule) -> Result<&str, InvalidText> {
 ///
 /// # Errors
 /// See [`cleaned`]; or the text is not a `T`.
-pub(super) fn one_line<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
+pub(crate) fn one_line<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
     parsed(text, Rule::OneLine)
 }
 

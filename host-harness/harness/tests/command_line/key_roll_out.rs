@@ -186,6 +186,24 @@ fn a_key_file_that_is_not_the_newest_copy_is_not_changed() {
     assert!(stdout.contains(&format!("{first}  0          0        current\n")), "{stdout}");
 }
 
+/// The file has the right name of the current host key, but another key.
+#[test]
+fn a_key_file_with_a_wrong_key_is_not_changed() {
+    let stage = Stage::new();
+    stage.connect("customer-7", "one-shop");
+    let [first] = &*ids(&stage) else { panic!() };
+    let wrong = Machine::new(&stage, "wrong");
+    let text = format!("{}\n{}\n", HostKey(first).text(), HostKey("waiting").text());
+    fs::write(&wrong.key_file, &text).unwrap();
+    let why = format!("key-unavailable({first}): the host key of that name does not unwrap this data key");
+    let commands = ["keys add", "keys promote waiting", "keys retire waiting", "keys rotate --single-machine --wait 0"];
+    for arguments in commands {
+        let (status, line) = stage.error(wrong.command(arguments), "");
+        assert!(status == Some(16) && line.contains(&why), "{arguments}: {status:?} {line}");
+        assert_eq!(fs::read_to_string(&wrong.key_file).unwrap(), text, "{arguments}");
+    }
+}
+
 #[test]
 fn keys_of_the_environment_are_appended_then_put_first_then_rotated_and_every_machine_works_all_the_time() {
     let stage = Stage::new();

@@ -67,7 +67,7 @@ impl Keyring {
     /// # Errors
     /// See [`RotationError`]. The error is about the first data key that does not unwrap.
     pub async fn check_data_keys(&self) -> Result<(), RotationError> {
-        let tenants: BTreeSet<_> = self.status().await?.keys.into_iter().map(|key| key.tenant).collect();
+        let tenants: BTreeSet<_> = self.data_keys().await?.into_iter().map(|key| key.tenant).collect();
         for tenant in &tenants {
             for key in self.load_keys(tenant).await?.iter().filter(|key| key.wrapped.is_some()) {
                 self.unwrap_key(tenant, key).await?;

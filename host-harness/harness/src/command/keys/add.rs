@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 use tiktok_shop_host::HostKeyId;
 
-use super::{Instead, NEEDS, key_file, refuse_missing, unused};
+use super::{Instead, NEEDS, check_host_keys, key_file, unused};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{AllTenants, HOST_KEYS, StorageArgs};
@@ -54,8 +54,7 @@ impl Add {
             service: "rotate the keys there, then run keys rotate",
         };
         let file = key_file(&opened.keys, &instead)?;
-        let status = opened.keyring().status().await?;
-        refuse_missing(&status, &opened.keys)?;
+        let status = check_host_keys(&opened.keyring(), &opened.keys).await?;
         let added = file.add()?;
         let unused = unused(&status, &opened.keys)?;
         for earlier in unused.iter().filter(|id| **id != added) {

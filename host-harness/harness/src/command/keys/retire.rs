@@ -5,7 +5,7 @@ use clap::Args;
 use tiktok_shop_host::HostKeyId;
 use tiktok_shop_host::seal::RotationError;
 
-use super::{Instead, key_file, refuse_missing};
+use super::{Instead, check_host_keys, key_file};
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::settings::{AllTenants, HOST_KEYS, Needs, StorageArgs};
@@ -52,7 +52,7 @@ impl Retire {
         };
         let file = key_file(&opened.keys, &instead)?;
         let keyring = opened.keyring();
-        refuse_missing(&keyring.status().await?, &opened.keys)?;
+        check_host_keys(&keyring, &opened.keys).await?;
         let is_retired = match keyring.retire(file, &host_key).await {
             Ok(()) => true,
             Err(RotationError::NoSuchKey(_)) if allow_absent => false,

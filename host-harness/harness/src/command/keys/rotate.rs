@@ -9,7 +9,7 @@ use tiktok_shop_host::seal::{Keyring, Rotated, RotationStep};
 use tiktok_shop_host::{HostKeyId, TenantId};
 use tiktok_shop_key_service::KeyService;
 
-use super::{Instead, NEEDS, key_file, refuse_missing, unused};
+use super::{Instead, NEEDS, check_host_keys, key_file, unused};
 use crate::failure::Failure;
 use crate::output::{BAD, GOOD, Report, count};
 use crate::settings::{AllTenants, HOST_KEYS, HostKeySource, Needs, StorageArgs};
@@ -108,9 +108,7 @@ impl Rotate {
             None
         };
         if let Some(file) = file {
-            refuse_missing(&keyring.status().await?, &opened.keys)?;
-            // If a host key is wrong, the command fails here, before it adds a new one.
-            keyring.check_data_keys().await?;
+            check_host_keys(&keyring, &opened.keys).await?;
             file.promote(&file.add()?)?;
         }
         let before = keyring.status().await?;
